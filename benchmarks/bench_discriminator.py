@@ -25,18 +25,12 @@ from torch import nn  # noqa: E402
 
 from pyharmony.nn import PartialConv2d, SpectralNormGroup  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
+
 OURS = pyharmony.__version__
 GROUP = "DoveNet's discriminator at 256²"
 #: The number of iterations before anything is measured.
 _SETTLED = 20
-
-
-@pytest.fixture(autouse=True)
-def _two_threads_of_torch() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 class Encoder(nn.Module):

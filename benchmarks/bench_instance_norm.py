@@ -5,7 +5,7 @@ Both memory formats are measured of either; the faster one of each counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,20 +18,14 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import torch.nn.functional as F  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
+
 OURS = pyharmony.__version__
 GROUP = "instance norm and leaky ReLU"
 #: Levels of a U-Net at 256²: [N, C, H, W].
 SHAPES = ((1, 64, 128, 128), (1, 256, 32, 32), (8, 128, 64, 64), (8, 512, 16, 16))
 FORMATS = {"planar": torch.contiguous_format, "channels-last": torch.channels_last}
 SLOPE = 0.2
-
-
-@pytest.fixture(autouse=True)
-def _two_threads_of_torch() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def ours(x: Any) -> Any:

@@ -6,7 +6,7 @@ without gradients. Both formats are measured and the faster one counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,19 +21,13 @@ import torch.nn.functional as F  # noqa: E402
 
 from pyharmony.nn import PartialConv2d  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
+
 OURS = pyharmony.__version__
 GROUP = "partial convolution, DoveNet's local encoder at 256²"
 CHANNELS = (3, 64, 128, 256, 512, 512, 512, 512)
 STRIDES = (2, 2, 2, 2, 2, 2, 1)
 SLOPE = 0.2
-
-
-@pytest.fixture(autouse=True)
-def _two_threads_of_torch() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 class Composed(torch.nn.Conv2d):

@@ -7,13 +7,24 @@ from typing import Any
 import exact
 import peers
 import problems
-from measure import Ledger, interleave
+from measure import Ledger, Timing, interleave
 
 import pyharmony
 from pyharmony.ops import pyramid
 
 GROUP = "pyramid steps, 4K uint8"
 OURS = pyharmony.__version__
+
+
+def add(ledger: Ledger, problem: str, timings: dict[str, Timing], ours: str, theirs: str) -> None:
+    """Adds the rows of a problem, with how far OpenCV's result is from ours where there is one."""
+    ledger.add(GROUP, problem, ours, timings["ours"], version=OURS)
+    if "cv2" in timings:
+        distance = exact.distance(timings["cv2"].result, timings["ours"].result)
+        ledger.add(
+            GROUP, problem, theirs, timings["cv2"], against=timings["ours"],
+            version=str(peers.OPENCV.version), note=f"float32; differs from ours by up to {distance:.2g}",
+        )  # fmt: skip
 
 
 def bench_downsample(benchmark: Any, ledger: Ledger) -> None:
@@ -31,13 +42,7 @@ def bench_downsample(benchmark: Any, ledger: Ledger) -> None:
         cv2.setNumThreads(2)
         others["cv2"] = theirs
     timings = interleave(benchmark, lambda: pyramid.downsample(image), others, rounds=7)
-    ledger.add(GROUP, "down", "pyharmony.ops.pyramid.downsample", timings["ours"], version=OURS)
-    if "cv2" in timings:
-        distance = exact.distance(timings["cv2"].result, timings["ours"].result)
-        ledger.add(
-            GROUP, "down", "cv2 GaussianBlur, resize INTER_AREA", timings["cv2"], against=timings["ours"],
-            version=str(peers.OPENCV.version), note=f"float32; differs from ours by up to {distance:.2g}",
-        )  # fmt: skip
+    add(ledger, "down", timings, "pyharmony.ops.pyramid.downsample", "cv2 GaussianBlur, resize INTER_AREA")
 
 
 def bench_upsample(benchmark: Any, ledger: Ledger) -> None:
@@ -51,10 +56,4 @@ def bench_upsample(benchmark: Any, ledger: Ledger) -> None:
         cv2.setNumThreads(2)
         others["cv2"] = lambda: cv2.resize(image, (w, h), interpolation=cv2.INTER_CUBIC)
     timings = interleave(benchmark, lambda: pyramid.upsample(image, (h, w)), others, rounds=7)
-    ledger.add(GROUP, "up", "pyharmony.ops.pyramid.upsample", timings["ours"], version=OURS)
-    if "cv2" in timings:
-        distance = exact.distance(timings["cv2"].result, timings["ours"].result)
-        ledger.add(
-            GROUP, "up", "cv2 resize INTER_CUBIC", timings["cv2"], against=timings["ours"],
-            version=str(peers.OPENCV.version), note=f"float32; differs from ours by up to {distance:.2g}",
-        )  # fmt: skip
+    add(ledger, "up", timings, "pyharmony.ops.pyramid.upsample", "cv2 resize INTER_CUBIC")

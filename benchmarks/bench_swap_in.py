@@ -26,6 +26,8 @@ from torch import nn  # noqa: E402
 
 from pyharmony.nn import PartialConv2d, SpectralNormGroup  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
+
 OURS = pyharmony.__version__
 GROUP = "two lines changed in a model of another kind"
 SEEDS = (1, 2, 3)
@@ -36,14 +38,6 @@ EXACT_STEPS = 4
 STUDENT = 4.6
 #: The loss that a run ends with is the mean of its last steps.
 LAST = 8
-
-
-@pytest.fixture(autouse=True)
-def _two_threads_of_torch() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def pictures(n: int, size: int) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,16 +28,10 @@ from pyharmony import models  # noqa: E402
 from pyharmony.nn import InstanceNorm2d  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("two_threads_of_torch")
+
 OURS = pyharmony.__version__
 GROUP = "a training step of DoveNet at 256², 15 % mask"
-
-
-@pytest.fixture(autouse=True)
-def _two_threads_of_torch() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def batch_of(images: int, device: Any = "cpu") -> dict[str, Any]:

@@ -49,6 +49,16 @@ def ledger() -> Ledger:
     return LEDGER
 
 
+@pytest.fixture
+def two_threads_of_torch() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
     pyharmony.set_num_threads(2)

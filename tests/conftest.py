@@ -1,4 +1,4 @@
-"""The tests' common parts: data, profiles of Hypothesis, instruction sets, threads, the list of expected skips."""
+"""The tests' common parts: data, profiles of Hypothesis, instruction sets, threads, expected skips, idle tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fnmatch
 import importlib.machinery
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,13 +183,52 @@ def _reason(report: Any) -> str:
     return text.removeprefix("Skipped: ")
 
 
+class IdleTests:
+    """Writes the names of tests that reach no kernel: they make no view of an array for one, and start no process.
+
+    Another run of the same sources, with other kernels or under a sanitizer, leaves these out by PYHARMONY_LEAVE_OUT.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.reached = path, False
+        make_view = native.ArrayView.__init__
+
+        def note_view(*arguments: Any, **options: Any) -> None:
+            self.reached = True
+            make_view(*arguments, **options)
+
+        native.ArrayView.__init__ = note_view
+        sys.addaudithook(self.note_process)
+
+    def note_process(self, event: str, _: Any) -> None:
+        if event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
+            self.reached = True
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.reached = item.get_closest_marker("emulated") is not None
+        yield
+        if not self.reached:
+            with self.path.open("a") as file:
+                file.write(f"{item.nodeid}\n")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("PYHARMONY_CHECK_SKIPS") == "1":
         config.pluginmanager.register(ExpectedSkips(EXPECTED_SKIPS), "expected-skips")
+    if path := os.environ.get("PYHARMONY_NOTE_IDLE"):
+        config.pluginmanager.register(IdleTests(Path(path)), "idle-tests")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests that run the emulator's kernels, which know neither instruction sets nor the CPU's threads."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks tests that run the emulator's kernels, which know neither instruction sets nor the CPU's threads.
+
+    Leaves out the tests that the file $PYHARMONY_LEAVE_OUT names.
+    """
     for item in items:
         if not {"emulator", "emulator_module"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("emulated")
+    if path := os.environ.get("PYHARMONY_LEAVE_OUT"):
+        names = set(Path(path).read_text().splitlines())
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in names])
+        items[:] = [item for item in items if item.nodeid not in names]

@@ -32,6 +32,8 @@ from pyharmony._jobs.failures import Code, Failure, as_failure
 from pyharmony.cli import _pictures
 from pyharmony.cli._app import app
 
+from .shared import load_script
+
 pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -1340,11 +1342,7 @@ def test_the_shell_completes(words: str, wanted: str) -> None:
 
 
 def reference_tool() -> Any:
-    spec = importlib.util.spec_from_file_location("command_reference", ROOT / "tools" / "command_reference.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("tools/command_reference.py")
 
 
 def test_the_reference_is_up_to_date() -> None:

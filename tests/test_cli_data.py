@@ -6,43 +6,28 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import data
-from pyharmony.cli._app import app
 
+from .shared import runners, save_triples
 
-def call(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["data", *map(str, arguments)])
-    assert result.exit_code == code, (result.stderr, result.exception)
-    return result
-
-
-def told(*arguments: object, code: int = 0) -> Any:
-    return json.loads(call(*arguments, "--json", code=code).stdout)
+call, told = runners("data")
 
 
 @pytest.fixture
 def triples(tmp_path: Path) -> Path:
     """Returns six triples, whose objects cover 1/40, 1/8 and 1/2."""
-    random = np.random.default_rng(0)
-    for role in ("composite", "target", "mask"):
-        (tmp_path / "set" / role).mkdir(parents=True)
+    random, triples = np.random.default_rng(0), []
     for i in range(6):
         mask = np.zeros((32, 40), np.uint8)
         mask[:, : (1, 5, 20)[i % 3]] = 255
-        for role, pixels in (
-            ("composite", random.integers(0, 256, (32, 40, 3), np.uint8)),
-            ("target", random.integers(0, 256, (32, 40, 3), np.uint8)),
-            ("mask", mask),
-        ):
-            pyharmony.save(pixels, tmp_path / "set" / role / f"t{i}.png")
-    return tmp_path / "set"
+        composite, target = (random.integers(0, 256, (32, 40, 3), np.uint8) for _ in range(2))
+        triples.append({"composite": composite, "target": target, "mask": mask})
+    return save_triples(tmp_path / "set", triples)
 
 
 def damage(triples: Path) -> None:

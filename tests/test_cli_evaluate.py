@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +17,9 @@ import pyharmony
 from pyharmony import data, evaluation
 from pyharmony.cli._app import app
 
+from .shared import runners, save_triples
 
-def call(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
-    assert result.exit_code == code, (result.stderr, result.exception)
-    return result
-
-
-def told(*arguments: object, code: int = 0) -> Any:
-    return json.loads(call(*arguments, "--json", code=code).stdout)
+call, told = runners("evaluate")
 
 
 @pytest.fixture(autouse=True)
@@ -37,17 +30,14 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def triples(tmp_path: Path) -> Path:
     """Returns four triples, whose objects cover 1/32, 1/8 and 1/2."""
-    random = np.random.default_rng(0)
-    for role in ("composite", "target", "mask"):
-        (tmp_path / "set" / role).mkdir(parents=True)
+    random, triples = np.random.default_rng(0), []
     for i in range(4):
         mask = np.zeros((24, 32), np.uint8)
         mask[:, : (1, 4, 16)[i % 3]] = 255
         target = random.integers(60, 200, (24, 32, 3), np.uint8)
         composite = np.where(mask[..., None] > 0, target - np.uint8(30), target)
-        for role, pixels in (("composite", composite), ("target", target), ("mask", mask)):
-            pyharmony.save(pixels, tmp_path / "set" / role / f"t{i}.png")
-    return tmp_path / "set"
+        triples.append({"composite": composite, "target": target, "mask": mask})
+    return save_triples(tmp_path / "set", triples)
 
 
 @pytest.fixture

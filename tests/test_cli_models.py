@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -11,27 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
-
-from pyharmony.cli._app import app
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony import models  # noqa: E402
 
 from .published_networks import ChainerGpGan, NestedUNet, saved_npz  # noqa: E402
+from .shared import runners  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
-def call(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["models", *map(str, arguments)])
-    assert result.exit_code == code, (result.stderr, result.exception)
-    return result
-
-
-def told(*arguments: object, code: int = 0) -> Any:
-    return json.loads(call(*arguments, "--json", code=code).stdout)
+call, told = runners("models")
 
 
 @pytest.fixture

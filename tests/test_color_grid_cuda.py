@@ -13,6 +13,7 @@ from pyharmony._cuda import DeviceArray
 from pyharmony.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 
 from .cuda_arrays import Interface, fetched
+from .shared import captured
 from .test_color_grid import (
     EPS,
     GRADIENT_CASES,
@@ -313,13 +314,7 @@ def test_a_step_can_be_captured_in_a_graph(gpu: Any) -> None:
         result = function(*given)
         return [result, *torch.autograd.grad(result.square().sum(), given)]
 
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        step()
-    stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = step()
+    graph, found = captured(step)
     for seed in (1, 2):
         with torch.no_grad():
             for x, other in zip(given, tensors((2, 61, 67), (3, 4, 8), 9, True, "float32", seed), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,15 @@ pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import data, models, training  # noqa: E402
 
+from .shared import load_script  # noqa: E402
+
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture
 def compare(repository: Path) -> Any:
     """Returns the script as a module, which the test may change."""
-    spec = importlib.util.spec_from_file_location("compare_variants", repository / "benchmarks" / "compare_variants.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/compare_variants.py")
 
 
 def test_variants_are_chosen_by_configuration_alone(compare: Any) -> None:

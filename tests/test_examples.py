@@ -1,7 +1,8 @@
 """The examples in the docstrings of the public functions and classes run, and each of these has one.
 
-They run in one process, with NumPy as `np`, each in a folder of its own with the data sets of `prepare`; `...` in
-what they show stands for anything. One that needs a package which is not installed is skipped.
+They run with NumPy as `np`, each in a folder of its own with the data sets of `prepare`; `...` in what they show stands
+for anything. They run in one process, and twice in a fork of a process that has imported only their module. One that
+needs a package which is not installed is skipped.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import importlib.util
 import inspect
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +48,17 @@ def callables() -> Iterator[tuple[str, object]]:
 
 
 CALLABLES = dict(callables())
+
+
+def example_of(name: str, thing: object) -> doctest.DocTest:
+    text = inspect.cleandoc(vars(thing).get("__doc__") or thing.__doc__ or "")
+    return doctest.DocTestParser().get_doctest(text, {"__name__": "example", "np": np}, name, None, 0)
+
+
+def missing(example: doctest.DocTest) -> list[str]:
+    """Returns the packages that an example needs and that are not installed."""
+    source = "".join(step.source for step in example.examples)
+    return [name for name, sign in OPTIONAL.items() if sign.search(source) and not importlib.util.find_spec(name)]
 
 
 def prepare(folder: Path) -> None:
@@ -88,12 +102,10 @@ def data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_example_runs(
     name: str, data_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = inspect.cleandoc(vars(CALLABLES[name]).get("__doc__") or CALLABLES[name].__doc__ or "")
-    example = doctest.DocTestParser().get_doctest(text, {"__name__": "example", "np": np}, name, None, 0)
+    example = example_of(name, CALLABLES[name])
     assert example.examples, f"{name} has no example"
-    for package, sign in OPTIONAL.items():
-        if sign.search("".join(step.source for step in example.examples)) and not importlib.util.find_spec(package):
-            pytest.skip(f"{package} is not installed")
+    for package in missing(example):
+        pytest.skip(f"{package} is not installed")
     for data_set in data_sets.iterdir():
         (tmp_path / data_set.name).symlink_to(data_set)
     monkeypatch.chdir(tmp_path)
@@ -106,3 +118,71 @@ def test_the_example_runs(
         pyharmony.set_device(device)
     assert not failed, capsys.readouterr().out
     assert any(step.want for step in example.examples), f"{name}: the example shows no result"
+
+
+#: Runs the examples of a module, each twice in a fork of this process: argv is the module, data sets, a folder to write
+#: to, and the names. Prints a line with the name and exit status of each fork.
+TWICE_IN_A_FORK = """
+import doctest, importlib, inspect, os, sys
+from pathlib import Path
+import numpy as np
+
+module, names = importlib.import_module(sys.argv[1]), sys.argv[4:]
+data_sets, folder = map(Path, sys.argv[2:4])
+
+def run_twice(name):
+    for times in "12":
+        thing = getattr(module, name)
+        assert callable(thing), f"{name} is {thing}"
+        text = inspect.cleandoc(vars(thing).get("__doc__") or thing.__doc__)
+        example = doctest.DocTestParser().get_doctest(text, {"__name__": "example", "np": np}, name, None, 0)
+        assert example.examples, f"{name} has no example"
+        here = folder / f"{name}{times}"
+        here.mkdir()
+        for data_set in data_sets.iterdir():
+            (here / data_set.name).symlink_to(data_set)
+        os.chdir(here)
+        assert not doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed
+
+for name in names:
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            run_twice(name)
+            status = 0
+        except BaseException as error:
+            print(f"{name}: {error!r}")
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    print(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def failing_twice(path: str, data_sets: Path, folder: Path, names: list[str], before: str = "") -> str:
+    """Runs a module's examples as TWICE_IN_A_FORK says, after other code; returns all output where one fails."""
+    command = [sys.executable, "-c", before + TWICE_IN_A_FORK, path, str(data_sets), str(folder), *names]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    passed = done.returncode == 0 and all(f"{name} 0" in lines for name in names)
+    return "" if passed else done.stdout + done.stderr
+
+
+def examples_of(path: str) -> list[doctest.DocTest]:
+    """Returns the examples of a module's public functions and classes, by their names in it."""
+    module = importlib.import_module(path)
+    things = {name: getattr(module, name) for name in public_names(module)}
+    found = [example_of(name, thing) for name, thing in things.items() if callable(thing)]
+    return [example for example in found if example.examples]
+
+
+@pytest.mark.parametrize("path", [*MODULES, "pyharmony.io", *TORCH_MODULES])
+def test_examples_run_twice_with_nothing_else_imported(path: str, data_sets: Path, tmp_path: Path) -> None:
+    """A function needs no import that another one makes, and its second call finds what its first one left."""
+    if path in TORCH_MODULES:
+        pytest.importorskip("torch", reason="torch is not installed")
+    names = [example.name for example in examples_of(path) if not missing(example)]
+    assert names
+    assert not (said := failing_twice(path, data_sets, tmp_path, names)), said

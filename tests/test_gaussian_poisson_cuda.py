@@ -12,6 +12,8 @@ from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 from pyharmony.reference import pyramid
 
+from .shared import assert_rounded, to_dtype
+
 RANGE = _arrays.VALUE_RANGE
 
 #: The difference, relative to the range, of float32 solves that take the same steps in another order.
@@ -24,8 +26,7 @@ def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: 
     if smooth:
         i, j = np.ogrid[: shape[1], : shape[2]]
         x = (0.5 + 0.4 * np.sin(i / 9 + 1)[..., None] * np.cos(j / 13)[..., None]) + 0.1 * (x - 0.5)
-    x = x * RANGE[dtype]
-    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+    return to_dtype(x, dtype)
 
 
 def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any:
@@ -36,9 +37,7 @@ def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any
         m = np.clip(1.5 - np.hypot((i - h * 0.3) / (h * 0.4 + 1), (j - w * (0.4 + k)) / (w * 0.5 + 1)) * 1.5, 0, 1)
         planes.append(np.where(rng.random((h, w)) < 0.05, 0, m))
     m = np.stack(planes)
-    if dtype == "bool":
-        return m > 0.5
-    return (np.rint(m * RANGE[dtype]) if dtype.startswith("u") else m).astype(dtype)
+    return m > 0.5 if dtype == "bool" else to_dtype(m, dtype)
 
 
 def mask_value(mask: Any) -> Any:
@@ -223,10 +222,7 @@ def test_it_takes_any_dtype_and_agrees_with_the_cpu(emulator: Any, dtype: str) -
 
             out, same = solve(emulator, src, dst, mask, base, np.empty(shape, dtype), **options)
             assert same == reports
-            rounded = np.clip(np.rint(real), 0, RANGE[dtype]) if dtype.startswith("u") else real
-            np.testing.assert_array_equal(out, rounded.astype(dtype))
-            if preserve:
-                np.testing.assert_array_equal(out[mask == 0], dst[mask == 0])
+            assert_rounded(out, real, dst, mask, preserve)
 
 
 def test_it_takes_any_strides(emulator: Any) -> None:

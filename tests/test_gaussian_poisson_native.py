@@ -11,6 +11,8 @@ from pyharmony import _arrays
 from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 
+from .shared import assert_rounded, to_dtype
+
 RANGE = _arrays.VALUE_RANGE
 
 
@@ -20,8 +22,7 @@ def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: 
     if smooth:
         i, j = np.ogrid[: shape[0], : shape[1]]
         x = (0.5 + 0.4 * np.sin(i / 9 + 1)[..., None] * np.cos(j / 13)[..., None]) + 0.1 * (x - 0.5)
-    x = x * RANGE[dtype]
-    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+    return to_dtype(x, dtype)
 
 
 def mask_of(rng: np.random.Generator, h: int, w: int, dtype: str, kind: str = "soft") -> Any:
@@ -32,9 +33,7 @@ def mask_of(rng: np.random.Generator, h: int, w: int, dtype: str, kind: str = "s
         i, j = np.ogrid[:h, :w]
         m = np.clip(1.5 - np.hypot((i - h * 0.3) / (h * 0.4 + 1), (j - w * 0.4) / (w * 0.5 + 1)) * 1.5, 0, 1)
         m = np.where(rng.random((h, w)) < 0.05, 0, m)
-    if dtype == "bool":
-        return m > 0.5
-    return (np.rint(m * RANGE[dtype]) if dtype.startswith("u") else m).astype(dtype)
+    return m > 0.5 if dtype == "bool" else to_dtype(m, dtype)
 
 
 def mask_value(mask: Any) -> Any:
@@ -237,10 +236,7 @@ def test_chebyshev_of_any_dtype(simd: str, dtype: str) -> None:
             assert_certified(real, info, want, tolerance, 1e-9 * RANGE[dtype])
             out, same = chebyshev(src, dst, mask, base, np.empty(shape, dtype), preserve_background=preserve)
             assert same == info
-            rounded = np.clip(np.rint(real), 0, RANGE[dtype]) if dtype.startswith("u") else real
-            np.testing.assert_array_equal(out, rounded.astype(dtype))
-            if preserve:
-                np.testing.assert_array_equal(out[mask == 0], dst[mask == 0])
+            assert_rounded(out, real, dst, mask, preserve)
 
 
 def test_chebyshev_of_any_strides(simd: str) -> None:

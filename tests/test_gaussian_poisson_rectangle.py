@@ -13,6 +13,8 @@ from pyharmony import _arrays
 from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 
+from .shared import image, soft_mask
+
 RANGE = _arrays.VALUE_RANGE
 WEIGHTS = (0.0, 1e-3, 0.01, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 4.0)
 SIZES = (
@@ -30,26 +32,6 @@ SIZES = (
     (120, 181),
 )
 EPS = {False: 2.0**-24, True: 2.0**-53}
-
-
-def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str = "noise") -> Any:
-    """Returns noise, a smooth image with edges, or a constant, over the range of the dtype."""
-    x = rng.random(shape)
-    if kind == "picture":
-        i, j = np.ogrid[: shape[0], : shape[1]]
-        wave = np.sin(i / 9 + 1) * np.cos(j / 13) + (np.hypot(i - shape[0] / 3, j - shape[1] / 2) < shape[0] / 4)
-        x = np.clip(0.4 + 0.25 * wave[..., None] + 0.05 * (x - 0.5), 0, 1)
-    elif kind == "constant":
-        x = np.full(shape, 0.37)
-    x = x * RANGE[dtype]
-    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
-
-
-def soft_mask(rng: np.random.Generator, h: int, w: int, dtype: str = "float32") -> Any:
-    m = np.clip(rng.random((h, w)) * 2 - 0.5, 0, 1)
-    if dtype == "bool":
-        return m > 0.5
-    return (np.rint(m * RANGE[dtype]) if dtype.startswith("u") else m).astype(dtype)
 
 
 def view(x: Any, writable: bool = False) -> Any:

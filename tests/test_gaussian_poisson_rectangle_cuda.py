@@ -12,28 +12,10 @@ from pyharmony import _arrays
 from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 
+from .shared import image, soft_mask
+
 RANGE = _arrays.VALUE_RANGE
 NONE = np.zeros((1, 1, 1, 1), np.uint8)
-
-
-def image(rng: np.random.Generator, shape: Sequence[int], dtype: str, kind: str = "noise") -> Any:
-    """Returns noise, a smooth image with edges, or a constant, over the range of the dtype."""
-    x = rng.random(shape)
-    if kind == "picture":
-        i, j = np.ogrid[: shape[-3], : shape[-2]]
-        wave = np.sin(i / 9 + 1) * np.cos(j / 13) + (np.hypot(i - shape[-3] / 3, j - shape[-2] / 2) < shape[-3] / 4)
-        x = np.clip(0.4 + 0.25 * wave[..., None] + 0.05 * (x - 0.5), 0, 1)
-    elif kind == "constant":
-        x = np.full(shape, 0.37)
-    x = x * RANGE[dtype]
-    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
-
-
-def soft_mask(rng: np.random.Generator, h: int, w: int, dtype: str = "float32") -> Any:
-    m = np.clip(rng.random((h, w)) * 2 - 0.5, 0, 1)
-    if dtype == "bool":
-        return m > 0.5
-    return (np.rint(m * RANGE[dtype]) if dtype.startswith("u") else m).astype(dtype)
 
 
 def rounding(h: int, w: int, weight: float, value_range: float) -> float:

@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -101,10 +103,29 @@ def test_the_tests_are_counted_one_by_one(gpu_check: Any, tmp_path: Path) -> Non
     assert (code, record["status"], record["figures"]) == (0, "ok", {"test_failures": 0})
 
 
-def test_a_part_that_takes_too_long_is_stopped_and_says_so(gpu_check: Any, tmp_path: Path) -> None:
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a file that a slow test writes; the time of a part of 30 s is over as soon as it is there."""
+    file = tmp_path / "began"
+
+    class Hurried(Popen):  # type: ignore[type-arg]
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout is not None and timeout > 1:
+                assert timeout <= 25
+                while self.poll() is None and not file.exists():
+                    time.sleep(0.05)
+                timeout = 0
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Hurried)
+    return file
+
+
+def test_a_part_that_takes_too_long_is_stopped_and_says_so(gpu_check: Any, tmp_path: Path, slow: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_it.py").write_text(
-        "import time, pytest\npytestmark = pytest.mark.gpu\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n"
+        "import pathlib, time, pytest\npytestmark = pytest.mark.gpu\ndef test_a(): pass\n"
+        f"def test_b(): pathlib.Path({str(slow)!r}).touch(); time.sleep(600)\n"
     )
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu\n")
     code, record = check(gpu_check, tmp_path, "test", "--limit", "30")
@@ -203,7 +224,8 @@ def bench_it(found, size):
     with (FOLDER / "order").open("a") as file:
         file.write("{name}%d " % size)
     if size == 2 and "{name}" == "poisson" and (FOLDER / "slow").exists():
-        time.sleep(60)
+        (FOLDER / "began").touch()
+        time.sleep(600)
     found["gpu_rows"].append(dict(group="{name}", problem=str(size), name="ours"))
     found["figures"]["{name}"] = min(size, found["figures"].get("{name}", 9))
 """
@@ -268,10 +290,11 @@ def test_benchmarks_that_all_skip_have_measured_nothing(gpu_check: Any, tmp_path
 
 
 def test_a_benchmark_that_was_stopped_goes_on_and_adds_its_figures(
-    gpu_check: Any, tmp_path: Path, bench_files: Path
+    gpu_check: Any, tmp_path: Path, bench_files: Path, slow: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "slow").touch()
     code, parts = run(gpu_check, tmp_path, "bench", "--files", "poisson", "--limit", "30")
+    monkeypatch.setattr(subprocess, "Popen", Popen)
     record = parts["bench poisson"]
     assert (code, record["status"], record["figures"]) == (1, "incomplete", {"poisson": 1})
     (tmp_path / "slow").unlink()

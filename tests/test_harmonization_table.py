@@ -14,16 +14,14 @@ from PIL import Image
 
 from pyharmony import errors, metrics
 
+from .shared import load_script
+
 
 @pytest.fixture
 def table(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Returns the script as a module, which the test may change."""
     monkeypatch.syspath_prepend(repository / "benchmarks")
-    spec = importlib.util.spec_from_file_location("harmonization_table", repository / "benchmarks" / "harmonization.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/harmonization.py", "harmonization_table")
 
 
 def picture(seed: int, low: int = 0, high: int = 256, size: tuple[int, int] = (48, 64)) -> np.ndarray:

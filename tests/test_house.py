@@ -6,7 +6,6 @@ import ast
 import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import os
 import re
 import shutil
@@ -296,21 +295,11 @@ def test_pybind11_stays_in_the_bindings() -> None:
             assert "pybind11" not in path.read_text(), path
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "pyharmony",
-        "pyharmony.blend",
-        "pyharmony.color",
-        "pyharmony.compat",
-        "pyharmony.data",
-        "pyharmony.evaluation",
-        "pyharmony.harmonization",
-        "pyharmony.io",
-        "pyharmony.metrics",
-        "pyharmony.ops",
-    ],
-)
+#: The modules that a program may import without torch, OpenCV and the like.
+LIGHT = ("pyharmony", *(f"pyharmony.{name}" for name in pyharmony._SUBPACKAGES if name not in pyharmony._OF_TORCH))
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_import_is_light(module: str) -> None:
     loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
@@ -318,8 +307,7 @@ def test_import_is_light(module: str) -> None:
 
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
-    light = "blend", "color", "compat", "data", "evaluation", "harmonization", "io", "metrics"
-    run_python(f"import sys; {absent}; import {', '.join(f'pyharmony.{name}' for name in light)}")
+    run_python(f"import sys; {absent}; import {', '.join(LIGHT)}")
 
 
 # Names
@@ -341,6 +329,17 @@ def test_an_op_has_its_six_places() -> None:
         assert not missing, f"{op} lacks {', '.join(missing)}"
 
 
+def test_a_room_has_its_pages() -> None:
+    """A row of the architecture's table names the room, and the Python reference has its page."""
+    lines = (ROOT / "docs" / "architecture.md").read_text().splitlines()
+    rooms = "".join(line.split("|")[1] for line in lines if line.startswith("| `"))
+    reference = (ROOT / "docs" / "api.md").read_text()
+    for name in pyharmony._SUBPACKAGES:
+        assert re.search(rf"[`/]{name}(\.py)?`", rooms), f"docs/architecture.md has no row for {name}"
+        assert f"(api/{name}.md)" in reference, f"docs/api.md has no row for {name}"
+        assert (ROOT / "docs" / "api" / f"{name}.md").is_file(), f"docs/api/{name}.md is missing"
+
+
 def public_packages() -> list[str]:
     folders = [path.parent for path in python_files("pyharmony") if path.name == "__init__.py"]
     if importlib.util.find_spec("torch") is None:
@@ -359,183 +358,6 @@ def test_no_module_has_the_name_of_a_public_callable_beside_it() -> None:
                 folder = ROOT / name.replace(".", "/")
                 assert not (folder / f"{public}.py").exists(), f"{name}.{public}"
                 assert not (folder / public).is_dir(), f"{name}.{public}"
-
-
-#: A call of every public function and class; a new one needs a line here.
-CALLS = {
-    "pyharmony.get_num_threads": "()",
-    "pyharmony.set_num_threads": "(1)",
-    "pyharmony.simd_level": "()",
-    "pyharmony.harmonize": "(src, mask, method='mkl')",
-    "pyharmony.harmonization.ColorMap": "().apply(src, mask)",
-    "pyharmony.harmonization.harmonize": "(src, mask, method='reinhard')",
-    "pyharmony.harmonization.harmonize_frames": "([src, dst], [mask, mask], method='mkl').__next__()",
-    "pyharmony.load": "(png.getvalue())",
-    "pyharmony.save": "(src, png)",
-    "pyharmony.io.check_target": "(pyharmony.io.Picture(src), 'a.png')",
-    "pyharmony.io.convert": "(pyharmony.io.Picture(src), pyharmony.io.Picture(dst))",
-    "pyharmony.io.load": "(png.getvalue())",
-    "pyharmony.io.read": "(png.getvalue())",
-    "pyharmony.io.save": "(src, png)",
-    "pyharmony.io.write": "(pyharmony.io.Picture(src), png)",
-    "pyharmony.has_cuda": "()",
-    "pyharmony.set_device": "('cpu')",
-    "pyharmony.get_device": "()",
-    "pyharmony.blend.alpha": "(src, dst, mask)",
-    "pyharmony.blend.laplacian": "(src, dst, mask)",
-    "pyharmony.blend.placed_mask": "(src, dst, mask)",
-    "pyharmony.blend.poisson": "(src, dst, mask)",
-    "pyharmony.blend.gaussian_poisson": "(src, dst, mask)",
-    "pyharmony.blend.gp_gan": (
-        "(src, dst, mask, generator=pyharmony.models.create('gp_gan', width=4, bottleneck=8, critic_width=4))"
-    ),
-    "pyharmony.color.brightness_contrast": "(src, mask, contrast=0.2)",
-    "pyharmony.color.fecker": "(src, dst, mask)",
-    "pyharmony.color.idt": "(src, dst, mask, iterations=2)",
-    "pyharmony.color.lab_to_rgb": "([50, 0, 0])",
-    "pyharmony.color.lalphabeta_to_rgb": "([0, 0, 0])",
-    "pyharmony.color.linear_to_srgb": "([0.1, 0.2, 0.3])",
-    "pyharmony.color.luminance_temperature": "(src, dst, mask)",
-    "pyharmony.color.lut_mix": "(src, [pyharmony.color.random_lut(i) for i in range(3)], mask, rng=1)",
-    "pyharmony.color.match_histogram": "(src, dst, mask)",
-    "pyharmony.color.mkl": "(src, dst, mask)",
-    "pyharmony.color.random_lut": "(0)",
-    "pyharmony.color.regrain": "(src, dst, mask)",
-    "pyharmony.color.reinhard": "(src, dst, mask)",
-    "pyharmony.color.retouch": "(src, mask, rng=1)",
-    "pyharmony.color.rgb_to_lab": "(src / 255)",
-    "pyharmony.color.rgb_to_lalphabeta": "(src / 255)",
-    "pyharmony.color.rgb_to_xyz": "(src / 255)",
-    "pyharmony.color.rgb_to_ycbcr": "(src / 255)",
-    "pyharmony.color.shift_temperature": "(src, 30, mask)",
-    "pyharmony.color.srgb_to_linear": "(src / 255)",
-    "pyharmony.color.xiao_ma": "(src, dst, mask)",
-    "pyharmony.color.xyy_to_xyz": "([0.3, 0.3, 0.5])",
-    "pyharmony.color.xyz_to_rgb": "([0.3, 0.3, 0.5])",
-    "pyharmony.color.xyz_to_xyy": "([0.3, 0.3, 0.5])",
-    "pyharmony.color.ycbcr_to_rgb": "([0.5, 0.5, 0.5])",
-    "pyharmony.compat.seamlessClone": "(src, dst, mask, (15, 12), 1)",
-    "pyharmony.blend.gaussian_poisson_tiles": "(src, dst, mask, src * 0, tile=16)",
-    "pyharmony.blend.texture_flattening": "(src, mask)",
-    "pyharmony.blend.illumination_change": "(src, mask)",
-    "pyharmony.blend.detail_boost": "(src, mask)",
-    "pyharmony.blend.inpaint": "(src, mask)",
-    "pyharmony.data.AlignedScenes": "(folder / 'scenes')",
-    "pyharmony.data.Cached": "(pyharmony.data.Photos(folder))[0]",
-    "pyharmony.data.CocoPeople": "(folder / 'people.json', folder / 'images')",
-    "pyharmony.data.CopyPaste": "(pyharmony.data.AlignedScenes(folder / 'scenes').pairs(2), crop_size=32)[1]",
-    "pyharmony.data.Dataset": "()",
-    "pyharmony.data.IHarmony4": "(folder)",
-    "pyharmony.data.Joined": "([pyharmony.data.Photos(folder)])[0]",
-    "pyharmony.data.Manifest": "(folder)",
-    "pyharmony.data.Photos": "(folder)[0]",
-    "pyharmony.data.Resized": "(pyharmony.data.Triples(folder), 16)[0]",
-    "pyharmony.data.ScenePairs": "(pyharmony.data.AlignedScenes(folder / 'scenes'), 2)[1]",
-    "pyharmony.data.Shards": "(pyharmony.data.write_shards([sample], tempfile.mkdtemp() + '/a', 8).folder)[0]",
-    "pyharmony.data.Subset": "(pyharmony.data.Triples(folder), [0])[0]",
-    "pyharmony.data.Synthesis": "(pyharmony.data.Photos(folder, mask='masks'), size=32)[0]",
-    "pyharmony.data.TFRecordPairs": "(pyharmony.data.write_tfrecord([sample], p := tempfile.mkdtemp() + '/a') or p)[0]",
-    "pyharmony.data.TarShards": "(pyharmony.data.write_tar_shards([sample], d := tempfile.mkdtemp() + '/a') and d)[0]",
-    "pyharmony.data.Triples": "(folder)[0]",
-    "pyharmony.data.Varied": "(pyharmony.data.Photos(folder, mask='masks'))[0]",
-    "pyharmony.data.decode_segmentation": "([[0, 0, 4, 0, 0, 4]], 5, 6)",
-    "pyharmony.data.open_dataset": "(folder, 'triples')",
-    "pyharmony.data.resize_sample": "(sample, 16)",
-    "pyharmony.data.split": "(pyharmony.data.Triples(folder))",
-    "pyharmony.data.split_of": "('a')",
-    "pyharmony.data.write_shards": "([sample], tempfile.mkdtemp() + '/a', 16)",
-    "pyharmony.data.write_tar_shards": "([sample], tempfile.mkdtemp() + '/a')",
-    "pyharmony.data.write_triples": "([sample], tempfile.mkdtemp() + '/a')",
-    "pyharmony.data.write_tfrecord": "([sample], tempfile.mkdtemp() + '/a.tfrecord')",
-    "pyharmony.data.write_tfrecord_shards": "([sample], tempfile.mkdtemp() + '/a')[0]",
-    "pyharmony.evaluation.composed": "(src, dst, mask)",
-    "pyharmony.evaluation.evaluate": "(triples, size=16)",
-    "pyharmony.evaluation.harmonizer": "(pyharmony.models.create('dovenet_lite', width=4), device='cpu')(src, mask)",
-    "pyharmony.evaluation.heat_map": "(mask[:3, :4] / 255, src)",
-    "pyharmony.evaluation.judge": "(pyharmony.models.create('realism_cnn', 'small'), device='cpu')(dst, src, mask)",
-    "pyharmony.evaluation.markdown": "(pyharmony.evaluation.evaluate(triples), published=True)",
-    "pyharmony.evaluation.measure": "(src, dst, dst, mask)",
-    "pyharmony.evaluation.write_csv": "(pyharmony.evaluation.evaluate(triples, size=16), tempfile.mkdtemp() + '/a')",
-    "pyharmony.metrics.bootstrap": "([1.0, 2.0])",
-    "pyharmony.metrics.evaluate": "(src, dst, mask)",
-    "pyharmony.metrics.fmse": "(src, dst, mask)",
-    "pyharmony.metrics.fpsnr": "(src, dst, mask)",
-    "pyharmony.metrics.fssim": "(src, dst, mask)",
-    "pyharmony.metrics.mse": "(src, dst)",
-    "pyharmony.metrics.psnr": "(src, dst)",
-    "pyharmony.metrics.seam_error": "(src, dst, dst, mask)",
-    "pyharmony.metrics.ssim": "(src, dst)",
-    "pyharmony.metrics.summarize": "([pyharmony.metrics.evaluate(src, dst, mask)])",
-    "pyharmony.ops.color_grid": "(src, mask, affine=np.eye(3, 4) / 2)",
-    "pyharmony.realism_score": "(src, mask, model=pyharmony.models.create('realism_cnn', 'small'), device='cpu')",
-    "pyharmony.harmony_score": "(src, mask, weights=pyharmony.models.create('style_encoder', 'small'), device='cpu')",
-    "pyharmony.ops.color_map": "(src, [pyharmony.ops.Affine(np.eye(3) / 2)], mask)",
-    "pyharmony.ops.color_stats": "(src, mask, bins=256)",
-    "pyharmony.ops.gaussian_poisson": "(src, dst, mask, dst)",
-    "pyharmony.ops.gaussian_poisson_tiles": "(src, dst, mask, dst, src * 0, tile=16)",
-    "pyharmony.nn.InstanceNorm2d": "(3)(torch.ones(1, 3, 4, 5))",
-    "pyharmony.nn.PartialConv2d": "(3, 2, 3)(torch.ones(1, 3, 24, 31), torch.from_numpy(mask > 0)[None, None])",
-    "pyharmony.nn.SpectralNormGroup": "(torch.nn.Linear(3, 2)).update()",
-    "pyharmony.nn.remove_spectral_norm": "(__import__('pyharmony').nn.spectral_norm(torch.nn.Linear(3, 2)))",
-    "pyharmony.nn.spectral_norm": "(torch.nn.Linear(3, 2))(torch.ones(1, 3))",
-    "pyharmony.ops.instance_norm": "(np.ones((1, 3, 4, 5)))",
-    "pyharmony.ops.MaskPlan": "(mask > 0, [(3, 2)])",
-    "pyharmony.ops.mask_plan": "(mask > 0, [(3, 2), (3, 1, 1)])[1].rows",
-    "pyharmony.ops.partial_conv2d": "(np.ones((1, 3, 24, 31)), np.ones((2, 3, 3, 3)), None, mask > 0)",
-    "pyharmony.ops.poisson": "(src, dst, mask)",
-    "pyharmony.ops.PoissonSolver": "(mask)",
-    "pyharmony.ops.spectral_norm": "([np.ones((2, 3))], [np.ones(2)], [np.ones(3)])",
-    "pyharmony.ops.PoissonSequence": "(pyharmony.ops.PoissonSolver(mask)).solve(src, dst)",
-}
-
-
-#: The files for the data sets of CALLS.
-FILES = """
-import json, pathlib, tempfile
-folder = pathlib.Path(tempfile.mkdtemp())
-for name in ("composite", "target", "mask", "images", "masks", "scenes/1", "scenes/2"):
-    (folder / name).mkdir(parents=True)
-    for stem in "ab":
-        pyharmony.save(mask if "mask" in name else src, folder / name / f"{stem}.png")
-(folder / "manifest.json").write_text('{"entries": []}')
-(folder / "IHD_train.txt").write_text("")
-(folder / "people.json").write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}')
-sample = {"name": "a", "composite": src, "target": dst, "mask": mask}
-triples = pyharmony.data.Triples(folder)
-"""
-
-
-def public_callables() -> Iterator[str]:
-    names = (
-        "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
-        "pyharmony.harmonization", "pyharmony.io", "pyharmony.metrics", "pyharmony.ops",
-    )  # fmt: skip
-    for name in (*names, *(["pyharmony.nn"] if importlib.util.find_spec("torch") else [])):
-        module = importlib.import_module(name)
-        for public in getattr(module, "__all__", ()):
-            thing = getattr(module, public)
-            if inspect.isfunction(thing) or (inspect.isclass(thing) and not hasattr(thing, "__dataclass_fields__")):
-                yield f"{name}.{public}"
-
-
-@pytest.mark.parametrize("name", sorted(public_callables()))
-def test_public_callables_work_twice_in_a_fresh_process(name: str, tmp_path: Path) -> None:
-    assert name in CALLS, f"{name} has no line in CALLS"
-    if "models." in CALLS[name]:
-        pytest.importorskip("torch", reason="torch is not installed")
-    if "TFRecord" in name or "tfrecord" in name:
-        pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
-    module = name.rpartition(".")[0]
-    run_python(
-        f"import numpy as np, {module}\n"
-        "src, dst = (np.random.default_rng(i).integers(0, 256, (24, 31, 3), np.uint8) for i in range(2))\n"
-        "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
-        f"{'import torch' if module == 'pyharmony.nn' else ''}\n"
-        "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
-        f"{FILES if module in ('pyharmony.data', 'pyharmony.evaluation') else ''}\n"
-        f"for _ in range(2): {name}{CALLS[name]}\n",
-        TMPDIR=str(tmp_path),
-    )
 
 
 # Sources

@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 from pyharmony import _install
 
+from .shared import load_script
+
 pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -251,11 +253,7 @@ def test_what_a_build_left_in_a_clone_is_no_other_project(tmp_path: Path, monkey
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
     """Imports setup.py without running it."""
-    spec = importlib.util.spec_from_file_location("setup_of_pyharmony", ROOT / "setup.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("setup.py", "setup_of_pyharmony")
 
 
 def environment(folder: Path, python: str) -> Path:

@@ -17,6 +17,7 @@ from pyharmony.nn import InstanceNorm2d  # noqa: E402
 from pyharmony.ops import _instance_norm_torch as backend  # noqa: E402
 from pyharmony.ops import _native_torch  # noqa: E402
 
+from .shared import captured  # noqa: E402
 from .test_instance_norm import LAYOUTS, array, close, follows_the_definition, in_layout, sizes, tensor  # noqa: E402
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -143,13 +144,7 @@ def test_a_step_can_be_captured_in_a_graph(gpu: Any, layout: str) -> None:
         (g,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         return [y, g, *torch.autograd.grad(g.square().sum(), x)]
 
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        step()
-    stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = step()
+    graph, found = captured(step)
     for seed in (1, 2):
         with torch.no_grad():
             x.copy_(tensor(array(tuple(x.shape), seed), "float32", layout))

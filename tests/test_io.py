@@ -1399,3 +1399,22 @@ def test_threads_may_read_convert_and_write_at_once() -> None:
     expected = [work(data) for data in sources]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, sources * 10)) == expected * 10
+
+
+def test_pictures_pass_through_a_fresh_process_twice(tmp_path: Path) -> None:
+    """The functions below `load` and `save` need no import that another one makes."""
+    file = tmp_path / "a.png"
+    save(noise(5, 4, 3), file)
+    calls = (
+        "check_target(source, 'b.png')",
+        "convert(source, source)",
+        "read(data)",
+        "write(source, io.BytesIO(), format='png')",
+    )
+    for call in calls:
+        code = (
+            "import io, sys, numpy as np, pyharmony.io\n"
+            "data, source = open(sys.argv[1], 'rb').read(), pyharmony.io.Picture(np.zeros((5, 4, 3), np.uint8))\n"
+            f"for _ in range(2): pyharmony.io.{call}\n"
+        )
+        subprocess.run([sys.executable, "-c", code, str(file)], cwd="/", capture_output=True, check=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .shared import load_script
+
 pytest.importorskip("torch", reason="torch is not installed")
 
 
@@ -18,10 +19,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 def curve(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Returns the script as a module, which writes elsewhere."""
     monkeypatch.syspath_prepend(repository / "benchmarks")
-    spec = importlib.util.spec_from_file_location("learning_curve", repository / "benchmarks" / "learning_curve.py")
-    assert spec is not None and spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("benchmarks/learning_curve.py")
     module.RESULTS = tmp_path / "curve.json"
     return module
 

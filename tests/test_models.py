@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib.util
 import itertools
 import json
 import math
@@ -43,6 +42,7 @@ from .published_networks import (  # noqa: E402
     saved_npz,
     transformed,
 )
+from .shared import load_script  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -374,12 +374,7 @@ def test_layers_are_told_without_numbers(case: str) -> None:
 
 @pytest.fixture(scope="module")
 def pages() -> Any:
-    path = Path(__file__).resolve().parent.parent / "tools" / "model_pages.py"
-    spec = importlib.util.spec_from_file_location("model_pages", path)
-    assert spec is not None and spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
+    return load_script("tools/model_pages.py")
 
 
 @pytest.mark.parametrize("name", [info.name for info in models.list()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from .shared import load_script
 
 nbformat: Any = pytest.importorskip("nbformat", reason="nbclient is not installed")
 nbclient: Any = pytest.importorskip("nbclient", reason="nbclient is not installed")
@@ -21,11 +22,7 @@ NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("notebook_outputs", ROOT / "tools" / "notebook_outputs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("tools/notebook_outputs.py")
 
 
 def lasting(text: str) -> str:

@@ -13,6 +13,7 @@ from pyharmony.errors import DTypeError, MaskError
 from pyharmony.nn import PartialConv2d
 from pyharmony.reference import partial_conv as reference
 
+from .shared import captured
 from .test_partial_conv import CASES, Case, a_mask, arrays, bound
 
 pytestmark = pytest.mark.gpu
@@ -105,13 +106,7 @@ def test_a_step_can_be_captured_in_a_graph(net: Any) -> None:
         y = run(net, *held)
         return [y, *torch.autograd.grad(y.square().sum(), list(net.parameters()))]
 
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        step()
-    stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = step()
+    graph, found = captured(step)
     for seed in (1, 2):  # another mask has another plan, which is in the graph
         for a, b in zip(held, pictures(seed), strict=True):
             a.copy_(b)

@@ -95,14 +95,20 @@ def test_nothing_that_is_given_changes(model: Any, picture: Any, mask: Any) -> N
     assert np.array_equal(picture, before[0]) and np.array_equal(mask, before[1])
 
 
+#: Images and masks that both scores refuse.
+REFUSED = [
+    (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\], expected"),
+    (lambda p, m: (p > 3, m), errors.DTypeError, "image: a bool image"),
+    (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
+    (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
+    (lambda p, m: (p, m.astype(float)), errors.MaskError, "mask: values from 0 to 255"),
+]
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "says"),
     [
-        (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\], expected"),
-        (lambda p, m: (p > 3, m), errors.DTypeError, "image: a bool image"),
-        (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
-        (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
-        (lambda p, m: (p, m.astype(float)), errors.MaskError, "mask: values from 0 to 255"),
+        *REFUSED,
         (lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 32 x 32 pixels"),
         (lambda p, m: (b"no picture", m), errors.DecodeError, "image"),
         (lambda p, m: (None, m), errors.DTypeError, "image: NoneType"),
@@ -193,11 +199,7 @@ def test_kinds_of_pictures_have_the_same_harmony(encoder: Any, picture: Any, mas
 @pytest.mark.parametrize(
     ("change", "kind", "says"),
     [
-        (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\], expected"),
-        (lambda p, m: (p > 3, m), errors.DTypeError, "image: a bool image"),
-        (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
-        (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
-        (lambda p, m: (p, m.astype(float)), errors.MaskError, "mask: values from 0 to 255"),
+        *REFUSED,
         (lambda p, m: (p, None), errors.DTypeError, "mask: NoneType"),
         (lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 63 x 63 pixels"),
         (lambda p, m: (p, m * 0 + 255), errors.MaskError, "mask: full at 63 x 63 pixels"),

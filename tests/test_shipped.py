@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -23,6 +22,8 @@ from pyharmony.errors import ArgumentError, WeightsError
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony import models  # noqa: E402
+
+from .shared import load_script  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -203,11 +204,7 @@ def test_two_fresh_processes_agree(folder: Path) -> None:
 
 @pytest.fixture
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("presets", ROOT / "tools" / "presets.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("tools/presets.py")
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import color, data, errors
-from pyharmony.cli._app import app
 from pyharmony.cli._pictures import IMAGES, load
 from pyharmony.data import METHODS
 from pyharmony.data._varied import reshaped_mask
+
+from .shared import runners
 
 
 class Photographs(data.Dataset):
@@ -402,14 +402,7 @@ def test_what_is_wrong_with_writing_is_told(tmp_path: Path) -> None:
 # The commands
 
 
-def call(*arguments: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["data", *map(str, arguments)])
-    assert result.exit_code == code, (result.stderr, result.exception)
-    return result
-
-
-def told(*arguments: object, code: int = 0) -> Any:
-    return json.loads(call(*arguments, "--json", code=code).stdout)
+call, told = runners("data")
 
 
 @pytest.fixture

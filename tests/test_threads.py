@@ -49,11 +49,18 @@ def calls() -> dict[str, Callable[[], Any]]:
     }
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_calls_at_once_give_the_bits_of_calls_in_turn(threads: int) -> None:
+@pytest.fixture(scope="module")
+def work_and_results() -> tuple[dict[str, Callable[[], Any]], dict[str, Any]]:
     work = calls()
+    return work, {name: call() for name, call in work.items()}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_calls_at_once_give_the_bits_of_calls_in_turn(
+    threads: int, work_and_results: tuple[dict[str, Callable[[], Any]], dict[str, Any]]
+) -> None:
+    work, expected = work_and_results
     before = pyharmony.get_num_threads()
-    expected = {name: call() for name, call in work.items()}
     pyharmony.set_num_threads(threads)
     try:
         with ThreadPoolExecutor(6) as pool:

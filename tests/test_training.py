@@ -30,7 +30,7 @@ from pyharmony.training import _checkpoint, _evaluate, _loop, steps  # noqa: E40
 from pyharmony.training._batches import KEPT, Prepared, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._train import datasets  # noqa: E402
 
-pytestmark = [pytest.mark.large, pytest.mark.usefixtures("one_torch_thread")]
+pytestmark = [pytest.mark.large, pytest.mark.training, pytest.mark.usefixtures("one_torch_thread")]
 
 SIZE = 32
 NARROW = {"name": "unet3plus", "width": 2, "branch": 2}
@@ -519,7 +519,7 @@ def test_killed_at_any_moment_and_gone_on_with_it_ends_with_the_same_bits(
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = len(list((tmp_path / "killed" / "checkpoints").glob("step-*")))
         while process.poll() is None and len(list((tmp_path / "killed" / "checkpoints").glob("step-*"))) <= before:
-            time.sleep(0.002)
+            time.sleep(0.02)
         time.sleep(float(random.uniform(0, 0.2)))
         process.kill()
         kills += process.wait() == -signal.SIGKILL
@@ -646,49 +646,51 @@ def test_one_run_at_a_time_writes_to_a_folder(triples: Path, tmp_path: Path) -> 
         training.train(config(triples), tmp_path, device="cpu")
 
 
-def test_two_processes_end_with_equal_weights(triples: Path, tmp_path: Path) -> None:
-    file = written(triples, tmp_path / "x.toml", "unet3plus", run__batch=1, run__checkpoint_steps=3)
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import os, sys, torch\n"
-        "from pyharmony import training\n"
-        "torch.set_num_threads(1)\n"
-        "config = training.config_of(training.read_toml(sys.argv[1]))\n"
-        "result = training.train(config, sys.argv[2], resume='auto', device='cpu')\n"
-        "state = {k: v for k, v in result.model.state_dict().items()}\n"
-        "torch.save(state, sys.argv[2] + '-rank' + os.environ['RANK'])\n"
-    )
+TWO_PROCESSES = """
+import json, os, sys, torch
+from pathlib import Path
+from pyharmony import training
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+config = training.config_of(training.read_toml(folder / "x.toml"))
+result = training.train(config, folder / "run", resume="auto", device="cpu")
+torch.save(dict(result.model.state_dict()), folder / ("rank" + os.environ["RANK"]))
+tables = json.loads((folder / "x.json").read_text())
+for name, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
+    tables["schedule"]["steps"] = steps
+    training.train(training.config_of(tables), folder / name, resume="auto", device="cpu")
+"""
+
+
+@pytest.fixture(scope="module")
+def two_processes(triples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the folder in which two processes, started once, have trained one network, and another twice."""
+    folder = tmp_path_factory.mktemp("two")
+    written(triples, folder / "x.toml", "unet3plus", run__batch=1, run__checkpoint_steps=3)
+    model = {"name": "attention_unet", "width": 2, "depth": 6}
+    found = tables(triples, data__size=64, run__batch=1, schedule__decay=0.0)
+    (folder / "x.json").write_text(json.dumps({**found, "model": model}))
+    script = folder / "run.py"
+    script.write_text(TWO_PROCESSES)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-    out = tmp_path / "run"
-    subprocess.run([*command, str(file), str(out)], check=True, capture_output=True, timeout=300)
-    first, second = (torch.load(f"{out}-rank{rank}", weights_only=True) for rank in (0, 1))
+    subprocess.run([*command, str(folder)], check=True, capture_output=True, timeout=600)
+    return folder
+
+
+def test_two_processes_end_with_equal_weights(two_processes: Path) -> None:
+    first, second = (torch.load(two_processes / f"rank{rank}", weights_only=True) for rank in (0, 1))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[k], second[k]) for k in first)
-    facts = _checkpoint.read(out / "checkpoints" / "step-00000006").facts
+    facts = _checkpoint.read(two_processes / "run" / "checkpoints" / "step-00000006").facts
     assert (facts["world"], facts["count"]) == (2, 6)
 
 
-def test_two_processes_go_on_with_their_own_random_numbers(triples: Path, tmp_path: Path) -> None:
+def test_two_processes_go_on_with_their_own_random_numbers(two_processes: Path) -> None:
     """Dropout of each process is drawn on as if the run had not been broken off."""
-    model = {"name": "attention_unet", "width": 2, "depth": 6}
-    found = tables(triples, data__size=64, run__batch=1, schedule__decay=0.0)
-    (tmp_path / "x.json").write_text(json.dumps({**found, "model": model}))
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import json, sys, torch\n"
-        "from pathlib import Path\n"
-        "from pyharmony import training\n"
-        "torch.set_num_threads(1)\n"
-        "tables, out = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[1]).parent\n"
-        "for folder, steps in (('whole', 4), ('parts', 2), ('parts', 4)):\n"
-        "    tables['schedule']['steps'] = steps\n"
-        "    training.train(training.config_of(tables), out / folder, resume='auto', device='cpu')\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-    subprocess.run([*command, str(tmp_path / "x.json")], check=True, capture_output=True, timeout=300)
-    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
-    states = [_checkpoint.read(tmp_path / folder / "checkpoints" / "step-00000004").random for folder in
-              ("whole", "parts")]  # fmt: skip
+    assert weights(two_processes / "whole") == weights(two_processes / "parts")
+    states = [
+        _checkpoint.read(two_processes / name / "checkpoints" / "step-00000004").random for name in ("whole", "parts")
+    ]
     assert states[0].keys() == states[1].keys() == {"0/cpu", "1/cpu"}
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert not torch.equal(states[0]["0/cpu"], states[0]["1/cpu"])

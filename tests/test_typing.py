@@ -21,6 +21,8 @@ from pyharmony import _catalogue, _checks, _device, blend, data, harmonization, 
 from pyharmony import typing as types
 from pyharmony.reference.gaussian_poisson import GRADIENT_KERNELS
 
+from .shared import load_script
+
 pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,10 +69,7 @@ def test_a_checker_finds_each_mistake_and_no_other(checker: typing.Callable[...,
 
 
 def test_the_stubs_are_those_of_the_signatures() -> None:
-    specification = importlib.util.spec_from_file_location("type_stubs", ROOT / "tools" / "type_stubs.py")
-    assert specification and specification.loader
-    tool = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(tool)
+    tool = load_script("tools/type_stubs.py")
     for package in tool.PACKAGES:
         assert tool.path_of(package).read_text() == tool.stub(package), f"{package}: run `make type-stubs`"
 

@@ -5,7 +5,6 @@ A package that is None in sys.modules cannot be imported, as if it were not inst
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -16,7 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .test_house import CALLS, FILES, public_callables, run_python
+from .shared import load_script
+from .test_api_snapshot import MODULES
+from .test_examples import OPTIONAL as NEEDED
+from .test_examples import examples_of, failing_twice, prepare
+from .test_house import run_python
 
 pytestmark = pytest.mark.house
 
@@ -28,18 +31,19 @@ OPTIONAL = (
 )  # fmt: skip
 ABSENT = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in OPTIONAL)
 
-#: Calls that need a network, other than those of tests/test_house.py, which make a model first.
-OF_NETWORKS = {
+#: Calls that need a network, or another package that an extra brings, in the folder of the examples' data sets.
+NEEDING = {
     "pyharmony.blend.gp_gan": "(src, dst, mask, generator='gp-gan-small')",
     "pyharmony.evaluation.harmonizer": "('colorgrid')",
     "pyharmony.evaluation.judge": "('realism-small')",
     "pyharmony.harmony_score": "(src, mask)",
     "pyharmony.realism_score": "(src, mask)",
     "pyharmony.training.train": "(pyharmony.training.config_of({'model': {'name': 'dovenet'}, "
-    "'data': {'root': str(folder)}, 'schedule': {'steps': 1}}), folder / 'run')",
+    "'data': {'root': 'triples'}, 'schedule': {'steps': 1}}), 'run')",
+    "pyharmony.data.TFRecordPairs": "(pyharmony.data.write_tfrecord([sample], 'a') or 'a')",
+    "pyharmony.data.write_tfrecord": "([sample], 'a.tfrecord')",
+    "pyharmony.data.write_tfrecord_shards": "([sample], 'a')",
 }
-#: Functions and classes that need other packages, which an extra brings.
-OF_OTHERS = {"pyharmony.data.TFRecordPairs", "pyharmony.data.write_tfrecord", "pyharmony.data.write_tfrecord_shards"}
 #: The message of an ImportError, which says what is missing and how it is installed.
 HELPFUL = re.compile(r"\w+ is missing.*pip install")
 
@@ -49,38 +53,42 @@ def without(code: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Calls each public function and class: [] where it works, else the error and its message."""
-    calls = {name: CALLS[name] for name in public_callables() if name in CALLS and ".nn." not in name} | OF_NETWORKS
+def data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examples") / "data"
+    prepare(folder)
+    return folder
+
+
+@pytest.mark.parametrize("path", [*MODULES, "pyharmony.io"])
+def test_every_public_function_works_or_needs_a_package(path: str, data_sets: Path, tmp_path: Path) -> None:
+    names = []
+    for example in examples_of(path):
+        needs_more = any(sign.search("".join(step.source for step in example.examples)) for sign in NEEDED.values())
+        assert needs_more == (f"{path}.{example.name}" in NEEDING), example.name
+        names += [] if needs_more else [example.name]
+    assert names
+    assert not (said := failing_twice(path, data_sets, tmp_path, names, ABSENT)), said
+
+
+def test_what_needs_a_package_says_what_to_install(data_sets: Path) -> None:
     code = (
-        "import importlib, json, tempfile\n"
-        f"tempfile.tempdir = {str(tmp_path_factory.mktemp('calls'))!r}\n"
-        "import numpy as np, pyharmony, pyharmony.training\n"
+        "import json, os, numpy as np, pyharmony, pyharmony.training\n"
+        f"os.chdir({str(data_sets)!r})\n"
         "src, dst = (np.random.default_rng(i).integers(0, 256, (24, 31, 3), np.uint8) for i in range(2))\n"
         "mask = np.zeros((24, 31), np.uint8); mask[6:18, 7:25] = 255\n"
-        "import io, PIL.Image; png = io.BytesIO(); PIL.Image.fromarray(src).save(png, 'PNG')\n"
-        f"{FILES}\n"
+        "sample = {'name': 'a', 'composite': src, 'target': dst, 'mask': mask}\n"
         "found = {}\n"
-        f"for name, call in {calls!r}.items():\n"
+        f"for name, call in {NEEDING!r}.items():\n"
         "    try:\n"
         "        eval(name + call)\n"
-        "        found[name] = []\n"
         "    except Exception as error:\n"
         "        found[name] = [type(error).__name__, str(error)]\n"
         "print(json.dumps(found))\n"
     )
-    found: dict[str, list[str]] = json.loads(without(code).splitlines()[-1])
-    return found
-
-
-def test_every_public_function_works_or_says_what_to_install(outcomes: dict[str, list[str]]) -> None:
-    needs_more = {*OF_NETWORKS, *OF_OTHERS}
-    assert needs_more <= outcomes.keys()
-    for name, outcome in outcomes.items():
-        if name in needs_more:
-            assert outcome and outcome[0] == "ImportError" and HELPFUL.search(outcome[1]), f"{name}: {outcome}"
-        else:
-            assert outcome == [], f"{name}: {outcome}"
+    found = json.loads(without(code).splitlines()[-1])
+    assert found.keys() == NEEDING.keys()
+    for name, (error, message) in found.items():
+        assert error == "ImportError" and HELPFUL.search(message), f"{name}: {message}"
 
 
 @pytest.mark.parametrize("name", ["models", "losses", "nn", "training.steps"])
@@ -273,8 +281,5 @@ def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: P
 
 def test_the_list_of_networks_is_that_of_the_models() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    specification = importlib.util.spec_from_file_location("model_catalogue", ROOT / "tools" / "model_catalogue.py")
-    assert specification and specification.loader
-    tool = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(tool)
+    tool = load_script("tools/model_catalogue.py")
     assert tool._catalogue.FILE.read_text("utf-8") == tool.catalogue(), "run `make model-pages`"

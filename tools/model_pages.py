@@ -306,11 +306,13 @@ def made(name: str) -> tuple[str, dict[str, str]]:
 
 
 def page(name: str, text: str) -> tuple[str, dict[str, str]]:
-    """Returns the page with its marked part as it should be, and the figures."""
+    """Returns the page with its marked part as it should be, and the figures; a new page gets the part at its end."""
+    if START not in text:
+        text += f"\n{START}\n{END}\n"
     before, _, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not end:
-        raise ValueError(f"{name}.md: has no {START} and {END}")
+        raise ValueError(f"{name}.md: has no {END}")
     inside, figures = made(name)
     return f"{before}{START}\n{inside}{END}{after}", figures
 

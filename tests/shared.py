@@ -1,0 +1,98 @@
+"""Functions that tests of several rooms share: scripts as modules, commands in this process, images, CUDA graphs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pyharmony
+from pyharmony import _arrays
+
+ROOT = Path(__file__).resolve().parent.parent
+RANGE = _arrays.VALUE_RANGE
+
+
+def load_script(path: str, name: str | None = None) -> Any:
+    """Returns a file of the repository as a new module, which the caller may change."""
+    spec = importlib.util.spec_from_file_location(name or Path(path).stem, ROOT / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def runners(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Returns two functions that run a command in this process: for its result, and for what --json tells."""
+    from typer.testing import CliRunner
+
+    from pyharmony.cli._app import app
+
+    def call(*arguments: object, code: int = 0) -> Any:
+        result = CliRunner().invoke(app, [command, *map(str, arguments)])
+        assert result.exit_code == code, (result.stderr, result.exception)
+        return result
+
+    def told(*arguments: object, code: int = 0) -> Any:
+        return json.loads(call(*arguments, "--json", code=code).stdout)
+
+    return call, told
+
+
+def save_triples(root: Path, triples: Sequence[dict[str, np.ndarray]]) -> Path:
+    """Writes triples as files t0.png, t1.png, … in a folder for each role."""
+    for i, triple in enumerate(triples):
+        for role, pixels in triple.items():
+            (root / role).mkdir(parents=True, exist_ok=True)
+            pyharmony.save(pixels, root / role / f"t{i}.png")
+    return root
+
+
+def to_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Returns values from 0 to 1 over the range of a dtype, rounded for integers."""
+    x = x * RANGE[dtype]
+    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+
+
+def image(rng: np.random.Generator, shape: Sequence[int], dtype: str, kind: str = "noise") -> Any:
+    """Returns noise, a smooth image with edges, or a constant, over the range of the dtype."""
+    x = rng.random(tuple(shape))
+    if kind == "picture":
+        i, j = np.ogrid[: shape[-3], : shape[-2]]
+        wave = np.sin(i / 9 + 1) * np.cos(j / 13) + (np.hypot(i - shape[-3] / 3, j - shape[-2] / 2) < shape[-3] / 4)
+        x = np.clip(0.4 + 0.25 * wave[..., None] + 0.05 * (x - 0.5), 0, 1)
+    elif kind == "constant":
+        x = np.full(shape, 0.37)
+    return to_dtype(x, dtype)
+
+
+def soft_mask(rng: np.random.Generator, h: int, w: int, dtype: str = "float32") -> Any:
+    m = np.clip(rng.random((h, w)) * 2 - 0.5, 0, 1)
+    return m > 0.5 if dtype == "bool" else to_dtype(m, dtype)
+
+
+def assert_rounded(out: Any, real: Any, dst: Any, mask: Any, preserve: bool) -> None:
+    """A result in the images' dtype is the float64 one rounded; with `preserve` dst stays where the mask is zero."""
+    dtype = out.dtype.name
+    rounded = np.clip(np.rint(real), 0, RANGE[dtype]) if dtype.startswith("u") else real
+    np.testing.assert_array_equal(out, rounded.astype(dtype))
+    if preserve:
+        np.testing.assert_array_equal(out[mask == 0], dst[mask == 0])
+
+
+def captured(step: Callable[[], list[Any]]) -> tuple[Any, list[Any]]:
+    """Returns a CUDA graph of a step that has run once, and the tensors that its replays write."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        step()
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = step()
+    return graph, found
