@@ -48,8 +48,7 @@ std::unique_ptr<ArrayView, Drop> make_view(std::uintptr_t pointer, const std::st
 
 void bind_array_view(py::module_& m) {
   py::class_<ArrayView, std::unique_ptr<ArrayView, Drop>>(m, "ArrayView", py::module_local())
-      .def(py::init(&make_view), py::arg("pointer"), py::arg("dtype"), py::arg("shape"),
-           py::arg("strides"), py::arg("writable"));
+      .def(py::init(&make_view), "pointer"_a, "dtype"_a, "shape"_a, "strides"_a, "writable"_a);
 }
 
 }  // namespace pyharmony

@@ -4,11 +4,23 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <functional>
+
 #include "core/array.h"
 
 namespace pyharmony {
 
 namespace py = pybind11;
+using namespace py::literals;  // NOLINT: "name"_a is an argument's name
+
+// Returns a function of the arguments of `make` and then those of `use` beyond its first, which
+// takes what `make` returns.
+template <typename Made, typename... A, typename R, typename Taken, typename... B>
+std::function<R(A..., B...)> chain(Made (*make)(A...), R (*use)(Taken, B...)) {
+  return [=](A... a, B... b) -> R {
+    return use(make(static_cast<A&&>(a)...), static_cast<B&&>(b)...);
+  };
+}
 
 void bind_array_view(py::module_& m);
 void bind_color_grid(py::module_& m);

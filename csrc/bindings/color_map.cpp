@@ -14,8 +14,8 @@ void bind_color_map(py::module_& m) {
       [](const ArrayView& image, const std::vector<std::pair<std::string, ArrayView>>& stages,
          const ArrayView* mask, double strength,
          const ArrayView& out) { color_map(image, make_stages(stages), mask, strength, out); },
-      py::arg("image"), py::arg("stages"), py::arg("mask").none(true), py::arg("strength"),
-      py::arg("out"), py::call_guard<py::gil_scoped_release>());
+      "image"_a, "stages"_a, "mask"_a, "strength"_a, "out"_a,
+      py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace pyharmony

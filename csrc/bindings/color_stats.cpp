@@ -16,8 +16,7 @@ void bind_color_stats(py::module_& m) {
          const ArrayView& moments, const ArrayView& histograms) {
         color_stats(image, make_stages(stages), mask, low, high, moments, histograms);
       },
-      py::arg("image"), py::arg("stages"), py::arg("mask").none(true), py::arg("low"),
-      py::arg("high"), py::arg("moments"), py::arg("histograms"),
+      "image"_a, "stages"_a, "mask"_a, "low"_a, "high"_a, "moments"_a, "histograms"_a,
       py::call_guard<py::gil_scoped_release>());
 }
 

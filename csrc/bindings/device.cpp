@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "bindings/bindings.h"
-#include "bindings/pointers.h"
+#include "bindings/device_calls.h"
 #include "core/status.h"
 
 namespace pyharmony {
@@ -38,16 +38,10 @@ class DeviceBuffer {
 
 py::dict properties(int index) {
   const device::Properties p = device::properties(index);
-  py::dict out;
-  out["name"] = p.name;
-  out["capability"] = py::make_tuple(p.major, p.minor);
-  out["processors"] = p.processors;
-  out["memory"] = p.memory;
-  out["free"] = p.free;
-  out["l2"] = p.l2;
-  out["shared_per_block"] = p.shared_per_block;
-  out["shared_per_processor"] = p.shared_per_processor;
-  return out;
+  return py::dict("name"_a = p.name, "capability"_a = py::make_tuple(p.major, p.minor),
+                  "processors"_a = p.processors, "memory"_a = p.memory, "free"_a = p.free,
+                  "l2"_a = p.l2, "shared_per_block"_a = p.shared_per_block,
+                  "shared_per_processor"_a = p.shared_per_processor);
 }
 
 }  // namespace
@@ -69,7 +63,7 @@ void bind_device(py::module_& m) {
   });
   m.def("device_count", &device::count);
   m.def("status", &device::status);
-  m.def("status_of", &device::status_of, py::arg("device"));
+  m.def("status_of", &device::status_of, "device"_a);
   m.def("current_device", &device::current_device);
   m.def(
       "is_capturing",
@@ -77,63 +71,45 @@ void bind_device(py::module_& m) {
         const Guard guard(index);
         return device::is_capturing(stream_of(stream));
       },
-      py::arg("stream"), py::arg("device"));
+      "stream"_a, "device"_a);
   m.def(
       "give_back",
       [](int index) {
         const Guard guard(index);
         device::give_back();
       },
-      py::arg("device"), py::call_guard<py::gil_scoped_release>());
+      "device"_a, py::call_guard<py::gil_scoped_release>());
   m.def("runtime_version", &device::runtime_version);
   m.def("driver_version", &device::driver_version);
   m.def("architectures", &device::architectures);
-  m.def("properties", &properties, py::arg("device"));
+  m.def("properties", &properties, "device"_a);
   m.def(
-      "device_of",
-      [](std::uintptr_t pointer) {
-        return device::device_of(reinterpret_cast<const void*>(pointer));
-      },
-      py::arg("pointer"));
+      "device_of", [](std::uintptr_t pointer) { return device::device_of(pointer_of(pointer)); },
+      "pointer"_a);
   m.def(
       "order",
       [](std::uintptr_t earlier, std::uintptr_t later, int index) {
         const Guard guard(index);
         device::order(stream_of(earlier), stream_of(later));
       },
-      py::arg("earlier"), py::arg("later"), py::arg("device"));
+      "earlier"_a, "later"_a, "device"_a);
   py::class_<DeviceBuffer>(m, "DeviceBuffer", py::module_local())
-      .def(py::init<std::size_t, int, std::uintptr_t>(), py::arg("bytes"), py::arg("device"),
-           py::arg("stream"))
+      .def(py::init<std::size_t, int, std::uintptr_t>(), "bytes"_a, "device"_a, "stream"_a)
       .def_property_readonly("pointer", &DeviceBuffer::pointer)
       .def_property_readonly("bytes", &DeviceBuffer::bytes);
-  m.def(
-      "copy_in",
-      [](std::uintptr_t to, std::uintptr_t from, std::size_t bytes, int index,
-         std::uintptr_t stream) {
-        const Guard guard(index);
-        device::copy_in(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes,
-                        stream_of(stream));
+  define_on_device(
+      m, "copy_in",
+      [](std::uintptr_t to, std::uintptr_t from, std::size_t bytes, cudaStream_t stream) {
+        device::copy_in(pointer_of(to), pointer_of(from), bytes, stream);
       },
-      py::arg("to"), py::arg("host"), py::arg("bytes"), py::arg("device"), py::arg("stream"),
-      py::call_guard<py::gil_scoped_release>());
-  m.def(
-      "copy_out",
-      [](std::uintptr_t to, std::uintptr_t from, std::size_t bytes, int index,
-         std::uintptr_t stream) {
-        const Guard guard(index);
-        device::copy_out(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes,
-                         stream_of(stream));
+      "to"_a, "host"_a, "bytes"_a);
+  define_on_device(
+      m, "copy_out",
+      [](std::uintptr_t to, std::uintptr_t from, std::size_t bytes, cudaStream_t stream) {
+        device::copy_out(pointer_of(to), pointer_of(from), bytes, stream);
       },
-      py::arg("host"), py::arg("source"), py::arg("bytes"), py::arg("device"), py::arg("stream"),
-      py::call_guard<py::gil_scoped_release>());
-  m.def(
-      "synchronize",
-      [](int index, std::uintptr_t stream) {
-        const Guard guard(index);
-        device::synchronize(stream_of(stream));
-      },
-      py::arg("device"), py::arg("stream"), py::call_guard<py::gil_scoped_release>());
+      "host"_a, "source"_a, "bytes"_a);
+  define_on_device(m, "synchronize", device::synchronize);
 }
 
 }  // namespace pyharmony

@@ -146,7 +146,7 @@ py::capsule make_capsule(const py::object& owner, std::uintptr_t pointer, const 
 
 void bind_dlpack(py::module_& m) {
   py::class_<Imported>(m, "DLPackArray", py::module_local())
-      .def(py::init<const py::capsule&>(), py::arg("capsule"))
+      .def(py::init<const py::capsule&>(), "capsule"_a)
       .def_property_readonly("pointer",
                              [](const Imported& a) {
                                return reinterpret_cast<std::uintptr_t>(a.tensor().data) +
@@ -158,8 +158,8 @@ void bind_dlpack(py::module_& m) {
       .def_property_readonly("device", [](const Imported& a) {
         return py::make_tuple(a.tensor().device.type, a.tensor().device.id);
       });
-  m.def("dlpack_capsule", &make_capsule, py::arg("owner"), py::arg("pointer"), py::arg("dtype"),
-        py::arg("shape"), py::arg("strides"), py::arg("device_type"), py::arg("device"));
+  m.def("dlpack_capsule", &make_capsule, "owner"_a, "pointer"_a, "dtype"_a, "shape"_a, "strides"_a,
+        "device_type"_a, "device"_a);
 }
 
 }  // namespace pyharmony

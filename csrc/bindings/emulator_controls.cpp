@@ -19,14 +19,8 @@ namespace {
 py::list sites() {
   py::list out;
   for (const emulator::Site& site : emulator::sites()) {
-    py::dict entry;
-    entry["id"] = site.id;
-    entry["kernel"] = site.kernel;
-    entry["file"] = site.file;
-    entry["line"] = site.line;
-    entry["kind"] = site.kind;
-    entry["count"] = site.count;
-    out.append(entry);
+    out.append(py::dict("id"_a = site.id, "kernel"_a = site.kernel, "file"_a = site.file,
+                        "line"_a = site.line, "kind"_a = site.kind, "count"_a = site.count));
   }
   return out;
 }
@@ -42,22 +36,13 @@ py::tuple triple(uint3 v) { return py::make_tuple(v.x, v.y, v.z); }
 py::list reports() {
   py::list out;
   for (const checker::Report& report : checker::reports()) {
-    py::dict entry;
-    entry["kind"] = report.kind;
-    entry["space"] = report.space;
-    entry["kernel"] = report.kernel;
-    entry["message"] = report.message;
-    entry["file"] = report.file;
-    entry["line"] = report.line;
-    entry["frames"] = report.frames;
-    entry["other_file"] = report.other_file;
-    entry["other_line"] = report.other_line;
-    entry["other_frames"] = report.other_frames;
-    entry["block"] = triple(report.block);
-    entry["thread"] = triple(report.thread);
-    entry["other_thread"] = triple(report.other_thread);
-    entry["count"] = report.count;
-    out.append(entry);
+    out.append(py::dict("kind"_a = report.kind, "space"_a = report.space,
+                        "kernel"_a = report.kernel, "message"_a = report.message,
+                        "file"_a = report.file, "line"_a = report.line, "frames"_a = report.frames,
+                        "other_file"_a = report.other_file, "other_line"_a = report.other_line,
+                        "other_frames"_a = report.other_frames, "block"_a = triple(report.block),
+                        "thread"_a = triple(report.thread),
+                        "other_thread"_a = triple(report.other_thread), "count"_a = report.count));
   }
   return out;
 }
@@ -65,19 +50,11 @@ py::list reports() {
 py::list access_sites() {
   py::list out;
   for (const checker::AccessSite& site : checker::access_sites()) {
-    py::dict entry;
-    entry["kernel"] = site.kernel;
-    entry["space"] = site.space;
-    entry["file"] = site.file;
-    entry["line"] = site.line;
-    entry["write"] = site.write;
-    entry["requests"] = site.requests;
-    entry["lanes_per_request"] = site.lanes;
-    entry["sectors_per_request"] = site.sectors;
-    entry["ideal_sectors"] = site.ideal_sectors;
-    entry["ways_per_request"] = site.ways;
-    entry["ideal_ways"] = site.ideal_ways;
-    out.append(entry);
+    out.append(py::dict("kernel"_a = site.kernel, "space"_a = site.space, "file"_a = site.file,
+                        "line"_a = site.line, "write"_a = site.write, "requests"_a = site.requests,
+                        "lanes_per_request"_a = site.lanes, "sectors_per_request"_a = site.sectors,
+                        "ideal_sectors"_a = site.ideal_sectors, "ways_per_request"_a = site.ways,
+                        "ideal_ways"_a = site.ideal_ways));
   }
   return out;
 }
@@ -111,7 +88,7 @@ void bind_emulator(py::module_& m) {
     }
   });
   m.attr("checked") = bool(HM_EMULATOR_CHECK);
-  m.def("set_seed", &emulator::set_seed, py::arg("seed"));
+  m.def("set_seed", &emulator::set_seed, "seed"_a);
   m.def("sites", &sites);
   m.def("shared_limits", [] {
     py::dict out;
@@ -123,12 +100,11 @@ void bind_emulator(py::module_& m) {
   });
   m.def(
       "ignore_site",
-      [](const std::optional<std::string>& id) { emulator::ignore_site(id.value_or("")); },
-      py::arg("id"));
+      [](const std::optional<std::string>& id) { emulator::ignore_site(id.value_or("")); }, "id"_a);
 #if HM_EMULATOR_CHECK
   array_view_observer = &observe_view;
-  m.def("set_checking", &checker::set_checking, py::arg("on"));
-  m.def("set_counting", &checker::set_counting, py::arg("on"));
+  m.def("set_checking", &checker::set_checking, "on"_a);
+  m.def("set_counting", &checker::set_counting, "on"_a);
   m.def("reports", &reports);
   m.def("report_count", &checker::report_count);
   m.def("clear_reports", &checker::clear_reports);
@@ -139,10 +115,8 @@ void bind_emulator(py::module_& m) {
       [](std::uintptr_t p, std::size_t bytes, bool initialised) {
         checker::register_memory(pointer(p), bytes, initialised);
       },
-      py::arg("pointer"), py::arg("bytes"), py::arg("initialised") = true);
-  m.def(
-      "forget_memory", [](std::uintptr_t p) { checker::forget_memory(pointer(p)); },
-      py::arg("pointer"));
+      "pointer"_a, "bytes"_a, "initialised"_a = true);
+  m.def("forget_memory", [](std::uintptr_t p) { checker::forget_memory(pointer(p)); }, "pointer"_a);
 #endif
 }
 

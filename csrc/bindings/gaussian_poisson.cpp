@@ -58,15 +58,10 @@ double residual(const ArrayView& src, const ArrayView& dst, const ArrayView& mas
 }
 
 py::dict chebyshev_info(const gp::ChebyshevResult& result) {
-  py::dict info;
-  info["steps"] = result.steps;
-  info["total_steps"] = result.total_steps;
-  info["finite"] = result.finite;
-  info["residual"] = result.residual;
-  info["max_error"] = result.max_error;
-  info["converged"] = result.converged;
-  info["peak_bytes"] = result.peak_bytes;
-  return info;
+  return py::dict("steps"_a = result.steps, "total_steps"_a = result.total_steps,
+                  "finite"_a = result.finite, "residual"_a = result.residual,
+                  "max_error"_a = result.max_error, "converged"_a = result.converged,
+                  "peak_bytes"_a = result.peak_bytes);
 }
 
 py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
@@ -111,9 +106,7 @@ py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
     py::gil_scoped_release release;
     result = HM_SIMD_CALL(gaussian_poisson_dct, params);
   }
-  py::dict info;
-  info["peak_bytes"] = result.peak_bytes;
-  return info;
+  return py::dict("peak_bytes"_a = result.peak_bytes);
 }
 
 ImageView plane_of(const ArrayView& array, const char* name, const ImageView& image) {
@@ -217,39 +210,32 @@ bool run_tile(gp::ChebyshevTiles& tiles, const ArrayView& src, const ArrayView& 
 
 void bind_gaussian_poisson(py::module_& m) {
   py::class_<gp::ChebyshevTiles>(m, "ChebyshevTiles", py::module_local())
-      .def(py::init(&make_tiles), py::arg("shape"), py::arg("src"), py::arg("dst"), py::arg("base"),
-           py::kw_only(), py::arg("map"), py::arg("least_weight"), py::arg("most_weight"),
-           py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("range"),
-           py::arg("tolerance"), py::arg("max_steps"))
+      .def(py::init(&make_tiles), "shape"_a, "src"_a, "dst"_a, "base"_a, py::kw_only(), "map"_a,
+           "least_weight"_a, "most_weight"_a, "w0"_a, "w1"_a, "preserve_background"_a, "range"_a,
+           "tolerance"_a, "max_steps"_a)
       .def_property_readonly("rounding", &gp::ChebyshevTiles::rounding)
       .def_property_readonly("steps", &gp::ChebyshevTiles::steps)
-      .def("run", &run_tile, py::arg("src"), py::arg("dst"), py::arg("mask"), py::arg("base"),
-           py::kw_only(), py::arg("weight_map"), py::arg("weight"), py::arg("w0"), py::arg("w1"),
-           py::arg("preserve_background"), py::arg("y0"), py::arg("x0"), py::arg("out"))
+      .def("run", &run_tile, "src"_a, "dst"_a, "mask"_a, "base"_a, py::kw_only(), "weight_map"_a,
+           "weight"_a, "w0"_a, "w1"_a, "preserve_background"_a, "y0"_a, "x0"_a, "out"_a)
       .def("finish", &gp::ChebyshevTiles::finish)
       .def("result",
            [](const gp::ChebyshevTiles& tiles) { return chebyshev_info(tiles.result()); });
-  m.def("gaussian_poisson_residual", &residual, py::arg("src"), py::arg("dst"), py::arg("mask"),
-        py::arg("base"), py::arg("x"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
-        py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("gradients"),
-        py::arg("field") = py::none(), py::arg("out") = py::none(),
+  m.def("gaussian_poisson_residual", &residual, "src"_a, "dst"_a, "mask"_a, "base"_a, "x"_a,
+        py::kw_only(), "weight"_a, "weight_map"_a, "w0"_a, "w1"_a, "preserve_background"_a,
+        "gradients"_a, "field"_a = py::none(), "out"_a = py::none(),
         py::call_guard<py::gil_scoped_release>());
-  m.def("gaussian_poisson_dct", &dct, py::arg("src"), py::arg("dst"), py::arg("mask"),
-        py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("w0"),
-        py::arg("w1"), py::arg("double_precision"), py::arg("rhs") = py::none(),
-        py::arg("mean") = py::none());
-  m.def("gaussian_poisson_field", &field, py::arg("src"), py::arg("dst"), py::arg("mask"),
-        py::arg("gain"), py::kw_only(), py::arg("along"), py::arg("across"), py::arg("out"),
+  m.def("gaussian_poisson_dct", &dct, "src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a, py::kw_only(),
+        "weight"_a, "w0"_a, "w1"_a, "double_precision"_a, "rhs"_a = py::none(),
+        "mean"_a = py::none());
+  m.def("gaussian_poisson_field", &field, "src"_a, "dst"_a, "mask"_a, "gain"_a, py::kw_only(),
+        "along"_a, "across"_a, "out"_a, py::call_guard<py::gil_scoped_release>());
+  m.def("gradient_norm", &norm, "image"_a, py::kw_only(), "smooth"_a, "out"_a,
         py::call_guard<py::gil_scoped_release>());
-  m.def("gradient_norm", &norm, py::arg("image"), py::kw_only(), py::arg("smooth"), py::arg("out"),
+  m.def("edge_map", &edges, "norm"_a, "low"_a, "high"_a, "out"_a,
         py::call_guard<py::gil_scoped_release>());
-  m.def("edge_map", &edges, py::arg("norm"), py::arg("low"), py::arg("high"), py::arg("out"),
-        py::call_guard<py::gil_scoped_release>());
-  m.def("gaussian_poisson_chebyshev", &chebyshev, py::arg("src"), py::arg("dst"), py::arg("mask"),
-        py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("weight_map"),
-        py::arg("w0"), py::arg("w1"), py::arg("preserve_background"), py::arg("tolerance"),
-        py::arg("rhs"), py::arg("max_steps"), py::arg("strip_floats") = 0,
-        py::arg("segment_rows") = 0);
+  m.def("gaussian_poisson_chebyshev", &chebyshev, "src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a,
+        py::kw_only(), "weight"_a, "weight_map"_a, "w0"_a, "w1"_a, "preserve_background"_a,
+        "tolerance"_a, "rhs"_a, "max_steps"_a, "strip_floats"_a = 0, "segment_rows"_a = 0);
 }
 
 }  // namespace pyharmony

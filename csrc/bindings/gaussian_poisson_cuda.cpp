@@ -6,7 +6,7 @@
 #include <string>
 
 #include "bindings/bindings.h"
-#include "bindings/pointers.h"
+#include "bindings/device_calls.h"
 #include "core/status.h"
 #include "ops/gaussian_poisson/chebyshev_cuda.h"
 
@@ -35,23 +35,13 @@ Processors processors_of(int index) {
 
 using Optional = std::optional<ArrayView>;
 
-// The options that all functions take.
-struct Options {
-  double weight, least_weight, most_weight, w0, w1;
-  bool preserve_background;
-  double tolerance;
-  int max_steps;
-  bool half_base;
-  double range;
-  int device, segment_rows;
-  std::int64_t state_bytes;
-  int first_run, last_run;
-};
-
-gp::ChebyshevDeviceParams make_params(const Optional& src, const Optional& dst,
-                                      const Optional& mask, const Optional& base,
-                                      const ArrayView& out, const Optional& weight_map,
-                                      const Optional& rhs, const Options& options) {
+// The arguments that all functions take.
+gp::ChebyshevDeviceParams make_params(
+    const Optional& src, const Optional& dst, const Optional& mask, const Optional& base,
+    const ArrayView& out, double weight, const Optional& weight_map, double least_weight,
+    double most_weight, double w0, double w1, bool preserve_background, double tolerance,
+    const Optional& rhs, int max_steps, bool half_base, double range, int segment_rows,
+    std::int64_t state_bytes, int first_run, int last_run) {
   gp::ChebyshevDeviceParams params;
   auto image = [](const Optional& view, const char* name, device::ImageBatch& to) {
     if (view) to = device::as_image_batch(*view, name);
@@ -64,36 +54,26 @@ gp::ChebyshevDeviceParams make_params(const Optional& src, const Optional& dst,
   if (weight_map) params.weight_map = device::as_image_batch(*weight_map, "weight_map", true);
   HM_CHECK(out.writable, "out: the array is read-only");
   params.out = device::as_image_batch(out, "out");
-  params.weight = options.weight;
-  params.least_weight = options.least_weight;
-  params.most_weight = options.most_weight;
-  params.w0 = options.w0;
-  params.w1 = options.w1;
-  params.preserve_background = options.preserve_background;
-  params.tolerance = options.tolerance;
-  params.max_steps = options.max_steps;
-  params.half_base = options.half_base;
-  params.range = options.range;
-  params.segment_rows = options.segment_rows;
-  params.state_bytes = options.state_bytes;
-  params.first_run = options.first_run;
-  params.last_run = options.last_run;
+  params.weight = weight;
+  params.least_weight = least_weight;
+  params.most_weight = most_weight;
+  params.w0 = w0;
+  params.w1 = w1;
+  params.preserve_background = preserve_background;
+  params.tolerance = tolerance;
+  params.max_steps = max_steps;
+  params.half_base = half_base;
+  params.range = range;
+  params.segment_rows = segment_rows;
+  params.state_bytes = state_bytes;
+  params.first_run = first_run;
+  params.last_run = last_run;
   return params;
 }
 
 // processors, shared_per_processor: those of another device; 0: those of this one.
-gp::ChebyshevSchedule schedule(const Optional& src, const Optional& dst, const Optional& mask,
-                               const Optional& base, const ArrayView& out, double weight,
-                               const Optional& weight_map, double least_weight, double most_weight,
-                               double w0, double w1, bool preserve_background, double tolerance,
-                               const Optional& rhs, int max_steps, bool half_base, double range,
-                               int device, int segment_rows, std::int64_t state_bytes,
-                               int first_run, int last_run, int processors,
+gp::ChebyshevSchedule schedule(gp::ChebyshevDeviceParams params, int device, int processors,
                                std::size_t shared_per_processor) {
-  gp::ChebyshevDeviceParams params = make_params(
-      src, dst, mask, base, out, weight_map, rhs,
-      {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance, max_steps,
-       half_base, range, device, segment_rows, state_bytes, first_run, last_run});
   const Processors own =
       processors > 0 ? Processors{processors, shared_per_processor} : processors_of(device);
   params.processors = own.count;
@@ -101,18 +81,8 @@ gp::ChebyshevSchedule schedule(const Optional& src, const Optional& dst, const O
   return gp::chebyshev_schedule(params);
 }
 
-void chebyshev(const Optional& src, const Optional& dst, const Optional& mask, const Optional& base,
-               const ArrayView& out, double weight, const Optional& weight_map, double least_weight,
-               double most_weight, double w0, double w1, bool preserve_background, double tolerance,
-               const Optional& rhs, int max_steps, bool half_base, double range,
-               const std::pair<std::uintptr_t, std::size_t>& workspace,
-               const std::pair<std::uintptr_t, std::size_t>& state, std::uintptr_t report,
-               int device, std::uintptr_t stream, int segment_rows, std::int64_t state_bytes,
-               int first_run, int last_run) {
-  gp::ChebyshevDeviceParams params = make_params(
-      src, dst, mask, base, out, weight_map, rhs,
-      {weight, least_weight, most_weight, w0, w1, preserve_background, tolerance, max_steps,
-       half_base, range, device, segment_rows, state_bytes, first_run, last_run});
+void chebyshev(gp::ChebyshevDeviceParams params, const Block& workspace, const Block& state,
+               std::uintptr_t report, int device, std::uintptr_t stream) {
   const Processors own = processors_of(device);
   params.processors = own.count;
   params.shared_per_processor = own.shared;
@@ -133,15 +103,10 @@ py::list decode(const py::bytes& data, int n) {
   for (int i = 0; i < n; ++i) {
     gp::ChebyshevReport report;
     std::memcpy(&report, bytes.data() + i * sizeof report, sizeof report);
-    py::dict item;
-    item["steps"] = report.steps;
-    item["total_steps"] = report.total_steps;
-    item["finite"] = report.finite != 0;
-    item["residual"] = report.residual;
-    item["max_error"] = report.max_error;
-    item["converged"] = report.converged != 0;
-    item["more"] = report.more != 0;
-    out.append(item);
+    out.append(py::dict("steps"_a = report.steps, "total_steps"_a = report.total_steps,
+                        "finite"_a = report.finite != 0, "residual"_a = report.residual,
+                        "max_error"_a = report.max_error, "converged"_a = report.converged != 0,
+                        "more"_a = report.more != 0));
   }
   return out;
 }
@@ -164,28 +129,23 @@ void bind_gaussian_poisson_cuda(py::module_& m) {
       .def_readonly("launches", &ChebyshevSchedule::launches)
       .def_readonly("first", &ChebyshevSchedule::first)
       .def_readonly("repeat", &ChebyshevSchedule::repeat);
-  m.def("gaussian_poisson_chebyshev_schedule", &schedule, py::arg("src"), py::arg("dst"),
-        py::arg("mask"), py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"),
-        py::arg("weight_map") = py::none(), py::arg("least_weight") = 1.0,
-        py::arg("most_weight") = 1.0, py::arg("w0"), py::arg("w1"), py::arg("preserve_background"),
-        py::arg("tolerance"), py::arg("rhs") = py::none(), py::arg("max_steps"),
-        py::arg("half_base") = false, py::arg("range") = 1.0, py::arg("device"),
-        py::arg("segment_rows") = 0, py::arg("state_bytes") = 0, py::arg("first_run") = 0,
-        py::arg("last_run") = gp::kChebyshevRepeats, py::arg("processors") = 0,
-        py::arg("shared_per_processor") = 64 << 10, py::call_guard<py::gil_scoped_release>());
-  m.def("gaussian_poisson_chebyshev", &chebyshev, py::arg("src"), py::arg("dst"), py::arg("mask"),
-        py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"),
-        py::arg("weight_map") = py::none(), py::arg("least_weight") = 1.0,
-        py::arg("most_weight") = 1.0, py::arg("w0"), py::arg("w1"), py::arg("preserve_background"),
-        py::arg("tolerance"), py::arg("rhs") = py::none(), py::arg("max_steps"),
-        py::arg("half_base") = false, py::arg("range") = 1.0, py::arg("workspace"),
-        py::arg("state"), py::arg("report"), py::arg("device"), py::arg("stream"),
-        py::arg("segment_rows") = 0, py::arg("state_bytes") = 0, py::arg("first_run") = 0,
-        py::arg("last_run") = gp::kChebyshevRepeats, py::call_guard<py::gil_scoped_release>());
+  const auto define = [&](const auto&... names) {
+    const py::call_guard<py::gil_scoped_release> release;
+    m.def("gaussian_poisson_chebyshev_schedule", chain(make_params, schedule), names..., "device"_a,
+          "processors"_a = 0, "shared_per_processor"_a = 64 << 10, release);
+    m.def("gaussian_poisson_chebyshev", chain(make_params, chebyshev), names..., "workspace"_a,
+          "state"_a, "report"_a, "device"_a, "stream"_a, release);
+  };
+  // The names of the arguments of make_params.
+  define("src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a, py::kw_only(), "weight"_a,
+         "weight_map"_a = py::none(), "least_weight"_a = 1.0, "most_weight"_a = 1.0, "w0"_a, "w1"_a,
+         "preserve_background"_a, "tolerance"_a, "rhs"_a = py::none(), "max_steps"_a,
+         "half_base"_a = false, "range"_a = 1.0, "segment_rows"_a = 0, "state_bytes"_a = 0,
+         "first_run"_a = 0, "last_run"_a = gp::kChebyshevRepeats);
   m.def(
       "gaussian_poisson_chebyshev_report_bytes",
-      [](int n) { return n * sizeof(gp::ChebyshevReport); }, py::arg("n"));
-  m.def("gaussian_poisson_chebyshev_report", &decode, py::arg("host_bytes"), py::arg("n"));
+      [](int n) { return n * sizeof(gp::ChebyshevReport); }, "n"_a);
+  m.def("gaussian_poisson_chebyshev_report", &decode, "host_bytes"_a, "n"_a);
 }
 
 }  // namespace pyharmony

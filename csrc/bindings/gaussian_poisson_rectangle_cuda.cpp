@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "bindings/bindings.h"
-#include "bindings/pointers.h"
+#include "bindings/device_calls.h"
 #include "core/status.h"
 #include "device/image.h"
 #include "ops/gaussian_poisson/multigrid_cuda.h"
@@ -40,26 +40,12 @@ gp::MultigridCudaParams multigrid_params(const ArrayView& src, const ArrayView& 
   return params;
 }
 
-std::size_t multigrid_workspace(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
-                                const ArrayView& base, const ArrayView& out, double weight,
-                                double w0, double w1, double tolerance, int max_cycles,
-                                const std::optional<ArrayView>& rhs) {
-  return gp::gaussian_poisson_multigrid_workspace(
-      multigrid_params(src, dst, mask, base, out, weight, w0, w1, tolerance, max_cycles, rhs));
-}
-
-void multigrid(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
-               const ArrayView& base, const ArrayView& out, double weight, double w0, double w1,
-               double tolerance, int max_cycles, const std::optional<ArrayView>& rhs,
-               std::uintptr_t workspace, std::size_t workspace_bytes, std::uintptr_t report,
-               int index, std::uintptr_t stream) {
-  const device::Guard guard(index);
-  gp::MultigridCudaParams params =
-      multigrid_params(src, dst, mask, base, out, weight, w0, w1, tolerance, max_cycles, rhs);
+void multigrid(gp::MultigridCudaParams params, std::uintptr_t workspace,
+               std::size_t workspace_bytes, std::uintptr_t report, cudaStream_t stream) {
   params.workspace = pointer_of(workspace);
   params.workspace_bytes = workspace_bytes;
   params.report = pointer_of(report);
-  gp::launch_gaussian_poisson_multigrid(params, stream_of(stream));
+  gp::launch_gaussian_poisson_multigrid(params, stream);
 }
 
 std::size_t report_bytes(std::int64_t n) {
@@ -75,13 +61,9 @@ py::list report(const py::bytes& host_bytes, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) {
     gp::MultigridReport r;
     std::memcpy(&r, bytes.data() + i * static_cast<std::int64_t>(sizeof(r)), sizeof(r));
-    py::dict info;
-    info["cycles"] = r.cycles;
-    info["converged"] = r.converged != 0;
-    info["residual"] = r.residual;
-    info["estimate"] = r.estimate;
-    info["max_error"] = r.max_error;
-    out.append(info);
+    out.append(py::dict("cycles"_a = r.cycles, "converged"_a = r.converged != 0,
+                        "residual"_a = r.residual, "estimate"_a = r.estimate,
+                        "max_error"_a = r.max_error));
   }
   return out;
 }
@@ -89,17 +71,17 @@ py::list report(const py::bytes& host_bytes, std::int64_t n) {
 }  // namespace
 
 void bind_gaussian_poisson_rectangle_cuda(py::module_& m) {
-  m.def("gaussian_poisson_multigrid_workspace", &multigrid_workspace, py::arg("src"),
-        py::arg("dst"), py::arg("mask"), py::arg("base"), py::arg("out"), py::kw_only(),
-        py::arg("weight"), py::arg("w0"), py::arg("w1"), py::arg("tolerance"),
-        py::arg("max_cycles") = 0, py::arg("rhs") = py::none());
-  m.def("gaussian_poisson_multigrid", &multigrid, py::arg("src"), py::arg("dst"), py::arg("mask"),
-        py::arg("base"), py::arg("out"), py::kw_only(), py::arg("weight"), py::arg("w0"),
-        py::arg("w1"), py::arg("tolerance"), py::arg("max_cycles") = 0, py::arg("rhs") = py::none(),
-        py::arg("workspace"), py::arg("workspace_bytes"), py::arg("report"), py::arg("device"),
-        py::arg("stream"), py::call_guard<py::gil_scoped_release>());
-  m.def("gaussian_poisson_multigrid_report_bytes", &report_bytes, py::arg("n"));
-  m.def("gaussian_poisson_multigrid_report", &report, py::arg("host_bytes"), py::arg("n"));
+  const auto define = [&](const auto&... names) {
+    m.def("gaussian_poisson_multigrid_workspace",
+          chain(multigrid_params, gp::gaussian_poisson_multigrid_workspace), names...);
+    define_on_device(m, "gaussian_poisson_multigrid", chain(multigrid_params, multigrid), names...,
+                     "workspace"_a, "workspace_bytes"_a, "report"_a);
+  };
+  // The names of the arguments of multigrid_params.
+  define("src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a, py::kw_only(), "weight"_a, "w0"_a, "w1"_a,
+         "tolerance"_a, "max_cycles"_a = 0, "rhs"_a = py::none());
+  m.def("gaussian_poisson_multigrid_report_bytes", &report_bytes, "n"_a);
+  m.def("gaussian_poisson_multigrid_report", &report, "host_bytes"_a, "n"_a);
 }
 
 }  // namespace pyharmony

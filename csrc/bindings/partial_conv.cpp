@@ -61,22 +61,18 @@ void epilogue_grad(const ArrayView& grad, const Optional& y, const std::optional
 
 void bind_partial_conv(py::module_& m) {
   const py::call_guard<py::gil_scoped_release> release;
-  m.def("partial_conv_mask_kind", &partial_conv_mask_kind, py::arg("mask"), release);
-  m.def("partial_conv_plan", &plan, py::arg("mask"), py::arg("groups"), py::arg("soft"),
-        py::arg("layers"), release);
-  m.def("partial_conv_index", &index_rows, py::arg("rows"), py::arg("index"), release);
-  m.def("partial_conv_gather", &gather, py::arg("x"), py::arg("mask"), py::arg("window"),
-        py::arg("size"), py::arg("rows"), py::arg("columns"), py::arg("channels_first"), release);
-  m.def("partial_conv_fold", &fold, py::arg("columns"), py::arg("index"), py::arg("window"),
-        py::arg("size"), py::arg("mask"), py::arg("dx"), py::arg("channels_first"), release);
-  m.def("partial_conv_epilogue", &epilogue, py::arg("acc"), py::arg("rows"), py::arg("ratio"),
-        py::arg("cover"), py::arg("bias"), py::arg("scale"), py::arg("negative_slope"),
-        py::arg("y"), release);
-  m.def("partial_conv_epilogue_grad", &epilogue_grad, py::arg("grad"), py::arg("y"),
-        py::arg("rows"), py::arg("ratio"), py::arg("cover"), py::arg("scale"),
-        py::arg("negative_slope"), py::arg("h"), py::arg("bias_grad"), release);
-  m.def("partial_conv_premask", &partial_conv_premask, py::arg("x"), py::arg("mask"),
-        py::arg("out"), release);
+  m.def("partial_conv_mask_kind", &partial_conv_mask_kind, "mask"_a, release);
+  m.def("partial_conv_plan", &plan, "mask"_a, "groups"_a, "soft"_a, "layers"_a, release);
+  m.def("partial_conv_index", &index_rows, "rows"_a, "index"_a, release);
+  m.def("partial_conv_gather", &gather, "x"_a, "mask"_a, "window"_a, "size"_a, "rows"_a,
+        "columns"_a, "channels_first"_a, release);
+  m.def("partial_conv_fold", &fold, "columns"_a, "index"_a, "window"_a, "size"_a, "mask"_a, "dx"_a,
+        "channels_first"_a, release);
+  m.def("partial_conv_epilogue", &epilogue, "acc"_a, "rows"_a, "ratio"_a, "cover"_a, "bias"_a,
+        "scale"_a, "negative_slope"_a, "y"_a, release);
+  m.def("partial_conv_epilogue_grad", &epilogue_grad, "grad"_a, "y"_a, "rows"_a, "ratio"_a,
+        "cover"_a, "scale"_a, "negative_slope"_a, "h"_a, "bias_grad"_a, release);
+  m.def("partial_conv_premask", &partial_conv_premask, "x"_a, "mask"_a, "out"_a, release);
 }
 
 }  // namespace pyharmony

@@ -37,24 +37,18 @@ std::unique_ptr<Hierarchy> make_hierarchy(const std::optional<ArrayView>& mask,
   return std::make_unique<Hierarchy>(plane, weight, map, w0, w1);
 }
 
-py::dict to_dict(const Report& report, bool certify) {
-  py::dict d;
-  d["iterations"] = report.iterations;
-  d["residual"] = certify ? report.residual : std::numeric_limits<double>::quiet_NaN();
-  d["estimate"] = report.estimate;
-  d["max_error"] = certify ? report.max_error : std::numeric_limits<double>::quiet_NaN();
-  d["converged"] = report.converged;
-  d["peak_bytes"] = report.peak_bytes;
-  return d;
-}
-
 py::dict run(const Hierarchy& hierarchy, const SolveParams& params) {
   Report report;
   {
     py::gil_scoped_release release;
     report = hierarchy.solve(params);
   }
-  return to_dict(report, params.certify);
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  return py::dict("iterations"_a = report.iterations,
+                  "residual"_a = params.certify ? report.residual : kUnknown,
+                  "estimate"_a = report.estimate,
+                  "max_error"_a = params.certify ? report.max_error : kUnknown,
+                  "converged"_a = report.converged, "peak_bytes"_a = report.peak_bytes);
 }
 
 py::dict solve(const Hierarchy& hierarchy, const ArrayView& src, const ArrayView& dst,
@@ -115,19 +109,17 @@ void bind_poisson(py::module_& m) {
       .def("reset", &poisson::WarmStart::reset)
       .def_property_readonly("bytes", &poisson::WarmStart::bytes);
   py::class_<Hierarchy>(m, "PoissonHierarchy", py::module_local())
-      .def(py::init(&make_hierarchy), py::arg("mask"), py::arg("shape"), py::kw_only(),
-           py::arg("weight") = 0.0, py::arg("weight_map") = py::none(), py::arg("w0") = 1.0,
-           py::arg("w1") = 0.0)
+      .def(py::init(&make_hierarchy), "mask"_a, "shape"_a, py::kw_only(), "weight"_a = 0.0,
+           "weight_map"_a = py::none(), "w0"_a = 1.0, "w1"_a = 0.0)
       .def_property_readonly("unknowns", &Hierarchy::unknowns)
       .def_property_readonly("levels", &Hierarchy::levels)
       .def_property_readonly("bytes", &Hierarchy::bytes)
-      .def("solve", &solve, py::arg("src"), py::arg("dst"), py::arg("mask"), py::arg("base"),
-           py::arg("out"), py::kw_only(), py::arg("gradients"), py::arg("contour") = "half",
-           py::arg("tolerance"), py::arg("max_iterations"), py::arg("certify") = false,
-           py::arg("warm") = py::none())
-      .def("solve_rhs", &solve_rhs, py::arg("rhs"), py::arg("out"), py::kw_only(),
-           py::arg("tolerance"), py::arg("max_iterations"), py::arg("certify") = false);
-  m.def("first_nonfinite", &first_nonfinite_pixel, py::arg("image"), py::arg("mask"));
+      .def("solve", &solve, "src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a, py::kw_only(),
+           "gradients"_a, "contour"_a = "half", "tolerance"_a, "max_iterations"_a,
+           "certify"_a = false, "warm"_a = py::none())
+      .def("solve_rhs", &solve_rhs, "rhs"_a, "out"_a, py::kw_only(), "tolerance"_a,
+           "max_iterations"_a, "certify"_a = false);
+  m.def("first_nonfinite", &first_nonfinite_pixel, "image"_a, "mask"_a);
 }
 
 }  // namespace pyharmony

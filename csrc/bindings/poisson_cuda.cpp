@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "bindings/bindings.h"
-#include "bindings/pointers.h"
+#include "bindings/device_calls.h"
 
 namespace pyharmony {
 namespace {
@@ -16,8 +16,8 @@ using poisson::Plan;
 using poisson::PlaneReport;
 using poisson::PlanOptions;
 
-void check_bytes(std::size_t given, std::size_t needed, const char* name) {
-  HM_CHECK(given >= needed, name, ": ", given, " bytes, expected at least ", needed);
+void check_bytes(const Block& block, std::size_t needed, const char* name) {
+  HM_CHECK(block.second >= needed, name, ": ", block.second, " bytes, expected at least ", needed);
 }
 
 ImageBatch optional_batch(const std::optional<ArrayView>& array, const char* name,
@@ -51,56 +51,41 @@ int planes_of(int count, int channels) {
   return static_cast<int>(planes);
 }
 
-// The memory of a call: workspaces are checked against the plan's needs.
+template <std::size_t (*bytes)(const Plan&, int)>
+std::size_t bytes_of(const Plan& plan, int count, int channels) {
+  return bytes(plan, planes_of(count, channels));
+}
+
+// The memory of a call, checked against the plan's needs; `warm` and `certify` may be missing.
 struct Memory {
-  std::uintptr_t hierarchy, workspace, report, warm, certify;
-  std::size_t hierarchy_bytes, workspace_bytes, report_bytes, warm_bytes, certify_bytes;
+  Block hierarchy, workspace, report;
+  std::optional<Block> warm, certify;
 };
 
-DeviceSolve make_solve(const Plan& plan, const poisson::SolveImages& images, double tolerance,
-                       int max_iterations, const Memory& memory) {
+void run(const Plan& plan, const poisson::SolveImages& images, double tolerance, int max_iterations,
+         const Memory& memory, cudaStream_t stream) {
+  const Block warm = memory.warm.value_or(Block()), certify = memory.certify.value_or(Block());
+  const int planes = planes_of(images.count(), images.channels());
+  check_bytes(memory.hierarchy, plan.bytes(), "hierarchy");
+  check_bytes(memory.workspace, poisson::solve_workspace_bytes(plan, planes), "workspace");
+  check_bytes(memory.report, sizeof(PlaneReport) * planes, "report");
+  if (warm.first != 0) check_bytes(warm, poisson::warm_bytes(plan, planes), "warm");
+  if (certify.first != 0) {
+    check_bytes(certify, poisson::certify_workspace_bytes(plan, planes), "certify_workspace");
+  }
   DeviceSolve solve;
   solve.images = images;
   solve.tolerance = tolerance;
   solve.max_iterations = max_iterations;
-  solve.warm = pointer_of(memory.warm);
-  solve.report = static_cast<PlaneReport*>(pointer_of(memory.report));
-  const int planes = planes_of(images.count(), images.channels());
-  check_bytes(memory.hierarchy_bytes, plan.bytes(), "hierarchy");
-  check_bytes(memory.workspace_bytes, poisson::solve_workspace_bytes(plan, planes), "workspace");
-  check_bytes(memory.report_bytes, sizeof(PlaneReport) * planes, "report");
-  if (memory.warm != 0) {
-    check_bytes(memory.warm_bytes, poisson::warm_bytes(plan, planes), "warm");
+  solve.warm = pointer_of(warm.first);
+  solve.report = static_cast<PlaneReport*>(pointer_of(memory.report.first));
+  void* const hierarchy = pointer_of(memory.hierarchy.first);
+  void* const workspace = pointer_of(memory.workspace.first);
+  poisson::launch_poisson_solve(plan, hierarchy, solve, workspace, stream);
+  if (certify.first != 0) {
+    poisson::launch_poisson_certify(plan, hierarchy, solve, workspace, pointer_of(certify.first),
+                                    stream);
   }
-  if (memory.certify != 0) {
-    check_bytes(memory.certify_bytes, poisson::certify_workspace_bytes(plan, planes),
-                "certify_workspace");
-  }
-  return solve;
-}
-
-void run(const Plan& plan, const DeviceSolve& solve, const Memory& memory, bool solve_it,
-         int device, std::uintptr_t stream) {
-  const py::gil_scoped_release release;
-  const device::Guard guard(device);
-  if (solve_it) {
-    poisson::launch_poisson_solve(plan, pointer_of(memory.hierarchy), solve,
-                                  pointer_of(memory.workspace), stream_of(stream));
-  }
-  if (memory.certify != 0) {
-    poisson::launch_poisson_certify(plan, pointer_of(memory.hierarchy), solve,
-                                    pointer_of(memory.workspace), pointer_of(memory.certify),
-                                    stream_of(stream));
-  }
-}
-
-using Block = std::pair<std::uintptr_t, std::size_t>;  // a device address, and bytes
-
-Memory memory_of(const Block& hierarchy, const Block& workspace, const Block& report,
-                 const std::optional<Block>& warm, const std::optional<Block>& certify) {
-  const Block none{0, 0}, w = warm.value_or(none), c = certify.value_or(none);
-  return {hierarchy.first,  workspace.first,  report.first,  w.first,  c.first,
-          hierarchy.second, workspace.second, report.second, w.second, c.second};
 }
 
 void solve_images(const Plan& plan, const Block& hierarchy, const ArrayView& src,
@@ -108,7 +93,7 @@ void solve_images(const Plan& plan, const Block& hierarchy, const ArrayView& src
                   const ArrayView& out, const std::string& gradients, const std::string& contour,
                   double tolerance, int max_iterations, const std::optional<ArrayView>& weight_map,
                   const Block& workspace, const Block& report, const std::optional<Block>& warm,
-                  const std::optional<Block>& certify, int device, std::uintptr_t stream) {
+                  const std::optional<Block>& certify, cudaStream_t stream) {
   HM_CHECK(out.writable, "out: read-only");
   poisson::SolveImages images;
   images.src = device::as_image_batch(src, "src");
@@ -119,51 +104,41 @@ void solve_images(const Plan& plan, const Block& hierarchy, const ArrayView& src
   images.out = device::as_image_batch(out, "out");
   images.guidance = poisson::parse_guidance(gradients);
   images.contour = poisson::parse_contour(contour);
-  const Memory memory = memory_of(hierarchy, workspace, report, warm, certify);
-  run(plan, make_solve(plan, images, tolerance, max_iterations, memory), memory, true, device,
+  run(plan, images, tolerance, max_iterations, {hierarchy, workspace, report, warm, certify},
       stream);
 }
 
 void solve_rhs(const Plan& plan, const Block& hierarchy, const ArrayView& rhs, const ArrayView& out,
                double tolerance, int max_iterations, const std::optional<ArrayView>& weight_map,
                const Block& workspace, const Block& report, const std::optional<Block>& certify,
-               int device, std::uintptr_t stream) {
+               cudaStream_t stream) {
   HM_CHECK(out.writable, "out: read-only");
   poisson::SolveImages images;
   images.rhs = device::as_image_batch(rhs, "rhs");
   images.weight_map = optional_batch(weight_map, "weight_map", true);
   images.out = device::as_image_batch(out, "out");
-  const Memory memory = memory_of(hierarchy, workspace, report, std::nullopt, certify);
-  run(plan, make_solve(plan, images, tolerance, max_iterations, memory), memory, true, device,
-      stream);
+  run(plan, images, tolerance, max_iterations,
+      {hierarchy, workspace, report, std::nullopt, certify}, stream);
 }
 
 void set_up(const Plan& plan, const std::optional<ArrayView>& mask,
-            const std::optional<ArrayView>& weight_map, const Block& memory, int device,
-            std::uintptr_t stream) {
-  check_bytes(memory.second, plan.bytes(), "memory");
+            const std::optional<ArrayView>& weight_map, const Block& memory, cudaStream_t stream) {
+  check_bytes(memory, plan.bytes(), "memory");
   const ImageBatch plane = optional_batch(mask, "mask", true);
   const ImageBatch map = optional_batch(weight_map, "weight_map", true);
-  const py::gil_scoped_release release;
-  const device::Guard guard(device);
-  poisson::launch_poisson_hierarchy(plan, plane, map, pointer_of(memory.first), stream_of(stream));
+  poisson::launch_poisson_hierarchy(plan, plane, map, pointer_of(memory.first), stream);
 }
 
-void find_boxes(const ArrayView& mask, const Block& boxes, int device, std::uintptr_t stream) {
+void find_boxes(const ArrayView& mask, const Block& boxes, cudaStream_t stream) {
   const ImageBatch plane = device::as_image_batch(mask, "mask", true);
-  check_bytes(boxes.second, 4 * sizeof(int) * plane.count, "boxes");
-  const py::gil_scoped_release release;
-  const device::Guard guard(device);
-  poisson::launch_poisson_box(plane, static_cast<int*>(pointer_of(boxes.first)), stream_of(stream));
+  check_bytes(boxes, 4 * sizeof(int) * plane.count, "boxes");
+  poisson::launch_poisson_box(plane, static_cast<int*>(pointer_of(boxes.first)), stream);
 }
 
-void clear_warm(const Plan& plan, int count, int channels, const Block& warm, int device,
-                std::uintptr_t stream) {
+void clear_warm(const Plan& plan, int count, int channels, const Block& warm, cudaStream_t stream) {
   const int planes = planes_of(count, channels);
-  check_bytes(warm.second, poisson::warm_bytes(plan, planes), "warm");
-  const py::gil_scoped_release release;
-  const device::Guard guard(device);
-  device::fill_zero(pointer_of(warm.first), sizeof(poisson::WarmPlane) * planes, stream_of(stream));
+  check_bytes(warm, poisson::warm_bytes(plan, planes), "warm");
+  device::fill_zero(pointer_of(warm.first), sizeof(poisson::WarmPlane) * planes, stream);
 }
 
 // Returns one dict for each item from reports copied to the host: the worst of its channels.
@@ -191,15 +166,10 @@ py::list reports(const py::bytes& host, int count, int channels) {
       sum.iterations = std::max(sum.iterations, report.iterations);
       sum.converged = sum.converged && report.converged;
     }
-    py::dict d;
-    d["iterations"] = sum.iterations;
-    d["residual"] = sum.residual;
-    d["estimate"] = sum.estimate;
-    d["first"] = sum.first;
-    d["max_error"] = sum.max_error;
-    d["converged"] = sum.converged != 0;
-    d["unknowns"] = sum.unknowns;
-    out.append(d);
+    out.append(py::dict("iterations"_a = sum.iterations, "residual"_a = sum.residual,
+                        "estimate"_a = sum.estimate, "first"_a = sum.first,
+                        "max_error"_a = sum.max_error, "converged"_a = sum.converged != 0,
+                        "unknowns"_a = sum.unknowns));
   }
   return out;
 }
@@ -207,54 +177,35 @@ py::list reports(const py::bytes& host, int count, int channels) {
 }  // namespace
 
 void bind_poisson_cuda(py::module_& m) {
+  const py::kw_only named;
   py::class_<Plan>(m, "PoissonPlan", py::module_local())
-      .def(py::init(&make_plan), py::arg("height"), py::arg("width"), py::kw_only(),
-           py::arg("box") = py::none(), py::arg("items") = 1, py::arg("pinned") = true,
-           py::arg("weight") = 0.0, py::arg("weight_map") = false, py::arg("w0") = 1.0,
-           py::arg("w1") = 0.0, py::arg("tail_cells") = poisson::kTailCells)
+      .def(py::init(&make_plan), "height"_a, "width"_a, named, "box"_a = py::none(), "items"_a = 1,
+           "pinned"_a = true, "weight"_a = 0.0, "weight_map"_a = false, "w0"_a = 1.0, "w1"_a = 0.0,
+           "tail_cells"_a = poisson::kTailCells)
       .def_property_readonly("bytes", &Plan::bytes)
       .def_property_readonly("levels", [](const Plan& plan) { return plan.levels; })
       .def_property_readonly("tail", [](const Plan& plan) { return plan.tail; })
-      .def(
-          "workspace_bytes",
-          [](const Plan& plan, int count, int channels) {
-            return poisson::solve_workspace_bytes(plan, planes_of(count, channels));
-          },
-          py::arg("count"), py::arg("channels"))
-      .def(
-          "certify_bytes",
-          [](const Plan& plan, int count, int channels) {
-            return poisson::certify_workspace_bytes(plan, planes_of(count, channels));
-          },
-          py::arg("count"), py::arg("channels"))
-      .def(
-          "warm_bytes",
-          [](const Plan& plan, int count, int channels) {
-            return poisson::warm_bytes(plan, planes_of(count, channels));
-          },
-          py::arg("count"), py::arg("channels"));
+      .def("workspace_bytes", &bytes_of<poisson::solve_workspace_bytes>, "count"_a, "channels"_a)
+      .def("certify_bytes", &bytes_of<poisson::certify_workspace_bytes>, "count"_a, "channels"_a)
+      .def("warm_bytes", &bytes_of<poisson::warm_bytes>, "count"_a, "channels"_a);
   m.attr("POISSON_MAX_ITERATIONS") = poisson::kMaxDeviceIterations;
-  m.def("poisson_box", &find_boxes, py::arg("mask"), py::arg("boxes"), py::kw_only(),
-        py::arg("device"), py::arg("stream"));
-  m.def("poisson_hierarchy", &set_up, py::arg("plan"), py::arg("mask"), py::arg("weight_map"),
-        py::arg("memory"), py::kw_only(), py::arg("device"), py::arg("stream"));
-  m.def("poisson_solve", &solve_images, py::arg("plan"), py::arg("hierarchy"), py::arg("src"),
-        py::arg("dst"), py::arg("mask"), py::arg("base"), py::arg("out"), py::kw_only(),
-        py::arg("gradients"), py::arg("contour") = "half", py::arg("tolerance"),
-        py::arg("max_iterations"), py::arg("weight_map") = py::none(), py::arg("workspace"),
-        py::arg("report"), py::arg("warm") = py::none(), py::arg("certify") = py::none(),
-        py::arg("device"), py::arg("stream"));
-  m.def("poisson_solve_rhs", &solve_rhs, py::arg("plan"), py::arg("hierarchy"), py::arg("rhs"),
-        py::arg("out"), py::kw_only(), py::arg("tolerance"), py::arg("max_iterations"),
-        py::arg("weight_map") = py::none(), py::arg("workspace"), py::arg("report"),
-        py::arg("certify") = py::none(), py::arg("device"), py::arg("stream"));
-  m.def("poisson_clear_warm", &clear_warm, py::arg("plan"), py::arg("count"), py::arg("channels"),
-        py::arg("warm"), py::kw_only(), py::arg("device"), py::arg("stream"));
+  define_on_device(m, "poisson_box", find_boxes, "mask"_a, "boxes"_a, named);
+  define_on_device(m, "poisson_hierarchy", set_up, "plan"_a, "mask"_a, "weight_map"_a, "memory"_a,
+                   named);
+  define_on_device(m, "poisson_solve", solve_images, "plan"_a, "hierarchy"_a, "src"_a, "dst"_a,
+                   "mask"_a, "base"_a, "out"_a, named, "gradients"_a, "contour"_a = "half",
+                   "tolerance"_a, "max_iterations"_a, "weight_map"_a = py::none(), "workspace"_a,
+                   "report"_a, "warm"_a = py::none(), "certify"_a = py::none());
+  define_on_device(m, "poisson_solve_rhs", solve_rhs, "plan"_a, "hierarchy"_a, "rhs"_a, "out"_a,
+                   named, "tolerance"_a, "max_iterations"_a, "weight_map"_a = py::none(),
+                   "workspace"_a, "report"_a, "certify"_a = py::none());
+  define_on_device(m, "poisson_clear_warm", clear_warm, "plan"_a, "count"_a, "channels"_a, "warm"_a,
+                   named);
   m.def(
       "poisson_report_bytes",
       [](int count, int channels) { return sizeof(PlaneReport) * planes_of(count, channels); },
-      py::arg("count"), py::arg("channels"));
-  m.def("poisson_report", &reports, py::arg("host"), py::arg("count"), py::arg("channels"));
+      "count"_a, "channels"_a);
+  m.def("poisson_report", &reports, "host"_a, "count"_a, "channels"_a);
 }
 
 }  // namespace pyharmony

@@ -6,12 +6,10 @@ namespace pyharmony {
 
 void bind_pyramid(py::module_& m) {
   const py::call_guard<py::gil_scoped_release> release;
-  m.def("pyramid_downsample", &downsample, py::arg("image"), py::arg("smooth_sigma"),
-        py::arg("out"), release);
-  m.def("pyramid_downsample_mask", &downsample_mask, py::arg("mask"), py::arg("out"), release);
-  m.def("pyramid_upsample", &upsample, py::arg("image"), py::arg("out"), release);
-  m.def("pyramid_meet_known", &meet_known, py::arg("colours"), py::arg("dst"), py::arg("known"),
-        release);
+  m.def("pyramid_downsample", &downsample, "image"_a, "smooth_sigma"_a, "out"_a, release);
+  m.def("pyramid_downsample_mask", &downsample_mask, "mask"_a, "out"_a, release);
+  m.def("pyramid_upsample", &upsample, "image"_a, "out"_a, release);
+  m.def("pyramid_meet_known", &meet_known, "colours"_a, "dst"_a, "known"_a, release);
 }
 
 }  // namespace pyharmony

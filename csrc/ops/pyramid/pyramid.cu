@@ -981,7 +981,7 @@ void launch_pyramid_upsample(const ArrayView& image, const ArrayView& out, cudaS
 }
 
 void launch_pyramid_upsample_meet(const ArrayView& image, const ArrayView& dst,
-                                  const ArrayView& known, bool from_mask, const ArrayView& out,
+                                  const ArrayView& known, const ArrayView& out, bool from_mask,
                                   cudaStream_t stream) {
   UpParams p = up_params(image, out);
   p.dst = picture_of(dst, "dst");

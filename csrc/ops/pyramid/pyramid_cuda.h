@@ -32,7 +32,7 @@ void launch_pyramid_upsample(const ArrayView& image, const ArrayView& out, cudaS
 // (`meet_known` of pyharmony/reference/pyramid.py). known is the known share or, if from_mask, a
 // mask that is zero where a pixel is known.
 void launch_pyramid_upsample_meet(const ArrayView& image, const ArrayView& dst,
-                                  const ArrayView& known, bool from_mask, const ArrayView& out,
+                                  const ArrayView& known, const ArrayView& out, bool from_mask,
                                   cudaStream_t stream);
 
 // Computes out = mask * src + (1 - mask) * dst, all [N, H, W, C] but mask [N, H, W].
