@@ -377,19 +377,19 @@ def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> st
     )
 
 
-def channels_differ(src: Any, ours: int, theirs: int) -> str:
+def channels_differ(src: Any, of_src: int, of_dst: int) -> str:
     """Returns the message about numbers of channels that do not go together, with the remedy."""
     remedy = ""
     if _arrays.is_torch(src):
-        if ours == 1:
+        if of_src == 1:
             remedy = "; src.expand(..., 3, -1, -1) of it has three equal channels"
-        elif theirs == 1:
+        elif of_dst == 1:
             remedy = "; dst.expand(..., 3, -1, -1) of it has three equal channels"
-    elif ours == 1:
+    elif of_src == 1:
         remedy = f"; numpy.stack([src{'' if src.ndim == 2 else '[..., 0]'}] * 3, -1) has three equal channels"
-    elif theirs == 1:
+    elif of_dst == 1:
         remedy = "; numpy.stack([dst] * 3, -1) of a grey dst [H, W] has three equal channels"
-    return f"src: {ours} channels beside {theirs} of dst; expected equal numbers, alpha apart{remedy}"
+    return f"src: {of_src} channels beside {of_dst} of dst; expected equal numbers, alpha apart{remedy}"
 
 
 def _size_of_mask(mask: Any) -> tuple[int, int]:

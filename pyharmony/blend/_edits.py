@@ -69,15 +69,15 @@ def texture_flattening(
         raise ArgumentError(f"low: {weak:g} beside high {strong:g}; expected low to be at most high")
 
     def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
-        region, picture = _read(job)
+        region, image = _read(job)
         unit = _arrays.VALUE_RANGE[job.dst.dtype.name] / 255
-        norm = _norm(picture, smooth=True, real=np.float32, memory=job.memory)
+        norm = _norm(image, smooth=True, real=np.float32, memory=job.memory)
         gain = job.memory.hold(np.empty_like(norm))
         native.edge_map(
             _arrays.view(norm, "norm"), weak * unit, strong * unit, _arrays.view(gain, "gain", writable=True)
         )
         del norm
-        return _write_edit(job, region, picture, gain=gain, limit=limit, certify=certify)
+        return _write_edit(job, region, image, gain=gain, limit=limit, certify=certify)
 
     return _run(call, edit, mask, tolerance)
 
@@ -170,9 +170,9 @@ def detail_boost(
     factor = _checks.number(gain, "gain", high=_MAX_GAIN, accepts=f"a number from 0 to {_MAX_GAIN:g}")
 
     def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
-        region, picture = _read(job)
+        region, image = _read(job)
         held = weight if isinstance(weight, float) else region.of(weight)
-        return _write_edit(job, region, picture, gain=factor, weight=held, limit=limit, certify=certify)
+        return _write_edit(job, region, image, gain=factor, weight=held, limit=limit, certify=certify)
 
     return _run(call, edit, mask, tolerance, color_weight=color_weight)
 
@@ -251,27 +251,27 @@ def _colours(job: Job, region: Region, without: NumpyArray | None = None) -> Num
 
     Colours are not continued from the pixels where without [h, w] is True.
     """
-    picture = job.dst_of(region)
+    image = job.dst_of(region)
     holes = None if job.holes is None else region.of(job.holes)
     if holes is None or not holes.any():
-        return picture
+        return image
     absent = holes if without is None else holes | without
-    filled = fill(job.memory.hold(picture.astype(job.real)), absent, job.memory)
+    filled = fill(job.memory.hold(image.astype(job.real)), absent, job.memory)
     if without is not None:
-        np.copyto(filled, picture, where=(without & ~holes)[..., None])
+        np.copyto(filled, image, where=(without & ~holes)[..., None])
     return filled
 
 
-def _norm(picture: NumpyArray, *, smooth: bool, real: type, memory: Memory) -> NumpyArray:
-    norm = memory.hold(np.empty(picture.shape[:2], real))
-    native.gradient_norm(_arrays.view(picture, "image"), smooth=smooth, out=_arrays.view(norm, "norm", writable=True))
+def _norm(image: NumpyArray, *, smooth: bool, real: type, memory: Memory) -> NumpyArray:
+    norm = memory.hold(np.empty(image.shape[:2], real))
+    native.gradient_norm(_arrays.view(image, "image"), smooth=smooth, out=_arrays.view(norm, "norm", writable=True))
     return norm
 
 
 def _write_edit(
     job: Job,
     region: Region,
-    picture: NumpyArray,
+    image: NumpyArray,
     *,
     gain: float | NumpyArray,
     weight: float | NumpyArray = 0.0,
@@ -280,12 +280,12 @@ def _write_edit(
 ) -> _checks.SolveInfo:
     mask = job.mask_of(region)
     target = region.of(job.start())
-    plain = picture.dtype == job.dst.dtype
+    plain = image.dtype == job.dst.dtype
     # Colours that were made up for holes must not be written to the image.
     result = target if plain else job.memory.hold(np.empty(target.shape, job.real))
-    level = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[picture.dtype.name]
+    level = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[image.dtype.name]
     info = solve_edit(
-        picture,
+        image,
         mask,
         result,
         gain=gain,
@@ -301,11 +301,11 @@ def _write_edit(
 
 
 def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -> _checks.SolveInfo:
-    region, picture = _read(job)
+    region, image = _read(job)
     memory, mask = job.memory, job.mask_of(region)
     white = _arrays.VALUE_RANGE[job.dst.dtype.name]
     offset = LOG_OFFSET * white
-    y = memory.hold(_logarithm(picture, offset, job.real))
+    y = memory.hold(_logarithm(image, offset, job.real))
     norm = _norm(y, smooth=False, real=job.real, memory=memory)
     mean = float(norm.mean(where=mask > 0, dtype=np.float64))
     if mean > 0:
@@ -318,7 +318,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
     error = limit * white / 255
     most = white
     if job.dst.dtype.kind == "f":
-        most = max(float(picture.max(where=(mask > 0)[..., None], initial=0)), offset)
+        most = max(float(image.max(where=(mask > 0)[..., None], initial=0)), offset)
     for _ in range(4):
         # An error of d in the logarithm is an error of at most (exp(d) - 1) (x + offset) in x.
         allowed = math.log1p(error / (most + offset))
@@ -341,12 +341,12 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
     return dataclasses.replace(info, max_error=proven)
 
 
-def _logarithm(picture: NumpyArray, offset: float, real: type) -> NumpyArray:
-    """Returns log(max(picture, 0) + offset), in real."""
-    if picture.dtype.kind == "u":
-        table = np.log(np.arange(np.iinfo(picture.dtype).max + 1) + offset).astype(real)
-        return table[picture]
-    y: NumpyArray = np.maximum(picture, 0, dtype=real)
+def _logarithm(image: NumpyArray, offset: float, real: type) -> NumpyArray:
+    """Returns log(max(image, 0) + offset), in real."""
+    if image.dtype.kind == "u":
+        table = np.log(np.arange(np.iinfo(image.dtype).max + 1) + offset).astype(real)
+        return table[image]
+    y: NumpyArray = np.maximum(image, 0, dtype=real)
     y += real(offset)
     return np.log(y, out=y)
 
@@ -361,18 +361,18 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
     full = mask if mask.dtype == np.bool_ else mask == mask.dtype.type(_arrays.VALUE_RANGE[mask.dtype.name])
     holes = None if job.holes is None else region.of(job.holes)
     _check_finite(job, region, mask, full if holes is None else full | holes)
-    picture = _colours(job, region, without=inside)
+    image = _colours(job, region, without=inside)
     target = region.of(job.start())
     soft = bool((inside & ~full).any())  # then the blend with the image comes before the rounding
-    plain = picture.dtype == job.dst.dtype and not soft
+    plain = image.dtype == job.dst.dtype and not soft
     result = target if plain else memory.hold(np.zeros(target.shape, job.real))
-    scale = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[picture.dtype.name]
-    info = solve_membrane(picture, mask, result, tolerance=limit * scale, certify=certify, memory=memory)
+    scale = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[image.dtype.name]
+    info = solve_membrane(image, mask, result, tolerance=limit * scale, certify=certify, memory=memory)
     if soft:
         weight = np.divide(mask, _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0), dtype=job.real)[..., None]
-        result -= picture
+        result -= image
         result *= weight
-        result += picture
+        result += image
     if not plain:
         write(result, target, where=inside[..., None])
         info = dataclasses.replace(info, residual=info.residual / scale, max_error=info.max_error / scale)

@@ -103,7 +103,7 @@ def gp_gan(
     generator = _shipped.GENERATOR if generator is None else generator
     net = model.generator_of(generator, supervised=supervised, nz=nz)
 
-    def picture_of(composite: NumpyArray) -> NumpyArray:
+    def image_of(composite: NumpyArray) -> NumpyArray:
         if isinstance(net, model.BlendingGenerator):
             return model.guess(net, composite)
         return model.search(net, composite, n_iteration=iterations, seed=start).picture
@@ -120,7 +120,7 @@ def gp_gan(
         def base(job: Job, region: Region, levels: list[Level]) -> NumpyArray:
             view = _view(job.bbox, region, job.shape, net.size, whole=not equation.preserve_background)
             unit, level = np.float32(_arrays.VALUE_RANGE[frame.dtype]), levels[-1]
-            colours = _seen(picture_of, _pasted(job, view, region, levels, net.size, equation.smooth_sigma) / unit)
+            colours = _seen(image_of, _pasted(job, view, region, levels, net.size, equation.smooth_sigma) / unit)
             colours = _over(colours, view, region, level, 1 << (len(levels) - 1)) * unit
             if equation.preserve_background and (level.known == 1).any():
                 meet_known(colours, level.dst, level.known)
@@ -186,17 +186,17 @@ def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: i
     return pasted
 
 
-def _seen(picture_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> NumpyArray:
+def _seen(image_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> NumpyArray:
     """Returns the network's image in [0, 1], as its input is; for a grey input, the mean of its channels."""
     pasted = np.clip(pasted, 0, 1)
     if pasted.shape[2] == 1:
-        return picture_of(np.repeat(pasted, 3, 2)).mean(2, keepdims=True)
-    return picture_of(pasted)
+        return image_of(np.repeat(pasted, 3, 2)).mean(2, keepdims=True)
+    return image_of(pasted)
 
 
-def _over(picture: NumpyArray, view: Region, region: Region, level: Level, cell: int) -> NumpyArray:
+def _over(image: NumpyArray, view: Region, region: Region, level: Level, cell: int) -> NumpyArray:
     """Returns an image in [0, 1] that lies over view, resampled to the cells of a level that covers region."""
-    size = picture.shape[0]
+    size = image.shape[0]
     for axis, low, length in ((0, region.y0 - view.y0, view.shape[0]), (1, region.x0 - view.x0, view.shape[1])):
-        picture = resample(picture, axis, low * size / length, cell * size / length, level.dst.shape[axis])
-    return np.clip(picture, 0, 1)
+        image = resample(image, axis, low * size / length, cell * size / length, level.dst.shape[axis])
+    return np.clip(image, 0, 1)

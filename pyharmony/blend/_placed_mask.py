@@ -46,7 +46,7 @@ def placed_mask(
     """
     if isinstance(out, (list, tuple)) or is_array(out):
         raise DTypeError(f"out: {type(out).__name__}, expected None, a path or an open binary file")
-    found: list[list[NumpyArray]] = []
+    laid: list[list[NumpyArray]] = []
 
     def work(frame: Frame) -> Infos:
         masks = []
@@ -56,17 +56,17 @@ def placed_mask(
             if not job.placed.empty:
                 job.placed.of(whole)[...] = as_float(job.mask)
             masks.append(whole if white == 1 else np.rint(whole * np.float32(white)).astype(frame.dtype))
-        found.append(masks)
+        laid.append(masks)
         return [direct_info("mask")] * len(masks)
 
-    pictures: Any = dst if isinstance(dst, (list, tuple)) else [dst]
+    images: Any = dst if isinstance(dst, (list, tuple)) else [dst]
     Call("placed_mask", src, dst, mask, at, scale, device="cpu").run(work)
     if out is not None:
-        if len(found) != 1 or len(found[0]) != 1:
-            raise ShapeError(f"out: one file for {sum(map(len, found))} masks")
-        write(Picture(_levels(found[0][0])[..., None]), out)
+        if len(laid) != 1 or len(laid[0]) != 1:
+            raise ShapeError(f"out: one file for {sum(map(len, laid))} masks")
+        write(Picture(_levels(laid[0][0])[..., None]), out)
         return out
-    results = [_like(masks, picture) for masks, picture in zip(found, pictures, strict=True)]
+    results = [_like(masks, image) for masks, image in zip(laid, images, strict=True)]
     kind: Any = type(dst)
     return kind(results) if isinstance(dst, (list, tuple)) else results[0]
 
