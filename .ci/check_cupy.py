@@ -44,7 +44,7 @@ def main() -> None:
     pyharmony.set_device("cuda")
     assert np.array_equal(pyharmony.blend.poisson(src, dst, mask, device="cuda", decontaminate=False), before)
     print(f"warned: {said}")
-    assert len(said) == 1 and "cannot be used" in said[0] and "running on the processor" in said[0]
+    assert len(said) == 1 and "cannot be used" in said[0] and "running on the CPU" in said[0]
     refused(cupy.cuda.runtime.CUDARuntimeError, cupy.zeros, 3)
 
 

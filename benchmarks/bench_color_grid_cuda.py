@@ -15,7 +15,7 @@ import peers_cuda
 import problems_cuda
 import pytest
 from measure import Ledger
-from measure_cuda import OURS, add, interleave, on_processor, ratio
+from measure_cuda import OURS, add, interleave, on_cpu, ratio
 
 from pyharmony import ops
 
@@ -52,7 +52,7 @@ def bench_map(gpu: Any, ledger: Ledger, size: str) -> None:
     row("copy of the same bytes", timings["copy"], version="", ours=timings["ours"], nbytes=nbytes)
     _, pixels, weights, _ = t.numpy()
     row(
-        "pyharmony on the processor, uint8", on_processor(lambda: ops.color_grid(pixels, weights, **given.parts)),
+        "pyharmony on the CPU, uint8", on_cpu(lambda: ops.color_grid(pixels, weights, **given.parts)),
         version=OURS,
     )  # fmt: skip
     if size == "8K":

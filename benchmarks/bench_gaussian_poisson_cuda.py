@@ -11,7 +11,7 @@ import peers_cuda
 import problems_cuda
 import pytest
 from measure import Ledger
-from measure_cuda import OURS, GpuTiming, add, interleave, numpy_to_numpy, on_processor, ratio, spread
+from measure_cuda import OURS, GpuTiming, add, interleave, numpy_to_numpy, on_cpu, ratio, spread
 
 from pyharmony.ops import gaussian_poisson
 
@@ -54,8 +54,8 @@ def beside_dct(
             ours=timings["ours"],
         )  # fmt: skip
     arrays = t.numpy()
-    there = on_processor(lambda: gaussian_poisson(*arrays, tolerance=PHOTOGRAPH, color_weight=weight))
-    row("pyharmony on the processor, float32", there, version=OURS)
+    there = on_cpu(lambda: gaussian_poisson(*arrays, tolerance=PHOTOGRAPH, color_weight=weight))
+    row("pyharmony on the CPU, float32", there, version=OURS)
     return timings
 
 

@@ -10,7 +10,7 @@ import peers_cuda
 import problems_cuda
 import pytest
 from measure import Ledger
-from measure_cuda import OURS, add, interleave, numpy_to_numpy, on_processor, ratio
+from measure_cuda import OURS, add, interleave, numpy_to_numpy, on_cpu, ratio
 
 from pyharmony.ops import poisson
 
@@ -50,8 +50,8 @@ def bench_masked(gpu: Any, ledger: Ledger, size: str) -> None:
     )  # fmt: skip
     row("copy of the bytes of the float32 problem", timings["copy"], version="", ours=timings["ours"], nbytes=nbytes)
     src, dst, mask, _ = floats.numpy()
-    there = on_processor(lambda: poisson(src, dst, mask, tolerance=TOLERANCE))
-    row("pyharmony on the processor, float32", there, version=OURS)
+    there = on_cpu(lambda: poisson(src, dst, mask, tolerance=TOLERANCE))
+    row("pyharmony on the CPU, float32", there, version=OURS)
     if size == "8K":
         ledger.figure("masked_v_torch_dct", ratio(timings["ours"], timings["dct"]))
 

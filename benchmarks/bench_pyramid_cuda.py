@@ -10,7 +10,7 @@ import peers_cuda
 import problems_cuda
 import pytest
 from measure import Ledger
-from measure_cuda import OURS, add, interleave, numpy_to_numpy, on_processor, ratio
+from measure_cuda import OURS, add, interleave, numpy_to_numpy, on_cpu, ratio
 
 from pyharmony import _cuda, blend
 from pyharmony.ops import gaussian_poisson
@@ -50,8 +50,8 @@ def bench_whole(gpu: Any, ledger: Ledger, size: str) -> None:
         row(f"pyharmony, {words}, uint8", timings[name], version=OURS, copy=timings["copy"], nbytes=t.nbytes)
     row("copy of the bytes of the finest level", timings["copy"], version="", ours=timings["pyramid"], nbytes=t.nbytes)
     s, d, mask, _ = t.numpy()
-    there = on_processor(lambda: blend.gaussian_poisson(s, d, mask, **whole))
-    row("pyharmony on the processor, whole image, uint8", there, version=OURS)
+    there = on_cpu(lambda: blend.gaussian_poisson(s, d, mask, **whole))
+    row("pyharmony on the CPU, whole image, uint8", there, version=OURS)
     if size == "8K":
         ledger.figure("pyramid_v_finest", ratio(timings["pyramid"], timings["finest"]))
 

@@ -129,7 +129,7 @@ def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[st
     return timings
 
 
-def on_processor(call: Callable[[], Any]) -> GpuTiming:
+def on_cpu(call: Callable[[], Any]) -> GpuTiming:
     """Returns a call on NumPy arrays by the CPU kernels, with all threads."""
 
     def run() -> None:

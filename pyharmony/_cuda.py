@@ -309,7 +309,7 @@ class Place:
     @property
     def where(self) -> str:
         """The place of the callers' arrays, in words for messages."""
-        return "the processor" if self.kind == "host" else self.name
+        return "the CPU" if self.kind == "host" else self.name
 
     def take(self, x: Any, name: str) -> DeviceArray:
         """Returns x as a DeviceArray: over its memory, or a copy of a NumPy array."""
@@ -457,7 +457,7 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
     at = describe(x, first)
     for name, other in given.items():
         if name not in there:
-            raise DeviceError(f"{name}: in the memory of the processor, {first} on cuda:{at.device}; move one of them")
+            raise DeviceError(f"{name}: in the memory of the CPU, {first} on cuda:{at.device}; move one of them")
         where = describe(other, name).device
         if where != at.device:
             raise DeviceError(f"{name}: on cuda:{where}, {first} on cuda:{at.device}; move one of them")

@@ -93,7 +93,7 @@ def instead_of_device(message: str, reason: str) -> None:
         _logger.warning("%s; running on the CPU", message)
 
 
-def only_on_processor(what: str) -> None:
+def only_on_cpu(what: str) -> None:
     """Logs that a call which was told 'cuda' has no kernels for it and runs on the CPU.
 
     Raises:

@@ -52,7 +52,7 @@ def simd(request: pytest.FixtureRequest) -> Iterator[str]:
     try:
         native.set_simd_level(request.param)
     except ValueError:
-        pytest.skip(f"{request.param} is not available on this processor")
+        pytest.skip(f"{request.param} is not available on this CPU")
     yield request.param
     native.set_simd_level(before)
 

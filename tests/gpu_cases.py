@@ -153,7 +153,7 @@ def check(name: str) -> float:
     assert found.dtype == wanted.dtype and found.shape == wanted.shape
     difference = float(np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max())
     limit = allowed(name, wanted.dtype.name)
-    assert difference <= limit, f"{name}: {difference:g} from the processor's result, allowed are {limit:g}"
+    assert difference <= limit, f"{name}: {difference:g} from the CPU's result, allowed are {limit:g}"
     return difference
 
 

@@ -124,7 +124,7 @@ def test_arrays_in_different_places_are_refused() -> None:
     there.device = 1
     with pytest.raises(DeviceError, match="src: on cuda:1, dst on cuda:0; move one of them"):
         _cuda.place_of({"dst": here, "src": there}, None)
-    with pytest.raises(DeviceError, match="mask: in the memory of the processor, dst on cuda:0"):
+    with pytest.raises(DeviceError, match="mask: in the memory of the CPU, dst on cuda:0"):
         _cuda.place_of({"dst": here, "mask": IMAGE}, None)
     with pytest.raises(DeviceError, match="device: 'cpu', but dst is on a CUDA device"):
         _cuda.place_of({"dst": here}, "cpu")

@@ -130,7 +130,7 @@ y, x = np.mgrid[:40, :50]
 src = np.stack([x * 5, y * 6, x + y], -1).astype(np.uint8)
 dst = src[::-1].copy()
 mask = (np.hypot(y - 20, x - 25) < 12).astype(np.uint8) * 255
-on_processor = ops.poisson(src, dst, mask, device="cpu")
+on_cpu = ops.poisson(src, dst, mask, device="cpu")
 
 def forked(work):
     context = multiprocessing.get_context("fork")
@@ -166,12 +166,12 @@ assert info.device == "cuda:0" and driver.asked == 1
 
 def child():
     found, info = ops.poisson(src, dst, mask, return_info=True)
-    assert info.device == "cpu" and np.array_equal(found, on_processor)
+    assert info.device == "cpu" and np.array_equal(found, on_cpu)
     assert not pyharmony.has_cuda()
     words = "this process was forked after CUDA was initialised, and CUDA works in its parent alone"
     assert words in _native.cuda_status()
     pyharmony.set_device("cuda")
-    assert np.array_equal(ops.poisson(src, dst, mask), on_processor)
+    assert np.array_equal(ops.poisson(src, dst, mask), on_cpu)
     try:
         pyharmony.set_device("cuda", strict=True)
     except pyharmony.errors.DeviceError as error:
@@ -190,7 +190,7 @@ def test_a_child_of_a_process_where_somebody_else_initialised_cuda_says_the_same
 driver.owner = os.getpid()  # torch, say; pyharmony has asked for nothing
 
 def child():
-    assert np.array_equal(ops.poisson(src, dst, mask), on_processor)
+    assert np.array_equal(ops.poisson(src, dst, mask), on_cpu)
     assert "was forked after CUDA was initialised" in _native.cuda_status()
 
 forked(child)

@@ -281,7 +281,7 @@ def test_a_solver_keeps_its_mask_and_serves_many_images(dtype: str) -> None:
     result, infos = copied.solve(src, dst, return_info=True)
     assert levels(result, expected) <= allowed("uint8")
     assert [info.device for info in infos] == ["cuda:0"] * 2
-    with pytest.raises(DeviceError, match="dst: on the processor, but the solver was made for cuda:0"):
+    with pytest.raises(DeviceError, match="dst: on the CPU, but the solver was made for cuda:0"):
         there.solve(src, dst)
     with pytest.raises(ShapeError, match=r"mask: shape \[17, 20\], expected \[16, 20\]"):
         copied.solve(src[:, 1:], dst[:, 1:])
@@ -445,11 +445,11 @@ SMALL = pair((8, 9, 3), "float32")
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"src": SMALL[0]}, DeviceError, "src: in the memory of the processor, dst on cuda:0"),
+        ({"src": SMALL[0]}, DeviceError, "src: in the memory of the CPU, dst on cuda:0"),
         ({"device": "cpu"}, DeviceError, "device: 'cpu', but dst is on a CUDA device"),
         ({"device": "tpu"}, ArgumentError, "device: 'tpu'"),
-        ({"method": "dct"}, ArgumentError, "method: 'dct' is for arrays on the processor"),
-        ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is for arrays on the processor"),
+        ({"method": "dct"}, ArgumentError, "method: 'dct' is for arrays on the CPU"),
+        ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is for arrays on the CPU"),
         ({"method": "chebyshev", "color_weight": 0}, ArgumentError, "method: 'chebyshev' needs color_weight above 0"),
         ({"src": Interface(SMALL[0][1:])}, ShapeError, r"src: shape \[7, 9, 3\] differs from dst"),
         ({"mask": Interface(SMALL[2][1:])}, ShapeError, r"mask: shape \[7, 9\], expected \[8, 9\]"),
@@ -476,7 +476,7 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
         assert info.device == "cpu"
         assert np.array_equal(expected, blend.gaussian_poisson(src, dst, mask, device="cpu", **options))
         for there in ((src, dst, mask), map(Interface, (src, dst, mask))):
-            with pytest.raises(ArgumentError, match="is for arrays on the processor"):
+            with pytest.raises(ArgumentError, match="is for arrays on the CPU"):
                 blend.gaussian_poisson(*there, device="cuda", **options)
     with pytest.raises(DeviceError, match="dst: on a CUDA device, and this blend has no kernels there"):
         blend.alpha(*map(Interface, pair((9, 9, 3), "uint8")))

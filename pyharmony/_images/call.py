@@ -136,7 +136,7 @@ class Call:
         place = _cuda.place_of({}, self.device)
         if place is not None and PLACES[self.function].way != "there":
             if self.device == "cuda":
-                _device.only_on_processor("this blend")
+                _device.only_on_cpu("this blend")
             place = None
         _checks.one_of(self.errors, "errors", ("raise", "return"))
         tell = tell or nothing_done("blended")
@@ -201,7 +201,7 @@ class Call:
             raise DeviceError(f"device: 'cpu', but {own} is on a CUDA device; move it, or leave device None")
         if scale_of(item.scale) != 1:
             raise ArgumentError(
-                f"scale: {item.scale!r} resamples src, which is for arrays on the processor; expected 1, or resize src"
+                f"scale: {item.scale!r} resamples src, which is for arrays on the CPU; expected 1, or resize src"
             )
         arrays = {name: x for name, x in item.beside.items() if not isinstance(x, (str, numbers.Real))}
         frame = DeviceFrame(item.src, item.dst, item.mask, item.at, item.out, arrays)
@@ -223,7 +223,7 @@ class Call:
         place = _cuda.place_of(on_device, None)
         assert place is not None  # noqa: S101  # some of them are on a device
         if item.out is not None and not item.to_file and (own in on_device) != ("out" in on_device):
-            names = (place.name, "the processor") if own in on_device else ("the processor", place.name)
+            names = (place.name, "the CPU") if own in on_device else ("the CPU", place.name)
             raise DeviceError(f"out: in the memory of {names[1]}, {own} in that of {names[0]}; move one of them")
         if "out" in on_device:
             like, out = _cuda.describe(item.dst, own), _cuda.describe(item.out, "out")
@@ -331,7 +331,7 @@ def _check_out(item: Item, opened: Opened) -> None:
             raise DTypeError(f"out: bytes, {expected}")
         check_target(opened.picture or Picture(as_images(item.dst, own)[0]), out)
     elif opened.widened and out is not None:
-        raise ArgumentError("out: an array, for a source with alpha over a grey picture; leave it None")
+        raise ArgumentError("out: an array, for a source with alpha over a grey image; leave it None")
 
 
 def deliver(item: Item, opened: Opened, result: Any) -> Any:
@@ -477,7 +477,7 @@ def _count(batch: Any) -> int:
 
 
 def _mask_of(picture: Picture, name: str) -> NumpyArray:
-    """Returns the mask [H, W] that a picture holds: its alpha, or else its grey channel or three equal channels."""
+    """Returns the mask [H, W] that an image holds: its alpha, or else its grey channel or three equal channels."""
     pixels = picture.pixels
     if pixels.shape[2] == 4 and (pixels[..., 3] != VALUE_RANGE[pixels.dtype.name]).any():
         return pixels[..., 3]

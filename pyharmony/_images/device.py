@@ -239,8 +239,7 @@ def _source(x: Any, target: DeviceArray) -> DeviceArray:
     a, _ = layout(x, "src")
     if a.shape[3] == 4:
         raise ShapeError(
-            f"src: {a.shape[3]} channels, expected 1 or 3; alpha is blended on the processor, pass the colours and a "
-            "mask"
+            f"src: {a.shape[3]} channels, expected 1 or 3; alpha is blended on the CPU, pass the colours and a mask"
         )
     _checks.same_dtype(a, "src", target, "dst")
     if (a.shape[0], a.shape[3]) != (target.shape[0], min(target.shape[3], 3)):
@@ -260,7 +259,7 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
     x, y = position_of(at)
     if not (x.is_integer() and y.is_integer()):
         raise ArgumentError(
-            f"at: {at!r}, expected whole pixels; a part of a pixel resamples src, which is for arrays on the processor"
+            f"at: {at!r}, expected whole pixels; a part of a pixel resamples src, which is for arrays on the CPU"
         )
     top, left = int(y), int(x)
     inside = Region(top, top + source.shape[1], left, left + source.shape[2]).overlap(

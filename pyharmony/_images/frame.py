@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -338,15 +337,9 @@ def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[
 def position_of(at: Any) -> tuple[float, float]:
     """Returns `at` as finite numbers (x, y)."""
     accepts = "expected None or (x, y), the pixels where the first pixel of src lands in dst"
-    try:
-        x, y = at
-    except (TypeError, ValueError):
-        raise ArgumentError(f"at: {at!r}, {accepts}") from None
-    for value in (x, y):
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-            raise DTypeError(f"at: {at!r}, {accepts}")
-        if not abs(float(value)) < _FAR:
-            raise ArgumentError(f"at: {at!r}, {accepts}; finite and below {_FAR} in size")
+    x, y = _checks.two_numbers(at, "at", accepts)
+    if not (abs(float(x)) < _FAR and abs(float(y)) < _FAR):
+        raise ArgumentError(f"at: {at!r}, {accepts}; finite and below {_FAR} in size")
     return float(x), float(y)
 
 

@@ -40,9 +40,9 @@ class Equation:
         """The reason why CUDA kernels do not take this equation; empty where they do."""
         if self.gradient_kernel != "normal":
             kernel = f"gradient_kernel: {self.gradient_kernel!r}"
-            return f"{kernel} is for arrays on the processor; CUDA kernels have 'normal'"
+            return f"{kernel} is for arrays on the CPU; CUDA kernels have 'normal'"
         if self.reference:
-            return "reference: True is for arrays on the processor; CUDA kernels do not clip between levels"
+            return "reference: True is for arrays on the CPU; CUDA kernels do not clip between levels"
         return ""
 
 

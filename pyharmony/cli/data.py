@@ -211,7 +211,7 @@ def shard(
 ) -> None:
     """Write samples at one size as shards, all or nothing.
 
-    Pictures are squashed to a square by a bilinear filter, masks become hard. tar and TFRecord files
+    Images are squashed to a square by a bilinear filter, masks become hard. tar and TFRecord files
     hold PNG images; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
     """
     from .. import data

@@ -50,7 +50,7 @@ def network(source: Any, device: str | None, batch_statistics: bool = False) -> 
         wanted = _device.get_device() if device is None else device
         where = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
         if where == "cpu" and wanted == "cuda" and _device.resolve(wanted) == "cuda":
-            _device.only_on_processor("this build of torch")
+            _device.only_on_cpu("this build of torch")
         path = next((entry.path for entry in models.weights() if entry.name == source), Path(source))
         version = None
         if path.is_file():
@@ -119,7 +119,7 @@ def _tensors(model: Model, views: list[Scene]) -> tuple[Tensor, Tensor]:
 
 def _finite(model: Model, x: Tensor) -> Any:
     if not bool(torch.isfinite(x).all()):
-        raise WeightsError(f"method: {model.name} gives NaN or infinities for this picture; its weights are damaged")
+        raise WeightsError(f"method: {model.name} gives NaN or infinities for this image; its weights are damaged")
     return x.float().cpu().numpy()
 
 

@@ -37,13 +37,13 @@ from .images_cuda import batch_of, mask_on, weight_on, without_float64
 def _other_gradients(call: Call) -> str:
     if call.gradient_kernel == "normal":
         return ""
-    return f"gradient_kernel: {call.gradient_kernel!r} is for arrays on the processor; CUDA has 'normal'"
+    return f"gradient_kernel: {call.gradient_kernel!r} is for arrays on the CPU; CUDA has 'normal'"
 
 
 def _other_methods(call: Call) -> str:
     if call.method != "dct":
         return ""
-    return "method: 'dct' is for arrays on the processor; CUDA has 'chebyshev' and 'multigrid'"
+    return "method: 'dct' is for arrays on the CPU; CUDA has 'chebyshev' and 'multigrid'"
 
 
 #: The reasons why kernels on a device do not take a call.

@@ -197,7 +197,7 @@ class DeviceSolver:
         if place is not None and host and place.kind == "host":
             place = self.place  # regardless of the device that is current in this thread
         if place is None or (place.kind == "host") != host or place.device != self.place.device:
-            where = "the processor" if place is None or place.kind == "host" else place.name
+            where = "the CPU" if place is None or place.kind == "host" else place.name
             raise DeviceError(f"dst: on {where}, but the solver was made for {self.place.where}; move it there")
         return _solve_at(place, call, self._system, warm)
 

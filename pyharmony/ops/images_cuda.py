@@ -30,7 +30,7 @@ def unsupported(dtype: str, name: str) -> str:
     """Returns why CUDA kernels do not take images of a dtype; empty where they do."""
     if dtype in DTYPES:
         return ""
-    return f"{name}: dtype {dtype}; CUDA kernels take {', '.join(DTYPES)}, other images are for the processor"
+    return f"{name}: dtype {dtype}; CUDA kernels take {', '.join(DTYPES)}, other images are for the CPU"
 
 
 def batch_of(a: DeviceArray) -> DeviceArray:
