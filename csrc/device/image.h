@@ -46,6 +46,14 @@ inline ImageBatch as_image_batch(const ArrayView& a, const char* name, bool plan
   return image;
 }
 
+inline void check_image_shape(const ImageBatch& image, const char* name, int count, int height,
+                              int width, int channels) {
+  HM_CHECK(image.count == count && image.height == height && image.width == width &&
+               image.channels == channels,
+           name, ": shape [", image.count, ", ", image.height, ", ", image.width, ", ",
+           image.channels, "], expected [", count, ", ", height, ", ", width, ", ", channels, "]");
+}
+
 #if HM_KERNELS
 
 __device__ __forceinline__ std::int64_t offset(const ImageBatch& image, int n, int y, int x,

@@ -105,12 +105,6 @@ struct Key {
   }
 };
 
-struct Found {
-  std::string kernel, space, message;
-  uint3 block{}, thread{}, other_thread{};
-  std::uint64_t count = 0;
-};
-
 // The lanes of a warp at the n-th time that they reach an instruction.
 struct Request {
   Address address[32];
@@ -141,7 +135,7 @@ struct State {
   std::pair<const Address, Memory>* last_memory = nullptr;
   std::vector<Range> views;
   std::vector<Range> module_read, module_write;
-  std::map<Key, Found> found;
+  std::map<Key, Report> found;  // without the places in the sources
   std::map<std::tuple<const void*, unsigned, std::uint32_t>, Request> requests;
   std::unordered_map<Address, std::uint32_t> times;
   std::map<std::pair<const void*, std::string>, Count> counts;
@@ -208,7 +202,8 @@ void report(State& s, const char* kind, const char* space, const std::string& me
   auto at = s.found.find(key);
   if (at == s.found.end()) {
     if (s.found.size() >= kMost) return;
-    Found found;
+    Report found;
+    found.kind = kind;
     found.kernel = s.launch.kernel;
     found.space = space;
     found.message = message;
@@ -693,22 +688,15 @@ std::vector<Report> reports() {
     const Line other = key.other != nullptr ? locate(key.other) : Line{"", 0, ""};
     Report& report =
         all[{key.kind, found.kernel, line.file, line.number, other.file, other.number}];
-    if (report.count == 0) {
-      report.kind = key.kind;
-      report.space = found.space;
-      report.kernel = found.kernel;
-      report.message = found.message;
-      report.file = line.file;
-      report.line = line.number;
-      report.frames = line.frames;
-      report.other_file = other.file;
-      report.other_line = other.number;
-      report.other_frames = other.frames;
-      report.block = found.block;
-      report.thread = found.thread;
-      report.other_thread = found.other_thread;
+    const std::uint64_t before = report.count;
+    if (before == 0) {
+      report = found;
+      std::tie(report.file, report.line, report.frames) =
+          std::tie(line.file, line.number, line.frames);
+      std::tie(report.other_file, report.other_line, report.other_frames) =
+          std::tie(other.file, other.number, other.frames);
     }
-    report.count += found.count;
+    report.count = before + found.count;
   }
   std::vector<Report> out;
   for (auto& [key, report] : all) out.push_back(std::move(report));
@@ -819,23 +807,14 @@ void written_by_host(const void* p, std::size_t bytes) {
 namespace checker = pyharmony::emulator::checker;
 
 #define HM_PC_ __builtin_return_address(0)
-#define HM_ACCESS_(n)                                                                   \
-  void __tsan_read##n(void* p) { checker::callback(p, n, false, 0, HM_PC_); }           \
-  void __tsan_write##n(void* p) { checker::callback(p, n, true, 0, HM_PC_); }           \
-  void __tsan_unaligned_read##n(void* p) { checker::callback(p, n, false, 0, HM_PC_); } \
-  void __tsan_unaligned_write##n(void* p) { checker::callback(p, n, true, 0, HM_PC_); } \
-  void __tsan_volatile_read##n(void* p) {                                               \
-    checker::callback(p, n, false, checker::kAtomic, HM_PC_);                           \
-  }                                                                                     \
-  void __tsan_volatile_write##n(void* p) {                                              \
-    checker::callback(p, n, true, checker::kAtomic, HM_PC_);                            \
-  }                                                                                     \
-  void __tsan_unaligned_volatile_read##n(void* p) {                                     \
-    checker::callback(p, n, false, checker::kAtomic, HM_PC_);                           \
-  }                                                                                     \
-  void __tsan_unaligned_volatile_write##n(void* p) {                                    \
-    checker::callback(p, n, true, checker::kAtomic, HM_PC_);                            \
-  }
+#define HM_CALLBACKS_(prefix, n, flags)                                                     \
+  void __tsan_##prefix##read##n(void* p) { checker::callback(p, n, false, flags, HM_PC_); } \
+  void __tsan_##prefix##write##n(void* p) { checker::callback(p, n, true, flags, HM_PC_); }
+#define HM_ACCESS_(n)                           \
+  HM_CALLBACKS_(, n, 0)                         \
+  HM_CALLBACKS_(unaligned_, n, 0)               \
+  HM_CALLBACKS_(volatile_, n, checker::kAtomic) \
+  HM_CALLBACKS_(unaligned_volatile_, n, checker::kAtomic)
 
 extern "C" {
 HM_ACCESS_(1)

@@ -304,26 +304,17 @@ inline void __threadfence() { pyharmony::emulator::fence(); }
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }
 inline int __clz(int v) { return v == 0 ? 32 : __builtin_clz(static_cast<unsigned>(v)); }
-inline float __int_as_float(int v) {
-  float f;
-  std::memcpy(&f, &v, sizeof f);
-  return f;
+template <typename To, typename From>
+inline To hm_bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
 }
-inline int __float_as_int(float f) {
-  int v;
-  std::memcpy(&v, &f, sizeof v);
-  return v;
-}
-inline unsigned __float_as_uint(float f) {
-  unsigned v;
-  std::memcpy(&v, &f, sizeof v);
-  return v;
-}
-inline float __uint_as_float(unsigned v) {
-  float f;
-  std::memcpy(&f, &v, sizeof f);
-  return f;
-}
+inline float __int_as_float(int v) { return hm_bits_as<float>(v); }
+inline int __float_as_int(float f) { return hm_bits_as<int>(f); }
+inline unsigned __float_as_uint(float f) { return hm_bits_as<unsigned>(f); }
+inline float __uint_as_float(unsigned v) { return hm_bits_as<float>(v); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __saturatef(float x) { return std::fmin(std::fmax(x, 0.0f), 1.0f); }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }

@@ -52,10 +52,7 @@ void check_image(const ImageBatch& image, const char* name, const ChebyshevDevic
   HM_CHECK(image.exists(), name, ": missing");
   HM_CHECK(is_image(image.dtype), name, ": dtype ", dtype_name(image.dtype),
            ", expected uint8, uint16, float16 or float32");
-  HM_CHECK(image.count == out.count && image.height == h && image.width == w &&
-               image.channels == out.channels,
-           name, ": shape [", image.count, ", ", image.height, ", ", image.width, ", ",
-           image.channels, "], expected [", out.count, ", ", h, ", ", w, ", ", out.channels, "]");
+  device::check_image_shape(image, name, out.count, h, w, out.channels);
 }
 
 void check_plane(const ImageBatch& plane, const char* name, const ChebyshevDeviceParams& params) {

@@ -26,6 +26,7 @@
 #include "core/buffer.h"
 #include "core/dispatch.h"
 #include "core/parallel.h"
+#include "core/pool.h"
 #include "core/vec.h"
 #include "ops/gaussian_poisson/chebyshev.h"
 
@@ -822,37 +823,6 @@ ChebyshevMeasure run_tile(const ChebyshevPass& pass, const Coefficients& coeffic
   return run_tile<C, Kind::kPlain>(pass, coefficients, work, tile, row_norms);
 }
 
-// The workspaces of one call, as many as the threads that run it at once.
-class WorkspacePool {
- public:
-  WorkspacePool(std::int64_t steps, std::int64_t strip, std::int64_t channels, bool map,
-                MemoryMeter* meter)
-      : steps_(steps), strip_(strip), channels_(channels), map_(map), meter_(meter) {}
-
-  std::unique_ptr<Workspace> take() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (!free_.empty()) {
-        auto work = std::move(free_.back());
-        free_.pop_back();
-        return work;
-      }
-    }
-    return std::make_unique<Workspace>(steps_, strip_, channels_, map_, meter_);
-  }
-  void give(std::unique_ptr<Workspace> work) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    free_.push_back(std::move(work));
-  }
-
- private:
-  const std::int64_t steps_, strip_, channels_;
-  const bool map_;
-  MemoryMeter* meter_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Workspace>> free_;
-};
-
 }  // namespace
 
 ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
@@ -874,8 +844,10 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
   const std::int64_t segments = (height + pass.segment_rows - 1) / pass.segment_rows;
   const std::int64_t segment = (height + segments - 1) / segments;
 
-  WorkspacePool pool(static_cast<std::int64_t>(pass.steps.size()), strip, group, problem.has_map(),
-                     pass.meter);
+  Pool<Workspace> pool([&] {
+    return std::make_unique<Workspace>(static_cast<std::int64_t>(pass.steps.size()), strip, group,
+                                       problem.has_map(), pass.meter);
+  });
   const std::int64_t rows = problem.height();
   Buffer<double> row_norms(static_cast<std::size_t>(pass.want_norm ? groups * strips * rows : 0),
                            pass.meter);
@@ -884,7 +856,7 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
   ChebyshevMeasure total;
   std::mutex mutex;
   parallel_for(groups * segments * strips, 1, [&](std::int64_t begin, std::int64_t end) {
-    auto work = pool.take();
+    Pool<Workspace>::Lease work(pool);
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t s = task % strips, t = task / strips % segments,
                          g = task / strips / segments;
@@ -903,7 +875,6 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
       gaussian_poisson::merge(total, measure);
     }
     end_stream();
-    pool.give(std::move(work));
   });
   double norm = 0;
   for (std::size_t i = 0; i < row_norms.size(); ++i) norm += row_norms[i];

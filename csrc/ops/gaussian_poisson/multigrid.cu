@@ -397,11 +397,8 @@ class Solve {
       p.in = in;
       p.coarse = coarse_solution;
       p.out = plan_.levels[l].other;
-      if (l == 0) {
-        launch_sweep<true, true, false>(p, stream_);
-      } else {
-        launch_sweep<false, true, false>(p, stream_);
-      }
+      l == 0 ? launch_sweep<true, true, false>(p, stream_)
+             : launch_sweep<false, true, false>(p, stream_);
     }
     coarse(false);
     for (int l = plan_.first_coarse - 1; l >= top; --l) {
@@ -413,11 +410,8 @@ class Solve {
         continue;
       }
       p.in = plan_.levels[l].other;
-      if (l == 0) {
-        launch_sweep<true, false, false>(p, stream_);
-      } else {
-        launch_sweep<false, false, false>(p, stream_);
-      }
+      l == 0 ? launch_sweep<true, false, false>(p, stream_)
+             : launch_sweep<false, false, false>(p, stream_);
     }
   }
 
@@ -491,12 +485,8 @@ class Solve {
   std::size_t coarse_bytes_ = 0;
 };
 
-void check_shape(const ImageBatch& a, const char* name, const ImageBatch& out, bool plane) {
-  const int channels = plane ? 1 : out.channels;
-  HM_CHECK(a.count == out.count && a.height == out.height && a.width == out.width &&
-               a.channels == channels,
-           name, ": shape [", a.count, ", ", a.height, ", ", a.width, ", ", a.channels,
-           "], expected [", out.count, ", ", out.height, ", ", out.width, ", ", channels, "]");
+void check_shape(const ImageBatch& image, const char* name, const ImageBatch& out, int channels) {
+  device::check_image_shape(image, name, out.count, out.height, out.width, channels);
 }
 
 }  // namespace
@@ -512,7 +502,7 @@ void check_multigrid(const MultigridCudaParams& params) {
   if (params.rhs.exists()) {
     HM_CHECK(params.rhs.dtype == DType::kFloat32, "rhs: dtype ", dtype_name(params.rhs.dtype),
              ", expected float32");
-    check_shape(params.rhs, "rhs", out, false);
+    check_shape(params.rhs, "rhs", out, out.channels);
   } else {
     const struct {
       const ImageBatch& image;
@@ -520,9 +510,9 @@ void check_multigrid(const MultigridCudaParams& params) {
     } images[] = {{params.src, "src"}, {params.dst, "dst"}, {params.base, "base"}};
     for (const auto& i : images) {
       HM_CHECK(i.image.dtype != DType::kBool, i.name, ": dtype bool is not an image type");
-      check_shape(i.image, i.name, out, false);
+      check_shape(i.image, i.name, out, out.channels);
     }
-    check_shape(params.mask, "mask", out, true);
+    check_shape(params.mask, "mask", out, 1);
   }
   HM_CHECK(std::int64_t(out.height) * (out.width + kLanes) < (std::int64_t(1) << 31),
            "out: ", out.height, " x ", out.width, " pixels, expected less than 2^31");

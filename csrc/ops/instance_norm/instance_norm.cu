@@ -141,9 +141,7 @@ template <typename Pass, typename T, int kPack>
 __device__ __forceinline__ void load(const Params& p, std::int64_t at,
                                      Pack<T, kPack> (&packs)[Pass::kInputs]) {
 #pragma unroll
-  for (int k = 0; k < Pass::kInputs; ++k) {
-    packs[k] = *reinterpret_cast<const Pack<T, kPack>*>(static_cast<const T*>(p.in[k]) + at);
-  }
+  for (int k = 0; k < Pass::kInputs; ++k) packs[k] = device::load_pack<T, kPack>(p.in[k], at);
 }
 
 template <typename Pass, typename T, int kPack>
@@ -172,9 +170,7 @@ __device__ __forceinline__ void write(const Params& p, std::int64_t at,
     }
   }
 #pragma unroll
-  for (int k = 0; k < Pass::kOutputs; ++k) {
-    *reinterpret_cast<Pack<T, kPack>*>(static_cast<T*>(p.out[k]) + at) = results[k];
-  }
+  for (int k = 0; k < Pass::kOutputs; ++k) device::store_pack(p.out[k], at, results[k]);
 }
 
 // The packs that a thread loads at once.
@@ -318,6 +314,17 @@ __device__ __forceinline__ Place place_of(const Params& p) {
   return at;
 }
 
+// Loads the packs of a thread's next positions, from `begin` on; zeros beyond the strip.
+template <typename Pass, typename T, int kPack, int kBatch>
+__device__ __forceinline__ void load_batch(const Params& p, const Place& at, int begin,
+                                           Pack<T, kPack> (&some)[kBatch][Pass::kInputs]) {
+#pragma unroll
+  for (int b = 0; b < kBatch; ++b) {
+    const int position = begin + b * at.step;
+    if (position < at.end) load<Pass>(p, at.image + std::int64_t(position) * p.channels, some[b]);
+  }
+}
+
 // Writes partial [N, strips, kSums, C], the sums of a strip.
 template <typename Pass, typename T, int kPack>
 __global__ void __launch_bounds__(kThreads, 2)
@@ -342,13 +349,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   int count = 0;
   for (int begin = at.begin; begin < at.end; begin += kBatch * at.step) {
     Values some[kBatch][Pass::kInputs] = {};
-#pragma unroll
-    for (int b = 0; b < kBatch; ++b) {
-      const int position = begin + b * at.step;
-      if (position < at.end) {
-        load<Pass>(p, at.image + std::int64_t(position) * p.channels, some[b]);
-      }
-    }
+    load_batch<Pass>(p, at, begin, some);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
       if (begin + b * at.step >= at.end) continue;
@@ -460,13 +461,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   HM_SYNC();
   for (int begin = at.begin; begin < at.end; begin += kBatch * at.step) {
     Values some[kBatch][Pass::kInputs] = {};
-#pragma unroll
-    for (int b = 0; b < kBatch; ++b) {
-      const int position = begin + b * at.step;
-      if (position < at.end) {
-        load<Pass>(p, at.image + std::int64_t(position) * p.channels, some[b]);
-      }
-    }
+    load_batch<Pass>(p, at, begin, some);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
       const int position = begin + b * at.step;

@@ -115,8 +115,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         any |= share[b][i] != 0;
       }
       if (any) {
-        pack[b] = *reinterpret_cast<const Values*>(static_cast<const T*>(p.x) +
-                                                   offset_of<kLast>(p.walk, at, position));
+        pack[b] = device::load_pack<T, kPack>(p.x, offset_of<kLast>(p.walk, at, position));
       }
     }
 #pragma unroll
@@ -129,8 +128,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         out.value[i] = device::from_float<T>(
             share[b][i] != 0 ? device::to_float(pack[b].value[i]) * (share[b][i] * factor) : 0.0f);
       }
-      *reinterpret_cast<Values*>(static_cast<T*>(p.out) + offset_of<kLast>(p.walk, at, position)) =
-          out;
+      device::store_pack(p.out, offset_of<kLast>(p.walk, at, position), out);
     }
   }
 }
@@ -255,8 +253,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int i = 0; i < (kLast ? 1 : kPack); ++i) {
         window[b][i] = window_at(p.maps, own + position + i);
       }
-      pack[b] = *reinterpret_cast<const Values*>(static_cast<const T*>(p.acc) +
-                                                 offset_of<kLast>(p.walk, at, position));
+      pack[b] = device::load_pack<T, kPack>(p.acc, offset_of<kLast>(p.walk, at, position));
     }
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
@@ -275,8 +272,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         sum[0][i] += stored;
         sum[1][i] = fmaf(stored, stored, sum[1][i]);
       }
-      *reinterpret_cast<Values*>(static_cast<T*>(p.y) + offset_of<kLast>(p.walk, at, position)) =
-          out;
+      device::store_pack(p.y, offset_of<kLast>(p.walk, at, position), out);
     }
   }
   if (p.partial != nullptr) store_sums<kPack, kLast, 2>(p.walk, at, sum, 2, p.partial, shared);
@@ -317,10 +313,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int i = 0; i < (kLast ? 1 : kPack); ++i) {
         window[b][i] = window_at(p.maps, own + position + i);
       }
-      pack[b] = *reinterpret_cast<const Values*>(static_cast<const T*>(p.grad) + offset);
-      if (p.y != nullptr) {
-        result[b] = *reinterpret_cast<const Values*>(static_cast<const T*>(p.y) + offset);
-      }
+      pack[b] = device::load_pack<T, kPack>(p.grad, offset);
+      if (p.y != nullptr) result[b] = device::load_pack<T, kPack>(p.y, offset);
     }
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
@@ -335,8 +329,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         out.value[i] = device::from_float<T>(d * (w.ratio * factor));
         sum[0][i] = fmaf(d, w.cover, sum[0][i]);
       }
-      *reinterpret_cast<Values*>(static_cast<T*>(p.h) + offset_of<kLast>(p.walk, at, position)) =
-          out;
+      device::store_pack(p.h, offset_of<kLast>(p.walk, at, position), out);
     }
   }
   if (p.partial != nullptr) store_sums<kPack, kLast, 1>(p.walk, at, sum, 1, p.partial, shared);

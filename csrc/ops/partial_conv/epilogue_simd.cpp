@@ -1,29 +1,12 @@
 // Does the passes before and after the product. Compiled once for each instruction set.
-#include <algorithm>
-#include <cstring>
-#include <type_traits>
-
-#include "core/buffer.h"
-#include "core/dispatch.h"
-#include "core/parallel.h"
-#include "ops/partial_conv/partial_conv.h"
+#include "ops/partial_conv/product_rows.h"
 
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
-template <typename T>
-using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
-template <typename T>
-using Product = std::conditional_t<std::is_same_v<T, Half>, float, T>;
-
-constexpr std::int64_t kTaskBytes = std::int64_t(512) << 10;
 constexpr std::int64_t kSumRows = 1024;  // sums run over fixed blocks, added in order
 constexpr std::int64_t kPlanes = 16;     // planes read or written side by side
 constexpr std::int64_t kLanes = 16;      // sums along a plane
-
-inline std::int64_t grain_of(std::int64_t bytes_each) {
-  return std::max<std::int64_t>(1, kTaskBytes / std::max<std::int64_t>(1, bytes_each));
-}
 
 // Arguments come by value, and there is no branch, because signs are random.
 template <typename R>

@@ -33,6 +33,12 @@ __device__ __forceinline__ int flags_of(float value) {
                                   : kMaskNotBits | (value > 0 && value < 1 ? 0 : kMaskOutOfRange);
 }
 
+// Returns the flags that any lane of the warp has.
+__device__ __forceinline__ int warp_flags(int flags) {
+  return (__any_sync(0xffffffffu, flags & kMaskNotBits) ? kMaskNotBits : 0) |
+         (__any_sync(0xffffffffu, flags & kMaskOutOfRange) ? kMaskOutOfRange : 0);
+}
+
 struct PlanLayer {
   int kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
   int height, width, out_height, out_width;
@@ -140,9 +146,7 @@ __global__ void __launch_bounds__(kPlanThreads)
       const T* const from = image + c * m.channel + y * m.row + x * m.column;
       in[i] = read_word(from, m.column, x, m.width, p.aligned, flags);
     }
-    const unsigned whole = 0xffffffffu;
-    const int all = (__any_sync(whole, flags & kMaskNotBits) ? kMaskNotBits : 0) |
-                    (__any_sync(whole, flags & kMaskOutOfRange) ? kMaskOutOfRange : 0);
+    const int all = warp_flags(flags);
     if (lane == 0) seen[warp] = all;
   }
   HM_SYNC();
@@ -233,9 +237,7 @@ __global__ void __launch_bounds__(kPointThreads)
       p.planes[i * plane + at] = sum;
     }
     if constexpr (!std::is_same_v<T, Bool>) {
-      const unsigned whole = 0xffffffffu;
-      const int all = (__any_sync(whole, flags & kMaskNotBits) ? kMaskNotBits : 0) |
-                      (__any_sync(whole, flags & kMaskOutOfRange) ? kMaskOutOfRange : 0);
+      const int all = warp_flags(flags);
       if (threadIdx.x % 32 == 0 && all != 0) atomicOr(p.flags + n, all);
     }
   }

@@ -1,26 +1,8 @@
 // Moves data between tensors and the rows of a product. Compiled once for each instruction set.
-#include <algorithm>
-#include <cstring>
-#include <type_traits>
-
-#include "core/buffer.h"
-#include "core/dispatch.h"
-#include "core/parallel.h"
-#include "ops/partial_conv/partial_conv.h"
+#include "ops/partial_conv/product_rows.h"
 
 namespace pyharmony::HM_SIMD_NS {
 namespace {
-
-template <typename T>
-using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
-template <typename T>
-using Product = std::conditional_t<std::is_same_v<T, Half>, float, T>;
-
-// Returns how many rows one task takes: enough to be worth a thread, few enough for two.
-inline std::int64_t grain_of(std::int64_t bytes_each) {
-  return std::max<std::int64_t>(1,
-                                (std::int64_t(512) << 10) / std::max<std::int64_t>(1, bytes_each));
-}
 
 // Computes out = in m, n values.
 template <typename T, typename P>

@@ -11,9 +11,6 @@
 namespace pyharmony::poisson {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kRowStep = kThreads / kTileWidth;
-
 // The rounds of corrections: the loops of solve.cpp with a fixed end.
 constexpr int kAmplificationRounds = 6, kCertifyRounds = 3;
 constexpr int kLeastIterations = 12;
@@ -26,9 +23,9 @@ struct ProofState {
   int done;
 };
 
-// A tile's share of the extremes of w and of A.
+// A tile's share of the extremes of w and of A; minima are negated.
 struct ProofPartial {
-  double most, least, positive, excess;
+  double most = 0, least = -DBL_MAX, positive = 0, excess = -DBL_MAX;
 };
 
 struct ProofLayout {
@@ -51,6 +48,17 @@ ProofLayout proof_layout(const Plan& plan, int planes) {
 
 __device__ __forceinline__ double most_of(double a, double b) { return device::Max()(a, b); }
 
+// Returns the extremes over the block, in thread 0.
+__device__ __forceinline__ ProofPartial block_extremes(const ProofPartial& own) {
+  __shared__ double scratch[4][kPixelThreads / 32];
+  ProofPartial all;
+  all.most = device::block_reduce<kPixelThreads>(own.most, device::Max(), scratch[0]);
+  all.least = device::block_reduce<kPixelThreads>(own.least, device::Max(), scratch[1]);
+  all.positive = device::block_reduce<kPixelThreads>(own.positive, device::Max(), scratch[2]);
+  all.excess = device::block_reduce<kPixelThreads>(own.excess, device::Max(), scratch[3]);
+  return all;
+}
+
 struct AccumulateParams {
   Grid grid;
   Hierarchies hierarchies;
@@ -66,16 +74,15 @@ struct AccumulateParams {
 };
 
 // Adds the solution of the solved planes to sum; finds its largest value.
-__global__ void __launch_bounds__(kThreads) poisson_accumulate_kernel(const AccumulateParams p) {
-  __shared__ float maxima[kThreads / 32];
-  const int item = static_cast<int>(blockIdx.z);
+__global__ void __launch_bounds__(kPixelThreads)
+    poisson_accumulate_kernel(const AccumulateParams p) {
+  __shared__ float maxima[kPixelThreads / 32];
+  const TileThread t;
+  const int item = t.item, x = t.x;
   if (!p.first && p.proofs[item].done) return;
   const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
-  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
-  if (tile_count(p.grid, memory, tx, ty) == 0) return;
+  if (tile_count(p.grid, memory) == 0) return;
   const unsigned char* active = memory + p.active;
-  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
-  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
   float largest = 0;
   for (int c = 0; c < p.channels; ++c) {
     const int plane = item * p.channels + c;
@@ -83,7 +90,7 @@ __global__ void __launch_bounds__(kThreads) poisson_accumulate_kernel(const Accu
     const float* from = p.x.of(plane);
     const float* direction = (s.pending % 2 == 0 ? p.even : p.odd).of(plane);
     double* sum = p.sum.doubles_of(plane);
-    for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
+    for (int y = t.y0; y < (t.ty + 1) * kTileHeight; y += kRowStep) {
       if (x >= p.grid.width || y >= p.grid.height) break;
       const std::int64_t at = static_cast<std::int64_t>(y) * p.grid.pitch + x;
       if (active[at] == 0) continue;
@@ -98,11 +105,8 @@ __global__ void __launch_bounds__(kThreads) poisson_accumulate_kernel(const Accu
       largest = device::Max()(fabsf(e), largest);
     }
   }
-  largest = device::block_reduce<kThreads>(largest, device::Max(), maxima);
-  if (threadIdx.x == 0) {
-    const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
-    p.partials[item * tiles + ty * gridDim.x + tx] = {0.0, largest, 0};
-  }
+  largest = device::block_reduce<kPixelThreads>(largest, device::Max(), maxima);
+  if (threadIdx.x == 0) p.partials[tile_index(item)] = {0.0, largest, 0};
 }
 
 struct ProofParams {
@@ -119,21 +123,21 @@ struct ProofParams {
 // Finds the largest of an item's tiles: of the residual and its rounding, or of a correction.
 __device__ __forceinline__ void largest_of_tiles(const ProofParams& p, int item, double* residual,
                                                  float* size) {
-  __shared__ double most[kThreads / 32];
-  __shared__ float sizes[kThreads / 32];
+  __shared__ double most[kPixelThreads / 32];
+  __shared__ float sizes[kPixelThreads / 32];
   const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
   const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
   const int tiles = p.grid.tiles_x * p.grid.tiles_y;
   double r = 0;
   float s = 0;
-  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
+  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kPixelThreads) {
     if (counts[tile] == 0) continue;
     const TilePartial part = p.partials[static_cast<std::int64_t>(item) * tiles + tile];
     r = most_of(part.dot, r);
     s = device::Max()(part.largest, s);
   }
-  *residual = device::block_reduce<kThreads>(r, device::Max(), most);
-  *size = device::block_reduce<kThreads>(s, device::Max(), sizes);
+  *residual = device::block_reduce<kPixelThreads>(r, device::Max(), most);
+  *size = device::block_reduce<kPixelThreads>(s, device::Max(), sizes);
 }
 
 __device__ __forceinline__ void begin_planes(const ProofParams& p, int item, bool done) {
@@ -146,7 +150,7 @@ __device__ __forceinline__ void begin_planes(const ProofParams& p, int item, boo
 }
 
 // Adds the size of the corrections to the bound.
-__global__ void __launch_bounds__(kThreads) poisson_add_bound_kernel(const ProofParams p) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_add_bound_kernel(const ProofParams p) {
   const int item = static_cast<int>(blockIdx.x);
   if (p.proofs[item].done) return;
   double unused;
@@ -156,7 +160,7 @@ __global__ void __launch_bounds__(kThreads) poisson_add_bound_kernel(const Proof
 }
 
 // Decides after a residual whether another correction is worthwhile, and updates the proven bound.
-__global__ void __launch_bounds__(kThreads) poisson_proof_kernel(const ProofParams p) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_proof_kernel(const ProofParams p) {
   const int item = static_cast<int>(blockIdx.x);
   ProofState& proof = p.proofs[item];
   const ItemHeader* header =
@@ -198,25 +202,22 @@ struct AmplificationParams {
 };
 
 // Finds the extremes of w, the positive entries of A beside the diagonal, and the row excess.
-__global__ void __launch_bounds__(kThreads) poisson_rows_kernel(const AmplificationParams p) {
-  __shared__ double scratch[4][kThreads / 32];
-  const int item = static_cast<int>(blockIdx.z);
+__global__ void __launch_bounds__(kPixelThreads) poisson_rows_kernel(const AmplificationParams p) {
+  const TileThread t;
+  const int item = t.item, x = t.x;
   const unsigned char* memory = p.hierarchies.of_plane(item);
-  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
   const Grid& g = p.grid;
-  if (tile_count(g, memory, tx, ty) == 0) return;
+  if (tile_count(g, memory) == 0) return;
   if (reinterpret_cast<const ItemHeader*>(memory)->amplification >= 0) return;
   const unsigned char* active = memory + p.active;
   const double* w = p.w.doubles_of(item);
-  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
-  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
-  double most = 0, least = -DBL_MAX, positive = 0, excess = -DBL_MAX;  // minima are negated
-  for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
+  ProofPartial own;
+  for (int y = t.y0; y < (t.ty + 1) * kTileHeight; y += kRowStep) {
     if (x >= g.width || y >= g.height) break;
     const std::int64_t at = static_cast<std::int64_t>(y) * g.pitch + x;
     if (active[at] == 0) continue;
-    most = most_of(w[at], most);
-    least = most_of(-w[at], least);
+    own.most = most_of(w[at], own.most);
+    own.least = most_of(-w[at], own.least);
     if (g.coefficients < 0) continue;
     const float* sw = coefficient_plane(g, memory, kSW) + at;
     const float* se = sw + g.plane;
@@ -237,50 +238,40 @@ __global__ void __launch_bounds__(kThreads) poisson_rows_kernel(const Amplificat
     add(sw[0], at + g.pitch - 1);
     add(sw[-g.pitch + 1], at - g.pitch + 1);
     const double row = sw[kRowSum * g.plane];
-    positive = most_of(2 * weighted * (1 + 1e-6), positive);
-    excess = most_of(-(row - 2 * links - 1e-6 * (fabs(row) + links)), excess);
+    own.positive = most_of(2 * weighted * (1 + 1e-6), own.positive);
+    own.excess = most_of(-(row - 2 * links - 1e-6 * (fabs(row) + links)), own.excess);
   }
-  most = device::block_reduce<kThreads>(most, device::Max(), scratch[0]);
-  least = device::block_reduce<kThreads>(least, device::Max(), scratch[1]);
-  positive = device::block_reduce<kThreads>(positive, device::Max(), scratch[2]);
-  excess = device::block_reduce<kThreads>(excess, device::Max(), scratch[3]);
-  if (threadIdx.x == 0) {
-    p.partials[static_cast<std::int64_t>(item) * g.tiles_x * g.tiles_y + ty * g.tiles_x + tx] = {
-        most, least, positive, excess};
-  }
+  const ProofPartial all = block_extremes(own);
+  if (threadIdx.x == 0) p.partials[tile_index(item)] = all;
 }
 
 // Computes a bound of |A^-1| in the maximum norm: 1 / row excess, or max w / min (C w) with w > 0
 // and the comparison matrix C of A (a_ij replaced by -|a_ij|); infinite where neither is one.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kPixelThreads)
     poisson_amplification_kernel(const AmplificationParams p) {
-  __shared__ double scratch[4][kThreads / 32];
   const int item = static_cast<int>(blockIdx.x);
   unsigned char* memory = p.memory + item * p.hierarchies.item_bytes;
   ItemHeader* header = reinterpret_cast<ItemHeader*>(memory);
   if (header->amplification >= 0) return;
   const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
   const int tiles = p.grid.tiles_x * p.grid.tiles_y;
-  double most = 0, least = -DBL_MAX, positive = 0, excess = -DBL_MAX;
-  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
+  ProofPartial own;
+  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kPixelThreads) {
     if (counts[tile] == 0) continue;
     const ProofPartial part = p.partials[static_cast<std::int64_t>(item) * tiles + tile];
-    most = most_of(part.most, most);
-    least = most_of(part.least, least);
-    positive = most_of(part.positive, positive);
-    excess = most_of(part.excess, excess);
+    own.most = most_of(part.most, own.most);
+    own.least = most_of(part.least, own.least);
+    own.positive = most_of(part.positive, own.positive);
+    own.excess = most_of(part.excess, own.excess);
   }
-  most = device::block_reduce<kThreads>(most, device::Max(), scratch[0]);
-  least = device::block_reduce<kThreads>(least, device::Max(), scratch[1]);
-  positive = device::block_reduce<kThreads>(positive, device::Max(), scratch[2]);
-  excess = device::block_reduce<kThreads>(excess, device::Max(), scratch[3]);
+  const ProofPartial all = block_extremes(own);
   // Thread 0 does the last reads of a reduction, and uses the header.
   if (threadIdx.x != 0) return;
   const ProofState& proof = p.proofs[item];
-  const double row = p.excess >= 0 ? p.excess : -excess;
-  const double lowest = 1 - proof.largest - positive - proof.rounding;
+  const double row = p.excess >= 0 ? p.excess : -all.excess;
+  const double lowest = 1 - proof.largest - all.positive - proof.rounding;
   double best = row > 0 ? 1 / row : INFINITY;
-  if (-least > 0 && lowest > 0) best = fmin(best, most / lowest);
+  if (-all.least > 0 && lowest > 0) best = fmin(best, all.most / lowest);
   header->amplification = header->unknowns == 0 ? 0.0 : best;
 }
 
@@ -292,13 +283,11 @@ struct ZeroParams {
   Planes w;
 };
 
-__global__ void __launch_bounds__(kThreads) poisson_zero_kernel(const ZeroParams p) {
-  const int item = static_cast<int>(blockIdx.z);
-  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
-  if (tile_count(p.grid, p.hierarchies.of_plane(item), tx, ty) == 0) return;
-  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
-  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
-  for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_zero_kernel(const ZeroParams p) {
+  const TileThread t;
+  const int item = t.item, x = t.x;
+  if (tile_count(p.grid, p.hierarchies.of_plane(item)) == 0) return;
+  for (int y = t.y0; y < (t.ty + 1) * kTileHeight; y += kRowStep) {
     if (x >= p.grid.width || y >= p.grid.height) break;
     p.w.doubles_of(item)[static_cast<std::int64_t>(y) * p.grid.pitch + x] = 0;
   }
@@ -336,8 +325,8 @@ class Proof {
     p.sum = sum_;
     p.first = first;
     p.partials = memory_.partials();
-    HM_LAUNCH(poisson_accumulate_kernel, tile_grid(plan_.grid[0], images_.count()), dim3(kThreads),
-              0, stream_, p);
+    HM_LAUNCH(poisson_accumulate_kernel, tile_grid(plan_.grid[0], images_.count()),
+              dim3(kPixelThreads), 0, stream_, p);
   }
 
   void run(int rounds, const GradientsOptions& gradients) {
@@ -346,7 +335,7 @@ class Proof {
       launch_poisson_gradients(plan_, memory_, gradients, stream_);
       accumulate(false, nullptr);
       HM_LAUNCH(poisson_add_bound_kernel, dim3(static_cast<unsigned>(images_.count())),
-                dim3(kThreads), 0, stream_, proof_);
+                dim3(kPixelThreads), 0, stream_, proof_);
       proof_.round = round;
       residual();
     }
@@ -360,8 +349,8 @@ class Proof {
     options.partials = memory_.partials();
     options.states = nullptr;
     launch_poisson_residual(plan_, memory_, images_, options, stream_);
-    HM_LAUNCH(poisson_proof_kernel, dim3(static_cast<unsigned>(images_.count())), dim3(kThreads), 0,
-              stream_, proof_);
+    HM_LAUNCH(poisson_proof_kernel, dim3(static_cast<unsigned>(images_.count())),
+              dim3(kPixelThreads), 0, stream_, proof_);
   }
 
   const Plan& plan_;
@@ -381,7 +370,8 @@ void amplify(const Plan& plan, void* hierarchy, const SolveImages& images, void*
   float* one = reinterpret_cast<float*>(proof_memory + layout.one);
   HM_LAUNCH(poisson_one_kernel, dim3(1), dim3(1), 0, stream, one);
   const ZeroParams zero = {plan.grid[0], memory.hierarchies, w};
-  HM_LAUNCH(poisson_zero_kernel, tile_grid(plan.grid[0], items), dim3(kThreads), 0, stream, zero);
+  HM_LAUNCH(poisson_zero_kernel, tile_grid(plan.grid[0], items), dim3(kPixelThreads), 0, stream,
+            zero);
   SolveImages ones;
   ones.rhs.data = one;
   ones.rhs.dtype = DType::kFloat32;
@@ -406,9 +396,9 @@ void amplify(const Plan& plan, void* hierarchy, const SolveImages& images, void*
   p.proofs = proofs;
   p.excess =
       plan.nine() ? -1.0 : plan.options.weight * plan.options.w0 * plan.options.w0 * (1 - 1e-6);
-  HM_LAUNCH(poisson_rows_kernel, tile_grid(plan.grid[0], items), dim3(kThreads), 0, stream, p);
-  HM_LAUNCH(poisson_amplification_kernel, dim3(static_cast<unsigned>(items)), dim3(kThreads), 0,
-            stream, p);
+  HM_LAUNCH(poisson_rows_kernel, tile_grid(plan.grid[0], items), dim3(kPixelThreads), 0, stream, p);
+  HM_LAUNCH(poisson_amplification_kernel, dim3(static_cast<unsigned>(items)), dim3(kPixelThreads),
+            0, stream, p);
 }
 
 }  // namespace

@@ -22,6 +22,25 @@ struct Hierarchies {
   __device__ const unsigned char* of_plane(int plane) const { return of_item(plane / channels); }
 };
 
+// The pixels of a thread where a block does a tile pixel by pixel: column x, every kRowStep-th row
+// from y0 on.
+constexpr int kPixelThreads = 256, kRowStep = kPixelThreads / kTileWidth;
+struct TileThread {
+  int item, tx, ty, x, y0;
+  __device__ TileThread()
+      : item(static_cast<int>(blockIdx.z)),
+        tx(static_cast<int>(blockIdx.x)),
+        ty(static_cast<int>(blockIdx.y)),
+        x(tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth),
+        y0(ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth) {}
+};
+
+// Returns the index of the block's tile among those of all planes.
+__device__ __forceinline__ std::int64_t tile_index(int plane) {
+  const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
+  return plane * tiles + blockIdx.y * gridDim.x + blockIdx.x;
+}
+
 __device__ __forceinline__ int tile_count(const Grid& grid, const unsigned char* memory, int tx,
                                           int ty) {
   return reinterpret_cast<const int*>(memory + grid.counts)[ty * grid.tiles_x + tx];
@@ -30,6 +49,11 @@ __device__ __forceinline__ int tile_count(const Grid& grid, const unsigned char*
 __device__ __forceinline__ const float* coefficient_plane(const Grid& grid,
                                                           const unsigned char* memory, int which) {
   return reinterpret_cast<const float*>(memory + grid.coefficients) + which * grid.plane;
+}
+
+// Returns the number of unknowns in the block's tile.
+__device__ __forceinline__ int tile_count(const Grid& grid, const unsigned char* memory) {
+  return tile_count(grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y));
 }
 
 // The constants of the finest level, where there is no Gaussian and only one weight: the outer

@@ -301,15 +301,9 @@ void Hierarchy::build_finest_nine(const ImageView& weight_map) {
   const std::size_t plane = level.plane_floats();
   level.coefficients = Buffer<float>(kPlanes * plane, meter_.get());
   std::memset(level.coefficients.data(), 0, kPlanes * plane * sizeof(float));
-  float* base = level.coefficients.data() + level.origin();
-  float *c = base, *e = c + plane, *s = e + plane, *se = s + plane, *sw = se + plane;
-  float *inverse = sw + plane, *row_sum = inverse + plane;
-  view.c = c;
-  view.e = e;
-  view.s = s;
-  view.se = se;
-  view.sw = sw;
-  view.inverse = inverse;
+  const Coefficients to(level.coefficients.data() + level.origin(), plane);
+  to.show(view);
+  float* row_sum = to.inverse + plane;
   view.row_sum = row_sum;
   const bool map = weight_map.data != nullptr;
   const double side = w0_ * w1_, corner = w1_ * w1_, sum = (w0_ + 2 * w1_) * (w0_ + 2 * w1_);
@@ -343,17 +337,17 @@ void Hierarchy::build_finest_nine(const ImageView& weight_map) {
             if (!unknown) link[dy + 1][dx + 1] = 0;
           }
         }
-        c[at] = static_cast<float>(rest + diagonal);
+        to.c[at] = static_cast<float>(rest + diagonal);
         row_sum[at] = static_cast<float>(rest);
-        e[at] = static_cast<float>(-link[1][2]);
-        s[at] = static_cast<float>(-link[2][1]);
-        se[at] = static_cast<float>(-link[2][2]);
-        sw[at] = static_cast<float>(-link[2][0]);
-        inverse[at] = 1;
+        to.e[at] = static_cast<float>(-link[1][2]);
+        to.s[at] = static_cast<float>(-link[2][1]);
+        to.se[at] = static_cast<float>(-link[2][2]);
+        to.sw[at] = static_cast<float>(-link[2][0]);
+        to.inverse[at] = 1;
       }
     }
   });
-  invert_diagonal(view, inverse);
+  invert_diagonal(view, to.inverse);
 }
 
 bool Hierarchy::build_coarser() {
@@ -373,14 +367,7 @@ bool Hierarchy::build_coarser() {
   constexpr int kPlanes = 6;
   const std::size_t plane = level.plane_floats();
   level.coefficients = Buffer<float>(kPlanes * plane, meter_.get());
-  float* base = level.coefficients.data() + level.origin();
-  CoarsenPass pass;
-  pass.c = base;
-  pass.e = pass.c + plane;
-  pass.s = pass.e + plane;
-  pass.se = pass.s + plane;
-  pass.sw = pass.se + plane;
-  pass.inverse = pass.sw + plane;
+  const Coefficients to(level.coefficients.data() + level.origin(), plane);
   const int rows = band_rows(view);
   std::vector<std::int64_t> counts(static_cast<std::size_t>(band_count(view)), 0);
   for (int p = 0; p < kPlanes; ++p) {  // These are the rows above and below.
@@ -395,7 +382,7 @@ bool Hierarchy::build_coarser() {
     }
     std::int64_t count = 0;
     for (int i = static_cast<int>(begin); i < end; ++i) {
-      float* __restrict row = pass.inverse + i * view.stride;
+      float* __restrict row = to.inverse + i * view.stride;
       const int from = fine_view.lo[2 * i] / 2;
       const int to = std::min((fine_view.hi[2 * i] + 1) / 2, view.width);
       int first = view.width, last = 0;
@@ -417,20 +404,14 @@ bool Hierarchy::build_coarser() {
   for (std::int64_t c : counts) count += c;
   if (count == 0) return false;
   finish_spans(level);
-  view.c = pass.c;
-  view.e = pass.e;
-  view.s = pass.s;
-  view.se = pass.se;
-  view.sw = pass.sw;
-  view.inverse = pass.inverse;
-  pass.fine = fine_view;
-  pass.coarse = view;
+  to.show(view);
+  const CoarsenPass pass = {fine_view, view, to};
   parallel_for(view.height, rows, [&](std::int64_t begin, std::int64_t end) {
     Buffer<float> scratch(scratch_floats(fine_view));
     HM_SIMD_CALL(poisson_coarsen, pass, static_cast<int>(begin), static_cast<int>(end),
                  scratch.data());
   });
-  invert_diagonal(view, pass.inverse);
+  invert_diagonal(view, to.inverse);
   nodes_count_ = count;
   levels_.push_back(std::move(next));
   return true;

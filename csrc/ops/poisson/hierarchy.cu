@@ -9,26 +9,14 @@
 namespace pyharmony::poisson {
 namespace {
 
-constexpr int kThreads = 256;
-// A thread's points where a block writes a tile: column x, rows y0 + kThreads / kTileWidth * k.
-struct TileThread {
-  int item, x, y0;
-  __device__ TileThread()
-      : item(static_cast<int>(blockIdx.z)),
-        x(static_cast<int>(blockIdx.x) * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth),
-        y0(static_cast<int>(blockIdx.y) * kTileHeight +
-           static_cast<int>(threadIdx.x) / kTileWidth) {}
-};
-constexpr int kRowStep = kThreads / kTileWidth;
-
 template <typename T>
 __device__ __forceinline__ T* at_bytes(unsigned char* memory, std::int64_t offset) {
   return reinterpret_cast<T*>(memory + offset);
 }
 
 __device__ __forceinline__ void store_count(const Grid& grid, unsigned char* memory, int count) {
-  __shared__ int scratch[kThreads / 32];
-  count = device::block_reduce<kThreads>(count, device::Sum(), scratch);
+  __shared__ int scratch[kPixelThreads / 32];
+  count = device::block_reduce<kPixelThreads>(count, device::Sum(), scratch);
   if (threadIdx.x == 0 && static_cast<int>(blockIdx.x) < grid.tiles_x) {
     at_bytes<int>(memory, grid.counts)[blockIdx.y * grid.tiles_x + blockIdx.x] = count;
   }
@@ -40,6 +28,22 @@ __device__ __forceinline__ void clear_before(float* planes, int pitch, int x) {
   if (x < kLeadingZeros) planes[x - pitch - kLeadingZeros] = 0;
 }
 
+// The symmetric coupling of a row with itself (c, e) and with the row below (sw, s, se).
+struct Links {
+  float c, e, s, se, sw;
+};
+
+// Stores a node's coefficients, and whether it is active in the place of the inverse diagonal.
+__device__ __forceinline__ void store_links(float* to, std::int64_t plane, const Links& k,
+                                            bool active) {
+  to[kC * plane] = k.c;
+  to[kE * plane] = k.e;
+  to[kS * plane] = k.s;
+  to[kSE * plane] = k.se;
+  to[kSW * plane] = k.sw;
+  to[kInverse * plane] = active ? 1.0f : 0.0f;
+}
+
 struct ActivityParams {
   Grid grid;
   device::ImageBatch mask;  // no data: every pixel is unknown
@@ -48,7 +52,7 @@ struct ActivityParams {
   int top, left;
 };
 
-__global__ void __launch_bounds__(kThreads) poisson_activity_kernel(const ActivityParams p) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_activity_kernel(const ActivityParams p) {
   const TileThread t;
   unsigned char* memory = p.memory + t.item * p.item_bytes;
   int count = 0;
@@ -73,7 +77,7 @@ struct FinestParams {
 };
 
 // Computes the stored form of the finest level, for a Gaussian or a map of weights.
-__global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestParams p) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_finest_kernel(const FinestParams p) {
   const TileThread t;
   unsigned char* memory = p.memory + t.item * p.item_bytes;
   const unsigned char* active = memory + p.active;
@@ -85,7 +89,8 @@ __global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestPa
   for (int y = t.y0; y < t.y0 + kTileHeight; y += kRowStep) {
     if (y >= p.grid.height || t.x >= pitch) break;
     const std::int64_t at = static_cast<std::int64_t>(y) * pitch + t.x;
-    float c = 0, e = 0, s = 0, se = 0, sw = 0, row_sum = 0;
+    Links k = {};
+    float row_sum = 0;
     const bool unknown = active[at] != 0;
     if (unknown) {
       const int iy = p.top + y, ix = p.left + t.x;
@@ -131,21 +136,11 @@ __global__ void __launch_bounds__(kThreads) poisson_finest_kernel(const FinestPa
           if (!near) link[dy + 1][dx + 1] = 0;
         }
       }
-      c = rest + beside;
+      k = {rest + beside, -link[1][2], -link[2][1], -link[2][2], -link[2][0]};
       row_sum = rest;
-      e = -link[1][2];
-      s = -link[2][1];
-      se = -link[2][2];
-      sw = -link[2][0];
     }
-    float* to = out + at;
-    to[kC * plane] = c;
-    to[kE * plane] = e;
-    to[kS * plane] = s;
-    to[kSE * plane] = se;
-    to[kSW * plane] = sw;
-    to[kInverse * plane] = unknown ? 1.0f : 0.0f;
-    to[kRowSum * plane] = row_sum;
+    store_links(out + at, plane, k, unknown);
+    out[at + kRowSum * plane] = row_sum;
     if (y == 0) clear_before(out, pitch, t.x);
   }
 }
@@ -159,12 +154,10 @@ struct InvertParams {
 // Turns the plane that holds 1 where a node is active into the smoother's inverse diagonal. With D
 // at least half the absolute row sums, D^-1 A has no eigenvalue above 2 (Gershgorin), and the
 // factor 2 is part of the stored inverse.
-__global__ void __launch_bounds__(kThreads) poisson_invert_kernel(const InvertParams p) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_invert_kernel(const InvertParams p) {
   const TileThread t;
   unsigned char* memory = p.memory + t.item * p.item_bytes;
-  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
-    return;
-  }
+  if (tile_count(p.grid, memory) == 0) return;
   const std::int64_t plane = p.grid.plane;
   const int pitch = p.grid.pitch;
   for (int y = t.y0; y < t.y0 + kTileHeight; y += kRowStep) {
@@ -182,11 +175,6 @@ __global__ void __launch_bounds__(kThreads) poisson_invert_kernel(const InvertPa
     inverse = bound > 0 ? kSmootherBound / bound : 0.0f;
   }
 }
-
-// The symmetric coupling of a fine row with itself (c, e) and with the row below (sw, s, se).
-struct Links {
-  float c, e, s, se, sw;
-};
 
 struct FiveSource {
   const unsigned char* active;
@@ -259,7 +247,7 @@ __device__ __forceinline__ HalfRow half_coarsen(const Source& source, const Grid
 
 // Computes the Galerkin product P^T A P at each node of a coarse level: along x, then along y.
 template <typename Source>
-__global__ void __launch_bounds__(kThreads) poisson_coarsen_kernel(const CoarsenParams p) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_coarsen_kernel(const CoarsenParams p) {
   const TileThread t;
   unsigned char* memory = p.memory + t.item * p.item_bytes;
   Source source;
@@ -282,7 +270,7 @@ __global__ void __launch_bounds__(kThreads) poisson_coarsen_kernel(const Coarsen
     if (i >= g.height || j >= g.pitch) break;
     float* out =
         at_bytes<float>(memory, g.coefficients) + static_cast<std::int64_t>(i) * g.pitch + j;
-    float c = 0, e = 0, s = 0, se = 0, sw = 0;
+    Links k = {};
     const bool active = unknown(i, j);
     if (active) {
       const bool right = fine.merge_right && j == g.width - 1;
@@ -291,21 +279,16 @@ __global__ void __launch_bounds__(kThreads) poisson_coarsen_kernel(const Coarsen
       const HalfRow b = half_coarsen(source, fine, 2 * i, 2 * j, right);
       const HalfRow d = half_coarsen(source, fine, 2 * i + 1, 2 * j, right);
       const float under = bottom ? 1.0f : 0.5f;
-      c = b.c + 0.25f * a.c + under * under * d.c + a.s + 2 * under * b.s;
+      k.c = b.c + 0.25f * a.c + under * under * d.c + a.s + 2 * under * b.s;
       if (unknown(i, j + 1)) {
-        e = b.e + 0.25f * a.e + under * under * d.e + 0.5f * (a.se + a.sw_next) +
-            under * (b.se + b.sw_next);
+        k.e = b.e + 0.25f * a.e + under * under * d.e + 0.5f * (a.se + a.sw_next) +
+              under * (b.se + b.sw_next);
       }
-      if (unknown(i + 1, j)) s = 0.25f * d.c + 0.5f * (b.s + d.s);
-      if (unknown(i + 1, j + 1)) se = 0.25f * d.e + 0.5f * (b.se + d.se);
-      if (unknown(i + 1, j - 1)) sw = 0.25f * d.e_before + 0.5f * (b.sw + d.sw);
+      if (unknown(i + 1, j)) k.s = 0.25f * d.c + 0.5f * (b.s + d.s);
+      if (unknown(i + 1, j + 1)) k.se = 0.25f * d.e + 0.5f * (b.se + d.se);
+      if (unknown(i + 1, j - 1)) k.sw = 0.25f * d.e_before + 0.5f * (b.sw + d.sw);
     }
-    out[kC * g.plane] = c;
-    out[kE * g.plane] = e;
-    out[kS * g.plane] = s;
-    out[kSE * g.plane] = se;
-    out[kSW * g.plane] = sw;
-    out[kInverse * g.plane] = active ? 1.0f : 0.0f;
+    store_links(out, g.plane, k, active);
     if (i == 0) clear_before(out - j, g.pitch, j);
     count += active;
   }
@@ -321,15 +304,15 @@ struct FactorParams {
 using FactorRow = double[kDirectCells + 1];  // odd length: columns are in different banks
 
 // Inverts the last level's matrix by elimination in place, and writes the header.
-__global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorParams p) {
+__global__ void __launch_bounds__(kPixelThreads) poisson_factor_kernel(const FactorParams p) {
   HM_DYN_SMEM(FactorRow, a);
   __shared__ double factor[kDirectCells];
-  __shared__ std::int64_t scratch[kThreads / 32];
+  __shared__ std::int64_t scratch[kPixelThreads / 32];
   unsigned char* memory = p.memory + blockIdx.z * p.item_bytes;
   const Grid& g = p.grid;
   const float* planes = at_bytes<float>(memory, g.coefficients);
   const int thread = static_cast<int>(threadIdx.x), n = g.height * g.width;
-  for (int at = thread; at < n * n; at += kThreads) {
+  for (int at = thread; at < n * n; at += kPixelThreads) {
     const int from = at / n, to = at % n;
     int dy = to / g.width - from / g.width, dx = to % g.width - from % g.width;
     int i = from / g.width, j = from % g.width;
@@ -360,12 +343,12 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
     const double pivot = fmax(a[k][k], least);
     if (thread < n && thread != k) factor[thread] = a[thread][k];
     HM_SYNC();
-    for (int at = thread; at < n * n; at += kThreads) {
+    for (int at = thread; at < n * n; at += kPixelThreads) {
       const int i = at / n, j = at % n;
       if (i != k && j != k) a[i][j] -= factor[i] * (a[k][j] / pivot);
     }
     HM_SYNC();
-    for (int i = thread; i < n; i += kThreads) {
+    for (int i = thread; i < n; i += kPixelThreads) {
       if (i == k) {
         a[k][k] = 1 / pivot;
       } else {
@@ -376,7 +359,7 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
     HM_SYNC();
   }
   float* inverse = at_bytes<float>(memory, p.inverse);
-  for (int at = thread; at < n * n; at += kThreads) {
+  for (int at = thread; at < n * n; at += kPixelThreads) {
     const int i = at / n, j = at % n;
     auto active = [&](int k) {
       return planes[kInverse * g.plane + static_cast<std::int64_t>(k / g.width) * g.pitch +
@@ -386,10 +369,10 @@ __global__ void __launch_bounds__(kThreads) poisson_factor_kernel(const FactorPa
   }
   std::int64_t unknowns = 0;
   const int tiles = p.finest.tiles_x * p.finest.tiles_y;
-  for (int tile = thread; tile < tiles; tile += kThreads) {
+  for (int tile = thread; tile < tiles; tile += kPixelThreads) {
     unknowns += at_bytes<int>(memory, p.finest.counts)[tile];
   }
-  unknowns = device::block_reduce<kThreads>(unknowns, device::Sum(), scratch);
+  unknowns = device::block_reduce<kPixelThreads>(unknowns, device::Sum(), scratch);
   if (thread == 0) *at_bytes<ItemHeader>(memory, 0) = {-1.0, unknowns};
 }
 
@@ -401,7 +384,7 @@ __global__ void poisson_no_box_kernel(int count, int* boxes) {
 }
 
 // Sums are of integers, so the result does not depend on the order.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kPixelThreads)
     poisson_box_kernel(const device::ImageBatch mask, int* boxes) {
   const TileThread t;
   int top = INT32_MAX, left = INT32_MAX, bottom = 0, right = 0;
@@ -528,10 +511,7 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
   HM_CHECK(memory != nullptr, "memory: missing");
   HM_CHECK(mask.exists() == options.pinned, "mask: ", options.pinned ? "missing" : "not expected");
   if (mask.exists()) {
-    HM_CHECK(
-        mask.count == options.items && mask.height == options.height && mask.width == options.width,
-        "mask: shape [", mask.count, ", ", mask.height, ", ", mask.width, "], expected [",
-        options.items, ", ", options.height, ", ", options.width, "]");
+    device::check_image_shape(mask, "mask", options.items, options.height, options.width, 1);
   }
   HM_CHECK(weight_map.exists() == options.weight_map,
            "weight_map: ", options.weight_map ? "missing" : "not expected");
@@ -539,27 +519,19 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
   if (map.exists()) {
     HM_CHECK(map.dtype == DType::kFloat32, "weight_map: dtype ", dtype_name(map.dtype),
              ", expected float32");
-    HM_CHECK((map.count == 1 || map.count == options.items) && map.height == options.height &&
-                 map.width == options.width,
-             "weight_map: shape [", map.count, ", ", map.height, ", ", map.width, "], expected [",
-             options.items, ", ", options.height, ", ", options.width, "]");
     if (map.count == 1) map.batch_stride = 0;
+    const int items = map.count == 1 ? 1 : options.items;
+    device::check_image_shape(map, "weight_map", items, options.height, options.width, 1);
   }
   unsigned char* bytes = static_cast<unsigned char*>(memory);
 
-  ActivityParams activity;
-  activity.grid = plan.grid[0];
-  activity.mask = mask;
-  activity.memory = bytes;
-  activity.item_bytes = plan.item_bytes;
-  activity.active = plan.active;
-  activity.top = options.top;
-  activity.left = options.left;
-  HM_LAUNCH(poisson_activity_kernel, whole_rows(plan.grid[0], options.items), dim3(kThreads), 0,
-            stream, activity);
+  const ActivityParams activity = {plan.grid[0], mask,        bytes,       plan.item_bytes,
+                                   plan.active,  options.top, options.left};
+  HM_LAUNCH(poisson_activity_kernel, whole_rows(plan.grid[0], options.items), dim3(kPixelThreads),
+            0, stream, activity);
   auto invert = [&](const Grid& grid) {
     const InvertParams params = {grid, bytes, plan.item_bytes};
-    HM_LAUNCH(poisson_invert_kernel, tile_grid(grid, options.items), dim3(kThreads), 0, stream,
+    HM_LAUNCH(poisson_invert_kernel, tile_grid(grid, options.items), dim3(kPixelThreads), 0, stream,
               params);
   };
   if (plan.nine()) {
@@ -576,8 +548,8 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
     finest.weight = static_cast<float>(options.weight);
     finest.w0 = static_cast<float>(options.w0);
     finest.w1 = static_cast<float>(options.w1);
-    HM_LAUNCH(poisson_finest_kernel, whole_rows(plan.grid[0], options.items), dim3(kThreads), 0,
-              stream, finest);
+    HM_LAUNCH(poisson_finest_kernel, whole_rows(plan.grid[0], options.items), dim3(kPixelThreads),
+              0, stream, finest);
     invert(plan.grid[0]);
   }
   for (int k = 1; k < plan.levels; ++k) {
@@ -593,19 +565,17 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
     params.five.mirror_left = plan.mirror_left ? 0 : -1;
     params.five.mirror_bottom = plan.mirror_bottom ? plan.grid[0].height - 1 : -1;
     params.five.mirror_right = plan.mirror_right ? plan.grid[0].width - 1 : -1;
-    if (k == 1 && !plan.nine()) {
-      HM_LAUNCH((poisson_coarsen_kernel<FiveSource>), whole_rows(plan.grid[k], options.items),
-                dim3(kThreads), 0, stream, params);
-    } else {
-      HM_LAUNCH((poisson_coarsen_kernel<NineSource>), whole_rows(plan.grid[k], options.items),
-                dim3(kThreads), 0, stream, params);
-    }
+    const auto coarsen = [&](auto source) {
+      HM_LAUNCH((poisson_coarsen_kernel<decltype(source)>), whole_rows(plan.grid[k], options.items),
+                dim3(kPixelThreads), 0, stream, params);
+    };
+    k == 1 && !plan.nine() ? coarsen(FiveSource()) : coarsen(NineSource());
     invert(plan.grid[k]);
   }
   const FactorParams factor = {plan.grid[0], plan.grid[plan.levels - 1], bytes, plan.item_bytes,
                                plan.inverse};
-  HM_LAUNCH(poisson_factor_kernel, dim3(1, 1, static_cast<unsigned>(options.items)), dim3(kThreads),
-            kDirectCells * sizeof(FactorRow), stream, factor);
+  HM_LAUNCH(poisson_factor_kernel, dim3(1, 1, static_cast<unsigned>(options.items)),
+            dim3(kPixelThreads), kDirectCells * sizeof(FactorRow), stream, factor);
 }
 
 void launch_poisson_box(const device::ImageBatch& mask, int* boxes, cudaStream_t stream) {
@@ -617,7 +587,7 @@ void launch_poisson_box(const device::ImageBatch& mask, int* boxes, cudaStream_t
   HM_LAUNCH(poisson_no_box_kernel, items, dim3(128), 0, stream, mask.count, boxes);
   const dim3 grid((static_cast<unsigned>(mask.width) + kTileWidth - 1) / kTileWidth,
                   static_cast<unsigned>(rows), static_cast<unsigned>(mask.count));
-  HM_LAUNCH(poisson_box_kernel, grid, dim3(kThreads), 0, stream, mask, boxes);
+  HM_LAUNCH(poisson_box_kernel, grid, dim3(kPixelThreads), 0, stream, mask, boxes);
   HM_LAUNCH(poisson_empty_box_kernel, items, dim3(128), 0, stream, mask.count, boxes);
 }
 

@@ -10,9 +10,6 @@ namespace {
 
 using device::ImageBatch;
 
-constexpr int kThreads = 256;
-constexpr int kRowStep = kThreads / kTileWidth;
-
 struct ResidualParams {
   Grid grid;
   Hierarchies hierarchies;
@@ -78,7 +75,7 @@ __device__ __forceinline__ Real largest_of(Real a, Real b) {
 // Computes r = b - A x of the pixels of a tile, x = start + e. It takes differences of differences:
 // what src and x have in common cancels before it is rounded.
 template <typename Source, typename Real>
-__global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
+__global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
     poisson_residual_kernel(const ResidualParams p) {
   const int item = static_cast<int>(blockIdx.z), plane0 = item * p.channels;
   if (p.states != nullptr) {
@@ -270,9 +267,9 @@ __global__ void __launch_bounds__(kThreads, sizeof(Real) == 8 ? 1 : 2)
     }
   }
   if constexpr (std::is_same_v<Real, double>) {
-    __shared__ double most[kThreads / 32], sizes[kThreads / 32];
-    largest = device::block_reduce<kThreads>(largest, device::Max(), most);
-    rounding = device::block_reduce<kThreads>(rounding, device::Max(), sizes);
+    __shared__ double most[kPixelThreads / 32], sizes[kPixelThreads / 32];
+    largest = device::block_reduce<kPixelThreads>(largest, device::Max(), most);
+    rounding = device::block_reduce<kPixelThreads>(rounding, device::Max(), sizes);
     if (threadIdx.x == 0) {
       const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
       // The factor keeps it above the value, whichever way the conversion rounds.
@@ -319,16 +316,13 @@ struct WriteParams {
 };
 
 // Writes out = start + e on the unknown pixels, e = x and the step that it lacks; `warm` keeps e.
-__global__ void __launch_bounds__(kThreads) poisson_write_kernel(const WriteParams p) {
-  __shared__ float maxima[kThreads / 32];
-  const int item = static_cast<int>(blockIdx.z);
+__global__ void __launch_bounds__(kPixelThreads) poisson_write_kernel(const WriteParams p) {
+  __shared__ float maxima[kPixelThreads / 32];
+  const TileThread t;
+  const int item = t.item, x = t.x;
   const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
-  const int tx = static_cast<int>(blockIdx.x), ty = static_cast<int>(blockIdx.y);
-  if (tile_count(p.grid, memory, tx, ty) == 0) return;
+  if (tile_count(p.grid, memory) == 0) return;
   const unsigned char* active = memory + p.active;
-  const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
-  const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
-  const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
   for (int c = 0; c < p.channels; ++c) {
     const int plane = item * p.channels + c;
     const PlaneState& s = p.states[plane];
@@ -337,7 +331,7 @@ __global__ void __launch_bounds__(kThreads) poisson_write_kernel(const WritePara
     const float alpha = s.pending >= 0 ? s.alpha : 0.0f;
     float* keep = p.warm == nullptr ? nullptr : p.warm + plane * p.grid.plane;
     float largest = 0;
-    for (int y = first; y < (ty + 1) * kTileHeight && !s.singular; y += kRowStep) {
+    for (int y = t.y0; y < (t.ty + 1) * kTileHeight && !s.singular; y += kRowStep) {
       if (x >= p.grid.width || y >= p.grid.height) break;
       const std::int64_t at = static_cast<std::int64_t>(y) * p.grid.pitch + x;
       if (active[at] == 0) continue;
@@ -353,10 +347,8 @@ __global__ void __launch_bounds__(kThreads) poisson_write_kernel(const WritePara
       device::store_value(p.out, item, iy, ix, c, e);
     }
     if (keep != nullptr) {
-      largest = device::block_reduce<kThreads>(largest, device::Max(), maxima);
-      if (threadIdx.x == 0) {
-        p.partials[plane * tiles + ty * gridDim.x + tx] = {0.0, largest, 0};
-      }
+      largest = device::block_reduce<kPixelThreads>(largest, device::Max(), maxima);
+      if (threadIdx.x == 0) p.partials[tile_index(plane)] = {0.0, largest, 0};
       HM_SYNC();
     }
   }
@@ -372,20 +364,20 @@ struct ReportParams {
   double tolerance;
 };
 
-__global__ void __launch_bounds__(kThreads) poisson_report_kernel(const ReportParams p) {
-  __shared__ float maxima[kThreads / 32];
+__global__ void __launch_bounds__(kPixelThreads) poisson_report_kernel(const ReportParams p) {
+  __shared__ float maxima[kPixelThreads / 32];
   const int plane = static_cast<int>(blockIdx.x);
   const unsigned char* memory = p.hierarchies.of_plane(plane);
   const PlaneState& s = p.states[plane];
   float largest = 0;
   if (p.warm != nullptr) {
     const int tiles = p.grid.tiles_x * p.grid.tiles_y;
-    for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
+    for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kPixelThreads) {
       if (reinterpret_cast<const int*>(memory + p.grid.counts)[tile] == 0) continue;
       largest =
           largest_of(largest, p.partials[static_cast<std::int64_t>(plane) * tiles + tile].largest);
     }
-    largest = device::block_reduce<kThreads>(largest, device::Max(), maxima);
+    largest = device::block_reduce<kPixelThreads>(largest, device::Max(), maxima);
   }
   if (threadIdx.x != 0) return;
   double size = s.first;
@@ -412,11 +404,8 @@ __global__ void __launch_bounds__(kThreads) poisson_report_kernel(const ReportPa
 
 void check_image(const Plan& plan, ImageBatch& image, const char* name, int count, int channels) {
   HM_CHECK(image.exists(), name, ": missing");
-  HM_CHECK((image.count == count || image.count == 1) && image.height == plan.options.height &&
-               image.width == plan.options.width && image.channels == channels,
-           name, ": shape [", image.count, ", ", image.height, ", ", image.width, ", ",
-           image.channels, "], expected [", count, ", ", plan.options.height, ", ",
-           plan.options.width, ", ", channels, "]");
+  device::check_image_shape(image, name, image.count == 1 ? 1 : count, plan.options.height,
+                            plan.options.width, channels);
   if (image.count == 1) image.batch_stride = 0;
   image.count = count;
 }
@@ -489,29 +478,19 @@ void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const 
   p.partials = options.partials;
   p.states = options.states;
   const dim3 grid = tile_grid(plan.grid[0], images.count());
-  if (options.e.data != nullptr) {
-    HM_LAUNCH((poisson_residual_kernel<Any, double>), grid, dim3(kThreads), 0, stream, p);
-    return;
-  }
-  if (!images.rhs.exists() && images.src.dtype != images.dst.dtype) {
-    HM_LAUNCH((poisson_residual_kernel<Mixed, float>), grid, dim3(kThreads), 0, stream, p);
-    return;
-  }
-  switch (images.rhs.exists() ? DType::kFloat32 : images.dst.dtype) {
-    case DType::kUInt8:
-      HM_LAUNCH((poisson_residual_kernel<Typed<std::uint8_t>, float>), grid, dim3(kThreads), 0,
-                stream, p);
-      break;
-    case DType::kUInt16:
-      HM_LAUNCH((poisson_residual_kernel<Typed<std::uint16_t>, float>), grid, dim3(kThreads), 0,
-                stream, p);
-      break;
-    case DType::kFloat16:
-      HM_LAUNCH((poisson_residual_kernel<Typed<__half>, float>), grid, dim3(kThreads), 0, stream,
-                p);
-      break;
-    default:
-      HM_LAUNCH((poisson_residual_kernel<Typed<float>, float>), grid, dim3(kThreads), 0, stream, p);
+  const auto launch = [&](auto source) {
+    using Source = decltype(source);
+    using Real = std::conditional_t<std::is_same_v<Source, Any>, double, float>;
+    HM_LAUNCH((poisson_residual_kernel<Source, Real>), grid, dim3(kPixelThreads), 0, stream, p);
+  };
+  if (options.e.data != nullptr) return launch(Any());
+  if (images.rhs.exists()) return launch(Typed<float>());
+  if (images.src.dtype != images.dst.dtype) return launch(Mixed());
+  switch (images.dst.dtype) {
+    case DType::kUInt8: return launch(Typed<std::uint8_t>());
+    case DType::kUInt16: return launch(Typed<std::uint16_t>());
+    case DType::kFloat16: return launch(Typed<__half>());
+    default: return launch(Typed<float>());
   }
 }
 
@@ -567,18 +546,12 @@ void launch_poisson_solve(const Plan& plan, void* hierarchy, const DeviceSolve& 
   write.warm = corrections;
   write.warm_state = warm;
   write.partials = memory.partials();
-  HM_LAUNCH(poisson_write_kernel, tile_grid(plan.grid[0], images.count()), dim3(kThreads), 0,
+  HM_LAUNCH(poisson_write_kernel, tile_grid(plan.grid[0], images.count()), dim3(kPixelThreads), 0,
             stream, write);
-  ReportParams report;
-  report.grid = plan.grid[0];
-  report.hierarchies = memory.hierarchies;
-  report.states = memory.states();
-  report.partials = memory.partials();
-  report.warm = warm;
-  report.report = solve.report;
-  report.tolerance = solve.tolerance;
-  HM_LAUNCH(poisson_report_kernel, dim3(static_cast<unsigned>(planes)), dim3(kThreads), 0, stream,
-            report);
+  const ReportParams report = {plan.grid[0], memory.hierarchies, memory.states(), memory.partials(),
+                               warm,         solve.report,       solve.tolerance};
+  HM_LAUNCH(poisson_report_kernel, dim3(static_cast<unsigned>(planes)), dim3(kPixelThreads), 0,
+            stream, report);
 }
 
 }  // namespace pyharmony::poisson

@@ -1,6 +1,7 @@
 // Computes the right-hand side and residual of images.h, and writes the answer back to images.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "core/buffer.h"
@@ -119,24 +120,22 @@ class Band {
   Real* weight(int i) { return weight_.row((i + 3) % 3); }
   Real* vertical(int i, int k) { return vertical_.row((i + 2) % 2 * channels_ + k); }
 
-  // Finds the columns [from, to) of row i of the box that rows i - 1 .. i + 1 read.
-  void columns(int i, int* from, int* to) const {
+  // Returns the columns [lo, hi) that hold all unknowns of the rows from `first` to `last`.
+  std::pair<int, int> columns(int first, int last) const {
     int lo = level_.width, hi = 0;
-    for (int k = std::max(i - 1, 0); k <= std::min(i + 1, level_.height - 1); ++k) {
+    for (int k = std::max(first, 0); k <= std::min(last, level_.height - 1); ++k) {
       if (level_.lo[k] >= level_.hi[k]) continue;
       lo = std::min(lo, level_.lo[k]);
       hi = std::max(hi, level_.hi[k]);
     }
-    *from = lo - 1;
-    *to = std::min(hi, level_.width) + 1;
-    if (lo >= hi) *from = *to = 0;
+    return {lo, std::min(hi, level_.width)};
   }
 
   // Loads row i of the box and one pixel beyond, mirrored at the image's border.
   void load(int i) {
-    int from, to;
-    columns(i, &from, &to);
-    if (from >= to) return;
+    const auto [lo, hi] = columns(i - 1, i + 1);  // rows i - 1 .. i + 1 read row i
+    if (lo >= hi) return;
+    const int from = lo - 1, to = hi + 1;
     const ImageView& frame = eq_.has_rhs() ? eq_.rhs : eq_.dst;
     const std::int64_t y = std::clamp<std::int64_t>(eq_.top + i, 0, frame.height - 1);
     const std::int64_t x0 = std::max<std::int64_t>(eq_.left + from, 0);
@@ -183,16 +182,16 @@ class Band {
       const Real* __restrict s = source(i, k);
       const Real* __restrict d = target(i, k);
       Real* __restrict row = x(i, k);
+      const auto add = [&](const auto* __restrict e) {
+        for (int j = first; j <= last; ++j)
+          row[j] = active[j] ? s[j] + static_cast<Real>(e[j]) : d[j];
+      };
       if (active == nullptr) {
         for (int j = first; j <= last; ++j) row[j] = d[j];
       } else if (pass_.e != nullptr) {
-        const double* __restrict e = pass_.e[k] + own * level_.stride;
-        for (int j = first; j <= last; ++j)
-          row[j] = active[j] ? s[j] + static_cast<Real>(e[j]) : d[j];
+        add(pass_.e[k] + own * level_.stride);
       } else if (pass_.e_single != nullptr) {
-        const float* __restrict e = pass_.e_single[k] + own * level_.stride;
-        for (int j = first; j <= last; ++j)
-          row[j] = active[j] ? s[j] + static_cast<Real>(e[j]) : d[j];
+        add(pass_.e_single[k] + own * level_.stride);
       } else {
         for (int j = first; j <= last; ++j) row[j] = active[j] ? s[j] : d[j];
       }
@@ -296,13 +295,7 @@ class Band {
 
   // Computes the edges between rows i and i + 1.
   void vertical_edges(int i) {
-    int lo = level_.width, hi = 0;
-    for (int k = std::max(i, 0); k <= std::min(i + 1, level_.height - 1); ++k) {
-      if (level_.lo[k] >= level_.hi[k]) continue;
-      lo = std::min(lo, level_.lo[k]);
-      hi = std::max(hi, level_.hi[k]);
-    }
-    hi = std::min(hi, level_.width);
+    const auto [lo, hi] = columns(i, i + 1);
     if (lo >= hi) return;
     Real* a = work_.row(0);
     if (!eq_.has_rhs()) edge_weights(i, i + 1, 0, lo, hi, a);

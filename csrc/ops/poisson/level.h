@@ -110,10 +110,27 @@ struct AddPass {  // x += alpha p
   float* x = nullptr;
 };
 
+// The planes of stored coefficients, for writing.
+struct Coefficients {
+  float *c, *e, *s, *se, *sw, *inverse;
+
+  // `first` is the origin of the first plane; the others follow `plane` floats apart.
+  Coefficients(float* first, std::size_t plane)
+      : c(first), e(c + plane), s(e + plane), se(s + plane), sw(se + plane), inverse(sw + plane) {}
+  void show(LevelView& view) const {
+    view.c = c;
+    view.e = e;
+    view.s = s;
+    view.se = se;
+    view.sw = sw;
+    view.inverse = inverse;
+  }
+};
+
 // Computes the Galerkin product of some coarse rows from the finer level's coefficients.
 struct CoarsenPass {
   LevelView fine, coarse;
-  float *c, *e, *s, *se, *sw, *inverse;  // planes of the coarse level; inverse is 1 where active
+  Coefficients out;  // of the coarse level; inverse is 1 where active
 };
 
 // Returns how many floats of ring buffers a pass needs.

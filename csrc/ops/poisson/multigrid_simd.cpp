@@ -14,6 +14,7 @@ namespace {
 
 using poisson::AddPass;
 using poisson::CoarsenPass;
+using poisson::Coefficients;
 using poisson::DirectionPass;
 using poisson::DownMode;
 using poisson::DownPass;
@@ -253,6 +254,17 @@ void restrict_row(const LevelView& fine, const LevelView& coarse, int row, const
   }
 }
 
+// Computes the coarse row that the fine residual's row i completes, if there is one.
+void restrict_at(const LevelView& fine, const LevelView& coarse, int i, const Ring<3>& rows,
+                 float* sum, float* out) {
+  const bool odd = i & 1;
+  if (!odd && i != fine.height - 1) return;
+  const int at = i & ~1;
+  const float* above = at > 0 ? rows.at(at - 1) : fine.zero_row;
+  const float* below = odd ? rows.at(i) : fine.zero_row;
+  restrict_row(fine, coarse, at / 2, above, rows.at(at), below, sum, out + at / 2 * coarse.stride);
+}
+
 template <Stencil kStencil, DownMode kMode>
 void down(const DownPass& pass, int begin, int end, float* memory) {
   using Op = RowOperator<kStencil>;
@@ -374,14 +386,7 @@ void down(const DownPass& pass, int begin, int end, float* memory) {
         store(r_row + j, op.keep(load(r + j) - op.apply(up, at, below, j), j));
       }
       r2.close(i2);
-      const bool odd = i2 & 1, last = i2 == level.height - 1;
-      if (i2 >= begin && (odd || last)) {
-        const int i = i2 & ~1;
-        const float* above = i > 0 ? r2.at(i - 1) : level.zero_row;
-        const float* under = odd ? r2.at(i + 1) : level.zero_row;
-        restrict_row(level, *pass.coarse, i / 2, above, r2.at(i), under, blend,
-                     pass.coarse_r + (i / 2) * pass.coarse->stride);
-      }
+      if (i2 >= begin) restrict_at(level, *pass.coarse, i2, r2, blend, pass.coarse_r);
     }
   }
 }
@@ -536,14 +541,7 @@ void restrict_band(const RestrictPass& pass, int begin, int end, float* memory) 
       store(row + j, op.keep(load(in + j), j));
     }
     r.close(t);
-    const bool odd = t & 1, last = t == level.height - 1;
-    if (t >= begin && (odd || last)) {
-      const int i = t & ~1;
-      const float* above = i > 0 ? r.at(i - 1) : level.zero_row;
-      const float* below = odd ? r.at(i + 1) : level.zero_row;
-      restrict_row(level, pass.coarse, i / 2, above, r.at(i), below, sum,
-                   pass.coarse_r + (i / 2) * pass.coarse.stride);
-    }
+    if (t >= begin) restrict_at(level, pass.coarse, t, r, sum, pass.coarse_r);
   }
 }
 
@@ -647,10 +645,11 @@ void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
     const bool merged = fine.merge_bottom && 2 * row + 1 == fine.height - 1;
     const float under = merged ? 1.0f : 0.5f;
     const std::ptrdiff_t at = row * coarse.stride;
-    const float* __restrict active = pass.inverse + at;
+    const float* __restrict active = pass.out.inverse + at;
     const float* __restrict active_below = active + coarse.stride;
-    float* __restrict c = pass.c + at, * __restrict e = pass.e + at, * __restrict s = pass.s + at;
-    float* __restrict se = pass.se + at, * __restrict sw = pass.sw + at;
+    const Coefficients& to = pass.out;
+    float* __restrict c = to.c + at, * __restrict e = to.e + at, * __restrict s = to.s + at;
+    float* __restrict se = to.se + at, * __restrict sw = to.sw + at;
     for (int j = lo; j < hi; ++j) {
       const float diagonal =
           b.c[j] + 0.25f * a.c[j] + under * under * d.c[j] + a.s[j] + 2 * under * b.s[j];

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/parallel.h"
+#include "core/pool.h"
 #include "ops/poisson/bands.h"
 #include "ops/poisson/poisson.h"
 
@@ -23,43 +24,6 @@ constexpr double kRefinementRounding = 0.25, kProofRounding = 0.02;
 
 // The largest |A^-1| in the maximum norm, as the coarsest level shows it, that is trusted.
 constexpr double kTrustedReach = 1e9;
-
-// Lends ring buffers to one task at a time.
-class ScratchPool {
- public:
-  ScratchPool(std::size_t count, MemoryMeter* meter) : count_(count), meter_(meter) {}
-
-  class Lease {
-   public:
-    explicit Lease(ScratchPool& pool) : pool_(pool) {
-      {
-        std::lock_guard<std::mutex> lock(pool.mutex_);
-        if (!pool.free_.empty()) {
-          buffer_ = std::move(pool.free_.back());
-          pool.free_.pop_back();
-        }
-      }
-      if (buffer_.size() == 0) buffer_ = Buffer<float>(pool.count_, pool.meter_);
-    }
-    ~Lease() {
-      std::lock_guard<std::mutex> lock(pool_.mutex_);
-      pool_.free_.push_back(std::move(buffer_));
-    }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    float* data() { return buffer_.data(); }
-
-   private:
-    ScratchPool& pool_;
-    Buffer<float> buffer_;
-  };
-
- private:
-  std::size_t count_;
-  MemoryMeter* meter_;
-  std::mutex mutex_;
-  std::vector<Buffer<float>> free_;
-};
 
 // Returns the smallest Ritz value of M^-1 A, from the coefficients of conjugate gradients: Lanczos'
 // matrix has the diagonal 1/alpha_k + beta_k/alpha_{k-1} and beside it sqrt(beta_k)/alpha_{k-1}.
@@ -126,10 +90,9 @@ class Plane {
 class Solver {
  public:
   Solver(const Hierarchy& hierarchy, const SolveParams& params)
-      : h_(hierarchy),
-        params_(params),
-        finest_(*hierarchy.levels_.front()),
-        scratch_(scratch_floats(finest_.view), &meter_) {
+      : h_(hierarchy), params_(params), finest_(*hierarchy.levels_.front()), scratch_([this] {
+          return std::make_unique<Buffer<float>>(scratch_floats(finest_.view), &meter_);
+        }) {
     eq_.src = params.src;
     eq_.dst = params.dst;
     eq_.mask = params.mask;
@@ -212,21 +175,16 @@ class Solver {
     partial_.resize(static_cast<std::size_t>(band_count(finest_.view)));
   }
 
+  // Calls fn(begin, end, band, scratch) for each band of the level.
+  template <typename Fn>
+  void sweep(const LevelView& level, Fn&& fn) {
+    for_bands(level, [&](int begin, int end, int band) {
+      Pool<Buffer<float>>::Lease scratch(scratch_);
+      fn(begin, end, band, (*scratch).data());
+    });
+  }
+
   // ---- one V-cycle -------------------------------------------------------------------------
-
-  void down(const DownPass& pass) {
-    for_bands(pass.level, [&](int begin, int end, int) {
-      ScratchPool::Lease scratch(scratch_);
-      HM_SIMD_CALL(poisson_down, pass, begin, end, scratch.data());
-    });
-  }
-
-  void up(const UpPass& pass) {
-    for_bands(pass.level, [&](int begin, int end, int band) {
-      ScratchPool::Lease scratch(scratch_);
-      HM_SIMD_CALL(poisson_up, pass, begin, end, band, scratch.data());
-    });
-  }
 
   void smooth_down(int k, DownPass pass) {
     pass.level = level(k).view;
@@ -234,7 +192,9 @@ class Solver {
       pass.coarse = &level(k + 1).view;
       pass.coarse_r = work_[k + 1].b.get();
     }
-    down(pass);
+    sweep(pass.level, [&](int begin, int end, int, float* scratch) {
+      HM_SIMD_CALL(poisson_down, pass, begin, end, scratch);
+    });
   }
 
   void smooth_up(int k, UpPass pass) {
@@ -243,7 +203,9 @@ class Solver {
       pass.coarse = &level(k + 1).view;
       pass.coarse_z = work_[k + 1].after.get();
     }
-    up(pass);
+    sweep(pass.level, [&](int begin, int end, int band, float* scratch) {
+      HM_SIMD_CALL(poisson_up, pass, begin, end, band, scratch);
+    });
   }
 
   void solve_direct(const float* r, float* z) const {
@@ -284,9 +246,8 @@ class Solver {
       pass.r = k == 1 ? r : work_[k - 1].fmg_b.get();
       pass.coarse = level(k).view;
       pass.coarse_r = work_[k].fmg_b.get();
-      for_bands(pass.level, [&](int begin, int end, int) {
-        ScratchPool::Lease scratch(scratch_);
-        HM_SIMD_CALL(poisson_restrict, pass, begin, end, scratch.data());
+      sweep(pass.level, [&](int begin, int end, int, float* scratch) {
+        HM_SIMD_CALL(poisson_restrict, pass, begin, end, scratch);
       });
     }
     for (int k = last(); k >= 1; --k) {
@@ -414,9 +375,8 @@ class Solver {
       direction.beta = k == 0 ? 0.0f : static_cast<float>(rz / before_rz);
       direction.p_out = spare[1]->get();
       direction.partial = partial_.data();
-      for_bands(view, [&](int begin, int end, int band) {
-        ScratchPool::Lease scratch(scratch_);
-        HM_SIMD_CALL(poisson_direction, direction, begin, end, band, scratch.data());
+      sweep(view, [&](int begin, int end, int band, float* scratch) {
+        HM_SIMD_CALL(poisson_direction, direction, begin, end, band, scratch);
       });
       std::swap(p, spare[1]);
       const double curvature = total().dot;
@@ -497,14 +457,9 @@ class Solver {
     return std::ldexp(1.0, -std::ilogb(largest));
   }
 
-  std::vector<Plane<float>> planes(int count) {
-    std::vector<Plane<float>> result;
-    for (int k = 0; k < count; ++k) result.emplace_back(finest_, &meter_);
-    return result;
-  }
-
-  std::vector<Plane<double>> double_planes(int count) {
-    std::vector<Plane<double>> result;
+  template <typename T>
+  std::vector<Plane<T>> planes(int count) {
+    std::vector<Plane<T>> result;
     for (int k = 0; k < count; ++k) result.emplace_back(finest_, &meter_);
     return result;
   }
@@ -543,12 +498,16 @@ class Solver {
 
   // Turns the correction that was found into that of src.
   void add_start() {
-    if (start_.empty() || !e_.empty()) return;
-    for (int k = 0; k < channels_; ++k) {
-      const LevelView& view = finest_.view;
+    if (e_.empty()) add_start(r_);
+  }
+
+  template <typename T>
+  void add_start(std::vector<Plane<T>>& planes) {
+    const LevelView& view = finest_.view;
+    for (std::size_t k = 0; k < start_.size(); ++k) {
       for_bands(view, [&](int begin, int end, int) {
         for (int i = begin; i < end; ++i) {
-          float* __restrict to = r_[k].get() + i * view.stride;
+          T* __restrict to = planes[k].get() + i * view.stride;
           const float* __restrict from = start_[k] + i * view.stride;
           for (int j = view.lo[i]; j < view.hi[i]; ++j) to[j] += from[j];
         }
@@ -588,7 +547,7 @@ class Solver {
   }
 
   void solve_equation() {
-    r_ = planes(channels_);
+    r_ = planes<float>(channels_);
     const bool exact = in_double();
     const std::vector<const float*>* start = start_.empty() ? nullptr : &start_;
     const Arithmetic first = exact ? Arithmetic::kDouble : Arithmetic::kSingle;
@@ -652,23 +611,11 @@ class Solver {
   // Forms e_ from the planes r_, which hold a solution; returns the largest |e|.
   double to_double(double scale) {
     double largest = 0;
-    e_ = double_planes(channels_);
+    e_ = planes<double>(channels_);
     for (int k = 0; k < channels_; ++k) {
       largest = std::max(largest, accumulate(r_[k], scale, e_[k]));
     }
-    if (!start_.empty()) {
-      const LevelView& view = finest_.view;
-      for (int k = 0; k < channels_; ++k) {
-        for_bands(view, [&](int begin, int end, int) {
-          for (int i = begin; i < end; ++i) {
-            const std::ptrdiff_t row = i * view.stride;
-            for (int j = view.lo[i]; j < view.hi[i]; ++j)
-              e_[k].get()[row + j] += start_[k][row + j];
-          }
-        });
-      }
-      start_.clear();
-    }
+    add_start(e_);
     return largest;
   }
 
@@ -697,12 +644,11 @@ class Solver {
       double weight = eq_.weight;
       if (eq_.has_map()) {
         weight = std::numeric_limits<double>::infinity();
-        for (int i = 0; i < view.height; ++i) {
-          for (int j = view.lo[i]; j < std::min(view.hi[i], view.width); ++j) {
-            if (!view.active[i * view.stride + j]) continue;
-            weight = std::min(weight, map_at(i, j));
-          }
-        }
+        for_unknowns([&](std::ptrdiff_t at) {
+          const std::int64_t i = at / view.stride, j = at % view.stride;
+          weight = std::min(weight, *eq_.weight_map.at<double>(eq_.top + i - eq_.map_top,
+                                                               eq_.left + j - eq_.map_left, 0));
+        });
       }
       return weight * eq_.w0 * eq_.w0 * (1 - 1e-6);
     }
@@ -716,10 +662,6 @@ class Solver {
       least = std::min(least, view.row_sum[at] - 2 * positive - 1e-6 * size);
     });
     return least;
-  }
-
-  double map_at(int i, int j) const {
-    return *eq_.weight_map.at<double>(eq_.top + i - eq_.map_top, eq_.left + j - eq_.map_left, 0);
   }
 
   template <typename Fn>
@@ -772,14 +714,14 @@ class Solver {
     ones.rhs.height = h_.height_;
     ones.rhs.width = h_.width_;
     ones.rhs.channels = 1;
-    std::vector<Plane<float>> r = planes(1);
-    std::vector<Plane<double>> w = double_planes(1);
+    std::vector<Plane<float>> r = planes<float>(1);
+    std::vector<Plane<double>> w = planes<double>(1);
     double largest = residual(ones, &r, nullptr, Arithmetic::kSingle, 1), magnitude = 0;
     constexpr double kCloseEnough = 0.05;
     // A long way to a known pixel makes w large, and float32 leaves much of its residual, so this
     // makes as many corrections as help.
     constexpr int kRounds = 4, kMostRounds = 24;
-    double before = std::numeric_limits<double>::infinity();
+    double before = kInfinite;
     for (int round = 0; round < kMostRounds && largest > kCloseEnough; ++round) {
       if (round >= kRounds && !(largest < 0.7 * before)) break;
       before = largest;
@@ -875,7 +817,7 @@ class Solver {
   Equation eq_;
   int channels_ = 1;
   MemoryMeter meter_;
-  ScratchPool scratch_;
+  Pool<Buffer<float>> scratch_;  // ring buffers of the passes
   std::vector<Work> work_;
   Plane<float> x_, p_, spare_[2];
   std::vector<Partial> partial_;

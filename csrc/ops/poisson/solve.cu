@@ -60,12 +60,16 @@ constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(floa
 
 enum class DownKind : int { kPlain, kUpdate, kProlong, kStart };
 
-template <typename Op>
-struct DownParams {
+// What all passes over a level take; `coarse` is the next level, which is not everywhere needed.
+struct LevelParams {
   Grid grid, coarse;
   Hierarchies hierarchies;
-  typename Op::Constants constants;
   const PlaneState* states;
+};
+
+template <typename Op>
+struct DownParams : LevelParams {
+  typename Op::Constants constants;
   Planes r, r_out, p, x, z;
   Planes coarse_x;  // for kProlong, kStart
   Planes coarse_r;
@@ -89,9 +93,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
   const PlaneState& state = p.states[v.plane];
   if (state.done) return;
   const unsigned char* memory = p.hierarchies.of_plane(v.plane);
-  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
-    return;
-  }
+  if (tile_count(p.grid, memory) == 0) return;
   const Op op(p.grid, p.constants, memory, v.origin);
   const float* r_in = p.r.of(v.plane) + v.origin;
   const float alpha = kKind == DownKind::kUpdate ? state.alpha : 1.0f;
@@ -196,11 +198,8 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
 }
 
 template <typename Op>
-struct UpParams {
-  Grid grid, coarse;
-  Hierarchies hierarchies;
+struct UpParams : LevelParams {
   typename Op::Constants constants;
-  const PlaneState* states;
   Planes r, z, coarse_z, out;
   bool add;               // adds to `out` instead
   TilePartial* partials;  // kMeasure: r . z and the largest |z|
@@ -219,9 +218,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
   const TileView<kAbove> v(p.grid);
   if (p.states[v.plane].done) return;
   const unsigned char* memory = p.hierarchies.of_plane(v.plane);
-  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
-    return;
-  }
+  if (tile_count(p.grid, memory) == 0) return;
   const Op op(p.grid, p.constants, memory, v.origin);
   const float* r_in = p.r.of(v.plane) + v.origin;
   const float* z_in = p.z.of(v.plane) + v.origin;
@@ -275,19 +272,13 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
     const double sum =
         device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
     largest = device::block_reduce<kTileThreads>(largest, device::Max(), maxima);
-    if (threadIdx.x == 0) {
-      const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
-      p.partials[v.plane * tiles + blockIdx.y * gridDim.x + blockIdx.x] = {sum, largest, 0};
-    }
+    if (threadIdx.x == 0) p.partials[tile_index(v.plane)] = {sum, largest, 0};
   }
 }
 
 template <typename Op>
-struct DirectionParams {
-  Grid grid;
-  Hierarchies hierarchies;
+struct DirectionParams : LevelParams {
   typename Op::Constants constants;
-  const PlaneState* states;
   Planes z, p, p_out;
   bool first;  // p = z, and the old p is not read
   TilePartial* partials;
@@ -307,9 +298,7 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
   const PlaneState& state = p.states[v.plane];
   if (state.done) return;
   const unsigned char* memory = p.hierarchies.of_plane(v.plane);
-  if (tile_count(p.grid, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) == 0) {
-    return;
-  }
+  if (tile_count(p.grid, memory) == 0) return;
   const Op op(p.grid, p.constants, memory, v.origin);
   const float beta = state.beta;
   const float* z = p.z.of(v.plane) + v.origin;
@@ -341,16 +330,10 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocks)
   }
   const double sum =
       device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
-  if (threadIdx.x == 0) {
-    const std::int64_t tiles = static_cast<std::int64_t>(gridDim.x) * gridDim.y;
-    p.partials[v.plane * tiles + blockIdx.y * gridDim.x + blockIdx.x] = {sum, 0.0f, 0};
-  }
+  if (threadIdx.x == 0) p.partials[tile_index(v.plane)] = {sum, 0.0f, 0};
 }
 
-struct RestrictParams {
-  Grid grid, coarse;
-  Hierarchies hierarchies;
-  const PlaneState* states;
+struct RestrictParams : LevelParams {
   std::int64_t active;  // offset on the finest level; negative on others
   Planes r, coarse_r;
 };
@@ -362,11 +345,7 @@ __global__ void __launch_bounds__(kRestrictThreads)
   const int plane = static_cast<int>(blockIdx.z);
   if (p.states[plane].done) return;
   const unsigned char* memory = p.hierarchies.of_plane(plane);
-  // This is a tile of the coarse level.
-  if (tile_count(p.coarse, memory, static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y)) ==
-      0) {
-    return;
-  }
+  if (tile_count(p.coarse, memory) == 0) return;
   const float* r = p.r.of(plane);
   const unsigned char* bytes = p.active >= 0 ? memory + p.active : nullptr;
   const float* inverse = p.active >= 0 ? nullptr : coefficient_plane(p.grid, memory, kInverse);
@@ -590,11 +569,8 @@ class Launches {
       scalars.k = k;
       measure(scalars);
 
-      DirectionParams<FineOp> direction;
-      direction.grid = plan_.grid[0];
-      direction.hierarchies = m_.hierarchies;
+      auto direction = level_params<DirectionParams<FineOp>>(0);
       direction.constants = constants_;
-      direction.states = m_.states();
       direction.z = fine(z);
       direction.p = fine(p_old);
       direction.p_out = fine(direction_buffer(k));
@@ -630,13 +606,15 @@ class Launches {
     return m_.at(offsets[k], plan_.grid[k]);
   }
 
+  template <typename Params>
+  Params level_params(int k) const {
+    Params p{};
+    static_cast<LevelParams&>(p) = {plan_.grid[k], plan_.grid[k + 1], m_.hierarchies, m_.states()};
+    return p;
+  }
   template <typename Op>
   DownParams<Op> down_params(int k, const Planes& r, const Planes& z) const {
-    DownParams<Op> p;
-    p.grid = plan_.grid[k];
-    p.coarse = plan_.grid[k + 1];
-    p.hierarchies = m_.hierarchies;
-    p.states = m_.states();
+    auto p = level_params<DownParams<Op>>(k);
     p.r = r;
     p.z = z;
     p.coarse_r = level_planes(m_.layout.b, k + 1);
@@ -650,17 +628,11 @@ class Launches {
 
   template <typename Op>
   UpParams<Op> up_params(int k, const Planes& r, const Planes& z, const Planes& out) const {
-    UpParams<Op> p;
-    p.grid = plan_.grid[k];
-    p.coarse = plan_.grid[k + 1];
-    p.hierarchies = m_.hierarchies;
-    p.states = m_.states();
+    auto p = level_params<UpParams<Op>>(k);
     p.r = r;
     p.z = z;
     p.coarse_z = level_planes(m_.layout.after, k + 1);
     p.out = out;
-    p.add = false;
-    p.partials = nullptr;
     return p;
   }
   template <typename Op, bool kMeasure>
@@ -687,11 +659,7 @@ class Launches {
   // Finds a first x on level 1 by nested iteration from the coarsest level, for r on the finest.
   void start() {
     for (int k = 1; k <= plan_.tail; ++k) {
-      RestrictParams p;
-      p.grid = plan_.grid[k - 1];
-      p.coarse = plan_.grid[k];
-      p.hierarchies = m_.hierarchies;
-      p.states = m_.states();
+      auto p = level_params<RestrictParams>(k - 1);
       p.active = k == 1 ? plan_.active : -1;
       p.r = k == 1 ? fine(kR) : level_planes(m_.layout.nested_b, k - 1);
       p.coarse_r = level_planes(m_.layout.nested_b, k);

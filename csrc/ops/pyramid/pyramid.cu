@@ -10,6 +10,7 @@
 namespace pyharmony {
 namespace {
 
+using device::check_image_shape;
 using device::ImageBatch;
 using device::larger;
 using device::smaller;
@@ -73,14 +74,6 @@ ImageBatch result_of(const ArrayView& view, const char* name, bool plane = false
   HM_CHECK(view.dtype == DType::kFloat32 || view.dtype == DType::kFloat16, name, ": dtype ",
            dtype_name(view.dtype), ", expected float32 or float16");
   return image_of(view, name, plane);
-}
-
-void check_shape(const ImageBatch& image, const char* name, int count, int height, int width,
-                 int channels) {
-  HM_CHECK(image.count == count && image.height == height && image.width == width &&
-               image.channels == channels,
-           name, ": shape [", image.count, ", ", image.height, ", ", image.width, ", ",
-           image.channels, "], expected [", count, ", ", height, ", ", width, ", ", channels, "]");
 }
 
 // ---- down ---------------------------------------------------------------------------------------
@@ -805,8 +798,8 @@ UpParams up_params(const ArrayView& image_view, const ArrayView& out_view) {
   UpParams p{};
   p.image = picture_of(image_view, "image");
   p.out = result_of(out_view, "out");
-  check_shape(p.image, "image", p.out.count, divide_up(p.out.height, 2), divide_up(p.out.width, 2),
-              p.out.channels);
+  check_image_shape(p.image, "image", p.out.count, divide_up(p.out.height, 2),
+                    divide_up(p.out.width, 2), p.out.channels);
   return p;
 }
 
@@ -913,9 +906,9 @@ void launch_pyramid_downsample(const ArrayView* images, const ArrayView* outs, i
   for (int i = 0; i < count; ++i) {
     in[i] = picture_of(images[i], "image");
     out[i] = result_of(outs[i], "out");
-    check_shape(in[i], "image", in[0].count, in[0].height, in[0].width, in[0].channels);
-    check_shape(out[i], "out", in[0].count, divide_up(in[0].height, 2), divide_up(in[0].width, 2),
-                in[0].channels);
+    check_image_shape(in[i], "image", in[0].count, in[0].height, in[0].width, in[0].channels);
+    check_image_shape(out[i], "out", in[0].count, divide_up(in[0].height, 2),
+                      divide_up(in[0].width, 2), in[0].channels);
   }
   DownParams p{};
   p.batch = in[0].count;
@@ -956,18 +949,18 @@ void launch_pyramid_downsample_mask(const ArrayView& mask, const ArrayView* know
   p.mask = image_of(mask, "mask", true);
   p.out = result_of(out, "out", true);
   const int height = divide_up(p.mask.height, 2), width = divide_up(p.mask.width, 2);
-  check_shape(p.out, "out", p.mask.count, height, width, 1);
+  check_image_shape(p.out, "out", p.mask.count, height, width, 1);
   p.mask_vector = reads_eight(p.mask);
   p.scale = 4 * device::mask_range(p.mask.dtype);
   p.known_scale = 4;
   HM_CHECK(known == nullptr || known_out != nullptr, "known_out: missing beside known");
   if (known_out != nullptr) {
     p.known_out = result_of(*known_out, "known_out", true);
-    check_shape(p.known_out, "known_out", p.mask.count, height, width, 1);
+    check_image_shape(p.known_out, "known_out", p.mask.count, height, width, 1);
   }
   if (known != nullptr) {
     p.known = image_of(*known, "known", true);
-    check_shape(p.known, "known", p.mask.count, p.mask.height, p.mask.width, 1);
+    check_image_shape(p.known, "known", p.mask.count, p.mask.height, p.mask.width, 1);
     p.known_vector = reads_eight(p.known);
     p.known_scale = 4 * device::mask_range(p.known.dtype);
   }
@@ -987,8 +980,8 @@ void launch_pyramid_upsample_meet(const ArrayView& image, const ArrayView& dst,
   p.dst = picture_of(dst, "dst");
   p.known = image_of(known, "known", true);
   p.from_mask = from_mask;
-  check_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
-  check_shape(p.known, "known", p.out.count, p.out.height, p.out.width, 1);
+  check_image_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
+  check_image_shape(p.known, "known", p.out.count, p.out.height, p.out.width, 1);
   const std::vector<float> weights = meet_weights();
   std::copy(weights.begin(), weights.end(), p.weights);
   upsample_image<true>(p, stream);
@@ -1001,9 +994,9 @@ void launch_pyramid_copy_paste(const ArrayView& src, const ArrayView& dst, const
   p.dst = picture_of(dst, "dst");
   p.mask = image_of(mask, "mask", true);
   p.out = result_of(out, "out");
-  check_shape(p.src, "src", p.out.count, p.out.height, p.out.width, p.out.channels);
-  check_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
-  check_shape(p.mask, "mask", p.out.count, p.out.height, p.out.width, 1);
+  check_image_shape(p.src, "src", p.out.count, p.out.height, p.out.width, p.out.channels);
+  check_image_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
+  check_image_shape(p.mask, "mask", p.out.count, p.out.height, p.out.width, 1);
   const dim3 blocks = points_of(p);
   HM_LAUNCH(pyramid_copy_paste_kernel, blocks, dim3(kPointThreads), 0, stream, p);
 }
@@ -1015,8 +1008,8 @@ void launch_pyramid_lay(const ArrayView& src, const ArrayView& dst, int top, int
   p.dst = picture_of(dst, "dst");
   p.out = result_of(out, "out");
   p.laid = {top, left, p.src.height, p.src.width};
-  check_shape(p.src, "src", p.out.count, p.src.height, p.src.width, p.out.channels);
-  check_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
+  check_image_shape(p.src, "src", p.out.count, p.src.height, p.src.width, p.out.channels);
+  check_image_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
   check_laid(p);
   const dim3 blocks = points_of(p);
   HM_LAUNCH(pyramid_lay_kernel, blocks, dim3(kPointThreads), 0, stream, p);
@@ -1029,7 +1022,7 @@ void launch_pyramid_lay_mask(const ArrayView* mask, const LaidPlace& laid, const
   p.laid = laid;
   if (mask != nullptr) {
     p.mask = image_of(*mask, "mask", true);
-    check_shape(p.mask, "mask", p.out.count, laid.height, laid.width, 1);
+    check_image_shape(p.mask, "mask", p.out.count, laid.height, laid.width, 1);
   }
   check_laid(p);
   const dim3 blocks = points_of(p);
@@ -1040,7 +1033,7 @@ void launch_pyramid_hold(const ArrayView& known, const ArrayView& out, cudaStrea
   PointParams p{};
   p.mask = image_of(known, "known", true);
   p.out = result_of(out, "out", true);
-  check_shape(p.mask, "known", p.out.count, p.out.height, p.out.width, 1);
+  check_image_shape(p.mask, "known", p.out.count, p.out.height, p.out.width, 1);
   const dim3 blocks = points_of(p);
   HM_LAUNCH(pyramid_hold_kernel, blocks, dim3(kPointThreads), 0, stream, p);
 }
