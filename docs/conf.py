@@ -64,7 +64,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 # `Picture` is an array in `pyharmony.evaluation`.
 autodoc_type_aliases = {name: f"pyharmony.typing.{name}" for name in pyharmony.typing.__all__ if name != "Picture"}
-autodoc_preserve_defaults = True
 # An alias inside a union is shown by its repr.
 TypeAliasForwardRef.__repr__ = lambda self: self.name
 autosummary_generate = False
@@ -277,7 +276,18 @@ def write_index(app: Any, error: Exception | None) -> None:
         )
 
 
+def show_public_bases(app: Any, name: str, thing: type, options: Any, bases: list[type]) -> None:
+    """Name the bases of a base that its room does not show."""
+
+    def is_shown(base: type) -> bool:
+        room = ".".join(base.__module__.split(".")[:2])
+        return not room.startswith("pyharmony.") or hasattr(importlib.import_module(room), base.__name__)
+
+    bases[:] = [shown for base in bases for shown in ((base,) if is_shown(base) else base.__bases__)]
+
+
 def setup(app: Any) -> None:
+    app.connect("autodoc-process-bases", show_public_bases)
     app.connect("source-read", add_contents)
     app.connect("autodoc-process-docstring", prepare_docstring)
     app.connect("env-check-consistency", check_documented)
