@@ -276,6 +276,14 @@ def write_index(app: Any, error: Exception | None) -> None:
         )
 
 
+def name_types(app: Any, thing: Any, is_bound: bool) -> None:
+    """Show the types of a signature that was put together by the names that its source has, such as `ImageLike`."""
+    signature = getattr(thing, "__signature__", None)
+    if inspect.isfunction(thing) and signature is not None:
+        thing.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
+        thing.__annotations__["return"] = signature.return_annotation
+
+
 def show_public_bases(app: Any, name: str, thing: type, options: Any, bases: list[type]) -> None:
     """Name the bases of a base that its room does not show."""
 
@@ -287,6 +295,7 @@ def show_public_bases(app: Any, name: str, thing: type, options: Any, bases: lis
 
 
 def setup(app: Any) -> None:
+    app.connect("autodoc-before-process-signature", name_types)
     app.connect("autodoc-process-bases", show_public_bases)
     app.connect("source-read", add_contents)
     app.connect("autodoc-process-docstring", prepare_docstring)
