@@ -624,7 +624,7 @@ def section(found: Mapping[str, Any]) -> str:
 
 
 #: The text above the table of times.
-SPEED_HEAD = """uint8, an object of 40 % of the picture: wall time in milliseconds, in brackets CPU time of all threads,
+SPEED_HEAD = """uint8, an object of 40 % of the image: wall time in milliseconds, in brackets CPU time of all threads,
 and memory beside image and mask, the result in it, in MB; without the guard, but for rows that say so."""
 
 

@@ -119,8 +119,8 @@ class WeightsError(PyHarmonyError, RuntimeError):
     """A model's weights are missing, do not match their checksum, or may not be used.
 
     Example:
-        >>> from pyharmony import models
-        >>> models.load("none.safetensors")
+        >>> from pyharmony import harmonize
+        >>> harmonize(np.zeros((8, 8, 3), np.uint8), np.eye(8), method="none.safetensors")
         Traceback (most recent call last):
             ...
         pyharmony.errors.WeightsError: none.safetensors: there is no such file

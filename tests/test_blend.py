@@ -228,8 +228,8 @@ def test_peak_bytes_is_what_the_call_held(monkeypatch, name, options, dtype):
     if options.get("color_weight") == "map":
         options["color_weight"] = 0.2 + rng.random((250, 300)).astype(np.float32)
     solves = [0]
-    for op in ("gaussian_poisson", "poisson"):
-        module = sys.modules[f"pyharmony.ops._{op}_cpu"]
+    for name_of_module in ("_gaussian_poisson", "_gaussian_poisson_cpu", "_poisson_cpu"):
+        module = sys.modules[f"pyharmony.ops.{name_of_module}"]
         monkeypatch.setattr(module, "native", Recorded(module.native, solves))
     out = np.empty_like(dst)
     call(name, src, dst, mask, out=out, return_info=True, **options)  # loads what NumPy loads on first use

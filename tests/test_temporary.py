@@ -92,14 +92,14 @@ from types import SimpleNamespace
 import numpy
 import pyharmony
 from pyharmony import data, evaluation
-from pyharmony.cli.evaluate import _write_text
+from pyharmony._temporary import write_text
 
 z = numpy.zeros((8, 8, 3), "u1")
 one = [{"name": "a", "composite": z, "target": z, "mask": z[..., 0] + 255}]
 writers = {
     "picture": lambda folder: pyharmony.save(z, folder / "a.png"),
     "csv": lambda folder: evaluation.write_csv(SimpleNamespace(rows=[{"a": 1}]), folder / "a.csv"),
-    "markdown": lambda folder: _write_text("a", folder / "a.md"),
+    "markdown": lambda folder: write_text(folder / "a.md", "a"),
     "shards": lambda folder: data.write_shards(one, folder / "s", 8),
     "tar": lambda folder: data.write_tar_shards(one, folder / "s"),
     "triples": lambda folder: data.write_triples(one, folder / "s"),
