@@ -58,6 +58,7 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
     "colorgrid": ("colorgrid", COLORGRID),
     "colorgrid, one look": ("colorgrid", COLORGRID | {"stages": 1}),
+    "colorgrid, heads": ("colorgrid", COLORGRID | {"heads": 2, "recall": True, "nearness": True}),
     "dovenet_lite": ("dovenet_lite", {"width": 4, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8}),
     "gp_gan": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4}),
     "gp_gan, skips": ("gp_gan", {"width": 4, "bottleneck": 24, "critic_width": 4, "skips": True}),
@@ -695,7 +696,7 @@ def test_vgg_16_becomes_the_extractor(tmp_path: Path) -> None:
 # colorgrid
 
 
-COLORGRIDS = ("colorgrid", "colorgrid, one look")
+COLORGRIDS = ("colorgrid", "colorgrid, one look", "colorgrid, heads")
 
 
 def moved(case: str, seed: int = 0) -> Any:
@@ -809,6 +810,7 @@ def test_a_colorgrid_without_object_or_background(fill: float) -> None:
         ({"reach": ()}, r"reach: \(\), expected one or more numbers above 0"),
         ({"reach": (1.0, -1.0)}, "reach: "),
         ({"stages": 0}, "stages: 0"),
+        ({"heads": 3}, "heads: 3, expected a divisor of point_width, 64"),
         ({"dropout": 1.0}, "dropout: 1.0"),
     ],
 )

@@ -25,6 +25,8 @@ from ._registry import Model, register
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 #: The number of cells a side; the mean colour of its cell goes with each pixel.
 _CELLS = 16
+#: The numbers of cells around a pixel of the background within which the object's share is given to it.
+_NEAR = (1, 3)
 #: How far colours between stages may leave [0, 1]; clipped colours do not show by how much they were outside.
 _BEYOND = 0.2
 
@@ -44,6 +46,10 @@ class ColorGridConfig:
         seen: the same numbers at inference, evenly spread.
         reach: the distances from the contour, in pixels of `view`, at which a row has one pixel inside and one outside.
         stages: the number of looks, each at the object as mapped so far; all have the same weights.
+        heads: the number of weighted means over each set beside its mean, maximum and standard deviation; the network
+            finds the weights. They have `point_width` channels together, of which `heads` is a divisor. 0: none.
+        recall: whether a look knows what the one before it decided, so that it can judge each row by all others.
+        nearness: whether pixels of the background carry how much of the object is near them.
     """
 
     size: int = 256
@@ -56,6 +62,9 @@ class ColorGridConfig:
     seen: tuple[int, ...] = (1024, 1536, 1536)
     reach: tuple[float, ...] = (1.0, 2.0, 4.5, 10.0, 20.0)
     stages: int = 2
+    heads: int = 0
+    recall: bool = False
+    nearness: bool = False
 
     def __post_init__(self) -> None:
         checks.check_whole(self.view, "view", _CELLS)
@@ -75,6 +84,9 @@ class ColorGridConfig:
         for name in ("point_width", "hidden"):
             checks.check_whole(getattr(self, name), name)
         checks.check_layers(self.stages, "stages")
+        checks.check_whole(self.heads, "heads", 0)
+        if self.heads and self.point_width % self.heads:
+            raise ArgumentError(f"heads: {self.heads}, expected a divisor of point_width, {self.point_width}")
         checks.check_share(self.dropout, "dropout")
 
 
@@ -97,7 +109,8 @@ class _Seen(NamedTuple):
 
     Attributes:
         inside, outside: pixels of the object and of the background [N, P, 8]: colour, mean colour of the cell around
-            it, place.
+            it, place; with `nearness`, those of the background [N, P, 10]: the object's share of the surroundings too,
+            within 1 and 3 cells.
         rows: the rows across the contour: colours inside [N, P, R, 3], nearest first; colours outside; and the rest
             [N, P, 2 R + 6]: colour on the contour, mask at the other pixels, place, slope of the mask.
     """
@@ -108,22 +121,43 @@ class _Seen(NamedTuple):
 
 
 class Points(nn.Module):
-    """Layers that see the elements of a set one by one, pooled by mean, maximum and standard deviation."""
+    """Layers that see the elements of a set one by one, pooled by mean, maximum, deviation and weighted means.
 
-    def __init__(self, in_channels: int, width: int) -> None:
+    Args:
+        in_channels: the channels of an element.
+        width: the channels of the layers.
+        heads: the number of weighted means, see `ColorGridConfig`.
+        recalled: the channels of what all elements are told beside their own; 0: nothing.
+    """
+
+    def __init__(self, in_channels: int, width: int, heads: int = 0, recalled: int = 0) -> None:
         super().__init__()
+        self.width = width
         self.layers = nn.Sequential(
             nn.Linear(in_channels, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
         )
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4 if heads else 3))
+        self.scores = nn.Linear(width, heads) if heads else None
+        self.recall = nn.Linear(recalled, width, bias=False) if recalled else None
 
-    def forward(self, elements: Tensor) -> Tensor:
-        """Maps elements [N, P, C] in [0, 1] to [N, 3 width]."""
+    @property
+    def size(self) -> int:
+        """The channels of the pooled set."""
+        return len(self.norms) * self.width
+
+    def forward(self, elements: Tensor, recalled: Tensor | None = None) -> Tensor:
+        """Maps elements [N, P, C] in [0, 1], and what is recalled [N, R], to [N, size]."""
         elements = (elements - 0.5) * 3
-        x = self.layers(elements).to(elements.dtype)
+        x = self.layers[0](elements)
+        if recalled is not None and self.recall is not None:
+            x = x + self.recall(recalled)[:, None]
+        x = self.layers[1:](x).to(elements.dtype)
         with _exactly(x):
-            deviation = (x.var(1, correction=0) + 1e-6).sqrt()
-            return torch.cat([norm(y) for norm, y in zip(self.norms, (x.mean(1), x.amax(1), deviation))], 1)
+            pooled = [x.mean(1), x.amax(1), (x.var(1, correction=0) + 1e-6).sqrt()]
+            if self.scores is not None:
+                weights = self.scores(x).softmax(1)
+                pooled.append(torch.einsum("nph,nphc->nhc", weights, x.unflatten(2, (weights.shape[2], -1))).flatten(1))
+            return torch.cat([norm(y) for norm, y in zip(self.norms, pooled, strict=True)], 1)
 
 
 class Statistics(nn.Module):
@@ -164,10 +198,11 @@ class ColorGrid(Model):
     def __init__(self, config: ColorGridConfig) -> None:
         super().__init__(config, size=config.size)
         width, steps, out = config.point_width, len(config.reach), 12 + 9 * config.knots
-        self.inside, self.outside = Points(12, width), Points(9, width)
-        self.rows = Points(9 * steps + 2 * steps + 6, width)
+        sets = (12, 11 if config.nearness else 9, 11 * steps + 6)
+        recalled = config.hidden if config.recall else 0
+        self.inside, self.outside, self.rows = (Points(n, width, config.heads, recalled) for n in sets)
         self.statistics = nn.ModuleList(Statistics() for _ in range(3))
-        found = 3 * (Statistics.size + 3 * width)
+        found = 3 * (Statistics.size + self.rows.size)
         self.decide = nn.Sequential(
             nn.Dropout(config.dropout), nn.Linear(found, config.hidden), nn.SiLU(),
             nn.Dropout(config.dropout), nn.Linear(config.hidden, config.hidden), nn.SiLU(),
@@ -189,12 +224,11 @@ class ColorGrid(Model):
         seen = self._seen(small, inside)
         given = seen.inside[..., :3]
         within, beyond, rest = seen.rows
-        outside = [
-            self.statistics[1](seen.outside[..., :3]),
-            self.outside(torch.cat([seen.outside, seen.outside[..., :3].amax(-1, keepdim=True)], -1)),
-        ]
+        around = torch.cat([seen.outside, seen.outside[..., :3].amax(-1, keepdim=True)], -1)
+        outside = [self.statistics[1](seen.outside[..., :3]), self.outside(around)]
         identity = torch.eye(3, 4, device=given.device, dtype=given.dtype)
         values: Tensor | None = None
+        recalled: Tensor | None = None
         maps: list[ColorMaps] = []
         for _ in range(self.config.stages):
             colors, edge = given, within
@@ -202,16 +236,20 @@ class ColorGrid(Model):
                 with _exactly(given):
                     colors = maps[-1].apply(given).clamp(-_BEYOND, 1 + _BEYOND)
                     edge = maps[-1].apply(within.flatten(1, 2)).clamp(-_BEYOND, 1 + _BEYOND).view_as(within)
+            if recalled is not None:
+                outside[1] = self.outside(around, recalled)
             largest = colors.amax(-1, keepdim=True)
             found = [
                 self.statistics[0](colors),
-                self.inside(torch.cat([given, colors, seen.inside[..., 3:], largest], -1)),
+                self.inside(torch.cat([given, colors, seen.inside[..., 3:], largest], -1), recalled),
                 *outside,
                 self.statistics[2](beyond[:, :, 0] - edge[:, :, 0]),
-                self.rows(torch.cat([within.flatten(2), edge.flatten(2), beyond.flatten(2), rest], -1)),
+                self.rows(torch.cat([within.flatten(2), edge.flatten(2), beyond.flatten(2), rest], -1), recalled),
             ]
             with _exactly(given):
-                change = self.last(self.decide(torch.cat(found, 1)))
+                decided = self.decide(torch.cat(found, 1))
+                recalled = decided if self.config.recall else None
+                change = self.last(decided)
                 values = change if values is None else values + change
                 curves = values[:, 12:].reshape(-1, 3, 3, self.config.knots)
                 maps.append(ColorMaps(values[:, :12].reshape(-1, 3, 4) + identity, curves))
@@ -223,10 +261,14 @@ class ColorGrid(Model):
 
     def _seen(self, picture: Tensor, mask: Tensor) -> _Seen:
         counts = self.config.drawn if self.training else self.config.seen
-        cells = functional.avg_pool2d(picture, picture.shape[2] // _CELLS)
+        cells, objects = (functional.avg_pool2d(x, x.shape[2] // _CELLS) for x in (picture, mask))
+        surroundings = cells
+        if self.config.nearness:
+            near = [functional.avg_pool2d(objects, 2 * n + 1, 1, n, count_include_pad=False) for n in _NEAR]
+            surroundings = torch.cat([cells, *near], 1)
         inside, outside = (
-            self._pixels(picture, cells, _sure(weight).flatten(1), count)
-            for weight, count in zip((mask, 1 - mask), counts)
+            self._pixels(picture, around, _sure(weight).flatten(1), count)
+            for around, weight, count in zip((cells, surroundings), (mask, 1 - mask), counts)
         )
         return _Seen(inside, outside, self._rows(picture, mask, counts[2]))
 

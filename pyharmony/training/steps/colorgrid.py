@@ -5,14 +5,17 @@ The loss is our own: it takes the root, so that objects far off do not drown tho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ...models.checks import check_whole
+from ...errors import ArgumentError
+from ...models.checks import check_image, check_mask, check_share, check_smallest, check_whole
 from ...models.colorgrid import ColorGrid, ColorMaps
-from ._step import AdamSettings, Losses, Step, register
+from ._contours import Shares, as_given, drawn_anew
+from ._step import AdamSettings, CapturedStep, Losses, Step, register
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,11 @@ class ColorGridSettings(AdamSettings):
         pixels: the number of pixels of each object, drawn for a step, that the loss compares.
         floor: the mean squared error below which there is little left to gain, in [0, 1].
         early: the weight of the errors of the stages before the last.
+        scale: the error, in [0, 1], beyond which an error counts by its logarithm: c log(1 + e / c). 0: it counts as
+            it is.
+        moved, cut_out, feathered, worn: shares of each batch whose contour is made to tell less: masks that miss the
+            recoloured region, objects cut out without their rim, changes that fade, and composites saved again.
+        fits: the share of those cut out whose object keeps its colours.
     """
 
     lr: float = 2e-3
@@ -34,11 +42,24 @@ class ColorGridSettings(AdamSettings):
     pixels: int = 768
     floor: float = 1e-5
     early: float = 0.3
+    scale: float = 0.0
+    moved: float = 0.0
+    cut_out: float = 0.0
+    feathered: float = 0.0
+    worn: float = 0.0
+    fits: float = 0.15
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self.pixels, "pixels", 1)
-        self._check_not_negative("weight_decay", "clip", "early")
+        self._check_not_negative("weight_decay", "clip", "early", "scale")
+        for name in ("moved", "cut_out", "feathered", "worn", "fits"):
+            check_share(getattr(self, name), name)
+
+    @property
+    def shares(self) -> Shares:
+        """The shares of a batch that are changed."""
+        return Shares(self.moved, self.cut_out, self.feathered, self.worn, self.fits)
         self._check_positive("floor")
 
 
@@ -48,7 +69,9 @@ class ColorGridStep(Step):
 
     L = mean_n (e(last stage) + early sum e(other stages)),   e = sqrt(mean_p |y_np - t_np|² + floor)
 
-    y are the mapped colours of pixels p, which are drawn by the mask, and t those of the target.
+    y are the mapped colours of pixels p, which are drawn from the recoloured region, and t those of the target. With a
+    `scale` c, c log(1 + e / c) takes the place of e: as much is won by halving a small error as by halving a large one,
+    as in decibels.
 
     Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, where there are any.
     """
@@ -61,16 +84,36 @@ class ColorGridStep(Step):
         settings = self.settings
         self._adam("model", self.model.parameters(), settings.lr, settings.betas, settings.weight_decay)
 
+    def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
+        """Captures the step, see `Step.capture`.
+
+        Raises:
+            ArgumentError: a share of the batch is changed, which happens on the CPU.
+        """
+        if self.settings.shares.any:
+            raise ArgumentError("run.capture: batches are changed on the CPU; set moved, cut_out, feathered, worn to 0")
+        return super().capture(batch)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_image(batch["composite"], "composite", 3)
+        check_mask(batch["mask"], batch["composite"])
+        check_smallest(batch["composite"], "composite", self.model.config.view)
+
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         settings = self.settings
+        if settings.shares.any:
+            drawn = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), settings.shares, settings.pixels)
+            composite, mask, given, wanted = (x.to(composite.device) for x in drawn)
+        else:
+            composite, mask, given, wanted = as_given(composite, target, mask, settings.pixels)
         with self._precision():
             looks = self.model.looks(composite, mask)
-        chosen = torch.multinomial(mask.flatten(1) + 1e-9, settings.pixels, replacement=True)
-        given, wanted = (x.flatten(2).gather(2, chosen[:, None].expand(-1, 3, -1)).mT for x in (composite, target))
 
         def error(maps: ColorMaps) -> Tensor:
-            return ((maps.apply(given) - wanted).square().mean((1, 2)) + settings.floor).sqrt().mean()
+            apart = ((maps.apply(given) - wanted).square().mean((1, 2)) + settings.floor).sqrt()
+            return ((apart / settings.scale).log1p() * settings.scale if settings.scale else apart).mean()
 
         losses: Losses = {"rmse": error(looks[-1])}
         total = losses["rmse"]

@@ -1,0 +1,273 @@
+"""The network of the default, `pyharmony.models.colorgrid`, in NumPy: a composite is harmonised without torch.
+
+Every function here computes what the module of the same part computes in evaluation mode; the tests compare them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _shipped
+from ..errors import WeightsError
+from ._maps import ColorMap
+from ._scene import Float32, Scene
+
+#: As in `pyharmony.models.colorgrid`.
+_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_CELLS = 16
+_NEAR = (1, 3)
+_BEYOND = np.float32(0.2)
+#: The epsilon of torch's layer norm.
+_EPSILON = np.float32(1e-5)
+_DTYPES = {"F16": np.float16, "F32": np.float32}
+
+State = Mapping[str, Float32]
+
+
+class Settings(NamedTuple):
+    """The settings in the header of the weights that inference depends on, see `ColorGridConfig`."""
+
+    view: int
+    knots: int
+    seen: tuple[int, ...]
+    reach: tuple[float, ...]
+    stages: int
+    heads: int
+    recall: bool
+    nearness: bool
+
+
+class Network(NamedTuple):
+    """The network of a file, ready to run; `calibration` holds the entry of that name in the header."""
+
+    settings: Settings
+    state: State
+    calibration: Mapping[str, float]
+
+    @property
+    def size(self) -> int:
+        """The side of the scenes that `maps` takes."""
+        return self.settings.view
+
+    def maps(self, scenes: Sequence[Scene]) -> list[ColorMap]:
+        """Returns the colour map of each scene of the network's size."""
+        return [_map_of(self, scene) for scene in scenes]
+
+
+@functools.lru_cache(maxsize=2)
+def network(name: str) -> Network:
+    """Returns the network of weights that come with pyharmony.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    entry = next(weights for weights in _shipped.every() if weights.name == name)
+    return parsed(_shipped.read(entry), str(entry.path))
+
+
+def parsed(data: bytes, path: str) -> Network:
+    """Returns the network in the bytes of a safetensors file.
+
+    Raises:
+        WeightsError: the bytes are no weights of a `colorgrid`.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        about = json.loads(header.pop("__metadata__")["pyharmony"])
+        if about["name"] != "colorgrid":
+            raise ValueError(f"weights of {about['name']}")
+        values = memoryview(data)[8 + length :]
+        state = {}
+        for key, tensor in header.items():
+            start, end = tensor["data_offsets"]
+            array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
+            state[key] = array.reshape(tensor["shape"]).astype(np.float32)
+        config = {"heads": 0, "recall": False, "nearness": False} | about["config"]
+        settings = Settings(*(config[name] for name in Settings._fields))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: damaged, or no weights of colorgrid: {type(error).__name__}: {error}") from error
+    return Network(settings, state, about.get("calibration", {}))
+
+
+def _map_of(network: Network, scene: Scene) -> ColorMap:
+    settings, state = network.settings, network.state
+    picture, mask = scene.picture, scene.mask
+    cells, share = (_block_means(x, picture.shape[0] // _CELLS) for x in (picture, mask[..., None]))
+    around = cells
+    if settings.nearness:
+        around = np.concatenate([cells, *(_window_means(share, n) for n in _NEAR)], 2)
+    inside = _pixels(picture, cells, _sure(mask), settings.seen[0])
+    outside = _pixels(picture, around, _sure(1 - mask), settings.seen[1])
+    within, beyond, rest = _rows(picture, mask, settings.seen[2], settings.reach)
+    given = inside[:, :3]
+    background = np.concatenate([outside, outside[:, :3].max(1, keepdims=True)], 1)
+    of_outside = _statistics(outside[:, :3], state, "statistics.1")
+    identity = np.eye(3, 4, dtype=np.float32)
+    values = np.zeros(12 + 9 * settings.knots, np.float32)
+    affine, curves = identity, np.zeros((3, 3, settings.knots), np.float32)
+    recalled: Float32 | None = None
+    for stage in range(settings.stages):
+        colors, edge = given, within
+        if stage:
+            colors, edge = (
+                _mapped(x, affine, curves).clip(-_BEYOND, 1 + _BEYOND) for x in (given, within.reshape(-1, 3))
+            )
+            edge = edge.reshape(within.shape)
+        if not stage or settings.recall:
+            set_of_outside = _points(background, state, "outside", recalled)
+        largest = colors.max(1, keepdims=True)
+        found = [
+            _statistics(colors, state, "statistics.0"),
+            _points(np.concatenate([given, colors, inside[:, 3:], largest], 1), state, "inside", recalled),
+            of_outside,
+            set_of_outside,
+            _statistics(beyond[:, 0] - edge[:, 0], state, "statistics.2"),
+            _points(_flat(within, edge, beyond, rest), state, "rows", recalled),
+        ]
+        x = np.concatenate(found)
+        for layer in ("decide.1", "decide.4"):
+            x = _silu(_linear(x, state, layer))
+        recalled = x if settings.recall else None
+        values = values + _linear(x, state, "last")
+        affine = values[:12].reshape(3, 4) + identity
+        curves = values[12:].reshape(3, 3, settings.knots)
+    if not np.isfinite(values).all():
+        raise WeightsError("method: colorgrid gives NaN or infinities for this image; its weights are damaged")
+    return ColorMap(affine=affine.astype(np.float64), curves=curves.astype(np.float64))
+
+
+def _linear(x: Float32, state: State, name: str) -> Float32:
+    return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+
+def _silu(x: Float32) -> Float32:
+    # exp overflows to infinity where x is far below 0, and the quotient is the right 0.
+    with np.errstate(over="ignore"):
+        found: Float32 = x / (1 + np.exp(-x))
+    return found
+
+
+def _norm(x: Float32, state: State, name: str) -> Float32:
+    off = x - x.mean()
+    found: Float32 = off / np.sqrt((off * off).mean() + _EPSILON)
+    return found * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+
+def _points(elements: Float32, state: State, name: str, recalled: Float32 | None) -> Float32:
+    """Computes `Points` of elements [P, C]."""
+    x = _linear((elements - np.float32(0.5)) * 3, state, f"{name}.layers.0")
+    if recalled is not None:
+        x = x + state[f"{name}.recall.weight"] @ recalled
+    x = _linear(_silu(_linear(_silu(x), state, f"{name}.layers.2")), state, f"{name}.layers.4")
+    pooled = [x.mean(0), x.max(0), np.sqrt(x.var(0) + np.float32(1e-6))]
+    if f"{name}.scores.weight" in state:
+        scores = _linear(x, state, f"{name}.scores")
+        weights = np.exp(scores - scores.max(0))
+        weights /= weights.sum(0)
+        pooled.append(np.einsum("ph,phc->hc", weights, x.reshape(len(x), weights.shape[1], -1)).reshape(-1))
+    return np.concatenate([_norm(y, state, f"{name}.norms.{i}") for i, y in enumerate(pooled)])
+
+
+def _statistics(colors: Float32, state: State, name: str) -> Float32:
+    """Computes `Statistics` of colours [P, 3]."""
+    r, g, b = colors.T
+    x = np.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2])
+    mean = x.mean(1)
+    off = x - mean[:, None]
+    third = (off * off * off).mean(1)
+    moments = [mean, np.sqrt((off * off).mean(1) + np.float32(1e-6))]
+    moments.append(np.sign(third) * (np.abs(third) + np.float32(1e-6)) ** np.float32(1 / 3))
+    last = x.shape[1] - 1
+    quantiles = np.sort(x, 1)[:, [round(q * last) for q in _QUANTILES]].T
+    parts = (np.concatenate(moments), quantiles.reshape(-1))
+    return np.concatenate([_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)])
+
+
+def _mapped(colors: Float32, affine: Float32, curves: Float32) -> Float32:
+    """Computes `ColorMaps.apply` of colours [P, 3]."""
+    knots = curves.shape[-1]
+    at = np.linspace(0, 1, knots, dtype=np.float32)
+    hats = np.maximum(1 - np.abs(colors.clip(0, 1)[..., None] - at) * (knots - 1), 0)
+    found: Float32 = colors @ affine[:, :3].T + affine[:, 3]
+    return found + hats.reshape(len(colors), -1) @ curves.reshape(3, -1).T
+
+
+def _flat(within: Float32, edge: Float32, beyond: Float32, rest: Float32) -> Float32:
+    return np.concatenate([*(x.reshape(len(x), -1) for x in (within, edge, beyond)), rest], 1)
+
+
+def _block_means(x: Float32, side: int) -> Float32:
+    """Returns the means of blocks of side x side pixels of x [H, W, C]."""
+    height, width, channels = x.shape
+    return x.reshape(height // side, side, width // side, side, channels).mean((1, 3))
+
+
+def _window_means(x: Float32, radius: int) -> Float32:
+    """Returns the mean of the existing pixels of x [H, W, C] at most radius away along each axis."""
+    for axis in (0, 1):
+        side = x.shape[axis]
+        x = np.moveaxis(np.tensordot(_near(side, radius), x, (1, axis)), 0, axis)
+    return x
+
+
+def _near(side: int, radius: int) -> Float32:
+    """Returns [side, side], which averages the existing elements at most radius away."""
+    at = np.arange(side)
+    near = (np.abs(at[:, None] - at) <= radius).astype(np.float32)
+    found: Float32 = near / near.sum(1, keepdims=True)
+    return found
+
+
+def _sure(weight: Float32) -> Float32:
+    return weight * (weight >= 0.5) + np.float32(1e-4) * weight
+
+
+def _chosen(weight: Float32, count: int) -> npt.NDArray[np.intp]:
+    """Returns the numbers of `count` elements of weight [P], evenly spread by weight."""
+    summed = (weight.reshape(-1) + np.float32(1e-9)).cumsum(dtype=np.float64)
+    steps = (np.arange(count) + 0.5) / count
+    return np.minimum(np.searchsorted(summed, steps * summed[-1]), weight.size - 1)
+
+
+def _pixels(picture: Float32, around: Float32, weight: Float32, count: int) -> Float32:
+    """Returns pixels [P, C] of one region: colour, surroundings, place."""
+    side = picture.shape[1]
+    chosen = _chosen(weight, count)
+    y, x = chosen // side, chosen % side
+    place = np.stack([x, y], 1).astype(np.float32) / (side - 1)
+    return np.concatenate([picture[y, x], around[y * _CELLS // side, x * _CELLS // side], place], 1)
+
+
+def _rows(picture: Float32, mask: Float32, count: int, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
+    """Returns the rows across the contour, see `_Seen` of the model."""
+    side = picture.shape[0]
+    near = _near(side, max(1, round(side * 3 / 256)))
+    blur = near @ near
+    padded = np.pad(blur @ mask @ blur.T, 1, mode="edge")
+    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
+    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+    steep = np.sqrt(across * across + down * down)
+    chosen = _chosen(steep * steep * steep, count)
+    slope = steep.reshape(-1)[chosen]
+    normal = np.stack([across.reshape(-1)[chosen], down.reshape(-1)[chosen]], 1)
+    normal = normal / np.maximum(slope, np.float32(1e-4))[:, None]
+    place = np.stack([chosen % side, chosen // side], 1).astype(np.float32)
+    distances = np.array([0.0, *reach, *(-r for r in reach)], np.float32)
+    points = (place[:, None] + distances[:, None] * normal[:, None]).clip(0, side - 1)
+    x, y = points[..., 0], points[..., 1]
+    x0, y0 = (np.minimum(np.floor(v).astype(np.intp), side - 2) for v in (x, y))
+    wx, wy = ((v - v0.astype(np.float32))[..., None] for v, v0 in ((x, x0), (y, y0)))
+    planes = np.concatenate([picture, mask[..., None]], 2)
+    top = planes[y0, x0] * (1 - wx) + planes[y0, x0 + 1] * wx
+    bottom = planes[y0 + 1, x0] * (1 - wx) + planes[y0 + 1, x0 + 1] * wx
+    found = top * (1 - wy) + bottom * wy
+    colors, masks, steps = found[..., :3], found[..., 3], len(reach)
+    rest = np.concatenate([colors[:, 0], masks[:, 1:], place / (side - 1), slope[:, None] * 5], 1)
+    return colors[:, 1 : 1 + steps], colors[:, 1 + steps :], rest.clip(0, 1)

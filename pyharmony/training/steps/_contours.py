@@ -1,0 +1,191 @@
+"""Composites whose contour does not tell what was recoloured: masks that miss the object, and objects without a rim.
+
+Composites for training are photographs whose object was recoloured in place. There the pixels on both sides of the
+contour are the same thing in two colours, and a network that looks across it reads the answer off. Whoever pastes an
+object has no such pixels. The functions here take that shortcut away from a part of a batch.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from ...ops.distance import distance_inside
+
+#: In pixels: how far a mask moves at most, how deep the rim is taken off, how wide a gap around it is filled, and over
+#: how many pixels a feathered change fades.
+MOVED, TAKEN, GAP, FADES = 3.0, (0.5, 3.0), (1.0, 8.0), (1.0, 5.0)
+#: Distances from the contour are known up to so many pixels.
+_FAR = 30.0
+#: The number of pixels inside below which a mask is left as it was.
+_LEAST = 60
+
+
+class Drawn(NamedTuple):
+    """A sample, or a batch of them, that was changed; values in [0, 1].
+
+    Attributes:
+        composite, mask: the network's input [3, H, W] and [1, H, W].
+        given, wanted: colours of some of the object's pixels [P, 3]: as they were before the composite was saved again,
+            and the right ones.
+    """
+
+    composite: Tensor
+    mask: Tensor
+    given: Tensor
+    wanted: Tensor
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of a batch is changed, each a share of 0 to 1.
+
+    Attributes:
+        moved: those whose mask is not the recoloured region: wider, tighter, rougher, soft or shifted.
+        cut_out: those whose object loses its rim and stands before a background without it: half of the time the same
+            place, filled from around, else another part of the photograph.
+        feathered: those of the others whose change fades towards the contour.
+        worn: those whose composite was resized, or saved as JPEG.
+        fits: those of the cut-outs whose object keeps the colours of its photograph.
+    """
+
+    moved: float
+    cut_out: float
+    feathered: float
+    worn: float
+    fits: float
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is changed."""
+        return max(self.moved, self.cut_out, self.feathered, self.worn) > 0
+
+
+def as_given(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> Drawn:
+    """Returns a batch as it is, with so many pixels of each object; see `drawn_anew`."""
+    chosen = torch.multinomial(mask.flatten(1) + 1e-9, pixels, replacement=True)[:, None].expand(-1, 3, -1)
+    return Drawn(composite, mask, *(image.flatten(2).gather(2, chosen).mT for image in (composite, target)))
+
+
+def drawn_anew(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Drawn:
+    """Changes a part of a batch on the CPU, drawn by torch's generator.
+
+    Args:
+        composite, target: images [N, 3, H, W] in [0, 1].
+        mask: the recoloured regions [N, 1, H, W], 0 or 1.
+        shares: how much of the batch is changed.
+        pixels: the number of pixels of each object that the loss compares, P.
+    """
+    return Drawn(*map(torch.stack, zip(*(_drawn(*sample, shares, pixels) for sample in zip(composite, target, mask)))))
+
+
+def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Drawn:
+    """Changes one sample, [., H, W]."""
+    signed, region, depth = _signed_distance(mask), mask, 0.0
+    cut = _chance(shares.cut_out)
+    if cut:
+        taken = _between(*TAKEN)
+        inner = (signed > taken + 1.5).to(mask)
+        cut = bool(inner.sum() > _LEAST)
+    if cut:
+        if _chance(shares.fits):
+            composite = target
+        ground = _filled(target, signed > -_between(*GAP))
+        if _chance(0.5):
+            ground = _elsewhere(ground)
+        alpha = ((signed - taken) / _between(0.4, 2.5) + 0.5).clamp(0, 1)
+        composite, target = (torch.lerp(ground, image, alpha) for image in (composite, target))
+        region, depth = inner, taken
+    elif _chance(shares.feathered):
+        alpha = (signed / _between(*FADES)).clamp(0, 1)
+        composite = torch.lerp(target, composite, alpha)
+        whole = (alpha > 0.95).to(mask)
+        region = whole if whole.sum() > _LEAST else mask
+    chosen = torch.multinomial(region.flatten() + 1e-9, pixels, replacement=True)
+    given, wanted = (image.flatten(1)[:, chosen].T for image in (composite, target))
+    if _chance(shares.worn):
+        composite = _saved_again(composite)
+    seen = mask
+    if cut or shares.moved:
+        seen = _other_mask(signed - depth, MOVED / 2 if cut else MOVED, _chance(shares.moved))
+    return Drawn(composite, seen if seen.sum() > _LEAST else mask, given, wanted)
+
+
+def _chance(share: float) -> bool:
+    return bool(torch.rand(()) < share)
+
+
+def _between(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))
+
+
+def _other_mask(field: Tensor, reach: float, moved: bool) -> Tensor:
+    """Returns the mask whose contour is where the distances in field [1, H, W] are 0, moved by up to `reach` pixels."""
+    if moved:
+        field = field + _between(-reach, reach)
+        if _chance(0.35):
+            waves = int(8 * 2 ** torch.randint(3, ()))
+            noise = functional.interpolate(torch.randn(1, 1, waves, waves), size=field.shape[1:], mode="bilinear")
+            field = field + _between(0, 2.5) * noise[0]
+        if _chance(0.3):
+            field = field.roll(tuple(torch.randint(-2, 3, (2,)).tolist()), (1, 2))
+    if _chance(0.3):
+        return (field / _between(0.5, 3) + 0.5).clamp(0, 1)
+    return (field > 0).to(field)
+
+
+def _signed_distance(mask: Tensor) -> Tensor:
+    """Returns the distance of each pixel of a mask [1, H, W] to the contour, inside above 0."""
+    plane = (mask[0] > 0.5).numpy()
+    inside, outside = (np.minimum(distance_inside(x), _FAR) for x in (plane, ~plane))
+    # Distances are those to the next pixel's centre; the contour lies half a pixel nearer.
+    return torch.from_numpy(inside - outside - np.where(plane, np.float32(0.5), np.float32(-0.5)))[None]
+
+
+def _filled(image: Tensor, hole: Tensor) -> Tensor:
+    """Returns an image [3, H, W] whose hole [1, H, W] takes the colours around it, from coarse to fine."""
+    known = (~hole).to(image)
+    levels = [torch.cat([image * known, known])[None]]
+    while min(levels[-1].shape[2:]) > 1:
+        levels.append(functional.avg_pool2d(levels[-1], 2, ceil_mode=True, count_include_pad=False))
+    filled = levels[-1][:, :3] / levels[-1][:, 3:].clamp_min(1e-6)
+    for level in levels[-2::-1]:
+        colors, weight = level[:, :3], level[:, 3:]
+        wide = functional.interpolate(filled, size=colors.shape[2:], mode="bilinear")
+        filled = torch.where(weight > 1e-3, colors / weight.clamp_min(1e-3), wide)
+    return filled[0]
+
+
+def _elsewhere(image: Tensor) -> Tensor:
+    """Returns another part of an image [3, H, W], most often mirrored; beyond its border it is reflected."""
+    if torch.rand(()) < 0.7:
+        image = image.flip(-1)
+    for axis, most in ((1, 6), (2, 3)):
+        side = image.shape[axis]
+        shift = int(torch.randint(-(side // most), side // most + 1, ()))
+        at = torch.arange(side) + shift
+        image = image.index_select(axis, torch.where(at < 0, -1 - at, torch.where(at >= side, 2 * side - 1 - at, at)))
+    return image
+
+
+def _saved_again(image: Tensor) -> Tensor:
+    """Returns an image [3, H, W] reduced and enlarged, or saved as JPEG, or both."""
+    height, width = image.shape[1:]
+    picture = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().numpy())
+    way = float(torch.rand(()))
+    if way < 0.4:
+        scale = 0.6 + 0.4 * float(torch.rand(()))
+        small = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+        picture = small.resize((width, height), Image.Resampling.BILINEAR)
+    if way > 0.3:
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=int(torch.randint(60, 96, ())))
+        picture = Image.open(buffer).convert("RGB")
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).to(image) / 255

@@ -1,0 +1,175 @@
+"""Batches whose contour is made to tell less, and the network of the default in NumPy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from pyharmony import models  # noqa: E402
+from pyharmony.errors import ArgumentError, WeightsError  # noqa: E402
+from pyharmony.harmonization import _colorgrid  # noqa: E402
+from pyharmony.harmonization._scene import Scene  # noqa: E402
+from pyharmony.training import steps  # noqa: E402
+from pyharmony.training.steps._contours import Shares, as_given, drawn_anew  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+SIDE = 64
+RED, GREEN, BLUE = (torch.tensor(x)[:, None, None] for x in ((0.9, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.9)))
+NONE = {"moved": 0.0, "cut_out": 0.0, "feathered": 0.0, "worn": 0.0, "fits": 0.0}
+
+
+def batch(count: int = 6) -> tuple[Any, Any, Any]:
+    """Returns composites, targets and masks of a red square in a green image, recoloured to blue."""
+    mask = torch.zeros(count, 1, SIDE, SIDE)
+    mask[..., 16:48, 20:52] = 1
+    composite, target = (torch.where(mask > 0, color, GREEN) for color in (BLUE, RED))
+    return composite, target, mask
+
+
+def drawn(seed: int = 0, pixels: int = 32, **shares: float) -> Any:
+    torch.manual_seed(seed)
+    return drawn_anew(*batch(), Shares(**NONE | shares), pixels)
+
+
+def near(image: Any, color: Any) -> Any:
+    """Returns where images [N, 3, H, W] have nearly a colour, [N, H, W]."""
+    return ((image - color).abs() < 0.05).all(1)
+
+
+def test_without_shares_a_batch_is_as_given() -> None:
+    composite, target, mask = batch()
+    for found in (drawn(), as_given(composite, target, mask, 32)):
+        assert torch.equal(found.composite, composite) and torch.equal(found.mask, mask)
+        torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3))
+        torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+
+
+def test_a_cut_out_shows_its_own_colours_nowhere_else() -> None:
+    """Neither the right colour nor the rim of the recoloured object is left around a clean cut-out."""
+    found = drawn(cut_out=1.0)
+    assert not near(found.composite, RED).any()
+    shown = near(found.composite, BLUE).flatten(1).sum(1)
+    assert (shown < 32 * 32).all() and (shown > 24 * 24).all()
+    torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3))
+    torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+    # What the network is told of the object is what is left of it.
+    assert (near(found.composite, BLUE) == (found.mask[:, 0] > 0.5)).float().mean() > 0.95
+
+
+def test_a_cut_out_that_fits_keeps_its_colours() -> None:
+    found = drawn(cut_out=1.0, fits=1.0)
+    assert torch.equal(found.given, found.wanted) and not near(found.composite, BLUE).any()
+
+
+def test_moved_masks_miss_the_region_by_some_pixels() -> None:
+    found, (composite, _, mask) = drawn(moved=1.0), batch()
+    assert torch.equal(found.composite, composite)
+    apart = (found.mask - mask).abs().flatten(1).sum(1)
+    assert (apart > 0).sum() >= 5 and (apart < 0.9 * 32 * 32).all()
+    # The colours that are compared are still those of the region.
+    torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+
+
+def test_a_feathered_change_fades_towards_the_contour() -> None:
+    found = drawn(feathered=1.0)
+    middle, edge = found.composite[:, :, 32, 36], found.composite[:, :, 16, 36]
+    torch.testing.assert_close(middle, BLUE.flatten().expand(6, 3))
+    assert ((edge - RED.flatten()).abs() < (BLUE - RED).flatten().abs() + 1e-6).all()
+    assert ((edge - BLUE.flatten()).abs().amax(1) > 0.02).sum() >= 4
+    torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3), atol=0.05, rtol=0)
+
+
+def test_a_worn_composite_is_judged_by_its_colours_before() -> None:
+    found, (composite, _, mask) = drawn(worn=1.0), batch()
+    assert not torch.equal(found.composite, composite) and torch.equal(found.mask, mask)
+    assert (found.composite - composite).abs().mean() < 0.05
+    torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3))
+
+
+def test_what_is_drawn_goes_by_the_seed() -> None:
+    shares = {"moved": 0.5, "cut_out": 0.5, "feathered": 0.5, "worn": 0.5}
+    first, again, other = (drawn(seed, **shares) for seed in (1, 1, 2))
+    assert all(map(torch.equal, first, again)) and not torch.equal(first.composite, other.composite)
+
+
+def test_a_small_object_stays_as_it_is() -> None:
+    """An object of few pixels has no rim to lose."""
+    mask = torch.zeros(2, 1, SIDE, SIDE)
+    mask[..., 30:35, 30:35] = 1
+    composite = torch.where(mask > 0, BLUE, GREEN)
+    found = drawn_anew(composite, composite, mask, Shares(1.0, 1.0, 0.0, 0.0, 0.0), 8)
+    assert torch.equal(found.composite, composite)
+    # Its mask may be wider, but is never empty.
+    assert (found.mask.flatten(1).sum(1) >= 25).all()
+
+
+def test_the_scale_of_the_loss() -> None:
+    """With a scale c an error e counts as c log(1 + e / c)."""
+    config = {"view": 32, "size": 32, "point_width": 8, "hidden": 8, "drawn": (8, 8, 8), "stages": 1}
+    composite, target, mask = batch()
+    losses = []
+    for scale in (0.0, 0.1):
+        torch.manual_seed(0)
+        step = steps.create(models.create("colorgrid", **config), scale=scale, floor=1e-9)
+        losses.append(float(step({"composite": composite, "target": target, "mask": mask})["rmse"]))
+    assert losses[1] == pytest.approx(0.1 * np.log1p(losses[0] / 0.1), rel=1e-5)
+
+
+def test_settings_of_shares_that_are_refused() -> None:
+    model = models.create("colorgrid", "small")
+    for name in NONE:
+        with pytest.raises(ArgumentError, match=name):
+            steps.create(model, **{name: 1.5})
+    with pytest.raises(ArgumentError, match="scale"):
+        steps.create(model, scale=-1.0)
+    with pytest.raises(ArgumentError, match="on the CPU"):
+        steps.create(model, cut_out=0.5).capture({})
+
+
+# The network in NumPy
+
+
+def scenes(count: int = 3, side: int = 256) -> list[Scene]:
+    """Returns smooth scenes with a disc, one with a mask that touches the border and one with a tiny object."""
+    random = np.random.default_rng(3)
+    y, x = np.mgrid[:side, :side] / side
+    found = []
+    for i in range(count):
+        picture = np.kron(random.random((8, 8, 3)), np.ones((side // 8, side // 8, 1))) * 0.7 + 0.3 * random.random(3)
+        radius = (0.25, 0.6, 0.02)[i]
+        mask = (x - 0.3) ** 2 + (y - 0.5) ** 2 < radius**2
+        found.append(Scene(picture.astype(np.float32), mask.astype(np.float32)))
+    return found
+
+
+@pytest.mark.parametrize("config", [{}, {"heads": 4, "recall": True, "nearness": True, "reach": (1.0, 2.5, 7.0)}])
+def test_the_network_in_numpy_is_the_one_in_torch(config: dict[str, Any], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model: Any = models.create("colorgrid", **config).eval()
+    torch.nn.init.normal_(model.last.weight, std=0.05)
+    models.save(model, tmp_path / "w.safetensors")
+    network = _colorgrid.parsed((tmp_path / "w.safetensors").read_bytes(), "w")
+    for scene in scenes():
+        picture = torch.from_numpy(scene.picture).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            expected = model.maps(picture, torch.from_numpy(scene.mask)[None, None])
+        (found,) = network.maps([scene])
+        np.testing.assert_allclose(found.affine, expected.affine[0], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(found.curves, expected.curves[0], rtol=0, atol=1e-4)
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    models.save(models.create("colorgrid", "small"), tmp_path / "w.safetensors")
+    data = (tmp_path / "w.safetensors").read_bytes()
+    header = json.dumps({"__metadata__": {"pyharmony": json.dumps({"name": "dovenet", "config": {}})}}).encode()
+    other = len(header).to_bytes(8, "little") + header
+    for wrong in (b"", data[:50], data[:-100], b"\xff" * 100, other):
+        with pytest.raises(WeightsError, match="damaged, or no weights"):
+            _colorgrid.parsed(wrong, "w.safetensors")
