@@ -461,7 +461,7 @@ def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -
         unseen: folders of which the weights have not seen the photographs of train; none: `sure` is 0.
     """
     from pyharmony import models
-    from pyharmony.models.calibration import Calibration
+    from pyharmony._header import Calibration
 
     model, held_back = models.load(source).eval(), fitting(root, "val")
 

@@ -168,8 +168,9 @@ def test_the_network_in_numpy_is_the_one_in_torch(config: dict[str, Any], tmp_pa
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     models.save(models.create("colorgrid", "small"), tmp_path / "w.safetensors")
     data = (tmp_path / "w.safetensors").read_bytes()
-    header = json.dumps({"__metadata__": {"pyharmony": json.dumps({"name": "dovenet", "config": {}})}}).encode()
+    about = {"format": 1, "name": "dovenet", "config": {}, "part": "all"}
+    header = json.dumps({"__metadata__": {"pyharmony": json.dumps(about)}}).encode()
     other = len(header).to_bytes(8, "little") + header
     for wrong in (b"", data[:50], data[:-100], b"\xff" * 100, other):
-        with pytest.raises(WeightsError, match="damaged, or no weights"):
+        with pytest.raises(WeightsError, match=r"w\.safetensors: (no safetensors|a damaged|weights of dovenet)"):
             _colorgrid.parsed(wrong, "w.safetensors")

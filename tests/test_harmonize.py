@@ -695,7 +695,7 @@ def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
 @pytest.mark.parametrize("sure", [0.0, 24.0])
 def test_small_changes_are_held_back_by_what_the_weights_say(models: Any, doubtful: float, sure: float) -> None:
     """A mean change of c levels becomes c⁵ / (c⁴ + 8⁴), below 24 at most 7.5: networks change what fits, too."""
-    from pyharmony.models.calibration import Calibration
+    from pyharmony._header import Calibration
 
     image, mask = composite(100, 140)
     for levels in (3, 8, 16, 40):
@@ -754,7 +754,7 @@ def test_the_hue_of_skin_turns_little_where_a_network_is_not_sure() -> None:
 
 
 def test_skin_is_kept_by_weights_that_are_not_sure_alone(models: Any) -> None:
-    from pyharmony.models.calibration import Calibration
+    from pyharmony._header import Calibration
 
     image, mask = np.full((64, 64, 3), 60, np.uint8), np.zeros((64, 64), np.uint8)
     mask[16:48, 16:48] = 255
@@ -948,7 +948,7 @@ def test_the_statistics_of_what_has_no_batch_norm_are_refused(models: Any) -> No
     image, mask = composite(64, 80)
     for method, says in (
         ("mkl", "'mkl' runs no network"),
-        ("auto", "colorgrid makes its images without batch norms"),
+        ("auto", "colorgrid makes its (images|maps) without batch norms"),
         (models.create("dovenet", width=2, discriminator_width=2), "its norm is 'instance'"),
     ):
         with pytest.raises(errors.ArgumentError, match=f"batch_statistics: .*{says}"):

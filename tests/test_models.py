@@ -25,9 +25,9 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from pyharmony import models  # noqa: E402
+from pyharmony._header import Calibration  # noqa: E402
 from pyharmony.models import _blocks, _published  # noqa: E402
 from pyharmony.models._partial import PartialConv2d  # noqa: E402
-from pyharmony.models.calibration import Calibration  # noqa: E402
 
 from .published_networks import (  # noqa: E402
     ChainerGpGan,

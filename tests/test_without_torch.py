@@ -142,19 +142,23 @@ def test_looking_at_the_package_loads_nothing() -> None:
     assert run_python(code).strip() == "set()"
 
 
-def test_harmonize_without_torch_names_the_methods_that_run() -> None:
+def test_harmonize_without_torch_runs_the_default_and_names_what_else_runs() -> None:
     code = """
 import numpy as np, pyharmony
-image, mask = np.zeros((8, 8, 3), np.uint8), np.eye(8) > 0
+image, mask = np.random.default_rng(0).integers(0, 99, (64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8)
+mask[16:48, 16:48] = 255
+image[mask > 0] += 90
+for method, guard in (("auto", False), ("colorgrid", False), ("reinhard", True)):
+    made, info = pyharmony.harmonize(image, mask, method=method, guard=guard, return_info=True)
+    assert info.method == method and (made != image).any() and (made == image)[mask == 0].all()
 try:
-    pyharmony.harmonize(image, mask)
+    pyharmony.harmonize(image, mask, method="pix2pix-small")
 except ImportError as error:
     print(error)
-pyharmony.harmonize(image, mask, method="reinhard")
 """
     told = without(code)
     assert HELPFUL.search(told)
-    assert "the methods 'reinhard'" in told and "'xue'" in told
+    assert "the methods 'auto', 'reinhard'" in told and "'xue'" in told
 
 
 @pytest.mark.parametrize(
@@ -273,9 +277,9 @@ def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent:
 
 
 def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: Path) -> None:
-    commands = ("harmonize a.png b.png -o c.png", "harmonize a.png b.png -o c.png --method reinhard")
+    commands = ("harmonize a.png b.png -o d.png --method dovenet-small", "harmonize a.png b.png -o c.png")
     (code, _, told), (done, _, _) = command_line(*commands, folder=pictures, absent=True)
-    assert code == 1 and HELPFUL.search(told) and "'reinhard'" in told
+    assert code == 1 and HELPFUL.search(told) and "'auto'" in told and not (pictures / "d.png").exists()
     assert done == 0 and (pictures / "c.png").is_file()
 
 

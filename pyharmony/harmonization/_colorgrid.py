@@ -6,7 +6,6 @@ Every function here computes what the module of the same part computes in evalua
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _shipped
+from .._header import Calibration, header_of, table_of
 from ..errors import WeightsError
+from ._guards import Found
+from ._judged import hardened, judged_maps, views_of
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 
@@ -44,11 +46,11 @@ class Settings(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The network of a file, ready to run; `calibration` holds the entry of that name in the header."""
+    """The network of a file, ready to run."""
 
     settings: Settings
     state: State
-    calibration: Mapping[str, float]
+    calibration: Calibration
 
     @property
     def size(self) -> int:
@@ -59,8 +61,16 @@ class Network(NamedTuple):
         """Returns the colour map of each scene of the network's size."""
         return [_map_of(self, scene) for scene in scenes]
 
+    def found_by(self, scene: Scene, guard: bool) -> Found:
+        """Returns the answer for a scene of the network's size.
 
-@functools.lru_cache(maxsize=2)
+        Raises:
+            WeightsError: the network gives NaN or infinities.
+        """
+        seen = hardened(scene)
+        return judged_maps(seen, self.maps(views_of(seen, guard)), self.calibration)
+
+
 def network(name: str) -> Network:
     """Returns the network of weights that come with pyharmony.
 
@@ -68,6 +78,13 @@ def network(name: str) -> Network:
         WeightsError: the file is missing or damaged.
     """
     entry = next(weights for weights in _shipped.every() if weights.name == name)
+    state = entry.path.stat() if entry.path.is_file() else None
+    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=2)
+def _read(entry: _shipped.Weights, version: object) -> Network:
+    """Returns the network of a file, which is kept; version tells one state of the file from another."""
     return parsed(_shipped.read(entry), str(entry.path))
 
 
@@ -77,23 +94,22 @@ def parsed(data: bytes, path: str) -> Network:
     Raises:
         WeightsError: the bytes are no weights of a `colorgrid`.
     """
+    header, table = header_of(data, path), table_of(data, path)
+    if header.name != "colorgrid":
+        raise WeightsError(f"{path}: weights of {header.name}, expected those of colorgrid")
+    values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
     try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        about = json.loads(header.pop("__metadata__")["pyharmony"])
-        if about["name"] != "colorgrid":
-            raise ValueError(f"weights of {about['name']}")
-        values = memoryview(data)[8 + length :]
         state = {}
-        for key, tensor in header.items():
-            start, end = tensor["data_offsets"]
-            array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
-            state[key] = array.reshape(tensor["shape"]).astype(np.float32)
-        config = {"heads": 0, "recall": False, "nearness": False} | about["config"]
+        for key, tensor in table.items():
+            if key != "__metadata__":
+                start, end = tensor["data_offsets"]
+                array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
+                state[key] = array.reshape(tensor["shape"]).astype(np.float32)
+        config = {"heads": 0, "recall": False, "nearness": False} | header.config
         settings = Settings(*(config[name] for name in Settings._fields))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path}: damaged, or no weights of colorgrid: {type(error).__name__}: {error}") from error
-    return Network(settings, state, about.get("calibration", {}))
+    except (ValueError, LookupError, TypeError) as error:
+        raise WeightsError(f"{path}: a damaged safetensors file: {type(error).__name__}: {error}") from error
+    return Network(settings, state, header.calibration)
 
 
 def _map_of(network: Network, scene: Scene) -> ColorMap:

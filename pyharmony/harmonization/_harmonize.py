@@ -38,7 +38,7 @@ from ..typing import (
     PathLike,
     Position,
 )
-from . import _lalonde_efros, _statistics, _xue
+from . import _colorgrid, _lalonde_efros, _statistics, _xue
 from ._guards import TRUSTED, Found, mean_change
 from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Scene, fitting, scene
@@ -429,12 +429,21 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         _check_name(method)
     elif sys.modules.get("torch") is None:
         raise _no_method(method)
+    light = isinstance(method, str) and method in ("auto", DEFAULT)
+    if light and batch_statistics:
+        raise ArgumentError(f"batch_statistics: {DEFAULT} makes its maps without batch norms; leave it out")
+    on_cuda = (_device.get_device() if device is None else device) == "cuda"
+    if light and not on_cuda:
+        return _in_numpy(method)
     try:
         from .. import models
         from . import networks
     except ImportError as error:
-        plain = ", ".join(map(repr, _PLAIN))
-        raise ImportError(f"{error}; the methods {plain} run without it") from error
+        if light:
+            _device.only_on_cpu("the default without torch")
+            return _in_numpy(method)
+        others = ", ".join(map(repr, METHODS))
+        raise ImportError(f"{error}; the methods {others} run without it") from error
 
     if not isinstance(method, (str, os.PathLike, models.Model)):
         raise _no_method(method)
@@ -450,6 +459,12 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         lambda seen, guard: networks.found_by(model, seen, guard),
         False,
     )
+
+
+def _in_numpy(name: str) -> _Method:
+    """Returns the default, which needs no torch."""
+    network = _colorgrid.network(DEFAULT)
+    return _Method(name, DEFAULT, "cpu", lambda shape: (network.size, network.size), network.found_by, False)
 
 
 def _no_method(method: Any) -> DTypeError:

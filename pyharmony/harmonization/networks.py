@@ -21,14 +21,12 @@ from ..errors import ArgumentError, WeightsError
 from ..models import Model
 from ..models.calls import sees_one_at_a_time, told_of_single_values, with_batch_statistics
 from ._fit import fit
-from ._guards import Found, believed, change_confidence, combined, keeping_skin, region_confidence
+from ._guards import Found
 from ._guards import mean_change as mean_change
+from ._judged import hardened, judged, judged_maps, views_of
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 from ._scene import scene as scene
-
-#: A network whose change is below this, in units of white, agrees with the image as it is.
-_AGREES = 2 / 255
 
 
 def network(source: Any, device: str | None, batch_statistics: bool = False) -> Model:
@@ -75,37 +73,16 @@ def found_by(model: Model, scene: Scene, guard: bool) -> Found:
     Raises:
         WeightsError: the network gives NaN or infinities.
     """
-    seen = _seen(scene)
-    views = [seen, Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])] if guard else [seen]
+    seen = hardened(scene)
+    views = views_of(seen, guard)
     with _evaluating(model), torch.no_grad(), told_of_single_values(model):
         batches = [[view] for view in views] if sees_one_at_a_time(model) else [views]
         found_maps = [_maps(model, batch) for batch in batches]
-        maps = None if found_maps[0] is None else [m for some in found_maps for m in some or ()]
-        if maps is None:
-            outputs = [output for batch in batches for output in _outputs(model, batch)]
-            found, explained = fit(seen, outputs[0])
-        else:
-            outputs = [m.apply(view.picture) for m, view in zip(maps, views, strict=True)]
-            found, explained = maps[0], 1.0
-    asked, change = found, mean_change(seen, outputs[0])
-    parts = [region_confidence(seen), change_confidence(seen, outputs[0])]
-    still = change <= _AGREES
-    if not still:
-        parts.append((explained, "" if explained > 0.9 else "the network's change is none of colours"))
-    if guard:
-        apart = mean_change(Scene(outputs[0], seen.mask), outputs[1][:, ::-1])
-        agreement = float(np.clip(1 - apart / (change + _AGREES), 0, 1))
-        parts.append((agreement, "" if agreement > 0.9 else "the network contradicts itself in the mirror"))
-        doubtful, sure = model.calibration.doubtful / 255, model.calibration.sure / 255
-        share = believed(change, doubtful, sure)
-        found = found.scaled(keeping_skin(share, seen, outputs[0]) if change < sure else share)
-    return Found(found, *combined(*parts), asked)
-
-
-def _seen(scene: Scene) -> Scene:
-    """Returns the scene with a hard mask, as in training: at least 0.5, or half the maximum where no pixel has 0.5."""
-    limit = min(0.5, float(scene.mask.max()) / 2)
-    return Scene(scene.picture, (scene.mask >= limit).astype(np.float32) if limit > 0 else scene.mask)
+        if found_maps[0] is not None:
+            return judged_maps(seen, [m for some in found_maps for m in some or ()], model.calibration)
+        outputs = [output for batch in batches for output in _outputs(model, batch)]
+    found, explained = fit(seen, outputs[0])
+    return judged(seen, found, outputs, explained, model.calibration)
 
 
 def _tensors(model: Model, views: list[Scene]) -> tuple[Tensor, Tensor]:

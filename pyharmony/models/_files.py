@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
@@ -25,35 +25,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .. import _catalogue, _install, _shipped, _temporary
+from .._header import FORMAT, Calibration, Header, Part, Source, header_of, shown
 from .._shipped import Weights
 from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
 from . import _published, _registry
 from ._registry import Adversarial, Model
-from .calibration import Calibration
 from .calls import evaluating
 
-_FORMAT = 1
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".bin")
-#: The length of the longest header that safetensors itself reads, in bytes.
-_MAX_HEADER = 100_000_000
-
-Source = str | os.PathLike[str] | bytes
-Part = Literal["all", "generator"]
-
-
-class Header(NamedTuple):
-    """The description inside a file."""
-
-    name: str
-    config: dict[str, Any]
-    part: Part
-    calibration: Calibration
-
-
-def _shown(source: Source) -> str:
-    return "the bytes" if isinstance(source, bytes) else os.fspath(source)
 
 
 def _refuse_pickle(source: Source) -> None:
@@ -65,44 +46,14 @@ def _refuse_pickle(source: Source) -> None:
             with open(source, "rb") as file:
                 start = file.read(4)
         except FileNotFoundError:
-            raise WeightsError(f"{_shown(source)}: there is no such file") from None
+            raise WeightsError(f"{shown(source)}: there is no such file") from None
         except OSError as error:
-            raise WeightsError(f"{_shown(source)}: cannot be read, {error.strerror}") from error
+            raise WeightsError(f"{shown(source)}: cannot be read, {error.strerror}") from error
     if start.startswith(_PICKLES) or suffix in _PICKLE_SUFFIXES:
         raise WeightsError(
-            f"{_shown(source)}: a pickle, which may run any code when it is read; "
+            f"{shown(source)}: a pickle, which may run any code when it is read; "
             "`pyharmony models convert` reads the published ones safely and writes safetensors"
         )
-
-
-def _header(source: Source, data: bytes) -> Header:
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= length <= min(_MAX_HEADER, len(data) - 8):
-        raise WeightsError(f"{_shown(source)}: no safetensors file, or a damaged one")
-    try:
-        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-        text = metadata.get("pyharmony")
-        entry = None if text is None else json.loads(text)
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise WeightsError(f"{_shown(source)}: no safetensors file, or a damaged one") from error
-    if entry is None:
-        raise WeightsError(
-            f"{_shown(source)}: weights without the configuration of a model of pyharmony; "
-            "`pyharmony models convert` reads published weights"
-        )
-    if not isinstance(entry, dict) or entry.get("format") != _FORMAT:
-        found = entry.get("format") if isinstance(entry, dict) else entry
-        raise WeightsError(f"{_shown(source)}: format {found!r}, this version reads format {_FORMAT}")
-    name, config, part = entry.get("name"), entry.get("config"), entry.get("part")
-    if not isinstance(name, str) or not isinstance(config, dict) or part not in ("all", "generator"):
-        raise WeightsError(f"{_shown(source)}: a damaged description of its model")
-    known = entry.get("calibration", {})
-    # It may also lie among the settings.
-    known = {key: config.pop(key) for key in ("doubtful", "sure") if key in config} or known
-    try:
-        return Header(name, config, part, Calibration(**known))
-    except (TypeError, ArgumentError) as error:
-        raise WeightsError(f"{_shown(source)}: a damaged calibration, {error}") from error
 
 
 def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
@@ -117,11 +68,11 @@ def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
     else:
         _refuse_pickle(source)
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    header = _header(source, data)
+    header = header_of(data, source)
     try:
         return header, safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{_shown(source)}: a damaged safetensors file: {error}") from error
+        raise WeightsError(f"{shown(source)}: a damaged safetensors file: {error}") from error
 
 
 def _some(items: Iterable[str]) -> str:
@@ -214,7 +165,7 @@ def save(
             if not bool(torch.isfinite(stored).all()):
                 raise WeightsError(f"{key}: NaN, Inf, or too large for {stored.dtype}")
         tensors[key] = stored
-    entry = {"format": _FORMAT, "name": model.name, "config": dataclasses.asdict(model.config), "part": part}
+    entry = {"format": FORMAT, "name": model.name, "config": dataclasses.asdict(model.config), "part": part}
     if model.calibration != Calibration():
         entry["calibration"] = dataclasses.asdict(model.calibration)
     with _temporary.file(target) as unfinished:
@@ -251,13 +202,13 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
     """
     header, state = read(source)
     if whole and header.part == "generator":
-        raise WeightsError(f"{_shown(source)}: the generator of {header.name} alone; its discriminator is needed too")
+        raise WeightsError(f"{shown(source)}: the generator of {header.name} alone; its discriminator is needed too")
     if model is not None:
         if header.name != model.name:
-            raise WeightsError(f"{_shown(source)}: weights of {header.name}, the model is {model.name}")
+            raise WeightsError(f"{shown(source)}: weights of {header.name}, the model is {model.name}")
         part = _part_of(model, header.part)
-        check_state(part, state, f"{_shown(source)}, {header.name},", f"the {model.name} that is to be filled")
-        part.load_state_dict(_as_stored(state, part, _shown(source)))
+        check_state(part, state, f"{shown(source)}, {header.name},", f"the {model.name} that is to be filled")
+        part.load_state_dict(_as_stored(state, part, shown(source)))
         model.calibration = header.calibration
         return model
     try:
@@ -268,12 +219,12 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         made = info.make(config) if known else _outlined(info, config)
     except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise WeightsError(f"{_shown(source)}: {reason}") from error
+        raise WeightsError(f"{shown(source)}: {reason}") from error
     part = _part_of(made, header.part)
-    check_state(part, state, _shown(source), f"the {header.name} of its configuration")
-    stored = _as_stored(state, part, _shown(source))
+    check_state(part, state, shown(source), f"the {header.name} of its configuration")
+    stored = _as_stored(state, part, shown(source))
     if part is not made and not known:
-        _check_rest(made.state_dict(), part.state_dict(), _shown(source))
+        _check_rest(made.state_dict(), part.state_dict(), shown(source))
         made = info.make(config)
         part = _part_of(made, header.part)
     part.load_state_dict(stored, assign=True)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import _catalogue
+from .._header import Calibration
 from ..errors import ArgumentError
 from ..typing import Task
-from .calibration import Calibration
 
 
 class Model(nn.Module):
