@@ -67,6 +67,11 @@ class Shares:
         """Whether anything is changed."""
         return max(self.moved, self.cut_out, self.feathered, self.worn) > 0
 
+    def scaled(self, factor: float) -> Shares:
+        """Returns these shares times a factor of 0 to 1; the share of cut-outs that fit stays."""
+        changed = (factor * x for x in (self.moved, self.cut_out, self.feathered, self.worn))
+        return Shares(*changed, self.fits)
+
 
 def as_given(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> Drawn:
     """Returns a batch as it is, with so many pixels of each object; see `drawn_anew`."""

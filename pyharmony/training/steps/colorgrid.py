@@ -33,6 +33,8 @@ class ColorGridSettings(AdamSettings):
         moved, cut_out, feathered, worn: shares of each batch whose contour is made to tell less: masks that miss the
             recoloured region, objects cut out without their rim, changes that fade, and composites saved again.
         fits: the share of those cut out whose object keeps its colours.
+        ramp: the number of steps over which these shares rise from 0. A network that never sees an easy contour learns
+            to change nothing first, and is slow to leave that.
     """
 
     lr: float = 2e-3
@@ -48,10 +50,12 @@ class ColorGridSettings(AdamSettings):
     feathered: float = 0.0
     worn: float = 0.0
     fits: float = 0.15
+    ramp: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self.pixels, "pixels", 1)
+        check_whole(self.ramp, "ramp", 0)
         self._check_not_negative("weight_decay", "clip", "early", "scale")
         for name in ("moved", "cut_out", "feathered", "worn", "fits"):
             check_share(getattr(self, name), name)
@@ -104,7 +108,8 @@ class ColorGridStep(Step):
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         settings = self.settings
         if settings.shares.any:
-            drawn = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), settings.shares, settings.pixels)
+            shares = settings.shares.scaled(min(1.0, self.count / settings.ramp) if settings.ramp else 1.0)
+            drawn = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels)
             composite, mask, given, wanted = (x.to(composite.device) for x in drawn)
         else:
             composite, mask, given, wanted = as_given(composite, target, mask, settings.pixels)
