@@ -1,4 +1,4 @@
-"""Batches whose contour is made to tell less, and the network of the default in NumPy."""
+"""`colorgrid`: training on contours that tell less, and the network in NumPy."""
 
 from __future__ import annotations
 
