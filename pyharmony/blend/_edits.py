@@ -43,7 +43,7 @@ def texture_flattening(
     as long as it stays at least low; its whole width counts.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too. Where the mask
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
             covers the image, its mean is kept.
         low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
             8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels between two
@@ -55,6 +55,9 @@ def texture_flattening(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -99,7 +102,7 @@ def illumination_change(
     grow. One factor holds for all channels, so hues stay.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too. Where the mask
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
             covers the image, the mean of its logarithm is kept. Values below zero count as zero.
         alpha: the gradient that stays as it is, as a multiple of the mean one; above 0, at most 10.
         beta: how much gradients are evened out, 0 (not at all) to 2; above 1, larger gradients become the
@@ -113,6 +116,9 @@ def illumination_change(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -150,7 +156,7 @@ def detail_boost(
     larger ones stay. It sharpens without making halos at the contour of the mask.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too.
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
         gain: the factor of the gradients, 0 to 1000; below 1 smooths.
         color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
             of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
@@ -159,6 +165,9 @@ def detail_boost(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -190,13 +199,16 @@ def inpaint(
     the background under a later paste; a large hole becomes a soft gradient.
 
     Args:
-        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too.
+        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
         mask: the pixels to fill: those above zero, blended with the image where the mask is soft. At least
             one pixel must be zero.
         tolerance, return_info: see `texture_flattening`.
 
     Returns:
         The filled image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend

@@ -30,12 +30,15 @@ def placed_mask(
     It is the mask that `pyharmony.harmonize` takes for the blended image.
 
     Args:
-        src, dst, mask, at, scale: see `pyharmony.blend`, for errors too; the alpha of src multiplies the mask.
+        src, dst, mask, at, scale: see `pyharmony.blend`; the alpha of src multiplies the mask.
         out: a path or open binary file to write the mask to, which is then the result; None: nothing is written.
 
     Returns:
         For an array [H, W], for a batch [N, H, W], numpy or torch as dst is: in dst's dtype, whose white is fully
         inside, or float32 for floats. For a file or PIL image, a PIL image of 8 bits. For a list of dst, a list.
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> import numpy as np
