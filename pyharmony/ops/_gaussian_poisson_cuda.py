@@ -146,9 +146,14 @@ def solve_on(
 
 
 def _chebyshev(
-    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, unit: float, info: bool,
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    tolerance: float,
+    unit: float,
+    info: bool,
     rhs: DeviceArray | None = None,
-) -> list[Outcome]:  # fmt: skip
+) -> list[Outcome]:
     """Puts a Chebyshev solve on the stream; rhs is b, in place of the b that the images give."""
     eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     options = {

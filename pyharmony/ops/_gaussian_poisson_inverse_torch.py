@@ -130,9 +130,11 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
         hierarchy = hierarchy or eq.hierarchy()
         out.fill(0)
         stats = hierarchy.solve_rhs(
-            _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), tolerance=limit,
+            _arrays.view(b, "grad"),
+            _arrays.view(out, "out", writable=True),
+            tolerance=limit,
             max_iterations=_MAX_ITERATIONS,
-        )  # fmt: skip
+        )
         if not stats["converged"]:
             warn(
                 f"gradient: about {stats['estimate'] / limit:.3g} times the allowed error is left after "

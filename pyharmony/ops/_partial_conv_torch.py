@@ -208,9 +208,18 @@ def _run_dense(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, sca
 
 
 def run_backward(
-    grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Layer, shapes: Shapes,
-    last: Formats, scale: float, slope: float, for_bias: bool, columns: Tensor | None = None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor | None,
+    weight: Tensor | None,
+    layer: Layer,
+    shapes: Shapes,
+    last: Formats,
+    scale: float,
+    slope: float,
+    for_bias: bool,
+    columns: Tensor | None = None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
 
     Args:
@@ -263,9 +272,16 @@ def run_backward(
 
 
 def run_gradients(
-    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Layer, slope: float, needs: Any,
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    scale: Any,
+    layer: Layer,
+    slope: float,
+    needs: Any,
     columns: Tensor | None = None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """Returns the gradients of x, weight, bias and scale through `run_layer`, each None where it is not needed."""
     if layer.plan.on_device:
         last = _format(x, weight), _format(weight)

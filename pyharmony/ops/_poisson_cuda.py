@@ -102,10 +102,22 @@ class DeviceHierarchy:
         return memory.pointer, memory.nbytes
 
     def solve(
-        self, place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, base: DeviceArray | None,
-        out: DeviceArray, *, gradients: str, tolerance: float, iterations: int, certify: bool, read: bool,
-        warm: DeviceArray | None = None, contour: str = "half",
-    ) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
+        self,
+        place: Place,
+        src: DeviceArray,
+        dst: DeviceArray,
+        mask: DeviceArray,
+        base: DeviceArray | None,
+        out: DeviceArray,
+        *,
+        gradients: str,
+        tolerance: float,
+        iterations: int,
+        certify: bool,
+        read: bool,
+        warm: DeviceArray | None = None,
+        contour: str = "half",
+    ) -> tuple[list[dict[str, Any]], int]:
         """Puts a solve on the stream; it writes the unknown pixels of out, which holds dst.
 
         warm: the correction of the images before; it is read and then overwritten.
@@ -318,10 +330,24 @@ def _solve_at(
 
 
 def solve_images(
-    place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, base: DeviceArray | None, out: DeviceArray, *,
-    gradients: str, contour: str, weight: float, weight_map: DeviceArray | None, levels: float, unit: float,
-    certify: bool, read: bool, hierarchy: DeviceHierarchy | None = None, warm: DeviceArray | None = None,
-) -> list[SolveInfo]:  # fmt: skip
+    place: Place,
+    src: DeviceArray,
+    dst: DeviceArray,
+    mask: DeviceArray,
+    base: DeviceArray | None,
+    out: DeviceArray,
+    *,
+    gradients: str,
+    contour: str,
+    weight: float,
+    weight_map: DeviceArray | None,
+    levels: float,
+    unit: float,
+    certify: bool,
+    read: bool,
+    hierarchy: DeviceHierarchy | None = None,
+    warm: DeviceArray | None = None,
+) -> list[SolveInfo]:
     """Puts the solve of checked images [N, H, W, C] with a mask [N, H, W] on the stream; the result goes into out.
 
     Args:

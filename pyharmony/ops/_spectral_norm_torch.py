@@ -103,9 +103,16 @@ def _like(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def run(
-    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
-    normalized: bool, write: bool, pool: Pool | None = None,
-) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
+    weights: Sequence[Tensor],
+    us: Sequence[Tensor],
+    vs: Sequence[Tensor],
+    dims: Sequence[int],
+    chosen: Settings,
+    *,
+    normalized: bool,
+    write: bool,
+    pool: Pool | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Returns sigmas, the new u and v of all weights in one vector, and W / sigma; write: u and v change in place."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
@@ -442,9 +449,15 @@ def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor])
 
 
 def normalize(
-    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
-    normalized: bool, pool: Pool | None = None,
-) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
+    weights: Sequence[Tensor],
+    us: Sequence[Tensor],
+    vs: Sequence[Tensor],
+    dims: Sequence[int],
+    chosen: Settings,
+    *,
+    normalized: bool,
+    pool: Pool | None = None,
+) -> tuple[Tensor, list[Tensor]]:
     """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():
