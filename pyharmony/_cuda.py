@@ -102,6 +102,10 @@ class DeviceArray:
         """Returns the same bytes as a contiguous array."""
         return DeviceArray(self.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, self.owner)
 
+    def reshape(self, shape: tuple[int, ...]) -> DeviceArray:
+        """Returns a contiguous array in another shape, like numpy's reshape."""
+        return self.seen_as(shape, self.dtype)
+
     def transpose(self, axes: tuple[int, ...]) -> DeviceArray:
         """Returns the array with its axes in another order, like numpy's transpose."""
         return self.reshaped(tuple(self.shape[i] for i in axes), tuple(self.strides[i] for i in axes))
@@ -124,6 +128,15 @@ class DeviceArray:
         shape = (items.stop - items.start, y1 - y0, x1 - x0, *self.shape[3:])
         offset = sum(n * s for n, s in zip((items.start, y0, x0), self.strides, strict=False))
         return self.moved(offset, shape, self.strides)
+
+    def item(self, i: int) -> DeviceArray:
+        """Returns one item of a batch [N, ...], as a batch of one."""
+        return self.moved(i * self.strides[0], (1, *self.shape[1:]), self.strides)
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """The address and the number of bytes, as kernels take scratch memory."""
+        return self.pointer, self.nbytes
 
     def view(self, name: str, *, writable: bool = False) -> Any:
         """Returns the native view.

@@ -20,7 +20,7 @@ from .._images.frame import Crop, Infos, WeightMap
 from .._images.memory import Memory
 from .._images.region import Region
 from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, wanted_field
-from ..ops.poisson import DeviceHierarchy, hierarchy_of, most_iterations, solve_image, solve_images
+from ..ops.poisson import DeviceHierarchy, hierarchy_of, solve_image, solve_images
 from ..ops.pyramid import double, halve, halve_map, halve_masks
 from ..reference.gaussian_poisson import gaussian_taps
 
@@ -69,17 +69,13 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
     """Solves as `pyharmony.ops.poisson` does over a crop, into out, which on the CPU holds dst."""
     weight = crop.weight
     if crop.place is not None:
+        number, weight_map = (weight, None) if isinstance(weight, float) else (0.0, weight.values)
         return solve_images(
             crop.place,
-            crop.src,
-            crop.dst,
-            crop.mask,
-            None,
+            DeviceEquation(crop.src, crop.dst, crop.mask, None, number, weight_map),
             out,
             gradients=gradients,
             contour=contour,
-            weight=weight if isinstance(weight, float) else 0.0,
-            weight_map=None if isinstance(weight, float) else weight.values,
             levels=tolerance,
             unit=crop.unit,
             certify=certify,
@@ -102,18 +98,9 @@ def membrane(level: Level, weights: Any, tolerance: float, unit: float, place: P
     if place is not None:
         _, out = place.empty(level.dst.shape, np.dtype(np.float32))
         place.copy(level.dst, out)
-        DeviceHierarchy(place, level.mask, level.dst.shape[1:3], weight=0.0, weight_map=weights).solve(
-            place,
-            level.src,
-            level.dst,
-            level.mask,
-            level.dst,
-            out,
-            gradients="source",
-            tolerance=tolerance * unit / 255,
-            iterations=most_iterations(tolerance),
-            certify=False,
-            read=False,
+        eq = DeviceEquation(level.src, level.dst, level.mask, level.dst, 0.0, weights)
+        DeviceHierarchy.of(place, eq).solve(
+            place, eq, out, gradients="source", levels=tolerance, unit=unit, certify=False, read=False
         )
         return out
     src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))

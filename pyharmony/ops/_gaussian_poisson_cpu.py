@@ -12,11 +12,11 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._native import native
-from .._warnings import warn
 from ..errors import ArgumentError
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
-from ._gaussian_poisson import CERTIFIED_STOP_FROM, Call, Equation, Outcome, check_base, choose_method
+from ._gaussian_poisson import Call, Equation, check_base, choose_method, warn_of_bound
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
+from ._solve_call import Outcome
 
 _MAX_CYCLES = 30
 _MAX_STEPS = 400
@@ -294,22 +294,8 @@ def solve(
             outcome = _dct(eq, out, limit, certify)
         else:
             outcome = _galerkin(eq, out, limit, certify)
-    # max_error is NaN where it was not computed; the methods that prove no bound converge by construction.
-    if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
-        warn(
-            f"gaussian_poisson: the error is only known to be below {outcome.max_error / level:.3g} levels, "
-            f"tolerance {tolerance:.3g}",
-            RuntimeWarning,
-        )
-    return SolveInfo(
-        method=outcome.method,
-        iterations=outcome.iterations,
-        residual=outcome.residual / level,
-        max_error=outcome.max_error / level,
-        device="cpu",
-        milliseconds=(time.perf_counter() - start) * 1e3,
-        peak_bytes=outcome.peak_bytes,
-    )
+    warn_of_bound(eq, outcome, limit, level)
+    return outcome.info(level, (time.perf_counter() - start) * 1e3)
 
 
 def run(call: Call) -> Any:

@@ -16,7 +16,6 @@ from ._poisson import SOLVERS, Call, call_of
 from ._poisson_cpu import hierarchy_of as hierarchy_of
 from ._poisson_cpu import solve_image as solve_image
 from ._poisson_cuda import DeviceHierarchy as DeviceHierarchy
-from ._poisson_cuda import most_iterations as most_iterations
 from ._poisson_cuda import solve_images as solve_images
 
 _keys = itertools.count(1)
