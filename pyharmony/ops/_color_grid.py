@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _arrays
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -44,8 +43,21 @@ def part_form(shape: Sequence[int], name: str, count: int | None) -> None:
         raise ShapeError(f"{name}: shape {list(given)} is of {given[0]} maps, and image of {count} images")
 
 
-@dataclass(frozen=True)
-class Frame:
+def flattened(parts: Sequence[Any]) -> tuple[list[Any], int]:
+    """Returns contiguous parts with a batch axis as kernels take them, and the number of rows of the grid.
+
+    Curves are then [M, 9, K], and a grid is [M Gh, Gw, D, 12].
+    """
+    affine, curves, grid = parts
+    if curves is not None:
+        curves = curves.reshape((curves.shape[0], 9, curves.shape[3]))
+    if grid is None:
+        return [affine, curves, None], 1
+    maps, rows, *cells = grid.shape[:4]
+    return [affine, curves, grid.reshape((maps * rows, *cells, 12))], rows
+
+
+class Frame(NamedTuple):
     """The place of an image in the frame of its grid.
 
     Attributes:
@@ -57,10 +69,6 @@ class Frame:
     y0: int
     height: int
     width: int
-
-    @property
-    def values(self) -> tuple[int, int, int, int]:
-        return self.x0, self.y0, self.height, self.width
 
 
 def _pair(x: Any, name: str, accepts: str) -> tuple[int, int]:
@@ -107,3 +115,14 @@ def mask_form(shape: Sequence[int], dtype: str, image: Sequence[int]) -> None:
     if tuple(shape) not in (tuple(image[:-1]), tuple(image[-3:-1])):
         sizes = " or ".join(str(list(size)) for size in dict.fromkeys([tuple(image[:-1]), tuple(image[-3:-1])]))
         raise ShapeError(f"mask: shape {list(shape)}, expected {sizes}; masks are never resized")
+
+
+def out_form(out: Any, image: Any, overlaps: bool) -> None:
+    """Refuses an array for the result that is not like image, or overlaps it."""
+    if out.shape != image.shape or out.dtype != image.dtype:
+        raise ShapeError(
+            f"out: {out.dtype.name} of shape {list(out.shape)}, "
+            f"expected {image.dtype.name} of {list(image.shape)} as image"
+        )
+    if overlaps:
+        raise ArgumentError("out: overlaps image, expected image itself or other memory")
