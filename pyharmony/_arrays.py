@@ -54,6 +54,12 @@ def is_pil(x: object) -> TypeGuard[PILImage]:
     return kind is not None and isinstance(x, kind)
 
 
+def check_dtype(dtype: str, name: str, dtypes: tuple[str, ...]) -> None:
+    """Refuses a dtype, by its name, that is not one of dtypes."""
+    if dtype not in dtypes:
+        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(dtypes)}")
+
+
 def check_dense(x: Any, name: str) -> None:
     """Refuses a tensor that is sparse or has oneDNN's own layout, since neither has strides."""
     if is_torch(x) and x.layout != sys.modules["torch"].strided:
@@ -122,6 +128,17 @@ def _name_of(dtype: np.dtype[Any]) -> str:
     return dtype.name if dtype.isnative else dtype.str
 
 
+def round_into(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:
+    """Writes values into out: for integers rounded half to even and clipped to the range, for floats converted.
+
+    `values` itself is changed.
+    """
+    if out.dtype.kind == "u":
+        np.rint(values, out=values)
+        np.clip(values, 0, np.iinfo(out.dtype).max, out=values)
+    np.copyto(out, values, casting="unsafe", where=where)
+
+
 def dtype_name(x: NumpyArray) -> str:
     return _name_of(x.dtype)  # NumPy builds the name anew at each access
 
@@ -133,8 +150,7 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
         DTypeError: the dtype is not supported, or the strides are no multiples of the item's size.
     """
     dtype = dtype_name(x)
-    if dtype not in MASK_DTYPES:
-        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(MASK_DTYPES)}")
+    check_dtype(dtype, name, MASK_DTYPES)
     size = x.itemsize
     if any(stride % size for stride in x.strides) or x.ctypes.data % size:
         raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {size}-byte items; pass a copy")

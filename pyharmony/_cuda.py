@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import _device, _native
-from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, is_torch, plain
+from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, check_dtype, is_torch, plain
 from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 
 _DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers of device types
@@ -129,9 +129,9 @@ class DeviceArray:
         offset = sum(n * s for n, s in zip((items.start, y0, x0), self.strides, strict=False))
         return self.moved(offset, shape, self.strides)
 
-    def item(self, i: int) -> DeviceArray:
-        """Returns one item of a batch [N, ...], as a batch of one."""
-        return self.moved(i * self.strides[0], (1, *self.shape[1:]), self.strides)
+    def items(self, some: slice) -> DeviceArray:
+        """Returns some items of a batch [N, ...]."""
+        return self.moved(some.start * self.strides[0], (some.stop - some.start, *self.shape[1:]), self.strides)
 
     @property
     def block(self) -> tuple[int, int]:
@@ -144,8 +144,7 @@ class DeviceArray:
         Raises:
             DTypeError: the dtype is not supported, or the memory is not aligned to its items.
         """
-        if self.dtype.name not in MASK_DTYPES:
-            raise DTypeError(f"{name}: dtype {self.dtype.name} is not supported, use one of {', '.join(MASK_DTYPES)}")
+        check_dtype(self.dtype.name, name, MASK_DTYPES)
         if self.pointer % self.dtype.itemsize:
             raise DTypeError(f"{name}: not aligned to its {self.dtype.itemsize}-byte items; pass a copy")
         return kernels().ArrayView(self.pointer, self.dtype.name, self.shape, self.strides, writable)

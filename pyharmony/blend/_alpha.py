@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, round_into
 from .._images.call import Call, on_two_images
-from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.frame import Frame, Infos, Job, direct_info
 from .._images.region import as_float, check_finite
 from ..ops.distance import distance_inside
 
@@ -85,7 +85,7 @@ def _blend_rows(
     d *= m
     s += d
     job.memory.touch(s.nbytes + d.nbytes + 2 * m.nbytes)
-    write(s, out, where=~outside[..., None])
+    round_into(s, out, where=~outside[..., None])
 
 
 def _check_finite(job: Job, src: NumpyArray, dst: NumpyArray, outside: NumpyArray) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, round_into
 from .._images.call import Call, nothing_done, on_one_image
 from .._images.fill import fill
-from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.frame import Frame, Infos, Job, direct_info
 from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._native import native
@@ -307,7 +307,7 @@ def _write_edit(
         memory=job.memory,
     )
     if not plain:
-        write(result, target, where=(mask > 0)[..., None])
+        round_into(result, target, where=(mask > 0)[..., None])
         info = dataclasses.replace(info, residual=info.residual / level, max_error=info.max_error / level)
     return info
 
@@ -348,7 +348,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
         with np.errstate(over="ignore"):
             values = np.exp(solved[rows])
         values -= offset
-        write(values, result[rows], where=inside[rows])
+        round_into(values, result[rows], where=inside[rows])
     proven = math.expm1(min(info.max_error / 255, 700.0)) * (most + offset) / white * 255
     return dataclasses.replace(info, max_error=proven)
 
@@ -386,6 +386,6 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
         result *= weight
         result += image
     if not plain:
-        write(result, target, where=inside[..., None])
+        round_into(result, target, where=inside[..., None])
         info = dataclasses.replace(info, residual=info.residual / scale, max_error=info.max_error / scale)
     return info

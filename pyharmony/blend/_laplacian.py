@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, round_into
 from .._images.call import Call, on_two_images
-from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.frame import Frame, Infos, Job, direct_info
 from .._images.memory import Memory
 from .._images.region import Region, as_float
 from ..errors import ArgumentError, DTypeError
@@ -125,7 +125,7 @@ def _blend(job: Job, levels: int | None) -> str:
         np.add(dst, total, out=result, where=inside[..., None], casting="same_kind")
     else:
         total += dst
-        write(total, result, where=inside[..., None])
+        round_into(total, result, where=inside[..., None])
     return "laplacian"
 
 

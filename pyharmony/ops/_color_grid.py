@@ -6,8 +6,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .. import _arrays
-from ..errors import ArgumentError, DTypeError, ShapeError
+from .. import _arrays, _checks
+from ..errors import ArgumentError, ShapeError
 
 #: The most rows and columns of a grid, its largest depth, the most knots of curves, and the longest side of a frame.
 MAX_CELLS, MAX_DEPTH, MAX_KNOTS, MAX_FRAME = 256, 64, 256, (1 << 24) - 1
@@ -98,10 +98,7 @@ def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
 
 def image_form(shape: Sequence[int], dtype: str) -> None:
     """Refuses an image by its shape and dtype."""
-    if dtype == "bool":
-        raise DTypeError("image: a bool image; convert it to uint8 (0 and 255) or float32 first")
-    if dtype not in _arrays.IMAGE_DTYPES:
-        raise DTypeError(f"image: dtype {dtype} is not supported, use one of {', '.join(_arrays.IMAGE_DTYPES)}")
+    _checks.image_dtype(dtype, "image")
     if len(shape) not in (3, 4) or shape[-1] != 3:
         raise ShapeError(f"image: shape {list(shape)}, expected [H, W, 3] or [N, H, W, 3]")
     if 0 in shape:
@@ -110,8 +107,7 @@ def image_form(shape: Sequence[int], dtype: str) -> None:
 
 def mask_form(shape: Sequence[int], dtype: str, image: Sequence[int]) -> None:
     """Refuses a mask by its shape and dtype."""
-    if dtype not in _arrays.MASK_DTYPES:
-        raise DTypeError(f"mask: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
+    _arrays.check_dtype(dtype, "mask", _arrays.MASK_DTYPES)
     if tuple(shape) not in (tuple(image[:-1]), tuple(image[-3:-1])):
         sizes = " or ".join(str(list(size)) for size in dict.fromkeys([tuple(image[:-1]), tuple(image[-3:-1])]))
         raise ShapeError(f"mask: shape {list(shape)}, expected {sizes}; masks are never resized")

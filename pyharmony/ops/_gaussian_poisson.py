@@ -105,12 +105,11 @@ class Equation:
     @classmethod
     def of(
         cls, src: NumpyArray, dst: NumpyArray, mask: NumpyArray, base: NumpyArray, weight: float | NumpyArray,
-        w0: float, w1: float, pinned: bool,
+        w0: float = 1.0, w1: float = 0.0, pinned: bool = True,
     ) -> Equation:  # fmt: skip
         """Returns the equation with one weight, or with a map of weights."""
-        if isinstance(weight, float):
-            return cls(src, dst, mask, base, weight, None, w0, w1, pinned)
-        return cls(src, dst, mask, base, float(weight.min()), weight, w0, w1, pinned)
+        least, weight_map = (weight, None) if isinstance(weight, float) else (float(weight.min()), weight)
+        return cls(src, dst, mask, base, least, weight_map, w0, w1, pinned)
 
     def views(self) -> tuple[Any, Any, Any, Any]:
         return (

@@ -23,14 +23,6 @@ _MAX_STEPS = 400
 _MAX_REFINEMENTS = 8
 
 
-def _round_into(x: NumpyArray, out: NumpyArray) -> None:
-    """Writes x to out: integers rounded half to even and clamped to their range, floats converted and not clipped."""
-    if out.dtype.kind == "u":
-        np.rint(x, out=x)
-        np.clip(x, 0, np.iinfo(out.dtype).max, out=x)
-    out[...] = x
-
-
 def solve_by_dct(
     eq: Equation, out: NumpyArray, double: bool, rhs: NumpyArray | None = None, mean: list[float] | None = None
 ) -> dict[str, Any]:
@@ -134,7 +126,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
     else:
         residual = eq.residual(x)
         bound = residual / excess if excess > 0 else math.inf
-    _round_into(x, out)
+    _arrays.round_into(x, out)
     return Outcome("chebyshev", steps, residual, bound, peak)
 
 
@@ -153,7 +145,7 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outc
         bound, scratch = proven_bound(eq, x, residual, tolerance)
         peak = max(peak, scratch)
     if x is not out:
-        _round_into(x, out)
+        _arrays.round_into(x, out)
         peak += x.nbytes
     return Outcome("dct", 1, residual, bound, peak)
 
@@ -185,7 +177,7 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         if bound <= tolerance:
             peak = max(stats["peak_bytes"], hierarchy.bytes + scratch)
             if x is not out:
-                _round_into(x, out)
+                _arrays.round_into(x, out)
                 peak += x.nbytes
             return Outcome("multigrid", stats["iterations"], residual, bound, peak)
     stats = solve_into(out, certify)
@@ -213,7 +205,7 @@ def _galerkin_of_field(
     bound = stats["max_error"]
     if real is np.float32:  # e and the sum are rounded to float32
         bound += 2.0**-23 * float(max(x.max(), -x.min(), e.max(), -e.min()))
-    _round_into(x, out)
+    _arrays.round_into(x, out)
     peak = stats["peak_bytes"] + x.nbytes + r.nbytes + e.nbytes
     return Outcome("multigrid", stats["iterations"], stats["residual"], bound, peak)
 

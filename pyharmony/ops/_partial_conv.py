@@ -349,8 +349,7 @@ def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilat
         if _arrays.is_torch(value) != _arrays.is_torch(x):
             raise DTypeError(f"{name}: {type(value).__name__}, expected the kind of x, {type(x).__name__}")
         _arrays.check_dense(value, name)
-        if dtype_of(value) not in DTYPES:
-            raise DTypeError(f"{name}: dtype {dtype_of(value)} is not supported, use one of {', '.join(DTYPES)}")
+        _arrays.check_dtype(dtype_of(value), name, DTYPES)
     if x.ndim != 4 or 0 in x.shape:
         raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
     if weight.ndim != 4 or 0 in weight.shape:

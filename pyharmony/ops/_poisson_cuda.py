@@ -73,10 +73,12 @@ class DeviceEquation(Equation):
         base = None if self.base is None else self.base.view("base")
         return self.src.view("src"), self.dst.view("dst"), self.mask.view("mask"), base
 
-    def item(self, i: int) -> DeviceEquation:
-        """Returns the equation of one image, with the map of all."""
-        base = None if self.base is None else self.base.item(i)
-        return dataclasses.replace(self, src=self.src.item(i), dst=self.dst.item(i), mask=self.mask.item(i), base=base)
+    def items(self, some: slice) -> DeviceEquation:
+        """Returns the equation of some images, with the map of all."""
+        base = None if self.base is None else self.base.items(some)
+        return dataclasses.replace(
+            self, src=self.src.items(some), dst=self.dst.items(some), mask=self.mask.items(some), base=base
+        )
 
 
 class DeviceHierarchy:
@@ -354,9 +356,9 @@ def _solve_at(
     if warm is None or hierarchy is None:
         infos = solve_images(place, eq, result, **options)
     else:
-        for i in range(count):
+        for frame in (slice(i, i + 1) for i in range(count)):
             memory = warm.memory(place, hierarchy, channels)
-            infos += solve_images(place, eq.item(i), result.item(i), **options, warm=memory)
+            infos += solve_images(place, eq.items(frame), result.items(frame), **options, warm=memory)
     return deliver(place, call, out, into, infos)
 
 
