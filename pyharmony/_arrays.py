@@ -38,6 +38,11 @@ def is_torch(x: object) -> TypeGuard[Any]:
     return kind is not None and isinstance(x, kind)
 
 
+def is_array(x: object) -> bool:
+    """Returns whether x is a NumPy array or a torch tensor."""
+    return isinstance(x, np.ndarray) or is_torch(x)
+
+
 def in_graph(*arrays: object) -> bool:
     """Returns whether torch must see a call, because a tensor requires grad or the call is being compiled."""
     if not any(is_torch(x) for x in arrays):

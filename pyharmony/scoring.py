@@ -147,13 +147,9 @@ def _shipped(name: str, device: str | None) -> Any:
     return networks.loaded(name, device)
 
 
-def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) or _arrays.is_torch(x)
-
-
 def _levels(image: Any) -> NumpyArray:
     """Returns the image as uint8 [H, W, 3]."""
-    if not _is_array(image):
+    if not _arrays.is_array(image):
         return _files.read_picture(image, "image")
     a = _pictures.picture(image, "image")
     if a.dtype != np.uint8:
@@ -163,6 +159,6 @@ def _levels(image: Any) -> NumpyArray:
 
 def _inside(mask: Any, height: int, width: int) -> NumpyArray:
     """Returns the mask as uint8 [H, W] of 0 to 255."""
-    if not _is_array(mask):
+    if not _arrays.is_array(mask):
         mask = _files.read_mask(mask)
     return np.rint(255 * _pictures.weights(mask, height, width)).astype(np.uint8)

@@ -505,7 +505,7 @@ class Frame(AnyFrame):
 
     @staticmethod
     def _keep_apart(out: Array, other: Any, name: str) -> None:
-        if not (isinstance(other, np.ndarray) or _arrays.is_torch(other)):
+        if not _arrays.is_array(other):
             return
         if np.may_share_memory(_arrays.to_numpy(out, "out"), _arrays.to_numpy(other, name)):
             raise ArgumentError(f"out: shares memory with {name}; pass another array")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.call import Call, is_array
+from .._arrays import VALUE_RANGE, NumpyArray, is_array
+from .._images.call import Call
 from .._images.frame import Frame, Infos, direct_info
 from .._images.region import as_float
 from ..errors import DTypeError, ShapeError

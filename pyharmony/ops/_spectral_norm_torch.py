@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -224,41 +225,37 @@ def gradient_of_gradient(
     at = 0
     for weight, grad, dim, cotangent in zip(weights, grads, dims, cotangents):
         u, v, at = _vectors(weight, dim, state, at)
-        if cotangent is None:
-            for_weights.append(None)
-            for_grads.append(None)
-            pulls.append(state.new_zeros(()))
-            continue
-        w, c = weight.to(state.dtype), cotangent.to(state.dtype)
-        p = _between(u, c, v, dim)
+        p, for_weight, for_grad = state.new_zeros(()), None, None
+        if cotangent is not None:
+            w, c = weight.to(state.dtype), cotangent.to(state.dtype)
+            p = _between(u, c, v, dim)
+            if grad is not None:
+                g = grad.to(state.dtype)
+                sigma = _between(u, w, v, dim)
+                q = (g * w).sum()
+                along = 2 * p * q / sigma**3 - (c * g).sum() / sigma**2
+                outer = torch.outer(u, v).reshape(weight.movedim(dim, 0).shape).movedim(0, dim)
+                for_grad = (c / sigma - p / sigma**2 * w).to(weight.dtype)
+                for_weight = (along * outer - p / sigma**2 * g).to(weight.dtype)
         pulls.append(p)
-        if grad is None:
-            for_weights.append(None)
-            for_grads.append(None)
-            continue
-        g = grad.to(state.dtype)
-        sigma = _between(u, w, v, dim)
-        q = (g * w).sum()
-        along = 2 * p * q / sigma**3 - (c * g).sum() / sigma**2
-        outer = torch.outer(u, v).reshape(weight.movedim(dim, 0).shape).movedim(0, dim)
-        for_grads.append((c / sigma - p / sigma**2 * w).to(weight.dtype))
-        for_weights.append((along * outer - p / sigma**2 * g).to(weight.dtype))
+        for_weights.append(for_weight)
+        for_grads.append(for_grad)
     return for_weights, for_grads, torch.stack(pulls)
 
 
 # ---- without a compiler ---------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
 class _Call:
     """The arguments of a call of the functions below, apart from tensors with gradients."""
 
-    def __init__(
-        self, us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, normalized: bool,
-        pool: Pool | None,
-    ) -> None:  # fmt: skip
-        self.us, self.vs, self.dims, self.chosen, self.normalized, self.pool = us, vs, dims, chosen, normalized, pool
-        self.state: Tensor | None = None
-        self.sigmas: Tensor | None = None
+    us: Sequence[Tensor]
+    vs: Sequence[Tensor]
+    dims: Sequence[int]
+    chosen: Settings
+    normalized: bool
+    pool: Pool | None
 
 
 class _Normalize(torch.autograd.Function):
