@@ -14,7 +14,7 @@ import numpy as np
 from . import blend as _blend
 from ._arrays import MASK_DTYPES, NumpyArray, check_dtype, dtype_name
 from ._checks import out_like, two_numbers
-from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+from .errors import ArgumentError, DTypeError, ShapeError
 from .typing import Gradients
 
 __all__ = [
@@ -155,7 +155,7 @@ def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | Non
 
 
 def _plane(mask: Any, height: int, width: int) -> NumpyArray:
-    """Returns OpenCV's mask as blends take it: one plane, bool where 1 is its largest integer."""
+    """Returns one plane of OpenCV's mask, bool where 1 is its largest integer; the blend checks its values."""
     if not isinstance(mask, np.ndarray):
         raise DTypeError(f"mask: {type(mask).__name__}, expected None or a numpy.ndarray")
     check_dtype(dtype_name(mask), "mask", MASK_DTYPES)
@@ -166,10 +166,6 @@ def _plane(mask: Any, height: int, width: int) -> NumpyArray:
             "masks are never resized"
         )
     plane = mask if mask.ndim == 2 else mask[..., 0] if channels == 1 else _luma(mask)
-    if plane.dtype.kind == "f":
-        low, high = float(plane.min()), float(plane.max())
-        if not (low >= 0 and high <= 1):  # NaN is refused too
-            raise MaskError(f"mask: values from {low:g} to {high:g}, expected floats in [0, 1]")
     if plane.dtype.kind == "u" and plane.max() == 1:
         return plane.view(bool) if plane.itemsize == 1 else plane > 0
     return plane
