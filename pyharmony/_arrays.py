@@ -59,6 +59,11 @@ def is_pil(x: object) -> TypeGuard[PILImage]:
     return kind is not None and isinstance(x, kind)
 
 
+def dtype_of(x: Any) -> str:
+    """Returns the name of the dtype of an array or a tensor."""
+    return str(x.dtype).removeprefix("torch.")
+
+
 def check_dtype(dtype: str, name: str, dtypes: tuple[str, ...]) -> None:
     """Refuses a dtype, by its name, that is not one of dtypes."""
     if dtype not in dtypes:
@@ -185,7 +190,7 @@ def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
         raise DTypeError(f"tensor: one on {x.device} without memory")
     arguments = (
         pointer,
-        str(x.dtype).removeprefix("torch."),
+        dtype_of(x),
         tuple(given.shape),
         tuple(given.stride()),
         writable,

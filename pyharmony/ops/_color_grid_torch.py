@@ -227,7 +227,7 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
         )
     if out is not None:
         raise ArgumentError("out: given, but a result in a graph has memory of its own; expected None")
-    image_form(image.shape, str(image.dtype).removeprefix("torch."))
+    image_form(image.shape, _arrays.dtype_of(image))
     at = frame_of(origin, frame, image.shape[-3], image.shape[-2])
     tensors = [_tensor(x, name, image) for x, name in zip((image, mask, affine, curves, grid), NAMES)]
     if not image.is_floating_point():

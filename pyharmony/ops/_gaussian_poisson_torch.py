@@ -125,7 +125,7 @@ def empty_like_dst(src: Tensor, dst: Tensor, *_: Any) -> Tensor:
 
 def levels_of(tolerance: float | None, image: Tensor) -> float:
     """Returns the tolerance, in 8-bit levels, of a call on images of this dtype."""
-    return _checks.tolerance(tolerance, str(image.dtype).removeprefix("torch."))
+    return _checks.tolerance(tolerance, _arrays.dtype_of(image))
 
 
 # ---- calls of operators ---------------------------------------------------------------------------------------------

@@ -22,8 +22,7 @@ def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
 
 def check(x: Any) -> None:
     """Refuses an x with another number of axes, dtype or size than is accepted."""
-    dtype = str(x.dtype).removeprefix("torch.")
-    _arrays.check_dtype(dtype, "x", DTYPES)
+    _arrays.check_dtype(_arrays.dtype_of(x), "x", DTYPES)
     if x.ndim != 4 or 0 in x.shape:
         raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
     if x.shape[2] * x.shape[3] == 1:

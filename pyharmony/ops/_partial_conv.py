@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._arrays import Array, NumpyArray
+from .._arrays import Array, NumpyArray, dtype_of
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
 
@@ -305,11 +305,6 @@ def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> t
             raise ShapeError(f"mask: [{before[0]}, {before[1]}] is smaller than the window of layer {i}, {window}")
         sizes.append((size[0], size[1]))
     return groups, sizes
-
-
-def dtype_of(x: Any) -> str:
-    """Returns the name of a dtype of NumPy or torch."""
-    return str(x.dtype).removeprefix("torch.")
 
 
 def real_of(x: Any) -> str:

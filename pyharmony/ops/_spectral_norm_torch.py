@@ -57,16 +57,12 @@ class Pool:
         return torch.from_numpy(lease).view(x.dtype).as_strided(x.shape, x.stride())
 
 
-def _dtype(x: Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")
-
-
 def _matrix_view(calls: Calls, x: Tensor, at: Layout) -> Any:
-    return at.view(calls.module, x.data_ptr(), _dtype(x), writable=True)
+    return at.view(calls.module, x.data_ptr(), _arrays.dtype_of(x), writable=True)
 
 
 def _flat_view(calls: Calls, x: Tensor) -> Any:
-    return calls.module.ArrayView(x.data_ptr(), _dtype(x), (x.numel(),), (1,), True)
+    return calls.module.ArrayView(x.data_ptr(), _arrays.dtype_of(x), (x.numel(),), (1,), True)
 
 
 def _run(calls: Calls, name: str, matrices: list[Any], *arguments: Any, **options: Any) -> Any:
@@ -433,7 +429,7 @@ _gradient_operator = operator(
 def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> None:
     for name, xs in (("weights", weights), ("us", us), ("vs", vs)):
         for i, x in enumerate(xs):
-            if _dtype(x) not in FLOATS:
+            if _arrays.dtype_of(x) not in FLOATS:
                 raise DTypeError(f"{name}[{i}]: {x.dtype}, expected one of {', '.join(FLOATS)}")
             if x.device != weights[0].device:
                 raise DeviceError(f"{name}[{i}]: on {x.device}, weights[0] on {weights[0].device}; move one of them")
