@@ -595,7 +595,3 @@ class Frame(AnyFrame):
         ):
             return f"mask is zero wherever {source} is not transparent"
         return f"the object lies outside {self.name} ({size_of(self.shape)})"
-
-
-#: The writing of values into an image; see `round_into`.
-write = _arrays.round_into
