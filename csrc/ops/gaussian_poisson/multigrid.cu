@@ -145,21 +145,14 @@ Spectrum spectrum_of(const Axis& axis) {
         const double t = (a[q][q] - a[p][p]) / (2 * a[p][q]);
         const double tangent = (t >= 0 ? 1 : -1) / (std::abs(t) + std::sqrt(t * t + 1));
         const double c = 1 / std::sqrt(tangent * tangent + 1), sine = tangent * c;
-        for (int k = 0; k < n; ++k) {
-          const double x = a[k][p], y = a[k][q];
-          a[k][p] = c * x - sine * y;
-          a[k][q] = sine * x + c * y;
-        }
-        for (int k = 0; k < n; ++k) {
-          const double x = a[p][k], y = a[q][k];
-          a[p][k] = c * x - sine * y;
-          a[q][k] = sine * x + c * y;
-        }
-        for (int k = 0; k < n; ++k) {
-          const double x = v[k][p], y = v[k][q];
-          v[k][p] = c * x - sine * y;
-          v[k][q] = sine * x + c * y;
-        }
+        const auto rotate = [&](double& x, double& y) {
+          const double before = x;
+          x = c * before - sine * y;
+          y = sine * before + c * y;
+        };
+        for (int k = 0; k < n; ++k) rotate(a[k][p], a[k][q]);
+        for (int k = 0; k < n; ++k) rotate(a[p][k], a[q][k]);
+        for (int k = 0; k < n; ++k) rotate(v[k][p], v[k][q]);
       }
     }
     if (off == 0) break;
