@@ -299,7 +299,6 @@ class Proof {
     options.r = memory_.fine(plan_, kR);
     options.e = sum_;
     options.partials = memory_.partials();
-    options.states = nullptr;
     launch_poisson_residual(plan_, memory_, images_, options, stream_);
     HM_LAUNCH(poisson_proof_kernel, dim3(static_cast<unsigned>(images_.count())),
               dim3(kPixelThreads), 0, stream_, proof_);

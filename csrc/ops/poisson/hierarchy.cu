@@ -535,19 +535,11 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
               params);
   };
   if (plan.nine()) {
-    FinestParams finest;
-    finest.grid = plan.grid[0];
-    finest.weight_map = map;
-    finest.memory = bytes;
-    finest.item_bytes = plan.item_bytes;
-    finest.active = plan.active;
-    finest.top = options.top;
-    finest.left = options.left;
-    finest.image_height = options.height;
-    finest.image_width = options.width;
-    finest.weight = static_cast<float>(options.weight);
-    finest.w0 = static_cast<float>(options.w0);
-    finest.w1 = static_cast<float>(options.w1);
+    const auto weight = static_cast<float>(options.weight);
+    const auto w0 = static_cast<float>(options.w0), w1 = static_cast<float>(options.w1);
+    const FinestParams finest = {plan.grid[0],  map,         bytes,        plan.item_bytes,
+                                 plan.active,   options.top, options.left, options.height,
+                                 options.width, weight,      w0,           w1};
     HM_LAUNCH(poisson_finest_kernel, whole_rows(plan.grid[0], options.items), dim3(kPixelThreads),
               0, stream, finest);
     invert(plan.grid[0]);

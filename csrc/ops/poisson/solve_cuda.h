@@ -98,12 +98,10 @@ SolveLayout solve_layout(const Plan& plan, int planes);
 struct SolveMemory {
   SolveMemory(const Plan& plan, void* hierarchy, int planes, int channels, void* workspace)
       : layout(solve_layout(plan, planes)),
+        hierarchies{static_cast<const unsigned char*>(hierarchy),
+                    plan.options.items > 1 ? plan.item_bytes : 0, channels},
         planes(planes),
-        base(static_cast<unsigned char*>(workspace)) {
-    hierarchies.data = static_cast<const unsigned char*>(hierarchy);
-    hierarchies.item_bytes = plan.options.items > 1 ? plan.item_bytes : 0;
-    hierarchies.channels = channels;
-  }
+        base(static_cast<unsigned char*>(workspace)) {}
   PlaneState* states() const { return reinterpret_cast<PlaneState*>(base + layout.states); }
   TilePartial* partials() const { return reinterpret_cast<TilePartial*>(base + layout.partials); }
   Planes at(std::int64_t offset, const Grid& grid) const { return {base + offset, grid.plane}; }
