@@ -38,6 +38,11 @@ def is_torch(x: object) -> TypeGuard[Any]:
     return kind is not None and isinstance(x, kind)
 
 
+def is_array(x: object) -> bool:
+    """Returns whether x is a NumPy array or a torch tensor."""
+    return isinstance(x, np.ndarray) or is_torch(x)
+
+
 def in_graph(*arrays: object) -> bool:
     """Returns whether torch must see a call, because a tensor requires grad or the call is being compiled."""
     if not any(is_torch(x) for x in arrays):
@@ -52,6 +57,17 @@ def is_pil(x: object) -> TypeGuard[PILImage]:
     """Returns whether x is an image of Pillow, without importing Pillow."""
     kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(x, kind)
+
+
+def dtype_of(x: Any) -> str:
+    """Returns the name of the dtype of an array or a tensor."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def check_dtype(dtype: str, name: str, dtypes: tuple[str, ...]) -> None:
+    """Refuses a dtype, by its name, that is not one of dtypes."""
+    if dtype not in dtypes:
+        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(dtypes)}")
 
 
 def check_dense(x: Any, name: str) -> None:
@@ -122,6 +138,17 @@ def _name_of(dtype: np.dtype[Any]) -> str:
     return dtype.name if dtype.isnative else dtype.str
 
 
+def round_into(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:
+    """Writes values into out: for integers rounded half to even and clipped to the range, for floats converted.
+
+    `values` itself is changed.
+    """
+    if out.dtype.kind == "u":
+        np.rint(values, out=values)
+        np.clip(values, 0, np.iinfo(out.dtype).max, out=values)
+    np.copyto(out, values, casting="unsafe", where=where)
+
+
 def dtype_name(x: NumpyArray) -> str:
     return _name_of(x.dtype)  # NumPy builds the name anew at each access
 
@@ -133,8 +160,7 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
         DTypeError: the dtype is not supported, or the strides are no multiples of the item's size.
     """
     dtype = dtype_name(x)
-    if dtype not in MASK_DTYPES:
-        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(MASK_DTYPES)}")
+    check_dtype(dtype, name, MASK_DTYPES)
     size = x.itemsize
     if any(stride % size for stride in x.strides) or x.ctypes.data % size:
         raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {size}-byte items; pass a copy")
@@ -164,7 +190,7 @@ def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
         raise DTypeError(f"tensor: one on {x.device} without memory")
     arguments = (
         pointer,
-        str(x.dtype).removeprefix("torch."),
+        dtype_of(x),
         tuple(given.shape),
         tuple(given.stride()),
         writable,

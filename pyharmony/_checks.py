@@ -75,19 +75,38 @@ def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:
 
 def image_form(a: Any, dtype: str, name: str, dims: tuple[int, ...]) -> None:
     """Refuses an array whose dtype or shape is not that of an image."""
-    if dtype == "bool":
-        raise DTypeError(f"{name}: a bool image; convert it to uint8 (0 and 255) or float32 first")
-    if dtype not in _arrays.IMAGE_DTYPES:
-        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.IMAGE_DTYPES)}")
+    image_dtype(dtype, name)
     if a.ndim not in dims:
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W] or [H, W, C]")
     if a.size == 0:
         raise ShapeError(f"{name}: shape {list(a.shape)} has no pixels")
 
 
-def same_shape(a: Any, a_name: str, b: Any, b_name: str, hint: str = "") -> None:
+def image_dtype(dtype: str, name: str) -> None:
+    """Refuses a dtype that is not that of an image."""
+    if dtype == "bool":
+        raise DTypeError(f"{name}: a bool image; convert it to uint8 (0 and 255) or float32 first")
+    _arrays.check_dtype(dtype, name, _arrays.IMAGE_DTYPES)
+
+
+def out_like(out: NumpyArray, name: str, like: NumpyArray, like_name: str) -> None:
+    """Refuses an array for a result that is not like another one, or shares memory with it without being it."""
+    if out.dtype != like.dtype:
+        raise DTypeError(f"{name}: dtype {out.dtype.name}, expected that of {like_name}, {like.dtype.name}")
+    if out.shape != like.shape:
+        raise ShapeError(f"{name}: shape {list(out.shape)}, expected that of {like_name}, {list(like.shape)}")
+    if not out.flags.writeable:
+        raise ArgumentError(f"{name}: the array is read-only")
+    same = out.__array_interface__["data"][0] == like.__array_interface__["data"][0] and out.strides == like.strides
+    if not same and np.may_share_memory(out, like):
+        raise ArgumentError(
+            f"{name}: shares memory with {like_name} without being it; pass {like_name} itself or another array"
+        )
+
+
+def same_shape(a: Any, a_name: str, b: Any, b_name: str) -> None:
     if a.shape != b.shape:
-        raise ShapeError(f"{a_name}: shape {list(a.shape)} differs from {b_name} {list(b.shape)}{hint}")
+        raise ShapeError(f"{a_name}: shape {list(a.shape)} differs from {b_name} {list(b.shape)}")
 
 
 def same_dtype(a: Any, a_name: str, b: Any, b_name: str) -> None:
@@ -119,8 +138,7 @@ def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
 
 def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width: int) -> None:
     """Refuses an array whose dtype or shape is not that of a mask [H, W]."""
-    if dtype not in _arrays.MASK_DTYPES:
-        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
+    _arrays.check_dtype(dtype, name, _arrays.MASK_DTYPES)
     if shape != (height, width):
         raise ShapeError(
             f"{name}: shape {list(shape)}, expected [{height}, {width}]; {_remedy(shape, name, height, width)}"

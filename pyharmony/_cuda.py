@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import _device, _native
-from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, is_torch, plain
+from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, check_dtype, dtype_of, is_torch, plain
 from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 
 _DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers of device types
@@ -88,9 +88,11 @@ class DeviceArray:
             self, self.pointer, self.dtype.name, self.shape, self.strides, _DL_CUDA, self.device
         )
 
-    def reshaped(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
-        """Returns an array over the same memory, with another shape and other strides."""
-        return DeviceArray(self.pointer, shape, strides, self.dtype, self.device, self.stream, self.owner)
+    def reshaped(
+        self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any] | None = None
+    ) -> DeviceArray:
+        """Returns an array over the same memory, with another shape and other strides, and perhaps another dtype."""
+        return DeviceArray(self.pointer, shape, strides, dtype or self.dtype, self.device, self.stream, self.owner)
 
     def moved(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
         """Returns an array that begins at an element of this one."""
@@ -100,7 +102,11 @@ class DeviceArray:
 
     def seen_as(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         """Returns the same bytes as a contiguous array."""
-        return DeviceArray(self.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, self.owner)
+        return self.reshaped(shape, contiguous_strides(shape), dtype)
+
+    def reshape(self, shape: tuple[int, ...]) -> DeviceArray:
+        """Returns a contiguous array in another shape, like numpy's reshape."""
+        return self.seen_as(shape, self.dtype)
 
     def transpose(self, axes: tuple[int, ...]) -> DeviceArray:
         """Returns the array with its axes in another order, like numpy's transpose."""
@@ -115,9 +121,7 @@ class DeviceArray:
         """Returns the array with the bytes of each value along a last axis."""
         size = self.dtype.itemsize
         strides = (*(s * size for s in self.strides), 1)
-        return DeviceArray(
-            self.pointer, (*self.shape, size), strides, np.dtype(np.uint8), self.device, self.stream, self.owner
-        )
+        return self.reshaped((*self.shape, size), strides, np.dtype(np.uint8))
 
     def cropped(self, items: slice, y0: int, y1: int, x0: int, x1: int) -> DeviceArray:
         """Returns some items of an array [N, H, W, ...], cropped to a rectangle."""
@@ -125,14 +129,22 @@ class DeviceArray:
         offset = sum(n * s for n, s in zip((items.start, y0, x0), self.strides, strict=False))
         return self.moved(offset, shape, self.strides)
 
+    def items(self, some: slice) -> DeviceArray:
+        """Returns some items of a batch [N, ...]."""
+        return self.moved(some.start * self.strides[0], (some.stop - some.start, *self.shape[1:]), self.strides)
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """The address and the number of bytes, as kernels take scratch memory."""
+        return self.pointer, self.nbytes
+
     def view(self, name: str, *, writable: bool = False) -> Any:
         """Returns the native view.
 
         Raises:
             DTypeError: the dtype is not supported, or the memory is not aligned to its items.
         """
-        if self.dtype.name not in MASK_DTYPES:
-            raise DTypeError(f"{name}: dtype {self.dtype.name} is not supported, use one of {', '.join(MASK_DTYPES)}")
+        check_dtype(self.dtype.name, name, MASK_DTYPES)
         if self.pointer % self.dtype.itemsize:
             raise DTypeError(f"{name}: not aligned to its {self.dtype.itemsize}-byte items; pass a copy")
         return kernels().ArrayView(self.pointer, self.dtype.name, self.shape, self.strides, writable)
@@ -218,7 +230,7 @@ def _from_dlpack(x: Any, name: str) -> DeviceArray:
 def _from_torch(x: Any, name: str) -> DeviceArray:
     torch = sys.modules["torch"]
     x = x.detach()
-    dtype = str(x.dtype).removeprefix("torch.")
+    dtype = dtype_of(x)
     if dtype not in MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
     given = plain(x, name)

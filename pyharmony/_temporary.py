@@ -228,11 +228,16 @@ def _named(target: Path) -> Iterator[None]:
 def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Writes a new name in a folder to the disk, where the system lets a folder be opened."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(folder)
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Writes a file or folder to the disk, so that after a power cut no name stands for a file that is incomplete."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _renameat2(first: Path, second: Path) -> bool:

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from . import blend as _blend
-from ._arrays import MASK_DTYPES, NumpyArray, dtype_name
-from ._checks import two_numbers
-from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+from ._arrays import MASK_DTYPES, NumpyArray, check_dtype, dtype_name
+from ._checks import out_like, two_numbers
+from .errors import ArgumentError, DTypeError, ShapeError
 from .typing import Gradients
 
 __all__ = [
@@ -147,15 +147,7 @@ def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | Non
         return np.empty(dst.shape, dst.dtype)
     if not isinstance(blend, np.ndarray):
         raise DTypeError(f"blend: {type(blend).__name__}, expected None or a numpy.ndarray like dst")
-    if blend.dtype != dst.dtype:
-        raise DTypeError(f"blend: dtype {blend.dtype.name}, expected that of dst, {dst.dtype.name}")
-    if blend.shape != dst.shape:
-        raise ShapeError(f"blend: shape {list(blend.shape)}, expected that of dst, {list(dst.shape)}")
-    if not blend.flags.writeable:
-        raise ArgumentError("blend: the array is read-only")
-    same = blend.ctypes.data == dst.ctypes.data and blend.strides == dst.strides
-    if not same and np.may_share_memory(blend, dst):
-        raise ArgumentError("blend: shares memory with dst without being dst; pass dst itself or another array")
+    out_like(blend, "blend", dst, "dst")
     for x, name in ((src, "src"), (mask, "mask")):
         if isinstance(x, np.ndarray) and np.may_share_memory(blend, x):
             raise ArgumentError(f"blend: shares memory with {name}; pass another array")
@@ -163,11 +155,10 @@ def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | Non
 
 
 def _plane(mask: Any, height: int, width: int) -> NumpyArray:
-    """Returns OpenCV's mask as blends take it: one plane, bool where 1 is its largest integer."""
+    """Returns one plane of OpenCV's mask, bool where 1 is its largest integer; the blend checks its values."""
     if not isinstance(mask, np.ndarray):
         raise DTypeError(f"mask: {type(mask).__name__}, expected None or a numpy.ndarray")
-    if dtype_name(mask) not in MASK_DTYPES:
-        raise DTypeError(f"mask: dtype {dtype_name(mask)} is not supported, use one of {', '.join(MASK_DTYPES)}")
+    check_dtype(dtype_name(mask), "mask", MASK_DTYPES)
     channels = mask.shape[2] if mask.ndim == 3 else 1
     if mask.ndim not in (2, 3) or channels not in (1, 3, 4) or mask.shape[:2] != (height, width):
         raise ShapeError(
@@ -175,10 +166,6 @@ def _plane(mask: Any, height: int, width: int) -> NumpyArray:
             "masks are never resized"
         )
     plane = mask if mask.ndim == 2 else mask[..., 0] if channels == 1 else _luma(mask)
-    if plane.dtype.kind == "f":
-        low, high = float(plane.min()), float(plane.max())
-        if not (low >= 0 and high <= 1):  # NaN is refused too
-            raise MaskError(f"mask: values from {low:g} to {high:g}, expected floats in [0, 1]")
     if plane.dtype.kind == "u" and plane.max() == 1:
         return plane.view(bool) if plane.itemsize == 1 else plane > 0
     return plane

@@ -94,7 +94,11 @@ def harmony_score(
     square of the network's size, so seams and fine detail do not count.
 
     Args:
-        image, mask: see `realism_score`; values of at least one half are the object, all else the background.
+        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
+            clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
+            PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
+        mask: the mask of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file
+            or `Picture`, like image. Values of at least one half are the object, all else the background.
         weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
             or what `pyharmony.models.load` takes; None: `colorgrid`, which comes with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
@@ -104,9 +108,13 @@ def harmony_score(
         results for one composite, by the same weights.
 
     Raises:
+        DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty or full at the network's size.
         ArgumentError: image holds NaN or infinities; weights are of another model.
-        DTypeError, ShapeError, DecodeError, WeightsError, DeviceError, ImportError: see `realism_score`.
+        DecodeError: a file is not an image.
+        WeightsError: the weights cannot be loaded, see `pyharmony.models.load`.
+        DeviceError: there is no such device.
+        ImportError: torch is not installed.
 
     Example:
         >>> import pyharmony
@@ -139,13 +147,9 @@ def _shipped(name: str, device: str | None) -> Any:
     return networks.loaded(name, device)
 
 
-def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) or _arrays.is_torch(x)
-
-
 def _levels(image: Any) -> NumpyArray:
     """Returns the image as uint8 [H, W, 3]."""
-    if not _is_array(image):
+    if not _arrays.is_array(image):
         return _files.read_picture(image, "image")
     a = _pictures.picture(image, "image")
     if a.dtype != np.uint8:
@@ -155,6 +159,6 @@ def _levels(image: Any) -> NumpyArray:
 
 def _inside(mask: Any, height: int, width: int) -> NumpyArray:
     """Returns the mask as uint8 [H, W] of 0 to 255."""
-    if not _is_array(mask):
+    if not _arrays.is_array(mask):
         mask = _files.read_mask(mask)
     return np.rint(255 * _pictures.weights(mask, height, width)).astype(np.uint8)

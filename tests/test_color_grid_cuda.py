@@ -33,7 +33,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
     import torch
 
-    from pyharmony.ops import _color_grid_torch as backend
+    from pyharmony.ops import _native_torch
 
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
 
@@ -200,7 +200,7 @@ def test_gradients_are_those_of_the_processor(
     result = function(*given)
     grad = torch.from_numpy(np.random.default_rng(1).standard_normal(result.shape).astype(dtype))
     expected = torch.autograd.grad(result, given, grad, retain_graph=True)
-    monkeypatch.setattr(backend, "on_device", lambda x: True)
+    monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
     close_to_the_processors(given, torch.autograd.grad(result, given, grad), expected)
     for i in range(5):
         alone = [x.detach() for x in given]
@@ -216,7 +216,7 @@ def test_the_background_is_in_no_sum(on_emulator: Any, monkeypatch: pytest.Monke
     clean = torch.where(mask[..., None] > 0, image, 0.5)
     expected = torch.autograd.grad(function(clean, mask, affine, curves, grid).sum(), (affine, curves, grid))
     dirty = torch.where(mask[..., None] > 0, image, torch.nan)
-    monkeypatch.setattr(backend, "on_device", lambda x: True)
+    monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
     found = torch.autograd.grad(function(dirty, mask, affine, curves, grid).nansum(), (affine, curves, grid))
     close_to_the_processors(parts, found, expected)
 
@@ -227,7 +227,7 @@ def test_the_bits_are_the_same_in_any_order_of_the_threads(
 ) -> None:
     given = tensors((2, 30, 70), (3, 4, 8), 9, True, "float32")
     result = function(*given)
-    monkeypatch.setattr(backend, "on_device", lambda x: True)
+    monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
     found = []
     for seed in (0, 17, 99):
         on_emulator.set_seed(seed)

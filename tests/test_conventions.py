@@ -163,7 +163,7 @@ def test_mask(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> 
         call(name, src, dst, mask[1:], at=AT)
     with pytest.raises(errors.MaskError, match="pass `mask > 0`"):
         call(name, src, dst, hard.astype(np.uint8), at=AT)
-    with pytest.raises(errors.MaskError, match="a colour picture"):
+    with pytest.raises(errors.MaskError, match="a colour image"):
         call(name, src, dst, Image.fromarray(src), at=AT)
 
 

@@ -14,7 +14,8 @@ import pytest
 from pyharmony import _cuda, _native, blend, ops
 from pyharmony._cuda import DeviceArray
 from pyharmony.errors import ArgumentError, DeviceError, DTypeError, MaskError, ShapeError
-from pyharmony.ops._gaussian_poisson_cuda import DeviceEquation, inverse
+from pyharmony.ops._gaussian_poisson_cuda import inverse
+from pyharmony.ops._poisson_cuda import DeviceEquation
 from pyharmony.reference import gaussian_poisson as definition
 
 from .cuda_arrays import Interface, fetched

@@ -22,6 +22,13 @@ std::function<R(A..., B...)> chain(Made (*make)(A...), R (*use)(Taken, B...)) {
   };
 }
 
+// Calls a function that needs nothing of Python while other threads of Python run.
+template <typename Fn>
+auto without_gil(Fn&& fn) {
+  const py::gil_scoped_release release;
+  return fn();
+}
+
 void bind_array_view(py::module_& m);
 void bind_color_grid(py::module_& m);
 void bind_color_grid_cuda(py::module_& m);

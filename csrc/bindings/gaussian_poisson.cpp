@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "core/checks.h"
 #include "ops/gaussian_poisson/dct.h"
 #include "ops/gaussian_poisson/field.h"
 
@@ -79,12 +80,7 @@ py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& 
   params.max_steps = max_steps;
   params.strip_floats = strip_floats;
   params.segment_rows = segment_rows;
-  gp::ChebyshevResult result;
-  {
-    py::gil_scoped_release release;
-    result = gp::chebyshev(params);
-  }
-  return chebyshev_info(result);
+  return chebyshev_info(without_gil([&] { return gp::chebyshev(params); }));
 }
 
 // Where b is given, it takes the place of the images, which are not read.
@@ -101,19 +97,14 @@ py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
   if (mean) params.mean = *mean;
   params.double_precision = double_precision;
   gp::check_dct(params);
-  gp::DctResult result;
-  {
-    py::gil_scoped_release release;
-    result = HM_SIMD_CALL(gaussian_poisson_dct, params);
-  }
+  const gp::DctResult result =
+      without_gil([&] { return HM_SIMD_CALL(gaussian_poisson_dct, params); });
   return py::dict("peak_bytes"_a = result.peak_bytes);
 }
 
 ImageView plane_of(const ArrayView& array, const char* name, const ImageView& image) {
   const ImageView plane = as_image(array, name);
-  HM_CHECK(plane.height == image.height && plane.width == image.width && plane.channels == 1, name,
-           ": shape [", plane.height, ", ", plane.width, ", ", plane.channels, "], expected [",
-           image.height, ", ", image.width, "]");
+  check_image_shape(plane, name, image.height, image.width, 1);
   return plane;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bindings/bindings.h"
+#include "core/checks.h"
 #include "core/finite.h"
 
 namespace pyharmony {
@@ -23,9 +24,7 @@ std::unique_ptr<Hierarchy> make_hierarchy(const std::optional<ArrayView>& mask,
                                           double w0, double w1) {
   ImageView plane = optional_image(mask, "mask");
   if (mask) {
-    HM_CHECK(plane.height == shape.first && plane.width == shape.second, "mask: shape [",
-             plane.height, ", ", plane.width, "], expected [", shape.first, ", ", shape.second,
-             "]");
+    check_image_shape(plane, "mask", shape.first, shape.second, 1);
   } else {
     plane.height = shape.first;
     plane.width = shape.second;
@@ -38,11 +37,7 @@ std::unique_ptr<Hierarchy> make_hierarchy(const std::optional<ArrayView>& mask,
 }
 
 py::dict run(const Hierarchy& hierarchy, const SolveParams& params) {
-  Report report;
-  {
-    py::gil_scoped_release release;
-    report = hierarchy.solve(params);
-  }
+  const Report report = without_gil([&] { return hierarchy.solve(params); });
   constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
   return py::dict("iterations"_a = report.iterations,
                   "residual"_a = params.certify ? report.residual : kUnknown,
@@ -92,11 +87,7 @@ py::dict solve_rhs(const Hierarchy& hierarchy, const ArrayView& rhs, const Array
 py::object first_nonfinite_pixel(const ArrayView& image, const std::optional<ArrayView>& mask) {
   const ImageView view = as_image(image, "image");
   const ImageView plane = optional_image(mask, "mask");
-  NonFinite found;
-  {
-    py::gil_scoped_release release;
-    found = first_nonfinite(view, plane);
-  }
+  const NonFinite found = without_gil([&] { return first_nonfinite(view, plane); });
   if (found.y < 0) return py::none();
   return py::make_tuple(found.y, found.x, found.channel);
 }

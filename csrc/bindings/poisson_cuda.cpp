@@ -14,7 +14,6 @@ using device::ImageBatch;
 using poisson::DeviceSolve;
 using poisson::Plan;
 using poisson::PlaneReport;
-using poisson::PlanOptions;
 
 void check_bytes(const Block& block, std::size_t needed, const char* name) {
   HM_CHECK(block.second >= needed, name, ": ", block.second, " bytes, expected at least ", needed);
@@ -27,21 +26,9 @@ ImageBatch optional_batch(const std::optional<ArrayView>& array, const char* nam
 
 Plan make_plan(int height, int width, const std::optional<std::array<int, 4>>& box, int items,
                bool pinned, double weight, bool weight_map, double w0, double w1, int tail_cells) {
-  PlanOptions options;
-  options.height = height;
-  options.width = width;
-  options.top = box ? (*box)[0] : 0;
-  options.left = box ? (*box)[1] : 0;
-  options.bottom = box ? (*box)[2] : height;
-  options.right = box ? (*box)[3] : width;
-  options.items = items;
-  options.pinned = pinned;
-  options.weight = weight;
-  options.weight_map = weight_map;
-  options.w0 = w0;
-  options.w1 = w1;
-  options.tail_cells = tail_cells;
-  return poisson::make_plan(options);
+  const auto [top, left, bottom, right] = box.value_or(std::array<int, 4>{0, 0, height, width});
+  return poisson::make_plan({height, width, top, left, bottom, right, items, pinned, weight, w0, w1,
+                             weight_map, tail_cells});
 }
 
 int planes_of(int count, int channels) {

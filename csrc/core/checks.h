@@ -28,4 +28,11 @@ inline bool is_dense(const ArrayView& a, bool channels_last) {
   return true;
 }
 
+inline void check_image_shape(const ImageView& image, const char* name, std::int64_t height,
+                              std::int64_t width, std::int64_t channels) {
+  HM_CHECK(image.height == height && image.width == width && image.channels == channels, name,
+           ": shape [", image.height, ", ", image.width, ", ", image.channels, "], expected [",
+           height, ", ", width, ", ", channels, "]");
+}
+
 }  // namespace pyharmony

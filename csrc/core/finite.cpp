@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/checks.h"
 #include "core/dispatch.h"
 #include "core/parallel.h"
 
@@ -55,11 +56,7 @@ bool near_mask(const ImageView& mask, std::int64_t y, std::int64_t x) {
 }  // namespace
 
 NonFinite first_nonfinite(const ImageView& image, const ImageView& mask) {
-  if (mask.data != nullptr) {
-    HM_CHECK(mask.height == image.height && mask.width == image.width && mask.channels == 1,
-             "mask: shape [", mask.height, ", ", mask.width, ", ", mask.channels, "], expected [",
-             image.height, ", ", image.width, "]");
-  }
+  if (mask.data != nullptr) check_image_shape(mask, "mask", image.height, image.width, 1);
   NonFinite found;
   std::mutex mutex;
   dispatch_image(image.dtype, "image", [&](auto tag) {

@@ -57,13 +57,17 @@ struct Points {
 using View = std::map<std::uint32_t, Points>;  // by serial number of a block
 using ViewPointer = std::shared_ptr<const View>;
 
+// The views that an atomic may publish after a fence of this thread or of one before a common
+// barrier; those that atomics brought and no fence took in yet; those that fences took in.
+struct Views {
+  ViewPointer released, pending, acquired;
+};
+
 // A lane's clock counts the warp barriers and fences that it has passed.
 struct Lane {
   std::uint32_t clock = 1;
   std::array<std::uint32_t, 32> seen{};  // the clocks of its warp that are over for it
-  // The views that an atomic may publish after a fence of this thread or of one before a common
-  // barrier; those that atomics brought and no fence took in yet; those that fences took in.
-  ViewPointer released, pending, acquired;
+  Views views;
 };
 
 // Two accesses, of different warps if there are such: enough to find a race with any of many.
@@ -147,6 +151,13 @@ State& state() {
 }
 
 std::mutex state_mutex;  // guards launches and questions; callbacks run inside a launch
+
+// The state, for as long as a question takes.
+struct Locked {
+  const std::lock_guard<std::mutex> lock{state_mutex};
+  State* operator->() const { return &state(); }
+};
+
 thread_local bool in_kernel = false;
 thread_local bool active = false;
 
@@ -176,6 +187,12 @@ ViewPointer join(const ViewPointer& a, const ViewPointer& b) {
   return both;
 }
 
+void join(Views& a, const Views& b) {
+  a.released = join(a.released, b.released);
+  a.pending = join(a.pending, b.pending);
+  a.acquired = join(a.acquired, b.acquired);
+}
+
 bool covers(const ViewPointer& view, const Access& a) {
   if (view == nullptr) return false;
   const auto at = view->find(a.serial);
@@ -190,7 +207,7 @@ bool ordered(const State& s, const Access& a) {
     if (a.thread == me.linear || a.epoch < s.epoch) return true;
     if (a.thread / 32 == me.warp && a.clock <= lane.seen[a.thread % 32]) return true;
   }
-  return covers(lane.acquired, a);
+  return covers(lane.views.acquired, a);
 }
 
 // ---- reports ----
@@ -478,12 +495,12 @@ void synchronise(State& s, Address a, bool brings, bool hands_on, bool replaces)
   if (brings && !s.published.empty()) {
     const auto at = s.published.find(a);
     if (at != s.published.end()) {
-      lane.pending = join(lane.pending, at->second);
+      lane.views.pending = join(lane.views.pending, at->second);
       s.any_view = true;
     }
   }
-  if (hands_on && lane.released != nullptr) {
-    auto mine = std::make_shared<View>(*lane.released);
+  if (hands_on && lane.views.released != nullptr) {
+    auto mine = std::make_shared<View>(*lane.views.released);
     join((*mine)[s.serial].atomics, own_point(s));
     ViewPointer& view = s.published[a];
     view = replaces ? mine : join(view, mine);
@@ -578,17 +595,9 @@ void block_barrier() {
   State& s = state();
   ++s.epoch;
   if (!s.any_view) return;
-  ViewPointer released, pending, acquired;
-  for (const Lane& lane : s.lanes) {
-    released = join(released, lane.released);
-    pending = join(pending, lane.pending);
-    acquired = join(acquired, lane.acquired);
-  }
-  for (Lane& lane : s.lanes) {
-    lane.released = released;
-    lane.pending = pending;
-    lane.acquired = acquired;
-  }
+  Views all;
+  for (const Lane& lane : s.lanes) join(all, lane.views);
+  for (Lane& lane : s.lanes) lane.views = all;
 }
 
 void warp_barrier(unsigned warp, unsigned lanes) {
@@ -603,32 +612,24 @@ void warp_barrier(unsigned warp, unsigned lanes) {
   };
   each([&](unsigned, const Lane& lane) {
     for (int k = 0; k < 32; ++k) all.seen[k] = std::max(all.seen[k], lane.seen[k]);
-    if (s.any_view) {
-      all.released = join(all.released, lane.released);
-      all.pending = join(all.pending, lane.pending);
-      all.acquired = join(all.acquired, lane.acquired);
-    }
+    if (s.any_view) join(all.views, lane.views);
   });
   each([&](unsigned i, Lane& lane) { all.seen[i] = lane.clock++; });
   each([&](unsigned, Lane& lane) {
     lane.seen = all.seen;
-    if (s.any_view) {
-      lane.released = all.released;
-      lane.pending = all.pending;
-      lane.acquired = all.acquired;
-    }
+    if (s.any_view) lane.views = all.views;
   });
 }
 
 void fence() {
   State& s = state();
-  Lane& lane = s.lanes[current->linear];
-  lane.acquired = join(lane.acquired, lane.pending);
-  lane.pending = nullptr;
+  Views& views = s.lanes[current->linear].views;
+  views.acquired = join(views.acquired, views.pending);
+  views.pending = nullptr;
   auto view = std::make_shared<View>();
-  if (lane.acquired != nullptr) *view = *lane.acquired;
+  if (views.acquired != nullptr) *view = *views.acquired;
   join((*view)[s.serial].all, own_point(s));
-  lane.released = view;
+  views.released = view;
   s.any_view = true;
 }
 
@@ -663,27 +664,20 @@ void end_async(const void* p, std::size_t bytes, const void* pc) {
 
 // ---- what tests ask ----
 
-void set_checking(bool on) {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  state().checking = on;
-}
-
-void set_counting(bool on) {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  state().counting = on;
-}
+void set_checking(bool on) { Locked()->checking = on; }
+void set_counting(bool on) { Locked()->counting = on; }
 
 std::vector<Report> reports() {
-  const std::lock_guard<std::mutex> lock(state_mutex);
+  const Locked s;
   std::vector<const void*> pcs;
-  for (const auto& [key, found] : state().found) {
+  for (const auto& [key, found] : s->found) {
     pcs.push_back(key.pc);
     if (key.other != nullptr) pcs.push_back(key.other);
   }
   locate_all(pcs);
   // Instantiations and unrolled copies of one line make one report.
   std::map<std::tuple<std::string, std::string, std::string, int, std::string, int>, Report> all;
-  for (const auto& [key, found] : state().found) {
+  for (const auto& [key, found] : s->found) {
     const Line line = locate(key.pc);
     const Line other = key.other != nullptr ? locate(key.other) : Line{"", 0, ""};
     Report& report =
@@ -703,23 +697,17 @@ std::vector<Report> reports() {
   return out;
 }
 
-std::size_t report_count() {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  return state().found.size();
-}
-
-void clear_reports() {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  state().found.clear();
-}
+std::size_t report_count() { return Locked()->found.size(); }
+void clear_reports() { Locked()->found.clear(); }
+void clear_access_sites() { Locked()->counts.clear(); }
 
 std::vector<AccessSite> access_sites() {
-  const std::lock_guard<std::mutex> lock(state_mutex);
+  const Locked s;
   std::vector<const void*> pcs;
-  for (const auto& [key, count] : state().counts) pcs.push_back(key.first);
+  for (const auto& [key, count] : s->counts) pcs.push_back(key.first);
   locate_all(pcs);
   std::map<std::tuple<std::string, std::string, int, bool, bool>, Count> all;
-  for (const auto& [key, count] : state().counts) {
+  for (const auto& [key, count] : s->counts) {
     const Line line = locate(key.first);
     Count& sum = all[{count.kernel.empty() ? key.second : count.kernel, line.file, line.number,
                       count.shared, count.write}];
@@ -751,37 +739,30 @@ std::vector<AccessSite> access_sites() {
   return out;
 }
 
-void clear_access_sites() {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  state().counts.clear();
-}
-
 void register_memory(const void* p, std::size_t bytes, bool initialised) {
   if (bytes == 0) return;
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  State& s = state();
-  s.last_memory = nullptr;
+  const Locked s;
+  s->last_memory = nullptr;
   Memory memory;
   memory.end = address_of(p) + bytes;
   memory.initialised = initialised;
   if (!initialised) memory.written.assign(bytes, false);
-  s.memory[address_of(p)] = std::move(memory);
+  s->memory[address_of(p)] = std::move(memory);
 }
 
 void forget_memory(const void* p) {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  state().last_memory = nullptr;
-  state().memory.erase(address_of(p));
+  const Locked s;
+  s->last_memory = nullptr;
+  s->memory.erase(address_of(p));
 }
 
 void register_view(const void* p, std::size_t bytes) {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  state().views.push_back({address_of(p), address_of(p) + bytes});
+  Locked()->views.push_back({address_of(p), address_of(p) + bytes});
 }
 
 void forget_view(const void* p, std::size_t bytes) {
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  auto& views = state().views;
+  const Locked s;
+  auto& views = s->views;
   const auto at = std::find_if(views.begin(), views.end(), [&](const Range& r) {
     return r.begin == address_of(p) && r.end == address_of(p) + bytes;
   });
@@ -790,9 +771,8 @@ void forget_view(const void* p, std::size_t bytes) {
 
 void written_by_host(const void* p, std::size_t bytes) {
   if (bytes == 0) return;
-  const std::lock_guard<std::mutex> lock(state_mutex);
-  State& s = state();
-  auto* found = memory_at(s, address_of(p));
+  const Locked lock;
+  auto* found = memory_at(state(), address_of(p));
   if (found == nullptr || found->second.initialised) return;
   const Address end = std::min(address_of(p) + bytes, found->second.end);
   std::fill(

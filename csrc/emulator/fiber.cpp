@@ -90,19 +90,15 @@ std::size_t guard_bytes() {
   return page;
 }
 
-void begin_switch(void** fake_stack, const Context& to) {
+void begin_switch([[maybe_unused]] void** fake_stack, [[maybe_unused]] const Context& to) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(fake_stack, to.stack, to.bytes);
-#else
-  (void)fake_stack, (void)to;
 #endif
 }
 
-void end_switch(void* fake_stack) {
+void end_switch([[maybe_unused]] void* fake_stack) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
-#else
-  (void)fake_stack;
 #endif
 }
 

@@ -20,13 +20,12 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from .. import _checks, _cuda, _device
-from .._arrays import VALUE_RANGE, NumpyArray, is_pil, is_torch
+from .._arrays import VALUE_RANGE, is_array, is_pil, is_torch
 from .._warnings import warn
 from ..errors import (
     ArgumentError,
     DeviceError,
     DTypeError,
-    MaskError,
     OutOfMemory,
     PyHarmonyError,
     PyHarmonyWarning,
@@ -34,13 +33,11 @@ from ..errors import (
     UnchangedWarning,
 )
 from ..io import Picture, check_target, convert, read, write
+from ..io.masks import mask_of
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from .device import DeviceFrame
 from .frame import Frame, Infos, as_images, scale_of
 from .places import PLACES
-
-#: A JPEG does not keep black and white exactly: in a mask, values at most this far from them count as black and white.
-_JPEG_NOISE = 8
 
 #: The src of a call that edits one image: that image is dst, and messages call it image.
 ITSELF = object()
@@ -63,10 +60,6 @@ def nothing_done(what: str) -> Tell:
 def is_file(x: Any) -> bool:
     """Returns whether x is a path, the bytes of a file or an open file."""
     return isinstance(x, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(x, "read")
-
-
-def is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) or is_torch(x)
 
 
 @dataclass(frozen=True)
@@ -294,13 +287,13 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
     source = None if item.src is ITSELF else in_colours(item.src, "src")
     mask = item.mask
     if not (mask is None or is_array(mask)):
-        mask = _mask_of(opened(mask, "mask"), "mask")
+        mask = mask_of(opened(mask, "mask"), "mask")
     beside = dict(item.beside)
     base, weight = beside.get("base"), beside.get("color_weight")
     if base is not None and not (isinstance(base, str) and base == "copy-paste"):
         beside["base"] = in_colours(base, "base")
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
-        values = _mask_of(opened(weight, "color_weight"), "color_weight")
+        values = mask_of(opened(weight, "color_weight"), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
     result = Opened(picture, source, dst if picture is None else picture.pixels, mask, beside)
     _widen(result)
@@ -474,18 +467,3 @@ def _warn_of(tell: Tell, info: Any, item: Item, where: str = "") -> None:
 def _count(batch: Any) -> int:
     """Returns the number of images in an array [N, H, W, C]."""
     return _cuda.describe(batch, "dst").shape[0] if _cuda.is_device_array(batch) else len(batch)
-
-
-def _mask_of(picture: Picture, name: str) -> NumpyArray:
-    """Returns the mask [H, W] that an image holds: its alpha, or else its grey channel or three equal channels."""
-    pixels = picture.pixels
-    if pixels.shape[2] == 4 and (pixels[..., 3] != VALUE_RANGE[pixels.dtype.name]).any():
-        return pixels[..., 3]
-    grey = pixels[..., 0]
-    if pixels.shape[2] > 1 and not all(np.array_equal(grey, pixels[..., k]) for k in (1, 2)):
-        raise MaskError(f"{name}: a colour picture, expected a grey one or one with alpha")
-    if picture.format == "JPEG":
-        grey = grey.copy()
-        grey[grey <= _JPEG_NOISE] = 0
-        grey[grey >= 255 - _JPEG_NOISE] = 255
-    return grey

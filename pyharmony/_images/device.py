@@ -131,7 +131,7 @@ class _Items:
         self._images = images
 
     def __getitem__(self, items: slice) -> DeviceArray:
-        return _items(self._images, items)
+        return self._images.items(items)
 
 
 @dataclass
@@ -173,7 +173,7 @@ class DeviceJob:
             inner = _NOWHERE
         mask = None
         if frame.mask is not None and not inner.empty:
-            mask = inner.of(_items(frame.mask, self.item), (frame.placed.y0, frame.placed.x0))
+            mask = inner.of(frame.mask.items(self.item), (frame.placed.y0, frame.placed.x0))
             if inner == region:
                 return mask
         corner = (0, 0) if inner.empty else (inner.y0 - region.y0, inner.x0 - region.x0)
@@ -183,10 +183,10 @@ class DeviceJob:
     def _src_of(self, region: Region) -> DeviceArray:
         """Returns src over a region of dst, as `Job.src_of` does."""
         frame, inner = self.frame, self.frame.placed.overlap(region)
-        dst = region.of(_items(frame.dst, self.item))
+        dst = region.of(frame.dst.items(self.item))
         if inner.empty:
             return dst
-        src = inner.of(_items(frame.src, self.item), (frame.placed.y0, frame.placed.x0))
+        src = inner.of(frame.src.items(self.item), (frame.placed.y0, frame.placed.x0))
         if inner == region:
             return src
         return lay(frame.place, src, dst, (inner.y0 - region.y0, inner.x0 - region.x0))
@@ -197,18 +197,18 @@ class DeviceJob:
         """Returns what a solve over a region reads; see `Job.crop`."""
         frame = self.frame
         if isinstance(weight, WeightMap):
-            weight = replace(weight, values=region.of(_items(weight.values, self.item)))
+            weight = replace(weight, values=region.of(weight.values.items(self.item)))
         with _cuda.failures("src"):
             src = self._src_of(region)
         return Crop(
             place=frame.place,
             region=region,
             src=src,
-            dst=region.of(_items(frame.dst, self.item)),
+            dst=region.of(frame.dst.items(self.item)),
             mask=mask,
             base=None if base is None else region.of(base),
             weight=weight,
-            target=lambda part: part.of(_items(frame.out, self.item)),
+            target=lambda part: part.of(frame.out.items(self.item)),
             memory=Memory(),
         )
 
@@ -220,10 +220,6 @@ class DeviceJob:
             self.frame.start()
         with _cuda.failures(name):
             return solve(crop)
-
-
-def _items(a: DeviceArray, items: slice) -> DeviceArray:
-    return a.cropped(items, 0, a.shape[1], 0, a.shape[2])
 
 
 def _channels(a: DeviceArray, first: int, end: int) -> DeviceArray:

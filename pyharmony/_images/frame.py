@@ -493,17 +493,7 @@ class Frame(AnyFrame):
             raise DTypeError(
                 f"out: {type(out).__name__}, expected the kind of {self.name}, {type(self._given_dst).__name__}"
             )
-        if a.dtype != given.dtype:
-            raise DTypeError(f"out: dtype {a.dtype.name}, expected that of {self.name}, {given.dtype.name}")
-        if a.shape != given.shape:
-            raise ShapeError(f"out: shape {list(a.shape)}, expected that of {self.name}, {list(given.shape)}")
-        if not a.flags.writeable:
-            raise ArgumentError("out: the array is read-only")
-        same = a.__array_interface__["data"][0] == given.__array_interface__["data"][0] and a.strides == given.strides
-        if not same and np.may_share_memory(a, given):
-            raise ArgumentError(
-                f"out: shares memory with {self.name} without being it; pass {self.name} itself or another array"
-            )
+        _checks.out_like(a, "out", given, self.name)
         for other, name in self._inputs:
             self._keep_apart(out, other, name)
         return out
@@ -515,7 +505,7 @@ class Frame(AnyFrame):
 
     @staticmethod
     def _keep_apart(out: Array, other: Any, name: str) -> None:
-        if not (isinstance(other, np.ndarray) or _arrays.is_torch(other)):
+        if not _arrays.is_array(other):
             return
         if np.may_share_memory(_arrays.to_numpy(out, "out"), _arrays.to_numpy(other, name)):
             raise ArgumentError(f"out: shares memory with {name}; pass another array")
@@ -605,14 +595,3 @@ class Frame(AnyFrame):
         ):
             return f"mask is zero wherever {source} is not transparent"
         return f"the object lies outside {self.name} ({size_of(self.shape)})"
-
-
-def write(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:
-    """Writes values into out: for integers rounded half to even and clipped to the range, for floats converted.
-
-    `values` itself is changed.
-    """
-    if out.dtype.kind == "u":
-        np.rint(values, out=values)
-        np.clip(values, 0, np.iinfo(out.dtype).max, out=values)
-    np.copyto(out, values, casting="unsafe", where=where)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, round_into
 from .._images.call import Call, on_two_images
-from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.frame import Frame, Infos, Job, direct_info
 from .._images.region import as_float, check_finite
 from ..ops.distance import distance_inside
 
@@ -25,7 +25,7 @@ def alpha(
     """Lays src over dst: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
             inside the mask; the border of dst is no contour. Nothing changes outside the mask.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'alpha' ('copy'
@@ -34,6 +34,9 @@ def alpha(
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -82,7 +85,7 @@ def _blend_rows(
     d *= m
     s += d
     job.memory.touch(s.nbytes + d.nbytes + 2 * m.nbytes)
-    write(s, out, where=~outside[..., None])
+    round_into(s, out, where=~outside[..., None])
 
 
 def _check_finite(job: Job, src: NumpyArray, dst: NumpyArray, outside: NumpyArray) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, round_into
 from .._images.call import Call, nothing_done, on_one_image
 from .._images.fill import fill
-from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.frame import Frame, Infos, Job, direct_info
 from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._native import native
@@ -43,7 +43,7 @@ def texture_flattening(
     as long as it stays at least low; its whole width counts.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too. Where the mask
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
             covers the image, its mean is kept.
         low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
             8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels between two
@@ -55,6 +55,9 @@ def texture_flattening(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -99,7 +102,7 @@ def illumination_change(
     grow. One factor holds for all channels, so hues stay.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too. Where the mask
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
             covers the image, the mean of its logarithm is kept. Values below zero count as zero.
         alpha: the gradient that stays as it is, as a multiple of the mean one; above 0, at most 10.
         beta: how much gradients are evened out, 0 (not at all) to 2; above 1, larger gradients become the
@@ -113,6 +116,9 @@ def illumination_change(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -150,7 +156,7 @@ def detail_boost(
     larger ones stay. It sharpens without making halos at the contour of the mask.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too.
+        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
         gain: the factor of the gradients, 0 to 1000; below 1 smooths.
         color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
             of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
@@ -159,6 +165,9 @@ def detail_boost(
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -190,13 +199,16 @@ def inpaint(
     the background under a later paste; a large hole becomes a soft gradient.
 
     Args:
-        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`, for errors too.
+        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
         mask: the pixels to fill: those above zero, blended with the image where the mask is soft. At least
             one pixel must be zero.
         tolerance, return_info: see `texture_flattening`.
 
     Returns:
         The filled image, in image's kind, layout, shape and dtype, or (image, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -295,7 +307,7 @@ def _write_edit(
         memory=job.memory,
     )
     if not plain:
-        write(result, target, where=(mask > 0)[..., None])
+        round_into(result, target, where=(mask > 0)[..., None])
         info = dataclasses.replace(info, residual=info.residual / level, max_error=info.max_error / level)
     return info
 
@@ -336,7 +348,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
         with np.errstate(over="ignore"):
             values = np.exp(solved[rows])
         values -= offset
-        write(values, result[rows], where=inside[rows])
+        round_into(values, result[rows], where=inside[rows])
     proven = math.expm1(min(info.max_error / 255, 700.0)) * (most + offset) / white * 255
     return dataclasses.replace(info, max_error=proven)
 
@@ -374,6 +386,6 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
         result *= weight
         result += image
     if not plain:
-        write(result, target, where=inside[..., None])
+        round_into(result, target, where=inside[..., None])
         info = dataclasses.replace(info, residual=info.residual / scale, max_error=info.max_error / scale)
     return info

@@ -35,7 +35,7 @@ def gaussian_poisson(
     surroundings is at most 64 pixels. The coarsest level starts from the colours of the base.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         base: the colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
             which has no seam, or src where the mask covers all. 'copy-paste': mask * src + (1 - mask) *
             dst, whose seam shows at high color_weight. Or an image like dst, of any kind.
@@ -64,6 +64,9 @@ def gaussian_poisson(
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, round_into
 from .._images.call import Call, on_two_images
-from .._images.frame import Frame, Infos, Job, direct_info, write
+from .._images.frame import Frame, Infos, Job, direct_info
 from .._images.memory import Memory
 from .._images.region import Region, as_float
 from ..errors import ArgumentError, DTypeError
@@ -35,7 +35,7 @@ def laplacian(
     taken from src - dst; where src has no pixels, the difference at its nearest pixel is used.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         levels: how often the image is halved, 0 to 16. None: as long as the coarsest band has its
             full weight in a quarter of the mask, so that the object keeps its colours.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'laplacian'
@@ -47,6 +47,9 @@ def laplacian(
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend
@@ -122,7 +125,7 @@ def _blend(job: Job, levels: int | None) -> str:
         np.add(dst, total, out=result, where=inside[..., None], casting="same_kind")
     else:
         total += dst
-        write(total, result, where=inside[..., None])
+        round_into(total, result, where=inside[..., None])
     return "laplacian"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.call import Call, is_array
+from .._arrays import VALUE_RANGE, NumpyArray, is_array
+from .._images.call import Call
 from .._images.frame import Frame, Infos, direct_info
 from .._images.region import as_float
 from ..errors import DTypeError, ShapeError
@@ -30,12 +30,15 @@ def placed_mask(
     It is the mask that `pyharmony.harmonize` takes for the blended image.
 
     Args:
-        src, dst, mask, at, scale: see `pyharmony.blend`, for errors too; the alpha of src multiplies the mask.
+        src, dst, mask, at, scale: see `pyharmony.blend`; the alpha of src multiplies the mask.
         out: a path or open binary file to write the mask to, which is then the result; None: nothing is written.
 
     Returns:
         For an array [H, W], for a batch [N, H, W], numpy or torch as dst is: in dst's dtype, whose white is fully
         inside, or float32 for floats. For a file or PIL image, a PIL image of 8 bits. For a list of dst, a list.
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> import numpy as np

@@ -32,7 +32,7 @@ def poisson(
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`, for errors too.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
             With color_weight 0 at least one pixel of the mask, laid over dst, must be zero.
         gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
             over the colours; 'average': their mean; 'monochrome': those of the luma of src.
@@ -48,6 +48,9 @@ def poisson(
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
+
+    Raises:
+        PyHarmonyError: see `pyharmony.blend`.
 
     Example:
         >>> from pyharmony import blend

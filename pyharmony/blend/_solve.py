@@ -20,7 +20,7 @@ from .._images.frame import Crop, Infos, WeightMap
 from .._images.memory import Memory
 from .._images.region import Region
 from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, wanted_field
-from ..ops.poisson import DeviceHierarchy, hierarchy_of, most_iterations, solve_image, solve_images
+from ..ops.poisson import DeviceHierarchy, hierarchy_of, solve_image, solve_images
 from ..ops.pyramid import double, halve, halve_map, halve_masks
 from ..reference.gaussian_poisson import gaussian_taps
 
@@ -67,25 +67,19 @@ class Level:
 
 def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, tolerance: float, certify: bool) -> Infos:
     """Solves as `pyharmony.ops.poisson` does over a crop, into out, which on the CPU holds dst."""
-    weight = crop.weight
     if crop.place is not None:
         return solve_images(
             crop.place,
-            crop.src,
-            crop.dst,
-            crop.mask,
-            None,
+            _on_device(crop, None),
             out,
             gradients=gradients,
             contour=contour,
-            weight=weight if isinstance(weight, float) else 0.0,
-            weight_map=None if isinstance(weight, float) else weight.values,
             levels=tolerance,
             unit=crop.unit,
             certify=certify,
             read=certify or crop.fetched,
         )
-    hierarchy = hierarchy_of(crop.mask, _contiguous(weight, crop.memory))
+    hierarchy = hierarchy_of(crop.mask, _contiguous(crop.weight, crop.memory))
     images = crop.src, crop.dst, None, out
     info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance, certify, contour=contour)
     crop.memory.touch(info.peak_bytes)
@@ -102,18 +96,9 @@ def membrane(level: Level, weights: Any, tolerance: float, unit: float, place: P
     if place is not None:
         _, out = place.empty(level.dst.shape, np.dtype(np.float32))
         place.copy(level.dst, out)
-        DeviceHierarchy(place, level.mask, level.dst.shape[1:3], weight=0.0, weight_map=weights).solve(
-            place,
-            level.src,
-            level.dst,
-            level.mask,
-            level.dst,
-            out,
-            gradients="source",
-            tolerance=tolerance * unit / 255,
-            iterations=most_iterations(tolerance),
-            certify=False,
-            read=False,
+        eq = DeviceEquation(level.src, level.dst, level.mask, level.dst, 0.0, weights)
+        DeviceHierarchy.of(place, eq).solve(
+            place, eq, out, gradients="source", levels=tolerance, unit=unit, certify=False, read=False
         )
         return out
     src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
@@ -151,21 +136,8 @@ def solve_gaussian_poisson(
     """
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
     cover = level.mask if pinned else None
-    weight = level.weight
     if place is not None:
-        on_device = DeviceEquation(
-            src=level.src,
-            dst=level.dst,
-            mask=level.mask,
-            base=base,
-            weight=weight if isinstance(weight, float) else weight.least,
-            weight_map=None if isinstance(weight, float) else weight.values,
-            w0=w0,
-            w1=w1,
-            pinned=pinned,
-            most=weight if isinstance(weight, float) else weight.most,
-            half_base=half_base,
-        )
+        on_device = _on_device(level, base, w0=w0, w1=w1, pinned=pinned, half_base=half_base)
         # Chebyshev's kernel doubles the base itself, except where the base has to meet known pixels.
         if half_base and (pinned or choose_method_on(on_device, tolerance) != "chebyshev"):
             on_device.base = double(base, level.dst, cover, level.known, place)
@@ -173,18 +145,8 @@ def solve_gaussian_poisson(
         return solve_on(place, on_device, out, method="auto", levels=tolerance, unit=unit, info=tell, certify=certify)
     if half_base:
         base = memory.hold(double(base, level.dst, cover, level.known))
-    weight = _contiguous(weight, memory)
-    equation = Equation(
-        src=level.src,
-        dst=level.dst,
-        mask=level.mask,
-        base=base,
-        weight=weight if isinstance(weight, float) else float(weight.min()),
-        weight_map=None if isinstance(weight, float) else weight,
-        w0=w0,
-        w1=w1,
-        pinned=pinned,
-    )
+    weight = _contiguous(level.weight, memory)
+    equation = Equation.of(level.src, level.dst, level.mask, base, weight, w0, w1, pinned)
     if gradient_kernel != "normal":
         equation.field = memory.hold(wanted_field(level.src, level.dst, level.mask, gradient_kernel))
     levels = tolerance * (unit / VALUE_RANGE[level.dst.dtype.name])  # coarser levels are float32 in the unit of dst
@@ -214,18 +176,9 @@ def solve_edit(
         src = memory.hold(np.multiply(image, gain, dtype=real))
     else:
         src = image
-    equation = Equation(
-        src=src,
-        dst=image,
-        mask=mask,
-        base=image,
-        weight=weight if isinstance(weight, float) else float(weight.min()),
-        weight_map=None if isinstance(weight, float) else weight,
-        w0=1.0,
-        w1=0.0,
-        pinned=True,
-        field=None if isinstance(gain, float) else memory.hold(wanted_field(image, image, mask, gain=gain)),
-    )
+    equation = Equation.of(src, image, mask, image, weight)
+    if not isinstance(gain, float):
+        equation.field = memory.hold(wanted_field(image, image, mask, gain=gain))
     info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
     memory.touch(info.peak_bytes)
     return info
@@ -245,6 +198,14 @@ def solve_membrane(
     )
     memory.touch(info.peak_bytes)
     return info
+
+
+def _on_device(images: Level | Crop, base: Any, **options: Any) -> DeviceEquation:
+    """Returns the equation of the arrays of a level or a crop on a device."""
+    weight = images.weight
+    numbers = (weight, None, weight) if isinstance(weight, float) else (weight.least, weight.values, weight.most)
+    least, weight_map, most = numbers
+    return DeviceEquation(images.src, images.dst, images.mask, base, least, weight_map, most=most, **options)
 
 
 def _contiguous(color_weight: float | NumpyArray, memory: Memory) -> float | NumpyArray:

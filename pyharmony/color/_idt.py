@@ -36,7 +36,11 @@ def idt(
         seed: the seed of the rotations: a whole number, or a numpy.random.Generator, which is advanced.
         regrain: whether to keep the gradients of image where it is smooth.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -102,7 +106,11 @@ def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, stren
         mask: [H, W], soft: where the transfer was made; None: everywhere.
         strength: how far colours move away from image, 0 to 1; 0 gives a copy of image.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; recolored has another size than image.
 
     Example:
         >>> from pyharmony import color

@@ -47,7 +47,11 @@ def brightness_contrast(
         brightness: the brightness to add, -1 to 1; 1 is white.
         contrast: the contrast to add, -1 (grey) to 4.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
 
     Example:
         >>> from pyharmony import color

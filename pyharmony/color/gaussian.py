@@ -75,7 +75,11 @@ def xiao_ma(
     Args:
         image, reference, mask, reference_mask, strength: see `reinhard`.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`.
 
     Example:
         >>> from pyharmony import color
@@ -108,7 +112,11 @@ def mkl(
         floor: each variance is taken to be at least this; 1 is the square of white. It holds back the noise of regions
             that are nearly of one colour.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; floor is below 0.
 
     Example:
         >>> from pyharmony import color

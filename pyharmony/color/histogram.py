@@ -29,7 +29,11 @@ def match_histogram(
         image, reference, mask, reference_mask, strength: see `reinhard`.
         bins: the bins of the histograms, 2 to 65536; None: 256 where image is uint8, else 1024.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -60,7 +64,11 @@ def fecker(
         image, reference, mask, reference_mask, strength: see `reinhard`.
         bins: the bins of the histograms, 2 to 65536.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
 
     Example:
         >>> from pyharmony import color

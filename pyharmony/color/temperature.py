@@ -91,7 +91,11 @@ def luminance_temperature(
         max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
         floor: the least variance of a and b, at least 0.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -132,7 +136,11 @@ def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *,
         mired: the shift in 10⁶ / K, -600 to 600; above zero is warmer.
         mask, strength: see `reinhard`.
 
-    The result and the errors are those of `reinhard`.
+    Returns:
+        See `reinhard`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; mired is not accepted.
 
     Example:
         >>> from pyharmony import color

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import functools
 import io
 import json
@@ -19,14 +20,12 @@ from .. import _temporary
 from .. import io as files
 from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import ArgumentError, DataError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from ..io.masks import mask_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
 #: The names of the images of a sample.
 PICTURES = ("composite", "target", "image", "src", "dst")
-
-#: The noise of JPEG: a mask's values this near to black or white are taken as black or white.
-JPEG_NOISE = 8
 
 _PLAIN = files.Picture(np.zeros((1, 1, 3), np.uint8))
 
@@ -107,17 +106,10 @@ def read_mask(source: Any, role: str = "mask") -> NumpyArray:
         if not (scaled.min() >= 0 and scaled.max() <= 255):  # NaN also fails
             raise MaskError(f"{role}: {label(source)}: values outside the range of a mask")
         pixels = np.rint(scaled).astype(np.uint8)
-    if pixels.shape[2] == 4 and (pixels[..., 3] != 255).any():
-        return own(pixels[..., 3])
-    grey = own(pixels[..., 0])
-    if pixels.shape[2] > 1 and not all(np.array_equal(grey, pixels[..., k]) for k in (1, 2)):
-        raise MaskError(f"{role}: {label(source)}: a colour image, expected a grey one or one with alpha")
-    if picture.format == "JPEG":
-        grey[grey <= JPEG_NOISE] = 0
-        grey[grey >= 255 - JPEG_NOISE] = 255
-    if grey.size > 1 and grey.max() == 1:
+    found = own(mask_of(dataclasses.replace(picture, pixels=pixels), f"{role}: {label(source)}"))
+    if found.size > 1 and found.max() == 1:
         raise MaskError(f"{role}: {label(source)}: 1 is its largest value, where 255 means fully inside")
-    return grey
+    return found
 
 
 def sample(name: str, sources: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,9 @@ def split(dataset: Dataset, shares: Mapping[str, float] = SHARES, *, seed: int =
         dataset: the data set.
         shares, seed: see `split_of`.
 
+    Raises:
+        ArgumentError: shares are negative or do not sum to 1.
+
     Example:
         >>> from pyharmony import data
         >>> parts = data.split(data.Photos("photos"), {"train": 0.5, "test": 0.5})

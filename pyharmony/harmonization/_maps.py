@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, ops
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.frame import write
 from .._images.region import as_float
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import color_image, encode
@@ -181,7 +180,7 @@ def _add_change(
             after *= as_float(mask[rows])[..., None]
         after += before
         after *= unit
-        write(after, out[rows], where=True if mask is None else (mask[rows] > 0)[..., None])
+        _arrays.round_into(after, out[rows], where=True if mask is None else (mask[rows] > 0)[..., None])
 
 
 def _pair(x: Any, name: str) -> tuple[int, int]:

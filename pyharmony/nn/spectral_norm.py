@@ -411,9 +411,9 @@ class SpectralNormGroup:
         if not any(weight.is_meta for weight in weights):
             first = self._settled if order == "legacy" else self._settled._replace(iterations=_FIRST_ITERATIONS)
             with torch.no_grad():
-                _, divided = self._run_tensors(
-                    self._parts, weights, us, vs, first, pool=self._pool, normalized=order == "legacy" and not fold
-                )
+                plain = order == "legacy" and not fold
+                tensors = weights, us, vs
+                _, divided = self._run(self._parts, first, pool=self._pool, normalized=plain, tensors=tensors)
             made = divided or made
         for part, u, v, value in zip(self._parts, us, vs, made):
             part.register(self, self._settings, u, v, value)
@@ -655,22 +655,16 @@ class SpectralNormGroup:
         self._inverses = inverses if self.fold else []
 
     def _run(
-        self, parts: Sequence[_Part], chosen: Settings, *, pool: op.Pool | None, normalized: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        weights, us, vs = ([getattr(part, which) for part in parts] for which in ("weight", "u", "v"))
-        return self._run_tensors(parts, weights, us, vs, chosen, pool=pool, normalized=normalized)
-
-    def _run_tensors(
         self,
         parts: Sequence[_Part],
-        weights: Sequence[Tensor],
-        us: Sequence[Tensor],
-        vs: Sequence[Tensor],
         chosen: Settings,
         *,
         pool: op.Pool | None,
         normalized: bool,
+        tensors: Sequence[Sequence[Tensor]] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
+        """Returns sigmas and W / sigma; tensors are weights, u and v of parts that have not been registered yet."""
+        weights, us, vs = tensors or ([getattr(part, which) for part in parts] for which in ("weight", "u", "v"))
         dims = [part.dim for part in parts]
         try:
             return op.normalize(weights, us, vs, dims, chosen, normalized=normalized, pool=pool)

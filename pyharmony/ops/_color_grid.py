@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from .. import _arrays
-from ..errors import ArgumentError, DTypeError, ShapeError
+from .. import _arrays, _checks
+from ..errors import ArgumentError, ShapeError
 
 #: The most rows and columns of a grid, its largest depth, the most knots of curves, and the longest side of a frame.
 MAX_CELLS, MAX_DEPTH, MAX_KNOTS, MAX_FRAME = 256, 64, 256, (1 << 24) - 1
@@ -44,8 +43,21 @@ def part_form(shape: Sequence[int], name: str, count: int | None) -> None:
         raise ShapeError(f"{name}: shape {list(given)} is of {given[0]} maps, and image of {count} images")
 
 
-@dataclass(frozen=True)
-class Frame:
+def flattened(parts: Sequence[Any]) -> tuple[list[Any], int]:
+    """Returns contiguous parts with a batch axis as kernels take them, and the number of rows of the grid.
+
+    Curves are then [M, 9, K], and a grid is [M Gh, Gw, D, 12].
+    """
+    affine, curves, grid = parts
+    if curves is not None:
+        curves = curves.reshape((curves.shape[0], 9, curves.shape[3]))
+    if grid is None:
+        return [affine, curves, None], 1
+    maps, rows, *cells = grid.shape[:4]
+    return [affine, curves, grid.reshape((maps * rows, *cells, 12))], rows
+
+
+class Frame(NamedTuple):
     """The place of an image in the frame of its grid.
 
     Attributes:
@@ -57,10 +69,6 @@ class Frame:
     y0: int
     height: int
     width: int
-
-    @property
-    def values(self) -> tuple[int, int, int, int]:
-        return self.x0, self.y0, self.height, self.width
 
 
 def _pair(x: Any, name: str, accepts: str) -> tuple[int, int]:
@@ -90,10 +98,7 @@ def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
 
 def image_form(shape: Sequence[int], dtype: str) -> None:
     """Refuses an image by its shape and dtype."""
-    if dtype == "bool":
-        raise DTypeError("image: a bool image; convert it to uint8 (0 and 255) or float32 first")
-    if dtype not in _arrays.IMAGE_DTYPES:
-        raise DTypeError(f"image: dtype {dtype} is not supported, use one of {', '.join(_arrays.IMAGE_DTYPES)}")
+    _checks.image_dtype(dtype, "image")
     if len(shape) not in (3, 4) or shape[-1] != 3:
         raise ShapeError(f"image: shape {list(shape)}, expected [H, W, 3] or [N, H, W, 3]")
     if 0 in shape:
@@ -102,8 +107,18 @@ def image_form(shape: Sequence[int], dtype: str) -> None:
 
 def mask_form(shape: Sequence[int], dtype: str, image: Sequence[int]) -> None:
     """Refuses a mask by its shape and dtype."""
-    if dtype not in _arrays.MASK_DTYPES:
-        raise DTypeError(f"mask: dtype {dtype} is not supported, use one of {', '.join(_arrays.MASK_DTYPES)}")
+    _arrays.check_dtype(dtype, "mask", _arrays.MASK_DTYPES)
     if tuple(shape) not in (tuple(image[:-1]), tuple(image[-3:-1])):
         sizes = " or ".join(str(list(size)) for size in dict.fromkeys([tuple(image[:-1]), tuple(image[-3:-1])]))
         raise ShapeError(f"mask: shape {list(shape)}, expected {sizes}; masks are never resized")
+
+
+def out_form(out: Any, image: Any, overlaps: bool) -> None:
+    """Refuses an array for the result that is not like image, or overlaps it."""
+    if out.shape != image.shape or out.dtype != image.dtype:
+        raise ShapeError(
+            f"out: {out.dtype.name} of shape {list(out.shape)}, "
+            f"expected {image.dtype.name} of {list(image.shape)} as image"
+        )
+    if overlaps:
+        raise ArgumentError("out: overlaps image, expected image itself or other memory")

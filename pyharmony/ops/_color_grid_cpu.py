@@ -1,4 +1,4 @@
-"""`color_grid` of NumPy arrays and of tensors on the CPU, and its gradient."""
+"""`color_grid` of NumPy arrays and of tensors on the CPU."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._native import native
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ._color_grid import PARTS, Frame, frame_of, image_form, mask_form, part_form
+from ..errors import ArgumentError, DTypeError
+from ._color_grid import PARTS, flattened, frame_of, image_form, mask_form, out_form, part_form
 
 
 def _mask(mask: Any, image: NumpyArray) -> NumpyArray | None:
@@ -43,19 +43,6 @@ def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
     return a if a.ndim == PARTS[name][0] + 1 else a[None]
 
 
-def _parts_of(image: NumpyArray, affine: Any, curves: Any, grid: Any) -> tuple[Any, Any, Any, int]:
-    """Returns the parts as kernels take them, each contiguous or None, and the number of rows of the grid."""
-    a, c, g = (_part(x, name, image) for name, x in (("affine", affine), ("curves", curves), ("grid", grid)))
-    return a, _flat(c, 3), _flat(g, 5), 1 if g is None else g.shape[1]
-
-
-def _flat(x: Any, ndim: int) -> Any:
-    """Returns curves as [M, 9, K], or a grid as [M Gh, Gw, D, 12]."""
-    if x is None:
-        return None
-    return x.reshape(len(x), 9, -1) if ndim == 3 else x.reshape(-1, *x.shape[2:4], 12)
-
-
 def _optional_view(x: NumpyArray | None, name: str) -> Any:
     return None if x is None else _arrays.view(x, name)
 
@@ -69,15 +56,10 @@ def _target(out: Any, image: NumpyArray) -> NumpyArray:
     if out is None:
         return np.empty(image.shape, image.dtype)
     a = _arrays.to_numpy(out, "out", writable=True)
-    if a.shape != image.shape or a.dtype != image.dtype:
-        raise ShapeError(
-            f"out: {a.dtype.name} of shape {list(a.shape)}, expected {image.dtype.name} of {list(image.shape)} as image"
-        )
     if not a.flags.writeable:
         raise ArgumentError("out: read-only, expected memory that may be written")
     same = a.ctypes.data == image.ctypes.data and a.strides == image.strides
-    if not same and np.may_share_memory(a, image):
-        raise ArgumentError("out: overlaps image, expected image itself or other memory")
+    out_form(a, image, not same and np.may_share_memory(a, image))
     return a
 
 
@@ -87,35 +69,12 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
     image_form(a.shape, _arrays.dtype_name(a))
     m = _mask(mask, a)
     at = frame_of(origin, frame, *a.shape[-3:-1])
-    affine, curves, grid, rows = _parts_of(a, affine, curves, grid)
+    parts = [_part(x, name, a) for name, x in zip(PARTS, (affine, curves, grid), strict=True)]
+    flat, rows = flattened(parts)
     result = _target(out, a)
     native.color_grid(
-        _arrays.view(_as_batch(a), "image"), _optional_view(m, "mask"), _optional_view(affine, "affine"),
-        _optional_view(curves, "curves"), _optional_view(grid, "grid"), rows, at.values,
+        _arrays.view(_as_batch(a), "image"), _optional_view(m, "mask"),
+        *(_optional_view(x, name) for x, name in zip(flat, PARTS, strict=True)), rows, at,
         _arrays.view(_as_batch(result), "out", writable=True),
     )  # fmt: skip
     return _arrays.like_kind(result, image) if out is None else out
-
-
-def run_gradient(arrays: Any, at: Frame, grad: NumpyArray, needs: Any) -> list[NumpyArray | None]:
-    """Returns gradients of image, mask, affine, curves and grid for each image; None where none is needed."""
-    image, mask, *parts = arrays
-    batch = _as_batch(image)
-    count, height, width = batch.shape[:3]
-    real = np.float64 if image.dtype == np.float64 else np.float32
-    m = None if mask is None else mask if mask.ndim == 3 else np.broadcast_to(mask, (count, height, width))
-    affine, curves, grid, rows = _parts_of(image, *parts)
-    shapes = [(count, height, width), *(None if x is None else (count, *x.shape[-PARTS[name][0] :])
-              for x, name in zip(parts, PARTS, strict=True))]  # fmt: skip
-    made = [np.empty(batch.shape, image.dtype) if needs[0] else None]
-    made += [np.empty(shape, real) if need and shape else None for shape, need in zip(shapes, needs[1:], strict=True)]
-    views = [
-        None if x is None else _arrays.view(x.reshape(-1) if i > 1 else x, "gradient", writable=True)
-        for i, x in enumerate(made)
-    ]
-    native.color_grid_gradient(
-        _arrays.view(batch, "image"), _optional_view(m, "mask"), _optional_view(affine, "affine"),
-        _optional_view(curves, "curves"), _optional_view(grid, "grid"), rows, at.values,
-        _arrays.view(_as_batch(grad), "grad"), *views,
-    )  # fmt: skip
-    return made

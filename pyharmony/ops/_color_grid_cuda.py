@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import _arrays, _cuda
 from .._cuda import DeviceArray, Place
-from ..errors import ArgumentError, DTypeError, ShapeError
-from ._color_grid import PARTS, frame_of, image_form, mask_form, part_form
+from ..errors import DTypeError
+from ._color_grid import PARTS, flattened, frame_of, image_form, mask_form, out_form, part_form
 from .images_cuda import batch_of, planes_of, unsupported
 
 
@@ -26,25 +26,15 @@ def _part(place: Place, x: Any, name: str, count: int | None) -> DeviceArray | N
     part_form(a.shape, name, count)
     if a.dtype != np.float32 or a.strides != _cuda.contiguous_strides(a.shape):
         raise DTypeError(f"{name}: {a.dtype.name} with strides {a.strides}, expected contiguous float32 on a device")
-    shape = a.shape if a.ndim == PARTS[name][0] + 1 else (1, *a.shape)
-    return a.reshaped(shape, _cuda.contiguous_strides(shape))
-
-
-def _flat(a: DeviceArray | None, shape: tuple[int, ...]) -> Any:
-    return None if a is None else a.reshaped(shape, _cuda.contiguous_strides(shape))
+    return a.reshape(a.shape if a.ndim == PARTS[name][0] + 1 else (1, *a.shape))
 
 
 def _target(place: Place, out: Any, image: DeviceArray) -> tuple[Any, DeviceArray]:
     if out is None:
         return place.empty(image.shape, image.dtype)
     a = place.take(out, "out")
-    if a.shape != image.shape or a.dtype != image.dtype:
-        raise ShapeError(
-            f"out: {a.dtype.name} of shape {list(a.shape)}, expected {image.dtype.name} of {list(image.shape)} as image"
-        )
     same = a.pointer == image.pointer and a.strides == image.strides
-    if not same and _first(a) <= _last(image) and _first(image) <= _last(a):
-        raise ArgumentError("out: overlaps image, expected image itself or other memory")
+    out_form(a, image, not same and _first(a) <= _last(image) and _first(image) <= _last(a))
     return out, a
 
 
@@ -71,17 +61,12 @@ def color_grid(
         mask_form(m.shape, m.dtype.name, a.shape)
     at = frame_of(origin, frame, *a.shape[-3:-1])
     parts = [_part(place, x, name, count) for name, x in zip(PARTS, (affine, curves, grid), strict=True)]
-    flat, rows = [parts[0], None, None], 1
-    if parts[1] is not None:
-        flat[1] = _flat(parts[1], (parts[1].shape[0], 9, parts[1].shape[3]))
-    if parts[2] is not None:
-        maps, rows, *cells = parts[2].shape[:4]
-        flat[2] = _flat(parts[2], (maps * rows, *cells, 12))
+    flat, rows = flattened(parts)
     result, to = _target(place, out, a)
     with _cuda.failures("color_grid"):
         place.module.color_grid(
             batch_of(a).view("image"), None if m is None else planes_of(m, count or 1).view("mask"),
-            *(None if x is None else x.view(name) for x, name in zip(flat, PARTS, strict=True)), rows, at.values,
+            *(None if x is None else x.view(name) for x, name in zip(flat, PARTS, strict=True)), rows, at,
             batch_of(to).view("out", writable=True), device=place.device, stream=place.stream,
         )  # fmt: skip
     return result

@@ -16,8 +16,8 @@ from .. import _arrays, _cuda
 from ..errors import ArgumentError
 from ..reference.color_grid import LUMA
 from . import _color_grid_cpu, _color_grid_cuda
-from ._color_grid import Frame, frame_of, image_form
-from ._native_torch import DeviceCalls, on_device, operator
+from ._color_grid import PARTS, Frame, flattened, frame_of, image_form
+from ._native_torch import calls_for, operator
 
 #: The arguments that may have a gradient, in the order of the calls here.
 NAMES = ("image", "mask", "affine", "curves", "grid")
@@ -40,41 +40,35 @@ def _run(
 
 
 def _sum_to(x: Tensor, like: Tensor) -> Tensor:
-    """Sums gradients of each image to the shape of a mask or a part, which all images may share."""
+    """Sums gradients of each image to the shape of the image, or of a mask or a part that all images may share."""
     if x.ndim > like.ndim:
-        x = x.sum(0)
+        x = x[0] if len(x) == 1 else x.sum(0)
     return x.reshape(like.shape).to(like.dtype)
 
 
-def _gradient_on_device(
-    image: Tensor, others: list[Tensor | None], at: Frame, grad: Tensor, needs: list[bool]
-) -> list[Tensor | None]:
-    """Returns gradients of NAMES for each image, computed by kernels on the current stream."""
-    mask, *parts = others
+def _gradient(tensors: list[Any], at: Frame, grad: Tensor, needs: list[bool]) -> list[Tensor | None]:
+    """Returns gradients of NAMES for each image; None where none is needed."""
+    image, mask, *parts = tensors
+    real = torch.float64 if image.dtype == torch.float64 else torch.float32
     batch = image if image.ndim == 4 else image[None]
     count, height, width = batch.shape[:3]
     m = None if mask is None else mask.expand(count, height, width)
     maps: list[Any] = []
-    for part, ndim in zip(parts, (2, 3, 5)):
-        maps.append(None if part is None else (part if part.ndim > ndim else part[None]).float().contiguous())
-    affine, curves, grid = maps
-    rows = 1 if grid is None else grid.shape[1]
-    flat = [
-        affine, None if curves is None else curves.reshape(len(curves), 9, -1),
-        None if grid is None else grid.reshape(-1, *grid.shape[2:4], 12),
-    ]  # fmt: skip
+    for part, (ndim, _) in zip(parts, PARTS.values(), strict=True):
+        maps.append(None if part is None else (part if part.ndim > ndim else part[None]).to(real).contiguous())
+    flat, rows = flattened(maps)
     made: list[Tensor | None] = [torch.empty_like(batch, memory_format=torch.contiguous_format) if needs[0] else None]
     shapes = [(count, height, width), *(None if x is None else (count, *x.shape[1:]) for x in maps)]
-    for shape, need in zip(shapes, needs[1:]):
-        made.append(batch.new_empty(shape, dtype=torch.float32) if need and shape is not None else None)
-    calls = DeviceCalls(batch, "color_grid")
+    for shape, need in zip(shapes, needs[1:], strict=True):
+        made.append(batch.new_empty(shape, dtype=real) if need and shape is not None else None)
+    calls = calls_for(batch, "color_grid")
     views, seen = [calls.view(x) for x in flat], calls.view(batch)
     nbytes = 0
     if any(needs[2:]):
-        nbytes = calls.size("color_grid_gradient_workspace", seen, views[1], views[2], rows, at.values)
+        nbytes = calls.size("color_grid_gradient_workspace", seen, views[1], views[2], rows, at)
     results = [None if x is None else x.reshape(-1) if i > 1 else x for i, x in enumerate(made)]
     calls.run(
-        "color_grid_gradient", seen, calls.view(m), *views, rows, at.values,
+        "color_grid_gradient", seen, calls.view(m), *views, rows, at,
         calls.view(grad if grad.ndim == 4 else grad[None]), *(calls.view(x, writable=True) for x in results),
         workspace=nbytes,
     )  # fmt: skip
@@ -86,23 +80,11 @@ def _run_gradient(
     frame: list[int], grad: Tensor, needs: list[bool],
 ) -> list[Tensor]:  # fmt: skip
     """Returns gradients of NAMES; empty where none is needed."""
-    tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
-    at = Frame(*frame)
-    if on_device(image):
-        found = _gradient_on_device(image.detach(), tensors[1:], at, grad.detach(), needs)
-    else:
-        # NumPy has no bfloat16.
-        plain = [None if x is None else x.float() if x.dtype == torch.bfloat16 else x for x in tensors]
-        arrays = [None if x is None else _arrays.to_numpy(x, "image") for x in plain]
-        made = _color_grid_cpu.run_gradient(arrays, at, _arrays.to_numpy(grad, "grad"), needs)
-        found = [None if x is None else torch.from_numpy(x) for x in made]
+    given = image, mask, affine, curves, grid
+    found = _gradient([None if x is None else x.detach() for x in given], Frame(*frame), grad.detach(), needs)
     return [
-        image.new_empty(0)
-        if x is None or like is None
-        else x.reshape(like.shape)
-        if like is image
-        else _sum_to(x, like)
-        for x, like in zip(found, (image, mask, affine, curves, grid))
+        image.new_empty(0) if x is None or like is None else _sum_to(x, like)
+        for x, like in zip(found, given, strict=True)
     ]
 
 
@@ -245,7 +227,7 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
         )
     if out is not None:
         raise ArgumentError("out: given, but a result in a graph has memory of its own; expected None")
-    image_form(image.shape, str(image.dtype).removeprefix("torch."))
+    image_form(image.shape, _arrays.dtype_of(image))
     at = frame_of(origin, frame, image.shape[-3], image.shape[-2])
     tensors = [_tensor(x, name, image) for x, name in zip((image, mask, affine, curves, grid), NAMES)]
     if not image.is_floating_point():
@@ -256,9 +238,9 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
                     f"floats, or {name}.detach()"
                 )
     if torch.compiler.is_compiling():
-        result: Tensor = _operator(*tensors, list(at.values))
+        result: Tensor = _operator(*tensors, list(at))
         return result
-    result = _apply(list(at.values), *tensors)
+    result = _apply(list(at), *tensors)
     return result
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._native import native
+from .._warnings import warn
 from ..errors import ArgumentError
 from ..reference.gaussian_poisson import GRADIENT_KERNELS, gaussian_taps
 from ..typing import SolveMethod
-from ._solve_call import SolveCall
+from ._solve_call import Outcome, SolveCall
 
 METHODS: tuple[SolveMethod, ...] = get_args(SolveMethod)
 
@@ -104,12 +105,11 @@ class Equation:
     @classmethod
     def of(
         cls, src: NumpyArray, dst: NumpyArray, mask: NumpyArray, base: NumpyArray, weight: float | NumpyArray,
-        w0: float, w1: float, pinned: bool,
+        w0: float = 1.0, w1: float = 0.0, pinned: bool = True,
     ) -> Equation:  # fmt: skip
         """Returns the equation with one weight, or with a map of weights."""
-        if isinstance(weight, float):
-            return cls(src, dst, mask, base, weight, None, w0, w1, pinned)
-        return cls(src, dst, mask, base, float(weight.min()), weight, w0, w1, pinned)
+        least, weight_map = (weight, None) if isinstance(weight, float) else (float(weight.min()), weight)
+        return cls(src, dst, mask, base, least, weight_map, w0, w1, pinned)
 
     def views(self) -> tuple[Any, Any, Any, Any]:
         return (
@@ -205,17 +205,6 @@ class Equation:
         return float(eigenvalues.min()) if eigenvalues.size > 1 or self.weight else 1.0
 
 
-@dataclass
-class Outcome:
-    """The outcome of a solve of one image, in the unit of its dtype."""
-
-    method: str
-    iterations: int
-    residual: float
-    max_error: float
-    peak_bytes: int
-
-
 def expected_steps(eq: Equation, levels: float) -> float:
     """Returns the Chebyshev steps that a photograph needs to reach an error of that many 8-bit levels.
 
@@ -239,3 +228,16 @@ def choose_method(eq: Equation, levels: float) -> str:
     if chebyshev_is_faster(eq, levels):
         return "chebyshev"
     return "dct" if eq.is_rectangle() else "multigrid"
+
+
+def warn_of_bound(eq: Equation, outcome: Outcome, limit: float, level: float) -> None:
+    """Warns where the proven bound is above the limit; both are in the unit of the dtype, as is an 8-bit level.
+
+    max_error is NaN where it was not computed; the methods that prove no bound converge by construction.
+    """
+    if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
+        warn(
+            f"gaussian_poisson: the error is only known to be below {outcome.max_error / level:.3g} levels, "
+            f"tolerance {limit / level:.3g}",
+            RuntimeWarning,
+        )

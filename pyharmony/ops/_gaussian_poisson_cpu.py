@@ -12,23 +12,15 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._native import native
-from .._warnings import warn
 from ..errors import ArgumentError
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
-from ._gaussian_poisson import CERTIFIED_STOP_FROM, Call, Equation, Outcome, check_base, choose_method
+from ._gaussian_poisson import Call, Equation, check_base, choose_method, warn_of_bound
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
+from ._solve_call import Outcome
 
 _MAX_CYCLES = 30
 _MAX_STEPS = 400
 _MAX_REFINEMENTS = 8
-
-
-def _round_into(x: NumpyArray, out: NumpyArray) -> None:
-    """Writes x to out: integers rounded half to even and clamped to their range, floats converted and not clipped."""
-    if out.dtype.kind == "u":
-        np.rint(x, out=x)
-        np.clip(x, 0, np.iinfo(out.dtype).max, out=x)
-    out[...] = x
 
 
 def solve_by_dct(
@@ -134,7 +126,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
     else:
         residual = eq.residual(x)
         bound = residual / excess if excess > 0 else math.inf
-    _round_into(x, out)
+    _arrays.round_into(x, out)
     return Outcome("chebyshev", steps, residual, bound, peak)
 
 
@@ -153,7 +145,7 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outc
         bound, scratch = proven_bound(eq, x, residual, tolerance)
         peak = max(peak, scratch)
     if x is not out:
-        _round_into(x, out)
+        _arrays.round_into(x, out)
         peak += x.nbytes
     return Outcome("dct", 1, residual, bound, peak)
 
@@ -185,7 +177,7 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         if bound <= tolerance:
             peak = max(stats["peak_bytes"], hierarchy.bytes + scratch)
             if x is not out:
-                _round_into(x, out)
+                _arrays.round_into(x, out)
                 peak += x.nbytes
             return Outcome("multigrid", stats["iterations"], residual, bound, peak)
     stats = solve_into(out, certify)
@@ -213,7 +205,7 @@ def _galerkin_of_field(
     bound = stats["max_error"]
     if real is np.float32:  # e and the sum are rounded to float32
         bound += 2.0**-23 * float(max(x.max(), -x.min(), e.max(), -e.min()))
-    _round_into(x, out)
+    _arrays.round_into(x, out)
     peak = stats["peak_bytes"] + x.nbytes + r.nbytes + e.nbytes
     return Outcome("multigrid", stats["iterations"], stats["residual"], bound, peak)
 
@@ -294,22 +286,8 @@ def solve(
             outcome = _dct(eq, out, limit, certify)
         else:
             outcome = _galerkin(eq, out, limit, certify)
-    # max_error is NaN where it was not computed; the methods that prove no bound converge by construction.
-    if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
-        warn(
-            f"gaussian_poisson: the error is only known to be below {outcome.max_error / level:.3g} levels, "
-            f"tolerance {tolerance:.3g}",
-            RuntimeWarning,
-        )
-    return SolveInfo(
-        method=outcome.method,
-        iterations=outcome.iterations,
-        residual=outcome.residual / level,
-        max_error=outcome.max_error / level,
-        device="cpu",
-        milliseconds=(time.perf_counter() - start) * 1e3,
-        peak_bytes=outcome.peak_bytes,
-    )
+    warn_of_bound(eq, outcome, limit, level)
+    return outcome.info(level, (time.perf_counter() - start) * 1e3)
 
 
 def run(call: Call) -> Any:

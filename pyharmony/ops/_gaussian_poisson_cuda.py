@@ -10,7 +10,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,19 +17,12 @@ import numpy as np
 from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
-from .._warnings import warn
 from ..errors import ArgumentError, MaskError
 from . import _poisson_cuda
-from ._gaussian_poisson import (
-    CERTIFIED_STOP_FROM,
-    Call,
-    Equation,
-    Outcome,
-    chebyshev_is_faster,
-    check_base,
-)
+from ._gaussian_poisson import CERTIFIED_STOP_FROM, Call, Equation, chebyshev_is_faster, check_base, warn_of_bound
 from ._gaussian_poisson_cpu import proven_bound
-from ._poisson_cuda import DeviceHierarchy, deliver, most_iterations, seen_at
+from ._poisson_cuda import DeviceEquation, DeviceHierarchy, deliver, outcome_of, seen_at
+from ._solve_call import Outcome
 from .images_cuda import batch_of, mask_on, weight_on, without_float64
 
 
@@ -49,35 +41,8 @@ def _other_methods(call: Call) -> str:
 #: The reasons why kernels on a device do not take a call.
 LIMITS: tuple[_cuda.Limit, ...] = (*_poisson_cuda.LIMITS, _other_gradients, _other_methods)
 
-#: The most steps and cycles of one solve; kernels of steps that are not needed return at once, but cost their launch.
+#: The most steps of one solve; kernels of steps that are not needed return at once, but cost their launch.
 MAX_STEPS = 96
-MAX_CYCLES = 8
-
-
-@dataclass
-class DeviceEquation(Equation):
-    """An `Equation` of a batch in the memory of a device.
-
-    Attributes:
-        src, dst: [N, H, W, C] DeviceArrays.
-        base: the same, or [N, ceil(H / 2), ceil(W / 2), C], which the kernels double as they read it, with half_base.
-        mask: [N, H, W], weight_map: [N, H, W] float32 or None; their N may have stride 0.
-        most: the largest weight of the map.
-    """
-
-    src: Any
-    dst: Any
-    mask: Any
-    base: Any
-    weight_map: Any
-    most: float = 0.0
-    half_base: bool = False
-
-    def largest_weight(self) -> float:
-        return self.weight if self.weight_map is None else self.most
-
-    def image_views(self) -> tuple[Any, Any, Any, Any]:
-        return self.src.view("src"), self.dst.view("dst"), self.mask.view("mask"), self.base.view("base")
 
 
 def choose_method_on(eq: DeviceEquation, levels: float) -> str:
@@ -118,37 +83,26 @@ def solve_on(
         if method == "chebyshev":
             outcomes = _chebyshev(place, eq, out, limit, unit, info)
         elif not eq.is_rectangle():
-            outcomes = _galerkin(place, eq, out, limit, levels, info, certify)
+            outcomes = _galerkin(place, eq, out, levels, unit, info, certify)
         elif certify and eq.weight < CERTIFIED_STOP_FROM:
             outcomes = _certified_multigrid(place, eq, out, limit)
         else:
             outcomes = _multigrid(place, eq, out, limit, info)
     milliseconds = (time.perf_counter() - start) * 1e3
     for outcome in outcomes:
-        if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
-            warn(
-                f"gaussian_poisson: the error is only known to be below {outcome.max_error / unit * 255:.3g} levels, "
-                f"tolerance {levels:.3g}",
-                RuntimeWarning,
-            )
-    return [
-        SolveInfo(
-            method=outcome.method,
-            iterations=outcome.iterations,
-            residual=outcome.residual / unit * 255,
-            max_error=outcome.max_error / unit * 255,
-            device=place.name,
-            milliseconds=milliseconds,
-            peak_bytes=outcome.peak_bytes,
-        )
-        for outcome in outcomes
-    ]
+        warn_of_bound(eq, outcome, limit, unit / 255)
+    return [outcome.info(unit / 255, milliseconds, place.name) for outcome in outcomes]
 
 
 def _chebyshev(
-    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, unit: float, info: bool,
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    tolerance: float,
+    unit: float,
+    info: bool,
     rhs: DeviceArray | None = None,
-) -> list[Outcome]:  # fmt: skip
+) -> list[Outcome]:
     """Puts a Chebyshev solve on the stream; rhs is b, in place of the b that the images give."""
     eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     options = {
@@ -178,7 +132,7 @@ def _chebyshev_runs(
     With info each repeated run, and its memory, follows only if a report asks for it. Otherwise all runs are enqueued.
     """
     native, count = place.module, out.shape[0]
-    views = (*eq.image_views(), out.view("out", writable=True))
+    views = (*eq.views(), out.view("out", writable=True))
     report = place.scratch(native.gaussian_poisson_chebyshev_report_bytes(count))
     workspace: DeviceArray | None = None
     nbytes = 0
@@ -192,8 +146,8 @@ def _chebyshev_runs(
         native.gaussian_poisson_chebyshev(
             *views,
             **part,
-            workspace=(workspace.pointer, workspace.nbytes),
-            state=(0, 0) if state is None else (state.pointer, state.nbytes),
+            workspace=workspace.block,
+            state=(0, 0) if state is None else state.block,
             report=report.pointer,
             stream=place.stream,
         )
@@ -209,6 +163,8 @@ def _multigrid(
     place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, info: bool, rhs: DeviceArray | None = None
 ) -> list[Outcome]:
     """Puts a multigrid solve on the stream; rhs is b, in place of the b that the images give."""
+    native, count = place.module, out.shape[0]
+    views = (*eq.views(), out.view("out", writable=True))
     options = {
         "weight": eq.weight,
         "w0": eq.w0,
@@ -217,9 +173,22 @@ def _multigrid(
         "max_cycles": 0,
         "rhs": None if rhs is None else rhs.view("rhs"),
     }
-    reports, nbytes = _launch(place, "gaussian_poisson_multigrid", eq, out, options, info)
+    workspace = place.scratch(native.gaussian_poisson_multigrid_workspace(*views, **options))
+    report = place.scratch(native.gaussian_poisson_multigrid_report_bytes(count))
+    native.gaussian_poisson_multigrid(
+        *views,
+        **options,
+        workspace=workspace.pointer,
+        workspace_bytes=workspace.nbytes,
+        report=report.pointer,
+        device=place.device,
+        stream=place.stream,
+    )
+    if not info:
+        return []
+    reports = native.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
     _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
-    return [Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], nbytes) for r in reports]
+    return [Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], workspace.nbytes) for r in reports]
 
 
 def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[Outcome]:
@@ -238,29 +207,6 @@ def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tol
     return outcomes
 
 
-def _launch(
-    place: Place, name: str, eq: DeviceEquation, out: DeviceArray, options: dict[str, Any], info: bool
-) -> tuple[list[dict[str, Any]], int]:
-    """Puts a solve on the stream; returns its reports, if info asks for them, and the bytes of scratch."""
-
-    def native(what: str) -> Any:
-        return getattr(place.module, name + what)
-
-    count, views = out.shape[0], (*eq.image_views(), out.view("out", writable=True))
-    nbytes = native("_workspace")(*views, **options)
-    workspace, report = place.scratch(nbytes), place.scratch(native("_report_bytes")(count))
-    native("")(
-        *views,
-        **options,
-        workspace=workspace.pointer,
-        workspace_bytes=nbytes,
-        report=report.pointer,
-        device=place.device,
-        stream=place.stream,
-    )
-    return native("_report")(place.fetch(report).tobytes(), count) if info else [], nbytes
-
-
 def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:
     """Puts A^-1 g [N, H, W, C] float32 into out, which holds zeros; at known pixels both are zero.
 
@@ -276,47 +222,18 @@ def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, 
         elif eq.is_rectangle():
             _multigrid(place, eq, out, tolerance, False, g)
         else:
-            _hierarchy(place, eq, out).solve_rhs(place, g, out, tolerance=tolerance, iterations=most_iterations(levels))
-
-
-def _hierarchy(place: Place, eq: DeviceEquation, out: DeviceArray) -> DeviceHierarchy:
-    _, height, width, _ = out.shape
-    return DeviceHierarchy(
-        place,
-        eq.mask if eq.pinned else None,
-        (height, width),
-        weight=eq.weight,
-        weight_map=eq.weight_map,
-        w0=eq.w0,
-        w1=eq.w1,
-    )
+            DeviceHierarchy.of(place, eq).solve_rhs(place, g, out, tolerance)
 
 
 def _galerkin(
-    place: Place,
-    eq: DeviceEquation,
-    out: DeviceArray,
-    tolerance: float,
-    levels: float,
-    info: bool,
-    certify: bool,
+    place: Place, eq: DeviceEquation, out: DeviceArray, levels: float, unit: float, info: bool, certify: bool
 ) -> list[Outcome]:
     """Solves by Galerkin multigrid with conjugate gradients, for any mask and any map of weights."""
-    hierarchy = _hierarchy(place, eq, out)
+    hierarchy = DeviceHierarchy.of(place, eq)
     if eq.pinned:
         place.copy(eq.dst, out)
     reports, nbytes = hierarchy.solve(
-        place,
-        eq.src,
-        eq.dst,
-        eq.mask,
-        eq.base,
-        out,
-        gradients="source",
-        tolerance=tolerance,
-        iterations=most_iterations(levels),
-        certify=certify,
-        read=info,
+        place, eq, out, gradients="source", levels=levels, unit=unit, certify=certify, read=info
     )
     if eq.weight_map is None and eq.weight == 0 and any(r["unknowns"] == math.prod(out.shape[1:3]) for r in reports):
         raise MaskError(
@@ -324,10 +241,7 @@ def _galerkin(
             "preserve_background=False, which takes that of base"
         )
     _refuse_nonfinite(math.isfinite(r["estimate"]) for r in reports)
-    return [
-        Outcome("multigrid" if r["unknowns"] else "copy", r["iterations"], r["residual"], r["max_error"], nbytes)
-        for r in reports
-    ]
+    return [outcome_of(report, nbytes) for report in reports]
 
 
 def _refuse_nonfinite(finite: Iterable[bool]) -> None:

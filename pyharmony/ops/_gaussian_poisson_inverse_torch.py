@@ -20,10 +20,10 @@ from .._warnings import warn
 from ..reference.gaussian_poisson import gaussian_taps
 from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
 from ._gaussian_poisson import Equation, choose_method
-from ._gaussian_poisson_cuda import DeviceEquation
 from ._images_cpu import masks_of
 from ._native_torch import on_device, operator
 from ._poisson import SOLVERS
+from ._poisson_cuda import DeviceEquation
 from .images_cuda import planes_of, weight_on
 
 _MAX_STEPS = 400
@@ -130,9 +130,11 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
         hierarchy = hierarchy or eq.hierarchy()
         out.fill(0)
         stats = hierarchy.solve_rhs(
-            _arrays.view(b, "grad"), _arrays.view(out, "out", writable=True), tolerance=limit,
+            _arrays.view(b, "grad"),
+            _arrays.view(out, "out", writable=True),
+            tolerance=limit,
             max_iterations=_MAX_ITERATIONS,
-        )  # fmt: skip
+        )
         if not stats["converged"]:
             warn(
                 f"gradient: about {stats['estimate'] / limit:.3g} times the allowed error is left after "

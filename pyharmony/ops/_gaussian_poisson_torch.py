@@ -125,7 +125,7 @@ def empty_like_dst(src: Tensor, dst: Tensor, *_: Any) -> Tensor:
 
 def levels_of(tolerance: float | None, image: Tensor) -> float:
     """Returns the tolerance, in 8-bit levels, of a call on images of this dtype."""
-    return _checks.tolerance(tolerance, str(image.dtype).removeprefix("torch."))
+    return _checks.tolerance(tolerance, _arrays.dtype_of(image))
 
 
 # ---- calls of operators ---------------------------------------------------------------------------------------------
@@ -206,9 +206,19 @@ def image_of(compute: Any) -> Tensor:
 
 
 def _run(
-    src: Tensor, dst: Tensor, mask: Tensor, base: Tensor, color_map: Tensor | None, color_weight: float, sigma: float,
-    reference: bool, gradient_kernel: str, preserve_background: bool, method: str, tolerance: float | None,
-) -> Tensor:  # fmt: skip
+    src: Tensor,
+    dst: Tensor,
+    mask: Tensor,
+    base: Tensor,
+    color_map: Tensor | None,
+    color_weight: float,
+    sigma: float,
+    reference: bool,
+    gradient_kernel: str,
+    preserve_background: bool,
+    method: str,
+    tolerance: float | None,
+) -> Tensor:
     call = call_of(
         src, dst, mask, base, color_weight=color_weight if color_map is None else color_map, sigma=sigma,
         reference=reference, gradient_kernel=gradient_kernel, preserve_background=preserve_background, method=method,
@@ -239,9 +249,19 @@ _operator = operator(
 
 
 def gaussian_poisson(
-    src: Array, dst: Array, mask: Array, base: Array, color_weight: Any, sigma: float, reference: bool,
-    gradient_kernel: str, preserve_background: bool, method: str, tolerance: float | None, return_info: bool,
-) -> Any:  # fmt: skip
+    src: Array,
+    dst: Array,
+    mask: Array,
+    base: Array,
+    color_weight: Any,
+    sigma: float,
+    reference: bool,
+    gradient_kernel: str,
+    preserve_background: bool,
+    method: str,
+    tolerance: float | None,
+    return_info: bool,
+) -> Any:
     """Computes `pyharmony.ops.gaussian_poisson` in a graph."""
     check(dst, mask, color_weight, src=src, base=base)
     if gradient_kernel != "normal" and torch.is_grad_enabled():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _checks
-from ..errors import ArgumentError, DTypeError, ShapeError
+from .. import _arrays, _checks
+from ..errors import ArgumentError, ShapeError
 
 #: The dtypes that x may have; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -22,9 +22,7 @@ def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
 
 def check(x: Any) -> None:
     """Refuses an x with another number of axes, dtype or size than is accepted."""
-    dtype = str(x.dtype).removeprefix("torch.")
-    if dtype not in DTYPES:
-        raise DTypeError(f"x: dtype {dtype} is not supported, use one of {', '.join(DTYPES)}")
+    _arrays.check_dtype(_arrays.dtype_of(x), "x", DTYPES)
     if x.ndim != 4 or 0 in x.shape:
         raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
     if x.shape[2] * x.shape[3] == 1:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._arrays import Array, NumpyArray
+from .._arrays import Array, NumpyArray, dtype_of
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
 
@@ -307,11 +307,6 @@ def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> t
     return groups, sizes
 
 
-def dtype_of(x: Any) -> str:
-    """Returns the name of a dtype of NumPy or torch."""
-    return str(x.dtype).removeprefix("torch.")
-
-
 def real_of(x: Any) -> str:
     """Returns the dtype of ratios, biases and sums that goes with x."""
     return "float64" if dtype_of(x) == "float64" else "float32"
@@ -349,8 +344,7 @@ def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilat
         if _arrays.is_torch(value) != _arrays.is_torch(x):
             raise DTypeError(f"{name}: {type(value).__name__}, expected the kind of x, {type(x).__name__}")
         _arrays.check_dense(value, name)
-        if dtype_of(value) not in DTYPES:
-            raise DTypeError(f"{name}: dtype {dtype_of(value)} is not supported, use one of {', '.join(DTYPES)}")
+        _arrays.check_dtype(dtype_of(value), name, DTYPES)
     if x.ndim != 4 or 0 in x.shape:
         raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
     if weight.ndim != 4 or 0 in weight.shape:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._arrays import Array, NumpyArray
+from .._arrays import Array, NumpyArray, dtype_of
 from .._native import native
 from ..errors import MaskError
 from ._partial_conv import (
@@ -18,7 +18,6 @@ from ._partial_conv import (
     address,
     by_channel,
     check_same_dtype,
-    dtype_of,
     number,
     optional,
     plan_of_call,

@@ -285,9 +285,18 @@ def run_layer(
 
 
 def run_backward(
-    grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Any, shapes: Shapes,
-    last: Formats, scale: Any, slope: float, for_bias: bool, x_scale: Any = 1.0,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor | None,
+    weight: Tensor | None,
+    layer: Any,
+    shapes: Shapes,
+    last: Formats,
+    scale: Any,
+    slope: float,
+    for_bias: bool,
+    x_scale: Any = 1.0,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
 
     Args:

@@ -208,9 +208,18 @@ def _run_dense(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, sca
 
 
 def run_backward(
-    grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Layer, shapes: Shapes,
-    last: Formats, scale: float, slope: float, for_bias: bool, columns: Tensor | None = None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor | None,
+    weight: Tensor | None,
+    layer: Layer,
+    shapes: Shapes,
+    last: Formats,
+    scale: float,
+    slope: float,
+    for_bias: bool,
+    columns: Tensor | None = None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
 
     Args:
@@ -263,9 +272,16 @@ def run_backward(
 
 
 def run_gradients(
-    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, layer: Layer, slope: float, needs: Any,
+    grad: Tensor,
+    y: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    scale: Any,
+    layer: Layer,
+    slope: float,
+    needs: Any,
     columns: Tensor | None = None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """Returns the gradients of x, weight, bias and scale through `run_layer`, each None where it is not needed."""
     if layer.plan.on_device:
         last = _format(x, weight), _format(weight)
@@ -311,20 +327,24 @@ def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor, columns: T
     return found.view(o, kh, kw, c).permute(0, 3, 1, 2).contiguous(memory_format=_format(like))
 
 
-def _input_grad(g: Tensor, weight: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
-    """Returns m conv^T(r g, W)."""
-    forms = (_format(g, weight), _format(weight))
-    dx = run_backward(g, None, None, weight, layer, (shape, tuple(weight.shape)), forms, 1.0, 1.0, False)[0]
-    assert dx is not None  # noqa: S101  # weight is given
-    return dx.contiguous(memory_format=forms[0])
+def run_map(kind: str, a: Tensor, b: Tensor, shape: Any, layer: Layer) -> Tensor:
+    """Computes one of the three maps by its name; shape is that of the result, which is None for 'conv'."""
+    if kind == "conv":
+        return run_layer(a, b, None, layer, 1.0, 1.0)
+    last = _format_of_map(kind, a, b)
+    if kind == "input_grad":
+        shapes, forms = (tuple(shape), tuple(b.shape)), (last, _format(b))
+        made = run_backward(a, None, None, b, layer, shapes, forms, 1.0, 1.0, False)[0]
+    else:
+        shapes, forms = (tuple(a.shape), tuple(shape)), (_format(a), last)
+        made = run_backward(b, None, a, None, layer, shapes, forms, 1.0, 1.0, False)[1]
+    assert made is not None  # noqa: S101  # its other operand is given
+    return made.contiguous(memory_format=last)
 
 
-def _weight_grad_of(x: Tensor, g: Tensor, shape: tuple[int, ...], layer: Layer) -> Tensor:
-    """Returns the sum over windows of m x by r g."""
-    forms = (_format(x), torch.contiguous_format)
-    dw = run_backward(g, None, x, None, layer, (tuple(x.shape), shape), forms, 1.0, 1.0, False)[1]
-    assert dw is not None  # noqa: S101  # x is given
-    return dw.contiguous()
+def _format_of_map(kind: str, a: Tensor, b: Tensor) -> torch.memory_format:
+    """Returns the memory format of a map's result."""
+    return torch.contiguous_format if kind == "weight_grad" else _format(a, b)
 
 
 # ---- functions of autograd ------------------------------------------------------------------------------------------
@@ -379,9 +399,7 @@ class Map(Function):
     def forward(ctx: Any, layer: Layer, kind: str, a: Tensor, b: Tensor, shape: Any) -> Tensor:
         ctx.save_for_backward(a, b)
         ctx.layer, ctx.kind = layer, kind
-        if kind == "conv":
-            return run_layer(a, b, None, layer, 1.0, 1.0)
-        return (_input_grad if kind == "input_grad" else _weight_grad_of)(a, b, tuple(shape), layer)
+        return run_map(kind, a, b, shape, layer)
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
@@ -469,18 +487,6 @@ def _run(
     return run_layer(x, weight, bias, _layer_of(mask, window, groups, soft), factor if scale is None else scale, slope)
 
 
-def _run_input_grad(
-    g: Tensor, weight: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
-) -> Tensor:
-    return _input_grad(g, weight, tuple(shape), _layer_of(mask, window, groups, soft))
-
-
-def _run_weight_grad(
-    x: Tensor, g: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]
-) -> Tensor:
-    return _weight_grad_of(x, g, tuple(shape), _layer_of(mask, window, groups, soft))
-
-
 def _run_mask(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
     return _layer_of(mask, window, groups, soft).plan.cover_tensor(mask.dtype).clone()
 
@@ -501,7 +507,7 @@ def _map_in_graph(mask: Tensor, layer: list[Any], kind: str, a: Tensor, b: Tenso
     """Computes a map as an operator, which plans again from the mask."""
     if kind == "conv":
         return _layer(a, b, None, None, mask, *layer, 1.0, 1.0)
-    return (_input if kind == "input_grad" else _weight)(a, b, mask, *layer, list(shape))
+    return _GRADIENTS[kind](a, b, mask, *layer, list(shape))
 
 
 def _keep_layer(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -526,13 +532,6 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(a, b, mask)
 
 
-def _backward(kind: str, ctx: Any, v: Tensor) -> tuple[Any, ...]:
-    a, b, mask = ctx.saved_tensors
-    maps = functools.partial(_map_in_graph, mask, ctx.layer)
-    found = gradients_of_map(maps, kind, a, b, v, ctx.needs_input_grad)
-    return *found, *[None] * (len(ctx.layer) + 2)
-
-
 _LAYER = "int[] window, int groups, bool soft"
 _layer = operator(
     "partial_conv",
@@ -543,23 +542,29 @@ _layer = operator(
     _layer_backward,
     _keep_layer,
 )
-_input = operator(
-    "partial_conv_input_grad",
-    f"(Tensor g, Tensor weight, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
-    _run_input_grad,
-    lambda g, weight, *rest: torch.empty(rest[-1], dtype=g.dtype, device=g.device, memory_format=_format(g, weight)),
-    functools.partial(_backward, "input_grad"),
-    _keep,
-)
-_weight = operator(
-    "partial_conv_weight_grad",
-    f"(Tensor x, Tensor g, Tensor mask, {_LAYER}, int[] shape) -> Tensor",
-    _run_weight_grad,
-    lambda x, *rest: torch.empty(rest[-1], dtype=x.dtype, device=x.device),
-    functools.partial(_backward, "weight_grad"),
-    _keep,
-)
 _new_mask = operator("partial_conv_mask", f"(Tensor mask, {_LAYER}) -> Tensor", _run_mask, _fake_mask)
+
+
+def _gradient_operator(kind: str) -> Any:
+    """Registers one of the two maps that are gradients of the layer, by its name."""
+
+    def run(a: Tensor, b: Tensor, mask: Tensor, window: list[int], groups: int, soft: bool, shape: list[int]) -> Tensor:
+        return run_map(kind, a, b, shape, _layer_of(mask, window, groups, soft))
+
+    def fake(a: Tensor, b: Tensor, *rest: Any) -> Tensor:
+        return torch.empty(rest[-1], dtype=a.dtype, device=a.device, memory_format=_format_of_map(kind, a, b))
+
+    def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
+        a, b, mask = ctx.saved_tensors
+        maps = functools.partial(_map_in_graph, mask, ctx.layer)
+        found = gradients_of_map(maps, kind, a, b, v, ctx.needs_input_grad)
+        return *found, *[None] * (len(ctx.layer) + 2)
+
+    schema = f"(Tensor a, Tensor b, Tensor mask, {_LAYER}, int[] shape) -> Tensor"
+    return operator(f"partial_conv_{kind}", schema, run, fake, backward, _keep)
+
+
+_GRADIENTS = {kind: _gradient_operator(kind) for kind in ("input_grad", "weight_grad")}
 
 
 # ---- the call -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from .._warnings import warn
 from ..errors import MaskError
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
 from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
+from ._solve_call import Outcome
 
 _MAX_ITERATIONS = 30
 
@@ -79,19 +80,12 @@ def solve_image(
             f"iterations, tolerance {levels:.3g}",
             RuntimeWarning,
         )
-    bound = stats["max_error"] / unit
-    if bound == math.inf:
+    if stats["max_error"] == math.inf:
         warn(NOTHING_PROVEN, RuntimeWarning)
-        bound = math.nan
-    return SolveInfo(
-        method="multigrid" if hierarchy.unknowns else "copy",
-        iterations=stats["iterations"],
-        residual=stats["residual"] / unit,
-        max_error=bound,
-        device="cpu",
-        milliseconds=elapsed * 1e3,
-        peak_bytes=stats["peak_bytes"],
-    )
+        stats["max_error"] = math.nan
+    method = "multigrid" if hierarchy.unknowns else "copy"
+    outcome = Outcome(method, stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
+    return outcome.info(unit, elapsed * 1e3)
 
 
 def _solve(

@@ -19,7 +19,9 @@ from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from .._warnings import warn
 from ..errors import ArgumentError, DeviceError, MaskError
+from ._gaussian_poisson import Equation
 from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
+from ._solve_call import Outcome
 from .images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 
 
@@ -36,9 +38,47 @@ LIMITS: tuple[_cuda.Limit, ...] = (lambda call: unsupported(call.dst.dtype.name,
 _FACTOR = 0.3
 
 
-def most_iterations(levels: float) -> int:
+def _most_iterations(levels: float) -> int:
     """Returns the iterations to enqueue for a tolerance; those that are not needed return at once."""
     return 8 + max(0, math.ceil(math.log(0.25 / levels) / math.log(1 / _FACTOR)))
+
+
+@dataclasses.dataclass
+class DeviceEquation(Equation):
+    """An `Equation` of a batch in the memory of a device; with w0 1, w1 0 and pinned it is that of `poisson`.
+
+    Attributes:
+        src, dst: [N, H, W, C] DeviceArrays.
+        base: the same, or [N, ceil(H / 2), ceil(W / 2), C], which the kernels double as they read it, with half_base;
+            for `poisson` it may be None, which means src.
+        mask: [N, H, W], weight_map: [N, H, W] float32 or None; their N may have stride 0.
+        most: the largest weight of the map.
+    """
+
+    src: Any
+    dst: Any
+    mask: Any
+    base: Any
+    weight_map: Any
+    w0: float = 1.0
+    w1: float = 0.0
+    pinned: bool = True
+    most: float = 0.0
+    half_base: bool = False
+
+    def largest_weight(self) -> float:
+        return self.weight if self.weight_map is None else self.most
+
+    def views(self) -> tuple[Any, Any, Any, Any]:
+        base = None if self.base is None else self.base.view("base")
+        return self.src.view("src"), self.dst.view("dst"), self.mask.view("mask"), base
+
+    def items(self, some: slice) -> DeviceEquation:
+        """Returns the equation of some images, with the map of all."""
+        base = None if self.base is None else self.base.items(some)
+        return dataclasses.replace(
+            self, src=self.src.items(some), dst=self.dst.items(some), mask=self.mask.items(some), base=base
+        )
 
 
 class DeviceHierarchy:
@@ -51,7 +91,6 @@ class DeviceHierarchy:
         weight: the weight of the colours, where there is no map.
         weight_map: [N, H, W] float32.
         w0, w1: the taps of the Gaussian.
-        box: (top, left, bottom, right) around all unknown pixels, where it is known.
     """
 
     def __init__(
@@ -64,19 +103,16 @@ class DeviceHierarchy:
         weight_map: DeviceArray | None = None,
         w0: float = 1.0,
         w1: float = 0.0,
-        box: tuple[int, int, int, int] | None = None,
     ) -> None:
         def own(planes: DeviceArray | None) -> DeviceArray | None:
             if planes is None or planes.strides[0] != 0:
                 return planes
             return planes.reshaped((1, *planes.shape[1:]), planes.strides)
 
-        module = place.module
         mask, self.weight_map = own(mask), own(weight_map)
         items = max(1 if planes is None else planes.shape[0] for planes in (mask, self.weight_map))
-        self.plan = module.PoissonPlan(
+        self.plan = place.module.PoissonPlan(
             *shape,
-            box=box,
             items=items,
             pinned=mask is not None,
             weight=0.0 if weight_map is not None else weight,
@@ -85,82 +121,96 @@ class DeviceHierarchy:
             w1=w1,
         )
         self.memory = place.scratch(self.plan.bytes)
-        module.poisson_hierarchy(
+        place.module.poisson_hierarchy(
             self.plan,
             None if mask is None else mask.view("mask"),
-            self.map_view(),
-            self._block(self.memory),
+            self._map_view(),
+            self.memory.block,
             device=place.device,
             stream=place.stream,
         )
 
-    def map_view(self) -> Any:
+    @classmethod
+    def of(cls, place: Place, eq: DeviceEquation) -> DeviceHierarchy:
+        """Returns the set-up of an equation."""
+        mask = eq.mask if eq.pinned else None
+        numbers = {"weight": eq.weight, "weight_map": eq.weight_map, "w0": eq.w0, "w1": eq.w1}
+        return cls(place, mask, eq.dst.shape[1:3], **numbers)
+
+    def _map_view(self) -> Any:
         return None if self.weight_map is None else self.weight_map.view("color_weight")
 
-    @staticmethod
-    def _block(memory: DeviceArray) -> tuple[int, int]:
-        return memory.pointer, memory.nbytes
-
     def solve(
-        self, place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, base: DeviceArray | None,
-        out: DeviceArray, *, gradients: str, tolerance: float, iterations: int, certify: bool, read: bool,
-        warm: DeviceArray | None = None, contour: str = "half",
-    ) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
+        self,
+        place: Place,
+        eq: DeviceEquation,
+        out: DeviceArray,
+        *,
+        gradients: str,
+        levels: float,
+        unit: float,
+        certify: bool,
+        read: bool,
+        warm: DeviceArray | None = None,
+        contour: str = "half",
+    ) -> tuple[list[dict[str, Any]], int]:
         """Puts a solve on the stream; it writes the unknown pixels of out, which holds dst.
 
-        warm: the correction of the images before; it is read and then overwritten.
+        Args:
+            levels: the tolerance, in 8-bit levels of images whose white is unit.
+            warm: the correction of the images before; it is read and then overwritten.
 
         Returns:
             The reports of the items, if they are to be read, and the bytes of scratch.
         """
-        module, (count, _, _, channels) = place.module, out.shape
-        workspace = place.scratch(self.plan.workspace_bytes(count, channels))
-        report = place.scratch(module.poisson_report_bytes(count, channels))
+        count, _, _, channels = out.shape
         proof = place.scratch(self.plan.certify_bytes(count, channels)) if certify else None
-        with place.using(self.memory, self.weight_map, mask), place.using(warm, writing=True):
-            module.poisson_solve(
-                self.plan,
-                self._block(self.memory),
-                src.view("src"),
-                dst.view("dst"),
-                mask.view("mask"),
-                None if base is None else base.view("base"),
-                out.view("out", writable=True),
-                gradients=gradients,
-                contour=contour,
-                tolerance=tolerance,
-                max_iterations=min(iterations, module.POISSON_MAX_ITERATIONS),
-                weight_map=self.map_view(),
-                workspace=self._block(workspace),
-                report=self._block(report),
-                warm=None if warm is None else self._block(warm),
-                certify=None if proof is None else self._block(proof),
-                device=place.device,
-                stream=place.stream,
-            )
-        nbytes = self.memory.nbytes + workspace.nbytes + (0 if proof is None else proof.nbytes)
+        options = {
+            "gradients": gradients,
+            "contour": contour,
+            "warm": None if warm is None else warm.block,
+            "certify": None if proof is None else proof.block,
+        }
+        with place.using(self.memory, self.weight_map, eq.mask), place.using(warm, writing=True):
+            report, nbytes = self._run(place, "poisson_solve", eq.views(), out, levels, levels * unit / 255, **options)
+        nbytes += self.memory.nbytes + (0 if proof is None else proof.nbytes)
         if not read:
             return [], nbytes
-        return module.poisson_report(place.fetch(report).tobytes(), count, channels), nbytes
+        return place.module.poisson_report(place.fetch(report).tobytes(), count, channels), nbytes
 
-    def solve_rhs(self, place: Place, rhs: DeviceArray, out: DeviceArray, *, tolerance: float, iterations: int) -> None:
-        """Solves A x = rhs [N, H, W, C] into the unknown pixels of out."""
+    def solve_rhs(self, place: Place, rhs: DeviceArray, out: DeviceArray, tolerance: float) -> None:
+        """Solves A x = rhs [N, H, W, C], of values up to 1, into the unknown pixels of out."""
+        self._run(place, "poisson_solve_rhs", (rhs.view("rhs"),), out, tolerance * 255, tolerance)
+
+    def _run(
+        self,
+        place: Place,
+        name: str,
+        views: tuple[Any, ...],
+        out: DeviceArray,
+        levels: float,
+        tolerance: float,
+        **options: Any,
+    ) -> tuple[DeviceArray, int]:
+        """Puts a solve of the module on the stream; returns its report and the bytes of its workspace."""
         module, (count, _, _, channels) = place.module, out.shape
         workspace = place.scratch(self.plan.workspace_bytes(count, channels))
         report = place.scratch(module.poisson_report_bytes(count, channels))
-        module.poisson_solve_rhs(
+        getattr(module, name)(
             self.plan,
-            self._block(self.memory),
-            rhs.view("rhs"),
+            self.memory.block,
+            *views,
             out.view("out", writable=True),
             tolerance=tolerance,
-            max_iterations=min(iterations, module.POISSON_MAX_ITERATIONS),
-            weight_map=self.map_view(),
-            workspace=self._block(workspace),
-            report=self._block(report),
+            max_iterations=min(_most_iterations(levels), module.POISSON_MAX_ITERATIONS),
+            weight_map=self._map_view(),
+            workspace=workspace.block,
+            report=report.block,
             device=place.device,
             stream=place.stream,
+            **options,
         )
+        return report, workspace.nbytes
 
 
 class DeviceSolver:
@@ -231,7 +281,7 @@ class DeviceWarmStart:
                 hierarchy.plan,
                 1,
                 channels,
-                (self._memory.pointer, self._memory.nbytes),
+                self._memory.block,
                 device=place.device,
                 stream=place.stream,
             )
@@ -286,43 +336,47 @@ def _solve_at(
     if seen.base is not None:
         check_base(seen.base, seen.dst, "float32")
     levels = _checks.tolerance(call.tolerance, seen.dst.dtype.name)
-    source, target = (batch_of(place.take(x, name)) for x, name in ((seen.src, "src"), (seen.dst, "dst")))
-    colours = None if seen.base is None else batch_of(place.take(seen.base, "base"))
-    count, height, width, channels = target.shape
+    src, dst = (batch_of(place.take(x, name)) for x, name in ((seen.src, "src"), (seen.dst, "dst")))
+    base = None if seen.base is None else batch_of(place.take(seen.base, "base"))
+    count, height, width, channels = dst.shape
     mask, weight, weight_map, hierarchy = system(count, height, width, seen.dst.ndim == 4)
+    eq = DeviceEquation(src, dst, mask, base, weight, weight_map)
     out, into = place.empty(tuple(seen.dst.shape), seen.dst.dtype)
     result = batch_of(into)
-    items = [slice(0, count)] if warm is None else [slice(i, i + 1) for i in range(count)]
+    options: dict[str, Any] = {
+        "gradients": call.gradients,
+        "contour": call.contour,
+        "levels": levels,
+        "unit": _arrays.VALUE_RANGE[seen.dst.dtype.name],
+        "certify": call.return_info,
+        "read": call.return_info or place.kind == "host",
+        "hierarchy": hierarchy,
+    }
     infos: list[SolveInfo] = []
-    for item in items:
-        part = (item, 0, height, 0, width)
-        infos += solve_images(
-            place,
-            source.cropped(*part),
-            target.cropped(*part),
-            mask.cropped(*part),
-            None if colours is None else colours.cropped(*part),
-            result.cropped(*part),
-            gradients=call.gradients,
-            contour=call.contour,
-            weight=weight,
-            weight_map=weight_map,
-            levels=levels,
-            unit=_arrays.VALUE_RANGE[seen.dst.dtype.name],
-            certify=call.return_info,
-            read=call.return_info or place.kind == "host",
-            hierarchy=hierarchy,
-            warm=None if warm is None or hierarchy is None else warm.memory(place, hierarchy, channels),
-        )
+    if warm is None or hierarchy is None:
+        infos = solve_images(place, eq, result, **options)
+    else:
+        for frame in (slice(i, i + 1) for i in range(count)):
+            memory = warm.memory(place, hierarchy, channels)
+            infos += solve_images(place, eq.items(frame), result.items(frame), **options, warm=memory)
     return deliver(place, call, out, into, infos)
 
 
 def solve_images(
-    place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, base: DeviceArray | None, out: DeviceArray, *,
-    gradients: str, contour: str, weight: float, weight_map: DeviceArray | None, levels: float, unit: float,
-    certify: bool, read: bool, hierarchy: DeviceHierarchy | None = None, warm: DeviceArray | None = None,
-) -> list[SolveInfo]:  # fmt: skip
-    """Puts the solve of checked images [N, H, W, C] with a mask [N, H, W] on the stream; the result goes into out.
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    *,
+    gradients: str,
+    contour: str,
+    levels: float,
+    unit: float,
+    certify: bool,
+    read: bool,
+    hierarchy: DeviceHierarchy | None = None,
+    warm: DeviceArray | None = None,
+) -> list[SolveInfo]:
+    """Puts the solve of checked images on the stream; the result goes into out [N, H, W, C].
 
     Args:
         levels: the tolerance, in 8-bit levels.
@@ -332,57 +386,48 @@ def solve_images(
         hierarchy: the set-up of this mask and weights, if there is one. warm: see `DeviceHierarchy.solve`.
     """
     start = time.perf_counter()
-    _, height, width, _ = dst.shape
+    limit, level = levels * unit / 255, unit / 255
     with _cuda.failures("poisson"):
-        place.copy(dst, out)
-        if hierarchy is None:
-            hierarchy = DeviceHierarchy(place, mask, (height, width), weight=weight, weight_map=weight_map)
+        place.copy(eq.dst, out)
+        hierarchy = hierarchy or DeviceHierarchy.of(place, eq)
         reports, nbytes = hierarchy.solve(
             place,
-            src,
-            dst,
-            mask,
-            base,
+            eq,
             out,
             gradients=gradients,
             contour=contour,
-            tolerance=levels * unit / 255,
-            iterations=most_iterations(levels),
+            levels=levels,
+            unit=unit,
             certify=certify,
             read=read,
             warm=warm,
         )
     milliseconds = (time.perf_counter() - start) * 1e3
     for report in reports:
-        if weight == 0 and weight_map is None and report["unknowns"] == height * width:
+        if eq.weight == 0 and eq.weight_map is None and report["unknowns"] == math.prod(eq.dst.shape[1:3]):
             raise MaskError(NOTHING_KNOWN)
         if not math.isfinite(report["estimate"]):
             raise ArgumentError("src, dst, base: NaN or infinities where the solve reads them; expected finite values")
         if not report["converged"]:
             warn(
-                f"poisson: an error of about {report['estimate'] / unit * 255:.3g} levels is left after "
+                f"poisson: an error of about {report['estimate'] / level:.3g} levels is left after "
                 f"{report['iterations']} iterations, tolerance {levels:.3g}",
                 RuntimeWarning,
             )
         elif report["max_error"] == math.inf:
             warn(NOTHING_PROVEN, RuntimeWarning)
-        elif report["max_error"] > levels * unit / 255:
+        elif report["max_error"] > limit:
             warn(
-                f"poisson: the error is only known to be below {report['max_error'] / unit * 255:.3g} levels, "
+                f"poisson: the error is only known to be below {report['max_error'] / level:.3g} levels, "
                 f"tolerance {levels:.3g}",
                 RuntimeWarning,
             )
         if report["max_error"] == math.inf:
             report["max_error"] = math.nan
-    return [
-        SolveInfo(
-            method="multigrid" if report["unknowns"] else "copy",
-            iterations=report["iterations"],
-            residual=report["residual"] / unit * 255,
-            max_error=report["max_error"] / unit * 255,
-            device=place.name,
-            milliseconds=milliseconds,
-            peak_bytes=nbytes,
-        )
-        for report in reports
-    ]
+    return [outcome_of(report, nbytes).info(level, milliseconds, place.name) for report in reports]
+
+
+def outcome_of(report: dict[str, Any], nbytes: int) -> Outcome:
+    """Returns the outcome that a report of `DeviceHierarchy.solve` tells of."""
+    method = "multigrid" if report["unknowns"] else "copy"
+    return Outcome(method, report["iterations"], report["residual"], report["max_error"], nbytes)

@@ -1,4 +1,4 @@
-"""The arguments that `gaussian_poisson` and `poisson` share."""
+"""The arguments and the outcomes that `gaussian_poisson` and `poisson` share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import _checks
+from .._checks import SolveInfo
 
 
 @dataclass
@@ -31,3 +32,26 @@ class SolveCall:
         """The arrays by name; the first one decides the kind of the result."""
         color_map = _checks.map_or_none(self.color_weight)
         return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
+
+
+@dataclass
+class Outcome:
+    """The outcome of a solve of one image, in the unit of its dtype."""
+
+    method: str
+    iterations: int
+    residual: float
+    max_error: float
+    peak_bytes: int
+
+    def info(self, level: float, milliseconds: float, device: str = "cpu") -> SolveInfo:
+        """Returns the outcome for callers, in 8-bit levels; level is the value of one of them."""
+        return SolveInfo(
+            method=self.method,
+            iterations=self.iterations,
+            residual=self.residual / level,
+            max_error=self.max_error / level,
+            device=device,
+            milliseconds=milliseconds,
+            peak_bytes=self.peak_bytes,
+        )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,16 +57,12 @@ class Pool:
         return torch.from_numpy(lease).view(x.dtype).as_strided(x.shape, x.stride())
 
 
-def _dtype(x: Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")
-
-
 def _matrix_view(calls: Calls, x: Tensor, at: Layout) -> Any:
-    return at.view(calls.module, x.data_ptr(), _dtype(x), writable=True)
+    return at.view(calls.module, x.data_ptr(), _arrays.dtype_of(x), writable=True)
 
 
 def _flat_view(calls: Calls, x: Tensor) -> Any:
-    return calls.module.ArrayView(x.data_ptr(), _dtype(x), (x.numel(),), (1,), True)
+    return calls.module.ArrayView(x.data_ptr(), _arrays.dtype_of(x), (x.numel(),), (1,), True)
 
 
 def _run(calls: Calls, name: str, matrices: list[Any], *arguments: Any, **options: Any) -> Any:
@@ -103,9 +100,16 @@ def _like(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def run(
-    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
-    normalized: bool, write: bool, pool: Pool | None = None,
-) -> tuple[Tensor, Tensor, list[Tensor]]:  # fmt: skip
+    weights: Sequence[Tensor],
+    us: Sequence[Tensor],
+    vs: Sequence[Tensor],
+    dims: Sequence[int],
+    chosen: Settings,
+    *,
+    normalized: bool,
+    write: bool,
+    pool: Pool | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Returns sigmas, the new u and v of all weights in one vector, and W / sigma; write: u and v change in place."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
@@ -217,41 +221,37 @@ def gradient_of_gradient(
     at = 0
     for weight, grad, dim, cotangent in zip(weights, grads, dims, cotangents):
         u, v, at = _vectors(weight, dim, state, at)
-        if cotangent is None:
-            for_weights.append(None)
-            for_grads.append(None)
-            pulls.append(state.new_zeros(()))
-            continue
-        w, c = weight.to(state.dtype), cotangent.to(state.dtype)
-        p = _between(u, c, v, dim)
+        p, for_weight, for_grad = state.new_zeros(()), None, None
+        if cotangent is not None:
+            w, c = weight.to(state.dtype), cotangent.to(state.dtype)
+            p = _between(u, c, v, dim)
+            if grad is not None:
+                g = grad.to(state.dtype)
+                sigma = _between(u, w, v, dim)
+                q = (g * w).sum()
+                along = 2 * p * q / sigma**3 - (c * g).sum() / sigma**2
+                outer = torch.outer(u, v).reshape(weight.movedim(dim, 0).shape).movedim(0, dim)
+                for_grad = (c / sigma - p / sigma**2 * w).to(weight.dtype)
+                for_weight = (along * outer - p / sigma**2 * g).to(weight.dtype)
         pulls.append(p)
-        if grad is None:
-            for_weights.append(None)
-            for_grads.append(None)
-            continue
-        g = grad.to(state.dtype)
-        sigma = _between(u, w, v, dim)
-        q = (g * w).sum()
-        along = 2 * p * q / sigma**3 - (c * g).sum() / sigma**2
-        outer = torch.outer(u, v).reshape(weight.movedim(dim, 0).shape).movedim(0, dim)
-        for_grads.append((c / sigma - p / sigma**2 * w).to(weight.dtype))
-        for_weights.append((along * outer - p / sigma**2 * g).to(weight.dtype))
+        for_weights.append(for_weight)
+        for_grads.append(for_grad)
     return for_weights, for_grads, torch.stack(pulls)
 
 
 # ---- without a compiler ---------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
 class _Call:
     """The arguments of a call of the functions below, apart from tensors with gradients."""
 
-    def __init__(
-        self, us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, normalized: bool,
-        pool: Pool | None,
-    ) -> None:  # fmt: skip
-        self.us, self.vs, self.dims, self.chosen, self.normalized, self.pool = us, vs, dims, chosen, normalized, pool
-        self.state: Tensor | None = None
-        self.sigmas: Tensor | None = None
+    us: Sequence[Tensor]
+    vs: Sequence[Tensor]
+    dims: Sequence[int]
+    chosen: Settings
+    normalized: bool
+    pool: Pool | None
 
 
 class _Normalize(torch.autograd.Function):
@@ -429,7 +429,7 @@ _gradient_operator = operator(
 def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> None:
     for name, xs in (("weights", weights), ("us", us), ("vs", vs)):
         for i, x in enumerate(xs):
-            if _dtype(x) not in FLOATS:
+            if _arrays.dtype_of(x) not in FLOATS:
                 raise DTypeError(f"{name}[{i}]: {x.dtype}, expected one of {', '.join(FLOATS)}")
             if x.device != weights[0].device:
                 raise DeviceError(f"{name}[{i}]: on {x.device}, weights[0] on {weights[0].device}; move one of them")
@@ -442,9 +442,15 @@ def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor])
 
 
 def normalize(
-    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], chosen: Settings, *,
-    normalized: bool, pool: Pool | None = None,
-) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
+    weights: Sequence[Tensor],
+    us: Sequence[Tensor],
+    vs: Sequence[Tensor],
+    dims: Sequence[int],
+    chosen: Settings,
+    *,
+    normalized: bool,
+    pool: Pool | None = None,
+) -> tuple[Tensor, list[Tensor]]:
     """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():

@@ -13,9 +13,9 @@ from ._gaussian_poisson import Equation as Equation
 from ._gaussian_poisson import call_of
 from ._gaussian_poisson_cpu import solve as solve
 from ._gaussian_poisson_cpu import wanted_field as wanted_field
-from ._gaussian_poisson_cuda import DeviceEquation as DeviceEquation
 from ._gaussian_poisson_cuda import choose_method_on as choose_method_on
 from ._gaussian_poisson_cuda import solve_on as solve_on
+from ._poisson_cuda import DeviceEquation as DeviceEquation
 
 
 def gaussian_poisson(

@@ -76,7 +76,7 @@ def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
     own = 1 if mask.strides[0] == 0 else count
     _, made = place.empty((own, height, width), np.dtype(np.float32))
     place.module.pyramid_lay_mask(
-        mask.cropped(slice(0, own), 0, height, 0, width).view("mask"),
+        mask.items(slice(0, own)).view("mask"),
         0,
         0,
         height,

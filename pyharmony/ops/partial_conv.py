@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import _arrays
-from .._arrays import Array
+from .._arrays import Array, dtype_of
 from ..errors import ArgumentError
 from ..typing import ArrayT
 from . import _partial_conv_cpu
 from ._partial_conv import LayerPlan as LayerPlan
 from ._partial_conv import Pair as Pair
-from ._partial_conv import Window, check_layer, dtype_of, mask_4d, number, pairs_of, parse_layer
+from ._partial_conv import Window, check_layer, mask_4d, number, pairs_of, parse_layer
 
 
 def _plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:

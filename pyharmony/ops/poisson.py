@@ -16,7 +16,6 @@ from ._poisson import SOLVERS, Call, call_of
 from ._poisson_cpu import hierarchy_of as hierarchy_of
 from ._poisson_cpu import solve_image as solve_image
 from ._poisson_cuda import DeviceHierarchy as DeviceHierarchy
-from ._poisson_cuda import most_iterations as most_iterations
 from ._poisson_cuda import solve_images as solve_images
 
 _keys = itertools.count(1)
@@ -30,23 +29,51 @@ class _Solves:
 
     @overload
     def solve(
-        self, src: Array, dst: ArrayT, *, gradients: Gradients = ..., contour: Contour = ..., base: Array | None = ...,
-        tolerance: float | None = ..., return_info: Literal[False] = ...,
-    ) -> ArrayT: ...  # fmt: skip
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = ...,
+        contour: Contour = ...,
+        base: Array | None = ...,
+        tolerance: float | None = ...,
+        return_info: Literal[False] = ...,
+    ) -> ArrayT: ...
     @overload
     def solve(
-        self, src: Array, dst: ArrayT, *, gradients: Gradients = ..., contour: Contour = ..., base: Array | None = ...,
-        tolerance: float | None = ..., return_info: Literal[True],
-    ) -> tuple[ArrayT, SolveInfo | Any]: ...  # fmt: skip
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = ...,
+        contour: Contour = ...,
+        base: Array | None = ...,
+        tolerance: float | None = ...,
+        return_info: Literal[True],
+    ) -> tuple[ArrayT, SolveInfo | Any]: ...
     @overload
     def solve(
-        self, src: Array, dst: ArrayT, *, gradients: Gradients = ..., contour: Contour = ..., base: Array | None = ...,
-        tolerance: float | None = ..., return_info: bool = ...,
-    ) -> Any: ...  # fmt: skip
+        self,
+        src: Array,
+        dst: ArrayT,
+        *,
+        gradients: Gradients = ...,
+        contour: Contour = ...,
+        base: Array | None = ...,
+        tolerance: float | None = ...,
+        return_info: bool = ...,
+    ) -> Any: ...
     def solve(
-        self, src: Array, dst: Array, *, gradients: Gradients = "source", contour: Contour = "half",
-        base: Array | None = None, tolerance: float | None = None, return_info: bool = False,
-    ) -> Any:  # fmt: skip
+        self,
+        src: Array,
+        dst: Array,
+        *,
+        gradients: Gradients = "source",
+        contour: Contour = "half",
+        base: Array | None = None,
+        tolerance: float | None = None,
+        return_info: bool = False,
+    ) -> Any:
         """Solves like `poisson` with this mask and color_weight, gradients included.
 
         In a sequence the images of a batch are frames in order, and tensors that require grad are refused.

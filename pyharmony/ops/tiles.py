@@ -182,9 +182,7 @@ class Images:
             x = out if name == "out" else self._arrays[name]
             if np.dtype(x.dtype).name not in accepted:
                 raise DTypeError(f"{name}: dtype {np.dtype(x.dtype).name}, expected {' or '.join(accepted)}")
-        if np.dtype(mask.dtype).name not in _arrays.MASK_DTYPES:
-            kinds = ", ".join(_arrays.MASK_DTYPES)
-            raise DTypeError(f"mask: dtype {np.dtype(mask.dtype).name} is not supported, use one of {kinds}")
+        _arrays.check_dtype(np.dtype(mask.dtype).name, "mask", _arrays.MASK_DTYPES)
         for x, name in ((src, "src"), (dst, "dst"), (mask, "mask"), (base, "base")):
             if isinstance(x, np.ndarray) and isinstance(out, np.ndarray) and np.may_share_memory(x, out):
                 raise ArgumentError(f"out: shares memory with {name}; pass another array")

@@ -79,9 +79,14 @@ def derivative(u: Float64, axis: int, kernel: str = "normal") -> Float64:
 
 
 def edge_field(
-    src: Float64, dst: Float64, mask: Float64, gradients: str = "source", gradient_kernel: str = "normal",
-    gain: Float64 | None = None, contour: str = "half",
-) -> tuple[Float64, Float64]:  # fmt: skip
+    src: Float64,
+    dst: Float64,
+    mask: Float64,
+    gradients: str = "source",
+    gradient_kernel: str = "normal",
+    gain: Float64 | None = None,
+    contour: str = "half",
+) -> tuple[Float64, Float64]:
     """Returns the wanted differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C].
 
     gain [H, W] multiplies the differences of the guidance.

@@ -17,9 +17,15 @@ from .gaussian_poisson import Float64, gaussian_poisson
 
 
 def poisson(
-    src: Any, dst: Any, mask: Any, *, gradients: str = "source", contour: str = "half", color_weight: Any = 0.0,
+    src: Any,
+    dst: Any,
+    mask: Any,
+    *,
+    gradients: str = "source",
+    contour: str = "half",
+    color_weight: Any = 0.0,
     base: Any = None,
-) -> Float64:  # fmt: skip
+) -> Float64:
     """Solves the equation above exactly.
 
     Args:

@@ -95,7 +95,7 @@ def write(folder: Path, count: int, checkpoint: Checkpoint, keep: int) -> Path:
         state = {"format": _FORMAT, "files": files, "optimizers": optimizers, "facts": checkpoint.facts}
         (temporary / "state.json").write_text(json.dumps(state), "utf-8")
         for path in temporary.iterdir():
-            _flush(path)
+            _temporary.sync(path)
     for _, old in _found(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -107,15 +107,6 @@ def _checksum(path: Path) -> str:
         while block := file.read(1 << 20):
             found.update(block)
     return found.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Flushes a file to the disk, so that after a power cut no name stands for a file that is incomplete."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _found(folder: Path) -> list[tuple[int, Path]]:

@@ -441,12 +441,10 @@ class Run:
 
     def _tell(self, losses: dict[str, float], watch: _Watch) -> None:
         watch.told_at = time.monotonic()
-        if self.on_progress is not None and self.processes.first:
-            self.on_progress(self._progress(losses, watch))
-
-    def _progress(self, losses: dict[str, float], watch: _Watch) -> Progress:
-        share, spent = self._share(), time.monotonic() - watch.began
-        return Progress(
+        if self.on_progress is None or not self.processes.first:
+            return
+        share, spent = self._share(), watch.told_at - watch.began
+        progress = Progress(
             count=self.step.count,
             total=self.total(),
             epoch=self.epoch,
@@ -457,6 +455,7 @@ class Run:
             losses=losses,
             figures=dict(self.figures),
         )
+        self.on_progress(progress)
 
     def _prepared(self, dataset: Dataset, **changes: Any) -> Prepared:
         inputs = (*self.step.inputs, *self.step.optional)

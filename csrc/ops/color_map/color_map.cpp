@@ -55,9 +55,7 @@ void color_map(const ArrayView& image, const std::vector<Stage>& stages, const A
   check_same_image_shape(params.out, "out", params.image, "image");
   if (mask != nullptr) {
     params.mask = as_image(*mask, "mask");
-    HM_CHECK(params.mask.height == params.image.height && params.mask.width == params.image.width &&
-                 params.mask.channels == 1,
-             "mask: expected [", params.image.height, ", ", params.image.width, "]");
+    check_image_shape(params.mask, "mask", params.image.height, params.image.width, 1);
   }
   HM_SIMD_CALL(color_map_kernel, params);
 }

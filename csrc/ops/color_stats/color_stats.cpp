@@ -52,9 +52,7 @@ void color_stats(const ArrayView& image, const std::vector<Stage>& stages, const
   HM_CHECK(params.image.channels == 3, "image: ", params.image.channels, " channels, expected 3");
   if (mask != nullptr) {
     params.mask = as_image(*mask, "mask");
-    HM_CHECK(params.mask.height == params.image.height && params.mask.width == params.image.width &&
-                 params.mask.channels == 1,
-             "mask: expected [", params.image.height, ", ", params.image.width, "]");
+    check_image_shape(params.mask, "mask", params.image.height, params.image.width, 1);
   }
   check_result(moments, "moments");
   check_result(histograms, "histograms");

@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/checks.h"
 #include "core/parallel.h"
 
 namespace pyharmony::gaussian_poisson {
@@ -48,11 +49,8 @@ void check(const ChebyshevParams& params) {
   }
   HM_CHECK(params.tolerance > 0, "tolerance: ", params.tolerance, ", expected more than 0");
   HM_CHECK(params.max_steps >= 1, "max_steps: ", params.max_steps, ", expected at least 1");
-  HM_CHECK(params.out.dtype != DType::kBool && params.out.height == problem.height() &&
-               params.out.width == problem.width() && params.out.channels == problem.channels(),
-           "out: shape [", params.out.height, ", ", params.out.width, ", ", params.out.channels,
-           "] of ", dtype_name(params.out.dtype), ", expected [", problem.height(), ", ",
-           problem.width(), ", ", problem.channels(), "] of an image dtype");
+  HM_CHECK(params.out.dtype != DType::kBool, "out: dtype bool is not an image type");
+  check_image_shape(params.out, "out", problem.height(), problem.width(), problem.channels());
 }
 
 // Chooses strips whose working set stays in the first-level cache, and segments as tall as leaves

@@ -107,25 +107,17 @@ void check(const ChebyshevDeviceParams& params) {
 }
 
 // The tiles that an image is cut into for a run.
-struct Cut {
+struct Cut : Tiling {
   int levels;  // levels of the kernel
-  int strips, strip_columns, pad, segments, segment_rows, warps;
+  int warps;
   int tasks_per_item;
   int at_once;  // blocks on a multiprocessor
   std::size_t warp_floats;
 };
 
-struct Prepared {
-  Facts facts;
-  Operator op;
-  Entries entries;
+struct Prepared : Setup {
   bool map;
-  Plan plan;
-  Start start;
-  double bound, reduction;
   int passes, most_passes;  // passes of the first run; most of the others, 0 where there are none
-  int candidates;
-  Candidate candidate[kMostPlans];
   Cut first, repeat;
   // These are offsets in the workspace.
   std::size_t control, table, measures, bytes;
@@ -412,11 +404,7 @@ void launch_levels(const MarchParams& p, const Cut& cut, int blocks, cudaStream_
 
 // Launches at most `most_blocks` blocks of several tasks each; 0: enough for all tasks.
 void launch_pass(MarchParams p, const Cut& cut, bool map, int most_blocks, cudaStream_t stream) {
-  p.strips = cut.strips;
-  p.strip_columns = cut.strip_columns;
-  p.pad = cut.pad;
-  p.segments = cut.segments;
-  p.segment_rows = cut.segment_rows;
+  static_cast<Tiling&>(p) = cut;
   p.tasks = cut.strips * cut.segments * p.its_channels * p.items;
   int blocks = blocks_of(cut, p.tasks);
   if (most_blocks > 0) blocks = std::min(blocks, most_blocks);
@@ -485,9 +473,7 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   char* workspace = static_cast<char*>(params.workspace);
 
   DecideParams decide{};
-  decide.facts = prepared.facts;
-  decide.op = prepared.op;
-  decide.entries = prepared.entries;
+  static_cast<Setup&>(decide) = prepared;
   decide.damping = damping_of(prepared.op);
   decide.tolerance = params.tolerance;
   if (!params.rhs.exists()) {
@@ -499,17 +485,11 @@ void launch_gaussian_poisson_chebyshev(const ChebyshevDeviceParams& params, cuda
   }
   decide.max_steps = params.max_steps;
   decide.levels = prepared.map ? kMapLevels : kRepeatLevels;
-  decide.candidates = prepared.candidates;
   decide.table_passes = prepared.most_passes;
-  decide.plan = prepared.plan;
-  decide.start = prepared.start;
-  decide.bound = prepared.bound;
-  decide.reduction = prepared.reduction;
   decide.measures = reinterpret_cast<const TileMeasure*>(workspace + prepared.measures);
   decide.control = reinterpret_cast<Control*>(workspace + prepared.control);
   decide.table = reinterpret_cast<Pass*>(workspace + prepared.table);
   decide.report = params.report;
-  for (int i = 0; i < prepared.candidates; ++i) decide.candidate[i] = prepared.candidate[i];
 
   MarchParams march = march_params(params, prepared);
   // Calls `pass` for as many items and channels as the state has room for, until all are done.

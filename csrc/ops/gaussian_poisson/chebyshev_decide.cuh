@@ -9,21 +9,14 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-struct DecideParams {
-  Facts facts;
-  Operator op;
-  Entries entries;
+struct DecideParams : Setup {
   double damping, tolerance;
   double largest_integer;  // largest value of src and dst of integer dtype, without reading them
-  int run, max_steps, levels, candidates, table_passes, tasks_per_item;
-  Plan plan;    // the plan of the first run
-  Start start;  // the start that it was chosen for
-  double bound, reduction;
+  int run, max_steps, levels, table_passes, tasks_per_item;
   const TileMeasure* measures;
   Control* control;
   Pass* table;
   ChebyshevReport* report;
-  Candidate candidate[kMostPlans];
 };
 
 __global__ void __launch_bounds__(kDecideThreads)

@@ -14,7 +14,7 @@ namespace {
 
 using device::anew;
 
-struct MarchParams {
+struct MarchParams : Tiling {
   // The streamed rows: src, dst, mask and base; or the right-hand side, nothing, mask and nothing.
   // A field without data is not streamed.
   Source field[4];
@@ -28,7 +28,6 @@ struct MarchParams {
   int height, width, channels;
   // The items of this launch, and the channels that it does of each.
   int first_item, items, first_channel, its_channels, tasks;
-  int strips, strip_columns, pad, segments, segment_rows;
   std::int64_t plane, pitch;  // strides of the state
   float *e[2], *before[2];    // [items, its_channels, H, pitch]; null where one pass does it all
   TileMeasure* measures;      // [N, segments, strips, C]

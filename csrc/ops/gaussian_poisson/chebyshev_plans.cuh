@@ -91,6 +91,23 @@ struct Candidate {
   float low, upper, lowest;
 };
 
+// The tiles of a run: strips of columns, `pad` columns beyond them, and segments of rows.
+struct Tiling {
+  int strips, strip_columns, pad, segments, segment_rows;
+};
+
+// The parts of a solve that do not change from run to run.
+struct Setup {
+  Facts facts;
+  Operator op;
+  Entries entries;
+  Plan plan;    // the plan of the first run
+  Start start;  // the start that it was chosen for
+  double bound, reduction;
+  int candidates;
+  Candidate candidate[kMostPlans];
+};
+
 // The state of an item: each run's decision writes it, the next one reads it.
 struct Control {
   int done, steps, total_steps, passes;

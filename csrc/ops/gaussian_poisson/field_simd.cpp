@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "core/buffer.h"
-#include "core/parallel.h"
 #include "ops/gaussian_poisson/rows.h"
 
 namespace pyharmony::HM_SIMD_NS {
@@ -214,48 +213,8 @@ class FieldBlock {
   double *up_, *down_, *horizontal_, *result_;
 };
 
-template <typename Fn>
-void for_blocks(std::int64_t height, Fn&& fn) {
-  parallel_for((height + kBlockRows - 1) / kBlockRows, 1,
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) {
-                   fn(i * kBlockRows, std::min(height, (i + 1) * kBlockRows));
-                 }
-               });
-}
-
-// Holds rows y - 1, y, y + 1 of an image, mirrored at its border.
 template <typename Real>
-class Window {
- public:
-  explicit Window(const ImageView& image)
-      : image_(image),
-        pitch_((image.width + 2) * image.channels),
-        memory_(static_cast<std::size_t>(3 * pitch_)) {
-    for (int i = 0; i < 3; ++i) row[i] = memory_.data() + i * pitch_ + image.channels;
-  }
-  void load(std::int64_t y, int slot) {
-    load_row(image_, std::clamp<std::int64_t>(y, 0, image_.height - 1), row[slot]);
-    mirror_row(row[slot], image_.width, image_.channels);
-  }
-  void start(std::int64_t y) {
-    for (int i = 0; i < 3; ++i) load(y - 1 + i, i);
-  }
-  void advance(std::int64_t y) {
-    std::swap(row[0], row[1]);
-    std::swap(row[1], row[2]);
-    load(y + 1, 2);
-  }
-  Real* row[3];
-
- private:
-  const ImageView& image_;
-  const std::int64_t pitch_;
-  Buffer<Real> memory_;
-};
-
-template <typename Real>
-void norm_row(const Window<Real>& window, std::int64_t width, std::int64_t c, bool smooth,
+void norm_row(const RowWindow<Real>& window, std::int64_t width, std::int64_t c, bool smooth,
               Real* __restrict squares, Real* __restrict out) {
   const Real* __restrict a = window.row[0], * __restrict m = window.row[1], * __restrict b = window.row[2];
   const std::int64_t n = width * c;
@@ -285,7 +244,7 @@ void norm_row(const Window<Real>& window, std::int64_t width, std::int64_t c, bo
 }  // namespace
 
 void gaussian_poisson_field(const FieldParams& params) {
-  for_blocks(params.mask.height,
+  for_blocks(params.mask.height, kBlockRows,
              [&](std::int64_t y0, std::int64_t y1) { FieldBlock(params).run(y0, y1); });
 }
 
@@ -294,13 +253,19 @@ void gradient_norm(const NormParams& params) {
   const ImageView& out = params.out;
   auto run = [&](auto zero) {
     using Real = decltype(zero);
-    for_blocks(image.height, [&](std::int64_t y0, std::int64_t y1) {
-      Window<Real> window(image);
+    for_blocks(image.height, kBlockRows, [&](std::int64_t y0, std::int64_t y1) {
+      RowWindow<Real> window(image.width, image.channels);
+      const auto load = [&](std::int64_t y, int slot) {
+        load_row(image, std::clamp<std::int64_t>(y, 0, image.height - 1), window.row[slot]);
+        mirror_row(window.row[slot], image.width, image.channels);
+      };
       Buffer<Real> squares(static_cast<std::size_t>(image.width * image.channels));
       Buffer<Real> row(static_cast<std::size_t>(image.width));
-      window.start(y0);
+      load(y0 - 1, 0);
+      load(y0, 1);
       for (std::int64_t y = y0; y < y1; ++y) {
-        if (y > y0) window.advance(y);
+        if (y > y0) window.advance();
+        load(y + 1, 2);
         norm_row(window, image.width, image.channels, params.smooth, squares.data(), row.data());
         for (std::int64_t x = 0; x < image.width; ++x) *out.at<Real>(y, x, 0) = row.data()[x];
       }

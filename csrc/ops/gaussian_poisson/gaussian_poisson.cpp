@@ -1,5 +1,6 @@
 #include "ops/gaussian_poisson/gaussian_poisson.h"
 
+#include "core/checks.h"
 #include "core/status.h"
 
 namespace pyharmony::gaussian_poisson {
@@ -15,10 +16,7 @@ namespace {
 void check_image(const ImageView& image, const char* name, const Problem& problem) {
   HM_CHECK(image.data != nullptr, name, ": missing");
   HM_CHECK(image.dtype != DType::kBool, name, ": dtype bool is not an image type");
-  HM_CHECK(image.height == problem.height() && image.width == problem.width() &&
-               image.channels == problem.channels(),
-           name, ": shape [", image.height, ", ", image.width, ", ", image.channels,
-           "], expected [", problem.height(), ", ", problem.width(), ", ", problem.channels(), "]");
+  check_image_shape(image, name, problem.height(), problem.width(), problem.channels());
 }
 
 }  // namespace
@@ -42,9 +40,7 @@ void check_problem(const Problem& problem) {
     const ImageView& map = problem.weight_map;
     HM_CHECK(map.dtype == DType::kFloat32 || map.dtype == DType::kFloat64, "weight_map: dtype ",
              dtype_name(map.dtype), ", expected float32 or float64");
-    HM_CHECK(map.height == problem.height() && map.width == problem.width() && map.channels == 1,
-             "weight_map: shape [", map.height, ", ", map.width, ", ", map.channels,
-             "], expected [", problem.height(), ", ", problem.width(), "]");
+    check_image_shape(map, "weight_map", problem.height(), problem.width(), 1);
   }
   HM_CHECK(problem.weight >= 0 && problem.weight <= 1e6, "weight: ", problem.weight,
            ", expected 0 to 1e6");

@@ -23,16 +23,6 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-struct Level {
-  GridAxis y, x;
-  int pitch = 0;
-  std::int64_t plane = 0;
-  float *rhs = nullptr, *solution = nullptr, *other = nullptr;
-  int rows = 0, strips = 0, segments = 0;
-
-  std::int64_t cells() const { return std::int64_t(y.count) * x.count; }
-};
-
 GridAxis grid_axis(const Axis& fine, const Axis& coarse, bool last) {
   GridAxis a;
   const std::int64_t n = fine.count, m = last ? 0 : fine.coarse_count;
@@ -47,21 +37,14 @@ GridAxis grid_axis(const Axis& fine, const Axis& coarse, bool last) {
   return a;
 }
 
-struct Plan {
+struct Plan : Workspace {
   Level levels[kMaxLevels];
   int count = 0, first_coarse = 0;  // number of grids; the first that is in shared memory
   Axis last_y, last_x;
   std::int64_t planes = 0;
   int group = 0, groups = 0;  // for the right-hand side's kernel
   dim3 rhs_grid;
-  int blocks = 0, answer_blocks = 0;  // counts of partial sums of a plane
   std::size_t bytes = 0;
-  // These are in the workspace.
-  CycleNorms* norms = nullptr;
-  ImageState* images = nullptr;
-  double *sums = nullptr, *answer_sums = nullptr;
-  int* sizes = nullptr;
-  float* shift = nullptr;
 };
 
 int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }
@@ -162,21 +145,14 @@ Spectrum spectrum_of(const Axis& axis) {
         const double t = (a[q][q] - a[p][p]) / (2 * a[p][q]);
         const double tangent = (t >= 0 ? 1 : -1) / (std::abs(t) + std::sqrt(t * t + 1));
         const double c = 1 / std::sqrt(tangent * tangent + 1), sine = tangent * c;
-        for (int k = 0; k < n; ++k) {
-          const double x = a[k][p], y = a[k][q];
-          a[k][p] = c * x - sine * y;
-          a[k][q] = sine * x + c * y;
-        }
-        for (int k = 0; k < n; ++k) {
-          const double x = a[p][k], y = a[q][k];
-          a[p][k] = c * x - sine * y;
-          a[q][k] = sine * x + c * y;
-        }
-        for (int k = 0; k < n; ++k) {
-          const double x = v[k][p], y = v[k][q];
-          v[k][p] = c * x - sine * y;
-          v[k][q] = sine * x + c * y;
-        }
+        const auto rotate = [&](double& x, double& y) {
+          const double before = x;
+          x = c * before - sine * y;
+          y = sine * before + c * y;
+        };
+        for (int k = 0; k < n; ++k) rotate(a[k][p], a[k][q]);
+        for (int k = 0; k < n; ++k) rotate(a[p][k], a[q][k]);
+        for (int k = 0; k < n; ++k) rotate(v[k][p], v[k][q]);
       }
     }
     if (off == 0) break;
@@ -291,30 +267,9 @@ class Solve {
 
  private:
   void form_rhs() {
-    const Level& finest = plan_.levels[0];
-    RhsParams p;
-    p.src = params_.src;
-    p.dst = params_.dst;
-    p.mask = params_.mask;
-    p.base = params_.base;
-    p.rhs = params_.rhs;
-    p.b = finest.rhs;
-    p.coarse = plan_.count > 1 ? plan_.levels[1].rhs : nullptr;
-    p.coarse_plane = plan_.levels[1].plane;
-    p.coarse_pitch = plan_.levels[1].pitch;
-    p.sums = plan_.sums;
-    p.sizes = plan_.sizes;
-    p.norms = plan_.norms;
-    p.images = plan_.images;
-    p.plane = finest.plane;
-    p.weight = a_.weight;
-    p.height = params_.out.height;
-    p.width = params_.out.width;
-    p.channels = params_.out.channels;
-    p.pitch = finest.pitch;
-    p.group = plan_.group;
-    p.groups = plan_.groups;
-    p.per_image = cycle_.per_image;
+    const RhsParams p = {params_,         plan_,        plan_.levels[0],
+                         plan_.levels[1], a_.weight,    params_.out.channels,
+                         plan_.group,     plan_.groups, cycle_.per_image};
     const std::size_t bytes = tile_bytes(plan_.group);
     HM_MAX_DYN_SMEM((gaussian_poisson_multigrid_rhs_kernel), kMostTileBytes);
     HM_LAUNCH((gaussian_poisson_multigrid_rhs_kernel), plan_.rhs_grid, dim3(kTileThreads), bytes,
@@ -324,24 +279,10 @@ class Solve {
   // Forms right-hand sides from grid l down and returns the grid that it reached.
   int restrict_rhs(int l) {
     const bool two = l + 2 <= plan_.first_coarse;
-    const Level &fine = plan_.levels[l], &coarse = plan_.levels[l + 1];
-    const Level& coarser = plan_.levels[two ? l + 2 : l + 1];
-    RestrictParams p;
-    p.y = fine.y;
-    p.x = fine.x;
-    p.coarse_y = coarse.y;
-    p.coarse_x = coarse.x;
-    p.fine = fine.rhs;
-    p.coarse = coarse.rhs;
-    p.coarser = two ? coarser.rhs : nullptr;
-    p.fine_plane = fine.plane;
-    p.coarse_plane = coarse.plane;
-    p.coarser_plane = coarser.plane;
-    p.fine_pitch = fine.pitch;
-    p.coarse_pitch = coarse.pitch;
-    p.coarser_pitch = coarser.pitch;
-    p.planes = static_cast<int>(plan_.planes);
-    const std::int64_t blocks = (coarser.cells() * plan_.planes + 255) / 256;
+    const Level& last = plan_.levels[two ? l + 2 : l + 1];
+    const RestrictParams p = {plan_.levels[l], plan_.levels[l + 1], last, two,
+                              static_cast<int>(plan_.planes)};
+    const std::int64_t blocks = (last.cells() * plan_.planes + 255) / 256;
     HM_LAUNCH((gaussian_poisson_multigrid_restrict_kernel), dim3(static_cast<unsigned>(blocks)),
               dim3(256), 0, stream_, p);
     return two ? l + 2 : l + 1;
@@ -360,17 +301,11 @@ class Solve {
       p.cells += static_cast<int>(level.cells());
     }
     fill_direct(p, params_, plan_);
-    p.rhs = top.rhs;
-    p.solution = top.solution;
-    p.plane = top.plane;
-    p.pitch = top.pitch;
+    static_cast<Workspace&>(p) = plan_;
+    p.top = top;
     p.channels = params_.out.channels;
+    p.alone = plan_.count == 1;
     p.gain = a_.gain;
-    p.sums = plan_.sums;
-    p.sizes = plan_.sizes;
-    p.blocks = plan_.blocks;
-    p.images = plan_.images;
-    p.answer_sums = plan_.count == 1 ? plan_.answer_sums : nullptr;
     const std::size_t scratch =
         std::max<std::size_t>(2 * kDirect * kDirect, static_cast<std::size_t>(top.cells()));
     coarse_bytes_ = sizeof(float) * (2 * static_cast<std::size_t>(p.cells) + scratch);
@@ -416,23 +351,12 @@ class Solve {
   }
 
   SweepParams sweep(int l) const {
-    const Level &level = plan_.levels[l], &next = plan_.levels[l + 1];
-    SweepParams p;
-    p.y = level.y;
-    p.x = level.x;
-    p.in = p.coarse = nullptr;
-    p.rhs = level.rhs;
-    p.out = nullptr;
-    p.restricted = next.rhs;
+    const Level& level = plan_.levels[l];
+    SweepParams p{};
+    static_cast<Level&>(p) = level;
+    p.next = plan_.levels[l + 1];
     p.sums = plan_.answer_sums;
-    p.plane = level.plane;
-    p.coarse_plane = next.plane;
-    p.pitch = level.pitch;
-    p.coarse_pitch = next.pitch;
     p.channels = params_.out.channels;
-    p.strips = level.strips;
-    p.segments = level.segments;
-    p.rows = level.rows;
     p.warps = plan_.planes * level.strips * level.segments;
     const double links = 4, gain = gain_of(params_);
     const double size = l == 0 ? 1.0 : level.y.size;
@@ -444,30 +368,20 @@ class Solve {
   }
 
   void finish() {
-    const Level& finest = plan_.levels[0];
     const ImageBatch& out = params_.out;
-    MeanParams mean;
-    mean.sums = plan_.sums;
-    mean.answer_sums = plan_.answer_sums;
-    mean.shift = plan_.shift;
-    mean.blocks = plan_.blocks;
-    mean.answer_blocks = plan_.answer_blocks;
-    mean.pixels = static_cast<double>(out.height) * out.width;
-    mean.divisor = mean_divisor(scalars(params_), params_.rhs.exists());
+    const MeanParams mean = {plan_, static_cast<double>(out.height) * out.width,
+                             mean_divisor(scalars(params_), params_.rhs.exists())};
     HM_LAUNCH((gaussian_poisson_multigrid_mean_kernel), dim3(static_cast<unsigned>(plan_.planes)),
               dim3(kMeanThreads), 0, stream_, mean);
-    StoreParams p;
-    p.x = finest.solution;
-    p.shift = plan_.shift;
-    p.out = out;
-    p.plane = finest.plane;
-    p.pitch = finest.pitch;
-    p.max_cycles = cycle_.per_image;
-    p.gain = gain_of(params_);
     const double excess = row_excess(scalars(params_));
-    p.inverse_excess = excess > 0 ? 1 / excess : 0;
-    p.report = static_cast<MultigridReport*>(params_.report);
-    p.cycle = cycle_;
+    const StoreParams p = {plan_.levels[0],
+                           plan_.shift,
+                           out,
+                           cycle_.per_image,
+                           gain_of(params_),
+                           excess > 0 ? 1 / excess : 0,
+                           static_cast<MultigridReport*>(params_.report),
+                           cycle_};
     const std::int64_t elements = std::int64_t(out.width) * out.channels;
     const dim3 grid(static_cast<unsigned>((elements + kStoreThreads * kStoreEach - 1) /
                                           (kStoreThreads * kStoreEach)),

@@ -6,10 +6,7 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-struct MeanParams {
-  const double *sums, *answer_sums;
-  float* shift;  // [N C]
-  int blocks, answer_blocks;
+struct MeanParams : Workspace {
   double pixels, divisor;  // divisor zero: the mean is zero
 };
 
@@ -33,10 +30,10 @@ __global__ void __launch_bounds__(kMeanThreads)
 }
 
 struct StoreParams {
-  const float *x, *shift;
+  Level finest;
+  const float* shift;
   ImageBatch out;
-  std::int64_t plane;
-  int pitch, max_cycles;
+  int max_cycles;
   double gain, inverse_excess;
   MultigridReport* report;
   Cycle cycle;
@@ -88,7 +85,9 @@ __global__ void __launch_bounds__(kStoreThreads)
                                     : element / channels;
       const int c = element - x * channels;
       const std::int64_t plane = image * std::int64_t(channels) + c;
-      const float value = p.x[plane * p.plane + std::int64_t(y) * p.pitch + x] + p.shift[plane];
+      const float value =
+          p.finest.solution[plane * p.finest.plane + std::int64_t(y) * p.finest.pitch + x] +
+          p.shift[plane];
       device::store_value(p.out, image, y, x, c, value);
     }
   }

@@ -8,24 +8,17 @@ namespace {
 
 constexpr int kMaxCoarse = 14;
 
-struct CoarseParams {
+struct CoarseParams : Workspace {
   int levels, cells;  // grids in shared memory, and all their cells
   int offset[kMaxCoarse];
   GridAxis y[kMaxCoarse], x[kMaxCoarse];
   // The last grid's A^-1 is V diag(inverse) V^T; V is the product of both axes' vectors.
   float vectors_y[kDirect * kDirect], vectors_x[kDirect * kDirect], inverse[kDirect * kDirect];
-  const float* rhs;
-  float* solution;
-  std::int64_t plane;
-  int pitch, channels;
-  bool full;  // solves for the image's right-hand side by full multigrid; else one cycle
+  Level top;
+  int channels;
+  bool full;   // solves for the image's right-hand side by full multigrid; else one cycle
+  bool alone;  // there is no larger grid
   float gain;
-  // Where full: the sums that the right-hand side's kernel left.
-  const double* sums;
-  const int* sizes;
-  int blocks;
-  ImageState* images;
-  double* answer_sums;  // used where there is no larger grid
   Cycle cycle;
 };
 
@@ -156,9 +149,9 @@ __global__ void __launch_bounds__(kCoarseThreads, 2)
     const int table = i / (kDirect * kDirect), k = i % (kDirect * kDirect);
     tables[i] = table == 0 ? p.vectors_y[k] : table == 1 ? p.vectors_x[k] : p.inverse[k];
   }
-  const float* rhs = p.rhs + plane * p.plane;
+  const float* rhs = p.top.rhs + plane * p.top.plane;
   for (int i = threadIdx.x; i < count; i += kCoarseThreads) {
-    sides[i] = rhs[std::int64_t(i / n) * p.pitch + i % n];
+    sides[i] = rhs[std::int64_t(i / n) * p.top.pitch + i % n];
   }
   int top = 0;  // the grid where the current cycle starts
   if (p.full) {
@@ -196,9 +189,9 @@ __global__ void __launch_bounds__(kCoarseThreads, 2)
     }
     if (top == 0) break;
   }
-  float* to = p.solution + plane * p.plane;
+  float* to = p.top.solution + plane * p.top.plane;
   for (int i = threadIdx.x; i < count; i += kCoarseThreads) {
-    to[std::int64_t(i / n) * p.pitch + i % n] = solutions[i];
+    to[std::int64_t(i / n) * p.top.pitch + i % n] = solutions[i];
   }
   if (p.full) {
     int size = 0;
@@ -207,7 +200,7 @@ __global__ void __launch_bounds__(kCoarseThreads, 2)
     }
     size = device::warp_reduce(size, device::Max());
     if (threadIdx.x % 32 == 0) atomicMax(&p.images[image].size, size);
-    if (p.answer_sums && threadIdx.x == 0) {
+    if (p.alone && threadIdx.x == 0) {
       double sum = 0;
       for (int i = 0; i < count; ++i) sum += solutions[i];
       p.answer_sums[plane] = sum;

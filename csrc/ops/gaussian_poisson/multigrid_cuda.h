@@ -12,11 +12,14 @@ namespace pyharmony::gaussian_poisson {
 
 constexpr int kMultigridMaxCycles = 64;
 
-struct MultigridCudaParams {
+struct MultigridImages {
   device::ImageBatch src, dst, base;  // [N, H, W, C]; not read where rhs is given
   device::ImageBatch mask;            // [N, H, W]
   device::ImageBatch rhs;             // [N, H, W, C] float32; no data: b is formed from the images
-  device::ImageBatch out;             // [N, H, W, C], any image dtype
+};
+
+struct MultigridCudaParams : MultigridImages {
+  device::ImageBatch out;  // [N, H, W, C], any image dtype
   double weight = 0, w0 = 1, w1 = 0;
   double tolerance = 0.25;    // largest error, in the native unit
   int max_cycles = 0;         // 0: one more than the tolerance is expected to need

@@ -75,6 +75,17 @@ __device__ __forceinline__ float share_of(const GridAxis& axis, int y, int owner
   return share;
 }
 
+// A grid: planes of its right-hand side and solutions, and how a sweep cuts it.
+struct Level {
+  GridAxis y, x;
+  int pitch = 0;
+  std::int64_t plane = 0;
+  float *rhs = nullptr, *solution = nullptr, *other = nullptr;
+  int rows = 0, strips = 0, segments = 0;
+
+  std::int64_t cells() const { return std::int64_t(y.count) * x.count; }
+};
+
 // The V-cycle's operator: A = L + weight G on the finest grid, finite volumes below it.
 struct Operator {
   float gain;                // weight times the sum of G's taps
@@ -133,6 +144,16 @@ __device__ __forceinline__ bool done_after(const CycleNorms* norms, int cycle,
   if (n.ran == 0 || met(n, image, rule)) return true;
   return cycle >= 2 && !(change_of(n) < 0.7f * change_of(norms[cycle - 1]));
 }
+
+// The results of kernels that others read, and the counts of partial sums that a plane has.
+struct Workspace {
+  CycleNorms* norms = nullptr;
+  ImageState* images = nullptr;
+  double *sums = nullptr, *answer_sums = nullptr;  // of base, or of rhs; of the answer
+  int* sizes = nullptr;                            // magnitudes of the images' values, as bits
+  float* shift = nullptr;                          // [N C], what is to be added to each plane
+  int blocks = 0, answer_blocks = 0;
+};
 
 // The facts that the kernels of a cycle need about it.
 struct Cycle {

@@ -6,23 +6,17 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-struct RhsParams {
-  ImageBatch src, dst, mask, base, rhs;
-  float* b;       // [N C, H, pitch]
-  float* coarse;  // [N C, H / 2, coarse_pitch], sizes rounded up: sums over 2 x 2; or null
-  double* sums;   // [N C, blocks] sums of base, or of rhs
-  int* sizes;     // [N C, blocks] magnitudes of the images' values, as bits
-  CycleNorms* norms;
-  ImageState* images;
-  std::int64_t plane, coarse_plane;
+struct RhsParams : MultigridImages, Workspace {
+  Level finest, coarse;  // coarse.rhs: sums of b over 2 x 2 pixels; null where there is one grid
   float weight;
-  int height, width, channels, pitch, coarse_pitch, group, groups, per_image;
+  int channels, group, groups, per_image;
 };
 
 // Forms b, one tile and up to four channels per block. The images are read once and in their own
 // order; b is written plane by plane.
 __global__ void __launch_bounds__(kTileThreads, 4)
     gaussian_poisson_multigrid_rhs_kernel(RhsParams p) {
+  const int height = p.finest.y.count, width = p.finest.x.count;
   constexpr int kRows = kTileHeight + 2, kColumns = kTileWidth + 2, kWarps = kTileThreads / 32;
   constexpr int kPlane = kRows * kColumns;
   constexpr int kEach = kTileHeight * kTileWidth / kTileThreads;
@@ -47,17 +41,17 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   }
   const int y0 = blockIdx.y * kTileHeight;
   for (int row = warp; row < kRows; row += kWarps) {
-    const int y = smaller(larger(y0 + row - 1, 0), p.height - 1);
+    const int y = smaller(larger(y0 + row - 1, 0), height - 1);
     if (formed) {
       for (int column = lane; column < kColumns; column += 32) {
-        const int x = smaller(larger(x0 + column - 1, 0), p.width - 1);
+        const int x = smaller(larger(x0 + column - 1, 0), width - 1);
         mask[row * kColumns + column] = device::load_mask(p.mask, image, y, x);
       }
     }
     for (int e = lane; e < kColumns * group; e += 32) {
       const int column = group == 3 ? e / 3 : group == 4 ? e / 4 : group == 2 ? e / 2 : e;
       const int c = e - column * group;
-      const int x = smaller(larger(x0 + column - 1, 0), p.width - 1);
+      const int x = smaller(larger(x0 + column - 1, 0), width - 1);
       const int at = c * kPlane + row * kColumns + column;
       if (formed) {
         src[at] = device::load_value(p.src, image, y, x, c0 + c);
@@ -72,8 +66,8 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   HM_SYNC();
   for (int c = 0; c < group; ++c) {
     const std::int64_t plane = image * std::int64_t(p.channels) + c0 + c;
-    float* const b_plane = p.b + plane * p.plane;
-    float* const coarse_plane = p.coarse + plane * p.coarse_plane;
+    float* const b_plane = p.finest.rhs + plane * p.finest.plane;
+    float* const coarse_plane = p.coarse.rhs + plane * p.coarse.plane;
     float sum = 0, above = 0;
     int size = 0;
     const int column = threadIdx.x % kTileWidth + 1, x = x0 + column - 1;
@@ -83,7 +77,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
       const int row = 2 * (threadIdx.x / kTileWidth) + i % 2 + i / 2 * (kTileHeight / 2) + 1;
       const int y = y0 + row - 1;
       float b = 0;
-      if (y < p.height && x < p.width) {
+      if (y < height && x < width) {
         const int m = row * kColumns + column, at = c * kPlane + m;
         b = base[at];
         sum += b;
@@ -100,7 +94,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
           b = (difference(-1) + difference(1)) + (difference(-kColumns) + difference(kColumns)) +
               p.weight * b;
         }
-        b_plane[std::int64_t(y) * p.pitch + x] = b;
+        b_plane[std::int64_t(y) * p.finest.pitch + x] = b;
       }
       if (i % 2 == 0) {
         above = b;
@@ -109,8 +103,8 @@ __global__ void __launch_bounds__(kTileThreads, 4)
       const float pair = above + b;
       const float both = pair + __shfl_down_sync(0xffffffffu, pair, 1);
       // No cell of the finest grid is narrower than the others, so an odd last one stays alone.
-      if (p.coarse && x % 2 == 0 && y - 1 < p.height && x < p.width) {
-        coarse_plane[std::int64_t(y / 2) * p.coarse_pitch + x / 2] = both;
+      if (p.coarse.rhs && x % 2 == 0 && y - 1 < height && x < width) {
+        coarse_plane[std::int64_t(y / 2) * p.coarse.pitch + x / 2] = both;
       }
     }
     const double total = device::warp_reduce(static_cast<double>(sum), device::Sum());
@@ -137,44 +131,44 @@ __global__ void __launch_bounds__(kTileThreads, 4)
 }
 
 struct RestrictParams {
-  GridAxis y, x, coarse_y, coarse_x;
-  const float* fine;
-  float *coarse, *coarser;  // coarser may be null
-  std::int64_t fine_plane, coarse_plane, coarser_plane;
-  int fine_pitch, coarse_pitch, coarser_pitch, planes;
+  Level fine, coarse, coarser;
+  bool two;  // whether the right-hand side of `coarser` is formed as well
+  int planes;
 };
 
 // Computes the right-hand side on the next two grids: the sums over the cells that each cell owns.
 __global__ void __launch_bounds__(256)
     gaussian_poisson_multigrid_restrict_kernel(RestrictParams p) {
-  const int rows = p.coarser ? p.coarse_y.coarse_count : p.y.coarse_count;
-  const int columns = p.coarser ? p.coarse_x.coarse_count : p.x.coarse_count;
+  const GridAxis &fine_y = p.fine.y, &fine_x = p.fine.x;
+  const int rows = p.two ? p.coarse.y.coarse_count : fine_y.coarse_count;
+  const int columns = p.two ? p.coarse.x.coarse_count : fine_x.coarse_count;
   const std::int64_t index = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= std::int64_t(rows) * columns * p.planes) return;
   const int column = static_cast<int>(index % columns);
   const std::int64_t rest = index / columns;
   const int row = static_cast<int>(rest % rows);
   const std::int64_t plane = rest / rows;
-  const float* fine = p.fine + plane * p.fine_plane;
-  float* coarse = p.coarse + plane * p.coarse_plane;
-  const int i0 = p.coarser ? 2 * row : row, j0 = p.coarser ? 2 * column : column;
-  const int i1 = p.coarser ? owned_end(p.coarse_y, row) : row + 1;
-  const int j1 = p.coarser ? owned_end(p.coarse_x, column) : column + 1;
+  const float* fine = p.fine.rhs + plane * p.fine.plane;
+  float* coarse = p.coarse.rhs + plane * p.coarse.plane;
+  const int i0 = p.two ? 2 * row : row, j0 = p.two ? 2 * column : column;
+  const int i1 = p.two ? owned_end(p.coarse.y, row) : row + 1;
+  const int j1 = p.two ? owned_end(p.coarse.x, column) : column + 1;
   float total = 0;
   for (int i = i0; i < i1; ++i) {
     for (int j = j0; j < j1; ++j) {
       float sum = 0;
-      for (int y = 2 * i; y < owned_end(p.y, i); ++y) {
-        for (int x = 2 * j; x < owned_end(p.x, j); ++x) {
-          sum += fine[std::int64_t(y) * p.fine_pitch + x];
+      for (int y = 2 * i; y < owned_end(fine_y, i); ++y) {
+        for (int x = 2 * j; x < owned_end(fine_x, j); ++x) {
+          sum += fine[std::int64_t(y) * p.fine.pitch + x];
         }
       }
-      coarse[std::int64_t(i) * p.coarse_pitch + j] = sum;
+      coarse[std::int64_t(i) * p.coarse.pitch + j] = sum;
       total += sum;
     }
   }
-  if (p.coarser) {
-    p.coarser[plane * p.coarser_plane + std::int64_t(row) * p.coarser_pitch + column] = total;
+  if (p.two) {
+    const std::int64_t at = std::int64_t(row) * p.coarser.pitch + column;
+    p.coarser.rhs[plane * p.coarser.plane + at] = total;
   }
 }
 

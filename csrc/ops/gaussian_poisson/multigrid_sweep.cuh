@@ -6,14 +6,12 @@
 namespace pyharmony::gaussian_poisson {
 namespace {
 
-struct SweepParams {
-  GridAxis y, x;
+struct SweepParams : Level {
+  Level next;                // receives the residual on the way down
   const float *in, *coarse;  // the sweep starts from in + interpolate(coarse); null: zero
-  const float* rhs;
-  float *out, *restricted;  // restricted receives the residual on the next grid
-  double* sums;             // sums of the answer's values, one for each warp
-  std::int64_t plane, coarse_plane;
-  int pitch, coarse_pitch, channels, strips, segments, rows;
+  float* out;
+  double* sums;  // sums of the answer's values, one for each warp
+  int channels;
   std::int64_t warps;
   float inverse;  // 1 / D of most rows and columns
   Operator a;
@@ -175,7 +173,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
   const int cj = c.j0 / 2, nx = p.x.coarse_count;
   const bool interpolates = loads && cj < nx;
 
-  const std::int64_t at = plane * p.plane + c.j0, coarse_at = plane * p.coarse_plane + cj;
+  const std::int64_t at = plane * p.plane + c.j0, coarse_at = plane * p.next.plane + cj;
 
   auto fetch = [&](int y, Fetched& f) {
     const std::int64_t row = at + y * p.pitch;
@@ -185,8 +183,8 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
       int other;
       share_of(p.y, y, owner, other);
       const float* const coarse = p.coarse + coarse_at;
-      load_pair(coarse + owner * p.coarse_pitch, c, nx, f.near);
-      load_pair(coarse + other * p.coarse_pitch, c, nx, f.far);
+      load_pair(coarse + owner * p.next.pitch, c, nx, f.near);
+      load_pair(coarse + other * p.next.pitch, c, nx, f.far);
     }
   };
 
@@ -349,7 +347,7 @@ __global__ void __launch_bounds__(kSweepWarps * 32, 4)
           coarse_sum[0] = y == 2 * owner ? pair0 : coarse_sum[0] + pair0;
           coarse_sum[1] = y == 2 * owner ? pair1 : coarse_sum[1] + pair1;
           if (owns && cj < nx && y + 1 == owned_end(p.y, owner)) {
-            *reinterpret_cast<float2*>(p.restricted + coarse_at + owner * p.coarse_pitch) =
+            *reinterpret_cast<float2*>(p.next.rhs + coarse_at + owner * p.next.pitch) =
                 make_float2(coarse_sum[0], coarse_sum[1]);
           }
         } else if (owns) {

@@ -1,7 +1,6 @@
 // Computes the residual b - A x in float64: the certificate of every method.
 #include <algorithm>
 #include <cmath>
-#include <utility>
 #include <vector>
 
 #include "core/buffer.h"
@@ -15,21 +14,6 @@ using gaussian_poisson::Problem;
 using gaussian_poisson::ResidualParams;
 
 constexpr std::int64_t kBlockRows = 16;
-
-// Rows y - 1, y, y + 1 of everything that the residual of row y needs, mirrored at the border.
-struct RowWindow {
-  RowWindow(std::int64_t width, std::int64_t channels)
-      : pitch((width + 2) * channels), memory(static_cast<std::size_t>(3 * pitch)) {
-    for (int i = 0; i < 3; ++i) row[i] = memory.data() + i * pitch + channels;
-  }
-  void advance() {
-    std::swap(row[0], row[1]);
-    std::swap(row[1], row[2]);
-  }
-  std::int64_t pitch;
-  Buffer<double> memory;
-  double* row[3];
-};
 
 class BlockResidual {
  public:
@@ -59,7 +43,7 @@ class BlockResidual {
     double largest = 0;
     for (std::int64_t y = y0; y < y1; ++y) {
       if (y > y0) {
-        for (RowWindow* window : {&src_, &dst_, &mask_, &x_, &weight_}) window->advance();
+        for (RowWindow<double>* window : {&src_, &dst_, &mask_, &x_, &weight_}) window->advance();
         load(y + 1, 2);
         up_.swap(down_);
       }
@@ -99,7 +83,7 @@ class BlockResidual {
       load_mask_row(problem_.weight_map, y, channels_, weight_.row[slot]);
       mirror_row(weight_.row[slot], width_, channels_);
     }
-    for (RowWindow* window : {&src_, &dst_, &mask_, &x_}) {
+    for (RowWindow<double>* window : {&src_, &dst_, &mask_, &x_}) {
       mirror_row(window->row[slot], width_, channels_);
     }
   }
@@ -190,7 +174,7 @@ class BlockResidual {
   const ResidualParams& params_;
   const Problem& problem_;
   const std::int64_t height_, width_, channels_, count_;
-  RowWindow src_, dst_, mask_, x_, weight_;
+  RowWindow<double> src_, dst_, mask_, x_, weight_;
   Buffer<double> base_, horizontal_, up_, down_, field_, residual_;
 };
 

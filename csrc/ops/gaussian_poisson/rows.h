@@ -3,11 +3,15 @@
 // A row [W, C] is W * C reals, so horizontal neighbours are C apart.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include "core/array.h"
+#include "core/buffer.h"
 #include "core/dispatch.h"
+#include "core/parallel.h"
 #include "ops/gaussian_poisson/gaussian_poisson.h"
 
 namespace pyharmony::HM_SIMD_NS {
@@ -81,6 +85,30 @@ inline void mirror_row(Real* row, std::int64_t width, std::int64_t channels) {
     row[k - channels] = row[k];
     row[width * channels + k] = row[(width - 1) * channels + k];
   }
+}
+
+// Rows y - 1, y and y + 1 of an image, and one more pixel on both sides.
+template <typename Real>
+struct RowWindow {
+  RowWindow(std::int64_t width, std::int64_t channels)
+      : pitch((width + 2) * channels), memory(static_cast<std::size_t>(3 * pitch)) {
+    for (int i = 0; i < 3; ++i) row[i] = memory.data() + i * pitch + channels;
+  }
+  void advance() {
+    std::swap(row[0], row[1]);
+    std::swap(row[1], row[2]);
+  }
+  std::int64_t pitch;
+  Buffer<Real> memory;
+  Real* row[3];
+};
+
+// Calls fn(y0, y1) for blocks of rows.
+template <typename Fn>
+void for_blocks(std::int64_t height, std::int64_t rows, Fn&& fn) {
+  parallel_for((height + rows - 1) / rows, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) fn(i * rows, std::min(height, (i + 1) * rows));
+  });
 }
 
 // Computes the wanted differences x1 - x0 of `pixels` edges: s, d [pixels, C] are both ends of each

@@ -148,18 +148,20 @@ inline V normalised(V x, const V* constants) {
   return Lanes::multiply_add(x - constants[kMean], constants[kScale], constants[kRest]);
 }
 
-// There is no branch because signs are random.
+// Returns the value where h is positive, else slope times it. There is no branch because signs are
+// random.
 template <typename V>
-inline V activate(V value, V slope) {
+inline V sloped(V h, V value, V slope) {
   const V low = value * slope;
-  return value > V{} ? value : low;
+  return h > V{} ? value : low;
 }
 
 struct Forward {
   static constexpr int kInputs = 1, kOutputs = 1, kConstants = kNormal;
   template <typename Lanes, typename V = typename Lanes::V>
   static void write(const V (&in)[1], const V* constants, V slope, V (&out)[1]) {
-    out[0] = activate(normalised<Lanes>(in[0], constants), slope);
+    const V h = normalised<Lanes>(in[0], constants);
+    out[0] = sloped(h, h, slope);
   }
 };
 
@@ -169,8 +171,7 @@ struct Gradient {
   template <typename Lanes, typename V = typename Lanes::V>
   static void terms(const V (&in)[2], const V* constants, V slope, V (&out)[2]) {
     const V h = normalised<Lanes>(in[0], constants);
-    const V low = in[1] * slope;
-    out[0] = h > V{} ? in[1] : low;
+    out[0] = sloped(h, in[1], slope);
     out[1] = out[0] * h;
   }
   template <typename R>
@@ -180,8 +181,7 @@ struct Gradient {
   template <typename Lanes, typename V = typename Lanes::V>
   static void write(const V (&in)[2], const V* constants, V slope, V (&out)[1]) {
     const V h = normalised<Lanes>(in[0], constants);
-    const V low = in[1] * slope;
-    const V g = h > V{} ? in[1] : low;
+    const V g = sloped(h, in[1], slope);
     out[0] = constants[kScale] * (g - constants[kNormal] - h * constants[kNormal + 1]);
   }
 };
@@ -192,8 +192,7 @@ struct SecondGradient {
   template <typename Lanes, typename V = typename Lanes::V>
   static void terms(const V (&in)[3], const V* constants, V slope, V (&out)[5]) {
     const V h = normalised<Lanes>(in[0], constants);
-    const V low = in[1] * slope;
-    const V g = h > V{} ? in[1] : low, u = in[2];
+    const V g = sloped(h, in[1], slope), u = in[2];
     out[0] = u;
     out[1] = g;
     out[2] = u * h;
@@ -210,10 +209,8 @@ struct SecondGradient {
   static void write(const V (&in)[3], const V* constants, V slope, V (&out)[2]) {
     const V *mean = constants + kNormal, scale = constants[kScale];
     const V h = normalised<Lanes>(in[0], constants);
-    const V low = in[1] * slope;
-    const V g = (h > V{} ? in[1] : low) - mean[1], u = in[2] - mean[0];
-    const V pull = scale * (u - h * mean[2]), low_pull = pull * slope;
-    out[0] = h > V{} ? pull : low_pull;
+    const V g = sloped(h, in[1], slope) - mean[1], u = in[2] - mean[0];
+    out[0] = sloped(h, scale * (u - h * mean[2]), slope);
     out[1] = -scale * scale * (h * mean[4] + mean[3] * u + mean[2] * g);
   }
 };

@@ -59,17 +59,11 @@ __device__ __forceinline__ ProofPartial block_extremes(const ProofPartial& own) 
   return all;
 }
 
-struct AccumulateParams {
-  Grid grid;
-  Hierarchies hierarchies;
-  std::int64_t active;
-  int channels;
-  const PlaneState* states;
+struct AccumulateParams : FinestLevel, Solution {
   const ProofState* proofs;
-  Planes x, even, odd;  // from the solve: a solution and its last directions
-  const float* whole;   // used instead of them
-  Planes sum;           // float64
-  bool first;           // sets sum = 0 before
+  const float* whole;  // used instead of the solution
+  Planes sum;          // float64
+  bool first;          // sets sum = 0 before
   TilePartial* partials;
 };
 
@@ -78,14 +72,14 @@ __global__ void __launch_bounds__(kPixelThreads)
     poisson_accumulate_kernel(const AccumulateParams p) {
   __shared__ float maxima[kPixelThreads / 32];
   const TileThread t;
-  const int item = t.item, x = t.x;
+  const int item = t.item, x = t.x, channels = p.hierarchies.channels;
   if (!p.first && p.proofs[item].done) return;
-  const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
+  const unsigned char* memory = p.hierarchies.of_plane(item * channels);
   if (tile_count(p.grid, memory) == 0) return;
   const unsigned char* active = memory + p.active;
   float largest = 0;
-  for (int c = 0; c < p.channels; ++c) {
-    const int plane = item * p.channels + c;
+  for (int c = 0; c < channels; ++c) {
+    const int plane = item * channels + c;
     const PlaneState& s = p.states[plane];
     const float* from = p.x.of(plane);
     const float* direction = (s.pending % 2 == 0 ? p.even : p.odd).of(plane);
@@ -109,43 +103,25 @@ __global__ void __launch_bounds__(kPixelThreads)
   if (threadIdx.x == 0) p.partials[tile_index(item)] = {0.0, largest, 0};
 }
 
-struct ProofParams {
-  Grid grid;
-  Hierarchies hierarchies;
-  const TilePartial* partials;
-  PlaneState* states;
+struct ProofParams : PlaneSums {
   ProofState* proofs;
   PlaneReport* report;  // null: w is being solved for
-  int channels, round;
+  int round;
   double tolerance;
 };
 
 // Finds the largest of an item's tiles: of the residual and its rounding, or of a correction.
-__device__ __forceinline__ void largest_of_tiles(const ProofParams& p, int item, double* residual,
-                                                 float* size) {
-  __shared__ double most[kPixelThreads / 32];
-  __shared__ float sizes[kPixelThreads / 32];
-  const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
-  const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
-  const int tiles = p.grid.tiles_x * p.grid.tiles_y;
-  double r = 0;
-  float s = 0;
-  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kPixelThreads) {
-    if (counts[tile] == 0) continue;
-    const TilePartial part = p.partials[static_cast<std::int64_t>(item) * tiles + tile];
-    r = most_of(part.dot, r);
-    s = device::Max()(part.largest, s);
-  }
-  *residual = device::block_reduce<kPixelThreads>(r, device::Max(), most);
-  *size = device::block_reduce<kPixelThreads>(s, device::Max(), sizes);
+__device__ __forceinline__ TilePartial largest_of_tiles(const ProofParams& p, int item) {
+  return join_tiles<kPixelThreads>(p, p.hierarchies.of_plane(item * p.hierarchies.channels), item,
+                                   device::Max());
 }
 
 __device__ __forceinline__ void begin_planes(const ProofParams& p, int item, bool done) {
-  for (int c = 0; c < p.channels; ++c) {
+  for (int c = 0; c < p.hierarchies.channels; ++c) {
     PlaneState s;
     s.contraction = kContraction;
     s.done = done;
-    p.states[item * p.channels + c] = s;
+    p.states[item * p.hierarchies.channels + c] = s;
   }
 }
 
@@ -153,9 +129,7 @@ __device__ __forceinline__ void begin_planes(const ProofParams& p, int item, boo
 __global__ void __launch_bounds__(kPixelThreads) poisson_add_bound_kernel(const ProofParams p) {
   const int item = static_cast<int>(blockIdx.x);
   if (p.proofs[item].done) return;
-  double unused;
-  float step;
-  largest_of_tiles(p, item, &unused, &step);
+  const float step = largest_of_tiles(p, item).largest;
   if (threadIdx.x == 0) p.proofs[item].bound += step;
 }
 
@@ -163,12 +137,11 @@ __global__ void __launch_bounds__(kPixelThreads) poisson_add_bound_kernel(const 
 __global__ void __launch_bounds__(kPixelThreads) poisson_proof_kernel(const ProofParams p) {
   const int item = static_cast<int>(blockIdx.x);
   ProofState& proof = p.proofs[item];
+  const int channels = p.hierarchies.channels;
   const ItemHeader* header =
-      reinterpret_cast<const ItemHeader*>(p.hierarchies.of_plane(item * p.channels));
+      reinterpret_cast<const ItemHeader*>(p.hierarchies.of_plane(item * channels));
   if (p.round > 0 && proof.done) return;
-  double residual;
-  float size;
-  largest_of_tiles(p, item, &residual, &size);
+  const auto [residual, size, unused] = largest_of_tiles(p, item);
   if (threadIdx.x != 0) return;
   if (p.round == 0) proof.bound = 0;
   proof.largest = residual;
@@ -181,8 +154,8 @@ __global__ void __launch_bounds__(kPixelThreads) poisson_proof_kernel(const Proo
                             ? (residual + proof.rounding) * header->amplification
                             : proof.rounding * header->amplification;
     proof.done = rest <= 0.02 * proof.bound || rest <= 0.005 * p.tolerance || residual == 0;
-    for (int c = 0; c < p.channels; ++c) {
-      PlaneReport& report = p.report[item * p.channels + c];
+    for (int c = 0; c < channels; ++c) {
+      PlaneReport& report = p.report[item * channels + c];
       if (p.round == 0) report.residual = residual;
       report.max_error = proof.bound + rest;
     }
@@ -190,11 +163,8 @@ __global__ void __launch_bounds__(kPixelThreads) poisson_proof_kernel(const Proo
   begin_planes(p, item, proof.done);
 }
 
-struct AmplificationParams {
-  Grid grid;
-  Hierarchies hierarchies;
-  unsigned char* memory;  // the same memory, for writing
-  std::int64_t active;
+struct AmplificationParams : FinestLevel {
+  unsigned char* memory;  // the memory of the hierarchies, for writing
   Planes w;
   ProofPartial* partials;
   const ProofState* proofs;
@@ -277,9 +247,7 @@ __global__ void __launch_bounds__(kPixelThreads)
 
 __global__ void poisson_one_kernel(float* one) { *one = 1.0f; }
 
-struct ZeroParams {
-  Grid grid;
-  Hierarchies hierarchies;
+struct ZeroParams : FinestLevel {
   Planes w;
 };
 
@@ -298,33 +266,17 @@ class Proof {
  public:
   Proof(const Plan& plan, const SolveMemory& memory, const SolveImages& images, ProofState* proofs,
         const Planes& sum, PlaneReport* report, double tolerance, cudaStream_t stream)
-      : plan_(plan), memory_(memory), images_(images), sum_(sum), stream_(stream) {
-    proof_.grid = plan.grid[0];
-    proof_.hierarchies = memory.hierarchies;
-    proof_.partials = memory.partials();
-    proof_.states = memory.states();
-    proof_.proofs = proofs;
-    proof_.report = report;
-    proof_.channels = images.channels();
-    proof_.round = 0;
-    proof_.tolerance = tolerance;
-  }
+      : plan_(plan),
+        memory_(memory),
+        images_(images),
+        sum_(sum),
+        stream_(stream),
+        proof_{memory.sums(plan), proofs, report, 0, tolerance} {}
 
   void accumulate(bool first, const float* whole) {
-    AccumulateParams p;
-    p.grid = plan_.grid[0];
-    p.hierarchies = memory_.hierarchies;
-    p.active = plan_.active;
-    p.channels = proof_.channels;
-    p.states = memory_.states();
-    p.proofs = proof_.proofs;
-    p.x = memory_.fine(plan_, kX);
-    p.even = memory_.fine(plan_, direction_buffer(0));
-    p.odd = memory_.fine(plan_, direction_buffer(1));
-    p.whole = whole;
-    p.sum = sum_;
-    p.first = first;
-    p.partials = memory_.partials();
+    const AccumulateParams p = {
+        memory_.finest(plan_), memory_.solution(plan_), proof_.proofs, whole, sum_, first,
+        memory_.partials()};
     HM_LAUNCH(poisson_accumulate_kernel, tile_grid(plan_.grid[0], images_.count()),
               dim3(kPixelThreads), 0, stream_, p);
   }
@@ -347,7 +299,6 @@ class Proof {
     options.r = memory_.fine(plan_, kR);
     options.e = sum_;
     options.partials = memory_.partials();
-    options.states = nullptr;
     launch_poisson_residual(plan_, memory_, images_, options, stream_);
     HM_LAUNCH(poisson_proof_kernel, dim3(static_cast<unsigned>(images_.count())),
               dim3(kPixelThreads), 0, stream_, proof_);
@@ -369,16 +320,11 @@ void amplify(const Plan& plan, void* hierarchy, const SolveImages& images, void*
   const Planes w = {proof_memory + layout.w, plan.grid[0].plane};
   float* one = reinterpret_cast<float*>(proof_memory + layout.one);
   HM_LAUNCH(poisson_one_kernel, dim3(1), dim3(1), 0, stream, one);
-  const ZeroParams zero = {plan.grid[0], memory.hierarchies, w};
+  const ZeroParams zero = {memory.finest(plan), w};
   HM_LAUNCH(poisson_zero_kernel, tile_grid(plan.grid[0], items), dim3(kPixelThreads), 0, stream,
             zero);
   SolveImages ones;
-  ones.rhs.data = one;
-  ones.rhs.dtype = DType::kFloat32;
-  ones.rhs.count = items;
-  ones.rhs.height = plan.options.height;
-  ones.rhs.width = plan.options.width;
-  ones.rhs.channels = 1;
+  ones.rhs = {one, DType::kFloat32, items, plan.options.height, plan.options.width, 1};
   ones.weight_map = images.weight_map;
   ProofState* proofs = reinterpret_cast<ProofState*>(proof_memory + layout.states);
   GradientsOptions gradients = options;
@@ -386,16 +332,14 @@ void amplify(const Plan& plan, void* hierarchy, const SolveImages& images, void*
   Proof proof(plan, memory, ones, proofs, w, nullptr, 0, stream);
   proof.run(kAmplificationRounds, gradients);
 
-  AmplificationParams p;
-  p.grid = plan.grid[0];
-  p.hierarchies = memory.hierarchies;
-  p.memory = static_cast<unsigned char*>(hierarchy);
-  p.active = plan.active;
-  p.w = w;
-  p.partials = reinterpret_cast<ProofPartial*>(proof_memory + layout.partials);
-  p.proofs = proofs;
-  p.excess =
+  const double excess =
       plan.nine() ? -1.0 : plan.options.weight * plan.options.w0 * plan.options.w0 * (1 - 1e-6);
+  const AmplificationParams p = {memory.finest(plan),
+                                 static_cast<unsigned char*>(hierarchy),
+                                 w,
+                                 reinterpret_cast<ProofPartial*>(proof_memory + layout.partials),
+                                 proofs,
+                                 excess};
   HM_LAUNCH(poisson_rows_kernel, tile_grid(plan.grid[0], items), dim3(kPixelThreads), 0, stream, p);
   HM_LAUNCH(poisson_amplification_kernel, dim3(static_cast<unsigned>(items)), dim3(kPixelThreads),
             0, stream, p);

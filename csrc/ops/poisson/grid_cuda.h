@@ -64,6 +64,19 @@ struct FivePointConstants {
   int mirror_top = -1, mirror_bottom = -1, mirror_left = -1, mirror_right = -1;  // rows, columns
 };
 
+inline FivePointConstants five_point(const Plan& plan) {
+  FivePointConstants k;
+  const Grid& g = plan.grid[0];
+  k.excess = static_cast<float>(plan.options.weight * plan.options.w0 * plan.options.w0);
+  k.inverse = 0.5f / (4 + k.excess);
+  k.active = plan.active;
+  if (plan.mirror_top) k.mirror_top = 0;
+  if (plan.mirror_left) k.mirror_left = 0;
+  if (plan.mirror_bottom) k.mirror_bottom = g.height - 1;
+  if (plan.mirror_right) k.mirror_right = g.width - 1;
+  return k;
+}
+
 // The operator at points of a tile. `at` is the point in shared memory, where unknown points have
 // their value and all others zero; `local` is the point's offset from the tile's origin in planes.
 class FivePoint {

@@ -177,15 +177,16 @@ __global__ void __launch_bounds__(kPixelThreads) poisson_invert_kernel(const Inv
 }
 
 struct FiveSource {
+  FivePointConstants constants;
   const unsigned char* active;
-  float diagonal;
-  int mirror_top, mirror_bottom, mirror_left, mirror_right;
 
   __device__ Links at(std::int64_t offset, const Grid& g, int i, int j) const {
     Links k = {};
     if (i < 0 || j < 0 || i >= g.height || j >= g.width || active[offset] == 0) return k;
-    k.c = diagonal - static_cast<float>((i == mirror_top) + (i == mirror_bottom) +
-                                        (j == mirror_left) + (j == mirror_right));
+    const FivePointConstants& f = constants;
+    k.c = 4.0f + f.excess -
+          static_cast<float>((i == f.mirror_top) + (i == f.mirror_bottom) + (j == f.mirror_left) +
+                             (j == f.mirror_right));
     k.e = j + 1 < g.width && active[offset + 1] != 0 ? -1.0f : 0.0f;
     k.s = i + 1 < g.height && active[offset + g.pitch] != 0 ? -1.0f : 0.0f;
     return k;
@@ -210,9 +211,9 @@ struct NineSource {
 
 struct CoarsenParams {
   Grid fine, coarse;
-  FiveSource five;  // `active` is that of the first item
+  FivePointConstants five;
   unsigned char* memory;
-  std::int64_t item_bytes, active;
+  std::int64_t item_bytes;
 };
 
 // A fine row's links coarsened along x: the parts of node j that nodes j + 1 and j - 1 need.
@@ -252,8 +253,7 @@ __global__ void __launch_bounds__(kPixelThreads) poisson_coarsen_kernel(const Co
   unsigned char* memory = p.memory + t.item * p.item_bytes;
   Source source;
   if constexpr (std::is_same_v<Source, FiveSource>) {
-    source = p.five;
-    source.active = memory + p.active;
+    source = {p.five, memory + p.five.active};
   } else {
     source.planes = at_bytes<float>(memory, p.fine.coefficients);
     source.plane = p.fine.plane;
@@ -535,36 +535,18 @@ void launch_poisson_hierarchy(const Plan& plan, const device::ImageBatch& mask,
               params);
   };
   if (plan.nine()) {
-    FinestParams finest;
-    finest.grid = plan.grid[0];
-    finest.weight_map = map;
-    finest.memory = bytes;
-    finest.item_bytes = plan.item_bytes;
-    finest.active = plan.active;
-    finest.top = options.top;
-    finest.left = options.left;
-    finest.image_height = options.height;
-    finest.image_width = options.width;
-    finest.weight = static_cast<float>(options.weight);
-    finest.w0 = static_cast<float>(options.w0);
-    finest.w1 = static_cast<float>(options.w1);
+    const auto weight = static_cast<float>(options.weight);
+    const auto w0 = static_cast<float>(options.w0), w1 = static_cast<float>(options.w1);
+    const FinestParams finest = {plan.grid[0],  map,         bytes,        plan.item_bytes,
+                                 plan.active,   options.top, options.left, options.height,
+                                 options.width, weight,      w0,           w1};
     HM_LAUNCH(poisson_finest_kernel, whole_rows(plan.grid[0], options.items), dim3(kPixelThreads),
               0, stream, finest);
     invert(plan.grid[0]);
   }
   for (int k = 1; k < plan.levels; ++k) {
-    CoarsenParams params;
-    params.fine = plan.grid[k - 1];
-    params.coarse = plan.grid[k];
-    params.memory = bytes;
-    params.item_bytes = plan.item_bytes;
-    params.active = plan.active;
-    params.five.active = nullptr;
-    params.five.diagonal = 4 + static_cast<float>(options.weight * options.w0 * options.w0);
-    params.five.mirror_top = plan.mirror_top ? 0 : -1;
-    params.five.mirror_left = plan.mirror_left ? 0 : -1;
-    params.five.mirror_bottom = plan.mirror_bottom ? plan.grid[0].height - 1 : -1;
-    params.five.mirror_right = plan.mirror_right ? plan.grid[0].width - 1 : -1;
+    const CoarsenParams params = {plan.grid[k - 1], plan.grid[k], five_point(plan), bytes,
+                                  plan.item_bytes};
     const auto coarsen = [&](auto source) {
       HM_LAUNCH((poisson_coarsen_kernel<decltype(source)>), whole_rows(plan.grid[k], options.items),
                 dim3(kPixelThreads), 0, stream, params);

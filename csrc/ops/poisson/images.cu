@@ -10,20 +10,8 @@ namespace {
 
 using device::ImageBatch;
 
-struct ResidualParams {
-  Grid grid;
-  Hierarchies hierarchies;
-  std::int64_t active;
-  ImageBatch src, dst, mask, base, rhs, weight_map;
-  Guidance guidance;
-  Contour contour;
-  double weight, w0, w1;
-  int top, left, image_height, image_width, channels;
-  Planes r, e;
-  const float* warm;
-  const WarmPlane* warm_state;
-  TilePartial* partials;  // float64: the largest |r|, and the largest of its terms
-  const PlaneState* states;
+struct ResidualParams : FinestLevel, SolveImages, ResidualOptions {
+  PlanOptions plan;
 };
 
 // Reads the values of src and dst, both of one type. The other sources read any type.
@@ -77,10 +65,11 @@ __device__ __forceinline__ Real largest_of(Real a, Real b) {
 template <typename Source, typename Real>
 __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
     poisson_residual_kernel(const ResidualParams p) {
-  const int item = static_cast<int>(blockIdx.z), plane0 = item * p.channels;
+  const int item = static_cast<int>(blockIdx.z), channels = p.hierarchies.channels;
+  const int plane0 = item * channels;
   if (p.states != nullptr) {
     bool done = true;
-    for (int c = 0; c < p.channels; ++c) done = done && p.states[plane0 + c].done;
+    for (int c = 0; c < channels; ++c) done = done && p.states[plane0 + c].done;
     if (done) return;
   }
   const unsigned char* memory = p.hierarchies.of_plane(plane0);
@@ -90,8 +79,8 @@ __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
   const int x = tx * kTileWidth + static_cast<int>(threadIdx.x) % kTileWidth;
   const int first = ty * kTileHeight + static_cast<int>(threadIdx.x) / kTileWidth;
   const bool images = p.rhs.data == nullptr, map = p.weight_map.data != nullptr;
-  const bool weighted = map || p.weight > 0, with_g = weighted && p.w1 > 0;
-  const Real sum = static_cast<Real>((p.w0 + 2 * p.w1) * (p.w0 + 2 * p.w1));
+  const bool weighted = map || p.plan.weight > 0, with_g = weighted && p.plan.w1 > 0;
+  const Real sum = static_cast<Real>((p.plan.w0 + 2 * p.plan.w1) * (p.plan.w0 + 2 * p.plan.w1));
   Real largest = 0, rounding = 0;
 
   // Returns e where the pixel is unknown, at a plane's offset.
@@ -117,16 +106,16 @@ __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
     if (active[own] == 0) continue;
     // These are the pixel and its neighbours, west, east, north, south; at a border the pixel
     // itself. Bit d: there is another pixel, and it is unknown.
-    const int iy = p.top + y, ix = p.left + x;
+    const int iy = p.plan.top + y, ix = p.plan.left + x;
     unsigned other = 0, unknown = 0;
     Real a[5];
 #pragma unroll
     for (int d = 1; d < 5; ++d) {
       const int dy = row_of(d), dx = column_of(d);
       const bool there = d == 1   ? ix > 0
-                         : d == 2 ? ix + 1 < p.image_width
+                         : d == 2 ? ix + 1 < p.plan.width
                          : d == 3 ? iy > 0
-                                  : iy + 1 < p.image_height;
+                                  : iy + 1 < p.plan.height;
       other |= static_cast<unsigned>(there) << d;
       const bool in_box = d == 1   ? x > 0
                           : d == 2 ? x + 1 < p.grid.width
@@ -162,7 +151,7 @@ __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
       using Norm = std::conditional_t<Source::kExact, float, double>;
       Norm of_src[5] = {}, of_dst[5] = {};
 #pragma unroll 1
-      for (int c = 0; c < p.channels; ++c) {
+      for (int c = 0; c < channels; ++c) {
         const Norm s0 = source_at(c, in_src), t0 = target_at(c, in_dst);
 #pragma unroll
         for (int d = 1; d < 5; ++d) {
@@ -177,20 +166,20 @@ __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
         if (of_dst[d] > of_src[d]) a[d] = 0;
       }
     } else if (images && p.guidance == Guidance::kMonochrome) {
-      const Real even = Real(1) / static_cast<Real>(p.channels);
+      const Real even = Real(1) / static_cast<Real>(channels);
 #pragma unroll 1
-      for (int c = 0; c < p.channels; ++c) {
-        const Real share = p.channels != 3 ? even  // luma of Rec. 601
-                                           : static_cast<Real>(c == 0   ? 0.299
-                                                               : c == 1 ? 0.587
-                                                                        : 0.114);
+      for (int c = 0; c < channels; ++c) {
+        const Real share = channels != 3 ? even  // luma of Rec. 601
+                                         : static_cast<Real>(c == 0   ? 0.299
+                                                             : c == 1 ? 0.587
+                                                                      : 0.114);
 #pragma unroll
         for (int d = 0; d < 5; ++d) luma[d] += share * source_at(c, in_src + step(p.src, d));
       }
     }
 
 #pragma unroll 1
-    for (int c = 0; c < p.channels; ++c) {
+    for (int c = 0; c < channels; ++c) {
       Real s0 = 0, t0 = 0, x0 = static_cast<Real>(correction(c, own));
       if (images) {
         s0 = source_at(c, in_src);
@@ -229,7 +218,7 @@ __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
         // This adds c (base - s x) + sum_j min(c, c_j) g_j (x - x_j).
         auto weight_at = [&](int wy, int wx) {
           return map ? load_any<Real>(p.weight_map, device::offset(p.weight_map, item, wy, wx))
-                     : static_cast<Real>(p.weight);
+                     : static_cast<Real>(p.plan.weight);
         };
         w = weight_at(iy, ix);
         Real goal = s0;
@@ -243,10 +232,11 @@ __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
           for (int d = 0; d < 9; ++d) {
             const int dy = d / 3 - 1, dx = d % 3 - 1;
             if (dy == 0 && dx == 0) continue;
-            const Real g = static_cast<Real>(dy == 0 || dx == 0 ? p.w0 * p.w1 : p.w1 * p.w1);
-            const int ny = clamp(iy + dy, p.image_height);
-            const int nx = clamp(ix + dx, p.image_width);
-            const int by = ny - p.top, bx = nx - p.left;
+            const Real g = static_cast<Real>(dy == 0 || dx == 0 ? p.plan.w0 * p.plan.w1
+                                                                : p.plan.w1 * p.plan.w1);
+            const int ny = clamp(iy + dy, p.plan.height);
+            const int nx = clamp(ix + dx, p.plan.width);
+            const int by = ny - p.plan.top, bx = nx - p.plan.left;
             const std::int64_t at = static_cast<std::int64_t>(by) * p.grid.pitch + bx;
             Real xd = 0;
             if (by >= 0 && bx >= 0 && by < p.grid.height && bx < p.grid.width && active[at] != 0) {
@@ -302,14 +292,9 @@ __global__ void poisson_begin_kernel(const BeginParams p) {
   p.states[plane] = s;
 }
 
-struct WriteParams {
-  Grid grid;
-  Hierarchies hierarchies;
-  std::int64_t active;
+struct WriteParams : FinestLevel, Solution {
   ImageBatch src, out;  // src.data null: start is zero
-  int top, left, channels;
-  const PlaneState* states;
-  Planes x, even, odd;  // directions
+  int top, left;
   float* warm;
   const WarmPlane* warm_state;
   TilePartial* partials;
@@ -319,12 +304,12 @@ struct WriteParams {
 __global__ void __launch_bounds__(kPixelThreads) poisson_write_kernel(const WriteParams p) {
   __shared__ float maxima[kPixelThreads / 32];
   const TileThread t;
-  const int item = t.item, x = t.x;
-  const unsigned char* memory = p.hierarchies.of_plane(item * p.channels);
+  const int item = t.item, x = t.x, channels = p.hierarchies.channels;
+  const unsigned char* memory = p.hierarchies.of_plane(item * channels);
   if (tile_count(p.grid, memory) == 0) return;
   const unsigned char* active = memory + p.active;
-  for (int c = 0; c < p.channels; ++c) {
-    const int plane = item * p.channels + c;
+  for (int c = 0; c < channels; ++c) {
+    const int plane = item * channels + c;
     const PlaneState& s = p.states[plane];
     const float* from = p.x.of(plane);
     const float* direction = (s.pending % 2 == 0 ? p.even : p.odd).of(plane);
@@ -354,11 +339,7 @@ __global__ void __launch_bounds__(kPixelThreads) poisson_write_kernel(const Writ
   }
 }
 
-struct ReportParams {
-  Grid grid;
-  Hierarchies hierarchies;
-  const PlaneState* states;
-  const TilePartial* partials;
+struct ReportParams : PlaneSums {
   WarmPlane* warm;
   PlaneReport* report;
   double tolerance;
@@ -451,32 +432,7 @@ SolveImages checked_images(const Plan& plan, const SolveImages& given) {
 
 void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const SolveImages& images,
                              const ResidualOptions& options, cudaStream_t stream) {
-  ResidualParams p;
-  p.grid = plan.grid[0];
-  p.hierarchies = memory.hierarchies;
-  p.active = plan.active;
-  p.src = images.src;
-  p.dst = images.dst;
-  p.mask = images.mask;
-  p.base = images.base;
-  p.rhs = images.rhs;
-  p.weight_map = images.weight_map;
-  p.guidance = images.guidance;
-  p.contour = images.contour;
-  p.weight = plan.options.weight;
-  p.w0 = plan.options.w0;
-  p.w1 = plan.options.w1;
-  p.top = plan.options.top;
-  p.left = plan.options.left;
-  p.image_height = plan.options.height;
-  p.image_width = plan.options.width;
-  p.channels = images.channels();
-  p.r = options.r;
-  p.e = options.e;
-  p.warm = options.warm;
-  p.warm_state = options.warm_state;
-  p.partials = options.partials;
-  p.states = options.states;
+  const ResidualParams p = {memory.finest(plan), images, options, plan.options};
   const dim3 grid = tile_grid(plan.grid[0], images.count());
   const auto launch = [&](auto source) {
     using Source = decltype(source);
@@ -508,14 +464,9 @@ void launch_poisson_solve(const Plan& plan, void* hierarchy, const DeviceSolve& 
   WarmPlane* warm = static_cast<WarmPlane*>(solve.warm);
   float* corrections = warm == nullptr ? nullptr : warm_planes(solve.warm, planes);
 
-  BeginParams begin;
-  begin.states = memory.states();
-  begin.hierarchies = memory.hierarchies;
-  begin.warm = warm;
-  begin.planes = planes;
-  begin.all = plan.options.weight > 0 || plan.options.weight_map
-                  ? -1
-                  : std::int64_t(plan.options.height) * plan.options.width;
+  const bool determined = plan.options.weight > 0 || plan.options.weight_map;
+  const std::int64_t all = determined ? -1 : std::int64_t(plan.options.height) * plan.options.width;
+  const BeginParams begin = {memory.states(), memory.hierarchies, warm, planes, all};
   HM_LAUNCH(poisson_begin_kernel, dim3((static_cast<unsigned>(planes) + 63) / 64), dim3(64), 0,
             stream, begin);
   ResidualOptions residual;
@@ -530,26 +481,12 @@ void launch_poisson_solve(const Plan& plan, void* hierarchy, const DeviceSolve& 
   gradients.max_iterations = solve.max_iterations;
   launch_poisson_gradients(plan, memory, gradients, stream);
 
-  WriteParams write;
-  write.grid = plan.grid[0];
-  write.hierarchies = memory.hierarchies;
-  write.active = plan.active;
-  write.src = images.src;
-  write.out = images.out;
-  write.top = plan.options.top;
-  write.left = plan.options.left;
-  write.channels = channels;
-  write.states = memory.states();
-  write.x = memory.fine(plan, kX);
-  write.even = memory.fine(plan, direction_buffer(0));
-  write.odd = memory.fine(plan, direction_buffer(1));
-  write.warm = corrections;
-  write.warm_state = warm;
-  write.partials = memory.partials();
+  const WriteParams write = {memory.finest(plan), memory.solution(plan), images.src,  images.out,
+                             plan.options.top,    plan.options.left,     corrections, warm,
+                             memory.partials()};
   HM_LAUNCH(poisson_write_kernel, tile_grid(plan.grid[0], images.count()), dim3(kPixelThreads), 0,
             stream, write);
-  const ReportParams report = {plan.grid[0], memory.hierarchies, memory.states(), memory.partials(),
-                               warm,         solve.report,       solve.tolerance};
+  const ReportParams report = {memory.sums(plan), warm, solve.report, solve.tolerance};
   HM_LAUNCH(poisson_report_kernel, dim3(static_cast<unsigned>(planes)), dim3(kPixelThreads), 0,
             stream, report);
 }

@@ -9,23 +9,27 @@
 
 namespace pyharmony::poisson {
 
+// The images that a right-hand side b is formed from, or b itself.
+struct Sources {
+  ImageView src, dst, base;  // [H, W, C]; base is src where it has no data
+  ImageView mask;            // [H, W]
+  ImageView rhs;  // b in float32 or float64 [H, W, C], instead of them; known pixels are zero then
+  Guidance guidance = Guidance::kSource;
+  Contour contour = Contour::kHalf;
+
+  bool has_rhs() const { return rhs.data != nullptr; }
+  std::int64_t channels() const { return has_rhs() ? rhs.channels : dst.channels; }
+};
+
 // The right-hand side b and the equation it belongs to, on the box of the finest level.
-struct Equation {
-  ImageView src, dst,
-      mask;              // image [H, W, C]; mask [H, W]; data of src is null where rhs is given
-  ImageView base;        // data is null where base is src
-  ImageView rhs;         // b in float32 or float64 [H, W, C]; known pixels are zero then
+struct Equation : Sources {
   ImageView weight_map;  // float64, begins at (map_top, map_left); data is null for one weight
   int map_top = 0, map_left = 0;
   double weight = 0, w0 = 1, w1 = 0;
-  Guidance guidance = Guidance::kSource;
-  Contour contour = Contour::kHalf;
   int top = 0, left = 0;  // origin of the box
 
-  bool has_rhs() const { return rhs.data != nullptr; }
   bool has_map() const { return weight_map.data != nullptr; }
   bool weighted() const { return weight > 0 || has_map(); }
-  std::int64_t channels() const { return has_rhs() ? rhs.channels : dst.channels; }
 };
 
 // kExtended has 11 bits more than kDouble on x86, more still elsewhere, and takes several times as

@@ -297,56 +297,44 @@ void down(const DownPass& pass, int begin, int end, float* memory) {
     const int i0 = t - kLag;
     if (i0 >= from0 && i0 < to0) {
       const Op op(level, i0);
-      const bool own = i0 >= begin && i0 < end;
       const std::ptrdiff_t row = i0 * level.stride;
       const float* r = pass.r + row;
       float* r_row = r0.at(i0);
       float* d_row = d1.at(i0);
       const int lo = level.lo[i0], hi = level.hi[i0];
-      if constexpr (kMode == DownMode::kPlain) {
-        for (int j = lo; j < hi; j += kLanes) {
-          const Vec v = load(r + j);
-          prefetch(r + j + level.stride);
-          store(r_row + j, v);
-          store(d_row + j, first * (op.inverse(j) * v));
-        }
-      } else if constexpr (kMode == DownMode::kUpdate) {
-        const float* up = plane_row(level, pass.p, i0 - 1);
-        const float* at = plane_row(level, pass.p, i0);
-        const float* below = plane_row(level, pass.p, i0 + 1);
-        for (int j = lo; j < hi; j += kLanes) {
-          const Vec v = op.keep(load(r + j) - alpha * op.exact(up, at, below, j), j);
-          prefetch(r + j + level.stride);
+      const float *up = nullptr, *at = nullptr, *below = nullptr;
+      if constexpr (kMode == DownMode::kUpdate) {
+        up = plane_row(level, pass.p, i0 - 1);
+        at = plane_row(level, pass.p, i0);
+        below = plane_row(level, pass.p, i0 + 1);
+      } else if constexpr (kMode == DownMode::kProlong) {
+        up = x_ring.near(i0 - 1);
+        at = x_ring.at(i0);
+        below = x_ring.near(i0 + 1);
+      }
+      for (int j = lo; j < hi; j += kLanes) {
+        Vec v = load(r + j);
+        if constexpr (kMode == DownMode::kUpdate) {
+          v = op.keep(v - alpha * op.exact(up, at, below, j), j);
           prefetch(below + j + level.stride);
-          store(r_row + j, v);
-          store(d_row + j, first * (op.inverse(j) * v));
+        } else if constexpr (kMode == DownMode::kProlong) {
+          v = op.keep(v - op.start(up, at, below, j), j);
         }
-        if (own) {
-          float* x = pass.x + row;
-          float* r_out = pass.r_out + row;
-          for (int j = lo; j < hi; j += kLanes) {
+        prefetch(r + j + level.stride);
+        store(r_row + j, v);
+        store(d_row + j, first * (op.inverse(j) * v));
+      }
+      if (kMode != DownMode::kPlain && i0 >= begin && i0 < end) {
+        float* x = pass.x + row;
+        float* r_out = pass.r_out + row;
+        for (int j = lo; j < hi; j += kLanes) {
+          if constexpr (kMode == DownMode::kUpdate) {
             store(x + j, load(x + j) + alpha * load(at + j));
             prefetch(x + j + level.stride);
-            store(r_out + j, load(r_row + j));
-          }
-        }
-      } else {
-        const float* up = x_ring.near(i0 - 1);
-        const float* at = x_ring.at(i0);
-        const float* below = x_ring.near(i0 + 1);
-        for (int j = lo; j < hi; j += kLanes) {
-          const Vec v = op.keep(load(r + j) - op.start(up, at, below, j), j);
-          prefetch(r + j + level.stride);
-          store(r_row + j, v);
-          store(d_row + j, first * (op.inverse(j) * v));
-        }
-        if (own) {
-          float* x = pass.x + row;
-          float* r_out = pass.r_out + row;
-          for (int j = lo; j < hi; j += kLanes) {
+          } else {
             store(x + j, load(at + j));
-            store(r_out + j, load(r_row + j));
           }
+          store(r_out + j, load(r_row + j));
         }
       }
       d1.close(i0);

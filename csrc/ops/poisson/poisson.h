@@ -58,12 +58,8 @@ class WarmStart {
   double contraction_ = 0, first_left_ = 0;
 };
 
-struct SolveParams {
-  ImageView src, dst, mask, base;  // base is src where base.data is null
-  ImageView rhs;                   // instead of the images: A x = rhs, known pixels zero
+struct SolveParams : Sources {
   ImageView out;
-  Guidance guidance = Guidance::kSource;
-  Contour contour = Contour::kHalf;
   double tolerance = 0;  // largest error, in the unit of the images
   int max_iterations = 30;
   bool certify = false;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/checks.h"
 #include "core/parallel.h"
 #include "core/pool.h"
 #include "ops/poisson/bands.h"
@@ -93,13 +94,7 @@ class Solver {
       : h_(hierarchy), params_(params), finest_(*hierarchy.levels_.front()), scratch_([this] {
           return std::make_unique<Buffer<float>>(scratch_floats(finest_.view), &meter_);
         }) {
-    eq_.src = params.src;
-    eq_.dst = params.dst;
-    eq_.mask = params.mask;
-    eq_.base = params.base;
-    eq_.rhs = params.rhs;
-    eq_.guidance = params.guidance;
-    eq_.contour = params.contour;
+    static_cast<Sources&>(eq_) = params;
     eq_.weight = h_.weight_;
     eq_.w0 = h_.w0_;
     eq_.w1 = h_.w1_;
@@ -140,8 +135,8 @@ class Solver {
   bool doubtful() const { return !(h_.reach_ <= kTrustedReach); }
 
   struct Work {  // The planes of a coarse level.
-    Plane<float> b, before,
-        after;  // V-cycle: right-hand side, and z before and after the correction
+    // V-cycle: right-hand side, and z before and after the correction
+    Plane<float> b, before, after;
     Plane<float> fmg_b, fmg_x;
   };
 
@@ -708,12 +703,8 @@ class Solver {
     constexpr double kInfinite = std::numeric_limits<double>::infinity();
     float one = 1;
     Equation ones = eq_;
-    ones.src = ones.dst = ones.mask = ones.base = ones.rhs = ImageView();
-    ones.rhs.data = &one;
-    ones.rhs.dtype = DType::kFloat32;
-    ones.rhs.height = h_.height_;
-    ones.rhs.width = h_.width_;
-    ones.rhs.channels = 1;
+    static_cast<Sources&>(ones) = Sources();
+    ones.rhs = {&one, DType::kFloat32, h_.height_, h_.width_, 1};
     std::vector<Plane<float>> r = planes<float>(1);
     std::vector<Plane<double>> w = planes<double>(1);
     double largest = residual(ones, &r, nullptr, Arithmetic::kSingle, 1), magnitude = 0;
@@ -832,10 +823,7 @@ Report Hierarchy::solve(const SolveParams& params) const {
   const ImageView& frame = params.rhs.data != nullptr ? params.rhs : params.dst;
   auto check = [&](const ImageView& image, const char* name, bool plane = false) {
     HM_CHECK(image.data != nullptr, name, ": missing");
-    HM_CHECK(image.height == height_ && image.width == width_ &&
-                 image.channels == (plane ? 1 : frame.channels),
-             name, ": shape [", image.height, ", ", image.width, ", ", image.channels,
-             "], expected [", height_, ", ", width_, ", ", plane ? 1 : frame.channels, "]");
+    check_image_shape(image, name, height_, width_, plane ? 1 : frame.channels);
     HM_CHECK(plane || image.dtype != DType::kBool, name, ": dtype bool is not an image type");
   };
   if (params.rhs.data != nullptr) {

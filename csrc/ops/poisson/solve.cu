@@ -60,7 +60,8 @@ constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(floa
 
 enum class DownKind : int { kPlain, kUpdate, kProlong, kStart };
 
-// What all passes over a level take; `coarse` is the next level, which is not everywhere needed.
+// The parameters of every pass over a level; `coarse` is the next coarser level, where the pass
+// needs one.
 struct LevelParams {
   Grid grid, coarse;
   Hierarchies hierarchies;
@@ -372,34 +373,13 @@ __global__ void __launch_bounds__(kRestrictThreads)
 
 // ---- the scalars of conjugate gradients ---------------------------------------------------------
 
-struct ScalarParams {
-  Grid grid;
-  Hierarchies hierarchies;
-  PlaneState* states;
-  const TilePartial* partials;
-  int k, max_iterations;
-  double tolerance, reduction;
+struct ScalarParams : PlaneSums, GradientsOptions {
+  int k;
 };
 
-// Sums all tiles' partials in an order that is always the same; the result is in thread 0.
 template <int kThreads>
-__device__ __forceinline__ void total(const ScalarParams& p, int plane, double* dot,
-                                      float* largest) {
-  __shared__ double sums[kThreads / 32];
-  __shared__ float maxima[kThreads / 32];
-  const unsigned char* memory = p.hierarchies.of_plane(plane);
-  const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
-  const int tiles = p.grid.tiles_x * p.grid.tiles_y;
-  const TilePartial* partials = p.partials + static_cast<std::int64_t>(plane) * tiles;
-  double sum = 0;
-  float most = 0;
-  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
-    if (counts[tile] == 0) continue;
-    sum += partials[tile].dot;
-    most = device::Max()(partials[tile].largest, most);
-  }
-  *dot = device::block_reduce<kThreads>(sum, device::Sum(), sums);
-  *largest = device::block_reduce<kThreads>(most, device::Max(), maxima);
+__device__ __forceinline__ TilePartial total(const ScalarParams& p, int plane) {
+  return join_tiles<kThreads>(p, p.hierarchies.of_plane(plane), plane, device::Sum());
 }
 
 __device__ __forceinline__ bool positive(double v) { return v > 0 && v <= DBL_MAX; }
@@ -410,9 +390,7 @@ __global__ void __launch_bounds__(kThreads) poisson_measure_kernel(const ScalarP
   const int plane = static_cast<int>(blockIdx.x);
   PlaneState& s = p.states[plane];
   if (s.done) return;
-  double rz;
-  float largest;
-  total<kThreads>(p, plane, &rz, &largest);
+  const auto [rz, largest, unused] = total<kThreads>(p, plane);
   if (threadIdx.x != 0) return;
   const double before = s.rz;
   const double error = largest / (1 - s.contraction);
@@ -460,10 +438,8 @@ __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarPara
   const int plane = static_cast<int>(blockIdx.x);
   PlaneState& s = p.states[plane];
   if (s.done) return;
-  double curvature;
-  float unused;
   __shared__ int good;
-  total<kThreads>(p, plane, &curvature, &unused);
+  const double curvature = total<kThreads>(p, plane).dot;
   if (threadIdx.x == 0) {
     good = positive(curvature);
     if (good) {
@@ -538,14 +514,7 @@ class Launches {
 
   void run(const GradientsOptions& options) {
     start();
-    ScalarParams scalars;
-    scalars.grid = plan_.grid[0];
-    scalars.hierarchies = m_.hierarchies;
-    scalars.states = m_.states();
-    scalars.partials = m_.partials();
-    scalars.max_iterations = options.max_iterations;
-    scalars.tolerance = options.tolerance;
-    scalars.reduction = options.reduction;
+    ScalarParams scalars = {m_.sums(plan_), options, 0};
     for (int k = 0; k < options.max_iterations; ++k) {
       // The buffers change places: r_k is written beside r_{k-1}, and z to the remaining one.
       const int r_in = k % 2 == 0 ? kR : kSpare0, r_out = k % 2 == 0 ? kSpare0 : kR;
@@ -567,7 +536,7 @@ class Launches {
       after.partials = m_.partials();
       up<FineOp, true>(after);
       scalars.k = k;
-      measure(scalars);
+      find_scalars(scalars, true);
 
       auto direction = level_params<DirectionParams<FineOp>>(0);
       direction.constants = constants_;
@@ -578,27 +547,24 @@ class Launches {
       direction.partials = m_.partials();
       HM_LAUNCH((poisson_direction_kernel<FineOp>), tile_grid(plan_.grid[0], m_.planes),
                 dim3(kTileThreads), kDirectionBytes, stream_, direction);
-      step(scalars);
+      find_scalars(scalars, false);
     }
   }
 
  private:
-  bool many_tiles() const { return plan_.grid[0].tiles_x * plan_.grid[0].tiles_y > kManyTiles; }
-  void measure(const ScalarParams& p) {
+  // Computes the scalars with a block for each plane: after z if `measures`, else after p . A p.
+  template <int kThreads>
+  void scalars_of(const ScalarParams& p, bool measures) {
     const dim3 planes(static_cast<unsigned>(m_.planes));
-    if (many_tiles()) {
-      HM_LAUNCH((poisson_measure_kernel<kManyThreads>), planes, dim3(kManyThreads), 0, stream_, p);
+    if (measures) {
+      HM_LAUNCH((poisson_measure_kernel<kThreads>), planes, dim3(kThreads), 0, stream_, p);
     } else {
-      HM_LAUNCH((poisson_measure_kernel<kFewThreads>), planes, dim3(kFewThreads), 0, stream_, p);
+      HM_LAUNCH((poisson_step_kernel<kThreads>), planes, dim3(kThreads), 0, stream_, p);
     }
   }
-  void step(const ScalarParams& p) {
-    const dim3 planes(static_cast<unsigned>(m_.planes));
-    if (many_tiles()) {
-      HM_LAUNCH((poisson_step_kernel<kManyThreads>), planes, dim3(kManyThreads), 0, stream_, p);
-    } else {
-      HM_LAUNCH((poisson_step_kernel<kFewThreads>), planes, dim3(kFewThreads), 0, stream_, p);
-    }
+  void find_scalars(const ScalarParams& p, bool measures) {
+    const bool many = plan_.grid[0].tiles_x * plan_.grid[0].tiles_y > kManyTiles;
+    many ? scalars_of<kManyThreads>(p, measures) : scalars_of<kFewThreads>(p, measures);
   }
 
   Planes fine(int buffer) const { return m_.fine(plan_, buffer); }

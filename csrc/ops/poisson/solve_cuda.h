@@ -1,6 +1,7 @@
 // The data that the parts of a solve on a device share: its workspace, and the state of each plane.
 #pragma once
 
+#include "device/reduce.h"
 #include "ops/poisson/grid_cuda.h"
 
 namespace pyharmony::poisson {
@@ -35,6 +36,48 @@ struct Planes {
   }
 };
 
+// The finest level and its unknowns, a byte each from `active` on in an item's memory.
+struct FinestLevel {
+  Grid grid;
+  Hierarchies hierarchies;
+  std::int64_t active;
+};
+
+// The solution of a solve: x, which may lack a step along the last direction of its plane.
+struct Solution {
+  const PlaneState* states;
+  Planes x, even, odd;
+};
+
+// The partials of the finest level's tiles, and the states of its planes.
+struct PlaneSums {
+  Grid grid;
+  Hierarchies hierarchies;
+  PlaneState* states;
+  const TilePartial* partials;
+};
+
+// Joins a plane's or item's partials in an order that is always the same: `dot` by an operation,
+// `largest` as the maximum. The result is in thread 0.
+template <int kThreads, typename Join>
+__device__ __forceinline__ TilePartial join_tiles(const PlaneSums& p, const unsigned char* memory,
+                                                  int plane, Join join) {
+  __shared__ double dots[kThreads / 32];
+  __shared__ float maxima[kThreads / 32];
+  const int* counts = reinterpret_cast<const int*>(memory + p.grid.counts);
+  const int tiles = p.grid.tiles_x * p.grid.tiles_y;
+  const TilePartial* partials = p.partials + static_cast<std::int64_t>(plane) * tiles;
+  double dot = 0;
+  float most = 0;
+  for (int tile = static_cast<int>(threadIdx.x); tile < tiles; tile += kThreads) {
+    if (counts[tile] == 0) continue;
+    dot = join(partials[tile].dot, dot);
+    most = device::Max()(partials[tile].largest, most);
+  }
+  dot = device::block_reduce<kThreads>(dot, join, dots);
+  return {dot, device::block_reduce<kThreads>(most, device::Max(), maxima), 0};
+}
+
 // The buffers of a direction p_k and of the residual r_k depend on the parity of k.
 enum FineBuffer : int { kR = 0, kP = 1, kSpare0 = 2, kSpare1 = 3, kX = 4, kFineBuffers = 5 };
 HM_HOST_DEVICE inline int direction_buffer(int k) { return k % 2 == 0 ? kSpare1 : kP; }
@@ -55,35 +98,28 @@ SolveLayout solve_layout(const Plan& plan, int planes);
 struct SolveMemory {
   SolveMemory(const Plan& plan, void* hierarchy, int planes, int channels, void* workspace)
       : layout(solve_layout(plan, planes)),
+        hierarchies{static_cast<const unsigned char*>(hierarchy),
+                    plan.options.items > 1 ? plan.item_bytes : 0, channels},
         planes(planes),
-        base(static_cast<unsigned char*>(workspace)) {
-    hierarchies.data = static_cast<const unsigned char*>(hierarchy);
-    hierarchies.item_bytes = plan.options.items > 1 ? plan.item_bytes : 0;
-    hierarchies.channels = channels;
-  }
+        base(static_cast<unsigned char*>(workspace)) {}
   PlaneState* states() const { return reinterpret_cast<PlaneState*>(base + layout.states); }
   TilePartial* partials() const { return reinterpret_cast<TilePartial*>(base + layout.partials); }
   Planes at(std::int64_t offset, const Grid& grid) const { return {base + offset, grid.plane}; }
   Planes fine(const Plan& plan, int buffer) const { return at(layout.fine[buffer], plan.grid[0]); }
+  FinestLevel finest(const Plan& plan) const { return {plan.grid[0], hierarchies, plan.active}; }
+  PlaneSums sums(const Plan& plan) const {
+    return {plan.grid[0], hierarchies, states(), partials()};
+  }
+  Solution solution(const Plan& plan) const {
+    return {states(), fine(plan, kX), fine(plan, direction_buffer(0)),
+            fine(plan, direction_buffer(1))};
+  }
 
   SolveLayout layout;
   Hierarchies hierarchies;
   int planes;
   unsigned char* base;
 };
-
-inline FivePointConstants five_point(const Plan& plan) {
-  FivePointConstants k;
-  const Grid& g = plan.grid[0];
-  k.excess = static_cast<float>(plan.options.weight * plan.options.w0 * plan.options.w0);
-  k.inverse = 0.5f / (4 + k.excess);
-  k.active = plan.active;
-  if (plan.mirror_top) k.mirror_top = 0;
-  if (plan.mirror_left) k.mirror_left = 0;
-  if (plan.mirror_bottom) k.mirror_bottom = g.height - 1;
-  if (plan.mirror_right) k.mirror_right = g.width - 1;
-  return k;
-}
 
 // Returns the corrections, which follow a warm start's WarmPlanes.
 inline float* warm_planes(void* warm, int planes) {

@@ -13,12 +13,12 @@ constexpr int kTailPoints = 4;  // points of a level for each thread
 constexpr int kTailThreads = kTailCells / kTailPoints;
 
 struct TailParams {
-  Grid grid[kMaxTailLevels];
   int levels;
   Hierarchies hierarchies;
   std::int64_t inverse;  // inverse of the last level's matrix
   const PlaneState* states;
   Planes in, out;
+  Grid grid[kMaxTailLevels];
   Planes nested_b[kMaxTailLevels];  // right-hand sides of the nested iteration; the first is `in`
 };
 
@@ -281,23 +281,15 @@ void launch(const TailParams& params, int planes, std::size_t bytes, cudaStream_
 
 void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool nested, const Planes& in,
                          const Planes& out, cudaStream_t stream) {
-  TailParams p;
-  p.levels = plan.levels - plan.tail;
-  p.hierarchies = memory.hierarchies;
-  p.inverse = plan.inverse;
-  p.states = memory.states();
-  p.in = in;
-  p.out = out;
+  TailParams p = {
+      plan.levels - plan.tail, memory.hierarchies, plan.inverse, memory.states(), in, out, {}, {}};
   for (int l = 0; l < p.levels; ++l) {
     p.grid[l] = plan.grid[plan.tail + l];
     p.nested_b[l] = memory.at(memory.layout.nested_b[plan.tail + l], p.grid[l]);
   }
   const std::size_t bytes = tail_floats(plan, plan.tail) * sizeof(float);
-  if (nested) {
-    launch<true>(p, memory.planes, bytes, stream);
-  } else {
-    launch<false>(p, memory.planes, bytes, stream);
-  }
+  nested ? launch<true>(p, memory.planes, bytes, stream)
+         : launch<false>(p, memory.planes, bytes, stream);
 }
 
 }  // namespace pyharmony::poisson

@@ -15,9 +15,7 @@ void check_out(const ArrayView& out, std::int64_t height, std::int64_t width,
                std::int64_t channels) {
   const ImageView v = as_image(out, "out");
   HM_CHECK(out.dtype == DType::kFloat32 && out.writable, "out: expected writable float32");
-  HM_CHECK(v.height == height && v.width == width && v.channels == channels, "out: shape [",
-           v.height, ", ", v.width, ", ", v.channels, "], expected [", height, ", ", width, ", ",
-           channels, "]");
+  check_image_shape(v, "out", height, width, channels);
   HM_CHECK(is_contiguous(out), "out: expected a contiguous array");
 }
 
@@ -109,8 +107,7 @@ void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView&
   const ImageView x = as_image(colours, "colours"), d = as_image(dst, "dst"),
                   k = as_image(known, "known");
   check_out(colours, d.height, d.width, d.channels);
-  HM_CHECK(k.height == d.height && k.width == d.width && known.ndim == 2, "known: shape [",
-           k.height, ", ", k.width, "], expected [", d.height, ", ", d.width, "]");
+  check_image_shape(k, "known", d.height, d.width, 1);
   HM_CHECK(known.dtype == DType::kBool || known.dtype == DType::kFloat32, "known: dtype ",
            dtype_name(known.dtype), ", expected bool or float32");
   const std::vector<float> weights = meet_weights();

@@ -87,13 +87,10 @@ constexpr int kDownThreads = 128, kDownBlocks = 5;  // on a multiprocessor: 96 r
 constexpr int kAnyThreads = 256;
 
 struct DownImage {
-  const void* data = nullptr;
-  void* out = nullptr;
-  DType dtype = DType::kFloat32;
+  ImageBatch in, out;
   bool half_out = false;
   bool aligned = false;  // whether every fourth sample of every row is aligned to four samples
-  std::int64_t batch_stride = 0, row_stride = 0, chunk_stride = 0, sample_stride = 0;
-  std::int64_t out_batch_stride = 0, out_row_stride = 0, out_col_stride = 0, out_channel_stride = 0;
+  std::int64_t chunk_stride = 0, sample_stride = 0;
 };
 
 struct DownParams {
@@ -120,9 +117,9 @@ __device__ __forceinline__ DownTile down_tile(const DownParams& p) {
   const int n = item % p.batch;
   DownTile tile;
   tile.image = &image;
-  tile.source = n * image.batch_stride + chunk * image.chunk_stride;
+  tile.source = n * image.in.batch_stride + chunk * image.chunk_stride;
   tile.target =
-      n * image.out_batch_stride + std::int64_t(chunk) * p.channels * image.out_channel_stride;
+      n * image.out.batch_stride + std::int64_t(chunk) * p.channels * image.out.channel_stride;
   tile.x0 = place.x * p.tile_cols;
   tile.y0 = place.y * p.tile_rows;
   tile.cols = smaller(p.tile_cols, p.out_width - tile.x0);
@@ -198,7 +195,7 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
   const int channels = p.channels, thread = static_cast<int>(threadIdx.x);
   const int first_x = 2 * tile.x0 - kReach, first_y = 2 * tile.y0 - kReach;
 
-  const T* const data = static_cast<const T*>(image.data) + tile.source;
+  const T* const data = static_cast<const T*>(image.in.data) + tile.source;
   int sample[4], place[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -209,7 +206,7 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
   const bool vector =
       image.aligned && sample[0] == first_x * channels + 4 * thread && sample[3] == sample[0] + 3;
   const auto fetch = [&](int row) {
-    const T* const from = data + mirrored(first_y + row, p.height) * image.row_stride;
+    const T* const from = data + mirrored(first_y + row, p.height) * image.in.row_stride;
     return vector
                ? *reinterpret_cast<const Four<T>*>(from + sample[0])
                : Four<T>::of(
@@ -219,8 +216,8 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
 
   const int column = thread / channels, channel = thread - column * channels;  // in pixel pairs
   const bool first_there = 2 * column < tile.cols, second_there = 2 * column + 1 < tile.cols;
-  std::int64_t target = tile.target + (tile.x0 + 2 * column) * image.out_col_stride +
-                        channel * image.out_channel_stride + tile.y0 * image.out_row_stride;
+  std::int64_t target = tile.target + (tile.x0 + 2 * column) * image.out.col_stride +
+                        channel * image.out.channel_stride + tile.y0 * image.out.row_stride;
 
   float window[kTaps][4];  // row r of the tile in slot r mod kTaps
 #pragma unroll
@@ -274,12 +271,12 @@ __global__ void __launch_bounds__(kDownThreads, kDownBlocks)
             one = t == 0 ? p.weights[0] * pair : fmaf(p.weights[t], pair, one);
             two = t == 0 ? p.weights[0] * next : fmaf(p.weights[t], next, two);
           }
-          store_real(image.out, image.half_out, target, one);
+          store_real(image.out.data, image.half_out, target, one);
           if (second_there) {
-            store_real(image.out, image.half_out, target + image.out_col_stride, two);
+            store_real(image.out.data, image.half_out, target + image.out.col_stride, two);
           }
         }
-        target += image.out_row_stride;
+        target += image.out.row_stride;
         float* const swap = buffer;
         buffer = other;
         other = swap;
@@ -309,8 +306,9 @@ __global__ void __launch_bounds__(kAnyThreads, 4)
     float sum[kAnyRows] = {};
 #pragma unroll 1
     for (int row = 0; row < 2 * (kAnyRows + half - 1); ++row) {
-      const float value = device::load_value(
-          image.data, image.dtype, at + mirrored(first_y + row, p.height) * image.row_stride);
+      const float value =
+          device::load_value(image.in.data, image.in.dtype,
+                             at + mirrored(first_y + row, p.height) * image.in.row_stride);
 #pragma unroll
       for (int k = 0; k < kAnyRows; ++k) {
         const int tap = row - 2 * k;
@@ -327,8 +325,8 @@ __global__ void __launch_bounds__(kAnyThreads, 4)
   HM_SYNC();
   for (int e = threadIdx.x; e < tile.cols * channels; e += blockDim.x) {
     const int x = e / channels, c = e - x * channels;
-    const std::int64_t target = tile.target + (tile.x0 + x) * image.out_col_stride +
-                                c * image.out_channel_stride + tile.y0 * image.out_row_stride;
+    const std::int64_t target = tile.target + (tile.x0 + x) * image.out.col_stride +
+                                c * image.out.channel_stride + tile.y0 * image.out.row_stride;
     for (int k = 0; k < tile.rows; ++k) {
       const float* const row = filtered + 2 * k * p.pitch + e;
       float sum = 0;
@@ -339,7 +337,7 @@ __global__ void __launch_bounds__(kAnyThreads, 4)
                        row[(b & 1) * p.pitch + (b >> 1) * channels],
                    sum);
       }
-      store_real(image.out, image.half_out, target + k * image.out_row_stride, sum);
+      store_real(image.out.data, image.half_out, target + k * image.out.row_stride, sum);
     }
   }
 }
@@ -352,22 +350,13 @@ bool packed(const ImageBatch& image) {
 
 DownImage down_image(const ImageBatch& image, const ImageBatch& out) {
   const bool whole = packed(image);
-  DownImage d;
-  d.data = image.data;
-  d.out = out.data;
-  d.dtype = image.dtype;
+  DownImage d{image, out};
   d.half_out = out.dtype == DType::kFloat16;
-  d.batch_stride = image.batch_stride;
-  d.row_stride = image.row_stride;
   d.chunk_stride = whole ? 0 : image.channel_stride;
   d.sample_stride = whole && image.channels > 1 ? 1 : image.col_stride;
-  d.out_batch_stride = out.batch_stride;
-  d.out_row_stride = out.row_stride;
-  d.out_col_stride = out.col_stride;
-  d.out_channel_stride = out.channel_stride;
-  d.aligned = d.sample_stride == 1 && d.batch_stride % 4 == 0 && d.row_stride % 4 == 0 &&
+  d.aligned = d.sample_stride == 1 && image.batch_stride % 4 == 0 && image.row_stride % 4 == 0 &&
               d.chunk_stride % 4 == 0 &&
-              reinterpret_cast<std::uintptr_t>(d.data) % (4 * dtype_size(d.dtype)) == 0;
+              reinterpret_cast<std::uintptr_t>(image.data) % (4 * dtype_size(image.dtype)) == 0;
   return d;
 }
 
@@ -405,7 +394,7 @@ void downsample_any(DownParams p, std::int64_t planes, cudaStream_t stream) {
 
 template <int kHalf>
 void downsample_usual(const DownParams& p, std::int64_t planes, cudaStream_t stream) {
-  switch (p.images[0].dtype) {
+  switch (p.images[0].in.dtype) {
     case DType::kUInt8: return downsample_rows<std::uint8_t, kHalf>(p, planes, stream);
     case DType::kUInt16: return downsample_rows<std::uint16_t, kHalf>(p, planes, stream);
     case DType::kFloat16: return downsample_rows<__half, kHalf>(p, planes, stream);
