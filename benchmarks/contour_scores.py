@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from contours import CONDITIONS, CUTS, Case, can_be_judged, hard
 from photographs import Picture, Set, fitting, triples
 from PIL import Image
 from skin import hue_apart
-from tables import RESAMPLES, Floats, mean, numbered, percent, share_below, signed, write_json
+from tables import RESAMPLES, Floats, mean, numbered, percent, rows_of, share_below, signed, write_json
 
 import pyharmony
 from pyharmony import data, metrics
@@ -130,8 +130,10 @@ def opened(root: Path, name: str, split: str, side: int | None) -> Set:
     every, alike = (triples(root, split), False) if name == TRIPLES else (fitting(root, split), True)
     whole = AsTriples(every.samples, range(len(every.groups)), side, alike=alike)
     chosen = [i for i, sample in enumerate(whole) if can_be_judged(sample["mask"])]
-    parts = ([values[i] for i in chosen] for values in (every.groups, every.persons, every.is_open, every.fine))
-    return Set(AsTriples(every.samples, chosen, side, alike=alike), *parts)
+    groups, persons, is_open, fine = (
+        [values[i] for i in chosen] for values in (every.groups, every.persons, every.is_open, every.fine)
+    )
+    return Set(AsTriples(every.samples, chosen, side, alike=alike), groups, persons, is_open, fine)
 
 
 # ---- runs ----
@@ -152,6 +154,7 @@ def measure(
     split: str = "test",
     side: int | None = None,
     wanted: Sequence[tuple[str, bool]] = ((GUARDED, True), (GUARDED, False)),
+    again: bool = False,
 ) -> dict[str, Any]:
     """Measures what a file of results misses, and returns all of it.
 
@@ -161,7 +164,8 @@ def measure(
         split: the split of triples and photographs.
         side: see `AsTriples`.
         wanted: the weights, 'auto' or paths, and whether they are guarded; the default's controls come with it
-            unguarded. Weights of a path are measured anew where the file has changed.
+            unguarded. Weights are measured anew where their file has changed.
+        again: whether everything wanted is measured anew.
     """
     import torch
 
@@ -175,7 +179,7 @@ def measure(
         names = [stem if guard else f"{stem}, guard=False", *(CONTROLS if controlled else ())]
         sha256 = digest(source)
         for method in names:
-            if found["methods"].setdefault(method, {}).get("sha256") != sha256:
+            if found["methods"].setdefault(method, {}).get("sha256") != sha256 or again:
                 found["methods"][method] = {"sha256": sha256}
         for name in (TRIPLES, PHOTOGRAPHS):
             if all(name in found["methods"][method] for method in names):
@@ -305,23 +309,128 @@ def frontier(at: Floats, changes: Floats, gains: Floats) -> Floats:
     return np.array([np.interp(x, np.append(0, known), np.append(0, gained)) for x, known, gained in columns])
 
 
-def cell(x: metrics.Interval | None, digits: int, sign: str = "") -> str:
-    return "" if x is None else signed(x, digits, sign)
+# ---- tables ----
+
+#: Which samples count in a column, by what is known of them.
+SUBSETS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "all": lambda known: True,
+    "research": lambda known: not known["open"],
+    "open": lambda known: known["open"],
+    "fine masks": lambda known: known["fine"] is True,
+    "polygons": lambda known: known["fine"] is False,
+}
+
+
+def cell(x: metrics.Interval | None, digits: int, sign: str = "", unit: str = "") -> str:
+    return "" if x is None else signed(x, digits, sign) + unit
+
+
+def share_cell(x: metrics.Interval | None) -> str:
+    return "" if x is None else percent(x)
+
+
+def title(condition: str) -> str:
+    return condition.replace("-", "−")
 
 
 def lines(found: Mapping[str, Any], method: str) -> Iterator[str]:
     """Yields a line of figures for each condition."""
-    all_of = Resampled(found)
+    every = Resampled(found)
     yield (
-        f"{method}: gain in dB of {all_of.count(TRIPLES)} triples, share worse; change of {all_of.count(PHOTOGRAPHS)} "
+        f"{method}: gain in dB of {every.count(TRIPLES)} triples, share worse; change of {every.count(PHOTOGRAPHS)} "
         "photographs that fit, in levels; dB above the frontier"
     )
     for condition in (*CONDITIONS, *TOGETHER):
-        worse = all_of.of(method, condition, "gain", share_below)
         cells = [
-            cell(all_of.of(method, condition, "gain"), 2, "+"),
-            "" if worse is None else percent(worse),
-            cell(all_of.of(method, condition, "change"), 1),
-            cell(all_of.above(method, condition), 2, "+"),
+            cell(every.of(method, condition, "gain"), 2, "+"),
+            share_cell(every.of(method, condition, "gain", share_below)),
+            cell(every.of(method, condition, "change"), 1),
+            cell(every.above(method, condition), 2, "+"),
         ]
-        yield f"{condition:16s}" + "".join(f"{text:22s}" for text in cells).rstrip()
+        yield f"{title(condition):16s}" + "".join(f"{text:22s}" for text in cells).rstrip()
+
+
+def gains_table(subsets: Mapping[str, Resampled], method: str) -> str:
+    """Returns a method's gains under each condition, of all triples and of parts of them."""
+    every = subsets["all"]
+    head = [f"{name}, {part.count(TRIPLES)}" for name, part in subsets.items()]
+    rows = [["", head[0], "worse", *head[1:], "above the frontier", "hue of skin"]]
+    for condition in (*CONDITIONS, *TOGETHER):
+        gains = [cell(part.of(method, condition, "gain"), 2, "+") for part in subsets.values()]
+        above = "" if method == UNGUARDED else cell(every.above(method, condition), 2, "+")
+        worse = share_cell(every.of(method, condition, "gain", share_below))
+        skin = cell(every.of(method, condition, "skin", name=TRIPLES), 1, "", "°")
+        rows.append([title(condition), gains[0], worse, *gains[1:], above, skin])
+    return rows_of(rows)
+
+
+def changes_table(subsets: Mapping[str, Resampled], methods: Iterable[str]) -> str:
+    """Returns how far methods change photographs that fit, under each condition."""
+    parts = {name: subsets[name] for name in ("all", "fine masks", "polygons")}
+    head = [f"{name}, {part.count(PHOTOGRAPHS)}" for name, part in parts.items()]
+    rows = [[""]]
+    for method in methods:
+        rows[0] += [f"`{method}`, {head[0]}", *head[1:], "hue of skin"]
+    for condition in (*CONDITIONS, *TOGETHER):
+        if condition in AS_GIVEN:
+            continue
+        cells = [title(condition)]
+        for method in methods:
+            cells += [cell(part.of(method, condition, "change"), 1) for part in parts.values()]
+            cells.append(cell(parts["all"].of(method, condition, "skin", name=PHOTOGRAPHS), 1, "", "°"))
+        rows.append(cells)
+    return rows_of(rows)
+
+
+def frontier_table(every: Resampled) -> str:
+    """Returns what parts of the default network's change gain, and by how much they change what fits."""
+    rows = [["", *(f"× {factor}" for factor in (*FACTORS, 1))]]
+    for condition in (*CONDITIONS, *TOGETHER):
+        cells = [title(condition)]
+        for method in (*CONTROLS, UNGUARDED):
+            gained, changed = (every.of(method, condition, key) for key in ("gain", "change"))
+            there = gained is not None and changed is not None
+            cells.append(f"{cell(gained, 2, '+')} at {changed.mean:.1f}" if there and changed else "")
+        rows.append(cells)
+    return rows_of(rows)
+
+
+def measured(found: Mapping[str, Any]) -> list[str]:
+    """Returns the methods that have been through all samples, the default first, without the controls."""
+    there = [name for name, entry in found["methods"].items() if TRIPLES in entry and PHOTOGRAPHS in entry]
+    first = [name for name in (GUARDED, UNGUARDED) if name in there]
+    return first + [name for name in there if name not in (*first, *CONTROLS)]
+
+
+def section(results: Mapping[str, Any]) -> str:
+    """Returns all tables of the test split."""
+    found = results["test"]
+    subsets = {name: Resampled(found, chosen) for name, chosen in SUBSETS.items()}
+    methods = measured(found)
+    parts = [f"Gain of `{name}` in dB, over the core:\n\n{gains_table(subsets, name)}" for name in methods]
+    parts.append(
+        "Mean change in levels of photographs that fit, over the core. A feathered recolouring changes nothing of them:"
+        f"\n\n{changes_table(subsets, methods)}"
+    )
+    parts.append(
+        "The frontier: gain in dB of parts of the change of `auto, guard=False`, at the mean change of what fits in "
+        f"the same condition:\n\n{frontier_table(subsets['all'])}"
+    )
+    return "\n\n".join(parts)
+
+
+def card(results: Mapping[str, Any]) -> str:
+    """Returns the table of the default's card: of each condition gain, share worse and change of what fits."""
+    found = results["test"]
+    every = Resampled(found)
+    methods = [name for name in (GUARDED, UNGUARDED) if name in measured(found)]
+    rows = [["", *(f"`{name}`, {what}" for name in methods for what in ("gain, dB", "worse", "change of what fits"))]]
+    for condition in (*CONDITIONS, *TOGETHER):
+        cells = [title(condition)]
+        for method in methods:
+            cells.append(cell(every.of(method, condition, "gain"), 2, "+"))
+            cells.append(share_cell(every.of(method, condition, "gain", share_below)))
+            cells.append(cell(every.of(method, condition, "change"), 1))
+        rows.append(cells)
+    counts = f"{every.count(TRIPLES)} test triples, {every.count(PHOTOGRAPHS)} photographs that fit"
+    return f"{counts}, intervals of 95 % over photographs:\n\n{rows_of(rows)}"

@@ -42,7 +42,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "harmonization.json"
 SPEED = ROOT / "benchmarks" / "results" / "harmonization_speed.json"
 WORK = ROOT / "artifacts" / "harmonization"
+CONTOURS = RESULTS.with_name("harmonization_contours.json")
 PAGE = ROOT / "docs" / "harmonize.md"
+CARD = ROOT / "docs" / "models" / "colorgrid.md"
 
 #: Images of one scene at several exposures, and as they were developed by hand. `aligned` holds one view in
 #: two kinds of weather, whose snow no light takes away.
@@ -68,8 +70,10 @@ COMPOSITES = {
     "backlit": "Back light",
 }
 FITTING = "photographs"
+#: Triples and photographs that fit with their contours as people leave them, see `contours.py`.
+CONTOUR = "contours"
 #: The default method, unguarded: it makes every change that its network says.
-UNGUARDED = "auto, guard=False"
+UNGUARDED = contour_scores.UNGUARDED
 #: The levels by which photographs of val that fit may change in the mean: 3 are asked for, of others.
 FITS = 2.6
 #: The share of photographs that fit which a network may be sure do not fit, and how certain that has to be.
@@ -300,7 +304,7 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
         torch.set_num_threads(1)
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"sets": {}, "methods": {}}
     chosen, digests = methods(wanted), shipped()
-    for name in names or (*COMPOSITES, FITTING):
+    for name in names if names is not None else (*COMPOSITES, FITTING):
         missing = [m for m in chosen if wanted or name not in found["methods"].get(m, {})]
         if not missing:
             continue
@@ -530,6 +534,10 @@ def written(text: str) -> str:
         sections["quality"] = section(json.loads(RESULTS.read_text()))
     if SPEED.is_file():
         sections["speed"] = speed_section(json.loads(SPEED.read_text()))
+    if CONTOURS.is_file():
+        results = json.loads(CONTOURS.read_text())
+        sections["contours"] = contour_scores.section(results)
+        sections["contours of the default"] = contour_scores.card(results)
     for name, body in sections.items():
         start, end = marks(name)
         before, there, rest = text.partition(start)
@@ -540,7 +548,17 @@ def written(text: str) -> str:
 
 
 def report() -> None:
-    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
+    for page in (PAGE, CARD):
+        page.write_text(written(page.read_text("utf-8")), "utf-8")
+
+
+def run_contours(root: Path, path: Path, wanted: Sequence[str] | None, split: str) -> None:
+    """Measures the default and paths of weights, guarded and not, under the conditions of the contour; see `run`."""
+    sources = ["auto"] if wanted is None else ["auto" if name == UNGUARDED else name for name in wanted]
+    each = [source for source in dict.fromkeys(sources) if source == "auto" or Path(source).is_file()]
+    pairs = [(source, guard) for source in each for guard in (True, False)]
+    if pairs:
+        contour_scores.measure(root, path, split=split, wanted=pairs, again=wanted is not None)
 
 
 def look(root: Path, path: Path, split: str, sources: Sequence[str], *, guard: bool) -> None:
@@ -562,7 +580,8 @@ def main() -> None:
     command = commands.add_parser("run")
     command.add_argument("data", type=Path)
     command.add_argument("--method", action="append", help="is measured again; default: what is missing of all")
-    command.add_argument("--set", action="append", choices=[*COMPOSITES, FITTING], help="default: all")
+    command.add_argument("--set", action="append", choices=[*COMPOSITES, FITTING, CONTOUR], help="default: all")
+    command.add_argument("--split", default="test", help="of the set contours; default: test")
     command.add_argument("--out", type=Path, default=RESULTS, help="the results; of another file no tables are written")
     command.add_argument("--work", type=Path, default=WORK, help="where composites are kept")
     command.add_argument("--fresh", action="store_true", help="composites are made again")
@@ -588,7 +607,10 @@ def main() -> None:
         if given.fresh:
             for name in COMPOSITES:
                 shutil.rmtree(given.work / name, ignore_errors=True)
-        run(given.data, given.out, given.work, given.method, given.set)
+        names = given.set or (*COMPOSITES, FITTING, CONTOUR)
+        run(given.data, given.out, given.work, given.method, [name for name in names if name != CONTOUR])
+        if CONTOUR in names:
+            run_contours(given.data, given.out.with_name(f"{given.out.stem}_contours.json"), given.method, given.split)
         if given.out != RESULTS:
             return
     report()

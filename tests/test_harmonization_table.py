@@ -280,10 +280,10 @@ def test_speed_is_told(table: Any) -> None:
 
 
 def test_the_page_has_the_tables(table: Any) -> None:
-    text = table.PAGE.read_text("utf-8")
-    for name in ("quality", "speed"):
-        assert all(text.count(mark) == 1 for mark in table.marks(name))
-    assert table.written(text) == text
+    for page, names in ((table.PAGE, ("quality", "contours", "speed")), (table.CARD, ("contours of the default",))):
+        text = page.read_text("utf-8")
+        assert all(text.count(mark) == 1 for name in names for mark in table.marks(name))
+        assert table.written(text) == text
 
 
 def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
@@ -292,6 +292,9 @@ def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
     for name, digest in table.shipped().items():
         assert name in methods, f"{name}: run benchmarks/harmonization.py"
         assert methods[name]["sha256"] == digest, f"{name}: measured with other weights"
+    contours = json.loads(table.CONTOURS.read_text())["test"]["methods"]
+    for name in ("auto", table.UNGUARDED):
+        assert contours[name]["sha256"] == table.shipped()["auto"], f"{name}: run benchmarks/harmonization.py"
 
 
 def test_weights_are_calibrated_by_photographs_of_val(
