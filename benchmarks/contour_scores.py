@@ -1,8 +1,9 @@
 """What methods do under the conditions of `contours.py`: gains, changes of what fits, and the frontier of less change.
 
-Plainly making a part of the default network's change is a method, too, and no bad one where the contour tells nothing:
-it changes less of what fits. `FACTORS` of the unguarded change are the controls, and the line through their gains over
-their changes is the frontier: another network is better only where it lies above that line at its own change.
+Plainly making a part of a network's change is a method, too, and no bad one where the contour tells nothing: it
+changes less of what fits. `FACTORS` of the unguarded change by fixed weights are the controls, and the line from
+nothing through their gains over their changes is the frontier: another network is better only where it lies above that
+line at its own change. Where the line would fall it goes on level, since nobody has to change more.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from pyharmony.errors import DataError, PyHarmonyWarning
 
 TRIPLES, PHOTOGRAPHS = "triples", "photographs"
 GUARDED, UNGUARDED = "auto", "auto, guard=False"
-#: The parts of the default network's change that are made by the controls.
-FACTORS = (0.15, 0.25, 0.35, 0.5)
-CONTROLS = tuple(f"{UNGUARDED} × {factor}" for factor in FACTORS)
+#: The parts of a change that the controls make, and the SHA-256 of the weights whose change it is. These stay the same
+#: when the default becomes another one, so that the frontier stays where it is.
+FACTORS = (0.15, 0.25, 0.35, 0.5, 1.0)
+FRONTIER_OF = "362d832c4a081c543978d736648fe769afa3258ec1bd23678b76763ebd4b29d4"
+CONTROLS = tuple(f"control × {factor:g}" for factor in FACTORS)
 #: Conditions that change nothing of a photograph that fits, and the one that they are the same as.
 AS_GIVEN = {"feathered": "given"}
 #: Several conditions that are told together.
@@ -163,8 +166,8 @@ def measure(
         path: the results, which are written whenever a method has been through a set.
         split: the split of triples and photographs.
         side: see `AsTriples`.
-        wanted: the weights, 'auto' or paths, and whether they are guarded; the default's controls come with it
-            unguarded. Weights are measured anew where their file has changed.
+        wanted: the weights, 'auto' or paths, and whether they are guarded; the controls come with those of
+            `FRONTIER_OF`, unguarded. Weights are measured anew where their file has changed.
         again: whether everything wanted is measured anew.
     """
     import torch
@@ -175,9 +178,9 @@ def measure(
     sets: dict[str, Set] = {}
     for source, guard in wanted:
         stem = GUARDED if source == GUARDED else Path(source).stem
-        controlled = source == GUARDED and not guard
-        names = [stem if guard else f"{stem}, guard=False", *(CONTROLS if controlled else ())]
         sha256 = digest(source)
+        controlled = sha256 == FRONTIER_OF and not guard
+        names = [stem if guard else f"{stem}, guard=False", *(CONTROLS if controlled else ())]
         for method in names:
             if found["methods"].setdefault(method, {}).get("sha256") != sha256 or again:
                 found["methods"][method] = {"sha256": sha256}
@@ -279,9 +282,7 @@ class Resampled:
 
     def above(self, method: str, condition: str) -> metrics.Interval | None:
         """Returns by how many dB a method's gain lies above the frontier at its own change of what fits."""
-        parts = [
-            [self.draws(each, condition, key) for key in ("change", "gain")] for each in (*CONTROLS, UNGUARDED, method)
-        ]
+        parts = [[self.draws(each, condition, key) for key in ("change", "gain")] for each in (*CONTROLS, method)]
         if any(part is None for row in parts for part in row):
             return None
         *controls, own = np.array(parts, np.float64)
@@ -298,15 +299,17 @@ def interval(draws: Floats | None) -> metrics.Interval | None:
 
 
 def frontier(at: Floats, changes: Floats, gains: Floats) -> Floats:
-    """Returns the gain on the frontier: linear between (0, 0) and the controls, level beyond the last.
+    """Returns the gain on the frontier: linear from (0, 0) through the controls, level where it would fall and beyond.
 
     Args:
         at: [R], a change of what fits in each draw.
         changes: [K, R], that of each control, from the least.
         gains: [K, R], what each control gains.
     """
-    columns = zip(at, changes.T, gains.T, strict=True)
-    return np.array([np.interp(x, np.append(0, known), np.append(0, gained)) for x, known, gained in columns])
+    nothing = np.zeros((1, len(at)))
+    known = np.concatenate([nothing, changes])
+    best = np.maximum.accumulate(np.concatenate([nothing, gains]))
+    return np.array([np.interp(x, *control) for x, *control in zip(at, known.T, best.T, strict=True)])
 
 
 # ---- tables ----
@@ -357,7 +360,7 @@ def gains_table(subsets: Mapping[str, Resampled], method: str) -> str:
     rows = [["", head[0], "worse", *head[1:], "above the frontier", "hue of skin"]]
     for condition in (*CONDITIONS, *TOGETHER):
         gains = [cell(part.of(method, condition, "gain"), 2, "+") for part in subsets.values()]
-        above = "" if method == UNGUARDED else cell(every.above(method, condition), 2, "+")
+        above = cell(every.above(method, condition), 2, "+")
         worse = share_cell(every.of(method, condition, "gain", share_below))
         skin = cell(every.of(method, condition, "skin", name=TRIPLES), 1, "", "°")
         rows.append([title(condition), gains[0], worse, *gains[1:], above, skin])
@@ -383,11 +386,11 @@ def changes_table(subsets: Mapping[str, Resampled], methods: Iterable[str]) -> s
 
 
 def frontier_table(every: Resampled) -> str:
-    """Returns what parts of the default network's change gain, and by how much they change what fits."""
-    rows = [["", *(f"× {factor}" for factor in (*FACTORS, 1))]]
+    """Returns what the controls gain, and by how much they change what fits."""
+    rows = [["", *(f"× {factor:g}" for factor in FACTORS)]]
     for condition in (*CONDITIONS, *TOGETHER):
         cells = [title(condition)]
-        for method in (*CONTROLS, UNGUARDED):
+        for method in CONTROLS:
             gained, changed = (every.of(method, condition, key) for key in ("gain", "change"))
             there = gained is not None and changed is not None
             cells.append(f"{cell(gained, 2, '+')} at {changed.mean:.1f}" if there and changed else "")
@@ -402,9 +405,8 @@ def measured(found: Mapping[str, Any]) -> list[str]:
     return first + [name for name in there if name not in (*first, *CONTROLS)]
 
 
-def section(results: Mapping[str, Any]) -> str:
-    """Returns all tables of the test split."""
-    found = results["test"]
+def section(found: Mapping[str, Any]) -> str:
+    """Returns all tables of what `measure` returns."""
     subsets = {name: Resampled(found, chosen) for name, chosen in SUBSETS.items()}
     methods = measured(found)
     parts = [f"Gain of `{name}` in dB, over the core:\n\n{gains_table(subsets, name)}" for name in methods]
@@ -413,15 +415,14 @@ def section(results: Mapping[str, Any]) -> str:
         f"\n\n{changes_table(subsets, methods)}"
     )
     parts.append(
-        "The frontier: gain in dB of parts of the change of `auto, guard=False`, at the mean change of what fits in "
-        f"the same condition:\n\n{frontier_table(subsets['all'])}"
+        f"The frontier: gain in dB of parts of the change by `colorgrid` of SHA-256 `{FRONTIER_OF[:8]}…`, unguarded, "
+        f"at the mean change of what fits in the same condition:\n\n{frontier_table(subsets['all'])}"
     )
     return "\n\n".join(parts)
 
 
-def card(results: Mapping[str, Any]) -> str:
+def card(found: Mapping[str, Any]) -> str:
     """Returns the table of the default's card: of each condition gain, share worse and change of what fits."""
-    found = results["test"]
     every = Resampled(found)
     methods = [name for name in (GUARDED, UNGUARDED) if name in measured(found)]
     rows = [["", *(f"`{name}`, {what}" for name in methods for what in ("gain, dB", "worse", "change of what fits"))]]

@@ -536,8 +536,9 @@ def written(text: str) -> str:
         sections["speed"] = speed_section(json.loads(SPEED.read_text()))
     if CONTOURS.is_file():
         results = json.loads(CONTOURS.read_text())
-        sections["contours"] = contour_scores.section(results)
-        sections["contours of the default"] = contour_scores.card(results)
+        if "test" in results:
+            sections["contours"] = contour_scores.section(results["test"])
+            sections["contours of the default"] = contour_scores.card(results["test"])
     for name, body in sections.items():
         start, end = marks(name)
         before, there, rest = text.partition(start)
@@ -561,12 +562,14 @@ def run_contours(root: Path, path: Path, wanted: Sequence[str] | None, split: st
         contour_scores.measure(root, path, split=split, wanted=pairs, again=wanted is not None)
 
 
-def look(root: Path, path: Path, split: str, sources: Sequence[str], *, guard: bool) -> None:
+def look(root: Path, path: Path, split: str, sources: Sequence[str], *, guard: bool, controls: str = "auto") -> None:
     """Prints what weights do under each condition of the contour, at the size that networks see.
 
-    Figures are kept: the default's, which the frontier needs, are measured once.
+    Figures are kept: those of the controls, which the frontier needs, are measured once.
     """
-    wanted = [(contour_scores.GUARDED, False), *((source, guard) for source in sources)]
+    wanted = [(source, guard) for source in sources]
+    if contour_scores.digest(controls) == contour_scores.FRONTIER_OF:
+        wanted.insert(0, (controls, False))
     found = contour_scores.measure(root, path, split=split, side=contours.VIEW, wanted=wanted)
     for source in sources:
         name = source if source == contour_scores.GUARDED else Path(source).stem
@@ -595,13 +598,14 @@ def main() -> None:
     command.add_argument("weights", nargs="*", default=["auto"], help="files; default: those of 'auto'")
     command.add_argument("--split", default="val", help="default: val, by which weights may be chosen")
     command.add_argument("--guard", action="store_true", help="guarded, as by default; without: the network alone")
+    command.add_argument("--controls", default="auto", help="the weights of the frontier, if not those of 'auto'")
     command.add_argument("--out", type=Path, default=WORK / "contours.json", help="where figures are kept")
     given = parser.parse_args()
     if given.command == "calibrate":
         calibrate(given.data, given.weights, given.out, given.unseen)
         return
     if given.command == "contours":
-        look(given.data, given.out, given.split, given.weights, guard=given.guard)
+        look(given.data, given.out, given.split, given.weights, guard=given.guard, controls=given.controls)
         return
     if given.command == "run":
         if given.fresh:

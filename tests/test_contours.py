@@ -184,12 +184,19 @@ def test_gain_and_change_are_of_the_core(scores: Any, contours: Any) -> None:
     assert scores.change(half, case) == pytest.approx(np.mean([50, 5, 15]), abs=0.5)
 
 
-def test_the_frontier_is_linear_between_controls_and_to_nothing(scores: Any) -> None:
-    changes, gains = np.array([[2.0, 2], [4, 4], [8, 10]]), np.array([[1.0, 0], [1.5, 1], [0.5, -1]])
-    for at, first, second in ((0, 0, 0), (1, 0.5, 0), (2, 1, 0), (3, 1.25, 0.5), (6, 1, 1 / 3), (8, 0.5, -1 / 3)):
+def test_the_frontier_is_linear_through_the_controls_and_never_falls(scores: Any) -> None:
+    changes, gains = np.array([[2.0, 2], [4, 4], [8, 10], [20, 20]]), np.array([[1.0, -1], [1.5, 1], [0.5, -1], [3, 0]])
+    for at, first, second in (
+        (0, 0, 0),
+        (1, 0.5, 0),
+        (2, 1, 0),
+        (3, 1.25, 0.5),
+        (6, 1.5, 1),
+        (14, 2.25, 1),
+        (99, 3, 1),
+    ):
         found = scores.frontier(np.array([at, at], float), changes, gains)
         assert np.allclose(found, [first, second]), at
-    assert np.allclose(scores.frontier(np.array([99.0, 99]), changes, gains), [0.5, -1])
 
 
 def found_of(gains: dict[str, list[float]], changes: dict[str, list[float]], groups: list[list[int]]) -> dict[str, Any]:
@@ -230,10 +237,9 @@ def test_draws_are_of_photographs_with_all_that_was_made_of_them(scores: Any) ->
 def test_a_network_is_told_from_the_frontier_in_pairs(scores: Any) -> None:
     random = np.random.default_rng(1)
     base = random.normal(0, 3, 30)
-    factors = [*scores.FACTORS, 1.0]
-    names = [*scores.CONTROLS, scores.UNGUARDED]
-    gains = {name: list(factor * (2 + base)) for name, factor in zip(names, factors, strict=True)}
-    changes = {name: [10 * factor] * 30 for name, factor in zip(names, factors, strict=True)}
+    controls = dict(zip(scores.CONTROLS, scores.FACTORS, strict=True))
+    gains = {name: list(factor * (2 + base)) for name, factor in controls.items()}
+    changes = {name: [10 * factor] * 30 for name, factor in controls.items()}
     # One tenth of a decibel more than the control for every photograph, at a change between two controls.
     gains["net"] = list(0.3 * (2 + base) + 0.1)
     changes["net"] = [3.0] * 30
@@ -242,7 +248,7 @@ def test_a_network_is_told_from_the_frontier_in_pairs(scores: Any) -> None:
     assert np.allclose([above.mean, above.low, above.high], 0.1)
     own = drawn.of("net", "given", "gain")
     assert own.high - own.low > 0.3  # which is not paired
-    own = drawn.above(scores.UNGUARDED, "given")
+    own = drawn.above(scores.CONTROLS[-1], "given")
     assert np.allclose([own.mean, own.low, own.high], 0)
     assert drawn.above("other", "given") is None
 
@@ -296,7 +302,7 @@ def test_runs_go_on_and_are_told(scores: Any, root: Path, tmp_path: Path, monkey
         return call
 
     monkeypatch.setattr(scores, "answers", answers)
-    monkeypatch.setattr(scores, "digest", lambda source: source)
+    monkeypatch.setattr(scores, "digest", lambda source: scores.FRONTIER_OF if source == "auto" else source)
     path = tmp_path / "found.json"
     found = scores.measure(root, path, split="val", side=64)
     count = 2 * (len(scores.CONDITIONS) + len(scores.CONDITIONS) - len(scores.AS_GIVEN))
@@ -306,20 +312,26 @@ def test_runs_go_on_and_are_told(scores: Any, root: Path, tmp_path: Path, monkey
     assert set(found["methods"]) == {"auto", "auto, guard=False", *scores.CONTROLS}
     scores.measure(root, path, split="val", side=64, wanted=[("a/net.safetensors", False)])
     assert len(calls) == 3 * count
+    # Another default is measured, and the controls stay those of the weights that the frontier is of.
+    kept = json.loads(path.read_text())["val, 64 px"]["methods"]
+    monkeypatch.setattr(scores, "digest", lambda source: "another")
+    other = scores.measure(root, path, split="val", side=64, wanted=[("auto", False)])["methods"]
+    assert len(calls) == 4 * count and other["auto, guard=False"]["sha256"] == "another"
+    assert all(other[name] == kept[name] for name in scores.CONTROLS)
     (root / "triples_open" / "manifest.json").write_text('{"entries": []}')
     with pytest.raises(errors.DataError, match="other pictures"):
         scores.measure(root, path, split="val", side=64, wanted=[("other", True)])
 
-    results = {"test": json.loads(path.read_text())["val, 64 px"]}
-    method = results["test"]["methods"]["auto, guard=False"]
+    results = json.loads(path.read_text())["val, 64 px"]
+    method = results["methods"]["auto, guard=False"]
     assert min(method["triples"]["given"]["gain"]) > 20 and min(method["photographs"]["pasted"]["change"]) > 20
     text = scores.section(results)
     rows = text.splitlines()
-    assert scores.measured(results["test"]) == ["auto", "auto, guard=False", "net, guard=False"]
+    assert scores.measured(results) == ["auto", "auto, guard=False", "net, guard=False"]
     assert sum(row.startswith("| pasted |") for row in rows) == 5  # gains of three, changes, frontier
     assert "| | all, 2 | worse | research, 1 | open, 1 | fine masks, 1 | polygons, 1 |" in text
     assert sum(row.startswith("| clean cuts |") for row in scores.card(results).splitlines()) == 1
-    told = list(scores.lines(results["test"], "auto"))
+    told = list(scores.lines(results, "auto"))
     assert len(told) == 1 + len(scores.CONDITIONS) + len(scores.TOGETHER)
 
 
