@@ -4,6 +4,7 @@
     python benchmarks/harmonization.py run DATA --method auto  # that method again
     python benchmarks/harmonization.py report                  # its tables, into docs/harmonize.md
     python benchmarks/harmonization.py calibrate DATA run/best.safetensors -o calibrated.safetensors
+    python benchmarks/harmonization.py contours DATA run/best.safetensors  # val at 256 px, a line for each contour
 
 DATA holds triples_open, pairs_open, photos_open and, where they are there, triples, pairs and aligned of research_only,
 each with its manifest. Images are measured at their own size, methods are guarded, as they are by default. One
@@ -18,30 +19,33 @@ import bisect
 import importlib.util
 import json
 import math
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import contour_scores
+import contours
 import numpy as np
 import numpy.typing as npt
-from photographs import Photographs, Picture, is_person, photograph, source_of
+from photographs import PHOTOS, Photographs, Picture, Set, fitting, triples
+from skin import hue_apart
+from tables import bootstrap, numbered, percent, percentile, rows_of, share_below, signed, write_json
 
 import pyharmony
 from pyharmony import color, data, harmonization, metrics
 from pyharmony.errors import DataError
-from pyharmony.harmonization._guards import RISES, SKIN_LEAST, is_skin
+from pyharmony.harmonization._guards import RISES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "harmonization.json"
 SPEED = ROOT / "benchmarks" / "results" / "harmonization_speed.json"
 WORK = ROOT / "artifacts" / "harmonization"
+CONTOURS = RESULTS.with_name("harmonization_contours.json")
 PAGE = ROOT / "docs" / "harmonize.md"
+CARD = ROOT / "docs" / "models" / "colorgrid.md"
 
-TRIPLES = ("triples_open", "research_only/triples")
-PHOTOS = ("pairs_open", "photos_open", "research_only/pairs")
 #: Images of one scene at several exposures, and as they were developed by hand. `aligned` holds one view in
 #: two kinds of weather, whose snow no light takes away.
 STACKS = "research_only/aligned"
@@ -66,16 +70,16 @@ COMPOSITES = {
     "backlit": "Back light",
 }
 FITTING = "photographs"
+#: Triples and photographs that fit with their contours as people leave them, see `contours.py`.
+CONTOUR = "contours"
 #: The default method, unguarded: it makes every change that its network says.
-UNGUARDED = "auto, guard=False"
+UNGUARDED = contour_scores.UNGUARDED
 #: The levels by which photographs of val that fit may change in the mean: 3 are asked for, of others.
 FITS = 2.6
 #: The share of photographs that fit which a network may be sure do not fit, and how certain that has to be.
 BEYOND, CERTAINTY = 0.01, 0.9
-RESAMPLES = 2000
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 #: A function from a composite and its mask to an image.
 Method = Callable[[Picture, Picture], Picture]
 
@@ -148,28 +152,6 @@ class Exposures(data.Dataset):
         return dict(self._samples[index])
 
 
-class Set(NamedTuple):
-    """Images to measure on.
-
-    Attributes:
-        samples: with composite, target and mask, or image and mask.
-        groups: the photograph of each sample.
-        persons: whether each sample's object is a person whose skin is measured.
-    """
-
-    samples: data.Dataset
-    groups: Sequence[str]
-    persons: Sequence[bool]
-
-
-def triples(root: Path, split: str = "test") -> Set:
-    """Returns the triples of a split."""
-    there = [data.Manifest(root / f, split, ("composite", "mask", "target")) for f in TRIPLES if (root / f).is_dir()]
-    groups = [photograph(manifest, i) for manifest in there for i in range(len(manifest))]
-    persons = [is_person(entry["composite"]) for manifest in there for entry in manifest.entries]
-    return Set(data.Joined(there), groups, persons)
-
-
 def stacks(root: Path) -> data.Dataset:
     """Returns regions of one exposure in another."""
     scenes: dict[str, list[Picture]] = {}
@@ -192,23 +174,6 @@ def dark(root: Path) -> data.Dataset:
 def backlit(root: Path) -> data.Dataset:
     """Returns composites of photographs with the light behind the object."""
     return recoloured(Photographs(root, PHOTOS, HELD), is_backlit, 500)
-
-
-def fitting(root: Path, split: str = "test") -> Set:
-    """Returns photographs of a split with their masks, and the targets of its triples that are none of them."""
-    photos = Photographs(root, PHOTOS, (split,))
-    there = set(photos.names)
-    parts: list[data.Dataset] = [photos]
-    groups, persons = list(photos.groups), list(photos.persons)
-    for folder in TRIPLES:
-        if not (root / folder).is_dir():
-            continue
-        manifest = data.Manifest(root / folder, split, ("target", "mask"))
-        others = [i for i, entry in enumerate(manifest.entries) if source_of(entry["target"]) not in there]
-        parts.append(data.Subset(manifest, others))
-        groups += [photograph(manifest, i) for i in others]
-        persons += [is_person(manifest.entries[i]["target"]) for i in others]
-    return Set(data.Joined(parts), groups, persons)
 
 
 def opened(name: str, root: Path, work: Path) -> Set:
@@ -277,78 +242,6 @@ def quantile_of(share: Floats, q: float) -> int:
     return int(np.searchsorted(np.cumsum(share), q - 1e-9))
 
 
-def skin(image: Picture, mask: Picture) -> Bools:
-    """Returns which pixels of an object are taken for skin, [H, W]; none where they are too few."""
-    inside = mask >= 128
-    found: Bools = inside & is_skin(image.astype(np.float64))
-    return found if found.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(found)
-
-
-def hue(image: Picture, where: Bools) -> float:
-    """Returns the hue angle in degrees of the mean a* and b* of CIELAB."""
-    a, b = color.rgb_to_lab(image[where] / 255)[:, 1:].mean(0)
-    return float(np.degrees(np.arctan2(b, a)))
-
-
-def hue_apart(made: Picture, target: Picture, mask: Picture) -> float | None:
-    """Returns how far the hue of skin is from the target's, 0 to 180 degrees; None where the target shows no skin."""
-    where = skin(target, mask)
-    if not where.any():
-        return None
-    return round(abs((hue(made, where) - hue(target, where) + 180) % 360 - 180), 3)
-
-
-# ---- means and their intervals ----
-
-
-def mean(values: Floats, counts: Floats) -> Floats:
-    """Returns the means of values [N], of which each resample has so many: counts [R, N]."""
-    return (counts @ values) / counts.sum(1)
-
-
-def share_below(values: Floats, counts: Floats) -> Floats:
-    """Returns the share of values below zero."""
-    return mean((values < 0).astype(np.float64), counts)
-
-
-def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
-    """Returns the least value that the share q of the values does not exceed."""
-
-    def statistic(values: Floats, counts: Floats) -> Floats:
-        order = np.argsort(values, kind="stable")
-        sums = np.cumsum(counts[:, order], 1)
-        at = (sums < q * sums[:, -1:] - 1e-9).sum(1)
-        return values[order][at]
-
-    return statistic
-
-
-def bootstrap(
-    values: Iterable[float],
-    groups: Sequence[Any],
-    statistic: Callable[[Floats, Floats], Floats] = mean,
-    *,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-) -> metrics.Interval:
-    """Returns a statistic and its percentile bootstrap interval: photographs are drawn, each with all its composites.
-
-    Args:
-        values: [N], one a composite.
-        groups: [N], the photograph of each composite.
-        statistic: a function of values and of how often each of them counts.
-        resamples: how many times as many photographs are drawn as there are.
-        confidence: the share of them that the interval holds.
-    """
-    x = np.asarray(list(values), np.float64)
-    _, of = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(of.max()) + 1
-    drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
-    times = np.stack([np.bincount(row, minlength=count) for row in drawn])[:, of].astype(np.float64)
-    low, high = np.percentile(statistic(x, times), (50 - 50 * confidence, 50 + 50 * confidence))
-    return metrics.Interval(float(statistic(x, np.ones((1, len(x))))[0]), float(low), float(high))
-
-
 # ---- methods ----
 
 
@@ -403,19 +296,6 @@ def methods(wanted: Sequence[str] | None = None) -> dict[str, Method]:
 # ---- runs ----
 
 
-def write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
-    whole.write_text(json.dumps(value) + "\n")
-    os.replace(whole, path)
-
-
-def numbered(groups: Sequence[str]) -> list[int]:
-    """Replaces the names of groups by numbers."""
-    places: dict[str, int] = {}
-    return [places.setdefault(group, len(places)) for group in groups]
-
-
 def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names: Sequence[str] | None) -> None:
     """Measures what is missing, or what is wanted, and writes it to path."""
     if importlib.util.find_spec("torch") is not None:
@@ -424,7 +304,7 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
         torch.set_num_threads(1)
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"sets": {}, "methods": {}}
     chosen, digests = methods(wanted), shipped()
-    for name in names or (*COMPOSITES, FITTING):
+    for name in names if names is not None else (*COMPOSITES, FITTING):
         missing = [m for m in chosen if wanted or name not in found["methods"].get(m, {})]
         if not missing:
             continue
@@ -497,14 +377,6 @@ def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -
     models.save(calibrated(doubtful=float(levels), sure=float(sure)), path)
 
 
-def signed(x: metrics.Interval, digits: int, sign: str = "+") -> str:
-    return f"{x.mean:{sign}.{digits}f} [{x.low:{sign}.{digits}f}, {x.high:{sign}.{digits}f}]".replace("-", "−")
-
-
-def percent(x: metrics.Interval) -> str:
-    return f"{100 * x.mean:.0f} % [{100 * x.low:.0f}, {100 * x.high:.0f}]"
-
-
 def kind(name: str, entry: Mapping[str, Any]) -> int:
     """Returns the order of tables: the composite, networks, methods without weights, other libraries."""
     return 0 if name == BASELINE else 2 if name in PLAIN else 3 if name in PEERS else 1
@@ -518,11 +390,6 @@ def ordered(found: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
 
 def label(name: str) -> str:
     return name if name == BASELINE or name in PEERS else f"`{name}`"
-
-
-def rows_of(lines: Iterable[Sequence[str]]) -> str:
-    head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
-    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *rest]).replace("|  |", "| |").replace("|  |", "| |")
 
 
 def composites_table(found: Mapping[str, Any], name: str) -> str:
@@ -667,6 +534,11 @@ def written(text: str) -> str:
         sections["quality"] = section(json.loads(RESULTS.read_text()))
     if SPEED.is_file():
         sections["speed"] = speed_section(json.loads(SPEED.read_text()))
+    if CONTOURS.is_file():
+        results = json.loads(CONTOURS.read_text())
+        if "test" in results:
+            sections["contours"] = contour_scores.section(results["test"])
+            sections["contours of the default"] = contour_scores.card(results["test"])
     for name, body in sections.items():
         start, end = marks(name)
         before, there, rest = text.partition(start)
@@ -677,7 +549,31 @@ def written(text: str) -> str:
 
 
 def report() -> None:
-    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
+    for page in (PAGE, CARD):
+        page.write_text(written(page.read_text("utf-8")), "utf-8")
+
+
+def run_contours(root: Path, path: Path, wanted: Sequence[str] | None, split: str) -> None:
+    """Measures the default and paths of weights, guarded and not, under the conditions of the contour; see `run`."""
+    sources = ["auto"] if wanted is None else ["auto" if name == UNGUARDED else name for name in wanted]
+    each = [source for source in dict.fromkeys(sources) if source == "auto" or Path(source).is_file()]
+    pairs = [(source, guard) for source in each for guard in (True, False)]
+    if pairs:
+        contour_scores.measure(root, path, split=split, wanted=pairs, again=wanted is not None)
+
+
+def look(root: Path, path: Path, split: str, sources: Sequence[str], *, guard: bool, controls: str = "auto") -> None:
+    """Prints what weights do under each condition of the contour, at the size that networks see.
+
+    Figures are kept: those of the controls, which the frontier needs, are measured once.
+    """
+    wanted = [(source, guard) for source in sources]
+    if contour_scores.digest(controls) == contour_scores.FRONTIER_OF:
+        wanted.insert(0, (controls, False))
+    found = contour_scores.measure(root, path, split=split, side=contours.VIEW, wanted=wanted)
+    for source in sources:
+        name = source if source == contour_scores.GUARDED else Path(source).stem
+        print("\n".join(contour_scores.lines(found, name if guard else f"{name}, guard=False")), flush=True)
 
 
 def main() -> None:
@@ -687,7 +583,8 @@ def main() -> None:
     command = commands.add_parser("run")
     command.add_argument("data", type=Path)
     command.add_argument("--method", action="append", help="is measured again; default: what is missing of all")
-    command.add_argument("--set", action="append", choices=[*COMPOSITES, FITTING], help="default: all")
+    command.add_argument("--set", action="append", choices=[*COMPOSITES, FITTING, CONTOUR], help="default: all")
+    command.add_argument("--split", default="test", help="of the set contours; default: test")
     command.add_argument("--out", type=Path, default=RESULTS, help="the results; of another file no tables are written")
     command.add_argument("--work", type=Path, default=WORK, help="where composites are kept")
     command.add_argument("--fresh", action="store_true", help="composites are made again")
@@ -696,15 +593,28 @@ def main() -> None:
     command.add_argument("weights", help="of colorgrid")
     command.add_argument("--unseen", action="append", default=[], help="of DATA, a folder that they are not trained on")
     command.add_argument("-o", "--out", type=Path, required=True)
+    command = commands.add_parser("contours")
+    command.add_argument("data", type=Path)
+    command.add_argument("weights", nargs="*", default=["auto"], help="files; default: those of 'auto'")
+    command.add_argument("--split", default="val", help="default: val, by which weights may be chosen")
+    command.add_argument("--guard", action="store_true", help="guarded, as by default; without: the network alone")
+    command.add_argument("--controls", default="auto", help="the weights of the frontier, if not those of 'auto'")
+    command.add_argument("--out", type=Path, default=WORK / "contours.json", help="where figures are kept")
     given = parser.parse_args()
     if given.command == "calibrate":
         calibrate(given.data, given.weights, given.out, given.unseen)
+        return
+    if given.command == "contours":
+        look(given.data, given.out, given.split, given.weights, guard=given.guard, controls=given.controls)
         return
     if given.command == "run":
         if given.fresh:
             for name in COMPOSITES:
                 shutil.rmtree(given.work / name, ignore_errors=True)
-        run(given.data, given.out, given.work, given.method, given.set)
+        names = given.set or (*COMPOSITES, FITTING, CONTOUR)
+        run(given.data, given.out, given.work, given.method, [name for name in names if name != CONTOUR])
+        if CONTOUR in names:
+            run_contours(given.data, given.out.with_name(f"{given.out.stem}_contours.json"), given.method, given.split)
         if given.out != RESULTS:
             return
     report()

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from harmonization import BASELINE, ROOT, bootstrap, numbered, rows_of, signed, triples, write_json
+from harmonization import BASELINE, ROOT
+from photographs import triples
+from tables import bootstrap, numbered, rows_of, signed, write_json
 
 from pyharmony import data, evaluation, training
 

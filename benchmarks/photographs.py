@@ -1,4 +1,4 @@
-"""Photographs and their masks for the benchmarks of harmonisation and realism."""
+"""Photographs, their masks and triples for the benchmarks of harmonisation and realism."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ from pyharmony import data
 
 #: The least share of an image that a mask covers.
 LEAST = 0.005
+
+#: The folders of triples, and those of photographs of which some have masks.
+TRIPLES = ("triples_open", "research_only/triples")
+PHOTOS = ("pairs_open", "photos_open", "research_only/pairs")
 
 Picture = npt.NDArray[np.uint8]
 
@@ -54,6 +58,14 @@ class Photographs(data.Dataset):
     def persons(self) -> list[bool]:
         return [is_person(source.entries[i]["image"]) for source, i in self._photos]
 
+    @property
+    def is_open(self) -> list[bool]:
+        return [not is_research(source) for source, _ in self._photos]
+
+    @property
+    def fine(self) -> list[bool | None]:
+        return [is_fine(source.entries[i].get("mask", {}).get("mask_quality")) for source, i in self._photos]
+
     def _load(self, index: int) -> dict[str, Any]:
         source, at = self._photos[index]
         sample = source[at]
@@ -83,6 +95,23 @@ def source_of(entry: Mapping[str, Any]) -> str:
     return str(entry["pair"]).partition("__")[0]
 
 
+def mask_qualities(root: Path) -> dict[str, str]:
+    """Returns how the mask of each pair of photograph and mask was made, as the manifests say."""
+    files = [root / folder / "manifest.json" for folder in PHOTOS]
+    entries = [entry for file in files if file.is_file() for entry in json.loads(file.read_text())["entries"]]
+    return {entry["pair"]: entry["mask_quality"] for entry in entries if "mask_quality" in entry}
+
+
+def is_fine(quality: str | None) -> bool | None:
+    """Whether a mask that was made in this way follows the contour pixel by pixel; None where that is not known."""
+    return None if quality is None else "polygon" not in quality
+
+
+def is_research(manifest: data.Manifest) -> bool:
+    """Whether the files of a manifest are under no open licence."""
+    return manifest.root.parent.name == "research_only"
+
+
 def is_person(entry: Mapping[str, Any]) -> bool:
     return "person" in (entry.get("object"), entry.get("category")) and entry.get("object", "person") == "person"
 
@@ -91,3 +120,54 @@ def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
     """Returns a mask at [H, W], each pixel the nearest one."""
     rows, columns = (((np.arange(n) + 0.5) * m / n).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
     return np.ascontiguousarray(mask[np.ix_(rows, columns)])
+
+
+class Set(NamedTuple):
+    """Images to measure on.
+
+    Attributes:
+        samples: with composite, target and mask, or image and mask.
+        groups: the photograph of each sample.
+        persons: whether each sample's object is a person whose skin is measured.
+        is_open: whether each sample is under an open licence; empty where that was not asked for.
+        fine: whether each sample's mask follows its contour pixel by pixel, a matte or a model's mask, and not by the
+            straight lines of a polygon; None where that is not known. Empty where that was not asked for.
+    """
+
+    samples: data.Dataset
+    groups: Sequence[str]
+    persons: Sequence[bool]
+    is_open: Sequence[bool] = ()
+    fine: Sequence[bool | None] = ()
+
+
+def triples(root: Path, split: str = "test") -> Set:
+    """Returns the triples of a split."""
+    there = [data.Manifest(root / f, split, ("composite", "mask", "target")) for f in TRIPLES if (root / f).is_dir()]
+    groups = [photograph(manifest, i) for manifest in there for i in range(len(manifest))]
+    persons = [is_person(entry["composite"]) for manifest in there for entry in manifest.entries]
+    is_open = [not is_research(manifest) for manifest in there for _ in manifest.entries]
+    known = mask_qualities(root)
+    fine = [is_fine(known.get(source_of(entry["target"]))) for manifest in there for entry in manifest.entries]
+    return Set(data.Joined(there), groups, persons, is_open, fine)
+
+
+def fitting(root: Path, split: str = "test") -> Set:
+    """Returns photographs of a split with their masks, and the targets of its triples that are none of them."""
+    photos = Photographs(root, PHOTOS, (split,))
+    there = set(photos.names)
+    parts: list[data.Dataset] = [photos]
+    groups, persons = list(photos.groups), list(photos.persons)
+    is_open, fine = list(photos.is_open), list(photos.fine)
+    known = mask_qualities(root)
+    for folder in TRIPLES:
+        if not (root / folder).is_dir():
+            continue
+        manifest = data.Manifest(root / folder, split, ("target", "mask"))
+        others = [i for i, entry in enumerate(manifest.entries) if source_of(entry["target"]) not in there]
+        parts.append(data.Subset(manifest, others))
+        groups += [photograph(manifest, i) for i in others]
+        persons += [is_person(manifest.entries[i]["target"]) for i in others]
+        is_open += [not is_research(manifest)] * len(others)
+        fine += [is_fine(known.get(source_of(manifest.entries[i]["target"]))) for i in others]
+    return Set(data.Joined(parts), groups, persons, is_open, fine)

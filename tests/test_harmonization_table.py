@@ -134,26 +134,27 @@ def test_the_change_of_an_object_is_its_largest_channel(table: Any) -> None:
 
 
 def test_skin_is_a_box_of_chroma_and_its_hue_is_compared(table: Any) -> None:
+    skin = importlib.import_module("skin")
     image = np.zeros((20, 40, 3), np.uint8)
     mask = np.full((20, 40), 255, np.uint8)
     mask[:, 30:] = 0
     image[:, :10], image[:, 10:20], image[:, 20:30], image[:, 30:] = (
         (224, 172, 140), (60, 90, 200), (40, 25, 18), (224, 172, 140)
     )  # fmt: skip
-    where = table.skin(image, mask)
+    where = skin.skin(image, mask)
     assert where[:, :10].all() and not where[:, 10:].any()  # neither the blue, nor the dark, nor what is outside
-    assert table.hue_apart(image, image, mask) == 0
+    assert skin.hue_apart(image, image, mask) == 0
     redder, bluer = image.copy(), image.copy()
     redder[..., 1] -= np.minimum(redder[..., 1], 20)
     bluer[:, 10:20] = 255  # no skin
-    assert 5 < table.hue_apart(redder, image, mask) < 60
-    assert table.hue_apart(bluer, image, mask) == 0
+    assert 5 < skin.hue_apart(redder, image, mask) < 60
+    assert skin.hue_apart(bluer, image, mask) == 0
     # The hue is the angle of a* and b*: along the axes of CIELAB.
-    assert table.hue(np.full((1, 1, 3), (255, 128, 0), np.uint8), np.ones((1, 1), bool)) == pytest.approx(62, abs=3)
+    assert skin.hue(np.full((1, 1, 3), (255, 128, 0), np.uint8), np.ones((1, 1), bool)) == pytest.approx(62, abs=3)
     few = np.zeros((100, 100, 3), np.uint8)
     few[0, :99] = (224, 172, 140)  # less than one per cent
-    assert not table.skin(few, np.full((100, 100), 255, np.uint8)).any()
-    assert table.hue_apart(few, few, np.full((100, 100), 255, np.uint8)) is None
+    assert not skin.skin(few, np.full((100, 100), 255, np.uint8)).any()
+    assert skin.hue_apart(few, few, np.full((100, 100), 255, np.uint8)) is None
 
 
 def test_regions_of_one_exposure_are_put_into_another(table: Any) -> None:
@@ -279,10 +280,10 @@ def test_speed_is_told(table: Any) -> None:
 
 
 def test_the_page_has_the_tables(table: Any) -> None:
-    text = table.PAGE.read_text("utf-8")
-    for name in ("quality", "speed"):
-        assert all(text.count(mark) == 1 for mark in table.marks(name))
-    assert table.written(text) == text
+    for page, names in ((table.PAGE, ("quality", "contours", "speed")), (table.CARD, ("contours of the default",))):
+        text = page.read_text("utf-8")
+        assert all(text.count(mark) == 1 for name in names for mark in table.marks(name))
+        assert table.written(text) == text
 
 
 def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
@@ -291,6 +292,9 @@ def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
     for name, digest in table.shipped().items():
         assert name in methods, f"{name}: run benchmarks/harmonization.py"
         assert methods[name]["sha256"] == digest, f"{name}: measured with other weights"
+    contours = json.loads(table.CONTOURS.read_text())["test"]["methods"]
+    for name in ("auto", table.UNGUARDED):
+        assert contours[name]["sha256"] == table.shipped()["auto"], f"{name}: run benchmarks/harmonization.py"
 
 
 def test_weights_are_calibrated_by_photographs_of_val(

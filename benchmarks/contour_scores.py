@@ -1,0 +1,437 @@
+"""What methods do under the conditions of `contours.py`: gains, changes of what fits, and the frontier of less change.
+
+Plainly making a part of a network's change is a method, too, and no bad one where the contour tells nothing: it
+changes less of what fits. `FACTORS` of the unguarded change by fixed weights are the controls, and the line from
+nothing through their gains over their changes is the frontier: another network is better only where it lies above that
+line at its own change. Where the line would fall it goes on level, since nobody has to change more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from contours import CONDITIONS, CUTS, Case, can_be_judged, hard
+from photographs import Picture, Set, fitting, triples
+from PIL import Image
+from skin import hue_apart
+from tables import RESAMPLES, Floats, mean, numbered, percent, rows_of, share_below, signed, write_json
+
+import pyharmony
+from pyharmony import data, metrics
+from pyharmony.errors import DataError, PyHarmonyWarning
+
+TRIPLES, PHOTOGRAPHS = "triples", "photographs"
+GUARDED, UNGUARDED = "auto", "auto, guard=False"
+#: The parts of a change that the controls make, and the SHA-256 of the weights whose change it is. These stay the same
+#: when the default becomes another one, so that the frontier stays where it is.
+FACTORS = (0.15, 0.25, 0.35, 0.5, 1.0)
+FRONTIER_OF = "362d832c4a081c543978d736648fe769afa3258ec1bd23678b76763ebd4b29d4"
+CONTROLS = tuple(f"control × {factor:g}" for factor in FACTORS)
+#: Conditions that change nothing of a photograph that fits, and the one that they are the same as.
+AS_GIVEN = {"feathered": "given"}
+#: Several conditions that are told together.
+TOGETHER = {"clean cuts": tuple(name for name in CUTS if name.startswith("cut"))}
+
+#: A function of an image and its mask that gives one or more results.
+Answers = Callable[[Picture, Picture], Sequence[Picture]]
+
+
+# ---- measures ----
+
+
+def gain(made: Picture, case: Case) -> float:
+    """Returns by how many dB the error in the core is less than that of the image as it was given."""
+    inside, target = case.core, case.target[case.core].astype(np.float64)
+    before, after = (np.square(image[inside] - target).mean() for image in (case.image, made))
+    return float(10 * np.log10(max(before, 1e-3) / max(after, 1e-3)))
+
+
+def change(made: Picture, case: Case) -> float:
+    """Returns the mean absolute change in the core, in levels."""
+    return float(np.abs(made[case.core].astype(np.float64) - case.image[case.core]).mean())
+
+
+def answers(source: Any = GUARDED, *, guard: bool = True, factors: Sequence[float] = ()) -> Answers:
+    """Returns `pyharmony.harmonize`: its result, and for each factor the one that makes that part of the change."""
+
+    def call(image: Picture, mask: Picture) -> list[Picture]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PyHarmonyWarning)
+            made, info = pyharmony.harmonize(image, mask, method=source, guard=guard, return_info=True)
+        return [made, *(info.map.scaled(factor).apply(image, mask) for factor in factors)]
+
+    return call
+
+
+def cases(sample: Mapping[str, Any], name: str) -> Iterator[tuple[str, Case]]:
+    """Yields every condition of a triple, or of a photograph, whose image is composite and target."""
+    composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
+    for condition, make in CONDITIONS.items():
+        if name == TRIPLES or condition not in AS_GIVEN:
+            yield condition, make(composite, target, mask)
+
+
+def figures(call: Answers, names: Sequence[str], samples: Set, name: str) -> dict[str, dict[str, Any]]:
+    """Returns the figures of each of a call's results under each condition, one a sample.
+
+    They are `gain` for triples and `change` for photographs, and `skin`: how far the hue of skin is from the target's,
+    or from the photograph's; controls have none.
+    """
+    key, measure = ("gain", gain) if name == TRIPLES else ("change", change)
+    found: dict[str, dict[str, Any]] = {method: {} for method in names}
+    for i, sample in enumerate(samples.samples):
+        for condition, case in cases(sample, name):
+            right = case.target if name == TRIPLES else case.image
+            for method, made in zip(names, call(case.image, case.mask), strict=True):
+                row = found[method].setdefault(condition, {key: []})
+                row[key].append(round(measure(made, case), 3))
+                if method not in CONTROLS:
+                    turned = hue_apart(made, right, hard(case.core)) if samples.persons[i] else None
+                    row.setdefault("skin", []).append(None if turned is None else round(turned, 2))
+    return found
+
+
+# ---- samples ----
+
+
+class AsTriples(data.Dataset):
+    """Chosen samples as composite, target and mask, at the size of a view where one is given.
+
+    Args:
+        samples: triples, or photographs with a mask.
+        chosen: the places of those that are meant.
+        side: the side of a square that images are resized to; None: they are as they are.
+        alike: whether the target, or the image, is the composite, too.
+    """
+
+    def __init__(self, samples: data.Dataset, chosen: Sequence[int], side: int | None, *, alike: bool) -> None:
+        self._samples, self._chosen, self._side, self._alike = samples, chosen, side, alike
+        self.names = [samples.names[i] for i in chosen]
+
+    def _load(self, index: int) -> dict[str, Any]:
+        sample = self._samples[self._chosen[index]]
+        target = sample["target"] if "target" in sample else sample["image"]
+        roles = {"composite": target if self._alike else sample["composite"], "target": target, "mask": sample["mask"]}
+        return {role: self._sized(image) for role, image in roles.items()}
+
+    def _sized(self, image: Picture) -> Picture:
+        if self._side is None:
+            return image
+        return np.array(Image.fromarray(image).resize((self._side, self._side), Image.Resampling.BILINEAR))
+
+
+def opened(root: Path, name: str, split: str, side: int | None) -> Set:
+    """Returns those triples or photographs of a split whose core is large enough."""
+    every, alike = (triples(root, split), False) if name == TRIPLES else (fitting(root, split), True)
+    whole = AsTriples(every.samples, range(len(every.groups)), side, alike=alike)
+    chosen = [i for i, sample in enumerate(whole) if can_be_judged(sample["mask"])]
+    groups, persons, is_open, fine = (
+        [values[i] for i in chosen] for values in (every.groups, every.persons, every.is_open, every.fine)
+    )
+    return Set(AsTriples(every.samples, chosen, side, alike=alike), groups, persons, is_open, fine)
+
+
+# ---- runs ----
+
+
+def digest(source: str) -> str:
+    """Returns the SHA-256 of a file of weights, or of the default's."""
+    from pyharmony import models
+
+    shipped = {entry.name: entry.sha256 for entry in models.weights("harmonize")}["colorgrid"]
+    return shipped if source == GUARDED else hashlib.sha256(Path(source).read_bytes()).hexdigest()
+
+
+def measure(
+    root: Path,
+    path: Path,
+    *,
+    split: str = "test",
+    side: int | None = None,
+    wanted: Sequence[tuple[str, bool]] = ((GUARDED, True), (GUARDED, False)),
+    again: bool = False,
+) -> dict[str, Any]:
+    """Measures what a file of results misses, and returns all of it.
+
+    Args:
+        root: where the data is.
+        path: the results, which are written whenever a method has been through a set.
+        split: the split of triples and photographs.
+        side: see `AsTriples`.
+        wanted: the weights, 'auto' or paths, and whether they are guarded; the controls come with those of
+            `FRONTIER_OF`, unguarded. Weights are measured anew where their file has changed.
+        again: whether everything wanted is measured anew.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    found = results.setdefault(f"{split}, {side} px" if side else split, {"sets": {}, "methods": {}})
+    sets: dict[str, Set] = {}
+    for source, guard in wanted:
+        stem = GUARDED if source == GUARDED else Path(source).stem
+        sha256 = digest(source)
+        controlled = sha256 == FRONTIER_OF and not guard
+        names = [stem if guard else f"{stem}, guard=False", *(CONTROLS if controlled else ())]
+        for method in names:
+            if found["methods"].setdefault(method, {}).get("sha256") != sha256 or again:
+                found["methods"][method] = {"sha256": sha256}
+        for name in (TRIPLES, PHOTOGRAPHS):
+            if all(name in found["methods"][method] for method in names):
+                continue
+            if not sets:
+                sets = {each: opened(root, each, split, side) for each in (TRIPLES, PHOTOGRAPHS)}
+                told = described(sets)
+                if found["sets"].setdefault("of", told) != told:
+                    raise DataError(f"{path}: it is of other pictures; choose another --out, or remove it")
+            start = time.monotonic()
+            call = answers(source, guard=guard, factors=FACTORS if controlled else ())
+            for method, rows in figures(call, names, sets[name], name).items():
+                found["methods"][method][name] = rows
+            write_json(path, results)
+            print(f"contours, {split}, {name}, {names[0]}: {time.monotonic() - start:.0f} s", flush=True)
+    return dict(found)
+
+
+def described(sets: Mapping[str, Set]) -> dict[str, Any]:
+    """Returns what is known of the samples of each set; a photograph has the same number in both."""
+    numbers = iter(numbered([group for samples in sets.values() for group in samples.groups]))
+    return {
+        name: {"groups": [next(numbers) for _ in s.groups], "open": list(s.is_open), "fine": list(s.fine)}
+        for name, s in sets.items()
+    }
+
+
+# ---- figures with intervals ----
+
+
+class Resampled:
+    """The triples and photographs of a file of results, drawn anew by photograph, many times.
+
+    The first draw is all of them, once each. Both sets are drawn together: a photograph and the triples that were made
+    of it come or go as one.
+
+    Args:
+        found: what `measure` returns.
+        chosen: whether a sample counts, by what is known of it: `open` and `fine`.
+    """
+
+    def __init__(
+        self, found: Mapping[str, Any], chosen: Callable[[Mapping[str, Any]], bool] = lambda known: True
+    ) -> None:
+        self._methods = found["methods"]
+        self._at: dict[str, npt.NDArray[np.intp]] = {}
+        of: dict[str, npt.NDArray[np.intp]] = {}
+        for name, known in found["sets"]["of"].items():
+            each = [dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True)]
+            self._at[name] = np.array([i for i, sample in enumerate(each) if chosen(sample)], np.intp)
+            of[name] = np.array(known["groups"], np.intp)[self._at[name]]
+        there, places = np.unique(np.concatenate(list(of.values())), return_inverse=True)
+        drawn = np.random.default_rng(0).integers(0, max(len(there), 1), (RESAMPLES, len(there)))
+        times = np.stack([np.ones(len(there)), *(np.bincount(row, minlength=len(there)) for row in drawn)])
+        split = np.split(places, [len(of[TRIPLES])])
+        self._times = {name: times[:, at].astype(np.float64) for name, at in zip(of, split, strict=True)}
+
+    def count(self, name: str) -> int:
+        """Returns how many samples of a set there are."""
+        return len(self._at[name])
+
+    def draws(
+        self,
+        method: str,
+        condition: str,
+        key: str,
+        statistic: Callable[[Floats, Floats], Floats] = mean,
+        name: str | None = None,
+    ) -> Floats | None:
+        """Returns a statistic of every draw, [1 + RESAMPLES]; None where nothing is known.
+
+        Args:
+            method: the name of the method.
+            condition: a condition, or a name of `TOGETHER`.
+            key: 'gain' of triples, 'change' of photographs, 'skin' of the set that `name` says.
+            statistic: a function of values and counts, see `tables.bootstrap`.
+            name: the set; None: as key says.
+        """
+        name = name or (TRIPLES if key == "gain" else PHOTOGRAPHS)
+        rows = self._methods.get(method, {}).get(name, {})
+        values, times = [], []
+        for each in TOGETHER.get(condition, (condition,)):
+            row = rows.get(each if name == TRIPLES else AS_GIVEN.get(each, each), {}).get(key)
+            if row is None:
+                return None
+            x = np.array([np.nan if value is None else value for value in row], np.float64)[self._at[name]]
+            values.append(x[~np.isnan(x)])
+            times.append(self._times[name][:, ~np.isnan(x)])
+        if not sum(len(x) for x in values):
+            return None
+        with np.errstate(invalid="ignore"):
+            return statistic(np.concatenate(values), np.concatenate(times, 1))
+
+    def of(self, *wanted: Any, **more: Any) -> metrics.Interval | None:
+        """Returns a statistic with its interval, see `draws`."""
+        return interval(self.draws(*wanted, **more))
+
+    def above(self, method: str, condition: str) -> metrics.Interval | None:
+        """Returns by how many dB a method's gain lies above the frontier at its own change of what fits."""
+        parts = [[self.draws(each, condition, key) for key in ("change", "gain")] for each in (*CONTROLS, method)]
+        if any(part is None for row in parts for part in row):
+            return None
+        *controls, own = np.array(parts, np.float64)
+        line = np.array(controls)
+        return interval(own[1] - frontier(own[0], line[:, 0], line[:, 1]))
+
+
+def interval(draws: Floats | None) -> metrics.Interval | None:
+    """Returns the first of all draws, and between which 95 % of the others lie."""
+    if draws is None:
+        return None
+    low, high = np.nanpercentile(draws[1:], (2.5, 97.5))
+    return metrics.Interval(float(draws[0]), float(low), float(high))
+
+
+def frontier(at: Floats, changes: Floats, gains: Floats) -> Floats:
+    """Returns the gain on the frontier: linear from (0, 0) through the controls, level where it would fall and beyond.
+
+    Args:
+        at: [R], a change of what fits in each draw.
+        changes: [K, R], that of each control, from the least.
+        gains: [K, R], what each control gains.
+    """
+    nothing = np.zeros((1, len(at)))
+    known = np.concatenate([nothing, changes])
+    best = np.maximum.accumulate(np.concatenate([nothing, gains]))
+    return np.array([np.interp(x, *control) for x, *control in zip(at, known.T, best.T, strict=True)])
+
+
+# ---- tables ----
+
+#: Which samples count in a column, by what is known of them.
+SUBSETS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "all": lambda known: True,
+    "research": lambda known: not known["open"],
+    "open": lambda known: known["open"],
+    "fine masks": lambda known: known["fine"] is True,
+    "polygons": lambda known: known["fine"] is False,
+}
+
+
+def cell(x: metrics.Interval | None, digits: int, sign: str = "", unit: str = "") -> str:
+    return "" if x is None else signed(x, digits, sign) + unit
+
+
+def share_cell(x: metrics.Interval | None) -> str:
+    return "" if x is None else percent(x)
+
+
+def title(condition: str) -> str:
+    return condition.replace("-", "−")
+
+
+def lines(found: Mapping[str, Any], method: str) -> Iterator[str]:
+    """Yields a line of figures for each condition."""
+    every = Resampled(found)
+    yield (
+        f"{method}: gain in dB of {every.count(TRIPLES)} triples, share worse; change of {every.count(PHOTOGRAPHS)} "
+        "photographs that fit, in levels; dB above the frontier"
+    )
+    for condition in (*CONDITIONS, *TOGETHER):
+        cells = [
+            cell(every.of(method, condition, "gain"), 2, "+"),
+            share_cell(every.of(method, condition, "gain", share_below)),
+            cell(every.of(method, condition, "change"), 1),
+            cell(every.above(method, condition), 2, "+"),
+        ]
+        yield f"{title(condition):16s}" + "".join(f"{text:22s}" for text in cells).rstrip()
+
+
+def gains_table(subsets: Mapping[str, Resampled], method: str) -> str:
+    """Returns a method's gains under each condition, of all triples and of parts of them."""
+    every = subsets["all"]
+    head = [f"{name}, {part.count(TRIPLES)}" for name, part in subsets.items()]
+    rows = [["", head[0], "worse", *head[1:], "above the frontier", "hue of skin"]]
+    for condition in (*CONDITIONS, *TOGETHER):
+        gains = [cell(part.of(method, condition, "gain"), 2, "+") for part in subsets.values()]
+        above = cell(every.above(method, condition), 2, "+")
+        worse = share_cell(every.of(method, condition, "gain", share_below))
+        skin = cell(every.of(method, condition, "skin", name=TRIPLES), 1, "", "°")
+        rows.append([title(condition), gains[0], worse, *gains[1:], above, skin])
+    return rows_of(rows)
+
+
+def changes_table(subsets: Mapping[str, Resampled], methods: Iterable[str]) -> str:
+    """Returns how far methods change photographs that fit, under each condition."""
+    parts = {name: subsets[name] for name in ("all", "fine masks", "polygons")}
+    head = [f"{name}, {part.count(PHOTOGRAPHS)}" for name, part in parts.items()]
+    rows = [[""]]
+    for method in methods:
+        rows[0] += [f"`{method}`, {head[0]}", *head[1:], "hue of skin"]
+    for condition in (*CONDITIONS, *TOGETHER):
+        if condition in AS_GIVEN:
+            continue
+        cells = [title(condition)]
+        for method in methods:
+            cells += [cell(part.of(method, condition, "change"), 1) for part in parts.values()]
+            cells.append(cell(parts["all"].of(method, condition, "skin", name=PHOTOGRAPHS), 1, "", "°"))
+        rows.append(cells)
+    return rows_of(rows)
+
+
+def frontier_table(every: Resampled) -> str:
+    """Returns what the controls gain, and by how much they change what fits."""
+    rows = [["", *(f"× {factor:g}" for factor in FACTORS)]]
+    for condition in (*CONDITIONS, *TOGETHER):
+        cells = [title(condition)]
+        for method in CONTROLS:
+            gained, changed = (every.of(method, condition, key) for key in ("gain", "change"))
+            there = gained is not None and changed is not None
+            cells.append(f"{cell(gained, 2, '+')} at {changed.mean:.1f}" if there and changed else "")
+        rows.append(cells)
+    return rows_of(rows)
+
+
+def measured(found: Mapping[str, Any]) -> list[str]:
+    """Returns the methods that have been through all samples, the default first, without the controls."""
+    there = [name for name, entry in found["methods"].items() if TRIPLES in entry and PHOTOGRAPHS in entry]
+    first = [name for name in (GUARDED, UNGUARDED) if name in there]
+    return first + [name for name in there if name not in (*first, *CONTROLS)]
+
+
+def section(found: Mapping[str, Any]) -> str:
+    """Returns all tables of what `measure` returns."""
+    subsets = {name: Resampled(found, chosen) for name, chosen in SUBSETS.items()}
+    methods = measured(found)
+    parts = [f"Gain of `{name}` in dB, over the core:\n\n{gains_table(subsets, name)}" for name in methods]
+    parts.append(
+        "Mean change in levels of photographs that fit, over the core. A feathered recolouring changes nothing of them:"
+        f"\n\n{changes_table(subsets, methods)}"
+    )
+    parts.append(
+        f"The frontier: gain in dB of parts of the change by `colorgrid` of SHA-256 `{FRONTIER_OF[:8]}…`, unguarded, "
+        f"at the mean change of what fits in the same condition:\n\n{frontier_table(subsets['all'])}"
+    )
+    return "\n\n".join(parts)
+
+
+def card(found: Mapping[str, Any]) -> str:
+    """Returns the table of the default's card: of each condition gain, share worse and change of what fits."""
+    every = Resampled(found)
+    methods = [name for name in (GUARDED, UNGUARDED) if name in measured(found)]
+    rows = [["", *(f"`{name}`, {what}" for name in methods for what in ("gain, dB", "worse", "change of what fits"))]]
+    for condition in (*CONDITIONS, *TOGETHER):
+        cells = [title(condition)]
+        for method in methods:
+            cells.append(cell(every.of(method, condition, "gain"), 2, "+"))
+            cells.append(share_cell(every.of(method, condition, "gain", share_below)))
+            cells.append(cell(every.of(method, condition, "change"), 1))
+        rows.append(cells)
+    counts = f"{every.count(TRIPLES)} test triples, {every.count(PHOTOGRAPHS)} photographs that fit"
+    return f"{counts}, intervals of 95 % over photographs:\n\n{rows_of(rows)}"

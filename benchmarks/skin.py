@@ -1,0 +1,33 @@
+"""Skin in photographs, and how far its hue turns."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from photographs import Picture
+
+from pyharmony import color
+from pyharmony.harmonization._guards import SKIN_LEAST, is_skin
+
+Bools = npt.NDArray[np.bool_]
+
+
+def skin(image: Picture, mask: Picture) -> Bools:
+    """Returns which pixels of an object are taken for skin, [H, W]; none where they are too few."""
+    inside = mask >= 128
+    found: Bools = inside & is_skin(image.astype(np.float64))
+    return found if found.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(found)
+
+
+def hue(image: Picture, where: Bools) -> float:
+    """Returns the hue angle in degrees of the mean a* and b* of CIELAB."""
+    a, b = color.rgb_to_lab(image[where] / 255)[:, 1:].mean(0)
+    return float(np.degrees(np.arctan2(b, a)))
+
+
+def hue_apart(made: Picture, target: Picture, mask: Picture) -> float | None:
+    """Returns how far the hue of skin is from the target's, 0 to 180 degrees; None where the target shows no skin."""
+    where = skin(target, mask)
+    if not where.any():
+        return None
+    return round(abs((hue(made, where) - hue(target, where) + 180) % 360 - 180), 3)
