@@ -69,8 +69,8 @@ class Shares:
 
     def scaled(self, factor: float) -> Shares:
         """Returns these shares times a factor of 0 to 1; the share of cut-outs that fit stays."""
-        changed = (factor * x for x in (self.moved, self.cut_out, self.feathered, self.worn))
-        return Shares(*changed, self.fits)
+        moved, cut_out, feathered, worn = (factor * x for x in (self.moved, self.cut_out, self.feathered, self.worn))
+        return Shares(moved, cut_out, feathered, worn, self.fits)
 
 
 def as_given(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> Drawn:
