@@ -3,7 +3,7 @@
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
 `nn`, `ops`, `reference`, `training`, `typing` and `errors` are loaded when they are first used, and so are `harmonize`,
 `harmony_score`, `load`, `realism_score` and `save`. `losses`, `models`, `nn`, `training.train` and the two scores need
-torch. Without torch everything else works, also `harmonize` by its methods without a network.
+torch. Without torch everything else works, also `harmonize` by its default and its methods without a network.
 """
 
 from __future__ import annotations

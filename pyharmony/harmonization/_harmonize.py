@@ -158,7 +158,7 @@ def harmonize(
             the part outside the image is cut off. None: the mask is of the image's size.
         method: one of
 
-            * 'auto': the network whose weights come with pyharmony, `colorgrid`.
+            * 'auto': the network whose weights come with pyharmony, `colorgrid`, which needs no torch.
             * a path of weights, the name of weights that come with pyharmony, or a model of `pyharmony.models` that
               harmonizes. It runs at its own size; a map is fitted between its input and output inside the mask by least
               squares in float64. Where a network gives a map itself, that map is used.
@@ -197,7 +197,7 @@ def harmonize(
 
     Raises:
         WeightsError: there are no such weights, or they are damaged.
-        ImportError: a network is wanted, and torch is not installed.
+        ImportError: another network than the default is wanted, and torch is not installed.
         MaskError: mask is None.
         ArgumentError: there is no such method; strength is outside 0 to 1; the image holds NaN or infinities where its
             alpha is not zero; batch_statistics is set for a method without batch norms.
