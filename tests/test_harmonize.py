@@ -178,6 +178,10 @@ def test_strength_scales_the_change(pair: Any) -> None:
     full, half, none = (ph.harmonize(image, mask, method="mkl", strength=s) for s in (1.0, 0.5, 0.0))
     assert (none == image).all()
     assert np.abs(half - (full + image) / 2).max() < 1e-6
+    # Beyond 1 it goes on, up to the end of the range where the map is a table.
+    twice = ph.harmonize(image, mask, method="mkl", strength=2.0)
+    wanted = (2 * full - image).clip(0, 1)
+    assert np.abs(twice - wanted).mean() < 1e-3 < np.abs(twice - full).mean() and twice.max() <= 1 + 1e-6
     info = ph.harmonize(image, mask, method="mkl", strength=0, return_info=True)[1]
     assert info.method == "copy" and info.map.is_identity
 
@@ -427,7 +431,7 @@ def test_errors_name_the_argument(pair: Any) -> None:
         ({"mask": None}, errors.MaskError, "mask: None, expected where the object is"),
         ({"mask": mask[:-1]}, errors.ShapeError, "mask: shape"),
         ({"mask": (mask > 0).astype(np.uint8)}, errors.MaskError, "1 as its largest value"),
-        ({"strength": 1.5}, errors.ArgumentError, "strength: 1.5, expected a number from 0 to 1"),
+        ({"strength": 2.5}, errors.ArgumentError, "strength: 2.5, expected a number from 0 to 2"),
         ({"guard": "yes"}, errors.DTypeError, "guard: 'yes', expected True or False"),
         ({"device": "tpu"}, errors.ArgumentError, "device: 'tpu'"),
         ({"image": image > 3}, errors.DTypeError, "image: a bool image"),

@@ -207,7 +207,7 @@ BLEND = Kind(
         Option("method", str, "--harmonize: by which method of it.", "auto", metavar="NAME", argument=False),
         Option(
             "strength", float, "--harmonize: how far colours go.", "1",
-            metavar="0..1", low=0, high=1, argument=False,
+            metavar="0..2", low=0, high=2, argument=False,
         ),
         Option(
             "guard", bool, "--harmonize: make little of what is not sure.", "guard", off="--no-guard", argument=False
@@ -263,7 +263,7 @@ HARMONIZE = Kind(
             "model", str, "In place of --method: the weights of a network that harmonizes.",
             metavar="FILE", argument=False,
         ),
-        Option("strength", float, "How far colours go.", "1", metavar="0..1", low=0, high=1),
+        Option("strength", float, "How far colours go.", "1", metavar="0..2", low=0, high=2),
         Option(
             "guard", bool,
             "Leave an image as it is where the answer cannot be trusted, and make little of what a network is not "

@@ -27,7 +27,6 @@ from ..errors import (
     UnchangedWarning,
     WeightsError,
 )
-from ..ops.color_map import share
 from ..typing import (
     Device,
     HarmonizeMethod,
@@ -58,6 +57,9 @@ METHODS = ("auto", *_PLAIN)
 
 #: The name of the weights that 'auto' runs.
 DEFAULT = "colorgrid"
+
+#: The largest strength.
+_MOST = 2.0
 
 #: Two frames whose histograms of colours share less than this belong to two shots.
 _SAME_SHOT = 0.5
@@ -174,7 +176,7 @@ def harmonize(
 
             Statistics of the background say little of the light on an object: see docs/harmonize.md before using one of
             the last six.
-        strength: how far colours go, 0 to 1; 0 gives a copy.
+        strength: how far colours go, 0 to 2; 0 gives a copy, above 1 they go beyond what the method says.
         guard: whether to leave the image as it is where the answer cannot be trusted, that is, where its confidence is
             below 0.25: object or background have few pixels, no light explains the change, or a network contradicts
             itself on the mirrored image, or makes a change that no colour map explains. A network's change is also
@@ -199,7 +201,7 @@ def harmonize(
         WeightsError: there are no such weights, or they are damaged.
         ImportError: another network than the default is wanted, and torch is not installed.
         MaskError: mask is None.
-        ArgumentError: there is no such method; strength is outside 0 to 1; the image holds NaN or infinities where its
+        ArgumentError: there is no such method; strength is outside 0 to 2; the image holds NaN or infinities where its
             alpha is not zero; batch_statistics is set for a method without batch norms.
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
             `pyharmony.set_device` was told to be strict.
@@ -217,7 +219,7 @@ def harmonize(
         >>> bool(np.array_equal(result[mask == 0], image[mask == 0]))
         True
     """
-    amount, careful = share(strength, "strength"), _flag(guard, "guard")
+    amount, careful = _strength(strength), _flag(guard, "guard")
     _refuse_none(call.dst, mask)
     chosen = _method_of(method, call.device, _flag(batch_statistics, "batch_statistics"))
     step = _Harmonizer(chosen, amount, careful)
@@ -269,7 +271,7 @@ def harmonize_frames(
         >>> [result.shape for result in film]
         [(32, 32, 3), (32, 32, 3), (32, 32, 3)]
     """
-    amount, careful = share(strength, "strength"), _flag(guard, "guard")
+    amount, careful = _strength(strength), _flag(guard, "guard")
     keep = _checks.number(
         smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
     )
@@ -504,6 +506,10 @@ def _refuse_none(image: Any, mask: Any) -> None:
 def _kinds(values: Any) -> list[Any]:
     """Returns the type of each value, or None for None, so that a search for None does not compare arrays."""
     return [None if value is None else type(value) for value in values]
+
+
+def _strength(x: Any) -> float:
+    return _checks.number(x, "strength", high=_MOST, accepts="a number from 0 to 2")
 
 
 def _flag(x: Any, name: str) -> bool:

@@ -55,8 +55,14 @@ class ColorMap:
     table: Float64 | None = None
 
     def scaled(self, strength: float) -> ColorMap:
-        """Returns the map at the share strength, 0 to 1, of the way from the identity to this one."""
-        return IDENTITY.mixed(self, strength)
+        """Returns the map at the share strength of the way from the identity to this one; above 1 it goes beyond.
+
+        The values of a table stay in [0, 1].
+        """
+        found = IDENTITY.mixed(self, strength)
+        if strength > 1 and found.table is not None:
+            found = ColorMap(table=found.table.clip(0, 1))
+        return found
 
     def mixed(self, other: ColorMap, share: float) -> ColorMap:
         """Returns (1 - share) f + share g, of this map f and another map g of the same form, or one of them identity.
