@@ -33,7 +33,7 @@ MISTAKES, CORRECT = FOLDER / "mistakes.py", FOLDER / "correct.py"
 def errors_of_mypy(*files: Path) -> dict[Path, set[int]]:
     """Returns the lines of each file with an error."""
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--strict", *map(str, files)],
+        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", *map(str, files)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout + done.stderr
