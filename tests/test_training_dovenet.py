@@ -429,11 +429,13 @@ def test_settings_that_are_none(settings: dict[str, Any]) -> None:
 # It trains
 
 
-@pytest.mark.parametrize(("iterations", "width"), [(20, 4), pytest.param(200, 12, marks=pytest.mark.full)])
-def test_it_trains(data_dir: Path, iterations: int, width: int) -> None:
+@pytest.mark.parametrize(
+    ("iterations", "width", "side"), [(20, 4, 128), pytest.param(200, 12, 256, marks=pytest.mark.full)]
+)
+def test_it_trains(data_dir: Path, iterations: int, width: int, side: int) -> None:
     """The mean square of what is missing falls by 30 %; after 200 steps it is less than that of the composites."""
-    images = pairs(data_dir, 256)
-    step = steps.create(make(width=width), lr=5e-3, gradient_penalty=10.0)
+    images = pairs(data_dir, side)
+    step = steps.create(make(width=width, size=side), lr=5e-3, gradient_penalty=10.0)
 
     def difference() -> float:
         step.model.eval()
