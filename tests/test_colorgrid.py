@@ -129,6 +129,8 @@ def test_settings_of_shares_that_are_refused() -> None:
             steps.create(model, **{name: 1.5})
     with pytest.raises(ArgumentError, match="scale"):
         steps.create(model, scale=-1.0)
+    with pytest.raises(ArgumentError, match="floor"):
+        steps.create(model, floor=0.0)
     with pytest.raises(ArgumentError, match="on the CPU"):
         steps.create(model, cut_out=0.5).capture({})
 

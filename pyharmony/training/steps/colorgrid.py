@@ -56,6 +56,7 @@ class ColorGridSettings(AdamSettings):
         super().__post_init__()
         check_whole(self.pixels, "pixels", 1)
         check_whole(self.ramp, "ramp", 0)
+        self._check_positive("floor")
         self._check_not_negative("weight_decay", "clip", "early", "scale")
         for name in ("moved", "cut_out", "feathered", "worn", "fits"):
             check_share(getattr(self, name), name)
@@ -64,7 +65,6 @@ class ColorGridSettings(AdamSettings):
     def shares(self) -> Shares:
         """The shares of a batch that are changed."""
         return Shares(self.moved, self.cut_out, self.feathered, self.worn, self.fits)
-        self._check_positive("floor")
 
 
 @register("colorgrid")
