@@ -519,7 +519,9 @@ def test_compiled_before_it_was_ever_called() -> None:
 @pytest.mark.filterwarnings("ignore:dynamo_pgo force disabled")
 def test_the_whole_compiler() -> None:
     mask = plane("soft", 9, 11)
-    with torch._inductor.config.patch(force_disable_caches=True):
+    # Plain C++ will do, and to try what the CPU's vectors can takes the compiler several seconds.
+    settings = {"force_disable_caches": True, "cpp.vec_isa_ok": False}
+    with torch._inductor.config.patch(settings):
         compiled_like_eager(
             lambda s, d, b: ops.gaussian_poisson(2 * s, d, mask, b).square() + 1,
             images((9, 11, 3), torch.float32),

@@ -489,5 +489,5 @@ def test_a_residual_one_is_soon_better_than_the_composite(data_dir: Path) -> Non
     before = float((images.composite - images.target).square().mean())
     assert error() == pytest.approx(before, rel=1e-6)
     for i in range(60):
-        step(images.batch(count=8, start=8 * i))
+        step(images.batch(count=4, start=4 * i))
     assert error() < 0.8 * before
