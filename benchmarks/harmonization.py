@@ -529,22 +529,19 @@ def marks(name: str) -> tuple[str, str]:
 
 def written(text: str) -> str:
     """Returns the page with the tables in it; those of what has not been measured stay as they are."""
-    sections = {}
-    if RESULTS.is_file():
-        sections["quality"] = section(json.loads(RESULTS.read_text()))
-    if SPEED.is_file():
-        sections["speed"] = speed_section(json.loads(SPEED.read_text()))
-    if CONTOURS.is_file():
-        results = json.loads(CONTOURS.read_text())
-        if "test" in results:
-            sections["contours"] = contour_scores.section(results["test"])
-            sections["contours of the default"] = contour_scores.card(results["test"])
-    for name, body in sections.items():
+    for name, (path, body_of) in {
+        "quality": (RESULTS, section),
+        "speed": (SPEED, speed_section),
+        "contours": (CONTOURS, lambda found: contour_scores.section(found["test"])),
+        "contours of the default": (CONTOURS, lambda found: contour_scores.card(found["test"])),
+    }.items():
         start, end = marks(name)
         before, there, rest = text.partition(start)
+        results = json.loads(path.read_text()) if there and path.is_file() else None
+        if results is None or (path == CONTOURS and "test" not in results):
+            continue
         _, _, after = rest.partition(end)
-        if there:
-            text = f"{before}{start}\n{body}\n{end}{after}"
+        text = f"{before}{start}\n{body_of(results)}\n{end}{after}"
     return text
 
 
