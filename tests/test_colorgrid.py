@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SIDE = 64
 RED, GREEN, BLUE = (torch.tensor(x)[:, None, None] for x in ((0.9, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.9)))
+WIDER = {"heads": 2, "recall": True, "nearness": True}
 NONE = {"moved": 0.0, "cut_out": 0.0, "feathered": 0.0, "worn": 0.0, "fits": 0.0}
 
 
@@ -41,6 +42,22 @@ def drawn(seed: int = 0, pixels: int = 32, **shares: float) -> Any:
 def near(image: Any, color: Any) -> Any:
     """Returns where images [N, 3, H, W] have nearly a colour, [N, H, W]."""
     return ((image - color).abs() < 0.05).all(1)
+
+
+def test_a_wider_network_starts_where_a_narrower_one_is() -> None:
+    torch.manual_seed(0)
+    narrow, wide = (models.create("colorgrid", "small", **extra) for extra in ({}, WIDER))
+    torch.nn.init.normal_(narrow.last.weight, std=0.3)
+    wide.start_from(narrow)
+    composite, mask = torch.rand(2, 3, SIDE, SIDE), batch(2)[2]
+    with torch.no_grad():
+        expected, found = (model.eval()(composite, mask) for model in (narrow, wide))
+    assert (expected - composite).abs().max() > 0.01
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(WeightsError, match=r"start: weights with .*, which the model is without"):
+        narrow.start_from(wide)
+    with pytest.raises(WeightsError, match=r"start: .* \[32, .*\], expected \[64, .*\]"):
+        models.create("colorgrid", "small", hidden=64).start_from(models.create("colorgrid", "small", hidden=32))
 
 
 def test_without_shares_a_batch_is_as_given() -> None:

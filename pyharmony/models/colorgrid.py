@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, WeightsError
 from . import checks
 from ._registry import Model, register
 
@@ -211,6 +211,34 @@ class ColorGrid(Model):
         # With zeros the map is the identity at first.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
+
+    def _take(self, other: Model) -> None:
+        """Takes the weights of a network with or without `heads`, `recall` and `nearness`; its answers stay the same.
+
+        What is added has no influence at first: the columns that read it are zeros.
+        """
+        taken, own = dict(other.state_dict()), self.state_dict()
+        before, now = other.config, self.config
+        if now.nearness and not before.nearness:
+            first = taken["outside.layers.0.weight"]
+            # Between the colours of pixel and cell, and the place.
+            taken["outside.layers.0.weight"] = torch.cat(
+                [first[:, :6], first.new_zeros(len(first), len(_NEAR)), first[:, 6:]], 1
+            )
+        if now.heads and not before.heads:
+            width = self.rows.size - before.point_width
+            columns = taken["decide.1.weight"].split([Statistics.size, width] * 3, 1)
+            pooled = [functional.pad(block, (0, self.rows.size - width)) for block in columns[1::2]]
+            taken["decide.1.weight"] = torch.cat([x for pair in zip(columns[::2], pooled) for x in pair], 1)
+        for key, value in own.items():
+            if key not in taken:
+                taken[key] = torch.zeros_like(value) if "recall" in key else value
+        for key in taken.keys() - own.keys():
+            raise WeightsError(f"start: weights with {key.split('.')[1]}, which the model is without")
+        for key, value in taken.items():
+            if value.shape != own[key].shape:
+                raise WeightsError(f"start: {key} {list(value.shape)}, expected {list(own[key].shape)}")
+        self.load_state_dict(taken)
 
     def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
         """Returns the maps after each stage; see the class for the arguments."""
