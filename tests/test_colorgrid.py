@@ -15,8 +15,10 @@ from pyharmony import models  # noqa: E402
 from pyharmony.errors import ArgumentError, WeightsError  # noqa: E402
 from pyharmony.harmonization import _colorgrid  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
+from pyharmony.models.colorgrid import moved  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
 from pyharmony.training.steps._contours import Shares, as_given, drawn_anew  # noqa: E402
+from pyharmony.training.steps._scenes import drawn_scenes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -193,3 +195,131 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     for wrong in (b"", data[:50], data[:-100], b"\xff" * 100, other):
         with pytest.raises(WeightsError, match=r"w\.safetensors: (no safetensors|a damaged|weights of dovenet)"):
             _colorgrid.parsed(wrong, "w.safetensors")
+
+
+# ---- the judge, and what only a caller knows ----
+
+
+def judged_network(**extra: Any) -> Any:
+    torch.manual_seed(0)
+    model = models.create("colorgrid", "small", judge=16, hints=24, **extra).eval()
+    torch.nn.init.normal_(model.last.weight, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("by", [-2, -1, 1, 2])
+def test_a_mask_is_moved_by_nearly_round_steps(by: int) -> None:
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[..., 10:30, 10:30] = 1
+    found = moved(mask, by)
+    y, x = np.mgrid[:40, :40]
+    plane = mask[0, 0].numpy() > 0
+    away = {value: np.sqrt(((y[..., None] - y[plane == value]) ** 2 + (x[..., None] - x[plane == value]) ** 2).min(-1))
+            for value in (False, True)}  # fmt: skip
+    reach = abs(by) + 0.5
+    expected = away[True] < reach if by > 0 else away[False] > reach
+    np.testing.assert_array_equal(found[0, 0].numpy() > 0, expected)
+
+
+def test_a_mask_that_would_vanish_stays() -> None:
+    mask = torch.zeros(2, 1, 40, 40)
+    mask[0, :, 10:15, 10:15] = 1
+    mask[1, :, 1:, :] = 1
+    assert torch.equal(moved(mask, -1)[0], mask[0]) and torch.equal(moved(mask, 2)[1], mask[1])
+
+
+def test_the_judge_weighs_the_answers_to_moved_masks() -> None:
+    model, (composite, mask) = judged_network(), (torch.rand(2, 3, SIDE, SIDE), batch(2)[2])
+    with torch.no_grad():
+        answers = model.answers(composite, mask)
+        maps, weights = answers.maps, answers.weights
+        small, inside = (torch.nn.functional.adaptive_avg_pool2d(x, 32) for x in (composite, mask))
+        views = [inside, *(moved(inside, by) for by in (-2, -1, 1, 2))]
+        for i, view in zip((0, 2, 3, 4, 5), views, strict=True):
+            torch.testing.assert_close(maps.affine[:, i], model.looks(small, view)[-1].affine)
+        mirrored = model.looks(small.flip(-1), inside.flip(-1))[-1]
+        torch.testing.assert_close(maps.curves[:, 1], mirrored.curves)
+        expected = torch.eye(3, 4) + sum(
+            weights[:, i, None, None] * (maps.affine[:, i] - torch.eye(3, 4)) for i in range(6)
+        )
+        torch.testing.assert_close(model.maps(composite, mask).affine, expected)
+    assert weights.shape == (2, 6) and bool((weights > 0).all()) and bool((weights.sum(1) < 1).all())
+    with pytest.raises(ArgumentError, match="judge: 0 in the model's config"):
+        models.create("colorgrid", "small").answers(composite, mask)
+
+
+def test_without_layers_for_hints_there_is_an_error() -> None:
+    colors = torch.rand(1, 8, 3)
+    with pytest.raises(ArgumentError, match="hints: 0 in the model's config"):
+        models.create("colorgrid", "small").hinted(colors, colors, colors)
+
+
+def test_hints_change_nothing_at_first_and_both_add_up() -> None:
+    model = judged_network()
+    given, mapped, background, source, reference = (torch.rand(2, 50 + i, 3) for i in range(5))
+    mapped = mapped[:, :50]
+    with torch.no_grad():
+        for hints in ({}, {"source": source}, {"source": source, "reference": reference}):
+            change = model.hinted(given, mapped, background, **hints)
+            assert not change.affine.any() and not change.curves.any()
+        for part in (model.by_source, model.by_reference):
+            torch.nn.init.normal_(part.decide[-1].weight, std=0.1)
+        by_source = model.hinted(given, mapped, background, source=source)
+        # The reference is asked about the object as the source has changed it.
+        after = mapped + by_source.apply(given)
+        then = model.hinted(given, after, background, reference=reference)
+        both = model.hinted(given, mapped, background, source=source, reference=reference)
+        torch.testing.assert_close(both.affine, by_source.affine + then.affine)
+    assert by_source.affine.abs().max() > 0.01 and then.curves.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("part", ["looks", "judge", "hints"])
+def test_a_step_trains_one_part(part: str) -> None:
+    starts = {"judge": ("judge.",), "hints": ("by_source.", "by_reference."), "looks": ()}[part]
+    others = ("judge.", "by_source.", "by_reference.")
+    model = judged_network(heads=2, recall=True)
+    before = {name: x.clone() for name, x in model.named_parameters()}
+    torch.manual_seed(0)
+    step = steps.create(model, None, trains=part, lr=1e-2, cut_out=0.5)
+    composite, target, mask = batch(4)
+    noise = torch.rand(4, 3, SIDE, SIDE) * 0.2
+    errors = [
+        step({"composite": composite * 0.8 + noise, "target": target * 0.8 + noise, "mask": mask}) for _ in range(8)
+    ]
+    assert all(bool(torch.isfinite(x)) for losses in errors for x in losses.values())
+    changed = {name for name, x in model.named_parameters() if not torch.equal(x, before[name])}
+    learned = {name for name in before if (name.startswith(starts) if starts else not name.startswith(others))}
+    assert changed <= learned and len(changed) > 0.8 * len(learned)
+    if part == "looks":
+        with pytest.raises(ArgumentError, match=r"trains: 'judge', and the network has none; set model\.judge"):
+            steps.create(models.create("colorgrid", "small"), None, trains="judge")
+        with pytest.raises(ArgumentError, match="trains: 'all', expected one of 'looks', 'judge', 'hints'"):
+            steps.create(model, None, trains="all")
+
+
+def test_scenes_of_one_photograph_in_two_lights() -> None:
+    """What changes from one scene to the other changes the object, and black and white stay."""
+    torch.manual_seed(3)
+    target = torch.rand(8, 3, SIDE, SIDE)
+    target[..., :16] = 0.0
+    composite, mask = 1 - target, batch(8)[2]
+    drawn = drawn_scenes(composite, target, mask, 200)
+    source, reference = drawn.by_source, drawn.by_reference
+    fits = (source.given == source.wanted).flatten(1).all(1)
+    assert 0 < fits.sum() < 8
+    # One curve without a turn and with fixed ends maps each channel of what was seen in another light.
+    for i in range(8):
+        for c in range(3):
+            x, y = source.wanted[i, :, c], source.given[i, :, c]
+            rank = x.argsort()
+            assert bool((y[rank].diff() >= -1e-6).all()) and float(y[x == 0].sum()) == 0
+    apart = (source.mapped - source.wanted).abs().mean((1, 2))
+    assert bool((apart[~fits] < (source.given - source.wanted).abs().mean((1, 2))[~fits] * 1.5 + 0.05).all())
+    assert float((source.hint - source.background).abs().mean()) > 0
+    for sets in drawn:
+        assert all(x.shape == (8, 200, 3) and float(x.min()) >= 0 and float(x.max()) <= 1 for x in sets)
+    whole = target.flatten(2).mT
+    inside = mask[:, 0].flatten(1) > 0
+    for i in range(8):
+        for colors, place in ((reference.wanted, inside[i]), (source.background, ~inside[i])):
+            assert {tuple(x) for x in colors[i].tolist()} <= {tuple(x) for x in whole[i][place].tolist()}
