@@ -213,6 +213,9 @@ BLEND = Kind(
             "guard", bool, "--harmonize: make little of what is not sure.", "guard", off="--no-guard", argument=False
         ),
         Option(
+            "cautious", bool, "--harmonize: make little of all but what surely does not fit.", argument=False
+        ),
+        Option(
             "save_mask", str, "Write the mask at DST's size too, as `harmonize` takes it.",
             metavar="FILE", argument=False,
         ),
@@ -269,6 +272,10 @@ HARMONIZE = Kind(
             "Leave an image as it is where the answer cannot be trusted, and make little of what a network is not "
             "sure of.",
             "guard", off="--no-guard",
+        ),
+        Option(
+            "cautious", bool,
+            "Make little of all but what surely does not fit, where nobody knows whether anything was pasted.",
         ),
         Option(
             "batch_statistics", bool,

@@ -176,10 +176,14 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
     )
 
 
+#: The options of `pyharmony.harmonize` that a blend takes for --harmonize.
+_AFTERWARDS = ("method", "strength", "guard", "cautious")
+
+
 def _after(given: dict[str, Any]) -> dict[str, Any] | None:
     """Takes the options of --harmonize out of those of a blend; None where it is not harmonised."""
     wanted = given.pop("harmonize", False)
-    found: dict[str, Any] = {name: given.pop(name) for name in ("method", "strength", "guard") if name in given}
+    found: dict[str, Any] = {name: given.pop(name) for name in _AFTERWARDS if name in given}
     if not wanted:
         if found:
             raise Failure(f"{flag(next(iter(found)))} goes with --harmonize", Code.USAGE)

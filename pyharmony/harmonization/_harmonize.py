@@ -38,7 +38,7 @@ from ..typing import (
     Position,
 )
 from . import _colorgrid, _lalonde_efros, _statistics, _xue
-from ._guards import TRUSTED, Found, mean_change
+from ._guards import TRUSTED, Care, Found, mean_change
 from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Scene, fitting, scene
 
@@ -121,7 +121,7 @@ class _Method:
 
     Attributes:
         size: returns the scene's size for an image [H, W].
-        find: returns the answer for a scene, given whether the call is guarded.
+        find: returns the answer for a scene, made as far as the call says.
         background: whether the method needs pixels outside the mask.
     """
 
@@ -129,7 +129,7 @@ class _Method:
     weights: str | None
     device: str
     size: Callable[[tuple[int, int]], tuple[int, int]]
-    find: Callable[[Scene, bool], Found]
+    find: Callable[[Scene, Care], Found]
     background: bool
 
 
@@ -142,6 +142,7 @@ def harmonize(
     method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
+    cautious: bool = False,
     batch_statistics: bool = False,
 ) -> Any:
     """Gives an object the light and colour of its background, at the image's own size.
@@ -178,12 +179,14 @@ def harmonize(
             the last six.
         strength: how far colours go, 0 to 2; 0 gives a copy, above 1 they go beyond what the method says.
         guard: whether to leave the image as it is where the answer cannot be trusted, that is, where its confidence is
-            below 0.25: object or background have few pixels, no light explains the change, or a network contradicts
-            itself on the mirrored image, or makes a change that no colour map explains. A network's change is also
-            reduced as its weights say: 'auto' changes an object by 7.5 of 255 at most where it is not sure. Statistics
-            are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of curves, and the mean change to
-            0.05 of white; highlights keep their hue. False: the change is made as published, for an object that is
-            known not to fit.
+            below 0.25: object or background have few pixels, no light explains the change, or a network makes a change
+            that no colour map explains. A network is asked about several views of the image, its mirror image and
+            slightly other masks among them; the mean of its answers is made, and less of it the less they agree, as far
+            as its weights say. Statistics are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of
+            curves, and the mean change to 0.05 of white; highlights keep their hue. False: the change is made as
+            published, for an object that is known not to fit.
+        cautious: whether a network's answers have to agree better, for a pipeline that does not know whether anything
+            was pasted: what fits already is changed least. Other methods do the same with it as without.
         batch_statistics: whether a network's batch norms take mean and variance of the image that it sees, not those
             kept from training; the published test commands of DoveNet, BargainNet and pix2pix do so.
         keep_gps, errors, out: see `pyharmony.blend`.
@@ -202,7 +205,7 @@ def harmonize(
         ImportError: another network than the default is wanted, and torch is not installed.
         MaskError: mask is None.
         ArgumentError: there is no such method; strength is outside 0 to 2; the image holds NaN or infinities where its
-            alpha is not zero; batch_statistics is set for a method without batch norms.
+            alpha is not zero; cautious is set without the guard, or batch_statistics for a method without batch norms.
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
             `pyharmony.set_device` was told to be strict.
         PyHarmonyError: see `pyharmony.blend`.
@@ -219,10 +222,10 @@ def harmonize(
         >>> bool(np.array_equal(result[mask == 0], image[mask == 0]))
         True
     """
-    amount, careful = _strength(strength), _flag(guard, "guard")
+    amount, care = _strength(strength), _care(guard, cautious)
     _refuse_none(call.dst, mask)
     chosen = _method_of(method, call.device, _flag(batch_statistics, "batch_statistics"))
-    step = _Harmonizer(chosen, amount, careful)
+    step = _Harmonizer(chosen, amount, care)
     # The device of the caller is the network's; the map is applied on the CPU.
     call = dataclasses.replace(call, mask=mask, at=at, device="cpu")
     return call.run(partial(Frame.each, blend=step.harmonize), tell=step.warning_of)
@@ -235,6 +238,7 @@ def harmonize_frames(
     method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
+    cautious: bool = False,
     smoothing: float = 0.8,
     batch_statistics: bool = False,
     keep_gps: bool = False,
@@ -251,8 +255,8 @@ def harmonize_frames(
         frames, masks: equally many images and masks, of any kind that `harmonize` takes except lists. They are taken
             one at a time, so they may be generators.
         smoothing: the share of the map of the frame before, 0 (each frame by itself) to below 1.
-        method, strength, guard, batch_statistics, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map`
-            is the smoothed map.
+        method, strength, guard, cautious, batch_statistics, keep_gps, device, return_info: see `harmonize`.
+            `HarmonizeInfo.map` is the smoothed map.
 
     Yields:
         The result of `harmonize` for each frame.
@@ -271,7 +275,7 @@ def harmonize_frames(
         >>> [result.shape for result in film]
         [(32, 32, 3), (32, 32, 3), (32, 32, 3)]
     """
-    amount, careful = _strength(strength), _flag(guard, "guard")
+    amount, care = _strength(strength), _care(guard, cautious)
     keep = _checks.number(
         smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
     )
@@ -279,7 +283,7 @@ def harmonize_frames(
     for value, name in ((frames, "frames"), (masks, "masks")):
         if is_file(value) or not isinstance(value, Iterable):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
-    step = _Harmonizer(chosen, amount, careful, _Memory(keep))
+    step = _Harmonizer(chosen, amount, care, _Memory(keep))
     return _frames(iter(frames), iter(masks), step, keep_gps, return_info)
 
 
@@ -332,8 +336,12 @@ class _Harmonizer:
 
     method: _Method
     strength: float
-    guard: bool
+    care: Care
     memory: _Memory | None = None
+
+    @property
+    def guard(self) -> bool:
+        return self.care is not Care.ALL
 
     def harmonize_frame(self, frame: Frame) -> list[Any]:
         """Harmonises the one image of a frame of a sequence."""
@@ -363,7 +371,7 @@ class _Harmonizer:
         elif method.background and not (seen.mask < 1).any():
             found = Found(IDENTITY, 0.0, "there is no background")
         else:
-            found = method.find(seen, self.guard)
+            found = method.find(seen, self.care)
         trusted = found.confidence >= TRUSTED if self.guard else found.map is not IDENTITY
         if memory is not None:
             applied = memory.smoothed(found.map if trusted else None)
@@ -420,12 +428,12 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
     if isinstance(method, str) and method in _PLAIN:
         if batch_statistics:
             raise ArgumentError(f"batch_statistics: {method!r} runs no network; leave it out")
-        find = _PLAIN[method]
+        plain = _PLAIN[method]
 
         def size(shape: tuple[int, int]) -> tuple[int, int]:
             return fitting(shape, _statistics.SIDE)
 
-        return _Method(method, None, "cpu", size, find, True)
+        return _Method(method, None, "cpu", size, lambda seen, care: plain(seen, care is not Care.ALL), True)
     # Errors are raised before torch is loaded; where the caller passes a network, torch is loaded already.
     if isinstance(method, (str, os.PathLike)):
         _check_name(method)
@@ -458,7 +466,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         name,
         next(model.parameters()).device.type,
         lambda shape: (side, side),
-        lambda seen, guard: networks.found_by(model, seen, guard),
+        lambda seen, care: networks.found_by(model, seen, care),
         False,
     )
 
@@ -510,6 +518,15 @@ def _kinds(values: Any) -> list[Any]:
 
 def _strength(x: Any) -> float:
     return _checks.number(x, "strength", high=_MOST, accepts="a number from 0 to 2")
+
+
+def _care(guard: Any, cautious: Any) -> Care:
+    guarded = _flag(guard, "guard")
+    if not _flag(cautious, "cautious"):
+        return Care.AGREED if guarded else Care.ALL
+    if not guarded:
+        raise ArgumentError("cautious: True beside guard=False, which makes every change; leave one of them out")
+    return Care.CAUTIOUS
 
 
 def _flag(x: Any, name: str) -> bool:

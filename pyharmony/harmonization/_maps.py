@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,10 @@ class ColorMap:
             parts[name] = np.asarray((1 - share) * a + share * b, np.float64)
         return ColorMap(**parts)
 
+    def mirrored(self) -> ColorMap:
+        """Returns the map that does to an image what this one does to its mirror image."""
+        return self if self.grid is None else dataclasses.replace(self, grid=self.grid[:, ::-1])
+
     @property
     def is_identity(self) -> bool:
         """Whether the map leaves every colour as it is."""
@@ -140,6 +145,12 @@ class ColorMap:
 
 
 IDENTITY = ColorMap()
+
+
+def mean_of(maps: Sequence[ColorMap]) -> ColorMap:
+    """Returns the mean of maps of one form."""
+    names = (field.name for field in dataclasses.fields(ColorMap) if getattr(maps[0], field.name) is not None)
+    return ColorMap(**{name: np.mean([getattr(m, name) for m in maps], 0) for name in names})
 
 
 def apply_into(
