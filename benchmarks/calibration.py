@@ -37,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 
 BOOSTS = (1.0, 1.25, 1.5)
 #: The values of `doubt` and `caution` that are tried.
-DOUBTS = (0.0, *np.round(0.05 * 2 ** (np.arange(70) / 4), 3))
+DOUBTS = (0.0, *np.round(0.05 * 2 ** (np.arange(89) / 8), 3))
 #: The mean change in levels that is asked for of photographs that fit, with the mask as given and in each clean cut; of
 #: it so much is allowed here, since others may be changed more than those of val.
 LIMITS = {"doubt": (4.0, 5.0), "caution": (2.5, 3.0)}
