@@ -16,6 +16,7 @@ from .. import _shipped
 from .._header import Calibration, header_of, table_of
 from ..errors import WeightsError
 from ._guards import Care, Found
+from ._hints import Hints
 from ._judged import hardened, judged_maps, views_of
 from ._maps import ColorMap
 from ._scene import Float32, Scene
@@ -70,14 +71,29 @@ class Network(NamedTuple):
         seen = hardened(scene)
         return judged_maps(seen, self.maps(views_of(seen, care, gives_maps=True)), self.calibration, care)
 
+    def hinted(self, seen: Scene, found: ColorMap, hints: Hints) -> ColorMap:
+        """Returns a map with the change that hints ask for added.
+
+        Args:
+            seen: the scene of the composite, of 256 x 256 pixels, with a hard mask.
+            found: the map that a method has found.
+            hints: what the caller knows beside.
+
+        Raises:
+            WeightsError: the weights were trained without hints.
+        """
+        raise WeightsError("source and reference: these weights of colorgrid were trained without them")
+
 
 def network(name: str) -> Network:
     """Returns the network of weights that come with pyharmony.
 
     Raises:
-        WeightsError: the file is missing or damaged.
+        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
-    entry = next(weights for weights in _shipped.every() if weights.name == name)
+    entry = next((weights for weights in _shipped.every() if weights.name == name), None)
+    if entry is None:
+        raise WeightsError(f"source and reference: the weights {name} know of them, and this pyharmony comes without")
     state = entry.path.stat() if entry.path.is_file() else None
     return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
 

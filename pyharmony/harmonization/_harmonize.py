@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _catalogue, _checks, _device, _shipped
 from .._images.call import ITSELF, Call, is_file, on_one_image
-from .._images.frame import Frame, Job
+from .._images.frame import Frame, Infos, Job
 from .._images.region import check_finite
 from ..errors import (
     ArgumentError,
@@ -37,10 +37,11 @@ from ..typing import (
     PathLike,
     Position,
 )
-from . import _colorgrid, _lalonde_efros, _statistics, _xue
-from ._guards import TRUSTED, Care, Found, mean_change
+from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
+from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
+from ._judged import hardened
 from ._maps import IDENTITY, ColorMap, apply_into
-from ._scene import Scene, fitting, scene
+from ._scene import Float32, Scene, fitting, scene
 
 #: The methods without weights.
 _PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
@@ -143,6 +144,9 @@ def harmonize(
     strength: float = 1.0,
     guard: bool = True,
     cautious: bool = False,
+    source: OneOrMany[ImageLike | None] = None,
+    source_mask: OneOrMany[MaskLike | None] = None,
+    reference: OneOrMany[MaskLike | None] = None,
     batch_statistics: bool = False,
 ) -> Any:
     """Gives an object the light and colour of its background, at the image's own size.
@@ -187,6 +191,12 @@ def harmonize(
             published, for an object that is known not to fit.
         cautious: whether a network's answers have to agree better, for a pipeline that does not know whether anything
             was pasted: what fits already is changed least. Other methods do the same with it as without.
+        source: the photograph that the object was cut from, of any size and of any kind that image may be. What its
+            scene and that of image tell of exposure, white balance and contrast is added to what the method finds.
+        source_mask: where the object is in source, of source's size: only what lies outside tells of the light. None:
+            all of source counts.
+        reference: a mask, of the image's size, of something in the image that the object should be lit like, such as
+            another face or the same cloth; what it has in common with the object is matched, too.
         batch_statistics: whether a network's batch norms take mean and variance of the image that it sees, not those
             kept from training; the published test commands of DoveNet, BargainNet and pix2pix do so.
         keep_gps, errors, out: see `pyharmony.blend`.
@@ -203,9 +213,10 @@ def harmonize(
     Raises:
         WeightsError: there are no such weights, or they are damaged.
         ImportError: another network than the default is wanted, and torch is not installed.
-        MaskError: mask is None.
-        ArgumentError: there is no such method; strength is outside 0 to 2; the image holds NaN or infinities where its
-            alpha is not zero; cautious is set without the guard, or batch_statistics for a method without batch norms.
+        MaskError: mask is None; reference is zero everywhere or lies under mask; source_mask leaves nothing of source.
+        ArgumentError: there is no such method; source_mask is given without source; strength is outside 0 to 2; the
+            image or source holds NaN or infinities where its alpha is not zero; cautious is set without the guard, or
+            batch_statistics for a method without batch norms.
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
             `pyharmony.set_device` was told to be strict.
         PyHarmonyError: see `pyharmony.blend`.
@@ -228,7 +239,7 @@ def harmonize(
     step = _Harmonizer(chosen, amount, care)
     # The device of the caller is the network's; the map is applied on the CPU.
     call = dataclasses.replace(call, mask=mask, at=at, device="cpu")
-    return call.run(partial(Frame.each, blend=step.harmonize), tell=step.warning_of)
+    return call.run(step.harmonize_frame, tell=step.warning_of, **_hinting(source, source_mask, reference))
 
 
 def harmonize_frames(
@@ -239,6 +250,9 @@ def harmonize_frames(
     strength: float = 1.0,
     guard: bool = True,
     cautious: bool = False,
+    source: ImageLike | None = None,
+    source_mask: MaskLike | None = None,
+    reference: Iterable[MaskLike | None] | None = None,
     smoothing: float = 0.8,
     batch_statistics: bool = False,
     keep_gps: bool = False,
@@ -254,6 +268,8 @@ def harmonize_frames(
     Args:
         frames, masks: equally many images and masks, of any kind that `harmonize` takes except lists. They are taken
             one at a time, so they may be generators.
+        source, source_mask: see `harmonize`; one photograph for all frames.
+        reference: a mask for each frame, see `harmonize`; taken one at a time.
         smoothing: the share of the map of the frame before, 0 (each frame by itself) to below 1.
         method, strength, guard, cautious, batch_statistics, keep_gps, device, return_info: see `harmonize`.
             `HarmonizeInfo.map` is the smoothed map.
@@ -262,7 +278,7 @@ def harmonize_frames(
         The result of `harmonize` for each frame.
 
     Raises:
-        ShapeError: there are more frames than masks, or fewer; a frame is a batch.
+        ShapeError: there are more frames than masks or references, or fewer; a frame is a batch.
         PyHarmonyError: see `harmonize`.
 
     Example:
@@ -280,35 +296,42 @@ def harmonize_frames(
         smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
     )
     chosen = _method_of(method, device, _flag(batch_statistics, "batch_statistics"))
-    for value, name in ((frames, "frames"), (masks, "masks")):
+    each = {"frames": frames, "masks": masks} | ({} if reference is None else {"reference": reference})
+    for name, value in each.items():
         if is_file(value) or not isinstance(value, Iterable):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
     step = _Harmonizer(chosen, amount, care, _Memory(keep))
-    return _frames(iter(frames), iter(masks), step, keep_gps, return_info)
+    every = {name: iter(value) for name, value in each.items()}
+    return _frames(every, step, _hinting(source, source_mask, None), keep_gps, return_info)
 
 
 def _frames(
-    frames: Iterator[Any], masks: Iterator[Any], step: _Harmonizer, keep_gps: bool, info: bool
+    every: dict[str, Iterator[Any]], step: _Harmonizer, hints: dict[str, Any], keep_gps: bool, info: bool
 ) -> Iterator[Any]:
     nothing = object()
     while True:
-        image, mask = next(frames, nothing), next(masks, nothing)
-        if image is nothing and mask is nothing:
+        found = {name: next(values, nothing) for name, values in every.items()}
+        fewer = [name for name, value in found.items() if value is nothing]
+        if len(fewer) == len(found):
             return
-        if image is nothing or mask is nothing:
-            more, fewer = ("masks", "frames") if image is nothing else ("frames", "masks")
-            raise ShapeError(f"{more}: more of them than {fewer}, expected as many")
+        if fewer:
+            more = next(name for name in found if name not in fewer)
+            raise ShapeError(f"{more}: more of them than {fewer[0]}, expected as many")
+        image, mask, reference = found["frames"], found["masks"], found.get("reference")
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
         _refuse_none(image, mask)
         call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
-        yield call.run(step.harmonize_frame, tell=step.warning_of)
+        yield call.run(step.harmonize_frame, tell=step.warning_of, **hints, **_hinting(None, None, reference))
+        # The source is read once; the sequence remembers what it tells.
+        hints = {}
 
 
 class _Memory:
-    """The memory of a sequence from frame to frame: the last map and histogram."""
+    """The memory of a sequence from frame to frame: the last map and histogram, and the colours of the source."""
 
     def __init__(self, keep: float) -> None:
+        self.source: Float32 | None = None
         self._keep = keep
         self._map: ColorMap | None = None
         self._colors: np.ndarray[Any, Any] | None = None
@@ -343,13 +366,19 @@ class _Harmonizer:
     def guard(self) -> bool:
         return self.care is not Care.ALL
 
-    def harmonize_frame(self, frame: Frame) -> list[Any]:
-        """Harmonises the one image of a frame of a sequence."""
-        if frame.batch:
+    def harmonize_frame(
+        self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
+    ) -> Infos:
+        """Harmonises the images of a frame; a frame of a sequence has one."""
+        if self.memory is not None and frame.batch:
             raise ShapeError("frames: a batch as one of them, expected images")
-        return frame.each(self.harmonize)
+        known = _hints.given(frame, source, source_mask, reference)
+        if self.memory is not None:
+            self.memory.source = known.sources[0] if self.memory.source is None else self.memory.source
+            known = dataclasses.replace(known, sources=[self.memory.source])
+        return frame.each(partial(self.harmonize, known=known))
 
-    def harmonize(self, job: Job) -> HarmonizeInfo:
+    def harmonize(self, job: Job, known: _hints.Given) -> HarmonizeInfo:
         """Harmonises one image into its result and returns its info."""
         method, strength, memory = self.method, self.strength, self.memory
         holes = job.holes if job.holes is not None and job.holes.any() else None
@@ -373,10 +402,15 @@ class _Harmonizer:
         else:
             found = method.find(seen, self.care)
         trusted = found.confidence >= TRUSTED if self.guard else found.map is not IDENTITY
+        applied = found.map if trusted else IDENTITY
+        wanted = found.map if found.asked is None else found.asked
+        if known.of_item(job.item) and seen.mask.any() and (not self.guard or region_confidence(seen)[0] >= TRUSTED):
+            size = (_hints.SIDE, _hints.SIDE)
+            hard = hardened(seen if seen.mask.shape == size else scene(job.dst, job.mask, holes, size))
+            network, hints = _colorgrid.network(DEFAULT), known.hints(job.item, hard, holes)
+            applied, wanted = (network.hinted(hard, x, hints) for x in (applied, wanted))
         if memory is not None:
-            applied = memory.smoothed(found.map if trusted else None)
-        else:
-            applied = found.map if trusted else IDENTITY
+            applied = memory.smoothed(applied if trusted else None)
         applied = applied.scaled(strength)
 
         def change_by(color_map: ColorMap) -> float:
@@ -385,7 +419,7 @@ class _Harmonizer:
         change = change_by(applied)
         asked = change
         if self.guard:
-            asked = change_by((found.map if found.asked is None else found.asked).scaled(strength))
+            asked = change_by(wanted.scaled(strength))
         info = HarmonizeInfo(
             method=method.name,
             weights=method.weights,
@@ -518,6 +552,12 @@ def _kinds(values: Any) -> list[Any]:
 
 def _strength(x: Any) -> float:
     return _checks.number(x, "strength", high=_MOST, accepts="a number from 0 to 2")
+
+
+def _hinting(source: Any, source_mask: Any, reference: Any) -> dict[str, Any]:
+    """Returns those of the hints that are given, by name."""
+    hints = {"source": source, "source_mask": source_mask, "reference": reference}
+    return {name: value for name, value in hints.items() if value is not None}
 
 
 def _care(guard: Any, cautious: Any) -> Care:
