@@ -190,8 +190,8 @@ class Worker:
             if task.kind.harmonizes:
                 from ..harmonization import harmonize
 
-                hints: dict[str, Any] = {name: pictures[name] for name in HINTS if name in pictures}
-                return harmonize(*images, return_info=True, device=self.request.device, **hints, **arguments)
+                arguments |= {name: pictures[name] for name in HINTS if name in pictures}
+                return harmonize(*images, return_info=True, device=self.request.device, **arguments)
             function = getattr(blend, task.mode.replace("-", "_"))
             if self.figures:
                 result, info = function(*images, return_info=True, **arguments)

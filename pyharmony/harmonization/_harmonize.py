@@ -239,7 +239,9 @@ def harmonize(
     step = _Harmonizer(chosen, amount, care)
     # The device of the caller is the network's; the map is applied on the CPU.
     call = dataclasses.replace(call, mask=mask, at=at, device="cpu")
-    return call.run(step.harmonize_frame, tell=step.warning_of, **_hinting(source, source_mask, reference))
+    hints = _hinting(source, source_mask, reference)
+    work = step.harmonize_hinted if hints else partial(Frame.each, blend=step.harmonize)
+    return call.run(work, tell=step.warning_of, **hints)
 
 
 def harmonize_frames(
@@ -369,16 +371,22 @@ class _Harmonizer:
     def harmonize_frame(
         self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
     ) -> Infos:
-        """Harmonises the images of a frame; a frame of a sequence has one."""
-        if self.memory is not None and frame.batch:
+        """Harmonises the one image of a frame of a sequence."""
+        if frame.batch:
             raise ShapeError("frames: a batch as one of them, expected images")
+        return self.harmonize_hinted(frame, source, source_mask, reference)
+
+    def harmonize_hinted(
+        self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
+    ) -> Infos:
+        """Harmonises the images of a frame with what the caller knows of them."""
         known = _hints.given(frame, source, source_mask, reference)
         if self.memory is not None:
             self.memory.source = known.sources[0] if self.memory.source is None else self.memory.source
             known = dataclasses.replace(known, sources=[self.memory.source])
         return frame.each(partial(self.harmonize, known=known))
 
-    def harmonize(self, job: Job, known: _hints.Given) -> HarmonizeInfo:
+    def harmonize(self, job: Job, known: _hints.Given | None = None) -> HarmonizeInfo:
         """Harmonises one image into its result and returns its info."""
         method, strength, memory = self.method, self.strength, self.memory
         holes = job.holes if job.holes is not None and job.holes.any() else None
@@ -404,11 +412,8 @@ class _Harmonizer:
         trusted = found.confidence >= TRUSTED if self.guard else found.map is not IDENTITY
         applied = found.map if trusted else IDENTITY
         wanted = found.map if found.asked is None else found.asked
-        if known.of_item(job.item) and seen.mask.any() and (not self.guard or region_confidence(seen)[0] >= TRUSTED):
-            size = (_hints.SIDE, _hints.SIDE)
-            hard = hardened(seen if seen.mask.shape == size else scene(job.dst, job.mask, holes, size))
-            network, hints = _colorgrid.network(DEFAULT), known.hints(job.item, hard, holes)
-            applied, wanted = (network.hinted(hard, x, hints) for x in (applied, wanted))
+        if known is not None and (not self.guard or region_confidence(seen)[0] >= TRUSTED):
+            applied, wanted = self._hinted(job, seen, holes, known, (applied, wanted))
         if memory is not None:
             applied = memory.smoothed(applied if trusted else None)
         applied = applied.scaled(strength)
@@ -436,6 +441,18 @@ class _Harmonizer:
         place = region.x0, region.y0
         apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
         return info
+
+    @staticmethod
+    def _hinted(
+        job: Job, seen: Scene, holes: Any, known: _hints.Given, maps: tuple[ColorMap, ColorMap]
+    ) -> tuple[ColorMap, ColorMap]:
+        """Returns two maps with the change that the hints of an item ask for."""
+        size = (_hints.SIDE, _hints.SIDE)
+        if not seen.mask.any() or not known.of_item(job.item):
+            return maps
+        hard = hardened(seen if seen.mask.shape == size else scene(job.dst, job.mask, holes, size))
+        network, hints = _colorgrid.network(DEFAULT), known.hints(job.item, hard, holes)
+        return network.hinted(hard, maps[0], hints), network.hinted(hard, maps[1], hints)
 
     def warning_of(self, info: HarmonizeInfo) -> tuple[str, type[PyHarmonyWarning]] | None:
         """Returns the warning for an info; its text has no figures, so that Python shows it once for a line of code."""
