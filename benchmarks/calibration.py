@@ -29,8 +29,8 @@ from pyharmony.harmonization._guards import (
     region_confidence,
     share_of,
 )
-from pyharmony.harmonization._judged import compared, hardened, views_of
-from pyharmony.harmonization._maps import mean_of
+from pyharmony.harmonization._judged import compared, hardened
+from pyharmony.harmonization._maps import weighted
 from pyharmony.harmonization._scene import scene
 
 Floats = npt.NDArray[np.float64]
@@ -64,12 +64,12 @@ class Answer(NamedTuple):
 def answer(network: _colorgrid.Network, case: Case, name: str) -> Answer:
     """Asks a network about a case."""
     seen = hardened(scene(case.image, case.mask, None, (network.size, network.size)))
-    first, mirrored, *others = network.maps(views_of(seen, Care.AGREED, gives_maps=True))
-    maps = [first, mirrored.mirrored(), *others]
-    made, apart = compared(seen, [m.apply(seen.picture) for m in maps])
+    maps, weights = network.answers(seen, Care.AGREED)
+    counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
+    made, apart = compared(seen, [m.apply(seen.picture) for m in maps], counts)
     known = region_confidence(seen)[0]
     trusted = (known * change_confidence(seen, seen.picture + b * (made - seen.picture))[0] for b in BOOSTS)
-    mean, measure = mean_of(maps), gain if name == TRIPLES else change
+    mean, measure = weighted(maps, counts), gain if name == TRIPLES else change
     results = [measure(mean.scaled(part).apply(case.image, case.mask), case) for part in PARTS]
     return Answer(mean_change(seen, made), apart, tuple(x >= TRUSTED for x in trusted), np.array(results))
 

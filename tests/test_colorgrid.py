@@ -13,9 +13,11 @@ torch = pytest.importorskip("torch")
 
 from pyharmony import models  # noqa: E402
 from pyharmony.errors import ArgumentError, WeightsError  # noqa: E402
-from pyharmony.harmonization import _colorgrid  # noqa: E402
+from pyharmony.harmonization import ColorMap, _colorgrid, _judged, networks  # noqa: E402
+from pyharmony.harmonization._guards import Care  # noqa: E402
+from pyharmony.harmonization._hints import Hints  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
-from pyharmony.models.colorgrid import moved  # noqa: E402
+from pyharmony.models.colorgrid import _chosen, _sure, moved  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
 from pyharmony.training.steps._contours import Shares, as_given, drawn_anew  # noqa: E402
 from pyharmony.training.steps._scenes import drawn_scenes  # noqa: E402
@@ -246,6 +248,71 @@ def test_the_judge_weighs_the_answers_to_moved_masks() -> None:
     assert weights.shape == (2, 6) and bool((weights > 0).all()) and bool((weights.sum(1) < 1).all())
     with pytest.raises(ArgumentError, match="judge: 0 in the model's config"):
         models.create("colorgrid", "small").answers(composite, mask)
+
+
+def in_numpy(model: Any, folder: Path) -> _colorgrid.Network:
+    models.save(model, folder / "w.safetensors")
+    return _colorgrid.parsed((folder / "w.safetensors").read_bytes(), "w")
+
+
+@pytest.mark.parametrize("by", [-2, -1, 1, 2])
+def test_masks_move_alike_in_numpy(by: int) -> None:
+    random = np.random.default_rng(by + 2)
+    for share in (0.01, 0.1, 0.5, 0.9):
+        mask = (random.random((30, 40)) < share).astype(np.float32)
+        expected = moved(torch.from_numpy(mask)[None, None], by)[0, 0]
+        np.testing.assert_array_equal(_judged.moved(mask, by), expected)
+
+
+@pytest.mark.parametrize("extra", [{}, WIDER])
+def test_the_judge_in_numpy_is_the_one_in_torch(extra: dict[str, Any], tmp_path: Path) -> None:
+    model = judged_network(**extra)
+    torch.nn.init.normal_(model.judge.decide[-1].weight, std=0.5)
+    torch.nn.init.constant_(model.judge.boost, 0.3)
+    network, random = in_numpy(model, tmp_path), np.random.default_rng(0)
+    for box in ((8, 24, 9, 25), (0, 12, 4, 30)):
+        mask = np.zeros((32, 32), np.float32)
+        mask[box[0] : box[1], box[2] : box[3]] = 1
+        scene = Scene(random.random((32, 32, 3), np.float32), mask)
+        with torch.no_grad():
+            picture = torch.from_numpy(scene.picture).permute(2, 0, 1)[None]
+            expected = model.answers(picture, torch.from_numpy(mask)[None, None])
+        maps, weights = network.answers(scene, Care.ALL)
+        assert weights is not None and np.ptp(weights) > 0.01
+        np.testing.assert_allclose(weights, expected.weights[0], rtol=0, atol=1e-4)
+        for i, found in enumerate(maps):
+            np.testing.assert_allclose(found.affine, expected.maps.affine[0, i], rtol=0, atol=1e-4)
+        for care in Care:
+            ours, theirs = network.found_by(scene, care), networks.found_by(model, scene, care)
+            np.testing.assert_allclose(ours.map.affine, theirs.map.affine, rtol=0, atol=1e-4)
+            assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
+
+
+def test_hints_in_numpy_are_those_in_torch(tmp_path: Path) -> None:
+    model = judged_network()
+    for part in (model.by_source, model.by_reference):
+        torch.nn.init.normal_(part.decide[-1].weight, std=0.1)
+    network, random = in_numpy(model, tmp_path), np.random.default_rng(0)
+    mask = np.zeros((256, 256), np.float32)
+    mask[40:160, 60:170] = 1
+    seen = Scene(random.random((256, 256, 3), np.float32), mask)
+    before = ColorMap(affine=np.diag([0.7, 0.8, 0.9, 1.0])[:3])
+    source, reference = (random.random((count, 3), np.float32) for count in (300, 70))
+    colors = torch.from_numpy(seen.picture).flatten(0, 1)
+    inside, outside, _ = model.config.seen
+    given, background = (
+        colors[_chosen(_sure(torch.from_numpy(weight).flatten()[None]), count, False)]
+        for weight, count in ((mask, inside), (1 - mask, outside))
+    )
+    mapped = torch.from_numpy(before.apply(given.numpy()))
+    for hints in ((source, None), (None, reference), (source, reference)):
+        arrays = (None if x is None else torch.from_numpy(x)[None] for x in hints)
+        with torch.no_grad():
+            change = model.hinted(given, mapped, background, *arrays)
+        found = network.hinted(seen, before, Hints(*hints))
+        np.testing.assert_allclose(found.affine - before.affine, change.affine[0], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(found.curves, change.curves[0], rtol=0, atol=1e-4)
+        assert change.affine.abs().max() > 0.01
 
 
 def test_without_layers_for_hints_there_is_an_error() -> None:

@@ -725,11 +725,11 @@ def test_a_guarded_network_sees_other_masks_and_the_mirror_image() -> None:
     # A pixel away in each of eight directions; where the object touches the frame of the image, it does so tighter too.
     assert wider.mask.sum() == 10 * 12 + 9 and wider.mask[9, 9] == wider.mask[19, 29] == 1
     assert tighter.mask.sum() == 8 * 8 and tighter.mask[0, 11] == 1 == tighter.mask[7, 18]
-    dot, hole = np.zeros_like(mask), np.ones_like(mask)
-    dot[5, 5], hole[5, 5] = 1, 0
-    views = [_judged.views_of(Scene(picture, m), Care.AGREED, gives_maps=True) for m in (dot, hole)]
-    assert (views[0][3].mask == dot).all() and views[0][2].mask.sum() == 9
-    assert (views[1][2].mask == hole).all() and (1 - views[1][3].mask).sum() == 9
+    few, hole = np.zeros_like(mask), np.ones_like(mask)
+    few[5:10, 5:10], hole[5:10, 5:10] = 1, 0
+    views = [_judged.views_of(Scene(picture, m), Care.AGREED, gives_maps=True) for m in (few, hole)]
+    assert (views[0][3].mask == few).all() and views[0][2].mask.sum() == 49
+    assert (views[1][2].mask == hole).all() and (1 - views[1][3].mask).sum() == 49
 
 
 def test_what_is_made_of_a_change_falls_with_what_answers_differ_by() -> None:

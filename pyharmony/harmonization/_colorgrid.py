@@ -26,6 +26,7 @@ _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _CELLS = 16
 _NEAR = (1, 3)
 _BEYOND = np.float32(0.2)
+_ACROSS = tuple(float(x) for x in range(-5, 6))
 #: The epsilon of torch's layer norm.
 _EPSILON = np.float32(1e-5)
 _DTYPES = {"F16": np.float16, "F32": np.float32}
@@ -44,6 +45,8 @@ class Settings(NamedTuple):
     heads: int
     recall: bool
     nearness: bool
+    judge: int
+    hints: int
 
 
 class Network(NamedTuple):
@@ -62,6 +65,12 @@ class Network(NamedTuple):
         """Returns the colour map of each scene of the network's size."""
         return _maps_of(self, scenes)
 
+    def answers(self, seen: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
+        """Returns the maps of `views_of` a scene with a hard mask, and how far its judge counts each, [V]."""
+        views = views_of(seen, care, gives_maps=True, judge=bool(self.settings.judge))
+        maps = self.maps(views)
+        return maps, _weights(self, seen, maps) if self.settings.judge else None
+
     def found_by(self, scene: Scene, care: Care) -> Found:
         """Returns the answer for a scene of the network's size.
 
@@ -69,7 +78,8 @@ class Network(NamedTuple):
             WeightsError: the network gives NaN or infinities.
         """
         seen = hardened(scene)
-        return judged_maps(seen, self.maps(views_of(seen, care, gives_maps=True)), self.calibration, care)
+        maps, weights = self.answers(seen, care)
+        return judged_maps(seen, maps, self.calibration, care, weights)
 
     def hinted(self, seen: Scene, found: ColorMap, hints: Hints) -> ColorMap:
         """Returns a map with the change that hints ask for added.
@@ -82,7 +92,21 @@ class Network(NamedTuple):
         Raises:
             WeightsError: the weights were trained without hints.
         """
-        raise WeightsError("source and reference: these weights of colorgrid were trained without them")
+        if not self.settings.hints:
+            raise WeightsError("source and reference: these weights of colorgrid were trained without them")
+        after, counts = found.apply(seen.picture).clip(0, 1), self.settings.seen
+        at = _chosen(_sure(seen.mask), counts[0])
+        given, mapped = (x.reshape(-1, 3)[at][None] for x in (seen.picture, after))
+        background = seen.picture.reshape(-1, 3)[_chosen(_sure(1 - seen.mask), counts[1])][None]
+        change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
+        colors = mapped
+        if hints.source is not None:
+            change = change + _compared(hints.source[None], background, colors, self.state, "by_source")
+            colors = mapped + _mapped(given, *_parted(change))
+        if hints.reference is not None:
+            change = change + _compared(colors, hints.reference[None], colors, self.state, "by_reference")
+        affine, curves = (x[0].astype(np.float64) for x in _parted(change))
+        return found.plus(affine, curves)
 
 
 def network(name: str) -> Network:
@@ -121,7 +145,7 @@ def parsed(data: bytes, path: str) -> Network:
                 start, end = tensor["data_offsets"]
                 array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
                 state[key] = array.reshape(tensor["shape"]).astype(np.float32)
-        config = {"heads": 0, "recall": False, "nearness": False} | header.config
+        config = {"heads": 0, "recall": False, "nearness": False, "judge": 0, "hints": 0} | header.config
         settings = Settings(*(config[name] for name in Settings._fields))
     except (ValueError, LookupError, TypeError) as error:
         raise WeightsError(f"{path}: a damaged safetensors file: {type(error).__name__}: {error}") from error
@@ -183,11 +207,63 @@ def _maps_of(network: Network, scenes: Sequence[Scene]) -> list[ColorMap]:
             x = _silu(_linear(x, state, layer))
         recalled = x if settings.recall else None
         values = values + _linear(x, state, "last")
-        affine = values[:, :12].reshape(-1, 3, 4) + identity
-        curves = values[:, 12:].reshape(-1, 3, 3, settings.knots)
+        affine, curves = _parted(values)
+        affine = affine + identity
     if not np.isfinite(values).all():
         raise WeightsError("method: colorgrid gives NaN or infinities for this image; its weights are damaged")
     return [ColorMap(affine=a, curves=c) for a, c in zip(affine.astype(float), curves.astype(float), strict=True)]
+
+
+def _parted(values: Float32) -> tuple[Float32, Float32]:
+    """Returns values [V, 12 + 9 K] as affine [V, 3, 4] and curves [V, 3, 3, K]."""
+    return values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(len(values), 3, 3, -1)
+
+
+def _weights(network: Network, seen: Scene, maps: Sequence[ColorMap]) -> Float32:
+    """Computes `Judge`: how far each of the answers to a scene counts, [V]."""
+    settings, state = network.settings, network.state
+    picture, mask = seen.picture, seen.mask
+    given = picture.reshape(-1, 3)[_chosen(_sure(mask), settings.seen[0])]
+    parts = [np.stack([getattr(m, name) for m in maps]).astype(np.float32) for name in ("affine", "curves")]
+    mapped = _mapped(np.broadcast_to(given, (len(maps), *given.shape)), *parts)
+    change = mapped.clip(-_BEYOND, 1 + _BEYOND) - given
+    first, second = np.triu_indices(len(maps), 1)
+    apart = np.square(change[first] - change[second]).mean((1, 2))
+    sizes = [np.square(change).mean((1, 2)), change.var(1).mean(1), apart]
+    facts = [change.mean(1).reshape(-1) * 10, *(np.log(x + np.float32(1e-6)) / 2 for x in sizes)]
+    facts += [given.mean(0), given.std(0), np.log(mask.mean() + np.float32(1e-6)).reshape(1)]
+    across = _sampled(picture, *_contour(mask, settings.seen[2])[:2], _ACROSS)
+    steps = (across[:, 1:] - across[:, :-1]) * 2 + np.float32(0.5)
+    rows = np.concatenate([across.reshape(len(across), -1), steps.reshape(len(steps), -1)], 1)
+    x = np.concatenate([
+        _points(rows[None], state, "judge.rows", None)[0],
+        _norm(np.concatenate(facts).astype(np.float32), state, "judge.norm"),
+    ])  # fmt: skip
+    for layer in ("judge.decide.1", "judge.decide.4"):
+        x = _silu(_linear(x, state, layer))
+    scores = _linear(x, state, "judge.decide.6")
+    found: Float32 = np.exp(scores - scores.max())
+    return found[:-1] / found.sum() * np.exp(state["judge.boost"])
+
+
+def _compared(first: Float32, second: Float32, colors: Float32, state: State, name: str) -> Float32:
+    """Computes `Compared` of colours [V, P, 3], [V, Q, 3] and [V, R, 3]."""
+
+    def kind(x: Float32) -> Float32:
+        mean = x.mean(1, keepdims=True)
+        spread = np.sqrt(x.var(1, keepdims=True) + np.float32(1e-4))
+        bright = x.sum(-1, keepdims=True) + np.float32(0.1)
+        y = np.concatenate([x * 2, (x - mean) / spread, x / bright * 3], -1)
+        return _linear(_silu(_linear(y, state, f"{name}.kind.0")), state, f"{name}.kind.2")
+
+    scores = kind(first) @ kind(second).swapaxes(1, 2)
+    alike = np.exp(scores - scores.max(2, keepdims=True))
+    alike /= alike.sum(2, keepdims=True)
+    sets = [first, second, alike @ second - first, colors]
+    x = np.concatenate([np.concatenate(_moments(each), 1) for each in sets], 1) * 3
+    for layer in ("decide.1", "decide.4"):
+        x = _silu(_linear(x, state, f"{name}.{layer}"))
+    return _linear(x, state, f"{name}.decide.6")
 
 
 def _linear(x: Float32, state: State, name: str) -> Float32:
@@ -230,6 +306,12 @@ def _points(elements: Float32, state: State, name: str, recalled: Float32 | None
 
 def _statistics(colors: Float32, state: State, name: str) -> Float32:
     """Computes `Statistics` of colours [V, P, 3]."""
+    parts = _moments(colors)
+    return np.concatenate([_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)], -1)
+
+
+def _moments(colors: Float32) -> tuple[Float32, Float32]:
+    """Computes `statistics` of colours [V, P, 3]."""
     r, g, b = np.moveaxis(colors, -1, 0)
     x = np.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], 1)
     mean = x.mean(2)
@@ -239,8 +321,7 @@ def _statistics(colors: Float32, state: State, name: str) -> Float32:
     moments.append(np.sign(third) * (np.abs(third) + np.float32(1e-6)) ** np.float32(1 / 3))
     last = x.shape[2] - 1
     quantiles = np.sort(x, 2)[..., [round(q * last) for q in _QUANTILES]].swapaxes(1, 2)
-    parts = (np.concatenate(moments, 1), quantiles.reshape(len(x), -1))
-    return np.concatenate([_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)], -1)
+    return np.concatenate(moments, 1), quantiles.reshape(len(x), -1)
 
 
 def _mapped(colors: Float32, affine: Float32, curves: Float32) -> Float32:
@@ -302,7 +383,17 @@ def _pixels(picture: Float32, around: Float32, weight: Float32, count: int) -> F
 
 def _rows(picture: Float32, mask: Float32, count: int, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
     """Returns the rows across the contour, see `_Seen` of the model."""
-    side = picture.shape[0]
+    place, normal, slope = _contour(mask, count)
+    planes = np.concatenate([picture, mask[..., None]], 2)
+    found = _sampled(planes, place, normal, (0.0, *reach, *(-r for r in reach)))
+    colors, masks, steps = found[..., :3], found[..., 3], len(reach)
+    rest = [colors[:, 0], masks[:, 1:], place / (picture.shape[0] - 1), slope[:, None] * 5]
+    return colors[:, 1 : 1 + steps], colors[:, 1 + steps :], np.concatenate(rest, 1).clip(0, 1)
+
+
+def _contour(mask: Float32, count: int) -> tuple[Float32, Float32, Float32]:
+    """Returns places (x, y) [P, 2] along the contour, directions towards the inside [P, 2] and slopes [P]."""
+    side = mask.shape[0]
     near = _near(side, max(1, round(side * 3 / 256)))
     blur = near @ near
     padded = np.pad(blur @ mask @ blur.T, 1, mode="edge")
@@ -313,17 +404,18 @@ def _rows(picture: Float32, mask: Float32, count: int, reach: Sequence[float]) -
     slope = steep.reshape(-1)[chosen]
     normal = np.stack([across.reshape(-1)[chosen], down.reshape(-1)[chosen]], 1)
     normal = normal / np.maximum(slope, np.float32(1e-4))[:, None]
-    place = np.stack([chosen % side, chosen // side], 1).astype(np.float32)
-    distances = np.array([0.0, *reach, *(-r for r in reach)], np.float32)
-    points = (place[:, None] + distances[:, None] * normal[:, None]).clip(0, side - 1)
+    return np.stack([chosen % side, chosen // side], 1).astype(np.float32), normal, slope
+
+
+def _sampled(planes: Float32, place: Float32, normal: Float32, reach: Sequence[float]) -> Float32:
+    """Returns the values of planes [S, S, C] at distances from places along normals, [P, R, C]."""
+    side = planes.shape[0]
+    points = (place[:, None] + np.array(reach, np.float32)[:, None] * normal[:, None]).clip(0, side - 1)
     x, y = points[..., 0], points[..., 1]
     x0, y0 = (np.minimum(np.floor(v).astype(np.intp), side - 2) for v in (x, y))
     wx, wy = ((v - v0.astype(np.float32))[..., None] for v, v0 in ((x, x0), (y, y0)))
-    planes = np.concatenate([picture, mask[..., None]], 2).reshape(-1, 4)
-    first = y0 * side + x0
-    corners = [planes.take(first + step, 0) for step in (0, 1, side, side + 1)]
+    flat, first = planes.reshape(-1, planes.shape[2]), y0 * side + x0
+    corners = [flat.take(first + step, 0) for step in (0, 1, side, side + 1)]
     top, bottom = (left * (1 - wx) + right * wx for left, right in (corners[:2], corners[2:]))
-    found = top * (1 - wy) + bottom * wy
-    colors, masks, steps = found[..., :3], found[..., 3], len(reach)
-    rest = np.concatenate([colors[:, 0], masks[:, 1:], place / (side - 1), slope[:, None] * 5], 1)
-    return colors[:, 1 : 1 + steps], colors[:, 1 + steps :], rest.clip(0, 1)
+    found: Float32 = top * (1 - wy) + bottom * wy
+    return found

@@ -182,10 +182,14 @@ def _with_knots(curves: Float64, count: int) -> Float64:
     return np.stack([np.interp(at, knots, curve) for curve in curves.reshape(9, -1)]).reshape(3, 3, count)
 
 
-def mean_of(maps: Sequence[ColorMap]) -> ColorMap:
-    """Returns the mean of maps of one form."""
-    names = (field.name for field in dataclasses.fields(ColorMap) if getattr(maps[0], field.name) is not None)
-    return ColorMap(**{name: np.mean([getattr(m, name) for m in maps], 0) for name in names})
+def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
+    """Returns the map whose change is the sum of the changes by maps of one form, none a table, each by its weight."""
+    parts = {}
+    for name, none in (("affine", _IDENTITY), ("curves", 0.0), ("grid", _IDENTITY if maps[0].affine is None else 0.0)):
+        if getattr(maps[0], name) is not None:
+            changes = [weight * (getattr(m, name) - none) for m, weight in zip(maps, weights, strict=True)]
+            parts[name] = np.asarray(np.sum(changes, 0) + none, np.float64)
+    return ColorMap(**parts)
 
 
 def apply_into(

@@ -75,6 +75,12 @@ def found_by(model: Model, scene: Scene, care: Care) -> Found:
         WeightsError: the network gives NaN or infinities.
     """
     seen = hardened(scene)
+    if getattr(model, "judge", None) is not None:
+        with _evaluating(model), torch.no_grad():
+            answers = model.answers(*_tensors(model, [seen]))
+            weights = _finite(model, answers.weights)[0]
+            every = _as_maps(model, type(answers.maps)(*(x[0] for x in answers.maps)))
+        return judged_maps(seen, every, model.calibration, care, weights)
     maps = _maps_by(model)
     views = views_of(seen, care, gives_maps=maps is not None)
     with _evaluating(model), torch.no_grad(), told_of_single_values(model):
@@ -85,7 +91,8 @@ def found_by(model: Model, scene: Scene, care: Care) -> Found:
         outputs = [output for batch in batches for output in _outputs(model, batch)]
     here = [output[:, ::-1] if i else output for i, output in enumerate(outputs)]
     found, explained = fit(seen, np.mean(here, 0))
-    return judged(seen, found, here, explained, model.calibration, care)
+    alike = np.full(len(here), 1 / len(here))
+    return judged(seen, found, here, explained, model.calibration, care, alike)
 
 
 def _tensors(model: Model, views: list[Scene]) -> tuple[Tensor, Tensor]:
@@ -132,9 +139,14 @@ def _maps_by(model: Any) -> Callable[[Any, list[Scene]], list[ColorMap]] | None:
 
 def _maps(model: Any, views: list[Scene]) -> list[ColorMap]:
     """Returns the colour maps of a network that gives some."""
-    made = model.maps(*_tensors(model, views))
+    return _as_maps(model, model.maps(*_tensors(model, views)))
+
+
+def _as_maps(model: Any, made: Any) -> list[ColorMap]:
+    """Returns the parts of a network's maps of several views as maps."""
     parts = {name: _finite(model, x).astype(np.float64) for name, x in made._asdict().items() if x is not None}
-    return [ColorMap(**{name: x[i] for name, x in parts.items()}) for i in range(len(views))]
+    count = len(next(iter(parts.values())))
+    return [ColorMap(**{name: x[i] for name, x in parts.items()}) for i in range(count)]
 
 
 def _cells(model: Any, views: list[Scene]) -> list[ColorMap]:
