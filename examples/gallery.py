@@ -1,4 +1,7 @@
-"""Makes the rows of the gallery, `docs/images/gallery`: a cut-out pasted (left) and as pyharmony puts it there (right).
+"""Makes the pictures of docs/gallery.md and docs/which-blend.md from photographs with open licences.
+
+A row of the gallery, `docs/images/gallery`, is a cut-out pasted (left) and as pyharmony puts it there (right). A row of
+`docs/images/which` is a cut-out pasted, put there by what is wrong for it, and by what is right.
 
 The rows are part of the repository; the photographs are not. They lie in the folder that PYHARMONY_DATA names (default
 `../shared/data`), and in scikit-image; docs/images/LICENSES.md says whose they are. It needs scikit-image, OpenCV and
@@ -26,9 +29,11 @@ Box = tuple[int, int, int, int]
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = Path(os.environ.get("PYHARMONY_DATA", ROOT.parent / "shared" / "data"))
-GALLERY = ROOT / "docs" / "images" / "gallery"
+IMAGES = ROOT / "docs" / "images"
 #: The width and height of a panel of a row.
 PANEL = (420, 280)
+#: The file of a photograph.
+PHOTO = "photos_open/images/{}.jpg"
 
 # The outlines are drawn by hand, (x, y) in the pixels of the photograph, or of the part of it that is cut.
 ASTRONAUT = (
@@ -128,15 +133,16 @@ def harmonized(
     return before, harmonize(before, placed(mask, at, dst.shape))
 
 
-def mural() -> tuple[Pixels, Pixels]:
-    """Blends a wood print onto a wall: the joints of the bricks show through."""
+def mural() -> tuple[Pixels, Pixels, Pixels]:
+    """Returns a wood print pasted on a wall, harmonised, and blended: the joints of the bricks show through."""
     wall = resized(Image.fromarray(np.rot90(data.brick())), (840, 840))[:560]
     dst = np.clip(wall[..., None] * np.array([1.12, 0.98, 0.86]), 0, 255).astype(np.uint8)
     src = resized(photo("photos_open/images/budgie_ocean_waves.jpg"), (520, 330), (40, 0, 608, 360))
     mask = frame(src, bottom=8)
     at = (160, 115)
-    after = blend.poisson(src, dst, mask, at=at, gradients="mixed", color_weight=0.02)
-    return blend.alpha(src, dst, mask, at=at), after
+    pasted = blend.alpha(src, dst, mask, at=at)
+    blended = blend.poisson(src, dst, mask, at=at, gradients="mixed", color_weight=0.02)
+    return pasted, harmonize(pasted, placed(mask, at, dst.shape)), blended
 
 
 def flowers() -> tuple[Pixels, Pixels]:
@@ -157,16 +163,53 @@ def rows() -> dict[str, tuple[Pixels, Pixels]]:
         "runner": harmonized(runner(), photos + "budgie_extreme_desert_hike.jpg", (0, 160, 400, 427), 320, (40, 220)),
         "cup": harmonized(cup(), photos + "elementary_jonas_nilsson_lee.jpg", (20, 0, 620, 400), 330, (150, 215)),
         "otter": harmonized(otter(), photos + "elementary_sunset_by_the_pier.jpg", (0, 0, 640, 427), 215, (190, 330)),
-        "mural": mural(),
+        "mural": mural()[::2],
         "flowers": flowers(),
     }
 
 
+def thing() -> tuple[Pixels, Pixels, Pixels]:
+    """Returns the cup of the gallery pasted, blended by its gradients, and harmonised."""
+    dst = resized(photo(PHOTO.format("elementary_jonas_nilsson_lee")), (840, 560), (20, 0, 620, 400))
+    src, mask = scaled(*cup(), 330)
+    pasted = blend.alpha(src, dst, mask, at=(150, 215))
+    lit = harmonize(pasted, placed(mask, (150, 215), dst.shape))
+    return pasted, blend.gaussian_poisson(src, dst, mask, at=(150, 215)), lit
+
+
+def sky() -> tuple[Pixels, Pixels, Pixels]:
+    """Returns a night sky above a canyon at dusk: pasted, harmonised, and blended by its gradients."""
+    dst, src = (
+        resized(photo(PHOTO.format(f"pop_{n}")), (840, 560)) for n in ("jad_limcaco_183877", "jared_evans_119758")
+    )
+    mask = np.zeros((560, 840), np.uint8)
+    mask[:120] = 255
+    pasted = blend.alpha(src, dst, mask)
+    return pasted, harmonize(pasted, mask), blend.gaussian_poisson(src, dst, mask)
+
+
+def join() -> tuple[Pixels, Pixels, Pixels]:
+    """Returns two photographs side by side: cut, blended by gradients, and by bands of frequencies."""
+    dst, src = (
+        resized(photo(PHOTO.format(name)), (840, 560))
+        for name in ("budgie_extreme_desert_hike", "elementary_sunset_by_the_pier")
+    )
+    mask = np.zeros((560, 840), np.uint8)
+    mask[:, 420:] = 255
+    return blend.alpha(src, dst, mask), blend.poisson(src, dst, mask), blend.laplacian(src, dst, mask)
+
+
+def choices() -> dict[str, tuple[Pixels, Pixels, Pixels]]:
+    """Returns pasted, what fails and what helps, by the name of the file."""
+    return {"thing": thing(), "print": mural(), "sky": sky(), "join": join()}
+
+
 def main() -> None:
-    GALLERY.mkdir(parents=True, exist_ok=True)
-    for name, panels in rows().items():
-        row = np.hstack([resized(Image.fromarray(panel), PANEL) for panel in panels])
-        Image.fromarray(row).save(GALLERY / f"{name}.jpg", quality=84, optimize=True, progressive=True)
+    for folder, table in (("gallery", rows()), ("which", choices())):
+        (IMAGES / folder).mkdir(parents=True, exist_ok=True)
+        for name, panels in table.items():
+            row = np.hstack([resized(Image.fromarray(panel), PANEL) for panel in panels])
+            Image.fromarray(row).save(IMAGES / folder / f"{name}.jpg", quality=84, optimize=True, progressive=True)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from demo import BLENDS, Pixels, paste, sheet
 from PIL import Image
 
 from pyharmony import blend
+from pyharmony._images.region import Region, close_strips
+from pyharmony.cli._sheets import BLENDS, Pixels, paste, sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 MARGIN = 60
@@ -104,6 +105,7 @@ def main() -> None:
     for folder in sorted(p for p in data.iterdir() if (p / "mask.png").exists()):
         src, dst = load(folder / "src.jpg", "RGB"), load(folder / "dst.jpg", "RGB")
         mask = load(folder / "mask.png", "L")
+        mask = close_strips(mask, Region(0, mask.shape[0], 0, mask.shape[1]), mask.shape)
         results = {name: call(src, dst, mask) for name, call in BLENDS.items()}
         overview(src, dst, mask, results).save(out / f"{folder.name}.png")
         contour(dst, mask, results).save(out / f"{folder.name}_contour.png")

@@ -60,7 +60,8 @@ def seamlessClone(  # OpenCV's name
     (width // 2, height // 2) of src meets p, whatever the mask. What lies outside dst is cut off.
 
     The result has the gradients of src wherever the mask is above zero, its border included,
-    with the colours of dst around it. Where the mask is zero the result is dst, bit for bit. A mask
+    with the colours of dst around it. Where the mask is zero the result is dst, bit for bit, but for strips
+    of at most three pixels between the mask and dst's border, which count as inside. A mask
     that covers every pixel of dst leaves the outermost ones as they are, since something has to
     fix the colours; an empty mask gives a copy of dst.
 

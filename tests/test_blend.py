@@ -23,7 +23,10 @@ from pyharmony.reference import gaussian_poisson as gp_reference
 from pyharmony.reference import poisson as poisson_reference
 from pyharmony.reference import pyramid as pyramid_reference
 
+from .shared import closed
+
 BLENDS = ("alpha", "laplacian", "poisson", "gaussian_poisson")
+GRADIENTS = ("poisson", "gaussian_poisson")
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 RANGE = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}
 #: The error of each dtype's default tolerance, and its rounding, in 8-bit levels.
@@ -300,7 +303,8 @@ def test_a_source_lands_at_its_place(name, at, scene):
     inside[50 + y : 100 + y, 60 + x : 120 + x] = mask
     frame, inside = frame[50:140, 60:170], inside[50:140, 60:170]
     result = call(name, src, dst, mask, at=at)
-    np.testing.assert_array_equal(result[~inside], dst[~inside])
+    changed = closed(inside) if name in GRADIENTS else inside
+    np.testing.assert_array_equal(result[~changed], dst[~changed])
     if name in ("alpha", "poisson"):
         expected = call(name, frame, dst, inside)
         np.testing.assert_allclose(result, expected, rtol=0, atol=2 * LEVELS["float32"] / 255)
@@ -443,6 +447,7 @@ def test_a_part_of_a_pixel_changes_nothing_outside(name, dtype, scene):
     placed = np.pad(scene[2], 1)
     placed = placed[1:, 1:] | placed[:-1, 1:] | placed[1:, :-1] | placed[:-1, :-1]
     inside[: 91 - 31, 20:] = placed[31:, : 110 - 20]
+    inside = closed(inside) if name in GRADIENTS else inside
     np.testing.assert_array_equal(result[~inside], dst[~inside])
     assert (result[inside] != dst[inside]).any()
     assert np.isfinite(result).all()
@@ -565,6 +570,50 @@ def test_masks_may_touch_every_border(name, scene):
         mask[cut] = True
         result = call(name, src, dst, mask)
         np.testing.assert_array_equal(result[~mask], dst[~mask])
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("gap", [1, 2, 3, 4])
+def test_strips_beside_the_border_count_as_inside(name, dtype, cut, gap, scene):
+    """Strips of up to three pixels are as if the mask went to the border; wider ones, and holes, stay as they are."""
+    src, dst = (cast(image[:60, :70], dtype) for image in scene[:2])
+    mask = np.zeros((60, 70), np.float32)
+    mask[25 : 60 - gap, gap:50] = 1
+    mask[30, gap:50] = 0.4
+    mask[31, gap:50] = 0
+    wide = mask.copy()
+    if gap <= 3:
+        wide[60 - gap :, gap:50] = wide[60 - gap - 1, gap:50]
+        wide[:, :gap] = wide[:, gap, None]
+    np.testing.assert_array_equal(wide, closed(mask))
+    box, at = (np.s_[25 : 60 - gap, gap:50], (gap, 25)) if cut else (np.s_[:], None)
+    result = call(name, src[box], dst, mask[box], at=at)
+    np.testing.assert_array_equal(result[wide == 0], dst[wide == 0])
+    assert (result != dst).any(-1)[mask == 0].any() == (gap <= 3)
+    if not cut:
+        np.testing.assert_array_equal(result, call(name, src, dst, wide))
+        if name == "gaussian_poisson":
+            out = np.zeros_like(dst)
+            np.testing.assert_array_equal(blend.gaussian_poisson_tiles(src, dst, mask, out, tile=16), result)
+    for plain in ("alpha", "laplacian"):
+        np.testing.assert_array_equal(call(plain, src[box], dst, mask[box], at=at)[mask == 0], dst[mask == 0])
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_strips_stay_where_nothing_else_is_known(name, scene):
+    src, dst = cast(scene[0], "uint8"), cast(scene[1], "uint8")
+    mask = np.pad(np.ones((84, 104), bool), 3)
+    result = call(name, src, dst, mask)
+    np.testing.assert_array_equal(result[~mask], dst[~mask])
+    mask[40, 50] = False
+    result = call(name, src, dst, mask)
+    np.testing.assert_array_equal(result[40, 50], dst[40, 50])
+    assert (result != dst).any(-1)[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+    out = np.zeros_like(dst)
+    if name == "gaussian_poisson":
+        np.testing.assert_array_equal(blend.gaussian_poisson_tiles(src, dst, mask, out, tile=16), result)
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -713,6 +762,7 @@ def test_gaussian_poisson_follows_the_definition(base, preserve_background):
     rng = np.random.default_rng(13)
     src, dst, mask = smooth(rng, 97, 131), smooth(rng, 97, 131), ellipse(97, 131, 0.5)
     mask[[0, -1], 60] = mask[48, [0, -1]] = True  # spans the image, so that the work does too
+    mask = closed(mask)
     weight: Any = 0.3 + rng.random((97, 131)).astype(np.float32) if base == "map" else 1.0
     image = smooth(rng, 97, 131)
     given_base = {"copy-paste": "copy-paste", "image": image}.get(base)
@@ -852,7 +902,8 @@ def test_anything_is_right_or_the_documented_error(case):
     assert np.isfinite(result).all()
     np.testing.assert_array_equal(src, before[0])
     np.testing.assert_array_equal(dst, before[1])
-    np.testing.assert_array_equal(result[frame == 0], dst[frame == 0])
+    outside = (closed(frame) if case["name"] in GRADIENTS else frame) == 0
+    np.testing.assert_array_equal(result[outside], dst[outside])
 
 
 # ---- bad input ----------------------------------------------------------------------------------
@@ -981,6 +1032,7 @@ def test_the_import_is_light_and_the_names_are_functions():
 def test_gaussian_poisson_takes_gradient_kernels(kernel, scene):
     """An image that needs no halving, with its base given, is one solve, which reads no more than around the mask."""
     src, dst, mask = (a[20:80, 20:80] for a in scene)
+    mask = closed(mask)
     options = dict(color_weight=0.3, preserve_background=True, gradient_kernel=kernel)
     expected = gp_reference.gaussian_poisson(src, dst, mask, src, **options)
     np.testing.assert_allclose(blend.gaussian_poisson(src, dst, mask, base=src, **options), expected, atol=1e-8)

@@ -159,6 +159,10 @@ class DeviceJob:
         info = SolveInfo("copy", 0, 0.0, 0.0, self.frame.place.name, 0.0, 0, reason)
         return [info] * (self.item.stop - self.item.start)
 
+    def to_border(self) -> DeviceJob:
+        """Returns this job: a mask on a device is taken as it is, since no value of it is read."""
+        return self
+
     def covered(self, mask: DeviceArray) -> bool:
         """Returns whether the object is known to cover dst without reading a mask."""
         return not self.boxed and self.frame.mask is None and self.frame.placed.shape == self.shape

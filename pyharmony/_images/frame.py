@@ -26,7 +26,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
 from .fill import fill
 from .memory import Memory
-from .region import Region, bounding_box, check_finite
+from .region import Region, bounding_box, check_finite, close_strips, to_border
 from .source import lay_mask, place, place_scaled
 
 CHANNELS = (1, 3, 4)
@@ -127,6 +127,7 @@ class Job:
         out: colours [H, W, C] of the result, not written yet.
         out_alpha, dst_alpha: [H, W], where dst has alpha.
         memory: counts the memory that the blend of this item holds beside the caller's arrays.
+        strips: whether strips between the mask and dst's border count as inside; see `to_border`.
     """
 
     item: int
@@ -142,6 +143,7 @@ class Job:
     out_alpha: NumpyArray | None
     dst_alpha: NumpyArray | None
     memory: Memory
+    strips: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -169,6 +171,12 @@ class Job:
         """Leaves the result a copy of dst."""
         self.start()
         return [direct_info("copy")]
+
+    def to_border(self) -> Job:
+        """Returns this job with the strips of `close_strips` inside its mask, if a pixel of dst stays outside."""
+        closed = dataclasses.replace(self, bbox=to_border(self.bbox, self.shape), strips=True)
+        everything = closed.bbox.shape == self.shape and closed.mask_of(closed.bbox).min() > 0
+        return self if everything else closed
 
     def covered(self, mask: NumpyArray) -> bool:
         """Returns whether a mask over a region that holds bbox is above zero in every pixel of dst."""
@@ -231,12 +239,14 @@ class Job:
     def mask_of(self, region: Region) -> NumpyArray:
         """Returns the mask over a region of dst: a view of the caller's mask where src covers the region."""
         if self.placed.contains(region):
-            return region.of(self.mask, (self.placed.y0, self.placed.x0))
-        result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
-        common = self.placed.overlap(region)
-        if not common.empty:
-            common.of(result, (region.y0, region.x0))[...] = common.of(self.mask, (self.placed.y0, self.placed.x0))
-        return result
+            result = region.of(self.mask, (self.placed.y0, self.placed.x0))
+        else:
+            result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
+            common = self.placed.overlap(region)
+            if not common.empty:
+                common.of(result, (region.y0, region.x0))[...] = common.of(self.mask, (self.placed.y0, self.placed.x0))
+        closed = close_strips(result, region, self.shape) if self.strips else result
+        return result if closed is result else self.memory.hold(closed)
 
     def src_of(self, region: Region) -> NumpyArray:
         """Returns src over a region of dst: a view of the caller's where src has colour in the whole region.

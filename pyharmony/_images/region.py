@@ -13,6 +13,8 @@ from .._arrays import NumpyArray
 from .._cuda import DeviceArray
 
 _COARSEST = 64  # the most pixels on the short side of a pyramid's coarsest level
+#: The widest strip, in pixels, between a mask and the border of the image that counts as inside the mask.
+STRIP = 3
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,43 @@ def bounding_box(mask: NumpyArray) -> Region:
         return Region(0, 0, 0, 0)
     columns = np.flatnonzero(m[rows[0] : rows[-1] + 1].max(axis=0))
     return Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+
+def to_border(box: Region, shape: Sequence[int]) -> Region:
+    """Returns a mask's box with the strips that count as inside, for an image of `shape`."""
+    if box.empty:
+        return box
+    far = box.expand(STRIP, shape)
+    return Region(
+        0 if far.y0 == 0 else box.y0,
+        shape[0] if far.y1 == shape[0] else box.y1,
+        0 if far.x0 == 0 else box.x0,
+        shape[1] if far.x1 == shape[1] else box.x1,
+    )
+
+
+def close_strips(mask: NumpyArray, region: Region, shape: Sequence[int]) -> NumpyArray:
+    """Returns a mask over a region of an image, with the strips at the image's border inside it.
+
+    A strip is at most `STRIP` pixels of mask 0 between the border and the mask, along a row or a column; it takes the
+    value of the pixel where it ends. The mask itself is returned where there is none.
+    """
+    result = mask
+    at_border = region.y0 == 0, region.y1 == shape[0], region.x0 == 0, region.x1 == shape[1]
+    for side in (i for i in range(4) if at_border[i]):
+
+        def lines(a: NumpyArray, side: int = side) -> NumpyArray:
+            """Returns the lines along the border, the outermost first."""
+            a = a if side < 2 else a.T
+            return (a[::-1] if side % 2 else a)[: STRIP + 1]
+
+        wide = (lines(result) > 0).argmax(0)  # 0 where there is no strip
+        if wide.any():
+            result = mask.copy() if result is mask else result
+            outer = lines(result)
+            end = np.take_along_axis(outer, wide[None], 0)
+            np.copyto(outer, end, where=np.arange(len(outer))[:, None] < wide)
+    return result
 
 
 def check_finite(

@@ -15,7 +15,9 @@ Every blend takes the same first and last arguments:
 * ``mask``: an array of src's height and width, of bool, uint8 or uint16 (their largest value is fully
   inside) or floats from 0 to 1; for a batch, one for all items or one for each; or an image of another kind,
   which is grey or gives its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
-  since 1 of 255 is hardly ever meant. In a JPEG, values within 8 of black or white are black or white.
+  since 1 of 255 is hardly ever meant. In a JPEG, values within 8 of black or white are black or white. For
+  `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask and
+  dst's border counts as inside, as long as other pixels of dst are outside: its colours would flow into the object.
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
   src lands in dst. Where these are not whole, src is resampled (colours by Catmull and Rom's cubic, the mask by
   area). The part of src that lies outside dst is cut off.
@@ -34,8 +36,8 @@ Every blend takes the same first and last arguments:
   gets dst's depth, profile and metadata, and is the result.
 
 The result has dst's kind, layout and dtype; integers are rounded half to even. A dst in a file
-gives a PIL image where it has 8 bits, and a numpy array where it has more. Where the mask is zero it
-is dst, bit for bit. Arguments are never changed. Wrong arguments raise `pyharmony.errors.ShapeError`,
+gives a PIL image where it has 8 bits, and a numpy array where it has more. Where the mask is zero, those strips
+apart, it is dst, bit for bit. Arguments are never changed. Wrong arguments raise `pyharmony.errors.ShapeError`,
 `DTypeError`, `MaskError` or `ArgumentError`, which name the argument, what was given and what is
 accepted; wrong files raise `DecodeError` and `ImageTooLarge`. NaN and Inf in pixels that a blend reads are
 refused too. `OutOfMemory` says how large the image was.

@@ -35,7 +35,8 @@ def gaussian_poisson(
     surroundings is at most 64 pixels. The coarsest level starts from the colours of the base.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`. Strips of at
+            most three pixels between the mask and dst's border count as inside.
         base: the colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
             which has no seam, or src where the mask covers all. 'copy-paste': mask * src + (1 - mask) *
             dst, whose seam shows at high color_weight. Or an image like dst, of any kind.
@@ -46,7 +47,7 @@ def gaussian_poisson(
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', the kernel of derivatives on
             every level; only 'normal' reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.
         preserve_background: whether only the pixels with mask > 0 are solved for, and the others stay bit for
-            bit. False: the whole image is, as in the paper, and the background changes too.
+            bit, strips at the border apart. False: the whole image is, as in the paper, and the background changes too.
         reference: whether to do what GP-GAN's code does: taps whose sum is below one, and values clipped to
             the range after each level. It needs preserve_background=False.
         tolerance: the largest error allowed in the finest level's solve, given its base colours, in

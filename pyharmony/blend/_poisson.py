@@ -33,7 +33,8 @@ def poisson(
 
     Args:
         src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
-            With color_weight 0 at least one pixel of the mask, laid over dst, must be zero.
+            With color_weight 0 at least one pixel of the mask, laid over dst, must be zero. Strips of at most three
+            pixels between the mask and dst's border count as inside.
         gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
             over the colours; 'average': their mean; 'monochrome': those of the luma of src.
         contour: the share of these gradients that an edge takes, the rest being dst's: 'half', the mean of the
@@ -79,6 +80,7 @@ def poisson(
 
 def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
     """Blends one Job or DeviceJob."""
+    job = job.to_border()
     if job.bbox.empty:
         return job.unchanged()
     region = job.bbox.expand(1, job.shape)  # there is nothing to solve for outside this region

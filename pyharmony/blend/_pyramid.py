@@ -107,7 +107,7 @@ def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = N
         bases: for each item, colours over dst, which are halved to be the base of the coarsest level.
         guess: a function that makes the colours of the coarsest level instead, on the CPU.
     """
-    equation = options.equation
+    equation, job = options.equation, job.to_border()
     if job.bbox.empty and equation.preserve_background:
         return job.unchanged()
     regions = regions_of(job.bbox, job.shape, not equation.preserve_background)

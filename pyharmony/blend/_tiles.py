@@ -14,7 +14,7 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._images.frame import direct_info
 from .._images.memory import Memory
-from .._images.region import Region, bounding_box, covered_by, regions_of
+from .._images.region import STRIP, Region, bounding_box, close_strips, covered_by, regions_of, to_border
 from .._warnings import warn
 from ..errors import ShapeError, UnchangedWarning
 from ..ops.gaussian_poisson import MAX_SIGMA
@@ -102,6 +102,9 @@ def gaussian_poisson_tiles(
     allowed = _checks.tolerance(tolerance, images.dtype)
     images.check_mask()
     bbox = _bounding_box(mask, images.shape)
+    closed = _Closed(mask)
+    if to_border(bbox, images.shape).shape != images.shape or _Outside(closed).anywhere():
+        mask, bbox = closed, to_border(bbox, images.shape)
     regions = [Region(0, 0, 0, 0)]
     if not (bbox.empty and preserve_background):
         regions = regions_of(bbox, images.shape, not preserve_background)
@@ -147,6 +150,21 @@ class _Part:
         return self[slice(0, self.shape[0]), slice(0, self.shape[1])]
 
 
+class _Closed:
+    """A mask with the strips of `close_strips` inside it."""
+
+    def __init__(self, mask: Any) -> None:
+        self._mask, self.shape, self.dtype = mask, tuple(mask.shape), np.dtype(mask.dtype)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
+        rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=True))
+        part = Region(rows.start, rows.stop, columns.start, columns.stop)
+        # What a pixel of a strip takes lies at most STRIP pixels away, in each direction.
+        around = part.expand(STRIP, self.shape)
+        read = np.asarray(self._mask[around.y0 : around.y1, around.x0 : around.x1])
+        return part.of(close_strips(read, around, self.shape), (around.y0, around.x0))
+
+
 class _Outside:
     """An array that is True where a mask is zero."""
 
@@ -155,6 +173,10 @@ class _Outside:
 
     def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
         return np.asarray(self._mask[key]) == 0
+
+    def anywhere(self) -> bool:
+        height, width = self.shape
+        return any(self[slice(y, y + _BAND), slice(0, width)].any() for y in range(0, height, _BAND))
 
 
 class _Doubled:
