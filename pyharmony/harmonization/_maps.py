@@ -185,7 +185,7 @@ def _with_knots(curves: Float64, count: int) -> Float64:
 def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
     """Returns the map whose change is the sum of the changes by maps of one form, none a table, each by its weight."""
     parts = {}
-    for name, none in (("affine", _IDENTITY), ("curves", 0.0), ("grid", _IDENTITY if maps[0].affine is None else 0.0)):
+    for name, none in (("affine", _IDENTITY), ("curves", 0.0), ("grid", 0.0)):
         if getattr(maps[0], name) is not None:
             changes = [weight * (getattr(m, name) - none) for m, weight in zip(maps, weights, strict=True)]
             parts[name] = np.asarray(np.sum(changes, 0) + none, np.float64)

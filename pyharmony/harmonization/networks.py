@@ -76,8 +76,9 @@ def found_by(model: Model, scene: Scene, care: Care) -> Found:
     """
     seen = hardened(scene)
     if getattr(model, "judge", None) is not None:
+        judged_model: Any = model
         with _evaluating(model), torch.no_grad():
-            answers = model.answers(*_tensors(model, [seen]))
+            answers = judged_model.answers(*_tensors(model, [seen]))
             weights = _finite(model, answers.weights)[0]
             every = _as_maps(model, type(answers.maps)(*(x[0] for x in answers.maps)))
         return judged_maps(seen, every, model.calibration, care, weights)

@@ -250,10 +250,10 @@ class Compared(nn.Module):
         self.kind = nn.Sequential(nn.Linear(9, _KINDS), nn.SiLU(), nn.Linear(_KINDS, _KINDS))
         self.decide = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(4 * Statistics.size, width), nn.SiLU(),
-            nn.Dropout(dropout), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, out),
+            nn.Dropout(dropout), nn.Linear(width, width), nn.SiLU(), last := nn.Linear(width, out),
         )  # fmt: skip
-        nn.init.zeros_(self.decide[-1].weight)
-        nn.init.zeros_(self.decide[-1].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, first: Tensor, second: Tensor, colors: Tensor) -> Tensor:
         """Returns the change [N, out].

@@ -60,9 +60,10 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -
         mask: the objects [N, 1, H, W], 0 or 1.
         pixels: the number of pixels of each set, P.
     """
-    count, fits = len(target), torch.rand(len(target)) < _FITS
+    count, _, height, width = target.shape
+    fits = torch.rand(count) < _FITS
     light = _Light(count, torch.where(fits, 0.0, 1.0))
-    here, there = _halves(count, *target.shape[2:])
+    here, there = _halves(count, height, width)
     object_, around = mask[:, 0], 1 - mask[:, 0]
     at = _drawn(object_, pixels)
     wanted = _colors(target, at)
@@ -73,7 +74,7 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -
     given = light(wanted)
     by_source = Sets(given, _mapped(given, wanted), wanted, scene, light(source))
 
-    line = _halves(count, *target.shape[2:], about=object_)
+    line = _halves(count, height, width, object_)
     parts = [object_ * side for side in line]
     sizes = [part.sum((1, 2)) / object_.sum((1, 2)).clamp_min(1) for part in parts]
     parted = (torch.minimum(*sizes) > _LEAST)[:, None, None]

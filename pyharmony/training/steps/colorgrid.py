@@ -159,8 +159,8 @@ class ColorGridStep(Step):
 
     def _hinted(self, batch: dict[str, Tensor]) -> Losses:
         """Returns the errors of the changes that a source and a reference ask for."""
-        images = (batch[name].cpu() for name in ("composite", "target", "mask"))
-        drawn = drawn_scenes(*images, self.settings.pixels)
+        composite, target, mask = (batch[name].cpu() for name in ("composite", "target", "mask"))
+        drawn = drawn_scenes(composite, target, mask, self.settings.pixels)
         losses: Losses = {}
         for name, scene in drawn._asdict().items():
             given, mapped, wanted, background, hint = (x.to(batch["mask"].device) for x in scene)
