@@ -412,3 +412,52 @@ def test_weights_are_calibrated_by_val(
             told = calibration.results([calibration.answer(network, case, "photographs")], known.boost, [doubt])[0]
             made = pyharmony.harmonize(case.image, case.mask, method=model.eval(), cautious=cautious)
             assert calibration.change(made, case) == pytest.approx(told, abs=0.3)
+
+
+# ---- what a caller knows ----
+
+
+@pytest.fixture
+def known(contours: Any) -> Any:
+    return importlib.import_module("hints")
+
+
+def lit(number: int) -> dict[str, Any]:
+    """Returns a triple whose object is half as bright and warmer than in the photograph."""
+    random = np.random.default_rng(number)
+    coarse = random.integers(30, 220, (12, 12, 3), np.uint8)
+    target = np.asarray(Image.fromarray(coarse).resize((256, 256), Image.Resampling.BICUBIC))
+    mask = np.zeros((256, 256), np.uint8)
+    mask[60:200, 70:190] = 255
+    composite = np.where(mask[..., None] > 0, (target * np.array([0.6, 0.5, 0.4]) + 8).astype(np.uint8), target)
+    return {"composite": composite, "target": target, "mask": mask}
+
+
+def test_a_source_is_in_the_light_of_the_object_and_shares_nothing_with_the_scene(known: Any) -> None:
+    for number in (1, 2):
+        sample, other = lit(number), lit(9)
+        case, arguments = known.with_source(sample, other, number)
+        light = np.array([0.6, 0.5, 0.4])
+        half = sample["target"][:, :128] if number % 2 else sample["target"][:, 128:]
+        assert np.abs(arguments["source"] - (half * light + 8)).mean() < 2
+        shown = sample["target"][:, 128:] if number % 2 else sample["target"][:, :128]
+        outside = case.mask == 0
+        rows = np.arange(0, 40)
+        colors = {tuple(x) for x in shown[rows].reshape(-1, 3).tolist()}
+        assert {tuple(x) for x in case.image[rows][outside[rows]].reshape(-1, 3).tolist()} <= colors
+        assert (case.image[case.mask > 0] == sample["composite"][case.mask > 0]).all()
+    case, arguments = known.with_source(lit(3), lit(9), 3)
+    assert arguments["source"].shape == (256, 256, 3)
+    assert np.abs(arguments["source"] - (lit(9)["target"] * light + 8)).mean() < 2
+
+
+def test_a_reference_is_the_other_half_of_the_object(known: Any) -> None:
+    sample = lit(4)
+    case, arguments = known.with_reference(sample, 0)
+    reference = arguments["reference"] > 0
+    assert (case.image[reference] == sample["target"][reference]).all()
+    assert not (reference & (case.mask > 0)).any() and (sample["mask"][reference] > 0).all()
+    assert (case.image[case.mask > 0] == sample["composite"][case.mask > 0]).all()
+    sample["mask"][:] = 0
+    sample["mask"][100:104, 100:104] = 255
+    assert known.with_reference(sample, 0) is None
