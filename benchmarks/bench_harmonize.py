@@ -2,8 +2,8 @@
 
 Memory is the peak of a fresh process during one call over what it held before, counted by the kernel (Linux). Networks
 have the weights that come with pyharmony; `colorgrid` and `dovenet`, where none come of that name, have random ones,
-whose time is that of trained ones. They are measured with the guard, for which they run twice, and without, the other
-methods without.
+whose time is that of trained ones. They are measured with the guard, for which they run several times, and without, the
+other methods without.
 
     python -m pytest benchmarks/bench_harmonize.py --results benchmarks/results/harmonization_speed.json
     python benchmarks/harmonization.py report  # the table of docs/harmonize.md

@@ -29,7 +29,13 @@ from pyharmony import data, metrics
 from pyharmony.errors import DataError, PyHarmonyWarning
 
 TRIPLES, PHOTOGRAPHS = "triples", "photographs"
-GUARDED, UNGUARDED = "auto", "auto, guard=False"
+GUARDED, CAUTIOUS, UNGUARDED = "auto", "auto, cautious=True", "auto, guard=False"
+#: What a call of `harmonize` is told beside the weights, by the end of the method's name.
+OPTIONS: Mapping[str, Mapping[str, bool]] = {
+    "": {},
+    ", cautious=True": {"cautious": True},
+    ", guard=False": {"guard": False},
+}
 #: The parts of a change that the controls make, and the SHA-256 of the weights whose change it is. These stay the same
 #: when the default becomes another one, so that the frontier stays where it is.
 FACTORS = (0.15, 0.25, 0.35, 0.5, 1.0)
@@ -59,13 +65,13 @@ def change(made: Picture, case: Case) -> float:
     return float(np.abs(made[case.core].astype(np.float64) - case.image[case.core]).mean())
 
 
-def answers(source: Any = GUARDED, *, guard: bool = True, factors: Sequence[float] = ()) -> Answers:
+def answers(source: Any = GUARDED, *, factors: Sequence[float] = (), **options: bool) -> Answers:
     """Returns `pyharmony.harmonize`: its result, and for each factor the one that makes that part of the change."""
 
     def call(image: Picture, mask: Picture) -> list[Picture]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PyHarmonyWarning)
-            made, info = pyharmony.harmonize(image, mask, method=source, guard=guard, return_info=True)
+            made, info = pyharmony.harmonize(image, mask, method=source, return_info=True, **options)
         return [made, *(info.map.scaled(factor).apply(image, mask) for factor in factors)]
 
     return call
@@ -156,7 +162,7 @@ def measure(
     *,
     split: str = "test",
     side: int | None = None,
-    wanted: Sequence[tuple[str, bool]] = ((GUARDED, True), (GUARDED, False)),
+    wanted: Sequence[tuple[str, str]] = tuple((GUARDED, ending) for ending in OPTIONS),
     again: bool = False,
 ) -> dict[str, Any]:
     """Measures what a file of results misses, and returns all of it.
@@ -166,8 +172,8 @@ def measure(
         path: the results, which are written whenever a method has been through a set.
         split: the split of triples and photographs.
         side: see `AsTriples`.
-        wanted: the weights, 'auto' or paths, and whether they are guarded; the controls come with those of
-            `FRONTIER_OF`, unguarded. Weights are measured anew where their file has changed.
+        wanted: the weights, 'auto' or paths, each with one of `OPTIONS`; the controls come with those of `FRONTIER_OF`,
+            unguarded. Weights are measured anew where their file has changed.
         again: whether everything wanted is measured anew.
     """
     import torch
@@ -176,11 +182,11 @@ def measure(
     results = json.loads(path.read_text()) if path.is_file() else {}
     found = results.setdefault(f"{split}, {side} px" if side else split, {"sets": {}, "methods": {}})
     sets: dict[str, Set] = {}
-    for source, guard in wanted:
+    for source, ending in wanted:
         stem = GUARDED if source == GUARDED else Path(source).stem
         sha256 = digest(source)
-        controlled = sha256 == FRONTIER_OF and not guard
-        names = [stem if guard else f"{stem}, guard=False", *(CONTROLS if controlled else ())]
+        controlled = sha256 == FRONTIER_OF and not OPTIONS[ending].get("guard", True)
+        names = [stem + ending, *(CONTROLS if controlled else ())]
         for method in names:
             if found["methods"].setdefault(method, {}).get("sha256") != sha256 or again:
                 found["methods"][method] = {"sha256": sha256}
@@ -193,7 +199,7 @@ def measure(
                 if found["sets"].setdefault("of", told) != told:
                     raise DataError(f"{path}: it is of other pictures; choose another --out, or remove it")
             start = time.monotonic()
-            call = answers(source, guard=guard, factors=FACTORS if controlled else ())
+            call = answers(source, factors=FACTORS if controlled else (), **OPTIONS[ending])
             for method, rows in figures(call, names, sets[name], name).items():
                 found["methods"][method][name] = rows
             write_json(path, results)
@@ -401,7 +407,7 @@ def frontier_table(every: Resampled) -> str:
 def measured(found: Mapping[str, Any]) -> list[str]:
     """Returns the methods that have been through all samples, the default first, without the controls."""
     there = [name for name, entry in found["methods"].items() if TRIPLES in entry and PHOTOGRAPHS in entry]
-    first = [name for name in (GUARDED, UNGUARDED) if name in there]
+    first = [name for name in (GUARDED, CAUTIOUS, UNGUARDED) if name in there]
     return first + [name for name in there if name not in (*first, *CONTROLS)]
 
 
@@ -424,7 +430,7 @@ def section(found: Mapping[str, Any]) -> str:
 def card(found: Mapping[str, Any]) -> str:
     """Returns the table of the default's card: of each condition gain, share worse and change of what fits."""
     every = Resampled(found)
-    methods = [name for name in (GUARDED, UNGUARDED) if name in measured(found)]
+    methods = [name for name in (GUARDED, CAUTIOUS, UNGUARDED) if name in measured(found)]
     rows = [["", *(f"`{name}`, {what}" for name in methods for what in ("gain, dB", "worse", "change of what fits"))]]
     for condition in (*CONDITIONS, *TOGETHER):
         cells = [title(condition)]

@@ -15,16 +15,15 @@ thread. `run` may be stopped at any moment: each set of images is written as soo
 from __future__ import annotations
 
 import argparse
-import bisect
 import importlib.util
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import calibration
 import contour_scores
 import contours
 import numpy as np
@@ -36,7 +35,6 @@ from tables import bootstrap, numbered, percent, percentile, rows_of, share_belo
 import pyharmony
 from pyharmony import color, data, harmonization, metrics
 from pyharmony.errors import DataError
-from pyharmony.harmonization._guards import RISES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "harmonization.json"
@@ -72,12 +70,8 @@ COMPOSITES = {
 FITTING = "photographs"
 #: Triples and photographs that fit with their contours as people leave them, see `contours.py`.
 CONTOUR = "contours"
-#: The default method, unguarded: it makes every change that its network says.
-UNGUARDED = contour_scores.UNGUARDED
-#: The levels by which photographs of val that fit may change in the mean: 3 are asked for, of others.
-FITS = 2.6
-#: The share of photographs that fit which a network may be sure do not fit, and how certain that has to be.
-BEYOND, CERTAINTY = 0.01, 0.9
+#: The default method in its other forms, each with its arguments.
+VARIANTS = {f"auto{ending}": options for ending, options in contour_scores.OPTIONS.items() if options}
 
 Floats = npt.NDArray[np.float64]
 #: A function from a composite and its mask to an image.
@@ -246,14 +240,14 @@ def quantile_of(share: Floats, q: float) -> int:
 
 
 def shipped() -> dict[str, str]:
-    """Returns the SHA-256 of shipped methods' weights; those of `colorgrid` stand for 'auto' and `UNGUARDED`."""
+    """Returns the SHA-256 of shipped methods' weights; those of `colorgrid` stand for 'auto' and `VARIANTS`."""
     if importlib.util.find_spec("torch") is None:
         return {}
     from pyharmony import models
 
     names = {entry.name: entry.sha256 for entry in models.weights("harmonize")}
     default = names.pop("colorgrid")
-    return {"auto": default, UNGUARDED: default} | names
+    return {"auto": default, **dict.fromkeys(VARIANTS, default)} | names
 
 
 PLAIN = tuple(name for name in harmonization.METHODS if name != "auto")
@@ -277,10 +271,9 @@ PEERS: Mapping[str, tuple[str, Method]] = {
 
 
 def harmonized(source: Any) -> Method:
-    """Returns `pyharmony.harmonize`, with its defaults but for `UNGUARDED`."""
-    if source == UNGUARDED:
-        return lambda composite, mask: pyharmony.harmonize(composite, mask, guard=False)
-    return lambda composite, mask: pyharmony.harmonize(composite, mask, method=source)
+    """Returns `pyharmony.harmonize`, with its defaults but for `VARIANTS`."""
+    method, options = ("auto", VARIANTS[source]) if source in VARIANTS else (source, {})
+    return lambda composite, mask: pyharmony.harmonize(composite, mask, method=method, **options)
 
 
 def methods(wanted: Sequence[str] | None = None) -> dict[str, Method]:
@@ -329,52 +322,13 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
 # ---- report ----
 
 
-def calibrate(root: Path, source: str, path: Path, unseen: Sequence[str] = ()) -> None:
-    """Writes weights with the least `doubtful` that changes the photographs of val that fit by no more than `FITS`.
-
-    With photographs that they have not seen, `sure` is found first: val has too few for one in a hundred.
-
-    Args:
-        root: where the data is.
-        source: the weights.
-        path: where the calibrated ones are written.
-        unseen: folders of which the weights have not seen the photographs of train; none: `sure` is 0.
-    """
+def calibrate(root: Path, source: str, path: Path) -> None:
+    """Writes weights of `colorgrid` with the calibration that `calibration.py` finds."""
     from pyharmony import models
-    from pyharmony._header import Calibration
 
-    model, held_back = models.load(source).eval(), fitting(root, "val")
-
-    def changed(samples: Set, **known: float) -> Any:
-        return fitting_figures(harmonized(calibrated(**known)), samples)["mean"]
-
-    def calibrated(**known: float) -> Any:
-        model.calibration = Calibration(**known)
-        return model
-
-    sure = 0
-    if unseen:
-        photos, there = Photographs(root, unseen, ("train", "val")), set(held_back.groups)
-        new = [i for i, group in enumerate(photos.groups) if group not in there]
-        both = (held_back, Set(data.Subset(photos, new), [photos.groups[i] for i in new], [False] * len(new)))
-        free = [x for samples in both for x in changed(samples, doubtful=0.0, sure=0.0)]
-        groups = [group for samples in both for group in samples.groups]
-        largest = bootstrap(free, groups, percentile(1 - BEYOND), confidence=2 * CERTAINTY - 1)
-        # A change that is nearly sure is more than one that is not.
-        sure = math.ceil(largest.high / RISES)
-        print(
-            f"sure {sure}: of {len(free)} photographs that fit, 99 % change by up to {signed(largest, 1)}", flush=True
-        )
-
-    def enough(levels: int) -> bool:
-        change = bootstrap(changed(held_back, doubtful=float(levels), sure=float(sure)), held_back.groups)
-        print(
-            f"doubtful {levels}: a mean change of {change.mean:.2f} [{change.low:.2f}, {change.high:.2f}]", flush=True
-        )
-        return change.mean <= FITS
-
-    levels = bisect.bisect_left(range(32), True, key=enough)
-    models.save(calibrated(doubtful=float(levels), sure=float(sure)), path)
+    model = models.load(source)
+    model.calibration = calibration.calibration(root, source)
+    models.save(model, path)
 
 
 def kind(name: str, entry: Mapping[str, Any]) -> int:
@@ -551,26 +505,26 @@ def report() -> None:
 
 
 def run_contours(root: Path, path: Path, wanted: Sequence[str] | None, split: str) -> None:
-    """Measures the default and paths of weights, guarded and not, under the conditions of the contour; see `run`."""
-    sources = ["auto"] if wanted is None else ["auto" if name == UNGUARDED else name for name in wanted]
+    """Measures the default and paths of weights in all their forms under the conditions of the contour; see `run`."""
+    sources = ["auto"] if wanted is None else ["auto" if name in VARIANTS else name for name in wanted]
     each = [source for source in dict.fromkeys(sources) if source == "auto" or Path(source).is_file()]
-    pairs = [(source, guard) for source in each for guard in (True, False)]
+    pairs = [(source, ending) for source in each for ending in contour_scores.OPTIONS]
     if pairs:
         contour_scores.measure(root, path, split=split, wanted=pairs, again=wanted is not None)
 
 
-def look(root: Path, path: Path, split: str, sources: Sequence[str], *, guard: bool, controls: str = "auto") -> None:
+def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str, controls: str = "auto") -> None:
     """Prints what weights do under each condition of the contour, at the size that networks see.
 
     Figures are kept: those of the controls, which the frontier needs, are measured once.
     """
-    wanted = [(source, guard) for source in sources]
+    wanted = [(source, ending) for source in sources]
     if contour_scores.digest(controls) == contour_scores.FRONTIER_OF:
-        wanted.insert(0, (controls, False))
+        wanted.insert(0, (controls, ", guard=False"))
     found = contour_scores.measure(root, path, split=split, side=contours.VIEW, wanted=wanted)
     for source in sources:
         name = source if source == contour_scores.GUARDED else Path(source).stem
-        print("\n".join(contour_scores.lines(found, name if guard else f"{name}, guard=False")), flush=True)
+        print("\n".join(contour_scores.lines(found, name + ending)), flush=True)
 
 
 def main() -> None:
@@ -588,21 +542,22 @@ def main() -> None:
     command = commands.add_parser("calibrate")
     command.add_argument("data", type=Path)
     command.add_argument("weights", help="of colorgrid")
-    command.add_argument("--unseen", action="append", default=[], help="of DATA, a folder that they are not trained on")
     command.add_argument("-o", "--out", type=Path, required=True)
     command = commands.add_parser("contours")
     command.add_argument("data", type=Path)
     command.add_argument("weights", nargs="*", default=["auto"], help="files; default: those of 'auto'")
     command.add_argument("--split", default="val", help="default: val, by which weights may be chosen")
     command.add_argument("--guard", action="store_true", help="guarded, as by default; without: the network alone")
+    command.add_argument("--cautious", action="store_true", help="guarded, and cautious")
     command.add_argument("--controls", default="auto", help="the weights of the frontier, if not those of 'auto'")
     command.add_argument("--out", type=Path, default=WORK / "contours.json", help="where figures are kept")
     given = parser.parse_args()
     if given.command == "calibrate":
-        calibrate(given.data, given.weights, given.out, given.unseen)
+        calibrate(given.data, given.weights, given.out)
         return
     if given.command == "contours":
-        look(given.data, given.out, given.split, given.weights, guard=given.guard, controls=given.controls)
+        ending = ", cautious=True" if given.cautious else "" if given.guard else ", guard=False"
+        look(given.data, given.out, given.split, given.weights, ending, given.controls)
         return
     if given.command == "run":
         if given.fresh:

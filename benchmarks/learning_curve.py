@@ -3,8 +3,9 @@
     python benchmarks/learning_curve.py run DATA WORK  # trains and measures RUNS, three hours on two cores
     python benchmarks/learning_curve.py report         # the table, into docs/models/colorgrid.md
 
-Each run has the recipe `colorgrid` but for its photographs and steps; those weights are measured that were best on
-composites of its photographs of val. DATA holds the folders of RUNS and of the triples. A run that was stopped goes on.
+Each run has the recipe `colorgrid-in-place` but for its photographs and steps; those weights are measured that were
+best on composites of its photographs of val. DATA holds the folders of RUNS and of the triples. A run that was stopped
+goes on.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def trained(root: Path, work: Path, run: Run) -> tuple[Any, int]:
     ]  # fmt: skip
     if run.steps:
         changes += [f"schedule.steps={run.steps}", f"run.evaluate_steps={run.steps // 5 or 1}"]
-    config = training.config_of(training.with_changes(training.recipe("colorgrid"), changes))
+    config = training.config_of(training.with_changes(training.recipe("colorgrid-in-place"), changes))
     out = work / run.name
     result = training.train(
         config, out, resume="auto", on_progress=lambda p: print(f"{out.name}: step {p.count}", end="\r", flush=True)

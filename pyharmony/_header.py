@@ -13,9 +13,12 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from ._warnings import warn
 from .errors import ArgumentError, WeightsError
 
 FORMAT = 1
+#: The names of a calibration that older files have, as an entry or among the settings.
+_OLD = ("doubtful", "sure")
 #: The length of the longest header that safetensors itself reads, in bytes.
 _MAX_HEADER = 100_000_000
 
@@ -27,15 +30,19 @@ Part = Literal["all", "generator"]
 class Calibration:
     """The calibration of some weights: how far `pyharmony.harmonize` with its guard makes the changes they propose.
 
+    A guarded call takes the mean of the answers to several views of the image. With c for its mean change of the object
+    and s for the root of the mean squared change between an answer and their mean, p = c² / (c² + k s²) tells how far
+    they agree, and (p - 0.25) / 0.75 of the mean change is made, nothing where p is below 0.25.
+
     Attributes:
-        doubtful: the mean change of an object, in levels of 255, of which a guarded call makes half. Of smaller changes
-            it makes less, because an object that already fits is changed a little, too. 0: all changes are made.
-        sure: the mean change, in levels of 255, from which on a guarded call makes as much of it as `doubtful` says; a
-            smaller one is cut to 7.5 at most, and to 3 degrees of the hue of skin. 0: all changes are sure.
+        doubt: k by default. 0: the whole change is made.
+        caution: k where `cautious` is set.
+        boost: the factor of the mean change; several views ask for less of it than one.
     """
 
-    doubtful: float = 0.0
-    sure: float = 0.0
+    doubt: float = 0.0
+    caution: float = 0.0
+    boost: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
@@ -82,8 +89,13 @@ def header_of(data: bytes, source: Source) -> Header:
     if not isinstance(name, str) or not isinstance(config, dict) or part not in ("all", "generator"):
         raise WeightsError(f"{shown(source)}: a damaged description of its model")
     known = entry.get("calibration", {})
-    # It may also lie among the settings.
-    known = {key: config.pop(key) for key in ("doubtful", "sure") if key in config} or known
+    old = [key for key in _OLD if config.pop(key, None) is not None or (isinstance(known, dict) and key in known)]
+    if old:
+        warn(
+            f"{shown(source)}: calibrated by {' and '.join(old)}, which is of an older guard and is not used: all of "
+            "the changes that these weights say are made; `benchmarks/harmonization.py calibrate` finds a new one"
+        )
+        known = {}
     try:
         return Header(name, config, part, Calibration(**known))
     except (TypeError, ArgumentError) as error:

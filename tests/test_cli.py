@@ -631,7 +631,7 @@ def test_an_object_is_harmonised_after_it_is_put_in() -> None:
     mask = blend.placed_mask(*patch_arrays(), **place)
     for options, arguments in (
         (("--method", "mkl", "--no-guard"), {"guard": False}),
-        (("--method", "mkl", "--guard", "--strength", 0.5), {"strength": 0.5}),
+        (("--method", "mkl", "--guard", "--cautious", "--strength", 0.5), {"strength": 0.5}),
     ):
         result = call("blend", *PATCH, "--scale", 0.8, "--harmonize", *options, "-o", "out.png", "--overwrite",
                       "--save-mask", "mask.png")  # fmt: skip

@@ -104,6 +104,19 @@ def test_a_network_is_given_by_its_file(weights: Path) -> None:
     assert (pixels("guarded.png") == pixels("paste.png")).all()
 
 
+def test_caution_is_an_option_and_a_column() -> None:
+    default, careful = expected(), expected(cautious=True)
+    call(*PASTE, "--cautious", "-o", "out.png")
+    assert (pixels("out.png") == careful).all() and (careful != default).any()
+    Path("rows.csv").write_text(
+        "image,mask,out,cautious\npaste.png,paste_mask.png,a.png,yes\npaste.png,paste_mask.png,b.png,no\n"
+    )
+    call("--list", "rows.csv")
+    assert (pixels("a.png") == careful).all() and (pixels("b.png") == default).all()
+    result = call(*PASTE, "--cautious", "--no-guard", "-o", "no.png", code=2)
+    assert "--cautious: True beside --no-guard, which makes every change" in result.stderr
+
+
 def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) -> None:
     from pyharmony import models
 

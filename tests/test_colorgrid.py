@@ -13,15 +13,20 @@ torch = pytest.importorskip("torch")
 
 from pyharmony import models  # noqa: E402
 from pyharmony.errors import ArgumentError, WeightsError  # noqa: E402
-from pyharmony.harmonization import _colorgrid  # noqa: E402
+from pyharmony.harmonization import ColorMap, _colorgrid, _judged, networks  # noqa: E402
+from pyharmony.harmonization._guards import Care  # noqa: E402
+from pyharmony.harmonization._hints import Hints  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
+from pyharmony.models.colorgrid import _chosen, _sure, moved  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
 from pyharmony.training.steps._contours import Shares, as_given, drawn_anew  # noqa: E402
+from pyharmony.training.steps._scenes import drawn_scenes  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SIDE = 64
 RED, GREEN, BLUE = (torch.tensor(x)[:, None, None] for x in ((0.9, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.9)))
+WIDER = {"heads": 2, "recall": True, "nearness": True}
 NONE = {"moved": 0.0, "cut_out": 0.0, "feathered": 0.0, "worn": 0.0, "fits": 0.0}
 
 
@@ -41,6 +46,22 @@ def drawn(seed: int = 0, pixels: int = 32, **shares: float) -> Any:
 def near(image: Any, color: Any) -> Any:
     """Returns where images [N, 3, H, W] have nearly a colour, [N, H, W]."""
     return ((image - color).abs() < 0.05).all(1)
+
+
+def test_a_wider_network_starts_where_a_narrower_one_is() -> None:
+    torch.manual_seed(0)
+    narrow, wide = (models.create("colorgrid", "small", **extra) for extra in ({}, WIDER))
+    torch.nn.init.normal_(narrow.last.weight, std=0.3)
+    wide.start_from(narrow)
+    composite, mask = torch.rand(2, 3, SIDE, SIDE), batch(2)[2]
+    with torch.no_grad():
+        expected, found = (model.eval()(composite, mask) for model in (narrow, wide))
+    assert (expected - composite).abs().max() > 0.01
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(WeightsError, match=r"start: weights with .*, which the model is without"):
+        narrow.start_from(wide)
+    with pytest.raises(WeightsError, match=r"start: .* \[32, .*\], expected \[64, .*\]"):
+        models.create("colorgrid", "small", hidden=64).start_from(models.create("colorgrid", "small", hidden=32))
 
 
 def test_without_shares_a_batch_is_as_given() -> None:
@@ -176,3 +197,196 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     for wrong in (b"", data[:50], data[:-100], b"\xff" * 100, other):
         with pytest.raises(WeightsError, match=r"w\.safetensors: (no safetensors|a damaged|weights of dovenet)"):
             _colorgrid.parsed(wrong, "w.safetensors")
+
+
+# ---- the judge, and what only a caller knows ----
+
+
+def judged_network(**extra: Any) -> Any:
+    torch.manual_seed(0)
+    model = models.create("colorgrid", "small", judge=16, hints=24, **extra).eval()
+    torch.nn.init.normal_(model.last.weight, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("by", [-2, -1, 1, 2])
+def test_a_mask_is_moved_by_nearly_round_steps(by: int) -> None:
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[..., 10:30, 10:30] = 1
+    found = moved(mask, by)
+    y, x = np.mgrid[:40, :40]
+    plane = mask[0, 0].numpy() > 0
+    away = {value: np.sqrt(((y[..., None] - y[plane == value]) ** 2 + (x[..., None] - x[plane == value]) ** 2).min(-1))
+            for value in (False, True)}  # fmt: skip
+    reach = abs(by) + 0.5
+    expected = away[True] < reach if by > 0 else away[False] > reach
+    np.testing.assert_array_equal(found[0, 0].numpy() > 0, expected)
+
+
+def test_a_mask_that_would_vanish_stays() -> None:
+    mask = torch.zeros(2, 1, 40, 40)
+    mask[0, :, 10:15, 10:15] = 1
+    mask[1, :, 1:, :] = 1
+    assert torch.equal(moved(mask, -1)[0], mask[0]) and torch.equal(moved(mask, 2)[1], mask[1])
+
+
+def test_the_judge_weighs_the_answers_to_moved_masks() -> None:
+    model, (composite, mask) = judged_network(), (torch.rand(2, 3, SIDE, SIDE), batch(2)[2])
+    with torch.no_grad():
+        answers = model.answers(composite, mask)
+        maps, weights = answers.maps, answers.weights
+        small, inside = (torch.nn.functional.adaptive_avg_pool2d(x, 32) for x in (composite, mask))
+        views = [inside, *(moved(inside, by) for by in (-2, -1, 1, 2))]
+        for i, view in zip((0, 2, 3, 4, 5), views, strict=True):
+            torch.testing.assert_close(maps.affine[:, i], model.looks(small, view)[-1].affine)
+        mirrored = model.looks(small.flip(-1), inside.flip(-1))[-1]
+        torch.testing.assert_close(maps.curves[:, 1], mirrored.curves)
+        expected = torch.eye(3, 4) + sum(
+            weights[:, i, None, None] * (maps.affine[:, i] - torch.eye(3, 4)) for i in range(6)
+        )
+        torch.testing.assert_close(model.maps(composite, mask).affine, expected)
+    assert weights.shape == (2, 6) and bool((weights > 0).all()) and bool((weights.sum(1) < 1).all())
+    with pytest.raises(ArgumentError, match="judge: 0 in the model's config"):
+        models.create("colorgrid", "small").answers(composite, mask)
+
+
+def in_numpy(model: Any, folder: Path) -> _colorgrid.Network:
+    models.save(model, folder / "w.safetensors")
+    return _colorgrid.parsed((folder / "w.safetensors").read_bytes(), "w")
+
+
+@pytest.mark.parametrize("by", [-2, -1, 1, 2])
+def test_masks_move_alike_in_numpy(by: int) -> None:
+    random = np.random.default_rng(by + 2)
+    for share in (0.01, 0.1, 0.5, 0.9):
+        mask = (random.random((30, 40)) < share).astype(np.float32)
+        expected = moved(torch.from_numpy(mask)[None, None], by)[0, 0]
+        np.testing.assert_array_equal(_judged.moved(mask, by), expected)
+
+
+@pytest.mark.parametrize("extra", [{}, WIDER])
+def test_the_judge_in_numpy_is_the_one_in_torch(extra: dict[str, Any], tmp_path: Path) -> None:
+    model = judged_network(**extra)
+    torch.nn.init.normal_(model.judge.decide[-1].weight, std=0.5)
+    torch.nn.init.constant_(model.judge.boost, 0.3)
+    network, random = in_numpy(model, tmp_path), np.random.default_rng(0)
+    for box in ((8, 24, 9, 25), (0, 12, 4, 30)):
+        mask = np.zeros((32, 32), np.float32)
+        mask[box[0] : box[1], box[2] : box[3]] = 1
+        scene = Scene(random.random((32, 32, 3), np.float32), mask)
+        with torch.no_grad():
+            picture = torch.from_numpy(scene.picture).permute(2, 0, 1)[None]
+            expected = model.answers(picture, torch.from_numpy(mask)[None, None])
+        maps, weights = network.answers(scene, Care.ALL)
+        assert weights is not None and np.ptp(weights) > 0.01
+        np.testing.assert_allclose(weights, expected.weights[0], rtol=0, atol=1e-4)
+        for i, found in enumerate(maps):
+            np.testing.assert_allclose(found.affine, expected.maps.affine[0, i], rtol=0, atol=1e-4)
+        for care in Care:
+            ours, theirs = network.found_by(scene, care), networks.found_by(model, scene, care)
+            np.testing.assert_allclose(ours.map.affine, theirs.map.affine, rtol=0, atol=1e-4)
+            assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
+
+
+def test_hints_in_numpy_are_those_in_torch(tmp_path: Path) -> None:
+    model = judged_network()
+    for part in (model.by_source, model.by_reference):
+        torch.nn.init.normal_(part.decide[-1].weight, std=0.1)
+    network, random = in_numpy(model, tmp_path), np.random.default_rng(0)
+    mask = np.zeros((256, 256), np.float32)
+    mask[40:160, 60:170] = 1
+    seen = Scene(random.random((256, 256, 3), np.float32), mask)
+    before = ColorMap(affine=np.diag([0.7, 0.8, 0.9, 1.0])[:3])
+    source, reference = (random.random((count, 3), np.float32) for count in (300, 70))
+    colors = torch.from_numpy(seen.picture).flatten(0, 1)
+    inside, outside, _ = model.config.seen
+    given, background = (
+        colors[_chosen(_sure(torch.from_numpy(weight).flatten()[None]), count, False)]
+        for weight, count in ((mask, inside), (1 - mask, outside))
+    )
+    mapped = torch.from_numpy(before.apply(given.numpy()))
+    for hints in ((source, None), (None, reference), (source, reference)):
+        arrays = (None if x is None else torch.from_numpy(x)[None] for x in hints)
+        with torch.no_grad():
+            change = model.hinted(given, mapped, background, *arrays)
+        found = network.hinted(seen, before, Hints(*hints))
+        np.testing.assert_allclose(found.affine - before.affine, change.affine[0], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(found.curves, change.curves[0], rtol=0, atol=1e-4)
+        assert change.affine.abs().max() > 0.01
+
+
+def test_without_layers_for_hints_there_is_an_error() -> None:
+    colors = torch.rand(1, 8, 3)
+    with pytest.raises(ArgumentError, match="hints: 0 in the model's config"):
+        models.create("colorgrid", "small").hinted(colors, colors, colors)
+
+
+def test_hints_change_nothing_at_first_and_both_add_up() -> None:
+    model = judged_network()
+    given, mapped, background, source, reference = (torch.rand(2, 50 + i, 3) for i in range(5))
+    mapped = mapped[:, :50]
+    with torch.no_grad():
+        for hints in ({}, {"source": source}, {"source": source, "reference": reference}):
+            change = model.hinted(given, mapped, background, **hints)
+            assert not change.affine.any() and not change.curves.any()
+        for part in (model.by_source, model.by_reference):
+            torch.nn.init.normal_(part.decide[-1].weight, std=0.1)
+        by_source = model.hinted(given, mapped, background, source=source)
+        # The reference is asked about the object as the source has changed it.
+        after = mapped + by_source.apply(given)
+        then = model.hinted(given, after, background, reference=reference)
+        both = model.hinted(given, mapped, background, source=source, reference=reference)
+        torch.testing.assert_close(both.affine, by_source.affine + then.affine)
+    assert by_source.affine.abs().max() > 0.01 and then.curves.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("part", ["looks", "judge", "hints"])
+def test_a_step_trains_one_part(part: str) -> None:
+    starts = {"judge": ("judge.",), "hints": ("by_source.", "by_reference."), "looks": ()}[part]
+    others = ("judge.", "by_source.", "by_reference.")
+    model = judged_network(heads=2, recall=True)
+    before = {name: x.clone() for name, x in model.named_parameters()}
+    torch.manual_seed(0)
+    step = steps.create(model, None, trains=part, lr=1e-2, cut_out=0.5)
+    composite, target, mask = batch(4)
+    noise = torch.rand(4, 3, SIDE, SIDE) * 0.2
+    errors = [
+        step({"composite": composite * 0.8 + noise, "target": target * 0.8 + noise, "mask": mask}) for _ in range(8)
+    ]
+    assert all(bool(torch.isfinite(x)) for losses in errors for x in losses.values())
+    changed = {name for name, x in model.named_parameters() if not torch.equal(x, before[name])}
+    learned = {name for name in before if (name.startswith(starts) if starts else not name.startswith(others))}
+    assert changed <= learned and len(changed) > 0.8 * len(learned)
+    if part == "looks":
+        with pytest.raises(ArgumentError, match=r"trains: 'judge', and the network has none; set model\.judge"):
+            steps.create(models.create("colorgrid", "small"), None, trains="judge")
+        with pytest.raises(ArgumentError, match="trains: 'all', expected one of 'looks', 'judge', 'hints'"):
+            steps.create(model, None, trains="all")
+
+
+def test_scenes_of_one_photograph_in_two_lights() -> None:
+    """What changes from one scene to the other changes the object, and black and white stay."""
+    torch.manual_seed(3)
+    target = torch.rand(8, 3, SIDE, SIDE)
+    target[..., :16] = 0.0
+    composite, mask = 1 - target, batch(8)[2]
+    drawn = drawn_scenes(composite, target, mask, 200)
+    source, reference = drawn.by_source, drawn.by_reference
+    fits = (source.given == source.wanted).flatten(1).all(1)
+    assert 0 < fits.sum() < 8
+    # One curve without a turn and with fixed ends maps each channel of what was seen in another light.
+    for i in range(8):
+        for c in range(3):
+            x, y = source.wanted[i, :, c], source.given[i, :, c]
+            rank = x.argsort()
+            assert bool((y[rank].diff() >= -1e-6).all()) and float(y[x == 0].sum()) == 0
+    apart = (source.mapped - source.wanted).abs().mean((1, 2))
+    assert bool((apart[~fits] < (source.given - source.wanted).abs().mean((1, 2))[~fits] * 1.5 + 0.05).all())
+    assert float((source.hint - source.background).abs().mean()) > 0
+    for sets in drawn:
+        assert all(x.shape == (8, 200, 3) and float(x.min()) >= 0 and float(x.max()) <= 1 for x in sets)
+    whole = target.flatten(2).mT
+    inside = mask[:, 0].flatten(1) > 0
+    for i in range(8):
+        for colors, place in ((reference.wanted, inside[i]), (source.background, ~inside[i])):
+            assert {tuple(x) for x in colors[i].tolist()} <= {tuple(x) for x in whole[i][place].tolist()}

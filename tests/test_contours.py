@@ -293,10 +293,11 @@ def test_runs_go_on_and_are_told(scores: Any, root: Path, tmp_path: Path, monkey
     pytest.importorskip("torch", reason="torch is not installed")
     calls = []
 
-    def answers(source: str, *, guard: bool, factors: Any) -> Any:
+    def answers(source: str, *, factors: Any, **options: bool) -> Any:
         def call(image: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
             calls.append(source)
-            change = np.where(mask[..., None] >= 128, np.array([-100, 10, 30]), 0) * (0.2 if guard else 1)
+            share = 1 if "guard" in options else 0.1 if "cautious" in options else 0.2
+            change = np.where(mask[..., None] >= 128, np.array([-100, 10, 30]), 0) * share
             return [(image + f * change).clip(0, 255).astype(np.uint8) for f in (1, *factors)]
 
         return call
@@ -306,29 +307,29 @@ def test_runs_go_on_and_are_told(scores: Any, root: Path, tmp_path: Path, monkey
     path = tmp_path / "found.json"
     found = scores.measure(root, path, split="val", side=64)
     count = 2 * (len(scores.CONDITIONS) + len(scores.CONDITIONS) - len(scores.AS_GIVEN))
-    assert len(calls) == 2 * count
-    assert scores.measure(root, path, split="val", side=64) == found == json.loads(path.read_text())["val, 64 px"]
-    assert len(calls) == 2 * count and str(tmp_path) not in path.read_text()
-    assert set(found["methods"]) == {"auto", "auto, guard=False", *scores.CONTROLS}
-    scores.measure(root, path, split="val", side=64, wanted=[("a/net.safetensors", False)])
     assert len(calls) == 3 * count
+    assert scores.measure(root, path, split="val", side=64) == found == json.loads(path.read_text())["val, 64 px"]
+    assert len(calls) == 3 * count and str(tmp_path) not in path.read_text()
+    assert set(found["methods"]) == {"auto", "auto, cautious=True", "auto, guard=False", *scores.CONTROLS}
+    scores.measure(root, path, split="val", side=64, wanted=[("a/net.safetensors", ", guard=False")])
+    assert len(calls) == 4 * count
     # Another default is measured, and the controls stay those of the weights that the frontier is of.
     kept = json.loads(path.read_text())["val, 64 px"]["methods"]
     monkeypatch.setattr(scores, "digest", lambda source: "another")
-    other = scores.measure(root, path, split="val", side=64, wanted=[("auto", False)])["methods"]
-    assert len(calls) == 4 * count and other["auto, guard=False"]["sha256"] == "another"
+    other = scores.measure(root, path, split="val", side=64, wanted=[("auto", ", guard=False")])["methods"]
+    assert len(calls) == 5 * count and other["auto, guard=False"]["sha256"] == "another"
     assert all(other[name] == kept[name] for name in scores.CONTROLS)
     (root / "triples_open" / "manifest.json").write_text('{"entries": []}')
     with pytest.raises(errors.DataError, match="other pictures"):
-        scores.measure(root, path, split="val", side=64, wanted=[("other", True)])
+        scores.measure(root, path, split="val", side=64, wanted=[("other", "")])
 
     results = json.loads(path.read_text())["val, 64 px"]
     method = results["methods"]["auto, guard=False"]
     assert min(method["triples"]["given"]["gain"]) > 20 and min(method["photographs"]["pasted"]["change"]) > 20
     text = scores.section(results)
     rows = text.splitlines()
-    assert scores.measured(results) == ["auto", "auto, guard=False", "net, guard=False"]
-    assert sum(row.startswith("| pasted |") for row in rows) == 5  # gains of three, changes, frontier
+    assert scores.measured(results) == ["auto", "auto, cautious=True", "auto, guard=False", "net, guard=False"]
+    assert sum(row.startswith("| pasted |") for row in rows) == 6  # gains of four, changes, frontier
     assert "| | all, 2 | worse | research, 1 | open, 1 | fine masks, 1 | polygons, 1 |" in text
     assert sum(row.startswith("| clean cuts |") for row in scores.card(results).splitlines()) == 1
     told = list(scores.lines(results, "auto"))
@@ -344,3 +345,119 @@ def test_parts_of_a_change_are_those_of_strength(scores: Any) -> None:
     made = scores.answers(guard=False, factors=(0.5, 0.15))(image, mask)
     for found, strength in zip(made, (1, 0.5, 0.15), strict=True):
         assert (found == pyharmony.harmonize(image, mask, guard=False, strength=strength)).all()
+
+
+@pytest.fixture
+def calibration(contours: Any) -> Any:
+    return importlib.import_module("calibration")
+
+
+def test_a_calibration_gains_most_within_its_limits(calibration: Any) -> None:
+    """Where views differ by half the change an answer is wrong, and where by a quarter it is right."""
+    rising = np.linspace(0, 3, len(calibration.PARTS))
+
+    def answers(apart: float, results: Any, count: int = 3) -> list[Any]:
+        return [calibration.Answer(0.1, apart, (True, True, False), np.asarray(results))] * count
+
+    right, wrong = answers(0.025, rising), answers(0.05, -rising)
+    every = {
+        "triples": {"given": [*right, *wrong], "pasted": right},
+        "photographs": {"given": wrong, **dict.fromkeys(importlib.import_module("contours").CUTS, wrong)},
+    }
+    every["photographs"] = {name: answers(0.05, 4 * rising) for name in every["photographs"]}
+    doubts = np.array([0.0, 4.0, 12.0])
+    agreed = 1 / (1 + doubts / 4)
+    shares = np.maximum(agreed - 0.25, 0) / 0.75
+    found = calibration.results(every["photographs"]["given"], 1.0, doubts)
+    assert np.allclose(found, 4 * np.interp(shares, calibration.PARTS, rising)) and found[2] == 0
+    assert calibration.results(right, 1.5, [0.0]) == 0  # not trusted at the third boost
+    known = calibration.chosen(every)
+    assert known.boost == 1.25 and known.caution > known.doubt > 0
+    for doubt, (first, second) in ((known.doubt, (4, 5)), (known.caution, (2.5, 3))):
+        of = {name: calibration.results(row, 1.25, [doubt])[0] for name, row in every["photographs"].items()}
+        assert of["given"] <= 0.85 * first and max(of.values()) <= 0.85 * second
+    # The least doubt that holds is not the best: it would go along with what is wrong.
+    gains = [calibration.best(every, boost, (4, 5)).gain for boost in (1.0, 1.25)]
+    assert gains[1] > gains[0]
+    every["photographs"]["pasted"] = [row._replace(trusted=(True,) * 3) for row in answers(0.0, 9 * rising)]
+    with pytest.raises(errors.DataError, match="no setting holds the limits"):
+        calibration.chosen(every)
+
+
+def test_weights_are_calibrated_by_val(
+    calibration: Any, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    import pyharmony
+    from pyharmony import models
+
+    conditions = importlib.import_module("contours").CONDITIONS
+    few = {name: conditions[name] for name in ("given", "mask +1", "resized", *calibration.CUTS)}
+    monkeypatch.setattr(importlib.import_module("contour_scores"), "CONDITIONS", few)
+    torch.manual_seed(0)
+    model = models.create("colorgrid", "small")
+    torch.nn.init.normal_(model.last.weight, std=0.02)
+    models.save(model, tmp_path / "given.safetensors")
+    known = calibration.calibration(root, str(tmp_path / "given.safetensors"))
+    assert known.caution >= known.doubt > 0
+    out = capsys.readouterr().out
+    assert f"doubt {known.doubt:g}, caution {known.caution:g}, boost {known.boost:g}" in out
+    # What it foretells is what comes of it.
+    model.calibration = known
+    network = calibration._colorgrid.parsed((tmp_path / "given.safetensors").read_bytes(), "given")
+    sample = calibration.opened(root, "photographs", "val", 256).samples[0]
+    for cautious, doubt in ((False, known.doubt), (True, known.caution)):
+        for name in ("given", "cut 3, smooth"):
+            case = few[name](sample["composite"], sample["target"], sample["mask"])
+            told = calibration.results([calibration.answer(network, case, "photographs")], known.boost, [doubt])[0]
+            made = pyharmony.harmonize(case.image, case.mask, method=model.eval(), cautious=cautious)
+            assert calibration.change(made, case) == pytest.approx(told, abs=0.3)
+
+
+# ---- what a caller knows ----
+
+
+@pytest.fixture
+def known(contours: Any) -> Any:
+    return importlib.import_module("hints")
+
+
+def lit(number: int) -> dict[str, Any]:
+    """Returns a triple whose object is half as bright and warmer than in the photograph."""
+    random = np.random.default_rng(number)
+    coarse = random.integers(30, 220, (12, 12, 3), np.uint8)
+    target = np.asarray(Image.fromarray(coarse).resize((256, 256), Image.Resampling.BICUBIC))
+    mask = np.zeros((256, 256), np.uint8)
+    mask[60:200, 70:190] = 255
+    composite = np.where(mask[..., None] > 0, (target * np.array([0.6, 0.5, 0.4]) + 8).astype(np.uint8), target)
+    return {"composite": composite, "target": target, "mask": mask}
+
+
+def test_a_source_is_in_the_light_of_the_object_and_shares_nothing_with_the_scene(known: Any) -> None:
+    for number in (1, 2):
+        sample, other = lit(number), lit(9)
+        case, arguments = known.with_source(sample, other, number)
+        light = np.array([0.6, 0.5, 0.4])
+        half = sample["target"][:, :128] if number % 2 else sample["target"][:, 128:]
+        assert np.abs(arguments["source"] - (half * light + 8)).mean() < 2
+        shown = sample["target"][:, 128:] if number % 2 else sample["target"][:, :128]
+        outside = case.mask == 0
+        rows = np.arange(0, 40)
+        colors = {tuple(x) for x in shown[rows].reshape(-1, 3).tolist()}
+        assert {tuple(x) for x in case.image[rows][outside[rows]].reshape(-1, 3).tolist()} <= colors
+        assert (case.image[case.mask > 0] == sample["composite"][case.mask > 0]).all()
+    case, arguments = known.with_source(lit(3), lit(9), 3)
+    assert arguments["source"].shape == (256, 256, 3)
+    assert np.abs(arguments["source"] - (lit(9)["target"] * light + 8)).mean() < 2
+
+
+def test_a_reference_is_the_other_half_of_the_object(known: Any) -> None:
+    sample = lit(4)
+    case, arguments = known.with_reference(sample, 0)
+    reference = arguments["reference"] > 0
+    assert (case.image[reference] == sample["target"][reference]).all()
+    assert not (reference & (case.mask > 0)).any() and (sample["mask"][reference] > 0).all()
+    assert (case.image[case.mask > 0] == sample["composite"][case.mask > 0]).all()
+    sample["mask"][:] = 0
+    sample["mask"][100:104, 100:104] = 255
+    assert known.with_reference(sample, 0) is None

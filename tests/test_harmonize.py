@@ -19,8 +19,18 @@ from PIL import Image
 
 import pyharmony as ph
 from pyharmony import _shipped, color, errors, ops
-from pyharmony.harmonization import METHODS, ColorMap, HarmonizeInfo, _guards, _lalonde_efros, _statistics, _xue
+from pyharmony.harmonization import (
+    METHODS,
+    ColorMap,
+    HarmonizeInfo,
+    _guards,
+    _judged,
+    _lalonde_efros,
+    _statistics,
+    _xue,
+)
 from pyharmony.harmonization._fit import fit
+from pyharmony.harmonization._guards import Care
 from pyharmony.harmonization._maps import IDENTITY, lattice, table_of
 from pyharmony.harmonization._scene import Scene, fitting, reduced, scene
 from pyharmony.harmonization._transport import transport_plan
@@ -695,32 +705,118 @@ def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
     assert (batch[0] == expected).all() and np.abs(batch[1][:, ::-1].astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("doubtful", [0.0, 8.0])
-@pytest.mark.parametrize("sure", [0.0, 24.0])
-def test_small_changes_are_held_back_by_what_the_weights_say(models: Any, doubtful: float, sure: float) -> None:
-    """A mean change of c levels becomes c⁵ / (c⁴ + 8⁴), below 24 at most 7.5: networks change what fits, too."""
+def square(side: int = 64, low: int = 16, high: int = 48) -> np.ndarray:
+    mask = np.zeros((side, side), np.uint8)
+    mask[low:high, low:high] = 255
+    return mask
+
+
+def test_a_guarded_network_sees_other_masks_and_the_mirror_image() -> None:
+    random = np.random.default_rng(0)
+    picture = random.random((32, 40, 3)).astype(np.float32)
+    mask = np.zeros((32, 40), np.float32)
+    mask[0:9, 10:20] = mask[20, 30] = 1
+    seen = Scene(picture, mask)
+    (alone,) = _judged.views_of(seen, Care.ALL, gives_maps=True)
+    assert alone is seen
+    assert len(_judged.views_of(seen, Care.AGREED, gives_maps=False)) == 2
+    same, mirrored, wider, tighter = _judged.views_of(seen, Care.CAUTIOUS, gives_maps=True)
+    assert same is seen and (mirrored.mask[:, ::-1] == mask).all() and (mirrored.picture[:, ::-1] == picture).all()
+    # A pixel away in each of eight directions; where the object touches the frame of the image, it does so tighter too.
+    assert wider.mask.sum() == 10 * 12 + 9 and wider.mask[9, 9] == wider.mask[19, 29] == 1
+    assert tighter.mask.sum() == 8 * 8 and tighter.mask[0, 11] == 1 == tighter.mask[7, 18]
+    few, hole = np.zeros_like(mask), np.ones_like(mask)
+    few[5:10, 5:10], hole[5:10, 5:10] = 1, 0
+    views = [_judged.views_of(Scene(picture, m), Care.AGREED, gives_maps=True) for m in (few, hole)]
+    assert (views[0][3].mask == few).all() and views[0][2].mask.sum() == 49
+    assert (views[1][2].mask == hole).all() and (1 - views[1][3].mask).sum() == 49
+
+
+def test_what_is_made_of_a_change_falls_with_what_answers_differ_by() -> None:
+    assert _guards.agreement(0.1, 0.0, 5.0) == 1 == _guards.agreement(0.0, 0.0, 5.0)
+    assert _guards.agreement(0.1, 0.3, 0.0) == 1 and _guards.agreement(0.0, 0.1, 1.0) == 0
+    assert _guards.agreement(0.1, 0.05, 4.0) == pytest.approx(0.5)
+    assert [_guards.share_of(p) for p in (0.0, 0.25, 1.0)] == [0, 0, 1]
+    assert _guards.share_of(0.5) == pytest.approx(1 / 3)
+    changes = np.linspace(0, 60, 6001)
+    made = np.array([c * _guards.share_of(_guards.agreement(c, 5.0, 3.0)) for c in changes])
+    assert (np.diff(made) >= 0).all() and np.diff(made).max() < 0.05
+
+
+@pytest.mark.parametrize("cautious", [False, True])
+@pytest.mark.parametrize("boost", [1.0, 1.5])
+def test_a_network_of_maps_makes_what_its_views_agree_on(models: Any, cautious: bool, boost: float) -> None:
+    """The four answers are 30, 30, 30 + 2 x 9 and 30 - 9 levels."""
+    import torch
+
     from pyharmony._header import Calibration
 
-    image, mask = composite(100, 140)
-    for levels in (3, 8, 16, 40):
-        model = network(models, lambda x, levels=levels: x - levels / 255)
-        model.calibration = Calibration(doubtful=doubtful, sure=sure)
-        free, held = (ph.harmonize(image, mask, method=model, guard=guard).astype(int) for guard in (False, True))
-        inside = (mask == 255) & (image > 60).all(-1)
-        change, kept = ((x - image)[inside].mean() for x in (free, held))
-        assert change == pytest.approx(-levels, abs=0.6)
-        least = levels * levels**4 / (levels**4 + doubtful**4)
-        assert kept == pytest.approx(-(min(least, 7.5) if levels < sure else least), abs=0.8)
+    image, mask = np.full((64, 64, 3), 100, np.uint8), square()
+
+    def maps(picture: Any, inside: Any) -> Maps:
+        side = inside.flatten(1).sum(1).sqrt() / 4  # the network sees four of its pixels for one of the image
+        change = (30 + 9 * torch.where(side > 32.25, 2.0, torch.where(side < 31.75, -1.0, 0.0))) / 255
+        affine = torch.eye(3, 4).repeat(len(picture), 1, 1)
+        affine[:, :, 3] += change[:, None]
+        return Maps(affine, None, None)
+
+    model = network(models, None, maps)
+    model.calibration = Calibration(doubt=2.0, caution=6.0, boost=boost)
+    free, told = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
+    assert (free[mask > 0] == 130).all() and told.change == told.asked
+    result, info = ph.harmonize(image, mask, method=model, cautious=cautious, return_info=True)
+    answers = np.array([30, 30, 48, 21])
+    agreed = answers.mean() ** 2 / (answers.mean() ** 2 + (6 if cautious else 2) * answers.var())
+    change = boost * answers.mean() * (agreed - 0.25) / 0.75
+    assert info.change == pytest.approx(change, abs=0.01) and info.asked == pytest.approx(answers.mean(), abs=0.01)
+    assert np.abs(result[mask > 0] - 100 - change).max() <= 0.51 and (result[mask == 0] == 100).all()
+    assert info.confidence == pytest.approx(agreed, abs=1e-3)
+    assert info.reason == ("" if agreed > 0.9 else "the network contradicts itself on other views of the image")
+    assert info.held_back == (change < answers.mean() - 0.5)
+    frames = ph.harmonization.harmonize_frames([image], [mask], method=model, cautious=cautious)
+    assert (next(frames) == result).all()
+    model.calibration = Calibration(boost=boost)
+    plain = ph.harmonize(image, mask, method=model, cautious=cautious)
+    assert np.abs(plain[mask > 0] - 100 - boost * answers.mean()).max() <= 0.51
+    model.calibration = Calibration(doubt=100.0, caution=100.0)
+    left, info = ph.harmonize(image, mask, method=model, cautious=cautious, return_info=True)
+    assert (left == image).all() and info.method == "copy" and info.confidence < 0.25 and info.held_back
 
 
-def test_a_network_is_sure_by_and_by() -> None:
-    changes = np.linspace(0, 60, 6001)
-    made = np.array([c * _guards.believed(c / 255, 8 / 255, 30 / 255) for c in changes])
-    assert (np.diff(made) > -1e-9).all() and np.diff(made).max() < 0.2
-    assert made[changes <= 28.5].max() == pytest.approx(7.5)
-    assert np.allclose(made[changes >= 30], (changes**5 / (changes**4 + 8**4))[changes >= 30])
-    assert _guards.believed(0.0, 8 / 255, 30 / 255) == 0 and _guards.believed(0.0, 0, 30 / 255) == 1
-    assert _guards.believed(0.01, 0, 0) == 1 and _guards.believed(0.2, 0, 0.1) == 1
+def test_maps_of_the_mirror_image_are_mirrored_back(models: Any) -> None:
+    import torch
+
+    grid = np.zeros((4, 4, 2, 3, 4))
+    grid[:, :, :, :, 3] = np.linspace(-0.1, 0.1, 4)[:, None, None]
+    one = ColorMap(grid=grid)
+    image = composite(40, 60)[0]
+    assert (one.mirrored().apply(image[:, ::-1])[:, ::-1] == one.apply(image)).all()
+    assert ColorMap(affine=np.eye(3, 4)).mirrored().is_identity
+
+    def maps(picture: Any, inside: Any) -> Maps:
+        """Returns a slope that goes with the picture, whose red rises to the right."""
+        sign = torch.sign(picture[:, 0, :, -1].mean(1) - picture[:, 0, :, 0].mean(1))
+        identity = torch.eye(3, 4).repeat(len(picture), 1, 1)
+        return Maps(identity, None, torch.from_numpy(grid).float() * sign[:, None, None, None, None, None])
+
+    image = np.full((64, 64, 3), 120, np.uint8)
+    image[..., 0] = np.linspace(100, 140, 64).astype(np.uint8)
+    from pyharmony._header import Calibration
+
+    model = network(models, None, maps)
+    model.calibration = Calibration(doubt=1e3, caution=1e3)
+    both = [ph.harmonize(image, square(), method=model, guard=guard) for guard in (True, False)]
+    assert np.abs(both[0].astype(int) - both[1]).max() <= 1 and (both[1] != image).any()
+
+
+def test_caution_is_the_guards(pair: Any) -> None:
+    with pytest.raises(errors.ArgumentError, match="cautious: True beside guard=False"):
+        ph.harmonize(*pair, method="mkl", guard=False, cautious=True)
+    with pytest.raises(errors.ArgumentError, match="cautious: True beside guard=False"):
+        ph.harmonization.harmonize_frames([pair[0]], [pair[1]], method="mkl", guard=False, cautious=True)
+    with pytest.raises(errors.DTypeError, match="cautious: 'yes', expected True or False"):
+        ph.harmonize(*pair, method="mkl", cautious="yes")
+    assert (ph.harmonize(*pair, method="mkl", cautious=True) == ph.harmonize(*pair, method="mkl")).all()
 
 
 def test_skin_is_a_box_of_chroma() -> None:
@@ -730,7 +826,7 @@ def test_skin_is_a_box_of_chroma() -> None:
     assert (_guards.is_skin(skin.reshape(1, 3, 3)) == [[True] * 3]).all()
 
 
-def test_the_hue_of_skin_turns_little_where_a_network_is_not_sure() -> None:
+def test_the_hue_of_skin_turns_little_where_views_disagree() -> None:
     picture = np.zeros((64, 64, 3), np.float32)
     picture[:] = (0.3, 0.4, 0.7)
     picture[16:32, 16:48] = np.array([224, 172, 140], np.float32) / 255
@@ -747,30 +843,40 @@ def test_the_hue_of_skin_turns_little_where_a_network_is_not_sure() -> None:
         return abs(float(angles[1] - angles[0]))
 
     assert turned(greener, 1.0) > 10 and turned(lighter, 1.0) < 3
-    share = _guards.keeping_skin(1.0, seen, greener)
-    assert 0 < share < 0.5 and turned(greener, share) == pytest.approx(3, abs=0.1)
-    assert _guards.keeping_skin(share / 2, seen, greener) == share / 2
-    assert _guards.keeping_skin(1.0, seen, lighter) == 1
+    keeping = _guards.keeping_skin
+    for share, most in ((0.0, 3), (0.5, 6), (0.7, 10)):
+        part = keeping(1.0, share, seen, greener)
+        assert 0 < part < 1 and turned(greener, part) == pytest.approx(most, abs=0.1)
+        assert keeping(part / 2, share, seen, greener) == part / 2
+    assert keeping(1.0, 1.0, seen, greener) == 1 == keeping(1.0, 0.0, seen, lighter)
     below = np.zeros_like(mask)
     below[32:48, 16:48] = 1  # nothing of the object is skin
-    assert _guards.keeping_skin(0.7, Scene(picture, below), greener) == 0.7
-    assert _guards.keeping_skin(0.7, Scene(picture, mask * 0), greener) == 0.7
+    assert keeping(0.7, 0.0, Scene(picture, below), greener) == 0.7
+    assert keeping(0.7, 0.0, Scene(picture, mask * 0), greener) == 0.7
 
 
-def test_skin_is_kept_by_weights_that_are_not_sure_alone(models: Any) -> None:
+def test_skin_is_kept_by_guarded_calls_whose_views_disagree(models: Any) -> None:
+    import torch
+
     from pyharmony._header import Calibration
 
-    image, mask = np.full((64, 64, 3), 60, np.uint8), np.zeros((64, 64), np.uint8)
-    mask[16:48, 16:48] = 255
+    image, mask = np.full((64, 64, 3), 60, np.uint8), square()
     image[mask > 0] = (224, 172, 140)
-    model = network(models, lambda x: x + x.new_tensor([0, 0.06, 0])[:, None, None])
+
+    def maps(picture: Any, inside: Any) -> Maps:
+        affine = torch.eye(3, 4).repeat(len(picture), 1, 1)
+        affine[:, 1, 3] = 0.06 * torch.where(inside.flatten(1).sum(1).sqrt() > 129, 1.4, 1.0)
+        return Maps(affine, None, None)
+
+    model = network(models, None, maps)
 
     def made(**known: float) -> Any:
         model.calibration = Calibration(**known)
         return ph.harmonize(image, mask, method=model)[30, 30].astype(int) - image[30, 30]
 
-    assert made()[1] == pytest.approx(15, abs=1) and made(sure=10.0)[1] == pytest.approx(15, abs=1)
-    assert 0 < made(sure=40.0)[1] <= 5
+    share = _guards.share_of(1 / (1 + 10 * np.var([1, 1, 1.4, 1]) / 1.1**2))
+    assert made()[1] == pytest.approx(0.06 * 1.1 * 255, abs=1)
+    assert 0 < made(doubt=10.0, caution=10.0)[1] < 0.9 * share * 0.06 * 1.1 * 255
 
 
 def test_the_fit_follows_place_and_luma() -> None:
@@ -882,15 +988,18 @@ def test_a_new_pct_net_leaves_the_picture(models: Any) -> None:
 def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> None:
     import torch
 
+    from pyharmony._header import Calibration
+
     image, mask = composite(256, 256)
     noise = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     slope = torch.linspace(-0.3, 0.3, 256)
     for reason, function in {
         "the change is larger than light explains": lambda x: x * 0,
         "the network's change is none of colours": lambda x: x + 0.4 * ((noise + noise.flip(3)) / 2 - 0.5),
-        "the network contradicts itself in the mirror": lambda x: x + slope,
+        "the network contradicts itself on other views of the image": lambda x: x + slope + 0.03,
     }.items():
         model = network(models, function)
+        model.calibration = Calibration(doubt=4.0, caution=4.0)
         result, info = ph.harmonize(image, mask, method=model, return_info=True)
         assert (result == image).all() and info.confidence < 0.25 and info.method == "copy"
         assert info.reason == reason

@@ -67,6 +67,24 @@ def test_any_strides_batches_lists_and_frames() -> None:
     assert all(np.array_equal(fetched(frame), expected) for frame in frames)
 
 
+def test_hints_may_lie_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = composite()
+    told: list[Any] = []
+
+    def hinted(self: Any, seen: Any, found: Any, hints: Any) -> Any:
+        told.append(hints)
+        return found
+
+    monkeypatch.setattr(harmonization._colorgrid.Network, "hinted", hinted)
+    named = {"source": image[::-1].copy(), "source_mask": mask[::-1].copy(), "reference": 255 - mask}
+    expected = ph.harmonize(image, mask, method="mkl", **named)
+    on_device = {name: Interface(array) for name, array in named.items()}
+    assert np.array_equal(fetched(ph.harmonize(Interface(image), Interface(mask), method="mkl", **on_device)), expected)
+    assert np.array_equal(ph.harmonize(image, mask, method="mkl", **on_device), expected)
+    for other in told[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(other, told[0], strict=True))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 def test_the_result_goes_where_it_is_wanted(dtype: str, tmp_path: Any) -> None:
     image, mask = composite(dtype)

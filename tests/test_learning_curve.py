@@ -82,7 +82,7 @@ def test_runs_are_trained_and_measured(curve: Any, tmp_path: Path, monkeypatch: 
     for folder in curve.OPEN:
         listed(folder, {f"{folder}_{i}": "val" if i == 0 else "train" for i in range(4)}, ("photo", "mask"))
     listed("triples_open", {"a": "val", "b": "test", "c": "test"}, ("composite", "mask", "target"))
-    recipe, small = curve.training.recipe("colorgrid"), ["run.batch=4", "data.workers=0", "data.per_photo=2"]
+    recipe, small = curve.training.recipe("colorgrid-in-place"), ["run.batch=4", "data.workers=0", "data.per_photo=2"]
     monkeypatch.setattr(curve.training, "recipe", lambda name: curve.training.with_changes(recipe, small))
     curve.RUNS = (
         curve.Run("2", limit=2, steps=2),

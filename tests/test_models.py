@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony.errors import ArgumentError, ShapeError, WeightsError
+from pyharmony.errors import ArgumentError, PyHarmonyWarning, ShapeError, WeightsError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -1641,19 +1641,24 @@ def test_the_header_holds_what_is_known_of_the_weights(tmp_path: Path) -> None:
     path, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
     model = models.create("colorgrid", "small").eval()
     assert model.calibration == Calibration() == models.load(_saved(model, path)).calibration
-    model.calibration = Calibration(doubtful=8.0, sure=30.0)
+    model.calibration = Calibration(doubt=2.0, caution=8.0, boost=1.25)
     read = models.load(_saved(model, path))
     assert (read.calibration, read.config) == (model.calibration, model.config)
     assert models.load(path, model=models.create("colorgrid", "small")).calibration == model.calibration
     with safetensors.safe_open(path, "pt") as file:
         entry = json.loads(file.metadata()["pyharmony"])
-    assert entry["calibration"] == {"doubtful": 8.0, "sure": 30.0} and "sure" not in entry["config"]
-    # A file may have it among the settings.
-    entry["config"] |= entry.pop("calibration")
-    safetensors.torch.save_file(model.state_dict(), old, {"pyharmony": json.dumps(entry)})
-    read = models.load(old)
-    assert (read.calibration, read.config) == (model.calibration, model.config)
-    for wrong in ({"doubtful": -1}, {"sure": "much"}, {"other": 1.0}, [1]):
+    assert entry["calibration"] == {"doubt": 2.0, "caution": 8.0, "boost": 1.25}
+    del entry["calibration"]
+    # The calibration of an older guard, as an entry or among the settings, is told and not used.
+    for more in (
+        {"calibration": {"doubtful": 8.0, "sure": 30.0}},
+        {"config": {**entry["config"], "doubtful": 8.0, "sure": 0.0}},
+    ):
+        safetensors.torch.save_file(model.state_dict(), old, {"pyharmony": json.dumps({**entry, **more})})
+        with pytest.warns(PyHarmonyWarning, match=r"old\.safetensors: calibrated by doubtful and sure, .* not used"):
+            read = models.load(old)
+        assert (read.calibration, read.config) == (Calibration(), model.config)
+    for wrong in ({"doubt": -1}, {"caution": "much"}, {"boost": math.inf}, {"other": 1.0}, [1]):
         safetensors.torch.save_file(
             model.state_dict(), old, {"pyharmony": json.dumps({**entry, "config": {}, "calibration": wrong})}
         )

@@ -263,6 +263,24 @@ def test_a_run_that_repeats_samples_goes_on_with_the_same_bits(triples: Path, tm
         assert weights(part) == weights(tmp_path / "whole")
 
 
+def test_a_run_starts_from_weights(triples: Path, tmp_path: Path) -> None:
+    path = tmp_path / "start.safetensors"
+    first = training.train(config(triples, run__seed=7), tmp_path / "first", device="cpu")
+    shutil.copy(tmp_path / "first" / "last.safetensors", path)
+    still = {"run__start": str(path), "step__lr": 1e-12, "run__ema": 0.5}
+    training.train(config(triples, **still), tmp_path / "second", device="cpu")
+    before, after = (models.load(source).state_dict() for source in (path, tmp_path / "second" / "last.safetensors"))
+    assert first.steps == 6
+    assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in before if "weight" in key)
+    path.unlink()
+    # A run that goes on has its own weights.
+    training.train(config(triples, **still, schedule__steps=7), tmp_path / "second", resume="auto", device="cpu")
+    with pytest.raises(WeightsError, match=r"start\.safetensors: there is no such file"):
+        training.train(config(triples, **still), tmp_path / "third", device="cpu")
+    with pytest.raises(WeightsError, match="start: weights of colorgrid, the model is"):
+        training.train(config(triples, run__start="colorgrid"), tmp_path / "fourth", device="cpu")
+
+
 def test_pictures_and_masks_are_changed_alike(triples: Path) -> None:
     prepared = Prepared(data.open_dataset(triples), ("composite", "mask", "target"), SIZE, 0.0, crop=0.4, flip=True)
     for i in range(12):

@@ -78,7 +78,7 @@ class Item:
 
     Attributes:
         src: the source, or ITSELF.
-        beside: other arguments that lie over dst, by name: 'base', and 'color_weight' as an image.
+        beside: other images, by name: 'base', 'color_weight' as an image, and the hints of `harmonize`.
     """
 
     src: Any
@@ -134,7 +134,7 @@ class Call:
         Args:
             work: is called with a Frame and, by name, the values of beside.
             tell: returns the warning for an item's info; None: that of `solved`, for a blend.
-            beside: other arguments that are images over dst: 'base', and 'color_weight' as an image.
+            beside: other arguments that are images: 'base', 'color_weight' as an image, and the hints of `harmonize`.
         """
         place = _cuda.place_of({}, self.device)
         if place is not None and PLACES[self.function].way != "there":
@@ -302,6 +302,12 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
     base, weight = beside.get("base"), beside.get("color_weight")
     if base is not None and not (isinstance(base, str) and base == "copy-paste"):
         beside["base"] = in_colours(base, "base")
+    if beside.get("source") is not None:
+        beside["source"] = in_colours(beside["source"], "source")
+    for name in ("source_mask", "reference"):
+        x = beside.get(name)
+        if not (x is None or is_array(x)):
+            beside[name] = mask_of(opened(x, name), name)
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
         values = mask_of(opened(weight, "color_weight"), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])

@@ -340,9 +340,9 @@ def as_images(x: Any, name: str) -> list[NumpyArray]:
     return list(layout(x, name)[0])
 
 
-def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[NumpyArray]:
+def masks_of(mask: Any, count: int, height: int, width: int, batch: bool, name: str = "mask") -> list[NumpyArray]:
     """Returns the mask [h, w] of each item; the caller gives one mask for a whole batch, or one for each item."""
-    a = _arrays.to_numpy(mask, "mask")
+    a = _arrays.to_numpy(mask, name)
     if _arrays.is_torch(mask):
         if a.ndim == 4 and a.shape[1] == 1:
             a = a[:, 0]
@@ -351,8 +351,8 @@ def _masks(mask: Any, count: int, height: int, width: int, batch: bool) -> list[
     elif a.ndim == 4 and a.shape[3] == 1:
         a = a[..., 0]
     if batch and a.shape == (count, height, width):
-        return [_checks.mask(m, "mask", height, width) for m in a]
-    return [_checks.mask(a, "mask", height, width)] * count
+        return [_checks.mask(m, name, height, width) for m in a]
+    return [_checks.mask(a, name, height, width)] * count
 
 
 def position_of(at: Any) -> tuple[float, float]:
@@ -490,13 +490,13 @@ class Frame(AnyFrame):
         self._given_masks: list[NumpyArray] | None = None
         if itself and at is not None and mask is not None:
             h, w = _size_of_mask(mask)
-            self._given_masks = _masks(mask, s[0], h, w, batch)
+            self._given_masks = masks_of(mask, s[0], h, w, batch)
             shift, self._fraction, self._y, self._x = (self._y, self._x), (0.0, 0.0), 0, 0
             fraction = y - shift[0], x - shift[1]
             laid = {id(m): lay_mask(m, (d[1], d[2]), shift, fraction) for m in self._given_masks}
             self._mask = [laid[id(m)] for m in self._given_masks]
         elif mask is not None:
-            self._mask = self._given_masks = _masks(mask, s[0], s[1], s[2], batch)
+            self._mask = self._given_masks = masks_of(mask, s[0], s[1], s[2], batch)
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])

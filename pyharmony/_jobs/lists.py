@@ -11,7 +11,7 @@ from typing import BinaryIO, get_args
 from .. import _shipped
 from ..typing import ImageFormat
 from .failures import Code, Failure, reading
-from .options import Kind
+from .options import HINTS, Kind
 from .task import STREAM, Request, Task, check_outputs, task_of
 
 
@@ -85,7 +85,8 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
             raise Failure(f"{where}: {column} {text!r}, expected {error}", Code.INPUT) from None
         if column == "save_mask":
             options[column] = _output(text, where, folder, request.output, "save_mask")
-        if column in ("base", "color_weight", "generator", "model") and not _is_word(column, text):
+        files = ("base", "color_weight", "generator", "model", *(HINTS if kind.harmonizes else ()))
+        if column in files and not _is_word(column, text):
             options[column] = str(folder / text)
     inputs = {name: str(folder / cells[name]) if name in cells else None for name in kind.inputs}
     out = _output(cells["out"], where, folder, request.output, "out")
@@ -101,6 +102,8 @@ def _is_word(column: str, text: str) -> bool:
         return text in ("membrane", "copy-paste")
     if column in ("generator", "model"):
         return text in {weights.name for weights in _shipped.every()}
+    if column in HINTS:
+        return False
     try:
         float(text)
     except ValueError:

@@ -116,6 +116,9 @@ def harmonize_methods() -> list[str]:
     return [*_METHODS, *(entry.name for entry in _shipped.every() if entry.task == "harmonize")]
 
 
+#: The options of `pyharmony harmonize` that are images.
+HINTS = ("source", "source_mask", "reference")
+
 # This copies `pyharmony.typing`, which loads NumPy: the help of the command line does without it.
 _METHODS = ("auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
 _GRADIENTS = ("source", "mixed", "average", "monochrome")
@@ -213,6 +216,9 @@ BLEND = Kind(
             "guard", bool, "--harmonize: make little of what is not sure.", "guard", off="--no-guard", argument=False
         ),
         Option(
+            "cautious", bool, "--harmonize: make little of all but what surely does not fit.", argument=False
+        ),
+        Option(
             "save_mask", str, "Write the mask at DST's size too, as `harmonize` takes it.",
             metavar="FILE", argument=False,
         ),
@@ -269,6 +275,19 @@ HARMONIZE = Kind(
             "Leave an image as it is where the answer cannot be trusted, and make little of what a network is not "
             "sure of.",
             "guard", off="--no-guard",
+        ),
+        Option(
+            "cautious", bool,
+            "Make little of all but what surely does not fit, where nobody knows whether anything was pasted.",
+        ),
+        Option("source", str, "The photograph that the object was cut from.", metavar="FILE"),
+        Option(
+            "source_mask", str, "A grey image of its size, white where the object is in it; none: all of it counts.",
+            metavar="FILE",
+        ),
+        Option(
+            "reference", str, "A grey image of IMAGE's size, white on what the object should be lit like.",
+            metavar="FILE",
         ),
         Option(
             "batch_statistics", bool,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PyHarmonyError
 from .failures import Code, Failure, as_failure, writing
-from .options import BLEND, Kind, flag, harmonize_methods
+from .options import BLEND, HINTS, Kind, flag, harmonize_methods
 
 if TYPE_CHECKING:
     from ..typing import Device, ImageFormat
@@ -54,7 +54,7 @@ class Task:
     """One image to make, its arguments checked as far as they can be without reading.
 
     Attributes:
-        files: the paths of the inputs and, where they are images, of 'base' and 'color_weight'.
+        files: the paths of the inputs and, where they are images, of 'base', 'color_weight' and the hints.
         out: a path, or '-'.
         arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, without the images.
         harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it stays as it is blended.
@@ -139,6 +139,7 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         if "model" in given and "method" in given:
             raise Failure("--model and --method both say what to do; give the one or the other", Code.USAGE)
         arguments["method"] = mode = given.get("model", mode)
+        files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
     if "at" in given:
         arguments["at"] = _position(given["at"])
     if mode == "inpaint" and "mask" not in files:
@@ -176,10 +177,14 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
     )
 
 
+#: The options of `pyharmony.harmonize` that a blend takes for --harmonize.
+_AFTERWARDS = ("method", "strength", "guard", "cautious")
+
+
 def _after(given: dict[str, Any]) -> dict[str, Any] | None:
     """Takes the options of --harmonize out of those of a blend; None where it is not harmonised."""
     wanted = given.pop("harmonize", False)
-    found: dict[str, Any] = {name: given.pop(name) for name in ("method", "strength", "guard") if name in given}
+    found: dict[str, Any] = {name: given.pop(name) for name in _AFTERWARDS if name in given}
     if not wanted:
         if found:
             raise Failure(f"{flag(next(iter(found)))} goes with --harmonize", Code.USAGE)

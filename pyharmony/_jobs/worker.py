@@ -20,6 +20,7 @@ from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
 from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, UnchangedWarning
 from .failures import Code, Failure, reading, writing
+from .options import HINTS
 from .task import STREAM, Request, Task, is_stream, translated
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ class Worker:
             if task.kind.harmonizes:
                 from ..harmonization import harmonize
 
+                arguments |= {name: pictures[name] for name in HINTS if name in pictures}
                 return harmonize(*images, return_info=True, device=self.request.device, **arguments)
             function = getattr(blend, task.mode.replace("-", "_"))
             if self.figures:

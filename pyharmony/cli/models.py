@@ -201,7 +201,7 @@ def verify(
         console.result(status="ok", name=model.name, **about, sha256=digest)
         return
     rows = [["network", model.name], ["settings", _told(config)]]
-    rows += [["calibration", _told(calibration)]] if any(calibration.values()) else []
+    rows += [["calibration", _told(calibration)]] if model.calibration != type(model.calibration)() else []
     console.say(table([*rows, ["parameters", _spoken(counts)], ["sha256", digest]]))
 
 

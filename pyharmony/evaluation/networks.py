@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import models
 from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError, MaskError
-from ..harmonization.networks import found_by, mean_change, scene
+from ..harmonization.networks import Care, found_by, mean_change, scene
 from ..models import Model
 from ..models.calls import told_of_single_values, with_batch_statistics
 from ..models.style_encoder import reached
@@ -62,7 +62,7 @@ def harmony(model: Any, picture: Picture, mask: Picture) -> float:
         for weight, name in ((seen.mask, "empty"), (1 - seen.mask, "full")):
             if not weight.any():
                 raise MaskError(f"mask: {name} at {side} x {side} pixels")
-        change = mean_change(seen, found_by(model, seen, False).map.apply(seen.picture))
+        change = mean_change(seen, found_by(model, seen, Care.ALL).map.apply(seen.picture))
         return float(0.5 ** (change / _HALF))
     small = resize_sample({"target": picture, "mask": mask}, side)
     image, inside = _tensors(model, [small["target"]], small["mask"])
@@ -96,7 +96,7 @@ class Harmonizer:
             if not seen.mask.any():
                 raise MaskError(f"mask: empty at {side} x {side} pixels")
             whole = composite.astype(np.float32) / np.float32(255)
-            carried: npt.NDArray[Any] = found_by(self.model, seen, False).map.apply(whole, mask) * np.float32(255)
+            carried: npt.NDArray[Any] = found_by(self.model, seen, Care.ALL).map.apply(whole, mask) * np.float32(255)
             return carried
         small = resize_sample({"composite": composite, "mask": mask}, side)
         picture, m = _tensors(self.model, [small["composite"]], small["mask"])

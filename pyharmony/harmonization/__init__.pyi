@@ -16,112 +16,136 @@ __all__ = ["ColorMap", "HarmonizeInfo", "METHODS", "harmonize", "harmonize_frame
 @overload
 def harmonize(
     image: ImageT, mask: MaskLike, *, at: Position | None = None, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, batch_statistics: bool = False, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
+    source_mask: MaskLike | None = None, reference: MaskLike | None = None, batch_statistics: bool = False,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def harmonize(
     image: ImageT, mask: MaskLike, *, at: Position | None = None, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, batch_statistics: bool = False, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
+    source_mask: MaskLike | None = None, reference: MaskLike | None = None, batch_statistics: bool = False,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[ImageT, HarmonizeInfo | Any]: ...
 @overload
 def harmonize(
     image: FileLike, mask: MaskLike, *, at: Position | None = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: None = None, return_info: Literal[False] = False
+    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
+    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def harmonize(
     image: FileLike, mask: MaskLike, *, at: Position | None = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: None = None, return_info: Literal[True]
+    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
+    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, HarmonizeInfo]: ...
 @overload
 def harmonize(
     image: ImageLike, mask: MaskLike, *, at: Position | None = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OutT, return_info: Literal[False] = False
+    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
+    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def harmonize(
     image: ImageLike, mask: MaskLike, *, at: Position | None = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OutT, return_info: Literal[True]
+    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
+    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
 ) -> tuple[OutT, HarmonizeInfo | Any]: ...
 @overload
 def harmonize(
     image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
+    cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
+    reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def harmonize(
     image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
+    cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
+    reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[ImageT], list[HarmonizeInfo]]: ...
 @overload
 def harmonize(
     image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
+    cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
+    reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def harmonize(
     image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
+    cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
+    reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[PILImage | Any], list[HarmonizeInfo]]: ...
 @overload
 def harmonize(
     image: ImageLike, mask: MaskLike, *, at: Position | None = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OutLike | None = None, return_info: bool = False
+    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
+    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def harmonize(
     image: Sequence[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
+    reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OneOrMany[OutLike | None] = None,
+    return_info: bool = False
 ) -> Any: ...
 @overload
 def harmonize_frames(
     frames: Iterable[ImageT], masks: Iterable[MaskLike], *, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, smoothing: float = 0.8, batch_statistics: bool = False,
-    keep_gps: bool = False, device: Device | None = None, return_info: Literal[False] = False
+    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
+    source_mask: MaskLike | None = None, reference: Iterable[MaskLike | None] | None = None, smoothing: float = 0.8,
+    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None,
+    return_info: Literal[False] = False
 ) -> Iterator[ImageT]: ...
 @overload
 def harmonize_frames(
     frames: Iterable[ImageT], masks: Iterable[MaskLike], *, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, smoothing: float = 0.8, batch_statistics: bool = False,
-    keep_gps: bool = False, device: Device | None = None, return_info: Literal[True]
+    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
+    source_mask: MaskLike | None = None, reference: Iterable[MaskLike | None] | None = None, smoothing: float = 0.8,
+    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, return_info: Literal[True]
 ) -> Iterator[tuple[ImageT, HarmonizeInfo]]: ...
 @overload
 def harmonize_frames(
     frames: Iterable[FileT], masks: Iterable[MaskLike], *, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, smoothing: float = 0.8, batch_statistics: bool = False,
-    keep_gps: bool = False, device: Device | None = None, return_info: Literal[False] = False
+    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
+    source_mask: MaskLike | None = None, reference: Iterable[MaskLike | None] | None = None, smoothing: float = 0.8,
+    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None,
+    return_info: Literal[False] = False
 ) -> Iterator[PILImage | Any]: ...
 @overload
 def harmonize_frames(
     frames: Iterable[FileT], masks: Iterable[MaskLike], *, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, smoothing: float = 0.8, batch_statistics: bool = False,
-    keep_gps: bool = False, device: Device | None = None, return_info: Literal[True]
+    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
+    source_mask: MaskLike | None = None, reference: Iterable[MaskLike | None] | None = None, smoothing: float = 0.8,
+    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, return_info: Literal[True]
 ) -> Iterator[tuple[PILImage | Any, HarmonizeInfo]]: ...
 @overload
 def harmonize_frames(
     frames: Iterable[ImageLike], masks: Iterable[MaskLike], *, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, smoothing: float = 0.8, batch_statistics: bool = False,
-    keep_gps: bool = False, device: Device | None = None, return_info: bool = False
+    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
+    source_mask: MaskLike | None = None, reference: Iterable[MaskLike | None] | None = None, smoothing: float = 0.8,
+    batch_statistics: bool = False, keep_gps: bool = False, device: Device | None = None, return_info: bool = False
 ) -> Iterator[Any]: ...

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from .. import _shipped
 from .._header import Calibration, header_of, table_of
 from ..errors import WeightsError
-from ._guards import Found
+from ._guards import Care, Found
+from ._hints import Hints
 from ._judged import hardened, judged_maps, views_of
 from ._maps import ColorMap
 from ._scene import Float32, Scene
@@ -25,6 +26,7 @@ _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _CELLS = 16
 _NEAR = (1, 3)
 _BEYOND = np.float32(0.2)
+_ACROSS = tuple(float(x) for x in range(-5, 6))
 #: The epsilon of torch's layer norm.
 _EPSILON = np.float32(1e-5)
 _DTYPES = {"F16": np.float16, "F32": np.float32}
@@ -43,6 +45,8 @@ class Settings(NamedTuple):
     heads: int
     recall: bool
     nearness: bool
+    judge: int
+    hints: int
 
 
 class Network(NamedTuple):
@@ -59,25 +63,61 @@ class Network(NamedTuple):
 
     def maps(self, scenes: Sequence[Scene]) -> list[ColorMap]:
         """Returns the colour map of each scene of the network's size."""
-        return [_map_of(self, scene) for scene in scenes]
+        return _maps_of(self, scenes)
 
-    def found_by(self, scene: Scene, guard: bool) -> Found:
+    def answers(self, seen: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
+        """Returns the maps of `views_of` a scene with a hard mask, and how far its judge counts each, [V]."""
+        views = views_of(seen, care, gives_maps=True, judge=bool(self.settings.judge))
+        maps = self.maps(views)
+        return maps, _weights(self, seen, maps) if self.settings.judge else None
+
+    def found_by(self, scene: Scene, care: Care) -> Found:
         """Returns the answer for a scene of the network's size.
 
         Raises:
             WeightsError: the network gives NaN or infinities.
         """
         seen = hardened(scene)
-        return judged_maps(seen, self.maps(views_of(seen, guard)), self.calibration)
+        maps, weights = self.answers(seen, care)
+        return judged_maps(seen, maps, self.calibration, care, weights)
+
+    def hinted(self, seen: Scene, found: ColorMap, hints: Hints) -> ColorMap:
+        """Returns a map with the change that hints ask for added.
+
+        Args:
+            seen: the scene of the composite, of 256 x 256 pixels, with a hard mask.
+            found: the map that a method has found.
+            hints: what the caller knows beside.
+
+        Raises:
+            WeightsError: the weights were trained without hints.
+        """
+        if not self.settings.hints:
+            raise WeightsError("source and reference: these weights of colorgrid were trained without them")
+        after, counts = found.apply(seen.picture).clip(0, 1), self.settings.seen
+        at = _chosen(_sure(seen.mask), counts[0])
+        given, mapped = (x.reshape(-1, 3)[at][None] for x in (seen.picture, after))
+        background = seen.picture.reshape(-1, 3)[_chosen(_sure(1 - seen.mask), counts[1])][None]
+        change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
+        colors = mapped
+        if hints.source is not None:
+            change = change + _compared(hints.source[None], background, colors, self.state, "by_source")
+            colors = mapped + _mapped(given, *_parted(change))
+        if hints.reference is not None:
+            change = change + _compared(colors, hints.reference[None], colors, self.state, "by_reference")
+        affine, curves = (x[0].astype(np.float64) for x in _parted(change))
+        return found.plus(affine, curves)
 
 
 def network(name: str) -> Network:
     """Returns the network of weights that come with pyharmony.
 
     Raises:
-        WeightsError: the file is missing or damaged.
+        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
-    entry = next(weights for weights in _shipped.every() if weights.name == name)
+    entry = next((weights for weights in _shipped.every() if weights.name == name), None)
+    if entry is None:
+        raise WeightsError(f"source and reference: the weights {name} know of them, and this pyharmony comes without")
     state = entry.path.stat() if entry.path.is_file() else None
     return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
 
@@ -105,15 +145,24 @@ def parsed(data: bytes, path: str) -> Network:
                 start, end = tensor["data_offsets"]
                 array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
                 state[key] = array.reshape(tensor["shape"]).astype(np.float32)
-        config = {"heads": 0, "recall": False, "nearness": False} | header.config
+        config = {"heads": 0, "recall": False, "nearness": False, "judge": 0, "hints": 0} | header.config
         settings = Settings(*(config[name] for name in Settings._fields))
     except (ValueError, LookupError, TypeError) as error:
         raise WeightsError(f"{path}: a damaged safetensors file: {type(error).__name__}: {error}") from error
     return Network(settings, state, header.calibration)
 
 
-def _map_of(network: Network, scene: Scene) -> ColorMap:
-    settings, state = network.settings, network.state
+class _Drawn(NamedTuple):
+    """The values that are drawn from scenes [V], see `_Seen` of the model."""
+
+    inside: Float32
+    outside: Float32
+    within: Float32
+    beyond: Float32
+    rest: Float32
+
+
+def _drawn(settings: Settings, scene: Scene) -> _Drawn:
     picture, mask = scene.picture, scene.mask
     cells, share = (_block_means(x, picture.shape[0] // _CELLS) for x in (picture, mask[..., None]))
     around = cells
@@ -121,108 +170,179 @@ def _map_of(network: Network, scene: Scene) -> ColorMap:
         around = np.concatenate([cells, *(_window_means(share, n) for n in _NEAR)], 2)
     inside = _pixels(picture, cells, _sure(mask), settings.seen[0])
     outside = _pixels(picture, around, _sure(1 - mask), settings.seen[1])
-    within, beyond, rest = _rows(picture, mask, settings.seen[2], settings.reach)
-    given = inside[:, :3]
-    background = np.concatenate([outside, outside[:, :3].max(1, keepdims=True)], 1)
-    of_outside = _statistics(outside[:, :3], state, "statistics.1")
+    return _Drawn(inside, outside, *_rows(picture, mask, settings.seen[2], settings.reach))
+
+
+def _maps_of(network: Network, scenes: Sequence[Scene]) -> list[ColorMap]:
+    settings, state = network.settings, network.state
+    drawn = _Drawn(*map(np.stack, zip(*(_drawn(settings, scene) for scene in scenes), strict=True)))
+    within, beyond = drawn.within, drawn.beyond
+    given, places = drawn.inside[..., :3], drawn.inside[..., 3:]
+    background = np.concatenate([drawn.outside, drawn.outside[..., :3].max(-1, keepdims=True)], -1)
+    of_outside = _statistics(drawn.outside[..., :3], state, "statistics.1")
     identity = np.eye(3, 4, dtype=np.float32)
-    values = np.zeros(12 + 9 * settings.knots, np.float32)
-    affine, curves = identity, np.zeros((3, 3, settings.knots), np.float32)
+    values = np.zeros((len(scenes), 12 + 9 * settings.knots), np.float32)
+    affine = np.broadcast_to(identity, (len(scenes), 3, 4))
+    curves = np.zeros((len(scenes), 3, 3, settings.knots), np.float32)
     recalled: Float32 | None = None
     for stage in range(settings.stages):
         colors, edge = given, within
         if stage:
-            colors, edge = (
-                _mapped(x, affine, curves).clip(-_BEYOND, 1 + _BEYOND) for x in (given, within.reshape(-1, 3))
-            )
-            edge = edge.reshape(within.shape)
+            both = np.concatenate([given, within.reshape(len(scenes), -1, 3)], 1)
+            mapped = _mapped(both, affine, curves).clip(-_BEYOND, 1 + _BEYOND)
+            colors, edge = mapped[:, : given.shape[1]], mapped[:, given.shape[1] :].reshape(within.shape)
         if not stage or settings.recall:
             set_of_outside = _points(background, state, "outside", recalled)
-        largest = colors.max(1, keepdims=True)
+        largest = colors.max(-1, keepdims=True)
         found = [
             _statistics(colors, state, "statistics.0"),
-            _points(np.concatenate([given, colors, inside[:, 3:], largest], 1), state, "inside", recalled),
+            _points(np.concatenate([given, colors, places, largest], -1), state, "inside", recalled),
             of_outside,
             set_of_outside,
-            _statistics(beyond[:, 0] - edge[:, 0], state, "statistics.2"),
-            _points(_flat(within, edge, beyond, rest), state, "rows", recalled),
+            _statistics(beyond[:, :, 0] - edge[:, :, 0], state, "statistics.2"),
+            _points(_flat(within, edge, beyond, drawn.rest), state, "rows", recalled),
         ]
-        x = np.concatenate(found)
+        x = np.concatenate(found, -1)
         for layer in ("decide.1", "decide.4"):
             x = _silu(_linear(x, state, layer))
         recalled = x if settings.recall else None
         values = values + _linear(x, state, "last")
-        affine = values[:12].reshape(3, 4) + identity
-        curves = values[12:].reshape(3, 3, settings.knots)
+        affine, curves = _parted(values)
+        affine = affine + identity
     if not np.isfinite(values).all():
         raise WeightsError("method: colorgrid gives NaN or infinities for this image; its weights are damaged")
-    return ColorMap(affine=affine.astype(np.float64), curves=curves.astype(np.float64))
+    return [ColorMap(affine=a, curves=c) for a, c in zip(affine.astype(float), curves.astype(float), strict=True)]
+
+
+def _parted(values: Float32) -> tuple[Float32, Float32]:
+    """Returns values [V, 12 + 9 K] as affine [V, 3, 4] and curves [V, 3, 3, K]."""
+    return values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(len(values), 3, 3, -1)
+
+
+def _weights(network: Network, seen: Scene, maps: Sequence[ColorMap]) -> Float32:
+    """Computes `Judge`: how far each of the answers to a scene counts, [V]."""
+    settings, state = network.settings, network.state
+    picture, mask = seen.picture, seen.mask
+    given = picture.reshape(-1, 3)[_chosen(_sure(mask), settings.seen[0])]
+    parts = [np.stack([getattr(m, name) for m in maps]).astype(np.float32) for name in ("affine", "curves")]
+    mapped = _mapped(np.broadcast_to(given, (len(maps), *given.shape)), *parts)
+    change = mapped.clip(-_BEYOND, 1 + _BEYOND) - given
+    first, second = np.triu_indices(len(maps), 1)
+    apart = np.square(change[first] - change[second]).mean((1, 2))
+    sizes = [np.square(change).mean((1, 2)), change.var(1).mean(1), apart]
+    facts = [change.mean(1).reshape(-1) * 10, *(np.log(x + np.float32(1e-6)) / 2 for x in sizes)]
+    facts += [given.mean(0), given.std(0), np.log(mask.mean() + np.float32(1e-6)).reshape(1)]
+    across = _sampled(picture, *_contour(mask, settings.seen[2])[:2], _ACROSS)
+    steps = (across[:, 1:] - across[:, :-1]) * 2 + np.float32(0.5)
+    rows = np.concatenate([across.reshape(len(across), -1), steps.reshape(len(steps), -1)], 1)
+    x = np.concatenate([
+        _points(rows[None], state, "judge.rows", None)[0],
+        _norm(np.concatenate(facts).astype(np.float32), state, "judge.norm"),
+    ])  # fmt: skip
+    for layer in ("judge.decide.1", "judge.decide.4"):
+        x = _silu(_linear(x, state, layer))
+    scores = _linear(x, state, "judge.decide.6")
+    found: Float32 = np.exp(scores - scores.max())
+    return found[:-1] / found.sum() * np.exp(state["judge.boost"])
+
+
+def _compared(first: Float32, second: Float32, colors: Float32, state: State, name: str) -> Float32:
+    """Computes `Compared` of colours [V, P, 3], [V, Q, 3] and [V, R, 3]."""
+
+    def kind(x: Float32) -> Float32:
+        mean = x.mean(1, keepdims=True)
+        spread = np.sqrt(x.var(1, keepdims=True) + np.float32(1e-4))
+        bright = x.sum(-1, keepdims=True) + np.float32(0.1)
+        y = np.concatenate([x * 2, (x - mean) / spread, x / bright * 3], -1)
+        return _linear(_silu(_linear(y, state, f"{name}.kind.0")), state, f"{name}.kind.2")
+
+    scores = kind(first) @ kind(second).swapaxes(1, 2)
+    alike = np.exp(scores - scores.max(2, keepdims=True))
+    alike /= alike.sum(2, keepdims=True)
+    sets = [first, second, alike @ second - first, colors]
+    x = np.concatenate([np.concatenate(_moments(each), 1) for each in sets], 1) * 3
+    for layer in ("decide.1", "decide.4"):
+        x = _silu(_linear(x, state, f"{name}.{layer}"))
+    return _linear(x, state, f"{name}.decide.6")
 
 
 def _linear(x: Float32, state: State, name: str) -> Float32:
-    return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+    # One large product is quicker than one for each view.
+    found: Float32 = x.reshape(-1, x.shape[-1]) @ state[f"{name}.weight"].T
+    found += state[f"{name}.bias"]
+    return found.reshape(*x.shape[:-1], -1)
 
 
 def _silu(x: Float32) -> Float32:
     # exp overflows to infinity where x is far below 0, and the quotient is the right 0.
     with np.errstate(over="ignore"):
-        found: Float32 = x / (1 + np.exp(-x))
+        below = np.exp(-x)
+    below += 1
+    found: Float32 = np.divide(x, below, out=below)
     return found
 
 
 def _norm(x: Float32, state: State, name: str) -> Float32:
-    off = x - x.mean()
-    found: Float32 = off / np.sqrt((off * off).mean() + _EPSILON)
+    off = x - x.mean(-1, keepdims=True)
+    found: Float32 = off / np.sqrt((off * off).mean(-1, keepdims=True) + _EPSILON)
     return found * state[f"{name}.weight"] + state[f"{name}.bias"]
 
 
 def _points(elements: Float32, state: State, name: str, recalled: Float32 | None) -> Float32:
-    """Computes `Points` of elements [P, C]."""
+    """Computes `Points` of elements [V, P, C]."""
     x = _linear((elements - np.float32(0.5)) * 3, state, f"{name}.layers.0")
     if recalled is not None:
-        x = x + state[f"{name}.recall.weight"] @ recalled
+        x = x + (recalled @ state[f"{name}.recall.weight"].T)[:, None]
     x = _linear(_silu(_linear(_silu(x), state, f"{name}.layers.2")), state, f"{name}.layers.4")
-    pooled = [x.mean(0), x.max(0), np.sqrt(x.var(0) + np.float32(1e-6))]
+    pooled = [x.mean(1), x.max(1), np.sqrt(x.var(1) + np.float32(1e-6))]
     if f"{name}.scores.weight" in state:
         scores = _linear(x, state, f"{name}.scores")
-        weights = np.exp(scores - scores.max(0))
-        weights /= weights.sum(0)
-        pooled.append(np.einsum("ph,phc->hc", weights, x.reshape(len(x), weights.shape[1], -1)).reshape(-1))
-    return np.concatenate([_norm(y, state, f"{name}.norms.{i}") for i, y in enumerate(pooled)])
+        weights = np.exp(scores - scores.max(1, keepdims=True))
+        weights /= weights.sum(1, keepdims=True)
+        heads = x.reshape(*x.shape[:2], weights.shape[2], -1)
+        pooled.append(np.einsum("vph,vphc->vhc", weights, heads).reshape(len(x), -1))
+    return np.concatenate([_norm(y, state, f"{name}.norms.{i}") for i, y in enumerate(pooled)], -1)
 
 
 def _statistics(colors: Float32, state: State, name: str) -> Float32:
-    """Computes `Statistics` of colours [P, 3]."""
-    r, g, b = colors.T
-    x = np.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2])
-    mean = x.mean(1)
-    off = x - mean[:, None]
-    third = (off * off * off).mean(1)
-    moments = [mean, np.sqrt((off * off).mean(1) + np.float32(1e-6))]
+    """Computes `Statistics` of colours [V, P, 3]."""
+    parts = _moments(colors)
+    return np.concatenate([_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)], -1)
+
+
+def _moments(colors: Float32) -> tuple[Float32, Float32]:
+    """Computes `statistics` of colours [V, P, 3]."""
+    r, g, b = np.moveaxis(colors, -1, 0)
+    x = np.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], 1)
+    mean = x.mean(2)
+    off = x - mean[..., None]
+    third = (off * off * off).mean(2)
+    moments = [mean, np.sqrt((off * off).mean(2) + np.float32(1e-6))]
     moments.append(np.sign(third) * (np.abs(third) + np.float32(1e-6)) ** np.float32(1 / 3))
-    last = x.shape[1] - 1
-    quantiles = np.sort(x, 1)[:, [round(q * last) for q in _QUANTILES]].T
-    parts = (np.concatenate(moments), quantiles.reshape(-1))
-    return np.concatenate([_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)])
+    last = x.shape[2] - 1
+    quantiles = np.sort(x, 2)[..., [round(q * last) for q in _QUANTILES]].swapaxes(1, 2)
+    return np.concatenate(moments, 1), quantiles.reshape(len(x), -1)
 
 
 def _mapped(colors: Float32, affine: Float32, curves: Float32) -> Float32:
-    """Computes `ColorMaps.apply` of colours [P, 3]."""
+    """Computes `ColorMaps.apply` of colours [V, P, 3]."""
     knots = curves.shape[-1]
     at = np.linspace(0, 1, knots, dtype=np.float32)
     hats = np.maximum(1 - np.abs(colors.clip(0, 1)[..., None] - at) * (knots - 1), 0)
-    found: Float32 = colors @ affine[:, :3].T + affine[:, 3]
-    return found + hats.reshape(len(colors), -1) @ curves.reshape(3, -1).T
+    found: Float32 = colors @ affine[..., :3].swapaxes(1, 2) + affine[:, None, :, 3]
+    found += hats.reshape(*colors.shape[:2], -1) @ curves.reshape(len(curves), 3, -1).swapaxes(1, 2)
+    return found
 
 
 def _flat(within: Float32, edge: Float32, beyond: Float32, rest: Float32) -> Float32:
-    return np.concatenate([*(x.reshape(len(x), -1) for x in (within, edge, beyond)), rest], 1)
+    return np.concatenate([*(x.reshape(*x.shape[:2], -1) for x in (within, edge, beyond)), rest], -1)
 
 
 def _block_means(x: Float32, side: int) -> Float32:
     """Returns the means of blocks of side x side pixels of x [H, W, C]."""
     height, width, channels = x.shape
-    return x.reshape(height // side, side, width // side, side, channels).mean((1, 3))
+    rows: Float32 = x.reshape(height // side, side, width * channels).sum(1)
+    return rows.reshape(height // side, width // side, side, channels).sum(2) / np.float32(side * side)
 
 
 def _window_means(x: Float32, radius: int) -> Float32:
@@ -263,7 +383,17 @@ def _pixels(picture: Float32, around: Float32, weight: Float32, count: int) -> F
 
 def _rows(picture: Float32, mask: Float32, count: int, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
     """Returns the rows across the contour, see `_Seen` of the model."""
-    side = picture.shape[0]
+    place, normal, slope = _contour(mask, count)
+    planes = np.concatenate([picture, mask[..., None]], 2)
+    found = _sampled(planes, place, normal, (0.0, *reach, *(-r for r in reach)))
+    colors, masks, steps = found[..., :3], found[..., 3], len(reach)
+    rest = [colors[:, 0], masks[:, 1:], place / (picture.shape[0] - 1), slope[:, None] * 5]
+    return colors[:, 1 : 1 + steps], colors[:, 1 + steps :], np.concatenate(rest, 1).clip(0, 1)
+
+
+def _contour(mask: Float32, count: int) -> tuple[Float32, Float32, Float32]:
+    """Returns places (x, y) [P, 2] along the contour, directions towards the inside [P, 2] and slopes [P]."""
+    side = mask.shape[0]
     near = _near(side, max(1, round(side * 3 / 256)))
     blur = near @ near
     padded = np.pad(blur @ mask @ blur.T, 1, mode="edge")
@@ -274,16 +404,18 @@ def _rows(picture: Float32, mask: Float32, count: int, reach: Sequence[float]) -
     slope = steep.reshape(-1)[chosen]
     normal = np.stack([across.reshape(-1)[chosen], down.reshape(-1)[chosen]], 1)
     normal = normal / np.maximum(slope, np.float32(1e-4))[:, None]
-    place = np.stack([chosen % side, chosen // side], 1).astype(np.float32)
-    distances = np.array([0.0, *reach, *(-r for r in reach)], np.float32)
-    points = (place[:, None] + distances[:, None] * normal[:, None]).clip(0, side - 1)
+    return np.stack([chosen % side, chosen // side], 1).astype(np.float32), normal, slope
+
+
+def _sampled(planes: Float32, place: Float32, normal: Float32, reach: Sequence[float]) -> Float32:
+    """Returns the values of planes [S, S, C] at distances from places along normals, [P, R, C]."""
+    side = planes.shape[0]
+    points = (place[:, None] + np.array(reach, np.float32)[:, None] * normal[:, None]).clip(0, side - 1)
     x, y = points[..., 0], points[..., 1]
     x0, y0 = (np.minimum(np.floor(v).astype(np.intp), side - 2) for v in (x, y))
     wx, wy = ((v - v0.astype(np.float32))[..., None] for v, v0 in ((x, x0), (y, y0)))
-    planes = np.concatenate([picture, mask[..., None]], 2)
-    top = planes[y0, x0] * (1 - wx) + planes[y0, x0 + 1] * wx
-    bottom = planes[y0 + 1, x0] * (1 - wx) + planes[y0 + 1, x0 + 1] * wx
-    found = top * (1 - wy) + bottom * wy
-    colors, masks, steps = found[..., :3], found[..., 3], len(reach)
-    rest = np.concatenate([colors[:, 0], masks[:, 1:], place / (side - 1), slope[:, None] * 5], 1)
-    return colors[:, 1 : 1 + steps], colors[:, 1 + steps :], rest.clip(0, 1)
+    flat, first = planes.reshape(-1, planes.shape[2]), y0 * side + x0
+    corners = [flat.take(first + step, 0) for step in (0, 1, side, side + 1)]
+    top, bottom = (left * (1 - wx) + right * wx for left, right in (corners[:2], corners[2:]))
+    found: Float32 = top * (1 - wy) + bottom * wy
+    return found

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _catalogue, _checks, _device, _shipped
 from .._images.call import ITSELF, Call, is_file, on_one_image
-from .._images.frame import Frame, Job
+from .._images.frame import Frame, Infos, Job
 from .._images.region import check_finite
 from ..errors import (
     ArgumentError,
@@ -37,10 +37,11 @@ from ..typing import (
     PathLike,
     Position,
 )
-from . import _colorgrid, _lalonde_efros, _statistics, _xue
-from ._guards import TRUSTED, Found, mean_change
+from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
+from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
+from ._judged import hardened
 from ._maps import IDENTITY, ColorMap, apply_into
-from ._scene import Scene, fitting, scene
+from ._scene import Float32, Scene, fitting, scene
 
 #: The methods without weights.
 _PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
@@ -121,7 +122,7 @@ class _Method:
 
     Attributes:
         size: returns the scene's size for an image [H, W].
-        find: returns the answer for a scene, given whether the call is guarded.
+        find: returns the answer for a scene, made as far as the call says.
         background: whether the method needs pixels outside the mask.
     """
 
@@ -129,7 +130,7 @@ class _Method:
     weights: str | None
     device: str
     size: Callable[[tuple[int, int]], tuple[int, int]]
-    find: Callable[[Scene, bool], Found]
+    find: Callable[[Scene, Care], Found]
     background: bool
 
 
@@ -142,6 +143,10 @@ def harmonize(
     method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
+    cautious: bool = False,
+    source: OneOrMany[ImageLike | None] = None,
+    source_mask: OneOrMany[MaskLike | None] = None,
+    reference: OneOrMany[MaskLike | None] = None,
     batch_statistics: bool = False,
 ) -> Any:
     """Gives an object the light and colour of its background, at the image's own size.
@@ -178,12 +183,20 @@ def harmonize(
             the last six.
         strength: how far colours go, 0 to 2; 0 gives a copy, above 1 they go beyond what the method says.
         guard: whether to leave the image as it is where the answer cannot be trusted, that is, where its confidence is
-            below 0.25: object or background have few pixels, no light explains the change, or a network contradicts
-            itself on the mirrored image, or makes a change that no colour map explains. A network's change is also
-            reduced as its weights say: 'auto' changes an object by 7.5 of 255 at most where it is not sure. Statistics
-            are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of curves, and the mean change to
-            0.05 of white; highlights keep their hue. False: the change is made as published, for an object that is
-            known not to fit.
+            below 0.25: object or background have few pixels, no light explains the change, or a network makes a change
+            that no colour map explains. A network is asked about several views of the image, its mirror image and
+            slightly other masks among them; the mean of its answers is made, and less of it the less they agree, as far
+            as its weights say. Statistics are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of
+            curves, and the mean change to 0.05 of white; highlights keep their hue. False: the change is made as
+            published, for an object that is known not to fit.
+        cautious: whether a network's answers have to agree better, for a pipeline that does not know whether anything
+            was pasted: what fits already is changed least. Other methods do the same with it as without.
+        source: the photograph that the object was cut from, of any size and of any kind that image may be. What its
+            scene and that of image tell of exposure, white balance and contrast is added to what the method finds.
+        source_mask: where the object is in source, of source's size: only what lies outside tells of the light. None:
+            all of source counts.
+        reference: a mask, of the image's size, of something in the image that the object should be lit like, such as
+            another face or the same cloth; what it has in common with the object is matched, too.
         batch_statistics: whether a network's batch norms take mean and variance of the image that it sees, not those
             kept from training; the published test commands of DoveNet, BargainNet and pix2pix do so.
         keep_gps, errors, out: see `pyharmony.blend`.
@@ -200,9 +213,10 @@ def harmonize(
     Raises:
         WeightsError: there are no such weights, or they are damaged.
         ImportError: another network than the default is wanted, and torch is not installed.
-        MaskError: mask is None.
-        ArgumentError: there is no such method; strength is outside 0 to 2; the image holds NaN or infinities where its
-            alpha is not zero; batch_statistics is set for a method without batch norms.
+        MaskError: mask is None; reference is zero everywhere or lies under mask; source_mask leaves nothing of source.
+        ArgumentError: there is no such method; source_mask is given without source; strength is outside 0 to 2; the
+            image or source holds NaN or infinities where its alpha is not zero; cautious is set without the guard, or
+            batch_statistics for a method without batch norms.
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
             `pyharmony.set_device` was told to be strict.
         PyHarmonyError: see `pyharmony.blend`.
@@ -219,13 +233,15 @@ def harmonize(
         >>> bool(np.array_equal(result[mask == 0], image[mask == 0]))
         True
     """
-    amount, careful = _strength(strength), _flag(guard, "guard")
+    amount, care = _strength(strength), _care(guard, cautious)
     _refuse_none(call.dst, mask)
     chosen = _method_of(method, call.device, _flag(batch_statistics, "batch_statistics"))
-    step = _Harmonizer(chosen, amount, careful)
+    step = _Harmonizer(chosen, amount, care)
     # The device of the caller is the network's; the map is applied on the CPU.
     call = dataclasses.replace(call, mask=mask, at=at, device="cpu")
-    return call.run(partial(Frame.each, blend=step.harmonize), tell=step.warning_of)
+    hints = _hinting(source, source_mask, reference)
+    work = step.harmonize_hinted if hints else partial(Frame.each, blend=step.harmonize)
+    return call.run(work, tell=step.warning_of, **hints)
 
 
 def harmonize_frames(
@@ -235,6 +251,10 @@ def harmonize_frames(
     method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
+    cautious: bool = False,
+    source: ImageLike | None = None,
+    source_mask: MaskLike | None = None,
+    reference: Iterable[MaskLike | None] | None = None,
     smoothing: float = 0.8,
     batch_statistics: bool = False,
     keep_gps: bool = False,
@@ -250,15 +270,17 @@ def harmonize_frames(
     Args:
         frames, masks: equally many images and masks, of any kind that `harmonize` takes except lists. They are taken
             one at a time, so they may be generators.
+        source, source_mask: see `harmonize`; one photograph for all frames.
+        reference: a mask for each frame, see `harmonize`; taken one at a time.
         smoothing: the share of the map of the frame before, 0 (each frame by itself) to below 1.
-        method, strength, guard, batch_statistics, keep_gps, device, return_info: see `harmonize`. `HarmonizeInfo.map`
-            is the smoothed map.
+        method, strength, guard, cautious, batch_statistics, keep_gps, device, return_info: see `harmonize`.
+            `HarmonizeInfo.map` is the smoothed map.
 
     Yields:
         The result of `harmonize` for each frame.
 
     Raises:
-        ShapeError: there are more frames than masks, or fewer; a frame is a batch.
+        ShapeError: there are more frames than masks or references, or fewer; a frame is a batch.
         PyHarmonyError: see `harmonize`.
 
     Example:
@@ -271,40 +293,47 @@ def harmonize_frames(
         >>> [result.shape for result in film]
         [(32, 32, 3), (32, 32, 3), (32, 32, 3)]
     """
-    amount, careful = _strength(strength), _flag(guard, "guard")
+    amount, care = _strength(strength), _care(guard, cautious)
     keep = _checks.number(
         smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
     )
     chosen = _method_of(method, device, _flag(batch_statistics, "batch_statistics"))
-    for value, name in ((frames, "frames"), (masks, "masks")):
+    each = {"frames": frames, "masks": masks} | ({} if reference is None else {"reference": reference})
+    for name, value in each.items():
         if is_file(value) or not isinstance(value, Iterable):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
-    step = _Harmonizer(chosen, amount, careful, _Memory(keep))
-    return _frames(iter(frames), iter(masks), step, keep_gps, return_info)
+    step = _Harmonizer(chosen, amount, care, _Memory(keep))
+    every = {name: iter(value) for name, value in each.items()}
+    return _frames(every, step, _hinting(source, source_mask, None), keep_gps, return_info)
 
 
 def _frames(
-    frames: Iterator[Any], masks: Iterator[Any], step: _Harmonizer, keep_gps: bool, info: bool
+    every: dict[str, Iterator[Any]], step: _Harmonizer, hints: dict[str, Any], keep_gps: bool, info: bool
 ) -> Iterator[Any]:
     nothing = object()
     while True:
-        image, mask = next(frames, nothing), next(masks, nothing)
-        if image is nothing and mask is nothing:
+        found = {name: next(values, nothing) for name, values in every.items()}
+        fewer = [name for name, value in found.items() if value is nothing]
+        if len(fewer) == len(found):
             return
-        if image is nothing or mask is nothing:
-            more, fewer = ("masks", "frames") if image is nothing else ("frames", "masks")
-            raise ShapeError(f"{more}: more of them than {fewer}, expected as many")
+        if fewer:
+            more = next(name for name in found if name not in fewer)
+            raise ShapeError(f"{more}: more of them than {fewer[0]}, expected as many")
+        image, mask, reference = found["frames"], found["masks"], found.get("reference")
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
         _refuse_none(image, mask)
         call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
-        yield call.run(step.harmonize_frame, tell=step.warning_of)
+        yield call.run(step.harmonize_frame, tell=step.warning_of, **hints, **_hinting(None, None, reference))
+        # The source is read once; the sequence remembers what it tells.
+        hints = {}
 
 
 class _Memory:
-    """The memory of a sequence from frame to frame: the last map and histogram."""
+    """The memory of a sequence from frame to frame: the last map and histogram, and the colours of the source."""
 
     def __init__(self, keep: float) -> None:
+        self.source: Float32 | None = None
         self._keep = keep
         self._map: ColorMap | None = None
         self._colors: np.ndarray[Any, Any] | None = None
@@ -332,16 +361,32 @@ class _Harmonizer:
 
     method: _Method
     strength: float
-    guard: bool
+    care: Care
     memory: _Memory | None = None
 
-    def harmonize_frame(self, frame: Frame) -> list[Any]:
+    @property
+    def guard(self) -> bool:
+        return self.care is not Care.ALL
+
+    def harmonize_frame(
+        self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
+    ) -> Infos:
         """Harmonises the one image of a frame of a sequence."""
         if frame.batch:
             raise ShapeError("frames: a batch as one of them, expected images")
-        return frame.each(self.harmonize)
+        return self.harmonize_hinted(frame, source, source_mask, reference)
 
-    def harmonize(self, job: Job) -> HarmonizeInfo:
+    def harmonize_hinted(
+        self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
+    ) -> Infos:
+        """Harmonises the images of a frame with what the caller knows of them."""
+        known = _hints.given(frame, source, source_mask, reference)
+        if self.memory is not None:
+            self.memory.source = known.sources[0] if self.memory.source is None else self.memory.source
+            known = dataclasses.replace(known, sources=[self.memory.source])
+        return frame.each(partial(self.harmonize, known=known))
+
+    def harmonize(self, job: Job, known: _hints.Given | None = None) -> HarmonizeInfo:
         """Harmonises one image into its result and returns its info."""
         method, strength, memory = self.method, self.strength, self.memory
         holes = job.holes if job.holes is not None and job.holes.any() else None
@@ -363,12 +408,14 @@ class _Harmonizer:
         elif method.background and not (seen.mask < 1).any():
             found = Found(IDENTITY, 0.0, "there is no background")
         else:
-            found = method.find(seen, self.guard)
+            found = method.find(seen, self.care)
         trusted = found.confidence >= TRUSTED if self.guard else found.map is not IDENTITY
+        applied = found.map if trusted else IDENTITY
+        wanted = found.map if found.asked is None else found.asked
+        if known is not None and (not self.guard or region_confidence(seen)[0] >= TRUSTED):
+            applied, wanted = self._hinted(job, seen, holes, known, (applied, wanted))
         if memory is not None:
-            applied = memory.smoothed(found.map if trusted else None)
-        else:
-            applied = found.map if trusted else IDENTITY
+            applied = memory.smoothed(applied if trusted else None)
         applied = applied.scaled(strength)
 
         def change_by(color_map: ColorMap) -> float:
@@ -377,7 +424,7 @@ class _Harmonizer:
         change = change_by(applied)
         asked = change
         if self.guard:
-            asked = change_by((found.map if found.asked is None else found.asked).scaled(strength))
+            asked = change_by(wanted.scaled(strength))
         info = HarmonizeInfo(
             method=method.name,
             weights=method.weights,
@@ -394,6 +441,18 @@ class _Harmonizer:
         place = region.x0, region.y0
         apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
         return info
+
+    @staticmethod
+    def _hinted(
+        job: Job, seen: Scene, holes: Any, known: _hints.Given, maps: tuple[ColorMap, ColorMap]
+    ) -> tuple[ColorMap, ColorMap]:
+        """Returns two maps with the change that the hints of an item ask for."""
+        size = (_hints.SIDE, _hints.SIDE)
+        if not seen.mask.any() or not known.of_item(job.item):
+            return maps
+        hard = hardened(seen if seen.mask.shape == size else scene(job.dst, job.mask, holes, size))
+        network, hints = _colorgrid.network(DEFAULT), known.hints(job.item, hard, holes)
+        return network.hinted(hard, maps[0], hints), network.hinted(hard, maps[1], hints)
 
     def warning_of(self, info: HarmonizeInfo) -> tuple[str, type[PyHarmonyWarning]] | None:
         """Returns the warning for an info; its text has no figures, so that Python shows it once for a line of code."""
@@ -420,12 +479,12 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
     if isinstance(method, str) and method in _PLAIN:
         if batch_statistics:
             raise ArgumentError(f"batch_statistics: {method!r} runs no network; leave it out")
-        find = _PLAIN[method]
+        plain = _PLAIN[method]
 
         def size(shape: tuple[int, int]) -> tuple[int, int]:
             return fitting(shape, _statistics.SIDE)
 
-        return _Method(method, None, "cpu", size, find, True)
+        return _Method(method, None, "cpu", size, lambda seen, care: plain(seen, care is not Care.ALL), True)
     # Errors are raised before torch is loaded; where the caller passes a network, torch is loaded already.
     if isinstance(method, (str, os.PathLike)):
         _check_name(method)
@@ -458,7 +517,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         name,
         next(model.parameters()).device.type,
         lambda shape: (side, side),
-        lambda seen, guard: networks.found_by(model, seen, guard),
+        lambda seen, care: networks.found_by(model, seen, care),
         False,
     )
 
@@ -510,6 +569,21 @@ def _kinds(values: Any) -> list[Any]:
 
 def _strength(x: Any) -> float:
     return _checks.number(x, "strength", high=_MOST, accepts="a number from 0 to 2")
+
+
+def _hinting(source: Any, source_mask: Any, reference: Any) -> dict[str, Any]:
+    """Returns those of the hints that are given, by name."""
+    hints = {"source": source, "source_mask": source_mask, "reference": reference}
+    return {name: value for name, value in hints.items() if value is not None}
+
+
+def _care(guard: Any, cautious: Any) -> Care:
+    guarded = _flag(guard, "guard")
+    if not _flag(cautious, "cautious"):
+        return Care.AGREED if guarded else Care.ALL
+    if not guarded:
+        raise ArgumentError("cautious: True beside guard=False, which makes every change; leave one of them out")
+    return Care.CAUTIOUS
 
 
 def _flag(x: Any, name: str) -> bool:

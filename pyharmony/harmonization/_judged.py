@@ -1,18 +1,40 @@
-"""How far the answer of a network is trusted, whether it ran in torch or in NumPy."""
+"""How far the answer of a network is trusted, whether it ran in torch or in NumPy.
+
+A guarded network is asked several times, each time shown the scene in another way that changes nothing of what is
+right. Its answer is the mean of all, and of that as much is made as they agree.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._header import Calibration
-from ._guards import Found, believed, change_confidence, combined, keeping_skin, mean_change, region_confidence
-from ._maps import ColorMap
+from ._guards import (
+    Care,
+    Found,
+    agreement,
+    change_confidence,
+    combined,
+    keeping_skin,
+    mean_change,
+    region_confidence,
+    share_of,
+)
+from ._maps import ColorMap, weighted
 from ._scene import Float32, Scene
 
 #: A network whose change is below this, in units of white, agrees with the image as it is.
 _AGREES = 2 / 255
+#: By how many pixels masks are moved: for a judge, as in `pyharmony.models.colorgrid`, and without one.
+JUDGED, _ALONE = (-2, -1, 1, 2), (1, -1)
+#: The pixels that a moved mask has to leave of object and background; else the mask stays.
+_LEAST = 30
+#: The reason of an answer that is less trusted because the views of it differ.
+_APART = "the network contradicts itself on other views of the image"
 
 
 def hardened(scene: Scene) -> Scene:
@@ -21,39 +43,99 @@ def hardened(scene: Scene) -> Scene:
     return Scene(scene.picture, (scene.mask >= limit).astype(np.float32) if limit > 0 else scene.mask)
 
 
-def views_of(seen: Scene, guard: bool) -> list[Scene]:
-    """Returns what a network is shown: the scene, and for a guarded call its mirror image."""
-    return [seen, Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])] if guard else [seen]
+def views_of(seen: Scene, care: Care, *, gives_maps: bool, judge: bool = False) -> list[Scene]:
+    """Returns what a network is shown: the scene, and other views of it for a guarded call or a judge.
+
+    The second is the mirror image. A network that gives maps is shown moved masks, too.
+    """
+    if care is Care.ALL and not judge:
+        return [seen]
+    moves = JUDGED if judge else _ALONE if gives_maps else ()
+    mirrored = Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])
+    return [seen, mirrored, *(Scene(seen.picture, moved(seen.mask, by)) for by in moves)]
 
 
-def judged_maps(seen: Scene, maps: Sequence[ColorMap], calibration: Calibration) -> Found:
-    """Returns the answer of a network that gives a colour map for each of `views_of`."""
-    outputs = [m.apply(view.picture) for m, view in zip(maps, views_of(seen, len(maps) > 1), strict=True)]
-    return judged(seen, maps[0], outputs, 1.0, calibration)
+def moved(mask: Float32, by: int) -> Float32:
+    """Returns a mask that is so many pixels wider, or narrower below 0, as `pyharmony.models.colorgrid.moved` does."""
+    grown = mask if by > 0 else 1 - mask
+    for step in range(abs(by)):
+        padded = np.pad(grown, 1, mode="edge")
+        rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+        if step % 2 == 0:
+            grown = np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+        else:
+            across = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+            grown = np.maximum(rows[:, 1:-1], across[1:-1])
+    found: Float32 = grown if by > 0 else 1 - grown
+    return found if min(found.sum(), (1 - found).sum()) >= _LEAST else mask
+
+
+def judged_maps(
+    seen: Scene,
+    maps: Sequence[ColorMap],
+    calibration: Calibration,
+    care: Care,
+    weights: npt.NDArray[Any] | None = None,
+) -> Found:
+    """Returns the answer of a network that gives a colour map for each of `views_of`.
+
+    weights: how far each of them counts, [V]; None: all alike, together 1.
+    """
+    here = [m.mirrored() if i == 1 else m for i, m in enumerate(maps)]
+    counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
+    outputs = [m.apply(seen.picture) for m in here]
+    return judged(seen, weighted(here, counts), outputs, 1.0, calibration, care, counts)
 
 
 def judged(
-    seen: Scene, found: ColorMap, outputs: Sequence[Float32], explained: float, calibration: Calibration
+    seen: Scene,
+    found: ColorMap,
+    outputs: Sequence[Float32],
+    explained: float,
+    calibration: Calibration,
+    care: Care,
+    weights: npt.NDArray[Any],
 ) -> Found:
     """Returns the answer of a network.
 
     Args:
         seen: what the network saw.
-        found: the colour map of its change.
-        outputs: its image [h, w, 3] and, for a guarded call, that of the mirror image.
+        found: the colour map of its changes, each by its weight.
+        outputs: its image [h, w, 3] for each view, as the scene lies.
         explained: the share of its change that the map makes.
         calibration: what is known of its weights.
+        care: how far its change is made.
+        weights: how far each view counts, [V].
     """
-    asked, change = found, mean_change(seen, outputs[0])
-    parts = [region_confidence(seen), change_confidence(seen, outputs[0])]
+    made, apart = compared(seen, outputs, weights)
+    change = mean_change(seen, made)
+    parts = [region_confidence(seen)]
     still = change <= _AGREES
     if not still:
         parts.append((explained, "" if explained > 0.9 else "the network's change is none of colours"))
-    if len(outputs) > 1:
-        apart = mean_change(Scene(outputs[0], seen.mask), outputs[1][:, ::-1])
-        agreement = float(np.clip(1 - apart / (change + _AGREES), 0, 1))
-        parts.append((agreement, "" if agreement > 0.9 else "the network contradicts itself in the mirror"))
-        doubtful, sure = calibration.doubtful / 255, calibration.sure / 255
-        share = believed(change, doubtful, sure)
-        found = found.scaled(keeping_skin(share, seen, outputs[0]) if change < sure else share)
-    return Found(found, *combined(*parts), asked)
+    boost = calibration.boost if care is not Care.ALL else 1.0
+    parts.append(change_confidence(seen, seen.picture + np.float32(boost) * (made - seen.picture)))
+    confidence, reason = combined(*parts)
+    if care is Care.ALL:
+        return Found(found, confidence, reason)
+    agreed = agreement(change, apart, calibration.caution if care is Care.CAUTIOUS else calibration.doubt)
+    share = share_of(agreed)
+    if not still and agreed < confidence:
+        confidence, reason = agreed, "" if agreed > 0.9 else _APART
+    return Found(found.scaled(keeping_skin(boost * share, share, seen, made)), confidence, reason, found)
+
+
+def compared(seen: Scene, outputs: Sequence[Float32], weights: npt.NDArray[Any]) -> tuple[Float32, float]:
+    """Returns the image of the sum of changes, and how far they are apart.
+
+    That is the root of the weighted mean of the squared mean change of the object from the weighted mean to each image,
+    as large as the sum of the weights makes it.
+    """
+    total = float(weights.sum())
+    change = sum(np.float32(w) * (output - seen.picture) for w, output in zip(weights, outputs, strict=True))
+    made: Float32 = seen.picture + change
+    if not total:
+        return made, 0.0
+    centre = Scene(seen.picture + change / np.float32(total), seen.mask)
+    squares = [mean_change(centre, output) ** 2 for output in outputs]
+    return made, total * float(np.sqrt(np.dot(weights, squares) / total))

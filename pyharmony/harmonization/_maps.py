@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,37 @@ class ColorMap:
             parts[name] = np.asarray((1 - share) * a + share * b, np.float64)
         return ColorMap(**parts)
 
+    def plus(self, affine: Float64, curves: Float64) -> ColorMap:
+        """Returns the map whose result is larger by a change that depends on the colour alone.
+
+        Args:
+            affine: [3, 4]; affine [x; 1] is added to the result for a colour x. Zeros: nothing.
+            curves: [3, 3, K], as `ColorMap.curves`; added to that.
+
+        Returns:
+            A map of the same form. The values of a table stay in [0, 1].
+        """
+        if self.table is not None:
+            table = self.table.copy()
+            axis = np.linspace(0, 1, table.shape[0])
+            knots = np.linspace(0, 1, curves.shape[2])
+            for c, shape in enumerate(((-1, 1, 1, 3), (1, -1, 1, 3), (1, 1, -1, 3))):
+                bent = np.stack([np.interp(axis, knots, curves[o, c]) for o in range(3)], 1)
+                table += (axis[:, None] * affine[:, c] + bent).reshape(shape)
+            return ColorMap(table=(table + affine[:, 3]).clip(0, 1))
+        own = np.zeros_like(curves) if self.curves is None else self.curves
+        # Both are linear between the knots of the finest steps that have all of theirs.
+        steps = np.lcm(own.shape[2] - 1, curves.shape[2] - 1)
+        return ColorMap(
+            (_IDENTITY if self.affine is None else self.affine) + affine,
+            _with_knots(own, steps + 1) + _with_knots(curves, steps + 1),
+            self.grid,
+        )
+
+    def mirrored(self) -> ColorMap:
+        """Returns the map that does to an image what this one does to its mirror image."""
+        return self if self.grid is None else dataclasses.replace(self, grid=self.grid[:, ::-1])
+
     @property
     def is_identity(self) -> bool:
         """Whether the map leaves every colour as it is."""
@@ -140,6 +172,24 @@ class ColorMap:
 
 
 IDENTITY = ColorMap()
+
+
+def _with_knots(curves: Float64, count: int) -> Float64:
+    """Returns the same curves [3, 3, K] with so many knots, among which are all that they have."""
+    if curves.shape[2] == count:
+        return curves
+    at, knots = np.linspace(0, 1, count), np.linspace(0, 1, curves.shape[2])
+    return np.stack([np.interp(at, knots, curve) for curve in curves.reshape(9, -1)]).reshape(3, 3, count)
+
+
+def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
+    """Returns the map whose change is the sum of the changes by maps of one form, none a table, each by its weight."""
+    parts = {}
+    for name, none in (("affine", _IDENTITY), ("curves", 0.0), ("grid", 0.0)):
+        if getattr(maps[0], name) is not None:
+            changes = [weight * (getattr(m, name) - none) for m, weight in zip(maps, weights, strict=True)]
+            parts[name] = np.asarray(np.sum(changes, 0) + none, np.float64)
+    return ColorMap(**parts)
 
 
 def apply_into(

@@ -1,6 +1,6 @@
 """Networks as methods: they run at their own size, and their change becomes a colour map.
 
-Other rooms that run networks of harmonisation import `found_by`, `scene` and `mean_change` from here.
+Other rooms that run networks of harmonisation import `found_by`, `Care`, `scene` and `mean_change` from here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..errors import ArgumentError, WeightsError
 from ..models import Model
 from ..models.calls import sees_one_at_a_time, told_of_single_values, with_batch_statistics
 from ._fit import fit
+from ._guards import Care as Care
 from ._guards import Found
 from ._guards import mean_change as mean_change
 from ._judged import hardened, judged, judged_maps, views_of
@@ -67,22 +68,32 @@ def _loaded(source: str, version: Any, device: str) -> Model:
     return models.load(source).eval().to(device)
 
 
-def found_by(model: Model, scene: Scene, guard: bool) -> Found:
+def found_by(model: Model, scene: Scene, care: Care) -> Found:
     """Returns the answer of a network for a scene at the network's own size.
 
     Raises:
         WeightsError: the network gives NaN or infinities.
     """
     seen = hardened(scene)
-    views = views_of(seen, guard)
+    if getattr(model, "judge", None) is not None:
+        judged_model: Any = model
+        with _evaluating(model), torch.no_grad():
+            answers = judged_model.answers(*_tensors(model, [seen]))
+            weights = _finite(model, answers.weights)[0]
+            every = _as_maps(model, type(answers.maps)(*(x[0] for x in answers.maps)))
+        return judged_maps(seen, every, model.calibration, care, weights)
+    maps = _maps_by(model)
+    views = views_of(seen, care, gives_maps=maps is not None)
     with _evaluating(model), torch.no_grad(), told_of_single_values(model):
         batches = [[view] for view in views] if sees_one_at_a_time(model) else [views]
-        found_maps = [_maps(model, batch) for batch in batches]
-        if found_maps[0] is not None:
-            return judged_maps(seen, [m for some in found_maps for m in some or ()], model.calibration)
+        if maps is not None:
+            found_maps = [m for batch in batches for m in maps(model, batch)]
+            return judged_maps(seen, found_maps, model.calibration, care)
         outputs = [output for batch in batches for output in _outputs(model, batch)]
-    found, explained = fit(seen, outputs[0])
-    return judged(seen, found, outputs, explained, model.calibration)
+    here = [output[:, ::-1] if i else output for i, output in enumerate(outputs)]
+    found, explained = fit(seen, np.mean(here, 0))
+    alike = np.full(len(here), 1 / len(here))
+    return judged(seen, found, here, explained, model.calibration, care, alike)
 
 
 def _tensors(model: Model, views: list[Scene]) -> tuple[Tensor, Tensor]:
@@ -119,18 +130,32 @@ def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
     return list(_finite(model, made).clip(0, 1).transpose(0, 2, 3, 1))
 
 
-def _maps(model: Any, views: list[Scene]) -> list[ColorMap] | None:
-    """Returns the colour maps of a network that gives maps; None for a network that gives images."""
+def _maps_by(model: Any) -> Callable[[Any, list[Scene]], list[ColorMap]] | None:
+    """Returns the function that gives a network's colour maps of views; None for a network that gives images."""
     if hasattr(model, "maps"):
-        made = model.maps(*_tensors(model, views))
-        parts = {name: _finite(model, x).astype(np.float64) for name, x in made._asdict().items() if x is not None}
-        return [ColorMap(**{name: x[i] for name, x in parts.items()}) for i in range(len(views))]
+        return _maps
     generator: Any = getattr(model, "generator", None)
-    if not (getattr(model.config, "residual", False) and hasattr(generator, "maps")):
-        return None
-    # An affine change of each pixel is a grid of one level with one cell a pixel; its unit is converted to [0, 1].
+    return _cells if getattr(model.config, "residual", False) and hasattr(generator, "maps") else None
+
+
+def _maps(model: Any, views: list[Scene]) -> list[ColorMap]:
+    """Returns the colour maps of a network that gives some."""
+    return _as_maps(model, model.maps(*_tensors(model, views)))
+
+
+def _as_maps(model: Any, made: Any) -> list[ColorMap]:
+    """Returns the parts of a network's maps of several views as maps."""
+    parts = {name: _finite(model, x).astype(np.float64) for name, x in made._asdict().items() if x is not None}
+    count = len(next(iter(parts.values())))
+    return [ColorMap(**{name: x[i] for name, x in parts.items()}) for i in range(count)]
+
+
+def _cells(model: Any, views: list[Scene]) -> list[ColorMap]:
+    """Returns the affine map of each pixel by a residual generator, as grids of one level with one cell a pixel."""
     pictures, masks = _tensors(model, views)
-    cells = _finite(model, generator.maps(pictures, masks) if model.takes_mask else generator.maps(pictures))
+    maps = model.generator.maps
+    cells = _finite(model, maps(pictures, masks) if model.takes_mask else maps(pictures))
     grids = cells.reshape(len(views), 3, 4, *cells.shape[2:]).transpose(0, 3, 4, 1, 2)[:, :, :, None].astype(np.float64)
+    # The unit is converted to [0, 1].
     grids[..., 3] = (grids[..., 3] + model.low * grids[..., :3].sum(-1)) / (1 - model.low)
     return [ColorMap(grid=np.ascontiguousarray(grid)) for grid in grids]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .. import _catalogue
 from .._header import Calibration
-from ..errors import ArgumentError
+from ..errors import ArgumentError, WeightsError
 from ..typing import Task
 
 
@@ -54,6 +54,23 @@ class Model(nn.Module):
         """
         made: Tensor = self(image) if mask is None or not self.takes_mask else self(image, mask)
         return made
+
+    def start_from(self, other: Model) -> None:
+        """Takes the weights of another model, which training goes on from.
+
+        Raises:
+            WeightsError: it is another architecture, or has parts of other shapes.
+        """
+        if other.name != self.name:
+            raise WeightsError(f"start: weights of {other.name}, the model is {self.name}")
+        self._take(other)
+
+    def _take(self, other: Model) -> None:
+        """Takes the weights of a model of the same class."""
+        try:
+            self.load_state_dict(other.state_dict())
+        except RuntimeError as error:
+            raise WeightsError(f"start: weights of other settings than the model's: {error}") from error
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         """Returns two random samples of the inputs of `forward`, by the names of its arguments, for `export` to trace.

@@ -3,13 +3,16 @@
 The network draws single pixels of the object and of the background, and short rows of pixels across the object's
 contour, from the composite at 256 x 256 pixels. What it finds in each of the three sets, pooled, gives an affine map
 with curves; a second look, at the object as the first map has it, corrects it. `pyharmony.ops.color_grid` applies the
-map to the image as large as it is. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al.,
-"PCT-Net", CVPR 2023, for harmonising by maps of colours; the rows across the contour and the second look are our own.
+map to the image as large as it is. A mask is seldom exact, and a clean cut-out shows nothing at its contour: the
+network may be asked about masks that are moved a little, and a judge weighs its answers. Sources: Qi et al.,
+"PointNet", CVPR 2017, for pooled sets; Guerreiro et al., "PCT-Net", CVPR 2023, for harmonising by maps of colours; the
+rows across the contour, the second look and the judge are our own.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, WeightsError
 from . import checks
 from ._registry import Model, register
 
@@ -29,6 +32,14 @@ _CELLS = 16
 _NEAR = (1, 3)
 #: How far colours between stages may leave [0, 1]; clipped colours do not show by how much they were outside.
 _BEYOND = 0.2
+#: By how many pixels of the view masks are moved whose answers a judge hears, beside the mask and its mirror image.
+_MOVES = (-2, -1, 1, 2)
+#: The pixels that a moved mask has to leave of object and background; else the mask stays.
+_LEAST = 30
+#: The channels by which colours are matched.
+_KINDS = 16
+#: The distances from the contour, in pixels of the view, at which a judge looks: from outside to inside.
+_ACROSS = tuple(float(x) for x in range(-5, 6))
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,10 @@ class ColorGridConfig:
             finds the weights. They have `point_width` channels together, of which `heads` is a divisor. 0: none.
         recall: whether a look knows what the one before it decided, so that it can judge each row by all others.
         nearness: whether pixels of the background carry how much of the object is near them.
+        hints: the channels of the layers that compare what a caller knows beside the composite: the scene that the
+            object comes from, or something that it should be lit like. 0: there are none.
+        judge: the channels of the layers of a judge, which weighs the answers to masks moved by up to 2 pixels of
+            `view`; 0: there is none, and the answer is that to the mask as it is.
     """
 
     size: int = 256
@@ -65,6 +80,8 @@ class ColorGridConfig:
     heads: int = 0
     recall: bool = False
     nearness: bool = False
+    judge: int = 0
+    hints: int = 0
 
     def __post_init__(self) -> None:
         checks.check_whole(self.view, "view", _CELLS)
@@ -85,6 +102,8 @@ class ColorGridConfig:
             checks.check_whole(getattr(self, name), name)
         checks.check_layers(self.stages, "stages")
         checks.check_whole(self.heads, "heads", 0)
+        checks.check_whole(self.judge, "judge", 0)
+        checks.check_whole(self.hints, "hints", 0)
         if self.heads and self.point_width % self.heads:
             raise ArgumentError(f"heads: {self.heads}, expected a divisor of point_width, {self.point_width}")
         checks.check_share(self.dropout, "dropout")
@@ -102,6 +121,27 @@ class ColorMaps(NamedTuple):
         at = torch.linspace(0, 1, knots, device=pixels.device, dtype=pixels.dtype)
         hats = (1 - (pixels.clamp(0, 1)[..., None] - at).abs() * (knots - 1)).clamp_min(0).flatten(2)
         return pixels @ self.affine[..., :3].mT + self.affine[:, None, :, 3] + hats @ self.curves.flatten(2).mT
+
+
+class Answers(NamedTuple):
+    """The answers to a mask, its mirror image and moved masks, V of them.
+
+    Attributes:
+        maps: affine [N, V, 3, 4] and curves [N, V, 3, 3, K].
+        weights: how far each answer counts, [N, V]; their sum may be below 1, since to change nothing is an answer too,
+            and above, since answers that differ come to less than each.
+    """
+
+    maps: ColorMaps
+    weights: Tensor
+
+    def together(self) -> ColorMaps:
+        """Returns the weighted sum of the maps' changes as a map."""
+        affine, curves = self.maps
+        identity = torch.eye(3, 4, device=affine.device, dtype=affine.dtype)
+        with _exactly(affine):
+            change = torch.einsum("nv,nvoc->noc", self.weights, affine - identity)
+            return ColorMaps(change + identity, torch.einsum("nv,nvock->nock", self.weights, curves))
 
 
 class _Seen(NamedTuple):
@@ -153,7 +193,9 @@ class Points(nn.Module):
             x = x + self.recall(recalled)[:, None]
         x = self.layers[1:](x).to(elements.dtype)
         with _exactly(x):
-            pooled = [x.mean(1), x.amax(1), (x.var(1, correction=0) + 1e-6).sqrt()]
+            mean = x.mean(1)
+            # On a CPU this is many times as quick as `var`.
+            pooled = [mean, x.amax(1), ((x - mean[:, None]).square().mean(1) + 1e-6).sqrt()]
             if self.scores is not None:
                 weights = self.scores(x).softmax(1)
                 pooled.append(torch.einsum("nph,nphc->nhc", weights, x.unflatten(2, (weights.shape[2], -1))).flatten(1))
@@ -161,7 +203,7 @@ class Points(nn.Module):
 
 
 class Statistics(nn.Module):
-    """The moments and quantiles of colours."""
+    """The moments and quantiles of colours, as `statistics` gives them, normalised."""
 
     size = 6 * (3 + len(_QUANTILES))
 
@@ -170,18 +212,117 @@ class Statistics(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(18), nn.LayerNorm(6 * len(_QUANTILES))])
 
     def forward(self, colors: Tensor) -> Tensor:
-        """Maps colors [N, P, 3] to [N, size], by R, G, B, their mean, R - B and G - (R + B) / 2."""
-        r, g, b = colors.unbind(-1)
-        x = torch.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], -1)
-        mean = x.mean(1)
-        off = x - mean[:, None]
-        third = (off * off * off).mean(1)
-        moments = [mean, (off.square().mean(1) + 1e-6).sqrt(), third.sign() * (third.abs() + 1e-6) ** (1 / 3)]
-        last = x.shape[1] - 1
-        sorted_ = x.sort(1).values
-        quantiles = sorted_[:, [round(q * last) for q in _QUANTILES]]
-        with _exactly(x):
-            return torch.cat([self.norms[0](torch.cat(moments, 1)), self.norms[1](quantiles.flatten(1))], 1)
+        """Maps colors [N, P, 3] to [N, size]."""
+        moments, quantiles = statistics(colors)
+        with _exactly(moments):
+            return torch.cat([self.norms[0](moments), self.norms[1](quantiles)], 1)
+
+
+def statistics(colors: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns moments [N, 18] and quantiles [N, 42] of colors [N, P, 3].
+
+    They are those of R, G, B, their mean, R - B and G - (R + B) / 2.
+    """
+    r, g, b = colors.unbind(-1)
+    x = torch.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], -1)
+    mean = x.mean(1)
+    off = x - mean[:, None]
+    third = (off * off * off).mean(1)
+    moments = [mean, (off.square().mean(1) + 1e-6).sqrt(), third.sign() * (third.abs() + 1e-6) ** (1 / 3)]
+    last = x.shape[1] - 1
+    sorted_ = x.sort(1).values
+    quantiles = sorted_[:, [round(q * last) for q in _QUANTILES]]
+    return torch.cat(moments, 1), quantiles.flatten(1)
+
+
+class Compared(nn.Module):
+    """Finds the change of an object that one set of colours asks for which should look like another.
+
+    Each colour of the first set is matched with those of the second that are most like it, by what the network learns
+    to be alike whatever the light is: skin with skin, sky with sky.
+
+    Args:
+        width: the channels of the layers that decide.
+        out: the number of values of the change.
+        dropout: the dropout before each of them, in training.
+    """
+
+    def __init__(self, width: int, out: int, dropout: float) -> None:
+        super().__init__()
+        self.kind = nn.Sequential(nn.Linear(9, _KINDS), nn.SiLU(), nn.Linear(_KINDS, _KINDS))
+        self.decide = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(4 * Statistics.size, width), nn.SiLU(),
+            nn.Dropout(dropout), nn.Linear(width, width), nn.SiLU(), last := nn.Linear(width, out),
+        )  # fmt: skip
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, first: Tensor, second: Tensor, colors: Tensor) -> Tensor:
+        """Returns the change [N, out].
+
+        Args:
+            first, second: colours [N, P, 3] and [N, Q, 3] of what should look alike.
+            colors: colours [N, R, 3] of the object.
+        """
+        with _exactly(first):
+            alike = torch.einsum("npk,nqk->npq", self._kind(first), self._kind(second)).softmax(2)
+            sets = [first, second, alike @ second - first, colors]
+            found = [torch.cat(statistics(each), 1) for each in sets]
+            change: Tensor = self.decide(torch.cat(found, 1) * 3)
+            return change
+
+    def _kind(self, colors: Tensor) -> Tensor:
+        """Returns what tells which colours are alike [N, P, K], from each colour, and its place among the others."""
+        mean = colors.mean(1, keepdim=True)
+        spread = (colors.var(1, correction=0, keepdim=True) + 1e-4).sqrt()
+        bright = colors.sum(-1, keepdim=True) + 0.1
+        found: Tensor = self.kind(torch.cat([colors * 2, (colors - mean) / spread, colors / bright * 3], -1))
+        return found
+
+
+class Judge(nn.Module):
+    """Weighs the answers to a mask, its mirror image and moved masks.
+
+    It sees the colours along rows across the contour, which tell where the recoloured region ends, if anywhere; and how
+    far the answers change the object's pixels and differ from one another.
+
+    Args:
+        width: the channels of its layers.
+        heads: the number of weighted means over the rows, see `ColorGridConfig`.
+        dropout: the dropout before each layer that decides, in training.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        answers = len(_MOVES) + 2
+        apart = answers * (answers - 1) // 2
+        self.rows = Points(6 * len(_ACROSS) - 3, width, heads)
+        self.norm = nn.LayerNorm(5 * answers + apart + 7)
+        self.decide = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(self.rows.size + self.norm.normalized_shape[0], width), nn.SiLU(),
+            nn.Dropout(dropout), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, answers + 1),
+        )  # fmt: skip
+        self.boost = nn.Parameter(torch.zeros(()))
+
+    def forward(self, across: Tensor, given: Tensor, mapped: Tensor, share: Tensor) -> Tensor:
+        """Returns the weights of the answers, [N, V].
+
+        Args:
+            across: the colours of rows at `_ACROSS`, [N, P, 11, 3].
+            given, mapped: colours of pixels of the object [N, Q, 3], and as each answer maps them [N, V, Q, 3].
+            share: the object's share of the image, [N].
+        """
+        steps = (across[:, :, 1:] - across[:, :, :-1]) * 2 + 0.5
+        found = self.rows(torch.cat([across.flatten(2), steps.flatten(2)], 2))
+        with _exactly(given):
+            change = mapped.clamp(-_BEYOND, 1 + _BEYOND) - given[:, None]
+            first, second = torch.triu_indices(change.shape[1], change.shape[1], 1, device=change.device)
+            apart = (change[:, first] - change[:, second]).square().mean((2, 3))
+            sizes = [change.square().mean((2, 3)), change.var(2, correction=0).mean(2), apart]
+            facts = [change.mean(2).flatten(1) * 10, *((x + 1e-6).log() / 2 for x in sizes)]
+            facts += [given.mean(1), given.var(1, correction=0).sqrt(), (share + 1e-6).log()[:, None]]
+            weights = self.decide(torch.cat([found, self.norm(torch.cat(facts, 1))], 1)).softmax(1)
+            return weights[:, :-1] * self.boost.exp()
 
 
 class ColorGrid(Model):
@@ -211,17 +352,41 @@ class ColorGrid(Model):
         # With zeros the map is the identity at first.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
+        self.judge = Judge(config.judge, config.heads, config.dropout) if config.judge else None
+        hints = [Compared(config.hints, out, config.dropout) if config.hints else None for _ in range(2)]
+        self.by_source, self.by_reference = hints
+
+    def _take(self, other: Model) -> None:
+        """Takes the weights of a network with or without `heads`, `recall` and `nearness`; its answers stay the same.
+
+        What is added has no influence at first: the columns that read it are zeros.
+        """
+        taken, own = dict(other.state_dict()), self.state_dict()
+        before, now = other.config, self.config
+        if now.nearness and not before.nearness:
+            first = taken["outside.layers.0.weight"]
+            # Between the colours of pixel and cell, and the place.
+            taken["outside.layers.0.weight"] = torch.cat(
+                [first[:, :6], first.new_zeros(len(first), len(_NEAR)), first[:, 6:]], 1
+            )
+        if now.heads and not before.heads:
+            width = self.rows.size - before.point_width
+            columns = taken["decide.1.weight"].split([Statistics.size, width] * 3, 1)
+            pooled = [functional.pad(block, (0, self.rows.size - width)) for block in columns[1::2]]
+            taken["decide.1.weight"] = torch.cat([x for pair in zip(columns[::2], pooled) for x in pair], 1)
+        for key, value in own.items():
+            if key not in taken:
+                taken[key] = torch.zeros_like(value) if "recall" in key else value
+        for key in taken.keys() - own.keys():
+            raise WeightsError(f"start: weights with {key}, which the model is without")
+        for key, value in taken.items():
+            if value.shape != own[key].shape:
+                raise WeightsError(f"start: {key} {list(value.shape)}, expected {list(own[key].shape)}")
+        self.load_state_dict(taken)
 
     def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
-        """Returns the maps after each stage; see the class for the arguments."""
-        checks.check_image(composite, "composite", 3)
-        checks.check_mask(mask, composite)
-        view = self.config.view
-        checks.check_smallest(composite, "composite", view)
-        small, inside = composite, mask.to(composite.dtype)
-        if tuple(composite.shape[2:]) != (view, view):
-            small, inside = (functional.adaptive_avg_pool2d(x, view) for x in (small, inside))
-        seen = self._seen(small, inside)
+        """Returns the maps after each stage, of the mask as it is; see the class for the arguments."""
+        seen = self._seen(*self._view(composite, mask))
         given = seen.inside[..., :3]
         within, beyond, rest = seen.rows
         around = torch.cat([seen.outside, seen.outside[..., :3].amax(-1, keepdim=True)], -1)
@@ -251,13 +416,77 @@ class ColorGrid(Model):
                 recalled = decided if self.config.recall else None
                 change = self.last(decided)
                 values = change if values is None else values + change
-                curves = values[:, 12:].reshape(-1, 3, 3, self.config.knots)
-                maps.append(ColorMaps(values[:, :12].reshape(-1, 3, 4) + identity, curves))
+                affine, curves = self._parted(values)
+                maps.append(ColorMaps(affine + identity, curves))
         return maps
+
+    def answers(self, composite: Tensor, mask: Tensor) -> Answers:
+        """Returns the answers that the judge hears and how it weighs them; see the class for the arguments."""
+        judge = self.judge
+        if judge is None:
+            raise ArgumentError("judge: 0 in the model's config, expected a model with a judge")
+        small, inside = self._view(composite, mask)
+        views = [(small, inside), (small.flip(-1), inside.flip(-1)), *((small, moved(inside, by)) for by in _MOVES)]
+        # One after another: all at once they would leave the caches of a CPU.
+        maps = [self.looks(*view)[-1] for view in views]
+        counts = self.config.seen
+        place = _chosen(_sure(inside).flatten(1), counts[0], False)
+        given = _gathered(small, place)
+        with _exactly(given):
+            mapped = torch.stack([each.apply(given) for each in maps], 1)
+        across = _sampled(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
+        found = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
+        return Answers(found, judge(across, given, mapped, inside.mean((1, 2, 3))))
 
     def maps(self, composite: Tensor, mask: Tensor) -> ColorMaps:
         """Returns the map of colours of each composite; see the class for the arguments."""
-        return self.looks(composite, mask)[-1]
+        if self.judge is None:
+            return self.looks(composite, mask)[-1]
+        return self.answers(composite, mask).together()
+
+    def hinted(
+        self,
+        given: Tensor,
+        mapped: Tensor,
+        background: Tensor,
+        source: Tensor | None = None,
+        reference: Tensor | None = None,
+    ) -> ColorMaps:
+        """Returns the change that hints ask for, to be added to a map, as affine [N, 3, 4] and curves [N, 3, 3, K].
+
+        Args:
+            given, mapped: colours [N, P, 3] of the object, as they are and as the map has them.
+            background: colours [N, Q, 3] around the object.
+            source: colours [N, R, 3] of the scene that the object comes from, without the object; None: unknown.
+            reference: colours [N, S, 3] of what the object should be lit like; None: unknown.
+
+        Raises:
+            ArgumentError: the network has no layers for hints.
+        """
+        if self.by_source is None or self.by_reference is None:
+            raise ArgumentError("hints: 0 in the model's config, expected a model with layers for hints")
+        values, colors = given.new_zeros(len(given), 12 + 9 * self.config.knots), mapped
+        if source is not None:
+            values = values + self.by_source(source, background, colors)
+            colors = mapped + self._parted(values).apply(given)
+        if reference is not None:
+            values = values + self.by_reference(colors, reference, colors)
+        return self._parted(values)
+
+    def _parted(self, values: Tensor) -> ColorMaps:
+        """Returns values [N, 12 + 9 K] as affine and curves."""
+        return ColorMaps(values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(-1, 3, 3, self.config.knots))
+
+    def _view(self, composite: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns image and mask reduced to the size that the network sees."""
+        checks.check_image(composite, "composite", 3)
+        checks.check_mask(mask, composite)
+        view = self.config.view
+        checks.check_smallest(composite, "composite", view)
+        inside = mask.to(composite.dtype)
+        if tuple(composite.shape[2:]) == (view, view):
+            return composite, inside
+        return functional.adaptive_avg_pool2d(composite, view), functional.adaptive_avg_pool2d(inside, view)
 
     def _seen(self, picture: Tensor, mask: Tensor) -> _Seen:
         counts = self.config.drawn if self.training else self.config.seen
@@ -282,32 +511,14 @@ class ColorGrid(Model):
         return torch.cat([colors, around, torch.stack([x, y], -1).to(picture.dtype) / (side - 1)], -1)
 
     def _rows(self, picture: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the rows of `_Seen`, which lie along the slope of the blurred mask, more where it is steeper."""
-        side = picture.shape[2]
-        blur = _box_blur(side, max(1, round(side * 3 / 256))).to(mask)
-        with _exactly(mask):
-            blurred = blur @ mask @ blur.mT
-        padded = functional.pad(blurred, (1, 1, 1, 1), mode="replicate")
-        across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-        down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-        steep = (across.square() + down.square()).sqrt()
-        chosen = _chosen((steep * steep * steep).flatten(1), count, self.training)
-        slope, normal_x, normal_y = (x.flatten(1).gather(1, chosen) for x in (steep, across, down))
-        normal = torch.stack([normal_x, normal_y], -1) / slope.clamp_min(1e-4)[..., None]
-        place = torch.stack([chosen % side, chosen // side], -1).to(picture.dtype)
-        reach = torch.tensor([0.0, *self.config.reach, *(-r for r in self.config.reach)]).to(place)
-        points = place[:, :, None] + reach[:, None] * normal[:, :, None]
-        found = functional.grid_sample(
-            torch.cat([picture, mask], 1),
-            (points + 0.5) / side * 2 - 1,
-            padding_mode="border",
-            align_corners=False,
-        ).permute(0, 2, 3, 1)
-        steps = len(self.config.reach)
+        """Returns the rows of `_Seen`."""
+        place, normal, slope = _contour(mask, count, self.training)
+        reach, steps = self.config.reach, len(self.config.reach)
+        found = _sampled(torch.cat([picture, mask], 1), place, normal, (0.0, *reach, *(-r for r in reach)))
         colors, masks = found[..., :3], found[..., 3]
         # The steepest slope of a straight border, blurred, is near 0.2.
-        rest = torch.cat([colors[:, :, 0], masks[:, :, 1:], place / (side - 1), (slope * 5)[..., None]], -1)
-        return colors[:, :, 1 : 1 + steps], colors[:, :, 1 + steps :], rest.clamp(0, 1)
+        rest = [colors[:, :, 0], masks[:, :, 1:], place / (picture.shape[2] - 1), (slope * 5)[..., None]]
+        return colors[:, :, 1 : 1 + steps], colors[:, :, 1 + steps :], torch.cat(rest, -1).clamp(0, 1)
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Returns the harmonised image, see the class."""
@@ -323,6 +534,56 @@ def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
     if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return contextlib.nullcontext()
     return torch.autocast(x.device.type, enabled=False)
+
+
+def moved(mask: Tensor, by: int) -> Tensor:
+    """Returns masks [N, 1, H, W] that are so many pixels wider, or narrower below 0, by nearly round steps.
+
+    A mask of which, or around which, too little would be left stays as it is.
+    """
+    grown = mask if by > 0 else 1 - mask
+    for step in range(abs(by)):
+        padded = functional.pad(grown, (1, 1, 1, 1), mode="replicate")
+        rows, columns = (_largest(padded, axis) for axis in (2, 3))
+        grown = _largest(rows, 3) if step % 2 == 0 else torch.maximum(rows[..., 1:-1], columns[:, :, 1:-1])
+    found = grown if by > 0 else 1 - grown
+    left = torch.minimum(found.sum((1, 2, 3)), (1 - found).sum((1, 2, 3)))
+    return torch.where((left < _LEAST)[:, None, None, None], mask, found)
+
+
+def _largest(x: Tensor, axis: int) -> Tensor:
+    """Returns the largest of each three neighbours along an axis of x, which gets two shorter."""
+    count = x.shape[axis] - 2
+    return torch.maximum(torch.maximum(x.narrow(axis, 0, count), x.narrow(axis, 1, count)), x.narrow(axis, 2, count))
+
+
+def _contour(mask: Tensor, count: int, at_random: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns pixels along the slope of the blurred mask, more where it is steeper.
+
+    Their places [N, P, 2] as (x, y), the directions towards the inside [N, P, 2] and the slopes [N, P].
+    """
+    side = mask.shape[2]
+    blur = _box_blur(side, max(1, round(side * 3 / 256))).to(mask)
+    with _exactly(mask):
+        blurred = blur @ mask @ blur.mT
+    padded = functional.pad(blurred, (1, 1, 1, 1), mode="replicate")
+    across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    steep = (across.square() + down.square()).sqrt()
+    chosen = _chosen((steep * steep * steep).flatten(1), count, at_random)
+    slope, normal_x, normal_y = (x.flatten(1).gather(1, chosen) for x in (steep, across, down))
+    normal = torch.stack([normal_x, normal_y], -1) / slope.clamp_min(1e-4)[..., None]
+    return torch.stack([chosen % side, chosen // side], -1).to(mask.dtype), normal, slope
+
+
+def _sampled(planes: Tensor, place: Tensor, normal: Tensor, reach: Sequence[float]) -> Tensor:
+    """Returns the values of planes [N, C, H, W] at distances from places along normals, [N, P, R, C]."""
+    distances = torch.tensor(reach).to(place)
+    points = place[:, :, None] + distances[:, None] * normal[:, :, None]
+    found = functional.grid_sample(
+        planes, (points + 0.5) / planes.shape[2] * 2 - 1, padding_mode="border", align_corners=False
+    )
+    return found.permute(0, 2, 3, 1)
 
 
 def _box_blur(side: int, radius: int) -> Tensor:
@@ -343,7 +604,7 @@ def _chosen(weight: Tensor, count: int, at_random: bool) -> Tensor:
     weight = weight + 1e-9
     if at_random:
         return torch.multinomial(weight, count, replacement=True)
-    summed = weight.double().cumsum(1)
+    summed = weight.cumsum(1, dtype=torch.float64)
     steps = (torch.arange(count, device=weight.device, dtype=summed.dtype) + 0.5) / count
     return torch.searchsorted(summed, steps * summed[:, -1:]).clamp_max(weight.shape[1] - 1)
 

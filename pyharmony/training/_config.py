@@ -118,6 +118,9 @@ class RunConfig:
 
     Attributes:
         seed: the seed of weights, of the order and changes of the samples, and of dropout.
+        start: weights that a new run starts from: a path, or the name of weights that come with pyharmony. The network
+            has their settings, or is wider where its class knows how (see `pyharmony.models.Model.start_from`). '': a
+            run starts with random weights.
         batch: the number of samples of a step in one process.
         accumulate: the number of batches whose gradients are averaged for an update.
         ema: the decay of the moving average of the weights that is evaluated and kept; 0: none.
@@ -131,6 +134,7 @@ class RunConfig:
     """
 
     seed: int = 0
+    start: str = ""
     batch: int = 4
     accumulate: int = 1
     ema: float = 0.0

@@ -272,6 +272,17 @@ class Run:
         self.processes.barrier()
         watch.saved, watch.saved_at = self.step.count, time.monotonic()
 
+    def start_from(self, source: str) -> None:
+        """Takes the weights that a new run starts from, see `RunConfig.start`.
+
+        Raises:
+            WeightsError: there are no such weights, they are damaged, or the model cannot start from them.
+        """
+        weights = models.load(source)
+        for model in (self.model, self.ema):
+            if model is not None:
+                model.start_from(weights)
+
     def resume(self, path: Path) -> None:
         """Goes on from a checkpoint; one of another number of processes goes on with the unseen samples of the epoch.
 

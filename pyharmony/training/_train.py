@@ -47,7 +47,7 @@ def train(
     Raises:
         ArgumentError: the model, its step or the data does not accept a setting; `out` has checkpoints and `resume` is
             None; a checkpoint is of a run with other settings or samples; another run uses `out`.
-        WeightsError: a checkpoint is damaged.
+        WeightsError: a checkpoint is damaged, or the weights of `run.start` are, or are of another model.
         DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.data` occur, too.
         OSError: `out` cannot be written.
         ImportError: something that the extra installs is missing.
@@ -78,6 +78,8 @@ def train(
         run = Run(config, training, validation, folder, device=device, on_progress=on_progress)
         if start is not None:
             run.resume(start)
+        elif config.run.start:
+            run.start_from(config.run.start)
         if run.processes.first:
             text = json.dumps(config.as_dict(), indent=2, sort_keys=True)
             _temporary.write_text(folder / "config.json", text + "\n")

@@ -108,6 +108,8 @@ def names_annotate(
     pyharmony.harmonize("photo.jpg", mask, method=method)
     pyharmony.harmonize("photo.jpg", mask, method=models.load("colorgrid"))
     pyharmony.harmonize("photo.jpg", mask, method="weights.safetensors")
+    pyharmony.harmonize(image, mask, source="other.jpg", source_mask=mask, reference=mask, cautious=True)
+    pyharmony.harmonize([image, image], mask, source=["other.jpg", None], reference=[None, mask])
     blend.gp_gan(image, "photo.jpg", generator=models.create("gp_gan"))
     pyharmony.realism_score(image, mask, device="cpu")
     pyharmony.load(file)

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ...errors import ArgumentError
 from ...models.checks import check_image, check_mask, check_share, check_smallest, check_whole
-from ...models.colorgrid import ColorGrid, ColorMaps
+from ...models.colorgrid import ColorGrid, Judge
 from ._contours import Shares, as_given, drawn_anew
+from ._scenes import drawn_scenes
 from ._step import AdamSettings, CapturedStep, Losses, Step, register
+
+#: What may learn, with the beginnings of the names of its parameters; none: all that no other part has.
+_PARTS: dict[str, tuple[str, ...]] = {"looks": (), "judge": ("judge.",), "hints": ("by_source.", "by_reference.")}
+_OTHERS = tuple(start for starts in _PARTS.values() for start in starts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,8 @@ class ColorGridSettings(AdamSettings):
         fits: the share of those cut out whose object keeps its colours.
         ramp: the number of steps over which these shares rise from 0. A network that never sees an easy contour learns
             to change nothing first, and is slow to leave that.
+        trains: the part of the network that learns, while the others stay as they are: 'looks', what finds maps of
+            colours; 'judge'; or 'hints', the layers that compare scenes.
     """
 
     lr: float = 2e-3
@@ -51,6 +59,7 @@ class ColorGridSettings(AdamSettings):
     worn: float = 0.0
     fits: float = 0.15
     ramp: int = 0
+    trains: str = "looks"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +69,8 @@ class ColorGridSettings(AdamSettings):
         self._check_not_negative("weight_decay", "clip", "early", "scale")
         for name in ("moved", "cut_out", "feathered", "worn", "fits"):
             check_share(getattr(self, name), name)
+        if self.trains not in _PARTS:
+            raise ArgumentError(f"trains: {self.trains!r}, expected one of {', '.join(map(repr, _PARTS))}")
 
     @property
     def shares(self) -> Shares:
@@ -77,7 +88,14 @@ class ColorGridStep(Step):
     `scale` c, c log(1 + e / c) takes the place of e: as much is won by halving a small error as by halving a large one,
     as in decibels.
 
-    Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, where there are any.
+    A judge is trained by e of what it makes of the answers, without any early stage; hints by the sum of e by source
+    and e by reference, of samples that `drawn_scenes` draws.
+
+    Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, where there are any; for hints
+    'by_source' and 'by_reference'.
+
+    Raises:
+        ArgumentError: the network has not the part that `trains` names.
     """
 
     settings: ColorGridSettings
@@ -85,8 +103,13 @@ class ColorGridStep(Step):
     model: ColorGrid
 
     def _add_optimizers(self) -> None:
-        settings = self.settings
-        self._adam("model", self.model.parameters(), settings.lr, settings.betas, settings.weight_decay)
+        settings, starts = self.settings, _PARTS[self.settings.trains]
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name.startswith(starts) if starts else not name.startswith(_OTHERS))
+        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not learned:
+            raise ArgumentError(f"trains: {settings.trains!r}, and the network has none; set model.{settings.trains}")
+        self._adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """Captures the step, see `Step.capture`.
@@ -105,6 +128,10 @@ class ColorGridStep(Step):
         check_smallest(batch["composite"], "composite", self.model.config.view)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
+        if self.settings.trains == "hints":
+            losses = self._hinted(batch)
+            self._update("model", torch.stack(list(losses.values())).sum(), clip=self.settings.clip)
+            return losses
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         settings = self.settings
         if settings.shares.any:
@@ -114,16 +141,36 @@ class ColorGridStep(Step):
         else:
             composite, mask, given, wanted = as_given(composite, target, mask, settings.pixels)
         with self._precision():
-            looks = self.model.looks(composite, mask)
-
-        def error(maps: ColorMaps) -> Tensor:
-            apart = ((maps.apply(given) - wanted).square().mean((1, 2)) + settings.floor).sqrt()
-            return ((apart / settings.scale).log1p() * settings.scale if settings.scale else apart).mean()
-
-        losses: Losses = {"rmse": error(looks[-1])}
+            if settings.trains == "judge":
+                # The answers are those of inference; only the judge has dropout.
+                self.model.eval()
+                cast(Judge, self.model.judge).train()
+                looks = [self.model.maps(composite, mask)]
+            else:
+                looks = self.model.looks(composite, mask)
+        losses = {"rmse": self._error(looks[-1].apply(given), wanted)}
         total = losses["rmse"]
         if len(looks) > 1:
-            losses["early"] = torch.stack([error(maps) for maps in looks[:-1]]).sum()
+            early = [self._error(maps.apply(given), wanted) for maps in looks[:-1]]
+            losses["early"] = torch.stack(early).sum()
             total = total + settings.early * losses["early"]
         self._update("model", total, clip=settings.clip)
         return losses
+
+    def _hinted(self, batch: dict[str, Tensor]) -> Losses:
+        """Returns the errors of the changes that a source and a reference ask for."""
+        composite, target, mask = (batch[name].cpu() for name in ("composite", "target", "mask"))
+        drawn = drawn_scenes(composite, target, mask, self.settings.pixels)
+        losses: Losses = {}
+        for name, scene in drawn._asdict().items():
+            given, mapped, wanted, background, hint = (x.to(batch["mask"].device) for x in scene)
+            hints = {"source": hint} if name == "by_source" else {"reference": hint}
+            change = self.model.hinted(given, mapped, background, **hints)
+            losses[name] = self._error(mapped + change.apply(given), wanted)
+        return losses
+
+    def _error(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Returns the mean error of colours [N, P, 3], see the class."""
+        scale = self.settings.scale
+        apart = ((made - wanted).square().mean((1, 2)) + self.settings.floor).sqrt()
+        return ((apart / scale).log1p() * scale if scale else apart).mean()

@@ -1,0 +1,159 @@
+"""The calibration of weights: how far a guarded call makes the mean of what a network says of several views.
+
+Every triple and every photograph that fits is asked about once under each condition of `contours.py`. Of an answer is
+kept what the guard goes by, and what comes of it where parts of the change are made; so settings are tried in no time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from contour_scores import PHOTOGRAPHS, TRIPLES, cases, change, gain, opened
+from contours import CUTS, VIEW, Case
+from photographs import Set
+
+from pyharmony._header import Calibration
+from pyharmony.errors import DataError
+from pyharmony.harmonization import _colorgrid
+from pyharmony.harmonization._guards import (
+    TRUSTED,
+    Care,
+    agreement,
+    change_confidence,
+    mean_change,
+    region_confidence,
+    share_of,
+)
+from pyharmony.harmonization._judged import compared, hardened
+from pyharmony.harmonization._maps import weighted
+from pyharmony.harmonization._scene import scene
+
+Floats = npt.NDArray[np.float64]
+
+BOOSTS = (1.0, 1.25, 1.5)
+#: The values of `doubt` and `caution` that are tried.
+DOUBTS = (0.0, *np.round(0.05 * 2 ** (np.arange(89) / 8), 3))
+#: The mean change in levels that is asked for of photographs that fit, with the mask as given and in each clean cut; of
+#: it so much is allowed here, since others may be changed more than those of val.
+LIMITS = {"doubt": (4.0, 5.0), "caution": (2.5, 3.0)}
+ALLOWED = 0.85
+#: The parts of a change whose results are kept, the others lie between.
+PARTS = np.linspace(0, max(BOOSTS), 13)
+
+
+class Answer(NamedTuple):
+    """The answer to a case.
+
+    Attributes:
+        change, apart: what the guard goes by, see `Calibration`.
+        trusted: whether the mean change, times each of `BOOSTS`, is made at all.
+        results: for each of `PARTS`, gain of a triple, or change of a photograph.
+    """
+
+    change: float
+    apart: float
+    trusted: tuple[bool, ...]
+    results: Floats
+
+
+def answer(network: _colorgrid.Network, case: Case, name: str) -> Answer:
+    """Asks a network about a case."""
+    seen = hardened(scene(case.image, case.mask, None, (network.size, network.size)))
+    maps, weights = network.answers(seen, Care.AGREED)
+    counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
+    made, apart = compared(seen, [m.apply(seen.picture) for m in maps], counts)
+    known = region_confidence(seen)[0]
+    trusted = (known * change_confidence(seen, seen.picture + b * (made - seen.picture))[0] for b in BOOSTS)
+    mean, measure = weighted(maps, counts), gain if name == TRIPLES else change
+    results = [measure(mean.scaled(part).apply(case.image, case.mask), case) for part in PARTS]
+    return Answer(mean_change(seen, made), apart, tuple(x >= TRUSTED for x in trusted), np.array(results))
+
+
+def answers(network: _colorgrid.Network, samples: Set, name: str) -> dict[str, list[Answer]]:
+    """Asks a network about every condition of every sample of a set."""
+    found: dict[str, list[Answer]] = {}
+    for sample in samples.samples:
+        for condition, case in cases(sample, name):
+            found.setdefault(condition, []).append(answer(network, case, name))
+    return found
+
+
+def results(every: Sequence[Answer], boost: float, doubts: Iterable[float]) -> Floats:
+    """Returns the mean result for each value of doubt, skin apart, whose hue may hold back a little more."""
+    trusted = np.array([one.trusted[BOOSTS.index(boost)] for one in every])
+    found = []
+    for doubt in doubts:
+        shares = [share_of(agreement(one.change, one.apart, doubt)) for one in every]
+        parts = np.where(trusted, boost * np.array(shares), 0)
+        found.append(np.mean([np.interp(p, PARTS, one.results) for p, one in zip(parts, every, strict=True)]))
+    return np.array(found)
+
+
+class Choice(NamedTuple):
+    """A setting, and its mean gain over the conditions of triples."""
+
+    doubt: float
+    gain: float
+
+
+def best(
+    every: Mapping[str, Mapping[str, Sequence[Answer]]], boost: float, limits: tuple[float, float], least: float = 0.0
+) -> Choice | None:
+    """Returns the setting of the largest mean gain that holds the limits; None where none does."""
+    doubts = [doubt for doubt in DOUBTS if doubt >= least]
+    holds = np.ones(len(doubts), bool)
+    for condition, limit in {"given": limits[0], **dict.fromkeys(CUTS, limits[1])}.items():
+        holds &= results(every[PHOTOGRAPHS][condition], boost, doubts) <= ALLOWED * limit
+    if not holds.any():
+        return None
+    gains = np.mean([results(of, boost, doubts) for of in every[TRIPLES].values()], 0)
+    at = int(np.argmax(np.where(holds, gains, -np.inf)))
+    return Choice(float(doubts[at]), float(gains[at]))
+
+
+def chosen(every: Mapping[str, Mapping[str, Sequence[Answer]]]) -> Calibration:
+    """Returns the calibration whose default gains most, with the caution that gains most beside it.
+
+    Raises:
+        DataError: no setting holds the limits.
+    """
+    found = [(best(every, boost, LIMITS["doubt"]), boost) for boost in BOOSTS]
+    there = [(choice, boost) for choice, boost in found if choice is not None]
+    if not there:
+        raise DataError("no setting holds the limits; these weights change what fits, and their views agree on it")
+    choice, boost = max(there, key=lambda one: one[0].gain)
+    careful = best(every, boost, LIMITS["caution"], choice.doubt)
+    if careful is None:
+        raise DataError(f"no caution holds the limits at boost {boost:g}")
+    return Calibration(choice.doubt, careful.doubt, boost)
+
+
+def told(every: Mapping[str, Mapping[str, Sequence[Answer]]], known: Calibration) -> list[str]:
+    """Returns lines on what a calibration gains, and by how much it changes what fits."""
+    lines = [f"{'':16s}gain, default  cautious  change of what fits, default  cautious"]
+    for condition, of in every[TRIPLES].items():
+        rows = [of, every[PHOTOGRAPHS].get(condition)]
+        cells = ["" if row is None else results(row, known.boost, (known.doubt, known.caution)) for row in rows]
+        lines.append(
+            f"{condition:16s}" + "  ".join("" if isinstance(c, str) else f"{c[0]:+6.2f} {c[1]:+6.2f}" for c in cells)
+        )
+    return lines
+
+
+def calibration(root: Path, source: str) -> Calibration:
+    """Returns the calibration of weights by the triples and photographs of val, and prints what comes of it."""
+    network = _colorgrid.parsed(Path(source).read_bytes(), source)
+    every: dict[str, Any] = {}
+    for name in (TRIPLES, PHOTOGRAPHS):
+        start, samples = time.monotonic(), opened(root, name, "val", VIEW)
+        every[name] = answers(network, samples, name)
+        print(f"{name}, {len(samples.groups)}: {time.monotonic() - start:.0f} s", flush=True)
+    found = chosen(every)
+    print(f"doubt {found.doubt:g}, caution {found.caution:g}, boost {found.boost:g}")
+    print("\n".join(told(every, found)), flush=True)
+    return found

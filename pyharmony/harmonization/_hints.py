@@ -1,0 +1,136 @@
+"""The hints of a caller, who may know more than an image shows: where an object comes from, what it is lit like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from .._arrays import NumpyArray
+from .._images.frame import Frame, as_images, layout, masks_of
+from .._images.region import check_finite
+from ..errors import ArgumentError, MaskError, ShapeError
+from ._judged import hardened
+from ._scene import Float32, Scene, reduced, scene
+
+#: The side of the scenes from which colours are taken, and the most colours of each.
+SIDE, _MOST = 256, 1024
+#: The largest share of a pixel that lies outside of a mask.
+_NONE = 0.01
+#: Multiples of it, without their whole parts, are evenly spread however many there are.
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+class Hints(NamedTuple):
+    """Colours of what the caller knows of the light.
+
+    Attributes:
+        source: [P, 3] in [0, 1], of the scene that the object was cut from; None: it is not known.
+        reference: [P, 3] in [0, 1], of what the object should be lit like; None: it is not known.
+    """
+
+    source: Float32 | None
+    reference: Float32 | None
+
+
+@dataclass(frozen=True)
+class Given:
+    """The hints of a call, by the number of the item.
+
+    Attributes:
+        sources: colours as in `Hints`.
+        references: masks [H, W] in the frame of the image.
+    """
+
+    sources: Sequence[Float32 | None]
+    references: Sequence[NumpyArray | None]
+
+    def of_item(self, item: int) -> bool:
+        """Whether anything is known of an item."""
+        return self.sources[item] is not None or self.references[item] is not None
+
+    def hints(self, item: int, seen: Scene, holes: NumpyArray | None) -> Hints:
+        """Returns the hints of an item.
+
+        Args:
+            item: the number of the item.
+            seen: the scene of `SIDE` x `SIDE` pixels, with a hard mask.
+            holes: [H, W], where the image has no colour; None: nowhere.
+
+        Raises:
+            MaskError: the reference lies under the object.
+        """
+        mask = self.references[item]
+        if mask is None:
+            return Hints(self.sources[item], None)
+        inside = hardened(Scene(seen.picture, reduced(mask[..., None], (SIDE, SIDE))[..., 0])).mask
+        where = (inside > 0) & (seen.mask == 0) & _known(holes, inside.shape)
+        if not where.any():
+            raise MaskError("reference: lies under mask, expected something outside of the object")
+        return Hints(self.sources[item], _spread(seen.picture, where))
+
+
+def given(frame: Frame, source: Any, source_mask: Any, reference: Any) -> Given:
+    """Returns the hints of a frame, whose arguments are checked; see `pyharmony.harmonize`.
+
+    Raises:
+        ShapeError, DTypeError, MaskError, ArgumentError: they are no images or masks of the sizes that are expected, or
+            tell nothing.
+    """
+    count = len(frame.dst)
+    if source is None and source_mask is not None:
+        raise ArgumentError("source_mask: given without source; pass the photograph that the object was cut from")
+    sources: list[Float32 | None] = [None] * count
+    references: list[NumpyArray | None] = [None] * count
+    if source is not None:
+        frame.keep_apart(source, "source")
+        images, batch = as_images(source, "source"), layout(source, "source")[1]
+        if batch and (not frame.batch or len(images) != count):
+            items = f"{count} images" if frame.batch else "one image"
+            raise ShapeError(f"source: a batch of {len(images)} beside {items}; expected one photograph, or as many")
+        masks: Sequence[NumpyArray | None] = [None] * len(images)
+        if source_mask is not None:
+            rows, columns = images[0].shape[:2]
+            masks = masks_of(source_mask, len(images), rows, columns, batch, "source_mask")
+        colors = [_scene_colors(image, mask) for image, mask in zip(images, masks, strict=True)]
+        sources = [*colors] if batch else [*colors * count]
+    if reference is not None:
+        references = [*masks_of(reference, count, *frame.shape, frame.batch, "reference")]
+        if any(mask is not None and not mask.any() for mask in references):
+            raise MaskError("reference: zero everywhere, expected something that the object should be lit like")
+    return Given(sources, references)
+
+
+def _scene_colors(image: NumpyArray, mask: NumpyArray | None) -> Float32:
+    """Returns colours of a photograph [H, W, C] outside of a mask."""
+    holes = image[..., 3] == 0 if image.shape[2] == 4 else None
+    colors = image[..., : min(image.shape[2], 3)]
+    check_finite(colors, "source", skip=holes)
+    _checks.warn_of_levels(colors, "source")
+    nowhere = np.broadcast_to(np.zeros((), bool), image.shape[:2])
+    seen = scene(colors, nowhere if mask is None else mask, holes, (SIDE, SIDE))
+    # A pixel that the object covers in part has some of its colour.
+    where = (seen.mask <= _NONE) & _known(holes, seen.mask.shape)
+    if not where.any():
+        raise MaskError("source_mask: covers all of source that is not transparent; nothing of its light is left")
+    return _spread(seen.picture, where)
+
+
+def _known(holes: NumpyArray | None, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Returns where a scene has colours of the image."""
+    if holes is None:
+        return np.ones(size, bool)
+    found: npt.NDArray[np.bool_] = reduced(~holes[..., None], (SIDE, SIDE))[..., 0] >= 0.5
+    return found
+
+
+def _spread(picture: Float32, where: npt.NDArray[np.bool_]) -> Float32:
+    """Returns the colours [P, 3] of pixels of a region: all, or `_MOST` that are evenly spread."""
+    places = np.flatnonzero(where)
+    if len(places) > _MOST:
+        places = places[(np.arange(_MOST) * _GOLDEN % 1 * len(places)).astype(np.intp)]
+    return picture.reshape(-1, 3).take(places, 0)
