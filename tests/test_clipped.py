@@ -39,7 +39,7 @@ def scene(dtype: str, shape: tuple[int, ...] = (37, 53, 3)) -> tuple[np.ndarray,
 
 
 def expected(exact: np.ndarray, inside: np.ndarray, white: int) -> tuple[float, float]:
-    """Returns the share of values inside that rounding puts beyond 0 and white, and that of those within 0.26 levels."""
+    """Returns the share of values inside that rounding puts beyond 0 and white, and of those near the bounds."""
     x = exact[inside] * white
     near = np.minimum(np.abs(x + 0.5), np.abs(x - white - 0.5)) < 0.26 * white / 255
     rounded = np.rint(x)
