@@ -149,6 +149,16 @@ def round_into(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = T
     np.copyto(out, values, casting="unsafe", where=where)
 
 
+def count_clipped(values: NumpyArray, dtype: Any, where: NumpyArray | bool = True) -> int:
+    """Returns how many values `round_into` clips for a dtype."""
+    if dtype.kind != "u":
+        return 0
+    beyond = values < -0.5
+    beyond |= values >= np.iinfo(dtype).max + 0.5
+    beyond &= where
+    return int(np.count_nonzero(beyond))
+
+
 def dtype_name(x: NumpyArray) -> str:
     return _name_of(x.dtype)  # NumPy builds the name anew at each access
 

@@ -45,6 +45,8 @@ class SolveInfo:
         milliseconds: wall time of the native call.
         peak_bytes: the most scratch memory held at once, beside inputs and output.
         reason: the reason why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
+        clipped: the share of the values inside, 0 to 1, that lie beyond the range of an integer dtype when they are
+            rounded, and were stored as its ends; 0 for floats, which are not clipped. Devices do not count: NaN.
 
     Example:
         >>> from pyharmony import ops
@@ -64,6 +66,7 @@ class SolveInfo:
     milliseconds: float
     peak_bytes: int
     reason: str = ""
+    clipped: float = 0.0
 
 
 def image(x: Any, name: str, *, dims: tuple[int, ...] = (2, 3)) -> NumpyArray:

@@ -179,6 +179,24 @@ class UnchangedWarning(PyHarmonyWarning):
     """
 
 
+class ClippedWarning(PyHarmonyWarning):
+    """A twentieth or more of what was solved for lies beyond black or white, and was clipped to be stored as integers.
+
+    ``SolveInfo.clipped`` is the share. A blend that holds the colours of src, by ``color_weight``, clips less; floats
+    are not clipped.
+
+    Example:
+        >>> import warnings
+        >>> from pyharmony import blend
+        >>> dst, src = np.full((16, 16, 3), 20, np.uint8), np.full((16, 16, 3), 200, np.uint8)
+        >>> src[::2] = 100
+        >>> with warnings.catch_warnings(record=True) as said:
+        ...     result = blend.poisson(src, dst, np.pad(np.ones((12, 12), bool), ((2, 2), (0, 4))))
+        >>> said[0].category.__name__
+        'ClippedWarning'
+    """
+
+
 class ConfidenceWarning(PyHarmonyWarning):
     """The guard of `pyharmony.harmonize` held a change back, or the change is hardly to be trusted.
 

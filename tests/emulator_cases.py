@@ -182,7 +182,10 @@ def _pyramid_lay(native: Any, memory: Memory) -> Sequence[Array]:
     share, whole = memory.empty((2, 15, 61)), memory.empty((2, 15, 61))
     native.pyramid_lay_mask(mask.view(), 2, 21, 9, 40, share.view(), **ON)
     native.pyramid_lay_mask(None, 0, 3, 15, 4, whole.view(), **ON)
-    return laid.get(), share.get(), whole.get()
+    closed, full, has_zero = memory.empty((2, 15, 61)), memory.empty((2, 15, 61)), memory.empty(2, np.int32)
+    native.pyramid_lay_mask(mask.view(), 4, 19, 9, 40, closed.view(), sides=15, open=has_zero.pointer, **ON)
+    native.pyramid_lay_mask(None, 1, 2, 13, 58, full.view(), sides=15, open=has_zero.pointer, **ON)
+    return laid.get(), share.get(), whole.get(), closed.get(), full.get()
 
 
 def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:

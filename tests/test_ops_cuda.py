@@ -19,6 +19,7 @@ from pyharmony.ops._poisson_cuda import DeviceEquation
 from pyharmony.reference import gaussian_poisson as definition
 
 from .cuda_arrays import Interface, fetched
+from .shared import closed
 
 Image = np.ndarray[Any, Any]
 CASES = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0}
@@ -251,8 +252,28 @@ def test_the_pyramid_is_that_of_the_processor(weight: float, pinned: bool, base:
     made = fetched(blend.gaussian_poisson(*map(Interface, (src, dst, mask)), base=given, **options))
     assert levels(made, expected) <= 1 + 2 * (0.25 + 0.25)
     if pinned:
-        assert np.array_equal(made[mask == 0], dst[mask == 0])
-        assert np.array_equal(copied[mask == 0], dst[mask == 0])
+        outside = closed(mask) == 0
+        assert np.array_equal(made[outside], dst[outside])
+        assert np.array_equal(copied[outside], dst[outside])
+
+
+@pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson])
+def test_strips_beside_the_border_are_closed_as_on_the_processor(run: Any) -> None:
+    src, dst, _ = pair((2, 41, 36, 3), "uint8")
+    for gap in (1, 3, 4):
+        frames = np.zeros((2, 41, 36), np.uint8)
+        frames[:, gap:-gap, gap:-gap] = 255
+        frames[0, 20, 18] = 0  # the other one would leave nothing known, so its strips stay
+        sides = np.zeros((2, 41, 36), np.uint8)
+        sides[:, 15 : 41 - gap, :20] = 255
+        sides[0, 30, gap:] = 90
+        for mask in (frames, sides):
+            made = fetched(run(*map(Interface, (src, dst, mask))))
+            assert levels(made, run(src, dst, mask, device="cpu")) <= 2
+            for item, cover in zip(range(2), mask, strict=True):
+                outside = closed(cover) == 0
+                assert np.array_equal(made[item][outside], dst[item][outside])
+                assert (made[item] != dst[item]).any(-1)[cover == 0].any() == (closed(cover) != cover).any()
 
 
 def test_a_mask_that_covers_everything_or_nothing() -> None:
@@ -356,6 +377,7 @@ def test_a_source_lies_where_at_says(kind: str, at: tuple[int, int] | None, dtyp
         assert levels(made, expected) <= limit
         if kind != "whole":
             known = laid_over(np.ones_like(mask) if cover is None else mask, dst.shape[:2], at or (0, 0)) == 0
+            known = closed(~known) == 0
             assert np.array_equal(made[known], dst[known])
         copied, info = run(src, dst, cover, at=at, device="cuda", return_info=True, **options)
         assert levels(copied, expected) <= limit

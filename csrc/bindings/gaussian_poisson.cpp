@@ -62,7 +62,7 @@ py::dict chebyshev_info(const gp::ChebyshevResult& result) {
   return py::dict("steps"_a = result.steps, "total_steps"_a = result.total_steps,
                   "finite"_a = result.finite, "residual"_a = result.residual,
                   "max_error"_a = result.max_error, "converged"_a = result.converged,
-                  "peak_bytes"_a = result.peak_bytes);
+                  "peak_bytes"_a = result.peak_bytes, "clipped"_a = result.clipped);
 }
 
 py::dict chebyshev(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
@@ -99,7 +99,7 @@ py::dict dct(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
   gp::check_dct(params);
   const gp::DctResult result =
       without_gil([&] { return HM_SIMD_CALL(gaussian_poisson_dct, params); });
-  return py::dict("peak_bytes"_a = result.peak_bytes);
+  return py::dict("peak_bytes"_a = result.peak_bytes, "clipped"_a = result.clipped);
 }
 
 ImageView plane_of(const ArrayView& array, const char* name, const ImageView& image) {

@@ -22,8 +22,9 @@ void downsample_several(const std::vector<ArrayView>& images, double smooth_sigm
 }
 
 void lay_mask(const ArrayView* mask, int top, int left, int height, int width, const ArrayView& out,
-              cudaStream_t stream) {
-  launch_pyramid_lay_mask(mask, {top, left, height, width}, out, stream);
+              int sides, std::uintptr_t open, cudaStream_t stream) {
+  launch_pyramid_lay_mask(mask, {top, left, height, width}, out, sides,
+                          static_cast<int*>(pointer_of(open)), stream);
 }
 
 }  // namespace
@@ -44,7 +45,7 @@ void bind_pyramid_cuda(py::module_& m) {
   define_on_device(m, "pyramid_lay", launch_pyramid_lay, "src"_a, "dst"_a, "top"_a, "left"_a,
                    "out"_a, named);
   define_on_device(m, "pyramid_lay_mask", lay_mask, "mask"_a, "top"_a, "left"_a, "height"_a,
-                   "width"_a, "out"_a, named);
+                   "width"_a, "out"_a, named, "sides"_a = 0, "open"_a = 0);
   define_on_device(m, "pyramid_hold", launch_pyramid_hold, "known"_a, "out"_a, named);
 }
 

@@ -39,6 +39,19 @@ inline decltype(auto) dispatch_image(DType dtype, const char* name, Fn&& fn) {
   }
 }
 
+// Returns how many of n values are clipped where they are stored in an image of this dtype.
+template <typename Real>
+inline std::int64_t count_clipped(const Real* values, std::int64_t n, DType dtype) {
+  return dispatch_image(dtype, "out", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    int count = 0;
+    if constexpr (std::is_integral_v<T>) {
+      for (std::int64_t i = 0; i < n; ++i) count += is_clipped<T>(values[i]);
+    }
+    return static_cast<std::int64_t>(count);
+  });
+}
+
 // Calls fn(TypeTag<T>{}) for any dtype of layers' tensors.
 template <typename Fn>
 inline decltype(auto) dispatch_tensor(DType dtype, const char* name, Fn&& fn) {

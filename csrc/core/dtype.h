@@ -96,4 +96,15 @@ inline T from_real(Real value) {
   }
 }
 
+// Returns whether from_real holds the value in T's range: whether rounded it would be beyond.
+template <typename T, typename Real>
+inline bool is_clipped(Real value) {
+  if constexpr (std::is_integral_v<T>) {
+    constexpr Real kHigh = static_cast<Real>(std::numeric_limits<T>::max()) + Real(0.5);
+    return value < Real(-0.5) || value >= kHigh;
+  } else {
+    return false;
+  }
+}
+
 }  // namespace pyharmony

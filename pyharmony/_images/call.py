@@ -24,6 +24,7 @@ from .._arrays import VALUE_RANGE, is_array, is_pil, is_torch
 from .._warnings import warn
 from ..errors import (
     ArgumentError,
+    ClippedWarning,
     DeviceError,
     DTypeError,
     OutOfMemory,
@@ -48,11 +49,20 @@ Work = Callable[..., Infos]
 Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
 
 
-def nothing_done(what: str) -> Tell:
-    """Returns a `Tell` that warns that a result is a copy, and why."""
+#: The share of clipped values from which on a call warns.
+_CLIPPED = 0.05
+
+
+def solved(what: str) -> Tell:
+    """Returns a `Tell` that warns that a result is a copy, and why, or that much of it was clipped."""
 
     def tell(info: Any) -> tuple[str, type[PyHarmonyWarning]] | None:
-        return (f"nothing was {what}: {info.reason}", UnchangedWarning) if info.reason else None
+        if info.reason:
+            return f"nothing was {what}: {info.reason}", UnchangedWarning
+        if info.clipped >= _CLIPPED:
+            told = f"{info.clipped:.0%} of the values that were {what} are darker than black or brighter than white"
+            return f"{told}, and were clipped; floats are not", ClippedWarning
+        return None
 
     return tell
 
@@ -123,7 +133,7 @@ class Call:
 
         Args:
             work: is called with a Frame and, by name, the values of beside.
-            tell: returns the warning for an item's info; None: the warning is that nothing was blended.
+            tell: returns the warning for an item's info; None: that of `solved`, for a blend.
             beside: other arguments that are images: 'base', 'color_weight' as an image, and the hints of `harmonize`.
         """
         place = _cuda.place_of({}, self.device)
@@ -132,7 +142,7 @@ class Call:
                 _device.only_on_cpu("this blend")
             place = None
         _checks.one_of(self.errors, "errors", ("raise", "return"))
-        tell = tell or nothing_done("blended")
+        tell = tell or solved("blended")
         whole = Item(self.src, self.dst, self.mask, self.at, self.scale, self.out, beside)
         if not isinstance(self.dst, (list, tuple)):
             for name, value in {"src": self.src, "mask": self.mask, "scale": self.scale, **beside}.items():

@@ -20,7 +20,7 @@ from ..ops.images_cuda import planes_of, unsupported, weight_on
 from ..ops.pyramid import lay, lay_mask
 from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, position_of, size_of, sizes_differ
 from .memory import Memory
-from .region import Region
+from .region import Region, to_border
 
 _NOWHERE = Region(0, 0, 0, 0)
 
@@ -140,12 +140,14 @@ class DeviceJob:
 
     Attributes:
         bbox: the box around the pixels of the mask above zero where boxed is True; else the region of src in dst.
+        strips: whether strips between the mask and dst's border count as inside; see `to_border`.
     """
 
     frame: DeviceFrame
     item: slice
     bbox: Region
     boxed: bool
+    strips: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -160,8 +162,8 @@ class DeviceJob:
         return [info] * (self.item.stop - self.item.start)
 
     def to_border(self) -> DeviceJob:
-        """Returns this job: a mask on a device is taken as it is, since no value of it is read."""
-        return self
+        """Returns this job with the strips of `close_strips` inside its mask."""
+        return replace(self, bbox=to_border(self.bbox, self.shape), strips=True)
 
     def covered(self, mask: DeviceArray) -> bool:
         """Returns whether the object is known to cover dst without reading a mask."""
@@ -175,14 +177,17 @@ class DeviceJob:
         frame, inner = self.frame, self.frame.placed.overlap(region)
         if inner.empty:
             inner = _NOWHERE
-        mask = None
+        mask, (height, width) = None, self.shape
+        ends = region.y0 == 0, region.y1 == height, region.x0 == 0, region.x1 == width
+        at_border = ends if self.strips else ()
         if frame.mask is not None and not inner.empty:
             mask = inner.of(frame.mask.items(self.item), (frame.placed.y0, frame.placed.x0))
-            if inner == region:
+            if inner == region and not any(at_border):
                 return mask
         corner = (0, 0) if inner.empty else (inner.y0 - region.y0, inner.x0 - region.x0)
         shape = self.item.stop - self.item.start, *region.shape
-        return lay_mask(frame.place, mask, shape, corner, inner.shape)
+        whole = region.shape == self.shape
+        return lay_mask(frame.place, mask, shape, corner, inner.shape, at_border, whole=whole)
 
     def _src_of(self, region: Region) -> DeviceArray:
         """Returns src over a region of dst, as `Job.src_of` does."""

@@ -33,9 +33,20 @@ CHANNELS = (1, 3, 4)
 _FAR = 1 << 31  # pixels; a position beyond this is taken for a mistake
 
 
-def direct_info(method: str) -> _checks.SolveInfo:
+def direct_info(method: str, clipped: float = 0.0) -> _checks.SolveInfo:
     """Returns the report of a blend that solves nothing, such as 'copy' where no pixel is inside."""
-    return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0)
+    return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0, clipped=clipped)
+
+
+def store(values: NumpyArray, out: NumpyArray, inside: NumpyArray) -> float:
+    """Writes values [h, w, C], which are changed, into out where inside [h, w], rounded to its dtype.
+
+    Returns the share of them that was clipped.
+    """
+    where = inside[..., None]
+    clipped = _arrays.count_clipped(values, out.dtype, where)
+    _arrays.round_into(values, out, where=where)
+    return clipped and clipped / (np.count_nonzero(inside) * out.shape[2])
 
 
 Infos = list[_checks.SolveInfo]

@@ -125,7 +125,7 @@ class Worker:
         if task.kind.harmonizes:
             record["harmonize"] = _harmonize_figures(info, task.arguments.get("guard", True))
         elif info is not None:
-            names = ("method", "iterations", "max_error", "residual", "device", "peak_bytes", "reason")
+            names = ("method", "iterations", "max_error", "residual", "device", "peak_bytes", "reason", "clipped")
             record["solve"] = {name: getattr(info, name) for name in names}
         del pictures
         with clock.phase("encode"):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import NumpyArray, round_into
-from .._images.call import Call, nothing_done, on_one_image
+from .._arrays import NumpyArray
+from .._images.call import Call, on_one_image, solved
 from .._images.fill import fill
-from .._images.frame import Frame, Infos, Job, direct_info
+from .._images.frame import Frame, Infos, Job, direct_info, store
 from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._native import native
@@ -236,7 +236,7 @@ def _run(call: Call, edit: Edit, mask: Any, tolerance: float | None, color_weigh
         weight = frame.color_weight(color_weight)
         return frame.each(lambda job: _edit(edit, job, weight, limit, bool(call.return_info)))
 
-    return dataclasses.replace(call, mask=mask).run(work, tell=nothing_done("edited"), color_weight=color_weight)
+    return dataclasses.replace(call, mask=mask).run(work, tell=solved("edited"), color_weight=color_weight)
 
 
 def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
@@ -307,8 +307,10 @@ def _write_edit(
         memory=job.memory,
     )
     if not plain:
-        round_into(result, target, where=(mask > 0)[..., None])
-        info = dataclasses.replace(info, residual=info.residual / level, max_error=info.max_error / level)
+        share = store(result, target, mask > 0)
+        info = dataclasses.replace(
+            info, residual=info.residual / level, max_error=info.max_error / level, clipped=share
+        )
     return info
 
 
@@ -342,15 +344,17 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
             break
         most = found
     result = region.of(job.start())
-    inside = (mask > 0)[..., None]
+    inside, clipped = (mask > 0)[..., None], 0
     for top in range(0, region.shape[0], _ROWS):
         rows = slice(top, top + _ROWS)
         with np.errstate(over="ignore"):
             values = np.exp(solved[rows])
         values -= offset
-        round_into(values, result[rows], where=inside[rows])
+        clipped += _arrays.count_clipped(values, result.dtype, inside[rows])
+        _arrays.round_into(values, result[rows], where=inside[rows])
     proven = math.expm1(min(info.max_error / 255, 700.0)) * (most + offset) / white * 255
-    return dataclasses.replace(info, max_error=proven)
+    share = clipped / (np.count_nonzero(inside) * result.shape[2])
+    return dataclasses.replace(info, max_error=proven, clipped=share)
 
 
 def _logarithm(image: NumpyArray, offset: float, real: type) -> NumpyArray:
@@ -386,6 +390,8 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
         result *= weight
         result += image
     if not plain:
-        round_into(result, target, where=inside[..., None])
-        info = dataclasses.replace(info, residual=info.residual / scale, max_error=info.max_error / scale)
+        share = store(result, target, inside)
+        info = dataclasses.replace(
+            info, residual=info.residual / scale, max_error=info.max_error / scale, clipped=share
+        )
     return info

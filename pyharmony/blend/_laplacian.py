@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import NumpyArray, round_into
+from .._arrays import NumpyArray
+from .._checks import SolveInfo
 from .._images.call import Call, on_two_images
-from .._images.frame import Frame, Infos, Job, direct_info
+from .._images.frame import Frame, Infos, Job, direct_info, store
 from .._images.memory import Memory
 from .._images.region import Region, as_float
 from ..errors import ArgumentError, DTypeError
@@ -68,15 +69,15 @@ def laplacian(
     count = None if levels is None else int(levels)
 
     def work(frame: Frame) -> Infos:
-        return frame.each(lambda job: direct_info(_blend(job, count)))
+        return frame.each(lambda job: _blend(job, count))
 
     return call.run(work)
 
 
-def _blend(job: Job, levels: int | None) -> str:
+def _blend(job: Job, levels: int | None) -> SolveInfo:
     if job.bbox.empty:
         job.start()
-        return "copy"
+        return direct_info("copy")
     memory = job.memory
     count = _MAX_LEVELS if levels is None else levels
     # The image is not halved further than to one cell.
@@ -123,10 +124,9 @@ def _blend(job: Job, levels: int | None) -> str:
     result = region.of(job.start())
     if result.dtype.kind == "f":
         np.add(dst, total, out=result, where=inside[..., None], casting="same_kind")
-    else:
-        total += dst
-        round_into(total, result, where=inside[..., None])
-    return "laplacian"
+        return direct_info("laplacian")
+    total += dst
+    return direct_info("laplacian", store(total, result, inside))
 
 
 def _aligned(region: Region, step: int, shape: tuple[int, int]) -> Region:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
+from .._images.call import solved
 from .._images.frame import direct_info
 from .._images.memory import Memory
 from .._images.region import STRIP, Region, bounding_box, close_strips, covered_by, regions_of, to_border
@@ -117,6 +118,8 @@ def gaussian_poisson_tiles(
         pyramid = _Pyramid(images, src, dst, mask, out, regions, Path(place), smoothing)
         info = pyramid.solve(tile, allowed, tolerance, options)
     info = dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3)
+    if found := solved("blended")(info):
+        warn(*found)
     return (out, info) if return_info else out
 
 

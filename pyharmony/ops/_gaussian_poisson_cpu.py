@@ -90,7 +90,14 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> 
         if check and not stats["finite"]:
             eq.check_finite()
         if stats["converged"]:
-            return Outcome("chebyshev", stats["steps"], stats["residual"], stats["max_error"], stats["peak_bytes"])
+            return Outcome(
+                "chebyshev",
+                stats["steps"],
+                stats["residual"],
+                stats["max_error"],
+                stats["peak_bytes"],
+                stats["clipped"],
+            )
     elif check:
         eq.check_finite()
     return _refined_chebyshev(eq, out, tolerance)
@@ -126,8 +133,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
     else:
         residual = eq.residual(x)
         bound = residual / excess if excess > 0 else math.inf
-    _arrays.round_into(x, out)
-    return Outcome("chebyshev", steps, residual, bound, peak)
+    return Outcome("chebyshev", steps, residual, bound, peak, _store(x, out))
 
 
 def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outcome:
@@ -144,10 +150,11 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outc
         residual = eq.residual(x)
         bound, scratch = proven_bound(eq, x, residual, tolerance)
         peak = max(peak, scratch)
+    clipped = stats["clipped"]
     if x is not out:
-        _arrays.round_into(x, out)
+        clipped = _store(x, out)
         peak += x.nbytes
-    return Outcome("dct", 1, residual, bound, peak)
+    return Outcome("dct", 1, residual, bound, peak, clipped)
 
 
 def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outcome:
@@ -176,12 +183,20 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         bound, scratch = proven_bound(eq, x, residual, tolerance)
         if bound <= tolerance:
             peak = max(stats["peak_bytes"], hierarchy.bytes + scratch)
+            clipped = 0
             if x is not out:
-                _arrays.round_into(x, out)
+                clipped = _store(x, out)
                 peak += x.nbytes
-            return Outcome("multigrid", stats["iterations"], residual, bound, peak)
+            return Outcome("multigrid", stats["iterations"], residual, bound, peak, clipped)
     stats = solve_into(out, certify)
-    return Outcome("multigrid", stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
+    return Outcome(
+        "multigrid",
+        stats["iterations"],
+        stats["residual"],
+        stats["max_error"],
+        stats["peak_bytes"],
+        stats["clipped"],
+    )
 
 
 def _galerkin_of_field(
@@ -205,9 +220,15 @@ def _galerkin_of_field(
     bound = stats["max_error"]
     if real is np.float32:  # e and the sum are rounded to float32
         bound += 2.0**-23 * float(max(x.max(), -x.min(), e.max(), -e.min()))
-    _arrays.round_into(x, out)
     peak = stats["peak_bytes"] + x.nbytes + r.nbytes + e.nbytes
-    return Outcome("multigrid", stats["iterations"], stats["residual"], bound, peak)
+    return Outcome("multigrid", stats["iterations"], stats["residual"], bound, peak, _store(x, out))
+
+
+def _store(x: NumpyArray, out: NumpyArray) -> int:
+    """Writes x, which is changed, into out, rounded to its dtype; returns how many values were clipped."""
+    clipped = _arrays.count_clipped(x, out.dtype)
+    _arrays.round_into(x, out)
+    return clipped
 
 
 def _float32_levels(eq: Equation) -> float:
@@ -287,7 +308,9 @@ def solve(
         else:
             outcome = _galerkin(eq, out, limit, certify)
     warn_of_bound(eq, outcome, limit, level)
-    return outcome.info(level, (time.perf_counter() - start) * 1e3)
+    milliseconds = (time.perf_counter() - start) * 1e3
+    pixels = np.count_nonzero(eq.mask) if outcome.clipped and eq.pinned else eq.mask.size
+    return outcome.info(level, milliseconds, values=pixels * out.shape[2])
 
 
 def run(call: Call) -> Any:

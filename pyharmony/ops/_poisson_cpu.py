@@ -84,8 +84,10 @@ def solve_image(
         warn(NOTHING_PROVEN, RuntimeWarning)
         stats["max_error"] = math.nan
     method = "multigrid" if hierarchy.unknowns else "copy"
-    outcome = Outcome(method, stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"])
-    return outcome.info(unit, elapsed * 1e3)
+    outcome = Outcome(
+        method, stats["iterations"], stats["residual"], stats["max_error"], stats["peak_bytes"], stats["clipped"]
+    )
+    return outcome.info(unit, elapsed * 1e3, values=hierarchy.unknowns * out.shape[2])
 
 
 def _solve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,16 +37,24 @@ class SolveCall:
 
 @dataclass
 class Outcome:
-    """The outcome of a solve of one image, in the unit of its dtype."""
+    """The outcome of a solve of one image, in the unit of its dtype.
+
+    Attributes:
+        clipped: the number of values that were clipped where they were stored, on the CPU.
+    """
 
     method: str
     iterations: int
     residual: float
     max_error: float
     peak_bytes: int
+    clipped: int = 0
 
-    def info(self, level: float, milliseconds: float, device: str = "cpu") -> SolveInfo:
-        """Returns the outcome for callers, in 8-bit levels; level is the value of one of them."""
+    def info(self, level: float, milliseconds: float, device: str = "cpu", values: int = 1) -> SolveInfo:
+        """Returns the outcome for callers, in 8-bit levels.
+
+        level is the value of one of them, values the number of values that were solved for.
+        """
         return SolveInfo(
             method=self.method,
             iterations=self.iterations,
@@ -54,4 +63,5 @@ class Outcome:
             device=device,
             milliseconds=milliseconds,
             peak_bytes=self.peak_bytes,
+            clipped=self.clipped / max(values, 1) if device == "cpu" else math.nan,
         )

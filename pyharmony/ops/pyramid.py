@@ -205,12 +205,31 @@ def lay(place: Place, src: DeviceArray, dst: DeviceArray, corner: tuple[int, int
 
 
 def lay_mask(
-    place: Place, mask: DeviceArray | None, shape: tuple[int, int, int], corner: tuple[int, int], size: tuple[int, int]
+    place: Place,
+    mask: DeviceArray | None,
+    shape: tuple[int, int, int],
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    at_border: Sequence[bool] = (),
+    *,
+    whole: bool = False,
 ) -> DeviceArray:
-    """Returns zeros [N, H, W] with a mask of that size laid at corner (y, x); None: a mask of ones."""
+    """Returns zeros [N, H, W] with a mask of that size laid at corner (y, x); None: a mask of ones.
+
+    at_border says which sides (top, bottom, left, right) are the image's, so that strips beside them are closed as
+    `pyharmony._images.region.close_strips` does; of a whole image, unless that leaves no zero.
+    """
     out = _new(place, shape)
+    sides = sum(side << bit for bit, side in enumerate(at_border))
+    memory = place.scratch(4 * shape[0]) if sides and whole else None
     place.module.pyramid_lay_mask(
-        None if mask is None else mask.view("mask"), *corner, *size, out.view("mask", writable=True), **_at(place)
+        None if mask is None else mask.view("mask"),
+        *corner,
+        *size,
+        out.view("mask", writable=True),
+        sides=sides,
+        open=0 if memory is None else memory.pointer,
+        **_at(place),
     )
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import time
 import warnings
@@ -151,6 +152,7 @@ def gaussian_poisson_tiles(
         device="cpu",
         milliseconds=(time.perf_counter() - start) * 1e3,
         peak_bytes=held + stats["peak_bytes"],
+        clipped=stats["clipped"] and stats["clipped"] / images.values_inside(bool(preserve_background)),
     )
 
 
@@ -202,6 +204,13 @@ class Images:
 
     def write(self, rows: slice, columns: slice, values: NumpyArray) -> None:
         self._out[rows, columns] = values if len(self._out.shape) == 3 else values[..., 0]
+
+    def values_inside(self, pinned: bool) -> int:
+        """Returns how many values are solved for: those where the mask is above zero, or all."""
+        height, width = self.shape
+        bands = range(0, height if pinned else 0, _BAND)
+        inside = sum(np.count_nonzero(np.asarray(self._mask[y : y + _BAND, 0:width])) for y in bands)
+        return (inside if pinned else height * width) * math.prod(self._out.shape[2:])
 
     def check_mask(self) -> None:
         """Checks the rules of masks, which concern all values together."""

@@ -120,6 +120,7 @@ class ChebyshevRuns {
     }
     ++runs_;
     result_.finite = measure.finite;
+    result_.clipped = measure.clipped;
     const Certificate certificate = certify(facts_, op_, damping(), measure);
     result_.steps = plan_.steps;
     result_.total_steps += plan_.steps;

@@ -37,6 +37,7 @@ inline void merge(ChebyshevMeasure& a, const ChebyshevMeasure& b) {
   a.image_low = std::min(a.image_low, b.image_low);
   a.image_high = std::max(a.image_high, b.image_high);
   a.largest_base = std::max(a.largest_base, b.largest_base);
+  a.clipped += b.clipped;
   a.finite = a.finite && b.finite;
 }
 

@@ -25,6 +25,7 @@ struct ChebyshevMeasure {
   double largest = 0;                    // max |x| before the last update
   double image_low = 0, image_high = 0;  // range of src and dst, zero included
   double largest_base = 0;               // max |base|, or max |rhs|
+  std::int64_t clipped = 0;              // values that were clipped where they were stored
   bool finite = true;                    // no NaN or infinity in the float images, as far as read
   // Where the state is a correction e of a start x0, `largest` is max |e|, and these are max |x0|
   // and max |b - A x0|.

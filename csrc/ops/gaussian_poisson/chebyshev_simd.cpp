@@ -732,6 +732,7 @@ class TileRun {
                                             coefficients_.stencil, coefficients_.damping, maxima_);
     }
     if (residual != nullptr) row_norms_[y] = sum_of_squares(residual, begin, end);
+    measure_.clipped += count_clipped(work_.out + begin, end - begin, pass_.out.dtype);
     store_pixels<C>(work_.out + begin, pixels, pass_.out, y, tile_.x0, tile_.k0);
   }
 

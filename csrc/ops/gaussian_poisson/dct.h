@@ -49,6 +49,7 @@ void check_dct(const DctParams& params);
 
 struct DctResult {
   std::int64_t peak_bytes = 0;
+  std::int64_t clipped = 0;  // values that were clipped where they were stored
 };
 
 }  // namespace pyharmony::gaussian_poisson

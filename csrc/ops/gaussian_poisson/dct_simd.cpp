@@ -19,6 +19,7 @@
 //   rows:    b formed on load, DCT-II of V rows at once;
 //   columns: V systems at once, the same for all channels;
 //   rows:    DCT-III of V rows at once, rounded and stored.
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -160,6 +161,7 @@ class DctSolver {
     });
     DctResult result;
     result.peak_bytes = meter_.peak.load();
+    result.clipped = clipped_.load();
     return result;
   }
 
@@ -440,6 +442,7 @@ class DctSolver {
       const ImageView out = columns(params_.out, x0, x1);
       for (std::int64_t y = y0; y < y0 + rows; ++y) {
         interleave_row(x0, x1, y, pixels.data());
+        clipped_ += count_clipped(pixels.data(), (x1 - x0) * c_, out.dtype);
         store_row(pixels.data(), out, y);
       }
     }
@@ -461,6 +464,7 @@ class DctSolver {
   std::vector<double> sums_, mean_;
   std::vector<Real> padding_;  // [C, tiles, H]: each tile's part of the row sums over the padding
   std::vector<Real> flux_;     // [C, H]
+  std::atomic<std::int64_t> clipped_{0};
 };
 
 }  // namespace

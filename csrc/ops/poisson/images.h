@@ -63,9 +63,10 @@ struct WritePass {
 
 namespace pyharmony {
 
-// Both do rows [begin, end) of the box and allocate their own rows.
+// Both do rows [begin, end) of the box and allocate their own rows. The second returns the number
+// of values that were clipped where they were stored.
 HM_SIMD_DECLARE(void poisson_residual(const poisson::ResidualPass& pass, int begin, int end,
                                       int band))
-HM_SIMD_DECLARE(void poisson_write(const poisson::WritePass& pass, int begin, int end))
+HM_SIMD_DECLARE(std::int64_t poisson_write(const poisson::WritePass& pass, int begin, int end))
 
 }  // namespace pyharmony

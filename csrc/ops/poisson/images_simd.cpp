@@ -378,7 +378,8 @@ class Band {
 };
 
 template <typename Real, typename E>
-void write_rows(const WritePass& pass, const E* const* e, int begin, int end) {
+std::int64_t write_rows(const WritePass& pass, const E* const* e, int begin, int end) {
+  std::int64_t clipped = 0;
   const LevelView& level = pass.level;
   const Equation& eq = pass.equation;
   const int channels = static_cast<int>(eq.channels());
@@ -409,13 +410,17 @@ void write_rows(const WritePass& pass, const E* const* e, int begin, int end) {
       for (int k = 0; k < channels; ++k) {
         const Real* __restrict row = rows.row(k);
         T* __restrict to = out + k * pass.out.channel_stride;
+        int beyond = 0;
         for (int j = lo; j < hi; ++j) {
           T& pixel = to[(j - lo) * step];
           pixel = active[j] ? from_real<T>(row[j]) : pixel;
+          beyond += active[j] && is_clipped<T>(row[j]);
         }
+        clipped += beyond;
       }
     }
   });
+  return clipped;
 }
 
 }  // namespace
@@ -428,12 +433,9 @@ void poisson_residual(const ResidualPass& pass, int begin, int end, int band) {
   }
 }
 
-void poisson_write(const WritePass& pass, int begin, int end) {
-  if (pass.e_double != nullptr) {
-    write_rows<double>(pass, pass.e_double, begin, end);
-  } else {
-    write_rows<float>(pass, pass.e, begin, end);
-  }
+std::int64_t poisson_write(const WritePass& pass, int begin, int end) {
+  return pass.e_double != nullptr ? write_rows<double>(pass, pass.e_double, begin, end)
+                                  : write_rows<float>(pass, pass.e, begin, end);
 }
 
 }  // namespace pyharmony::HM_SIMD_NS

@@ -40,6 +40,7 @@ struct Report {
   double max_error = 0;  // proven bound, NaN without a certificate
   bool converged = true;
   std::int64_t peak_bytes = 0;
+  std::int64_t clipped = 0;  // values that were clipped where they were stored
 };
 
 // The correction x - src of the frame before, which is close to that of the next frame.

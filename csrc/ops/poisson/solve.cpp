@@ -1,5 +1,6 @@
 // Solves by conjugate gradients with one V-cycle as preconditioner, refines, and certifies.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -625,8 +626,11 @@ class Solver {
     for (const Plane<double>& plane : e_) e_double.push_back(plane.get());
     pass.e = e.data();
     pass.e_double = e_.empty() ? nullptr : e_double.data();
-    for_bands(finest_.view,
-              [&](int begin, int end, int) { HM_SIMD_CALL(poisson_write, pass, begin, end); });
+    std::atomic<std::int64_t> clipped{0};
+    for_bands(finest_.view, [&](int begin, int end, int) {
+      clipped += HM_SIMD_CALL(poisson_write, pass, begin, end);
+    });
+    report_.clipped = clipped;
   }
 
   // ---- the certificate ---------------------------------------------------------------------

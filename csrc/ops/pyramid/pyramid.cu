@@ -5,6 +5,7 @@
 #include "device/image.h"
 #include "device/launch.h"
 #include "device/math.h"
+#include "device/runtime.h"
 #include "ops/pyramid/weights.h"
 
 namespace pyharmony {
@@ -800,6 +801,9 @@ struct PointParams {
   ImageBatch src, dst, mask, out;
   std::int64_t count;
   LaidPlace laid;
+  int sides;       // of a mask, where strips are closed
+  int* open;       // whether an item has a zero
+  bool only_full;  // leave the items that have one
 };
 
 struct Point {
@@ -854,16 +858,45 @@ __global__ void __launch_bounds__(kPointThreads)
   device::store_value(p.out, at.n, at.y, at.x, at.c, value);
 }
 
+// Returns value i of a line of n, or the value where the strip ends that it lies in.
+template <typename Read>
+__device__ __forceinline__ float closed_value(const Read& read, int i, int n, bool first,
+                                              bool last) {
+  constexpr int kStrip = 3;
+  const float value = read(i);
+  if (value > 0) return value;
+  for (int side = 0; side < 2; ++side) {
+    const int before = side == 0 ? i : n - 1 - i;
+    if (!(side == 0 ? first : last) || before >= kStrip) continue;
+    for (int j = 0; j <= kStrip && j < n; ++j) {
+      const float end = read(side == 0 ? j : n - 1 - j);
+      if (!(end > 0)) continue;
+      if (j > before) return end;
+      break;
+    }
+  }
+  return 0.0f;
+}
+
 __global__ void __launch_bounds__(kPointThreads)
     pyramid_lay_mask_kernel(const __grid_constant__ PointParams p) {
   const std::int64_t i = std::int64_t(blockIdx.x) * kPointThreads + threadIdx.x;
   if (i >= p.count) return;
   const Point at = point_of(p.out, i);
-  const int y = at.y - p.laid.top, x = at.x - p.laid.left;
-  const bool inside = y >= 0 && y < p.laid.height && x >= 0 && x < p.laid.width;
-  float share = inside ? 1.0f : 0.0f;
-  if (inside && p.mask.exists()) share = device::load_mask(p.mask, at.n, y, x);
-  device::store_value(p.out, at.n, at.y, at.x, 0, share);
+  if (p.only_full && p.open[at.n] != 0) return;
+  auto share = [&](int row, int column) {
+    const int y = row - p.laid.top, x = column - p.laid.left;
+    if (y < 0 || y >= p.laid.height || x < 0 || x >= p.laid.width) return 0.0f;
+    return p.mask.exists() ? device::load_mask(p.mask, at.n, y, x) : 1.0f;
+  };
+  auto closed = [&](int x) {
+    return closed_value([&](int y) { return share(y, x); }, at.y, p.out.height, p.sides & kTopSide,
+                        p.sides & kBottomSide);
+  };
+  const float value =
+      closed_value(closed, at.x, p.out.width, p.sides & kLeftSide, p.sides & kRightSide);
+  if (p.open != nullptr && !p.only_full && !(value > 0)) atomicOr(p.open + at.n, 1);
+  device::store_value(p.out, at.n, at.y, at.x, 0, value);
 }
 
 // Returns the blocks for every sample of out.
@@ -1005,16 +1038,24 @@ void launch_pyramid_lay(const ArrayView& src, const ArrayView& dst, int top, int
 }
 
 void launch_pyramid_lay_mask(const ArrayView* mask, const LaidPlace& laid, const ArrayView& out,
-                             cudaStream_t stream) {
+                             int sides, int* open, cudaStream_t stream) {
   PointParams p{};
   p.out = result_of(out, "out", true);
   p.laid = laid;
+  p.sides = sides;
+  p.open = open;
   if (mask != nullptr) {
     p.mask = image_of(*mask, "mask", true);
     check_image_shape(p.mask, "mask", p.out.count, laid.height, laid.width, 1);
   }
   check_laid(p);
   const dim3 blocks = points_of(p);
+  if (open != nullptr)
+    device::fill_zero(open, sizeof(int) * static_cast<std::size_t>(p.out.count), stream);
+  HM_LAUNCH(pyramid_lay_mask_kernel, blocks, dim3(kPointThreads), 0, stream, p);
+  if (open == nullptr) return;
+  p.sides = 0;
+  p.only_full = true;
   HM_LAUNCH(pyramid_lay_mask_kernel, blocks, dim3(kPointThreads), 0, stream, p);
 }
 

@@ -50,9 +50,15 @@ struct LaidPlace {
 void launch_pyramid_lay(const ArrayView& src, const ArrayView& dst, int top, int left,
                         const ArrayView& out, cudaStream_t stream);
 
+// The sides of a part of an image that lie on the image's border.
+enum Sides : int { kTopSide = 1, kBottomSide = 2, kLeftSide = 4, kRightSide = 8 };
+
 // Lays its mask [N, h, w], null for ones, into out [N, H, W], 0 around it. A place may be empty.
+// At `sides` of out, strips of at most three zeros before the mask take its value
+// (pyharmony/_images/region.py). open int32[N], if any: items that this leaves without a zero get
+// the mask as it is.
 void launch_pyramid_lay_mask(const ArrayView* mask, const LaidPlace& laid, const ArrayView& out,
-                             cudaStream_t stream);
+                             int sides, int* open, cudaStream_t stream);
 
 // Computes weights that hold the membrane of a coarse level near dst: 2 + 4 known / (1 - known),
 // known held to 0.999; 0 where nothing is known. known, out [N, H, W].
