@@ -24,7 +24,6 @@ from tables import bootstrap, numbered, rows_of, signed, write_json
 from pyharmony import data, evaluation, training
 
 RESULTS = ROOT / "benchmarks" / "results" / "colorgrid" / "learning_curve.json"
-LOG = RESULTS.with_name("log.jsonl")  # of the weights that come with pyharmony
 PAGE = ROOT / "docs" / "models" / "colorgrid.md"
 START, END = "<!-- learning curve: written by benchmarks/learning_curve.py -->", "<!-- end of learning curve -->"
 OPEN = ("pairs_open", "photos_open")
@@ -38,7 +37,7 @@ class Run(NamedTuple):
         folders: the folders of photographs.
         limit: how many of them, drawn by the seed; 0: all.
         steps: the steps of training; 0: as many as the recipe has.
-        weights: those that come with pyharmony and are measured in place of training.
+        last: whether its last weights are measured, not those that were best on val.
         note: what the table says beside the number of photographs.
         beside: the run that its gain is compared with; empty: the one before.
     """
@@ -47,7 +46,7 @@ class Run(NamedTuple):
     folders: Sequence[str] = OPEN
     limit: int = 0
     steps: int = 0
-    weights: str = ""
+    last: bool = False
     note: str = ""
     beside: str = ""
 
@@ -57,7 +56,7 @@ RUNS = (
     Run("248", limit=248, steps=1500),
     Run("open", steps=1500),
     Run("longer", steps=7200),
-    Run("shipped", weights="colorgrid", note="the weights that come with pyharmony, the last of their run"),
+    Run("whole", last=True, note="the whole recipe, the last weights of its run"),
     Run(
         "every",
         (*OPEN, "research_only/pairs"),
@@ -68,10 +67,8 @@ RUNS = (
 )
 
 
-def trained(root: Path, work: Path, run: Run) -> tuple[Any, int]:
-    """Returns `evaluation.harmonizer`'s argument for the weights that were best on val, and after how many steps."""
-    if run.weights:  # the last of their run
-        return run.weights, max(json.loads(line)["step"] for line in LOG.read_text().splitlines() if '"step"' in line)
+def trained(root: Path, work: Path, run: Run) -> tuple[Path, int]:
+    """Returns the weights that are measured, and after how many steps they were."""
     changes = [
         f"data.root={json.dumps([str(root / folder) for folder in run.folders])}",
         "data.split=train", "data.validation_split=val", f"data.limit={run.limit}",
@@ -83,6 +80,8 @@ def trained(root: Path, work: Path, run: Run) -> tuple[Any, int]:
     result = training.train(
         config, out, resume="auto", on_progress=lambda p: print(f"{out.name}: step {p.count}", end="\r", flush=True)
     )
+    if run.last:
+        return out / "last.safetensors", result.steps
     return out / "best.safetensors", int(result.best["step"])
 
 

@@ -34,7 +34,7 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
         of = {"psnr": [gain, gain + 1], "fmse": [-10.0, -30.0]}
         return {"name": name, "photographs": photographs, "step": 1200, "change": {"val": of, "test": of}}
 
-    runs = [entry("62", 62, 1.0), entry("shipped", 1990, 3.25)]
+    runs = [entry("62", 62, 1.0), entry("whole", 1990, 3.25)]
     found = {"groups": {"val": [0, 1], "test": [0, 0]}, "runs": runs}
     curve.RESULTS.write_text(json.dumps(found))
     path = page(curve, tmp_path / "page.md", "what was there\n")
@@ -44,15 +44,13 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
     assert "what was there" not in text and "2 triples of val and 2 of test" in text
     first, second = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert first == "| 62 | | 1,200 | +1.50 [+1.00, +2.00] | +1.50 [+1.50, +1.50] | | −20 [−20, −20] |"
-    assert second.startswith(
-        "| 1,990 | the weights that come with pyharmony, the last of their run | 1,200 | +3.75 [+3.25, +4.25] |"
-    )
+    assert second.startswith("| 1,990 | the whole recipe, the last weights of its run | 1,200 | +3.75 [+3.25, +4.25] |")
     assert "| +2.25 [+2.25, +2.25] |" in second
     curve.report(path)
     assert path.read_text("utf-8") == text
 
     found["runs"].append(entry("every", 2063, 4.0))
-    curve.RUNS = (curve.Run("62"), curve.Run("shipped"), curve.Run("every", note="all", beside="62"))
+    curve.RUNS = (curve.Run("62"), curve.Run("whole"), curve.Run("every", note="all", beside="62"))
     last = curve.table(found).splitlines()[-1]
     assert last.startswith("| 2,063 | all | 1,200 | +4.50 [+4.00, +5.00] |")
     assert "| +3.00 [+3.00, +3.00], that of 62 and 1,200 |" in last
@@ -87,16 +85,16 @@ def test_runs_are_trained_and_measured(curve: Any, tmp_path: Path, monkeypatch: 
     curve.RUNS = (
         curve.Run("2", limit=2, steps=2),
         curve.Run("open", steps=2),
-        curve.Run("shipped", weights="colorgrid"),
+        curve.Run("whole", steps=3, last=True),
     )
     curve.run_all(root, tmp_path / "work")
     found = json.loads(curve.RESULTS.read_text())
     assert [run["photographs"] for run in found["runs"]] == [2, 6, 6]
-    assert found["runs"][-1]["step"] > 1000
+    assert found["runs"][-1]["step"] == 3
     for run in found["runs"]:
         assert len(run["change"]["val"]["psnr"]) == 1 and len(run["change"]["test"]["fmse"]) == 2
         assert np.isfinite(run["change"]["test"]["psnr"]).all()
-    made = {name: (tmp_path / "work" / name / "best.safetensors").stat().st_mtime_ns for name in ("2", "open")}
+    made = {name: (tmp_path / "work" / name / "best.safetensors").stat().st_mtime_ns for name in ("2", "open", "whole")}
     curve.run_all(root, tmp_path / "work")  # nothing is trained again
     assert json.loads(curve.RESULTS.read_text()) == found
     assert made == {name: (tmp_path / "work" / name / "best.safetensors").stat().st_mtime_ns for name in made}
