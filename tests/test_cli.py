@@ -292,7 +292,7 @@ def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 def test_every_option_has_a_test() -> None:
     for name, command in commands(get_command(app)):
         file = next((file for start, file in ELSEWHERE.items() if name.startswith(start)), "test_cli")
-        text = "".join(Path(__file__).with_name(f"{one}.py").read_text() for one in (file, "shared"))
+        text = "".join(Path(__file__).with_name(f"{one}.py").read_text() for one in (file, "shared", "test_hints"))
         for parameter in command.params:
             for option in (*parameter.opts, *parameter.secondary_opts):
                 assert not option.startswith("--") or re.search(rf"{option}\b", text), f"{name} {option}"

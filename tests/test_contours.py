@@ -354,10 +354,11 @@ def calibration(contours: Any) -> Any:
 
 def test_a_calibration_gains_most_within_its_limits(calibration: Any) -> None:
     """Where views differ by half the change an answer is wrong, and where by a quarter it is right."""
-    rising = np.linspace(0, 3, len(calibration.PARTS))
+    rising = 2 * calibration.PARTS
 
     def answers(apart: float, results: Any, count: int = 3) -> list[Any]:
-        return [calibration.Answer(0.1, apart, (True, True, False), np.asarray(results))] * count
+        trusted = tuple(boost < 1.5 for boost in calibration.BOOSTS)
+        return [calibration.Answer(0.1, apart, trusted, np.asarray(results))] * count
 
     right, wrong = answers(0.025, rising), answers(0.05, -rising)
     every = {
@@ -379,7 +380,9 @@ def test_a_calibration_gains_most_within_its_limits(calibration: Any) -> None:
     # The least doubt that holds is not the best: it would go along with what is wrong.
     gains = [calibration.best(every, boost, (4, 5)).gain for boost in (1.0, 1.25)]
     assert gains[1] > gains[0]
-    every["photographs"]["pasted"] = [row._replace(trusted=(True,) * 3) for row in answers(0.0, 9 * rising)]
+    every["photographs"]["pasted"] = [
+        row._replace(trusted=(True,) * len(calibration.BOOSTS)) for row in answers(0.0, 9 * rising)
+    ]
     with pytest.raises(errors.DataError, match="no setting holds the limits"):
         calibration.chosen(every)
 

@@ -114,6 +114,7 @@ CASES = {
         },
         32,
         {"lr": 2e-3},
+        share=0.75,
     ),
     "pix2pix_selfie": Case("pix2pix_selfie", {"width": 4, "discriminator_width": 4}, 128, {"lr": 2e-3}),
     "colorgrid": Case(
