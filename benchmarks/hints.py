@@ -1,4 +1,4 @@
-"""What `source=` and `reference=` of `pyharmony.harmonize` tell about clean cut-outs, beside the default without them.
+"""Measures what `source=` and `reference=` of `pyharmony.harmonize` gain on clean cut-outs, beside the default.
 
     python benchmarks/hints.py run DATA                # measures, a quarter of an hour on one thread
     python benchmarks/hints.py run DATA --split val    # for choosing; --out elsewhere

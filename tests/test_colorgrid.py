@@ -365,7 +365,7 @@ def test_a_step_trains_one_part(part: str) -> None:
 
 
 def test_scenes_of_one_photograph_in_two_lights() -> None:
-    """What changes from one scene to the other changes the object, and black and white stay."""
+    """The object changes as its scene does, and black and white stay."""
     torch.manual_seed(3)
     target = torch.rand(8, 3, SIDE, SIDE)
     target[..., :16] = 0.0

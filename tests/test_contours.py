@@ -405,7 +405,7 @@ def test_weights_are_calibrated_by_val(
     assert known.caution >= known.doubt > 0
     out = capsys.readouterr().out
     assert f"doubt {known.doubt:g}, caution {known.caution:g}, boost {known.boost:g}" in out
-    # What it foretells is what comes of it.
+    # A call changes images by as much as the calibration foretells.
     model.calibration = known
     network = calibration._colorgrid.parsed((tmp_path / "given.safetensors").read_bytes(), "given")
     sample = calibration.opened(root, "photographs", "val", 256).samples[0]

@@ -122,7 +122,7 @@ def test_colours_are_of_what_lies_outside_of_the_object(pair: Any, asked: Asked)
     ph.harmonize(image, mask, method="mkl", source=source)
     share = (asked.last.source > 0.5).all(1).mean()
     assert share == pytest.approx(inside.astype(bool).mean(), abs=0.03)
-    # What is transparent has no colour.
+    # Transparent pixels have no colour.
     rgba = np.concatenate([source, np.full((90, 70, 1), 255, np.uint8)], -1)
     rgba[:20], rgba[-20:] = (250, 0, 250, 0), (250, 0, 250, 0)
     ph.harmonize(image, mask, method="mkl", source=rgba, source_mask=inside)
@@ -259,15 +259,9 @@ def test_errors_name_the_hint(pair: Any, asked: Asked) -> None:
     ):
         with pytest.raises(kind, match=says):
             ph.harmonize(image, mask, method="mkl", **options)
+    own = np.zeros_like(image)
     with pytest.raises(errors.ArgumentError, match="out: shares memory with source"):
-        ph.harmonize(image, mask, method="mkl", source=source_of(image), out=source_of(image).base)
-
-
-def source_of(image: np.ndarray, kept: list[np.ndarray] = []) -> np.ndarray:  # noqa: B006
-    """Returns always the same view of one array of the image's size."""
-    if not kept:
-        kept.append(np.zeros_like(image))
-    return kept[0][:]
+        ph.harmonize(image, mask, method="mkl", source=own[:], out=own)
 
 
 # Sequences

@@ -113,8 +113,7 @@ CASES = {
             "discriminator_width": 4,
         },
         32,
-        {"lr": 2e-3},
-        share=0.75,
+        {"lr": 1e-3},
     ),
     "pix2pix_selfie": Case("pix2pix_selfie", {"width": 4, "discriminator_width": 4}, 128, {"lr": 2e-3}),
     "colorgrid": Case(

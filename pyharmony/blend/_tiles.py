@@ -162,7 +162,7 @@ class _Closed:
     def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
         rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=True))
         part = Region(rows.start, rows.stop, columns.start, columns.stop)
-        # What a pixel of a strip takes lies at most STRIP pixels away, in each direction.
+        # A pixel of a strip takes a value that lies at most STRIP pixels away, in each direction.
         around = part.expand(STRIP, self.shape)
         read = np.asarray(self._mask[around.y0 : around.y1, around.x0 : around.x1])
         return part.of(close_strips(read, around, self.shape), (around.y0, around.x0))
