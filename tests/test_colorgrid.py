@@ -364,6 +364,29 @@ def test_a_step_trains_one_part(part: str) -> None:
             steps.create(model, None, trains="all")
 
 
+def test_a_judge_hears_samples_again() -> None:
+    """Replays make more of the same samples; the oldest are forgotten."""
+    composite, target, mask = batch(4)
+    noise = torch.rand(4, 3, SIDE, SIDE) * 0.2
+    samples = {"composite": composite * 0.8 + noise, "target": target * 0.8 + noise, "mask": mask}
+    model = judged_network()
+    weights = {name: x.clone() for name, x in model.state_dict().items()}
+    errors = {}
+    for replays in (0, 12):
+        model.load_state_dict(weights)
+        torch.manual_seed(0)
+        step = steps.create(model, None, trains="judge", lr=3e-3, memory=10, replays=replays, replayed=6)
+        errors[replays] = [float(step(samples)["rmse"]) for _ in range(6)]
+        assert len(step._memory) == 10 and step.count == 6
+    assert errors[12][-1] < errors[0][-1] < errors[0][0]
+    step.accumulate = 2
+    with pytest.raises(ArgumentError, match="accumulate: 2, expected 1 where replays are more than 0"):
+        step(samples)
+    for wrong in ({"memory": 0}, {"trains": "looks"}):
+        with pytest.raises(ArgumentError, match="replays: more than 0, expected trains='judge' and a memory"):
+            steps.create(model, None, **{"trains": "judge", "memory": 10, "replays": 2} | wrong)
+
+
 def test_scenes_of_one_photograph_in_two_lights() -> None:
     """The object changes as its scene does, and black and white stay."""
     torch.manual_seed(3)

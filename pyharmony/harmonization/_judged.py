@@ -122,7 +122,7 @@ def judged(
     share = share_of(agreed)
     if not still and agreed < confidence:
         confidence, reason = agreed, "" if agreed > 0.9 else _APART
-    return Found(found.scaled(keeping_skin(boost * share, share, seen, made)), confidence, reason, found)
+    return Found(found.scaled(keeping_skin(boost * share, share, seen, made)), confidence, reason, found.scaled(boost))
 
 
 def compared(seen: Scene, outputs: Sequence[Float32], weights: npt.NDArray[Any]) -> tuple[Float32, float]:

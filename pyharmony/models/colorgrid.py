@@ -144,6 +144,20 @@ class Answers(NamedTuple):
             return ColorMaps(change + identity, torch.einsum("nv,nvock->nock", self.weights, curves))
 
 
+class Heard(NamedTuple):
+    """What a judge hears of composites; see `Judge.forward` for all but the maps.
+
+    Attributes:
+        maps: the maps of all answers, see `Answers`.
+    """
+
+    maps: ColorMaps
+    across: Tensor
+    given: Tensor
+    mapped: Tensor
+    share: Tensor
+
+
 class _Seen(NamedTuple):
     """The values that are drawn from a composite, in [0, 1] except the slope.
 
@@ -420,11 +434,8 @@ class ColorGrid(Model):
                 maps.append(ColorMaps(affine + identity, curves))
         return maps
 
-    def answers(self, composite: Tensor, mask: Tensor) -> Answers:
-        """Returns the answers that the judge hears and how it weighs them; see the class for the arguments."""
-        judge = self.judge
-        if judge is None:
-            raise ArgumentError("judge: 0 in the model's config, expected a model with a judge")
+    def heard(self, composite: Tensor, mask: Tensor) -> Heard:
+        """Returns what the judge hears; see the class for the arguments."""
         small, inside = self._view(composite, mask)
         views = [(small, inside), (small.flip(-1), inside.flip(-1)), *((small, moved(inside, by)) for by in _MOVES)]
         # One after another: all at once they would leave the caches of a CPU.
@@ -436,7 +447,14 @@ class ColorGrid(Model):
             mapped = torch.stack([each.apply(given) for each in maps], 1)
         across = _sampled(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
         found = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
-        return Answers(found, judge(across, given, mapped, inside.mean((1, 2, 3))))
+        return Heard(found, across, given, mapped, inside.mean((1, 2, 3)))
+
+    def answers(self, composite: Tensor, mask: Tensor) -> Answers:
+        """Returns the answers that the judge hears and how it weighs them; see the class for the arguments."""
+        if self.judge is None:
+            raise ArgumentError("judge: 0 in the model's config, expected a model with a judge")
+        maps, *facts = self.heard(composite, mask)
+        return Answers(maps, self.judge(*facts))
 
     def maps(self, composite: Tensor, mask: Tensor) -> ColorMaps:
         """Returns the map of colours of each composite; see the class for the arguments."""

@@ -5,17 +5,18 @@ The loss is our own: it takes the root, so that objects far off do not drown tho
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import ArgumentError
 from ...models.checks import check_image, check_mask, check_share, check_smallest, check_whole
-from ...models.colorgrid import ColorGrid, Judge
-from ._contours import Shares, as_given, drawn_anew
+from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Judge
+from ._contours import Drawn, Shares, as_given, drawn_anew
 from ._scenes import drawn_scenes
 from ._step import AdamSettings, CapturedStep, Losses, Step, register
 
@@ -43,6 +44,11 @@ class ColorGridSettings(AdamSettings):
             to change nothing first, and is slow to leave that.
         trains: the part of the network that learns, while the others stay as they are: 'looks', what finds maps of
             colours; 'judge'; or 'hints', the layers that compare scenes.
+        memory: the number of the last samples that a judge is asked about again; what it hears of one takes some 130
+            kB. A run that goes on later begins with an empty memory.
+        replays: the number of further updates of a judge in each step, on samples that are drawn from memory: what it
+            hears costs more than what it learns of it.
+        replayed: the number of samples of each of them.
     """
 
     lr: float = 2e-3
@@ -60,17 +66,24 @@ class ColorGridSettings(AdamSettings):
     fits: float = 0.15
     ramp: int = 0
     trains: str = "looks"
+    memory: int = 0
+    replays: int = 0
+    replayed: int = 128
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self.pixels, "pixels", 1)
-        check_whole(self.ramp, "ramp", 0)
+        for name in ("ramp", "memory", "replays"):
+            check_whole(getattr(self, name), name, 0)
+        check_whole(self.replayed, "replayed", 1)
         self._check_positive("floor")
         self._check_not_negative("weight_decay", "clip", "early", "scale")
         for name in ("moved", "cut_out", "feathered", "worn", "fits"):
             check_share(getattr(self, name), name)
         if self.trains not in _PARTS:
             raise ArgumentError(f"trains: {self.trains!r}, expected one of {', '.join(map(repr, _PARTS))}")
+        if self.replays and not (self.trains == "judge" and self.memory):
+            raise ArgumentError("replays: more than 0, expected trains='judge' and a memory to draw samples from")
 
     @property
     def shares(self) -> Shares:
@@ -88,7 +101,8 @@ class ColorGridStep(Step):
     `scale` c, c log(1 + e / c) takes the place of e: as much is won by halving a small error as by halving a large one,
     as in decibels.
 
-    A judge is trained by e of what it makes of the answers, without any early stage; hints by the sum of e by source
+    A judge is trained by e of what it makes of the answers, without any early stage, on the batch and then on samples
+    that it heard before (experience replay; Lin, Machine Learning 8, 1992); hints by the sum of e by source
     and e by reference, of samples that `drawn_scenes` draws.
 
     Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, where there are any; for hints
@@ -101,6 +115,10 @@ class ColorGridStep(Step):
     settings: ColorGridSettings
     settings_type = ColorGridSettings
     model: ColorGrid
+
+    def __init__(self, model: ColorGrid, settings: ColorGridSettings, extractor: nn.Module | None = None) -> None:
+        super().__init__(model, settings, extractor)
+        self._memory: deque[tuple[Tensor, ...]] = deque(maxlen=settings.memory)
 
     def _add_optimizers(self) -> None:
         settings, starts = self.settings, _PARTS[self.settings.trains]
@@ -115,47 +133,72 @@ class ColorGridStep(Step):
         """Captures the step, see `Step.capture`.
 
         Raises:
-            ArgumentError: a share of the batch is changed, which happens on the CPU.
+            ArgumentError: a share of the batch is changed, which happens on the CPU; or samples are replayed.
         """
         if self.settings.shares.any:
             raise ArgumentError("run.capture: batches are changed on the CPU; set moved, cut_out, feathered, worn to 0")
+        if self.settings.replays:
+            raise ArgumentError("run.capture: samples are replayed, others in each step; set replays to 0")
         return super().capture(batch)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
+        if self.settings.replays and self.accumulate > 1:
+            raise ArgumentError(f"accumulate: {self.accumulate}, expected 1 where replays are more than 0")
         check_image(batch["composite"], "composite", 3)
         check_mask(batch["mask"], batch["composite"])
         check_smallest(batch["composite"], "composite", self.model.config.view)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
-        if self.settings.trains == "hints":
+        settings = self.settings
+        if settings.trains == "hints":
             losses = self._hinted(batch)
-            self._update("model", torch.stack(list(losses.values())).sum(), clip=self.settings.clip)
+            self._update("model", torch.stack(list(losses.values())).sum(), clip=settings.clip)
             return losses
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
-        settings = self.settings
         if settings.shares.any:
             shares = settings.shares.scaled(min(1.0, self.count / settings.ramp) if settings.ramp else 1.0)
             drawn = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels)
-            composite, mask, given, wanted = (x.to(composite.device) for x in drawn)
+            drawn = Drawn(*(x.to(composite.device) for x in drawn))
         else:
-            composite, mask, given, wanted = as_given(composite, target, mask, settings.pixels)
+            drawn = as_given(composite, target, mask, settings.pixels)
+        if settings.trains == "judge":
+            return self._judged(drawn)
         with self._precision():
-            if settings.trains == "judge":
-                # The answers are those of inference; only the judge has dropout.
-                self.model.eval()
-                cast(Judge, self.model.judge).train()
-                looks = [self.model.maps(composite, mask)]
-            else:
-                looks = self.model.looks(composite, mask)
-        losses = {"rmse": self._error(looks[-1].apply(given), wanted)}
+            looks = self.model.looks(drawn.composite, drawn.mask)
+        losses = {"rmse": self._error(looks[-1].apply(drawn.given), drawn.wanted)}
         total = losses["rmse"]
         if len(looks) > 1:
-            early = [self._error(maps.apply(given), wanted) for maps in looks[:-1]]
+            early = [self._error(maps.apply(drawn.given), drawn.wanted) for maps in looks[:-1]]
             losses["early"] = torch.stack(early).sum()
             total = total + settings.early * losses["early"]
         self._update("model", total, clip=settings.clip)
         return losses
+
+    def _judged(self, drawn: Drawn) -> Losses:
+        """Updates the judge by a batch, and then by samples that it heard before."""
+        settings, judge = self.settings, cast(Judge, self.model.judge)
+        # The answers are those of inference; only the judge has dropout.
+        self.model.eval()
+        judge.train()
+        with torch.no_grad(), self._precision():
+            maps, *facts = self.model.heard(drawn.composite, drawn.mask)
+        heard = [*maps, *facts, drawn.given, drawn.wanted]
+        loss = self._learned(heard)
+        self._memory.extend(zip(*heard, strict=True))
+        for _ in range(settings.replays):
+            again = [self._memory[i] for i in torch.randint(len(self._memory), (settings.replayed,)).tolist()]
+            self._learned([torch.stack(parts) for parts in zip(*again, strict=True)])
+        return {"rmse": loss}
+
+    def _learned(self, heard: list[Tensor]) -> Tensor:
+        """Makes an update of the judge by what it hears of some samples, and returns the error."""
+        affine, curves, across, *facts, given, wanted = heard
+        with self._precision():
+            weights = cast(Judge, self.model.judge)(across, *facts)
+        loss = self._error(Answers(ColorMaps(affine, curves), weights).together().apply(given), wanted)
+        self._update("model", loss, clip=self.settings.clip)
+        return loss.detach()
 
     def _hinted(self, batch: dict[str, Tensor]) -> Losses:
         """Returns the errors of the changes that a source and a reference ask for."""
