@@ -146,11 +146,7 @@ void detail::parallel_run(std::int64_t n, std::int64_t grain, Body body, void* c
   grain = std::max<std::int64_t>(1, grain);
   const std::int64_t ranges = (n + grain - 1) / grain;
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), ranges));
-  Job job;
-  job.n = n;
-  job.grain = grain;
-  job.body = body;
-  job.context = context;
+  Job job{n, grain, body, context};
   if (threads == 1) {
     job.run();
   } else {
