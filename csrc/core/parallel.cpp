@@ -25,9 +25,9 @@ struct Job {
   std::atomic<std::int64_t> next{0};
   int running = 0;  // threads inside run(); guarded by the pool's mutex
   int helpers = 0;  // workers that may still join; guarded by the pool's mutex
-  std::exception_ptr error;
+  std::exception_ptr error{};
   std::atomic<bool> failed{false};
-  std::mutex error_mutex;
+  std::mutex error_mutex{};
 
   bool exhausted() const { return next.load(std::memory_order_relaxed) >= n; }
 
