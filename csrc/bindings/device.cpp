@@ -44,23 +44,20 @@ py::dict properties(int index) {
                   "shared_per_processor"_a = p.shared_per_processor);
 }
 
+template <void (*copy)(void*, const void*, std::size_t, cudaStream_t)>
+void copy_bytes(std::uintptr_t to, std::uintptr_t from, std::size_t bytes, cudaStream_t stream) {
+  copy(pointer_of(to), pointer_of(from), bytes, stream);
+}
+
 }  // namespace
 
 void bind_device(py::module_& m) {
   using device::Guard;
   bind_dlpack(m);
-  static py::exception<device::DeviceFailure> failure(m, "DeviceFailure", PyExc_RuntimeError);
-  static py::exception<device::DeviceMemoryFailure> memory(m, "DeviceMemoryFailure",
-                                                           PyExc_MemoryError);
-  py::register_local_exception_translator([](std::exception_ptr p) {
-    try {
-      if (p) std::rethrow_exception(p);
-    } catch (const device::DeviceMemoryFailure& e) {
-      PyErr_SetString(memory.ptr(), e.what());
-    } catch (const device::DeviceFailure& e) {
-      PyErr_SetString(failure.ptr(), e.what());
-    }
-  });
+  // The last one is asked first, and a DeviceMemoryFailure is a DeviceFailure as well.
+  py::register_local_exception<device::DeviceFailure>(m, "DeviceFailure", PyExc_RuntimeError);
+  py::register_local_exception<device::DeviceMemoryFailure>(m, "DeviceMemoryFailure",
+                                                            PyExc_MemoryError);
   m.def("device_count", &device::count);
   m.def("status", &device::status);
   m.def("status_of", &device::status_of, "device"_a);
@@ -97,18 +94,8 @@ void bind_device(py::module_& m) {
       .def(py::init<std::size_t, int, std::uintptr_t>(), "bytes"_a, "device"_a, "stream"_a)
       .def_property_readonly("pointer", &DeviceBuffer::pointer)
       .def_property_readonly("bytes", &DeviceBuffer::bytes);
-  define_on_device(
-      m, "copy_in",
-      [](std::uintptr_t to, std::uintptr_t from, std::size_t bytes, cudaStream_t stream) {
-        device::copy_in(pointer_of(to), pointer_of(from), bytes, stream);
-      },
-      "to"_a, "host"_a, "bytes"_a);
-  define_on_device(
-      m, "copy_out",
-      [](std::uintptr_t to, std::uintptr_t from, std::size_t bytes, cudaStream_t stream) {
-        device::copy_out(pointer_of(to), pointer_of(from), bytes, stream);
-      },
-      "host"_a, "source"_a, "bytes"_a);
+  define_on_device(m, "copy_in", copy_bytes<device::copy_in>, "to"_a, "host"_a, "bytes"_a);
+  define_on_device(m, "copy_out", copy_bytes<device::copy_out>, "host"_a, "source"_a, "bytes"_a);
   define_on_device(m, "synchronize", device::synchronize);
 }
 

@@ -8,11 +8,6 @@
 #include "emulator/checker.h"
 #include "emulator/emulator.h"
 
-#undef threadIdx
-#undef blockIdx
-#undef blockDim
-#undef gridDim
-
 namespace pyharmony {
 namespace {
 
@@ -79,14 +74,7 @@ void observe_view(const ArrayView& view, bool exists) {
 }  // namespace
 
 void bind_emulator(py::module_& m) {
-  static py::exception<emulator::EmulatorFailure> failure(m, "EmulatorFailure", PyExc_RuntimeError);
-  py::register_local_exception_translator([](std::exception_ptr p) {
-    try {
-      if (p) std::rethrow_exception(p);
-    } catch (const emulator::EmulatorFailure& e) {
-      PyErr_SetString(failure.ptr(), e.what());
-    }
-  });
+  py::register_local_exception<emulator::EmulatorFailure>(m, "EmulatorFailure", PyExc_RuntimeError);
   m.attr("checked") = bool(HM_EMULATOR_CHECK);
   m.def("set_seed", &emulator::set_seed, "seed"_a);
   m.def("sites", &sites);

@@ -3,25 +3,22 @@
 #include "bindings/bindings.h"
 
 namespace pyharmony {
+namespace {
+
+void run_instance_norm(const InstanceNormCall& call) { HM_SIMD_CALL(instance_norm_kernel, call); }
+
+}  // namespace
 
 void bind_instance_norm(py::module_& m) {
   const py::call_guard<py::gil_scoped_release> release;
   const py::arg slope("negative_slope");
-  using Call = const InstanceNormCall&;
-  m.def("instance_norm",
-        chain(
-            instance_norm_call, +[](Call call) { HM_SIMD_CALL(instance_norm_kernel, call); }),
-        "x"_a, "eps"_a, slope, "y"_a, "stats"_a, release);
-  m.def("instance_norm_gradient",
-        chain(
-            instance_norm_gradient_call,
-            +[](Call call) { HM_SIMD_CALL(instance_norm_gradient_kernel, call); }),
-        "x"_a, "stats"_a, "grad"_a, slope, "dx"_a, release);
+  m.def("instance_norm", chain(instance_norm_call, run_instance_norm), "x"_a, "eps"_a, slope, "y"_a,
+        "stats"_a, release);
+  m.def("instance_norm_gradient", chain(instance_norm_gradient_call, run_instance_norm), "x"_a,
+        "stats"_a, "grad"_a, slope, "dx"_a, release);
   m.def("instance_norm_second_gradient",
-        chain(
-            instance_norm_second_gradient_call,
-            +[](Call call) { HM_SIMD_CALL(instance_norm_second_gradient_kernel, call); }),
-        "x"_a, "stats"_a, "grad"_a, "pull"_a, slope, "dgrad"_a, "dx"_a, release);
+        chain(instance_norm_second_gradient_call, run_instance_norm), "x"_a, "stats"_a, "grad"_a,
+        "pull"_a, slope, "dgrad"_a, "dx"_a, release);
 }
 
 }  // namespace pyharmony

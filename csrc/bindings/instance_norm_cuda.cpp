@@ -6,9 +6,8 @@
 namespace pyharmony {
 namespace {
 
-template <void (*launch)(const InstanceNormCall&, void*, std::size_t, cudaStream_t)>
-void run(const InstanceNormCall& call, const ArrayView& workspace, cudaStream_t stream) {
-  launch(call, workspace.data, static_cast<std::size_t>(workspace.size()), stream);
+void launch_pass(const InstanceNormCall& call, const ArrayView& workspace, cudaStream_t stream) {
+  launch_instance_norm(call, workspace.data, static_cast<std::size_t>(workspace.size()), stream);
 }
 
 }  // namespace
@@ -17,15 +16,13 @@ void bind_instance_norm_cuda(py::module_& m) {
   const py::arg slope("negative_slope");
   const py::kw_only named;
   m.def("instance_norm_workspace", &instance_norm_workspace, "x"_a);
-  define_on_device(m, "instance_norm", chain(instance_norm_call, run<launch_instance_norm>), "x"_a,
-                   "eps"_a, slope, "y"_a, "stats"_a, named, "workspace"_a);
-  define_on_device(m, "instance_norm_gradient",
-                   chain(instance_norm_gradient_call, run<launch_instance_norm_gradient>), "x"_a,
-                   "stats"_a, "grad"_a, slope, "dx"_a, named, "workspace"_a);
-  define_on_device(
-      m, "instance_norm_second_gradient",
-      chain(instance_norm_second_gradient_call, run<launch_instance_norm_second_gradient>), "x"_a,
-      "stats"_a, "grad"_a, "pull"_a, slope, "dgrad"_a, "dx"_a, named, "workspace"_a);
+  define_on_device(m, "instance_norm", chain(instance_norm_call, launch_pass), "x"_a, "eps"_a,
+                   slope, "y"_a, "stats"_a, named, "workspace"_a);
+  define_on_device(m, "instance_norm_gradient", chain(instance_norm_gradient_call, launch_pass),
+                   "x"_a, "stats"_a, "grad"_a, slope, "dx"_a, named, "workspace"_a);
+  define_on_device(m, "instance_norm_second_gradient",
+                   chain(instance_norm_second_gradient_call, launch_pass), "x"_a, "stats"_a,
+                   "grad"_a, "pull"_a, slope, "dgrad"_a, "dx"_a, named, "workspace"_a);
 }
 
 }  // namespace pyharmony

@@ -8,10 +8,7 @@ namespace {
 using Window = std::array<std::int64_t, 8>;
 // The address of int32 values, and how many there are.
 using Rows = std::pair<std::uintptr_t, std::int64_t>;
-using Optional = std::optional<ArrayView>;
 using OutSize = std::pair<std::int64_t, std::int64_t>;
-
-const ArrayView* pointer(const Optional& a) { return a ? &*a : nullptr; }
 
 std::int32_t* integers(std::uintptr_t address) { return reinterpret_cast<std::int32_t*>(address); }
 
@@ -31,30 +28,30 @@ void index_rows(Rows rows, Rows index) {
   partial_conv_index(integers(rows.first), rows.second, integers(index.first), index.second);
 }
 
-void gather(const ArrayView& x, const Optional& mask, const Window& window, OutSize size, Rows rows,
-            const ArrayView& columns, bool channels_first) {
-  partial_conv_gather({x, pointer(mask), conv_window(window), size.first, size.second,
-                       integers(rows.first), rows.second, columns, channels_first});
+void gather(const ArrayView& x, const ArrayView* mask, const Window& window, OutSize size,
+            Rows rows, const ArrayView& columns, bool channels_first) {
+  partial_conv_gather({x, mask, conv_window(window), size.first, size.second, integers(rows.first),
+                       rows.second, columns, channels_first});
 }
 
 void fold(const ArrayView& columns, std::uintptr_t index, const Window& window, OutSize size,
-          const Optional& mask, const ArrayView& dx, bool channels_first) {
-  partial_conv_fold({columns, integers(index), conv_window(window), size.first, size.second,
-                     pointer(mask), dx, channels_first});
+          const ArrayView* mask, const ArrayView& dx, bool channels_first) {
+  partial_conv_fold({columns, integers(index), conv_window(window), size.first, size.second, mask,
+                     dx, channels_first});
 }
 
-void epilogue(const Optional& acc, Rows rows, const Optional& ratio, const Optional& cover,
-              const Optional& bias, double scale, double negative_slope, const ArrayView& y) {
-  partial_conv_epilogue({pointer(acc), acc ? integers(rows.first) : nullptr, rows.second,
-                         pointer(ratio), pointer(cover), pointer(bias), scale, negative_slope, y});
+void epilogue(const ArrayView* acc, Rows rows, const ArrayView* ratio, const ArrayView* cover,
+              const ArrayView* bias, double scale, double negative_slope, const ArrayView& y) {
+  partial_conv_epilogue({acc, acc ? integers(rows.first) : nullptr, rows.second, ratio, cover, bias,
+                         scale, negative_slope, y});
 }
 
-void epilogue_grad(const ArrayView& grad, const Optional& y, const std::optional<Rows>& rows,
-                   const Optional& ratio, const Optional& cover, double scale,
-                   double negative_slope, const ArrayView& h, const Optional& bias_grad) {
-  partial_conv_epilogue_grad({grad, pointer(y), rows ? integers(rows->first) : nullptr,
-                              rows ? rows->second : 0, pointer(ratio), pointer(cover), scale,
-                              negative_slope, h, pointer(bias_grad)});
+void epilogue_grad(const ArrayView& grad, const ArrayView* y, const std::optional<Rows>& rows,
+                   const ArrayView* ratio, const ArrayView* cover, double scale,
+                   double negative_slope, const ArrayView& h, const ArrayView* bias_grad) {
+  partial_conv_epilogue_grad({grad, y, rows ? integers(rows->first) : nullptr,
+                              rows ? rows->second : 0, ratio, cover, scale, negative_slope, h,
+                              bias_grad});
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -43,6 +44,11 @@ class Buffer {
     if (unit == kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);
 #endif
     if (meter_) meter_->add(static_cast<std::int64_t>(count_ * sizeof(T)));
+  }
+  static Buffer zeros(std::size_t count, MemoryMeter* meter = nullptr) {
+    Buffer buffer(count, meter);
+    std::fill_n(buffer.data_, count, T{});
+    return buffer;
   }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {

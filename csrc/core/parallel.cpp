@@ -25,9 +25,9 @@ struct Job {
   std::atomic<std::int64_t> next{0};
   int running = 0;  // threads inside run(); guarded by the pool's mutex
   int helpers = 0;  // workers that may still join; guarded by the pool's mutex
-  std::exception_ptr error;
+  std::exception_ptr error{};
   std::atomic<bool> failed{false};
-  std::mutex error_mutex;
+  std::mutex error_mutex{};
 
   bool exhausted() const { return next.load(std::memory_order_relaxed) >= n; }
 
@@ -146,11 +146,7 @@ void detail::parallel_run(std::int64_t n, std::int64_t grain, Body body, void* c
   grain = std::max<std::int64_t>(1, grain);
   const std::int64_t ranges = (n + grain - 1) / grain;
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), ranges));
-  Job job;
-  job.n = n;
-  job.grain = grain;
-  job.body = body;
-  job.context = context;
+  Job job{n, grain, body, context};
   if (threads == 1) {
     job.run();
   } else {

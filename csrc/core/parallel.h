@@ -33,4 +33,12 @@ void parallel_for(std::int64_t n, std::int64_t grain, Fn&& fn) {
       const_cast<void*>(static_cast<const void*>(std::addressof(fn))));
 }
 
+// Calls fn(i) for each i of [0, n), `grain` of them in a row.
+template <typename Fn>
+void parallel_each(std::int64_t n, std::int64_t grain, Fn&& fn) {
+  parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) fn(i);
+  });
+}
+
 }  // namespace pyharmony

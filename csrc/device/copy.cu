@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/checks.h"
 #include "device/image.h"
 #include "device/launch.h"
 
@@ -26,15 +27,6 @@ __global__ void __launch_bounds__(kThreads) copy_kernel(ImageBatch from, ImageBa
   }
 }
 
-bool is_compact(const ArrayView& a) {
-  std::int64_t step = 1;
-  for (int i = a.ndim; i-- > 0;) {
-    if (a.shape[i] > 1 && a.stride[i] != step) return false;
-    step *= a.shape[i];
-  }
-  return true;
-}
-
 }  // namespace
 
 const void* copy_kernel_address() { return reinterpret_cast<const void*>(&copy_kernel); }
@@ -49,7 +41,7 @@ void launch_copy(const ArrayView& from, const ArrayView& to, cudaStream_t stream
     HM_CHECK(from.shape[i] == to.shape[i], "from: size ", from.shape[i], " of dimension ", i,
              " differs from to ", to.shape[i]);
   }
-  if (a.dtype == b.dtype && is_compact(from) && is_compact(to)) {
+  if (a.dtype == b.dtype && is_contiguous(from) && is_contiguous(to)) {
     const auto bytes = static_cast<std::size_t>(from.size()) * dtype_size(a.dtype);
     return copy_on(to.data, from.data, bytes, stream);
   }

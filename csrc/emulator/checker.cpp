@@ -16,11 +16,6 @@
 
 #include "emulator/symbols.h"
 
-#undef threadIdx
-#undef blockIdx
-#undef blockDim
-#undef gridDim
-
 namespace pyharmony::emulator::checker {
 namespace {
 

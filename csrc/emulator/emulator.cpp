@@ -16,11 +16,6 @@
 #include "emulator/fiber.h"
 #include "emulator/symbols.h"
 
-#undef threadIdx
-#undef blockIdx
-#undef blockDim
-#undef gridDim
-
 namespace pyharmony::emulator {
 
 thread_local Thread* current;
@@ -109,7 +104,7 @@ struct Block {
   std::vector<unsigned> order, ready;
   std::unique_ptr<unsigned char[]> shared_memory;
   unsigned char* shared = nullptr;
-  std::size_t shared_bytes = 0, shared_capacity = 0;
+  std::size_t shared_bytes = 0;
   unsigned count = 0, alive = 0, waiting = 0, next_fresh = 0, running = 0;
   Place barrier = {nullptr, 0};
   int any = 0, result = 0;
@@ -154,15 +149,12 @@ bool ignored(Place place, const char* kind) {
   if (b.last_use == nullptr || b.last_place.file != place.file || b.last_place.line != place.line) {
     LocalUse& local = b.uses[{place.file, place.line}];
     if (local.site == nullptr) {
-      std::ostringstream id;
       const std::string file = repository_path(place.file);
-      id << b.kernel << '@' << file << ':' << place.line;
+      const std::string id = b.kernel + "@" + file + ":" + std::to_string(place.line);
       const std::lock_guard<std::mutex> lock(site_mutex);
-      local.site = &uses()[id.str()];
-      if (local.site->id.empty()) {
-        *local.site = {id.str(), b.kernel, file, kind, place.line, 0};
-      }
-      local.ignored = id.str() == ignored_site();
+      local.site = &uses()[id];
+      if (local.site->id.empty()) *local.site = {id, b.kernel, file, kind, place.line, 0};
+      local.ignored = id == ignored_site();
     }
     b.last_place = place;
     b.last_use = &local;
@@ -181,13 +173,18 @@ void add_counts(Block& b) {
 // ---- failures ----
 
 std::string text_of(const Wait& wait) {
+  const Place& place = wait.place;
+  if (place.file != nullptr) return repository_path(place.file) + ":" + std::to_string(place.line);
+  if (wait.pc == nullptr) return "";
+  const Line line = locate(wait.pc);
+  return line.file + ":" + std::to_string(line.number);
+}
+
+// Returns "(x, y, z)" for a dim3 or a uint3.
+template <typename Three>
+std::string text_of(const Three& v) {
   std::ostringstream out;
-  if (wait.place.file != nullptr) {
-    out << repository_path(wait.place.file) << ':' << wait.place.line;
-  } else if (wait.pc != nullptr) {
-    const Line line = locate(wait.pc);
-    out << line.file << ':' << line.number;
-  }
+  out << "(" << v.x << ", " << v.y << ", " << v.z << ")";
   return out.str();
 }
 
@@ -196,32 +193,19 @@ std::string text_of(const Wait& wait) {
                              std::vector<std::pair<std::string, Wait>> where = {}) {
   Block& b = *block;
   if (current != nullptr) {
-    std::ostringstream out;
-    const Thread& t = *current;
-    out << "block (" << t.block.x << ", " << t.block.y << ", " << t.block.z << "), thread ("
-        << t.thread.x << ", " << t.thread.y << ", " << t.thread.z << "): " << text;
-    text = out.str();
+    text =
+        "block " + text_of(current->block) + ", thread " + text_of(current->thread) + ": " + text;
   }
   b.failure = std::make_unique<Failure>(Failure{std::move(text), std::move(where)});
   leave_for(b.launcher);
-}
-
-std::string thread_text(unsigned t) {
-  const uint3 at = block->threads[t].thread;
-  std::ostringstream out;
-  out << "thread (" << at.x << ", " << at.y << ", " << at.z << ")";
-  return out.str();
 }
 
 // Describes why no thread of a block can go on.
 Failure deadlock() {
   Block& b = *block;
   Failure failure;
-  const uint3 index = b.threads[0].block;
-  std::ostringstream out;
-  out << "block (" << index.x << ", " << index.y << ", " << index.z << "): deadlock, " << b.alive
-      << " of " << b.count << " threads wait for ever";
-  failure.text = out.str();
+  failure.text = "block " + text_of(b.threads[0].block) + ": deadlock, " + std::to_string(b.alive) +
+                 " of " + std::to_string(b.count) + " threads wait for ever";
   constexpr std::size_t kMost = 6;
   std::map<std::pair<const void*, int>, std::pair<unsigned, unsigned>> groups;  // first, number
   for (unsigned t = 0; t < b.count; ++t) {
@@ -235,8 +219,8 @@ Failure deadlock() {
     if (failure.where.size() == kMost) break;
     const auto [first, many] = group;
     std::ostringstream said;
-    said << "; " << many << (many == 1 ? " thread, " : " threads, first ") << thread_text(first)
-         << ", at " << b.wait[first].what;
+    said << "; " << many << (many == 1 ? " thread, " : " threads, first ") << "thread "
+         << text_of(b.threads[first].thread) << ", at " << b.wait[first].what;
     if (b.state[first] == State::kAtWarp) said << " of mask 0x" << std::hex << b.wait[first].mask;
     failure.where.emplace_back(said.str() + " ", b.wait[first]);
   }
@@ -416,12 +400,6 @@ std::size_t static_shared(const std::string& kernel) {
   }();
   const auto at = all.find(kernel);
   return at == all.end() ? 0 : at->second;
-}
-
-std::string text_of(dim3 size) {
-  std::ostringstream out;
-  out << "(" << size.x << ", " << size.y << ", " << size.z << ")";
-  return out.str();
 }
 
 void check_launch(const Launch& what) {

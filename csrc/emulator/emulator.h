@@ -255,29 +255,6 @@ __forceinline__ int __all_sync(unsigned mask, int predicate) {
   return pyharmony::emulator::ballot(mask, predicate == 0) == 0;
 }
 
-// Loads and stores with a hint for the caches.
-#define HM_HINTED_LOAD_(name)                \
-  template <typename T>                      \
-  __forceinline__ T name(const T* address) { \
-    return *address;                         \
-  }
-#define HM_HINTED_STORE_(name)                                                \
-  template <typename T>                                                       \
-  __forceinline__ void name(T* address, pyharmony::emulator::as_t<T> value) { \
-    *address = value;                                                         \
-  }
-HM_HINTED_LOAD_(__ldg)
-HM_HINTED_LOAD_(__ldca)
-HM_HINTED_LOAD_(__ldcg)
-HM_HINTED_LOAD_(__ldcs)
-HM_HINTED_LOAD_(__ldlu)
-HM_HINTED_STORE_(__stwb)
-HM_HINTED_STORE_(__stcg)
-HM_HINTED_STORE_(__stcs)
-HM_HINTED_STORE_(__stwt)
-#undef HM_HINTED_LOAD_
-#undef HM_HINTED_STORE_
-
 #define HM_ATOMIC_(name, ...)                                                \
   template <typename T>                                                      \
   __forceinline__ T name(T* address, pyharmony::emulator::as_t<T> value) {   \
@@ -303,7 +280,6 @@ __forceinline__ T atomicCAS(T* address, pyharmony::emulator::as_t<T> expected,
 inline void __threadfence() { pyharmony::emulator::fence(); }
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }
-inline int __clz(int v) { return v == 0 ? 32 : __builtin_clz(static_cast<unsigned>(v)); }
 template <typename To, typename From>
 inline To hm_bits_as(From from) {
   static_assert(sizeof(To) == sizeof(From));
@@ -315,13 +291,4 @@ inline float __int_as_float(int v) { return hm_bits_as<float>(v); }
 inline int __float_as_int(float f) { return hm_bits_as<int>(f); }
 inline unsigned __float_as_uint(float f) { return hm_bits_as<unsigned>(f); }
 inline float __uint_as_float(unsigned v) { return hm_bits_as<float>(v); }
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-inline float __saturatef(float x) { return std::fmin(std::fmax(x, 0.0f), 1.0f); }
-inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
-inline float __fadd_rn(float a, float b) { return a + b; }
-inline float __fsub_rn(float a, float b) { return a - b; }
-inline float __fmul_rn(float a, float b) { return a * b; }
-inline float __fdiv_rn(float a, float b) { return a / b; }
-inline float __frcp_rn(float a) { return 1.0f / a; }
-inline float __fsqrt_rn(float a) { return std::sqrt(a); }
 inline int __float2int_rn(float x) { return static_cast<int>(std::rint(x)); }

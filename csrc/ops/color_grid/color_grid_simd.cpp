@@ -287,16 +287,12 @@ void map_images(const ColorGridCall& call) {
   const bool shared = call.affine.step == 0 && call.curves.step == 0 && call.grid.step == 0;
   const std::int64_t sets = shared ? 1 : call.images;
   std::vector<Tables<Real>> tables(static_cast<std::size_t>(sets));
-  parallel_for(sets, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) make_tables(call, i, true, tables[i]);
-  });
+  parallel_each(sets, 1, [&](std::int64_t i) { make_tables(call, i, true, tables[i]); });
   const std::int64_t rows = std::max<std::int64_t>(1, kTilePixels / call.width);
   const std::int64_t tiles = (call.height + rows - 1) / rows;
-  parallel_for(call.images * tiles, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t n = i / tiles, top = i % tiles * rows;
-      map_rows<T>(call, tables[shared ? 0 : n], n, top, std::min(top + rows, call.height));
-    }
+  parallel_each(call.images * tiles, 1, [&](std::int64_t i) {
+    const std::int64_t n = i / tiles, top = i % tiles * rows;
+    map_rows<T>(call, tables[shared ? 0 : n], n, top, std::min(top + rows, call.height));
   });
 }
 

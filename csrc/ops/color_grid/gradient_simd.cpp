@@ -196,8 +196,7 @@ void add_strip(const ColorGridCall& call, const ColorGridGradient& gradient,
   const ImageView dimage = gradient.image.item(n, call.height, call.width, 3);
   const std::int64_t size = call.depth * kNode;
   const Sums whole(call, 2), of_run(call, 1);
-  Buffer<Real> row(tables.columns * size), own(of_run.total);
-  std::fill_n(own.data(), of_run.total, Real(0));
+  Buffer<Real> row(tables.columns * size), own = Buffer<Real>::zeros(of_run.total);
   std::fill_n(sums, whole.total, 0.0);
   Pixels<Real> run;
   for (std::int64_t y = strip.top; y < strip.bottom; ++y) {
@@ -254,8 +253,7 @@ void add_image(const ColorGridCall& call, const ColorGridGradient& gradient, std
                const std::vector<Strip>& strips, const double* partial) {
   const Sums at(call, 2);
   const std::int64_t row = call.across.cells * call.depth * kNode;
-  Buffer<double> total(call.down.cells * row + at.total - at.knots);
-  std::fill_n(total.data(), total.size(), 0.0);
+  auto total = Buffer<double>::zeros(call.down.cells * row + at.total - at.knots);
   double* const rest = total.data() + call.down.cells * row;
   for (std::size_t s = 0; s < strips.size(); ++s) {
     const double* const found = partial + s * at.total;
@@ -298,10 +296,8 @@ template <typename T, typename Real>
 void add_images(const ColorGridCall& call, const ColorGridGradient& gradient) {
   const bool shared = call.affine.step == 0 && call.curves.step == 0 && call.grid.step == 0;
   std::vector<Tables<Real>> tables(static_cast<std::size_t>(shared ? 1 : call.images));
-  parallel_for(static_cast<std::int64_t>(tables.size()), 1,
-               [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) make_tables(call, i, false, tables[i]);
-               });
+  parallel_each(static_cast<std::int64_t>(tables.size()), 1,
+                [&](std::int64_t i) { make_tables(call, i, false, tables[i]); });
   const std::vector<Strip> strips = strips_of(call);
   const std::int64_t count = static_cast<std::int64_t>(strips.size()), size = Sums(call, 2).total;
   // Sums are held for only a few images at once, so that memory does not grow with the batch.
@@ -309,17 +305,13 @@ void add_images(const ColorGridCall& call, const ColorGridGradient& gradient) {
   Buffer<double> partial(std::min(together, call.images) * count * size);
   for (std::int64_t start = 0; start < call.images; start += together) {
     const std::int64_t images = std::min(together, call.images - start);
-    parallel_for(images * count, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t n = start + i / count;
-        add_strip<T>(call, gradient, tables[shared ? 0 : n], n, strips[i % count],
-                     partial.data() + i * size);
-      }
+    parallel_each(images * count, 1, [&](std::int64_t i) {
+      const std::int64_t n = start + i / count;
+      add_strip<T>(call, gradient, tables[shared ? 0 : n], n, strips[i % count],
+                   partial.data() + i * size);
     });
-    parallel_for(images, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        add_image<Real>(call, gradient, start + i, strips, partial.data() + i * count * size);
-      }
+    parallel_each(images, 1, [&](std::int64_t i) {
+      add_image<Real>(call, gradient, start + i, strips, partial.data() + i * count * size);
     });
   }
 }

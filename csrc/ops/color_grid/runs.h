@@ -158,20 +158,7 @@ void load_run(const ImageView& image, const RunPlace& at, Real scale, Pixels<Rea
 template <typename Real>
 void load_weights(const ImageView& mask, const RunPlace& at, Pixels<Real>& run) {
   std::fill_n(run.weight, kRun + kBehind, Real(mask.data == nullptr));
-  if (mask.data == nullptr) return;
-  dispatch_any(mask.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    // It is a division so that the largest value becomes exactly 1.
-    const Real range = static_cast<Real>(dtype_range(mask.dtype));
-    const T* const row = mask.at<T>(at.y, at.x, 0);
-    if (mask.col_stride == 1) {
-      for (std::int64_t i = 0; i < at.n; ++i) run.weight[i] = to_real<Real>(row[i]) / range;
-    } else {
-      for (std::int64_t i = 0; i < at.n; ++i) {
-        run.weight[i] = to_real<Real>(row[i * mask.col_stride]) / range;
-      }
-    }
-  });
+  if (mask.data != nullptr) read_plane(mask, at.y, at.x, at.n, run.weight);
 }
 
 }  // namespace pyharmony::HM_SIMD_NS

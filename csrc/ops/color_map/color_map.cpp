@@ -39,15 +39,16 @@ Stage make_stage(const std::string& name, const ArrayView& a) {
 
 }  // namespace
 
-std::vector<Stage> make_stages(const std::vector<std::pair<std::string, ArrayView>>& given) {
+std::vector<Stage> make_stages(const NamedStages& given) {
   std::vector<Stage> stages;
   stages.reserve(given.size());
   for (const auto& [name, values] : given) stages.push_back(make_stage(name, values));
   return stages;
 }
 
-void color_map(const ArrayView& image, const std::vector<Stage>& stages, const ArrayView* mask,
+void color_map(const ArrayView& image, const NamedStages& given, const ArrayView* mask,
                double strength, const ArrayView& out) {
+  const std::vector<Stage> stages = make_stages(given);
   ColorMapParams params{
       as_image(image, "image"), {}, as_image(out, "out"), static_cast<float>(strength), &stages};
   HM_CHECK(params.image.channels == 3, "image: ", params.image.channels, " channels, expected 3");

@@ -21,7 +21,7 @@ struct ColorMapParams {
 HM_SIMD_DECLARE(void color_map_kernel(const ColorMapParams& params))
 
 // Maps the colours. image and out [H, W, 3] of one image dtype; mask [H, W], or null for ones.
-void color_map(const ArrayView& image, const std::vector<Stage>& stages, const ArrayView* mask,
+void color_map(const ArrayView& image, const NamedStages& stages, const ArrayView* mask,
                double strength, const ArrayView& out);
 
 }  // namespace pyharmony

@@ -248,24 +248,8 @@ bool trim(const ImageView& mask, RunPlace& at) {
 }
 
 void load_weights(const ImageView& mask, const RunPlace& at, Run& run) {
-  if (mask.data == nullptr) {
-    std::fill_n(run.weight, padded(at.n), 1.0f);
-    return;
-  }
-  dispatch_any(mask.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    // It is a division so that the largest value becomes exactly 1.
-    const float range = static_cast<float>(dtype_range(mask.dtype));
-    const T* const row = mask.at<T>(at.y, at.x, 0);
-    if (mask.col_stride == 1) {
-      for (std::int64_t i = 0; i < at.n; ++i) run.weight[i] = to_real<float>(row[i]) / range;
-    } else {
-      for (std::int64_t i = 0; i < at.n; ++i) {
-        run.weight[i] = to_real<float>(row[i * mask.col_stride]) / range;
-      }
-    }
-    std::fill(run.weight + at.n, run.weight + padded(at.n), 0.0f);
-  });
+  std::fill_n(run.weight, padded(at.n), mask.data == nullptr ? 1.0f : 0.0f);
+  if (mask.data != nullptr) read_plane(mask, at.y, at.x, at.n, run.weight);
 }
 
 void run_stages(const std::vector<Stage>& stages, const RunPlace& at, Run& run) {

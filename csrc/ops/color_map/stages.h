@@ -28,8 +28,11 @@ struct Stage {
   std::int64_t channel_stride = 0;  // for curves
 };
 
-// Checks names and shapes. Each view is contiguous float32 and outlives the stages.
-std::vector<Stage> make_stages(const std::vector<std::pair<std::string, ArrayView>>& given);
+// Stages by name; each view is contiguous float32 and outlives the stages.
+using NamedStages = std::vector<std::pair<std::string, ArrayView>>;
+
+// Checks names and shapes.
+std::vector<Stage> make_stages(const NamedStages& given);
 
 // A run of pixels as planes, and the weight of each pixel in [0, 1].
 struct alignas(64) Run {

@@ -42,9 +42,10 @@ void ColorMoments::merge(const ColorMoments& other) {
   weight = total;
 }
 
-void color_stats(const ArrayView& image, const std::vector<Stage>& stages, const ArrayView* mask,
+void color_stats(const ArrayView& image, const NamedStages& given, const ArrayView* mask,
                  const std::vector<double>& low, const std::vector<double>& high,
                  const ArrayView& moments, const ArrayView& histograms) {
+  const std::vector<Stage> stages = make_stages(given);
   ColorStatsParams params{};
   params.image = as_image(image, "image");
   params.stages = &stages;
@@ -75,8 +76,7 @@ void color_stats(const ArrayView& image, const std::vector<Stage>& stages, const
   params.tile_pixels = std::max(kTilePixels, (pixels + most - 1) / most);
   const std::int64_t tiles = (pixels + params.tile_pixels - 1) / params.tile_pixels;
   std::vector<ColorMoments> parts(tiles * regions);
-  Buffer<double> counts(tiles * histograms.size());
-  std::fill_n(counts.data(), counts.size(), 0.0);
+  auto counts = Buffer<double>::zeros(tiles * histograms.size());
   params.moments = parts.data();
   params.histograms = counts.data();
   HM_SIMD_CALL(color_stats_kernel, params);

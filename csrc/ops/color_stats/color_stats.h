@@ -39,7 +39,7 @@ HM_SIMD_DECLARE(void color_stats_kernel(const ColorStatsParams& params))
 
 // Fills moments [regions, 16] and histograms [regions, 3, bins], contiguous float64. Region 0 is
 // the inside, region 1 the outside. low and high: the bounds of each channel's histogram.
-void color_stats(const ArrayView& image, const std::vector<Stage>& stages, const ArrayView* mask,
+void color_stats(const ArrayView& image, const NamedStages& stages, const ArrayView* mask,
                  const std::vector<double>& low, const std::vector<double>& high,
                  const ArrayView& moments, const ArrayView& histograms);
 

@@ -416,8 +416,7 @@ class Workspace {
     if (pitch % 1024 < 3 * kLanes) pitch += 3 * kLanes;  // rows a page apart share cache sets
     const std::int64_t bands = map ? 4 : 3;
     const std::int64_t rows = bands * ring + kSingleRows;
-    memory_ = Buffer<float>(static_cast<std::size_t>(rows * pitch), meter);
-    std::memset(memory_.data(), 0, static_cast<std::size_t>(rows * pitch) * sizeof(float));
+    memory_ = Buffer<float>::zeros(static_cast<std::size_t>(rows * pitch), meter);
     float* next = memory_.data() + kLanes;
     auto take = [&](std::int64_t n) {
       float* band = next;
@@ -850,9 +849,8 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
                                        problem.has_map(), pass.meter);
   });
   const std::int64_t rows = problem.height();
-  Buffer<double> row_norms(static_cast<std::size_t>(pass.want_norm ? groups * strips * rows : 0),
-                           pass.meter);
-  std::fill(row_norms.data(), row_norms.data() + row_norms.size(), 0.0);
+  auto row_norms = Buffer<double>::zeros(
+      static_cast<std::size_t>(pass.want_norm ? groups * strips * rows : 0), pass.meter);
 
   ChebyshevMeasure total;
   std::mutex mutex;

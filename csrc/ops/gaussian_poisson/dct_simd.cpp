@@ -28,6 +28,7 @@
 
 #include "core/buffer.h"
 #include "core/parallel.h"
+#include "core/real_vec.h"
 #include "ops/gaussian_poisson/dct.h"
 #include "ops/gaussian_poisson/rhs_rows.h"
 
@@ -46,12 +47,6 @@ using gaussian_poisson::DctResult;
 using gaussian_poisson::Problem;
 
 constexpr double kPi = 3.14159265358979323846;
-
-template <typename Real>
-struct Lanes {
-  typedef Real Vec __attribute__((vector_size(HM_SIMD_BYTES)));
-  static constexpr int kCount = HM_SIMD_BYTES / sizeof(Real);
-};
 
 // Does one stage of a transpose: exchanges the off-diagonal blocks of 2 kStep x 2 kStep lanes.
 template <int kStep, typename Vec, int... kLane>
@@ -74,9 +69,9 @@ inline void transpose_stages(Vec* m) {
 }
 
 template <typename Real>
-inline void transpose(const typename Lanes<Real>::Vec* in, typename Lanes<Real>::Vec* out) {
-  constexpr int n = Lanes<Real>::kCount;
-  typename Lanes<Real>::Vec m[n];
+inline void transpose(const typename VecOf<Real>::type* in, typename VecOf<Real>::type* out) {
+  constexpr int n = kWidth<Real>;
+  typename VecOf<Real>::type m[n];
 #pragma GCC unroll 16
   for (int i = 0; i < n; ++i) m[i] = in[i];
   transpose_stages<n, n / 2>(m);
@@ -118,9 +113,9 @@ inline void split3(const Vec& a, const Vec& b, const Vec& c, Vec* const* out,
 
 template <typename Real>
 class DctSolver {
-  using Vec = typename Lanes<Real>::Vec;
+  using Vec = typename VecOf<Real>::type;
   using Transform = pocketfft::detail::T_dcst23<Real>;
-  static constexpr std::int64_t kV = Lanes<Real>::kCount;
+  static constexpr std::int64_t kV = kWidth<Real>;
   static constexpr std::int64_t kStrip = 256;  // columns whose right-hand side is formed at once
 
  public:
@@ -140,9 +135,7 @@ class DctSolver {
   DctResult run() {
     work_ = Buffer<Vec>(static_cast<std::size_t>(c_ * tiles_ * pitch_), &meter_);
     sums_.assign(static_cast<std::size_t>(row_blocks_ * c_), 0.0);
-    parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) forward_rows(i);
-    });
+    parallel_each(row_blocks_, 1, [&](std::int64_t i) { forward_rows(i); });
     std::vector<double> total(static_cast<std::size_t>(c_));
     for (std::size_t i = 0; i < sums_.size(); ++i) total[i % c_] += sums_[i];
     mean_ = gaussian_poisson::known_mean(params_, total);
@@ -150,15 +143,14 @@ class DctSolver {
     if (n_ > w_) {
       padding_.resize(static_cast<std::size_t>(c_ * tiles_ * h_));
       flux_.resize(static_cast<std::size_t>(c_ * h_));
-      for_tiles([&](std::int64_t t) { eliminate_columns<false>(t); });
+      parallel_each(tiles_, 1, [&](std::int64_t t) { eliminate_columns<false>(t); });
       find_flux();
     }
-    for_tiles(
-        [&](std::int64_t t) { definite_ ? eliminate_columns<true>(t) : transform_columns(t); });
-    for (std::int64_t k = 0; k < c_; ++k) set_mean(k);
-    parallel_for(row_blocks_, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) inverse_rows(i);
+    parallel_each(tiles_, 1, [&](std::int64_t t) {
+      definite_ ? eliminate_columns<true>(t) : transform_columns(t);
     });
+    for (std::int64_t k = 0; k < c_; ++k) set_mean(k);
+    parallel_each(row_blocks_, 1, [&](std::int64_t i) { inverse_rows(i); });
     DctResult result;
     result.peak_bytes = meter_.peak.load();
     result.clipped = clipped_.load();
@@ -168,13 +160,6 @@ class DctSolver {
  private:
   // Returns the rows of channel k in the columns [t V, (t + 1) V).
   Vec* tile(std::int64_t k, std::int64_t t) { return work_.data() + (k * tiles_ + t) * pitch_; }
-
-  template <typename Fn>
-  void for_tiles(Fn&& fn) {
-    parallel_for(tiles_, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = begin; t < end; ++t) fn(t);
-    });
-  }
 
   // Returns W, or the next number without prime factors above 5 if its transform is much cheaper.
   std::int64_t transform_length() const {

@@ -29,8 +29,7 @@ class Smoothed {
         along_(derivative.along),
         across_(derivative.across),
         pitch_(count_ + 2 * channels_),
-        memory_(static_cast<std::size_t>(10 * pitch_)) {
-    std::fill(memory_.data(), memory_.data() + memory_.size(), 0.0);
+        memory_(Buffer<double>::zeros(static_cast<std::size_t>(10 * pitch_))) {
     for (int i = 0; i < 10; ++i) rows_[i] = memory_.data() + i * pitch_ + channels_;
     horizontal_ = rows_[6];
     vertical_[0] = rows_[7];
@@ -121,8 +120,7 @@ class FieldBlock {
         width_(params.mask.width),
         channels_(params.dst.channels),
         count_(width_ * channels_),
-        memory_(static_cast<std::size_t>(8 * (count_ + 2 * channels_))) {
-    std::fill(memory_.data(), memory_.data() + memory_.size(), 0.0);
+        memory_(Buffer<double>::zeros(static_cast<std::size_t>(8 * (count_ + 2 * channels_)))) {
     for (int i = 0; i < 8; ++i)
       rows_[i] = memory_.data() + i * (count_ + 2 * channels_) + channels_;
     for (int i = 0; i < 2; ++i) {

@@ -106,9 +106,8 @@ struct RowWindow {
 // Calls fn(y0, y1) for blocks of rows.
 template <typename Fn>
 void for_blocks(std::int64_t height, std::int64_t rows, Fn&& fn) {
-  parallel_for((height + rows - 1) / rows, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) fn(i * rows, std::min(height, (i + 1) * rows));
-  });
+  parallel_each((height + rows - 1) / rows, 1,
+                [&](std::int64_t i) { fn(i * rows, std::min(height, (i + 1) * rows)); });
 }
 
 // Computes the wanted differences x1 - x0 of `pixels` edges: s, d [pixels, C] are both ends of each

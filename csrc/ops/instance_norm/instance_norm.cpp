@@ -6,7 +6,8 @@
 namespace pyharmony {
 namespace {
 
-InstanceNormCall call_of(const ArrayView& x, const ArrayView& stats, double slope) {
+InstanceNormCall call_of(InstanceNormPass pass, const ArrayView& x, const ArrayView& stats,
+                         double slope) {
   HM_CHECK(x.ndim == 4 && x.size() > 0, "x: expected [N, C, H, W]");
   const bool planar = is_dense(x, false);
   HM_CHECK(planar || is_dense(x, true), "x: neither planar nor channels-last without gaps");
@@ -18,6 +19,7 @@ InstanceNormCall call_of(const ArrayView& x, const ArrayView& stats, double slop
                (n == 1 || stats.stride[0] == kInstanceNormStats * channels),
            "stats: expected contiguous ", dtype_name(real), " [", n, ", ", channels, ", 3]");
   InstanceNormCall call;
+  call.pass = pass;
   call.dtype = x.dtype;
   call.channels_last = !planar;
   call.images = n;
@@ -49,7 +51,7 @@ InstanceNormCall instance_norm_call(const ArrayView& x, double eps, double slope
                                     const ArrayView& y, const ArrayView& stats) {
   HM_CHECK(eps > 0, "eps: ", eps, ", expected more than 0");
   HM_CHECK(stats.writable, "stats: read-only");
-  InstanceNormCall call = call_of(x, stats, slope);
+  InstanceNormCall call = call_of(InstanceNormPass::kForward, x, stats, slope);
   call.eps = eps;
   call.out[0] = written(x, call, y, "y");
   return call;
@@ -58,7 +60,7 @@ InstanceNormCall instance_norm_call(const ArrayView& x, double eps, double slope
 InstanceNormCall instance_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
                                              const ArrayView& grad, double slope,
                                              const ArrayView& dx) {
-  InstanceNormCall call = call_of(x, stats, slope);
+  InstanceNormCall call = call_of(InstanceNormPass::kGradient, x, stats, slope);
   call.in[1] = like(x, call, grad, "grad");
   call.out[0] = written(x, call, dx, "dx");
   return call;
@@ -68,7 +70,7 @@ InstanceNormCall instance_norm_second_gradient_call(const ArrayView& x, const Ar
                                                     const ArrayView& grad, const ArrayView& pull,
                                                     double slope, const ArrayView& dgrad,
                                                     const ArrayView& dx) {
-  InstanceNormCall call = call_of(x, stats, slope);
+  InstanceNormCall call = call_of(InstanceNormPass::kSecondGradient, x, stats, slope);
   call.in[1] = like(x, call, grad, "grad");
   call.in[2] = like(x, call, pull, "pull");
   call.out[0] = written(x, call, dgrad, "dgrad");

@@ -574,17 +574,14 @@ std::size_t instance_norm_workspace(const ArrayView& x) {
 
 void launch_instance_norm(const InstanceNormCall& call, void* workspace,
                           std::size_t workspace_bytes, cudaStream_t stream) {
-  launch<Forward>(call, workspace, workspace_bytes, stream);
-}
-
-void launch_instance_norm_gradient(const InstanceNormCall& call, void* workspace,
-                                   std::size_t workspace_bytes, cudaStream_t stream) {
-  launch<Gradient>(call, workspace, workspace_bytes, stream);
-}
-
-void launch_instance_norm_second_gradient(const InstanceNormCall& call, void* workspace,
-                                          std::size_t workspace_bytes, cudaStream_t stream) {
-  launch<SecondGradient>(call, workspace, workspace_bytes, stream);
+  switch (call.pass) {
+    case InstanceNormPass::kForward:
+      return launch<Forward>(call, workspace, workspace_bytes, stream);
+    case InstanceNormPass::kGradient:
+      return launch<Gradient>(call, workspace, workspace_bytes, stream);
+    case InstanceNormPass::kSecondGradient:
+      return launch<SecondGradient>(call, workspace, workspace_bytes, stream);
+  }
 }
 
 }  // namespace pyharmony

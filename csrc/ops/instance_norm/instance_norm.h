@@ -25,9 +25,12 @@ namespace pyharmony {
 // The statistics of each plane: the mean, what its rounding left, and rstd.
 constexpr int kInstanceNormStats = 3;
 
+enum class InstanceNormPass : int { kForward, kGradient, kSecondGradient };
+
 // The checked arguments of one of the passes. Tensors are [N, C, H, W] of one dtype without gaps,
 // all planar or all channels-last; stats [N, C, 3] of the type of sums, contiguous.
 struct InstanceNormCall {
+  InstanceNormPass pass = InstanceNormPass::kForward;
   DType dtype = DType::kFloat32;
   bool channels_last = false;
   std::int64_t images = 0, channels = 0, plane = 0;
@@ -48,7 +51,5 @@ InstanceNormCall instance_norm_second_gradient_call(const ArrayView& x, const Ar
                                                     const ArrayView& dx);
 
 HM_SIMD_DECLARE(void instance_norm_kernel(const InstanceNormCall& call))
-HM_SIMD_DECLARE(void instance_norm_gradient_kernel(const InstanceNormCall& call))
-HM_SIMD_DECLARE(void instance_norm_second_gradient_kernel(const InstanceNormCall& call))
 
 }  // namespace pyharmony

@@ -18,9 +18,5 @@ std::size_t instance_norm_workspace(const ArrayView& x);
 
 void launch_instance_norm(const InstanceNormCall& call, void* workspace,
                           std::size_t workspace_bytes, cudaStream_t stream);
-void launch_instance_norm_gradient(const InstanceNormCall& call, void* workspace,
-                                   std::size_t workspace_bytes, cudaStream_t stream);
-void launch_instance_norm_second_gradient(const InstanceNormCall& call, void* workspace,
-                                          std::size_t workspace_bytes, cudaStream_t stream);
 
 }  // namespace pyharmony

@@ -285,47 +285,45 @@ void planar(const Call& c) {
   const Arrays<Pass> arrays{c};
   const std::int64_t bytes = c.plane * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t grain = std::max(std::int64_t(1), kTaskBytes / bytes);
-  parallel_for(c.images * c.channels, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t at = i * c.plane;
-      R* stats = static_cast<R*>(c.stats) + i * kInstanceNormStats;
-      R constants[Pass::kConstants];
-      if constexpr (std::is_same_v<Pass, Forward>) {
-        moments_of<T, R>(arrays.template from<T>(0) + at, c.plane).store(c.eps, stats);
-        normal_of(stats, constants, 1);
-      } else {
-        normal_of(stats, constants, 1);
-        typename Many<R>::V many[kNormal];
-        R one[kNormal];
-        repeat<kNormal, Many<R>>(constants, many);
-        repeat<kNormal, One<R>>(constants, one);
-        double sums[Pass::kSums] = {};
-        for (std::int64_t run = 0; run < c.plane; run += kRun) {
-          add_values<Pass::kSums, R>(
-              std::min(kRun, c.plane - run),
-              [&](auto lanes, std::int64_t j, auto& terms) {
-                using Lanes = decltype(lanes);
-                typename Lanes::V values[Pass::kInputs];
-                arrays.template load<T>(at + run + j, lanes, values);
-                const typename Lanes::V slope = lanes.repeat(static_cast<R>(c.slope));
-                if constexpr (std::is_same_v<Lanes, One<R>>) {
-                  Pass::template terms<Lanes>(values, one, slope, terms);
-                } else {
-                  Pass::template terms<Lanes>(values, many, slope, terms);
-                }
-              },
-              sums);
-        }
-        for (double& sum : sums) sum /= static_cast<double>(c.plane);
-        Pass::follow(sums, constants, 1);
+  parallel_each(c.images * c.channels, grain, [&](std::int64_t i) {
+    const std::int64_t at = i * c.plane;
+    R* stats = static_cast<R*>(c.stats) + i * kInstanceNormStats;
+    R constants[Pass::kConstants];
+    if constexpr (std::is_same_v<Pass, Forward>) {
+      moments_of<T, R>(arrays.template from<T>(0) + at, c.plane).store(c.eps, stats);
+      normal_of(stats, constants, 1);
+    } else {
+      normal_of(stats, constants, 1);
+      typename Many<R>::V many[kNormal];
+      R one[kNormal];
+      repeat<kNormal, Many<R>>(constants, many);
+      repeat<kNormal, One<R>>(constants, one);
+      double sums[Pass::kSums] = {};
+      for (std::int64_t run = 0; run < c.plane; run += kRun) {
+        add_values<Pass::kSums, R>(
+            std::min(kRun, c.plane - run),
+            [&](auto lanes, std::int64_t j, auto& terms) {
+              using Lanes = decltype(lanes);
+              typename Lanes::V values[Pass::kInputs];
+              arrays.template load<T>(at + run + j, lanes, values);
+              const typename Lanes::V slope = lanes.repeat(static_cast<R>(c.slope));
+              if constexpr (std::is_same_v<Lanes, One<R>>) {
+                Pass::template terms<Lanes>(values, one, slope, terms);
+              } else {
+                Pass::template terms<Lanes>(values, many, slope, terms);
+              }
+            },
+            sums);
       }
-      sweep<R>(c.plane, [&](auto lanes, std::int64_t j) {
-        using Lanes = decltype(lanes);
-        typename Lanes::V values[Pass::kConstants];
-        repeat<Pass::kConstants, Lanes>(constants, values);
-        arrays.template write<T>(at + j, lanes, values, lanes.repeat(static_cast<R>(c.slope)));
-      });
+      for (double& sum : sums) sum /= static_cast<double>(c.plane);
+      Pass::follow(sums, constants, 1);
     }
+    sweep<R>(c.plane, [&](auto lanes, std::int64_t j) {
+      using Lanes = decltype(lanes);
+      typename Lanes::V values[Pass::kConstants];
+      repeat<Pass::kConstants, Lanes>(constants, values);
+      arrays.template write<T>(at + j, lanes, values, lanes.repeat(static_cast<R>(c.slope)));
+    });
   });
 }
 
@@ -357,9 +355,7 @@ void channels_last(const Call& c) {
   const auto rows_of = [&](std::int64_t i) { return std::min(rows, c.plane - i % tiles * rows); };
   const auto each_tile = [&](auto&& fn) {
     const std::int64_t grain = std::max(std::int64_t(1), kTaskBytes / (rows * row_bytes));
-    parallel_for(c.images * tiles, grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) fn(i);
-    });
+    parallel_each(c.images * tiles, grain, [&](std::int64_t i) { fn(i); });
   };
   const auto load_constants = [&](auto lanes, const R* from, std::int64_t at, int count,
                                   auto* values) {
@@ -410,32 +406,30 @@ void channels_last(const Call& c) {
     }
   });
   const std::int64_t parts = (channels + kMergeChannels - 1) / kMergeChannels;
-  parallel_for(c.images * parts, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t n = i / parts, last = std::min(channels, (i % parts + 1) * kMergeChannels);
-      for (std::int64_t j = i % parts * kMergeChannels; j < last; ++j) {
-        R* image = of_image(n) + j;
-        if constexpr (kForward) {
-          Moments moments;
-          for (std::int64_t t = n * tiles; t < (n + 1) * tiles; ++t) {
-            const R* sums = of_tile(t) + j;
-            const double first = to_real<double>(arrays.template from<T>(0)[first_of(t) + j]);
-            moments.add(static_cast<double>(rows_of(t)), first + static_cast<double>(sums[0]),
-                        static_cast<double>(sums[channels]));
-          }
-          R* stats = static_cast<R*>(c.stats) + (n * channels + j) * kInstanceNormStats;
-          moments.store(c.eps, stats);
-          normal_of(stats, image, channels);
-        } else {
-          double means[kSums] = {};
-          for (std::int64_t t = n * tiles; t < (n + 1) * tiles; ++t) {
-            for (int s = 0; s < kSums; ++s) {
-              means[s] += static_cast<double>(of_tile(t)[s * channels + j]);
-            }
-          }
-          for (double& mean : means) mean /= static_cast<double>(c.plane);
-          Pass::follow(means, image, channels);
+  parallel_each(c.images * parts, 8, [&](std::int64_t i) {
+    const std::int64_t n = i / parts, last = std::min(channels, (i % parts + 1) * kMergeChannels);
+    for (std::int64_t j = i % parts * kMergeChannels; j < last; ++j) {
+      R* image = of_image(n) + j;
+      if constexpr (kForward) {
+        Moments moments;
+        for (std::int64_t t = n * tiles; t < (n + 1) * tiles; ++t) {
+          const R* sums = of_tile(t) + j;
+          const double first = to_real<double>(arrays.template from<T>(0)[first_of(t) + j]);
+          moments.add(static_cast<double>(rows_of(t)), first + static_cast<double>(sums[0]),
+                      static_cast<double>(sums[channels]));
         }
+        R* stats = static_cast<R*>(c.stats) + (n * channels + j) * kInstanceNormStats;
+        moments.store(c.eps, stats);
+        normal_of(stats, image, channels);
+      } else {
+        double means[kSums] = {};
+        for (std::int64_t t = n * tiles; t < (n + 1) * tiles; ++t) {
+          for (int s = 0; s < kSums; ++s) {
+            means[s] += static_cast<double>(of_tile(t)[s * channels + j]);
+          }
+        }
+        for (double& mean : means) mean /= static_cast<double>(c.plane);
+        Pass::follow(means, image, channels);
       }
     }
   });
@@ -464,10 +458,12 @@ void run(const Call& call) {
 
 }  // namespace
 
-void instance_norm_kernel(const Call& call) { run<Forward>(call); }
-
-void instance_norm_gradient_kernel(const Call& call) { run<Gradient>(call); }
-
-void instance_norm_second_gradient_kernel(const Call& call) { run<SecondGradient>(call); }
+void instance_norm_kernel(const Call& call) {
+  switch (call.pass) {
+    case InstanceNormPass::kForward: return run<Forward>(call);
+    case InstanceNormPass::kGradient: return run<Gradient>(call);
+    case InstanceNormPass::kSecondGradient: return run<SecondGradient>(call);
+  }
+}
 
 }  // namespace pyharmony::HM_SIMD_NS

@@ -95,46 +95,40 @@ void epilogue(const partial_conv::Epilogue& e) {
     return;
   }
   if (p.rows == nullptr) {
-    parallel_for(
-        images * channels, grain_of(plane * sizeof(T)), [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t i = begin; i < end; ++i) {
-            const std::int64_t n = i / channels, c = i % channels, at = n * plane;
-            T* y = p.y.as<T>() + n * e.to.image + c * e.to.channel;
-            const R b = bias == nullptr ? R(0) : bias[c];
-            if (maps.ratio.values == nullptr && !maps.has_cover) {
-              for (std::int64_t j = 0; j < plane; ++j) {
-                y[j] = from_real<T>(activate(to_real<R>(y[j]) * scale + b, slope));
-              }
-            } else {
-              for (std::int64_t j = 0; j < plane; ++j) {
-                const R v =
-                    to_real<R>(y[j]) * (maps.ratio[at + j] * scale) + b * maps.covered(at + j);
-                y[j] = from_real<T>(activate(v, slope));
-              }
-            }
-          }
-        });
+    parallel_each(images * channels, grain_of(plane * sizeof(T)), [&](std::int64_t i) {
+      const std::int64_t n = i / channels, c = i % channels, at = n * plane;
+      T* y = p.y.as<T>() + n * e.to.image + c * e.to.channel;
+      const R b = bias == nullptr ? R(0) : bias[c];
+      if (maps.ratio.values == nullptr && !maps.has_cover) {
+        for (std::int64_t j = 0; j < plane; ++j) {
+          y[j] = from_real<T>(activate(to_real<R>(y[j]) * scale + b, slope));
+        }
+      } else {
+        for (std::int64_t j = 0; j < plane; ++j) {
+          const R v = to_real<R>(y[j]) * (maps.ratio[at + j] * scale) + b * maps.covered(at + j);
+          y[j] = from_real<T>(activate(v, slope));
+        }
+      }
+    });
     return;
   }
   const std::int64_t blocks = (channels + kPlanes - 1) / kPlanes;
-  parallel_for(images * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t n = i / blocks, c0 = i % blocks * kPlanes;
-      const std::int64_t some = std::min(kPlanes, channels - c0);
-      T* y = p.y.as<T>() + n * e.to.image + c0 * e.to.channel;
+  parallel_each(images * blocks, 1, [&](std::int64_t i) {
+    const std::int64_t n = i / blocks, c0 = i % blocks * kPlanes;
+    const std::int64_t some = std::min(kPlanes, channels - c0);
+    T* y = p.y.as<T>() + n * e.to.image + c0 * e.to.channel;
+    for (std::int64_t j = 0; j < some; ++j) {
+      std::fill(y + j * e.to.channel, y + j * e.to.channel + plane, T{});
+    }
+    std::int64_t row = std::lower_bound(p.rows, p.rows + p.count, n * plane) - p.rows;
+    for (; row < p.count && p.rows[row] < (n + 1) * plane; ++row) {
+      const std::int64_t at = p.rows[row];
+      const P* in = p.acc->as<const P>() + row * channels + c0;
+      const R r = maps.ratio[at] * scale, c = maps.covered(at);
       for (std::int64_t j = 0; j < some; ++j) {
-        std::fill(y + j * e.to.channel, y + j * e.to.channel + plane, T{});
-      }
-      std::int64_t row = std::lower_bound(p.rows, p.rows + p.count, n * plane) - p.rows;
-      for (; row < p.count && p.rows[row] < (n + 1) * plane; ++row) {
-        const std::int64_t at = p.rows[row];
-        const P* in = p.acc->as<const P>() + row * channels + c0;
-        const R r = maps.ratio[at] * scale, c = maps.covered(at);
-        for (std::int64_t j = 0; j < some; ++j) {
-          const R b = bias == nullptr ? R(0) : bias[c0 + j];
-          y[j * e.to.channel + at - n * plane] =
-              from_real<T>(activate(to_real<R>(in[j]) * r + b * c, slope));
-        }
+        const R b = bias == nullptr ? R(0) : bias[c0 + j];
+        y[j * e.to.channel + at - n * plane] =
+            from_real<T>(activate(to_real<R>(in[j]) * r + b * c, slope));
       }
     }
   });
@@ -209,48 +203,43 @@ void epilogue_grad(const partial_conv::EpilogueGrad& e) {
   }
   if (p.rows == nullptr) {
     Buffer<R> partial(static_cast<std::size_t>(images * channels));
-    parallel_for(images * channels, grain_of(plane * sizeof(T)),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t i = begin; i < end; ++i) {
-                     const std::int64_t n = i / channels, at = n * plane;
-                     const std::int64_t offset = n * e.from.image + i % channels * e.from.channel;
-                     T* h = p.h.as<T>() + offset;
-                     R sums[kLanes] = {};
-                     for (std::int64_t j = 0; j < plane; j += kLanes) {
-                       const std::int64_t some = std::min(kLanes, plane - j);
-                       for (std::int64_t l = 0; l < some; ++l) {
-                         const R d = slope_at(to_real<R>(y[offset + j + l]), low);
-                         const R value = to_real<R>(grad[offset + j + l]) * d;
-                         h[j + l] = from_real<T>(value * (maps.ratio[at + j + l] * scale));
-                         sums[l] += value * maps.covered(at + j + l);
-                       }
-                     }
-                     R sum = 0;
-                     for (R s : sums) sum += s;
-                     partial[static_cast<std::size_t>(i)] = sum;
-                   }
-                 });
+    parallel_each(images * channels, grain_of(plane * sizeof(T)), [&](std::int64_t i) {
+      const std::int64_t n = i / channels, at = n * plane;
+      const std::int64_t offset = n * e.from.image + i % channels * e.from.channel;
+      T* h = p.h.as<T>() + offset;
+      R sums[kLanes] = {};
+      for (std::int64_t j = 0; j < plane; j += kLanes) {
+        const std::int64_t some = std::min(kLanes, plane - j);
+        for (std::int64_t l = 0; l < some; ++l) {
+          const R d = slope_at(to_real<R>(y[offset + j + l]), low);
+          const R value = to_real<R>(grad[offset + j + l]) * d;
+          h[j + l] = from_real<T>(value * (maps.ratio[at + j + l] * scale));
+          sums[l] += value * maps.covered(at + j + l);
+        }
+      }
+      R sum = 0;
+      for (R s : sums) sum += s;
+      partial[static_cast<std::size_t>(i)] = sum;
+    });
     for (std::int64_t i = 0; total != nullptr && i < images * channels; ++i) {
       total[i % channels] += partial[static_cast<std::size_t>(i)];
     }
     return;
   }
   const std::int64_t blocks = (channels + kPlanes - 1) / kPlanes;
-  parallel_for(blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block) {
-      const std::int64_t c0 = block * kPlanes, some = std::min(kPlanes, channels - c0);
-      for (std::int64_t i = 0; i < p.count; ++i) {
-        const std::int64_t at = p.rows[i];
-        const std::int64_t offset = at / plane * e.from.image + c0 * e.from.channel + at % plane;
-        const R r = maps.ratio[at] * scale, c = maps.covered(at);
-        P* h = p.h.as<P>() + i * channels + c0;
-        for (std::int64_t j = 0; j < some; ++j) {
-          const std::int64_t from = offset + j * e.from.channel;
-          const R d = slope_at(to_real<R>(y[from]), low);
-          const R value = to_real<R>(grad[from]) * d;
-          h[j] = from_real<P>(value * r);
-          if (total != nullptr) total[c0 + j] += value * c;
-        }
+  parallel_each(blocks, 1, [&](std::int64_t block) {
+    const std::int64_t c0 = block * kPlanes, some = std::min(kPlanes, channels - c0);
+    for (std::int64_t i = 0; i < p.count; ++i) {
+      const std::int64_t at = p.rows[i];
+      const std::int64_t offset = at / plane * e.from.image + c0 * e.from.channel + at % plane;
+      const R r = maps.ratio[at] * scale, c = maps.covered(at);
+      P* h = p.h.as<P>() + i * channels + c0;
+      for (std::int64_t j = 0; j < some; ++j) {
+        const std::int64_t from = offset + j * e.from.channel;
+        const R d = slope_at(to_real<R>(y[from]), low);
+        const R value = to_real<R>(grad[from]) * d;
+        h[j] = from_real<P>(value * r);
+        if (total != nullptr) total[c0 + j] += value * c;
       }
     }
   });

@@ -30,17 +30,15 @@ decltype(auto) dispatch_mask(DType dtype, Fn&& fn) {
 template <typename T, typename Sum>
 void sum_channels(const ArrayView& mask, std::int64_t groups, Sum* planes) {
   const std::int64_t h = mask.shape[2], w = mask.shape[3], each = mask.shape[1] / groups;
-  parallel_for(mask.shape[0] * groups * h, kBandRows, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      Sum* out = planes + i * w;
-      std::fill(out, out + w, Sum(0));
-      const std::int64_t n = i / h / groups, g = i / h % groups;
-      for (std::int64_t c = g * each; c < (g + 1) * each; ++c) {
-        const T* in = row_of<T>(mask, n, c, i % h);
-        for (std::int64_t x = 0; x < w; ++x) {
-          const double value = to_real<double>(in[x * mask.stride[3]]);
-          out[x] += std::is_integral_v<Sum> ? Sum(value > 0) : static_cast<Sum>(value);
-        }
+  parallel_each(mask.shape[0] * groups * h, kBandRows, [&](std::int64_t i) {
+    Sum* out = planes + i * w;
+    std::fill(out, out + w, Sum(0));
+    const std::int64_t n = i / h / groups, g = i / h % groups;
+    for (std::int64_t c = g * each; c < (g + 1) * each; ++c) {
+      const T* in = row_of<T>(mask, n, c, i % h);
+      for (std::int64_t x = 0; x < w; ++x) {
+        const double value = to_real<double>(in[x * mask.stride[3]]);
+        out[x] += std::is_integral_v<Sum> ? Sum(value > 0) : static_cast<Sum>(value);
       }
     }
   });

@@ -54,40 +54,37 @@ void gather(const GatherParams& p) {
       return to_real<R>(m.as<const M>()[n * m.stride[0] + y * m.stride[2] + xx * m.stride[3]]);
     }
   };
-  parallel_for(p.count, grain_of(k * sizeof(P)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      P* row = p.columns.as<P>() + i * k;
-      const std::int64_t n = p.rows[i] / plane, at = p.rows[i] % plane;
-      const std::int64_t top = at / p.out_width * win.stride[0] - win.padding[0];
-      const std::int64_t left = at % p.out_width * win.stride[1] - win.padding[1];
-      for (std::int64_t ky = 0; ky < win.kernel[0]; ++ky) {
-        const std::int64_t y = top + ky * win.dilation[0];
-        P* out = row + ky * win.kernel[1] * tap_step;
-        if (y < 0 || y >= height) {
-          for (std::int64_t kx = 0; kx < win.kernel[1]; ++kx) {
-            clear(out + kx * tap_step, channel_step, channels);
-          }
+  parallel_each(p.count, grain_of(k * sizeof(P)), [&](std::int64_t i) {
+    P* row = p.columns.as<P>() + i * k;
+    const std::int64_t n = p.rows[i] / plane, at = p.rows[i] % plane;
+    const std::int64_t top = at / p.out_width * win.stride[0] - win.padding[0];
+    const std::int64_t left = at % p.out_width * win.stride[1] - win.padding[1];
+    for (std::int64_t ky = 0; ky < win.kernel[0]; ++ky) {
+      const std::int64_t y = top + ky * win.dilation[0];
+      P* out = row + ky * win.kernel[1] * tap_step;
+      if (y < 0 || y >= height) {
+        for (std::int64_t kx = 0; kx < win.kernel[1]; ++kx) {
+          clear(out + kx * tap_step, channel_step, channels);
+        }
+        continue;
+      }
+      const T* line = x.as<const T>() + n * x.stride[0] + y * x.stride[2];
+      if (runs && left >= 0 && left + win.kernel[1] <= width) {
+        bool whole = true;
+        for (std::int64_t kx = 0; kx < win.kernel[1]; ++kx) whole &= value(n, y, left + kx) == R(1);
+        if (whole) {
+          copy(line + left * channels, 1, out, 1, win.kernel[1] * channels, R(1));
           continue;
         }
-        const T* line = x.as<const T>() + n * x.stride[0] + y * x.stride[2];
-        if (runs && left >= 0 && left + win.kernel[1] <= width) {
-          bool whole = true;
-          for (std::int64_t kx = 0; kx < win.kernel[1]; ++kx)
-            whole &= value(n, y, left + kx) == R(1);
-          if (whole) {
-            copy(line + left * channels, 1, out, 1, win.kernel[1] * channels, R(1));
-            continue;
-          }
-        }
-        for (std::int64_t kx = 0; kx < win.kernel[1]; ++kx) {
-          const std::int64_t xx = left + kx * win.dilation[1];
-          const R m = xx < 0 || xx >= width ? R(0) : value(n, y, xx);
-          if (m == R(0)) {
-            clear(out + kx * tap_step, channel_step, channels);
-          } else {
-            copy(line + xx * x.stride[3], x.stride[1], out + kx * tap_step, channel_step, channels,
-                 m);
-          }
+      }
+      for (std::int64_t kx = 0; kx < win.kernel[1]; ++kx) {
+        const std::int64_t xx = left + kx * win.dilation[1];
+        const R m = xx < 0 || xx >= width ? R(0) : value(n, y, xx);
+        if (m == R(0)) {
+          clear(out + kx * tap_step, channel_step, channels);
+        } else {
+          copy(line + xx * x.stride[3], x.stride[1], out + kx * tap_step, channel_step, channels,
+               m);
         }
       }
     }

@@ -25,8 +25,7 @@ void shape_level(Level& level, int height, int width, MemoryMeter* meter) {
   view.stride = (kPad + round_up(width)) / kPad | 1;
   view.stride *= kPad;
   level.spans.assign(static_cast<std::size_t>(height) * 4, 0);
-  level.zero_row = Buffer<float>(static_cast<std::size_t>(view.stride + kPad), meter);
-  std::fill(level.zero_row.data(), level.zero_row.data() + level.zero_row.size(), 0.0f);
+  level.zero_row = Buffer<float>::zeros(static_cast<std::size_t>(view.stride + kPad), meter);
   view.zero_row = level.zero_row.data() + kPad;
   view.lo = level.spans.data();
   view.hi = view.lo + height;
@@ -137,15 +136,13 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   if (mask.data != nullptr) {
     dispatch_any(mask.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
-      parallel_for(height_, 64, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t y = begin; y < end; ++y) {
-          const T* row = mask.at<T>(y, 0, 0);
-          int a = 0, b = width_;
-          while (a < width_ && !(to_real<float>(row[a * mask.col_stride]) > 0)) ++a;
-          while (b > a && !(to_real<float>(row[(b - 1) * mask.col_stride]) > 0)) --b;
-          first[y] = a;
-          last[y] = b;
-        }
+      parallel_each(height_, 64, [&](std::int64_t y) {
+        const T* row = mask.at<T>(y, 0, 0);
+        int a = 0, b = width_;
+        while (a < width_ && !(to_real<float>(row[a * mask.col_stride]) > 0)) ++a;
+        while (b > a && !(to_real<float>(row[(b - 1) * mask.col_stride]) > 0)) --b;
+        first[y] = a;
+        last[y] = b;
       });
     });
   }
@@ -180,28 +177,26 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   std::memset(level.active.data(), 0, static_cast<std::size_t>(view.stride));
   std::memset(active - kPad + height * view.stride, 0,
               static_cast<std::size_t>(view.stride) + kPad);
-  parallel_for(height, 64, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      std::int8_t* __restrict row = active + i * view.stride;
-      std::memset(row - kPad, 0, static_cast<std::size_t>(view.stride));
-      const int a = first[top + i], b = last[top + i];
-      std::int64_t count = 0;
-      if (mask.data == nullptr) {
-        std::memset(row, -1, static_cast<std::size_t>(width));
-        count = width;
-      } else {
-        dispatch_any(mask.dtype, [&](auto tag) {
-          using T = typename decltype(tag)::type;
-          const T* __restrict in = mask.at<T>(top + i, 0, 0);
-          for (int x = a; x < b; ++x) {
-            const bool inside = to_real<float>(in[x * mask.col_stride]) > 0;
-            row[x - left] = static_cast<std::int8_t>(-static_cast<int>(inside));
-            count += inside;
-          }
-        });
-      }
-      counts[i] = count;
+  parallel_each(height, 64, [&](std::int64_t i) {
+    std::int8_t* __restrict row = active + i * view.stride;
+    std::memset(row - kPad, 0, static_cast<std::size_t>(view.stride));
+    const int a = first[top + i], b = last[top + i];
+    std::int64_t count = 0;
+    if (mask.data == nullptr) {
+      std::memset(row, -1, static_cast<std::size_t>(width));
+      count = width;
+    } else {
+      dispatch_any(mask.dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        const T* __restrict in = mask.at<T>(top + i, 0, 0);
+        for (int x = a; x < b; ++x) {
+          const bool inside = to_real<float>(in[x * mask.col_stride]) > 0;
+          row[x - left] = static_cast<std::int8_t>(-static_cast<int>(inside));
+          count += inside;
+        }
+      });
     }
+    counts[i] = count;
   });
   for (std::int64_t count : counts) unknowns_ += count;
 
@@ -235,8 +230,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
   view.inverse_all = 0.5f / (4 + view.excess_all);
   view.stencil = map ? Stencil::kFiveMap : touches ? Stencil::kFiveColumns : Stencil::kFive;
   if (!map && !touches) return;
-  level.columns = Buffer<float>(3 * view.stride + kPad, meter_.get());
-  std::fill(level.columns.data(), level.columns.data() + level.columns.size(), 0.0f);
+  level.columns = Buffer<float>::zeros(3 * view.stride + kPad, meter_.get());
   float* on_left = level.columns.data() + kPad;
   float* on_right = on_left + view.stride;
   float* links = on_right + view.stride;
@@ -249,8 +243,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
     links[j] = 2 + on_left[j] + on_right[j];
   }
   if (!map) return;
-  level.excess = Buffer<float>(level.plane_floats(), meter_.get());
-  std::fill(level.excess.data(), level.excess.data() + level.plane_floats(), 0.0f);
+  level.excess = Buffer<float>::zeros(level.plane_floats(), meter_.get());
   float* excess = level.excess.data() + level.origin();
   view.excess = excess;
   for (int i = 0; i < height; ++i) {
@@ -259,8 +252,7 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
       excess[i * view.stride + j] = static_cast<float>(weight * w0_ * w0_);
     }
   }
-  level.coefficients = Buffer<float>(level.plane_floats(), meter_.get());
-  std::fill(level.coefficients.data(), level.coefficients.data() + level.plane_floats(), 0.0f);
+  level.coefficients = Buffer<float>::zeros(level.plane_floats(), meter_.get());
   float* inverse = level.coefficients.data() + level.origin();
   view.inverse = inverse;
   for (int i = 0; i < height; ++i) {
@@ -275,21 +267,19 @@ void Hierarchy::build_finest(const ImageView& mask, const ImageView& weight_map)
 // at least half the absolute row sums, D^-1 A has no eigenvalue above 2 (Gershgorin), and the
 // factor 2 is part of the stored inverse.
 static void invert_diagonal(const LevelView& view, float* inverse) {
-  parallel_for(view.height, band_rows(view), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::ptrdiff_t row = i * view.stride;
-      const float* __restrict c = view.c + row, * __restrict e = view.e + row;
-      const float* __restrict s = view.s + row, * __restrict se = view.se + row;
-      const float* __restrict sw = view.sw + row, * __restrict su = s - view.stride;
-      const float* __restrict seu = se - view.stride, * __restrict swu = sw - view.stride;
-      float* __restrict out = inverse + row;
-      for (int j = view.lo[i]; j < view.hi[i]; ++j) {
-        const float beside = std::abs(e[j]) + std::abs(e[j - 1]) + std::abs(s[j]) +
-                             std::abs(su[j]) + std::abs(se[j]) + std::abs(seu[j - 1]) +
-                             std::abs(sw[j]) + std::abs(swu[j + 1]);
-        const float bound = c[j] + std::max(c[j], beside);
-        out[j] = out[j] != 0 ? kSmootherBound / bound : 0.0f;
-      }
+  parallel_each(view.height, band_rows(view), [&](std::int64_t i) {
+    const std::ptrdiff_t row = i * view.stride;
+    const float* __restrict c = view.c + row, * __restrict e = view.e + row;
+    const float* __restrict s = view.s + row, * __restrict se = view.se + row;
+    const float* __restrict sw = view.sw + row, * __restrict su = s - view.stride;
+    const float* __restrict seu = se - view.stride, * __restrict swu = sw - view.stride;
+    float* __restrict out = inverse + row;
+    for (int j = view.lo[i]; j < view.hi[i]; ++j) {
+      const float beside = std::abs(e[j]) + std::abs(e[j - 1]) + std::abs(s[j]) + std::abs(su[j]) +
+                           std::abs(se[j]) + std::abs(seu[j - 1]) + std::abs(sw[j]) +
+                           std::abs(swu[j + 1]);
+      const float bound = c[j] + std::max(c[j], beside);
+      out[j] = out[j] != 0 ? kSmootherBound / bound : 0.0f;
     }
   });
 }
@@ -299,52 +289,48 @@ void Hierarchy::build_finest_nine(const ImageView& weight_map) {
   LevelView& view = level.view;
   constexpr int kPlanes = 7;
   const std::size_t plane = level.plane_floats();
-  level.coefficients = Buffer<float>(kPlanes * plane, meter_.get());
-  std::memset(level.coefficients.data(), 0, kPlanes * plane * sizeof(float));
+  level.coefficients = Buffer<float>::zeros(kPlanes * plane, meter_.get());
   const Coefficients to(level.coefficients.data() + level.origin(), plane);
   to.show(view);
   float* row_sum = to.inverse + plane;
   view.row_sum = row_sum;
   const bool map = weight_map.data != nullptr;
   const double side = w0_ * w1_, corner = w1_ * w1_, sum = (w0_ + 2 * w1_) * (w0_ + 2 * w1_);
-  parallel_for(view.height, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (int i = static_cast<int>(begin); i < end; ++i) {
-      const int y = top_ + i;
-      for (int j = view.lo[i]; j < std::min(view.hi[i], view.width); ++j) {
-        const std::ptrdiff_t at = i * view.stride + j;
-        if (!view.active[at]) continue;
-        const int x = left_ + j;
-        const double own = map ? map_value(weight_map, y, x) : weight_;
-        // A link of G through the mirrored border ends at the pixel it is mirrored to.
-        double link[3][3] = {};
-        for (int dy = -1; dy <= 1; ++dy) {
-          for (int dx = -1; dx <= 1; ++dx) {
-            const int ny = std::clamp(y + dy, 0, height_ - 1),
-                      nx = std::clamp(x + dx, 0, width_ - 1);
-            if (ny == y && nx == x) continue;
-            const double weight = map ? map_value(weight_map, ny, nx) : weight_;
-            const bool edge = dy == 0 || dx == 0;
-            link[ny - y + 1][nx - x + 1] += edge - std::min(own, weight) * (edge ? side : corner);
-          }
+  parallel_each(view.height, 16, [&](std::int64_t row) {
+    const int i = static_cast<int>(row), y = top_ + i;
+    for (int j = view.lo[i]; j < std::min(view.hi[i], view.width); ++j) {
+      const std::ptrdiff_t at = i * view.stride + j;
+      if (!view.active[at]) continue;
+      const int x = left_ + j;
+      const double own = map ? map_value(weight_map, y, x) : weight_;
+      // A link of G through the mirrored border ends at the pixel it is mirrored to.
+      double link[3][3] = {};
+      for (int dy = -1; dy <= 1; ++dy) {
+        for (int dx = -1; dx <= 1; ++dx) {
+          const int ny = std::clamp(y + dy, 0, height_ - 1), nx = std::clamp(x + dx, 0, width_ - 1);
+          if (ny == y && nx == x) continue;
+          const double weight = map ? map_value(weight_map, ny, nx) : weight_;
+          const bool edge = dy == 0 || dx == 0;
+          link[ny - y + 1][nx - x + 1] += edge - std::min(own, weight) * (edge ? side : corner);
         }
-        double rest = sum * own, diagonal = 0;
-        for (int dy = -1; dy <= 1; ++dy) {
-          for (int dx = -1; dx <= 1; ++dx) {
-            if (dy == 0 && dx == 0) continue;
-            const bool unknown = i + dy >= 0 && i + dy < view.height && j + dx >= 0 &&
-                                 j + dx < view.width && view.active[at + dy * view.stride + dx];
-            (unknown ? diagonal : rest) += link[dy + 1][dx + 1];
-            if (!unknown) link[dy + 1][dx + 1] = 0;
-          }
-        }
-        to.c[at] = static_cast<float>(rest + diagonal);
-        row_sum[at] = static_cast<float>(rest);
-        to.e[at] = static_cast<float>(-link[1][2]);
-        to.s[at] = static_cast<float>(-link[2][1]);
-        to.se[at] = static_cast<float>(-link[2][2]);
-        to.sw[at] = static_cast<float>(-link[2][0]);
-        to.inverse[at] = 1;
       }
+      double rest = sum * own, diagonal = 0;
+      for (int dy = -1; dy <= 1; ++dy) {
+        for (int dx = -1; dx <= 1; ++dx) {
+          if (dy == 0 && dx == 0) continue;
+          const bool unknown = i + dy >= 0 && i + dy < view.height && j + dx >= 0 &&
+                               j + dx < view.width && view.active[at + dy * view.stride + dx];
+          (unknown ? diagonal : rest) += link[dy + 1][dx + 1];
+          if (!unknown) link[dy + 1][dx + 1] = 0;
+        }
+      }
+      to.c[at] = static_cast<float>(rest + diagonal);
+      row_sum[at] = static_cast<float>(rest);
+      to.e[at] = static_cast<float>(-link[1][2]);
+      to.s[at] = static_cast<float>(-link[2][1]);
+      to.se[at] = static_cast<float>(-link[2][2]);
+      to.sw[at] = static_cast<float>(-link[2][0]);
+      to.inverse[at] = 1;
     }
   });
   invert_diagonal(view, to.inverse);

@@ -49,27 +49,13 @@ void load_channels(const ImageView& image, std::int64_t y, std::int64_t x0, std:
   });
 }
 
-// Loads columns of a row of a mask, scaled to [0, 1], or of a map of weights.
-template <typename Real>
-void load_plane(const ImageView& plane, std::int64_t y, std::int64_t x0, std::int64_t x1,
-                Real* __restrict out) {
-  const Real range = static_cast<Real>(dtype_range(plane.dtype));
-  dispatch_any(plane.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* __restrict in = plane.at<T>(y, x0, 0);
-    const std::int64_t n = x1 - x0;
-    for (std::int64_t j = 0; j < n; ++j) out[j] = to_real<Real>(in[j * plane.col_stride]) / range;
-  });
-}
-
 // Holds a few rows of `pitch` reals, and three of each kind that follow the sweep.
 template <typename Real>
 class Rows {
  public:
   Rows(std::int64_t pitch, std::int64_t rows)
-      : pitch_(pitch), memory_(static_cast<std::size_t>(pitch * rows + kPad)) {
-    std::fill(memory_.data(), memory_.data() + memory_.size(), Real(0));
-  }
+      : pitch_(pitch),
+        memory_(Buffer<Real>::zeros(static_cast<std::size_t>(pitch * rows + kPad))) {}
   Real* row(std::int64_t i) { return memory_.data() + i * pitch_ + kPad; }
 
  private:
@@ -148,8 +134,7 @@ class Band {
     };
 
     if (eq_.has_map() && eq_.weighted()) {
-      load_plane(eq_.weight_map, y - eq_.map_top, x0 - eq_.map_left, x1 - eq_.map_left,
-                 weight(i) + first);
+      read_plane(eq_.weight_map, y - eq_.map_top, x0 - eq_.map_left, x1 - x0, weight(i) + first);
       mirror(weight(i));
     }
     // `own` is the row of the box with these unknowns: a mirrored row has those of its original.
@@ -172,7 +157,7 @@ class Band {
       return;
     }
 
-    load_plane(eq_.mask, y, x0, x1, mask(i) + first);
+    read_plane(eq_.mask, y, x0, x1 - x0, mask(i) + first);
     mirror(mask(i));
     for (int k = 0; k < channels_; ++k) pointers_[k] = source(i, k) + first;
     load_channels(eq_.src, y, x0, x1, pointers_.data());

@@ -517,8 +517,7 @@ class Solver {
     const LevelView& view = finest_.view;
     std::vector<double> largest(static_cast<std::size_t>(band_count(view)), 0.0);
     while (static_cast<int>(warm.e_.size()) < channels_) {
-      warm.e_.emplace_back(finest_.plane_floats(), warm.meter_.get());
-      std::fill(warm.e_.back().data(), warm.e_.back().data() + warm.e_.back().size(), 0.0f);
+      warm.e_.push_back(Buffer<float>::zeros(finest_.plane_floats(), warm.meter_.get()));
     }
     for (int k = 0; k < channels_; ++k) {
       float* out = warm.e_[k].data() + finest_.origin();

@@ -119,9 +119,9 @@ void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1
   const std::int64_t split_pitch = padded(split_pixels * c);
   const std::int64_t out_width = (p.src.width + 1) / 2;
 
-  Buffer<float> scratch((taps + 1) * row_pitch + 2 * split_pitch + padded(out_floats));
   // Vectors run past the last pixel of a row; their values there are not used.
-  std::fill_n(scratch.data(), scratch.size(), 0.0f);
+  auto scratch =
+      Buffer<float>::zeros((taps + 1) * row_pitch + 2 * split_pitch + padded(out_floats));
   float* const ring = scratch.data();
   float* const column = ring + taps * row_pitch;
   float* const split[2] = {column + row_pitch, column + row_pitch + split_pitch};
@@ -177,8 +177,7 @@ void upsample_tile(const UpsampleParams& p, std::int64_t y0, std::int64_t y1, st
   const std::int64_t left = x0 - kReach, right = x1 + kReach;
   const std::int64_t row_floats = (right - left) * c, row_pitch = padded(row_floats);
   const std::int64_t half_floats = (x1 - x0) * c, half_pitch = padded(half_floats);
-  Buffer<float> scratch((kRing + 1) * row_pitch + 2 * half_pitch + 4 * c);
-  std::fill_n(scratch.data(), scratch.size(), 0.0f);
+  auto scratch = Buffer<float>::zeros((kRing + 1) * row_pitch + 2 * half_pitch + 4 * c);
   float* const ring = scratch.data();
   float* const column = ring + kRing * row_pitch;
   float* const even = column + row_pitch;
@@ -236,11 +235,9 @@ template <typename Tile>
 void for_each_tile(std::int64_t height, std::int64_t width, std::int64_t tile_width, Tile tile) {
   const std::int64_t columns = (width + tile_width - 1) / tile_width;
   const std::int64_t bands = (height + kBandRows - 1) / kBandRows;
-  parallel_for(bands * columns, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t y = i / columns * kBandRows, x = i % columns * tile_width;
-      tile(y, std::min(y + kBandRows, height), x, std::min(x + tile_width, width));
-    }
+  parallel_each(bands * columns, 1, [&](std::int64_t i) {
+    const std::int64_t y = i / columns * kBandRows, x = i % columns * tile_width;
+    tile(y, std::min(y + kBandRows, height), x, std::min(x + tile_width, width));
   });
 }
 

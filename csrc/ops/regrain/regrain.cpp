@@ -26,40 +26,34 @@ struct Level {
         width(w),
         pitch(w + 2),
         plane((h + 2) * (w + 2)),
-        image(3 * plane),
-        change(3 * plane),
-        inside(plane) {
-    for (Buffer<float>* buffer : {&image, &change, &inside}) {
-      std::fill_n(buffer->data(), buffer->size(), 0.0f);
-    }
-  }
+        image(Buffer<float>::zeros(3 * plane)),
+        change(Buffer<float>::zeros(3 * plane)),
+        inside(Buffer<float>::zeros(plane)) {}
   std::int64_t at(std::int64_t y, std::int64_t x) const { return (y + 1) * pitch + x + 1; }
 };
 
 // Returns the coarser level: means of those of 2 x 2 pixels that are inside.
 Level halve(const Level& fine) {
   Level coarse((fine.height + 1) / 2, (fine.width + 1) / 2);
-  parallel_for(coarse.height, kBand, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t y = begin; y < end; ++y) {
-      for (std::int64_t x = 0; x < coarse.width; ++x) {
-        const std::int64_t to = coarse.at(y, x);
-        float count = 0, image[3] = {}, change[3] = {};
-        for (std::int64_t v = 2 * y; v < std::min(2 * y + 2, fine.height); ++v) {
-          for (std::int64_t u = 2 * x; u < std::min(2 * x + 2, fine.width); ++u) {
-            const std::int64_t from = fine.at(v, u);
-            count += fine.inside[from];
-            for (int c = 0; c < 3; ++c) {
-              image[c] += fine.image[c * fine.plane + from];
-              change[c] += fine.change[c * fine.plane + from];
-            }
+  parallel_each(coarse.height, kBand, [&](std::int64_t y) {
+    for (std::int64_t x = 0; x < coarse.width; ++x) {
+      const std::int64_t to = coarse.at(y, x);
+      float count = 0, image[3] = {}, change[3] = {};
+      for (std::int64_t v = 2 * y; v < std::min(2 * y + 2, fine.height); ++v) {
+        for (std::int64_t u = 2 * x; u < std::min(2 * x + 2, fine.width); ++u) {
+          const std::int64_t from = fine.at(v, u);
+          count += fine.inside[from];
+          for (int c = 0; c < 3; ++c) {
+            image[c] += fine.image[c * fine.plane + from];
+            change[c] += fine.change[c * fine.plane + from];
           }
         }
-        if (count == 0) continue;
-        coarse.inside[to] = 1;
-        for (int c = 0; c < 3; ++c) {
-          coarse.image[c * coarse.plane + to] = image[c] / count;
-          coarse.change[c * coarse.plane + to] = change[c] / count;
-        }
+      }
+      if (count == 0) continue;
+      coarse.inside[to] = 1;
+      for (int c = 0; c < 3; ++c) {
+        coarse.image[c * coarse.plane + to] = image[c] / count;
+        coarse.change[c * coarse.plane + to] = change[c] / count;
       }
     }
   });
@@ -69,11 +63,9 @@ Level halve(const Level& fine) {
 // Replaces level.change by its smoothed form.
 void smooth(Level& level, int depth) {
   const std::int64_t h = level.height, w = level.width, pitch = level.pitch, plane = level.plane;
-  Buffer<float> x(3 * plane), y(3 * plane), keep(plane), tie(plane), weights(4 * plane),
-      wanted(3 * plane);
-  for (Buffer<float>* buffer : {&x, &y, &keep, &tie, &weights, &wanted}) {
-    std::fill_n(buffer->data(), buffer->size(), 0.0f);
-  }
+  const auto zeros = [&](int planes) { return Buffer<float>::zeros(planes * plane); };
+  Buffer<float> x = zeros(3), y = zeros(3), keep = zeros(1), tie = zeros(1), weights = zeros(4),
+                wanted = zeros(3);
   if (depth + 1 < kLevels && std::min(h, w) > kSmallest) {
     Level coarse = halve(level);
     smooth(coarse, depth + 1);
@@ -92,37 +84,32 @@ void smooth(Level& level, int depth) {
 
   const float* const inside = level.inside.data();
   const float share = std::ldexp(30.0f, -depth);
-  parallel_for(h, kBand, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t v = begin; v < end; ++v) {
-      for (std::int64_t i = level.at(v, 0); i < level.at(v, w); ++i) {
-        float down = 0, right = 0;
-        for (int c = 0; c < 3; ++c) {
-          const float* const image = level.image.data() + c * plane;
-          down += (image[i + pitch] - image[i]) * (image[i + pitch] - image[i]);
-          right += (image[i + 1] - image[i]) * (image[i + 1] - image[i]);
-        }
-        const float slope =
-            std::sqrt(inside[i] * (inside[i + pitch] * down + inside[i + 1] * right));
-        keep[i] = std::min(slope / 5, 1.0f);
-        tie[i] = share / (1 + 10 * slope);
+  parallel_each(h, kBand, [&](std::int64_t v) {
+    for (std::int64_t i = level.at(v, 0); i < level.at(v, w); ++i) {
+      float down = 0, right = 0;
+      for (int c = 0; c < 3; ++c) {
+        const float* const image = level.image.data() + c * plane;
+        down += (image[i + pitch] - image[i]) * (image[i + pitch] - image[i]);
+        right += (image[i + 1] - image[i]) * (image[i + 1] - image[i]);
       }
+      const float slope = std::sqrt(inside[i] * (inside[i + pitch] * down + inside[i + 1] * right));
+      keep[i] = std::min(slope / 5, 1.0f);
+      tie[i] = share / (1 + 10 * slope);
     }
   });
-  parallel_for(h, kBand, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t v = begin; v < end; ++v) {
-      for (std::int64_t i = level.at(v, 0); i < level.at(v, w); ++i) {
-        const std::int64_t neighbours[4] = {i - pitch, i + pitch, i - 1, i + 1};
-        float total = keep[i], ties[4];
-        for (int k = 0; k < 4; ++k) {
-          ties[k] = inside[i] * inside[neighbours[k]] * 0.5f * (tie[i] + tie[neighbours[k]]);
-          total += ties[k];
-        }
-        const float per = total > 0 ? 1 / total : 0;
-        for (int k = 0; k < 4; ++k) weights[k * plane + i] = ties[k] * per;
-        for (int c = 0; c < 3; ++c) {
-          const float change = level.change[c * plane + i];
-          wanted[c * plane + i] = total > 0 ? keep[i] * per * change : change;
-        }
+  parallel_each(h, kBand, [&](std::int64_t v) {
+    for (std::int64_t i = level.at(v, 0); i < level.at(v, w); ++i) {
+      const std::int64_t neighbours[4] = {i - pitch, i + pitch, i - 1, i + 1};
+      float total = keep[i], ties[4];
+      for (int k = 0; k < 4; ++k) {
+        ties[k] = inside[i] * inside[neighbours[k]] * 0.5f * (tie[i] + tie[neighbours[k]]);
+        total += ties[k];
+      }
+      const float per = total > 0 ? 1 / total : 0;
+      for (int k = 0; k < 4; ++k) weights[k * plane + i] = ties[k] * per;
+      for (int c = 0; c < 3; ++c) {
+        const float change = level.change[c * plane + i];
+        wanted[c * plane + i] = total > 0 ? keep[i] * per * change : change;
       }
     }
   });
@@ -158,11 +145,9 @@ void regrain(const ArrayView& image, const ArrayView& inside, const ArrayView& c
   HM_CHECK(change.dtype == DType::kFloat32 && change.writable, "change: expected writable float32");
   Level level(from.height, from.width);
   const auto each = [&](auto fn) {
-    parallel_for(from.height, kBand, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t y = begin; y < end; ++y) {
-        for (std::int64_t x = 0; x < from.width; ++x) {
-          if (mask.at<Bool>(y, x, 0)->value) fn(y, x, level.at(y, x));
-        }
+    parallel_each(from.height, kBand, [&](std::int64_t y) {
+      for (std::int64_t x = 0; x < from.width; ++x) {
+        if (mask.at<Bool>(y, x, 0)->value) fn(y, x, level.at(y, x));
       }
     });
   };

@@ -155,8 +155,10 @@ SpectralNormTile tile_of(const Layer& layer) {
   return t;
 }
 
-std::vector<SpectralNormTile> column_tiles(const Layer* first, const Layer* last) {
-  std::vector<SpectralNormTile> tiles;
+using Tiles = std::vector<SpectralNormTile>;
+
+Tiles column_tiles(const Layer* first, const Layer* last) {
+  Tiles tiles;
   for (const Layer* layer = first; layer != last; ++layer) {
     const std::int64_t unit = layer->outer > 1 ? layer->inner : 1;
     const std::int64_t width = std::max(kTileColumns / unit, std::int64_t(1)) * unit;
@@ -175,8 +177,8 @@ std::vector<SpectralNormTile> column_tiles(const Layer* first, const Layer* last
   return tiles;
 }
 
-std::vector<SpectralNormTile> row_tiles(const Layer* first, const Layer* last) {
-  std::vector<SpectralNormTile> tiles;
+Tiles row_tiles(const Layer* first, const Layer* last) {
+  Tiles tiles;
   for (const Layer* layer = first; layer != last; ++layer) {
     const std::int64_t row_bytes = layer->cols * dtype_size(layer->weight.dtype);
     const std::int64_t height =
@@ -192,21 +194,17 @@ std::vector<SpectralNormTile> row_tiles(const Layer* first, const Layer* last) {
   return tiles;
 }
 
-template <typename Fn>
-void each(std::size_t n, Fn&& fn) {
-  parallel_for(static_cast<std::int64_t>(n), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) fn(static_cast<std::size_t>(i));
-  });
+void run(SpectralNormPass pass, const Tiles& tiles) {
+  parallel_each(static_cast<std::int64_t>(tiles.size()), 1,
+                [&](std::int64_t i) { HM_SIMD_CALL(spectral_norm_kernel, pass, tiles[i]); });
 }
 
 // Runs power iterations of a run of layers; afterwards u, v and sigma of each are set.
-void iterate(Layer* first, Layer* last, const std::vector<SpectralNormTile>& rows,
-             const SpectralNormOptions& options) {
+void iterate(Layer* first, Layer* last, const Tiles& rows, const SpectralNormOptions& options) {
   const std::size_t count = static_cast<std::size_t>(last - first);
-  const std::vector<SpectralNormTile> columns = column_tiles(first, last);
+  const Tiles columns = column_tiles(first, last);
   const auto find_v = [&] {
-    each(columns.size(),
-         [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_columns_kernel, columns[i]); });
+    run(SpectralNormPass::kColumns, columns);
     // This takes less time than waking a thread.
     for (std::size_t i = 0; i < count; ++i) {
       add_partials(first[i]);
@@ -214,7 +212,7 @@ void iterate(Layer* first, Layer* last, const std::vector<SpectralNormTile>& row
     }
   };
   const auto find_u = [&] {
-    each(rows.size(), [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_rows_kernel, rows[i]); });
+    run(SpectralNormPass::kRows, rows);
     for (std::size_t i = 0; i < count; ++i) {
       first[i].sigma = normalize(first[i], first[i].u, first[i].rows, options.eps);
     }
@@ -231,22 +229,18 @@ void iterate(Layer* first, Layer* last, const std::vector<SpectralNormTile>& row
 }
 
 // Computes sigma = u . M v from u and v as they are.
-void measure(Layer* first, Layer* last, std::vector<SpectralNormTile> rows) {
-  std::int64_t total = 0;
-  for (const Layer* layer = first; layer != last; ++layer) total += layer->rows;
-  Buffer<double> products(static_cast<std::size_t>(total));
-  std::vector<double*> of(static_cast<std::size_t>(last - first));
-  double* at = products.data();
+void measure(Layer* first, Layer* last, Tiles rows) {
+  std::vector<Buffer<double>> products;
   for (Layer* layer = first; layer != last; ++layer) {
-    of[static_cast<std::size_t>(layer - first)] = at;
+    products.emplace_back(static_cast<std::size_t>(layer->rows));
     for (SpectralNormTile& t : rows) {
-      if (t.u == layer->u) t.result = at;
+      if (t.u == layer->u) t.result = products.back().data();
     }
-    at += layer->rows;
   }
-  each(rows.size(), [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_rows_kernel, rows[i]); });
-  each(of.size(),
-       [&](std::size_t i) { first[i].sigma = dot(first[i], first[i].u, of[i], first[i].rows); });
+  run(SpectralNormPass::kRows, rows);
+  parallel_each(last - first, 1, [&](std::int64_t i) {
+    first[i].sigma = dot(first[i], first[i].u, products[i].data(), first[i].rows);
+  });
 }
 
 // The layers, with their vectors and partial sums in one block of memory.
@@ -331,7 +325,7 @@ std::int64_t spectral_norm(const std::vector<ArrayView>& weights, const std::vec
   std::int64_t zero = -1;
   work.runs([&](Layer* first, Layer* last) {
     if (zero >= 0) return;
-    std::vector<SpectralNormTile> rows = row_tiles(first, last);
+    Tiles rows = row_tiles(first, last);
     options.iterations > 0 ? iterate(first, last, rows, options) : measure(first, last, rows);
     for (Layer* layer = first; layer != last && zero < 0; ++layer) {
       if (layer->sigma == 0) zero = layer - layers.data();
@@ -345,7 +339,7 @@ std::int64_t spectral_norm(const std::vector<ArrayView>& weights, const std::vec
         rows[next].scale = 1 / layer->sigma;
       }
     }
-    each(rows.size(), [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_scale_kernel, rows[i]); });
+    run(SpectralNormPass::kScale, rows);
   });
   if (zero >= 0) return zero;
   std::int64_t at = 0;
@@ -388,7 +382,7 @@ void spectral_norm_gradient(const std::vector<ArrayView>& weights,
     at += layers[i].rows + layers[i].cols;
   }
   work.runs([&](Layer* first, Layer* last) {
-    std::vector<SpectralNormTile> tiles = row_tiles(first, last);
+    Tiles tiles = row_tiles(first, last);
     std::vector<double> products(tiles.size());
     std::vector<std::size_t> owner(tiles.size());
     for (std::size_t i = 0, layer = static_cast<std::size_t>(first - layers.data());
@@ -399,9 +393,7 @@ void spectral_norm_gradient(const std::vector<ArrayView>& weights,
       tiles[i].out = outs[layer].data;
       tiles[i].result = &products[i];
     }
-    each(tiles.size(), [&](std::size_t i) {
-      if (tiles[i].grad != nullptr) HM_SIMD_CALL(spectral_norm_dot_kernel, tiles[i]);
-    });
+    run(SpectralNormPass::kDot, tiles);
     std::vector<double> inner(static_cast<std::size_t>(last - first));
     const std::size_t base = static_cast<std::size_t>(first - layers.data());
     for (std::size_t i = 0; i < tiles.size(); ++i) inner[owner[i] - base] += products[i];
@@ -411,8 +403,7 @@ void spectral_norm_gradient(const std::vector<ArrayView>& weights,
       tiles[i].rank_one = -inner[owner[i] - base] / (sigma * sigma);
       if (grad_sigmas.data != nullptr) tiles[i].rank_one += number(grad_sigmas, owner[i]);
     }
-    each(tiles.size(),
-         [&](std::size_t i) { HM_SIMD_CALL(spectral_norm_gradient_kernel, tiles[i]); });
+    run(SpectralNormPass::kGradient, tiles);
   });
 }
 

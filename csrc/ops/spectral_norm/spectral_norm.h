@@ -56,15 +56,13 @@ struct SpectralNormTile {
   double scale = 0, rank_one = 0;
 };
 
-// Computes result[0 .. column_end - column) = u^T M over the tile's rows.
-HM_SIMD_DECLARE(void spectral_norm_columns_kernel(const SpectralNormTile& tile))
-// Computes result[row .. row_end) = M v over all columns.
-HM_SIMD_DECLARE(void spectral_norm_rows_kernel(const SpectralNormTile& tile))
-// Computes out = scale * W for all columns of the tile's rows.
-HM_SIMD_DECLARE(void spectral_norm_scale_kernel(const SpectralNormTile& tile))
-// Computes *result, a double: <G, W> over all columns of the tile's rows.
-HM_SIMD_DECLARE(void spectral_norm_dot_kernel(const SpectralNormTile& tile))
-// Computes out = scale * G + rank_one * u v^T for all columns of the tile's rows.
-HM_SIMD_DECLARE(void spectral_norm_gradient_kernel(const SpectralNormTile& tile))
+enum class SpectralNormPass : int {
+  kColumns,   // result[0 .. column_end - column) = u^T M over the tile's rows
+  kRows,      // result[row .. row_end) = M v over all columns
+  kScale,     // out = scale * W for all columns of the tile's rows
+  kDot,       // *result, a double: <G, W> over all columns of the tile's rows, if there is a G
+  kGradient,  // out = scale * G + rank_one * u v^T for all columns of the tile's rows
+};
+HM_SIMD_DECLARE(void spectral_norm_kernel(SpectralNormPass pass, const SpectralNormTile& tile))
 
 }  // namespace pyharmony

@@ -190,6 +190,7 @@ void dot_tile(const SpectralNormTile& t) {
   using Real = typename RealOf<T>::type;
   const T* w = static_cast<const T*>(t.weight);
   const T* g = static_cast<const T*>(t.grad);
+  if (g == nullptr) return;
   double total = 0;
   if (gapless(t)) {
     const std::int64_t first = t.row * t.inner, n = t.outer * (t.row_end - t.row) * t.inner;
@@ -244,29 +245,17 @@ void gradient_tile(const SpectralNormTile& t) {
 
 }  // namespace
 
-void spectral_norm_columns_kernel(const SpectralNormTile& tile) {
-  dispatch_tensor(tile.dtype, "weights",
-                  [&](auto tag) { columns_tile<typename decltype(tag)::type>(tile); });
-}
-
-void spectral_norm_rows_kernel(const SpectralNormTile& tile) {
-  dispatch_tensor(tile.dtype, "weights",
-                  [&](auto tag) { rows_tile<typename decltype(tag)::type>(tile); });
-}
-
-void spectral_norm_scale_kernel(const SpectralNormTile& tile) {
-  dispatch_tensor(tile.dtype, "weights",
-                  [&](auto tag) { scale_tile<typename decltype(tag)::type>(tile); });
-}
-
-void spectral_norm_dot_kernel(const SpectralNormTile& tile) {
-  dispatch_tensor(tile.dtype, "weights",
-                  [&](auto tag) { dot_tile<typename decltype(tag)::type>(tile); });
-}
-
-void spectral_norm_gradient_kernel(const SpectralNormTile& tile) {
-  dispatch_tensor(tile.dtype, "weights",
-                  [&](auto tag) { gradient_tile<typename decltype(tag)::type>(tile); });
+void spectral_norm_kernel(SpectralNormPass pass, const SpectralNormTile& tile) {
+  dispatch_tensor(tile.dtype, "weights", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    switch (pass) {
+      case SpectralNormPass::kColumns: return columns_tile<T>(tile);
+      case SpectralNormPass::kRows: return rows_tile<T>(tile);
+      case SpectralNormPass::kScale: return scale_tile<T>(tile);
+      case SpectralNormPass::kDot: return dot_tile<T>(tile);
+      case SpectralNormPass::kGradient: return gradient_tile<T>(tile);
+    }
+  });
 }
 
 }  // namespace pyharmony::HM_SIMD_NS
