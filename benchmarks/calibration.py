@@ -35,13 +35,13 @@ from pyharmony.harmonization._scene import scene
 
 Floats = npt.NDArray[np.float64]
 
-BOOSTS = (1.0, 1.25, 1.5, 1.75, 2.0)
+BOOSTS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0)
 #: The values of `doubt` and `caution` that are tried.
 DOUBTS = (0.0, *np.round(0.05 * 2 ** (np.arange(89) / 8), 3))
 #: The mean change in levels that is asked for of photographs that fit, with the mask as given and in each clean cut; of
-#: it so much is allowed here, since others may be changed more than those of val.
+#: it so much is allowed here, since others may be changed by a third more than those of val.
 LIMITS = {"doubt": (4.0, 5.0), "caution": (2.5, 3.0)}
-ALLOWED = 0.85
+ALLOWED = 0.75
 #: The parts of a change whose results are kept, the others lie between.
 PARTS = np.linspace(0, max(BOOSTS), 17)
 

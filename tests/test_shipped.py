@@ -268,6 +268,23 @@ def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeyp
         tool.main()
 
 
+def test_two_runs_are_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Any) -> None:
+    every = []
+    for name in ("first", "second"):
+        every.append(models.create("colorgrid", "small", judge=16))
+        for parameter in every[-1].parameters():
+            torch.nn.init.normal_(parameter)
+        models.save(every[-1], tmp_path / f"{name}.safetensors")
+    paths = [str(tmp_path / f"{name}.safetensors") for name in ("first", "second", "mean")]
+    arguments = ["average", *paths[:2], "--part", "judge=0.25", "-o", paths[2]]
+    monkeypatch.setattr(sys, "argv", ["presets.py", *arguments])
+    tool.main()
+    first, second, mean = (dict(model.named_parameters()) for model in (*every, models.load(paths[2])))
+    for name, parameter in mean.items():
+        share = 0.25 if name.startswith("judge") else 0.5
+        torch.testing.assert_close(parameter, share * first[name] + (1 - share) * second[name])
+
+
 def test_the_tool_weakens_what_is_added(tool: Any) -> None:
     torch.manual_seed(0)
     model = models.create("dovenet", "residual", width=2).eval()

@@ -4,6 +4,7 @@
     python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
     python tools/presets.py pastes PHOTOS... --split train -o train
     pyharmony evaluate --data TRIPLES --split test --model run/best.safetensors --json > test.json
+    python tools/presets.py average first/last.safetensors second/last.safetensors --part judge=0.4 -o mean.safetensors
     python tools/presets.py ship run/best.safetensors dovenet-small about.json --evaluation "triples, test=test.json"
     python tools/presets.py seams BLENDING... --generator gp-gan-small
 
@@ -156,6 +157,20 @@ def weaken(model: Any, strength: float) -> None:
             parameter.mul_(strength)
 
 
+def average(arguments: argparse.Namespace) -> None:
+    """Writes the weighted mean of two runs of one network, one of which started from the weights of the other."""
+    from pyharmony import models
+
+    parts = {name: float(share) for name, _, share in (text.partition("=") for text in arguments.part)}
+    first, second = (models.load(path) for path in (arguments.first, arguments.second))
+    other = dict(first.named_parameters())
+    with torch.no_grad():
+        for name, parameter in second.named_parameters():
+            shares = [share for start, share in parts.items() if name.startswith(start)]
+            parameter.lerp_(other[name], shares[0] if shares else arguments.share)
+    models.save(second, arguments.output)
+
+
 def ship(arguments: argparse.Namespace) -> None:
     """Writes weights and their entry in the manifest."""
     from pyharmony import _shipped, models
@@ -223,6 +238,13 @@ def main() -> None:
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("-o", "--output", type=Path, required=True)
         command.set_defaults(run=run)
+    command = commands.add_parser("average", help=average.__doc__)
+    command.add_argument("first", type=Path)
+    command.add_argument("second", type=Path)
+    command.add_argument("--share", type=float, default=0.5, help="of the first; default: %(default)s")
+    command.add_argument("--part", action="append", default=[], metavar="START=SHARE", help="of names that begin so")
+    command.add_argument("-o", "--output", type=Path, required=True)
+    command.set_defaults(run=average)
     command = commands.add_parser("ship", help=ship.__doc__)
     command.add_argument("weights", type=Path)
     command.add_argument("name")
