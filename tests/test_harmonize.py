@@ -767,12 +767,13 @@ def test_a_network_of_maps_makes_what_its_views_agree_on(models: Any, cautious: 
     result, info = ph.harmonize(image, mask, method=model, cautious=cautious, return_info=True)
     answers = np.array([30, 30, 48, 21])
     agreed = answers.mean() ** 2 / (answers.mean() ** 2 + (6 if cautious else 2) * answers.var())
-    change = boost * answers.mean() * (agreed - 0.25) / 0.75
-    assert info.change == pytest.approx(change, abs=0.01) and info.asked == pytest.approx(answers.mean(), abs=0.01)
+    asked = boost * answers.mean()
+    change = asked * (agreed - 0.25) / 0.75
+    assert info.change == pytest.approx(change, abs=0.01) and info.asked == pytest.approx(asked, abs=0.01)
     assert np.abs(result[mask > 0] - 100 - change).max() <= 0.51 and (result[mask == 0] == 100).all()
     assert info.confidence == pytest.approx(agreed, abs=1e-3)
     assert info.reason == ("" if agreed > 0.9 else "the network contradicts itself on other views of the image")
-    assert info.held_back == (change < answers.mean() - 0.5)
+    assert info.held_back == (change < asked - 0.5)
     frames = ph.harmonization.harmonize_frames([image], [mask], method=model, cautious=cautious)
     assert (next(frames) == result).all()
     model.calibration = Calibration(boost=boost)
