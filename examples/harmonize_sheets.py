@@ -11,7 +11,6 @@ Reads the shared data, which `$PYHARMONY_DATA` points to (default ../shared/data
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import pyharmony
-from pyharmony import blend
+from pyharmony import blend, data
 from pyharmony.cli._sheets import Pixels, sheet
 from pyharmony.errors import PyHarmonyWarning
 
@@ -33,19 +32,6 @@ REAL, OWN, ROWS = 40, 20, 5
 HEIGHTS, RIM = (0.45, 0.7), 2
 #: The surroundings that are shown, as a share of the object's sides.
 MARGIN = 0.4
-
-
-def entries(folder: Path, split: str = "test") -> dict[str, dict[str, Path]]:
-    """Returns the files of a folder by pair and role."""
-    found: dict[str, dict[str, Path]] = {}
-    for entry in json.loads((folder / "manifest.json").read_text())["entries"]:
-        if entry["split"] == split:
-            found.setdefault(entry["pair"], {})[entry["role"]] = folder / entry["file"]
-    return found
-
-
-def load(file: Path, mode: str = "RGB") -> Pixels:
-    return np.asarray(Image.open(file).convert(mode))
 
 
 def resized(image: Pixels, height: int) -> Pixels:
@@ -86,25 +72,24 @@ def pasted(photo: Pixels, mask: Pixels, ground: Pixels, share: float) -> tuple[P
     return blend.alpha(cut, ground, inside, at=at, feather=1.0), whole
 
 
-def real(data: Path) -> Iterator[tuple[str, Pixels, Pixels, dict[str, Any]]]:
+def real(root: Path) -> Iterator[tuple[str, Pixels, Pixels, dict[str, Any]]]:
     """Yields name, composite, mask and what `harmonize` is told beside, of composites that others made."""
-    found = entries(data / "research_only" / "real_composites")
-    for name in np.random.default_rng(SEED).choice(sorted(found), REAL, replace=False).tolist():
-        image = load(found[name]["composite"])
-        mask = Image.open(found[name]["mask"]).convert("L").resize(image.shape[1::-1], Image.Resampling.BILINEAR)
-        yield name, image, np.asarray(mask), {}
+    every = data.Manifest(root / "research_only" / "real_composites", "test", ("composite", "mask"))
+    for i in np.random.default_rng(SEED).choice(len(every), REAL, replace=False):
+        image = every[int(i)]["composite"]
+        mask = Image.fromarray(every[int(i)]["mask"]).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
+        yield every.names[i], image, np.asarray(mask), {}
 
 
-def own(data: Path) -> Iterator[tuple[str, Pixels, Pixels, dict[str, Any]]]:
+def own(root: Path) -> Iterator[tuple[str, Pixels, Pixels, dict[str, Any]]]:
     """Yields the same of cut-outs before photographs that they do not come from."""
-    objects, grounds = entries(data / "pairs_open"), entries(data / "photos_open")
-    draw = np.random.default_rng(SEED)
-    plain = sorted(name for name, files in grounds.items() if "mask" not in files)
-    chosen = (draw.choice(names, OWN, replace=False).tolist() for names in (sorted(objects), plain))
-    for name, ground in zip(*chosen, strict=True):
-        photo, mask = load(objects[name]["photo"]), load(objects[name]["mask"], "L")
-        image, where = pasted(photo, mask, load(grounds[ground]["photo"]), draw.uniform(*HEIGHTS))
-        yield f"{name} in {ground}", image, where, {"source": photo, "source_mask": mask}
+    objects = data.Manifest(root / "pairs_open", "test", ("image", "mask"))
+    grounds, draw = data.Manifest(root / "photos_open", "test", ("image",)), np.random.default_rng(SEED)
+    chosen = (draw.choice(len(every), OWN, replace=False).tolist() for every in (objects, grounds))
+    for i, j in zip(*chosen, strict=True):
+        photo, mask = objects[i]["image"], objects[i]["mask"]
+        image, where = pasted(photo, mask, grounds[j]["image"], draw.uniform(*HEIGHTS))
+        yield f"{objects.names[i]} in {grounds.names[j]}", image, where, {"source": photo, "source_mask": mask}
 
 
 def row(name: str, image: Pixels, mask: Pixels, hints: dict[str, Any], side: int) -> list[tuple[str, Pixels]]:
@@ -127,11 +112,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/sheets"), help="default: %(default)s")
     parser.add_argument("--size", type=int, default=360, help="pixels of an image's side; default: %(default)s")
     arguments = parser.parse_args()
-    data = Path(os.environ.get("PYHARMONY_DATA") or ROOT.parent / "shared" / "data")
-    if not data.is_dir():
-        raise SystemExit(f"{data}: shared data not found; set PYHARMONY_DATA to its folder")
+    root = Path(os.environ.get("PYHARMONY_DATA") or ROOT.parent / "shared" / "data")
+    if not root.is_dir():
+        raise SystemExit(f"{root}: shared data not found; set PYHARMONY_DATA to its folder")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for kind, samples in (("real", real(data)), ("own", own(data))):
+    for kind, samples in (("real", real(root)), ("own", own(root))):
         rows = [row(*sample, arguments.size) for sample in samples]
         for first in range(0, len(rows), ROWS):
             path = arguments.out / f"{kind}_{first // ROWS + 1}.jpg"

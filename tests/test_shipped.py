@@ -283,6 +283,9 @@ def test_two_runs_are_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     for name, parameter in mean.items():
         share = 0.25 if name.startswith("judge") else 0.5
         torch.testing.assert_close(parameter, share * first[name] + (1 - share) * second[name])
+    monkeypatch.setattr(sys, "argv", ["presets.py", *arguments, "--part", "jugde=0.5"])
+    with pytest.raises(SystemExit, match="--part: jugde, which begins the name of no parameter"):
+        tool.main()
 
 
 def test_the_tool_weakens_what_is_added(tool: Any) -> None:

@@ -164,6 +164,9 @@ def average(arguments: argparse.Namespace) -> None:
     parts = {name: float(share) for name, _, share in (text.partition("=") for text in arguments.part)}
     first, second = (models.load(path) for path in (arguments.first, arguments.second))
     other = dict(first.named_parameters())
+    for start in parts:
+        if not any(name.startswith(start) for name in other):
+            raise SystemExit(f"--part: {start}, which begins the name of no parameter of {first.name}")
     with torch.no_grad():
         for name, parameter in second.named_parameters():
             shares = [share for start, share in parts.items() if name.startswith(start)]

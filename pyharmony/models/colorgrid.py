@@ -145,7 +145,7 @@ class Answers(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What a judge hears of composites; see `Judge.forward` for all but the maps.
+    """The answers to composites, and the facts by which a judge weighs them; see `Judge.forward` for these.
 
     Attributes:
         maps: the maps of all answers, see `Answers`.
