@@ -62,7 +62,7 @@ def method_of(name: str) -> Any:
     model = models.create(name, **({"preset": "small"} if name == "dovenet" else {})).eval()
     if name == "colorgrid":
         with torch.no_grad():
-            model.last.bias.normal_(std=0.01)
+            model.experts[-1].last.bias.normal_(std=0.01)
     return model
 
 

@@ -38,10 +38,14 @@ Floats = npt.NDArray[np.float64]
 BOOSTS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0)
 #: The values of `doubt` and `caution` that are tried.
 DOUBTS = (0.0, *np.round(0.05 * 2 ** (np.arange(89) / 8), 3))
+#: The values of `noise` that are tried, in levels.
+NOISES = tuple(np.arange(13) / 4)
 #: The mean change in levels that is asked for of photographs that fit, with the mask as given and in each clean cut; of
 #: it so much is allowed here, since others may be changed by a third more than those of val.
 LIMITS = {"doubt": (4.0, 5.0), "caution": (2.5, 3.0)}
 ALLOWED = 0.75
+#: The largest share of triples, in each condition, that may come out worse than the composite, by more than so many dB.
+WORSE, WORSE_BY = 0.25, 0.005
 #: The parts of a change whose results are kept, the others lie between.
 PARTS = np.linspace(0, max(BOOSTS), 17)
 
@@ -83,15 +87,17 @@ def answers(network: _colorgrid.Network, samples: Set, name: str) -> dict[str, l
     return found
 
 
-def results(every: Sequence[Answer], boost: float, doubts: Iterable[float]) -> Floats:
-    """Returns the mean result for each value of doubt, skin apart, whose hue may hold back a little more."""
-    trusted = np.array([one.trusted[BOOSTS.index(boost)] for one in every])
+def results(every: Sequence[Answer], boost: float, noise: float, doubts: Iterable[float]) -> Floats:
+    """Returns the result for each value of doubt of each answer, [D, A].
+
+    Skin is left out, whose hue may hold back a little more.
+    """
     found = []
-    for doubt in doubts:
-        shares = [share_of(agreement(one.change, one.apart, doubt)) for one in every]
-        parts = np.where(trusted, boost * np.array(shares), 0)
-        found.append(np.mean([np.interp(p, PARTS, one.results) for p, one in zip(parts, every, strict=True)]))
-    return np.array(found)
+    for one in every:
+        trusted = boost * one.trusted[BOOSTS.index(boost)]
+        parts = [trusted * share_of(agreement(one.change, one.apart, doubt, noise)) for doubt in doubts]
+        found.append(np.interp(parts, PARTS, one.results))
+    return np.array(found).T
 
 
 class Choice(NamedTuple):
@@ -102,18 +108,27 @@ class Choice(NamedTuple):
 
 
 def best(
-    every: Mapping[str, Mapping[str, Sequence[Answer]]], boost: float, limits: tuple[float, float], least: float = 0.0
+    every: Mapping[str, Mapping[str, Sequence[Answer]]],
+    boost: float,
+    noise: float,
+    limits: tuple[float, float],
+    least: float = 0.0,
 ) -> Choice | None:
     """Returns the setting of the largest mean gain that holds the limits; None where none does."""
     doubts = [doubt for doubt in DOUBTS if doubt >= least]
     holds = np.ones(len(doubts), bool)
     for condition, limit in {"given": limits[0], **dict.fromkeys(CUTS, limits[1])}.items():
-        holds &= results(every[PHOTOGRAPHS][condition], boost, doubts) <= ALLOWED * limit
+        holds &= results(every[PHOTOGRAPHS][condition], boost, noise, doubts).mean(1) <= ALLOWED * limit
     if not holds.any():
         return None
-    gains = np.mean([results(of, boost, doubts) for of in every[TRIPLES].values()], 0)
-    at = int(np.argmax(np.where(holds, gains, -np.inf)))
-    return Choice(float(doubts[at]), float(gains[at]))
+    gains = [results(of, boost, noise, doubts) for of in every[TRIPLES].values()]
+    for of in gains:
+        holds &= (of < -WORSE_BY).mean(1) <= WORSE
+    if not holds.any():
+        return None
+    mean = np.mean([of.mean(1) for of in gains], 0)
+    at = int(np.argmax(np.where(holds, mean, -np.inf)))
+    return Choice(float(doubts[at]), float(mean[at]))
 
 
 def chosen(every: Mapping[str, Mapping[str, Sequence[Answer]]]) -> Calibration:
@@ -122,15 +137,15 @@ def chosen(every: Mapping[str, Mapping[str, Sequence[Answer]]]) -> Calibration:
     Raises:
         DataError: no setting holds the limits.
     """
-    found = [(best(every, boost, LIMITS["doubt"]), boost) for boost in BOOSTS]
-    there = [(choice, boost) for choice, boost in found if choice is not None]
+    found = [(best(every, boost, noise, LIMITS["doubt"]), boost, noise) for boost in BOOSTS for noise in NOISES]
+    there = [(choice, boost, noise) for choice, boost, noise in found if choice is not None]
     if not there:
         raise DataError("no setting holds the limits; these weights change what fits, and their views agree on it")
-    choice, boost = max(there, key=lambda one: one[0].gain)
-    careful = best(every, boost, LIMITS["caution"], choice.doubt)
+    choice, boost, noise = max(there, key=lambda one: one[0].gain)
+    careful = best(every, boost, noise, LIMITS["caution"], choice.doubt)
     if careful is None:
-        raise DataError(f"no caution holds the limits at boost {boost:g}")
-    return Calibration(choice.doubt, careful.doubt, boost)
+        raise DataError(f"no caution holds the limits at boost {boost:g} and noise {noise:g}")
+    return Calibration(choice.doubt, careful.doubt, boost, float(noise))
 
 
 def told(every: Mapping[str, Mapping[str, Sequence[Answer]]], known: Calibration) -> list[str]:
@@ -138,7 +153,8 @@ def told(every: Mapping[str, Mapping[str, Sequence[Answer]]], known: Calibration
     lines = [f"{'':16s}gain, default  cautious  change of what fits, default  cautious"]
     for condition, of in every[TRIPLES].items():
         rows = [of, every[PHOTOGRAPHS].get(condition)]
-        cells = ["" if row is None else results(row, known.boost, (known.doubt, known.caution)) for row in rows]
+        settings = known.boost, known.noise, (known.doubt, known.caution)
+        cells = ["" if row is None else results(row, *settings).mean(1) for row in rows]
         lines.append(
             f"{condition:16s}" + "  ".join("" if isinstance(c, str) else f"{c[0]:+6.2f} {c[1]:+6.2f}" for c in cells)
         )
@@ -154,6 +170,6 @@ def calibration(root: Path, source: str) -> Calibration:
         every[name] = answers(network, samples, name)
         print(f"{name}, {len(samples.groups)}: {time.monotonic() - start:.0f} s", flush=True)
     found = chosen(every)
-    print(f"doubt {found.doubt:g}, caution {found.caution:g}, boost {found.boost:g}")
+    print(f"doubt {found.doubt:g}, caution {found.caution:g}, boost {found.boost:g}, noise {found.noise:g}")
     print("\n".join(told(every, found)), flush=True)
     return found

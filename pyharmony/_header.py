@@ -31,18 +31,21 @@ class Calibration:
     """The calibration of some weights: how far `pyharmony.harmonize` with its guard makes the changes they propose.
 
     A guarded call takes the mean of the answers to several views of the image. With c for its mean change of the object
-    and s for the root of the mean squared change between an answer and their mean, p = c² / (c² + k s²) tells how far
-    they agree, and (p - 0.25) / 0.75 of the mean change is made, nothing where p is below 0.25.
+    and s for the root of the mean squared change between an answer and their mean, p = c² / (c² + k s² + n²) tells how
+    far they agree, and (p - 0.25) / 0.75 of the mean change is made, nothing where p is below 0.25.
 
     Attributes:
-        doubt: k by default. 0: the whole change is made.
+        doubt: k by default.
         caution: k where `cautious` is set.
         boost: the factor of the mean change; several views ask for less of it than one.
+        noise: n, in 8-bit levels: by how much all views may be wrong alike, so that slight changes are left out. Where
+            it is 0 and k, too, the whole change is made.
     """
 
     doubt: float = 0.0
     caution: float = 0.0
     boost: float = 1.0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():

@@ -352,8 +352,9 @@ def calibration(contours: Any) -> Any:
     return importlib.import_module("calibration")
 
 
-def test_a_calibration_gains_most_within_its_limits(calibration: Any) -> None:
+def test_a_calibration_gains_most_within_its_limits(calibration: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where views differ by half the change an answer is wrong, and where by a quarter it is right."""
+    monkeypatch.setattr(calibration, "NOISES", (0.0, 2.0))
     rising = 2 * calibration.PARTS
 
     def answers(apart: float, results: Any, count: int = 3) -> list[Any]:
@@ -362,25 +363,32 @@ def test_a_calibration_gains_most_within_its_limits(calibration: Any) -> None:
 
     right, wrong = answers(0.025, rising), answers(0.05, -rising)
     every = {
-        "triples": {"given": [*right, *wrong], "pasted": right},
+        "triples": {"given": [*right, wrong[0]], "pasted": right},
         "photographs": {"given": wrong, **dict.fromkeys(importlib.import_module("contours").CUTS, wrong)},
     }
     every["photographs"] = {name: answers(0.05, 4 * rising) for name in every["photographs"]}
     doubts = np.array([0.0, 4.0, 12.0])
     agreed = 1 / (1 + doubts / 4)
     shares = np.maximum(agreed - 0.25, 0) / 0.75
-    found = calibration.results(every["photographs"]["given"], 1.0, doubts)
-    assert np.allclose(found, 4 * np.interp(shares, calibration.PARTS, rising)) and found[2] == 0
-    assert calibration.results(right, 1.5, [0.0]) == 0  # a boost that is not trusted
+    found = calibration.results(every["photographs"]["given"], 1.0, 0.0, doubts)
+    assert found.shape == (3, 3) and (found == found[:, :1]).all()
+    assert np.allclose(found[:, 0], 4 * np.interp(shares, calibration.PARTS, rising)) and found[2, 0] == 0
+    assert not calibration.results(right, 1.5, 0.0, [0.0]).any()  # a boost that is not trusted
     known = calibration.chosen(every)
     assert known.boost == 1.4 and known.caution > known.doubt > 0
     for doubt, (first, second) in ((known.doubt, (4, 5)), (known.caution, (2.5, 3))):
-        of = {name: calibration.results(row, 1.4, [doubt])[0] for name, row in every["photographs"].items()}
+        of = {
+            name: calibration.results(row, 1.4, known.noise, [doubt])[0, 0]
+            for name, row in every["photographs"].items()
+        }
         part = calibration.ALLOWED
         assert of["given"] <= part * first and max(of.values()) <= part * second
     # The least doubt that holds is not the best: it would go along with what is wrong.
-    gains = [calibration.best(every, boost, (4, 5)).gain for boost in (1.0, 1.4)]
+    gains = [calibration.best(every, boost, 0.0, (4, 5)).gain for boost in (1.0, 1.4)]
     assert gains[1] > gains[0]
+    # No more than a quarter may come out worse.
+    every["triples"]["given"] = [*right, *wrong]
+    assert calibration.chosen(every).doubt >= 12
     every["photographs"]["pasted"] = [
         row._replace(trusted=(True,) * len(calibration.BOOSTS)) for row in answers(0.0, 9 * rising)
     ]
@@ -400,12 +408,13 @@ def test_weights_are_calibrated_by_val(
     monkeypatch.setattr(importlib.import_module("contour_scores"), "CONDITIONS", few)
     torch.manual_seed(0)
     model = models.create("colorgrid", "small")
-    torch.nn.init.normal_(model.last.weight, std=0.02)
+    torch.nn.init.normal_(model.experts[0].last.weight, std=0.02)
     models.save(model, tmp_path / "given.safetensors")
     known = calibration.calibration(root, str(tmp_path / "given.safetensors"))
     assert known.caution >= known.doubt > 0
     out = capsys.readouterr().out
-    assert f"doubt {known.doubt:g}, caution {known.caution:g}, boost {known.boost:g}" in out
+    settings = f"doubt {known.doubt:g}, caution {known.caution:g}, boost {known.boost:g}, noise {known.noise:g}"
+    assert settings in out
     # A call changes images by as much as the calibration foretells.
     model.calibration = known
     network = calibration._colorgrid.parsed((tmp_path / "given.safetensors").read_bytes(), "given")
@@ -413,7 +422,8 @@ def test_weights_are_calibrated_by_val(
     for cautious, doubt in ((False, known.doubt), (True, known.caution)):
         for name in ("given", "cut 3, smooth"):
             case = few[name](sample["composite"], sample["target"], sample["mask"])
-            told = calibration.results([calibration.answer(network, case, "photographs")], known.boost, [doubt])[0]
+            answer = calibration.answer(network, case, "photographs")
+            (told,) = calibration.results([answer], known.boost, known.noise, [doubt])[0]
             made = pyharmony.harmonize(case.image, case.mask, method=model.eval(), cautious=cautious)
             assert calibration.change(made, case) == pytest.approx(told, abs=0.3)
 

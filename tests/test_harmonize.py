@@ -733,14 +733,17 @@ def test_a_guarded_network_sees_other_masks_and_the_mirror_image() -> None:
 
 
 def test_what_is_made_of_a_change_falls_with_what_answers_differ_by() -> None:
-    assert _guards.agreement(0.1, 0.0, 5.0) == 1 == _guards.agreement(0.0, 0.0, 5.0)
-    assert _guards.agreement(0.1, 0.3, 0.0) == 1 and _guards.agreement(0.0, 0.1, 1.0) == 0
-    assert _guards.agreement(0.1, 0.05, 4.0) == pytest.approx(0.5)
+    assert _guards.agreement(0.1, 0.0, 5.0, 0.0) == 1 == _guards.agreement(0.0, 0.0, 5.0, 0.0)
+    assert _guards.agreement(0.1, 0.3, 0.0, 0.0) == 1 and _guards.agreement(0.0, 0.1, 1.0, 0.0) == 0
+    assert _guards.agreement(0.1, 0.05, 4.0, 0.0) == pytest.approx(0.5)
+    assert _guards.agreement(0.1, 0.05, 4.0, 51.0) == pytest.approx(1 / 6)
+    assert _guards.agreement(0.0, 0.0, 0.0, 2.0) == 0
     assert [_guards.share_of(p) for p in (0.0, 0.25, 1.0)] == [0, 0, 1]
     assert _guards.share_of(0.5) == pytest.approx(1 / 3)
     changes = np.linspace(0, 60, 6001)
-    made = np.array([c * _guards.share_of(_guards.agreement(c, 5.0, 3.0)) for c in changes])
-    assert (np.diff(made) >= 0).all() and np.diff(made).max() < 0.05
+    for apart, noise in ((5.0, 0.0), (0.0, 255 * 8.0), (3.0, 255 * 4.0)):
+        made = np.array([c * _guards.share_of(_guards.agreement(c, apart, 3.0, noise)) for c in changes])
+        assert (np.diff(made) >= 0).all() and np.diff(made).max() < 0.05 and made[-1] > 50
 
 
 @pytest.mark.parametrize("cautious", [False, True])
@@ -779,6 +782,12 @@ def test_a_network_of_maps_makes_what_its_views_agree_on(models: Any, cautious: 
     model.calibration = Calibration(boost=boost)
     plain = ph.harmonize(image, mask, method=model, cautious=cautious)
     assert np.abs(plain[mask > 0] - 100 - boost * answers.mean()).max() <= 0.51
+    # By 30 levels all views may be wrong alike.
+    model.calibration = Calibration(boost=boost, noise=30.0)
+    less, info = ph.harmonize(image, mask, method=model, cautious=cautious, return_info=True)
+    agreed = answers.mean() ** 2 / (answers.mean() ** 2 + 900)
+    assert info.change == pytest.approx(boost * answers.mean() * (agreed - 0.25) / 0.75, abs=0.01)
+    assert info.reason == "the network finds so little wrong that it may be mistaken" and info.held_back
     model.calibration = Calibration(doubt=100.0, caution=100.0)
     left, info = ph.harmonize(image, mask, method=model, cautious=cautious, return_info=True)
     assert (left == image).all() and info.method == "copy" and info.confidence < 0.25 and info.held_back

@@ -703,7 +703,7 @@ def moved(case: str, seed: int = 0) -> Any:
     """Returns a narrow colorgrid whose last layers are not zero."""
     model: Any = narrow(case, seed)
     torch.manual_seed(seed + 1)
-    torch.nn.init.normal_(model.last.weight, std=0.05)
+    torch.nn.init.normal_(model.experts[0].last.weight, std=0.05)
     return model.eval()
 
 
@@ -1641,13 +1641,13 @@ def test_the_header_holds_what_is_known_of_the_weights(tmp_path: Path) -> None:
     path, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
     model = models.create("colorgrid", "small").eval()
     assert model.calibration == Calibration() == models.load(_saved(model, path)).calibration
-    model.calibration = Calibration(doubt=2.0, caution=8.0, boost=1.25)
+    model.calibration = Calibration(doubt=2.0, caution=8.0, boost=1.25, noise=1.5)
     read = models.load(_saved(model, path))
     assert (read.calibration, read.config) == (model.calibration, model.config)
     assert models.load(path, model=models.create("colorgrid", "small")).calibration == model.calibration
     with safetensors.safe_open(path, "pt") as file:
         entry = json.loads(file.metadata()["pyharmony"])
-    assert entry["calibration"] == {"doubt": 2.0, "caution": 8.0, "boost": 1.25}
+    assert entry["calibration"] == {"doubt": 2.0, "caution": 8.0, "boost": 1.25, "noise": 1.5}
     del entry["calibration"]
     # The calibration of an older guard, as an entry or among the settings, is told and not used.
     for more in (

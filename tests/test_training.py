@@ -691,7 +691,9 @@ def two_processes(triples: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     script = folder / "run.py"
     script.write_text(TWO_PROCESSES)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-    subprocess.run([*command, str(folder)], check=True, capture_output=True, timeout=600)
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run([*command, str(folder)], env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
     return folder
 
 

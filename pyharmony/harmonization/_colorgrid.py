@@ -27,6 +27,7 @@ _CELLS = 16
 _NEAR = (1, 3)
 _BEYOND = np.float32(0.2)
 _ACROSS = tuple(float(x) for x in range(-5, 6))
+_SHARED = 2
 #: The epsilon of torch's layer norm.
 _EPSILON = np.float32(1e-5)
 _DTYPES = {"F16": np.float16, "F32": np.float32}
@@ -45,6 +46,7 @@ class Settings(NamedTuple):
     heads: int
     recall: bool
     nearness: bool
+    experts: int
     judge: int
     hints: int
 
@@ -62,14 +64,22 @@ class Network(NamedTuple):
         return self.settings.view
 
     def maps(self, scenes: Sequence[Scene]) -> list[ColorMap]:
-        """Returns the colour map of each scene of the network's size."""
-        return _maps_of(self, scenes)
+        """Returns the colour map that the last expert gives for each scene of the network's size."""
+        return _maps_of(self, self.settings.experts - 1, [_drawn(self.settings, scene) for scene in scenes])
 
     def answers(self, seen: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
-        """Returns the maps of `views_of` a scene with a hard mask, and how far its judge counts each, [V]."""
+        """Returns the maps of `views_of` a scene with a hard mask, and how far its judge counts each, [V].
+
+        With a judge every expert after the first adds its maps of the scene as it is and of its mirror image.
+        """
         views = views_of(seen, care, gives_maps=True, judge=bool(self.settings.judge))
-        maps = self.maps(views)
-        return maps, _weights(self, seen, maps) if self.settings.judge else None
+        if not self.settings.judge:
+            return self.maps(views), None
+        drawn = [_drawn(self.settings, view) for view in views]
+        maps = _maps_of(self, 0, drawn)
+        for expert in range(1, self.settings.experts):
+            maps += _maps_of(self, expert, drawn[:_SHARED])
+        return maps, _weights(self, seen, maps)
 
     def found_by(self, scene: Scene, care: Care) -> Found:
         """Returns the answer for a scene of the network's size.
@@ -101,10 +111,10 @@ class Network(NamedTuple):
         change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
         colors = mapped
         if hints.source is not None:
-            change = change + _compared(hints.source[None], background, colors, self.state, "by_source")
+            change = change + _compared((hints.source[None], background), given, mapped, self.state, "by_source")
             colors = mapped + _mapped(given, *_parted(change))
         if hints.reference is not None:
-            change = change + _compared(colors, hints.reference[None], colors, self.state, "by_reference")
+            change = change + _compared((colors, hints.reference[None]), given, colors, self.state, "by_reference")
         affine, curves = (x[0].astype(np.float64) for x in _parted(change))
         return found.plus(affine, curves)
 
@@ -145,7 +155,7 @@ def parsed(data: bytes, path: str) -> Network:
                 start, end = tensor["data_offsets"]
                 array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
                 state[key] = array.reshape(tensor["shape"]).astype(np.float32)
-        config = {"heads": 0, "recall": False, "nearness": False, "judge": 0, "hints": 0} | header.config
+        config = {"heads": 0, "recall": False, "nearness": False, "experts": 1, "judge": 0, "hints": 0} | header.config
         settings = Settings(*(config[name] for name in Settings._fields))
     except (ValueError, LookupError, TypeError) as error:
         raise WeightsError(f"{path}: a damaged safetensors file: {type(error).__name__}: {error}") from error
@@ -153,7 +163,7 @@ def parsed(data: bytes, path: str) -> Network:
 
 
 class _Drawn(NamedTuple):
-    """The values that are drawn from scenes [V], see `_Seen` of the model."""
+    """The values that are drawn from a scene, or from some [V], see `_Seen` of the model."""
 
     inside: Float32
     outside: Float32
@@ -173,9 +183,11 @@ def _drawn(settings: Settings, scene: Scene) -> _Drawn:
     return _Drawn(inside, outside, *_rows(picture, mask, settings.seen[2], settings.reach))
 
 
-def _maps_of(network: Network, scenes: Sequence[Scene]) -> list[ColorMap]:
-    settings, state = network.settings, network.state
-    drawn = _Drawn(*map(np.stack, zip(*(_drawn(settings, scene) for scene in scenes), strict=True)))
+def _maps_of(network: Network, expert: int, scenes: Sequence[_Drawn]) -> list[ColorMap]:
+    """Computes `Expert`: the colour map of what was drawn from each scene."""
+    settings, start = network.settings, f"experts.{expert}."
+    state = {key.removeprefix(start): value for key, value in network.state.items() if key.startswith(start)}
+    drawn = _Drawn(*map(np.stack, zip(*scenes, strict=True)))
     within, beyond = drawn.within, drawn.beyond
     given, places = drawn.inside[..., :3], drawn.inside[..., 3:]
     background = np.concatenate([drawn.outside, drawn.outside[..., :3].max(-1, keepdims=True)], -1)
@@ -246,8 +258,9 @@ def _weights(network: Network, seen: Scene, maps: Sequence[ColorMap]) -> Float32
     return found[:-1] / found.sum() * np.exp(state["judge.boost"])
 
 
-def _compared(first: Float32, second: Float32, colors: Float32, state: State, name: str) -> Float32:
-    """Computes `Compared` of colours [V, P, 3], [V, Q, 3] and [V, R, 3]."""
+def _compared(alike: tuple[Float32, Float32], given: Float32, mapped: Float32, state: State, name: str) -> Float32:
+    """Computes `Compared` of colours [V, P, 3] and [V, Q, 3] that should look alike, and of the object's [V, R, 3]."""
+    first, second = alike
 
     def kind(x: Float32) -> Float32:
         mean = x.mean(1, keepdims=True)
@@ -257,9 +270,9 @@ def _compared(first: Float32, second: Float32, colors: Float32, state: State, na
         return _linear(_silu(_linear(y, state, f"{name}.kind.0")), state, f"{name}.kind.2")
 
     scores = kind(first) @ kind(second).swapaxes(1, 2)
-    alike = np.exp(scores - scores.max(2, keepdims=True))
-    alike /= alike.sum(2, keepdims=True)
-    sets = [first, second, alike @ second - first, colors]
+    likeness = np.exp(scores - scores.max(2, keepdims=True))
+    likeness /= likeness.sum(2, keepdims=True)
+    sets = [first, second, likeness @ second - first, given, mapped - given]
     x = np.concatenate([np.concatenate(_moments(each), 1) for each in sets], 1) * 3
     for layer in ("decide.1", "decide.4"):
         x = _silu(_linear(x, state, f"{name}.{layer}"))

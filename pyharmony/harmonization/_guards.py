@@ -99,15 +99,16 @@ def limited(found: ColorMap, scene: Scene) -> ColorMap:
     return found.scaled(_LARGEST / change) if change > _LARGEST else found
 
 
-def agreement(change: float, apart: float, doubt: float) -> float:
-    """Returns how far several answers to one scene agree, 0 to 1.
+def agreement(change: float, apart: float, doubt: float, noise: float) -> float:
+    """Returns how far several answers to one scene agree, 0 to 1, see `pyharmony._header.Calibration`.
 
     Args:
-        change: the mean change c of their mean.
+        change: the mean change c of their mean, in units of white.
         apart: the root s of the mean squared distance of an answer from the mean.
-        doubt: the weight k of s² in c² / (c² + k s²).
+        doubt: the weight k of s² in c² / (c² + k s² + n²).
+        noise: n, in 8-bit levels.
     """
-    against = doubt * apart * apart
+    against = doubt * apart * apart + (noise / 255) ** 2
     return change * change / (change * change + against) if against else 1.0
 
 

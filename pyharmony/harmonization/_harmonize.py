@@ -185,10 +185,10 @@ def harmonize(
         guard: whether to leave the image as it is where the answer cannot be trusted, that is, where its confidence is
             below 0.25: object or background have few pixels, no light explains the change, or a network makes a change
             that no colour map explains. A network is asked about several views of the image, its mirror image and
-            slightly other masks among them; the mean of its answers is made, and less of it the less they agree, as far
-            as its weights say. Statistics are held back: ratios of spreads to 1/1.5 to 1.5, shifts of means, slopes of
-            curves, and the mean change to 0.05 of white; highlights keep their hue. False: the change is made as
-            published, for an object that is known not to fit.
+            slightly other masks among them; the mean of its answers is made, and less of it the less they agree and the
+            slighter it is, as far as its weights say. Statistics are held back: ratios of spreads to 1/1.5 to 1.5,
+            shifts of means, slopes of curves, and the mean change to 0.05 of white; highlights keep their hue. False:
+            the change is made as published, for an object that is known not to fit.
         cautious: whether a network's answers have to agree better, for a pipeline that does not know whether anything
             was pasted: what fits already is changed least. Other methods do the same with it as without.
         source: the photograph that the object was cut from, of any size and of any kind that image may be. What its

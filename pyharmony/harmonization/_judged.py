@@ -33,8 +33,9 @@ _AGREES = 2 / 255
 JUDGED, _ALONE = (-2, -1, 1, 2), (1, -1)
 #: The pixels that a moved mask has to leave of object and background; else the mask stays.
 _LEAST = 30
-#: The reason of an answer that is less trusted because the views of it differ.
+#: The reasons of an answer that is less trusted because the views of it differ, or because it is so little.
 _APART = "the network contradicts itself on other views of the image"
+_SLIGHT = "the network finds so little wrong that it may be mistaken"
 
 
 def hardened(scene: Scene) -> Scene:
@@ -118,10 +119,12 @@ def judged(
     confidence, reason = combined(*parts)
     if care is Care.ALL:
         return Found(found, confidence, reason)
-    agreed = agreement(change, apart, calibration.caution if care is Care.CAUTIOUS else calibration.doubt)
+    doubt, noise = calibration.caution if care is Care.CAUTIOUS else calibration.doubt, calibration.noise
+    agreed = agreement(change, apart, doubt, noise)
     share = share_of(agreed)
     if not still and agreed < confidence:
-        confidence, reason = agreed, "" if agreed > 0.9 else _APART
+        slight = noise / 255 > np.sqrt(doubt) * apart
+        confidence, reason = agreed, "" if agreed > 0.9 else _SLIGHT if slight else _APART
     return Found(found.scaled(keeping_skin(boost * share, share, seen, made)), confidence, reason, found.scaled(boost))
 
 

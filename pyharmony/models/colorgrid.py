@@ -3,10 +3,11 @@
 The network draws single pixels of the object and of the background, and short rows of pixels across the object's
 contour, from the composite at 256 x 256 pixels. What it finds in each of the three sets, pooled, gives an affine map
 with curves; a second look, at the object as the first map has it, corrects it. `pyharmony.ops.color_grid` applies the
-map to the image as large as it is. A mask is seldom exact, and a clean cut-out shows nothing at its contour: the
-network may be asked about masks that are moved a little, and a judge weighs its answers. Sources: Qi et al.,
-"PointNet", CVPR 2017, for pooled sets; Guerreiro et al., "PCT-Net", CVPR 2023, for harmonising by maps of colours; the
-rows across the contour, the second look and the judge are our own.
+map to the image as large as it is. A mask is seldom exact, and a clean cut-out shows nothing at its contour: experts
+that trust the contour more or less are asked, one of them about masks that are moved a little, and a judge weighs
+their answers. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al., "PCT-Net", CVPR 2023, for
+harmonising by maps of colours; Jacobs et al., "Adaptive Mixtures of Local Experts", Neural Computation 1991; the rows
+across the contour, the second look and what the judge sees are our own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +33,10 @@ _CELLS = 16
 _NEAR = (1, 3)
 #: How far colours between stages may leave [0, 1]; clipped colours do not show by how much they were outside.
 _BEYOND = 0.2
-#: By how many pixels of the view masks are moved whose answers a judge hears, beside the mask and its mirror image.
+#: By how many pixels of the view masks are moved about which the first expert is asked.
 _MOVES = (-2, -1, 1, 2)
+#: The number of views about which every expert is asked: the mask as it is and the mirror image.
+_SHARED = 2
 #: The pixels that a moved mask has to leave of object and background; else the mask stays.
 _LEAST = 30
 #: The channels by which colours are matched.
@@ -61,10 +64,12 @@ class ColorGridConfig:
             finds the weights. They have `point_width` channels together, of which `heads` is a divisor. 0: none.
         recall: whether a look knows what the one before it decided, so that it can judge each row by all others.
         nearness: whether pixels of the background carry how much of the object is near them.
+        experts: the number of networks that find maps, all with the settings above.
         hints: the channels of the layers that compare what a caller knows beside the composite: the scene that the
             object comes from, or something that it should be lit like. 0: there are none.
-        judge: the channels of the layers of a judge, which weighs the answers to masks moved by up to 2 pixels of
-            `view`; 0: there is none, and the answer is that to the mask as it is.
+        judge: the channels of the layers of a judge, which weighs the answers of all experts to the mask as it is and
+            to its mirror image, and those of the first one to masks moved by up to 2 pixels of `view`; 0: there is
+            none, and the answer is that of the last expert to the mask as it is.
     """
 
     size: int = 256
@@ -80,6 +85,7 @@ class ColorGridConfig:
     heads: int = 0
     recall: bool = False
     nearness: bool = False
+    experts: int = 1
     judge: int = 0
     hints: int = 0
 
@@ -100,7 +106,8 @@ class ColorGridConfig:
             checks.check_positive(distance, "reach")
         for name in ("point_width", "hidden"):
             checks.check_whole(getattr(self, name), name)
-        checks.check_layers(self.stages, "stages")
+        for name in ("stages", "experts"):
+            checks.check_layers(getattr(self, name), name)
         checks.check_whole(self.heads, "heads", 0)
         checks.check_whole(self.judge, "judge", 0)
         checks.check_whole(self.hints, "hints", 0)
@@ -124,7 +131,7 @@ class ColorMaps(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The answers to a mask, its mirror image and moved masks, V of them.
+    """The answers of the experts to a mask, its mirror image and moved masks, V of them.
 
     Attributes:
         maps: affine [N, V, 3, 4] and curves [N, V, 3, 3, K].
@@ -265,22 +272,22 @@ class Compared(nn.Module):
         super().__init__()
         self.kind = nn.Sequential(nn.Linear(9, _KINDS), nn.SiLU(), nn.Linear(_KINDS, _KINDS))
         self.decide = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(4 * Statistics.size, width), nn.SiLU(),
+            nn.Dropout(dropout), nn.Linear(5 * Statistics.size, width), nn.SiLU(),
             nn.Dropout(dropout), nn.Linear(width, width), nn.SiLU(), last := nn.Linear(width, out),
         )  # fmt: skip
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, first: Tensor, second: Tensor, colors: Tensor) -> Tensor:
+    def forward(self, first: Tensor, second: Tensor, given: Tensor, mapped: Tensor) -> Tensor:
         """Returns the change [N, out].
 
         Args:
             first, second: colours [N, P, 3] and [N, Q, 3] of what should look alike.
-            colors: colours [N, R, 3] of the object.
+            given, mapped: colours [N, R, 3] of the object, as they are and as a map has them.
         """
         with _exactly(first):
             alike = torch.einsum("npk,nqk->npq", self._kind(first), self._kind(second)).softmax(2)
-            sets = [first, second, alike @ second - first, colors]
+            sets = [first, second, alike @ second - first, given, mapped - given]
             found = [torch.cat(statistics(each), 1) for each in sets]
             change: Tensor = self.decide(torch.cat(found, 1) * 3)
             return change
@@ -295,20 +302,20 @@ class Compared(nn.Module):
 
 
 class Judge(nn.Module):
-    """Weighs the answers to a mask, its mirror image and moved masks.
+    """Weighs the answers of the experts to a mask, its mirror image and moved masks.
 
     It sees the colours along rows across the contour, which tell where the recoloured region ends, if anywhere; and how
     far the answers change the object's pixels and differ from one another.
 
     Args:
+        answers: the number of answers, V.
         width: the channels of its layers.
         heads: the number of weighted means over the rows, see `ColorGridConfig`.
         dropout: the dropout before each layer that decides, in training.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, answers: int, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        answers = len(_MOVES) + 2
         apart = answers * (answers - 1) // 2
         self.rows = Points(6 * len(_ACROSS) - 3, width, heads)
         self.norm = nn.LayerNorm(5 * answers + apart + 7)
@@ -339,19 +346,12 @@ class Judge(nn.Module):
             return weights[:, :-1] * self.boost.exp()
 
 
-class ColorGrid(Model):
-    """From a composite to a map of colours, and to the image that the map makes of it.
-
-    Shape:
-        composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least `view`, to the harmonised
-        image [N, 3, H, W] in [0, 1], the composite outside the mask.
-    """
-
-    name = "colorgrid"
-    low = 0.0
+class Expert(nn.Module):
+    """Finds the maps of composites, in several looks with the same weights."""
 
     def __init__(self, config: ColorGridConfig) -> None:
-        super().__init__(config, size=config.size)
+        super().__init__()
+        self.config = config
         width, steps, out = config.point_width, len(config.reach), 12 + 9 * config.knots
         sets = (12, 11 if config.nearness else 9, 11 * steps + 6)
         recalled = config.hidden if config.recall else 0
@@ -366,41 +366,9 @@ class ColorGrid(Model):
         # With zeros the map is the identity at first.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        self.judge = Judge(config.judge, config.heads, config.dropout) if config.judge else None
-        hints = [Compared(config.hints, out, config.dropout) if config.hints else None for _ in range(2)]
-        self.by_source, self.by_reference = hints
 
-    def _take(self, other: Model) -> None:
-        """Takes the weights of a network with or without `heads`, `recall` and `nearness`; its answers stay the same.
-
-        What is added has no influence at first: the columns that read it are zeros.
-        """
-        taken, own = dict(other.state_dict()), self.state_dict()
-        before, now = other.config, self.config
-        if now.nearness and not before.nearness:
-            first = taken["outside.layers.0.weight"]
-            # Between the colours of pixel and cell, and the place.
-            taken["outside.layers.0.weight"] = torch.cat(
-                [first[:, :6], first.new_zeros(len(first), len(_NEAR)), first[:, 6:]], 1
-            )
-        if now.heads and not before.heads:
-            width = self.rows.size - before.point_width
-            columns = taken["decide.1.weight"].split([Statistics.size, width] * 3, 1)
-            pooled = [functional.pad(block, (0, self.rows.size - width)) for block in columns[1::2]]
-            taken["decide.1.weight"] = torch.cat([x for pair in zip(columns[::2], pooled) for x in pair], 1)
-        for key, value in own.items():
-            if key not in taken:
-                taken[key] = torch.zeros_like(value) if "recall" in key else value
-        for key in taken.keys() - own.keys():
-            raise WeightsError(f"start: weights with {key}, which the model is without")
-        for key, value in taken.items():
-            if value.shape != own[key].shape:
-                raise WeightsError(f"start: {key} {list(value.shape)}, expected {list(own[key].shape)}")
-        self.load_state_dict(taken)
-
-    def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
-        """Returns the maps after each stage, of the mask as it is; see the class for the arguments."""
-        seen = self._seen(*self._view(composite, mask))
+    def forward(self, seen: _Seen) -> list[ColorMaps]:
+        """Returns the maps after each look."""
         given = seen.inside[..., :3]
         within, beyond, rest = seen.rows
         around = torch.cat([seen.outside, seen.outside[..., :3].amax(-1, keepdim=True)], -1)
@@ -430,16 +398,85 @@ class ColorGrid(Model):
                 recalled = decided if self.config.recall else None
                 change = self.last(decided)
                 values = change if values is None else values + change
-                affine, curves = self._parted(values)
+                affine, curves = _parted(values)
                 maps.append(ColorMaps(affine + identity, curves))
         return maps
+
+    def like(self, other: Expert) -> dict[str, Tensor]:
+        """Returns weights by which it answers as another with or without `heads`, `recall` and `nearness`.
+
+        What is added has no influence at first: the columns that read it are zeros.
+        """
+        taken, before, now = dict(other.state_dict()), other.config, self.config
+        if now.nearness and not before.nearness:
+            first = taken["outside.layers.0.weight"]
+            # Between the colours of pixel and cell, and the place.
+            taken["outside.layers.0.weight"] = torch.cat(
+                [first[:, :6], first.new_zeros(len(first), len(_NEAR)), first[:, 6:]], 1
+            )
+        if now.heads and not before.heads:
+            width = self.rows.size - before.point_width
+            columns = taken["decide.1.weight"].split([Statistics.size, width] * 3, 1)
+            pooled = [functional.pad(block, (0, self.rows.size - width)) for block in columns[1::2]]
+            taken["decide.1.weight"] = torch.cat([x for pair in zip(columns[::2], pooled) for x in pair], 1)
+        for key, value in self.state_dict().items():
+            if key not in taken:
+                taken[key] = torch.zeros_like(value) if "recall" in key else value
+        return taken
+
+
+class ColorGrid(Model):
+    """From a composite to a map of colours, and to the image that the map makes of it.
+
+    Shape:
+        composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least `view`, to the harmonised
+        image [N, 3, H, W] in [0, 1], the composite outside the mask.
+    """
+
+    name = "colorgrid"
+    low = 0.0
+
+    def __init__(self, config: ColorGridConfig) -> None:
+        super().__init__(config, size=config.size)
+        out, answers = 12 + 9 * config.knots, _SHARED * config.experts + len(_MOVES)
+        self.experts = nn.ModuleList(Expert(config) for _ in range(config.experts))
+        self.judge = Judge(answers, config.judge, config.heads, config.dropout) if config.judge else None
+        hints = [Compared(config.hints, out, config.dropout) if config.hints else None for _ in range(2)]
+        self.by_source, self.by_reference = hints
+
+    def _take(self, other: Model) -> None:
+        """Takes the weights of a network with as many experts or fewer; the answer of its last one stays the same.
+
+        Further experts begin as copies of the last one, and then the judge begins anew.
+        """
+        taken, own = dict(other.state_dict()), self.state_dict()
+        theirs = list(cast(ColorGrid, other).experts)
+        for i, expert in enumerate(self.experts):
+            like = cast(Expert, expert).like(cast(Expert, theirs[min(i, len(theirs) - 1)]))
+            taken |= {f"experts.{i}.{key}": value for key, value in like.items()}
+        if len(theirs) < len(self.experts):
+            taken = {key: value for key, value in taken.items() if not key.startswith("judge.")}
+        for key in taken.keys() - own.keys():
+            raise WeightsError(f"start: weights with {key}, which the model is without")
+        taken = own | taken
+        for key, value in taken.items():
+            if value.shape != own[key].shape:
+                raise WeightsError(f"start: {key} {list(value.shape)}, expected {list(own[key].shape)}")
+        self.load_state_dict(taken)
+
+    def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
+        """Returns the last expert's maps after each look, of the mask as it is; see the class for the arguments."""
+        found: list[ColorMaps] = self.experts[-1](self._seen(*self._view(composite, mask)))
+        return found
 
     def heard(self, composite: Tensor, mask: Tensor) -> Heard:
         """Returns what the judge hears; see the class for the arguments."""
         small, inside = self._view(composite, mask)
         views = [(small, inside), (small.flip(-1), inside.flip(-1)), *((small, moved(inside, by)) for by in _MOVES)]
+        seen = [self._seen(*view) for view in views]
+        asked = [seen] + [seen[:_SHARED]] * (len(self.experts) - 1)
         # One after another: all at once they would leave the caches of a CPU.
-        maps = [self.looks(*view)[-1] for view in views]
+        maps = [expert(view)[-1] for expert, every in zip(self.experts, asked, strict=True) for view in every]
         counts = self.config.seen
         place = _chosen(_sure(inside).flatten(1), counts[0], False)
         given = _gathered(small, place)
@@ -485,15 +522,11 @@ class ColorGrid(Model):
             raise ArgumentError("hints: 0 in the model's config, expected a model with layers for hints")
         values, colors = given.new_zeros(len(given), 12 + 9 * self.config.knots), mapped
         if source is not None:
-            values = values + self.by_source(source, background, colors)
-            colors = mapped + self._parted(values).apply(given)
+            values = values + self.by_source(source, background, given, mapped)
+            colors = mapped + _parted(values).apply(given)
         if reference is not None:
-            values = values + self.by_reference(colors, reference, colors)
-        return self._parted(values)
-
-    def _parted(self, values: Tensor) -> ColorMaps:
-        """Returns values [N, 12 + 9 K] as affine and curves."""
-        return ColorMaps(values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(-1, 3, 3, self.config.knots))
+            values = values + self.by_reference(colors, reference, given, colors)
+        return _parted(values)
 
     def _view(self, composite: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Returns image and mask reduced to the size that the network sees."""
@@ -552,6 +585,11 @@ def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
     if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return contextlib.nullcontext()
     return torch.autocast(x.device.type, enabled=False)
+
+
+def _parted(values: Tensor) -> ColorMaps:
+    """Returns values [N, 12 + 9 K] as affine and curves."""
+    return ColorMaps(values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(len(values), 3, 3, -1))
 
 
 def moved(mask: Tensor, by: int) -> Tensor:

@@ -2,15 +2,21 @@
 
 A composite alone tells little of the light that a clean cut-out comes from. Whoever pasted it knows the photograph that
 it was cut from, or something in the new scene that it should be lit like. Both are made here of one photograph: all of
-it is seen in another light, and the object is put back before the part of it that was not seen so.
+it is seen in another light, and the object is put back before the part of it that was not seen so. Then its contour
+is changed as that of any other sample.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from ._contours import Drawn, Shares, drawn_anew
 
 #: The standard deviations of a light: of the logarithm of its exponent, of its channels' beside that, of its contrast.
 _EXPOSURE, _BALANCE, _CONTRAST = 0.35, 0.08, 0.25
@@ -18,26 +24,24 @@ _EXPOSURE, _BALANCE, _CONTRAST = 0.35, 0.08, 0.25
 _LOOSELY = 0.15
 #: The share of samples in whose light nothing changes, and of those whose source is another photograph.
 _FITS, _OTHER = 0.25, 0.35
-#: The largest part of a change that the map has made already, and how far it is off, as a part of the above.
-_MADE, _OFF = 0.8, 0.15
+#: The share of the others whose light is that of the composite.
+_RECOLOURED = 0.5
+#: The ridge of the affine map that comes nearest to a change of colours.
+_RIDGE = 1e-3
 #: Where a photograph is parted, as shares of its side, and the least share of an object on either side.
 _PARTED, _LEAST = (0.35, 0.65), 0.15
 
 
-class Sets(NamedTuple):
-    """Colours in [0, 1] of samples, [N, P, 3] each.
+class Hinted(NamedTuple):
+    """Samples with a hint.
 
     Attributes:
-        given: pixels of the object as the composite has them.
-        mapped: the same pixels as a map has them that knows nothing of the hint.
-        wanted: the right ones.
-        background: pixels of the scene that the object was put into, without the object.
-        hint: pixels of the scene that it comes from, without the object; or of what it should be lit like.
+        drawn: the composites, masks and pixels of the objects.
+        background: colours [N, P, 3] in [0, 1] of the scene that the object was put into, without the object.
+        hint: colours of the scene that it comes from, without the object; or of what it should be lit like.
     """
 
-    given: Tensor
-    mapped: Tensor
-    wanted: Tensor
+    drawn: Drawn
     background: Tensor
     hint: Tensor
 
@@ -45,46 +49,51 @@ class Sets(NamedTuple):
 class Scenes(NamedTuple):
     """The samples of a batch."""
 
-    by_source: Sets
-    by_reference: Sets
+    by_source: Hinted
+    by_reference: Hinted
 
 
-def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> Scenes:
+def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Scenes:
     """Draws samples from photographs, by torch's generator.
 
     The light of half of the samples changes exposure, white balance and contrast, and keeps black and white where they
-    are, so that nothing clipped tells of it. The others take the colours that the object has in the composite.
+    are, so that nothing clipped tells of it. The others are recoloured as their object is in the composite; a scene is
+    by the affine map that comes nearest to it.
 
     Args:
         composite, target: images [N, 3, H, W] in [0, 1]; target is the photograph.
         mask: the objects [N, 1, H, W], 0 or 1.
+        shares: how much of the batch has a contour that tells less; which objects fit is drawn here.
         pixels: the number of pixels of each set, P.
     """
     count, _, height, width = target.shape
     fits = torch.rand(count) < _FITS
-    light = _Light(count, torch.where(fits, 0.0, 1.0))
+    recoloured = (torch.rand(count) < _RECOLOURED) & ~fits
+    light, nearest = _Light(count, torch.where(fits, 0.0, 1.0)), _nearest(target, composite, mask, pixels)
+
+    def lit(colors: Tensor) -> Tensor:
+        return torch.where(recoloured[:, None, None], nearest(colors), light(colors))
+
     here, there = _halves(count, height, width)
     object_, around = mask[:, 0], 1 - mask[:, 0]
-    at = _drawn(object_, pixels)
-    wanted = _colors(target, at)
+    shares = dataclasses.replace(shares, fits=0.0)
+    changed = lit(target.flatten(2).mT).mT.view_as(target)
     scene = _colors(target, _drawn(around * here, pixels))
     source = _colors(target, _drawn(around * there, pixels))
     other = torch.rand(count) < _OTHER
     source = torch.where(other[:, None, None], source.roll(1, 0), source)
-    given = light(wanted)
-    by_source = Sets(given, _mapped(given, wanted), wanted, scene, light(source))
+    pasted = drawn_anew(torch.lerp(target, changed, mask), target, mask, shares, pixels)
+    by_source = Hinted(pasted, scene, lit(source))
 
     line = _halves(count, height, width, object_)
     parts = [object_ * side for side in line]
     sizes = [part.sum((1, 2)) / object_.sum((1, 2)).clamp_min(1) for part in parts]
     parted = (torch.minimum(*sizes) > _LEAST)[:, None, None]
     first, second = (torch.where(parted, part, object_) for part in parts)
-    at = _drawn(first, pixels)
-    wanted = _colors(target, at)
-    recoloured = (torch.rand(count) < 0.5)[:, None, None] & ~fits[:, None, None]
-    given = torch.where(recoloured, _colors(composite, at), light(wanted))
+    changed = torch.where(recoloured[:, None, None, None], composite, changed)
+    pasted = drawn_anew(torch.lerp(target, changed, first[:, None]), target, first[:, None], shares, pixels)
     like = _Light(count, torch.full((count,), _LOOSELY))(_colors(target, _drawn(second, pixels)))
-    return Scenes(by_source, Sets(given, _mapped(given, wanted), wanted, scene, like))
+    return Scenes(by_source, Hinted(pasted, scene, like))
 
 
 class _Light:
@@ -101,11 +110,14 @@ class _Light:
         return (curved + self._contrast * 2 * curved * (1 - curved) * (2 * curved - 1)).clamp(0, 1)
 
 
-def _mapped(given: Tensor, wanted: Tensor) -> Tensor:
-    """Returns colours as a map may have them that found a part of the change, and something beside it."""
-    count = len(given)
-    part = _MADE * torch.rand(count, 1, 1) ** 2
-    return _Light(count, torch.full((count,), _OFF))(torch.lerp(given, wanted, part))
+def _nearest(before: Tensor, after: Tensor, mask: Tensor, pixels: int) -> Callable[[Tensor], Tensor]:
+    """Returns the affine maps of colours nearest to what was done to the objects of images, see `drawn_scenes`."""
+    at = _drawn(mask[:, 0], pixels)
+    given, made = _colors(before, at), _colors(after, at)
+    features = functional.pad(given, (0, 1), value=1.0)
+    normal = features.mT @ features + _RIDGE * pixels * torch.eye(4)
+    change = torch.linalg.solve(normal, features.mT @ (made - given))
+    return lambda colors: (colors + functional.pad(colors, (0, 1), value=1.0) @ change).clamp(0, 1)
 
 
 def _halves(count: int, height: int, width: int, about: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ The loss is our own: it takes the root, so that objects far off do not drown tho
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from ...errors import ArgumentError
 from ...models.checks import check_image, check_mask, check_share, check_smallest, check_whole
-from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Judge
+from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Compared, Judge
 from ._contours import Drawn, Shares, as_given, drawn_anew
-from ._scenes import drawn_scenes
+from ._scenes import Scenes, drawn_scenes
 from ._step import AdamSettings, CapturedStep, Losses, Step, register
 
-#: What may learn, with the beginnings of the names of its parameters; none: all that no other part has.
-_PARTS: dict[str, tuple[str, ...]] = {"looks": (), "judge": ("judge.",), "hints": ("by_source.", "by_reference.")}
-_OTHERS = tuple(start for starts in _PARTS.values() for start in starts)
+#: What may learn, with the beginnings of the names of its parameters; {} is the number of the last expert.
+_PARTS = {"looks": ("experts.{}.",), "judge": ("judge.",), "hints": ("by_source.", "by_reference.")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +41,12 @@ class ColorGridSettings(AdamSettings):
         fits: the share of those cut out whose object keeps its colours.
         ramp: the number of steps over which these shares rise from 0. A network that never sees an easy contour learns
             to change nothing first, and is slow to leave that.
-        trains: the part of the network that learns, while the others stay as they are: 'looks', what finds maps of
-            colours; 'judge'; or 'hints', the layers that compare scenes.
-        memory: the number of the last samples that a judge is asked about again; what it hears of one takes some 130
-            kB. A run that goes on later begins with an empty memory.
-        replays: the number of further updates of a judge in each step, on samples that are drawn from memory: what it
-            hears costs more than what it learns of it.
+        trains: the part of the network that learns, while the others stay as they are: 'looks', the last of the experts
+            that find maps of colours; 'judge'; or 'hints', the layers that compare scenes.
+        memory: the number of the last samples that a judge or hints are asked about again; one takes some 140 kB. A
+            run that goes on later begins with an empty memory.
+        replays: the number of further updates of a judge or of hints in each step, on samples that are drawn from
+            memory: the answers of the network cost more than what is learned of them.
         replayed: the number of samples of each of them.
     """
 
@@ -82,8 +81,8 @@ class ColorGridSettings(AdamSettings):
             check_share(getattr(self, name), name)
         if self.trains not in _PARTS:
             raise ArgumentError(f"trains: {self.trains!r}, expected one of {', '.join(map(repr, _PARTS))}")
-        if self.replays and not (self.trains == "judge" and self.memory):
-            raise ArgumentError("replays: more than 0, expected trains='judge' and a memory to draw samples from")
+        if self.replays and (self.trains == "looks" or not self.memory):
+            raise ArgumentError("replays: more than 0, expected trains='judge' or 'hints', and a memory to draw from")
 
     @property
     def shares(self) -> Shares:
@@ -101,9 +100,9 @@ class ColorGridStep(Step):
     `scale` c, c log(1 + e / c) takes the place of e: as much is won by halving a small error as by halving a large one,
     as in decibels.
 
-    A judge is trained by e of what it makes of the answers, without any early stage, on the batch and then on samples
-    that it heard before (experience replay; Lin, Machine Learning 8, 1992); hints by the sum of e by source
-    and e by reference, of samples that `drawn_scenes` draws.
+    A judge is trained by e of what it makes of the answers, without any early stage; hints by the sum of e by source
+    and e by reference, of samples that `drawn_scenes` draws, after the map that the network finds without them. Both
+    learn of the batch and then of samples that were found before (experience replay; Lin, Machine Learning 8, 1992).
 
     Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, where there are any; for hints
     'by_source' and 'by_reference'.
@@ -121,9 +120,10 @@ class ColorGridStep(Step):
         self._memory: deque[tuple[Tensor, ...]] = deque(maxlen=settings.memory)
 
     def _add_optimizers(self) -> None:
-        settings, starts = self.settings, _PARTS[self.settings.trains]
+        settings, last = self.settings, self.model.config.experts - 1
+        starts = tuple(start.format(last) for start in _PARTS[settings.trains])
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name.startswith(starts) if starts else not name.startswith(_OTHERS))
+            parameter.requires_grad_(name.startswith(starts))
         learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not learned:
             raise ArgumentError(f"trains: {settings.trains!r}, and the network has none; set model.{settings.trains}")
@@ -151,13 +151,11 @@ class ColorGridStep(Step):
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         settings = self.settings
-        if settings.trains == "hints":
-            losses = self._hinted(batch)
-            self._update("model", torch.stack(list(losses.values())).sum(), clip=settings.clip)
-            return losses
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        shares = settings.shares.scaled(min(1.0, self.count / settings.ramp) if settings.ramp else 1.0)
+        if settings.trains == "hints":
+            return self._hinted(drawn_scenes(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels))
         if settings.shares.any:
-            shares = settings.shares.scaled(min(1.0, self.count / settings.ramp) if settings.ramp else 1.0)
             drawn = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels)
             drawn = Drawn(*(x.to(composite.device) for x in drawn))
         else:
@@ -177,39 +175,57 @@ class ColorGridStep(Step):
 
     def _judged(self, drawn: Drawn) -> Losses:
         """Updates the judge by a batch, and then by samples that it heard before."""
-        settings, judge = self.settings, cast(Judge, self.model.judge)
         # The answers are those of inference; only the judge has dropout.
         self.model.eval()
-        judge.train()
+        cast(Judge, self.model.judge).train()
         with torch.no_grad(), self._precision():
             maps, *facts = self.model.heard(drawn.composite, drawn.mask)
-        heard = [*maps, *facts, drawn.given, drawn.wanted]
-        loss = self._learned(heard)
-        self._memory.extend(zip(*heard, strict=True))
+        return self._replayed([*maps, *facts, drawn.given, drawn.wanted], self._weighed)
+
+    def _replayed(self, samples: list[Tensor], errors: Callable[[list[Tensor]], Losses]) -> Losses:
+        """Updates by the errors of samples, and then by those of some that came before; returns the first."""
+        settings = self.settings
+        losses = self._learned(errors(samples))
+        self._memory.extend(zip(*samples, strict=True))
         for _ in range(settings.replays):
             again = [self._memory[i] for i in torch.randint(len(self._memory), (settings.replayed,)).tolist()]
-            self._learned([torch.stack(parts) for parts in zip(*again, strict=True)])
-        return {"rmse": loss}
+            self._learned(errors([torch.stack(parts) for parts in zip(*again, strict=True)]))
+        return losses
 
-    def _learned(self, heard: list[Tensor]) -> Tensor:
-        """Makes an update of the judge by what it hears of some samples, and returns the error."""
+    def _learned(self, losses: Losses) -> Losses:
+        """Updates by the sum of some errors, and returns these."""
+        self._update("model", torch.stack(list(losses.values())).sum(), clip=self.settings.clip)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _weighed(self, heard: list[Tensor]) -> Losses:
+        """Returns the error of what the judge makes of the answers to some samples."""
         affine, curves, across, *facts, given, wanted = heard
         with self._precision():
             weights = cast(Judge, self.model.judge)(across, *facts)
-        loss = self._error(Answers(ColorMaps(affine, curves), weights).together().apply(given), wanted)
-        self._update("model", loss, clip=self.settings.clip)
-        return loss.detach()
+        return {"rmse": self._error(Answers(ColorMaps(affine, curves), weights).together().apply(given), wanted)}
 
-    def _hinted(self, batch: dict[str, Tensor]) -> Losses:
-        """Returns the errors of the changes that a source and a reference ask for."""
-        composite, target, mask = (batch[name].cpu() for name in ("composite", "target", "mask"))
-        drawn = drawn_scenes(composite, target, mask, self.settings.pixels)
+    def _hinted(self, scenes: Scenes) -> Losses:
+        """Updates the hints by samples with a source and samples with a reference."""
+        device = next(self.model.parameters()).device
+        # The maps are those of inference; only what learns has dropout.
+        self.model.eval()
+        for learning in (self.model.by_source, self.model.by_reference):
+            cast(Compared, learning).train()
+        samples = []
+        for drawn, *known in scenes:
+            composite, mask, given, wanted = (x.to(device) for x in drawn)
+            with torch.no_grad(), self._precision():
+                mapped = self.model.maps(composite, mask).apply(given)
+            samples += [given, mapped, *(x.to(device) for x in known), wanted]
+        return self._replayed(samples, self._asked)
+
+    def _asked(self, samples: list[Tensor]) -> Losses:
+        """Returns the errors of the changes that sources and references ask for."""
         losses: Losses = {}
-        for name, scene in drawn._asdict().items():
-            given, mapped, wanted, background, hint = (x.to(batch["mask"].device) for x in scene)
-            hints = {"source": hint} if name == "by_source" else {"reference": hint}
-            change = self.model.hinted(given, mapped, background, **hints)
-            losses[name] = self._error(mapped + change.apply(given), wanted)
+        for name, parts in (("source", samples[:5]), ("reference", samples[5:])):
+            given, mapped, background, hint, wanted = parts
+            change = self.model.hinted(given, mapped, background, **{name: hint})
+            losses[f"by_{name}"] = self._error(mapped + change.apply(given), wanted)
         return losses
 
     def _error(self, made: Tensor, wanted: Tensor) -> Tensor:
