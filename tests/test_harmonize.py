@@ -365,7 +365,7 @@ def method(request: pytest.FixtureRequest) -> Any:
         return network(models, darker)
     if request.param == "colorgrid":
         made = models.create("colorgrid", "small").eval()
-        bias = made.last.bias
+        bias = made.experts[0].last.bias
     else:
         made = models.create("dovenet", size=32, width=2, discriminator_width=2, residual=True).eval()
         bias = made.generator.unet.last.bias
@@ -1145,7 +1145,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
 
     model = models.create("colorgrid", "small").eval()
     with torch.no_grad():
-        model.last.bias[3::4][:3] = -0.03
+        model.experts[0].last.bias[3::4][:3] = -0.03
     file = tmp_path / "colorgrid.safetensors"
     models.save(model, file, dtype="float16")
     entry = {
