@@ -404,7 +404,7 @@ def test_samples_are_learned_of_again(part: str, name: str) -> None:
     for replays in (0, 12):
         model.load_state_dict(weights)
         torch.manual_seed(0)
-        step = steps.create(model, None, trains=part, lr=3e-3, memory=10, replays=replays, replayed=6)
+        step = steps.create(model, None, trains=part, lr=3e-3, memory=10, replays=replays, replayed=6, pixels=96)
         errors[replays] = [float(step(samples)[name]) for _ in range(6)]
         assert len(step._memory) == 10 and step.count == 6
     assert errors[12][-1] < errors[0][-1] < errors[0][0]
