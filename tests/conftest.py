@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import gc
 import importlib.machinery
 import importlib.util
 import os
@@ -219,12 +218,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ExpectedSkips(EXPECTED_SKIPS), "expected-skips")
     if path := os.environ.get("PYHARMONY_NOTE_IDLE"):
         config.pluginmanager.register(IdleTests(Path(path)), "idle-tests")
-
-
-def pytest_collection_finish() -> None:
-    """Keeps the garbage collector from looking through thousands of tests again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1378,6 +1378,7 @@ def test_an_example_of_the_page_runs(line: str, tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import builtins, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background is deaf to it
 real, wanted = builtins.__import__, sys.argv.pop()
 def imports(name, *rest, **options):
     if name.partition(".")[0] == wanted:
