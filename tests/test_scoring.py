@@ -241,9 +241,9 @@ def test_weights_that_know_no_harmony_are_refused(picture: Any, mask: Any) -> No
 
 @pytest.mark.parametrize("levels", [0, 8, 24])
 def test_harmony_by_what_a_network_would_change(picture: Any, mask: Any, levels: int) -> None:
-    model = models.create("colorgrid", "small").eval()
+    model: Any = models.create("colorgrid", "small").eval()
     with torch.no_grad():
-        model.experts[0].last.bias[3:12:4] = levels / 255 / model.config.stages  # type: ignore[union-attr,index]
+        model.experts[0].last.bias[3:12:4] = levels / 255 / model.config.stages
     assert harmony(picture, mask, weights=model) == pytest.approx(0.5 ** (levels / 8), rel=1e-4)
     for empty, says in ((mask * 0, "mask is empty|mask: empty"), (mask * 0 + 255, "mask: full")):
         with pytest.raises(errors.MaskError, match=says):
