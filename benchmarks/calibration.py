@@ -40,10 +40,11 @@ BOOSTS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0)
 DOUBTS = (0.0, *np.round(0.05 * 2 ** (np.arange(89) / 8), 3))
 #: The values of `noise` that are tried, in levels.
 NOISES = tuple(np.arange(13) / 4)
-#: The mean change in levels that is asked for of photographs that fit, with the mask as given and in each clean cut; of
-#: it so much is allowed here, since others may be changed by a third more than those of val.
+#: The mean change in levels that is asked for of photographs that fit, with the mask as given and in each clean cut.
+#: The upper end of its interval has to stay below that, since others may be changed more than those of val: so many
+#: standard errors above the mean.
 LIMITS = {"doubt": (4.0, 5.0), "caution": (2.5, 3.0)}
-ALLOWED = 0.75
+ERRORS = 1.96
 #: The largest share of triples, in each condition, that may come out worse than the composite, by more than so many dB.
 WORSE, WORSE_BY = 0.25, 0.005
 #: The parts of a change whose results are kept, the others lie between.
@@ -118,7 +119,8 @@ def best(
     doubts = [doubt for doubt in DOUBTS if doubt >= least]
     holds = np.ones(len(doubts), bool)
     for condition, limit in {"given": limits[0], **dict.fromkeys(CUTS, limits[1])}.items():
-        holds &= results(every[PHOTOGRAPHS][condition], boost, noise, doubts).mean(1) <= ALLOWED * limit
+        changes = results(every[PHOTOGRAPHS][condition], boost, noise, doubts)
+        holds &= changes.mean(1) + ERRORS * changes.std(1) / changes.shape[1] ** 0.5 <= limit
     if not holds.any():
         return None
     gains = [results(of, boost, noise, doubts) for of in every[TRIPLES].values()]

@@ -101,9 +101,12 @@ def emulator_module() -> Any:
     return load_emulator("_emulator_check" if os.environ.get("PYHARMONY_EMULATOR_CHECK") == "1" else "_emulator")
 
 
-@pytest.fixture(params=[1, 2, 3], ids=lambda n: f"seed{n}")
+@pytest.fixture(params=[1, 2, pytest.param(3, marks=pytest.mark.full)], ids=lambda n: f"seed{n}")
 def emulator(request: pytest.FixtureRequest, emulator_module: Any) -> Iterator[Any]:
-    """Yields the CUDA kernels on the CPU, with three orders of their threads; a checker that is built in is silent."""
+    """Yields the CUDA kernels on the CPU, with two orders of their threads, and a third one in the long forms.
+
+    A checker that is built in is silent.
+    """
     emulator_module.set_seed(request.param)
     yield emulator_module
     emulator_module.set_seed(0)

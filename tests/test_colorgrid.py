@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pyharmony import models  # noqa: E402
+from pyharmony.color.spaces import srgb_to_linear  # noqa: E402
 from pyharmony.errors import ArgumentError, WeightsError  # noqa: E402
 from pyharmony.harmonization import ColorMap, _colorgrid, _judged, networks  # noqa: E402
 from pyharmony.harmonization._guards import Care  # noqa: E402
@@ -68,12 +69,29 @@ def test_a_further_expert_begins_as_the_last_one() -> None:
     torch.manual_seed(0)
     one, two = (models.create("colorgrid", "small", judge=16, experts=count).eval() for count in (1, 2))
     torch.nn.init.normal_(one.experts[0].last.weight, std=0.3)
-    judge = {key: x.clone() for key, x in two.judge.state_dict().items()}
+    torch.nn.init.normal_(one.judge.decide[-1].bias, std=1.0)
     two.start_from(one)
     for expert in two.experts:
         for key, x in one.experts[0].state_dict().items():
             assert torch.equal(expert.state_dict()[key], x)
-    assert all(torch.equal(x, judge[key]) for key, x in two.judge.state_dict().items())
+    # The copies share what the judge gave to the answers that they are copies of: it hears nothing of them.
+    composite, mask = torch.rand(4, 3, SIDE, SIDE), batch(4)[2]
+    for judge in (one.judge, two.judge):
+        for norm in (judge.norm, *judge.rows.norms):
+            torch.nn.init.zeros_(norm.weight)
+    with torch.no_grad():
+        before, after = (model.answers(composite, mask) for model in (one, two))
+    weights = before.weights.clone()
+    weights[:, :2] /= 2
+    torch.testing.assert_close(after.weights, torch.cat([weights, weights[:, :2]], 1))
+    torch.testing.assert_close(after.together().affine, before.together().affine)
+    three = models.create("colorgrid", "small", judge=16, experts=3)
+    three.start_from(two)
+    with pytest.raises(WeightsError, match=r"start: judge\..*, expected"):
+        models.create("colorgrid", "small", judge=8, experts=3).start_from(two)
+    known = two.judge._facts()
+    assert all(three.judge._facts()[fact] >= place for fact, place in known.items())
+    assert len(known) == two.judge.norm.normalized_shape[0]
     with pytest.raises(WeightsError, match=r"start: weights with experts\.1\..*, which the model is without"):
         one.start_from(two)
 
@@ -101,6 +119,43 @@ def test_a_cut_out_shows_its_own_colours_nowhere_else() -> None:
 def test_a_cut_out_that_fits_keeps_its_colours() -> None:
     found = drawn(cut_out=1.0, fits=1.0)
     assert torch.equal(found.given, found.wanted) and not near(found.composite, BLUE).any()
+
+
+def test_a_cut_out_elsewhere_stands_before_another_part_of_the_photograph() -> None:
+    """A photograph whose upper half is green and whose lower half is yellow, its object in both, as it is."""
+    composite, _, mask = batch()
+    yellow = torch.tensor((0.8, 0.8, 0.1))[:, None, None]
+    half = (torch.arange(SIDE) < SIDE // 2)[:, None]
+    target = torch.where(mask > 0, RED, torch.where(half, GREEN, yellow))
+    rows = []
+    for elsewhere in (0.0, 1.0):
+        torch.manual_seed(0)
+        shares = Shares(**NONE | {"cut_out": 1.0, "fits": 1.0}, elsewhere=elsewhere)
+        found = drawn_anew(composite, target, mask, shares, 8)
+        rows.append(near(found.composite, GREEN)[:, :, 0].sum(1))
+    assert (rows[0] == SIDE // 2).all()
+    assert (rows[1] != SIDE // 2).any()
+
+
+def test_an_exposed_object_is_brighter_by_factors_of_linear_light() -> None:
+    found, (_, target, mask) = drawn(exposed=1.0), batch()
+    outside = (mask == 0).expand_as(target)
+    assert torch.equal(found.composite[outside], target[outside]) and torch.equal(found.mask, mask)
+    torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+    # Dark values hardly reach the shoulder: their factors differ by a white balance alone.
+    given, wanted = (torch.from_numpy(srgb_to_linear(x[:, 0].double().numpy())) for x in (found.given, found.wanted))
+    stops = torch.log2(given / wanted)
+    assert 0.3 < stops[:, 1].std() < 2
+    assert (stops[:, 1:].std(1) < 0.4).all() and not torch.equal(found.composite, target)
+
+
+def test_a_shoulder_keeps_white_where_it_is() -> None:
+    _, _, mask = batch(32)
+    white = torch.ones(32, 3, SIDE, SIDE)
+    torch.manual_seed(0)
+    found = drawn_anew(white, white, mask, Shares(**NONE, exposed=1.0), 4).given[:, 0]
+    kept = (found > 0.999).all(1)
+    assert 12 < kept.sum() < 31 and (found[~kept] < 0.97).any(1).all()
 
 
 def test_moved_masks_miss_the_region_by_some_pixels() -> None:

@@ -1,4 +1,4 @@
-"""Instance norm on a device: its kernels run by the emulator in three orders, and on a GPU where there is one."""
+"""Instance norm on a device: its kernels run by the emulator in several orders, and on a GPU where there is one."""
 
 from __future__ import annotations
 

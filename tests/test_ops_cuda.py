@@ -1,4 +1,4 @@
-"""The public ops and blends on a device, which is the emulator here: three orders of its threads.
+"""The public ops and blends on a device, which is the emulator here: several orders of its threads.
 
 Arrays that are on the device come in by `__cuda_array_interface__`; NumPy's are copied there.
 """

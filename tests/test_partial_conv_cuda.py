@@ -1,4 +1,4 @@
-"""Partial convolution on a device: its kernels and the layers around them, run by the emulator in three orders."""
+"""Partial convolution on a device: its kernels and the layers around them, run by the emulator in several orders."""
 
 from __future__ import annotations
 

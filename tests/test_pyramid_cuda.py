@@ -1,4 +1,4 @@
-"""Halving and doubling on a device, run by the emulator with three orders of the threads."""
+"""Halving and doubling on a device, run by the emulator with several orders of the threads."""
 
 from __future__ import annotations
 

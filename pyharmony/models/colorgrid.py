@@ -317,6 +317,7 @@ class Judge(nn.Module):
     def __init__(self, answers: int, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         apart = answers * (answers - 1) // 2
+        self.answers, self.widths = answers, (width, heads)
         self.rows = Points(6 * len(_ACROSS) - 3, width, heads)
         self.norm = nn.LayerNorm(5 * answers + apart + 7)
         self.decide = nn.Sequential(
@@ -344,6 +345,41 @@ class Judge(nn.Module):
             facts += [given.mean(1), given.var(1, correction=0).sqrt(), (share + 1e-6).log()[:, None]]
             weights = self.decide(torch.cat([found, self.norm(torch.cat(facts, 1))], 1)).softmax(1)
             return weights[:, :-1] * self.boost.exp()
+
+    def like(self, other: Judge, copied: int) -> dict[str, Tensor]:
+        """Returns weights by which it judges nearly as another of fewer answers.
+
+        What the further answers say is not looked at. They share the weights of those that they are copies of: one
+        after the other of the two from `copied` on, and so again.
+        """
+        own, taken = self.state_dict(), dict(other.state_dict())
+        places, before = (judge._facts() for judge in (self, other))
+        known = torch.tensor([places[fact] for fact in before])
+        rows, further = self.rows.size, range(other.answers, self.answers)
+        wide = torch.zeros_like(own["decide.1.weight"])
+        wide[:, :rows] = taken["decide.1.weight"][:, :rows]
+        wide[:, rows + known] = taken["decide.1.weight"][:, rows:]
+        taken["decide.1.weight"] = wide
+        for name in ("norm.weight", "norm.bias"):
+            taken[name] = own[name].index_copy(0, known, taken[name])
+        copies = [copied + (i - other.answers) % _SHARED for i in further]
+        order = [*range(other.answers), *copies, other.answers]
+        shares = torch.ones(len(order))
+        for first in range(copied, copied + _SHARED):
+            alike = [i for i, of in enumerate(order) if of == first]
+            shares[alike] = 1 / len(alike)
+        taken["decide.6.weight"] = taken["decide.6.weight"][order]
+        taken["decide.6.bias"] = taken["decide.6.bias"][order] + shares.log().to(taken["decide.6.bias"])
+        return taken
+
+    def _facts(self) -> dict[tuple[str, ...], int]:
+        """Returns the place of each fact of `forward` by what it is about."""
+        answers = [str(i) for i in range(self.answers)]
+        names: list[tuple[str, ...]] = [("change", i, channel) for i in answers for channel in "rgb"]
+        names += [(size, i) for size in ("size", "spread") for i in answers]
+        names += [("apart", i, j) for n, i in enumerate(answers) for j in answers[n + 1 :]]
+        names += [("object", str(i)) for i in range(7)]
+        return {name: place for place, name in enumerate(names)}
 
 
 class Expert(nn.Module):
@@ -447,15 +483,18 @@ class ColorGrid(Model):
     def _take(self, other: Model) -> None:
         """Takes the weights of a network with as many experts or fewer; the answer of its last one stays the same.
 
-        Further experts begin as copies of the last one, and then the judge begins anew.
+        Further experts begin as copies of the last one, with which they share the judge's weights, see `Judge.like`.
         """
         taken, own = dict(other.state_dict()), self.state_dict()
         theirs = list(cast(ColorGrid, other).experts)
         for i, expert in enumerate(self.experts):
             like = cast(Expert, expert).like(cast(Expert, theirs[min(i, len(theirs) - 1)]))
             taken |= {f"experts.{i}.{key}": value for key, value in like.items()}
-        if len(theirs) < len(self.experts):
-            taken = {key: value for key, value in taken.items() if not key.startswith("judge.")}
+        judge, before = self.judge, cast(ColorGrid, other).judge
+        further = len(theirs) < len(self.experts)
+        if further and judge is not None and before is not None and judge.widths == before.widths:
+            first = 0 if len(theirs) == 1 else before.answers - _SHARED
+            taken |= {f"judge.{key}": value for key, value in judge.like(before, first).items()}
         for key in taken.keys() - own.keys():
             raise WeightsError(f"start: weights with {key}, which the model is without")
         taken = own | taken

@@ -1,5 +1,7 @@
 """Composites whose contour does not tell what was recoloured: masks that miss the object, and objects without a rim.
 
+Some objects are given another exposure first.
+
 Composites for training are photographs whose object was recoloured in place. There the pixels on both sides of the
 contour are the same thing in two colours, and a network that looks across it reads the answer off. Whoever pastes an
 object has no such pixels. The functions here take that shortcut away from a part of a batch.
@@ -7,6 +9,7 @@ object has no such pixels. The functions here take that shortcut away from a par
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,11 +20,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ...color.spaces import linear_to_srgb, srgb_to_linear
 from ...ops.distance import distance_inside
 
 #: In pixels: how far a mask moves at most, how deep the rim is taken off, how wide a gap around it is filled, and over
 #: how many pixels a feathered change fades.
 MOVED, TAKEN, GAP, FADES = 3.0, (0.5, 3.0), (1.0, 8.0), (1.0, 5.0)
+#: The standard deviations of another exposure, and of each channel beside it, in stops.
+_STOPS, _BALANCE = 0.8, 0.12
 #: Distances from the contour are known up to so many pixels.
 _FAR = 30.0
 #: The number of pixels inside below which a mask is left as it was.
@@ -49,11 +55,14 @@ class Shares:
 
     Attributes:
         moved: those whose mask is not the recoloured region: wider, tighter, rougher, soft or shifted.
-        cut_out: those whose object loses its rim and stands before a background without it: half of the time the same
-            place, filled from around, else another part of the photograph.
+        cut_out: those whose object loses its rim and stands before a background without it: the same place, filled from
+            around, or another part of the photograph.
+        elsewhere: those of the cut-outs that stand before another part of the photograph.
         feathered: those of the others whose change fades towards the contour.
         worn: those whose composite was resized, or saved as JPEG.
         fits: those of the cut-outs whose object keeps the colours of its photograph.
+        exposed: those whose object is recoloured as another exposure does it, by factors of linear light with or
+            without a shoulder.
     """
 
     moved: float
@@ -61,16 +70,18 @@ class Shares:
     feathered: float
     worn: float
     fits: float
+    elsewhere: float = 0.5
+    exposed: float = 0.0
 
     @property
     def any(self) -> bool:
         """Whether anything is changed."""
-        return max(self.moved, self.cut_out, self.feathered, self.worn) > 0
+        return max(self.moved, self.cut_out, self.feathered, self.worn, self.exposed) > 0
 
     def scaled(self, factor: float) -> Shares:
-        """Returns these shares times a factor of 0 to 1; the share of cut-outs that fit stays."""
-        moved, cut_out, feathered, worn = (factor * x for x in (self.moved, self.cut_out, self.feathered, self.worn))
-        return Shares(moved, cut_out, feathered, worn, self.fits)
+        """Returns the shares of a contour that tells less, times a factor of 0 to 1; the others stay."""
+        lessened = {name: factor * getattr(self, name) for name in ("moved", "cut_out", "feathered", "worn")}
+        return dataclasses.replace(self, **lessened)
 
 
 def as_given(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> Drawn:
@@ -94,6 +105,8 @@ def drawn_anew(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, 
 def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Drawn:
     """Changes one sample, [., H, W]."""
     signed, region, depth = _signed_distance(mask), mask, 0.0
+    if shares.exposed and _chance(shares.exposed):
+        composite = _exposed(target, mask)
     cut = _chance(shares.cut_out)
     if cut:
         taken = _between(*TAKEN)
@@ -103,7 +116,7 @@ def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixe
         if _chance(shares.fits):
             composite = target
         ground = _filled(target, signed > -_between(*GAP))
-        if _chance(0.5):
+        if _chance(shares.elsewhere):
             ground = _elsewhere(ground)
         alpha = ((signed - taken) / _between(0.4, 2.5) + 0.5).clamp(0, 1)
         composite, target = (torch.lerp(ground, image, alpha) for image in (composite, target))
@@ -129,6 +142,21 @@ def _chance(share: float) -> bool:
 
 def _between(low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand(()))
+
+
+def _exposed(image: Tensor, mask: Tensor) -> Tensor:
+    """Returns an image [3, H, W] whose object is as another exposure and another white balance have it.
+
+    Half of the time a shoulder keeps white where it is, as cameras do it: the largest value of an object that is darker
+    by nothing but a factor would tell of it.
+    """
+    factors = torch.exp2(_STOPS * torch.randn(()) + _BALANCE * torch.randn(3)).numpy()[:, None]
+    inside = mask[0] > 0
+    found = image.clone()
+    light = srgb_to_linear(image[:, inside].numpy())
+    light = factors * light / (1 + light * (factors - 1) if _chance(0.5) else 1)
+    found[:, inside] = torch.from_numpy(linear_to_srgb(np.clip(light, 0, 1))).to(image)
+    return torch.lerp(image, found, mask)
 
 
 def _other_mask(field: Tensor, reach: float, moved: bool) -> Tensor:

@@ -5,6 +5,7 @@ The loss is our own: it takes the root, so that objects far off do not drown tho
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,8 +40,10 @@ class ColorGridSettings(AdamSettings):
         moved, cut_out, feathered, worn: shares of each batch whose contour is made to tell less: masks that miss the
             recoloured region, objects cut out without their rim, changes that fade, and composites saved again.
         fits: the share of those cut out whose object keeps its colours.
-        ramp: the number of steps over which these shares rise from 0. A network that never sees an easy contour learns
-            to change nothing first, and is slow to leave that.
+        elsewhere: the share of those cut out that stand before another part of the photograph.
+        exposed: the share of each batch whose object is recoloured as another exposure does it.
+        ramp: the number of steps over which `moved`, `cut_out`, `feathered` and `worn` rise from 0. A network that
+            never sees an easy contour learns to change nothing first, and is slow to leave that.
         trains: the part of the network that learns, while the others stay as they are: 'looks', the last of the experts
             that find maps of colours; 'judge'; or 'hints', the layers that compare scenes.
         memory: the number of the last samples that a judge or hints are asked about again; one takes some 140 kB. A
@@ -63,6 +66,8 @@ class ColorGridSettings(AdamSettings):
     feathered: float = 0.0
     worn: float = 0.0
     fits: float = 0.15
+    elsewhere: float = 0.5
+    exposed: float = 0.0
     ramp: int = 0
     trains: str = "looks"
     memory: int = 0
@@ -77,8 +82,8 @@ class ColorGridSettings(AdamSettings):
         check_whole(self.replayed, "replayed", 1)
         self._check_positive("floor")
         self._check_not_negative("weight_decay", "clip", "early", "scale")
-        for name in ("moved", "cut_out", "feathered", "worn", "fits"):
-            check_share(getattr(self, name), name)
+        for field in dataclasses.fields(Shares):
+            check_share(getattr(self, field.name), field.name)
         if self.trains not in _PARTS:
             raise ArgumentError(f"trains: {self.trains!r}, expected one of {', '.join(map(repr, _PARTS))}")
         if self.replays and (self.trains == "looks" or not self.memory):
@@ -87,7 +92,7 @@ class ColorGridSettings(AdamSettings):
     @property
     def shares(self) -> Shares:
         """The shares of a batch that are changed."""
-        return Shares(self.moved, self.cut_out, self.feathered, self.worn, self.fits)
+        return Shares(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Shares)})
 
 
 @register("colorgrid")
@@ -136,7 +141,8 @@ class ColorGridStep(Step):
             ArgumentError: a share of the batch is changed, which happens on the CPU; or samples are replayed.
         """
         if self.settings.shares.any:
-            raise ArgumentError("run.capture: batches are changed on the CPU; set moved, cut_out, feathered, worn to 0")
+            none = "moved, cut_out, feathered, worn and exposed to 0"
+            raise ArgumentError(f"run.capture: batches are changed on the CPU; set {none}")
         if self.settings.replays:
             raise ArgumentError("run.capture: samples are replayed, others in each step; set replays to 0")
         return super().capture(batch)
