@@ -17,7 +17,7 @@ from ._shipped import Weights
 from .errors import ArgumentError, WeightsError
 
 FILE = Path(__file__).parent / "models" / "_catalogue.json"
-TASKS = ("harmonize", "blend", "realism", "style", "upscale")
+TASKS = ("harmonize", "blend", "realism", "segment", "style", "upscale")
 
 
 @dataclass(frozen=True)

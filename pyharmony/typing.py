@@ -115,7 +115,7 @@ SynthesisMethod = Literal[
 ]  # fmt: skip
 """The way in which `pyharmony.data.Synthesis` makes composites of photographs."""
 
-Task = Literal["harmonize", "blend", "realism", "style", "upscale"]
+Task = Literal["harmonize", "blend", "realism", "segment", "style", "upscale"]
 """The purpose of a network of `pyharmony.models`."""
 
 SpectralNormOrder = Literal["legacy", "parametrization"]

@@ -56,6 +56,7 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "attention_unet": ("attention_unet", {"width": 2}),
     "attention_unet, residual": ("attention_unet", {"width": 2, "depth": 6, "residual": True}),
     "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
+    "clicks": ("clicks", {"size": 64, "widths": (4, 4, 6, 6, 8), "depths": (1, 1, 1, 1, 1), "heads": 2}),
     "colorgrid": ("colorgrid", COLORGRID),
     "colorgrid, one look": ("colorgrid", COLORGRID | {"stages": 1}),
     "colorgrid, heads": ("colorgrid", COLORGRID | {"heads": 2, "recall": True, "nearness": True}),
@@ -1071,7 +1072,7 @@ def test_sizes_that_do_not_divide_are_refused(case: str) -> None:
 
 
 MASKED = [case for case in NARROW if case not in ("gp_gan", "gp_gan, skips", "gp_gan, noise") and "srgan" not in case
-          and case not in ("pix2pix, no mask", "pix2pix, 128", "pix2pix, resnet")]  # fmt: skip
+          and case not in ("clicks", "pix2pix, no mask", "pix2pix, 128", "pix2pix, resnet")]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", MASKED)

@@ -399,6 +399,25 @@ def test_the_recipe_of_a_style_encoder_runs(triples: Path, tmp_path: Path) -> No
     assert area == pytest.approx(result.best["auc"], abs=1e-6) and area >= result.figures["auc"] - 1e-6
 
 
+def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
+    """It trains on scenes, other ones in every epoch, and is measured on photographs as they are."""
+    changes = [f"data.root={photos}", "data.validation=0.5", "data.size=64", "data.scene=80", "data.per_photo=2"]
+    changes += ["data.workers=0", "model.preset=small", "schedule.steps=4", "run.batch=2", "run.evaluate_steps=2"]
+    settled = training.config_of(training.with_changes(training.recipe("clicks"), changes))
+    scenes, held_back = datasets(settled)
+    assert sorted(scenes[0]) == sorted(held_back[0]) == ["image", "mask", "name"]
+    assert {sample["image"].shape for sample in (scenes[0], held_back[0])} == {(64, 64, 3)}
+    result = training.train(settled, tmp_path / "run", device="cpu")
+    assert (result.skipped, result.steps) == (0, 4) and list(result.figures) == ["iou", "best"]
+    assert 0 <= result.figures["iou"] <= result.figures["best"] <= 1 and "iou" in result.best
+    loaded = models.load(tmp_path / "run" / "best.safetensors")
+    with torch.no_grad():
+        made = loaded.predict(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
+    assert (
+        loaded.task == "segment" and made.shape == (1, 1, 64, 64) and 0 <= float(made.min()) <= float(made.max()) <= 1
+    )
+
+
 def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
     settled = config(photos, data__validation=0.3, data__retouched=0.5)
     training.train(settled, tmp_path / "run", device="cpu")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from pyharmony.errors import ArgumentError, DeviceError, DTypeError, PyHarmonyError, ShapeError
@@ -56,6 +57,15 @@ LITE = {"width": 16, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8
 CASES = {
     "attention_unet": Case("attention_unet", {"width": 4}, 256, {"lr": 5e-3}),
     "bargainnet": Case("bargainnet", {"width": 4, "encoder_width": 4}, 256, {"lr": 5e-3}),
+    "clicks": Case(
+        "clicks",
+        {"size": 64, "widths": (8, 8, 16, 16, 16), "depths": (1, 1, 1, 1, 1), "looks": 1},
+        64,
+        {"lr": 3e-3},
+        "mask",
+        share=0.9,
+        repaints=False,
+    ),
     "dovenet_lite": Case("dovenet_lite", LITE, 32, {"lr": 1e-3, "l1": 1e3}, share=0.9),
     "dovenet_lite, hinge": Case("dovenet_lite", LITE, 32, {"lr": 1e-3, "l1": 1e3, "adversary": "hinge"}, share=0.9),
     "gp_gan": Case("gp_gan", {"width": 8, "bottleneck": 64, "critic_width": 4, "skips": True}, 64, EACH, "l2"),
@@ -145,16 +155,7 @@ CASES = {
             "nearness": True,
         },
         32,
-        {
-            "lr": 5e-3,
-            "scale": 0.1,
-            "moved": 0.5,
-            "cut_out": 0.3,
-            "feathered": 0.3,
-            "worn": 0.2,
-            "fits": 0.1,
-            "exposed": 0.2,
-        },
+        {"lr": 5e-3, "scale": 0.1, "moved": 0.5, "cut_out": 0.3, "feathered": 0.3, "worn": 0.2, "fits": 0.1},
         "rmse",
         share=0.8,
         repaints=False,
@@ -191,8 +192,8 @@ CASES = {
 OF_THEIR_OWN = {"dovenet"}
 #: One of every step.
 KINDS = (
-    "attention_unet", "bargainnet", "colorgrid", "dovenet_lite", "gp_gan", "gp_gan, noise", "pct_net", "pct_net, vit",
-    "pix2pix", "pix2pix_selfie", "realism_cnn", "srgan", "style_encoder", "unet3plus",
+    "attention_unet", "bargainnet", "clicks", "colorgrid", "dovenet_lite", "gp_gan", "gp_gan, noise", "pct_net",
+    "pct_net, vit", "pix2pix", "pix2pix_selfie", "realism_cnn", "srgan", "style_encoder", "unet3plus",
 )  # fmt: skip
 GAMES = [name for name, case in CASES.items() if hasattr(models.outline(case.model, **case.config), "discriminator")]
 
@@ -220,6 +221,9 @@ def batch_of(step: steps.Step, pairs: recoloured.Pairs, count: int = 2, start: i
     if step.model.name == "srgan":
         target = pairs.in_unit_range().batch("target", count=count, start=start)["target"]
         return {"image": reduced(target, step.model.config.scale), "target": target}
+    if step.model.name == "clicks":
+        batch = pairs.in_unit_range().batch("target", "mask", count=count, start=start)
+        return {"image": batch["target"], "mask": batch["mask"]}
     if step.model.name == "realism_cnn":
         batch = pairs.batch(count=count, start=start)
         return {"image": batch["target"], "composite": batch["composite"], "mask": batch["mask"]}
@@ -416,7 +420,7 @@ def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict
     ]
     if len(step.inputs) > 1:
         found.append(({**batch, last: batch[last][..., :-16]}, f"{last}: "))
-        found.append(({**batch, last: batch[last][:1]}, rf"{last}: shape \[1, 3"))
+        found.append(({**batch, last: batch[last][:1]}, rf"{last}: shape \[1, 3|mask: shape \[2, 1"))
     if "mask" in batch:
         wrong = batch["mask"].clone()
         wrong[0, 0, 0, 0] = 1.5
@@ -1064,3 +1068,43 @@ def test_an_update_with_a_gradient_that_is_not_finite_is_left_out(name: str, dat
         assert differences(before, after) == []
     assert all(bool(torch.isfinite(x).all()) for x in step.model.parameters())
     assert float(step.skipped) >= 1
+
+
+def test_clicks_fall_where_a_user_would_set_them() -> None:
+    """The first well inside of the object, further ones on the largest error, on it or beside it."""
+    from pyharmony.training.steps.clicks import click_on_errors, coarse, first_clicks
+
+    region = np.zeros((64, 64), bool)
+    region[16:48, 8:56] = True
+    torch.manual_seed(0)
+    for _ in range(20):
+        (x, y, label), *more = first_clicks(region, more=0.5)
+        assert label == 1 and 10 <= x < 54 and 18 <= y < 46
+        assert all(region[int(b), int(a)] == bool(sign) for a, b, sign in more)
+    made = region.copy()
+    made[16:48, 40:] = False
+    made[50:54, 8:56] = True
+    x, y, label = click_on_errors(region, made) or pytest.fail("no click")
+    assert label == 1 and 40 <= x < 56 and 16 <= y < 48
+    made[16:48, 40:56] = True
+    x, y, label = click_on_errors(region, made) or pytest.fail("no click")
+    assert label == 0 and 50 <= y < 54
+    assert click_on_errors(region, region) is None and first_clicks(np.zeros((8, 8), bool), 1.0) == []
+    rough = [coarse(region) for _ in range(20)]
+    overlaps = [(x * region).sum() / np.maximum(x, region).sum() for x in rough]
+    assert min(overlaps) > 0.4 and np.mean(overlaps) > 0.7 and min(overlaps) < 1
+    assert not coarse(np.zeros((8, 8), bool)).any()
+
+
+def test_a_mask_of_three_is_enough() -> None:
+    """The loss is that of the best mask, and scores are held to what each of them covers."""
+    from pyharmony.models.clicks import Cut
+
+    step: Any = made("clicks")
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :32] = 1
+    logits = torch.cat([20 * mask - 10, 10 - 20 * mask, torch.full_like(mask, 10.0)], 1)
+    losses_ = step._losses(Cut(logits, torch.tensor([[1.0, 0.0, 0.5]])), mask)
+    assert float(losses_["score"]) < 1e-6 and float(losses_["iou"]) == 1
+    wrong = step._losses(Cut(logits[:, 1:].repeat(1, 2, 1, 1)[:, :3], torch.tensor([[1.0, 0.0, 0.5]])), mask)
+    assert float(losses_["mask"]) < 0.6 < float(wrong["mask"]) and float(wrong["score"]) > 0.1

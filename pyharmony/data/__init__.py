@@ -13,6 +13,7 @@ from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_
 from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import IHarmony4
 from ._open import KINDS, open_dataset
+from ._pasted import Pasted
 from ._scenes import AlignedScenes, ScenePairs
 from ._shards import Shards, write_shards
 from ._split import SHARES, split, split_of
@@ -34,6 +35,7 @@ __all__ = [
     "IHarmony4",
     "Joined",
     "Manifest",
+    "Pasted",
     "Photos",
     "Problem",
     "Resized",

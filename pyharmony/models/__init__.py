@@ -51,7 +51,10 @@ __all__ = [
 
 
 def list(task: Task | None = None) -> builtins.list[ModelInfo]:
-    """Returns the models by name, or those of a task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
+    """Returns the models by name, or those of a task.
+
+    That is 'harmonize', 'blend', 'realism', 'segment', 'style' or 'upscale'.
+    """
     _catalogue.check_task(task)
     return [info for info in _registry.all_models() if task in (None, info.task)]
 

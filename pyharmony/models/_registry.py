@@ -44,7 +44,7 @@ class Model(nn.Module):
 
     @property
     def task(self) -> Task:
-        """The task of the model: 'harmonize', 'blend', 'realism', 'style' or 'upscale'."""
+        """The task of the model: 'harmonize', 'blend', 'realism', 'segment', 'style' or 'upscale'."""
         return info_of(self.name).task
 
     def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -105,7 +105,7 @@ class ModelInfo:
 
     Attributes:
         name: the name for `create`.
-        task: 'harmonize', 'blend', 'realism', 'style' or 'upscale'.
+        task: 'harmonize', 'blend', 'realism', 'segment', 'style' or 'upscale'.
         config: the dataclass of its configuration.
         make: the function from a configuration to the module.
         summary: a description in one line.

@@ -74,7 +74,7 @@ class Prepared:
         random = np.random.default_rng((*self.seed, index))
         box = None
         if self.crop:
-            height, width = sample["target"].shape[:2]
+            height, width = sample["target" if "target" in sample else "image"].shape[:2]
             kept = 1 - random.uniform(0, self.crop)
             h, w = max(1, round(height * kept)), max(1, round(width * kept))
             top, left = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
@@ -82,7 +82,7 @@ class Prepared:
         mirrored = self.flip and bool(random.integers(2))
         found = {}
         for name in self.inputs:
-            source = "target" if name == "image" else name
+            source = "target" if name == "image" and "target" in sample else name
             picture = resized(sample[source], self.size, box)
             picture = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
             x = torch.from_numpy(picture.copy() if not picture.flags.writeable else picture).float() / 255

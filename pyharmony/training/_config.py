@@ -49,6 +49,10 @@ class DataConfig:
         severity: the least and largest severity of composites made of photographs, see `pyharmony.data.Synthesis`;
             empty: they stay as they come.
         unchanged: the share of those composites, in training, that are the photograph itself.
+        scene: for a network that cuts out objects, the side to which photographs are resized, parts of which are shown
+            at `size`; 0: twice as large.
+        pasted, seamless, nearer, relit, worn: for such a network shares of the scenes, see `pyharmony.data.Pasted`,
+            where `relit` is `retouched`.
         per_photo: the number of composites of each photograph in an epoch; at most 8 of each one held back.
         repeats: how often a sample is used in an epoch, within a few batches that are kept in memory. It serves where a
             sample takes longer to make than a step, and the network draws something else from it every time.
@@ -80,6 +84,12 @@ class DataConfig:
     reshaped: float = 0.0
     severity: tuple[float, ...] = ()
     unchanged: float = 0.0
+    scene: int = 0
+    pasted: float = 0.6
+    seamless: float = 0.6
+    nearer: float = 0.5
+    relit: float = 0.5
+    worn: float = 0.25
     per_photo: int = 1
     repeats: int = 1
     workers: int = 0
@@ -152,14 +162,18 @@ class RunConfig:
 _LEAST = {
     "data.size": 8,
     **dict.fromkeys(("data.pairs", "data.per_photo", "data.repeats"), 1),
-    **dict.fromkeys(("data.workers", "data.limit"), 0),
+    **dict.fromkeys(("data.workers", "data.limit", "data.scene"), 0),
     **dict.fromkeys(("run.batch", "run.accumulate", "run.keep", "run.log_steps", "run.largest_skips"), 1),
     **dict.fromkeys(("run.seed", "run.threads", "run.evaluate_steps"), 0),
     **dict.fromkeys(("run.checkpoint_steps", "run.checkpoint_minutes"), 0),
     **dict.fromkeys(("schedule.epochs", "schedule.steps", "schedule.minutes"), 0),
     **dict.fromkeys(("schedule.warm_up", "schedule.expected_steps"), 0),
 }
-_SHARES = ("schedule.decay", "data.retouched", "data.inverted", "data.borrowed", "data.reshaped", "data.unchanged")
+_SHARES = (
+    "schedule.decay",
+    *(f"data.{name}" for name in ("retouched", "inverted", "borrowed", "reshaped", "unchanged")),
+    *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "relit", "worn")),
+)
 
 
 def _rises(values: tuple[Any, ...], end: float) -> bool:

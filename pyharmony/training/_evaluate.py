@@ -14,7 +14,10 @@ from .. import evaluation, metrics
 from ..evaluation.networks import levels
 from ..models import Model
 from ..models.calls import evaluating
+from ..models.clicks import prompt_of
+from ..ops.distance import distance_inside
 from ._batches import Prepared, stacked
+from .steps.clicks import shared
 
 #: The figure by which the best weights are chosen, and whether larger is better, for each task.
 DECISIVE = {
@@ -22,6 +25,7 @@ DECISIVE = {
     "blend": ("mse", False),
     "upscale": ("psnr", True),
     "realism": ("auc", True),
+    "segment": ("iou", True),
     "style": ("auc", True),
 }
 _SHOWN = 8
@@ -41,10 +45,11 @@ def evaluate(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.ND
     """Returns the mean figures over the samples, and a sheet of some of them.
 
     A harmoniser's image is put into the composite by the mask before it is compared, as in `pyharmony.evaluation`;
-    `gain` is its PSNR minus that of the composite.
+    `gain` is its PSNR minus that of the composite. Cut-outs are measured for one click at the deepest place of the
+    object: `iou` of the mask with the best score, and `best` of all three.
     """
     with evaluating(model):
-        judge = _scores if model.task in ("realism", "style") else _images
+        judge = {"realism": _scores, "style": _scores, "segment": _cuts}.get(model.task, _images)
         return judge(model, prepared)
 
 
@@ -105,6 +110,29 @@ def _scores(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArr
                 shown.append(row)
             number += 1
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown)
+
+
+def _cuts(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    found: dict[str, list[Tensor]] = {"iou": [], "best": []}
+    sheet: list[npt.NDArray[np.uint8]] = []
+    chosen, number = _shown(len(prepared)), 0
+    for batch in _batches(model, prepared):
+        image, mask = batch["image"], batch["mask"] > 0.5
+        depths = [distance_inside(np.pad(region, 1))[1:-1, 1:-1] for region in mask[:, 0].cpu().numpy()]
+        places = [divmod(int(depth.argmax()), depth.shape[1])[::-1] for depth in depths]
+        points = torch.tensor(places, dtype=image.dtype, device=image.device)[:, None]
+        cut = model(image, prompt_of(image, points, torch.ones_like(points[..., 0])))
+        right = shared(cut.logits > 0, mask.expand_as(cut.logits))
+        best = cut.scores.argmax(1)
+        found["iou"].append(right.gather(1, best[:, None])[:, 0].cpu())
+        found["best"].append(right.amax(1).cpu())
+        made = cut.logits[torch.arange(len(best)), best] > 0
+        for one in range(len(image)):
+            if number in chosen:
+                rows = [image[one], *(x[None].expand(3, -1, -1).float() for x in (made[one], mask[one, 0]))]
+                sheet.append(np.concatenate(list(_bytes(torch.stack(rows), 0.0)), 1))
+            number += 1
+    return {name: float(torch.cat(values).mean()) for name, values in found.items()}, np.concatenate(sheet)
 
 
 def _shown(count: int) -> set[int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _install, _temporary, data
+from .. import _catalogue, _install, _temporary, data
 from ..errors import ArgumentError
 from ..typing import TorchDevice
 from ._config import TrainConfig, config_of
@@ -134,8 +134,30 @@ def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     if 0 < config.data.limit < len(training):
         drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
         training = data.Subset(training, sorted(drawn.tolist()))
+    if _catalogue.entry_of(config.model["name"]).task == "segment":
+        return _cut_outs(training, config, 0), _cut_outs(validation, config, 1)
     size = _made_at(config)
     return _composites(training, config, 0, size=size), _composites(validation, config, 1, size=size)
+
+
+def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
+    """Makes scenes to cut objects out of from samples to train on (side 0); those held back are shown as they are."""
+    chosen = config.data
+    if not len(found):
+        return found
+    masked = [i for i in range(len(found)) if "mask" in found[i]]
+    if side:
+        return data.Cached(data.Resized(data.Subset(found, masked), chosen.size))
+    shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "worn")}
+    return data.Pasted(
+        data.Cached(data.Resized(found, chosen.scene or 2 * chosen.size)),
+        size=chosen.size,
+        retouched=chosen.relit,
+        with_masks=masked,
+        per_photo=chosen.per_photo,
+        seed=2 * config.run.seed,
+        **shares,
+    )
 
 
 def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:

@@ -1,0 +1,245 @@
+"""Scenes made of photographs with masks: objects pasted into others, seen nearer and in other lights."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks, color, ops
+from ..errors import ArgumentError, DataError
+from ._dataset import Dataset, Drawn, Sample
+
+Pixels = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+#: The longer side of a pasted object, in sides of the scene, and the least share of the scene that an object covers.
+_SIZES, _LEAST = (0.12, 0.95), 0.002
+#: The largest number of objects that are pasted into a scene.
+_PASTED = 3
+#: The share of a pasted object's pixels that must not be covered by another one, for it to be asked for.
+_VISIBLE = 0.4
+_TRIES = 8
+
+
+class Pasted(Drawn):
+    """Scenes with an object and its mask, for a network that cuts out what is clicked.
+
+    The numbers drawn for a sample depend on seed, epoch and its number alone.
+
+    Args:
+        photos: samples with `image` (or `target`) and perhaps `mask`, all of one size.
+        size: the side of the images, to which a part of the scene is resized.
+        pasted: the share of the scenes into which objects of other photographs are pasted. The object that is asked for
+            is one of these, or the photograph's own, without what covers it.
+        seamless: the share of the pasted objects whose seam is taken away: by Poisson's equation, or by a soft rim and
+            the light of the new place. Else a network learns to look for seams.
+        nearer: the share of the scenes of which a part around the object is shown, as a user who comes closer sees it.
+        retouched: the share of the scenes that take another light (`pyharmony.color.retouch`).
+        worn: the share of the scenes that are blurred, noisy, grey or saved as JPEG.
+        with_masks: the numbers of the photographs that have a mask; None: all are read now to find out.
+        per_photo: the number of scenes of each of these photographs.
+        seed: the seed of all that is drawn.
+
+    Raises:
+        ArgumentError: a share is outside 0 to 1, or no photograph has a mask.
+
+    Example:
+        >>> from pyharmony import data
+        >>> scenes = data.Pasted(data.Resized(data.Photos("photos"), 48), size=32, per_photo=4)
+        >>> len(scenes), scenes[0]["image"].shape
+        (8, (32, 32, 3))
+    """
+
+    def __init__(
+        self,
+        photos: Dataset,
+        *,
+        size: int = 256,
+        pasted: float = 0.6,
+        seamless: float = 0.6,
+        nearer: float = 0.5,
+        retouched: float = 0.5,
+        worn: float = 0.25,
+        with_masks: Sequence[int] | None = None,
+        per_photo: int = 1,
+        seed: int = 0,
+    ) -> None:
+        count = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        self.size = int(_checks.number(size, "size", low=8, accepts="8 or more"))
+        shares = {"pasted": pasted, "seamless": seamless, "nearer": nearer, "retouched": retouched, "worn": worn}
+        self._share = {name: _checks.number(value, name, high=1.0, accepts="0 to 1") for name, value in shares.items()}
+        if with_masks is None:
+            with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
+        super().__init__(photos, with_masks, count, seed)
+        if not self._shown:
+            raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
+        own = set(self._shown)
+        self._others = [i for i in range(len(photos)) if i not in own]
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self._groups()
+
+    def at_epoch(self, epoch: int) -> Pasted:
+        """Returns the same photographs in other scenes, which are different in every epoch."""
+        return self._at_epoch(epoch)
+
+    def _load(self, index: int) -> Sample:
+        random = self._random(index)
+        for _ in range(_TRIES):
+            image, mask = self._scene(self._shown[index // self._per], random)
+            image, mask = self._seen(image, mask, random)
+            if np.count_nonzero(mask) >= _LEAST * mask.size:
+                break
+        else:
+            raise DataError(f"{self.names[index]}: no scene in {_TRIES} tries shows enough of the object")
+        if self._chance("retouched", random):
+            image = color.retouch(image, parameters=color.Retouching.draw(random, 0.8))[0]
+        if self._chance("worn", random):
+            image = _worn(image, random)
+        return {"name": self.names[index], "image": image, "mask": np.where(mask, np.uint8(255), np.uint8(0))}
+
+    def _chance(self, name: str, random: np.random.Generator) -> bool:
+        return bool(random.random() < self._share[name])
+
+    def _photo(self, number: int) -> tuple[Pixels, Bools | None]:
+        sample = self.photos[number]
+        image = sample.get("target", sample.get("image"))
+        if image is None:
+            raise DataError(f"{self.photos.names[number]}: expected an image, there is {', '.join(sample)}")
+        return image, sample["mask"] >= 128 if "mask" in sample else None
+
+    def _scene(self, number: int, random: np.random.Generator) -> tuple[Pixels, Bools]:
+        """Returns a scene with the photograph's object, and the object."""
+        image, own = self._photo(number)
+        assert own is not None  # noqa: S101  # it is one of those with a mask
+        if not self._chance("pasted", random):
+            return image, own
+        # The object itself goes before another photograph, or others come beside it.
+        objects = [own]
+        if self._others and random.random() < 0.4:
+            first, object_ = image, own
+            image, _ = self._photo(self._others[int(random.integers(len(self._others)))])
+            image, added = self._with(image, first, object_, random)
+            objects = [added]
+        for _ in range(int(random.integers(1, _PASTED + 1))):
+            other, its = self._photo(self._shown[int(random.integers(len(self._shown)))])
+            image, added = self._with(image, other, its, random)
+            objects = [x & ~added for x in objects] + [added]
+        whole = [np.count_nonzero(x) for x in objects]
+        order = random.permutation(len(objects))
+        for i in order:
+            if whole[i] > _VISIBLE * np.count_nonzero(own) or whole[i] > 0.02 * own.size:
+                return image, objects[i]
+        return image, objects[-1]
+
+    def _with(self, image: Pixels, other: Pixels, mask: Any, random: np.random.Generator) -> tuple[Pixels, Bools]:
+        """Returns an image with the object of another one before it, and where that is."""
+        from PIL import Image
+
+        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        height, width = image.shape[:2]
+        nothing = np.zeros((height, width), np.bool_)
+        if not len(rows):
+            return image, nothing
+        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        low, high = _SIZES
+        longer = math.exp(random.uniform(math.log(low), math.log(high))) * max(height, width)
+        factor = longer / max(box[2] - box[0], box[3] - box[1])
+        size = max(2, round((box[2] - box[0]) * factor)), max(2, round((box[3] - box[1]) * factor))
+        object_ = Image.fromarray(other).resize(size, Image.Resampling.BILINEAR, box=box)
+        alpha = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
+        alpha = alpha.resize(size, Image.Resampling.BILINEAR, box=box)
+        if random.integers(2):
+            object_, alpha = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (object_, alpha))
+        # Half of an object may lie beyond the frame.
+        left = int(random.integers(-(size[0] // 2), max(1, width - size[0] // 2)))
+        top = int(random.integers(-(size[1] // 2), max(1, height - size[1] // 2)))
+        source = Image.fromarray(image)
+        source.paste(object_, (left, top))
+        soft = Image.new("L", (width, height))
+        soft.paste(alpha, (left, top))
+        covered = np.asarray(soft)
+        region = covered >= 128
+        if np.count_nonzero(region) < 16:
+            return image, nothing
+        return self._blended(np.asarray(source), image, covered, region, random), region
+
+    def _blended(
+        self, source: Pixels, image: Pixels, covered: Pixels, region: Bools, random: np.random.Generator
+    ) -> Pixels:
+        """Returns an image with the source where it is covered, with or without a seam."""
+        if self._chance("seamless", random):
+            if random.random() < 0.4:
+                solved: Pixels = ops.poisson(source, image, region, gradients="source")
+                # The colours of the object, which the equation takes away, come back in part.
+                source = _mixed(source, solved, np.float32(random.uniform(0.3, 1.0)))
+            else:
+                source = _in_light_of(source, image, region, random)
+        return _mixed(image, source, covered[..., None].astype(np.float32) / 255)
+
+    def _seen(self, image: Pixels, mask: Bools, random: np.random.Generator) -> tuple[Pixels, Bools]:
+        """Returns the part of a scene that is shown, mirrored half of the time, at `size`."""
+        from PIL import Image
+
+        height, width = mask.shape
+        if self._chance("nearer", random) and mask.any():
+            rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+            sides = []
+            for first, last, whole in ((columns[0], columns[-1], width), (rows[0], rows[-1], height)):
+                side = min(float(whole), max((last + 1 - first) * random.uniform(1.05, 2.2), 0.12 * whole))
+                start = (first + last + 1) / 2 - side * random.uniform(0.4, 0.6)
+                sides.append((float(np.clip(start, 0, whole - side)), side))
+        else:
+            kept = random.uniform(0.6, 1.0, 2) if random.random() < 0.7 else np.ones(2)
+            sides = [(float(random.uniform(0, w * (1 - k))), float(w * k)) for w, k in zip((width, height), kept)]
+        (left, across), (top, down) = sides
+        box, size = (left, top, left + across, top + down), (self.size, self.size)
+        picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box))
+        region = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
+        inside = np.asarray(region.resize(size, Image.Resampling.BILINEAR, box=box)) >= 128
+        if random.integers(2):
+            picture, inside = picture[:, ::-1], inside[:, ::-1]
+        return np.ascontiguousarray(picture), np.ascontiguousarray(inside)
+
+
+def _mixed(first: Pixels, second: Pixels, share: Any) -> Pixels:
+    """Returns images between two, with this share of the second."""
+    mixed = first + share * (second.astype(np.float32) - first)
+    found: Pixels = np.rint(mixed).astype(np.uint8)
+    return found
+
+
+def _in_light_of(source: Pixels, image: Pixels, region: Bools, random: np.random.Generator) -> Pixels:
+    """Returns the source with its mean colour and contrast moved towards those of the image around a region."""
+    around = image[~region] if (~region).any() else image.reshape(-1, 3)
+    inside = source[region].astype(np.float32)
+    part = np.float32(random.uniform(0.3, 0.9))
+    mean, spread = inside.mean(0), inside.std(0) + 1
+    wanted, wide = around.mean(0), np.clip(around.std(0) / spread, 0.6, 1.6)
+    moved = (source - mean) * (1 + part * (wide - 1)) + mean + part * (wanted - mean)
+    found: Pixels = np.rint(moved.clip(0, 255)).astype(np.uint8)
+    return found
+
+
+def _worn(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Returns an image blurred, noisy, grey or saved as JPEG."""
+    from PIL import Image, ImageFilter
+
+    way = int(random.integers(4))
+    picture = Image.fromarray(image)
+    if way == 0:
+        return np.asarray(picture.filter(ImageFilter.GaussianBlur(float(random.uniform(0.4, 1.6)))))
+    if way == 1:
+        noise = random.standard_normal(image.shape, np.float32) * np.float32(random.uniform(2, 12))
+        return np.rint((image + noise).clip(0, 255)).astype(np.uint8)
+    if way == 2:
+        return np.asarray(picture.convert("L").convert("RGB"))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=int(random.integers(20, 90)))
+    return np.asarray(Image.open(file).convert("RGB"))

@@ -1,0 +1,258 @@
+"""A network that cuts out what is clicked: from an image and what is known of the object to masks from part to whole.
+
+It is a small U-Net with attention at its coarsest level, which sees the whole picture. It gives three masks, since one
+click may mean a hand, a person or a group, and how good it takes each of them to be. Sources: Ronneberger et al.,
+"U-Net", MICCAI 2015; Xu et al., "Deep Interactive Object Selection", CVPR 2016, for maps of clicks; Sofiiuk et al.,
+"Reviving Iterative Training with Mask Guidance", ICIP 2022, for the last mask as an input; Kirillov et al., "Segment
+Anything", ICCV 2023, for several masks with scores. The maps of colours and the layers are our own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ArgumentError
+from . import checks
+from ._registry import Model, register
+
+#: The planes of a prompt, see `Clicks`.
+PROMPT = 7
+#: The number of masks.
+MASKS = 3
+#: How far a click reaches on its two planes, and the place whose colour it has, in sides of a square image.
+_REACHES, _SAMPLED = (0.012, 0.12), 0.008
+#: A squared distance, in sides, beyond all others.
+_NONE = 1e3
+#: The features, other than those of the mask and around it, by which a mask is judged have so many hidden values.
+_JUDGED = 64
+
+
+@dataclass(frozen=True)
+class ClicksConfig:
+    """Settings of `Clicks`.
+
+    Attributes:
+        size: the side of the images that it is given, a multiple of 32.
+        widths: the channels of the five levels, which have a half, a quarter … of the pixels a side.
+        depths: the numbers of blocks of each level on the way down.
+        heads: the heads of the attention at the coarsest level, a divisor of its channels.
+        looks: the layers of attention.
+    """
+
+    size: int = 256
+    widths: tuple[int, ...] = (24, 48, 80, 112, 144)
+    depths: tuple[int, ...] = (1, 1, 2, 2, 2)
+    heads: int = 4
+    looks: int = 2
+
+    def __post_init__(self) -> None:
+        checks.check_whole(self.size, "size", 64)
+        for name in ("widths", "depths"):
+            value = getattr(self, name)
+            checks.check_widths(value, name)
+            if len(value) != 5:
+                raise ArgumentError(f"{name}: {value!r}, expected 5 numbers")
+        if self.size % 32:
+            raise ArgumentError(f"size: {self.size}, expected a multiple of 32")
+        checks.check_whole(self.heads, "heads")
+        checks.check_whole(self.looks, "looks", 0)
+        if self.widths[-1] % self.heads:
+            raise ArgumentError(f"heads: {self.heads}, expected a divisor of the last of widths, {self.widths[-1]}")
+
+
+class Cut(NamedTuple):
+    """The answers to a prompt.
+
+    Attributes:
+        logits: the masks [N, 3, H, W], inside above 0.
+        scores: for each of them the share of its union with the object that both cover, as the network expects it,
+            [N, 3] in [0, 1].
+    """
+
+    logits: Tensor
+    scores: Tensor
+
+
+def prompt_of(image: Tensor, points: Tensor, labels: Tensor, last: Tensor | None = None) -> Tensor:
+    """Makes a prompt [N, 7, H, W], see `Clicks`.
+
+    Args:
+        image: [N, 3, H, W] in [0, 1].
+        points: the clicks [N, K, 2] as (x, y), in pixels; the middle of the first one is (0, 0).
+        labels: 1 for a click on the object, 0 for one beside it, -1 for none, [N, K].
+        last: the last mask [N, 1, H, W] in [0, 1]; None: there is none.
+    """
+    height, width = image.shape[2:]
+    x, y = (torch.arange(side, dtype=image.dtype, device=image.device) for side in (width, height))
+    across, down = (x - points[:, :, None, 0]).square(), (y - points[:, :, None, 1]).square()
+    squares = (down[..., None] + across[:, :, None]) / (height * width)
+    weights = torch.softmax(-squares.flatten(2) / (2 * _SAMPLED**2), 2)
+    colors = torch.einsum("nkp,ncp->nkc", weights, image.flatten(2))
+    apart = (image[:, None] - colors[..., None, None]).square().mean(2).sqrt()
+    planes = []
+    for sign in (1, 0):
+        missing = (labels != sign)[..., None, None]
+        nearest = squares.masked_fill(missing, _NONE).amin(1)
+        planes += [torch.exp(-nearest / (2 * reach**2)) for reach in _REACHES]
+        planes.append(apart.masked_fill(missing, 1.0).amin(1))
+    planes.append(torch.zeros_like(planes[0]) if last is None else last[:, 0])
+    return torch.stack(planes, 1)
+
+
+class _Block(nn.Module):
+    """Two convolutions 3 x 3 beside the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        first, last = nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        nn.init.zeros_(last.weight)
+        self.norms = nn.ModuleList([first, last])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norms[0](self.convs[0](x)))
+        return torch.relu(x + self.norms[1](self.convs[1](y)))
+
+
+class _Joined(nn.Module):
+    """A convolution of stride 1 or 2 with a norm."""
+
+    def __init__(self, before: int, after: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.conv(x))
+        return y
+
+
+class _Look(nn.Module):
+    """A layer of attention over all places, and two linear layers at each of them."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.asked = nn.Linear(width, 3 * width)
+        self.answered = nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [N, P, C] to the same."""
+        query, key, value = (
+            y.unflatten(2, (self.heads, -1)).transpose(1, 2) for y in self.asked(self.norms[0](x)).chunk(3, 2)
+        )
+        seen = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        x = x + self.answered(seen)
+        y: Tensor = x + self.narrow(torch.relu(self.wide(self.norms[1](x))))
+        return y
+
+
+class Clicks(Model):
+    """From an image and a prompt to three masks.
+
+    Shape:
+        image [N, 3, H, W] in [0, 1] and prompt [N, 7, H, W] in [0, 1], sides multiples of 32, to `Cut`. The planes of a
+        prompt are, for the clicks on the object: how near the nearest one is, within some pixels and within a quarter
+        of the side, and how far the colour is from that of the clicked places; the same three for clicks beside the
+        object; and the last mask, 0 where there is none. `pyharmony.segmentation` makes them.
+    """
+
+    name = "clicks"
+    low = 0.0
+    picture = "image"
+
+    def __init__(self, config: ClicksConfig) -> None:
+        super().__init__(config, size=config.size, takes_mask=False)
+        widths, last = config.widths, config.widths[-1]
+        before = (3 + PROMPT, *widths)
+        self.down = nn.ModuleList(_Joined(before[i], widths[i], stride=2) for i in range(5))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(_Block(width) for _ in range(depth))) for width, depth in zip(widths, config.depths)
+        )
+        places = (config.size // 32) ** 2
+        self.place = nn.Parameter(torch.randn(1, places, last) * 0.02)
+        self.looks = nn.ModuleList(_Look(last, config.heads) for _ in range(config.looks))
+        self.up = nn.ModuleList(_Joined(widths[i + 1], widths[i], 1) for i in range(4))
+        self.over = nn.ModuleList(_Block(width) for width in widths[:4])
+        self.masks = nn.Conv2d(widths[0], MASKS, 3, padding=1)
+        self.hidden = nn.Linear(2 * widths[1] + last, _JUDGED)
+        self.score = nn.Linear(_JUDGED, 1)
+
+    def forward(self, image: Tensor, prompt: Tensor) -> Cut:
+        """Returns masks and scores, see the class."""
+        checks.check_image(image, "image", 3, 32)
+        checks.check_image(prompt, "prompt", PROMPT)
+        checks.check_like(prompt[:, :1], image[:, :1], "prompt", "image")
+        x = torch.cat([image * 2 - 1, prompt], 1)
+        levels = []
+        for down, blocks in zip(self.down, self.blocks):
+            x = blocks(torch.relu(down(x)))
+            levels.append(x)
+        n, c, h, w = x.shape
+        y = x.flatten(2).mT
+        if self.looks:
+            y = y + self._places(h, w)
+        for look in self.looks:
+            y = look(y)
+        whole = y.mean(1)
+        x = y.mT.reshape(n, c, h, w)
+        for i in range(3, -1, -1):
+            x = functional.interpolate(self.up[i](x), scale_factor=2, mode="bilinear")
+            x = self.over[i](torch.relu(x + levels[i]))
+            if i == 1:
+                felt = x
+        logits = self.masks(x)
+        return Cut(functional.interpolate(logits, scale_factor=2, mode="bilinear"), self._scores(logits, felt, whole))
+
+    def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Returns the mask of the best score, [N, 1, H, W] in [0, 1].
+
+        mask: a coarse one [N, 1, H, W] in [0, 1] that it makes better; None: what lies in the middle is clicked.
+        """
+        height, width = image.shape[2:]
+        middle = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(len(image), 1, 2)
+        labels = image.new_full((len(image), 1), 1.0 if mask is None else -1.0)
+        logits, scores = self(image, prompt_of(image, middle, labels, mask))
+        best: Tensor = logits[torch.arange(len(logits), device=logits.device), scores.argmax(1)]
+        return best[:, None].sigmoid()
+
+    def example(self, size: int | None = None) -> dict[str, Tensor]:
+        """Returns two random images with prompts, see `Model.example`."""
+        found = super().example(size)
+        return {**found, "prompt": torch.rand(2, PROMPT, *found["image"].shape[2:])}
+
+    def _places(self, height: int, width: int) -> Tensor:
+        """Returns what is added at each place of the coarsest level, [1, height * width, C]."""
+        side = self.config.size // 32
+        if (height, width) == (side, side):
+            return self.place
+        planes = self.place.mT.reshape(1, -1, side, side)
+        return functional.interpolate(planes, size=(height, width), mode="bilinear").flatten(2).mT
+
+    def _scores(self, logits: Tensor, felt: Tensor, whole: Tensor) -> Tensor:
+        """Returns the scores of masks [N, 3, h, w], by what the network finds inside and outside of each."""
+        inside = functional.avg_pool2d(logits.detach().float().sigmoid(), 2)
+        seen = [
+            torch.einsum("nmhw,nchw->nmc", part, felt.float()) / part.sum((2, 3)).clamp_min(1e-3)[..., None]
+            for part in (inside, 1 - inside)
+        ]
+        seen.append(whole.float()[:, None].expand(-1, MASKS, -1))
+        found: Tensor = self.score(torch.relu(self.hidden(torch.cat(seen, 2))))[..., 0].sigmoid()
+        return found
+
+
+register(
+    Clicks,
+    ClicksConfig,
+    task="segment",
+    summary="masks of the object that is clicked, from part to whole",
+    source="our own network, after Ronneberger et al., MICCAI 2015, and Sofiiuk et al., ICIP 2022",
+    presets={"small": {"size": 64, "widths": (8, 8, 16, 16, 16), "depths": (1, 1, 1, 1, 1), "looks": 1}},
+)

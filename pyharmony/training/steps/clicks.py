@@ -1,0 +1,212 @@
+"""The step of the network that cuts out what is clicked, on clicks as a user would set them.
+
+Sources: Xu et al., "Deep Interactive Object Selection", CVPR 2016, for simulated clicks; Sofiiuk et al., "Reviving
+Iterative Training with Mask Guidance", ICIP 2022, for clicks on the errors of the last mask; Guzman-Rivera et al.,
+"Multiple Choice Learning", NeurIPS 2012, for the least loss of several masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...models.checks import check_image, check_mask, check_share, check_whole
+from ...models.clicks import MASKS, Clicks, Cut, prompt_of
+from ...ops.distance import distance_inside
+from ._step import AdamSettings, Losses, Step, register
+
+#: The first click falls where the distance from the contour is at least this share of the largest.
+_DEEP = 0.25
+#: How far beside the object clicks fall that are set to leave something out, in sides of the image.
+_BESIDE = 0.25
+#: The share of the loss of masks that are not the best.
+_OTHERS = 0.04
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClicksSettings(AdamSettings):
+    """Settings of `ClicksStep`.
+
+    Attributes:
+        weight_decay: the decay of matrices, decoupled from the gradient (Loshchilov & Hutter, ICLR 2019).
+        clip: the largest norm of the gradient; 0: no limit.
+        more: the share of the samples that have further clicks at once, on the object and beside it.
+        coarse: the share of the samples that have a coarse mask or a box in place of the last mask.
+        answered: the share of the batches that are clicked again, on the errors of what the network makes of the
+            first clicks.
+        rounds: the largest number of times that such a batch is clicked again.
+        scored: the weight of the error of the scores.
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    more: float = 0.25
+    coarse: float = 0.15
+    answered: float = 0.5
+    rounds: int = 3
+    scored: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_not_negative("weight_decay", "clip", "scored")
+        for name in ("more", "coarse", "answered"):
+            check_share(getattr(self, name), name)
+        check_whole(self.rounds, "rounds", 1)
+
+
+@register("clicks")
+class ClicksStep(Step):
+    """One update by the masks that the network gives for simulated clicks.
+
+    L = mean_n (min_k l(x_nk, y_n) + a mean_k l(x_nk, y_n)) + b mean_nk (s_nk - IoU(x_nk, y_n))²
+
+    x are the three masks of a sample and y the object; l is the cross entropy plus 1 - the share of the union that both
+    cover, as far as that can be differentiated; a is 0.04, and b `scored`.
+
+    The first click falls well inside of the object. Further ones, on samples with more of them, fall on the object and
+    beside it; in batches that are answered, each falls where the last mask is wrong farthest from what is right.
+
+    Losses: 'mask', 'score', and 'iou', the share of the union that mask of the best score and object both cover.
+    """
+
+    inputs = ("mask", "image")
+    settings: ClicksSettings
+    settings_type = ClicksSettings
+    model: Clicks
+
+    def _add_optimizers(self) -> None:
+        settings = self.settings
+        self._adam("model", self.model.parameters(), settings.lr, settings.betas, settings.weight_decay)
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        super()._check(batch)
+        check_image(batch["image"], "image", 3, 32)
+        check_mask(batch["mask"], batch["image"])
+
+    def _run(self, batch: dict[str, Tensor]) -> Losses:
+        image, mask = batch["image"], (batch["mask"] > 0.5).to(batch["image"].dtype)
+        prompt = self._prompted(image, mask)
+        with self._precision():
+            cut = self.model(image, prompt)
+        losses = self._losses(Cut(cut.logits.float(), cut.scores.float()), mask)
+        self._update("model", losses["mask"] + self.settings.scored * losses["score"], clip=self.settings.clip)
+        return losses
+
+    def _prompted(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Returns prompts for a batch, as users would set them."""
+        settings, regions = self.settings, mask[:, 0].cpu().numpy() > 0.5
+        clicks = [first_clicks(region, settings.more) for region in regions]
+        last = torch.zeros_like(mask)
+        for i, region in enumerate(regions):
+            if _chance(settings.coarse):
+                last[i, 0] = torch.from_numpy(coarse(region)).to(last)
+                if _chance(0.5):
+                    clicks[i] = []
+        prompt = prompt_of(image, *_stacked(clicks, image), last)
+        if not _chance(settings.answered):
+            return prompt
+        self.model.eval()
+        for _ in range(int(torch.randint(settings.rounds, ())) + 1):
+            with torch.no_grad(), self._precision():
+                cut = self.model(image, prompt)
+            best = cut.scores.argmax(1)
+            last = cut.logits[torch.arange(len(best)), best].float().sigmoid()[:, None]
+            for own, region, made in zip(clicks, regions, last[:, 0].cpu().numpy() > 0.5):
+                own += [click] if (click := click_on_errors(region, made)) else []
+            prompt = prompt_of(image, *_stacked(clicks, image), last)
+        self.model.train()
+        return prompt
+
+    def _losses(self, cut: Cut, mask: Tensor) -> Losses:
+        wanted = mask.expand(-1, MASKS, -1, -1)
+        each = functional.binary_cross_entropy_with_logits(cut.logits, wanted, reduction="none").mean((2, 3))
+        inside = cut.logits.sigmoid()
+        both = (inside * wanted).sum((2, 3))
+        union = (inside + wanted - inside * wanted).sum((2, 3))
+        each = each + 1 - both / union.clamp_min(1)
+        loss = (each.amin(1) + _OTHERS * each.mean(1)).mean()
+        with torch.no_grad():
+            right = shared(cut.logits > 0, wanted > 0.5)
+            iou = right.gather(1, cut.scores.argmax(1, keepdim=True)).mean()
+        return {"mask": loss, "score": (cut.scores - right).square().mean(), "iou": iou}
+
+
+Click = tuple[float, float, int]
+"""A click: x, y, and 1 on the object, 0 beside it."""
+
+
+def shared(made: Tensor, wanted: Tensor) -> Tensor:
+    """Returns the share of the union of regions [..., H, W] that both of them cover; 1 where both are empty."""
+    both, either = (x.sum((-2, -1)).float() for x in (made & wanted, made | wanted))
+    return torch.where(either > 0, both / either.clamp_min(1), torch.ones_like(both))
+
+
+def first_clicks(region: np.ndarray, more: float) -> list[Click]:
+    """Returns a click well inside of a region [H, W], and for a share of the calls some on it and beside it."""
+    depth = _depth(region)
+    found = [_drawn(depth >= max(_DEEP * depth.max(), 0.5), 1)] if region.any() else []
+    if region.any() and _chance(more):
+        for _ in range(int(torch.randint(1, 4, ()))):
+            if _chance(0.5):
+                found.append(_drawn(region, 1))
+            else:
+                outside = _depth(~region)
+                found.append(_drawn((outside > 1) & (outside < _BESIDE * len(region)), 0))
+    return [click for click in found if click is not None]
+
+
+def click_on_errors(region: np.ndarray, made: np.ndarray) -> Click | None:
+    """Returns a click on the error of a mask [H, W] that is deepest: on the object, or beside it; None without any."""
+    missed, beyond = _depth(region & ~made), _depth(made & ~region)
+    depth, label = (missed, 1) if missed.max() >= beyond.max() else (beyond, 0)
+    return _drawn(depth >= max(0.7 * depth.max(), 0.5), label) if depth.max() > 0 else None
+
+
+def coarse(region: np.ndarray) -> np.ndarray:
+    """Returns a box around a region [H, W], or a rough version of it, in [0, 1]."""
+    height, width = region.shape
+    if not region.any():
+        return np.zeros(region.shape, np.float32)
+    if _chance(0.5):
+        rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+        margins = (0.06 * torch.randn(4)).numpy() * [height, width, height, width]
+        top, left = rows[0] + margins[0], columns[0] + margins[1]
+        bottom, right = rows[-1] + 1 + margins[2], columns[-1] + 1 + margins[3]
+        y, x = np.arange(height)[:, None], np.arange(width)
+        return ((y >= top) & (y < bottom) & (x >= left) & (x < right)).astype(np.float32)
+    waves = int(4 * 2 ** torch.randint(3, ()))
+    noise = functional.interpolate(torch.randn(1, 1, waves, waves), size=region.shape, mode="bicubic")[0, 0].numpy()
+    size = np.sqrt(region.sum())
+    field = _depth(region) - _depth(~region) + size * float(0.04 * torch.randn(())) + 0.08 * size * noise
+    return (field > 0).astype(np.float32)
+
+
+def _depth(region: np.ndarray) -> np.ndarray:
+    """Returns how far each pixel of a region [H, W] is from its contour or the border of the image, 0 outside."""
+    return distance_inside(np.pad(region, 1))[1:-1, 1:-1]
+
+
+def _drawn(where: np.ndarray, label: int) -> Click | None:
+    places = np.flatnonzero(where)
+    if not len(places):
+        return None
+    y, x = divmod(int(places[int(torch.randint(len(places), ()))]), where.shape[1])
+    return float(x), float(y), label
+
+
+def _chance(share: float) -> bool:
+    return bool(torch.rand(()) < share)
+
+
+def _stacked(clicks: list[list[Click]], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns points [N, K, 2] and labels [N, K] of lists of clicks."""
+    most = max(1, *(len(own) for own in clicks))
+    padded = [own + [(0.0, 0.0, -1)] * (most - len(own)) for own in clicks]
+    values = torch.tensor(padded, dtype=like.dtype, device=like.device)
+    return values[..., :2], values[..., 2]

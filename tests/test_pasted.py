@@ -1,0 +1,100 @@
+"""`data.Pasted`: scenes to cut objects out of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import data
+from pyharmony.errors import ArgumentError, DataError
+
+SIDE = 96
+COLOURS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (90, 90, 90))
+
+
+class Squares(data.Dataset):
+    """Photographs of one colour each with a disc of another; the last has no mask."""
+
+    names = ("red", "green", "blue", "grey")
+
+    def _load(self, index: int) -> dict[str, Any]:
+        y, x = np.mgrid[:SIDE, :SIDE]
+        disc = (x - 48) ** 2 + (y - 40 - 4 * index) ** 2 < 22**2
+        image = np.where(disc[..., None], np.uint8(250 - 60 * index), np.array(COLOURS[index], np.uint8))
+        found = {"name": self.names[index], "image": image}
+        return found | ({"mask": np.where(disc, np.uint8(255), np.uint8(0))} if index < 3 else {})
+
+
+PLAIN = {"pasted": 0.0, "seamless": 0.0, "nearer": 0.0, "retouched": 0.0, "worn": 0.0}
+
+
+def test_a_scene_shows_its_object() -> None:
+    scenes = data.Pasted(Squares(), size=64, per_photo=5, **PLAIN)
+    assert len(scenes) == 15 and scenes.groups[:6] == ["red"] * 5 + ["green"]
+    for i, scene in enumerate(scenes):
+        assert scene["image"].shape == (64, 64, 3) and set(np.unique(scene["mask"])) == {0, 255}
+        # All that is plainly inside has the object's colour, and what is outside the photograph's.
+        shown = scene["image"][scene["mask"] > 0]
+        assert (np.abs(shown.astype(int) - (250 - 60 * (i // 5))).max(1) < 60).mean() > 0.9
+
+
+def test_pasted_objects_are_what_is_asked_for_and_where_they_are() -> None:
+    scenes = data.Pasted(Squares(), size=64, per_photo=40, **PLAIN | {"pasted": 1.0})
+    seen = set()
+    for scene in scenes:
+        inside = scene["mask"] > 0
+        assert inside.sum() >= 8
+        color = np.median(scene["image"][inside], 0)
+        nearest = min((250, 190, 130), key=lambda value: np.abs(color - value).max())
+        assert np.abs(color - nearest).max() < 40
+        seen.add(nearest)
+    assert seen == {250, 190, 130}
+
+
+def test_without_a_seam_colours_come_nearer_to_the_place() -> None:
+    def apart(seamless: float) -> float:
+        scenes = data.Pasted(Squares(), size=64, per_photo=30, **PLAIN | {"pasted": 1.0, "seamless": seamless})
+        steps = []
+        for scene in scenes:
+            image, inside = scene["image"].astype(float), scene["mask"] > 0
+            edge = inside[:, 1:] != inside[:, :-1]
+            steps.append(np.abs(np.diff(image, axis=1))[edge].mean() if edge.any() else 0)
+        return float(np.mean(steps))
+
+    assert apart(1.0) < 0.8 * apart(0.0)
+
+
+def test_nearer_scenes_show_more_of_the_object() -> None:
+    shares = []
+    for nearer in (0.0, 1.0):
+        scenes = data.Pasted(Squares(), size=64, per_photo=20, **PLAIN | {"nearer": nearer})
+        shares.append(np.mean([(scene["mask"] > 0).mean() for scene in scenes]))
+    assert shares[1] > 1.3 * shares[0]
+
+
+def test_a_scene_goes_by_seed_and_epoch() -> None:
+    first, again, other = (data.Pasted(Squares(), size=32, per_photo=2, seed=seed) for seed in (3, 3, 4))
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a["image"], b["image"]) and np.array_equal(a["mask"], b["mask"])
+    assert any(not np.array_equal(a["image"], b["image"]) for a, b in zip(first, other, strict=True))
+    later = first.at_epoch(1)
+    assert any(not np.array_equal(a["image"], b["image"]) for a, b in zip(first, later, strict=True))
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"pasted: 1\.5, expected 0 to 1"):
+        data.Pasted(Squares(), pasted=1.5)
+    with pytest.raises(ArgumentError, match="photos: none of 1 has a mask"):
+        data.Pasted(data.Subset(Squares(), [3]))
+    with pytest.raises(ArgumentError, match="size"):
+        data.Pasted(Squares(), size=4)
+
+    class Empty(Squares):
+        def _load(self, index: int) -> dict[str, Any]:
+            sample = super()._load(index)
+            return sample | ({"mask": np.zeros_like(sample["mask"])} if "mask" in sample else {})
+
+    with pytest.raises(DataError, match="no scene in 8 tries"):
+        data.Pasted(Empty(), size=32, **PLAIN)[0]
