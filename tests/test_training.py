@@ -410,6 +410,8 @@ def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
     result = training.train(settled, tmp_path / "run", device="cpu")
     assert (result.skipped, result.steps) == (0, 4) and list(result.figures) == ["iou", "best"]
     assert 0 <= result.figures["iou"] <= result.figures["best"] <= 1 and "iou" in result.best
+    kept = training.held_back(tmp_path / "run")
+    assert sorted(kept[0]) == ["image", "mask", "name"] and list(kept.names) == list(held_back.names)
     loaded = models.load(tmp_path / "run" / "best.safetensors")
     with torch.no_grad():
         made = loaded.predict(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64))

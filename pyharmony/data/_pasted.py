@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 _SIZES, _LEAST = (0.12, 0.95), 0.002
 #: The largest number of objects that are pasted into a scene.
 _PASTED = 3
-#: The share of a pasted object's pixels that must not be covered by another one, for it to be asked for.
+#: The share of an object's pixels that others must leave to be seen, for it to be asked for.
 _VISIBLE = 0.4
 _TRIES = 8
 
@@ -127,14 +127,14 @@ class Pasted(Drawn):
             image, _ = self._photo(self._others[int(random.integers(len(self._others)))])
             image, added = self._with(image, first, object_, random)
             objects = [added]
+        sizes = [np.count_nonzero(objects[0])]
         for _ in range(int(random.integers(1, _PASTED + 1))):
             other, its = self._photo(self._shown[int(random.integers(len(self._shown)))])
             image, added = self._with(image, other, its, random)
             objects = [x & ~added for x in objects] + [added]
-        whole = [np.count_nonzero(x) for x in objects]
-        order = random.permutation(len(objects))
-        for i in order:
-            if whole[i] > _VISIBLE * np.count_nonzero(own) or whole[i] > 0.02 * own.size:
+            sizes.append(np.count_nonzero(added))
+        for i in random.permutation(len(objects)):
+            if np.count_nonzero(objects[i]) > _VISIBLE * sizes[i]:
                 return image, objects[i]
         return image, objects[-1]
 

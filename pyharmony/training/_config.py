@@ -51,8 +51,8 @@ class DataConfig:
         unchanged: the share of those composites, in training, that are the photograph itself.
         scene: for a network that cuts out objects, the side to which photographs are resized, parts of which are shown
             at `size`; 0: twice as large.
-        pasted, seamless, nearer, relit, worn: for such a network shares of the scenes, see `pyharmony.data.Pasted`,
-            where `relit` is `retouched`.
+        pasted, seamless, nearer, worn: for such a network shares of the scenes, like `retouched`, see
+            `pyharmony.data.Pasted`.
         per_photo: the number of composites of each photograph in an epoch; at most 8 of each one held back.
         repeats: how often a sample is used in an epoch, within a few batches that are kept in memory. It serves where a
             sample takes longer to make than a step, and the network draws something else from it every time.
@@ -88,7 +88,6 @@ class DataConfig:
     pasted: float = 0.6
     seamless: float = 0.6
     nearer: float = 0.5
-    relit: float = 0.5
     worn: float = 0.25
     per_photo: int = 1
     repeats: int = 1
@@ -172,7 +171,7 @@ _LEAST = {
 _SHARES = (
     "schedule.decay",
     *(f"data.{name}" for name in ("retouched", "inverted", "borrowed", "reshaped", "unchanged")),
-    *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "relit", "worn")),
+    *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "worn")),
 )
 
 

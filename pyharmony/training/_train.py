@@ -101,7 +101,8 @@ def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> 
     Args:
         run: the folder of a run.
         size: the size of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: the size of
-            the photographs; 'run': the composites that the run itself was measured on, at `size_of` the run.
+            the photographs; 'run': the composites that the run itself was measured on, at `size_of` the run. What a
+            network that cuts objects out held back are photographs with masks at that size, whatever this is.
 
     Raises:
         ArgumentError: the folder is not that of a run, or the run held back nothing.
@@ -111,6 +112,8 @@ def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> 
     found = _parts(config)[1]
     if not len(found):
         raise ArgumentError(f"run: {Path(run)} held back nothing; data.validation was {config.data.validation!r}")
+    if _cuts_out(config):
+        return _cut_outs(found, config, 1)
     side = _made_at(config) if isinstance(size, str) else size
     return _composites(found, config, 1, size=side)
 
@@ -134,10 +137,15 @@ def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     if 0 < config.data.limit < len(training):
         drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
         training = data.Subset(training, sorted(drawn.tolist()))
-    if _catalogue.entry_of(config.model["name"]).task == "segment":
+    if _cuts_out(config):
         return _cut_outs(training, config, 0), _cut_outs(validation, config, 1)
     size = _made_at(config)
     return _composites(training, config, 0, size=size), _composites(validation, config, 1, size=size)
+
+
+def _cuts_out(config: TrainConfig) -> bool:
+    """Tells whether the network of a run cuts objects out."""
+    return _catalogue.entry_of(config.model["name"]).task == "segment"
 
 
 def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
@@ -148,11 +156,10 @@ def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Datas
     masked = [i for i in range(len(found)) if "mask" in found[i]]
     if side:
         return data.Cached(data.Resized(data.Subset(found, masked), chosen.size))
-    shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "worn")}
+    shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "retouched", "worn")}
     return data.Pasted(
         data.Cached(data.Resized(found, chosen.scene or 2 * chosen.size)),
         size=chosen.size,
-        retouched=chosen.relit,
         with_masks=masked,
         per_photo=chosen.per_photo,
         seed=2 * config.run.seed,
