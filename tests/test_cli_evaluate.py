@@ -19,6 +19,8 @@ from pyharmony.cli._app import app
 
 from .shared import runners, save_triples
 
+pytestmark = pytest.mark.networks
+
 call, told = runners("evaluate")
 
 

@@ -18,7 +18,7 @@ from pyharmony import models  # noqa: E402
 from .published_networks import ChainerGpGan, NestedUNet, saved_npz  # noqa: E402
 from .shared import runners  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 
 call, told = runners("models")

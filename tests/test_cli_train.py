@@ -23,7 +23,7 @@ pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training
 
-pytestmark = [pytest.mark.large, pytest.mark.usefixtures("one_torch_thread")]
+pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 CONFIG = """
 [model]

@@ -23,7 +23,7 @@ from pyharmony.training import steps  # noqa: E402
 from pyharmony.training.steps._contours import Shares, as_given, drawn_anew  # noqa: E402
 from pyharmony.training.steps._scenes import drawn_scenes  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 SIDE = 64
 RED, GREEN, BLUE = (torch.tensor(x)[:, None, None] for x in ((0.9, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.9)))

@@ -13,6 +13,8 @@ from PIL import Image
 
 from pyharmony import data, errors
 
+pytestmark = pytest.mark.networks
+
 SIDE = 128
 
 

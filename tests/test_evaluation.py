@@ -13,6 +13,8 @@ import pytest
 from pyharmony import _shipped, color, data, errors, evaluation, harmonization, metrics
 from pyharmony.evaluation import METHODS, PUBLISHED
 
+pytestmark = pytest.mark.networks
+
 SIDE = 24
 
 

@@ -18,6 +18,8 @@ safetensors_torch = pytest.importorskip("safetensors.torch", reason="safetensors
 from pyharmony import errors, models  # noqa: E402
 from pyharmony.training import _config, steps  # noqa: E402
 
+pytestmark = pytest.mark.networks
+
 
 def described(name: str, config: dict[str, Any], part: str = "all", tensors: dict[str, Any] | None = None) -> bytes:
     """Returns a file of these tensors, by default none, that says that it is this model."""

@@ -16,6 +16,8 @@ from pyharmony import errors, metrics
 
 from .shared import load_script
 
+pytestmark = pytest.mark.networks
+
 
 @pytest.fixture
 def table(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -21,6 +21,8 @@ from pyharmony.io import Picture
 
 from .test_harmonize import composite
 
+pytestmark = pytest.mark.networks
+
 PLAIN = tuple(name for name in METHODS if name != "auto")
 NO_CURVES = np.zeros((3, 3, 4))
 

@@ -14,6 +14,8 @@ from .shared import load_script
 
 pytest.importorskip("torch", reason="torch is not installed")
 
+pytestmark = pytest.mark.networks
+
 
 @pytest.fixture
 def curve(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:

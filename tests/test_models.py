@@ -44,7 +44,7 @@ from .published_networks import (  # noqa: E402
 )
 from .shared import load_script  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 COLORGRID = {
     "view": 32, "size": 32, "point_width": 8, "hidden": 16, "reach": (1.0, 3.0),

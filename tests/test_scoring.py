@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony import evaluation, models  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from pyharmony import models  # noqa: E402
 
 from .shared import load_script  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 ROOT = Path(__file__).resolve().parent.parent
 

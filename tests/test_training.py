@@ -30,7 +30,7 @@ from pyharmony.training import _checkpoint, _evaluate, _loop, steps  # noqa: E40
 from pyharmony.training._batches import KEPT, Prepared, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._train import datasets  # noqa: E402
 
-pytestmark = [pytest.mark.large, pytest.mark.training, pytest.mark.usefixtures("one_torch_thread")]
+pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 SIZE = 32
 NARROW = {"name": "unet3plus", "width": 2, "branch": 2}

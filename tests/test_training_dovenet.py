@@ -25,7 +25,7 @@ from pyharmony.training.steps import dovenet  # noqa: E402
 
 from .recoloured import pairs  # noqa: E402
 
-pytestmark = [pytest.mark.large, pytest.mark.usefixtures("one_torch_thread")]
+pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 EPS = torch.finfo(torch.float64).eps

@@ -25,7 +25,7 @@ from pyharmony.training.steps import _step  # noqa: E402
 from . import recoloured  # noqa: E402
 from .published_networks import PublishedBargainNet, PublishedEncoder  # noqa: E402
 
-pytestmark = [pytest.mark.large, pytest.mark.training, pytest.mark.usefixtures("one_torch_thread")]
+pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 
 class Case(NamedTuple):
