@@ -59,6 +59,11 @@ class Photographs(data.Dataset):
         return [is_person(source.entries[i]["image"]) for source, i in self._photos]
 
     @property
+    def categories(self) -> list[str]:
+        entries = [source.entries[i]["image"] for source, i in self._photos]
+        return [entry.get("object") or entry.get("category", "") for entry in entries]
+
+    @property
     def is_open(self) -> list[bool]:
         return [not is_research(source) for source, _ in self._photos]
 

@@ -1,9 +1,10 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
-`nn`, `ops`, `reference`, `training`, `typing` and `errors` are loaded when they are first used, and so are `harmonize`,
-`harmony_score`, `load`, `realism_score` and `save`. `losses`, `models`, `nn`, `training.train` and the two scores need
-torch. Without torch everything else works, also `harmonize` by its default and its methods without a network.
+`nn`, `ops`, `reference`, `segmentation`, `training`, `typing` and `errors` are loaded when they are first used, and so
+are `harmonize`, `harmony_score`, `load`, `realism_score`, `save` and `segment`. `losses`, `models`, `nn`,
+`training.train` and the two scores need torch. Without torch everything else works, also `harmonize` by its default and
+its methods without a network, and `segment`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import ops as ops
     from . import reference as reference
+    from . import segmentation as segmentation
     from . import training as training
     from . import typing as typing
     from ._device import get_device, set_device
@@ -36,10 +38,11 @@ if TYPE_CHECKING:
     from .harmonization import harmonize
     from .io import load, save
     from .scoring import harmony_score, realism_score
+    from .segmentation import segment
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
-    *("losses", "metrics", "models", "nn", "ops", "reference", "training", "typing"),
+    *("losses", "metrics", "models", "nn", "ops", "reference", "segmentation", "training", "typing"),
 )
 #: The subpackages that cannot be imported without other packages, and these packages.
 _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("torch",)}
@@ -51,6 +54,7 @@ _LAZY = {
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
     **dict.fromkeys(("harmony_score", "realism_score"), "scoring"),
+    "segment": "segmentation",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -65,6 +69,7 @@ __all__ = [
     "load",
     "realism_score",
     "save",
+    "segment",
     "set_device",
     "set_num_threads",
     "simd_level",

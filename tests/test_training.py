@@ -405,7 +405,11 @@ def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
     changes += ["data.workers=0", "model.preset=small", "schedule.steps=4", "run.batch=2", "run.evaluate_steps=2"]
     settled = training.config_of(training.with_changes(training.recipe("clicks"), changes))
     scenes, held_back = datasets(settled)
-    assert sorted(scenes[0]) == sorted(held_back[0]) == ["image", "mask", "name"]
+    assert sorted(scenes[0]) == ["image", "mask", "name", "people"] and sorted(held_back[0]) == [
+        "image",
+        "mask",
+        "name",
+    ]
     assert {sample["image"].shape for sample in (scenes[0], held_back[0])} == {(64, 64, 3)}
     result = training.train(settled, tmp_path / "run", device="cpu")
     assert (result.skipped, result.steps) == (0, 4) and list(result.figures) == ["iou", "best"]

@@ -1100,11 +1100,13 @@ def test_a_mask_of_three_is_enough() -> None:
     """The loss is that of the best mask, and scores are held to what each of them covers."""
     from pyharmony.models.clicks import Cut
 
+    people, asked = torch.zeros(1, 1, 64, 64), torch.tensor([True])
     step: Any = made("clicks")
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., :32] = 1
     logits = torch.cat([20 * mask - 10, 10 - 20 * mask, torch.full_like(mask, 10.0)], 1)
-    losses_ = step._losses(Cut(logits, torch.tensor([[1.0, 0.0, 0.5]])), mask)
+    losses_ = step._losses(Cut(logits, torch.tensor([[1.0, 0.0, 0.5]]), people), mask, asked)
     assert float(losses_["score"]) < 1e-6 and float(losses_["iou"]) == 1
-    wrong = step._losses(Cut(logits[:, 1:].repeat(1, 2, 1, 1)[:, :3], torch.tensor([[1.0, 0.0, 0.5]])), mask)
+    others = logits[:, 1:].repeat(1, 2, 1, 1)[:, :3]
+    wrong = step._losses(Cut(others, torch.tensor([[1.0, 0.0, 0.5]]), people), mask, asked)
     assert float(losses_["mask"]) < 0.6 < float(wrong["mask"]) and float(wrong["score"]) > 0.1

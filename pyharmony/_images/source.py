@@ -79,7 +79,7 @@ def place(
         holes = memory.hold(alpha == 0)
         if decontaminate:
             corner = placed.y0 - shift[0], placed.x0 - shift[1]
-            colours = _decontaminated(colours, alpha, corner, memory)
+            colours = decontaminated(colours, alpha, corner, memory)
     if alpha is not None:
         mask = alpha if mask is None else memory.hold(_product(mask, alpha, memory))
     elif mask is None:
@@ -137,7 +137,7 @@ def place_scaled(
         return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, none)
     colours, alpha = src[..., : min(src.shape[2], 3)], src[..., 3] if src.shape[2] == 4 else None
     if alpha is not None and decontaminate:
-        colours = _decontaminated(colours, alpha, (0, 0), memory)
+        colours = decontaminated(colours, alpha, (0, 0), memory)
     step, (top, left) = 1 / scale, position
     wide = max(step, 1.0)
     # This is the part of src that the kernels read.
@@ -200,7 +200,7 @@ def _product(mask: NumpyArray, alpha: NumpyArray, memory: Memory) -> NumpyArray:
     return result
 
 
-def _decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory) -> NumpyArray:
+def decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory) -> NumpyArray:
     """Returns colours [h, w, C] in which those of the soft contour are taken from the opaque part beside it.
 
     Where alpha is between 0 and 1, the colours of a cut-out still hold a share of the background that it was cut from,

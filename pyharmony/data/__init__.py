@@ -8,7 +8,7 @@ can still be read; `check` lists all bad ones. docs/datasets.md says where publi
 
 from __future__ import annotations
 
-from ._coco import CocoPeople, decode_segmentation
+from ._coco import CocoPeople, decode_segmentation, encode_segmentation
 from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_sample
 from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import IHarmony4
@@ -49,6 +49,7 @@ __all__ = [
     "Varied",
     "Written",
     "decode_segmentation",
+    "encode_segmentation",
     "open_dataset",
     "resize_sample",
     "split",

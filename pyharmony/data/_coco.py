@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import NumpyArray
-from ..errors import ArgumentError, DataError, ShapeError
+from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
@@ -168,6 +168,43 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArra
     for polygon in segmentation:
         inside |= _polygon(polygon, height, width)
     return np.where(inside, np.uint8(255), np.uint8(0))
+
+
+def encode_segmentation(mask: NumpyArray) -> dict[str, Any]:
+    """Encodes a mask as COCO does: `size` (height, width) and `counts`, its runs as text.
+
+    Args:
+        mask: [H, W], bool or uint8, inside from 128 on.
+
+    Raises:
+        ShapeError, DTypeError: mask has another shape or dtype.
+
+    Example:
+        >>> from pyharmony import data
+        >>> mask = np.zeros((2, 4), np.uint8)
+        >>> mask[:, 1:3] = 255
+        >>> runs = data.encode_segmentation(mask)
+        >>> runs["size"], bool((data.decode_segmentation(runs, 2, 4) == mask).all())
+        ([2, 4], True)
+    """
+    if not isinstance(mask, np.ndarray) or mask.dtype not in (np.bool_, np.uint8):
+        raise DTypeError(f"mask: {getattr(mask, 'dtype', type(mask).__name__)}, expected an array of bool or uint8")
+    if mask.ndim != 2 or not mask.size:
+        raise ShapeError(f"mask: shape {list(mask.shape)}, expected [H, W]")
+    inside = (mask if mask.dtype == np.bool_ else mask >= 128).T.ravel()
+    turns = np.flatnonzero(np.diff(inside)) + 1
+    ends = np.concatenate([[0] if inside[0] else [], turns, [inside.size]]).astype(np.int64)
+    lengths = np.diff(ends, prepend=0).tolist()
+    letters = bytearray()
+    for number, length in enumerate(lengths):
+        value = length - (lengths[number - 2] if number > 2 else 0)
+        while True:
+            piece, value = value & 31, value >> 5
+            more = value != (-1 if piece & 16 else 0)
+            letters.append(48 + piece + (32 if more else 0))
+            if not more:
+                break
+    return {"size": list(mask.shape), "counts": letters.decode("ascii")}
 
 
 def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:

@@ -50,6 +50,7 @@ class Dataset:
     Attributes:
         names: the name of each sample.
         groups: for each sample what it shares with others that show the same; a group goes to one split.
+        categories: for each sample what it shows, as its source names it; empty where that is not known.
 
     Example:
         >>> from pyharmony.data import Dataset
@@ -66,6 +67,10 @@ class Dataset:
     @property
     def groups(self) -> Sequence[str]:
         return self.names
+
+    @property
+    def categories(self) -> Sequence[str]:
+        return [""] * len(self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -249,6 +254,11 @@ class Subset(Dataset):
         groups = self.dataset.groups
         return [groups[index] for index in self.indices]
 
+    @property
+    def categories(self) -> Sequence[str]:
+        categories = self.dataset.categories
+        return [categories[index] for index in self.indices]
+
     def _load(self, index: int) -> Sample:
         return self.dataset[self.indices[index]]
 
@@ -277,6 +287,10 @@ class Resized(Dataset):
     def groups(self) -> Sequence[str]:
         return self.dataset.groups
 
+    @property
+    def categories(self) -> Sequence[str]:
+        return self.dataset.categories
+
     def _load(self, index: int) -> Sample:
         return resize_sample(self.dataset[index], self.size)
 
@@ -303,6 +317,10 @@ class Cached(Dataset):
     @property
     def groups(self) -> Sequence[str]:
         return self.dataset.groups
+
+    @property
+    def categories(self) -> Sequence[str]:
+        return self.dataset.categories
 
     def _load(self, index: int) -> Sample:
         found = self._samples.get(index)
@@ -343,6 +361,10 @@ class Joined(Dataset):
     @property
     def groups(self) -> Sequence[str]:
         return [group for dataset in self.datasets for group in dataset.groups]
+
+    @property
+    def categories(self) -> Sequence[str]:
+        return [category for dataset in self.datasets for category in dataset.categories]
 
     def _place(self, index: int) -> tuple[Dataset, int]:
         which = int(np.searchsorted(self._starts, index, "right")) - 1

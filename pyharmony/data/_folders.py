@@ -216,6 +216,10 @@ class Manifest(Dataset):
             pairs = {name: {role: pair[role] for role in roles} for name, pair in pairs.items()}
         self.names, self.entries = list(pairs), list(pairs.values())
 
+    @property
+    def categories(self) -> Sequence[str]:
+        return [next((str(x["category"]) for x in pair.values() if "category" in x), "") for pair in self.entries]
+
     def paths(self, index: int) -> dict[str, Path]:
         """Returns the files of a sample."""
         return {role: entry["path"] for role, entry in self.entries[self._at(index)].items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,21 @@ Bools = npt.NDArray[np.bool_]
 _SIZES, _LEAST = (0.12, 0.95), 0.002
 #: The largest number of objects that are pasted into a scene.
 _PASTED = 3
+#: How much a pasted object is stretched along one axis (a factor and its inverse), and turned, in degrees.
+_STRETCHED, _TURNED = 1.25, 25.0
+#: The values of the plane `people`: nobody, not known, a person.
+_NOBODY, _UNKNOWN, _PERSON = 0, 128, 255
 #: The share of an object's pixels that others must leave to be seen, for it to be asked for.
 _VISIBLE = 0.4
 _TRIES = 8
+
+
+class _Scene(NamedTuple):
+    """An image [H, W, 3], the object that is asked for [H, W], and where people are, see `Pasted`."""
+
+    image: Pixels
+    mask: Bools
+    people: Pixels
 
 
 class Pasted(Drawn):
@@ -41,9 +53,14 @@ class Pasted(Drawn):
         nearer: the share of the scenes of which a part around the object is shown, as a user who comes closer sees it.
         retouched: the share of the scenes that take another light (`pyharmony.color.retouch`).
         worn: the share of the scenes that are blurred, noisy, grey or saved as JPEG.
+        persons: the numbers of the photographs whose mask is that of a person.
+        empty: the numbers of the photographs that show nobody.
         with_masks: the numbers of the photographs that have a mask; None: all are read now to find out.
         per_photo: the number of scenes of each of these photographs.
         seed: the seed of all that is drawn.
+
+    Beside `image` and `mask` a sample has the plane `people`: 255 where a person is, 0 where nobody is, and 128 where
+    that is not known, as around the person of a photograph that may show others.
 
     Raises:
         ArgumentError: a share is outside 0 to 1, or no photograph has a mask.
@@ -65,6 +82,8 @@ class Pasted(Drawn):
         nearer: float = 0.5,
         retouched: float = 0.5,
         worn: float = 0.25,
+        persons: Sequence[int] = (),
+        empty: Sequence[int] = (),
         with_masks: Sequence[int] | None = None,
         per_photo: int = 1,
         seed: int = 0,
@@ -78,6 +97,7 @@ class Pasted(Drawn):
         super().__init__(photos, with_masks, count, seed)
         if not self._shown:
             raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
+        self._persons, self._empty = set(persons), set(empty)
         own = set(self._shown)
         self._others = [i for i in range(len(photos)) if i not in own]
 
@@ -92,8 +112,7 @@ class Pasted(Drawn):
     def _load(self, index: int) -> Sample:
         random = self._random(index)
         for _ in range(_TRIES):
-            image, mask = self._scene(self._shown[index // self._per], random)
-            image, mask = self._seen(image, mask, random)
+            image, mask, people = self._seen(self._scene(self._shown[index // self._per], random), random)
             if np.count_nonzero(mask) >= _LEAST * mask.size:
                 break
         else:
@@ -102,7 +121,8 @@ class Pasted(Drawn):
             image = color.retouch(image, parameters=color.Retouching.draw(random, 0.8))[0]
         if self._chance("worn", random):
             image = _worn(image, random)
-        return {"name": self.names[index], "image": image, "mask": np.where(mask, np.uint8(255), np.uint8(0))}
+        hard = np.where(mask, np.uint8(255), np.uint8(0))
+        return {"name": self.names[index], "image": image, "mask": hard, "people": people}
 
     def _chance(self, name: str, random: np.random.Generator) -> bool:
         return bool(random.random() < self._share[name])
@@ -114,29 +134,47 @@ class Pasted(Drawn):
             raise DataError(f"{self.photos.names[number]}: expected an image, there is {', '.join(sample)}")
         return image, sample["mask"] >= 128 if "mask" in sample else None
 
-    def _scene(self, number: int, random: np.random.Generator) -> tuple[Pixels, Bools]:
-        """Returns a scene with the photograph's object, and the object."""
+    def _people(self, number: int, region: Bools | None, size: tuple[int, int]) -> Pixels:
+        """Returns where people are in a photograph of this size, whose object covers a region."""
+        found = np.full(size, np.uint8(_NOBODY if number in self._empty else _UNKNOWN))
+        if region is not None:
+            found[region] = self._kind(number)
+        return found
+
+    def _kind(self, number: int) -> int:
+        if not self._persons:
+            return _UNKNOWN
+        return _PERSON if number in self._persons else _NOBODY
+
+    def _scene(self, number: int, random: np.random.Generator) -> _Scene:
+        """Returns a scene with the photograph's object."""
         image, own = self._photo(number)
         assert own is not None  # noqa: S101  # it is one of those with a mask
+        people = self._people(number, own, own.shape)
         if not self._chance("pasted", random):
-            return image, own
+            return _Scene(image, own, people)
         # The object itself goes before another photograph, or others come beside it.
         objects = [own]
         if self._others and random.random() < 0.4:
             first, object_ = image, own
-            image, _ = self._photo(self._others[int(random.integers(len(self._others)))])
+            behind = self._others[int(random.integers(len(self._others)))]
+            image, _ = self._photo(behind)
             image, added = self._with(image, first, object_, random)
+            people = self._people(behind, None, added.shape)
+            people[added] = self._kind(number)
             objects = [added]
         sizes = [np.count_nonzero(objects[0])]
         for _ in range(int(random.integers(1, _PASTED + 1))):
-            other, its = self._photo(self._shown[int(random.integers(len(self._shown)))])
+            another = self._shown[int(random.integers(len(self._shown)))]
+            other, its = self._photo(another)
             image, added = self._with(image, other, its, random)
+            people[added] = self._kind(another)
             objects = [x & ~added for x in objects] + [added]
             sizes.append(np.count_nonzero(added))
         for i in random.permutation(len(objects)):
             if np.count_nonzero(objects[i]) > _VISIBLE * sizes[i]:
-                return image, objects[i]
-        return image, objects[-1]
+                return _Scene(image, objects[i], people)
+        return _Scene(image, objects[-1], people)
 
     def _with(self, image: Pixels, other: Pixels, mask: Any, random: np.random.Generator) -> tuple[Pixels, Bools]:
         """Returns an image with the object of another one before it, and where that is."""
@@ -151,12 +189,20 @@ class Pasted(Drawn):
         low, high = _SIZES
         longer = math.exp(random.uniform(math.log(low), math.log(high))) * max(height, width)
         factor = longer / max(box[2] - box[0], box[3] - box[1])
-        size = max(2, round((box[2] - box[0]) * factor)), max(2, round((box[3] - box[1]) * factor))
+        stretch = _STRETCHED ** random.uniform(-0.5, 0.5)
+        size = (
+            max(2, round((box[2] - box[0]) * factor * stretch)),
+            max(2, round((box[3] - box[1]) * factor / stretch)),
+        )
         object_ = Image.fromarray(other).resize(size, Image.Resampling.BILINEAR, box=box)
         alpha = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         alpha = alpha.resize(size, Image.Resampling.BILINEAR, box=box)
         if random.integers(2):
             object_, alpha = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (object_, alpha))
+        if random.integers(2):
+            angle = random.uniform(-_TURNED, _TURNED)
+            object_, alpha = (x.rotate(angle, Image.Resampling.BICUBIC, expand=True) for x in (object_, alpha))
+            size = object_.size
         # Half of an object may lie beyond the frame.
         left = int(random.integers(-(size[0] // 2), max(1, width - size[0] // 2)))
         top = int(random.integers(-(size[1] // 2), max(1, height - size[1] // 2)))
@@ -183,10 +229,11 @@ class Pasted(Drawn):
                 source = _in_light_of(source, image, region, random)
         return _mixed(image, source, covered[..., None].astype(np.float32) / 255)
 
-    def _seen(self, image: Pixels, mask: Bools, random: np.random.Generator) -> tuple[Pixels, Bools]:
+    def _seen(self, scene: _Scene, random: np.random.Generator) -> _Scene:
         """Returns the part of a scene that is shown, mirrored half of the time, at `size`."""
         from PIL import Image
 
+        image, mask, people = scene
         height, width = mask.shape
         if self._chance("nearer", random) and mask.any():
             rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
@@ -203,9 +250,9 @@ class Pasted(Drawn):
         picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box))
         region = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         inside = np.asarray(region.resize(size, Image.Resampling.BILINEAR, box=box)) >= 128
-        if random.integers(2):
-            picture, inside = picture[:, ::-1], inside[:, ::-1]
-        return np.ascontiguousarray(picture), np.ascontiguousarray(inside)
+        known = np.asarray(Image.fromarray(people).resize(size, Image.Resampling.NEAREST, box=box))
+        step = -1 if random.integers(2) else 1
+        return _Scene(*(np.ascontiguousarray(x[:, ::step]) for x in (picture, inside, known)))
 
 
 def _mixed(first: Pixels, second: Pixels, share: Any) -> Pixels:

@@ -72,10 +72,12 @@ class Cut(NamedTuple):
         logits: the masks [N, 3, H, W], inside above 0.
         scores: for each of them the share of its union with the object that both cover, as the network expects it,
             [N, 3] in [0, 1].
+        people: where people are, whatever was clicked, [N, 1, H, W], above 0 inside.
     """
 
     logits: Tensor
     scores: Tensor
+    people: Tensor
 
 
 def prompt_of(image: Tensor, points: Tensor, labels: Tensor, last: Tensor | None = None) -> Tensor:
@@ -181,7 +183,7 @@ class Clicks(Model):
         self.looks = nn.ModuleList(_Look(last, config.heads) for _ in range(config.looks))
         self.up = nn.ModuleList(_Joined(widths[i + 1], widths[i], 1) for i in range(4))
         self.over = nn.ModuleList(_Block(width) for width in widths[:4])
-        self.masks = nn.Conv2d(widths[0], MASKS, 3, padding=1)
+        self.masks = nn.Conv2d(widths[0], MASKS + 1, 3, padding=1)
         self.hidden = nn.Linear(2 * widths[1] + last, _JUDGED)
         self.score = nn.Linear(_JUDGED, 1)
 
@@ -208,8 +210,10 @@ class Clicks(Model):
             x = self.over[i](torch.relu(x + levels[i]))
             if i == 1:
                 felt = x
-        logits = self.masks(x)
-        return Cut(functional.interpolate(logits, scale_factor=2, mode="bilinear"), self._scores(logits, felt, whole))
+        masks = self.masks(x)
+        scores = self._scores(masks[:, :MASKS], felt, whole)
+        large = functional.interpolate(masks, scale_factor=2, mode="bilinear")
+        return Cut(large[:, :MASKS], scores, large[:, MASKS:])
 
     def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the mask of the best score, [N, 1, H, W] in [0, 1].
@@ -219,7 +223,7 @@ class Clicks(Model):
         height, width = image.shape[2:]
         middle = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(len(image), 1, 2)
         labels = image.new_full((len(image), 1), 1.0 if mask is None else -1.0)
-        logits, scores = self(image, prompt_of(image, middle, labels, mask))
+        logits, scores, _ = self(image, prompt_of(image, middle, labels, mask))
         best: Tensor = logits[torch.arange(len(logits), device=logits.device), scores.argmax(1)]
         return best[:, None].sigmoid()
 

@@ -28,11 +28,10 @@ def resized(picture: Picture, size: int, box: Box | None = None) -> Picture:
     """Returns the box (left, top, right, bottom) of an image, or all of it, at size x size.
 
     It resizes like `pyharmony.data.resize_sample`: with Pillow's bilinear filter, whose support grows as it shrinks an
-    image. A mask [H, W] is made hard, 0 or 255, and resized to the nearest pixel.
+    image. A plane [H, W] is resized to the nearest pixel.
     """
     if picture.ndim == 2:
-        hard = Image.fromarray(np.where(picture >= 128, np.uint8(255), np.uint8(0)))
-        return np.asarray(hard.resize((size, size), Image.Resampling.NEAREST, box=box))
+        return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.NEAREST, box=box))
     if picture.shape[:2] == (size, size) and box is None:
         return picture
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))
@@ -83,10 +82,14 @@ class Prepared:
         found = {}
         for name in self.inputs:
             source = "target" if name == "image" and "target" in sample else name
-            picture = resized(sample[source], self.size, box)
+            if source not in sample:
+                # The step says what it misses.
+                continue
+            plane = np.where(sample[name] >= 128, np.uint8(255), np.uint8(0)) if name == "mask" else sample[source]
+            picture = resized(plane, self.size, box)
             picture = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
             x = torch.from_numpy(picture.copy() if not picture.flags.writeable else picture).float() / 255
-            if name == "mask":
+            if x.ndim == 2:
                 found[name] = x[None]
                 continue
             x = x.permute(2, 0, 1)

@@ -53,6 +53,8 @@ class DataConfig:
             at `size`; 0: twice as large.
         pasted, seamless, nearer, worn: for such a network shares of the scenes, like `retouched`, see
             `pyharmony.data.Pasted`.
+        persons: the categories of photographs in a manifest whose mask is that of a person.
+        empty: the categories of photographs that show nobody.
         per_photo: the number of composites of each photograph in an epoch; at most 8 of each one held back.
         repeats: how often a sample is used in an epoch, within a few batches that are kept in memory. It serves where a
             sample takes longer to make than a step, and the network draws something else from it every time.
@@ -89,6 +91,8 @@ class DataConfig:
     seamless: float = 0.6
     nearer: float = 0.5
     worn: float = 0.25
+    persons: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
     per_photo: int = 1
     repeats: int = 1
     workers: int = 0

@@ -157,9 +157,15 @@ def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Datas
     if side:
         return data.Cached(data.Resized(data.Subset(found, masked), chosen.size))
     shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "retouched", "worn")}
+    persons, empty = (
+        [i for i, category in enumerate(found.categories) if category in wanted]
+        for wanted in (chosen.persons, chosen.empty)
+    )
     return data.Pasted(
         data.Cached(data.Resized(found, chosen.scene or 2 * chosen.size)),
         size=chosen.size,
+        persons=persons,
+        empty=empty,
         with_masks=masked,
         per_photo=chosen.per_photo,
         seed=2 * config.run.seed,

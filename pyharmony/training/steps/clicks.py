@@ -40,6 +40,8 @@ class ClicksSettings(AdamSettings):
             first clicks.
         rounds: the largest number of times that such a batch is clicked again.
         scored: the weight of the error of the scores.
+        people: the weight of the loss of the mask of all people.
+        silent: the share of the samples without any click, which are there for the mask of all people.
     """
 
     lr: float = 1e-3
@@ -51,11 +53,13 @@ class ClicksSettings(AdamSettings):
     answered: float = 0.5
     rounds: int = 3
     scored: float = 0.5
+    people: float = 0.2
+    silent: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_not_negative("weight_decay", "clip", "scored")
-        for name in ("more", "coarse", "answered"):
+        self._check_not_negative("weight_decay", "clip", "scored", "people")
+        for name in ("more", "coarse", "answered", "silent"):
             check_share(getattr(self, name), name)
         check_whole(self.rounds, "rounds", 1)
 
@@ -64,18 +68,21 @@ class ClicksSettings(AdamSettings):
 class ClicksStep(Step):
     """One update by the masks that the network gives for simulated clicks.
 
-    L = mean_n (min_k l(x_nk, y_n) + a mean_k l(x_nk, y_n)) + b mean_nk (s_nk - IoU(x_nk, y_n))²
+    L = mean_n (min_k l(x_nk, y_n) + a mean_k l(x_nk, y_n)) + b mean_nk (s_nk - IoU(x_nk, y_n))² + c H(p, q)
 
     x are the three masks of a sample and y the object; l is the cross entropy plus 1 - the share of the union that both
-    cover, as far as that can be differentiated; a is 0.04, and b `scored`.
+    cover, as far as that can be differentiated; a is 0.04, and b `scored`. p is the mask of people, q where they are,
+    and H the mean cross entropy where that is known; c is `people`.
 
     The first click falls well inside of the object. Further ones, on samples with more of them, fall on the object and
     beside it; in batches that are answered, each falls where the last mask is wrong farthest from what is right.
 
-    Losses: 'mask', 'score', and 'iou', the share of the union that mask of the best score and object both cover.
+    Losses: 'mask', 'score', 'people', and 'iou', the share of the union that mask of the best score and object both
+    cover. A batch may hold `people` [N, 1, H, W]: 1 where a person is, 0 where nobody is, 0.5 where that is not known.
     """
 
     inputs = ("mask", "image")
+    optional = ("people",)
     settings: ClicksSettings
     settings_type = ClicksSettings
     model: Clicks
@@ -85,26 +92,32 @@ class ClicksStep(Step):
         self._adam("model", self.model.parameters(), settings.lr, settings.betas, settings.weight_decay)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
-        super()._check(batch)
+        super()._check({name: x for name, x in batch.items() if name != "people"})
         check_image(batch["image"], "image", 3, 32)
-        check_mask(batch["mask"], batch["image"])
+        for name in batch.keys() - {"image"}:
+            check_mask(batch[name], batch["image"], name)
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         image, mask = batch["image"], (batch["mask"] > 0.5).to(batch["image"].dtype)
-        prompt = self._prompted(image, mask)
+        settings = self.settings
+        silent = torch.rand(len(image)) < (settings.silent if "people" in batch else 0)
+        prompt = self._prompted(image, mask, silent)
         with self._precision():
             cut = self.model(image, prompt)
-        losses = self._losses(Cut(cut.logits.float(), cut.scores.float()), mask)
-        self._update("model", losses["mask"] + self.settings.scored * losses["score"], clip=self.settings.clip)
+        losses = self._losses(Cut(*(x.float() for x in cut)), mask, ~silent.to(image.device), batch.get("people"))
+        loss = losses["mask"] + settings.scored * losses["score"] + settings.people * losses["people"]
+        self._update("model", loss, clip=settings.clip)
         return losses
 
-    def _prompted(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Returns prompts for a batch, as users would set them."""
+    def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor) -> Tensor:
+        """Returns prompts for a batch, as users would set them; `silent` samples have none."""
         settings, regions = self.settings, mask[:, 0].cpu().numpy() > 0.5
         clicks = [first_clicks(region, settings.more) for region in regions]
         last = torch.zeros_like(mask)
         for i, region in enumerate(regions):
-            if _chance(settings.coarse):
+            if silent[i]:
+                clicks[i] = []
+            elif _chance(settings.coarse):
                 last[i, 0] = torch.from_numpy(coarse(region)).to(last)
                 if _chance(0.5):
                     clicks[i] = []
@@ -117,13 +130,26 @@ class ClicksStep(Step):
                 cut = self.model(image, prompt)
             best = cut.scores.argmax(1)
             last = cut.logits[torch.arange(len(best)), best].float().sigmoid()[:, None]
-            for own, region, made in zip(clicks, regions, last[:, 0].cpu().numpy() > 0.5):
-                own += [click] if (click := click_on_errors(region, made)) else []
+            for i, made in enumerate(last[:, 0].cpu().numpy() > 0.5):
+                if silent[i]:
+                    last[i] = 0
+                elif click := click_on_errors(regions[i], made):
+                    clicks[i].append(click)
             prompt = prompt_of(image, *_stacked(clicks, image), last)
         self.model.train()
         return prompt
 
-    def _losses(self, cut: Cut, mask: Tensor) -> Losses:
+    def _losses(self, cut: Cut, mask: Tensor, asked: Tensor, people: Tensor | None = None) -> Losses:
+        """Returns the losses, those of masks for the samples that are asked for."""
+        known = torch.zeros_like(mask) if people is None else ((people - 0.5).abs() > 0.25).to(mask)
+        where = (mask if people is None else people).round()
+        entropy = functional.binary_cross_entropy_with_logits(cut.people, where, reduction="none")
+        found = {"people": (known * entropy).sum() / known.sum().clamp_min(1)}
+        if not asked.all():
+            cut, mask = Cut(*(x[asked] for x in cut)), mask[asked]
+        if not len(mask):
+            nothing = 0 * cut.logits.sum() + 0 * cut.scores.sum()
+            return {"mask": nothing, "score": nothing, **found, "iou": nothing.detach()}
         wanted = mask.expand(-1, MASKS, -1, -1)
         each = functional.binary_cross_entropy_with_logits(cut.logits, wanted, reduction="none").mean((2, 3))
         inside = cut.logits.sigmoid()
@@ -134,7 +160,7 @@ class ClicksStep(Step):
         with torch.no_grad():
             right = shared(cut.logits > 0, wanted > 0.5)
             iou = right.gather(1, cut.scores.argmax(1, keepdim=True)).mean()
-        return {"mask": loss, "score": (cut.scores - right).square().mean(), "iou": iou}
+        return {"mask": loss, "score": (cut.scores - right).square().mean(), **found, "iou": iou}
 
 
 Click = tuple[float, float, int]

@@ -1,0 +1,166 @@
+"""`pyharmony segment`: cuts out what is pointed at, all people, or all boxes of a file of annotations."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.task import STREAM, check_output
+from ._command import Overwrite, command
+from ._console import Console
+
+_WORDS = (
+    (r"^point: (.*), expected point, points, box, scribble or mask$", r"\1, expected --point, --box or --mask"),
+    (r"^(points|labels|box|mask|people)(\[\d+\])?:", r"--\1:"),
+    (r"\bpoints\b", "--point"),
+)
+_POINT = "X,Y"
+
+
+@command("segment", verbose=True)
+def segment(
+    console: Console,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or with --annotations its folder.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT", help="The cut-out to write, or - for stdout; or a folder.")
+    ],
+    point: Annotated[
+        list[str] | None, typer.Option(metavar=_POINT, help="A click on the object, in pixels; several times.")
+    ] = None,
+    beside: Annotated[list[str] | None, typer.Option(metavar=_POINT, help="A click beside the object.")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="The rectangle that the object lies in.")] = None,
+    mask: Annotated[str | None, typer.Option(metavar="FILE", help="A coarse mask of the object.")] = None,
+    people: Annotated[bool, typer.Option("--people", help="All people, instead of what is pointed at.")] = False,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Cut out the boxes of COCO's annotations; OUT gets them with masks."),
+    ] = None,
+    mask_only: Annotated[
+        bool, typer.Option("--mask-only", help="Write the mask, a grey image, and not the cut-out.")
+    ] = False,
+    crop: Annotated[bool, typer.Option("--crop", help="Cut the image to what was found.")] = False,
+    method: Annotated[str, typer.Option(metavar="NAME", help="auto, or another method of docs/segment.md.")] = "auto",
+    encoder: Annotated[
+        str | None, typer.Option(metavar="FILE", help="In place of --method: an encoder like SAM's, .onnx.")
+    ] = None,
+    decoder: Annotated[str | None, typer.Option(metavar="FILE", help="Its decoder, .onnx.")] = None,
+    salient: Annotated[
+        str | None, typer.Option(metavar="FILE", help="In place of --method: a network of what stands out, .onnx.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cut out what is pointed at in IMAGE, and write it with transparency.
+
+    One click on the object often is enough; more of them, on it or beside it, correct the answer. OUT has IMAGE's
+    depth, colour profile and metadata. Where nothing is found nothing is written, and it ends with 3.
+    """
+    from .. import segmentation
+
+    given = {"--point": point, "--beside": beside, "--box": box, "--mask": mask}
+    pointed = [name for name, value in given.items() if value]
+    if sum((people, annotations is not None, bool(pointed))) > 1:
+        raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
+    if (encoder is None) != (decoder is None):
+        raise Failure("--encoder and --decoder go together", Code.USAGE)
+    if sum((encoder is not None, salient is not None, method != "auto")) > 1:
+        raise Failure("--method, --encoder and --salient all say what to do; give one", Code.USAGE)
+    chosen: Any = method
+    with reading("--salient" if salient else "--encoder"):
+        if encoder is not None and decoder is not None:
+            chosen = segmentation.sam(encoder, decoder)
+        elif salient is not None:
+            chosen = segmentation.salient(salient)
+    if annotations is not None:
+        _all_boxes(console, Path(image), annotations, Path(output), chosen, overwrite)
+        return
+    start = time.perf_counter()
+    clicks = [(_numbers(text, 2, "--point"), 1) for text in point or ()]
+    clicks += [(_numbers(text, 2, "--beside"), 0) for text in beside or ()]
+    asked: dict[str, Any] = {"people": True} if people else {
+        "points": [at for at, _ in clicks] or None,
+        "labels": [label for _, label in clicks] if clicks else None,
+        "box": None if box is None else _numbers(box, 4, "--box"),
+        "mask": mask,
+    }  # fmt: skip
+    if output != STREAM:
+        check_output(output, not overwrite)
+    elif console.as_json:
+        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+    picture = _read(image)
+    with spoken(_WORDS), reading("--mask"):
+        found = segmentation.segment(picture, method=chosen, **asked)
+    if not len(found):
+        raise Failure(f"{image}: {found.reason}; nothing was written", Code.INPUT, "nothing_found")
+    _write(picture, found.mask, output, mask_only, crop, overwrite)
+    seconds = time.perf_counter() - start
+    masks = [{"score": round(score, 4), "box": list(rect)} for score, rect in zip(found.scores, found.boxes)]
+    for one, head in zip(masks, found.heads):
+        one["head"] = list(head)
+    what = f"{len(masks)} of them" if people else f"expected to cover {found.scores[0]:.0%}"
+    console.note(f"wrote {'stdout' if output == STREAM else output}: {found.method}, {what}, {seconds:.2f} s")
+    console.result(status="ok", method=found.method, masks=masks, output=output, seconds=round(seconds, 3))
+
+
+def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count:
+        wanted = "X,Y, such as 120,80" if count == 2 else "X,Y,W,H, such as 10,20,300,200"
+        raise Failure(f"{option}: {text!r}, expected {wanted}", Code.USAGE)
+    return values
+
+
+def _read(image: str) -> Any:
+    import sys
+
+    from .. import io
+
+    with reading("stdin" if image == STREAM else image), spoken(((r"^image:", f"{image}:"),)):
+        return io.read(sys.stdin.buffer.read() if image == STREAM else image)
+
+
+def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, overwrite: bool) -> None:
+    import dataclasses
+    import sys
+
+    import numpy as np
+
+    from .. import io, segmentation
+
+    if mask_only:
+        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if crop else mask
+        made = dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)
+    else:
+        made = segmentation.cutout(picture, mask, crop=crop)
+    with writing("stdout" if output == STREAM else output), spoken(((r"^out:", f"{output}:"),)):
+        if output == STREAM:
+            io.write(made, sys.stdout.buffer, format="png")
+        else:
+            io.write(made, output, overwrite=overwrite)
+
+
+def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, method: Any, overwrite: bool) -> None:
+    """Writes annotations with a mask for each box."""
+    import json
+
+    from .. import _temporary, segmentation
+
+    target = output / annotations.name if output.is_dir() else output
+    check_output(str(target), not overwrite)
+    with console.status("cutting out", True), reading(str(annotations)), spoken(()):
+        table, found = segmentation.boxes_to_masks(annotations, folder, method=method)
+    problems = console.problems(found)
+    with writing(str(target)):
+        _temporary.write_text(target, json.dumps(table))
+    count = sum("score" in one for one in table["annotations"])
+    console.result(status="some failed" if problems else "ok", masks=count, problems=problems, output=str(target))
+    console.note(f"wrote {target}: {count:,} masks, {len(problems):,} problems")
+    if problems:
+        raise typer.Exit(Code.SOME_FAILED)

@@ -1,0 +1,79 @@
+"""A mask for every box of a data set, from COCO's annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..data import Problem, _files, encode_segmentation
+from ..errors import DataError, PyHarmonyError
+from ..typing import PathLike
+from ._methods import Method, method_of
+from ._segment import Session
+
+
+def boxes_to_masks(
+    annotations: PathLike,
+    images: PathLike,
+    *,
+    method: str | Method = "auto",
+    progress: Callable[[], None] | None = None,
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Returns COCO's annotations with a mask for each box, and what could not be cut out.
+
+    Args:
+        annotations: the JSON file, with `images` (`id`, `file_name`) and `annotations` (`image_id`, `bbox`).
+        images: the folder of the images.
+        method: see `segment`.
+        progress: called after each image.
+
+    Returns:
+        All that the file holds, and in each annotation that has a box of pixels `segmentation` (runs as text), `area`
+        in pixels and `score`; and the problems, after which the others go on.
+
+    Raises:
+        DataError: the file holds no annotations of COCO.
+        FileNotFoundError: the file or the folder is missing.
+        ArgumentError, WeightsError, ImportError: as `segment`, for the method.
+
+    Example:
+        >>> from pyharmony import segmentation
+        >>> found, problems = segmentation.boxes_to_masks("coco/instances.json", "coco")
+        >>> found["annotations"][0]["segmentation"]["size"], problems
+        ([8, 8], [])
+    """
+    folder = _files.folder_of(images, "images")
+    chosen = method_of(method)
+    with _files.door(str(annotations)):
+        table = _files.read_json(Path(annotations))
+    lists = [table.get(key) for key in ("images", "annotations")] if isinstance(table, dict) else [None]
+    if not all(isinstance(one, list) and all(isinstance(x, dict) for x in one) for one in lists):
+        raise DataError(f"{annotations}: no lists 'images' and 'annotations', expected annotations as COCO has them")
+    of_image: dict[Any, list[dict[str, Any]]] = {}
+    for one in table["annotations"]:
+        of_image.setdefault(str(one.get("image_id")), []).append(one)
+    problems: list[Problem] = []
+    for image in table["images"]:
+        name = str(image.get("file_name"))
+        try:
+            path = _files.inside(folder, image.get("file_name"), str(annotations))
+            _cut_out(path, of_image.pop(str(image.get("id")), []), chosen)
+        except (PyHarmonyError, OSError) as error:
+            problems.append(Problem(name, f"{name}: {error}"))
+        if progress is not None:
+            progress()
+    problems += [Problem(name, f"{annotations}: there is no image {name}") for name in of_image]
+    return table, problems
+
+
+def _cut_out(path: Any, annotations: list[dict[str, Any]], method: Method) -> None:
+    session: Session | None = None
+    for one in annotations:
+        if one.get("bbox") is None:
+            raise DataError(f"annotation {one.get('id')!r} has no bbox")
+        session = session or Session(path, method=method)
+        found = session.segment(box=one["bbox"])
+        inside = found.mask >= 128
+        one["segmentation"], one["area"] = encode_segmentation(inside), int(inside.sum())
+        one["score"] = round(found.scores[0], 4) if len(found) else 0.0

@@ -1,0 +1,111 @@
+"""Methods without a network: GrabCut and the random walker, alone or from what the network found.
+
+Sources: Rother, Kolmogorov and Blake, "GrabCut", SIGGRAPH 2004, by OpenCV; Grady, "Random Walks for Image
+Segmentation", PAMI 2006, by scikit-image. Both see the picture reduced, on which they take some tenths of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._layers import Bools, Float32, Layer, Pixels, connected, resized, sampled
+from ._network import Prompts
+
+#: The longer side of the image on which each works.
+_GRABCUT_SIDE, _WALKER_SIDE = 384, 256
+#: The radius of what a click is surely on, and of what an object that is clicked once covers perhaps, in longer sides.
+_SURE, _PERHAPS = 0.012, 0.22
+#: The rounds of GrabCut.
+_ROUNDS = 5
+#: How steeply the random walker avoids edges.
+_BETA = 300.0
+#: How surely, from 0 to 1, a mask that is known has to be inside or outside for the random walker to start there.
+_STARTS = 0.15
+
+
+@dataclass
+class ClassicCutter:
+    """One picture [H, W, 3] of uint8; what a method makes of places that are inside, outside and perhaps inside."""
+
+    picture: Pixels
+    side: int
+    solve: Callable[[Pixels, Bools, Bools, Float32], Float32]
+
+    def __post_init__(self) -> None:
+        height, width = self.picture.shape[:2]
+        factor = min(1.0, self.side / max(height, width))
+        self.size = max(2, round(width * factor)), max(2, round(height * factor))
+        self.small = resized(self.picture, self.size)
+
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
+        """Returns one mask; `last` is the mask that further prompts correct."""
+        height, width = self.picture.shape[:2]
+        whole = (0, 0, width, height)
+        inside, outside = (self._near(prompts, label, _SURE) for label in (1, 0))
+        if last is not None:
+            known = sampled(last, whole, self.size)
+        elif prompts.mask is not None:
+            known = resized(prompts.mask, self.size).astype(np.float32) * np.float32(1 / 255)
+        elif prompts.box is not None:
+            known = sampled(Layer(prompts.box, np.ones((2, 2), np.float32), 0.0), whole, self.size)
+            outside |= known < 0.01
+        else:
+            known = self._near(prompts, 1, _PERHAPS).astype(np.float32)
+        values = self.solve(self.small, inside, outside & ~inside, known)
+        return [connected(Layer(whole, values, 0.5), prompts.inside)]
+
+    def _near(self, prompts: Prompts, label: int, reach: float) -> Bools:
+        """Returns the places near to clicks of a label."""
+        width, height = self.size
+        factor = width / self.picture.shape[1]
+        radius = max(1.0, reach * max(width, height))
+        y, x = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
+        found = np.zeros((height, width), np.bool_)
+        for (px, py), own in zip(prompts.points, prompts.labels, strict=True):
+            if own == label:
+                found |= (x - (px + 0.5) * factor) ** 2 + (y - (py + 0.5) * factor) ** 2 <= radius**2
+        return found
+
+
+def grabcut(picture: Pixels) -> ClassicCutter:
+    """Returns a cutter by OpenCV's GrabCut."""
+    import cv2
+
+    def solve(small: Pixels, inside: Bools, outside: Bools, known: Float32) -> Float32:
+        state = np.where(known > 0.5, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
+        state[outside], state[inside] = cv2.GC_BGD, cv2.GC_FGD
+        if not ((state == cv2.GC_PR_BGD) | (state == cv2.GC_BGD)).any():
+            state[[0, -1]] = cv2.GC_PR_BGD
+        models: Any = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.setRNGSeed(0)
+        cut: Any = cv2.grabCut
+        cut(np.ascontiguousarray(small), state, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
+        return np.isin(state, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+
+    return ClassicCutter(picture, _GRABCUT_SIDE, solve)
+
+
+def random_walker(picture: Pixels) -> ClassicCutter:
+    """Returns a cutter by scikit-image's random walker, which starts at clicks and at the frame of the picture."""
+    from skimage.segmentation import random_walker as walked
+
+    def solve(small: Pixels, inside: Bools, outside: Bools, known: Float32) -> Float32:
+        labels = np.zeros(known.shape, np.int64)
+        soft = bool(((known > 0) & (known < 1)).any())
+        if soft:
+            labels[known > 1 - _STARTS], labels[known < _STARTS] = 1, 2
+        else:
+            frame = np.ones(known.shape, np.bool_)
+            frame[1:-1, 1:-1] = False
+            labels[frame & (known < 0.5)] = 2
+        labels[outside], labels[inside] = 2, 1
+        if not ((labels == 1).any() and (labels == 2).any() and (labels == 0).any()):
+            return (labels == 1).astype(np.float32)
+        found = walked(small, labels, beta=_BETA, mode="cg_j", tol=1e-3, channel_axis=2, return_full_prob=True)
+        return found[0].astype(np.float32)
+
+    return ClassicCutter(picture, _WALKER_SIDE, solve)

@@ -1,0 +1,275 @@
+"""The network of clicks, `pyharmony.models.clicks`, in NumPy: objects are cut out without torch.
+
+Every function here computes what the module of the same part computes in evaluation mode; the tests compare them.
+Images lie with their channels last, and batch norms are folded into the convolutions before them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _shipped
+from .._header import header_of, table_of
+from ..errors import WeightsError
+
+Float32 = npt.NDArray[np.float32]
+
+#: The epsilon of torch's norms.
+_EPSILON = 1e-5
+_DTYPES = {"F16": np.float16, "F32": np.float32}
+#: As in `pyharmony.models.clicks`.
+MASKS = 3
+_REACHES, _SAMPLED, _NONE = (0.012, 0.12), 0.008, 1e3
+#: The rows of an image whose windows are laid out at once, so that they stay in the cache.
+_ROWS = 8
+
+
+class Cut(NamedTuple):
+    """The answers to a prompt: logits [3, H, W], scores [3] and people [H, W], see the model's `Cut`."""
+
+    logits: Float32
+    scores: Float32
+    people: Float32
+
+
+class Conv(NamedTuple):
+    """A convolution: weight [k k C, O] for windows with their channels last, and bias [O]."""
+
+    kernel: int
+    weight: Float32
+    bias: Float32
+
+
+class Network(NamedTuple):
+    """The network of a file, ready to run.
+
+    Attributes:
+        size: the side of the images that it takes.
+        levels: for each level the first convolution, of stride 2, and the pairs of its blocks.
+        looks: the tensors of each layer of attention, by name.
+        heads: the heads of the attention.
+        ups: for each level on the way up, finest first, the convolution from the coarser one, and a pair.
+        tensors: all others by name.
+    """
+
+    size: int
+    levels: tuple[tuple[Conv, tuple[tuple[Conv, Conv], ...]], ...]
+    looks: tuple[Mapping[str, Float32], ...]
+    heads: int
+    ups: tuple[tuple[Conv, tuple[Conv, Conv]], ...]
+    tensors: Mapping[str, Float32]
+
+    def cut(self, image: Float32, prompt: Float32) -> Cut:
+        """Returns the masks of an image [S, S, 3] in [0, 1] for a prompt [S, S, 7].
+
+        Raises:
+            WeightsError: the network gives NaN or infinities.
+        """
+        x = np.concatenate([image * 2 - 1, prompt], 2)
+        levels = []
+        for down, blocks in self.levels:
+            x = np.maximum(_convolved(x, down, 2), 0)
+            for block in blocks:
+                x = _block(x, block)
+            levels.append(x)
+        height, width, channels = x.shape
+        y = x.reshape(-1, channels)
+        if self.looks:
+            y = y + self.tensors["place"][0]
+        for look in self.looks:
+            y = _look(y, look, self.heads)
+        whole = y.mean(0)
+        x = y.reshape(height, width, channels)
+        for i in range(3, -1, -1):
+            up, block = self.ups[i]
+            x = _block(np.maximum(_enlarged(_convolved(x, up)) + levels[i], 0), block)
+            if i == 1:
+                felt = x
+        masks = Conv(3, self.tensors["masks.weight"], self.tensors["masks.bias"])
+        small = _convolved(x, masks)
+        large = np.ascontiguousarray(np.moveaxis(_enlarged(small), 2, 0))
+        found = Cut(large[:MASKS], self._scores(small[..., :MASKS], felt, whole), large[MASKS])
+        if not (np.isfinite(large).all() and np.isfinite(found.scores).all()):
+            raise WeightsError("the network of clicks gives NaN or infinities; its weights are damaged")
+        return found
+
+    def _scores(self, logits: Float32, felt: Float32, whole: Float32) -> Float32:
+        """Computes `Clicks._scores` of masks [h, w, 3]."""
+        inside = sigmoid(logits)
+        height, width, _ = felt.shape
+        inside = inside.reshape(height, 2, width, 2, MASKS).mean((1, 3)).reshape(-1, MASKS)
+        flat = felt.reshape(len(inside), -1)
+        seen = [part.T @ flat / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
+        seen.append(np.broadcast_to(whole, (MASKS, len(whole))))
+        hidden = np.maximum(_linear(np.concatenate(seen, 1), self.tensors, "hidden"), 0)
+        return sigmoid(_linear(hidden, self.tensors, "score")[:, 0])
+
+
+def network(name: str) -> Network:
+    """Returns the network of weights that come with pyharmony.
+
+    Raises:
+        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
+    """
+    entry = next((weights for weights in _shipped.every() if weights.name == name), None)
+    if entry is None:
+        raise WeightsError(f"method: {name!r} needs weights of that name, and this pyharmony comes without them")
+    state = entry.path.stat() if entry.path.is_file() else None
+    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=2)
+def _read(entry: _shipped.Weights, version: object) -> Network:
+    """Returns the network of a file, which is kept; version tells one state of the file from another."""
+    return parsed(_shipped.read(entry), str(entry.path))
+
+
+def parsed(data: bytes, path: str) -> Network:
+    """Returns the network in the bytes of a safetensors file.
+
+    Raises:
+        WeightsError: the bytes are no weights of `clicks`.
+    """
+    header, table = header_of(data, path), table_of(data, path)
+    if header.name != "clicks":
+        raise WeightsError(f"{path}: weights of {header.name}, expected those of clicks")
+    values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
+    try:
+        state = {}
+        for key, tensor in table.items():
+            if key != "__metadata__" and tensor["dtype"] in _DTYPES:
+                start, end = tensor["data_offsets"]
+                array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
+                state[key] = array.reshape(tensor["shape"]).astype(np.float32)
+        return _assembled(header.config, state)
+    except (ValueError, LookupError, TypeError) as error:
+        raise WeightsError(f"{path}: a damaged safetensors file: {type(error).__name__}: {error}") from error
+
+
+def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
+    levels = []
+    for i, depth in enumerate(config["depths"]):
+        blocks = tuple(_pair(state, f"blocks.{i}.{k}") for k in range(depth))
+        levels.append((_folded(state, f"down.{i}.conv", f"down.{i}.norm"), blocks))
+    ups = tuple((_folded(state, f"up.{i}.conv", f"up.{i}.norm"), _pair(state, f"over.{i}")) for i in range(4))
+    looks = tuple(
+        {key.removeprefix(f"looks.{i}."): x for key, x in state.items() if key.startswith(f"looks.{i}.")}
+        for i in range(config["looks"])
+    )
+    tensors = {key: state[key] for key in ("place", "hidden.weight", "hidden.bias", "score.weight", "score.bias")}
+    tensors["masks.weight"] = _laid_out(state["masks.weight"])
+    tensors["masks.bias"] = state["masks.bias"]
+    return Network(config["size"], tuple(levels), looks, config["heads"], ups, tensors)
+
+
+def _pair(state: Mapping[str, Float32], name: str) -> tuple[Conv, Conv]:
+    first, second = (_folded(state, f"{name}.convs.{k}", f"{name}.norms.{k}") for k in range(2))
+    return first, second
+
+
+def _folded(state: Mapping[str, Float32], conv: str, norm: str) -> Conv:
+    """Returns a convolution with the batch norm behind it."""
+    weight = state[f"{conv}.weight"]
+    scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + np.float32(_EPSILON))
+    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+    return Conv(weight.shape[2], _laid_out(weight * scale[:, None, None, None]), bias)
+
+
+def _laid_out(weight: Float32) -> Float32:
+    """Returns a weight [O, C, k, k] as [k k C, O]."""
+    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
+
+
+def _convolved(x: Float32, conv: Conv, stride: int = 1) -> Float32:
+    """Returns the convolution of x [H, W, C] with zeros around it."""
+    kernel, weight, bias = conv
+    height, width, channels = (x.shape[0] // stride, x.shape[1] // stride, x.shape[2])
+    if kernel == 1:
+        return (x.reshape(-1, channels) @ weight + bias).reshape(height, width, -1)
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))[::stride, ::stride]
+    found = np.empty((height, width, weight.shape[1]), np.float32)
+    for top in range(0, height, _ROWS):
+        rows = windows[top : top + _ROWS].transpose(0, 1, 3, 4, 2)
+        np.matmul(rows.reshape(-1, len(weight)), weight, out=found[top : top + _ROWS].reshape(-1, weight.shape[1]))
+    found += bias
+    return found
+
+
+def _block(x: Float32, pair: tuple[Conv, Conv]) -> Float32:
+    y = _convolved(x, pair[0])
+    y = _convolved(np.maximum(y, 0, out=y), pair[1])
+    y += x
+    found: Float32 = np.maximum(y, 0, out=y)
+    return found
+
+
+def _enlarged(x: Float32) -> Float32:
+    """Returns x [H, W, C] with twice the sides, bilinearly, as torch does it."""
+    for axis in (0, 1):
+        before = np.concatenate([x.take([0], axis), x.take(range(x.shape[axis] - 1), axis)], axis)
+        after = np.concatenate([x.take(range(1, x.shape[axis]), axis), x.take([-1], axis)], axis)
+        pairs = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
+        x = pairs.reshape(*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :]).astype(np.float32, copy=False)
+    return x
+
+
+def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
+    """Computes `_Look` of [P, C]."""
+    places, width = x.shape
+    asked = _linear(_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
+    query, key, value = (asked[:, i].swapaxes(0, 1) for i in range(3))
+    scores = query @ key.swapaxes(1, 2) / np.float32((width // heads) ** 0.5)
+    weights = np.exp(scores - scores.max(2, keepdims=True))
+    weights /= weights.sum(2, keepdims=True)
+    x = x + _linear((weights @ value).swapaxes(0, 1).reshape(places, width), state, "answered")
+    wide = np.maximum(_linear(_norm(x, state, "norms.1"), state, "wide"), 0)
+    return x + _linear(wide, state, "narrow")
+
+
+def _linear(x: Float32, state: Mapping[str, Float32], name: str) -> Float32:
+    found: Float32 = x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+    return found
+
+
+def _norm(x: Float32, state: Mapping[str, Float32], name: str) -> Float32:
+    off = x - x.mean(-1, keepdims=True)
+    found: Float32 = off / np.sqrt((off * off).mean(-1, keepdims=True) + np.float32(_EPSILON))
+    return found * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+
+def sigmoid(x: Float32) -> Float32:
+    """Returns 1 / (1 + exp(-x))."""
+    # exp overflows to infinity where x is far below 0, and the quotient is the right 0.
+    with np.errstate(over="ignore"):
+        found: Float32 = np.float32(1) / (np.float32(1) + np.exp(-x))
+    return found
+
+
+def prompt_of(
+    image: Float32, points: Sequence[tuple[float, float]], labels: Sequence[int], last: Any = None
+) -> Float32:
+    """Makes a prompt [H, W, 7] for an image [H, W, 3], as the model's function of this name does."""
+    height, width, _ = image.shape
+    x, y = (np.arange(side, dtype=np.float32) for side in (width, height))
+    planes: list[Any] = []
+    for sign in (1, 0):
+        nearest = np.full((height, width), np.float32(_NONE))
+        apart = np.ones((height, width), np.float32)
+        for (px, py), label in zip(points, labels, strict=True):
+            if label == sign:
+                squares = ((y - np.float32(py)) ** 2)[:, None] + (x - np.float32(px)) ** 2
+                squares /= np.float32(height * width)
+                nearest = np.minimum(nearest, squares)
+                weights = np.exp(-(squares - squares.min()) / np.float32(2 * _SAMPLED**2))
+                color = np.tensordot(weights / weights.sum(), image, 2)
+                apart = np.minimum(apart, np.sqrt(np.square(image - color).mean(2)))
+        planes += [np.exp(-nearest / np.float32(2 * reach**2)) for reach in _REACHES]
+        planes.append(apart)
+    planes.append(np.zeros((height, width), np.float32) if last is None else last)
+    return np.stack(planes, 2).astype(np.float32, copy=False)

@@ -1,0 +1,93 @@
+"""The edge of a mask at the picture's own resolution: it follows the picture's edges, and is soft where these are.
+
+Source: He, Sun and Tang, "Guided Image Filtering", PAMI 2013, with the subsampling of He and Sun, "Fast Guided Filter",
+2015: what is inside is, around each place, an affine function of the colours there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._layers import Float32, Layer, Pixels, resized
+
+#: The longer side of the image on which the functions are found.
+_SIDE = 640
+#: The radius of the surroundings of a place, in pixels of the layer, and the regularisation of colours in [0, 1].
+_RADIUS, _RIDGE = 1.5, 2e-4
+#: The contrast of the result about one half.
+_CONTRAST = 1.4
+#: The rows that are computed at once, so that little memory is held.
+_ROWS = 256
+
+
+def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
+    """Returns the mask [H, W] of a picture [H, W, 3], 0 to 255."""
+    left, top, right, bottom = layer.box
+    whole = np.zeros(picture.shape[:2], np.uint8)
+    part = picture[top:bottom, left:right]
+    whole[top:bottom, left:right] = _followed(part, layer.values)
+    return whole
+
+
+def _followed(picture: Pixels, values: Float32) -> Pixels:
+    """Returns values [h, w] in [0, 1] enlarged to a picture [H, W, 3] whose edges they follow, 0 to 255."""
+    height, width = picture.shape[:2]
+    factor = min(1.0, _SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    guide = resized(picture, size).astype(np.float32) * np.float32(1 / 255)
+    wanted = resized(values.astype(np.float32, copy=False), size)
+    radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
+    slopes, level = _affine(guide, wanted, radius)
+    found = np.empty((height, width), np.uint8)
+    for first in range(0, height, _ROWS):
+        last = min(first + _ROWS, height)
+        box = (0.0, first * size[1] / height, float(size[0]), last * size[1] / height)
+        rows = (width, last - first)
+        known = resized(wanted, rows, box)
+        made = resized(level, rows, box).copy()
+        for channel in range(3):
+            made += resized(slopes[channel], rows, box) * (picture[first:last, :, channel] * np.float32(1 / 255))
+        made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
+        # Where the layer is sure, colours have no say.
+        sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
+        made += sure * (known - made)
+        found[first:last] = np.rint(made.clip(0, 1) * 255)
+    return found
+
+
+def _affine(guide: Float32, wanted: Float32, radius: int) -> tuple[list[Float32], Float32]:
+    """Returns slopes of three channels and a level, [h, w] each, by which colours give what is wanted."""
+    channels = [np.ascontiguousarray(guide[..., c]) for c in range(3)]
+    mean = [_mean(c, radius) for c in channels]
+    middle = _mean(wanted, radius)
+    pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    rr, rg, rb, gg, gb, bb = (_mean(channels[a] * channels[b], radius) - mean[a] * mean[b] for a, b in pairs)
+    rr, gg, bb = rr + _RIDGE, gg + _RIDGE, bb + _RIDGE
+    with_r, with_g, with_b = (_mean(channels[c] * wanted, radius) - mean[c] * middle for c in range(3))
+    # The inverse of a symmetric matrix by its cofactors.
+    a, b, c = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    d, e, f = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    whole = rr * a + rg * b + rb * c
+    slopes = [
+        (a * with_r + b * with_g + c * with_b) / whole,
+        (b * with_r + d * with_g + e * with_b) / whole,
+        (c * with_r + e * with_g + f * with_b) / whole,
+    ]
+    level = middle - sum(slope * m for slope, m in zip(slopes, mean))
+    return [_mean(slope, radius) for slope in slopes], _mean(level, radius)
+
+
+def _mean(x: npt.NDArray[Any], radius: int) -> Float32:
+    """Returns the mean of the existing pixels of x [H, W] at most radius away along each axis."""
+    for axis in (0, 1):
+        count = x.shape[axis]
+        sums = np.cumsum(x, axis, np.float64)
+        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
+        at = np.arange(count)
+        low, high = np.maximum(at - radius, 0), np.minimum(at + radius + 1, count)
+        shape = (-1, 1) if axis == 0 else (1, -1)
+        x = (sums.take(high, axis) - sums.take(low, axis)) / (high - low).reshape(shape)
+    return x.astype(np.float32)

@@ -1,0 +1,168 @@
+"""Masks over a part of a picture: how they are enlarged, compared, and cut into connected parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+"""A part of a picture in pixels: left, top, right, bottom; the last two are outside."""
+
+
+class Layer(NamedTuple):
+    """A mask as a method finds it.
+
+    Attributes:
+        box: the part of the picture that it is about; beyond it is 0.
+        values: how surely each place is inside, [h, w] in [0, 1]; smaller than the box where that is large.
+        score: the share of the union with the object that both are expected to cover, 0 to 1.
+    """
+
+    box: Box
+    values: Float32
+    score: float
+
+
+def resized(
+    values: npt.NDArray[Any], size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> npt.NDArray[Any]:
+    """Returns an image or plane at a size (width, height), or that part of it which box names; bilinearly."""
+    from PIL import Image
+
+    if box is None and values.shape[1::-1] == size:
+        return values
+    picture = Image.fromarray(np.ascontiguousarray(values))
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0))
+
+
+def sampled(layer: Layer, box: Box, size: tuple[int, int]) -> Float32:
+    """Returns the values of a layer over another part of the picture, at a size (width, height)."""
+    left, top, right, bottom = box
+    own_left, own_top, own_right, own_bottom = layer.box
+    height, width = layer.values.shape
+    # The middles of the pixels that are asked for, in pixels of the layer.
+    x = (left + (np.arange(size[0]) + 0.5) * (right - left) / size[0] - own_left) * width / (own_right - own_left) - 0.5
+    y = (top + (np.arange(size[1]) + 0.5) * (bottom - top) / size[1] - own_top) * height / (own_bottom - own_top) - 0.5
+    across, down = _weights(x, width), _weights(y, height)
+    found: Float32 = (down @ layer.values @ across.T).astype(np.float32)
+    return found
+
+
+def _weights(at: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
+    """Returns [P, count], which interpolates `count` values at places, linearly; it gives 0 beyond the ends."""
+    inside = (at > -0.5) & (at < count - 0.5)
+    first = np.clip(np.floor(at), 0, max(count - 2, 0)).astype(np.intp)
+    share = np.clip(at - first, 0, 1)
+    found = np.zeros((len(at), count))
+    rows = np.arange(len(at))
+    found[rows, first] = 1 - share
+    found[rows, np.minimum(first + 1, count - 1)] += share
+    return found * inside[:, None]
+
+
+def box_of(layer: Layer) -> Box | None:
+    """Returns the part of the picture in which a layer is inside; None where it is nowhere."""
+    region = layer.values > 0.5
+    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    left, top, right, bottom = layer.box
+    height, width = region.shape
+    across, down = (right - left) / width, (bottom - top) / height
+    return (
+        int(left + columns[0] * across),
+        int(top + rows[0] * down),
+        int(np.ceil(left + (columns[-1] + 1) * across)),
+        int(np.ceil(top + (rows[-1] + 1) * down)),
+    )
+
+
+def alike(first: Layer, second: Layer) -> float:
+    """Returns the share of the union of two layers that both cover."""
+    box = (
+        min(first.box[0], second.box[0]), min(first.box[1], second.box[1]),
+        max(first.box[2], second.box[2]), max(first.box[3], second.box[3]),
+    )  # fmt: skip
+    a, b = (sampled(layer, box, (128, 128)) > 0.5 for layer in (first, second))
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
+
+
+def parts(region: Bools) -> npt.NDArray[np.int32]:
+    """Returns the number of the connected part that each pixel of a region [H, W] belongs to; 0 outside.
+
+    Pixels that touch at a side are connected. Runs of rows are joined by union and find.
+    """
+    height, width = region.shape
+    framed = np.zeros((height, width + 2), np.int8)
+    framed[:, 1:-1] = region
+    steps = np.diff(framed, axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    _, ends = np.nonzero(steps == -1)
+    parent = list(range(len(rows)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first = np.searchsorted(rows, np.arange(height + 1)).tolist()
+    begin, end = starts.tolist(), ends.tolist()
+    for row in range(1, height):
+        above, here = first[row - 1], first[row]
+        while above < first[row] and here < first[row + 1]:
+            if begin[above] < end[here] and begin[here] < end[above]:
+                parent[root(here)] = root(above)
+            if end[above] < end[here]:
+                above += 1
+            else:
+                here += 1
+    roots = np.array([root(i) for i in range(len(parent))], np.intp)
+    _, numbers = np.unique(roots, return_inverse=True)
+    found = np.zeros((height, width), np.int32)
+    for row, start, stop, number in zip(rows.tolist(), begin, end, numbers.tolist()):
+        found[row, start:stop] = number + 1
+    return found
+
+
+def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float = 0.1) -> Layer:
+    """Returns a layer with those of its parts alone that a point of the picture lies in.
+
+    Without any such part those stay that have `least` of the area of the largest one, and all holes stay as they are.
+    """
+    region = layer.values > 0.5
+    numbers = parts(region)
+    count = int(numbers.max())
+    if count <= 1:
+        return layer
+    left, top, right, bottom = layer.box
+    height, width = region.shape
+    kept = set()
+    for x, y in points:
+        column = int((x + 0.5 - left) / (right - left) * width)
+        row = int((y + 0.5 - top) / (bottom - top) * height)
+        if 0 <= row < height and 0 <= column < width:
+            kept.add(int(numbers[row, column]))
+    kept -= {0}
+    if not kept:
+        areas = np.bincount(numbers.ravel())[1:]
+        kept = set((np.flatnonzero(areas >= least * areas.max()) + 1).tolist())
+    lost = region & ~np.isin(numbers, sorted(kept))
+    # What is half inside around a lost part goes with it.
+    values = np.where(_near(lost), np.minimum(layer.values, np.float32(0)), layer.values)
+    return layer._replace(values=np.where(region & ~lost, layer.values, values).astype(np.float32, copy=False))
+
+
+def _near(region: Bools) -> Bools:
+    """Returns a region grown by two pixels."""
+    for _ in range(2):
+        padded = np.pad(region, 1)
+        region = padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return region

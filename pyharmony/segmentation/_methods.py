@@ -1,0 +1,128 @@
+"""The methods that cut out, by name, each with what it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from .. import _install, _shipped
+from ..errors import ArgumentError, WeightsError
+from ..typing import PathLike
+from . import _classic, _clicks
+from ._layers import Layer, Pixels
+from ._network import NetworkCutter, Prompts
+
+_NO_WEIGHTS = "it needs the weights"
+
+
+class Cutter(Protocol):
+    """A method that holds one picture."""
+
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
+        """Returns masks, the best first; `last` is the mask that further prompts correct."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method.
+
+    Attributes:
+        name: its name.
+        summary: what it is, in one line.
+        opened: holds a picture [H, W, 3] of uint8.
+        needs: the modules that it loads, with the extras that bring them.
+        weights: the name of its weights; empty where it has none.
+    """
+
+    name: str
+    summary: str
+    opened: Callable[[Pixels], Cutter]
+    needs: tuple[tuple[str, str], ...] = ()
+    weights: str = ""
+
+    @property
+    def missing(self) -> str:
+        """Why the method cannot run here, in a sentence; empty where it can."""
+        for module, extra in self.needs:
+            if importlib.util.find_spec(module) is None:
+                return f"{module} is missing, {self.name} needs it: {_install.hint(extra)}"
+        if self.weights and all(entry.name != self.weights for entry in _shipped.every()):
+            return f"{_NO_WEIGHTS} {self.weights}, which do not come with this pyharmony"
+        return ""
+
+
+@dataclass
+class _After:
+    """The network, whose best mask another method makes better."""
+
+    first: NetworkCutter
+    second: _classic.ClassicCutter
+
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
+        found = self.first.cut(prompts, last)
+        better = self.second.cut(prompts, found[0])[0]
+        return [better._replace(score=found[0].score), *found[1:]]
+
+
+def trained(weights: PathLike) -> Method:
+    """Returns a method by weights of `clicks` that were trained by the user: `segment(image, method=trained(path))`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: the file holds no weights of `clicks`.
+    """
+    path = Path(weights)
+    network = _clicks.parsed(path.read_bytes(), str(path))
+    return Method("trained", f"the network of clicks, by {path.name}", lambda picture: NetworkCutter(network, picture))
+
+
+def _network(picture: Pixels) -> NetworkCutter:
+    return NetworkCutter(_clicks.network(_WEIGHTS), picture)
+
+
+def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixels], Cutter]:
+    return lambda picture: _After(_network(picture), second(picture))
+
+
+_WEIGHTS = "clicks"
+_OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS),
+        Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
+        Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
+        Method("clicks+grabcut", "GrabCut from what the network found", _after(_classic.grabcut), (_OPENCV,), _WEIGHTS),
+        Method(
+            "clicks+random_walker",
+            "the random walker from what the network found",
+            _after(_classic.random_walker),
+            (_SKIMAGE,),
+            _WEIGHTS,
+        ),
+    )
+}
+
+
+def method_of(name: Any) -> Method:
+    """Returns a method that can run here; 'auto' is the network of clicks.
+
+    Raises:
+        ArgumentError: there is no such method.
+        ImportError: it needs a package that is not installed.
+        WeightsError: its weights do not come with this pyharmony.
+    """
+    if isinstance(name, Method):
+        found = name
+    else:
+        names = ("auto", *METHODS)
+        if not isinstance(name, str) or name not in names:
+            raise ArgumentError(f"method: {name!r}, expected one of {', '.join(map(repr, names))}")
+        found = METHODS["clicks" if name == "auto" else name]
+    if reason := found.missing:
+        raise (WeightsError if reason.startswith(_NO_WEIGHTS) else ImportError)(f"method {found.name!r}: {reason}")
+    return found

@@ -1,0 +1,147 @@
+"""The default method: the network of clicks, which looks at the whole picture first and then at the object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _clicks
+from ._layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
+
+#: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
+_MARGIN, _NEAREST = 0.25, 0.1
+#: The share of the picture from which on a second look would show no more.
+_WHOLE = 0.75
+#: Masks that agree so far are taken for one.
+_SAME = 0.9
+#: The number of masks of an answer.
+COUNT = 3
+
+
+class Prompts(NamedTuple):
+    """What a user points at.
+
+    Attributes:
+        points: places (x, y), in pixels of the picture; the middle of its first pixel is (0, 0).
+        labels: for each of them 1 on the object and 0 beside it.
+        box: the part of the picture that the object is in, or None.
+        mask: a coarse mask of the picture [H, W], 0 to 255, or None.
+    """
+
+    points: Sequence[tuple[float, float]] = ()
+    labels: Sequence[int] = ()
+    box: Box | None = None
+    mask: Pixels | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything on the object is pointed at."""
+        return any(self.labels) or self.box is not None or self.mask is not None
+
+    @property
+    def inside(self) -> list[tuple[float, float]]:
+        """The places on the object."""
+        return [point for point, label in zip(self.points, self.labels, strict=True) if label]
+
+
+@dataclass
+class NetworkCutter:
+    """One picture [H, W, 3] of uint8, which the network is asked about again and again."""
+
+    network: _clicks.Network
+    picture: Pixels
+
+    def __post_init__(self) -> None:
+        self._views: dict[Box, Float32] = {}
+
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
+        """Returns masks, the best first; `last` is the mask that further prompts correct."""
+        height, width = self.picture.shape[:2]
+        whole = (0, 0, width, height)
+        known = last or self._prior(prompts)
+        if known is not None and (near := self._near(known, prompts)) is not None:
+            return self._looked(near, prompts, known)
+        found = self._looked(whole, prompts, known)
+        if last is not None or (near := self._near(found[0], prompts)) is None:
+            return found
+        closer = self._looked(near, prompts, found[0])
+        return distinct([*closer, *found])
+
+    def people(self) -> Float32:
+        """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
+        height, width = self.picture.shape[:2]
+        view = self._view((0, 0, width, height))
+        return _clicks.sigmoid(self.network.cut(view, _clicks.prompt_of(view, (), ())).people)
+
+    def _prior(self, prompts: Prompts) -> Layer | None:
+        """Returns what is known before the first look: a coarse mask, or a box that is full of the object."""
+        height, width = self.picture.shape[:2]
+        if prompts.mask is not None:
+            size = (self.network.size, self.network.size)
+            return Layer(
+                (0, 0, width, height), resized(prompts.mask, size).astype(np.float32) * np.float32(1 / 255), 0.0
+            )
+        if prompts.box is not None:
+            return Layer(prompts.box, np.ones((8, 8), np.float32), 0.0)
+        return None
+
+    def _near(self, layer: Layer, prompts: Prompts) -> Box | None:
+        """Returns the part of the picture around the object and all clicks on it; None where that is nearly all."""
+        found = box_of(layer)
+        if found is None:
+            return None
+        height, width = self.picture.shape[:2]
+        left, top, right, bottom = (float(x) for x in found)
+        for x, y in prompts.inside:
+            left, top, right, bottom = min(left, x), min(top, y), max(right, x + 1), max(bottom, y + 1)
+        across = max((right - left) * (1 + 2 * _MARGIN), _NEAREST * width)
+        down = max((bottom - top) * (1 + 2 * _MARGIN), _NEAREST * height)
+        # Neither side is much longer than the other, or the object would be seen squashed.
+        across, down = max(across, down / 2), max(down, across / 2)
+        middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+        box = (
+            max(0, round(middle_x - across / 2)),
+            max(0, round(middle_y - down / 2)),
+            min(width, round(middle_x + across / 2)),
+            min(height, round(middle_y + down / 2)),
+        )
+        area = (box[2] - box[0]) * (box[3] - box[1])
+        return box if area < _WHOLE * height * width else None
+
+    def _looked(self, box: Box, prompts: Prompts, known: Layer | None) -> list[Layer]:
+        """Returns what the network finds in a part of the picture, the best first."""
+        side = self.network.size
+        left, top, right, bottom = box
+        points, labels = [], []
+        for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
+            column, row = (x + 0.5 - left) * side / (right - left) - 0.5, (y + 0.5 - top) * side / (bottom - top) - 0.5
+            if -0.5 <= column < side - 0.5 and -0.5 <= row < side - 0.5:
+                points.append((column, row))
+                labels.append(label)
+        view = self._view(box)
+        last = None if known is None else sampled(known, box, (side, side))
+        logits, scores, _ = self.network.cut(view, _clicks.prompt_of(view, points, labels, last))
+        layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
+        layers = [connected(layer, prompts.inside) for layer in layers]
+        return distinct(sorted(layers, key=lambda layer: -layer.score))
+
+    def _view(self, box: Box) -> Float32:
+        """Returns a part of the picture as the network sees it."""
+        if box not in self._views:
+            if len(self._views) > 8:
+                self._views.clear()
+            size = (self.network.size, self.network.size)
+            self._views[box] = resized(self.picture, size, box).astype(np.float32) * np.float32(1 / 255)
+        return self._views[box]
+
+
+def distinct(layers: Sequence[Layer]) -> list[Layer]:
+    """Returns the first of those that are nearly the same, at most `COUNT`."""
+    found: list[Layer] = []
+    for layer in layers:
+        if all(alike(layer, other) < _SAME for other in found):
+            found.append(layer)
+    return found[:COUNT]

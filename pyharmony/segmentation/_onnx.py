@@ -1,0 +1,232 @@
+"""Networks of others that cut out, from ONNX files that the user has: a pair like Segment Anything's, or a salient one.
+
+Sources: Kirillov et al., "Segment Anything", ICCV 2023, whose decoder has fixed names for its inputs; Qin et al.,
+"U²-Net", Pattern Recognition 2020, for networks that find what stands out. Needs the extra `onnx`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _install
+from ..errors import ArgumentError, WeightsError
+from ..typing import PathLike
+from ._clicks import sigmoid
+from ._layers import Float32, Layer, Pixels, connected, resized, sampled
+from ._methods import Cutter, Method
+from ._network import COUNT, Prompts, distinct
+
+#: The mean and standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks scale images.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: The side of the image of an encoder, and of its decoder's small masks, where the files do not say.
+_SIDE, _SMALL = 1024, 256
+#: The inputs that a decoder must have.
+_ASKED = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
+#: What the labels of points mean to a decoder, beside 1 and 0: nothing, and two corners of a box.
+_NOTHING, _FIRST, _SECOND = -1.0, 2.0, 3.0
+#: The largest absolute logit that a mask becomes.
+_SURE = 10.0
+
+
+def sam(encoder: PathLike, decoder: PathLike) -> Method:
+    """Returns a method by a pair of networks like Segment Anything's: `segment(image, point=..., method=sam(a, b))`.
+
+    The encoder sees the picture once; every click asks the decoder alone. An encoder takes [1, 3, S, S] scaled by the
+    mean and deviation of ImageNet and filled up with zeros, as SAM and MobileSAM do, or [H, W, 3] of 0 to 255 where it
+    does that itself. The decoder is one by SAM's own export, with `image_embeddings`, `point_coords`, `point_labels`,
+    `mask_input` and `has_mask_input`; it gives `iou_predictions` and `low_res_masks`.
+
+    Args:
+        encoder, decoder: the files, .onnx.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: a file is no network of that kind. Raised when it is first used, like the one that follows.
+        ImportError: onnxruntime is not installed.
+    """
+    files = _file(encoder, "encoder"), _file(decoder, "decoder")
+    return Method("sam", f"networks of {files[0].name} and {files[1].name}", _Opened(_open_sam, files), _NEEDS)
+
+
+def salient(network: PathLike, *, mean: Sequence[float] = _MEAN, std: Sequence[float] = _STD) -> Method:
+    """Returns a method by a network that finds what stands out in a picture, of which a click chooses a part.
+
+    It takes [1, 3, S, S] and gives a plane [1, 1, S, S] first, of probabilities or logits, as U²-Net, IS-Net and their
+    kin do.
+
+    Args:
+        network: the file, .onnx.
+        mean, std: the colours in [0, 1] that it takes away, and by which it divides.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ArgumentError: mean or std are not three numbers, or std is not above 0.
+        WeightsError: the file is no network of that kind. Raised when it is first used, like the one that follows.
+        ImportError: onnxruntime is not installed.
+    """
+    file = _file(network, "network")
+    for name, values in (("mean", mean), ("std", std)):
+        numbers = [x for x in values if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
+        if len(numbers) != 3 or len(values) != 3:
+            raise ArgumentError(f"{name}: {values!r}, expected three numbers{' above 0' if name == 'std' else ''}")
+    opened = _Opened(functools.partial(_open_salient, mean=tuple(mean), std=tuple(std)), (file,))
+    return Method("salient", f"the network of {file.name}", opened, _NEEDS)
+
+
+_NEEDS = (("onnxruntime", "onnx"),)
+
+
+def _file(path: PathLike, name: str) -> Path:
+    found = Path(path)
+    if not found.is_file():
+        raise FileNotFoundError(f"{name}: {os.fspath(path)}: there is no such file")
+    return found
+
+
+class _Opened:
+    """Holds the sessions of files, which are read when a picture is first opened."""
+
+    def __init__(self, make: Callable[..., Cutter], files: tuple[Path, ...]) -> None:
+        self._make, self._files, self._sessions = make, files, ()
+
+    def __call__(self, picture: Pixels) -> Cutter:
+        self._sessions = self._sessions or tuple(_session(file) for file in self._files)
+        return self._make(picture, *self._sessions)
+
+
+def _session(file: Path) -> Any:
+    """Returns a file's network, ready to run on the CPU."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise ImportError(f"onnxruntime is missing, {file.name} needs it: {_install.hint('onnx')}")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no class of their own
+        raise WeightsError(f"{file}: no ONNX network that runs here: {str(error).splitlines()[0]}") from error
+
+
+def _run(session: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(zip([x.name for x in session.get_outputs()], session.run(None, given), strict=True))
+    except Exception as error:  # as above
+        raise WeightsError(f"the {name} does not take what it is given: {str(error).splitlines()[0]}") from error
+
+
+def _planes(image: Float32, mean: Sequence[float], std: Sequence[float]) -> Float32:
+    """Returns an image [H, W, 3] of 0 to 255 as [1, 3, H, W], scaled."""
+    scaled = (image / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)
+
+
+class _Sam:
+    """One picture, whose embedding is kept."""
+
+    def __init__(self, picture: Pixels, encoder: Any, decoder: Any) -> None:
+        self._decoder = decoder
+        self._asked = [x.name for x in decoder.get_inputs()]
+        if missing := [name for name in _ASKED if name not in self._asked]:
+            raise WeightsError(f"the decoder has no input {', '.join(missing)}; expected one by SAM's own export")
+        (first, *_) = encoder.get_inputs()
+        shape = [x if isinstance(x, int) else 0 for x in first.shape]
+        as_planes = len(shape) == 4
+        side = shape[2] if as_planes and shape[2] else _SIDE
+        height, width = picture.shape[:2]
+        self._factor = side / max(height, width)
+        self._size = max(1, round(width * self._factor)), max(1, round(height * self._factor))
+        small = resized(picture, self._size).astype(np.float32)
+        if as_planes:
+            planes = np.zeros((1, 3, side, side), np.float32)
+            planes[:, :, : self._size[1], : self._size[0]] = _planes(small, _MEAN, _STD)
+            small = planes
+        self._embedding = next(iter(_run(encoder, "encoder", {first.name: small}).values()))
+        # The part of the picture, with what fills it up, that a small mask covers.
+        self._square = (0, 0, round(side / self._factor), round(side / self._factor))
+        self._whole = (0, 0, width, height)
+        shape = next(x.shape for x in decoder.get_inputs() if x.name == "mask_input")
+        self._small = shape[-1] if isinstance(shape[-1], int) else _SMALL
+
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
+        places = [(x + 0.5, y + 0.5) for x, y in prompts.points]
+        labels = [float(label) for label in prompts.labels]
+        if prompts.box is not None:
+            places += [prompts.box[:2], prompts.box[2:]]
+            labels += [_FIRST, _SECOND]
+        else:
+            places.append((0.0, 0.0))
+            labels.append(_NOTHING)
+        size = (self._small, self._small)
+        if last is None and prompts.mask is not None:
+            last = Layer(self._whole, resized(prompts.mask, size).astype(np.float32) * np.float32(1 / 255), 0.0)
+        mask = np.zeros((1, 1, *size), np.float32)
+        if last is not None:
+            known = np.clip(sampled(last, self._square, size), 1e-4, 1 - 1e-4)
+            mask[0, 0] = np.clip(np.log(known / (1 - known)), -_SURE, _SURE)
+        given = {
+            "image_embeddings": self._embedding,
+            "point_coords": np.array([places], np.float32) * np.float32(self._factor),
+            "point_labels": np.array([labels], np.float32),
+            "mask_input": mask,
+            "has_mask_input": np.array([float(last is not None)], np.float32),
+            "orig_im_size": np.array([self._size[1], self._size[0]], np.float32),
+        }
+        found = _run(self._decoder, "decoder", {name: x for name, x in given.items() if name in self._asked})
+        if not {"low_res_masks", "iou_predictions"} <= found.keys():
+            raise WeightsError(f"the decoder gives {', '.join(found)}; expected low_res_masks and iou_predictions")
+        layers = []
+        for logits, score in zip(found["low_res_masks"][0], found["iou_predictions"][0], strict=True):
+            square = Layer(self._square, sigmoid(logits.astype(np.float32)), 0.0)
+            seen = (max(1, round(logits.shape[1] * self._size[0] / max(self._size))),
+                    max(1, round(logits.shape[0] * self._size[1] / max(self._size))))  # fmt: skip
+            values = sampled(square, self._whole, seen)
+            layers.append(connected(Layer(self._whole, values, float(np.clip(score, 0, 1))), prompts.inside))
+        return distinct(sorted(layers, key=lambda layer: -layer.score))[:COUNT]
+
+
+def _open_sam(picture: Pixels, encoder: Any, decoder: Any) -> Cutter:
+    return _Sam(picture, encoder, decoder)
+
+
+class _Salient:
+    """One picture, of which it is known what stands out."""
+
+    def __init__(self, picture: Pixels, network: Any, mean: Sequence[float], std: Sequence[float]) -> None:
+        (first, *_) = network.get_inputs()
+        sides = [x for x in first.shape[2:] if isinstance(x, int)]
+        height, width = picture.shape[:2]
+        size = (sides[1], sides[0]) if len(sides) == 2 else (320, 320)
+        planes = _planes(resized(picture, size).astype(np.float32), mean, std)
+        plane = np.squeeze(next(iter(_run(network, "network", {first.name: planes}).values())))
+        if plane.ndim != 2:
+            raise WeightsError(f"the network gives a shape of {list(plane.shape)}; expected one plane")
+        if plane.min() < 0 or plane.max() > 1:
+            plane = sigmoid(plane)
+        self._found = Layer((0, 0, width, height), plane.astype(np.float32), 0.0)
+
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
+        del last  # every answer comes from the same plane
+        layer = self._found
+        height, width = layer.values.shape
+        if prompts.box is not None:
+            inside = sampled(Layer(prompts.box, np.ones((2, 2), np.float32), 0.0), layer.box, (width, height))
+            layer = layer._replace(values=layer.values * (inside > 0.5))
+        for x, y, label in zip(*zip(*prompts.points), prompts.labels) if prompts.points else ():
+            values = sampled(layer, (int(x), int(y), int(x) + 1, int(y) + 1), (1, 1))
+            if label and values[0, 0] <= 0.5:
+                return []
+        layer = connected(layer, prompts.inside)
+        region = layer.values > 0.5
+        return [layer._replace(score=float(layer.values[region].mean()))] if region.any() else []
+
+
+def _open_salient(picture: Pixels, network: Any, mean: Sequence[float], std: Sequence[float]) -> Cutter:
+    return _Salient(picture, network, mean, std)

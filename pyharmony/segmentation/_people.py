@@ -1,0 +1,210 @@
+"""People: where they are, one by one, with a box for each and one for the head.
+
+The network's mask of all people, which needs no click, says where to point; each person is then cut out by clicks, like
+anything else. Faces that scikit-image's cascade finds, where it is installed, tell people apart who touch each other.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ops.distance import distance_inside
+from ._layers import Bools, Box, Float32, Layer, Pixels, alike, box_of, resized, sampled
+from ._network import NetworkCutter, Prompts
+
+#: The longer side of the image in which people are looked for.
+_SIDE = 320
+#: The most people of one picture.
+_MOST = 24
+#: A person goes this far inside at least, in longer sides, and is smaller nowhere than this share of the picture.
+_DEEP, _LEAST = 0.012, 0.0015
+#: The share of a mask that must lie where people are.
+_PEOPLE = 0.5
+#: Two masks that agree so far are one person.
+_SAME = 0.45
+#: The longer side of the image in which faces are looked for, and the least face, in sides of that.
+_FACES, _FACE = 480, 0.05
+#: How far a click for a person lies below the middle of a face, in its heights.
+_CHEST = 1.4
+#: The head in sides of a face: beyond it at the left and right, above and below.
+_AROUND, _ABOVE, _BELOW = 0.15, 0.35, 0.12
+#: The share of a silhouette's height in which the neck is looked for, and how much narrower than the head it is.
+_UPPER, _NARROWER = 0.55, 0.85
+#: The height of a head without a neck: the share of a standing person's height, and its width in heads.
+_STANDING, _HEAD = 1 / 7.5, 1.3
+
+
+class Person(NamedTuple):
+    """One person: the mask and the box of the head."""
+
+    layer: Layer
+    head: Box
+
+
+def people_of(cutter: NetworkCutter) -> list[Person]:
+    """Returns the people of a picture, the largest first."""
+    height, width = cutter.picture.shape[:2]
+    factor = _SIDE / max(height, width)
+    size = max(8, round(width * factor)), max(8, round(height * factor))
+    whole = (0, 0, width, height)
+    where = sampled(Layer(whole, cutter.people(), 1.0), whole, size)
+    left = where > 0.5
+    found: list[tuple[int, Layer]] = []
+
+    def add(points: list[tuple[float, float]], is_face: bool) -> None:
+        layer = _person(cutter, points, where, is_face)
+        if layer is not None:
+            mask = sampled(layer, whole, size) > 0.5
+            left[mask] = False
+            if all(alike(layer, other) < _SAME for _, other in found):
+                found.append((int(np.count_nonzero(mask)), layer))
+
+    seen = faces(cutter.picture)
+    for face in seen[:_MOST]:
+        add(_clicks_on(face, height), True)
+    rows, columns = np.ogrid[: size[1], : size[0]]
+    while len(found) < _MOST:
+        depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
+        deepest = float(depth.max())
+        if deepest < max(1.0, _DEEP * _SIDE):
+            break
+        y, x = divmod(int(depth.argmax()), size[0])
+        add([((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5)], False)
+        # This place is not looked at again, whatever was found there.
+        left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
+    found.sort(key=lambda one: -one[0])
+    return [Person(layer, head_of(layer, seen)) for _, layer in found]
+
+
+def _clicks_on(face: Box, height: int) -> list[tuple[float, float]]:
+    """Returns clicks on a face and, where the picture goes on, on the chest."""
+    x, y = (face[0] + face[2] - 1) / 2, (face[1] + face[3] - 1) / 2
+    below = y + _CHEST * (face[3] - face[1])
+    return [(x, y), (x, below)] if below < height - 1 else [(x, y)]
+
+
+def _person(cutter: NetworkCutter, points: list[tuple[float, float]], where: Float32, is_face: bool) -> Layer | None:
+    """Returns the mask of a person who is clicked; None where that is nobody."""
+    height, width = cutter.picture.shape[:2]
+    size = (where.shape[1], where.shape[0])
+    best: tuple[float, Layer] | None = None
+    for layer in cutter.cut(Prompts(points, [1] * len(points))):
+        mask = sampled(layer, (0, 0, width, height), size) > 0.5
+        share = float(mask.mean())
+        if share < _LEAST:
+            continue
+        inside = float(where[mask].mean())
+        if not is_face and inside < _PEOPLE:
+            continue
+        # A part of a person lies where people are as well: of what is about as sure, the larger one.
+        worth = inside * layer.score * share**0.1
+        if best is None or worth > best[0]:
+            best = worth, layer
+    return best[1] if best else None
+
+
+@functools.lru_cache(maxsize=1)
+def _cascade() -> Any:
+    """Returns scikit-image's cascade of faces; None where that is not installed."""
+    try:
+        from skimage.data import lbp_frontal_face_cascade_filename
+        from skimage.feature import Cascade
+    except ImportError:
+        return None
+    return Cascade(lbp_frontal_face_cascade_filename())  # type: ignore[no-untyped-call]
+
+
+def faces(picture: Pixels) -> list[Box]:
+    """Returns the boxes of frontal faces, the largest first; none where scikit-image is not installed."""
+    cascade = _cascade()
+    if cascade is None:
+        return []
+    height, width = picture.shape[:2]
+    factor = min(1.0, _FACES / max(height, width))
+    small = resized(picture, (max(1, round(width * factor)), max(1, round(height * factor))))
+    least = max(20, round(_FACE * max(small.shape)))
+    if min(small.shape[:2]) <= least:
+        return []
+    found = cascade.detect_multi_scale(
+        img=small, scale_factor=1.15, step_ratio=1, min_size=(least, least), max_size=small.shape[:2]
+    )
+    boxes: list[Box] = []
+    for one in found:
+        left, top = round(one["c"] / factor), round(one["r"] / factor)
+        boxes.append((left, top, left + round(one["width"] / factor), top + round(one["height"] / factor)))
+    return sorted(boxes, key=lambda box: (box[0] - box[2]) * (box[3] - box[1]))
+
+
+def head_of(layer: Layer, seen: Sequence[Box]) -> Box:
+    """Returns the box of the head of a person: around a face, or by the silhouette."""
+    body = box_of(layer) or layer.box
+    for face in seen:
+        x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
+        is_high = y < body[1] + _UPPER * (body[3] - body[1])
+        if is_high and sampled(layer, (int(x), int(y), int(x) + 1, int(y) + 1), (1, 1))[0, 0] > 0.5:
+            wide, high = face[2] - face[0], face[3] - face[1]
+            return _cut(
+                body,
+                (face[0] - _AROUND * wide, face[1] - _ABOVE * high, face[2] + _AROUND * wide, face[3] + _BELOW * high),
+            )
+    rows = 128
+    columns = max(8, round(rows * (body[2] - body[0]) / (body[3] - body[1])))
+    region = sampled(layer, body, (columns, rows)) > 0.5
+    left, top, right, bottom = _silhouettes_head(region)
+    across, down = (body[2] - body[0]) / columns, (body[3] - body[1]) / rows
+    return _cut(
+        body, (body[0] + left * across, body[1] + top * down, body[0] + right * across, body[1] + bottom * down)
+    )
+
+
+def _cut(body: Box, box: Sequence[float]) -> Box:
+    """Returns whole pixels of a box inside another one."""
+    left, top, right, bottom = (round(v) for v in box)
+    left, top = min(max(left, body[0]), body[2] - 1), min(max(top, body[1]), body[3] - 1)
+    return left, top, min(max(right, left + 1), body[2]), min(max(bottom, top + 1), body[3])
+
+
+def _silhouettes_head(region: Bools) -> tuple[int, int, int, int]:
+    """Returns the box of the head of a silhouette [H, W]: down to the neck, where it is narrower than above and below.
+
+    Without a neck, as under long hair, it is as high as the head of somebody who stands, or as heads are wide.
+    """
+    rows, columns = region.shape
+    first, last = _longest_runs(region)
+    widths = np.convolve(last - first, np.full(5, 0.2), "same")
+    filled = np.flatnonzero(last > first)
+    if not len(filled):
+        return 0, 0, columns, rows
+    top, end = int(filled[0]), int(_UPPER * rows)
+    bottom = 0
+    widest = np.maximum.accumulate(widths[top:end])
+    narrow = np.flatnonzero(widths[top:end] < _NARROWER * widest)
+    if len(narrow):
+        start = top + int(narrow[0])
+        neck = start + int(widths[start : start + rows // 8].argmin())
+        if widths[neck : neck + rows // 4].max() > widths[neck] / _NARROWER:
+            bottom = neck
+    if bottom <= top:
+        width = widths[top : top + max(2, rows // 8)].max()
+        standing = rows > 2 * columns
+        bottom = top + max(2, round(_STANDING * rows if standing else min(_HEAD * width, rows / 2)))
+    part = slice(top, max(bottom, top + 1))
+    inside = last[part] > first[part]
+    return int(first[part][inside].min()), top, int(last[part][inside].max()), bottom
+
+
+def _longest_runs(region: Bools) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Returns for each row of a region [H, W] where its longest run begins and ends; twice 0 where it is empty."""
+    first, last = np.zeros(len(region), np.intp), np.zeros(len(region), np.intp)
+    for y, row in enumerate(region):
+        steps = np.diff(np.concatenate([[0], row.astype(np.int8), [0]]))
+        starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+        if len(starts):
+            longest = int((ends - starts).argmax())
+            first[y], last[y] = starts[longest], ends[longest]
+    return first, last

@@ -1,0 +1,317 @@
+"""Cutting out by pointing: one call, and a session that goes on click by click."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from ..data import _files
+from ..errors import ArgumentError, ShapeError
+from ..metrics import _checks as _pictures
+from ..typing import ImageLike, MaskLike
+from ._edges import at_full_size
+from ._layers import Layer, Pixels, box_of
+from ._methods import Method, method_of
+from ._network import NetworkCutter, Prompts
+from ._people import people_of
+
+Point = tuple[float, float]
+Rectangle = tuple[int, int, int, int]
+
+#: The largest number of clicks that a scribble counts for.
+_SCRIBBLED = 16
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks that were found, the best first: up to three answers to clicks, or one of each person, the largest first.
+
+    `masks[i]` is one of them, [H, W] uint8, and len(masks) their number.
+
+    Attributes:
+        mask: the best mask, or all people together, [H, W] uint8, 0 outside and 255 inside, soft at the edge.
+        scores: how good each of the masks is expected to be, 0 to 1: the share of the union of mask and object that
+            both cover.
+        boxes: for each of them the rectangle (x, y, width, height) that it lies in.
+        heads: for each person the rectangle of the head; empty for clicks.
+        method: the method that ran.
+        reason: why nothing was found, in a few words; empty where something was.
+    """
+
+    mask: Pixels
+    scores: tuple[float, ...]
+    boxes: tuple[Rectangle, ...]
+    heads: tuple[Rectangle, ...]
+    method: str
+    reason: str
+    _picture: Pixels
+    _layers: tuple[Layer, ...]
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return at_full_size(self._picture, self._layers[index])
+
+
+class Session:
+    """A picture that is pointed at again and again; every answer starts from the one before.
+
+    Args:
+        image: the picture, see `segment`.
+        method: see `segment`.
+
+    Example:
+        >>> from pyharmony import segmentation
+        >>> image = np.zeros((60, 80, 3), np.uint8)
+        >>> image[20:40, 30:50] = 200
+        >>> session = segmentation.Session(image)
+        >>> session.click(40, 30).mask.shape
+        (60, 80)
+        >>> session.click(5, 5, add=False).mask.dtype
+        dtype('uint8')
+    """
+
+    def __init__(self, image: ImageLike, *, method: str | Method = "auto") -> None:
+        chosen = method_of(method)
+        self.picture, self.method = _levels(image), chosen.name
+        self._cutter = chosen.opened(self.picture)
+        self._steps: list[tuple[Prompts, Masks]] = []
+
+    def click(self, x: float, y: float, *, add: bool = True) -> Masks:
+        """Returns the answer to one more click: on the object, or, with add=False, beside it.
+
+        Raises:
+            ArgumentError: the click is not in the picture, or the first one is beside the object.
+        """
+        return self._more([_point((x, y), "click", self.picture)], add)
+
+    def scribble(self, line: Sequence[Point], *, add: bool = True) -> Masks:
+        """Returns the answer to a line (x, y), (x, y), … that is drawn over the object, or, with add=False, beside it.
+
+        Raises:
+            ArgumentError: the line has no point, a point of it is not in the picture, or the first one is beside the
+                object.
+        """
+        return self._more(_along(line, "line", self.picture), add)
+
+    def segment(
+        self,
+        *,
+        point: Point | None = None,
+        points: Sequence[Point] | None = None,
+        labels: Sequence[int | bool] | None = None,
+        box: Rectangle | None = None,
+        scribble: Sequence[Point] | None = None,
+        mask: MaskLike | None = None,
+    ) -> Masks:
+        """Begins anew, and returns the answer to all that is pointed at; see the function `segment`."""
+        prompts = _prompts(self.picture, point, points, labels, box, scribble, mask)
+        self._steps.clear()
+        return self._answer(prompts)
+
+    def undo(self) -> Masks | None:
+        """Takes the last click back, and returns the answer before it; None where there is none."""
+        if self._steps:
+            self._steps.pop()
+        return self._steps[-1][1] if self._steps else None
+
+    def people(self) -> Masks:
+        """Returns a mask of each person, the largest first; clicks go on from what was there before.
+
+        Raises:
+            ArgumentError: the method does not know people.
+        """
+        if not isinstance(self._cutter, NetworkCutter):
+            raise ArgumentError(f"people: {self.method!r} cannot find them; expected method 'auto'")
+        found = [] if _of_one_colour(self.picture) else people_of(self._cutter)
+        heads = tuple(_rectangle(person.head) for person in found)
+        return self._masks([person.layer for person in found], "" if found else "no person was found", heads)
+
+    def _more(self, points: Sequence[Point], add: bool) -> Masks:
+        before = self._steps[-1][0] if self._steps else Prompts()
+        labels = [*before.labels, *[int(bool(add))] * len(points)]
+        prompts = before._replace(points=[*before.points, *points], labels=labels)
+        if not prompts.says_something:
+            raise ArgumentError("click: beside the object, and nothing on it was pointed at; expected that first")
+        return self._answer(prompts)
+
+    def _answer(self, prompts: Prompts) -> Masks:
+        last = self._steps[-1][1]._layers if self._steps else ()
+        if _of_one_colour(self.picture):
+            found = self._masks([], "the picture has one colour, nothing in it can be told apart")
+        else:
+            layers = self._cutter.cut(prompts, last[0] if last else None)
+            layers = [layer for layer in layers if box_of(layer) is not None]
+            found = self._masks(layers, "" if layers else "nothing was found there that could be cut out")
+        self._steps.append((prompts, found))
+        return found
+
+    def _masks(self, layers: Sequence[Layer], reason: str, heads: tuple[Rectangle, ...] = ()) -> Masks:
+        mask = np.zeros(self.picture.shape[:2], np.uint8)
+        for layer in layers if heads else layers[:1]:
+            np.maximum(mask, at_full_size(self.picture, layer), out=mask)
+        boxes = tuple(_rectangle(box_of(layer) or layer.box) for layer in layers)
+        scores = tuple(layer.score for layer in layers)
+        return Masks(mask, scores, boxes, heads, self.method, reason, self.picture, tuple(layers))
+
+
+def segment(
+    image: ImageLike,
+    *,
+    point: Point | None = None,
+    points: Sequence[Point] | None = None,
+    labels: Sequence[int | bool] | None = None,
+    box: Rectangle | None = None,
+    scribble: Sequence[Point] | None = None,
+    mask: MaskLike | None = None,
+    people: bool = False,
+    method: str | Method = "auto",
+) -> Masks:
+    """Cuts out what is pointed at, or all people.
+
+    Args:
+        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, NumPy or
+            torch on the CPU; or a path, the bytes of a file, an open binary file, a PIL image or a
+            `pyharmony.io.Picture`, which is brought to sRGB.
+        point: one click on the object, (x, y) in pixels; the middle of the first pixel is (0, 0).
+        points: several clicks; with `labels`, some of them beside the object.
+        labels: for each of the points 1 on the object and 0 beside it; None: all are on it.
+        box: the rectangle (x, y, width, height) that the object lies in.
+        scribble: a line over the object, [(x, y), …].
+        mask: a coarse mask of the object, which is made better: [H, W], bool, uint8 or uint16 scaled by its range, or
+            floats in [0, 1]; or a file, like image.
+        people: whether all people are wanted instead, one by one. It finds some of them only, see docs/segment.md.
+        method: 'auto', the name of another of `METHODS`, or one made by `sam` or `salient` of networks of your own.
+
+    Returns:
+        Up to three masks, since one click may mean a part or the whole, the best first; or a mask of each person. Where
+        nothing was found there is none, `mask` is empty and `reason` says why.
+
+    Raises:
+        ArgumentError: nothing is pointed at, or people are wanted beside; a click lies outside of the picture; the box
+            has nothing of it; there is no such method.
+        ShapeError, DTypeError: an argument has a shape or dtype that is not accepted.
+        MaskError: the coarse mask has values outside of its range.
+        DecodeError: a file is not an image.
+        WeightsError: the weights are missing or damaged.
+        ImportError: the method needs a package that is not installed.
+
+    Example:
+        >>> import pyharmony
+        >>> image = np.zeros((60, 80, 3), np.uint8)
+        >>> image[20:40, 30:50] = 200
+        >>> found = pyharmony.segment(image, point=(40, 30))
+        >>> found.mask.shape, found.mask[0, 0]
+        ((60, 80), np.uint8(0))
+    """
+    session = Session(image, method=method)
+    given: dict[str, Any] = {"point": point, "points": points, "labels": labels}
+    given |= {"box": box, "scribble": scribble, "mask": mask}
+    if people:
+        if any(x is not None for x in given.values()):
+            raise ArgumentError("people: all of them are wanted, and something is pointed at; expected one of both")
+        return session.people()
+    return session.segment(**given)
+
+
+def _prompts(picture: Pixels, point: Any, points: Any, labels: Any, box: Any, line: Any, mask: Any) -> Prompts:
+    height, width = picture.shape[:2]
+    if point is not None and points is not None:
+        raise ArgumentError("point: given beside points; expected one of them")
+    every = [point] if point is not None else list(points or ())
+    name = "point" if point is not None else "points"
+    places = [_point(x, name if point is not None else f"{name}[{i}]", picture) for i, x in enumerate(every)]
+    signs = [1] * len(places) if labels is None else [_label(x, i) for i, x in enumerate(labels)]
+    if len(signs) != len(places):
+        raise ShapeError(f"labels: {len(signs)} beside {len(places)} points")
+    if line is not None:
+        drawn = _along(line, "scribble", picture)
+        places, signs = [*places, *drawn], [*signs, *[1] * len(drawn)]
+    area = None if box is None else _area(box, width, height)
+    coarse = None
+    if mask is not None:
+        coarse = _inside(mask, height, width)
+        if not (coarse >= 128).any():
+            raise ArgumentError("mask: empty, nothing in it is at least half inside")
+    prompts = Prompts(places, signs, area, coarse)
+    if not prompts.says_something:
+        beside = " on the object" if places else ""
+        raise ArgumentError(f"point: nothing{beside} is pointed at; expected point, points, box, scribble or mask")
+    return prompts
+
+
+def _along(line: Any, name: str, picture: Pixels) -> list[Point]:
+    """Returns points along a line, evenly."""
+    corners = [_point(x, f"{name}[{i}]", picture) for i, x in enumerate(line)]
+    if not corners:
+        raise ArgumentError(f"{name}: empty, expected [(x, y), ...]")
+    x, y = (np.array(v) for v in zip(*corners))
+    passed = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+    at = np.linspace(0, passed[-1], min(_SCRIBBLED, max(len(corners), 4)) if passed[-1] else 1)
+    return list(zip(np.interp(at, passed, x).tolist(), np.interp(at, passed, y).tolist()))
+
+
+def _point(value: Any, name: str, picture: Pixels) -> Point:
+    height, width = picture.shape[:2]
+    try:
+        x, y = (float(v) for v in value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name}: {value!r}, expected (x, y) in pixels") from None
+    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        raise ArgumentError(
+            f"{name}: ({x:g}, {y:g}) is outside of the image, expected 0 to {width - 1}, 0 to {height - 1}"
+        )
+    return x, y
+
+
+def _label(value: Any, index: int) -> int:
+    if value not in (0, 1):
+        raise ArgumentError(f"labels[{index}]: {value!r}, expected 1 on the object or 0 beside it")
+    return int(value)
+
+
+def _area(value: Any, width: int, height: int) -> tuple[int, int, int, int]:
+    try:
+        x, y, across, down = (float(v) for v in value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"box: {value!r}, expected (x, y, width, height) in pixels") from None
+    if not all(map(math.isfinite, (x, y, across, down))):
+        raise ArgumentError(f"box: {value!r}, expected numbers that are finite")
+    left, top = max(0, math.floor(x)), max(0, math.floor(y))
+    right, bottom = min(width, math.ceil(x + across)), min(height, math.ceil(y + down))
+    if right <= left or bottom <= top or across <= 0 or down <= 0:
+        given = f"({x:g}, {y:g}, {across:g}, {down:g})"
+        raise ArgumentError(f"box: {given} has nothing of an image of {width} x {height} pixels")
+    return left, top, right, bottom
+
+
+def _rectangle(box: tuple[int, int, int, int]) -> Rectangle:
+    return box[0], box[1], box[2] - box[0], box[3] - box[1]
+
+
+def _of_one_colour(picture: Pixels) -> bool:
+    return bool((picture == picture[0, 0]).all())
+
+
+def _levels(image: Any) -> Pixels:
+    """Returns the image as uint8 [H, W, 3]."""
+    if not _arrays.is_array(image):
+        return _files.read_picture(image, "image")
+    a = _pictures.picture(image, "image")
+    if a.dtype != np.uint8:
+        a = np.rint(np.clip(a.astype(np.float64) * _pictures.scale(a), 0, 255)).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(a, (*a.shape[:2], 3)))
+
+
+def _inside(mask: Any, height: int, width: int) -> Pixels:
+    """Returns the mask as uint8 [H, W] of 0 to 255."""
+    if not _arrays.is_array(mask):
+        mask = _files.read_mask(mask)
+    found: Pixels = np.rint(255 * _pictures.weights(mask, height, width)).astype(np.uint8)
+    return found
