@@ -14,9 +14,9 @@ from ._command import Overwrite, command
 from ._console import Console
 
 _WORDS = (
-    (r"^point: (.*), expected point, points, box, scribble or mask$", r"\1, expected --point, --box or --mask"),
-    (r"^(points|labels|box|mask|people)(\[\d+\])?:", r"--\1:"),
-    (r"\bpoints\b", "--point"),
+    (r"^point: (.*); expected point, points, box, scribble or mask$", r"\1; expected --point, --box or --mask"),
+    (r"^points\[\d+\]:", "--point or --beside:"),
+    (r"^(box|mask|people):", r"--\1:"),
 )
 _POINT = "X,Y"
 
@@ -44,6 +44,9 @@ def segment(
     ] = False,
     crop: Annotated[bool, typer.Option("--crop", help="Cut the image to what was found.")] = False,
     method: Annotated[str, typer.Option(metavar="NAME", help="auto, or another method of docs/segment.md.")] = "auto",
+    model: Annotated[
+        str | None, typer.Option(metavar="FILE", help="In place of --method: weights of the network of clicks.")
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(metavar="FILE", help="In place of --method: an encoder like SAM's, .onnx.")
     ] = None,
@@ -66,11 +69,13 @@ def segment(
         raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
     if (encoder is None) != (decoder is None):
         raise Failure("--encoder and --decoder go together", Code.USAGE)
-    if sum((encoder is not None, salient is not None, method != "auto")) > 1:
-        raise Failure("--method, --encoder and --salient all say what to do; give one", Code.USAGE)
+    if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
+        raise Failure("--method, --model, --encoder and --salient all say what to do; give one", Code.USAGE)
     chosen: Any = method
-    with reading("--salient" if salient else "--encoder"):
-        if encoder is not None and decoder is not None:
+    with reading("--model" if model else "--salient" if salient else "--encoder"):
+        if model is not None:
+            chosen = segmentation.trained(model)
+        elif encoder is not None and decoder is not None:
             chosen = segmentation.sam(encoder, decoder)
         elif salient is not None:
             chosen = segmentation.salient(salient)
@@ -91,7 +96,7 @@ def segment(
     elif console.as_json:
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
     picture = _read(image)
-    with spoken(_WORDS), reading("--mask"):
+    with spoken(_WORDS), reading(f"--mask: {mask}"):
         found = segmentation.segment(picture, method=chosen, **asked)
     if not len(found):
         raise Failure(f"{image}: {found.reason}; nothing was written", Code.INPUT, "nothing_found")

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ._layers import Bools, Float32, Layer, Pixels, connected, resized, sampled
+from ..ops.distance import distance_inside
+from ._layers import Bools, Box, Float32, Layer, Pixels, connected, resized, sampled
 from ._network import Prompts
 
 #: The longer side of the image on which each works.
@@ -23,6 +24,8 @@ _SURE, _PERHAPS = 0.012, 0.22
 _ROUNDS = 5
 #: How steeply the random walker avoids edges.
 _BETA = 300.0
+#: The radius of a box's middle, in its half sides, and how far off the contour of a rough mask may be, in sides of it.
+_MIDDLE, _ROUGH = 0.4, 0.15
 #: How surely, from 0 to 1, a mask that is known has to be inside or outside for the random walker to start there.
 _STARTS = 0.15
 
@@ -47,16 +50,27 @@ class ClassicCutter:
         whole = (0, 0, width, height)
         inside, outside = (self._near(prompts, label, _SURE) for label in (1, 0))
         if last is not None:
-            known = sampled(last, whole, self.size)
+            known = _softened(sampled(last, whole, self.size) > 0.5)
         elif prompts.mask is not None:
-            known = resized(prompts.mask, self.size).astype(np.float32) * np.float32(1 / 255)
+            known = _softened(resized(prompts.mask, self.size) >= 128)
         elif prompts.box is not None:
-            known = sampled(Layer(prompts.box, np.ones((2, 2), np.float32), 0.0), whole, self.size)
-            outside |= known < 0.01
+            known, frame = self._boxed(prompts.box)
+            outside |= frame
         else:
-            known = self._near(prompts, 1, _PERHAPS).astype(np.float32)
+            known = np.where(self._near(prompts, 1, _PERHAPS), np.float32(0.5), np.float32(0))
         values = self.solve(self.small, inside, outside & ~inside, known)
         return [connected(Layer(whole, values, 0.5), prompts.inside)]
+
+    def _boxed(self, box: Box) -> tuple[Float32, Bools]:
+        """Returns what is known of places by a box: its middle is inside, all beyond it outside, which comes second."""
+        width, height = self.size
+        across, down = width / self.picture.shape[1], height / self.picture.shape[0]
+        y, x = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
+        u = np.abs(x - (box[0] + box[2]) / 2 * across) / max((box[2] - box[0]) / 2 * across, 0.5)
+        v = np.abs(y - (box[1] + box[3]) / 2 * down) / max((box[3] - box[1]) / 2 * down, 0.5)
+        frame = np.maximum(u, v) > 1
+        known = np.where(np.hypot(u, v) < _MIDDLE, 1.0, np.where(frame, 0.0, 0.5)).astype(np.float32)
+        return known, frame
 
     def _near(self, prompts: Prompts, label: int, reach: float) -> Bools:
         """Returns the places near to clicks of a label."""
@@ -71,12 +85,20 @@ class ClassicCutter:
         return found
 
 
+def _softened(region: Bools) -> Float32:
+    """Returns how surely places are in a region [h, w] that is roughly known, from 0 to 1: 0.5 at its contour."""
+    reach = max(2.0, _ROUGH * float(np.count_nonzero(region)) ** 0.5)
+    apart = distance_inside(np.pad(region, 1)) - distance_inside(np.pad(~region, 1, mode="edge"))
+    found: Float32 = np.clip(0.5 + apart[1:-1, 1:-1] / (2 * reach), 0, 1).astype(np.float32)
+    return found
+
+
 def grabcut(picture: Pixels) -> ClassicCutter:
     """Returns a cutter by OpenCV's GrabCut."""
     import cv2
 
     def solve(small: Pixels, inside: Bools, outside: Bools, known: Float32) -> Float32:
-        state = np.where(known > 0.5, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
+        state = np.where(known >= 0.5, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
         state[outside], state[inside] = cv2.GC_BGD, cv2.GC_FGD
         if not ((state == cv2.GC_PR_BGD) | (state == cv2.GC_BGD)).any():
             state[[0, -1]] = cv2.GC_PR_BGD
@@ -95,13 +117,10 @@ def random_walker(picture: Pixels) -> ClassicCutter:
 
     def solve(small: Pixels, inside: Bools, outside: Bools, known: Float32) -> Float32:
         labels = np.zeros(known.shape, np.int64)
-        soft = bool(((known > 0) & (known < 1)).any())
-        if soft:
+        if known.max() > 0.5:
             labels[known > 1 - _STARTS], labels[known < _STARTS] = 1, 2
         else:
-            frame = np.ones(known.shape, np.bool_)
-            frame[1:-1, 1:-1] = False
-            labels[frame & (known < 0.5)] = 2
+            labels[[0, -1]] = labels[:, [0, -1]] = 2
         labels[outside], labels[inside] = 2, 1
         if not ((labels == 1).any() and (labels == 2).any() and (labels == 0).any()):
             return (labels == 1).astype(np.float32)

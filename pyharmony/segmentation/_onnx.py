@@ -139,7 +139,7 @@ class _Sam:
         (first, *_) = encoder.get_inputs()
         shape = [x if isinstance(x, int) else 0 for x in first.shape]
         as_planes = len(shape) == 4
-        side = shape[2] if as_planes and shape[2] else _SIDE
+        side = (shape[2] if as_planes else max(shape[:2])) or _SIDE
         height, width = picture.shape[:2]
         self._factor = side / max(height, width)
         self._size = max(1, round(width * self._factor)), max(1, round(height * self._factor))

@@ -1,0 +1,108 @@
+"""`pyharmony segment`: clicks, boxes, people, annotations, networks of others, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .shared import runners
+from .test_segmentation import BOX, Colours, annotations, box_mask, iou, scene, weights
+
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
+
+call, told = runners("segment")
+__all__ = ["weights"]
+PLAIN = ("--method", "grabcut")
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    Image.fromarray(scene()).save(tmp_path / "scene.png")
+    monkeypatch.chdir(tmp_path)
+
+
+def alpha(path: str) -> np.ndarray:
+    return np.asarray(Image.open(path))[..., 3]
+
+
+def test_a_click_gives_a_cut_out() -> None:
+    result = told("scene.png", "--output", "out.png", "--point", "40,40", "--beside", "85,45", *PLAIN)
+    assert Image.open("out.png").mode == "RGBA" and iou(alpha("out.png"), box_mask()) > 0.9
+    (mask,) = result["masks"]
+    assert result["method"] == "grabcut" and mask["box"][2] == pytest.approx(BOX[2], abs=3)
+    call("scene.png", "-o", "out.png", "--point", "40,40", *PLAIN, code=2)
+    call("scene.png", "-o", "out.png", "--point", "40,40", "--overwrite", *PLAIN)
+
+
+def test_boxes_and_coarse_masks() -> None:
+    box = ",".join(map(str, (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)))
+    call("scene.png", "-o", "mask.png", "--box", box, "--mask-only", *PLAIN)
+    made = np.asarray(Image.open("mask.png"))
+    assert made.ndim == 2 and iou(made, box_mask()) > 0.9
+    call("scene.png", "-o", "out.png", "--mask", "mask.png", "--crop", *PLAIN)
+    assert Image.open("out.png").size == pytest.approx((BOX[2], BOX[3]), abs=3)
+    call("scene.png", "-o", "small.png", "--mask", "mask.png", "--crop", "--mask-only", *PLAIN)
+    assert Image.open("small.png").size == Image.open("out.png").size
+
+
+def test_people_and_weights_of_the_user(weights: Path) -> None:
+    call("scene.png", "-o", "out.png", "--point", "40,40", "--model", weights)
+    assert Image.open("out.png").mode == "RGBA"
+    Image.new("RGB", (40, 30), (9, 9, 9)).save("plain.png")
+    nobody = call("plain.png", "-o", "people.png", "--people", "--model", weights, code=3)
+    assert "no person was found; nothing was written" in nobody.stderr and not Path("people.png").exists()
+    assert "one colour" in call("plain.png", "-o", "x.png", "--point", "3,3", "--model", weights, code=3).stderr
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_networks_of_others(tmp_path: Path) -> None:
+    encoder, decoder = Colours.pair(tmp_path, planes=True)
+    call("scene.png", "-o", "out.png", "--point", "40,40", "--encoder", encoder, "--decoder", decoder)
+    assert iou(alpha("out.png"), box_mask()) > 0.9
+    call("scene.png", "-o", "two.png", "--point", "40,40", "--encoder", encoder, code=2)
+    call("scene.png", "-o", "two.png", "--point", "40,40", "--salient", "none.onnx", code=3)
+    call("scene.png", "-o", "two.png", "--point", "40,40", "--salient", decoder, *PLAIN, code=2)
+
+
+def test_annotations_get_masks(tmp_path: Path) -> None:
+    result = told(".", "-o", "masks.json", "--annotations", annotations(tmp_path), *PLAIN, code=5)
+    assert result["masks"] == 1 and [p["name"] for p in result["problems"]] == ["none.png", "../a.png", "5"]
+    table = json.loads(Path("masks.json").read_text())
+    assert table["annotations"][0]["segmentation"]["size"] == [90, 120] and table["categories"][0]["name"] == "box"
+    call(".", "-o", "masks.json", "--annotations", "none.json", *PLAIN, "--overwrite", code=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--point", "400,4"), 2, "--point or --beside: (400, 4) is outside of the image"),
+        (("--point", "a,b"), 2, "--point: 'a,b', expected X,Y"),
+        (("--box", "1,2,3"), 2, "--box: '1,2,3', expected X,Y,W,H"),
+        (("--box", "300,2,30,30"), 2, "--box: (300, 2, 30, 30) has nothing of an image of 120 x 90 pixels"),
+        ((), 2, "nothing is pointed at; expected --point, --box or --mask"),
+        (("--people", "--point", "4,4"), 2, "do not go together"),
+        (("--mask", "none.png"), 3, "none.png"),
+        (("--people",), 2, "'grabcut' cannot find them"),
+    ],
+)
+def test_what_cannot_be_is_said(arguments: tuple[str, ...], code: int, says: str) -> None:
+    assert says in call("scene.png", "-o", "out.png", *arguments, *PLAIN, code=code).stderr
+    assert not Path("out.png").exists()
+
+
+def test_streams() -> None:
+    import subprocess
+    import sys
+
+    made = subprocess.run(
+        [sys.executable, "-m", "pyharmony", "segment", "-", "-o", "-", "--point", "40,40", *PLAIN],
+        input=Path("scene.png").read_bytes(), capture_output=True, check=True,
+    )  # fmt: skip
+    Path("out.png").write_bytes(made.stdout)
+    assert iou(alpha("out.png"), box_mask()) > 0.9
+    call("scene.png", "-o", "-", "--point", "40,40", "--json", *PLAIN, code=2)

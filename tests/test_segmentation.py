@@ -1,0 +1,482 @@
+"""`pyharmony.segmentation`: the network in NumPy, masks, edges, methods, people, cut-outs, annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony
+from pyharmony import data, segmentation
+from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
+from pyharmony.io import Picture
+from pyharmony.segmentation import _clicks, _layers, _methods, _people
+from pyharmony.segmentation._edges import at_full_size
+from pyharmony.segmentation._layers import Layer
+from pyharmony.segmentation._network import NetworkCutter, Prompts
+
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
+
+#: A picture of 120 x 90 pixels with a red box and a blue disc before green.
+BOX, DISC = (20, 15, 40, 50), (85, 45, 22)
+
+
+def scene() -> np.ndarray:
+    y, x = np.mgrid[:90, :120]
+    picture = np.full((90, 120, 3), (60, 150, 70), np.uint8)
+    picture[BOX[1] : BOX[1] + BOX[3], BOX[0] : BOX[0] + BOX[2]] = (200, 40, 30)
+    picture[np.hypot(x - DISC[0], y - DISC[1]) < DISC[2]] = (40, 60, 210)
+    noise = np.random.default_rng(0).normal(0, 4, picture.shape)
+    found: np.ndarray = (picture + noise).clip(0, 255).astype(np.uint8)
+    return found
+
+
+def box_mask() -> np.ndarray:
+    mask = np.zeros((90, 120), bool)
+    mask[BOX[1] : BOX[1] + BOX[3], BOX[0] : BOX[0] + BOX[2]] = True
+    return mask
+
+
+def iou(made: np.ndarray, wanted: np.ndarray) -> float:
+    made = made >= 128
+    return np.count_nonzero(made & wanted) / max(1, np.count_nonzero(made | wanted))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns weights of a small network of clicks that has seen nothing, its norms as if it had."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    torch.manual_seed(0)
+    model = models.create("clicks", preset="small")
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.normal_(0, 0.2)
+        elif name.endswith("running_var"):
+            tensor.uniform_(0.3, 2)
+        elif "norms.1.weight" in name:
+            tensor.normal_(0.5, 0.2)
+    path = tmp_path_factory.mktemp("weights") / "clicks.safetensors"
+    models.save(model, path)
+    return path
+
+
+# The network
+
+
+def test_the_network_in_numpy_is_the_one_in_torch(weights: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+    from pyharmony.models.clicks import prompt_of
+
+    model = models.load(weights).eval()
+    network = _clicks.parsed(weights.read_bytes(), str(weights))
+    random = np.random.default_rng(1)
+    for points, labels in (([(10.0, 20.0), (40.5, 3.25), (50.0, 60.0)], [1, 0, 1]), ([], []), ([(0.0, 63.0)], [1])):
+        image = random.random((64, 64, 3), np.float32)
+        last = random.random((64, 64), np.float32) if len(points) > 1 else None
+        prompt = _clicks.prompt_of(image, points, labels, last)
+        planes = torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
+        at = torch.tensor([points or [(0.0, 0.0)]])
+        theirs = prompt_of(
+            planes, at, torch.tensor([labels or [-1]]), None if last is None else torch.from_numpy(last)[None, None]
+        )
+        assert np.abs(theirs[0].permute(1, 2, 0).numpy() - prompt).max() < 2e-6
+        with torch.no_grad():
+            wanted = model(planes, theirs)
+        found = network.cut(image, prompt)
+        assert np.abs(wanted.logits[0].numpy() - found.logits).max() < 2e-5 * float(wanted.logits.abs().max())
+        assert np.abs(wanted.people[0, 0].numpy() - found.people).max() < 2e-5 * float(wanted.people.abs().max())
+        assert np.abs(wanted.scores[0].numpy() - found.scores).max() < 1e-5
+
+
+def test_weights_of_something_else_are_refused(weights: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(weights.read_bytes()[:3000])
+    with pytest.raises(WeightsError, match=r"bad\.safetensors"):
+        segmentation.trained(bad)
+    with pytest.raises(FileNotFoundError):
+        segmentation.trained(tmp_path / "none.safetensors")
+
+
+def test_a_damaged_network_says_so(weights: Path) -> None:
+    network = _clicks.parsed(weights.read_bytes(), "x")
+    network.tensors["masks.bias"][:] = np.nan
+    image = np.zeros((64, 64, 3), np.float32)
+    with pytest.raises(WeightsError, match="NaN or infinities"):
+        network.cut(image, _clicks.prompt_of(image, [(3, 3)], [1]))
+
+
+# Masks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_are_those_of_scipy(seed: int) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
+    random = np.random.default_rng(seed)
+    region = ndimage.gaussian_filter(random.random((37, 53)), 0.5 * seed) > 0.5
+    ours, (theirs, count) = _layers.parts(region), ndimage.label(region)
+    assert ours.max() == count and len(np.unique(np.stack([ours, theirs], -1).reshape(-1, 2), axis=0)) == count + 1
+    assert not _layers.parts(np.zeros((3, 4), bool)).any() and (_layers.parts(np.ones((3, 4), bool)) == 1).all()
+
+
+def test_what_is_clicked_stays_and_what_floats_goes() -> None:
+    values = np.zeros((40, 40), np.float32)
+    values[5:15, 5:15] = values[25:35, 25:35] = 1
+    layer = Layer((0, 0, 80, 80), values, 0.5)
+    kept = _layers.connected(layer, [(20, 20)]).values > 0.5
+    assert kept[10, 10] and not kept[30, 30]
+    assert ((_layers.connected(layer, [(79, 0)]).values > 0.5) == (values > 0.5)).all()
+
+
+def test_a_mask_is_sampled_where_it_lies() -> None:
+    random = np.random.default_rng(0)
+    layer = Layer((10, 20, 42, 36), random.random((8, 16), np.float32), 1.0)
+    assert np.allclose(_layers.sampled(layer, layer.box, (16, 8)), layer.values, atol=1e-6)
+    whole = _layers.sampled(layer, (0, 0, 64, 64), (64, 64))
+    assert not whole[:20].any() and not whole[:, :10].any() and not whole[36:].any() and not whole[:, 42:].any()
+    assert abs(whole[20:36, 10:42].mean() - layer.values.mean()) < 0.02
+    assert _layers.alike(layer, layer) == 1 and _layers.box_of(layer._replace(values=np.zeros((8, 16)))) is None
+
+
+def test_edges_follow_the_picture() -> None:
+    y, x = np.mgrid[:300, :400]
+    inside = np.hypot(x - 190, y - 140) < 90
+    picture = np.where(inside[..., None], np.uint8(210), np.uint8(70)).repeat(3, 2)
+    coarse = np.asarray(Image.fromarray(inside).resize((50, 38), Image.Resampling.BILINEAR), np.float32)
+    layer = Layer((0, 0, 400, 300), coarse, 1.0)
+    made = at_full_size(picture, layer).astype(float) / 255
+    plain = np.asarray(Image.fromarray(coarse).resize((400, 300), Image.Resampling.BILINEAR))
+    assert np.abs(made - inside).mean() < 0.35 * np.abs(plain - inside).mean()
+    assert made[140, 190] == 1 and made[5, 5] == 0
+
+
+# What is asked for
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "says"),
+    [
+        ({}, ArgumentError, "point: nothing is pointed at"),
+        ({"point": (120, 5)}, ArgumentError, r"point: \(120, 5\) is outside of the image, expected 0 to 119, 0 to 89"),
+        ({"point": (5, -0.6)}, ArgumentError, "outside"),
+        ({"point": "here"}, ArgumentError, "expected \\(x, y\\) in pixels"),
+        ({"points": [(5, 5)], "labels": [0]}, ArgumentError, "nothing on the object is pointed at"),
+        ({"points": [(5, 5)], "labels": [1, 0]}, ShapeError, "labels: 2 beside 1 points"),
+        ({"points": [(5, 5)], "labels": [2]}, ArgumentError, r"labels\[0\]: 2"),
+        ({"point": (5, 5), "points": [(5, 5)]}, ArgumentError, "point: given beside points"),
+        ({"box": (130, 5, 20, 20)}, ArgumentError, "has nothing of an image of 120 x 90 pixels"),
+        ({"box": (5, 5, 0, 20)}, ArgumentError, "has nothing"),
+        ({"box": (5, 5, 20)}, ArgumentError, "box: "),
+        ({"box": (5, 5, float("nan"), 20)}, ArgumentError, "finite"),
+        ({"scribble": []}, ArgumentError, "scribble: empty"),
+        ({"scribble": [(5, 5), (500, 5)]}, ArgumentError, r"scribble\[1\]"),
+        ({"mask": np.zeros((90, 120), np.uint8)}, ArgumentError, "mask: empty"),
+        ({"mask": np.zeros((9, 12), np.uint8)}, ShapeError, "mask: "),
+        ({"mask": np.full((90, 120), 3.0)}, MaskError, "mask: "),
+        ({"people": True, "point": (5, 5)}, ArgumentError, "people: "),
+        ({"point": (5, 5), "method": "magic"}, ArgumentError, "method: 'magic', expected one of 'auto', 'clicks'"),
+    ],
+)
+def test_what_cannot_be_is_refused(weights: Path, asked: dict[str, Any], error: type, says: str) -> None:
+    with pytest.raises(error, match=says):
+        pyharmony.segment(scene(), **{"method": segmentation.trained(weights), **asked})
+
+
+def test_every_kind_of_image_has_the_same_answer(weights: Path, tmp_path: Path) -> None:
+    method, picture = segmentation.trained(weights), scene()
+    wanted = pyharmony.segment(picture, point=(40, 40), method=method)
+    Image.fromarray(picture).save(tmp_path / "scene.png")
+    pictures: list[Any] = [tmp_path / "scene.png", Image.fromarray(picture), Picture(picture)]
+    pictures += [picture.astype(np.float32) / 255, picture.astype(np.uint16) * 257]
+    for one in pictures:
+        assert np.array_equal(pyharmony.segment(one, point=(40, 40), method=method).mask, wanted.mask)
+    assert wanted.mask.shape == (90, 120) and wanted.mask.dtype == np.uint8 and wanted.method == "trained"
+    assert len(wanted) == len(wanted.scores) == len(wanted.boxes) <= 3 and wanted.heads == ()
+    assert all(np.array_equal(wanted[i], wanted[i]) for i in range(len(wanted)))
+    assert pyharmony.segment(picture[..., 0], point=(40, 40), method=method).mask.shape == (90, 120)
+
+
+def test_one_colour_and_nothing_found_are_said(weights: Path) -> None:
+    found = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), point=(3, 3), method=segmentation.trained(weights))
+    assert len(found) == 0 and not found.mask.any() and "one colour" in found.reason
+    nobody = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), people=True, method=segmentation.trained(weights))
+    assert len(nobody) == 0 and nobody.reason == "no person was found"
+
+
+def test_a_session_goes_on_and_back() -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    session = segmentation.Session(scene(), method="grabcut")
+    with pytest.raises(ArgumentError, match="click: beside the object"):
+        session.click(3, 3, add=False)
+    first = session.click(40, 40)
+    second = session.click(85, 45, add=False)
+    assert second.mask[45, 85] == 0 and iou(second.mask, box_mask()) > 0.9
+    assert session.undo() is first and session.undo() is None and session.undo() is None
+    drawn = session.scribble([(30, 25), (50, 55)])
+    assert iou(drawn.mask, box_mask()) > 0.9
+    assert iou(session.segment(box=BOX).mask, box_mask()) > 0.9
+    with pytest.raises(ArgumentError, match="people: 'grabcut' cannot find them"):
+        session.people()
+
+
+# Methods
+
+
+@pytest.mark.parametrize(("method", "package"), [("grabcut", "cv2"), ("random_walker", "skimage")])
+def test_methods_without_a_network_cut_out_what_is_plain(method: str, package: str) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    coarse = np.zeros((90, 120), np.uint8)
+    coarse[19:62, 23:57] = 255
+    for asked in ({"box": (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)}, {"mask": coarse}, {"point": (40, 40)}):
+        if method == "grabcut" or "point" not in asked:
+            found = pyharmony.segment(scene(), method=method, **asked)
+            assert iou(found.mask, box_mask()) > 0.85, asked
+
+
+def test_a_method_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_methods.importlib.util, "find_spec", lambda name: None)
+    assert "cv2 is missing" in segmentation.METHODS["grabcut"].missing
+    with pytest.raises(ImportError, match="skimage is missing, random_walker needs it"):
+        pyharmony.segment(scene(), point=(5, 5), method="random_walker")
+    monkeypatch.setattr(_methods._shipped, "every", list)
+    with pytest.raises(WeightsError, match="weights clicks"):
+        pyharmony.segment(scene(), point=(5, 5))
+
+
+class Colours:
+    """Exports a pair like Segment Anything's, whose masks are all places of the clicked colour."""
+
+    @staticmethod
+    def pair(folder: Path, planes: bool) -> tuple[Path, Path]:
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+        class Encoder(torch.nn.Module):  # type: ignore[misc]
+            def forward(self, x: Any) -> Any:
+                if not planes:
+                    x = torch.cat([x.permute(2, 0, 1)[None] / 64, torch.zeros(1, 3, 32, 128)], 2)
+                return torch.nn.functional.avg_pool2d(x, 4)
+
+        class Decoder(torch.nn.Module):  # type: ignore[misc]
+            def forward(self, e: Any, coords: Any, labels: Any, mask: Any, has: Any, size: Any) -> Any:
+                at = (coords[0] / 4).long().clamp(0, 31)
+                colours = e[0][:, at[:, 1], at[:, 0]]
+                apart = (e[0][:, None] - colours[:, :, None, None]).square().sum(0).sqrt()
+                far = torch.where((labels[0] == 1)[:, None, None], apart, torch.full_like(apart, 9.0)).amin(0)
+                logits = 20 * (1 - far)[None, None] + 0 * mask * has + 0 * size.sum()
+                both = torch.cat([logits - 40, logits], 1)
+                return both, torch.tensor([[0.2, 0.9]]) + 0 * has.sum(), both
+
+        first = torch.zeros(1, 3, 128, 128) if planes else torch.zeros(96, 128, 3)
+        given = (
+            torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 2), torch.zeros(1, 2),
+            torch.zeros(1, 1, 32, 32), torch.zeros(1), torch.zeros(2),
+        )  # fmt: skip
+        names = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size"]
+        files = folder / "encoder.onnx", folder / "decoder.onnx"
+        torch.onnx.export(Encoder(), (first,), str(files[0]), input_names=["image"], dynamo=True, verbose=False)
+        count = torch.export.Dim("count", min=1, max=64)
+        torch.onnx.export(
+            Decoder(), given, str(files[1]), input_names=names,
+            output_names=["masks", "iou_predictions", "low_res_masks"], dynamo=True, verbose=False,
+            dynamic_shapes=({}, {1: count}, {1: count}, {}, {}, {}),
+        )  # fmt: skip
+        return files
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("planes", [True, False])
+def test_a_pair_like_sams(tmp_path: Path, planes: bool) -> None:
+    method = segmentation.sam(*Colours.pair(tmp_path, planes))
+    session = segmentation.Session(scene(), method=method)
+    found = session.click(40, 40)
+    assert iou(found.mask, box_mask()) > 0.9 and found.scores[0] == pytest.approx(0.9) and found.method == "sam"
+    disc = np.hypot(*(np.mgrid[:90, :120][::-1] - np.array(DISC[:2])[:, None, None])) < DISC[2]
+    assert iou(session.segment(point=(85, 45)).mask, disc) > 0.85
+    with pytest.raises(WeightsError, match="the decoder has no input"):
+        pyharmony.segment(
+            scene(), point=(4, 4), method=segmentation.sam(tmp_path / "decoder.onnx", tmp_path / "encoder.onnx")
+        )
+    (tmp_path / "bad.onnx").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match=r"bad\.onnx: no ONNX network"):
+        pyharmony.segment(scene(), point=(4, 4), method=segmentation.sam(tmp_path / "bad.onnx", tmp_path / "bad.onnx"))
+    with pytest.raises(FileNotFoundError, match="encoder: "):
+        segmentation.sam(tmp_path / "none.onnx", tmp_path / "decoder.onnx")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+    class NotGreen(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return 40 * (0.45 - x[:, 1:2])
+
+    file = tmp_path / "salient.onnx"
+    torch.onnx.export(NotGreen(), (torch.zeros(1, 3, 64, 64),), str(file), dynamo=True, verbose=False)
+    method = segmentation.salient(file, mean=(0, 0, 0), std=(1, 1, 1))
+    session = segmentation.Session(scene(), method=method)
+    assert iou(session.click(40, 40).mask, box_mask()) > 0.9
+    assert session.segment(box=BOX).boxes[0][0] == pytest.approx(BOX[0], abs=3)
+    nothing = session.segment(point=(4, 4))
+    assert len(nothing) == 0 and nothing.reason
+    with pytest.raises(ArgumentError, match=r"std: .*three numbers above 0"):
+        segmentation.salient(file, std=(1, 0, 1))
+
+
+# People
+
+
+class Figures:
+    """Stands for the network: two figures, of which a click gives one."""
+
+    def __init__(self) -> None:
+        self.picture = np.zeros((200, 300, 3), np.uint8)
+        self.masks = [figure(60), figure(210)]
+
+    def people(self) -> np.ndarray:
+        return np.maximum(*self.masks).astype(np.float32)
+
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> Sequence[Layer]:
+        x, y = prompts.points[0]
+        mask = self.masks[0] if x < 135 else self.masks[1]
+        part = mask.copy()
+        part[80:] = 0
+        return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in ((part, 0.8), (mask, 0.8))]
+
+
+def figure(x: int) -> np.ndarray:
+    """Returns the silhouette of somebody with a head, a neck and shoulders."""
+    rows, columns = np.mgrid[:200, :300]
+    head = np.hypot(columns - x, (rows - 40) * 0.85) < 20
+    neck = (abs(columns - x) < 8) & (rows > 50) & (rows < 75)
+    body = (abs(columns - x) < 38) & (rows >= 70)
+    found: np.ndarray = head | neck | body
+    return found
+
+
+def test_people_are_found_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_people, "faces", lambda picture: [])
+    found = _people.people_of(Figures())  # type: ignore[arg-type]
+    assert len(found) == 2 and {person.layer.values[100, 60] for person in found} == {0.0, 1.0}
+    for person in found:
+        assert person.layer.values[190].any()  # the whole, not the part
+        left, top, right, bottom = person.head
+        assert abs((left + right) / 2 - (60 if person.layer.values[100, 60] else 210)) < 4
+        assert top <= 20 and 55 < bottom < 76 and 30 < right - left < 50
+    monkeypatch.setattr(_people, "faces", lambda picture: [(50, 30, 70, 50)])
+    head = next(person.head for person in _people.people_of(Figures()) if person.layer.values[100, 60])  # type: ignore[arg-type]
+    assert head == (47, 23, 73, 52)
+
+
+def test_faces_are_found_where_scikit_image_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    (face, *_) = _people.faces(images.astronaut())
+    assert abs((face[0] + face[2]) / 2 - 224) < 25 and abs((face[1] + face[3]) / 2 - 115) < 30
+    monkeypatch.setattr(_people, "_cascade", lambda: None)
+    assert _people.faces(images.astronaut()) == []
+
+
+def test_the_network_names_its_people(weights: Path) -> None:
+    cutter = NetworkCutter(_clicks.parsed(weights.read_bytes(), "x"), scene())
+    where = cutter.people()
+    assert where.shape == (64, 64) and 0 <= where.min() <= where.max() <= 1
+    found = pyharmony.segment(scene(), people=True, method=segmentation.trained(weights))
+    assert len(found) == len(found.heads) == len(found.boxes)
+
+
+# Cut-outs
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_cut_out_has_the_colours_of_the_object_alone(dtype: str) -> None:
+    white = {"uint8": 255, "uint16": 65535, "float32": 1.0}[dtype]
+    y, x = np.mgrid[:80, :100]
+    share = np.clip(30 - np.hypot(x - 50, y - 40), 0, 4) / 4
+    colours = np.array([0.8, 0.2, 0.1]), np.array([0.1, 0.3, 0.9])
+    image = (share[..., None] * colours[0] + (1 - share[..., None]) * colours[1]) * white
+    image = np.rint(image).astype(dtype) if dtype != "float32" else image.astype(dtype)
+    mask = np.rint(share * 255).astype(np.uint8)
+    found = segmentation.cutout(image, mask)
+    assert found.shape == (80, 100, 4) and found.dtype == dtype
+    soft = (mask > 20) & (mask < 235)
+    before, after = (np.abs(a[soft][:, :3] / white - colours[0]).mean() for a in (image, found))
+    assert after < 0.2 * before
+    assert np.abs(found[..., 3] / white - mask / 255).max() < 0.003
+    assert segmentation.cutout(image, mask, crop=True).shape == (59, 59, 4)
+
+
+def test_a_cut_out_of_a_file_keeps_what_it_says_of_itself(tmp_path: Path) -> None:
+    Image.fromarray(scene()).save(tmp_path / "scene.png", dpi=(300, 300))
+    found = segmentation.cutout(tmp_path / "scene.png", box_mask())
+    assert (
+        isinstance(found, Picture) and found.pixels.shape == (90, 120, 4) and found.dpi[0] == pytest.approx(300, 0.01)
+    )
+    with pytest.raises(ArgumentError, match="nothing to crop to"):
+        segmentation.cutout(scene(), np.zeros((90, 120), bool), crop=True)
+    with pytest.raises(ShapeError, match="mask"):
+        segmentation.cutout(scene(), np.zeros((9, 12), bool))
+
+
+# Annotations
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_come_back(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mask = random.random((23, 31)) < (0.5, 0.02, 1.0)[seed]
+    runs = data.encode_segmentation(mask)
+    assert np.array_equal(data.decode_segmentation(json.loads(json.dumps(runs)), 23, 31) > 0, mask)
+    assert np.array_equal(data.decode_segmentation(data.encode_segmentation(~mask), 23, 31) > 0, ~mask)
+
+
+def test_runs_of_no_mask_are_refused() -> None:
+    with pytest.raises(DTypeError, match="mask: float64"):
+        data.encode_segmentation(np.zeros((3, 4)))
+    with pytest.raises(ShapeError, match="mask: shape"):
+        data.encode_segmentation(np.zeros((3, 4, 1), bool))
+
+
+def annotations(folder: Path) -> Path:
+    """Writes two pictures and annotations with boxes, of which one has no picture."""
+    Image.fromarray(scene()).save(folder / "a.png")
+    table = {
+        "images": [
+            {"id": 1, "file_name": "a.png", "height": 90, "width": 120},
+            {"id": 2, "file_name": "none.png", "height": 90, "width": 120},
+            {"id": 3, "file_name": "../a.png", "height": 90, "width": 120},
+        ],
+        "annotations": [
+            {"id": 7, "image_id": 1, "category_id": 1, "bbox": [BOX[0] - 3, BOX[1] - 3, BOX[2] + 6, BOX[3] + 6]},
+            {"id": 8, "image_id": 2, "category_id": 1, "bbox": [1, 1, 5, 5]},
+            {"id": 9, "image_id": 5, "category_id": 1, "bbox": [1, 1, 5, 5]},
+        ],
+        "categories": [{"id": 1, "name": "box"}],
+    }
+    (folder / "boxes.json").write_text(json.dumps(table))
+    return folder / "boxes.json"
+
+
+def test_boxes_of_annotations_get_masks(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    done: list[int] = []
+    table, problems = segmentation.boxes_to_masks(
+        annotations(tmp_path), tmp_path, method="grabcut", progress=lambda: done.append(1)
+    )
+    first, second, _ = table["annotations"]
+    assert iou(data.decode_segmentation(first["segmentation"], 90, 120), box_mask()) > 0.95
+    assert abs(first["area"] - BOX[2] * BOX[3]) < 60 and "segmentation" not in second and len(done) == 3
+    assert [p.name for p in problems] == ["none.png", "../a.png", "5"] and "leads out" in problems[1].message
+    (tmp_path / "none.json").write_text("[]")
+    with pytest.raises(DataError, match="no lists 'images' and 'annotations'"):
+        segmentation.boxes_to_masks(tmp_path / "none.json", tmp_path, method="grabcut")
