@@ -308,6 +308,18 @@ def test_a_manifest_is_read_by_pairs(manifest: Path) -> None:
     assert "sha256" in problems[0] or "bytes" in problems[0]
 
 
+def test_what_a_manifest_shows_goes_through_sets_made_of_it(manifest: Path) -> None:
+    table = json.loads((manifest / "manifest.json").read_text())
+    for i, one in enumerate(table["entries"]):
+        one["category"] = "person" if one["pair"] == "p1" else f"thing {i}"
+    (manifest / "manifest.json").write_text(json.dumps(table))
+    found = data.Manifest(manifest)
+    assert list(found.categories) == ["thing 0", "person", "thing 3"]
+    made = data.Cached(data.Resized(data.Subset(data.Joined([found, found]), [4, 0]), 16))
+    assert list(made.categories) == ["person", "thing 0"]
+    assert list(data.Photos(manifest / "images").categories) == ["", "", ""]
+
+
 @pytest.mark.parametrize(
     ("entries", "says"),
     [

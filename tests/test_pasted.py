@@ -83,6 +83,20 @@ def test_a_scene_goes_by_seed_and_epoch() -> None:
     assert any(not np.array_equal(a["image"], b["image"]) for a, b in zip(first, later, strict=True))
 
 
+def test_where_people_are_is_known_of_what_is_pasted() -> None:
+    share = PLAIN | {"pasted": 1.0}
+    scenes = data.Pasted(Squares(), size=64, per_photo=30, persons=[0], empty=[3], **share)
+    seen: dict[int, list[float]] = {0: [], 128: [], 255: []}
+    for scene in scenes:
+        for value in np.unique(scene["people"]):
+            shown = scene["image"][scene["people"] == value].astype(float)
+            seen[int(value)].append(float(np.median(np.abs(shown - 250).max(1))))
+    # People have the colour of the first disc alone; around the discs nothing is known but of the last photograph.
+    assert np.median(seen[255]) < 10 and np.median(seen[0]) > 40 and seen[128]
+    nobody = data.Pasted(Squares(), size=64, **share)
+    assert all((scene["people"] == 128).all() for scene in nobody)
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"pasted: 1\.5, expected 0 to 1"):
         data.Pasted(Squares(), pasted=1.5)

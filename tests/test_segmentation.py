@@ -113,6 +113,58 @@ def test_a_damaged_network_says_so(weights: Path) -> None:
         network.cut(image, _clicks.prompt_of(image, [(3, 3)], [1]))
 
 
+class Reds:
+    """Stands for a network that sees what is red, where it is clicked or was before, and else nothing."""
+
+    size = 64
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def cut(self, image: np.ndarray, prompt: np.ndarray) -> _clicks.Cut:
+        self.looks += 1
+        red = np.where(image[..., 0] > image[..., 1] + 0.3, np.float32(8), np.float32(-8))
+        pointed = prompt[..., 0].max() > 0.5 or prompt[..., 6].any()
+        nothing = np.full_like(red, -8)
+        logits = np.stack([red if pointed else nothing, nothing, nothing])
+        return _clicks.Cut(logits, np.array([0.9, 0.2, 0.1], np.float32), nothing)
+
+
+def reds(height: int, width: int, box: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    picture = np.full((height, width, 3), 120, np.uint8)
+    inside = np.zeros((height, width), bool)
+    inside[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = True
+    picture[inside] = (220, 30, 30)
+    return picture, inside
+
+
+def test_a_second_look_is_finer() -> None:
+    picture, inside = reds(700, 900, (400, 300, 37, 29))
+    network = Reds()
+    (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(418.0, 314.0)], [1]))  # type: ignore[arg-type]
+    assert network.looks == 2 and layer.box[2] - layer.box[0] < 150
+    assert iou(at_full_size(picture, layer), inside) > 0.95
+    filling, _ = reds(90, 120, (5, 5, 110, 80))
+    network.looks = 0
+    NetworkCutter(network, filling).cut(Prompts([(60.0, 45.0)], [1]))  # type: ignore[arg-type]
+    assert network.looks == 1
+
+
+def test_a_look_that_an_object_leaves_is_widened() -> None:
+    """What was found of a long thing is a part of it; the next click sees where it goes on."""
+    picture, inside = reds(400, 400, (180, 60, 40, 280))
+    part = np.zeros((64, 64), np.float32)
+    part[16:24, 29:35] = 1
+    found = Layer((0, 0, 400, 400), part, 0.5)
+    network = Reds()
+    (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(200.0, 130.0)], [1]), found)  # type: ignore[arg-type]
+    near = _layers.box_of(found)
+    assert network.looks == 2 and near is not None and layer.box[3] > near[3] + 40
+    shown = inside.copy()
+    shown[: layer.box[1]] = shown[layer.box[3] :] = False
+    assert iou(at_full_size(picture, layer), shown) > 0.9
+
+
 # Masks
 
 

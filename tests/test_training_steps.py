@@ -1108,5 +1108,9 @@ def test_a_mask_of_three_is_enough() -> None:
     losses_ = step._losses(Cut(logits, torch.tensor([[1.0, 0.0, 0.5]]), people), mask, asked)
     assert float(losses_["score"]) < 1e-6 and float(losses_["iou"]) == 1
     others = logits[:, 1:].repeat(1, 2, 1, 1)[:, :3]
+    assert float(losses_["people"]) == 0
+    where = torch.where(mask > 0, 1.0, 0.5)
+    found = step._losses(Cut(logits, torch.tensor([[1.0, 0.0, 0.5]]), people + 9), mask, ~asked, where)
+    assert float(found["people"]) < 1e-3 and float(found["mask"]) == float(found["score"]) == 0
     wrong = step._losses(Cut(others, torch.tensor([[1.0, 0.0, 0.5]]), people), mask, asked)
     assert float(losses_["mask"]) < 0.6 < float(wrong["mask"]) and float(wrong["score"]) > 0.1

@@ -13,6 +13,9 @@ from ._layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resi
 
 #: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
 _MARGIN, _NEAREST = 0.25, 0.1
+#: How often a look is widened where the object goes on beyond it, by which share of its side, and the rows of a mask
+#: that count as its rim.
+_WIDER, _STEP, _RIM = 1, 0.4, 3
 #: The share of the picture from which on a second look would show no more.
 _WHOLE = 0.75
 #: Masks that agree so far are taken for one.
@@ -63,12 +66,38 @@ class NetworkCutter:
         whole = (0, 0, width, height)
         known = last or self._prior(prompts)
         if known is not None and (near := self._near(known, prompts)) is not None:
-            return self._looked(near, prompts, known)
+            return self._settled(near, prompts, known)
         found = self._looked(whole, prompts, known)
         if last is not None or (near := self._near(found[0], prompts)) is None:
             return found
-        closer = self._looked(near, prompts, found[0])
+        closer = self._settled(near, prompts, found[0])
         return distinct([*closer, *found])
+
+    def _settled(self, box: Box, prompts: Prompts, known: Layer) -> list[Layer]:
+        """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""
+        found = self._looked(box, prompts, known)
+        for _ in range(_WIDER):
+            wider = self._wider(box, found[0])
+            if wider == box:
+                break
+            box = wider
+            found = self._looked(box, prompts, known)
+        return found
+
+    def _wider(self, box: Box, layer: Layer) -> Box:
+        """Returns the box with those sides moved outwards that a mask in it touches."""
+        height, width = self.picture.shape[:2]
+        region = layer.values > 0.5
+        across, down = round(_STEP * (box[2] - box[0])), round(_STEP * (box[3] - box[1]))
+        steps = [
+            (region[:, :_RIM].any(), -across, 0, 0), (region[:_RIM].any(), -down, 0, 0),
+            (region[:, -_RIM:].any(), across, width, 1), (region[-_RIM:].any(), down, height, 1),
+        ]  # fmt: skip
+        moved = []
+        for side, (touched, step, end, last) in zip(box, steps):
+            at = side + step if touched else side
+            moved.append(min(at, end) if last else max(at, 0))
+        return moved[0], moved[1], moved[2], moved[3]
 
     def people(self) -> Float32:
         """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
