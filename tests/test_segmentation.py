@@ -278,6 +278,17 @@ def test_a_session_goes_on_and_back() -> None:
         session.people()
 
 
+def test_another_mask_can_be_the_one_that_is_meant(weights: Path) -> None:
+    session = segmentation.Session(scene(), method=segmentation.trained(weights))
+    with pytest.raises(ArgumentError, match="index: 0, the last answer has 0 masks"):
+        session.choose(0)
+    first = session.click(40, 40)
+    assert len(first) > 1
+    chosen = session.choose(1)
+    assert np.array_equal(chosen.mask, first[1]) and chosen.scores[:2] == (first.scores[1], first.scores[0])
+    assert session.undo() is None
+
+
 # Methods
 
 
@@ -445,6 +456,18 @@ def test_the_network_names_its_people(weights: Path) -> None:
     assert where.shape == (64, 64) and 0 <= where.min() <= where.max() <= 1
     found = pyharmony.segment(scene(), people=True, method=segmentation.trained(weights))
     assert len(found) == len(found.heads) == len(found.boxes)
+
+
+def test_the_weights_that_come_with_it_cut_out_what_is_clicked() -> None:
+    photo = Path(pyharmony.__file__).parent / "cli" / "images" / "astronaut.jpg"
+    session = segmentation.Session(photo)
+    assert session.method == "clicks"
+    found = session.click(224, 300)  # the suit
+    assert 0.2 < (found.mask >= 128).mean() < 0.75 and found.mask[300, 224] == 255 and found.mask[5, 500] == 0
+    for x, y in ((224, 115), (150, 420)):
+        found = session.click(x, y)
+    assert found.mask[115, 224] > 200 and found.mask[420, 150] > 200 and found.mask[40, 480] < 50
+    assert iou(pyharmony.segment(scene(), point=(40, 40)).mask, box_mask()) > 0.7
 
 
 # Cut-outs

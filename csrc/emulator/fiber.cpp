@@ -102,15 +102,23 @@ void end_switch([[maybe_unused]] void* fake_stack) {
 #endif
 }
 
+void release(void* memory, std::size_t bytes) {
+  if (memory == nullptr) return;
+#if defined(__SANITIZE_ADDRESS__)
+  // A fiber's last frame never returns and stays poisoned; whoever maps these addresses next may
+  // use them.
+  __asan_unpoison_memory_region(memory, bytes);
+#endif
+  munmap(memory, bytes);
+}
+
 }  // namespace
 
-Stacks::~Stacks() {
-  if (memory_ != nullptr) munmap(memory_, size_);
-}
+Stacks::~Stacks() { release(memory_, size_); }
 
 void Stacks::reserve(std::size_t count) {
   if (count <= count_) return;
-  if (memory_ != nullptr) munmap(memory_, size_);
+  release(memory_, size_);
   count_ = count;
   size_ = count * (kStackBytes + guard_bytes());
   void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE,

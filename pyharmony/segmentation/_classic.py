@@ -37,6 +37,7 @@ class ClassicCutter:
     picture: Pixels
     side: int
     solve: Callable[[Pixels, Bools, Bools, Float32], Float32]
+    goes_on: bool
 
     def __post_init__(self) -> None:
         height, width = self.picture.shape[:2]
@@ -45,7 +46,11 @@ class ClassicCutter:
         self.small = resized(self.picture, self.size)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
-        """Returns one mask; `last` is the mask that further prompts correct."""
+        """Returns one mask; `last` is the mask that further prompts correct, if the method can go on from it."""
+        return self.refined(prompts, last if self.goes_on else None)
+
+    def refined(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
+        """Returns one mask that begins with `last`."""
         height, width = self.picture.shape[:2]
         whole = (0, 0, width, height)
         inside, outside = (self._near(prompts, label, _SURE) for label in (1, 0))
@@ -108,7 +113,7 @@ def grabcut(picture: Pixels) -> ClassicCutter:
         cut(np.ascontiguousarray(small), state, None, *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
         return np.isin(state, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
 
-    return ClassicCutter(picture, _GRABCUT_SIDE, solve)
+    return ClassicCutter(picture, _GRABCUT_SIDE, solve, goes_on=True)
 
 
 def random_walker(picture: Pixels) -> ClassicCutter:
@@ -127,4 +132,5 @@ def random_walker(picture: Pixels) -> ClassicCutter:
         found = walked(small, labels, beta=_BETA, mode="cg_j", tol=1e-3, channel_axis=2, return_full_prob=True)
         return found[0].astype(np.float32)
 
-    return ClassicCutter(picture, _WALKER_SIDE, solve)
+    # It never leaves what it began with, and all clicks together say more than its last answer.
+    return ClassicCutter(picture, _WALKER_SIDE, solve, goes_on=False)

@@ -63,7 +63,7 @@ class _After:
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         found = self.first.cut(prompts, last)
-        better = self.second.cut(prompts, found[0])[0]
+        better = self.second.refined(prompts, found[0])[0]
         return [better._replace(score=found[0].score), *found[1:]]
 
 

@@ -115,6 +115,21 @@ class Session:
         self._steps.clear()
         return self._answer(prompts)
 
+    def choose(self, index: int) -> Masks:
+        """Takes another mask of the last answer for the best one: further clicks correct it.
+
+        Raises:
+            ArgumentError: there is no such mask.
+        """
+        count = len(self._steps[-1][1]) if self._steps else 0
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+            raise ArgumentError(f"index: {index!r}, the last answer has {count} masks; expected 0 to {count - 1}")
+        prompts, before = self._steps[-1]
+        layers = [before._layers[index], *(layer for i, layer in enumerate(before._layers) if i != index)]
+        found = self._masks(layers, before.reason)
+        self._steps[-1] = prompts, found
+        return found
+
     def undo(self) -> Masks | None:
         """Takes the last click back, and returns the answer before it; None where there is none."""
         if self._steps:

@@ -5,7 +5,7 @@
 
 #include "ops/poisson/level.h"
 
-#ifdef HM_SIMD_X86
+#ifdef __SSE2__
 #include <immintrin.h>
 #endif
 
