@@ -277,6 +277,7 @@ ELSEWHERE = {
     "evaluate": "test_cli_evaluate",
     "harmonize": "test_cli_harmonize",
     "models": "test_cli_models",
+    "segment": "test_cli_segment",
     "train": "test_cli_train",
 }
 

@@ -106,3 +106,11 @@ def test_streams() -> None:
     Path("out.png").write_bytes(made.stdout)
     assert iou(alpha("out.png"), box_mask()) > 0.9
     call("scene.png", "-o", "-", "--point", "40,40", "--json", *PLAIN, code=2)
+
+
+def test_what_it_says() -> None:
+    asked = ("scene.png", "-o", "out.png", "--point", "40,40", "--overwrite", *PLAIN)
+    assert "wrote out.png: grabcut" in call(*asked).stderr and "wrote" in call(*asked, "--verbose").stderr
+    assert call(*asked, "--quiet").stderr == ""
+    assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
+    assert "Traceback" in call("scene.png", "-o", "out.png", "--point", "400,4", "--debug", *PLAIN, code=2).stderr
