@@ -32,14 +32,14 @@ class Method:
     Attributes:
         name: its name.
         summary: what it is, in one line.
-        opened: holds a picture [H, W, 3] of uint8.
+        opened: makes a `Cutter`, which holds a picture [H, W, 3] of uint8.
         needs: the modules that it loads, with the extras that bring them.
         weights: the name of its weights; empty where it has none.
     """
 
     name: str
     summary: str
-    opened: Callable[[Pixels], Cutter]
+    opened: Callable[[Pixels], Any]
     needs: tuple[tuple[str, str], ...] = ()
     weights: str = ""
 
@@ -90,6 +90,7 @@ def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixe
 _WEIGHTS = "clicks"
 _OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
 
+#: The methods by name.
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
