@@ -17,6 +17,8 @@ from ._layers import Float32, Layer, Pixels, resized
 _SIDE = 640
 #: The radius of the surroundings of a place, in pixels of the layer, and the regularisation of colours in [0, 1].
 _RADIUS, _RIDGE = 1.5, 2e-4
+#: The least slope of a mask, a pixel.
+_FLAT = 1e-3
 #: The contrast of the result about one half.
 _CONTRAST = 1.4
 #: The rows that are computed at once, so that little memory is held.
@@ -38,8 +40,8 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     factor = min(1.0, _SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     guide = resized(picture, size).astype(np.float32) * np.float32(1 / 255)
-    wanted = resized(values.astype(np.float32, copy=False), size)
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
+    wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
     slopes, level = _affine(guide, wanted, radius)
     found = np.empty((height, width), np.uint8)
     for first in range(0, height, _ROWS):
@@ -55,6 +57,18 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
         sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
         made += sure * (known - made)
         found[first:last] = np.rint(made.clip(0, 1) * 255)
+    return found
+
+
+def _narrowed(values: Float32, radius: int) -> Float32:
+    """Returns values [h, w] that go from 0 to 1 within so many pixels of where they cross 0.5.
+
+    What a network is unsure of is inside or outside all the same: only the contour is soft.
+    """
+    down, across = np.gradient(values) if min(values.shape) > 1 else (values * 0, values * 0)
+    # About how many pixels a place is away from the contour.
+    away = (values - np.float32(0.5)) / np.maximum(np.hypot(down, across), np.float32(_FLAT))
+    found: Float32 = np.clip(np.float32(0.5) + away / np.float32(2 * radius), 0, 1)
     return found
 
 
