@@ -368,6 +368,7 @@ def test_where_opencv_throws(cv2: ModuleType, pair: Any, case: str, flags: int) 
     assert (result != dst).any() == (case != "outside altogether")
 
 
+@pytest.mark.house  # OpenCV reads beyond its arrays before it refuses them, which AddressSanitizer ends
 def test_images_that_opencv_refuses(cv2: ModuleType, pair: Any) -> None:
     src, dst, mask = pair
     grey = seamlessClone(src[..., 1], dst[..., 1], mask, (37, 33), 1)
