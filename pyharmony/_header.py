@@ -6,10 +6,12 @@ The metadata of the safetensors file has one entry, `pyharmony`, a JSON object w
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +23,8 @@ FORMAT = 1
 _OLD = ("doubtful", "sure")
 #: The length of the longest header that safetensors itself reads, in bytes.
 _MAX_HEADER = 100_000_000
+#: The dtype of tensors that count, such as the batches that a norm has seen.
+_COUNTER = "I64"
 
 Source = str | os.PathLike[str] | bytes
 Part = Literal["all", "generator"]
@@ -121,3 +125,39 @@ def table_of(data: bytes, source: Source) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise WeightsError(f"{shown(source)}: no safetensors file, or a damaged one")
     return table
+
+
+def arrays_of(data: bytes, source: Source, name: str) -> tuple[Header, dict[str, Any]]:
+    """Returns the description in the bytes of a file, and its tensors as float32 arrays; counters are left out.
+
+    Args:
+        name: the model whose weights these must be.
+
+    Raises:
+        WeightsError: the file is damaged, or holds weights of something else.
+    """
+    # Whoever reads a description alone does without NumPy.
+    import numpy as np
+
+    header, table = header_of(data, source), table_of(data, source)
+    if header.name != name:
+        raise WeightsError(f"{shown(source)}: weights of {header.name}, expected those of {name}")
+    values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
+    dtypes, found = {"F16": np.float16, "F32": np.float32}, {}
+    with damage(source):
+        for key, tensor in table.items():
+            if key != "__metadata__" and tensor["dtype"] != _COUNTER:
+                start, end = tensor["data_offsets"]
+                array = np.frombuffer(values[start:end], dtypes[tensor["dtype"]])
+                found[key] = array.reshape(tensor["shape"]).astype(np.float32)
+    return header, found
+
+
+@contextlib.contextmanager
+def damage(source: Source) -> Iterator[None]:
+    """Turns what goes wrong with the numbers or settings of a file into an error of its weights."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError) as error:
+        message = f"{shown(source)}: a damaged safetensors file: {type(error).__name__}: {error}"
+        raise WeightsError(message) from error

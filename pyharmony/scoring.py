@@ -8,13 +8,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
-
-from . import _arrays
-from ._arrays import NumpyArray
-from .data import _files
 from .errors import ArgumentError
-from .metrics import _checks as _pictures
+from .evaluation.pictures import levels_of, mask_of
 from .typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
 
 #: The weights that each score takes by default.
@@ -65,8 +60,8 @@ def realism_score(
         >>> 0 <= pyharmony.realism_score(image) <= 1
         True
     """
-    picture = _levels(image)
-    inside = None if mask is None else _inside(mask, *picture.shape[:2])
+    picture = levels_of(image)
+    inside = None if mask is None else mask_of(mask, *picture.shape[:2])
     from . import models
     from .evaluation import networks
 
@@ -124,8 +119,8 @@ def harmony_score(
         >>> 0 <= pyharmony.harmony_score(image, mask) <= 1
         True
     """
-    picture = _levels(image)
-    inside = _inside(mask, *picture.shape[:2])
+    picture = levels_of(image)
+    inside = mask_of(mask, *picture.shape[:2])
     from . import models
     from .evaluation import networks
 
@@ -145,20 +140,3 @@ def _shipped(name: str, device: str | None) -> Any:
     from .evaluation import networks
 
     return networks.loaded(name, device)
-
-
-def _levels(image: Any) -> NumpyArray:
-    """Returns the image as uint8 [H, W, 3]."""
-    if not _arrays.is_array(image):
-        return _files.read_picture(image, "image")
-    a = _pictures.picture(image, "image")
-    if a.dtype != np.uint8:
-        a = np.rint(np.clip(a.astype(np.float64) * _pictures.scale(a), 0, 255)).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(a, (*a.shape[:2], 3)))
-
-
-def _inside(mask: Any, height: int, width: int) -> NumpyArray:
-    """Returns the mask as uint8 [H, W] of 0 to 255."""
-    if not _arrays.is_array(mask):
-        mask = _files.read_mask(mask)
-    return np.rint(255 * _pictures.weights(mask, height, width)).astype(np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _shipped
-from .._header import Calibration, header_of, table_of
+from .._header import Calibration, arrays_of, damage
 from ..errors import WeightsError
 from ._guards import Care, Found
 from ._hints import Hints
@@ -30,7 +30,6 @@ _ACROSS = tuple(float(x) for x in range(-5, 6))
 _SHARED = 2
 #: The epsilon of torch's layer norm.
 _EPSILON = np.float32(1e-5)
-_DTYPES = {"F16": np.float16, "F32": np.float32}
 
 State = Mapping[str, Float32]
 
@@ -144,21 +143,10 @@ def parsed(data: bytes, path: str) -> Network:
     Raises:
         WeightsError: the bytes are no weights of a `colorgrid`.
     """
-    header, table = header_of(data, path), table_of(data, path)
-    if header.name != "colorgrid":
-        raise WeightsError(f"{path}: weights of {header.name}, expected those of colorgrid")
-    values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
-    try:
-        state = {}
-        for key, tensor in table.items():
-            if key != "__metadata__":
-                start, end = tensor["data_offsets"]
-                array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
-                state[key] = array.reshape(tensor["shape"]).astype(np.float32)
-        config = {"heads": 0, "recall": False, "nearness": False, "experts": 1, "judge": 0, "hints": 0} | header.config
+    header, state = arrays_of(data, path, "colorgrid")
+    config = {"heads": 0, "recall": False, "nearness": False, "experts": 1, "judge": 0, "hints": 0} | header.config
+    with damage(path):
         settings = Settings(*(config[name] for name in Settings._fields))
-    except (ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"{path}: a damaged safetensors file: {type(error).__name__}: {error}") from error
     return Network(settings, state, header.calibration)
 
 

@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _shipped
-from .._header import header_of, table_of
+from .._header import arrays_of, damage
 from ..errors import WeightsError
 
 Float32 = npt.NDArray[np.float32]
 
 #: The epsilon of torch's norms.
 _EPSILON = 1e-5
-_DTYPES = {"F16": np.float16, "F32": np.float32}
 #: As in `pyharmony.models.clicks`.
 MASKS = 3
 _REACHES, _SAMPLED, _NONE = (0.012, 0.12), 0.008, 1e3
@@ -135,20 +134,9 @@ def parsed(data: bytes, path: str) -> Network:
     Raises:
         WeightsError: the bytes are no weights of `clicks`.
     """
-    header, table = header_of(data, path), table_of(data, path)
-    if header.name != "clicks":
-        raise WeightsError(f"{path}: weights of {header.name}, expected those of clicks")
-    values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
-    try:
-        state = {}
-        for key, tensor in table.items():
-            if key != "__metadata__" and tensor["dtype"] in _DTYPES:
-                start, end = tensor["data_offsets"]
-                array = np.frombuffer(values[start:end], _DTYPES[tensor["dtype"]])
-                state[key] = array.reshape(tensor["shape"]).astype(np.float32)
+    header, state = arrays_of(data, path, "clicks")
+    with damage(path):
         return _assembled(header.config, state)
-    except (ValueError, LookupError, TypeError) as error:
-        raise WeightsError(f"{path}: a damaged safetensors file: {type(error).__name__}: {error}") from error
 
 
 def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:

@@ -25,7 +25,7 @@ COUNT = 3
 
 
 class Prompts(NamedTuple):
-    """What a user points at.
+    """The prompts of a user, all that is pointed at.
 
     Attributes:
         points: places (x, y), in pixels of the picture; the middle of its first pixel is (0, 0).

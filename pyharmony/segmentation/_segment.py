@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays
-from ..data import _files
 from ..errors import ArgumentError, ShapeError
-from ..metrics import _checks as _pictures
+from ..evaluation.pictures import levels_of, mask_of
 from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size
 from ._layers import Layer, Pixels, box_of
@@ -79,7 +77,7 @@ class Session:
 
     def __init__(self, image: ImageLike, *, method: str | Method = "auto") -> None:
         chosen = method_of(method)
-        self.picture, self.method = _levels(image), chosen.name
+        self.picture, self.method = levels_of(image), chosen.name
         self._cutter = chosen.opened(self.picture)
         self._steps: list[tuple[Prompts, Masks]] = []
 
@@ -251,7 +249,7 @@ def _prompts(picture: Pixels, point: Any, points: Any, labels: Any, box: Any, li
     area = None if box is None else _area(box, width, height)
     coarse = None
     if mask is not None:
-        coarse = _inside(mask, height, width)
+        coarse = mask_of(mask, height, width)
         if not (coarse >= 128).any():
             raise ArgumentError("mask: empty, nothing in it is at least half inside")
     prompts = Prompts(places, signs, area, coarse)
@@ -312,21 +310,3 @@ def _rectangle(box: tuple[int, int, int, int]) -> Rectangle:
 
 def _of_one_colour(picture: Pixels) -> bool:
     return bool((picture == picture[0, 0]).all())
-
-
-def _levels(image: Any) -> Pixels:
-    """Returns the image as uint8 [H, W, 3]."""
-    if not _arrays.is_array(image):
-        return _files.read_picture(image, "image")
-    a = _pictures.picture(image, "image")
-    if a.dtype != np.uint8:
-        a = np.rint(np.clip(a.astype(np.float64) * _pictures.scale(a), 0, 255)).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(a, (*a.shape[:2], 3)))
-
-
-def _inside(mask: Any, height: int, width: int) -> Pixels:
-    """Returns the mask as uint8 [H, W] of 0 to 255."""
-    if not _arrays.is_array(mask):
-        mask = _files.read_mask(mask)
-    found: Pixels = np.rint(255 * _pictures.weights(mask, height, width)).astype(np.uint8)
-    return found
