@@ -9,8 +9,8 @@
 
 Clicks are simulated as usual (Xu et al., CVPR 2016): the first falls at the deepest place of the object, each further
 one at the deepest place of the larger error, on the object or beside it. With jitter they fall anywhere where it is at
-least half as deep. Images are reduced to 512 pixels on the longer side. A method is a name of `segmentation.METHODS`,
-or a file of weights.
+least half as deep. A box is a little larger than the object. Images are reduced to 512 pixels on the longer side. A
+method is a name of `segmentation.METHODS`, or a file of weights.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ FINE = 1024
 SIDE, MOST, ENOUGH = 512, 20, (0.85, 0.90)
 #: After how many clicks figures are told, and how often clicks are set with jitter.
 TOLD, JITTERED = (1, 3, 5), 2
+#: How far a box that is drawn lies beyond the object at each side, in sides of it.
+BEYOND = 0.03
 ANIMALS = ("animal", "bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 
 Bools = npt.NDArray[np.bool_]
@@ -102,10 +104,19 @@ def measured(image: Any, region: Bools, method: Any, most: int, seed: int | None
             made = answer.mask >= 128
             if number == 0:
                 found["best"] = round(max([iou(answer[i] >= 128, region) for i in range(len(answer))], default=0.0), 4)
+                found["score"] = round(answer.scores[0], 4) if len(answer) else 0.0
         found["iou"].append(round(iou(made, region), 4))
         if number + 1 >= max(TOLD) and found["iou"][-1] >= max(ENOUGH):
             break
+    found["box"] = round(iou(session.segment(box=rough_box(region)).mask >= 128, region), 4)
     return found
+
+
+def rough_box(region: Bools) -> tuple[int, int, int, int]:
+    """Returns the box of a region as a user would draw it, a little too large."""
+    x, y, across, down = box_of(region)
+    beyond = BEYOND * across, BEYOND * down
+    return round(x - beyond[0]), round(y - beyond[1]), round(across + 2 * beyond[0]), round(down + 2 * beyond[1])
 
 
 def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int, out: Path, limit: int) -> None:
@@ -151,6 +162,8 @@ def told(table: dict[str, Any], method: str) -> list[str]:
                 x = bootstrap([row["iou"][k - 1] for row in these], groups)
                 cells.append(f"IoU@{k} {x.mean:.3f} [{x.low:.3f}, {x.high:.3f}]")
         cells.append(f"best of masks {np.mean([row['best'] for row in these]):.3f}")
+        if all("box" in row for row in these):
+            cells.append(f"box {np.mean([row['box'] for row in these]):.3f}")
         for enough in ENOUGH if max(len(row["iou"]) for row in rows) > max(TOLD) else ():
             needed = [next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MOST) for row in these]
             cells.append(f"NoC@{100 * enough:.0f} {np.mean(needed):.2f}")
@@ -317,9 +330,8 @@ def report(results: Path, page: Path) -> None:
         return f"{x.mean:.2f} [{x.low:.2f}, {x.high:.2f}]" if interval else f"{x.mean:.2f}"
 
     every = opens | True
-    lines = [
-        ["", "1 click", "best of its masks", "3 clicks", "5 clicks", "1 click, jittered", "NoC@85", "NoC@90", "1 MP"]
-    ]
+    counted = [f"NoC@{100 * enough:.0f}" for enough in ENOUGH]
+    lines = [["", "1 click", "best of its masks", "3 clicks", "5 clicks", "box", "1 click, jittered", *counted, "1 MP"]]
     parts = {"all": every, "open": opens, **{kind: kinds == kind for kind in ("people", "animals", "others")}}
     one_click = [["one click, IoU", *(f"{name}, {np.count_nonzero(chosen)}" for name, chosen in parts.items())]]
     for name in methods:
@@ -328,13 +340,15 @@ def report(results: Path, page: Path) -> None:
         jittered = [its for key, its in table["methods"][name].items() if key != "exact"]
         first = [float(np.mean([its[i]["iou"][0] for its in jittered])) for i in range(len(rows))] if jittered else []
         far = max(len(row["iou"]) for row in rows) > max(TOLD)
+        boxed = [row["box"] for row in rows if "box" in row]
         needed = [
             [next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MOST) for row in rows] for enough in ENOUGH
         ]
         time_of = times.get(name, {}).get("1")
         lines.append([
             f"`{name}`", cell(after[1], every), cell([row["best"] for row in rows], every), cell(after[3], every),
-            cell(after[5], every), cell(first, every) if first else "",
+            cell(after[5], every), cell(boxed, every) if len(boxed) == len(rows) else "",
+            cell(first, every) if first else "",
             *(cell(x, every, False) if far else "" for x in needed),
             f"{time_of['first']:.0f}, {time_of['next']:.0f} ms" if time_of else "",
         ])  # fmt: skip

@@ -20,6 +20,8 @@ from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._layers import Layer
 from pyharmony.segmentation._network import NetworkCutter, Prompts
 
+from .shared import ROOT, load_script
+
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 #: A picture of 120 x 90 pixels with a red box and a blue disc before green.
@@ -142,12 +144,35 @@ def test_a_second_look_is_finer() -> None:
     picture, inside = reds(700, 900, (400, 300, 37, 29))
     network = Reds()
     (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(418.0, 314.0)], [1]))  # type: ignore[arg-type]
-    assert network.looks == 2 and layer.box[2] - layer.box[0] < 150
+    # Each look is at the picture and at its mirror image.
+    assert network.looks == 4 and layer.box[2] - layer.box[0] < 150
     assert iou(at_full_size(picture, layer), inside) > 0.95
     filling, _ = reds(90, 120, (5, 5, 110, 80))
     network.looks = 0
-    NetworkCutter(network, filling).cut(Prompts([(60.0, 45.0)], [1]))  # type: ignore[arg-type]
+    NetworkCutter(network, filling).cut(Prompts([(60.0, 45.0)], [1]), careful=False)  # type: ignore[arg-type]
     assert network.looks == 1
+
+
+class Sided(Reds):
+    """Takes what lies farther right for more red than it is."""
+
+    def cut(self, image: np.ndarray, prompt: np.ndarray) -> _clicks.Cut:
+        found = super().cut(image, prompt)
+        return found._replace(logits=found.logits + np.linspace(-4, 4, image.shape[1], dtype=np.float32))
+
+
+def test_a_mirror_image_has_the_opposite_errors() -> None:
+    picture, _ = reds(64, 64, (20, 24, 30, 20))
+    prompts = Prompts([(40.0, 30.0)], [1])
+    (fair, *_), (leaning, *_) = (NetworkCutter(x, picture).cut(prompts) for x in (Reds(), Sided()))  # type: ignore[arg-type]
+    np.testing.assert_allclose(leaning.values, fair.values, atol=1e-5)
+
+
+def test_a_box_that_is_drawn_is_looked_into() -> None:
+    picture, inside = reds(400, 400, (180, 160, 60, 90))
+    (layer, *_) = NetworkCutter(Reds(), picture).cut(Prompts(box=(170, 150, 250, 260)))  # type: ignore[arg-type]
+    assert layer.box[2] - layer.box[0] < 200
+    assert iou(at_full_size(picture, layer), inside) > 0.95
 
 
 def test_a_look_that_an_object_leaves_is_widened() -> None:
@@ -410,7 +435,7 @@ class Figures:
     def people(self) -> np.ndarray:
         return np.maximum(*self.masks).astype(np.float32)
 
-    def cut(self, prompts: Prompts, last: Layer | None = None) -> Sequence[Layer]:
+    def cut(self, prompts: Prompts, last: Layer | None = None, careful: bool = True) -> Sequence[Layer]:
         x, y = prompts.points[0]
         mask = self.masks[0] if x < 135 else self.masks[1]
         part = mask.copy()
@@ -440,6 +465,30 @@ def test_people_are_found_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_people, "faces", lambda picture: [(50, 30, 70, 50)])
     head = next(person.head for person in _people.people_of(Figures()) if person.layer.values[100, 60])  # type: ignore[arg-type]
     assert head == (47, 23, 73, 52)
+
+
+def test_the_tops_of_a_silhouette_are_heads() -> None:
+    together = figure(60) | figure(120) | figure(240)
+    tops = sorted(_people._tops(together))
+    assert [round(x) for x, _ in tops] == [60, 120, 240]
+    assert all(20 < y < 60 for _, y in tops)
+    assert _people._tops(np.zeros((40, 60), bool)) == []
+
+
+def test_parts_and_groups_of_people_are_left_out() -> None:
+    left, right = figure(60), figure(210)
+    arm = left.copy()
+    arm[:, 60:] = False
+    layer = Layer((0, 0, 300, 200), left.astype(np.float32), 0.8)
+    worths = {"arm": (arm, 0.3), "left": (left, 0.6), "right": (right, 0.5), "both": (left | right, 0.4)}
+    found = [_people._Found(layer, region, worth) for region, worth in worths.values()]
+    kept = [one.worth for one in _people._one_each(found)]
+    assert kept == [0.6, 0.5]
+
+
+def test_clicks_on_the_others_tell_people_apart() -> None:
+    seeds = [_people._Seed((x, 40), (x, 90) if x < 200 else None, True) for x in (60.0, 120.0, 240.0)]
+    assert _people._neighbours(seeds[0], seeds) == [(120.0, 40), (120.0, 90), (240.0, 40)]
 
 
 def test_faces_are_found_where_scikit_image_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -555,3 +604,42 @@ def test_boxes_of_annotations_get_masks(tmp_path: Path) -> None:
     (tmp_path / "none.json").write_text("[]")
     with pytest.raises(DataError, match="no lists 'images' and 'annotations'"):
         segmentation.boxes_to_masks(tmp_path / "none.json", tmp_path, method="grabcut")
+
+
+def test_annotations_become_a_folder_to_train_on(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    Image.fromarray(scene()).save(photos / "a.png")
+    x, y, across, down = BOX
+    table = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 90, "width": 120}],
+        "annotations": [
+            {
+                "id": 7,
+                "image_id": 1,
+                "category_id": 2,
+                "segmentation": [[x, y, x + across - 1, y, x + across - 1, y + down - 1, x, y + down - 1]],
+            }
+        ],
+        "categories": [{"id": 2, "name": "object"}],
+    }
+    (tmp_path / "annotations.json").write_text(json.dumps(table))
+    tool = load_script("tools/annotated.py")
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True)
+    entries = tool.written(tmp_path / "annotations.json", photos, out)
+    (out / "manifest.json").write_text(json.dumps({"entries": entries}))
+    (sample,) = data.Manifest(out, "train")
+    assert sample["name"] == "a_7" and iou(sample["mask"], box_mask()) == 1
+    assert data.Manifest(out).categories == ["object"]
+
+
+def test_the_masks_that_we_drew_are_whole() -> None:
+    table = json.loads((ROOT / "tools/annotations/photos_open.json").read_text())
+    images = {image["id"]: image for image in table["images"]}
+    assert len(images) == len(table["images"]) > 100
+    for annotation in table["annotations"]:
+        image = images[annotation["image_id"]]
+        for polygon in annotation["segmentation"]:
+            assert len(polygon) >= 6 and len(polygon) % 2 == 0
+            assert min(polygon) >= 0 and max(polygon[::2]) <= image["width"] and max(polygon[1::2]) <= image["height"]

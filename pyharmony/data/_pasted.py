@@ -28,6 +28,10 @@ _NOBODY, _UNKNOWN, _PERSON = 0, 128, 255
 #: The share of an object's pixels that others must leave to be seen, for it to be asked for.
 _VISIBLE = 0.4
 _TRIES = 8
+#: The light of a scene is told from every so many pixels along rows and columns.
+_SPARSE = 4
+#: The side of what is shown of a scene from nearer, in sides of the object: below 1 a part of it is beyond the frame.
+_SHOWN = (0.75, 2.2)
 
 
 class _Scene(NamedTuple):
@@ -220,14 +224,19 @@ class Pasted(Drawn):
         self, source: Pixels, image: Pixels, covered: Pixels, region: Bools, random: np.random.Generator
     ) -> Pixels:
         """Returns an image with the source where it is covered, with or without a seam."""
+        part = _around(covered > 0)
+        near, object_, inside = image[part], source[part], region[part]
         if self._chance("seamless", random):
             if random.random() < 0.4:
-                solved: Pixels = ops.poisson(source, image, region, gradients="source")
+                solved: Pixels = ops.poisson(object_, near, inside, gradients="source")
                 # The colours of the object, which the equation takes away, come back in part.
-                source = _mixed(source, solved, np.float32(random.uniform(0.3, 1.0)))
+                object_ = _mixed(object_, solved, np.float32(random.uniform(0.3, 1.0)))
             else:
-                source = _in_light_of(source, image, region, random)
-        return _mixed(image, source, covered[..., None].astype(np.float32) / 255)
+                around = image[::_SPARSE, ::_SPARSE][~region[::_SPARSE, ::_SPARSE]]
+                object_ = _in_light_of(object_, inside, around if len(around) else near[inside], random)
+        found = image.copy()
+        found[part] = _mixed(near, object_, covered[part][..., None].astype(np.float32) / 255)
+        return found
 
     def _seen(self, scene: _Scene, random: np.random.Generator) -> _Scene:
         """Returns the part of a scene that is shown, mirrored half of the time, at `size`."""
@@ -239,7 +248,7 @@ class Pasted(Drawn):
             rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
             sides = []
             for first, last, whole in ((columns[0], columns[-1], width), (rows[0], rows[-1], height)):
-                side = min(float(whole), max((last + 1 - first) * random.uniform(1.05, 2.2), 0.12 * whole))
+                side = min(float(whole), max((last + 1 - first) * random.uniform(*_SHOWN), 0.12 * whole))
                 start = (first + last + 1) / 2 - side * random.uniform(0.4, 0.6)
                 sides.append((float(np.clip(start, 0, whole - side)), side))
         else:
@@ -262,14 +271,22 @@ def _mixed(first: Pixels, second: Pixels, share: Any) -> Pixels:
     return found
 
 
-def _in_light_of(source: Pixels, image: Pixels, region: Bools, random: np.random.Generator) -> Pixels:
-    """Returns the source with its mean colour and contrast moved towards those of the image around a region."""
-    around = image[~region] if (~region).any() else image.reshape(-1, 3)
-    inside = source[region].astype(np.float32)
+def _around(region: Bools) -> tuple[slice, slice]:
+    """Returns the rows and columns of a region and a pixel around it."""
+    found = []
+    for axis in (1, 0):
+        at = np.flatnonzero(region.any(axis))
+        found.append(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2))
+    return found[0], found[1]
+
+
+def _in_light_of(source: Pixels, inside: Bools, around: Pixels, random: np.random.Generator) -> Pixels:
+    """Returns the source with the mean colour and contrast inside moved towards those of pixels around it."""
+    own = source[inside].astype(np.float32)
     part = np.float32(random.uniform(0.3, 0.9))
-    mean, spread = inside.mean(0), inside.std(0) + 1
+    mean, spread = own.mean(0), own.std(0) + 1
     wanted, wide = around.mean(0), np.clip(around.std(0) / spread, 0.6, 1.6)
-    moved = (source - mean) * (1 + part * (wide - 1)) + mean + part * (wanted - mean)
+    moved = (source - mean) * (1 + part * (wide - 1)) + (mean + part * (wanted - mean))
     found: Pixels = np.rint(moved.clip(0, 255)).astype(np.uint8)
     return found
 

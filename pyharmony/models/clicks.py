@@ -24,6 +24,8 @@ from ._registry import Model, register
 PROMPT = 7
 #: The number of masks.
 MASKS = 3
+#: The value of the last mask in a box that the object lies in: unlike a mask, a box says little of each place.
+BOXED = 0.5
 #: How far a click reaches on its two planes, and the place whose colour it has, in sides of a square image.
 _REACHES, _SAMPLED = (0.012, 0.12), 0.008
 #: A squared distance, in sides, beyond all others.
@@ -163,7 +165,8 @@ class Clicks(Model):
         image [N, 3, H, W] in [0, 1] and prompt [N, 7, H, W] in [0, 1], sides multiples of 32, to `Cut`. The planes of a
         prompt are, for the clicks on the object: how near the nearest one is, within some pixels and within a quarter
         of the side, and how far the colour is from that of the clicked places; the same three for clicks beside the
-        object; and the last mask, 0 where there is none. `pyharmony.segmentation` makes them.
+        object; and the last mask, 0 where there is none, or `BOXED` in the box of an object. `pyharmony.segmentation`
+        makes them.
     """
 
     name = "clicks"

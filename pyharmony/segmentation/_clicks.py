@@ -22,7 +22,7 @@ Float32 = npt.NDArray[np.float32]
 #: The epsilon of torch's norms.
 _EPSILON = 1e-5
 #: As in `pyharmony.models.clicks`.
-MASKS = 3
+MASKS, BOXED = 3, 0.5
 _REACHES, _SAMPLED, _NONE = (0.012, 0.12), 0.008, 1e3
 #: The rows of an image whose windows are laid out at once, so that they stay in the cache.
 _ROWS = 8

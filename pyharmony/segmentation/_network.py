@@ -60,28 +60,32 @@ class NetworkCutter:
     def __post_init__(self) -> None:
         self._views: dict[Box, Float32] = {}
 
-    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
-        """Returns masks, the best first; `last` is the mask that further prompts correct."""
+    def cut(self, prompts: Prompts, last: Layer | None = None, careful: bool = True) -> list[Layer]:
+        """Returns masks, the best first; `last` is the mask that further prompts correct.
+
+        A first answer that is given with care takes twice the time.
+        """
         height, width = self.picture.shape[:2]
         whole = (0, 0, width, height)
+        mirrored = careful and last is None
         known = last or self._prior(prompts)
         if known is not None and (near := self._near(known, prompts)) is not None:
-            return self._settled(near, prompts, known)
-        found = self._looked(whole, prompts, known)
+            return self._settled(near, prompts, known, mirrored)
+        found = self._looked(whole, prompts, known, mirrored)
         if last is not None or (near := self._near(found[0], prompts)) is None:
             return found
-        closer = self._settled(near, prompts, found[0])
+        closer = self._settled(near, prompts, found[0], mirrored)
         return distinct([*closer, *found])
 
-    def _settled(self, box: Box, prompts: Prompts, known: Layer) -> list[Layer]:
+    def _settled(self, box: Box, prompts: Prompts, known: Layer, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""
-        found = self._looked(box, prompts, known)
+        found = self._looked(box, prompts, known, mirrored)
         for _ in range(_WIDER):
             wider = self._wider(box, found[0])
             if wider == box:
                 break
             box = wider
-            found = self._looked(box, prompts, known)
+            found = self._looked(box, prompts, known, mirrored)
         return found
 
     def _wider(self, box: Box, layer: Layer) -> Box:
@@ -114,12 +118,12 @@ class NetworkCutter:
                 (0, 0, width, height), resized(prompts.mask, size).astype(np.float32) * np.float32(1 / 255), 0.0
             )
         if prompts.box is not None:
-            return Layer(prompts.box, np.ones((8, 8), np.float32), 0.0)
+            return Layer(prompts.box, np.full((8, 8), np.float32(_clicks.BOXED)), 0.0)
         return None
 
     def _near(self, layer: Layer, prompts: Prompts) -> Box | None:
         """Returns the part of the picture around the object and all clicks on it; None where that is nearly all."""
-        found = box_of(layer)
+        found = box_of(layer) or prompts.box
         if found is None:
             return None
         height, width = self.picture.shape[:2]
@@ -140,7 +144,7 @@ class NetworkCutter:
         area = (box[2] - box[0]) * (box[3] - box[1])
         return box if area < _WHOLE * height * width else None
 
-    def _looked(self, box: Box, prompts: Prompts, known: Layer | None) -> list[Layer]:
+    def _looked(self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, the best first."""
         side = self.network.size
         left, top, right, bottom = box
@@ -152,7 +156,12 @@ class NetworkCutter:
                 labels.append(label)
         view = self._view(box)
         last = None if known is None else sampled(known, box, (side, side))
-        logits, scores, _ = self.network.cut(view, _clicks.prompt_of(view, points, labels, last))
+        prompt = _clicks.prompt_of(view, points, labels, last)
+        logits, scores, _ = self.network.cut(view, prompt)
+        if mirrored:
+            # The mirror image has other errors: the mean of both answers is better than either.
+            other = self.network.cut(*(np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt)))
+            logits, scores = (logits + other.logits[..., ::-1]) / 2, (scores + other.scores) / 2
         layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
         layers = [connected(layer, prompts.inside) for layer in layers]
         return distinct(sorted(layers, key=lambda layer: -layer.score))

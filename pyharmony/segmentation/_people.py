@@ -1,12 +1,14 @@
 """People: where they are, one by one, with a box for each and one for the head.
 
-The network's mask of all people, which needs no click, says where to point; each person is then cut out by clicks, like
-anything else. Faces that scikit-image's cascade finds, where it is installed, tell people apart who touch each other.
+The network's mask of all people, which needs no click, says where to point: at the tops of its silhouette, and at faces
+that scikit-image's cascade finds, where it is installed. Each person is then cut out by clicks, like anything else;
+clicks on the neighbours tell people apart who touch each other.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops.distance import distance_inside
-from ._layers import Bools, Box, Float32, Layer, Pixels, alike, box_of, resized, sampled
+from ._layers import Bools, Box, Float32, Layer, Pixels, box_of, parts, resized, sampled
 from ._network import NetworkCutter, Prompts
 
 #: The longer side of the image in which people are looked for.
@@ -23,10 +25,15 @@ _SIDE = 320
 _MOST = 24
 #: A person goes this far inside at least, in longer sides, and is smaller nowhere than this share of the picture.
 _DEEP, _LEAST = 0.012, 0.0015
-#: The share of a mask that must lie where people are.
-_PEOPLE = 0.5
-#: Two masks that agree so far are one person.
-_SAME = 0.45
+#: How surely people must be where a mask is, by the mean, and where a face says that somebody is.
+_PEOPLE, _FACED = 0.5, 0.3
+#: Masks are of one person if they share so much of the smaller one.
+_SAME = 0.5
+#: Tops of a silhouette are heads if nothing so far beside them is higher, in the height of it; a head's middle is so
+#: much of that below its top. Heads are farther apart than this share of the picture's longer side.
+_SHOULDERS, _DEEPER, _CROWDED = 0.12, 0.5, 0.04
+#: For how many others near a person clicks say that they are not meant.
+_BESIDE = 3
 #: The longer side of the image in which faces are looked for, and the least face, in sides of that.
 _FACES, _FACE = 480, 0.05
 #: How far a click for a person lies below the middle of a face, in its heights.
@@ -39,11 +46,22 @@ _UPPER, _NARROWER = 0.55, 0.85
 _STANDING, _HEAD = 1 / 7.5, 1.3
 
 
+Point = tuple[float, float]
+
+
 class Person(NamedTuple):
     """One person: the mask and the box of the head."""
 
     layer: Layer
     head: Box
+
+
+class _Seed(NamedTuple):
+    """Somebody who seems to be there: the middle of the head, a place on the chest or None, and how sure that is."""
+
+    head: Point
+    chest: Point | None
+    is_face: bool
 
 
 def people_of(cutter: NetworkCutter) -> list[Person]:
@@ -54,58 +72,118 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     whole = (0, 0, width, height)
     where = sampled(Layer(whole, cutter.people(), 1.0), whole, size)
     left = where > 0.5
-    found: list[tuple[int, Layer]] = []
+    found: list[_Found] = []
 
-    def add(points: list[tuple[float, float]], is_face: bool) -> None:
-        layer = _person(cutter, points, where, is_face)
-        if layer is not None:
-            mask = sampled(layer, whole, size) > 0.5
-            left[mask] = False
-            if all(alike(layer, other) < _SAME for _, other in found):
-                found.append((int(np.count_nonzero(mask)), layer))
+    def add(points: Sequence[Point], beside: Sequence[Point], is_face: bool) -> None:
+        one = _person(cutter, points, beside, where, is_face)
+        if one is not None:
+            left[one.region] = False
+            found.append(one)
 
     seen = faces(cutter.picture)
-    for face in seen[:_MOST]:
-        add(_clicks_on(face, height), True)
+    seeds = [_Seed(*_head_and_chest(face, height), True) for face in seen[:_MOST]]
+    tops = [_Seed((x / factor, y / factor), None, False) for x, y in _tops(left)]
+    for top in tops:
+        if all(_apart(top.head, seed.head) > _CROWDED * max(height, width) for seed in seeds):
+            seeds.append(top)
+    for seed in seeds[:_MOST]:
+        own = [seed.head] if seed.chest is None else [seed.head, seed.chest]
+        add(own, _neighbours(seed, seeds), seed.is_face)
     rows, columns = np.ogrid[: size[1], : size[0]]
-    while len(found) < _MOST:
+    for _ in range(_MOST):
         depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
         deepest = float(depth.max())
         if deepest < max(1.0, _DEEP * _SIDE):
             break
         y, x = divmod(int(depth.argmax()), size[0])
-        add([((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5)], False)
+        add([((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5)], [], False)
         # This place is not looked at again, whatever was found there.
         left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
-    found.sort(key=lambda one: -one[0])
-    return [Person(layer, head_of(layer, seen)) for _, layer in found]
+    kept = _one_each(found)
+    kept.sort(key=lambda one: -np.count_nonzero(one.region))
+    return [Person(one.layer, head_of(one.layer, seen)) for one in kept[:_MOST]]
 
 
-def _clicks_on(face: Box, height: int) -> list[tuple[float, float]]:
-    """Returns clicks on a face and, where the picture goes on, on the chest."""
+class _Found(NamedTuple):
+    """A mask that may be one person, the region of it in the small picture, and how much it looks like one."""
+
+    layer: Layer
+    region: Bools
+    worth: float
+
+
+def _head_and_chest(face: Box, height: int) -> tuple[Point, Point | None]:
+    """Returns the middle of a face and, where the picture goes on, a place on the chest."""
     x, y = (face[0] + face[2] - 1) / 2, (face[1] + face[3] - 1) / 2
     below = y + _CHEST * (face[3] - face[1])
-    return [(x, y), (x, below)] if below < height - 1 else [(x, y)]
+    return (x, y), (x, below) if below < height - 1 else None
 
 
-def _person(cutter: NetworkCutter, points: list[tuple[float, float]], where: Float32, is_face: bool) -> Layer | None:
+def _apart(first: Point, second: Point) -> float:
+    return math.hypot(first[0] - second[0], first[1] - second[1])
+
+
+def _neighbours(seed: _Seed, seeds: Sequence[_Seed]) -> list[Point]:
+    """Returns where the nearest others are: clicks there say where a person ends who touches them."""
+    others = sorted((other for other in seeds if other is not seed), key=lambda one: _apart(one.head, seed.head))
+    return [point for other in others[:_BESIDE] for point in (other.head, other.chest) if point is not None]
+
+
+def _tops(region: Bools) -> list[Point]:
+    """Returns the middles of what may be heads: where the upper contour of a silhouette is highest."""
+    numbers = parts(region)
+    found: list[Point] = []
+    for number in range(1, int(numbers.max()) + 1):
+        part = numbers == number
+        rows, columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
+        high, wide = int(rows[-1] + 1 - rows[0]), len(columns)
+        if high * wide < _LEAST * region.size:
+            continue
+        # The height of the contour over the foot of the part, column by column.
+        over = np.where(part.any(0), len(part) - part.argmax(0), 0).astype(np.float64)
+        reach = max(2, round(_SHOULDERS * min(high, 2 * wide)))
+        for x in range(len(over)):
+            window = over[max(0, x - reach) : x + reach + 1]
+            # The first one of several that are as high.
+            if over[x] and over[x] == window.max() and not (over[max(0, x - reach) : x] == over[x]).any():
+                same = x + int(np.flatnonzero(over[x : x + reach] == over[x])[-1])
+                found.append(((x + same) / 2, len(part) - over[x] + _DEEPER * reach))
+    return found
+
+
+def _one_each(found: Sequence[_Found]) -> list[_Found]:
+    """Returns those that are not the same person as a better one, nor a part of one, nor several together."""
+    kept: list[_Found] = []
+    for one in sorted(found, key=lambda one: -one.worth):
+        area = np.count_nonzero(one.region)
+        shares = [np.count_nonzero(one.region & other.region) for other in kept]
+        inside = [shared / min(area, np.count_nonzero(other.region)) for shared, other in zip(shares, kept)]
+        if all(share < _SAME for share in inside):
+            kept.append(one)
+    return kept
+
+
+def _person(
+    cutter: NetworkCutter, points: Sequence[Point], beside: Sequence[Point], where: Float32, is_face: bool
+) -> _Found | None:
     """Returns the mask of a person who is clicked; None where that is nobody."""
     height, width = cutter.picture.shape[:2]
     size = (where.shape[1], where.shape[0])
-    best: tuple[float, Layer] | None = None
-    for layer in cutter.cut(Prompts(points, [1] * len(points))):
-        mask = sampled(layer, (0, 0, width, height), size) > 0.5
-        share = float(mask.mean())
+    best: _Found | None = None
+    labels = [1] * len(points) + [0] * len(beside)
+    for layer in cutter.cut(Prompts([*points, *beside], labels), careful=False):
+        region = sampled(layer, (0, 0, width, height), size) > 0.5
+        share = float(region.mean())
         if share < _LEAST:
             continue
-        inside = float(where[mask].mean())
-        if not is_face and inside < _PEOPLE:
+        inside = float(where[region].mean())
+        if inside < (_FACED if is_face else _PEOPLE):
             continue
         # A part of a person lies where people are as well: of what is about as sure, the larger one.
         worth = inside * layer.score * share**0.1
-        if best is None or worth > best[0]:
-            best = worth, layer
-    return best[1] if best else None
+        if best is None or worth > best.worth:
+            best = _Found(layer, region, worth)
+    return best
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...models.checks import check_image, check_mask, check_share, check_whole
-from ...models.clicks import MASKS, Clicks, Cut, prompt_of
+from ...models.clicks import BOXED, MASKS, Clicks, Cut, prompt_of
 from ...ops.distance import distance_inside
 from ._step import AdamSettings, Losses, Step, register
 
@@ -39,6 +39,8 @@ class ClicksSettings(AdamSettings):
         answered: the share of the batches that are clicked again, on the errors of what the network makes of the
             first clicks.
         rounds: the largest number of times that such a batch is clicked again.
+        again: the share of these batches that see their first answer once more with the same clicks, as the network
+            does when it looks at an object from nearer.
         scored: the weight of the error of the scores.
         people: the weight of the loss of the mask of all people.
         silent: the share of the samples without any click, which are there for the mask of all people.
@@ -52,6 +54,7 @@ class ClicksSettings(AdamSettings):
     coarse: float = 0.15
     answered: float = 0.5
     rounds: int = 3
+    again: float = 0.3
     scored: float = 0.5
     people: float = 0.2
     silent: float = 0.1
@@ -59,7 +62,7 @@ class ClicksSettings(AdamSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_not_negative("weight_decay", "clip", "scored", "people")
-        for name in ("more", "coarse", "answered", "silent"):
+        for name in ("more", "coarse", "answered", "again", "silent"):
             check_share(getattr(self, name), name)
         check_whole(self.rounds, "rounds", 1)
 
@@ -125,7 +128,8 @@ class ClicksStep(Step):
         if not _chance(settings.answered):
             return prompt
         self.model.eval()
-        for _ in range(int(torch.randint(settings.rounds, ())) + 1):
+        again = _chance(settings.again)
+        for round_ in range(int(torch.randint(settings.rounds, ())) + 1):
             with torch.no_grad(), self._precision():
                 cut = self.model(image, prompt)
             best = cut.scores.argmax(1)
@@ -133,6 +137,8 @@ class ClicksStep(Step):
             for i, made in enumerate(last[:, 0].cpu().numpy() > 0.5):
                 if silent[i]:
                     last[i] = 0
+                elif again and not round_:
+                    last[i] = _from_afar(last[i])
                 elif click := click_on_errors(regions[i], made):
                     clicks[i].append(click)
             prompt = prompt_of(image, *_stacked(clicks, image), last)
@@ -195,7 +201,7 @@ def click_on_errors(region: np.ndarray, made: np.ndarray) -> Click | None:
 
 
 def coarse(region: np.ndarray) -> np.ndarray:
-    """Returns a box around a region [H, W], or a rough version of it, in [0, 1]."""
+    """Returns a box around a region [H, W], `BOXED` inside, or a rough version of the region, in [0, 1]."""
     height, width = region.shape
     if not region.any():
         return np.zeros(region.shape, np.float32)
@@ -205,12 +211,19 @@ def coarse(region: np.ndarray) -> np.ndarray:
         top, left = rows[0] + margins[0], columns[0] + margins[1]
         bottom, right = rows[-1] + 1 + margins[2], columns[-1] + 1 + margins[3]
         y, x = np.arange(height)[:, None], np.arange(width)
-        return ((y >= top) & (y < bottom) & (x >= left) & (x < right)).astype(np.float32)
+        return BOXED * ((y >= top) & (y < bottom) & (x >= left) & (x < right)).astype(np.float32)
     waves = int(4 * 2 ** torch.randint(3, ()))
     noise = functional.interpolate(torch.randn(1, 1, waves, waves), size=region.shape, mode="bicubic")[0, 0].numpy()
     size = np.sqrt(region.sum())
     field = _depth(region) - _depth(~region) + size * float(0.04 * torch.randn(())) + 0.08 * size * noise
     return (field > 0).astype(np.float32)
+
+
+def _from_afar(mask: Tensor) -> Tensor:
+    """Returns a mask [1, H, W] as a look from farther away gives it, with up to four times larger pixels."""
+    factor = 2 ** int(torch.randint(3, ()))
+    small = functional.avg_pool2d(mask[None], factor)
+    return functional.interpolate(small, size=mask.shape[1:], mode="bilinear")[0]
 
 
 def _depth(region: np.ndarray) -> np.ndarray:
