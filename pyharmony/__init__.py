@@ -1,10 +1,10 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
-`nn`, `ops`, `reference`, `segmentation`, `training`, `typing` and `errors` are loaded when they are first used, and so
-are `harmonize`, `harmony_score`, `load`, `realism_score`, `save` and `segment`. `losses`, `models`, `nn`,
-`training.train` and the two scores need torch. Without torch everything else works, also `harmonize` by its default and
-its methods without a network, and `segment`.
+`nn`, `ops`, `reference`, `segmentation`, `shadows`, `training`, `typing` and `errors` are loaded when they are first
+used, and so are `harmonize`, `harmony_score`, `load`, `realism_score`, `save`, `segment` and `shadow`. `losses`,
+`models`, `nn`, `training.train` and the two scores need torch. Without torch everything else works, also `harmonize` by
+its default and its methods without a network, `segment` and `shadow`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from . import ops as ops
     from . import reference as reference
     from . import segmentation as segmentation
+    from . import shadows as shadows
     from . import training as training
     from . import typing as typing
     from ._device import get_device, set_device
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
     from .io import load, save
     from .scoring import harmony_score, realism_score
     from .segmentation import segment
+    from .shadows import shadow
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
-    *("losses", "metrics", "models", "nn", "ops", "reference", "segmentation", "training", "typing"),
+    *("losses", "metrics", "models", "nn", "ops", "reference", "segmentation", "shadows", "training", "typing"),
 )
 #: The subpackages that cannot be imported without other packages, and these packages.
 _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("torch",)}
@@ -55,6 +57,7 @@ _LAZY = {
     **dict.fromkeys(("load", "save"), "io"),
     **dict.fromkeys(("harmony_score", "realism_score"), "scoring"),
     "segment": "segmentation",
+    "shadow": "shadows",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -72,6 +75,7 @@ __all__ = [
     "segment",
     "set_device",
     "set_num_threads",
+    "shadow",
     "simd_level",
 ]
 

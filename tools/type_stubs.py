@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("pyharmony.blend", "pyharmony.harmonization", "pyharmony.ops")
+PACKAGES = ("pyharmony.blend", "pyharmony.harmonization", "pyharmony.ops", "pyharmony.shadows")
 HEAD = """\
 # Written by tools/type_stubs.py from the signatures of the functions: change those, and run `make type-stubs`.
 # ruff: noqa
@@ -33,9 +33,12 @@ HOMES = {
     "MaskPlan": ".partial_conv",
     "Pair": ".partial_conv",
     "ColorStats": ".color_stats",
+    "ShadowInfo": "._shadow",
     "SolveInfo": ".._checks",
     "Stage": ".color_map",
 }
+#: What return_info adds, by package; a SolveInfo by default.
+INFOS = {"pyharmony.harmonization": "HarmonizeInfo", "pyharmony.shadows": "ShadowInfo"}
 #: A signature: its differences from the function's own, by argument, and the result.
 Signature = tuple[dict[str, str], str]
 
@@ -105,7 +108,7 @@ def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
         return list(of_arrays("return_info", "SlicedT", "SolveInfo"))
     if package == "pyharmony.ops":
         return list(of_arrays("return_info", "ArrayT", "SolveInfo | Any"))
-    info = "HarmonizeInfo" if package == "pyharmony.harmonization" else "SolveInfo"
+    info = INFOS.get(package, "SolveInfo")
     return list(of_images("dst" if "dst" in arguments else "image", info))
 
 

@@ -34,4 +34,5 @@ PLACES = {
     "inpaint": Place("refused", "no kernel solves for a membrane without a source"),
     "harmonize": Place("copied", _MAP),
     "harmonize_frames": Place("copied", _MAP),
+    "shadow": Place("copied", "what light throws of a mask is found and drawn on the CPU"),
 }

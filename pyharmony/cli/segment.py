@@ -100,6 +100,8 @@ def segment(
         found = segmentation.segment(picture, method=chosen, **asked)
     if not len(found):
         raise Failure(f"{image}: {found.reason}; nothing was written", Code.INPUT, "nothing_found")
+    if found.reason:
+        console.warn(f"{image}: {found.reason}")
     _write(picture, found.mask, output, mask_only, crop, overwrite)
     seconds = time.perf_counter() - start
     masks = [{"score": round(score, 4), "box": list(rect)} for score, rect in zip(found.scores, found.boxes)]
@@ -107,7 +109,9 @@ def segment(
         one["head"] = list(head)
     what = f"{len(masks)} of them" if people else f"expected to cover {found.scores[0]:.0%}"
     console.note(f"wrote {'stdout' if output == STREAM else output}: {found.method}, {what}, {seconds:.2f} s")
-    console.result(status="ok", method=found.method, masks=masks, output=output, seconds=round(seconds, 3))
+    console.result(
+        status="ok", method=found.method, masks=masks, reason=found.reason, output=output, seconds=round(seconds, 3)
+    )
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:

@@ -129,7 +129,8 @@ def random_walker(picture: Pixels) -> ClassicCutter:
         labels[outside], labels[inside] = 2, 1
         if not ((labels == 1).any() and (labels == 2).any() and (labels == 0).any()):
             return (labels == 1).astype(np.float32)
-        found = walked(small, labels, beta=_BETA, mode="cg_j", tol=1e-3, channel_axis=2, return_full_prob=True, prob_tol=0.05)
+        settings: Any = {"beta": _BETA, "mode": "cg_j", "tol": 1e-3, "prob_tol": 0.05}
+        found = walked(small, labels, channel_axis=2, return_full_prob=True, **settings)
         return found[0].astype(np.float32)
 
     # It never leaves what it began with, and all clicks together say more than its last answer.

@@ -161,7 +161,8 @@ class NetworkCutter:
         if mirrored:
             # The mirror image has other errors: the mean of both answers is better than either.
             other = self.network.cut(*(np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt)))
-            logits, scores = (logits + other.logits[..., ::-1]) / 2, (scores + other.scores) / 2
+            half = np.float32(0.5)
+            logits, scores = half * (logits + other.logits[..., ::-1]), half * (scores + other.scores)
         layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
         layers = [connected(layer, prompts.inside) for layer in layers]
         return distinct(sorted(layers, key=lambda layer: -layer.score))

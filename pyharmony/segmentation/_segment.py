@@ -23,6 +23,8 @@ Rectangle = tuple[int, int, int, int]
 
 #: The largest number of clicks that a scribble counts for.
 _SCRIBBLED = 16
+#: A mask whose score is below this is a guess.
+GUESSED = 0.4
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Masks:
         boxes: for each of them the rectangle (x, y, width, height) that it lies in.
         heads: for each person the rectangle of the head; empty for clicks.
         method: the method that ran.
-        reason: why nothing was found, in a few words; empty where something was.
+        reason: why nothing was found, or why the mask may not be what was meant, in a few words; else empty.
     """
 
     mask: Pixels
@@ -161,7 +163,7 @@ class Session:
         else:
             layers = self._cutter.cut(prompts, last[0] if last else None)
             layers = [layer for layer in layers if box_of(layer) is not None]
-            found = self._masks(layers, "" if layers else "nothing was found there that could be cut out")
+            found = self._masks(layers, reason_of(layers))
         self._steps.append((prompts, found))
         return found
 
@@ -204,7 +206,8 @@ def segment(
 
     Returns:
         Up to three masks, since one click may mean a part or the whole, the best first; or a mask of each person. Where
-        nothing was found there is none, `mask` is empty and `reason` says why.
+        nothing was found there is none, `mask` is empty and `reason` says why; it also says so where nothing that
+        stands out was clicked, such as the sky, and the mask is a guess.
 
     Raises:
         ArgumentError: nothing is pointed at, or people are wanted beside; a click lies outside of the picture; the box
@@ -231,6 +234,15 @@ def segment(
             raise ArgumentError("people: all of them are wanted, and something is pointed at; expected one of both")
         return session.people()
     return session.segment(**given)
+
+
+def reason_of(layers: Sequence[Layer]) -> str:
+    """Returns what is to be said of an answer: that there is none, or that it is a guess."""
+    if not layers:
+        return "nothing was found there that could be cut out"
+    if layers[0].score < GUESSED:
+        return "nothing there stands out, the mask is a guess; more clicks or a box say what is meant"
+    return ""
 
 
 def _prompts(picture: Pixels, point: Any, points: Any, labels: Any, box: Any, line: Any, mask: Any) -> Prompts:

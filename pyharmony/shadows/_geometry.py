@@ -1,0 +1,185 @@
+"""The geometry of shadows: where the light of a distant source carries an upright object, on the ground and on a wall.
+
+A camera that looks level at a horizontal ground sees upright lines upright, and all directions of the ground end on the
+horizon. The object is taken for a card that stands on a line of the picture, its contact with the ground: a pixel of it
+has its foot straight below, on that line, and its height is the distance from there, in pixels (Sheng et al.,
+"Controllable Shadow Generation Using Pixel Height Maps", ECCV 2022). What the light throws of the card on a plane is a
+projection of one plane to another, so a matrix 3 x 3 on homogeneous pixels says where each pixel goes.
+
+With L the image of the light's direction, V that of its direction along the ground, both scaled so that L = V - (0, T,
+0), a pixel P = (x, y, 1) of height h = a + b x - y goes to T P - h L on the ground. On a wall that stands on the line y
+= c + d x it goes to (m V) P - (m F) L, with m = (d, -1, c) and F = (x, a + b x, 1), the foot of P. Both follow from the
+four points F, P and their shadows lying on lines through V and L.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+
+#: The most places of a source, and the least elevation of one, in radians.
+_BEAMS, _LOWEST = 9, 0.02
+
+
+class Line(NamedTuple):
+    """A line of a picture, y = start + slope x, in pixels."""
+
+    start: float
+    slope: float = 0.0
+
+    @property
+    def height(self) -> Float64:
+        """The row n for which n P is how far a pixel P = (x, y, 1) lies above the line."""
+        return np.array([self.slope, -1.0, self.start])
+
+    def at(self, x: float) -> float:
+        """Returns y at x."""
+        return self.start + self.slope * x
+
+
+@dataclass(frozen=True)
+class View:
+    """How a camera sees the ground.
+
+    Attributes:
+        horizon: the row of the horizon, in pixels from the top; it may lie beyond the picture.
+        middle: the column that the camera looks along.
+        focal: the focal length in pixels.
+    """
+
+    horizon: float
+    middle: float
+    focal: float
+
+
+@dataclass(frozen=True)
+class Rays:
+    """The light of a distant source as a camera sees it.
+
+    Attributes:
+        light: L, the image of the direction towards the source, (x, y, w).
+        ground: V, the image of that direction along the ground, (x, y, w); L = V - (0, rise, 0).
+        rise: T, how steeply the light falls: the focal length times the tangent of its elevation.
+    """
+
+    light: Float64
+    ground: Float64
+    rise: float
+
+
+def rays_of(view: View, azimuth: float, elevation: float) -> Rays:
+    """Returns the rays of a source.
+
+    azimuth: where it stands, in degrees to the right of where the camera looks: 0 is before it, so that shadows come
+        towards the camera, 90 at the right, 180 behind the camera.
+    elevation: how high it stands over the horizon, in degrees above 0 and below 90.
+    """
+    across, ahead = math.sin(math.radians(azimuth)), math.cos(math.radians(azimuth))
+    rise = view.focal * math.tan(math.radians(elevation))
+    ground = np.array([view.middle * ahead + view.focal * across, view.horizon * ahead, ahead])
+    return Rays(ground - [0.0, rise, 0.0], ground, rise)
+
+
+def beams_of(view: View, azimuth: float, elevation: float, softness: float) -> list[Rays]:
+    """Returns rays from several places of a wide source, whose shadows of a soft card have the source's penumbra as
+    mean.
+
+    softness: the angle under which the source is seen, in degrees.
+
+    With d the direction of the source and z that of the camera's sight, what a disc of light sees of the card has the
+    covariance r² (1 + u uᵀ) / 4, u = (dx, dy) / dz: the first term is the blur of the card, the second belongs to light
+    from places along the part of z that is at right angles to d.
+    """
+    a, e = math.radians(azimuth), math.radians(elevation)
+    d = np.array([math.cos(e) * math.sin(a), math.sin(e), math.cos(e) * math.cos(a)])
+    slant = math.hypot(d[0], d[1]) / max(abs(d[2]), 1e-3)
+    count = min(_BEAMS, math.ceil(slant * 1.5)) if softness > 0 else 1
+    if count <= 1:
+        return [rays_of(view, azimuth, elevation)]
+    sideways = np.array([0.0, 0.0, 1.0]) - d * d[2]
+    sideways /= np.linalg.norm(sideways)
+    spread = math.tan(math.radians(softness / 2)) / 2 * slant / math.hypot(1.0, slant)
+    found = []
+    for quantile in (np.arange(count) + 0.5) / count:
+        # Evenly likely places of a source whose brightness falls off as a disc's does, which is a half circle's.
+        one = d + sideways * (spread * 2 * _half_circle(float(quantile)))
+        height = math.atan2(one[1], math.hypot(one[0], one[2]))
+        found.append(rays_of(view, math.degrees(math.atan2(one[0], one[2])), math.degrees(max(height, _LOWEST))))
+    return found
+
+
+def _half_circle(share: float) -> float:
+    """Returns the place in [-1, 1] below which this share of the area of a disc of radius 1 lies."""
+    low, high = -1.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        below = 0.5 + (middle * math.sqrt(1 - middle * middle) + math.asin(middle)) / math.pi
+        low, high = (middle, high) if below < share else (low, middle)
+    return (low + high) / 2
+
+
+def rays_through(view: View, top: tuple[float, float], foot: tuple[float, float], tip: tuple[float, float]) -> Rays:
+    """Returns the rays for which the shadow of `top`, whose foot is `foot`, ends at `tip` on the ground; all (x, y).
+
+    The line from the foot to the tip meets the horizon at V, the line from the top to the tip meets the upright through
+    V at L. The signs say on which side of the object the shadow lies.
+    """
+    f, p, s = (np.array([x, y, 1.0]) for x, y in (foot, top, tip))
+    horizon = np.array([0.0, 1.0, -view.horizon])
+    ground = np.cross(np.cross(f, s), horizon)
+    upright = np.cross(ground, [0.0, 1.0, 0.0])
+    light = np.cross(np.cross(p, s), upright)
+    # Both are known up to a factor: their difference is upright where x and w are the same.
+    which = 2 if abs(ground[2]) * max(abs(foot[0]), 1.0) > abs(ground[0]) else 0
+    light = light * (ground[which] / light[which])
+    rise = float(ground[1] - light[1])
+    sign = math.copysign(1.0, rise)
+    size = abs(rise) / view.focal if rise else 1.0
+    return Rays(light * sign / size, ground * sign / size, rise * sign / size)
+
+
+def direction_of(view: View, rays: Rays) -> tuple[float, float]:
+    """Returns azimuth and elevation of a source, in degrees, by its rays."""
+    across = (rays.ground[0] - view.middle * rays.ground[2]) / view.focal
+    ahead = float(rays.ground[2])
+    far = math.hypot(across, ahead)
+    return math.degrees(math.atan2(across, ahead)), math.degrees(math.atan2(rays.rise / view.focal, far))
+
+
+def on_ground(rays: Rays, contact: Line) -> Float64:
+    """Returns the matrix [3, 3] from a pixel of a card that stands on `contact` to its shadow on the ground."""
+    return rays.rise * np.eye(3) - np.outer(rays.light, contact.height)
+
+
+def on_wall(rays: Rays, contact: Line, wall: Line) -> Float64:
+    """Returns the matrix [3, 3] from a pixel of a card that stands on `contact` to its shadow on a wall.
+
+    wall: where the wall meets the ground.
+    """
+    feet = np.array([[1.0, 0.0, 0.0], [contact.slope, 0.0, contact.start], [0.0, 0.0, 1.0]])
+    return float(wall.height @ rays.ground) * np.eye(3) - np.outer(rays.light, wall.height @ feet)
+
+
+def mirrored(contact: Line) -> Float64:
+    """Returns the matrix [3, 3] from a pixel of a card that stands on `contact` to its image in a level mirror there.
+
+    A camera that looks level sees the mirror image as far below the contact as the pixel is above it.
+    """
+    return np.array([[1.0, 0.0, 0.0], [2 * contact.slope, -1.0, 2 * contact.start], [0.0, 0.0, 1.0]])
+
+
+def farther(contact: Line, view: View, factor: float) -> tuple[Line, Float64]:
+    """Returns where a copy of a card stands that is moved along the camera's sight, and the matrix [3, 3] to it.
+
+    factor: how large the copy looks beside the card; below 1 it is farther away.
+    """
+    away = 1 - factor
+    start = view.horizon * away + contact.start * factor - contact.slope * view.middle * away
+    matrix = np.array([[factor, 0.0, away * view.middle], [0.0, factor, away * view.horizon], [0.0, 0.0, 1.0]])
+    return Line(start, contact.slope), matrix

@@ -1,0 +1,200 @@
+"""`pyharmony.shadows`: shadows beside those of rendered scenes with known light."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import shadows
+from pyharmony.errors import ArgumentError, MaskError, ShapeError, UnchangedWarning
+
+from .rendered import Camera, behind_box, behind_card, lights, person, shaded
+
+CAMERA = Camera()
+#: The whole ground in the shadow is black, and nothing is darker right under the object.
+PLAIN: dict[str, Any] = {"strength": 1.0, "tint": (1, 1, 1), "under": 0.0, "horizon": CAMERA.horizon}
+Z = 5.0
+
+
+def cover(mask: np.ndarray, **given: Any) -> np.ndarray:
+    """Returns how far a white picture is in the shadow."""
+    white = np.ones((*mask.shape, 3), np.float32)
+    result: np.ndarray = 1 - shadows.shadow(white, mask, **PLAIN | given)[..., 0]
+    return result
+
+
+def iou(made: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> float:
+    """Returns the share of the union of two shadows that both cover, where the object does not hide them."""
+    a, b = (x[mask < 0.5] > 0.5 for x in (made, wanted))
+    return float((a & b).sum() / (a | b).sum())
+
+
+@pytest.mark.parametrize("softness", [0.5, 5.0])
+@pytest.mark.parametrize("sun", [(30, 40), (150, 35), (200, 50), (-30, 30), (120, 25), (75, 40), (-140, 30)])
+def test_a_card_throws_the_shadow_that_rays_say(sun: tuple[float, float], softness: float) -> None:
+    mask = CAMERA.matte(Z, person)
+    wanted = shaded(CAMERA, behind_card(Z, person), lights(*sun, softness))
+    made = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
+    assert iou(made, wanted, mask) > 0.93
+    assert np.abs(made - wanted)[(mask < 0.5) & ((wanted > 0) | (made > 0.01))].mean() < 0.1
+
+
+@pytest.mark.parametrize("sun", [(150, 35), (200, 30), (-140, 30)])
+def test_a_wall_takes_the_shadow_up(sun: tuple[float, float]) -> None:
+    mask, far = CAMERA.matte(Z, person), 6.0
+    wanted = shaded(CAMERA, behind_card(Z, person), lights(*sun, 2.0), far)
+    assert wanted[: int(CAMERA.row(far))].max() == 1  # some of it is on the wall
+    given = {"azimuth": sun[0], "elevation": sun[1], "softness": 2.0, "contact": CAMERA.row(Z)}
+    assert iou(cover(mask, wall=CAMERA.row(far), **given), wanted, mask) > 0.93
+    assert iou(cover(mask, **given), wanted, mask) < 0.9  # and without the wall it would be elsewhere
+    sloped = ((0.0, CAMERA.row(far)), (100.0, CAMERA.row(far)))
+    assert np.array_equal(cover(mask, wall=sloped, **given), cover(mask, wall=CAMERA.row(far), **given))
+
+
+@pytest.mark.parametrize("sun", [(20, 35), (160, 45), (-70, 50)])
+def test_a_thick_thing_throws_a_thick_shadow(sun: tuple[float, float]) -> None:
+    """A box: its front is the card, and its back looks smaller by `depth`."""
+    low, high = (-0.3, 0.0, Z), (0.3, 1.0, Z + 0.6)
+    front = CAMERA.matte(Z, lambda x, y: (abs(x) < 0.3) & (y >= 0) & (y < 1))
+    wanted = shaded(CAMERA, behind_box(low, high), lights(*sun, 1.0))
+    given = {"azimuth": sun[0], "elevation": sun[1], "softness": 1.0, "contact": CAMERA.row(Z)}
+    made = cover(front, depth=1 - Z / (Z + 0.6), **given)
+    # The box itself hides the ground behind its front, which the picture has no object for.
+    outside = np.maximum(front, CAMERA.matte(Z + 0.6, lambda x, y: (abs(x) < 0.3) & (y >= 0) & (y < 1)))
+    assert iou(made, wanted, outside) > 0.8
+
+
+@pytest.mark.parametrize("softness", [2.0, 6.0])
+@pytest.mark.parametrize("height", [0.8, 1.5])
+def test_the_penumbra_is_as_wide_as_the_source_makes_it(height: float, softness: float) -> None:
+    """The shadow of a wide fence ends in a penumbra, whose rows are counted."""
+
+    def fence(x: Any, y: Any) -> np.ndarray:
+        return (abs(x) < 4) & (y >= 0) & (y < height)
+
+    def rows(plane: np.ndarray) -> float:
+        column = plane[int(CAMERA.row(Z)) + 2 :, 160]
+        return float(
+            np.interp(-0.1, -column, np.arange(len(column))) - np.interp(-0.9, -column, np.arange(len(column)))
+        )
+
+    mask = CAMERA.matte(Z, fence)
+    wanted = shaded(CAMERA, behind_card(Z, fence), lights(5, 55, softness, 400))
+    made = cover(mask, azimuth=5, elevation=55, softness=softness, contact=CAMERA.row(Z))
+    assert rows(made) == pytest.approx(rows(wanted), rel=0.2, abs=0.5)
+
+
+def test_no_light_comes_between_an_object_and_its_shadow() -> None:
+    mask = CAMERA.matte(Z, person)
+    last = int(CAMERA.row(Z))
+    feet = np.flatnonzero(mask[last - 1] > 0.9)
+    for azimuth in (-20, 0, 10):
+        dark = cover(mask, azimuth=azimuth, elevation=40, softness=0.5, contact=CAMERA.row(Z))
+        # The row that the contact runs through is partly the object's; the rest of it is dark, and so is the next one.
+        for row in (last + 1, last + 2):
+            assert np.quantile(dark[row, feet] / (1 - mask[row, feet]), 0.2) > 0.8
+
+
+def test_the_tip_says_where_the_light_comes_from() -> None:
+    mask = CAMERA.matte(Z, person)
+    rows, columns = np.nonzero(mask >= 0.5)
+    x = columns[rows == rows.min()].mean()
+    by_angles = cover(mask, azimuth=40, elevation=35, softness=1.0, contact=CAMERA.row(Z))
+    top = 1.6 - (rows.min() - CAMERA.horizon) * Z / CAMERA.focal
+    # The highest point's shadow on the ground, in the world and then in the picture.
+    run = top / np.tan(np.radians(35))
+    across, ahead = (run * f(np.radians(40)) for f in (np.sin, np.cos))
+    place = (x - CAMERA.middle) * Z / CAMERA.focal - across, Z - ahead
+    tip = CAMERA.middle + CAMERA.focal * place[0] / place[1], CAMERA.row(place[1])
+    by_tip = cover(mask, tip=tip, softness=1.0, contact=CAMERA.row(Z))
+    assert np.abs(by_tip - by_angles)[mask < 0.5].max() < 0.15
+    assert iou(by_tip, by_angles, mask) > 0.97
+
+
+def test_every_size_has_the_same_shadow() -> None:
+    small = Camera()
+    large = Camera(1280, 960, 4 * (small.horizon + 0.5) - 0.5, 1280.0)
+    given = {"azimuth": 40, "elevation": 45, "softness": 3.0}
+    fine = cover(large.matte(Z, person), contact=large.row(Z), **given | {"horizon": large.horizon})
+    reduced = fine.reshape(240, 4, 320, 4).mean((1, 3))
+    made = cover(large.matte(Z, person).reshape(240, 4, 320, 4).mean((1, 3)), contact=small.row(Z), **given)
+    inside = small.matte(Z, person) > 0
+    assert np.abs(reduced - made)[~inside].mean() < 1 / 255
+
+
+def test_the_object_and_all_beyond_stay() -> None:
+    image = np.random.default_rng(0).integers(60, 255, (*CAMERA.matte(Z, person).shape, 3), np.uint8)
+    mask = np.rint(255 * CAMERA.matte(Z, person)).astype(np.uint8)
+    before = image.copy()
+    result, info = shadows.shadow(image, mask, azimuth=30, contact=CAMERA.row(Z), return_info=True)
+    assert np.array_equal(image, before) and (result <= image).all() and (result < image).any()
+    assert np.array_equal(result[mask == 255], image[mask == 255]) and np.array_equal(result[:80], image[:80])
+    assert info.method == "cast" and info.layer.shape == (240, 320, 4) and info.layer[mask == 255, 3].max() == 0
+    # The layer multiplies what lies below it.
+    alpha = info.layer[..., 3:] / 255
+    told = image * (1 - alpha * (1 - info.layer[..., :3] / 255))
+    assert np.abs(told - result).max() <= 2
+
+
+def test_darkness_is_that_of_the_ground() -> None:
+    mask = CAMERA.matte(Z, person)
+    ground = np.full((240, 320, 3), (200, 190, 180), np.uint8)
+    ground[150:, 200:230] = (80, 84, 90)  # a shadow of something else, bluer than the light
+    _, info = shadows.shadow(ground, mask, return_info=True)
+    assert info.strength == pytest.approx(0.55, abs=0.06) and info.tint[2] > 1.1 > info.tint[0]
+    _, plain = shadows.shadow(np.full((240, 320, 3), 128, np.uint8), mask, return_info=True)
+    assert plain.strength == 0.5 and plain.tint == (1, 1, 1)
+
+
+def test_the_contact_is_found() -> None:
+    mask = np.zeros((100, 120), np.uint8)
+    mask[20:80, 40:50], mask[20:70, 60:70], mask[20:60, 40:70] = 255, 255, 255
+    _, info = shadows.shadow(np.full((100, 120), 200, np.uint8), mask, return_info=True)
+    assert info.contact == (79.0, 0.0)  # one foot is much lower
+    mask[70:78, 60:70] = 255
+    _, info = shadows.shadow(np.full((100, 120), 200, np.uint8), mask, return_info=True)
+    start, slope = info.contact
+    assert slope == pytest.approx(-0.1, abs=0.03) and start + slope * 40 == pytest.approx(79, abs=0.5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
+def test_every_dtype_is_kept(dtype: str) -> None:
+    white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    image = np.full((240, 320, 3), white * 0.5).astype(dtype)
+    result = shadows.shadow(image, CAMERA.matte(Z, person), strength=0.5, tint=(1, 1, 1), under=0)
+    assert result.dtype == image.dtype and float(result.min()) / white == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"elevation": 0}, ArgumentError, "elevation: 0, expected degrees above 0"),
+        ({"elevation": 90}, ArgumentError, "elevation: 90"),
+        ({"azimuth": 400}, ArgumentError, "azimuth: 400"),
+        ({"softness": -1}, ArgumentError, "softness: -1"),
+        ({"strength": 2}, ArgumentError, "strength: 2"),
+        ({"tint": (1, 1)}, ArgumentError, "tint: .*three numbers"),
+        ({"tint": (1, 0, 1)}, ArgumentError, "tint: .*above 0"),
+        ({"tip": (3,)}, ArgumentError, "tip: .*expected"),
+        ({"tip": (10, 20)}, ArgumentError, "tip: .*not on the ground"),
+        ({"horizon": 220}, ArgumentError, "horizon: 220, and the object meets the ground at"),
+        ({"wall": 230}, ArgumentError, "wall: meets the ground at 230"),
+        ({"wall": ((3, 5), (3, 9))}, ArgumentError, "wall: .*upright"),
+        ({"contact": "low"}, ArgumentError, "contact: 'low'"),
+        ({"depth": 0.7}, ArgumentError, "depth: 0.7"),
+        ({"mask": None}, MaskError, "mask: None"),
+        ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
+    ],
+)
+def test_what_cannot_be_is_refused(given: dict[str, Any], error: type, says: str) -> None:
+    asked = {"mask": CAMERA.matte(Z, person), "horizon": CAMERA.horizon} | given
+    with pytest.raises(error, match=says):
+        shadows.shadow(np.full((240, 320, 3), 200, np.uint8), asked.pop("mask"), **asked)
+
+
+def test_where_there_is_none_it_says_so() -> None:
+    image = np.full((240, 320, 3), 200, np.uint8)
+    with pytest.warns(UnchangedWarning, match="zero everywhere"):
+        assert np.array_equal(shadows.shadow(image, np.zeros((240, 320), np.uint8)), image)
