@@ -278,6 +278,7 @@ ELSEWHERE = {
     "harmonize": "test_cli_harmonize",
     "models": "test_cli_models",
     "segment": "test_cli_segment",
+    "shadow": "test_cli_shadow",
     "train": "test_cli_train",
 }
 

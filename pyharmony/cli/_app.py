@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from .._version import __version__
-from . import bench, blend, data, demo, doctor, edit, evaluate, harmonize, info, models, segment, train
+from . import bench, blend, data, demo, doctor, edit, evaluate, harmonize, info, models, segment, shadow, train
 
 
 class WholeSummaries(TyperGroup):
@@ -37,6 +37,7 @@ app.command("blend")(blend.blend)
 app.command("edit")(edit.edit)
 app.command("harmonize")(harmonize.harmonize)
 app.command("segment")(segment.segment)
+app.command("shadow")(shadow.shadow)
 app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

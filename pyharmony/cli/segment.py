@@ -12,6 +12,7 @@ from .._jobs.failures import Code, Failure, reading, spoken, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, command
 from ._console import Console
+from ._images import named, read_image, write_image
 
 _WORDS = (
     (r"^point: (.*); expected point, points, box, scribble or mask$", r"\1; expected --point, --box or --mask"),
@@ -95,7 +96,7 @@ def segment(
         check_output(output, not overwrite)
     elif console.as_json:
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
-    picture = _read(image)
+    picture = read_image(image)
     with spoken(_WORDS), reading(f"--mask: {mask}"):
         found = segmentation.segment(picture, method=chosen, **asked)
     if not len(found):
@@ -108,7 +109,7 @@ def segment(
     for one, head in zip(masks, found.heads):
         one["head"] = list(head)
     what = f"{len(masks)} of them" if people else f"expected to cover {found.scores[0]:.0%}"
-    console.note(f"wrote {'stdout' if output == STREAM else output}: {found.method}, {what}, {seconds:.2f} s")
+    console.note(f"wrote {named(output)}: {found.method}, {what}, {seconds:.2f} s")
     console.result(
         status="ok", method=found.method, masks=masks, reason=found.reason, output=output, seconds=round(seconds, 3)
     )
@@ -125,22 +126,12 @@ def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
     return values
 
 
-def _read(image: str) -> Any:
-    import sys
-
-    from .. import io
-
-    with reading("stdin" if image == STREAM else image), spoken(((r"^image:", f"{image}:"),)):
-        return io.read(sys.stdin.buffer.read() if image == STREAM else image)
-
-
 def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, overwrite: bool) -> None:
     import dataclasses
-    import sys
 
     import numpy as np
 
-    from .. import io, segmentation
+    from .. import segmentation
 
     if mask_only:
         rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
@@ -148,11 +139,7 @@ def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, ov
         made = dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)
     else:
         made = segmentation.cutout(picture, mask, crop=crop)
-    with writing("stdout" if output == STREAM else output), spoken(((r"^out:", f"{output}:"),)):
-        if output == STREAM:
-            io.write(made, sys.stdout.buffer, format="png")
-        else:
-            io.write(made, output, overwrite=overwrite)
+    write_image(made, output, overwrite)
 
 
 def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, method: Any, overwrite: bool) -> None:

@@ -1,0 +1,65 @@
+"""`pyharmony shadow`: the light, lines of the picture, the layer, exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony
+
+from .rendered import Camera, person
+from .shared import runners
+
+call, told = runners("shadow")
+CAMERA = Camera()
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground = np.full((CAMERA.height, CAMERA.width, 3), 200, np.uint8)
+    Image.fromarray(ground).save(tmp_path / "ground.png", icc_profile=b"", dpi=(300, 300))
+    Image.fromarray(np.rint(255 * CAMERA.matte(5.0, person)).astype(np.uint8)).save(tmp_path / "mask.png")
+    monkeypatch.chdir(tmp_path)
+
+
+def pixels(path: str) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_it_draws_what_the_function_draws() -> None:
+    light = ("--azimuth", "30", "--elevation", "35", "--softness", "1", "--strength", "0.7", "--under", "0.5")
+    place = ("--horizon", "79.5", "--contact", "181.9", "--wall", "0,150,300,152", "--depth", "0.05")
+    result = told("ground.png", "mask.png", "--output", "out.png", "--layer", "layer.png", *light, *place)
+    wanted, info = pyharmony.shadow(
+        pixels("ground.png"), pixels("mask.png"), azimuth=30, elevation=35, softness=1, strength=0.7, under=0.5,
+        horizon=79.5, contact=181.9, wall=((0, 150), (300, 152)), depth=0.05, return_info=True,
+    )  # fmt: skip
+    assert np.array_equal(pixels("out.png"), wanted) and np.array_equal(pixels("layer.png"), info.layer)
+    assert result["strength"] == 0.7 and result["contact"] == [181.9, 0.0] and result["layer"] == "layer.png"
+    assert Image.open("out.png").info["dpi"][0] == pytest.approx(300, abs=1)
+    call("ground.png", "mask.png", "-o", "out.png", code=2)
+    call("ground.png", "mask.png", "-o", "out.png", "--tip", "60,230", "--overwrite")
+    assert pixels("out.png")[225:235, 55:75].min() < 200
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "code"),
+    [
+        (("--tip", "60"), "--tip: '60', expected X,Y", 2),
+        (("--wall", "1,2"), "--wall: '1,2', expected a row, or X,Y,X,Y", 2),
+        (("--elevation", "0"), "--elevation: 0, expected degrees above 0", 2),
+        (("--wall", "230"), "--wall: meets the ground at 230", 2),
+    ],
+)
+def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: str, code: int) -> None:
+    result = call("ground.png", "mask.png", "-o", "out.png", *options, code=code)
+    assert says in result.stderr and not Path("out.png").exists()
+
+
+def test_nothing_is_written_without_an_object() -> None:
+    Image.new("L", (CAMERA.width, CAMERA.height)).save("empty.png")
+    result = call("ground.png", "empty.png", "-o", "out.png", code=3)
+    assert "mask is zero everywhere; nothing was written" in result.stderr and not Path("out.png").exists()
