@@ -41,7 +41,8 @@ def test_it_draws_what_the_function_draws() -> None:
     assert result["strength"] == 0.7 and result["contact"] == [181.9, 0.0] and result["layer"] == "layer.png"
     assert Image.open("out.png").info["dpi"][0] == pytest.approx(300, abs=1)
     call("ground.png", "mask.png", "-o", "out.png", code=2)
-    call("ground.png", "mask.png", "-o", "out.png", "--tip", "60,230", "--overwrite")
+    again = call("ground.png", "mask.png", "-o", "out.png", "--tip", "60,230", "--overwrite", "--verbose")
+    assert "wrote out.png: strength" in again.stderr
     assert pixels("out.png")[225:235, 55:75].min() < 200
 
 
