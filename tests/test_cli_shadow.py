@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,10 @@ def test_nothing_is_written_without_an_object() -> None:
     Image.new("L", (CAMERA.width, CAMERA.height)).save("empty.png")
     result = call("ground.png", "empty.png", "-o", "out.png", code=3)
     assert "mask is zero everywhere; nothing was written" in result.stderr and not Path("out.png").exists()
+
+
+def test_what_it_tells() -> None:
+    asked = ("ground.png", "mask.png", "-o", "out.png", "--overwrite")
+    assert call(*asked, "--quiet").stderr == ""
+    assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
+    assert "Traceback" in call("none.png", "mask.png", "-o", "x.png", "--debug", code=3).stderr
