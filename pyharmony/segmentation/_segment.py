@@ -24,7 +24,7 @@ Rectangle = tuple[int, int, int, int]
 #: The largest number of clicks that a scribble counts for.
 _SCRIBBLED = 16
 #: A mask whose score is below this is a guess.
-GUESSED = 0.4
+GUESSED = 0.5
 
 
 @dataclass(frozen=True)
