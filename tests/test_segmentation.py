@@ -486,11 +486,6 @@ def test_parts_and_groups_of_people_are_left_out() -> None:
     assert kept == [0.6, 0.5]
 
 
-def test_clicks_on_the_others_tell_people_apart() -> None:
-    seeds = [_people._Seed((x, 40), (x, 90) if x < 200 else None, True) for x in (60.0, 120.0, 240.0)]
-    assert _people._neighbours(seeds[0], seeds) == [(120.0, 40), (120.0, 90), (240.0, 40)]
-
-
 def test_faces_are_found_where_scikit_image_is(monkeypatch: pytest.MonkeyPatch) -> None:
     images = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     (face, *_) = _people.faces(images.astronaut())
@@ -516,7 +511,8 @@ def test_the_weights_that_come_with_it_cut_out_what_is_clicked() -> None:
     for x, y in ((224, 115), (150, 420)):
         found = session.click(x, y)
     assert found.mask[115, 224] > 200 and found.mask[420, 150] > 200 and found.mask[40, 480] < 50
-    assert iou(pyharmony.segment(scene(), point=(40, 40)).mask, box_mask()) > 0.7
+    answers = pyharmony.segment(scene(), point=(40, 40))  # the box, and the box with the disc beside it
+    assert max(iou(answers[i], box_mask()) for i in range(len(answers))) > 0.9
 
 
 # Cut-outs

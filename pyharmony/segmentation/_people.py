@@ -1,8 +1,9 @@
 """People: where they are, one by one, with a box for each and one for the head.
 
 The network's mask of all people, which needs no click, says where to point: at the tops of its silhouette, and at faces
-that scikit-image's cascade finds, where it is installed. Each person is then cut out by clicks, like anything else;
-clicks on the neighbours tell people apart who touch each other.
+that scikit-image's cascade finds, where it is installed. Each person is then cut out by clicks, like anything else; of
+masks that share much, a part of somebody or several people at once among them, the one that looks most like a person
+stays.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ _SAME = 0.5
 #: Tops of a silhouette are heads if nothing so far beside them is higher, in the height of it; a head's middle is so
 #: much of that below its top. Heads are farther apart than this share of the picture's longer side.
 _SHOULDERS, _DEEPER, _CROWDED = 0.12, 0.5, 0.04
-#: For how many others near a person clicks say that they are not meant.
-_BESIDE = 3
 #: The longer side of the image in which faces are looked for, and the least face, in sides of that.
 _FACES, _FACE = 480, 0.05
 #: How far a click for a person lies below the middle of a face, in its heights.
@@ -74,8 +73,8 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     left = where > 0.5
     found: list[_Found] = []
 
-    def add(points: Sequence[Point], beside: Sequence[Point], is_face: bool) -> None:
-        one = _person(cutter, points, beside, where, is_face)
+    def add(points: Sequence[Point], is_face: bool) -> None:
+        one = _person(cutter, points, where, is_face)
         if one is not None:
             left[one.region] = False
             found.append(one)
@@ -88,7 +87,7 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
             seeds.append(top)
     for seed in seeds[:_MOST]:
         own = [seed.head] if seed.chest is None else [seed.head, seed.chest]
-        add(own, _neighbours(seed, seeds), seed.is_face)
+        add(own, seed.is_face)
     rows, columns = np.ogrid[: size[1], : size[0]]
     for _ in range(_MOST):
         depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
@@ -96,7 +95,7 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
         if deepest < max(1.0, _DEEP * _SIDE):
             break
         y, x = divmod(int(depth.argmax()), size[0])
-        add([((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5)], [], False)
+        add([((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5)], False)
         # This place is not looked at again, whatever was found there.
         left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
     kept = _one_each(found)
@@ -121,12 +120,6 @@ def _head_and_chest(face: Box, height: int) -> tuple[Point, Point | None]:
 
 def _apart(first: Point, second: Point) -> float:
     return math.hypot(first[0] - second[0], first[1] - second[1])
-
-
-def _neighbours(seed: _Seed, seeds: Sequence[_Seed]) -> list[Point]:
-    """Returns where the nearest others are: clicks there say where a person ends who touches them."""
-    others = sorted((other for other in seeds if other is not seed), key=lambda one: _apart(one.head, seed.head))
-    return [point for other in others[:_BESIDE] for point in (other.head, other.chest) if point is not None]
 
 
 def _tops(region: Bools) -> list[Point]:
@@ -163,15 +156,12 @@ def _one_each(found: Sequence[_Found]) -> list[_Found]:
     return kept
 
 
-def _person(
-    cutter: NetworkCutter, points: Sequence[Point], beside: Sequence[Point], where: Float32, is_face: bool
-) -> _Found | None:
+def _person(cutter: NetworkCutter, points: Sequence[Point], where: Float32, is_face: bool) -> _Found | None:
     """Returns the mask of a person who is clicked; None where that is nobody."""
     height, width = cutter.picture.shape[:2]
     size = (where.shape[1], where.shape[0])
     best: _Found | None = None
-    labels = [1] * len(points) + [0] * len(beside)
-    for layer in cutter.cut(Prompts([*points, *beside], labels), careful=False):
+    for layer in cutter.cut(Prompts(points, [1] * len(points)), careful=False):
         region = sampled(layer, (0, 0, width, height), size) > 0.5
         share = float(region.mean())
         if share < _LEAST:
