@@ -1,10 +1,11 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `metrics`, `models`,
-`nn`, `ops`, `reference`, `segmentation`, `shadows`, `training`, `typing` and `errors` are loaded when they are first
-used, and so are `harmonize`, `harmony_score`, `load`, `realism_score`, `save`, `segment` and `shadow`. `losses`,
-`models`, `nn`, `training.train` and the two scores need torch. Without torch everything else works, also `harmonize` by
-its default and its methods without a network, `segment` and `shadow`.
+The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `matching`,
+`metrics`, `models`, `nn`, `ops`, `reference`, `segmentation`, `shadows`, `training`, `typing` and `errors` are loaded
+when they are first used, and so are `harmonize`, `harmony_score`, `load`, `match_grain`, `match_sharpness`,
+`realism_score`, `save`, `segment` and `shadow`. `losses`, `models`, `nn`, `training.train` and the two scores need
+torch. Without torch everything else works, also `harmonize` by its default and its methods without a network, `segment`
+and `shadow`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from . import harmonization as harmonization
     from . import io as io
     from . import losses as losses
+    from . import matching as matching
     from . import metrics as metrics
     from . import models as models
     from . import nn as nn
@@ -38,13 +40,26 @@ if TYPE_CHECKING:
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .harmonization import harmonize
     from .io import load, save
+    from .matching import match_grain, match_sharpness
     from .scoring import harmony_score, realism_score
     from .segmentation import segment
     from .shadows import shadow
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
-    *("losses", "metrics", "models", "nn", "ops", "reference", "segmentation", "shadows", "training", "typing"),
+    *(
+        "losses",
+        "matching",
+        "metrics",
+        "models",
+        "nn",
+        "ops",
+        "reference",
+        "segmentation",
+        "shadows",
+        "training",
+        "typing",
+    ),
 )
 #: The subpackages that cannot be imported without other packages, and these packages.
 _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("torch",)}
@@ -55,6 +70,7 @@ _LAZY = {
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
+    **dict.fromkeys(("match_grain", "match_sharpness"), "matching"),
     **dict.fromkeys(("harmony_score", "realism_score"), "scoring"),
     "segment": "segmentation",
     "shadow": "shadows",
@@ -70,6 +86,8 @@ __all__ = [
     "harmony_score",
     "has_cuda",
     "load",
+    "match_grain",
+    "match_sharpness",
     "realism_score",
     "save",
     "segment",

@@ -1090,7 +1090,8 @@ def test_clicks_fall_where_a_user_would_set_them() -> None:
     x, y, label = click_on_errors(region, made) or pytest.fail("no click")
     assert label == 0 and 50 <= y < 54
     assert click_on_errors(region, region) is None and first_clicks(np.zeros((8, 8), bool), 1.0) == []
-    rough = [coarse(region) for _ in range(20)]
+    # A box says little of each place, so it is half inside.
+    rough = [coarse(region) > 0.25 for _ in range(20)]
     overlaps = [(x * region).sum() / np.maximum(x, region).sum() for x in rough]
     assert min(overlaps) > 0.4 and np.mean(overlaps) > 0.7 and min(overlaps) < 1
     assert not coarse(np.zeros((8, 8), bool)).any()

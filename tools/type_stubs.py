@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("pyharmony.blend", "pyharmony.harmonization", "pyharmony.ops", "pyharmony.shadows")
+PACKAGES = ("pyharmony.blend", "pyharmony.harmonization", "pyharmony.matching", "pyharmony.ops", "pyharmony.shadows")
 HEAD = """\
 # Written by tools/type_stubs.py from the signatures of the functions: change those, and run `make type-stubs`.
 # ruff: noqa
@@ -28,7 +28,9 @@ HEAD = """\
 """
 #: The modules of the names in annotations that are not types of `pyharmony.typing`.
 HOMES = {
+    "GrainInfo": "._grain",
     "HarmonizeInfo": "._harmonize",
+    "SharpnessInfo": "._sharpness",
     "LayerPlan": ".partial_conv",
     "MaskPlan": ".partial_conv",
     "Pair": ".partial_conv",
@@ -37,8 +39,13 @@ HOMES = {
     "SolveInfo": ".._checks",
     "Stage": ".color_map",
 }
-#: What return_info adds, by package; a SolveInfo by default.
-INFOS = {"pyharmony.harmonization": "HarmonizeInfo", "pyharmony.shadows": "ShadowInfo"}
+#: What return_info adds, by function; a SolveInfo by default.
+INFOS = {
+    "harmonize": "HarmonizeInfo",
+    "match_grain": "GrainInfo",
+    "match_sharpness": "SharpnessInfo",
+    "shadow": "ShadowInfo",
+}
 #: A signature: its differences from the function's own, by argument, and the result.
 Signature = tuple[dict[str, str], str]
 
@@ -108,7 +115,7 @@ def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
         return list(of_arrays("return_info", "SlicedT", "SolveInfo"))
     if package == "pyharmony.ops":
         return list(of_arrays("return_info", "ArrayT", "SolveInfo | Any"))
-    info = INFOS.get(package, "SolveInfo")
+    info = INFOS.get(short, "SolveInfo")
     return list(of_images("dst" if "dst" in arguments else "image", info))
 
 

@@ -128,6 +128,10 @@ class Call:
     out: Any = None
     return_info: bool = False
 
+    def with_mask(self, mask: Any, at: Any) -> Call:
+        """Returns this call on one image with its mask, where `at` says where that lies; it works on the CPU."""
+        return dataclasses.replace(self, mask=mask, at=at, device="cpu")
+
     def run(self, work: Work, *, tell: Tell | None = None, **beside: Any) -> Any:
         """Opens the images of each item, lets `work` do its part on a `Frame` of them, and delivers the result.
 

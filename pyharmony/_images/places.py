@@ -34,5 +34,7 @@ PLACES = {
     "inpaint": Place("refused", "no kernel solves for a membrane without a source"),
     "harmonize": Place("copied", _MAP),
     "harmonize_frames": Place("copied", _MAP),
+    "match_grain": Place("copied", "noise is told from tiles and made on the CPU"),
+    "match_sharpness": Place("copied", "blur is told from tiles and added on the CPU"),
     "shadow": Place("copied", "what light throws of a mask is found and drawn on the CPU"),
 }

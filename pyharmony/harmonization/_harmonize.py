@@ -238,7 +238,7 @@ def harmonize(
     chosen = _method_of(method, call.device, _flag(batch_statistics, "batch_statistics"))
     step = _Harmonizer(chosen, amount, care)
     # The device of the caller is the network's; the map is applied on the CPU.
-    call = dataclasses.replace(call, mask=mask, at=at, device="cpu")
+    call = call.with_mask(mask, at)
     hints = _hinting(source, source_mask, reference)
     work = step.harmonize_hinted if hints else partial(Frame.each, blend=step.harmonize)
     return call.run(work, tell=step.warning_of, **hints)

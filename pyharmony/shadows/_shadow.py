@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -184,14 +185,8 @@ def shadow(
         None if tint is None else _tint(tint),
         _checks.number(under, "under", high=1.0, accepts="a number from 0 to 1"),
     )
-    call = _with_mask(call, mask, at)
-    return call.run(partial(Frame.each, blend=partial(_drawn, light=light, place=place, look=look)), tell=_warning_of)
-
-
-def _with_mask(call: Call, mask: Any, at: Any) -> Call:
-    import dataclasses
-
-    return dataclasses.replace(call, mask=mask, at=at, device="cpu")
+    work = partial(Frame.each, blend=partial(_drawn, light=light, place=place, look=look))
+    return call.with_mask(mask, at).run(work, tell=_warning_of)
 
 
 def _elevation(value: Any) -> float:
@@ -317,8 +312,6 @@ def _rays(scene: Scene, light: _Light) -> Rays:
 
 def _lowest(scene: Scene) -> Scene:
     """Returns a scene with the lowest part of its object alone."""
-    import dataclasses
-
     rows = max(2, round(_LOW * len(scene.matte)))
     box = scene.box._replace(top=scene.box.bottom - rows)
     return dataclasses.replace(scene, matte=scene.matte[-rows:], box=box, wall=None, depth=0.0)

@@ -1,0 +1,233 @@
+"""Scenes with people, to place somebody in: layouts of real group photographs, varied, and drawn as layers.
+
+    python benchmarks/scenes.py OUT --count 24    # draws some of them, to be looked at
+
+`layouts.json` says where heads and people are in photographs of groups. A scene takes one of them, mirrored by chance,
+with jitter of every place and size, tilted as a whole, with people on stairs or seats; everybody is drawn as a layer of
+its own, so that who is left out leaves no hole. Nothing here knows how a place is found: the truth is where a
+photographer had somebody stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+LAYOUTS = Path(__file__).with_name("layouts.json")
+#: The longer side of a scene, in pixels.
+SIDE = 640
+#: How far places and sizes are off, as shares of a head's width and of the size; the largest tilt, in degrees.
+PLACED, SIZED, TILTED = 0.35, 0.07, 8.0
+#: The shares of the scenes with stairs and with seats, and how far somebody is lifted or lowered, in heights of a head.
+STAIRS, SEATS, STEP = 0.25, 0.2, (0.3, 1.2)
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels."""
+
+
+class Person(NamedTuple):
+    """Somebody in a scene.
+
+    Attributes:
+        head, body: boxes, which may reach beyond the picture.
+        layer: the drawing, [H, W, 4] uint8; its alpha is the matte.
+        seated: whether the legs are hidden by a seat.
+    """
+
+    head: Box
+    body: Box
+    layer: npt.NDArray[np.uint8]
+    seated: bool
+
+
+class Scene(NamedTuple):
+    """A scene.
+
+    Attributes:
+        background: the picture without anybody, [H, W, 3] uint8.
+        people: from the farthest to the nearest.
+        tilt: by how much everything is turned, in degrees clockwise.
+        photo: the photograph whose layout it has.
+    """
+
+    background: npt.NDArray[np.uint8]
+    people: tuple[Person, ...]
+    tilt: float
+    photo: str
+
+    def picture(self, without: int | None = None) -> npt.NDArray[np.uint8]:
+        """Returns the picture with everybody, or without one of them."""
+        made = Image.fromarray(self.background).convert("RGBA")
+        for i, person in enumerate(self.people):
+            if i != without:
+                made.alpha_composite(Image.fromarray(person.layer))
+        return np.asarray(made.convert("RGB"))
+
+    def visible(self, index: int, without: int | None = None) -> npt.NDArray[np.bool_]:
+        """Returns where somebody is seen, [H, W]."""
+        seen = self.people[index].layer[..., 3] >= 128
+        for i in range(index + 1, len(self.people)):
+            if i != without:
+                seen = seen & (self.people[i].layer[..., 3] < 128)
+        return seen
+
+
+@functools.cache
+def layouts() -> list[dict[str, Any]]:
+    """Returns the layouts of the photographs."""
+    found: list[dict[str, Any]] = json.loads(LAYOUTS.read_text("utf-8"))["layouts"]
+    return found
+
+
+def scene(number: int, seed: int = 0) -> Scene:
+    """Returns the scene of a number."""
+    random = np.random.default_rng((seed, number))
+    layout = layouts()[int(random.integers(len(layouts())))]
+    factor = SIDE / max(layout["size"])
+    width, height = (round(side * factor) for side in layout["size"])
+    mirrored = bool(random.integers(2))
+    tilt = float(np.clip(random.normal(0, TILTED / 2), -TILTED, TILTED))
+    stairs, seats = random.random() < STAIRS, random.random() < SEATS
+    boxes = []
+    for one in layout["people"]:
+        head, body = (
+            (x0 * width / 100, y0 * height / 100, x1 * width / 100, y1 * height / 100)
+            for x0, y0, x1, y1 in (one["head"], one["body"])
+        )
+        if mirrored:
+            head, body = ((width - box[2], box[1], width - box[0], box[3]) for box in (head, body))
+        boxes.append(_varied(head, body, height, random, stairs))
+    # Who stands lower is nearer, as in most photographs of groups.
+    order = sorted(range(len(boxes)), key=lambda i: boxes[i][0][3] + 0.5 * (boxes[i][0][3] - boxes[i][0][1]))
+    people = []
+    for i in order:
+        head, body = boxes[i]
+        seated = bool(seats and random.random() < 0.4)
+        people.append(_drawn(head, body, (width, height), tilt, seated, random))
+    return Scene(_background(width, height, tilt, random), tuple(people), tilt, layout["photo"])
+
+
+def _varied(head: Box, body: Box, height: int, random: np.random.Generator, stairs: bool) -> tuple[Box, Box]:
+    """Returns the boxes of somebody at a slightly other place and size; who is cut by the frame stays cut."""
+    wide, high = head[2] - head[0], head[3] - head[1]
+    size = math.exp(random.normal(0, SIZED))
+    dx, dy = random.normal(0, PLACED * wide / 2, 2)
+    if stairs and random.random() < 0.5:
+        dy -= random.uniform(*STEP) * high
+    middle, top = (head[0] + head[2]) / 2, head[1]
+    cut = body[3] >= 0.99 * height
+
+    def moved(box: Box) -> Box:
+        x0, x1 = ((x - middle) * size + middle + dx for x in (box[0], box[2]))
+        y0, y1 = ((y - top) * size + top + dy for y in (box[1], box[3]))
+        return x0, y0, x1, y1
+
+    found = moved(body)
+    if cut:
+        found = (*found[:3], max(found[3], float(height) + 0.5 * high))
+    return moved(head), found
+
+
+def _drawn(
+    head: Box, body: Box, size: tuple[int, int], tilt: float, seated: bool, random: np.random.Generator
+) -> Person:
+    """Draws somebody with a head, a body and legs, in colours of their own."""
+    fine = 2
+    picture = Image.new("RGBA", (size[0] * fine, size[1] * fine))
+    draw = ImageDraw.Draw(picture)
+    skin = tuple(int(x) for x in np.array([226, 178, 148]) * random.uniform(0.45, 1.05))
+    cloth, trousers, hair = (tuple(int(x) for x in random.integers(20, 235, 3)) for _ in range(3))
+    wide, high = head[2] - head[0], head[3] - head[1]
+    middle = (head[0] + head[2]) / 2
+    left, right = max(body[0], middle - 1.9 * wide), min(body[2], middle + 1.9 * wide)
+    waist = min(body[3], head[1] + 4.0 * high)
+
+    def scaled(*values: float) -> list[float]:
+        return [fine * value for value in values]
+
+    shoulder = head[3] + 0.25 * high
+    draw.rectangle(scaled(middle - 0.22 * wide, head[3] - 0.15 * high, middle + 0.22 * wide, shoulder + 2), fill=skin)
+    draw.rounded_rectangle(scaled(left, shoulder, right, max(waist, shoulder + 2)), fine * 0.5 * wide, fill=cloth)
+    if body[3] > waist + 2 and not seated:
+        for x in (middle - 0.55 * wide, middle + 0.55 * wide):
+            draw.rectangle(scaled(x - 0.35 * wide, waist - 0.3 * high, x + 0.35 * wide, body[3]), fill=trousers)
+    draw.ellipse(scaled(*head), fill=hair)
+    draw.ellipse(scaled(head[0] + 0.08 * wide, head[1] + 0.2 * high, head[2] - 0.08 * wide, head[3]), fill=skin)
+    if seated:
+        top = min(waist, shoulder + 1.5 * high)
+        draw.rectangle(scaled(left - 0.3 * wide, top, right + 0.3 * wide, max(body[3], top)), fill=(*trousers, 255))
+    turned = picture.rotate(-tilt, Image.Resampling.BICUBIC)
+    layer = np.asarray(turned.resize(size, Image.Resampling.BOX))
+    return Person(_turned(head, size, tilt), _turned(body, size, tilt), layer, seated)
+
+
+def _turned(box: Box, size: tuple[int, int], tilt: float) -> Box:
+    """Returns a box of the same size about where its middle goes when the picture is turned about its own."""
+    angle = math.radians(tilt)
+    x, y = (box[0] + box[2]) / 2 - size[0] / 2, (box[1] + box[3]) / 2 - size[1] / 2
+    u, v = (
+        x * math.cos(angle) - y * math.sin(angle) + size[0] / 2,
+        x * math.sin(angle) + y * math.cos(angle) + size[1] / 2,
+    )
+    across, down = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
+    return u - across, v - down, u + across, v + down
+
+
+def _background(width: int, height: int, tilt: float, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Returns a sky and a ground with some things in it, turned as the people are."""
+    fine = 2
+    picture = Image.new("RGB", (width * fine, height * fine))
+    draw = ImageDraw.Draw(picture)
+    horizon = random.uniform(0.25, 0.6) * height * fine
+    sky, ground = random.integers(120, 240, 3), random.integers(60, 200, 3)
+    for y in range(height * fine):
+        share = y / (height * fine)
+        color = sky * (1 - 0.4 * share) if y < horizon else ground * (0.7 + 0.4 * share)
+        draw.line((0, y, width * fine, y), fill=tuple(int(min(255, x)) for x in color))
+    for _ in range(int(random.integers(2, 9))):
+        x, w, h = random.uniform(0, width), random.uniform(0.03, 0.2) * width, random.uniform(0.05, 0.4) * height
+        box = (fine * x, horizon - fine * h, fine * (x + w), horizon + fine * 0.05 * height)
+        draw.rectangle(box, fill=tuple(int(v) for v in random.integers(40, 220, 3)))
+    turned = picture.rotate(-tilt, Image.Resampling.BICUBIC)
+    grain = random.normal(0, 3, (height, width, 1))
+    small = np.asarray(turned.resize((width, height), Image.Resampling.BOX)).astype(np.float64)
+    corner = (small.sum(2) == 0)[..., None]
+    return np.rint((np.where(corner, small.mean((0, 1)), small) + grain).clip(0, 255)).astype(np.uint8)
+
+
+def sheet(numbers: Sequence[int]) -> Image.Image:
+    """Returns scenes with the boxes of heads and people."""
+    cells = []
+    for number in numbers:
+        one = scene(number)
+        picture = Image.fromarray(one.picture())
+        draw = ImageDraw.Draw(picture)
+        for person in one.people:
+            draw.rectangle(person.body, outline=(255, 255, 0))
+            draw.rectangle(person.head, outline=(255, 0, 0))
+        cells.append(picture.resize((320, round(320 * picture.height / picture.width))).crop((0, 0, 320, 320)))
+    made = Image.new("RGB", (320 * 6, 320 * math.ceil(len(cells) / 6)))
+    for i, cell in enumerate(cells):
+        made.paste(cell, (320 * (i % 6), 320 * (i // 6)))
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=24)
+    given = parser.parse_args()
+    sheet(range(given.count)).save(given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Grain: the noise of a picture, in three bands, given to what was put into it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from .._arrays import VALUE_RANGE, round_into
+from .._images.call import Call, on_one_image
+from .._images.frame import Frame, Job
+from .._images.region import as_float, check_finite
+from ..errors import MaskError, UnchangedWarning
+from ..typing import MaskLike, OneOrMany, Position
+from ._tiles import SIDE, Float32, gaussian, tiles
+
+#: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
+_EDGES = (1.0, 2.0, 4.0)
+#: The share of the tiles, the flattest ones, that noise is told from.
+_FLAT = 0.3
+#: The axes of colour along which noise is told and made: grey, red against green, and both against blue.
+_AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float64) / np.sqrt([[3.0], [2.0], [6.0]])
+#: The side of the noise by which the bands of what is made are measured.
+_MEASURED = 512
+
+Levels = tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class GrainInfo:
+    """A record of the grain that was added.
+
+    Attributes:
+        method: 'grain', or 'copy' where nothing was added.
+        surroundings: the standard deviation of the noise around the object, in 8-bit levels, for each axis of colour
+            (grey; red against green; both against blue) those of the three bands, the finest first.
+        before: the same of the object before.
+        reason: why nothing was added, in a few words; else empty.
+        milliseconds: the wall time of the item.
+        peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+    """
+
+    method: str
+    surroundings: Levels
+    before: Levels
+    reason: str = ""
+    milliseconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@on_one_image
+def match_grain(
+    call: Call,
+    mask: OneOrMany[MaskLike],
+    *,
+    at: OneOrMany[Position | None] = None,
+    strength: float = 1.0,
+    seed: int = 0,
+) -> Any:
+    """Gives an object the grain of its surroundings: noise is added until it has as much in each of three bands.
+
+    Noise is told from the flattest tiles of 64 x 64 pixels, in bands of about one, two and four pixels, for grey and
+    for two differences of colours. What is added is normal noise of the same bands. An object that has more noise than
+    its surroundings stays as it is.
+
+    Args:
+        image: the composite, see `pyharmony.blend`.
+        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes.
+        at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
+        strength: how much of what is missing is added, 0 to 1, as a share of its standard deviation.
+        seed: the seed of the noise, a whole number of at least 0.
+        keep_gps, errors, out: see `pyharmony.blend`.
+        device: 'auto', 'cpu' or 'cuda'; the work is done on the CPU, and arrays on a CUDA device are copied.
+        return_info: whether to return a GrainInfo too, or one for each item.
+
+    Returns:
+        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
+        for bit.
+
+    Raises:
+        MaskError: mask is None.
+        ArgumentError: strength is outside 0 to 1; the image holds NaN or infinities.
+        PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import matching
+        >>> image = np.random.default_rng(0).normal(128, 6, (200, 300, 3)).round().astype(np.uint8)
+        >>> mask = np.zeros((200, 300), np.uint8)
+        >>> mask[60:140, 100:200] = 255
+        >>> image[mask > 0] = 128
+        >>> bool(5 < matching.match_grain(image, mask)[mask > 0].std() < 7)
+        True
+    """
+    if mask is None:
+        raise MaskError("mask: None, expected the mask of the object")
+    share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
+    number = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+    work = partial(Frame.each, blend=partial(_grained, share=share, seed=number))
+    return call.with_mask(mask, at).run(work, tell=_warning_of)
+
+
+def _warning_of(info: GrainInfo) -> tuple[str, type[UnchangedWarning]] | None:
+    return (f"no grain was added: {info.reason}", UnchangedWarning) if info.reason else None
+
+
+def _grained(job: Job, share: float, seed: int) -> GrainInfo:
+    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
+    job.start()
+    if job.bbox.empty:
+        return GrainInfo("copy", (), ())
+    outside, inside = tiles(job, False), tiles(job, True)
+    if not len(outside):
+        return GrainInfo("copy", (), (), reason="there is no room around the object to tell the grain from")
+    wanted = noise_of(outside)
+    # An object that is too small to tell its noise from is taken to have none.
+    own = noise_of(inside) if len(inside) else np.zeros_like(wanted)
+    told = _levels(wanted), _levels(own)
+    missing = share**2 * np.maximum(np.square(wanted) - np.square(own), 0)
+    if not missing.any():
+        return GrainInfo("copy", *told)
+    _add(job, missing, seed)
+    return GrainInfo("grain", *told)
+
+
+def _levels(deviations: npt.NDArray[np.float64]) -> Levels:
+    return tuple((float(a), float(b), float(c)) for a, b, c in 255 * deviations)
+
+
+def bands(values: Float32) -> list[Float32]:
+    """Returns the three bands of tiles [N, h, w, C]."""
+    smooth = [values, *(gaussian(values, deviation) for deviation in _EDGES)]
+    return [a - b for a, b in itertools.pairwise(smooth)]
+
+
+def noise_of(seen: Float32) -> npt.NDArray[np.float64]:
+    """Returns the deviation of the noise of tiles [N, h, w, C], [axes, 3], by the flattest of them."""
+    axes = _along_axes(seen)
+    # A tile is flat where little is left of it beyond the bands.
+    coarse = gaussian(axes[..., :1], 2 * _EDGES[-1])
+    order = np.argsort(coarse.std((1, 2, 3)), kind="stable")
+    flat = axes[order[: max(3, round(_FLAT * len(order)))]]
+    margin = 4
+    found = [np.square(band[:, margin:-margin, margin:-margin]).mean((1, 2)) for band in bands(flat)]
+    # The median over tiles leaves those out that are not flat after all.
+    deviations: npt.NDArray[np.float64] = np.sqrt(np.median(np.stack(found, -1), 0)).astype(np.float64)
+    return deviations
+
+
+def _along_axes(values: Float32) -> Float32:
+    """Returns values [..., C] along the axes of colour, [..., 1 or 3]."""
+    if values.shape[-1] < 3:
+        return values[..., :1]
+    return values[..., :3] @ _AXES.T.astype(np.float32)
+
+
+def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
+    """Adds noise whose bands have these variances [axes, 3] under the mask."""
+    region = job.bbox
+    random = np.random.default_rng(seed)
+    shares = np.stack([_shares(one) for one in missing])
+    noise = np.zeros((*region.shape, len(missing)), np.float32)
+    for number in range(3):
+        plane = _noise(random, region.shape, number, len(missing))
+        noise += np.sqrt(shares[:, number]).astype(np.float32) * plane
+    colors = noise @ _AXES.astype(np.float32) if len(missing) == 3 else noise
+    weight = np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
+    before = region.of(job.dst)
+    unit = np.float32(VALUE_RANGE[job.dst.dtype.name])
+    values = before.astype(job.real) + unit * weight * colors
+    round_into(values, region.of(job.out), where=weight > 0)
+
+
+def _noise(random: np.random.Generator, size: tuple[int, int], number: int, axes: int) -> Float32:
+    """Returns noise [h, w, axes] of one band: drawn at full, half or a quarter of the size, and enlarged from there."""
+    from PIL import Image
+
+    factor = 2**number
+    small = tuple(-(-side // factor) + 2 for side in size)
+    drawn = random.standard_normal((axes, *small), np.float32)
+    if factor == 1:
+        return np.moveaxis(drawn[:, : size[0], : size[1]], 0, -1)
+    whole = (small[1] * factor, small[0] * factor)
+    planes = [np.asarray(Image.fromarray(plane).resize(whole, Image.Resampling.BICUBIC)) for plane in drawn]
+    return np.stack(planes, -1)[factor : size[0] + factor, factor : size[1] + factor]
+
+
+@functools.lru_cache(maxsize=1)
+def _responses() -> npt.NDArray[np.float64]:
+    """Returns the variance that each kind of noise has in each band, [band, kind]."""
+    random = np.random.default_rng(0)
+    found = np.empty((3, 3))
+    for number in range(3):
+        plane = _noise(random, (_MEASURED, _MEASURED), number, 1)[None]
+        found[:, number] = [float(np.square(band[:, SIDE:-SIDE, SIDE:-SIDE]).mean()) for band in bands(plane)]
+    return found
+
+
+def _shares(variances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns how much of each kind of noise has these variances in the bands, none of them negative, [3]."""
+    kinds, response = [0, 1, 2], _responses()
+    found = np.zeros(3)
+    while kinds:
+        values = np.linalg.lstsq(response[:, kinds], variances, rcond=None)[0]
+        if (values >= 0).all():
+            found[kinds] = values
+            break
+        kinds.remove(kinds[int(values.argmin())])
+    return found

@@ -1,0 +1,184 @@
+"""Sharpness: the blur of a picture, told from its edges, given to what was put into it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from .._arrays import round_into
+from .._images.call import Call, on_one_image
+from .._images.frame import Frame, Job
+from .._images.region import as_float, check_finite
+from ..errors import MaskError, UnchangedWarning
+from ..typing import MaskLike, OneOrMany, Position
+from ._tiles import Float32, gaussian, tiles
+
+#: The deviations of the two Gaussians under which the slope of an edge is compared, in pixels.
+_NEAR, _FAR = 1.0, 2.0
+#: The least slope of an edge, in shares of white for each pixel, and in deviations of the slopes of noise.
+_STEEP, _NOISY = 0.02, 6.0
+#: The share of the edges that are taken to be as sharp as the lens made them: the others are soft by themselves.
+_SHARPEST = 0.3
+#: The fewest edges that tell anything.
+_FEWEST = 24
+#: The variance that the area of a pixel gives an edge, and that of a central difference, a mean over two pixels.
+_PIXEL, _DIFFERENCE = 1 / 12, 1 / 3
+#: The largest blur that is told, and the least that is added, in pixels.
+_LARGEST, _NOTHING = 6.0, 0.15
+
+
+@dataclass(frozen=True)
+class SharpnessInfo:
+    """A record of the blur that was added.
+
+    Attributes:
+        method: 'blur', or 'copy' where nothing was done.
+        surroundings: the blur of the edges around the object, the standard deviation of a Gaussian in pixels; NaN where
+            there are too few edges to tell.
+        before: the same of the object before.
+        added: the standard deviation of the Gaussian that was added, in pixels; 0 without one.
+        reason: why nothing was done, in a few words; else empty.
+        milliseconds: the wall time of the item.
+        peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+    """
+
+    method: str
+    surroundings: float
+    before: float
+    added: float = 0.0
+    reason: str = ""
+    milliseconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@on_one_image
+def match_sharpness(
+    call: Call,
+    mask: OneOrMany[MaskLike],
+    *,
+    at: OneOrMany[Position | None] = None,
+    strength: float = 1.0,
+) -> Any:
+    """Gives an object the blur of its surroundings: a Gaussian is added where its edges are sharper than theirs.
+
+    The blur of an edge is told from how much less steep it becomes under a second Gaussian (Zhuo and Sim, "Defocus Map
+    Estimation From a Single Image", Pattern Recognition 2011); the sharpest third of the edges counts, since others are
+    soft by themselves. An object that is less sharp than its surroundings stays as it is.
+
+    Args:
+        image: the composite, see `pyharmony.blend`.
+        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes.
+        at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
+        strength: how much of the blur that is missing is added, 0 to 1, as a share of its variance.
+        keep_gps, errors, out: see `pyharmony.blend`.
+        device: 'auto', 'cpu' or 'cuda'; the work is done on the CPU, and arrays on a CUDA device are copied.
+        return_info: whether to return a SharpnessInfo too, or one for each item.
+
+    Returns:
+        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
+        for bit; colours from outside of the mask do not run into the object.
+
+    Raises:
+        MaskError: mask is None.
+        ArgumentError: strength is outside 0 to 1; the image holds NaN or infinities.
+        PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import matching
+        >>> columns = np.arange(400)
+        >>> row = 128 + 100 * np.tanh((columns % 40 - 20) / 4)  # soft edges
+        >>> image = np.repeat(row[None], 300, 0).round().astype(np.uint8)
+        >>> mask = np.zeros((300, 400), np.uint8)
+        >>> mask[80:220, 130:270] = 255
+        >>> image[mask > 0] = np.where(image > 128, np.uint8(228), np.uint8(28))[mask > 0]  # hard ones
+        >>> result, info = matching.match_sharpness(image, mask, return_info=True)
+        >>> info.method, info.before < 0.5 < info.surroundings
+        ('blur', True)
+    """
+    if mask is None:
+        raise MaskError("mask: None, expected the mask of the object")
+    share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
+    work = partial(Frame.each, blend=partial(_softened, share=share))
+    return call.with_mask(mask, at).run(work, tell=_warning_of)
+
+
+def _warning_of(info: SharpnessInfo) -> tuple[str, type[UnchangedWarning]] | None:
+    return (f"nothing was blurred: {info.reason}", UnchangedWarning) if info.reason else None
+
+
+def _softened(job: Job, share: float) -> SharpnessInfo:
+    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
+    job.start()
+    if job.bbox.empty:
+        return SharpnessInfo("copy", math.nan, math.nan)
+    outside, inside = blur_of(tiles(job, False)), blur_of(tiles(job, True))
+    if math.isnan(outside):
+        return SharpnessInfo(
+            "copy", outside, inside, reason="there are too few edges around the object to tell their blur"
+        )
+    if math.isnan(inside):
+        return SharpnessInfo("copy", outside, inside, reason="the object has too few edges to tell its blur")
+    added = math.sqrt(max(0.0, outside**2 - inside**2) * share)
+    if added < _NOTHING:
+        return SharpnessInfo("copy", outside, inside)
+    _blur(job, added)
+    return SharpnessInfo("blur", outside, inside, added)
+
+
+def blur_of(seen: Float32) -> float:
+    """Returns the blur of the edges of tiles [N, h, w, C], a deviation in pixels; NaN where there are too few."""
+    if not len(seen):
+        return math.nan
+    grey = seen[..., :3].mean(-1) if seen.shape[-1] >= 3 else seen[..., 0]
+    near, far = _slopes(grey, _NEAR), _slopes(grey, _FAR)
+    steep = np.hypot(*near)
+    noise = float(np.median(steep)) / 1.18 if steep.any() else 0.0
+    edges = _ridges(steep, near) & (steep > max(_STEEP, _NOISY * min(noise, _STEEP)))
+    margin = math.ceil(2 * _FAR)
+    edges[:, :margin] = edges[:, -margin:] = edges[:, :, :margin] = edges[:, :, -margin:] = False
+    if np.count_nonzero(edges) < _FEWEST:
+        return math.nan
+    ratio = np.square(steep[edges] / np.maximum(np.hypot(*far)[edges], 1e-9))
+    # A step of blur s is (s² + a²) ^ -½ steep where it is seen with a variance of a².
+    near_square, far_square = _NEAR**2 + _DIFFERENCE, _FAR**2 + _DIFFERENCE
+    variance = (far_square - ratio * near_square) / np.maximum(ratio - 1, 1e-6) - _PIXEL
+    return min(math.sqrt(max(0.0, float(np.quantile(variance, _SHARPEST)))), _LARGEST)
+
+
+def _slopes(grey: Float32, deviation: float) -> tuple[Float32, Float32]:
+    """Returns the derivatives along rows and columns of tiles [N, h, w] under a Gaussian."""
+    smooth = gaussian(grey, deviation)
+    found = []
+    for axis in (2, 1):
+        padded = np.pad(smooth, [(0, 0), *((1, 1) if a == axis else (0, 0) for a in (1, 2))], mode="edge")
+        count = smooth.shape[axis]
+        found.append((padded.take(range(2, count + 2), axis) - padded.take(range(count), axis)) * np.float32(0.5))
+    return found[0], found[1]
+
+
+def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.bool_]:
+    """Returns where a slope is steepest across its edge, along the nearer of the two axes."""
+    along_rows = np.abs(slopes[0]) >= np.abs(slopes[1])
+    found = np.zeros(steep.shape, np.bool_)
+    rows = (steep[:, :, 1:-1] >= steep[:, :, :-2]) & (steep[:, :, 1:-1] >= steep[:, :, 2:])
+    columns = (steep[:, 1:-1] >= steep[:, :-2]) & (steep[:, 1:-1] >= steep[:, 2:])
+    found[:, :, 1:-1] |= rows & along_rows[:, :, 1:-1]
+    found[:, 1:-1] |= columns & ~along_rows[:, 1:-1]
+    return found
+
+
+def _blur(job: Job, deviation: float) -> None:
+    """Blurs the object by a Gaussian, whose weights are the mask's, so that nothing from outside runs in."""
+    region = job.bbox
+    mask = np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
+    before = region.of(job.dst).astype(job.real)
+    weighted = gaussian(before * mask, deviation, (0, 1))
+    weights = gaussian(mask, deviation, (0, 1))
+    values = np.where(weights > 1e-4, weighted / np.maximum(weights, 1e-4), before)
+    round_into(before + mask * (values - before), region.of(job.out), where=mask > 0)

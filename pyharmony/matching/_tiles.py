@@ -1,0 +1,80 @@
+"""What an image is measured by: tiles of it inside and around an object, and the filters that they are seen through."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arrays import VALUE_RANGE
+from .._images.frame import Job
+from .._images.region import Region, as_float
+
+Float32 = npt.NDArray[np.float32]
+
+#: The side of a tile, in pixels, and how many of them are looked at inside and around an object.
+SIDE, _MOST = 64, 48
+#: How far around an object its surroundings reach, in its longer sides, and at least, in pixels.
+_AROUND, _LEAST = 0.75, 96
+#: What counts as inside of an object and as outside.
+_INSIDE, _OUTSIDE = 0.99, 0.01
+#: The share of a tile's pixels that must lie on its side, and of those of a smaller one that is taken where none does.
+_WHOLE = 0.98
+
+
+def tiles(job: Job, inside: bool) -> Float32:
+    """Returns tiles [N, SIDE, SIDE, C] in [0, 1], inside of the object or around it, evenly chosen; N may be 0."""
+    height, width = job.shape
+    box = job.bbox
+    if not inside:
+        reach = max(_LEAST, round(_AROUND * max(box.shape)))
+        box = box.expand(reach, (height, width))
+    found = []
+    for step in (SIDE, SIDE // 2, SIDE // 4):
+        places = _places(job, box, inside, step)
+        if len(places):
+            break
+    for y, x in _even(places):
+        found.append(job.dst[y : y + SIDE, x : x + SIDE])
+    if not found:
+        return np.zeros((0, SIDE, SIDE, job.dst.shape[2]), np.float32)
+    unit = np.float32(VALUE_RANGE[job.dst.dtype.name])
+    return np.stack(found).astype(np.float32) / unit
+
+
+def _places(job: Job, box: Region, inside: bool, step: int) -> list[tuple[int, int]]:
+    """Returns the first pixels (y, x) of tiles that lie on one side of the object, on a grid of this step."""
+    places = []
+    for y in range(box.y0, box.y1 - SIDE + 1, step):
+        strip = as_float(job.mask_of(Region(y, y + SIDE, box.x0, box.x1)))
+        on = strip >= _INSIDE if inside else strip <= _OUTSIDE
+        counts = np.concatenate([[0], np.cumsum(on.sum(0))])
+        starts = np.arange(0, box.x1 - box.x0 - SIDE + 1, step)
+        shares = (counts[starts + SIDE] - counts[starts]) / (SIDE * SIDE)
+        places += [(y, box.x0 + int(x)) for x in starts[shares >= _WHOLE]]
+    return places
+
+
+def _even(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    if len(places) <= _MOST:
+        return places
+    return [places[int(i)] for i in np.linspace(0, len(places) - 1, _MOST)]
+
+
+def gaussian(values: Float32, deviation: float, axes: tuple[int, int] = (1, 2)) -> Float32:
+    """Returns values blurred by a Gaussian along two axes; beyond the border they go on as a mirror image."""
+    radius = max(1, math.ceil(4 * deviation))
+    at = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * np.square(at / deviation))
+    weights /= weights.sum()
+    for axis in axes:
+        pads = [(0, 0)] * values.ndim
+        pads[axis] = (radius, radius)
+        padded = np.pad(values, pads, mode="symmetric")
+        count = values.shape[axis]
+        total = np.zeros_like(values)
+        for shift, weight in enumerate(weights):
+            total += np.float32(weight) * padded.take(range(shift, shift + count), axis)
+        values = total
+    return values

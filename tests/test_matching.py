@@ -1,0 +1,157 @@
+"""`pyharmony.matching`: grain and blur that are known."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import matching
+from pyharmony.errors import ArgumentError, MaskError, UnchangedWarning
+from pyharmony.matching import _grain, _sharpness
+from pyharmony.matching._tiles import gaussian
+
+HEIGHT, WIDTH = 360, 480
+
+
+def disc(radius: int = 90) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return ((x - 240) ** 2 + (y - 180) ** 2 < radius**2).astype(np.uint8) * 255
+
+
+def clean(seed: int = 0) -> np.ndarray:
+    """Returns a picture of slow gradients and some edges, [H, W, 3] in [0, 1], without noise."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH] / np.float32(WIDTH)
+    image = np.stack([0.35 + 0.3 * x, 0.4 + 0.2 * y, 0.5 - 0.2 * x * y], -1).astype(np.float32)
+    random = np.random.default_rng(seed)
+    for _ in range(12):
+        left, top = int(random.integers(WIDTH)), int(random.integers(HEIGHT))
+        image[top : top + 40, left : left + 60] += random.uniform(-0.15, 0.15)
+    return image
+
+
+def noise(deviation: float, coarse: float, seed: int) -> np.ndarray:
+    """Returns noise of which a part is blurred, as that of a camera that reduces noise; partly alike in all."""
+    random = np.random.default_rng(seed)
+    grey = random.standard_normal((1, HEIGHT, WIDTH, 1), np.float32)
+    color = random.standard_normal((1, HEIGHT, WIDTH, 3), np.float32)
+    fine = deviation * (0.8 * grey + 0.4 * color)
+    soft = gaussian(random.standard_normal((1, HEIGHT, WIDTH, 3), np.float32), 1.5)
+    return (fine + coarse * soft)[0]
+
+
+def levels(image: np.ndarray, mask: np.ndarray, inside: bool) -> np.ndarray:
+    """Returns the deviations of the bands under the mask, or far from it, as the definition of the bands has them."""
+    axes = image[None] @ _grain._AXES.T.astype(np.float32)
+    smooth = [axes, *(gaussian(axes, deviation) for deviation in (1.0, 2.0, 4.0))]
+    where = gaussian((mask[None, ..., None] > 0).astype(np.float32), 4.0)[0, ..., 0]
+    where = where > 0.999 if inside else where < 0.001
+    return np.array([[np.std((a - b)[0, where, k]) for a, b in itertools.pairwise(smooth)] for k in range(3)])
+
+
+@pytest.mark.parametrize(("deviation", "coarse"), [(0.02, 0.0), (0.03, 0.05), (0.01, 0.1)])
+def test_an_object_gets_the_grain_around_it_band_by_band(deviation: float, coarse: float) -> None:
+    mask, picture = disc(), clean()
+    made = noise(deviation, coarse, 1)
+    image = picture + made
+    image[mask > 0] = picture[mask > 0]
+    result, info = matching.match_grain(image, mask, return_info=True)
+    assert info.method == "grain" and np.array_equal(result[mask == 0], image[mask == 0])
+    got = levels(result - np.where(mask[..., None] > 0, picture, result), mask, True)
+    wanted = levels(made, mask, False)
+    assert np.abs(got / wanted - 1).max() < 0.1
+    assert np.abs(np.array(info.surroundings) / 255 / wanted - 1).max() < 0.1
+
+
+def test_what_is_there_counts_and_more_is_left() -> None:
+    mask, picture = disc(), clean()
+    image = picture + noise(0.03, 0.0, 1)
+    image[mask > 0] = (picture + noise(0.02, 0.0, 2))[mask > 0]
+    result = matching.match_grain(image, mask)
+    got = levels(result - np.where(mask[..., None] > 0, picture, result), mask, True)
+    assert np.abs(got / levels(noise(0.03, 0.0, 1), mask, False) - 1).max() < 0.1
+    image[mask > 0] = (picture + noise(0.05, 0.0, 2))[mask > 0]
+    result, info = matching.match_grain(image, mask, return_info=True)
+    assert info.method == "copy" and np.array_equal(result, image)
+
+
+def test_the_same_seed_gives_the_same_grain() -> None:
+    image = np.rint(255 * (clean() + noise(0.02, 0.0, 1)).clip(0, 1)).astype(np.uint8)
+    mask = disc(60)
+    image[mask > 0] = 120
+    first, again, other = (matching.match_grain(image, mask, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(first, again) and not np.array_equal(first, other) and first.dtype == np.uint8
+    half = matching.match_grain(image, mask, seed=3, strength=0.5)
+    assert half[mask > 0].std() == pytest.approx(first[mask > 0].std() / 2, rel=0.1)
+    grey = matching.match_grain(image[..., 0], mask)
+    assert grey.shape == image.shape[:2] and grey[mask > 0].std() > 1
+
+
+def polygons(blur: float, seed: int) -> np.ndarray:
+    """Returns rectangles and discs with edges of a known blur, [H, W] in [0, 1]; a pixel is the mean over its area."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[: 4 * HEIGHT, : 4 * WIDTH].astype(np.float32) / 4
+    image = np.full(y.shape, 0.5, np.float32)
+    for _ in range(40):
+        cx, cy, r = random.uniform(0, WIDTH), random.uniform(0, HEIGHT), random.uniform(15, 50)
+        turn = random.uniform(0, np.pi)
+        u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+        shape = (np.abs(u) < r) & (np.abs(v) < 0.7 * r) if random.integers(2) else u * u + v * v < r * r
+        image[shape] = random.uniform(0.1, 0.9)
+    if blur:
+        image = gaussian(image[None], 4 * blur)[0]
+    return image.reshape(HEIGHT, 4, WIDTH, 4).mean((1, 3))
+
+
+@pytest.mark.parametrize("blur", [0.5, 1.0, 1.5, 2.5])
+def test_the_blur_of_edges_is_told(blur: float) -> None:
+    image = polygons(blur, 0)
+    seen = np.stack([image[y : y + 64, x : x + 64, None] for y in range(0, 290, 64) for x in range(0, 410, 64)])
+    assert _sharpness.blur_of(seen) == pytest.approx(blur, abs=0.15)
+    noisy = seen + np.random.default_rng(0).normal(0, 0.01, seen.shape).astype(np.float32)
+    assert _sharpness.blur_of(noisy) == pytest.approx(blur, abs=0.35)
+
+
+@pytest.mark.parametrize("blur", [1.0, 2.0])
+def test_a_sharp_object_becomes_as_soft_as_the_picture(blur: float) -> None:
+    mask, soft, sharp = disc(120), polygons(blur, 0), polygons(0.4, 1)
+    image = np.repeat(np.where(mask > 0, sharp, soft)[..., None], 3, 2).astype(np.float32)
+    result, info = matching.match_sharpness(image, mask, return_info=True)
+    assert info.method == "blur" and info.surroundings == pytest.approx(blur, abs=0.15)
+    assert info.added == pytest.approx((blur**2 - 0.4**2) ** 0.5, abs=0.15)
+    assert np.array_equal(result[mask == 0], image[mask == 0])
+    _, after = matching.match_sharpness(result, mask, return_info=True)
+    assert after.before == pytest.approx(blur, abs=0.2)
+
+
+def test_nothing_from_outside_runs_into_the_object() -> None:
+    mask = disc(120)
+    image = np.repeat(np.where(mask > 0, polygons(0.4, 1) * 0.5, polygons(2.0, 0))[..., None], 3, 2).astype(np.float32)
+    brighter = image.copy()
+    brighter[mask == 0] += 0.4
+    both = [matching.match_sharpness(x, mask) for x in (image, brighter)]
+    assert np.abs(both[0] - both[1])[mask > 0].max() < 1e-4
+
+
+def test_an_object_that_is_less_sharp_stays() -> None:
+    mask = disc(120)
+    image = np.repeat(np.where(mask > 0, polygons(2.0, 1), polygons(0.5, 0))[..., None], 3, 2).astype(np.float32)
+    result, info = matching.match_sharpness(image, mask, return_info=True)
+    assert info.method == "copy" and info.before > info.surroundings and np.array_equal(result, image)
+
+
+@pytest.mark.parametrize("function", [matching.match_grain, matching.match_sharpness])
+def test_what_cannot_be_is_refused_or_said(function: Any) -> None:
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    with pytest.raises(ArgumentError, match=r"strength: 1\.5"):
+        function(image, disc(), strength=1.5)
+    with pytest.raises(MaskError, match="mask: None"):
+        function(image, None)
+    with pytest.warns(UnchangedWarning, match="too few edges|no room"):
+        same = function(
+            image if function is matching.match_sharpness else image[:40, :40],
+            np.full((HEIGHT, WIDTH) if function is matching.match_sharpness else (40, 40), 255, np.uint8),
+        )
+    assert (same == 90).all()
