@@ -44,6 +44,16 @@ class GrainInfo:
         reason: why nothing was added, in a few words; else empty.
         milliseconds: the wall time of the item.
         peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+
+    Example:
+        >>> from pyharmony import matching
+        >>> image = np.random.default_rng(0).normal(128, 6, (200, 300)).round().astype(np.uint8)
+        >>> mask = np.zeros((200, 300), np.uint8)
+        >>> mask[60:140, 100:200] = 255
+        >>> image[mask > 0] = 128
+        >>> result, info = matching.match_grain(image, mask, return_info=True)
+        >>> info.method, len(info.surroundings), max(info.before[0]) < 0.01 < info.surroundings[0][0]
+        ('grain', 1, True)
     """
 
     method: str

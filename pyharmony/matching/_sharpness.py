@@ -46,6 +46,16 @@ class SharpnessInfo:
         reason: why nothing was done, in a few words; else empty.
         milliseconds: the wall time of the item.
         peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+
+    Example:
+        >>> from pyharmony import matching
+        >>> image = np.zeros((300, 400), np.uint8)
+        >>> image[:, ::20] = 255
+        >>> mask = np.zeros((300, 400), np.uint8)
+        >>> mask[80:220, 130:270] = 255
+        >>> result, info = matching.match_sharpness(image, mask, return_info=True)
+        >>> info.method, info.added
+        ('copy', 0.0)
     """
 
     method: str
@@ -92,7 +102,7 @@ def match_sharpness(
     Example:
         >>> from pyharmony import matching
         >>> columns = np.arange(400)
-        >>> row = 128 + 100 * np.tanh((columns % 40 - 20) / 4)  # soft edges
+        >>> row = 128 + 100 * np.tanh(3 * np.sin(columns * np.pi / 20))  # soft edges
         >>> image = np.repeat(row[None], 300, 0).round().astype(np.uint8)
         >>> mask = np.zeros((300, 400), np.uint8)
         >>> mask[80:220, 130:270] = 255
