@@ -1,4 +1,4 @@
-"""What an image is measured by: tiles of it inside and around an object, and the filters that they are seen through."""
+"""Chooses the tiles of an image, inside and around an object, that it is measured by, and blurs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an object keeps from the light: the shadow that its matte casts, and its image in a level mirror."""
+"""Casts the shadow of an object's matte on the ground and on a wall, on a grid of a fixed size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._geometry import Float64, Line, Rays, View, farther, mirrored, on_ground, on_wall
+from ._geometry import Float64, Line, Rays, View, farther, on_ground, on_wall
 from ._soft import Float32, softened
 
 Bools = npt.NDArray[np.bool_]
@@ -72,8 +72,7 @@ class Scene:
 
 
 def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Cover | None:
-    """Returns the shadow on ground and wall, the mean over the beams of a source; None where none falls into the
-    picture.
+    """Returns the shadow on ground and wall, the mean over a source's beams; None where none falls into the picture.
 
     deviation: the standard deviation of the penumbra, for each pixel of height, in pixels of the card.
     """
@@ -92,11 +91,6 @@ def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Cover | None:
                 planes.append(_Plane(on_wall(rays, contact, scene.wall) @ moved, [scene.wall.height]))
         groups.append(planes)
     return _projected(scene, groups, deviation)
-
-
-def mirror(scene: Scene, deviation: float) -> Cover | None:
-    """Returns where the object's image in a level mirror lies on the ground, as `cast` does."""
-    return _projected(scene, [[_Plane(mirrored(scene.contact), [-scene.contact.height])]], deviation)
 
 
 class _Plane(NamedTuple):

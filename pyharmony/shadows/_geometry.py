@@ -166,14 +166,6 @@ def on_wall(rays: Rays, contact: Line, wall: Line) -> Float64:
     return float(wall.height @ rays.ground) * np.eye(3) - np.outer(rays.light, wall.height @ feet)
 
 
-def mirrored(contact: Line) -> Float64:
-    """Returns the matrix [3, 3] from a pixel of a card that stands on `contact` to its image in a level mirror there.
-
-    A camera that looks level sees the mirror image as far below the contact as the pixel is above it.
-    """
-    return np.array([[1.0, 0.0, 0.0], [2 * contact.slope, -1.0, 2 * contact.start], [0.0, 0.0, 1.0]])
-
-
 def farther(contact: Line, view: View, factor: float) -> tuple[Line, Float64]:
     """Returns where a copy of a card stands that is moved along the camera's sight, and the matrix [3, 3] to it.
 

@@ -1,4 +1,4 @@
-"""What a picture tells of its ground: where an object stands, and how dark its shadows are."""
+"""Tells from a picture where an object meets the ground, and how dark the shadows on that ground are."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
-from .._images.region import as_float, check_finite
+from .._images.region import Region, as_float, check_finite
 from ..errors import ArgumentError, MaskError, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position
 from ._cast import Box, Cover, Scene, cast
@@ -80,7 +80,7 @@ class _Light(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """What the caller says of the ground: lines and rows in pixels, or None."""
+    """Holds what the caller says of the ground: lines and rows in pixels, or None."""
 
     contact: Line | None
     horizon: float | None
@@ -89,7 +89,7 @@ class _Place(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What the caller says of the look: None for what the picture tells."""
+    """Holds what the caller says of the look; None leaves it to the picture."""
 
     strength: float | None
     tint: tuple[float, float, float] | None
@@ -362,8 +362,6 @@ def _draw(job: Job, covers: list[tuple[Cover, float]], tint: tuple[float, float,
 
 
 def _object(job: Job, start: int, end: int, left: int, right: int) -> Float32:
-    from .._images.region import Region
-
     found: Float32 = np.asarray(as_float(job.mask_of(Region(start, end, left, right))), np.float32)
     return found
 
