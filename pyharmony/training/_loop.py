@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import dataclasses
 import hashlib
@@ -60,6 +61,8 @@ class Processes:
             strategy="ddp" if self.world > 1 else "auto",
         )
         self.fabric.launch()
+        if self.world > 1:
+            atexit.register(_leave)
         self.device: torch.device = self.fabric.device
         self.rank: int = self.fabric.global_rank
 
@@ -96,6 +99,12 @@ class Processes:
     def barrier(self) -> None:
         if self.world > 1:
             self.fabric.barrier()
+
+
+def _leave() -> None:
+    """Leaves the group of processes: gloo's threads, if they still run when the interpreter ends, abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 class Interruption:
