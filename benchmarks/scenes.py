@@ -81,17 +81,36 @@ class Scene(NamedTuple):
         return seen
 
 
+class Portrait(NamedTuple):
+    """Somebody of a scene in another photograph: at another size, turned otherwise, before something else.
+
+    Attributes:
+        picture: the photograph, [H, W, 3] uint8.
+        mask: where they are, [H, W] uint8.
+        head: the box of the head.
+        tilt: by how much the photograph is turned, in degrees clockwise.
+        is_cut: whether its lower edge cuts them.
+    """
+
+    picture: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.uint8]
+    head: Box
+    tilt: float
+    is_cut: bool
+
+
 @functools.cache
-def layouts() -> list[dict[str, Any]]:
-    """Returns the layouts of the photographs."""
+def layouts(part: str = "all") -> list[dict[str, Any]]:
+    """Returns the layouts of the photographs: all, or those of which weights are learned ('learn') or not ('test')."""
     found: list[dict[str, Any]] = json.loads(LAYOUTS.read_text("utf-8"))["layouts"]
-    return found
+    return found if part == "all" else found[0 if part == "learn" else 1 :: 2]
 
 
-def scene(number: int, seed: int = 0) -> Scene:
-    """Returns the scene of a number."""
+def scene(number: int, seed: int = 0, part: str = "all") -> Scene:
+    """Returns the scene of a number, by one of `layouts(part)`."""
     random = np.random.default_rng((seed, number))
-    layout = layouts()[int(random.integers(len(layouts())))]
+    known = layouts(part)
+    layout = known[int(random.integers(len(known)))]
     factor = SIDE / max(layout["size"])
     width, height = (round(side * factor) for side in layout["size"])
     mirrored = bool(random.integers(2))
@@ -114,6 +133,54 @@ def scene(number: int, seed: int = 0) -> Scene:
         seated = bool(seats and random.random() < 0.4)
         people.append(_drawn(head, body, (width, height), tilt, seated, random))
     return Scene(_background(width, height, tilt, random), tuple(people), tilt, layout["photo"])
+
+
+def portrait(whole: Scene, index: int, seed: int = 0) -> Portrait:
+    """Returns somebody of a scene in a photograph of their own, which cuts them where the scene does."""
+    random = np.random.default_rng((seed, index, len(whole.people)))
+    height, width = whole.background.shape[:2]
+    person = whole.people[index]
+    tilt = float(np.clip(random.normal(0, TILTED / 2), -TILTED, TILTED))
+    back = tilt - whole.tilt
+    # Turned about the middle of a frame that is large enough for all of it.
+    wide, high = 2 * width, 2 * height
+    canvas = Image.new("RGBA", (wide, high))
+    canvas.paste(Image.fromarray(person.layer), (width // 2, height // 2))
+    layer = canvas.rotate(-back, Image.Resampling.BICUBIC)
+    matte = np.asarray(layer)[..., 3]
+    rows, columns = (np.flatnonzero((matte >= 128).any(axis)) for axis in (1, 0))
+    margins = random.uniform(0.05, 1.2, 3)
+    across, down = columns[-1] - columns[0], rows[-1] - rows[0]
+    box = [
+        max(0, int(columns[0] - margins[0] * across)), max(0, int(rows[0] - margins[1] * min(across, down))),
+        min(wide, int(columns[-1] + margins[2] * across)), min(high, int(rows[-1] + 0.1 * down)),
+    ]  # fmt: skip
+    # Where a frame cut somebody its edge is slanted now: the new frame cuts again, before it.
+    for side, line in enumerate((person.layer[:, 0], person.layer[0], person.layer[:, -1], person.layer[-1])):
+        at = np.flatnonzero(line[:, 3] >= 128)
+        if len(at) < 3:
+            continue
+        ends = [(0 if side == 0 else width, y) if side in (0, 2) else (x, 0 if side == 1 else height)
+                for x, y in ((v, v) for v in (at[0], at[-1]))]  # fmt: skip
+        for x, y in ends:
+            u, v = _around((x + width // 2, y + height // 2), (wide, high), back)
+            box[side] = (max if side < 2 else min)(box[side], round((u, v)[side % 2]) + (1 if side < 2 else -1))
+    is_cut = bool((matte[box[3] - 1, box[0] : box[2]] >= 128).any())
+    factor = math.exp(random.uniform(math.log(0.6), math.log(1.8)))
+    size = round((box[2] - box[0]) * factor), round((box[3] - box[1]) * factor)
+    cut_out = layer.crop(tuple(box)).resize(size, Image.Resampling.LANCZOS)
+    made = Image.fromarray(_background(*size, tilt, random)).convert("RGBA")
+    made.alpha_composite(cut_out)
+    middle = _around(
+        ((person.head[0] + person.head[2]) / 2 + width // 2, (person.head[1] + person.head[3]) / 2 + height // 2),
+        (wide, high), back,
+    )  # fmt: skip
+    half = (person.head[2] - person.head[0]) / 2, (person.head[3] - person.head[1]) / 2
+    head = (
+        (middle[0] - half[0] - box[0]) * factor, (middle[1] - half[1] - box[1]) * factor,
+        (middle[0] + half[0] - box[0]) * factor, (middle[1] + half[1] - box[1]) * factor,
+    )  # fmt: skip
+    return Portrait(np.asarray(made.convert("RGB")), np.asarray(cut_out.getchannel("A")), head, tilt, is_cut)
 
 
 def _varied(head: Box, body: Box, height: int, random: np.random.Generator, stairs: bool) -> tuple[Box, Box]:
@@ -172,36 +239,43 @@ def _drawn(
 
 def _turned(box: Box, size: tuple[int, int], tilt: float) -> Box:
     """Returns a box of the same size about where its middle goes when the picture is turned about its own."""
-    angle = math.radians(tilt)
-    x, y = (box[0] + box[2]) / 2 - size[0] / 2, (box[1] + box[3]) / 2 - size[1] / 2
-    u, v = (
-        x * math.cos(angle) - y * math.sin(angle) + size[0] / 2,
-        x * math.sin(angle) + y * math.cos(angle) + size[1] / 2,
-    )
+    u, v = _around(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), size, tilt)
     across, down = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
     return u - across, v - down, u + across, v + down
 
 
+def _around(point: tuple[float, float], size: tuple[int, int], tilt: float) -> tuple[float, float]:
+    """Returns where a point goes when a picture is turned about its middle."""
+    angle = math.radians(tilt)
+    x, y = point[0] - size[0] / 2, point[1] - size[1] / 2
+    return (
+        x * math.cos(angle) - y * math.sin(angle) + size[0] / 2,
+        x * math.sin(angle) + y * math.cos(angle) + size[1] / 2,
+    )
+
+
 def _background(width: int, height: int, tilt: float, random: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Returns a sky and a ground with some things in it, turned as the people are."""
+    # Drawn larger than it is seen, so that turning leaves no empty corners.
+    wide, high = round(1.4 * width), round(1.4 * height)
+    side = max(wide, high)
     fine = 2
-    picture = Image.new("RGB", (width * fine, height * fine))
+    picture = Image.new("RGB", (side * fine, side * fine))
     draw = ImageDraw.Draw(picture)
-    horizon = random.uniform(0.25, 0.6) * height * fine
+    horizon = (side / 2 + random.uniform(-0.25, 0.1) * height) * fine
     sky, ground = random.integers(120, 240, 3), random.integers(60, 200, 3)
-    for y in range(height * fine):
-        share = y / (height * fine)
+    for y in range(side * fine):
+        share = (y / fine - (side - height) / 2) / height
         color = sky * (1 - 0.4 * share) if y < horizon else ground * (0.7 + 0.4 * share)
-        draw.line((0, y, width * fine, y), fill=tuple(int(min(255, x)) for x in color))
+        draw.line((0, y, side * fine, y), fill=tuple(int(min(255, max(0, x))) for x in color))
     for _ in range(int(random.integers(2, 9))):
-        x, w, h = random.uniform(0, width), random.uniform(0.03, 0.2) * width, random.uniform(0.05, 0.4) * height
+        x, w, h = random.uniform(0, side), random.uniform(0.03, 0.2) * width, random.uniform(0.05, 0.4) * height
         box = (fine * x, horizon - fine * h, fine * (x + w), horizon + fine * 0.05 * height)
         draw.rectangle(box, fill=tuple(int(v) for v in random.integers(40, 220, 3)))
-    turned = picture.rotate(-tilt, Image.Resampling.BICUBIC)
-    grain = random.normal(0, 3, (height, width, 1))
-    small = np.asarray(turned.resize((width, height), Image.Resampling.BOX)).astype(np.float64)
-    corner = (small.sum(2) == 0)[..., None]
-    return np.rint((np.where(corner, small.mean((0, 1)), small) + grain).clip(0, 255)).astype(np.uint8)
+    turned = picture.rotate(-tilt, Image.Resampling.BICUBIC).resize((side, side), Image.Resampling.BOX)
+    left, top = (side - width) // 2, (side - height) // 2
+    small = np.asarray(turned.crop((left, top, left + width, top + height))).astype(np.float64)
+    return np.rint((small + random.normal(0, 3, (height, width, 1))).clip(0, 255)).astype(np.uint8)
 
 
 def sheet(numbers: Sequence[int]) -> Image.Image:

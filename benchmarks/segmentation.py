@@ -34,7 +34,7 @@ from tables import bootstrap, numbered, rows_of, write_json
 from pyharmony import data, segmentation
 from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
-from pyharmony.segmentation._layers import Layer, sampled
+from pyharmony.segmentation.layers import Layer, sampled
 
 RESULTS = Path(__file__).parent / "results" / "segmentation.json"
 PAGE = Path(__file__).parent.parent / "docs" / "segment.md"

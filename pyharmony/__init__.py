@@ -1,11 +1,11 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `color`, `compat`, `data`, `evaluation`, `harmonization`, `io`, `losses`, `matching`,
-`metrics`, `models`, `nn`, `ops`, `reference`, `segmentation`, `shadows`, `training`, `typing` and `errors` are loaded
-when they are first used, and so are `harmonize`, `harmony_score`, `load`, `match_grain`, `match_sharpness`,
-`realism_score`, `save`, `segment` and `shadow`. `losses`, `models`, `nn`, `training.train` and the two scores need
-torch. Without torch everything else works, also `harmonize` by its default and its methods without a network, `segment`
-and `shadow`.
+The subpackages `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`, `io`, `losses`,
+`matching`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`, `training`, `typing`
+and `errors` are loaded when they are first used, and so are `compose`, `harmonize`, `harmony_score`, `load`,
+`match_grain`, `match_sharpness`, `place`, `realism_score`, `save`, `segment` and `shadow`. `losses`, `models`, `nn`,
+`training.train` and the two scores need torch. Without torch everything else works, also `harmonize` by its default and
+its methods without a network, `compose`, `place`, `segment` and `shadow`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import blend as blend
     from . import color as color
     from . import compat as compat
+    from . import composition as composition
     from . import data as data
     from . import errors as errors
     from . import evaluation as evaluation
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from . import models as models
     from . import nn as nn
     from . import ops as ops
+    from . import placement as placement
     from . import reference as reference
     from . import segmentation as segmentation
     from . import shadows as shadows
@@ -38,15 +40,17 @@ if TYPE_CHECKING:
     from . import typing as typing
     from ._device import get_device, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
+    from .composition import compose
     from .harmonization import harmonize
     from .io import load, save
     from .matching import match_grain, match_sharpness
+    from .placement import place
     from .scoring import harmony_score, realism_score
     from .segmentation import segment
     from .shadows import shadow
 
 _SUBPACKAGES = (
-    *("blend", "color", "compat", "data", "errors", "evaluation", "harmonization", "io"),
+    *("blend", "color", "compat", "composition", "data", "errors", "evaluation", "harmonization", "io"),
     *(
         "losses",
         "matching",
@@ -54,6 +58,7 @@ _SUBPACKAGES = (
         "models",
         "nn",
         "ops",
+        "placement",
         "reference",
         "segmentation",
         "shadows",
@@ -68,9 +73,11 @@ _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("t
 _LAZY = {
     **dict.fromkeys(("get_device", "set_device"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
+    "compose": "composition",
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
     **dict.fromkeys(("match_grain", "match_sharpness"), "matching"),
+    "place": "placement",
     **dict.fromkeys(("harmony_score", "realism_score"), "scoring"),
     "segment": "segmentation",
     "shadow": "shadows",
@@ -80,6 +87,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "__version__",
+    "compose",
     "get_device",
     "get_num_threads",
     "harmonize",
@@ -88,6 +96,7 @@ __all__ = [
     "load",
     "match_grain",
     "match_sharpness",
+    "place",
     "realism_score",
     "save",
     "segment",

@@ -17,7 +17,7 @@ SNAPSHOT = Path(__file__).with_name("api_snapshot.txt")
 MODULES = (
     "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.data", "pyharmony.evaluation",
     "pyharmony.harmonization", "pyharmony.matching", "pyharmony.metrics", "pyharmony.ops", "pyharmony.errors",
-    "pyharmony.shadows",
+    "pyharmony.placement", "pyharmony.shadows",
 )  # fmt: skip
 #: Names that need torch, which is optional: recorded in the same file, and not compared where torch is missing.
 TORCH_MODULES = ("pyharmony.nn",)

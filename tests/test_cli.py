@@ -277,6 +277,7 @@ ELSEWHERE = {
     "evaluate": "test_cli_evaluate",
     "harmonize": "test_cli_harmonize",
     "models": "test_cli_models",
+    "place": "test_cli_place",
     "segment": "test_cli_segment",
     "shadow": "test_cli_shadow",
     "train": "test_cli_train",

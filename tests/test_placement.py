@@ -1,176 +1,268 @@
-"""The place and size of a source: `scale`, and the mask at the destination's size."""
+"""`pyharmony.place`: sizes, gaps, cut edges, faces, roll; what it says where no place is good."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from pyharmony import blend, harmonize, io
-from pyharmony.errors import ArgumentError, DTypeError, ShapeError
+import pyharmony
+from pyharmony import placement
+from pyharmony.errors import ArgumentError, MaskError, ShapeError
+from pyharmony.segmentation import Masks
 
-BLENDS = (blend.alpha, blend.laplacian, blend.poisson, blend.gaussian_poisson)
-DST = np.full((60, 80, 3), 100, np.uint8)
+from .shared import ROOT, load_script
 
+pytest.importorskip("PIL", reason="Pillow is not installed")
 
-def waves(height: int, width: int, period: float) -> np.ndarray:
-    """Returns [h, w, 3] float64: a wave of this many pixels of an image that is 1 wide and high at any size."""
-    y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
-    wave = 0.5 + 0.3 * np.sin(2 * np.pi * x / period)[None] * np.cos(2 * np.pi * y / period)[:, None]
-    return np.repeat(wave[..., None], 3, 2)
+WIDTH, HEIGHT = 640, 420
+Box = tuple[float, float, float, float]
 
 
-@pytest.mark.parametrize("scale", [0.25, 0.5, 0.8, 1.25, 2.0, 3.0])
-def test_a_smooth_picture_is_the_same_picture_at_another_size(scale: float) -> None:
-    src, side = waves(120, 160, 0.4), (round(120 * scale), round(160 * scale))
-    dst = np.zeros((*side, 3))
-    found = blend.alpha(src, dst, scale=scale)
-    assert np.abs(found - waves(*side, 0.4))[4:-4, 4:-4].max() < 0.012
+def figure(
+    x: float, top: float, head: float, width: int = WIDTH, height: int = HEIGHT, tall: float = 7.2
+) -> np.ndarray:
+    """Returns the mask of somebody whose head has its middle column at x, its top and height; `tall` heads tall."""
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    u, v = (columns - x) / head, (rows - top) / head
+    mask = (u / 0.38) ** 2 + ((v - 0.5) / 0.5) ** 2 <= 1
+    mask |= (np.abs(u) < 0.15) & (v > 0.8) & (v < 1.3)
+    mask |= (np.abs(u) < 0.9) & (v > 1.15) & (v < min(tall, 3.9))
+    mask |= (np.abs(np.abs(u) - 0.45) < 0.3) & (v > 3.8) & (v < tall)
+    return np.uint8(255) * mask
 
 
-def test_what_is_shrunk_does_not_alias() -> None:
-    src = np.indices((200, 200)).sum(0) % 2 * 255  # a chessboard of single pixels
-    src = np.repeat(src[..., None].astype(np.uint8), 3, 2)
-    found = blend.alpha(src, DST, at=(0, 0), scale=0.22)
-    assert np.abs(found[2:42, 2:42].astype(int) - 127.5).max() < 3
+def rectangle(x: float, top: float, head: float) -> Box:
+    return x - 0.38 * head, top, 0.76 * head, head
 
 
-@pytest.mark.parametrize("call", BLENDS)
-def test_scale_1_changes_no_bit(call: Callable[..., Any]) -> None:
-    src = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    for at in ((5, 7), (5.25, -3.5)):
-        assert (call(src, DST, at=at, scale=1) == call(src, DST, at=at)).all()
+def scene_of(*people: tuple[float, float, float]) -> tuple[np.ndarray, list[np.ndarray], list[Box]]:
+    background = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
+    masks = [figure(*one) for one in people]
+    for i, mask in enumerate(masks):
+        background[mask > 0] = 60 + 25 * (i % 7)
+    return background, masks, [rectangle(*one) for one in people]
 
 
-def test_the_first_corner_stays_and_parts_of_a_pixel_are_covered_in_part() -> None:
-    src = np.full((10, 10, 3), 200, np.uint8)
-    mask = blend.placed_mask(src.astype(np.float32) / 255, DST.astype(np.float32) / 255, at=(10.5, 20), scale=1.55)
-    assert mask.dtype == np.float32
-    columns, rows = mask[25], mask[:, 18]
-    assert columns[10] == pytest.approx(0.5) and rows[20] == 1
-    assert (columns[11:26] == 1).all() and rows[35] == pytest.approx(0.5, abs=1e-6)
-    assert columns[26:].max() == 0 and rows[36:].max() == 0 and rows[:20].max() == 0
-    assert mask.sum() == pytest.approx(15.5**2, rel=1e-5)
+def subject_of(head: float = 70.0, tall: float = 7.2, height: int = 600) -> tuple[np.ndarray, np.ndarray, Box]:
+    mask = figure(200.0, 60.0, head, 400, height, tall)
+    return np.full((height, 400, 3), 90, np.uint8), mask, rectangle(200.0, 60.0, head)
 
 
-def test_colours_of_what_is_transparent_are_not_seen() -> None:
-    """Colours are premultiplied: a red disc in transparent green has no green edge at any size."""
-    y, x = np.mgrid[:101, :101] - 50
-    disc = np.hypot(y, x) < 35
-    src = np.zeros((101, 101, 4), np.uint8)
-    src[..., 1] = 255
-    src[disc] = (220, 0, 0, 255)
-    for scale in (0.2, 0.37, 0.9, 1.6, 4.0):
-        side = int(101 * scale) + 2
-        dst = np.full((side, side, 3), 120, np.uint8)
-        found = blend.alpha(src, dst, at=(0.3, 0.6), scale=scale, decontaminate=False).astype(int)
-        assert found[..., 1].max() <= 121, scale
-        covered = blend.placed_mask(src, dst, at=(0.3, 0.6), scale=scale) / 255
-        assert covered.sum() == pytest.approx(disc.sum() * scale**2, rel=0.01)
-        expected = dst + covered[..., None] * (np.array([220, 0, 0]) - dst)
-        assert np.abs(found - expected).max() < 8, scale
+def head_at(one: placement.Placement, head: Box) -> tuple[float, float, float]:
+    """Returns the middle of a head where it comes to lie, and its height."""
+    x, y = one.matrix @ (head[0] + head[2] / 2, head[1] + head[3] / 2, 1.0)
+    return float(x), float(y), head[3] * one.scale
 
 
-@pytest.mark.parametrize("call", BLENDS)
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
-def test_every_blend_and_dtype_takes_a_scale(call: Callable[..., Any], dtype: str) -> None:
-    unit = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
-    src = (waves(40, 50, 0.5) * unit).astype(dtype)
-    dst = (np.full((60, 80, 3), 0.4) * unit).astype(dtype)
-    mask = np.zeros((40, 50), np.uint8)
-    mask[8:32, 10:40] = 255
-    found, info = call(src, dst, mask, at=(12.5, 8), scale=0.8, return_info=True)
-    inside = blend.placed_mask(src, dst, mask, at=(12.5, 8), scale=0.8)
-    assert found.dtype == dst.dtype and info.method != "copy"
-    assert (found[inside == 0] == dst[inside == 0]).all() and (found != dst).any()
-    assert inside.dtype == (np.float32 if unit == 1 else dst.dtype) and inside.max() == unit
-    # The part of the mask that is inside is 24 by 30 pixels from (10, 8), at 0.8 of its size from (12.5, 8).
-    ys, xs = np.nonzero(inside > unit / 2)
-    for found_at, wanted_at in ((xs.min(), 20.5), (ys.min(), 14.4), (xs.max() + 1, 44.5), (ys.max() + 1, 33.6)):
-        assert abs(found_at - wanted_at) <= 0.5 + 1e-9
+def test_a_person_is_as_large_as_the_others_and_stands_in_the_gap() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (210, 96, 41), (430, 102, 40), (520, 99, 39))
+    picture, mask, head = subject_of()
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    x, y, size = head_at(found[0], head)
+    assert abs(np.log2(size / 40)) < 0.2
+    assert 260 < x < 380 and 90 < y < 150
+    assert len(found) == 5 and [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert found[0].terms and 0 < sum(one.score for one in found) <= 1.001
 
 
-def test_tensors_batches_and_lists_take_a_scale() -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    src = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    wanted = blend.alpha(src, DST, at=(5, 7), scale=0.6)
-    tensor = blend.alpha(*(torch.from_numpy(x.transpose(2, 0, 1).copy()) for x in (src, DST)), at=(5, 7), scale=0.6)
-    assert (tensor.numpy().transpose(1, 2, 0) == wanted).all()
-    both = blend.alpha(np.stack([src, src]), np.stack([DST, DST]), at=(5, 7), scale=0.6)
-    assert (both == wanted).all()
-    listed = blend.alpha(src, [DST, DST], at=(5, 7), scale=[0.6, 1.0])
-    assert (listed[0] == wanted).all() and (listed[1] == blend.alpha(src, DST, at=(5, 7))).all()
-    masks = blend.placed_mask(src, [DST, DST], at=(5, 7), scale=[0.6, 1.0])
-    assert [int(mask.sum(dtype=int)) for mask in masks] == [255 * 12 * 18, 255 * 20 * 30]
-    assert blend.placed_mask(np.stack([src, src]), np.stack([DST, DST]), at=(5, 7)).shape == (2, 60, 80)
-    of_tensors = blend.placed_mask(*(torch.from_numpy(x.transpose(2, 0, 1).copy()) for x in (src, DST)), at=(5, 7))
-    assert isinstance(of_tensors, torch.Tensor) and of_tensors.shape == (60, 80)
+def test_heads_grow_with_the_row_they_are_in() -> None:
+    background, masks, heads = scene_of((100, 40, 24), (180, 60, 28), (480, 150, 52), (570, 160, 56))
+    picture, mask, head = subject_of()
+    sizes = {}
+    for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, k=8):
+        _, y, size = head_at(one, head)
+        sizes[y] = size
+    rows = sorted(sizes)
+    assert len(rows) > 2
+    for y, size in sizes.items():
+        expected = 24 * 2 ** ((y - 52) / (188 - 52) * np.log2(56 / 24))
+        assert abs(np.log2(size / np.clip(expected, 20, 66))) < 0.45
 
 
-def test_one_frame_is_told_by_its_scaled_size() -> None:
-    src = np.zeros((30, 40, 3), np.uint8)
-    assert blend.alpha(src, DST, scale=2).max() == 0
-    with pytest.raises(ShapeError, match=r"src: 40 x 30 pixels, 60 x 45 at scale 1\.5, beside 80 x 60 of dst"):
-        blend.alpha(src, DST, scale=1.5)
+def test_who_is_cut_at_the_bottom_stays_cut() -> None:
+    background, masks, heads = scene_of((150, 130, 60), (480, 120, 62))
+    picture, mask, head = subject_of(90.0, 4.0, 330)
+    assert mask[-1].any()
+    for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head):
+        cut = np.flatnonzero(mask[-1]) + 0.0
+        rows = (one.matrix @ np.stack([cut, np.full(len(cut), len(mask) - 0.5), np.ones(len(cut))]))[1]
+        assert (rows >= HEIGHT - 1).all()
+    for roll in (-9.0, 7.0):
+        one = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, roll=roll)[0]
+        rows = (one.matrix @ np.stack([cut, np.full(len(cut), len(mask) - 0.5), np.ones(len(cut))]))[1]
+        columns = (one.matrix @ np.stack([cut, np.full(len(cut), len(mask) - 0.5), np.ones(len(cut))]))[0]
+        seen = (columns > 0) & (columns < WIDTH)
+        assert one.angle == roll and (rows[seen] >= HEIGHT - 1).all()
 
 
-@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf"), "2", True, None])
-def test_what_is_no_scale_is_refused(scale: Any) -> None:
-    with pytest.raises((ArgumentError, DTypeError), match=r"^scale: .*above 0"):
-        blend.alpha(DST, DST, scale=scale)
+def test_standing_feet_that_touch_the_frame_are_not_cut() -> None:
+    background, masks, heads = scene_of((150, 60, 30), (480, 62, 31))
+    picture, mask, head = subject_of(70.0, 7.2, 60 + 500)
+    assert mask[-1].any()
+    boxes = [one.box for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)]
+    assert min(y + high for _, y, _, high in boxes) < HEIGHT - 20
+    with_cut = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, cut=["bottom"])
+    assert all(one.box[1] + one.box[3] >= HEIGHT - 1 for one in with_cut if not one.reason)
 
 
-def test_a_scale_that_leaves_nothing_but_a_pixel_is_taken() -> None:
-    src = np.full((50, 50, 3), 255, np.uint8)
-    found = blend.alpha(src, DST, at=(10, 10), scale=0.001)
-    assert (found != DST).any(-1).sum() <= 1
+def test_no_face_is_covered() -> None:
+    spots = [(60 + 90 * i, 120 + 9 * (i % 3), 46) for i in range(7)]
+    background, masks, heads = scene_of(*spots)
+    picture, mask, head = subject_of(90.0, 4.0, 330)
+    for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head):
+        if one.reason:
+            assert "face" in one.reason or "edge" in one.reason
+            continue
+        rows, columns = np.nonzero(mask[::3, ::3] > 127)
+        x, y = np.rint(one.matrix @ np.stack([columns * 3, rows * 3, np.ones(len(rows))])).astype(int)
+        inside = (x >= 0) & (x < WIDTH) & (y >= 0) & (y < HEIGHT)
+        lies = np.zeros((HEIGHT, WIDTH), bool)
+        lies[y[inside], x[inside]] = True
+        for i, (left, top, wide, high) in enumerate(heads):
+            part = lies[int(top + 0.2 * high) : int(top + high), int(left + 0.12 * wide) : int(left + 0.88 * wide)]
+            covered = part.mean() / max(lies[y[inside], x[inside]].mean(), 1e-9)
+            assert i in one.behind or covered < 0.04
 
 
-def test_only_what_lies_inside_is_resampled() -> None:
-    src = np.full((100, 100, 3), 200, np.uint8)
-    found, info = blend.alpha(src, DST, at=(-5000, -5000), scale=1000, return_info=True)
-    assert (found == 200).all() and info.peak_bytes < 5_000_000
+def test_the_answer_does_not_depend_on_size_and_repeats() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
+    picture, mask, head = subject_of()
+    first = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    assert first == placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    large = [np.kron(one, np.ones((3, 3), np.uint8)) for one in masks]
+    wide = np.kron(background, np.ones((3, 3, 1), np.uint8))
+    second = placement.place(picture, wide, mask=mask, people=large, heads=np.array(heads) * 3, head=head)
+    for a, b in zip(first, second):
+        assert np.allclose(np.array(b.box) / 3, a.box, atol=WIDTH / 48)
 
 
-def test_the_placed_mask_is_what_harmonize_wants() -> None:
-    rng = np.random.default_rng(0)
-    src, dst = rng.integers(70, 160, (20, 30, 3), np.uint8), rng.integers(90, 256, (60, 80, 3), np.uint8)
-    cover = np.zeros((20, 30), np.uint8)
-    cover[3:17, 4:26] = 255
-    pasted = blend.alpha(src, dst, cover, at=(30, 20))
-    mask = blend.placed_mask(src, dst, cover, at=(30, 20))
-    assert mask.shape == (60, 80) and (mask[20:40, 30:60] == cover).all() and mask.sum() == cover.sum(dtype=int)
-    wanted = harmonize(pasted, mask, method="mkl")
-    assert (harmonize(pasted, cover, at=(30, 20), method="mkl") == wanted).all()
-    assert (wanted != pasted).any()
+@pytest.mark.parametrize("angle", [-8, -3, 0, 2, 6])
+def test_roll_is_read_from_edges(angle: int) -> None:
+    from PIL import Image
+
+    random = np.random.default_rng(3)
+    image = np.full((300, 420, 3), 140, np.uint8)
+    for _ in range(14):
+        x, y, w, h = (
+            random.integers(20, 380),
+            random.integers(20, 260),
+            random.integers(10, 70),
+            random.integers(10, 90),
+        )
+        image[y : y + h, x : x + w] = random.integers(0, 255, 3)
+    turned = Image.fromarray(image).rotate(-angle, Image.Resampling.BICUBIC)
+    part = np.asarray(turned.crop((60, 50, 360, 250)))
+    assert abs(placement.roll_of(part) - angle) < 0.5
 
 
-def test_the_mask_of_harmonize_may_be_moved_by_parts_of_a_pixel_and_lie_outside_in_part() -> None:
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (60, 80, 3), np.uint8)
-    cover = np.full((20, 30), 255, np.uint8)
-    src = np.zeros((20, 30, 3), np.uint8)
-    for at in ((30.5, 20.25), (-10, 50), (70.5, -3.5)):
-        mask = blend.placed_mask(src.astype(np.float32), image.astype(np.float32) / 255, cover, at=at)
-        wanted = harmonize(image, mask, method="reinhard", guard=False)
-        assert (harmonize(image, cover, at=at, method="reinhard", guard=False) == wanted).all()
+def test_noise_has_no_roll() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    assert placement.roll_of(noise) == 0.0 and placement.roll_of(np.zeros((90, 90, 3), np.uint8)) == 0.0
 
 
-def test_files_give_a_grey_picture(tmp_path: Path) -> None:
-    Image.fromarray(DST).save(tmp_path / "dst.png")
-    cutout = np.full((20, 30, 4), 255, np.uint8)
-    cutout[:, :10, 3] = 0
-    Image.fromarray(cutout).save(tmp_path / "src.png")
-    found = blend.placed_mask(tmp_path / "src.png", tmp_path / "dst.png", at=(5, 6))
-    assert found.mode == "L" and found.size == (80, 60)
-    assert np.asarray(found)[6:26, 15:35].min() == 255 and np.asarray(found).sum(dtype=int) == 255 * 20 * 20
-    assert blend.placed_mask(tmp_path / "src.png", tmp_path / "dst.png", at=(5, 6), out=tmp_path / "m.png")
-    assert (np.asarray(Image.open(tmp_path / "m.png")) == np.asarray(found)).all()
-    picture = blend.placed_mask(tmp_path / "src.png", io.read(tmp_path / "dst.png"), at=(5, 6))
-    assert isinstance(picture, io.Picture) and picture.pixels.shape == (60, 80, 1)
-    with pytest.raises(DTypeError, match="out: ndarray, expected None, a path"):
-        blend.placed_mask(cutout, DST, at=(0, 0), out=np.zeros((60, 80), np.uint8))
+def test_a_thing_keeps_its_size_and_stands_low() -> None:
+    mask = np.zeros((300, 400), np.uint8)
+    mask[120:240, 100:220] = 255
+    background = np.full((600, 800, 3), 120, np.uint8)
+    best = placement.place(np.zeros((300, 400, 3), np.uint8), background, mask=mask, people=[], person=False)[0]
+    assert 0.65 * 2 <= best.scale <= 1.2 * 2 and best.box[1] + best.box[3] > 0.7 * 600 and not best.reason
+
+
+def test_somebody_larger_than_the_picture_still_gets_a_place() -> None:
+    picture, mask, head = subject_of(70.0, 7.2, 600)
+    tiny = np.full((40, 60, 3), 120, np.uint8)
+    best = placement.place(picture, tiny, mask=mask, people=[], head=head)[0]
+    assert best.box[3] < 80 and best.scale < 0.2
+
+
+def test_without_a_good_place_the_best_of_the_others_says_so() -> None:
+    background, masks, heads = scene_of(*[(30 + 42 * i, 250, 120) for i in range(15)])
+    picture, mask, head = subject_of(90.0, 4.0, 330)
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    assert len(found) >= 1 and (found[0].reason == "" or len(found) == 1)
+
+
+def test_flipping_turns_the_light() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
+    for left, top, wide, high in heads:
+        background[int(top) : int(top + high), int(left) : int(left + wide / 2)] = 30
+        background[int(top) : int(top + high), int(left + wide / 2) : int(left + wide)] = 220
+    picture, mask, head = subject_of()
+    picture = picture.copy()
+    picture[:, 200:] = 20
+    picture[:, :200] = 230
+    best = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, flip=True)[0]
+    assert best.flip
+    assert not placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0].flip
+
+
+def test_alpha_is_the_mask_and_masks_carry_heads() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
+    picture, mask, head = subject_of()
+    wanted = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    assert wanted == placement.place(np.dstack([picture, mask]), background, people=masks, heads=heads, head=head)
+    none = Masks(np.zeros((HEIGHT, WIDTH), np.uint8), (), (), (), "clicks", "no person was found", background, ())
+    alone = placement.place(picture, background, mask=mask, people=none, head=head)
+    assert alone[0].behind == ()
+
+
+def test_people_are_looked_for() -> None:
+    background, _, _ = scene_of((120, 100, 40), (430, 102, 40))
+    picture, mask, _ = subject_of()
+    assert placement.place(picture, background, mask=mask, k=1)[0].box[2] > 0
+    assert pyharmony.place is placement.place
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"mask": np.zeros((600, 400), np.uint8)}, MaskError, "mask: empty"),
+        ({"mask": None}, ArgumentError, "mask: not given, and subject has no alpha"),
+        ({"k": 0}, ArgumentError, "k: 0, expected a whole number"),
+        ({"roll": 200}, ArgumentError, "roll: 200, expected -180 to 180"),
+        ({"roll": "x"}, ArgumentError, "roll: 'x', expected a number"),
+        ({"cut": ["below"]}, ArgumentError, "cut: 'below', expected some of left, top"),
+        ({"head": (1, 2, 0, 4)}, ArgumentError, "head: (1, 2, 0, 4), expected a width"),
+        ({"head": (1, 2)}, ArgumentError, "head: (1, 2), expected (x, y, width, height)"),
+        ({"heads": []}, ArgumentError, "heads: 0 beside 1 people"),
+        ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, ""),
+    ],
+)
+def test_bad_arguments_are_named(given: dict[str, Any], error: type[Exception], says: str) -> None:
+    background, masks, heads = scene_of((120, 100, 40))
+    picture, mask, head = subject_of()
+    whole = {"mask": mask, "people": masks, "heads": heads, "head": head, **given}
+    with pytest.raises(error) as raised:
+        placement.place(picture, background, **whole)
+    assert says in str(raised.value)
+
+
+def test_a_sheet_shows_every_place() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
+    picture, mask, head = subject_of()
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, k=3)
+    sheet = placement.contact_sheet(picture, background, found, mask=mask)
+    cell = sheet.shape[1] // 3
+    for i, one in enumerate(found):
+        factor = cell / WIDTH
+        x, y, wide, high = (v * factor for v in one.box)
+        pasted = sheet[int(y + high / 4), int(i * cell + x + wide / 2)]
+        assert abs(int(pasted[0]) - 90) < 30
+    with pytest.raises(ArgumentError, match="placements: empty"):
+        placement.contact_sheet(picture, background, [], mask=mask)
+
+
+def test_scenes_are_placed_without_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    script = load_script("benchmarks/placement.py")
+    right = 0
+    for number in range(6):
+        task = script.Task(number, "test")
+        found = task.found()
+        for one in found:
+            covered, floats = script.faults(task, one)
+            assert one.reason or not (covered or floats)
+        right += max(script.alike(script.box_of(one), task.box, task.size) for one in found) >= script.RIGHT
+    assert right >= 3

@@ -363,11 +363,14 @@ def deliver(item: Item, opened: Opened, result: Any) -> Any:
     if picture is None or is_array(item.out):
         return result
     made = dataclasses.replace(picture, pixels=result)
-    if isinstance(item.dst, Picture):
-        return made
-    if result.dtype == np.uint8:
-        return made.to_pil()
-    return result[..., 0] if result.shape[2] == 1 else result
+    return made if isinstance(item.dst, Picture) else as_delivered(made)
+
+
+def as_delivered(picture: Picture) -> Any:
+    """Returns the result of a call on a file or a PIL image: a PIL image of 8 bit, an array of more."""
+    if picture.pixels.dtype == np.uint8:
+        return picture.to_pil()
+    return picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
 
 
 #: The shared arguments that stand behind a function's own.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.distance import distance_inside
-from ._layers import Bools, Box, Float32, Layer, Pixels, connected, resized, sampled
+from .layers import Bools, Box, Float32, Layer, Pixels, connected, resized, sampled
 from ._network import Prompts
 
 #: The longer side of the image on which each works.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._layers import Float32, Layer, Pixels, resized
+from .layers import Float32, Layer, Pixels, resized
 
 #: The longer side of the image on which the functions are found.
 _SIDE = 640

@@ -12,7 +12,7 @@ from .. import _install, _shipped
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from . import _classic, _clicks
-from ._layers import Layer, Pixels
+from .layers import Layer, Pixels
 from ._network import NetworkCutter, Prompts
 
 _NO_WEIGHTS = "it needs the weights"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _clicks
-from ._layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
+from .layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
 
 #: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
 _MARGIN, _NEAREST = 0.25, 0.1

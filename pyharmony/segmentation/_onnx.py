@@ -19,7 +19,7 @@ from .. import _install
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from ._clicks import sigmoid
-from ._layers import Float32, Layer, Pixels, connected, resized, sampled
+from .layers import Float32, Layer, Pixels, connected, resized, sampled
 from ._methods import Cutter, Method
 from ._network import COUNT, Prompts, distinct
 

@@ -13,10 +13,10 @@ from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size
-from ._layers import Layer, Pixels, box_of
+from .layers import Layer, Pixels, box_of
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
-from ._people import people_of
+from .people import people_of, shows_people
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -147,6 +147,16 @@ class Session:
         found = [] if _of_one_colour(self.picture) else people_of(self._cutter)
         heads = tuple(_rectangle(person.head) for person in found)
         return self._masks([person.layer for person in found], "" if found else "no person was found", heads)
+
+    def shows_people(self, mask: MaskLike) -> bool:
+        """Returns whether what a mask covers is people, on the whole; see `segment` for masks.
+
+        Raises:
+            ArgumentError: the method does not know people.
+        """
+        if not isinstance(self._cutter, NetworkCutter):
+            raise ArgumentError(f"people: {self.method!r} cannot find them; expected method 'auto'")
+        return shows_people(self._cutter, mask_of(mask, *self.picture.shape[:2]))
 
     def _more(self, points: Sequence[Point], add: bool) -> Masks:
         before = self._steps[-1][0] if self._steps else Prompts()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops.distance import distance_inside
-from ._layers import Bools, Box, Float32, Layer, Pixels, box_of, parts, resized, sampled
+from .layers import Bools, Box, Float32, Layer, Pixels, box_of, parts, resized, sampled
 from ._network import NetworkCutter, Prompts
 
 #: The longer side of the image in which people are looked for.
@@ -101,6 +101,13 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     kept = _one_each(found)
     kept.sort(key=lambda one: -np.count_nonzero(one.region))
     return [Person(one.layer, head_of(one.layer, seen)) for one in kept[:_MOST]]
+
+
+def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
+    """Returns whether what a mask [H, W] of 0 to 255 covers is people, on the whole."""
+    where = cutter.people()
+    inside = resized(mask, (where.shape[1], where.shape[0])) > 127
+    return bool(inside.any() and where[inside].mean() > _PEOPLE)
 
 
 class _Found(NamedTuple):

@@ -1,0 +1,270 @@
+"""Measures how well places for people are found, beside simple ways to choose one.
+
+    python benchmarks/placement.py run --scenes 600        # somebody is left out of a drawn scene, and placed again
+    python benchmarks/placement.py photos DATA             # the same with photographs of groups
+    python benchmarks/placement.py roll DATA               # photographs turned by known angles
+    python benchmarks/placement.py speed                   # milliseconds
+    python benchmarks/placement.py fit --scenes 600        # learns the weights of the terms, and prints them
+    python benchmarks/placement.py report                  # the tables, into docs/place.md
+
+Scenes are those of `scenes.py`. Weights are learned from one half of the photographs' layouts, figures are of the other
+half. A place is right if its box and that of who was left out share half of their union or more. The simple ways get
+the size that heads have there, so that they differ in the place alone. Photographs have who is left out, and a decoy of
+the same size elsewhere, filled from around, so that what was filled does not say where somebody stood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scenes
+from PIL import Image
+
+from pyharmony import placement
+from pyharmony.placement import _place, _score, _subject
+
+RESULTS = Path(__file__).parent / "results" / "placement.json"
+PAGE = Path(__file__).parent.parent / "docs" / "place.md"
+START, END = "<!-- placement: written by benchmarks/placement.py -->", "<!-- end of placement -->"
+#: From this share of the union on two boxes are one place; and how many answers count.
+RIGHT, TOP = 0.5, 5
+#: Faces count as covered from this share on, and an edge as floating from so many pixels on.
+COVERED, FLOATING = 0.02, 3
+
+Box = tuple[float, float, float, float]
+Floats = npt.NDArray[np.float64]
+
+
+class Task:
+    """Somebody to be placed: the scene without them, the others, their own photograph, and the truth."""
+
+    def __init__(self, number: int, part: str) -> None:
+        self.scene = scenes.scene(number, seed=7, part=part)
+        everybody = range(len(self.scene.people))
+        random = np.random.default_rng((11, number))
+        height, width = self.scene.background.shape[:2]
+        # Who is hardly seen cannot be told to be missing.
+        good = [
+            i
+            for i in everybody
+            if self.scene.visible(i).sum() > 0.35 * (self.scene.people[i].layer[..., 3] > 127).sum()
+            and _inside(self.scene.people[i].head, width, height) > 0.85
+        ]
+        self.index = int(random.choice(good or [0]))
+        self.portrait = scenes.portrait(self.scene, self.index, number)
+        self.picture = self.scene.picture(without=self.index)
+        others = [i for i in everybody if i != self.index]
+        self.people = [np.uint8(255) * self.scene.visible(i, without=self.index) for i in others]
+        self.heads = [self.scene.people[i].head for i, mask in zip(others, self.people) if mask.any()]
+        self.people = [mask for mask in self.people if mask.any()]
+        person = self.scene.people[self.index]
+        matte = person.layer[..., 3] >= 128
+        rows, columns = np.flatnonzero(matte.any(1)), np.flatnonzero(matte.any(0))
+        self.box: Box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+        own = self.portrait.head
+        self.scale = (person.head[3] - person.head[1]) / (own[3] - own[1])
+        self.angle = self.scene.tilt - self.portrait.tilt
+        self.size = (width, height)
+
+    def found(self, k: int = TOP) -> list[placement.Placement]:
+        return placement.place(
+            self.portrait.picture, self.picture, mask=self.portrait.mask, people=self.people, person=True, k=k
+        )
+
+
+def _inside(box: Box, width: int, height: int) -> float:
+    """Returns the share of a box inside a picture."""
+    wide, high = min(box[2], width) - max(box[0], 0), min(box[3], height) - max(box[1], 0)
+    return max(wide, 0) * max(high, 0) / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def alike(first: Box, second: Box, size: tuple[int, int]) -> float:
+    """Returns the share of the union of two boxes, inside a picture of a size, that both cover."""
+    a, b = ((max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])) for box in (first, second))
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(wide, 0) * max(high, 0)
+    areas = [max(box[2] - box[0], 0) * max(box[3] - box[1], 0) for box in (a, b)]
+    return shared / (sum(areas) - shared) if sum(areas) > shared else 0.0
+
+
+def box_of(one: placement.Placement) -> Box:
+    x, y, wide, high = one.box
+    return x, y, x + wide, y + high
+
+
+def simple_ways(task: Task, random: np.random.Generator) -> dict[str, list[Box]]:
+    """Returns up to five boxes by each simple way, with the size that heads have there."""
+    width, height = task.size
+    mask = task.portrait.mask >= 128
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    own = task.portrait.head
+    typical = float(np.median([head[3] - head[1] for head in task.heads])) if task.heads else 0.2 * height
+    scale = typical / (own[3] - own[1])
+    wide, high = (columns[-1] + 1 - columns[0]) * scale, (rows[-1] + 1 - rows[0]) * scale
+    head = (own[1] - rows[0]) * scale
+    tops = [box[1] for box in task.heads] or [height / 3]
+    is_cut = task.portrait.is_cut
+
+    def at(x: float, y: float) -> Box:
+        return x - wide / 2, y, x + wide / 2, y + high
+
+    lowest = height - high
+    line = lowest if is_cut else float(np.median(tops)) - head
+    boxes: dict[str, list[Box]] = {}
+    boxes["random"] = [at(random.uniform(0, width), lowest if is_cut else random.uniform(0, max(lowest, 1)))
+                       for _ in range(TOP)]  # fmt: skip
+    place = (columns[0] + columns[-1] + 1) / 2 / mask.shape[1], rows[0] / mask.shape[0]
+    boxes["as in its own picture"] = [at(place[0] * width, lowest if is_cut else place[1] * height)]
+    boxes["bottom centre"] = [at(width / 2 + shift * wide, lowest) for shift in (0, -1, 1, -2, 2)]
+    middles = sorted((box[0] + box[2]) / 2 for box in task.heads)
+    edges = [0.0, *middles, float(width)]
+    gaps = sorted(((b - a, (a + b) / 2) for a, b in itertools.pairwise(edges)), reverse=True)
+    boxes["widest gap"] = [at(x, line) for _, x in gaps[:TOP]]
+    return boxes
+
+
+def faults(task: Task, one: placement.Placement) -> tuple[bool, bool]:
+    """Returns whether a face is covered, and whether an edge floats on which the portrait was cut."""
+    width, height = task.size
+    own = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+    matrix = np.linalg.inv(own) @ np.vstack([one.matrix, [0, 0, 1]]) @ own
+    back = np.linalg.inv(matrix)[:2].ravel()
+    high, wide = task.portrait.mask.shape
+    lies = _warped(task.portrait.mask, back, task.size) >= 128
+    for i in one.behind:
+        lies &= task.people[i] < 128
+    covered = False
+    for i, (mask, head) in enumerate(zip(task.people, task.heads)):
+        across, down = head[2] - head[0], head[3] - head[1]
+        y, x = np.mgrid[:height, :width] + 0.5
+        # The face of the drawing: an ellipse in the lower part of the head.
+        face = ((x - head[0] - across / 2) / (0.42 * across)) ** 2 + (
+            (y - head[1] - 0.6 * down) / (0.4 * down)
+        ) ** 2 <= 1
+        face &= mask >= 128
+        if face.any() and i not in one.behind and np.count_nonzero(lies & face) > COVERED * np.count_nonzero(face):
+            covered = True
+    floats = False
+    if task.portrait.is_cut:
+        edge = np.zeros_like(task.portrait.mask)
+        edge[-1] = task.portrait.mask[-1]
+        columns = np.flatnonzero(edge[-1] >= 128) + 0.5
+        lie = matrix @ np.stack([columns, np.full(len(columns), high), np.ones(len(columns))])
+        x, y = np.floor(lie[0]).astype(int), np.floor(lie[1] - 0.5).astype(int)
+        seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        for u, v in zip(x[seen], y[seen]):
+            hidden = any(task.people[i][v, u] >= 128 for i in one.behind)
+            floats |= not hidden and v < height - 2
+    return covered, floats
+
+
+def _warped(values: npt.NDArray[np.uint8], back: Floats, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    moved = Image.fromarray(values).transform(size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR)
+    return np.asarray(moved)
+
+
+def run(count: int, out: Path) -> dict[str, Any]:
+    """Measures scenes of the layouts that no weight was learned from."""
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        task = Task(number, "test")
+        row: dict[str, Any] = {"photo": task.scene.photo, "people": len(task.people)}
+        found = task.found()
+        likes = [alike(box_of(one), task.box, task.size) for one in found]
+        row["pyharmony"] = likes
+        head = task.scene.people[task.index].head
+        row["scale"] = abs(math.log2(found[0].scale / task.scale))
+        row["angle"], row["turned"] = abs(found[0].angle - task.angle), abs(task.angle)
+        x0, y0, x1, y1 = box_of(found[0])
+        apart = math.hypot((x0 + x1 - task.box[0] - task.box[2]) / 2, (y0 + y1 - task.box[1] - task.box[3]) / 2)
+        row["centre"] = apart / (head[2] - head[0])
+        wrong = [faults(task, one) for one in found]
+        row["covered"], row["floating"] = (any(one[i] for one in wrong) for i in (0, 1))
+        row["doubtful"] = bool(found[0].reason)
+        for name, boxes in simple_ways(task, np.random.default_rng((13, number))).items():
+            row[name] = [alike(box, task.box, task.size) for box in boxes]
+        rows.append(row)
+        if number % 50 == 49:
+            print(number + 1, summary(rows), file=sys.stderr, flush=True)
+    return {"scenes": rows}
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> str:
+    told = []
+    for name in ("pyharmony", "random", "as in its own picture", "bottom centre", "widest gap"):
+        first = np.mean([row[name][0] >= RIGHT for row in rows])
+        five = np.mean([max(row[name]) >= RIGHT for row in rows])
+        told.append(f"{name} {first:.2f} {five:.2f}")
+    told.append(f"scale {statistics.median(row['scale'] for row in rows):.2f}")
+    told.append(f"angle {statistics.median(row['angle'] for row in rows):.1f}")
+    told.append(f"of {statistics.median(row['turned'] for row in rows):.1f}")
+    told.append(f"covered {sum(row['covered'] for row in rows)} floating {sum(row['floating'] for row in rows)}")
+    told.append(f"doubtful {sum(row['doubtful'] for row in rows)}")
+    return ", ".join(told)
+
+
+def fit(count: int) -> dict[str, float]:
+    """Learns the weights: those by which, drawn in proportion to the exponential of the score, right places are likely.
+
+    The places are those of the grid, each of them right or wrong, the likelihood is that of any of the right ones.
+    """
+    from scipy.optimize import minimize
+
+    names = list(_score.AMONG_PEOPLE)
+    every: list[tuple[Floats, npt.NDArray[np.bool_]]] = []
+    for number in range(count):
+        task = Task(number, "learn")
+        subject = _subject.subject_of(task.portrait.mask, None, True, None)
+        masks, heads = _place._people_of(task.picture, task.people, None)
+        ground = _place._ground(task.picture, masks, heads, task.size, task.portrait.picture, subject)
+        places = _score.candidates(subject, ground, (False,))
+        places = _score.around(places.taken(np.arange(0, len(places), 3)), ground)
+        terms, allowed = _score.terms_of(subject, ground, places)
+        allowed &= _place._edges_hidden(subject, ground, places)
+        bands, _ = _score.rectangles(subject, places)
+        boxes = np.stack([bands[..., 0].min(1), bands[..., 1].min(1), bands[..., 2].max(1), bands[..., 3].max(1)], 1)
+        right = np.array([alike(tuple(box), task.box, task.size) >= RIGHT for box in boxes])
+        if (allowed & right).any():
+            every.append((np.stack([terms[name] for name in names], 1)[allowed], right[allowed]))
+    print(f"{len(every)} of {count} scenes have a right place that is allowed", file=sys.stderr)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        total, slope = 0.01 * float(weights @ weights) * len(every) / 100, 0.02 * weights * len(every) / 100
+        for features, right in every:
+            score = features @ weights
+            score = np.exp(score - score.max())
+            chance, among = score / score.sum(), score * right / (score * right).sum()
+            total -= math.log(max(float((chance * right).sum()), 1e-12))
+            slope = slope + features.T @ (chance - among)
+        return total, slope
+
+    bounds = [(0, None) if name in ("free_space", "balance") else (None, 0) for name in names]
+    found = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds)
+    return {name: round(float(value), 2) for name, value in zip(names, found.x)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("run", "fit"):
+        one = commands.add_parser(name)
+        one.add_argument("--scenes", type=int, default=600)
+    given = parser.parse_args()
+    if given.command == "fit":
+        print(json.dumps(fit(given.scenes), indent=4))
+    if given.command == "run":
+        print(summary(run(given.scenes, RESULTS)["scenes"]))
+
+
+if __name__ == "__main__":
+    main()

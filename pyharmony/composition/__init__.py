@@ -1,0 +1,9 @@
+"""Composing: people and objects of some photographs put into another, cut out, placed, matched and blended in one call.
+
+`compose` does it all; what it decided is a recipe, which gives the same picture again. It needs NumPy and Pillow.
+"""
+
+from ._compose import Composed, ComposeInfo, compose
+from ._recipe import read_recipe
+
+__all__ = ["ComposeInfo", "Composed", "compose", "read_recipe"]

@@ -1,0 +1,454 @@
+"""The call that puts people and objects of some photographs into another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, io
+from .._arrays import NumpyArray
+from .._images.call import ITSELF, Call, as_delivered
+from .._images.frame import Frame, Infos, Job, as_images
+from .._warnings import warn
+from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
+from ..evaluation.pictures import levels_of
+from ..io import Picture
+from ..placement import Placement
+from ..segmentation import Masks
+from ..segmentation.layers import resized
+from ..typing import ImageLike, MaskLike, OutLike, PathLike
+from . import _plan
+from ._plan import People, Photo, Wanted
+from ._recipe import BLENDS, SCHEMA, decoded, digest, read_recipe
+from ._render import Laid, draw
+
+#: What is done to a subject if the caller says nothing.
+_GRAIN, _SHARPNESS = 1.0, 1.0
+#: The shares of red, green and blue in grey.
+_GREY = (0.299, 0.587, 0.114)
+#: The longer side of what a preview is made from, beside the preview's own.
+_FINER = 1.5
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One subject of a composite.
+
+    Attributes:
+        mask: where it is seen in the result, [H, W] uint8.
+        box: the rectangle (x, y, width, height) that it was drawn in.
+        x, y, scale, angle, flip: its place, as `pyharmony.placement.Placement` tells it.
+        colours: [h, w, 3] of the result's dtype, what was drawn in that rectangle.
+        alpha: [h, w] likewise, how far it covers what lies below.
+        shadow: the shadow by itself, [H, W, 4] uint8: by its colour what lies below is multiplied, as far as its alpha
+            says; None without one.
+        reasons: what is to be said of how it was cut out, placed and matched, in a few words each.
+        seconds: how long each step took.
+    """
+
+    mask: NumpyArray
+    box: tuple[int, int, int, int]
+    x: float
+    y: float
+    scale: float
+    angle: float
+    flip: bool
+    colours: NumpyArray
+    alpha: NumpyArray
+    shadow: NumpyArray | None
+    reasons: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ComposeInfo:
+    """A record of a composite.
+
+    Attributes:
+        subjects: what was put in, in the order in which it was drawn.
+        recipe: all that was decided, for JSON: `compose(subjects, background, recipe=recipe)` gives the same pixels.
+        seconds: how long each step took, all subjects together, and 'all'.
+
+    Example:
+        >>> import pyharmony
+        >>> subject = np.zeros((30, 20, 4), np.uint8)
+        >>> subject[5:25, 5:15] = 255
+        >>> background = np.full((60, 80, 3), 128, np.uint8)
+        >>> result, info = pyharmony.compose(subject, background, at=(10, 20), return_info=True)
+        >>> info.subjects[0].box, info.recipe["subjects"][0]["blend"]
+        ((13, 23, 14, 24), 'alpha')
+    """
+
+    subjects: tuple[Composed, ...]
+    recipe: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+
+def compose(
+    subjects: ImageLike | Sequence[ImageLike],
+    background: ImageLike,
+    *,
+    points: Any = None,
+    boxes: Any = None,
+    masks: Any = None,
+    people: Masks | Sequence[MaskLike] | None = None,
+    at: Any = "auto",
+    scale: Any = "auto",
+    angle: Any = "auto",
+    flip: bool | Sequence[bool] = False,
+    behind: Any = "auto",
+    harmonize: str | PathLike | None = "auto",
+    strength: float = 1.0,
+    blend: str = "auto",
+    sharpness: float = _SHARPNESS,
+    grain: float = _GRAIN,
+    shadow: str | bool | Mapping[str, Any] = "auto",
+    seed: int = 0,
+    recipe: Mapping[str, Any] | PathLike | None = None,
+    side: int | None = None,
+    keep_gps: bool = False,
+    out: OutLike | None = None,
+    return_info: bool = False,
+) -> Any:
+    """Puts people or objects of some photographs into another: cut out, placed, matched and blended.
+
+    Each subject is cut out (`pyharmony.segment`), finds its place and size among the people of the background
+    (`pyharmony.place`), gets their light and colour (`pyharmony.harmonize`, which is told of the subject's own
+    photograph and of the faces nearby), their sharpness and grain (`pyharmony.match_sharpness`,
+    `pyharmony.match_grain`), and a shadow (`pyharmony.shadow`) where what it stands on is seen. Whoever of the
+    background stands nearer stays in front. Whatever is given is not looked for.
+
+    Args:
+        subjects: a photograph with somebody or something in it, see `pyharmony.segment`, or a list of them; the same
+            photograph may stand there several times. With alpha, that is the mask. It should not be cropped: where its
+            frame cuts somebody, the background's frame has to cut them too.
+        background: the photograph that they are put into. An array [H, W] or [H, W, C], a tensor, a path, the bytes of
+            a file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
+        points: a click (x, y) on the subject, or several [(x, y), …]; of several subjects a list with one entry each.
+            Without points, box and mask the largest person is taken.
+        boxes: a rectangle (x, y, width, height) that the subject lies in; of several subjects a list.
+        masks: where the subject is, of its photograph's size; of several subjects a list.
+        people: the people of the background: what `pyharmony.segment(background, people=True)` returned, or a mask of
+            each; None: they are looked for.
+        at: 'auto', the best place; or (x, y), where the first pixel of the subject's photograph lies in the background
+            before it is turned; or a `pyharmony.placement.Placement`. Of several subjects one for all, or a list.
+        scale: how much larger the subject becomes; 'auto': as the place says, 1 where `at` is a position.
+        angle: the turn in degrees clockwise; 'auto': as the place says, 0 where `at` is a position.
+        flip: whether it may be mirrored, and where `at` is a position, whether it is.
+        behind: the numbers of the people who stay in front of it; 'auto': as the place says, none where `at` is a
+            position.
+        harmonize: a method of `pyharmony.harmonize`; None: colours stay.
+        strength: how far colours go, 0 to 2.
+        blend: 'alpha', the default of 'auto', with clean edges; 'gaussian_poisson', on the harmonised picture;
+            'poisson'.
+        sharpness, grain: how much of the blur and of the grain of the surroundings the subject gets, 0 to 1.
+        shadow: 'auto': a shadow where what it stands on is seen; True or False; or arguments of `pyharmony.shadow`,
+            such as {'tip': (x, y), 'softness': 1}.
+        seed: the seed of the grain.
+        recipe: what an earlier call decided, `ComposeInfo.recipe` or a JSON file of it; nothing but subjects,
+            background, side and out counts beside it.
+        side: the longer side in pixels of a preview, which is made from reduced photographs; None: full size.
+        keep_gps: whether the place where the background was taken stays in its metadata.
+        out: an array like background, a path or an open binary file; None: a new image.
+        return_info: whether to return a ComposeInfo too.
+
+    Returns:
+        The picture, in background's kind, shape and dtype, or (picture, info).
+
+    Raises:
+        ArgumentError: nothing was found where it was pointed at; an argument has a value that is not accepted; the
+            recipe is of other photographs.
+        MaskError: a mask is empty.
+        ShapeError, DTypeError, DecodeError, WeightsError: see `pyharmony.segment`.
+
+    Example:
+        >>> import pyharmony
+        >>> subject = np.zeros((30, 20, 4), np.uint8)
+        >>> subject[5:25, 5:15] = (200, 100, 50, 255)
+        >>> background = np.full((60, 80, 3), 128, np.uint8)
+        >>> result = pyharmony.compose(subject, background, at=(10, 20), harmonize=None, shadow=False)
+        >>> result[30, 20].tolist(), result[0, 0].tolist()
+        ([200, 100, 50], [128, 128, 128])
+    """
+    start = time.perf_counter()
+    several = isinstance(subjects, (list, tuple))
+    given: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
+    if not given:
+        raise ArgumentError("subjects: empty, expected at least one photograph")
+    if blend not in ("auto", *BLENDS):
+        raise ArgumentError(f"blend: {blend!r}, expected auto, {', '.join(BLENDS)}")
+    if side is not None and (isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side < 16):
+        raise ArgumentError(f"side: {side!r}, expected a whole number of at least 16")
+    for name, value in (("sharpness", sharpness), ("grain", grain)):
+        if not 0 <= _plan.number(value, name) <= 1:
+            raise ArgumentError(f"{name}: {value!r}, expected a number from 0 to 1")
+    if not 0 <= _plan.number(strength, "strength") <= 2:
+        raise ArgumentError(f"strength: {strength!r}, expected a number from 0 to 2")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ArgumentError(f"seed: {seed!r}, expected a whole number of at least 0")
+    file: Any = background
+    whole: Any = background if _arrays.is_array(background) else io.read(file, "background", keep_gps=keep_gps)
+    target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
+    if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
+        raise ShapeError("background: a batch, expected one image; call compose for each")
+    like = whole if isinstance(whole, Picture) else Picture(target)
+    photos = [_photo(one, like, f"subjects[{i}]" if several else "subjects") for i, one in enumerate(given)]
+    seconds = {"read": time.perf_counter() - start}
+    if recipe is None:
+        looks = _looks(harmonize, strength, blend, sharpness, grain, shadow)
+        wanted = _wanted(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
+        plan, said = _decided(photos, target, wanted, people, looks, int(seed), several, seconds)
+    else:
+        plan = read_recipe(recipe)
+        _fits(plan, photos, target)
+        said = [[] for _ in photos]
+    # What is drawn comes from the recipe alone, so that the recipe gives the same again.
+    held: list[ComposeInfo] = []
+
+    def work(frame: Frame) -> Infos:
+        return [draws(job) for job in frame.jobs()]
+
+    def draws(job: Job) -> ComposeInfo:
+        given = job.start()
+        # A grey background is drawn on in three equal channels.
+        canvas = given if given.shape[2] == 3 else np.repeat(given, 3, 2)
+        found = draw(canvas, plan, [photos[i] for i in plan["order"]], ratio)
+        if canvas is not given:
+            grey = canvas.astype(np.float64) @ np.array(_GREY)
+            given[..., 0] = np.rint(grey) if given.dtype.kind == "u" else grey
+        held.append(_told(found, plan, said, canvas.shape[:2], seconds, start))
+        return held[-1]
+
+    ratio = 1.0
+    if side is not None and side < max(target.shape[:2]):
+        ratio = side / max(target.shape[:2])
+        whole, photos = _reduced(whole, photos, plan, ratio)
+        ratio = max((whole.pixels if isinstance(whole, Picture) else whole).shape[:2]) / max(target.shape[:2])
+    call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device="cpu" if _on_cpu(whole) else None)
+    result = call.run(work, tell=lambda info: None)
+    for info in held:
+        for i, one in enumerate(info.subjects):
+            for reason in one.reasons:
+                warn(f"subjects[{plan['order'][i]}]: {reason}" if several else reason, PyHarmonyWarning)
+    if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
+        result = as_delivered(result)
+    return (result, held[0]) if return_info else result
+
+
+def _on_cpu(image: Any) -> bool:
+    from .. import _cuda
+
+    return not _cuda.is_device_array(image)
+
+
+def _photo(image: Any, like: Picture, name: str) -> Photo:
+    """Returns a photograph in the colours and dtype of another."""
+    if _arrays.is_array(image):
+        given = as_images(image, name)
+        if len(given) != 1:
+            raise ShapeError(f"{name}: a batch, expected one image; pass a list")
+        picture = Picture(given[0], profile=like.profile)
+    else:
+        picture = io.read(image, name)
+    alpha = None
+    if picture.pixels.shape[2] == 4:
+        values = picture.pixels[..., 3].astype(np.float64) * (255 / _arrays.VALUE_RANGE[picture.pixels.dtype.name])
+        alpha = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    colours = Picture(np.ascontiguousarray(picture.pixels[..., :3]), picture.profile)
+    levels = levels_of(colours)
+    made = io.convert(colours, like, name).pixels[..., :3]
+    made = np.ascontiguousarray(np.broadcast_to(made, (*made.shape[:2], 3)))
+    return Photo(made, levels, alpha)
+
+
+def _looks(harmonize: Any, strength: float, blend: str, sharpness: float, grain: float, shadow: Any) -> dict[str, Any]:
+    """Returns what is to be done to every subject, as the recipe says it."""
+    found: dict[str, Any] = {"blend": BLENDS[0] if blend == "auto" else blend}
+    found["harmonize"] = None
+    if harmonize is not None:
+        found["harmonize"] = {"method": str(harmonize), "strength": float(strength), "source": True}
+    found |= {"sharpness": float(sharpness), "grain": float(grain)}
+    if isinstance(shadow, Mapping):
+        found["shadow"] = _numbers(shadow)
+    elif isinstance(shadow, bool):
+        found["shadow"] = {} if shadow else None
+    elif shadow == "auto":
+        found["shadow"] = "auto"
+    else:
+        raise ArgumentError(f"shadow: {shadow!r}, expected 'auto', True, False or arguments of pyharmony.shadow")
+    return found
+
+
+def _numbers(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns arguments of a shadow for JSON."""
+    import json
+
+    from ..shadows import shadow
+
+    accepted = [name for name in shadow.__annotations__ if name not in _OF_A_CALL]
+    for name in given:
+        if name not in accepted:
+            raise ArgumentError(f"shadow: {name!r}, expected some of {', '.join(accepted)}")
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(given), default=float))
+    except (TypeError, ValueError):
+        raise ArgumentError(f"shadow: {dict(given)!r}, expected numbers and pairs of numbers") from None
+    return found
+
+
+#: The arguments of a shadow that compose sets itself.
+_OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
+
+
+def _wanted(count: int, several: bool, *values: Any) -> list[Wanted]:
+    """Returns what is said of each subject, from values that are one for all or lists with one each."""
+    names = ("points", "boxes", "masks", "at", "scale", "angle", "flip", "behind")
+    columns = []
+    for name, value in zip(names, values, strict=True):
+        # One position is a pair of numbers; a list of them has something else in it. One mask may be an array.
+        shared = name in ("at", "behind") and not _is_list_of_each(value)
+        shared |= name in ("scale", "angle", "flip") and not isinstance(value, (list, tuple, np.ndarray))
+        if not several or shared or value is None:
+            columns.append([value] * count)
+            continue
+        if not isinstance(value, (list, tuple)) or len(value) != count:
+            what = f"{len(value)} of them" if isinstance(value, (list, tuple)) else type(value).__name__
+            raise ArgumentError(f"{name}: {what} beside {count} subjects, expected a list with one each")
+        columns.append(list(value))
+    rows = [Wanted(*row) for row in zip(*columns)]
+    for i, one in enumerate(rows):
+        if not isinstance(one.flip, (bool, np.bool_)):
+            raise ArgumentError(
+                f"flip: {one.flip!r}, expected True or False" + (f" for subjects[{i}]" if several else "")
+            )
+        if one.scale != "auto" and not 0 < _plan.number(one.scale, "scale") <= 1000:
+            raise ArgumentError(f"scale: {one.scale!r}, expected 'auto' or a number above 0, at most 1000")
+        if one.angle != "auto" and abs(_plan.number(one.angle, "angle")) > 180:
+            raise ArgumentError(f"angle: {one.angle!r}, expected 'auto' or -180 to 180 degrees")
+    return rows
+
+
+def _is_list_of_each(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and any(
+        x is None or isinstance(x, (str, list, tuple, np.ndarray, Placement)) for x in value
+    )
+
+
+def _decided(
+    photos: list[Photo], target: NumpyArray, wanted: list[Wanted], given: Any, looks: dict[str, Any], seed: int,
+    several: bool, seconds: dict[str, float],
+) -> tuple[dict[str, Any], list[list[str]]]:  # fmt: skip
+    """Returns the recipe of a composite, and what is to be said of each subject."""
+    levels = levels_of(np.ascontiguousarray(target[..., :3]))
+    people = People(levels, given)
+    height, width = levels.shape[:2]
+    entries: list[dict[str, Any]] = []
+    said: list[list[str]] = []
+    nearness = []
+    known = digest(target)
+    for i, (photo, one) in enumerate(zip(photos, wanted, strict=True)):
+        name = f"subjects[{i}]: " if several else ""
+        start = time.perf_counter()
+        mask, reason = _plan.cut_out(photo, one, name)
+        seconds["cut"] = seconds.get("cut", 0.0) + time.perf_counter() - start
+        start = time.perf_counter()
+        if isinstance(one.at, str) or len(entries) + 1 < len(photos):
+            _ = people.found
+        seconds["people"] = seconds.get("people", 0.0) + time.perf_counter() - start
+        start = time.perf_counter()
+        entry, doubt = _plan.decide(photo, mask, one, people, levels, name)
+        seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
+        entry |= looks
+        if entry["harmonize"] is not None and (given is not None or isinstance(one.at, str)) and people.heads:
+            like = _plan.nearest_heads(people.heads, entry["x"], entry["y"])
+            entry["harmonize"] = {**entry["harmonize"], "reference": like}
+        entry["digest"] = digest(photo.levels)
+        entries.append(entry)
+        said.append([text for text in (reason, doubt) if text])
+        lies, head = _plan.as_it_lies(entry, mask, (width, height))
+        nearness.append(float(np.flatnonzero(lies.any(1))[-1]) if lies.any() else 0.0)
+        if len(photos) > 1:
+            people.add(lies, head)
+    # Who stands lower is nearer, and drawn later.
+    order = sorted(range(len(entries)), key=lambda i: nearness[i])
+    recipe = {
+        "schema": SCHEMA, "size": [width, height], "background": known, "seed": seed, "order": order,
+        "subjects": [entries[i] for i in order],
+    }  # fmt: skip
+    return recipe, said
+
+
+def _fits(recipe: Mapping[str, Any], photos: list[Photo], target: NumpyArray) -> None:
+    """Refuses a recipe of other photographs."""
+    order = recipe.get("order")
+    if not isinstance(order, list) or sorted(order) != list(range(len(photos))):
+        count = len(recipe["subjects"])
+        raise ArgumentError(f"recipe: it has {count} subjects, {len(photos)} are given")
+    height, width = target.shape[:2]
+    if list(recipe["size"]) != [width, height] or recipe.get("background") != digest(target):
+        raise ArgumentError("recipe: background is not the one that it was made with")
+    for entry, number in zip(recipe["subjects"], order, strict=True):
+        if entry.get("digest") != digest(photos[number].levels):
+            raise ArgumentError(f"recipe: subjects[{number}] is not the one that it was made with")
+        decoded(entry["mask"], f"subjects[{number}].mask", photos[number].size)
+
+
+def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: float) -> tuple[Any, list[Photo]]:
+    """Returns background and photographs at the size of a preview."""
+    import dataclasses
+
+    def small(pixels: NumpyArray, factor: float) -> NumpyArray:
+        size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
+        if pixels.dtype == np.uint8:
+            return resized(pixels if pixels.shape[2] > 1 else pixels[..., 0], size).reshape(size[1], size[0], -1)
+        planes = [resized(pixels[..., i].astype(np.float32), size) for i in range(pixels.shape[2])]
+        made = np.dstack(planes)
+        if pixels.dtype.kind == "u":
+            made = np.rint(np.clip(made, 0, _arrays.VALUE_RANGE[pixels.dtype.name]))
+        return made.astype(pixels.dtype)
+
+    scales = {number: float(entry["scale"]) for entry, number in zip(recipe["subjects"], recipe["order"])}
+    found = []
+    for i, photo in enumerate(photos):
+        factor = min(1.0, ratio * scales[i] * _FINER)
+        alpha = None
+        if photo.alpha is not None:
+            alpha = small(photo.alpha[..., None], factor)[..., 0]
+        found.append(Photo(small(photo.pixels, factor), small(photo.levels, factor), alpha))
+    if isinstance(whole, Picture):
+        return dataclasses.replace(whole, pixels=small(whole.pixels, ratio)), found
+    pixels = as_images(whole, "background")[0]
+    made = small(pixels, ratio)
+    return (made if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else made[..., 0]), found
+
+
+def _told(
+    found: list[Laid], recipe: Mapping[str, Any], said: list[list[str]], shape: tuple[int, ...],
+    seconds: dict[str, float], start: float,
+) -> ComposeInfo:  # fmt: skip
+    """Returns the record of what was drawn."""
+    every = []
+    times = dict(seconds)
+    for laid, entry, number in zip(found, recipe["subjects"], recipe["order"], strict=True):
+        mask = np.zeros(shape[:2], np.uint8)
+        region = laid.region
+        region.of(mask)[...] = np.rint(
+            laid.alpha.astype(np.float64) * (255 / _arrays.VALUE_RANGE[laid.alpha.dtype.name])
+        )
+        layer = None
+        if laid.shadow is not None:
+            layer = np.zeros((*shape[:2], 4), np.uint8)
+            laid.shadow[1].of(layer)[...] = laid.shadow[0]
+        for key, value in laid.seconds.items():
+            times[key] = times.get(key, 0.0) + value
+        every.append(Composed(
+            mask, (region.x0, region.y0, region.shape[1], region.shape[0]), float(entry["x"]), float(entry["y"]),
+            float(entry["scale"]), float(entry["angle"]), bool(entry["flip"]), laid.colours, laid.alpha, layer,
+            tuple(said[number] + laid.reasons), dict(laid.seconds),
+        ))  # fmt: skip
+    times["all"] = time.perf_counter() - start
+    return ComposeInfo(tuple(every), recipe, {key: round(value, 4) for key, value in times.items()})

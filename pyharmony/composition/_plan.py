@@ -1,0 +1,272 @@
+"""Decides what a composite is made of: cuts every subject out, finds its place, and writes both into a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays import NumpyArray
+from ..errors import ArgumentError, MaskError
+from ..evaluation.pictures import mask_of
+from ..placement import Placement, place
+from ..segmentation import Masks, Session
+from ..segmentation.layers import Layer, resized
+from ..segmentation.people import head_of
+from ._recipe import encoded
+
+Rectangle = tuple[float, float, float, float]
+
+#: The longer side of the pictures in which people and places are looked for.
+_SIDE = 1600
+#: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
+_LIKE = 2
+#: A base is seen if this share of the lowest part of the object is, and that part, as a share of its height.
+_BASE_SEEN, _BASE = 0.6, 0.04
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller says of one subject; None leaves it to us."""
+
+    points: Any
+    box: Any
+    mask: Any
+    at: Any
+    scale: Any
+    angle: Any
+    flip: bool
+    behind: Any
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph: colours [h, w, 3] in the background's colours and dtype, levels [h, w, 3] uint8, alpha or None."""
+
+    pixels: NumpyArray
+    levels: NumpyArray
+    alpha: NumpyArray | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.levels.shape[1], self.levels.shape[0]
+
+
+class People:
+    """The people of the background, who are looked for when somebody asks for them first."""
+
+    def __init__(self, background: NumpyArray, given: Masks | Sequence[Any] | None) -> None:
+        self._background, self._given = background, given
+        self._masks: list[NumpyArray] | None = None
+        self._heads: list[Rectangle] = []
+
+    @property
+    def found(self) -> list[NumpyArray]:
+        """Their masks [H, W] uint8."""
+        if self._masks is None:
+            height, width = self._background.shape[:2]
+            people: Any = Session(self._background).people() if self._given is None else self._given
+            self._masks = [mask_of(people[i], height, width) for i in range(len(people))]
+            heads: list[Any] = list(people.heads) if isinstance(people, Masks) else []
+            if len(heads) != len(self._masks):
+                heads = [_head_of(mask) for mask in self._masks]
+            self._heads = [(float(x), float(y), float(wide), float(high)) for x, y, wide, high in heads]
+        return self._masks
+
+    @property
+    def heads(self) -> list[Rectangle]:
+        return self._heads if self.found else []
+
+    def add(self, mask: NumpyArray, head: Rectangle) -> None:
+        """Adds somebody who was placed, so that the next one does not cover them."""
+        self.found.append(mask)
+        self._heads.append(head)
+
+
+def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, str]:
+    """Returns the mask [h, w] uint8 of a subject, and what is to be said of it.
+
+    Raises:
+        MaskError: the mask that is given is empty.
+        ArgumentError: nothing was found where it was pointed at.
+    """
+    width, height = photo.size
+    pointed = {key: value for key, value in (("points", wanted.points), ("box", wanted.box)) if value is not None}
+    if wanted.mask is not None and not pointed:
+        mask = mask_of(wanted.mask, height, width)
+        return _filled(mask, f"{name}mask"), ""
+    if not pointed and photo.alpha is not None:
+        return _filled(photo.alpha, f"{name}subject"), ""
+    session = Session(photo.levels)
+    if pointed or wanted.mask is not None:
+        points: Any = pointed.get("points")
+        one = points is not None and len(points) == 2 and all(np.isscalar(v) for v in points)
+        found = session.segment(points=[points] if one else points, box=pointed.get("box"), mask=wanted.mask)
+        if not len(found):
+            raise ArgumentError(f"{name}points: {found.reason}")
+        return found.mask, found.reason
+    people = session.people()
+    if len(people):
+        return people[0], "" if len(people) == 1 else f"{len(people)} people were found, the largest was taken"
+    found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
+    if not len(found):
+        raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
+    return found.mask, "no person was found, what is in the middle was taken; a point or a box says what is meant"
+
+
+def _filled(mask: NumpyArray, name: str) -> NumpyArray:
+    if not (mask >= 128).any():
+        raise MaskError(f"{name}: empty, nothing in it is at least half inside; expected the object")
+    return mask
+
+
+def decide(
+    photo: Photo, mask: NumpyArray, wanted: Wanted, people: People, background: NumpyArray, name: str
+) -> tuple[dict[str, Any], str]:
+    """Returns the entry of a subject in the recipe without its looks, and what is to be said of its place."""
+    height, width = background.shape[:2]
+    given = wanted.at
+    entry: dict[str, Any] = {"size": list(photo.size), "mask": encoded(mask)}
+    reason = ""
+    if isinstance(given, Placement):
+        found = given
+        behind: Sequence[int] = given.behind if wanted.behind == "auto" else wanted.behind
+        entry |= {"x": given.x, "y": given.y, "scale": given.scale, "angle": given.angle, "flip": given.flip}
+    elif isinstance(given, str):
+        if given != "auto":
+            raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement")
+        found = _placed(photo, mask, wanted, people, background)
+        reason = found.reason
+        behind = found.behind if wanted.behind == "auto" else wanted.behind
+        entry |= {"x": found.x, "y": found.y, "scale": found.scale, "angle": found.angle, "flip": found.flip}
+    else:
+        try:
+            x, y = (float(v) for v in given)
+        except (TypeError, ValueError):
+            raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement") from None
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise ArgumentError(f"{name}at: {given!r}, expected finite numbers")
+        scale = 1.0 if wanted.scale == "auto" else number(wanted.scale, f"{name}scale")
+        angle = 0.0 if wanted.angle == "auto" else number(wanted.angle, f"{name}angle")
+        wide, high = photo.size
+        # The middle of the picture, whose first corner is at `at` before it is turned about that middle.
+        entry |= {"x": x + (wide * scale - 1) / 2, "y": y + (high * scale - 1) / 2, "scale": scale, "angle": angle}
+        entry["flip"] = wanted.flip
+        behind = () if wanted.behind == "auto" else wanted.behind
+    cover = None
+    if len(behind):
+        if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in behind) or not all(
+            0 <= i < len(people.found) for i in behind
+        ):
+            raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {len(people.found)} people")
+        held = np.zeros((height, width), np.uint8)
+        for i in behind:
+            np.maximum(held, people.found[i], out=held)
+        cover = encoded(held)
+    entry["cover"] = cover
+    return entry, reason
+
+
+def _placed(photo: Photo, mask: NumpyArray, wanted: Wanted, people: People, background: NumpyArray) -> Placement:
+    """Returns the best place, which is looked for in reduced pictures."""
+    height, width = background.shape[:2]
+    small, factor = _reduced(background)
+    own, own_factor = _reduced(photo.levels)
+    own_mask = resized(mask, (own.shape[1], own.shape[0]))
+    masks = [resized(one, (small.shape[1], small.shape[0])) for one in people.found]
+    heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
+    given: dict[str, Any] = {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
+    if wanted.scale != "auto":
+        given["scale"] = number(wanted.scale, "scale") * factor / own_factor
+    best = place(own, small, mask=own_mask, people=masks, heads=heads, k=1, **given)[0]
+    back, own_back = 1 / factor, 1 / own_factor
+    box = tuple(v * back for v in best.box)
+    # Middles of pixels are whole numbers, so a half is taken off before and added after.
+    return Placement(
+        (best.x + 0.5) * back - 0.5, (best.y + 0.5) * back - 0.5, best.scale * back / own_back, best.angle, best.flip,
+        best.behind, best.score, best.terms, box, photo.size, best.reason,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _reduced(picture: NumpyArray) -> tuple[NumpyArray, float]:
+    height, width = picture.shape[:2]
+    factor = min(1.0, _SIDE / max(height, width))
+    if factor == 1.0:
+        return picture, 1.0
+    return resized(picture, (max(1, round(width * factor)), max(1, round(height * factor)))), factor
+
+
+def _head_of(mask: NumpyArray) -> Rectangle:
+    height, width = mask.shape
+    factor = min(1.0, 256 / max(height, width))
+    small = resized(mask, (max(1, round(width * factor)), max(1, round(height * factor))))
+    left, top, right, bottom = head_of(Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0), [])
+    return float(left), float(top), float(right - left), float(bottom - top)
+
+
+def number(value: Any, name: str) -> float:
+    """Returns a finite number.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.integer, np.floating))
+        or not math.isfinite(value)
+    ):
+        raise ArgumentError(f"{name}: {value!r}, expected 'auto' or a finite number")
+    return float(value)
+
+
+def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[float]]:
+    """Returns the rectangles of the heads that are nearest to a place."""
+    ranked = sorted(heads, key=lambda head: math.hypot(head[0] + head[2] / 2 - x, head[1] + head[3] / 2 - y))
+    return [[float(v) for v in head] for head in ranked[:_LIKE]]
+
+
+def base_is_seen(alpha: NumpyArray, cover: NumpyArray | None, bottom: int, height: int) -> bool:
+    """Returns whether what an object stands on would be seen below it.
+
+    Args:
+        alpha: [h, w] uint8, the object over its rectangle of the background.
+        cover: [h, w] uint8, what is before it, or None.
+        bottom: the row of the background below the rectangle.
+        height: how high the background is.
+    """
+    rows = np.flatnonzero((alpha >= 128).any(1))
+    if not len(rows) or bottom - (len(alpha) - 1 - rows[-1]) >= height:
+        return False
+    depth = max(2, round(_BASE * (rows[-1] + 1 - rows[0])))
+    low = alpha[rows[-1] + 1 - depth : rows[-1] + 1] >= 128
+    if cover is None:
+        return True
+    seen = cover[rows[-1] + 1 - depth : rows[-1] + 1] < 128
+    return bool((low & seen).sum() >= _BASE_SEEN * low.sum())
+
+
+def as_it_lies(entry: dict[str, Any], mask: NumpyArray, size: tuple[int, int]) -> tuple[NumpyArray, Rectangle]:
+    """Returns the mask [H, W] uint8 of a subject as it lies in the background of a size, and the rectangle of its head.
+
+    It is for who comes after it, not for drawing.
+    """
+    from PIL import Image
+
+    placed = Placement(
+        entry["x"], entry["y"], entry["scale"], entry["angle"], entry["flip"], (), 0.0, {}, (0.0, 0.0, 0.0, 0.0),
+        (mask.shape[1], mask.shape[0]),
+    )  # fmt: skip
+    inverse = np.linalg.inv(np.vstack([placed.matrix, [0, 0, 1]]))
+    # Pillow counts from corners, matrices from the middles of pixels.
+    shift = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+    back = (np.linalg.inv(shift) @ inverse @ shift)[:2].ravel()
+    laid = np.asarray(
+        Image.fromarray(np.ascontiguousarray(mask)).transform(
+            size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR
+        )
+    )
+    head = _head_of(laid) if (laid > 127).any() else (0.0, 0.0, 1.0, 1.0)
+    return laid, head

@@ -1,0 +1,408 @@
+"""Draws a recipe: lays every subject over the background, matches it, and keeps what it added as layers."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import blend as blends
+from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.memory import Memory
+from .._images.region import Region
+from .._images.source import decontaminated, place, place_scaled
+from ..errors import UnchangedWarning
+from ..harmonization import harmonize
+from ..matching import match_grain, match_sharpness
+from ..segmentation.layers import resized
+from ..shadows import ShadowInfo, shadow
+from ._plan import Photo, base_is_seen
+from ._recipe import decoded
+
+Float32 = npt.NDArray[np.float32]
+
+#: How far around an object its surroundings are looked at for grain and sharpness: a share of its longer side, and at
+#: least so many pixels.
+_AROUND, _LEAST = 0.5, 200
+#: The longer side of a subject's own photograph in which its light is looked for.
+_SOURCE = 768
+#: The part of the rectangle of a head in which the face lies, an ellipse: its half axes and the middle's height.
+_FACE = (0.36, 0.36, 0.56)
+
+
+@dataclass
+class Laid:
+    """A subject as it lies in the background.
+
+    Attributes:
+        region: where in the background it is.
+        colours: [h, w, 3] of the background's dtype.
+        alpha: [h, w] of the background's dtype, without what is hidden behind somebody.
+        shadow: the layer [h, w, 4] uint8 by which the background is multiplied, and its region; None without one.
+        reasons: what is to be said.
+        seconds: how long each step took.
+        harmonized, grain, sharpness, shadow_info: the infos of the steps; None where they were left out.
+    """
+
+    region: Region
+    colours: NumpyArray
+    alpha: NumpyArray
+    shadow: tuple[NumpyArray, Region] | None = None
+    reasons: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    harmonized: Any = None
+    grain: Any = None
+    sharpness: Any = None
+    shadow_info: Any = None
+
+
+def draw(canvas: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float) -> list[Laid]:
+    """Draws the subjects of a recipe into canvas [H, W, 3], one after another, and returns them.
+
+    ratio is the size of canvas by that which the recipe is about; photos may be reduced as well.
+    """
+    found = []
+    for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
+        found.append(_drawn(canvas, recipe, entry, photo, ratio, number))
+    return found
+
+
+def _drawn(
+    canvas: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo, ratio: float, number: int
+) -> Laid:
+    start = time.perf_counter()
+    name = f"subjects[{number}]"
+    full_size = tuple(int(v) for v in entry["size"])
+    mask = decoded(entry["mask"], f"{name}.mask", full_size)  # type: ignore[arg-type]
+    own = photo.size[0] / full_size[0]
+    if photo.size != full_size:
+        mask = resized(mask, photo.size)
+    laid = _laid(canvas, entry, photo, mask, ratio, own)
+    laid.seconds["laid"] = time.perf_counter() - start
+    cover = _cover(recipe, entry, laid.region, canvas, name)
+    unhidden = laid.alpha
+    if cover is not None:
+        laid.alpha = _scaled(laid.alpha, 255 - cover)
+    if laid.region.empty or not laid.alpha.any():
+        laid.reasons.append("nothing of it would be seen in the background")
+        return laid
+    wanted = entry.get("shadow")
+    if wanted == "auto":
+        wanted = {} if base_is_seen(_levels(unhidden), cover, laid.region.y1, len(canvas)) else None
+    if wanted is not None:
+        start = time.perf_counter()
+        _shade(canvas, laid, unhidden, recipe, entry, wanted, ratio, name)
+        laid.seconds["shadow"] = time.perf_counter() - start
+    with warnings.catch_warnings():
+        # What was left as it is stands in the infos.
+        warnings.simplefilter("ignore", UnchangedWarning)
+        _match(canvas, laid, recipe, entry, photo, mask, ratio)
+    start = time.perf_counter()
+    _blend(canvas, laid, entry["blend"])
+    laid.seconds["blend"] = time.perf_counter() - start
+    return laid
+
+
+def _laid(
+    canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float
+) -> Laid:
+    """Returns a subject at its place: cleaned of its old background, mirrored, scaled, turned."""
+    memory = Memory()
+    dtype, unit = canvas.dtype, VALUE_RANGE[canvas.dtype.name]
+    real = np.float64 if dtype == np.float64 else np.float32
+    shape = (canvas.shape[0], canvas.shape[1])
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    margin = 2
+    top, bottom = max(0, int(rows[0]) - margin), min(len(mask), int(rows[-1]) + 1 + margin)
+    left, right = max(0, int(columns[0]) - margin), min(mask.shape[1], int(columns[-1]) + 1 + margin)
+    part = mask[top:bottom, left:right]
+    alpha = _of_levels(part, dtype)
+    pixels = np.ascontiguousarray(photo.pixels[top:bottom, left:right])
+    if photo.alpha is not None:
+        alpha = np.minimum(alpha, _of_levels(photo.alpha[top:bottom, left:right], dtype))
+    colours = decontaminated(pixels, alpha, (0, 0), memory)
+    source = np.concatenate([colours, alpha[..., None]], 2)
+    scale = float(entry["scale"]) * ratio / own
+    angle, flip = float(entry["angle"]), bool(entry["flip"])
+    if flip:
+        source = source[:, ::-1]
+    high, wide = part.shape
+    # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.
+    dx, dy = (left + right - mask.shape[1]) / 2, (top + bottom - mask.shape[0]) / 2
+    dx = -dx if flip else dx
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    middle = (
+        (float(entry["x"]) + 0.5) * ratio + scale * (cos * dx - sin * dy),
+        (float(entry["y"]) + 0.5) * ratio + scale * (sin * dx + cos * dy),
+    )
+    options: dict[str, Any] = {"real": real, "decontaminate": False, "memory": memory}
+    if angle == 0:
+        x, y = middle[0] - scale * wide / 2, middle[1] - scale * high / 2
+        x, y = (round(v) if abs(v - round(v)) < 1e-6 else v for v in (x, y))
+        if scale == 1:
+            shift = math.floor(y), math.floor(x)
+            found = place(source, None, shape, shift, (y - shift[0], x - shift[1]), **options)
+        else:
+            found = place_scaled(source, None, shape, (y, x), scale, **options)
+        region, laid, cover = found.placed, found.colours, found.mask
+    else:
+        region, laid, cover = _turned(source, shape, middle, scale, angle, options)
+    if laid.dtype != dtype:
+        laid = np.rint(np.clip(laid, 0, unit)).astype(dtype) if dtype.kind == "u" else laid.astype(dtype)
+    if cover.dtype != dtype:
+        share = cover.astype(np.float64) / (VALUE_RANGE[cover.dtype.name] if cover.dtype != bool else 1)
+        share = np.clip(share, 0, 1)
+        cover = np.rint(share * unit).astype(dtype) if dtype.kind == "u" else share.astype(dtype)
+    return Laid(region, np.ascontiguousarray(laid), np.ascontiguousarray(cover))
+
+
+def _turned(
+    source: NumpyArray, shape: tuple[int, int], middle: tuple[float, float], scale: float, angle: float,
+    options: dict[str, Any],
+) -> tuple[Region, NumpyArray, NumpyArray]:  # fmt: skip
+    """Returns the region, colours and cover of a source [h, w, 4] that is scaled and then turned about its middle."""
+    from PIL import Image
+
+    high, wide = source.shape[:2]
+    size = max(1, math.ceil(high * scale)), max(1, math.ceil(wide * scale))
+    found = (
+        place_scaled(source, None, size, (0.0, 0.0), scale, **options)
+        if scale != 1
+        else place(source, None, size, (0, 0), (0.0, 0.0), **options)
+    )
+    unit = VALUE_RANGE[source.dtype.name]
+    cover = found.mask.astype(np.float32)
+    if found.mask.dtype.kind == "u":
+        cover /= unit
+    planes = np.dstack([found.colours.astype(np.float32) * cover[..., None], cover])
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    across = (abs(cos) * wide + abs(sin) * high) * scale / 2 + 2
+    down = (abs(sin) * wide + abs(cos) * high) * scale / 2 + 2
+    region = Region(
+        math.floor(middle[1] - down), math.ceil(middle[1] + down),
+        math.floor(middle[0] - across), math.ceil(middle[0] + across),
+    ).overlap(Region(0, shape[0], 0, shape[1]))  # fmt: skip
+    if region.empty:
+        return Region(0, 0, 0, 0), source[:0, :0, :3], np.zeros((0, 0), np.float32)
+    # From corners of the region back to corners of the source.
+    x0, y0 = region.x0 - middle[0], region.y0 - middle[1]
+    back = (
+        cos, sin, cos * x0 + sin * y0 + wide * scale / 2,
+        -sin, cos, -sin * x0 + cos * y0 + high * scale / 2,
+    )  # fmt: skip
+    turned = np.dstack(
+        [
+            np.asarray(
+                Image.fromarray(np.ascontiguousarray(planes[..., i])).transform(
+                    (region.shape[1], region.shape[0]), Image.Transform.AFFINE, back, Image.Resampling.BICUBIC
+                )
+            )
+            for i in range(planes.shape[2])
+        ]
+    )
+    share = np.clip(turned[..., 3], 0, 1)
+    colours = turned[..., :3] / np.maximum(turned[..., 3:], 1e-6)
+    colours = np.where(share[..., None] > 1 / 512, colours, 0)
+    return region, np.clip(colours, 0, unit), share
+
+
+def _cover(
+    recipe: Mapping[str, Any], entry: Mapping[str, Any], region: Region, canvas: NumpyArray, name: str
+) -> NumpyArray | None:
+    """Returns what stands before a subject over its region, [h, w] uint8."""
+    if entry.get("cover") is None or region.empty:
+        return None
+    width, height = (int(v) for v in recipe["size"])
+    whole = decoded(entry["cover"], f"{name}.cover", (width, height))
+    if whole.shape != canvas.shape[:2]:
+        whole = resized(whole, (canvas.shape[1], canvas.shape[0]))
+    return np.ascontiguousarray(region.of(whole))
+
+
+def _shade(
+    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any],
+    wanted: Mapping[str, Any], ratio: float, name: str,
+) -> None:  # fmt: skip
+    """Draws the shadow of a subject into the canvas, except on whoever stands before it."""
+    given = _in_pixels(wanted, ratio)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnchangedWarning)
+        info: ShadowInfo
+        _, info = shadow(canvas, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
+    laid.shadow_info = info
+    if info.layer is None:
+        laid.reasons.append(f"no shadow: {info.reason}")
+        return
+    rows, columns = (np.flatnonzero(info.layer[..., 3].any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+    layer = region.of(info.layer).copy()
+    cover = _cover(recipe, entry, region, canvas, name)
+    if cover is not None:
+        layer[..., 3] = _scaled(np.ascontiguousarray(layer[..., 3]), 255 - cover)
+    laid.shadow = layer, region
+    multiply(region.of(canvas), layer)
+
+
+def _in_pixels(given: Mapping[str, Any], ratio: float) -> dict[str, Any]:
+    """Returns what is said of a shadow for a canvas of another size."""
+    found = dict(given)
+    if ratio != 1:
+        for key in ("tip", "horizon", "contact", "wall"):
+            if found.get(key) is not None:
+                found[key] = (np.asarray(found[key], np.float64) * ratio).tolist()
+    return found
+
+
+def _match(
+    canvas: NumpyArray, laid: Laid, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo,
+    mask: NumpyArray, ratio: float,
+) -> None:  # fmt: skip
+    """Gives a subject light and colour, sharpness and grain of the background."""
+    region = laid.region
+    hard = np.where(laid.alpha > 0, np.uint8(255), np.uint8(0))
+    seen = hard > 0
+    wanted = entry.get("harmonize")
+    if wanted is not None:
+        start = time.perf_counter()
+        whole = canvas.copy()
+        region.of(whole)[seen] = laid.colours[seen]
+        hints: dict[str, Any] = {}
+        if wanted.get("source"):
+            small, where = _small(photo, mask)
+            if (where < 128).mean() > 0.1:
+                hints |= {"source": small, "source_mask": where}
+        if wanted.get("reference"):
+            like = _faces(canvas, wanted["reference"], ratio)
+            region.of(like)[seen] = 0
+            if (like >= 128).sum() >= 64:
+                hints["reference"] = like
+        result, info = harmonize(
+            whole, hard, at=(region.x0, region.y0), method=wanted["method"], strength=wanted["strength"],
+            return_info=True, **hints,
+        )  # fmt: skip
+        laid.harmonized = info
+        if info.reason:
+            laid.reasons.append(f"colours: {info.reason}")
+        laid.colours[seen] = region.of(result)[seen]
+        laid.seconds["harmonize"] = time.perf_counter() - start
+    match: Any
+    for key, match in (("sharpness", match_sharpness), ("grain", match_grain)):
+        share = float(entry.get(key, 0))
+        if not share:
+            continue
+        start = time.perf_counter()
+        reach = max(_LEAST, round(_AROUND * max(region.shape)))
+        around = region.expand(reach, canvas.shape[:2])
+        part = around.of(canvas).copy()
+        inner = region.of(part, (around.y0, around.x0))
+        inner[seen] = laid.colours[seen]
+        extra = {"seed": int(recipe.get("seed", 0))} if key == "grain" else {}
+        at = (region.x0 - around.x0, region.y0 - around.y0)
+        result, info = match(part, hard, at=at, strength=share, return_info=True, **extra)
+        setattr(laid, key, info)
+        laid.colours[seen] = region.of(result, (around.y0, around.x0))[seen]
+        laid.seconds[key] = time.perf_counter() - start
+
+
+def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
+    """Blends a subject into the canvas."""
+    region = laid.region
+    if method == "alpha":
+        over(region.of(canvas), laid.colours, laid.alpha)
+        return
+    around = region.expand(8, canvas.shape[:2])
+    dst = around.of(canvas).copy()
+    inner = (around.y0, around.x0)
+    mask = np.zeros(dst.shape[:2], laid.alpha.dtype)
+    region.of(mask, inner)[...] = laid.alpha
+    src = dst.copy()
+    seen = laid.alpha > 0
+    region.of(src, inner)[seen] = laid.colours[seen]
+    if method == "poisson":
+        result = blends.poisson(src, dst, mask)
+    else:
+        base = dst.copy()
+        over(region.of(base, inner), laid.colours, laid.alpha)
+        result = blends.gaussian_poisson(src, dst, mask, base=base)
+    part = region.of(result, inner)
+    full = VALUE_RANGE[canvas.dtype.name]
+    laid.colours = np.ascontiguousarray(part)
+    laid.alpha = np.where(seen, np.array(full, canvas.dtype), np.array(0, canvas.dtype))
+    region.of(canvas)[seen] = part[seen]
+
+
+def over(canvas: NumpyArray, colours: NumpyArray, alpha: NumpyArray) -> None:
+    """Lays colours over canvas [h, w, 3] by alpha [h, w], in place, as `pyharmony.blend.alpha` does."""
+    blends.alpha(np.dstack([colours, alpha]), canvas.copy(), out=canvas, decontaminate=False)
+
+
+def multiply(canvas: NumpyArray, layer: NumpyArray) -> None:
+    """Multiplies canvas [h, w, 3] by a layer [h, w, 4] uint8 as far as its alpha says, in place."""
+    alpha = layer[..., 3:].astype(np.float64) / 255
+    factor = 1 - alpha + alpha * (layer[..., :3].astype(np.float64) / 255)
+    values = canvas * factor
+    canvas[...] = np.rint(values).astype(canvas.dtype) if canvas.dtype.kind == "u" else values.astype(canvas.dtype)
+
+
+def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:
+    """Returns alpha times a mask of levels, in alpha's dtype."""
+    product = alpha.astype(np.float64) * (by.astype(np.float64) / 255)
+    return np.rint(product).astype(alpha.dtype) if alpha.dtype.kind == "u" else product.astype(alpha.dtype)
+
+
+def _levels(alpha: NumpyArray) -> NumpyArray:
+    """Returns alpha of any dtype as uint8."""
+    if alpha.dtype == np.uint8:
+        return alpha
+    return np.rint(alpha.astype(np.float64) * (255 / VALUE_RANGE[alpha.dtype.name])).astype(np.uint8)
+
+
+def _of_levels(mask: NumpyArray, dtype: Any) -> NumpyArray:
+    """Returns a mask of levels in another dtype."""
+    if dtype == np.uint8:
+        return np.ascontiguousarray(mask)
+    if dtype == np.uint16:
+        return mask.astype(np.uint16) * np.uint16(257)
+    return (mask.astype(np.float64) / 255).astype(dtype)
+
+
+def _small(photo: Photo, mask: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
+    """Returns a subject's photograph and mask, reduced, in the photograph's dtype."""
+    height, width = photo.pixels.shape[:2]
+    factor = min(1.0, _SOURCE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    if factor == 1.0:
+        return photo.pixels, mask
+    if photo.pixels.dtype == np.uint8:
+        small = resized(photo.pixels, size)
+    else:
+        planes = [resized(photo.pixels[..., i].astype(np.float32), size) for i in range(3)]
+        unit = VALUE_RANGE[photo.pixels.dtype.name]
+        small = np.dstack(planes)
+        small = np.rint(np.clip(small, 0, unit)) if photo.pixels.dtype.kind == "u" else small
+        small = small.astype(photo.pixels.dtype)
+    return small, resized(mask, size)
+
+
+def _faces(canvas: NumpyArray, heads: Any, ratio: float) -> NumpyArray:
+    """Returns the mask [H, W] uint8 of the faces of rectangles of heads."""
+    found = np.zeros(canvas.shape[:2], np.uint8)
+    for x, y, wide, high in heads:
+        x, y, wide, high = (v * ratio for v in (x, y, wide, high))
+        region = Region(int(y), math.ceil(y + high), int(x), math.ceil(x + wide)).overlap(
+            Region(0, canvas.shape[0], 0, canvas.shape[1])
+        )
+        if region.empty:
+            continue
+        v, u = np.mgrid[region.y0 : region.y1, region.x0 : region.x1] + 0.5
+        inside = ((u - x - wide / 2) / (_FACE[0] * wide)) ** 2 + ((v - y - _FACE[2] * high) / (_FACE[1] * high)) ** 2
+        region.of(found)[inside <= 1] = 255
+    return found

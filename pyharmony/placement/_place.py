@@ -1,0 +1,551 @@
+"""The call that finds places for an object, and the sheet that shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, io
+from ..errors import ArgumentError
+from ..evaluation.pictures import levels_of, mask_of
+from ..segmentation import Masks, Session, segment
+from ..segmentation.layers import Layer, Pixels, resized
+from ..segmentation.people import faces as faces_of
+from ..segmentation.people import head_of
+from ..typing import ImageLike, MaskLike
+from ._crowd import crowd_of
+from ._roll import roll_in
+from ._score import (
+    ALONE,
+    AMONG_PEOPLE,
+    FACE,
+    SIZES,
+    Candidates,
+    Ground,
+    around,
+    candidates,
+    in_front,
+    rectangles,
+    sums,
+    table_of,
+    terms_of,
+)  # fmt: skip
+from ._subject import Bools, Float, Subject, matrix_of, subject_of
+
+Rectangle = tuple[float, float, float, float]
+
+#: The longer side of the background that is looked at.
+_SIDE = 256
+#: The places of the grid that are compared, how alike two answers may be, and how many finer steps about one are
+#: checked at the silhouette.
+_TRIED, _ALIKE, _FINER = 600, 0.5, 3
+#: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.
+_TURNED, _LEAST = 10.0, 0.75
+#: The longer side of the part of the object's picture in which faces are looked for.
+_FACES = 160
+#: How far an object is moved so that a cut edge leaves the picture, in its heights.
+_MOVED = 0.15
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A place for an object.
+
+    Attributes:
+        x, y: where the middle of the object's picture comes to lie in the background, in pixels.
+        scale: how much larger the object becomes.
+        angle: by how much it is turned, in degrees clockwise.
+        flip: whether it is mirrored, before it is turned.
+        behind: the people of the background who stand before it, by their numbers; they stay in front.
+        score: how likely the place and those around it are, as a share of all places, 0 to 1; of places that an earlier
+            answer is nearly the same as, it counts none.
+        terms: what speaks for the place and against it: what each term adds to the logarithm of how likely it is.
+        box: the rectangle (x, y, width, height) of the background in which the object comes to lie, which may go
+            beyond it.
+        size: width and height of the object's picture.
+        reason: what is wrong with the place, in a few words; else empty.
+
+    Example:
+        >>> from pyharmony import placement
+        >>> mask = np.zeros((60, 40), np.uint8)
+        >>> mask[10:50, 10:30] = 255
+        >>> found = placement.place(np.zeros((60, 40, 3), np.uint8), np.zeros((90, 120, 3), np.uint8), mask=mask,
+        ...                         people=[], person=False)
+        >>> found[0].angle, found[0].z, found[0].matrix.shape
+        (0.0, 0, (2, 3))
+    """
+
+    x: float
+    y: float
+    scale: float
+    angle: float
+    flip: bool
+    behind: tuple[int, ...]
+    score: float
+    terms: Mapping[str, float]
+    box: Rectangle
+    size: tuple[int, int]
+    reason: str = ""
+
+    @property
+    def z(self) -> int:
+        """How many people stand before the object: 0 where it is in front of all."""
+        return len(self.behind)
+
+    @property
+    def matrix(self) -> Float:
+        """Where pixels of the object's picture come to lie: [2, 3], by which (x, y, 1) is multiplied."""
+        return matrix_of(self.size, self.x, self.y, self.scale, self.angle, self.flip)
+
+
+def place(
+    subject: ImageLike,
+    background: ImageLike,
+    *,
+    mask: MaskLike | None = None,
+    people: Masks | Sequence[MaskLike] | None = None,
+    heads: Sequence[Rectangle] | None = None,
+    head: Rectangle | None = None,
+    person: bool | None = None,
+    cut: Collection[str] | None = None,
+    scale: float | None = None,
+    roll: float | None = None,
+    flip: bool = False,
+    k: int = 5,
+) -> list[Placement]:
+    """Finds the best places for an object in a picture.
+
+    A person comes to stand among the people who are there: as large as their heads say, on the line of their heads,
+    with a gap to the neighbours; no face is covered, and where the frame of its own picture cut the object, the edge
+    comes to lie at the same edge of the background, or behind somebody. Who stands lower is nearer. Among nobody, or
+    for a thing, its size in its own picture counts.
+
+    Args:
+        subject: the picture with the object, see `pyharmony.segment`. It should not be cropped: where its frame cuts
+            the object is where it may be cut.
+        background: the picture that it belongs in, likewise.
+        mask: where the object is, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject.
+        people: the people in the background: what `pyharmony.segment(background, people=True)` returned, or a mask of
+            each; None: they are looked for.
+        heads: the rectangles (x, y, width, height) of their heads, if people are masks; None: by their silhouettes.
+        head: the rectangle of the object's head; None: found.
+        person: whether the object is a person; None: found.
+        cut: the sides of the subject's frame that cut the object, of 'left', 'top', 'right' and 'bottom'; None: found.
+        scale: how much larger the object becomes; None: found.
+        roll: by how many degrees clockwise the object is turned; None: so that it stands as upright as the background,
+            by 10 degrees at most.
+        flip: whether it may be mirrored.
+        k: how many places are wanted.
+
+    Returns:
+        Up to k places, the best first, whose boxes share less than half of their union. There is always one: where none
+        keeps all rules, the best of the others, which says so by its `reason`.
+
+    Raises:
+        MaskError: the mask is empty or has values outside of its range, or subject has no alpha and no mask is given.
+        ArgumentError: cut, k, head, heads, scale or roll have a value that is not accepted.
+        ShapeError, DTypeError, DecodeError, WeightsError: see `pyharmony.segment`.
+
+    Example:
+        >>> import pyharmony
+        >>> mask = np.zeros((60, 40), np.uint8)
+        >>> mask[10:, 10:30] = 255
+        >>> background = np.full((90, 120, 3), 128, np.uint8)
+        >>> best = pyharmony.place(np.zeros((60, 40, 3), np.uint8), background, mask=mask, people=[], person=False)[0]
+        >>> round(best.box[1] + best.box[3]) >= 90
+        True
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise ArgumentError(f"k: {k!r}, expected a whole number of at least 1")
+    if roll is not None and not abs(_number(roll, "roll")) <= 180:
+        raise ArgumentError(f"roll: {roll!r}, expected -180 to 180 degrees")
+    if scale is not None and not 0 < _number(scale, "scale") <= 1000:
+        raise ArgumentError(f"scale: {scale!r}, expected a number above 0, at most 1000")
+    picture, matte = _subject_of(subject, mask)
+    scene = levels_of(background)
+    if person is None:
+        person = head is not None or Session(picture).shows_people(matte)
+    own_head = None if head is None else _box(head, "head")
+    object_ = subject_of(matte, own_head, bool(person), cut, _faces(picture, matte) if person and head is None else [])
+    masks, boxes = _people_of(scene, people, heads)
+    size = (scene.shape[1], scene.shape[0])
+    angle = float(roll) if roll is not None else _angle(picture, scene)
+    ground = _ground(scene, masks, boxes, size, picture, object_)
+    return _best(object_, ground, angle, flip, scale, int(k))
+
+
+def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
+    """Returns the picture of an object and its mask, as levels."""
+    if mask is not None:
+        picture = levels_of(subject)
+        return picture, mask_of(mask, *picture.shape[:2])
+    given = subject if _arrays.is_array(subject) else io.read(subject).pixels
+    pixels = _arrays.to_numpy(given, "subject")
+    if pixels.ndim != 3 or pixels.shape[2] != 4:
+        raise ArgumentError("mask: not given, and subject has no alpha; expected one of both")
+    alpha = np.ascontiguousarray(pixels[..., 3])
+    picture = levels_of(np.ascontiguousarray(pixels[..., :3]))
+    return picture, mask_of(alpha, *picture.shape[:2])
+
+
+def _faces(picture: Pixels, mask: Pixels) -> list[tuple[int, int, int, int]]:
+    """Returns the boxes of faces in the upper half of a mask."""
+    rows, columns = (np.flatnonzero(mask.max(axis) > 127) for axis in (1, 0))
+    if not len(rows):
+        return []
+    left, top, right = int(columns[0]), int(rows[0]), int(columns[-1]) + 1
+    bottom = max(top + (int(rows[-1]) + 1 - top) // 2, min(top + right - left, int(rows[-1]) + 1))
+    factor = min(1.0, _FACES / max(right - left, bottom - top))
+    size = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
+    part = resized(picture, size, (left, top, right, bottom))
+    return [
+        (left + round(a / factor), top + round(b / factor), left + round(c / factor), top + round(d / factor))
+        for a, b, c, d in faces_of(part)
+    ]
+
+
+def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Bools], Float]:
+    """Returns masks of people at a small size, and the boxes of their heads in pixels of the picture."""
+    height, width = scene.shape[:2]
+    factor = min(1.0, _SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    if people is None:
+        people = segment(scene, people=True)
+    every = [people[i] for i in range(len(people))]
+    if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
+        heads = people.heads
+    if heads is not None and len(heads) != len(every):
+        raise ArgumentError(f"heads: {len(heads)} beside {len(every)} people, expected one each")
+    masks: list[Bools] = []
+    boxes: list[tuple[float, ...]] = []
+    for i, one in enumerate(every):
+        small = resized(mask_of(one, height, width), size)
+        region = small > 127
+        if not region.any():
+            continue
+        if heads is not None:
+            boxes.append(_box(heads[i], f"heads[{i}]"))
+        else:
+            layer = Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0)
+            boxes.append(tuple(float(v) for v in head_of(layer, [])))
+        masks.append(region)
+    return masks, np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def _angle(picture: Pixels, scene: Pixels) -> float:
+    """Returns by how much an object must be turned to stand as the background does, in degrees clockwise."""
+    angle = float(np.clip(roll_in(scene) - roll_in(picture), -_TURNED, _TURNED))
+    return 0.0 if abs(angle) < _LEAST else angle
+
+
+def _ground(
+    scene: Pixels, masks: list[Bools], heads: Float, size: tuple[int, int], picture: Pixels, subject: Subject
+) -> Ground:
+    """Returns what the scores are read from."""
+    factor = min(1.0, _SIDE / max(size))
+    small = resized(scene, (max(1, round(size[0] * factor)), max(1, round(size[1] * factor))))
+    gray = small.astype(np.float64) @ (0.299, 0.587, 0.114)
+    edges = np.zeros_like(gray)
+    edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])
+    # Of an edge above the usual no more is lost by covering it.
+    edges = np.minimum(edges / 64, 1.0)
+    crowd = crowd_of(masks, heads, size, roll_in(scene))
+    empty = np.zeros((1, *gray.shape), bool)
+    many = len(crowd) > 0
+    shades = [_shade(scene, head) for head in heads]
+    own = _shade(picture, subject.anchor)
+    return Ground(
+        size, crowd, table_of(crowd.masks if many else empty), table_of(crowd.faces if many else empty),
+        table_of(edges[None]), float(gray.mean()), (own, float(np.median(shades)) if shades else own),
+    )  # fmt: skip
+
+
+def _shade(picture: Pixels, box: Sequence[float]) -> float:
+    """Returns how much brighter the right half of a part of a picture is than the left half, -1 to 1."""
+    height, width = picture.shape[:2]
+    left, top = max(0, int(box[0])), max(0, int(box[1]))
+    right, bottom = min(width, math.ceil(box[2])), min(height, math.ceil(box[3]))
+    if right - left < 4 or bottom <= top:
+        return 0.0
+    part = resized(np.ascontiguousarray(picture[top:bottom, left:right]), (16, 16)).astype(np.float64).mean(2)
+    first, second = part[:, :8].mean(), part[:, 8:].mean()
+    return float((second - first) / max(first + second, 1.0))
+
+
+def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float, dict[str, Float], Bools]:
+    """Returns the scores of candidates, what each term adds, and which are allowed."""
+    among = len(ground.crowd) > 0 and subject.head is not None
+    weights = AMONG_PEOPLE if among else ALONE
+    terms, allowed = terms_of(subject, ground, places)
+    worth = {name: weights.get(name, 0.0) * values for name, values in terms.items()}
+    return np.sum(list(worth.values()), 0), worth, allowed
+
+
+def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: float | None, k: int) -> list[Placement]:
+    """Returns the best places that keep the rules, or the best one that does not."""
+    places = candidates(subject, ground, (False, True) if flip else (False,), scale)
+    score, _, allowed = scored(subject, ground, places)
+    allowed &= _edges_hidden(subject, ground, places)
+    found: list[Placement] = []
+    doubtful: list[Placement] = []
+    boxes = _boxes(subject, places)
+    # What every place is worth, as a share of all; each answer takes that of the places that it is nearly the same as.
+    worth = np.exp(score - score[allowed].max()) * allowed if allowed.any() else np.exp(score - score.max())
+    worth /= worth.sum()
+    likely = np.argsort(-worth, kind="stable")[:_TRIED]
+    likely = likely[worth[likely] > 0]
+    same = np.stack([_overlap(boxes[i], boxes[likely]) for i in likely]) >= _ALIKE
+    left = worth[likely].copy()
+    tried = np.zeros(len(likely), bool)
+    while len(found) < k and not tried.all():
+        gains = np.where(tried, -1.0, same @ left)
+        i = int(gains.argmax())
+        tried[i] = True
+        one = _settled_near(subject, ground, places.taken(likely[i : i + 1]), angle, scale, float(gains[i]))
+        if one.reason:
+            doubtful.append(one)
+            continue
+        found.append(one)
+        left[same[i]] = 0
+        tried |= same[i]
+    if not allowed.any() or not found:
+        return found or [max(doubtful, key=lambda one: one.score)]
+    return found
+
+
+def _settled_near(
+    subject: Subject, ground: Ground, place: Candidates, angle: float, scale: float | None, share: float
+) -> Placement:
+    """Returns the best place at finer steps about a candidate, with every rule checked; the rules first."""
+    finer = around(place, ground, SIZES if scale is None else (1.0,))
+    score, worth, allowed = scored(subject, ground, finer)
+    allowed &= _edges_hidden(subject, ground, finer)
+    order = np.argsort(-np.where(allowed, score, score - 1e3), kind="stable")[:_FINER]
+    first: Placement | None = None
+    for i in order:
+        terms = {name: round(float(values[i]), 4) for name, values in worth.items() if abs(values[i]) > 5e-5}
+        one = _checked(subject, ground, finer.taken(np.array([i])), angle, share, terms)
+        if not one.reason:
+            return one
+        first = first or one
+    assert first is not None  # noqa: S101  # there is always one
+    return first
+
+
+def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools:
+    """Returns whether the edges on which an object is cut are beyond the picture or behind somebody, about [N]."""
+    good = np.ones(len(places), bool)
+    if not subject.cut:
+        return good
+    width, height = ground.size
+    bands, _ = rectangles(subject, places)
+    left, top = bands[..., 0].min(1), bands[:, 0, 1]
+    right, bottom = bands[..., 2].max(1), bands[:, -1, 3]
+    slack = _MOVED * places.size
+    flipped = places.flip
+    at_left, at_right = left <= slack, right >= width - slack
+    good &= np.where(flipped, at_right, at_left) if "left" in subject.cut else True
+    good &= np.where(flipped, at_left, at_right) if "right" in subject.cut else True
+    good &= top <= slack if "top" in subject.cut else True
+    if "bottom" in subject.cut:
+        at_bottom = bottom >= height - slack
+        if len(ground.crowd):
+            # The lowest band is behind people who stand before the object.
+            over = ground.people.shape
+            unit = (over[1] - 1) * (over[2] - 1) / (height * width)
+            last = bands[:, -1]
+            area = (last[:, 2] - last[:, 0]) * (last[:, 3] - last[:, 1]) * unit
+            covered = np.where(in_front(ground, places), sums(ground.people, last, ground.size), 0).sum(0)
+            at_bottom |= covered >= 0.97 * area
+        good &= at_bottom
+    return good
+
+
+def _boxes(subject: Subject, places: Candidates) -> Float:
+    """Returns the boxes of an object at places, [N, 4]: left, top, right, bottom."""
+    bands, _ = rectangles(subject, places)
+    return np.stack([bands[..., 0].min(1), bands[..., 1].min(1), bands[..., 2].max(1), bands[..., 3].max(1)], 1)
+
+
+def _overlap(box: Float, boxes: Float) -> Float:
+    """Returns the share of the union that a box and each of others [N, 4] both cover."""
+    wide = (np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0])).clip(0)
+    high = (np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1])).clip(0)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    shared = wide * high
+    return np.asarray(shared / ((box[2] - box[0]) * (box[3] - box[1]) + area - shared))
+
+
+def _checked(
+    subject: Subject, ground: Ground, one: Candidates, angle: float, score: float, terms: dict[str, float]
+) -> Placement:
+    """Returns the place of a candidate, with every rule checked at the silhouette as it comes to lie."""
+    width, height = ground.size
+    left, top, right, bottom = subject.anchor
+    scale = float(one.size[0] / (bottom - top))
+    flip = bool(one.flip[0])
+    x, y = float(one.x[0]), float(one.y[0])
+    # The middle of the picture, from that of the anchor.
+    own = matrix_of(subject.size, 0.0, 0.0, scale, angle, flip)
+    anchor = own @ np.array([(left + right - 1) / 2, (top + bottom - 1) / 2, 1.0])
+    x, y = x - 0.5 - float(anchor[0]), y - 0.5 - float(anchor[1])
+    front = in_front(ground, one)[:, 0] if len(ground.crowd) else np.zeros(0, bool)
+    behind = tuple(int(i) for i in np.flatnonzero(front))
+    masks = ground.crowd.masks
+    cover: Bools = np.zeros([n - 1 for n in ground.edges.shape[1:]], bool)
+    for i in behind:
+        cover |= masks[i]
+    x, y, floats = _settled(subject, cover, ground.size, (x, y), scale, angle, flip)
+    matrix = matrix_of(subject.size, x, y, scale, angle, flip)
+    lies = _lying(subject, matrix, ground.size, cover.shape) & ~cover
+    reason = "an edge of the object that its own picture cut would be seen" if floats else ""
+    for i in range(len(ground.crowd)):
+        if i not in behind and np.count_nonzero(lies & ground.crowd.faces[i]) > FACE * np.count_nonzero(
+            ground.crowd.faces[i]
+        ):
+            reason = "a face would be covered"
+    corners = np.array([[*corner, 1.0] for corner in _corners(subject)])
+    found = corners @ matrix.T
+    low, high = found.min(0), found.max(0)
+    if not lies.any():
+        reason = "nothing of the object would be seen"
+    box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+    return Placement(x, y, scale, angle, flip, behind, round(score, 4), terms, box, subject.size, reason)
+
+
+def _corners(subject: Subject) -> list[tuple[float, float]]:
+    """Returns the corners of the bands of an object, in pixels of its picture whose middles are whole."""
+    found = []
+    for left, top, right, bottom in subject.bands:
+        found += [(x - 0.5, y - 0.5) for x in (left, right) for y in (top, bottom)]
+    return found
+
+
+def _settled(
+    subject: Subject, cover: Bools, size: tuple[int, int], at: tuple[float, float], scale: float, angle: float,
+    flip: bool,
+) -> tuple[float, float, bool]:  # fmt: skip
+    """Returns a place moved so far that the edges on which the object is cut leave the picture, and whether one stays.
+
+    What is behind somebody need not leave it.
+    """
+    x, y = at
+    points = subject.contour()
+    if not len(points):
+        return x, y, False
+    width, height = size
+    matrix = matrix_of(subject.size, x, y, scale, angle, flip)
+    lie = np.concatenate([points - 0.5, np.ones((len(points), 1))], 1) @ matrix.T + 0.5
+    rows, columns = cover.shape
+    column = np.clip((lie[:, 0] * columns / width).astype(int), 0, columns - 1)
+    row = np.clip(((lie[:, 1] - 1e-6) * rows / height).astype(int), 0, rows - 1)
+    open_ = ~cover[row, column] & (lie[:, 0] > 0) & (lie[:, 0] < width) & (lie[:, 1] > 0) & (lie[:, 1] < height)
+    if not open_.any():
+        return x, y, False
+    far = _MOVED * scale * (subject.anchor[3] - subject.anchor[1]) * (1.0 if subject.head is not None else 0.5)
+    sides = {("right" if side == "left" else "left") if flip and side in ("left", "right") else side
+             for side in subject.cut}  # fmt: skip
+    down = height - float(lie[open_, 1].min()) if "bottom" in sides else 0.0
+    up = float(lie[open_, 1].max()) if "top" in sides else 0.0
+    right = width - float(lie[open_, 0].min()) if "right" in sides else 0.0
+    left = float(lie[open_, 0].max()) if "left" in sides else 0.0
+    # The side that asks for the least.
+    moves = [(d, move) for d, move in ((down, (0.0, down)), (up, (0.0, -up)), (right, (right, 0.0)),
+                                       (left, (-left, 0.0))) if d > 0]  # fmt: skip
+    if not moves or min(moves)[0] > max(far, 2.0):
+        return x, y, True
+    _, (dx, dy) = min(moves)
+    return x + dx, y + dy, False
+
+
+def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]) -> Bools:
+    """Returns where an object comes to lie, [h, w] of the picture at a smaller size."""
+    rows, columns = shape
+    y, x = np.mgrid[:rows, :columns] + 0.5
+    x, y = x * size[0] / columns - 0.5, y * size[1] / rows - 0.5
+    inverse = np.linalg.inv(matrix[:, :2])
+    dx, dy = x - matrix[0, 2], y - matrix[1, 2]
+    u, v = inverse[0, 0] * dx + inverse[0, 1] * dy + 0.5, inverse[1, 0] * dx + inverse[1, 1] * dy + 0.5
+    high, wide = subject.mask.shape
+    column = np.floor(u * wide / subject.size[0]).astype(np.intp)
+    row = np.floor(v * high / subject.size[1]).astype(np.intp)
+    inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
+    found = np.zeros(shape, bool)
+    found[inside] = subject.mask[row[inside], column[inside]]
+    return found
+
+
+def _box(rectangle: Any, name: str) -> tuple[float, float, float, float]:
+    try:
+        x, y, wide, high = (float(v) for v in rectangle)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name}: {rectangle!r}, expected (x, y, width, height) in pixels") from None
+    if not (all(map(math.isfinite, (x, y, wide, high))) and wide > 0 and high > 0):
+        raise ArgumentError(f"{name}: {rectangle!r}, expected a width and a height above 0")
+    return x, y, x + wide, y + high
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ArgumentError(f"{name}: {value!r}, expected a number")
+    return float(value)
+
+
+def contact_sheet(
+    subject: ImageLike, background: ImageLike, placements: Sequence[Placement], *, mask: MaskLike | None = None
+) -> Pixels:
+    """Returns a picture [H, W, 3] uint8 of an object pasted at each of its places, with what speaks for each.
+
+    Args:
+        subject, background, mask: see `place`.
+        placements: what it returned.
+
+    Raises:
+        ArgumentError: there is no placement.
+
+    Example:
+        >>> from pyharmony import placement
+        >>> subject, scene = np.zeros((60, 40, 4), np.uint8), np.full((90, 120, 3), 128, np.uint8)
+        >>> subject[10:50, 10:30] = 255
+        >>> found = placement.place(subject, scene, people=[], person=False, k=2)
+        >>> placement.contact_sheet(subject, scene, found).shape[2]
+        3
+    """
+    from PIL import Image, ImageDraw
+
+    if not placements:
+        raise ArgumentError("placements: empty, expected at least one")
+    picture, matte = _subject_of(subject, mask)
+    scene = levels_of(background)
+    height, width = scene.shape[:2]
+    wide = 420
+    high = round(wide * height / width)
+    cell = high + 150
+    columns = min(3, len(placements))
+    sheet = Image.new("RGB", (columns * wide, math.ceil(len(placements) / columns) * cell), "white")
+    base = Image.fromarray(scene).resize((wide, high), Image.Resampling.BOX)
+    cut_out = Image.fromarray(np.dstack([picture, matte]))
+    draw = ImageDraw.Draw(sheet)
+    for i, one in enumerate(placements):
+        left, top = i % columns * wide, i // columns * cell
+        # From a pixel of the cell back to one of the object's picture.
+        matrix = np.vstack([one.matrix, [0, 0, 1]])
+        shrunk = np.diag([wide / width, high / height, 1.0])
+        shrunk[:2, 2] = 0.5 * wide / width - 0.5, 0.5 * high / height - 0.5
+        own = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+        back = np.linalg.inv(np.linalg.inv(own) @ shrunk @ matrix @ own)
+        pasted = cut_out.transform((wide, high), Image.Transform.AFFINE, tuple(back[:2].ravel()),
+                                   Image.Resampling.BILINEAR)  # fmt: skip
+        made = base.copy()
+        made.paste(pasted.convert("RGB"), (0, 0), pasted.getchannel("A"))
+        sheet.paste(made, (left, top))
+        lines = [f"{i + 1}: score {one.score:.2f}  scale {one.scale:.2f}  angle {one.angle:.1f}  behind {one.z}"]
+        lines += [one.reason] if one.reason else []
+        strongest = sorted(one.terms.items(), key=lambda item: -abs(item[1]))[:8]
+        lines += [f"  {name.replace('_', ' ')} {value:+.2f}" for name, value in strongest]
+        draw.multiline_text((left + 6, top + high + 4), "\n".join(lines), fill="black", spacing=2)
+    return np.asarray(sheet)

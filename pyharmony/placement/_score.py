@@ -1,0 +1,283 @@
+"""Candidates for a place, and what speaks for each: sums over rectangles by summed-area tables, weighed and added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._crowd import NEARER, Crowd, nearness
+from ._subject import Bools, Float, Subject
+
+#: The columns that the middle of the head is tried in, the rows, and how far rows go beyond the heads that are there,
+#: in heads above and below.
+_COLUMNS, _ROWS, _ABOVE, _BELOW = 48, 14, 1.3, 1.8
+#: Sizes beside the one that the people say, and shifts in steps of the columns, which the best candidates are tried in.
+SIZES, SHIFTS = (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
+#: Sizes that are tried where nobody says it, and the rows that feet or a base are put in, as shares of the height.
+_FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
+#: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
+_LOWER = (0.0, 0.12, 0.25, 0.4)
+#: The share of a face that may be covered, and of the own head that may be hidden.
+FACE, HIDDEN = 0.02, 0.3
+#: The distance of neighbours, in widths of a head: people stand as far apart as from the first to the second.
+_NEAR, _FAR = 1.3, 2.2
+#: The standard deviation of the size of heads about the one that their row says, in octaves.
+_SPREAD = 0.15
+#: From which enlargement on an object looks soft.
+_SOFT = 1.5
+#: The margin that a head keeps to the frame, in its heights.
+_MARGIN = 0.15
+
+#: What a unit of each term is worth, for people among people: learned from half of the layouts of real photographs of
+#: `benchmarks/layouts.json`, by `benchmarks/placement.py fit`.
+AMONG_PEOPLE = {
+    "body_overlap": 0.0,
+    "hidden": -4.58,
+    "free_space": 0.7,
+    "scale": -1.0,
+    "head_line": -1.45,
+    "gap": 0.0,
+    "off_middle": -1.07,
+    "too_near": 0.0,
+    "too_far": 0.0,
+    "outside": -0.17,
+    "balance": 0.0,
+    "clutter": 0.0,
+    "border": -6.22,
+    "off": -8.12,
+    "resolution": -1.0,
+    "light": -0.5,
+}
+#: The same where nobody is there, or the object is no person: by judgement.
+ALONE = {
+    **dict.fromkeys(AMONG_PEOPLE, 0.0),
+    "body_overlap": -3.0,
+    "hidden": -2.0,
+    "scale": -1.0,
+    "thirds": -2.0,
+    "clutter": -1.5,
+    "border": -2.0,
+    "off": -3.0,
+    "resolution": -1.0,
+    "light": -0.5,
+}
+
+
+class Candidates(NamedTuple):
+    """Places for an object, each an array [N]: the middle of the anchor (head, or all of it), how high that is,
+    how far its size is from the expected one in octaves, and whether it is flipped."""
+
+    x: Float
+    y: Float
+    size: Float
+    octaves: Float
+    flip: Bools
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def taken(self, index: npt.NDArray[np.intp]) -> Candidates:
+        x, y, size, octaves, flip = self
+        return Candidates(x[index], y[index], size[index], octaves[index], flip[index])
+
+
+class Ground(NamedTuple):
+    """The picture: its size, the people, and sums of their masks, of their faces and of edges, at a smaller size."""
+
+    size: tuple[int, int]
+    crowd: Crowd
+    people: Float
+    faces: Float
+    edges: Float
+    light: float
+    shades: tuple[float, float]
+
+
+def table_of(planes: npt.NDArray[np.generic]) -> Float:
+    """Returns the summed-area tables [P, h + 1, w + 1] of planes [P, h, w]."""
+    found = np.zeros((len(planes), planes.shape[1] + 1, planes.shape[2] + 1))
+    found[:, 1:, 1:] = planes.astype(np.float64).cumsum(1).cumsum(2)
+    return found
+
+
+def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
+    """Returns sums [P, …] over rectangles […, 4] in pixels of a picture of a size; beyond it is 0."""
+    height, width = table.shape[1] - 1, table.shape[2] - 1
+    x = np.clip(np.rint(rectangles[..., 0::2] * (width / size[0])), 0, width).astype(np.intp)
+    y = np.clip(np.rint(rectangles[..., 1::2] * (height / size[1])), 0, height).astype(np.intp)
+    flat = table.reshape(len(table), -1)
+    first, last = y[..., 0] * (width + 1), y[..., 1] * (width + 1)
+    return np.asarray(
+        flat[:, last + x[..., 1]] - flat[:, first + x[..., 1]] - flat[:, last + x[..., 0]] + flat[:, first + x[..., 0]]
+    )
+
+
+def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale: float | None = None) -> Candidates:
+    """Returns places on a grid, of a given size, or of that which the people there or the object's own picture say."""
+    width, height = ground.size
+    crowd = ground.crowd
+    left, top, right, bottom = subject.anchor
+    # How far the object goes beyond the middle of the anchor, in its heights.
+    high = bottom - top
+    below = (subject.box[3] - (top + bottom) / 2) / high
+    tall = (subject.box[3] - subject.box[1]) / high
+    columns = (np.arange(_COLUMNS) + 0.5) * width / _COLUMNS
+    is_cut = "bottom" in subject.cut
+    grids: list[tuple[Float, Float, Float, Float]] = []
+
+    def add(x: Float, y: Float, size: Float, octaves: float = 0.0) -> None:
+        grids.append((x, y, size, np.full(len(x), octaves)))
+
+    if len(crowd) and subject.head is not None:
+        _, rows = crowd.middles()
+        typical = float(np.median(crowd.sizes))
+        upright = np.linspace(rows.min() - _ABOVE * typical, rows.max() + _BELOW * typical, _ROWS)
+        x, wanted = (v.ravel() for v in np.meshgrid(columns, upright))
+        angle = np.radians(crowd.roll)
+        y = (wanted + x * np.sin(angle)) / np.cos(angle)
+        add(x, y, crowd.size_at(x, y, height) if scale is None else np.full(len(x), scale * high))
+        for lower in _LOWER if is_cut else ():
+            size = np.full(_COLUMNS, typical if scale is None else scale * high)
+            for _ in range(3):
+                y = height - (below - lower * tall) * size
+                size = crowd.size_at(columns, y, height) if scale is None else size
+            add(columns, y, size)
+    else:
+        # As large in the picture as it was in its own.
+        share = min(height / subject.size[1], width / subject.size[0]) if scale is None else scale
+        for factor in _FREE_SIZES if scale is None else (1.0,):
+            size = np.full(_COLUMNS, high * share * factor)
+            if is_cut:
+                feet = [height + lower * tall * size for lower in _LOWER]
+            else:
+                feet = [np.full(_COLUMNS, base * height) for base in _BASES]
+            for row in feet:
+                add(columns, row - below * size, size, float(np.log2(factor)))
+    x, y, size, octaves = (np.concatenate(parts) for parts in zip(*grids))
+    many = len(flips)
+    return Candidates(
+        np.tile(x, many), np.tile(y, many), np.tile(size, many), np.tile(octaves, many), np.repeat(flips, len(x))
+    )
+
+
+def around(chosen: Candidates, ground: Ground, factors: Sequence[float] = SIZES) -> Candidates:
+    """Returns candidates again at sizes and places about themselves."""
+    step = ground.size[0] / _COLUMNS
+    sizes, shifts = (v.ravel() for v in np.meshgrid(factors, SHIFTS))
+    repeated = chosen.taken(np.repeat(np.arange(len(chosen)), len(sizes)))
+    sizes, shifts = np.tile(sizes, len(chosen)), np.tile(shifts, len(chosen))
+    return Candidates(
+        repeated.x + shifts * step, repeated.y, repeated.size * sizes, repeated.octaves + np.log2(sizes), repeated.flip
+    )
+
+
+def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
+    """Returns the bands [N, B, 4] and the anchors [N, 4] of an object at places, in pixels of the picture."""
+    left, top, right, bottom = subject.anchor
+    middle, scale = ((left + right) / 2, (top + bottom) / 2), places.size / (bottom - top)
+    every = np.concatenate([subject.bands, [subject.anchor]])
+    x0, x1 = every[:, 0] - middle[0], every[:, 2] - middle[0]
+    flipped = places.flip[:, None]
+    first, last = np.where(flipped, -x1, x0), np.where(flipped, -x0, x1)
+    found = np.stack(
+        [
+            places.x[:, None] + scale[:, None] * first,
+            places.y[:, None] + scale[:, None] * (every[:, 1] - middle[1]),
+            places.x[:, None] + scale[:, None] * last,
+            places.y[:, None] + scale[:, None] * (every[:, 3] - middle[1]),
+        ],
+        2,
+    )
+    return found[:, :-1], found[:, -1]
+
+
+def in_front(ground: Ground, places: Candidates) -> Bools:
+    """Returns who stands before an object at places, [P, N]."""
+    crowd = ground.crowd
+    near = nearness(crowd, places.x, places.y, places.size)
+    return np.asarray(crowd.depth()[:, None] > near + NEARER * places.size)
+
+
+def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict[str, Float], Bools]:
+    """Returns the terms of places, each [N], and which places are allowed, [N]: no face covered, the own head seen."""
+    width, height = ground.size
+    crowd = ground.crowd
+    bands, head = rectangles(subject, places)
+    areas = (bands[..., 2] - bands[..., 0]) * (bands[..., 3] - bands[..., 1])
+    area = areas.sum(1)
+    inside = np.clip(bands, 0, [width, height, width, height])
+    seen = ((inside[..., 2] - inside[..., 0]).clip(0) * (inside[..., 3] - inside[..., 1]).clip(0)).sum(1)
+    inside = np.clip(head, 0, [width, height, width, height])
+    high, wide = head[:, 3] - head[:, 1], head[:, 2] - head[:, 0]
+    head_seen = (inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) / (high * wide)
+    terms: dict[str, Float] = {}
+    allowed = head_seen > 0.85 if subject.head is not None else seen > 0.5 * area
+    pixels = ground.people.shape[1] - 1, ground.people.shape[2] - 1
+    unit = pixels[0] * pixels[1] / (height * width)
+    terms["body_overlap"] = terms["hidden"] = np.zeros(len(places))
+    terms["free_space"] = np.ones(len(places))
+    if len(crowd):
+        front = in_front(ground, places)
+        covered = sums(ground.people, bands, ground.size).sum(2)
+        total = ground.people[:, -1, -1][:, None].clip(1)
+        terms["body_overlap"] = np.where(front, 0.0, covered / total).max(0)
+        # A face is left whole, whoever it belongs to; those in front cover the object instead.
+        faces = sums(ground.faces, bands, ground.size).sum(2) / ground.faces[:, -1, -1][:, None].clip(1)
+        allowed &= np.where(front, 0.0, faces).max(0) <= FACE
+        over = sums(ground.people, head, ground.size) / (high * wide * unit)
+        hidden = np.where(front, over, 0.0).sum(0)
+        allowed &= hidden <= HIDDEN if subject.head is not None else True
+        terms["hidden"] = hidden
+        terms["free_space"] = 1 - over.sum(0).clip(0, 1)
+    terms["scale"] = (places.octaves / _SPREAD) ** 2
+    terms |= _among(subject, ground, places, head)
+    clear = sums(ground.edges, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
+    terms["clutter"] = clear
+    margin = np.minimum(np.minimum(head[:, 0], width - head[:, 2]), head[:, 1]) / high
+    terms["border"] = (_MARGIN - margin).clip(0, 1)
+    terms["off"] = 1 - seen / area
+    left, top, right, bottom = subject.anchor
+    terms["resolution"] = np.log2((places.size / (bottom - top) / _SOFT).clip(1))
+    terms["light"] = np.abs(np.where(places.flip, -1, 1) * ground.shades[0] - ground.shades[1])
+    return terms, allowed
+
+
+def _among(subject: Subject, ground: Ground, places: Candidates, head: Float) -> dict[str, Float]:
+    """Returns the terms that tell where a head is among the others, or in the picture."""
+    width, height = ground.size
+    crowd = ground.crowd
+    thirds = np.minimum(np.abs(places.x / width - 1 / 3), np.abs(places.x / width - 2 / 3))
+    zero = np.zeros(len(places))
+    if not len(crowd) or subject.head is None:
+        return dict.fromkeys(("gap", "off_middle", "head_line", "too_near", "too_far", "outside", "balance"), zero) | {
+            "thirds": thirds
+        }
+    columns, rows = crowd.middles()
+    x, y = crowd.upright(places.x, places.y)
+    wide = head[:, 2] - head[:, 0]
+    typical = float(np.median(crowd.sizes))
+    # The line of heads at a place: the mean row of those there, who count less the farther they are.
+    apart = x[:, None] - columns
+    weights = np.exp(-0.5 * (apart / (4 * typical)) ** 2) + 1e-6
+    line = (weights * (rows - crowd.sizes / 2)).sum(1) / weights.sum(1)
+    distance = np.hypot(apart, y[:, None] - rows).min(1) / np.minimum(wide, typical * 1.2)
+    beyond = np.maximum(columns.min() - x, x - columns.max()).clip(0)
+    before = np.abs(columns.mean() - width / 2)
+    after = np.abs((columns.sum() + x) / (len(columns) + 1) - width / 2)
+    # The gap that a place is in: the heads nearest at the left and at the right, or the frame.
+    left = np.where(apart > 0, apart, places.x[:, None]).min(1)
+    right = np.where(apart < 0, -apart, width - places.x[:, None]).min(1)
+    left, right = np.minimum(left, places.x), np.minimum(right, width - places.x)
+    return {
+        "gap": (np.minimum(left, right) / wide).clip(0, 4),
+        "off_middle": np.abs(left - right) / (left + right),
+        "head_line": np.abs((y - places.size / 2) - line) / places.size,
+        "too_near": (_NEAR - distance).clip(0),
+        "too_far": (distance - _FAR).clip(0, 6),
+        "outside": beyond / typical,
+        "balance": (after - before) / width * len(columns),
+        "thirds": zero,
+    }

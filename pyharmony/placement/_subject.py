@@ -1,0 +1,153 @@
+"""What placing knows of the object: its silhouette in bands, the head, and the sides on which its picture cut it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ArgumentError, MaskError
+from ..segmentation.layers import Layer, Pixels, box_of, resized
+from ..segmentation.people import head_of
+from ._roll import turned
+
+Float = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+SIDES = ("left", "top", "right", "bottom")
+#: The longer side of the mask that is looked at, and the bands of the silhouette.
+_SIDE, BANDS = 256, 12
+#: A side cuts the object if it touches the frame there along this share of its own width or height, ...
+_TOUCHES = 0.12
+#: ... and if it is hardly wider a little further inside, where a head or a shoe that only touches would be.
+_INSIDE, _WIDER = 0.04, 1.6
+#: Somebody who reaches the lower edge stands on it if that is so many heads below the top, and is cut by it if less
+#: than the second number.
+_STANDS, _CUT = 6.2, 5.0
+
+
+class Subject(NamedTuple):
+    """An object, in pixels of its picture.
+
+    Attributes:
+        size: width and height of the picture.
+        mask: where the object is, [h, w], of the picture's shape but smaller.
+        box: the part of the picture in which it is: left, top, right, bottom.
+        head: the box of the head; of what is no person, None.
+        cut: the sides on which the picture's frame cut it.
+        bands: [B, 4], the left, top, right and bottom of the silhouette, band by band from above.
+    """
+
+    size: tuple[int, int]
+    mask: Bools
+    box: tuple[float, float, float, float]
+    head: tuple[float, float, float, float] | None
+    cut: frozenset[str]
+    bands: Float
+
+    @property
+    def anchor(self) -> tuple[float, float, float, float]:
+        """The box that places are told by: the head, or all of it."""
+        return self.head or self.box
+
+    def contour(self) -> Float:
+        """Returns the points of the mask [N, 2] at which it is cut: (x, y) at the frame."""
+        height, width = self.mask.shape
+        across, down = self.size[0] / width, self.size[1] / height
+        found = []
+        for side in sorted(self.cut):
+            line = (
+                self.mask[:, 0 if side == "left" else -1]
+                if side in ("left", "right")
+                else self.mask[0 if side == "top" else -1]
+            )
+            at = np.flatnonzero(line) + 0.5
+            if side in ("left", "right"):
+                found.append(np.stack([np.full(len(at), 0.0 if side == "left" else self.size[0]), at * down], 1))
+            else:
+                found.append(np.stack([at * across, np.full(len(at), 0.0 if side == "top" else self.size[1])], 1))
+        return np.concatenate(found) if found else np.empty((0, 2))
+
+
+def subject_of(
+    mask: Pixels,
+    head: tuple[float, float, float, float] | None,
+    is_person: bool,
+    cut: Collection[str] | None,
+    faces: Collection[tuple[int, int, int, int]] = (),
+) -> Subject:
+    """Returns what is known of an object by its mask [H, W] of 0 to 255.
+
+    Raises:
+        MaskError: the mask is empty.
+        ArgumentError: cut names something else than sides.
+    """
+    height, width = mask.shape
+    factor = min(1.0, _SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    small = resized(mask, size)
+    values = (small / 255).astype(np.float32)
+    layer = Layer((0, 0, width, height), values, 1.0)
+    box = box_of(layer)
+    if box is None:
+        raise MaskError("mask: empty, nothing in it is at least half inside; expected the object")
+    region = values > 0.5
+    if head is None and is_person:
+        head = head_of(layer, list(faces))
+    if cut is None:
+        sides = _sides(region)
+        if head is not None and region[-1].any():
+            tall = (box[3] - box[1]) / (head[3] - head[1])
+            sides = sides - {"bottom"} if tall > _STANDS else sides | {"bottom"} if tall < _CUT else sides
+    else:
+        for side in cut:
+            if side not in SIDES:
+                raise ArgumentError(f"cut: {side!r}, expected some of {', '.join(SIDES)}")
+        sides = frozenset(cut)
+    return Subject((width, height), region, box, head, sides, _bands(region, box, (width, height)))
+
+
+def _sides(region: Bools) -> frozenset[str]:
+    """Returns the sides of the frame that cut a region."""
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    high, wide = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    found = set()
+    for side in SIDES:
+        turned_region = {"left": region.T, "right": region.T[::-1], "top": region, "bottom": region[::-1]}[side]
+        extent = wide if side in ("top", "bottom") else high
+        depth = max(1, round(_INSIDE * (high if side in ("top", "bottom") else wide)))
+        touching = int(np.count_nonzero(turned_region[0]))
+        inside = int(np.count_nonzero(turned_region[min(depth, len(turned_region) - 1)]))
+        if touching >= max(2, _TOUCHES * extent) and inside <= _WIDER * touching:
+            found.add(side)
+    return frozenset(found)
+
+
+def _bands(region: Bools, box: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
+    """Returns the left, top, right and bottom of bands of a region, in pixels of the picture."""
+    height, width = region.shape
+    across, down = size[0] / width, size[1] / height
+    rows = np.flatnonzero(region.any(1))
+    edges = np.linspace(rows[0], rows[-1] + 1, min(BANDS, len(rows)) + 1).round().astype(int)
+    found = []
+    for top, bottom in itertools.pairwise(edges):
+        part = region[top:bottom]
+        filled = part.any(1)
+        if not filled.any():
+            continue
+        left = part[filled].argmax(1).mean()
+        right = width - part[filled][:, ::-1].argmax(1).mean()
+        found.append((left * across, top * down, right * across, bottom * down))
+    return np.array(found)
+
+
+def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: float, flip: bool) -> Float:
+    """Returns [2, 3], which takes pixels of the object's picture to where they come to lie."""
+    cos, sin = (float(v) for v in turned(1.0, 0.0, angle))
+    sign = -1.0 if flip else 1.0
+    linear = scale * np.array([[cos * sign, -sin], [sin * sign, cos]])
+    middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
+    return np.concatenate([linear, (np.array([x, y]) - linear @ middle)[:, None]], 1)

@@ -1,0 +1,75 @@
+"""`pyharmony place`: what it prints, the sheet, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony
+
+from .shared import runners
+
+call, told = runners("place")
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = np.zeros((120, 90, 4), np.uint8)
+    subject[30:, 30:60] = 200
+    Image.fromarray(subject).save(tmp_path / "subject.png")
+    Image.fromarray(subject[..., 3]).save(tmp_path / "mask.png")
+    Image.fromarray(subject[..., :3]).save(tmp_path / "opaque.png")
+    Image.fromarray(np.full((150, 240, 3), 128, np.uint8)).save(tmp_path / "scene.png")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_says_what_the_function_says() -> None:
+    asked = ("--thing", "--top", "2", "--flip", "--roll", "3")
+    result = told("subject.png", "scene.png", *asked)
+    wanted = pyharmony.place("subject.png", "scene.png", person=False, k=2, flip=True, roll=3)
+    assert [one["score"] for one in result["places"]] == [one.score for one in wanted]
+    first = result["places"][0]
+    assert first["angle"] == 3 and first["x"] == pytest.approx(wanted[0].x, abs=0.01) and first["terms"]
+    text = call("subject.png", "scene.png", *asked).stdout
+    assert text.startswith("1. score ") and "turned by 3.0 degrees" in text
+    assert told("opaque.png", "scene.png", *asked, "--mask", "mask.png")["places"] == result["places"]
+    headed = told("subject.png", "scene.png", "--head", "36,30,18,22")
+    assert headed["places"][0]["scale"] > 0
+
+
+def test_it_writes_a_sheet() -> None:
+    result = told("subject.png", "scene.png", "--thing", "--explain", "sheet.png")
+    assert result["explain"] == "sheet.png" and Image.open("sheet.png").width > 400
+    call("subject.png", "scene.png", "--thing", "--explain", "sheet.png", code=2)
+    again = call("subject.png", "scene.png", "--thing", "--explain", "sheet.png", "--overwrite", "--verbose")
+    assert "wrote sheet.png" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "code"),
+    [
+        (("--head", "1,2"), "--head: '1,2', expected X,Y,W,H", 2),
+        (("--head", "1,2,3,4", "--thing"), "--thing and --head do not go together", 2),
+        (("--top", "0"), "--top: 0, expected a whole number", 2),
+        (("--roll", "400"), "--roll: 400", 2),
+        (("--mask", "none.png"), "none.png", 3),
+        (("--explain", "-", "--json"), "--json and --explain - both want stdout", 2),
+    ],
+)
+def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: str, code: int) -> None:
+    assert says in call("subject.png", "scene.png", *options, code=code).stderr
+
+
+def test_a_subject_needs_a_mask() -> None:
+    assert "--mask: not given, and SUBJECT has no alpha" in call("opaque.png", "scene.png", code=2).stderr
+
+
+def test_what_it_tells() -> None:
+    asked = ("subject.png", "scene.png", "--thing", "--explain", "sheet.png", "--overwrite")
+    assert call(*asked, "--quiet").stderr == ""
+    assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"] == "wrote sheet.png"
+    assert "Traceback" in call("none.png", "scene.png", "--debug", code=3).stderr
