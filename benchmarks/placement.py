@@ -226,7 +226,7 @@ def fit(count: int) -> dict[str, float]:
         task = Task(number, "learn")
         subject = _subject.subject_of(task.portrait.mask, None, True, None)
         masks, heads = _place._people_of(task.picture, task.people, None)
-        ground = _place._ground(task.picture, masks, heads, task.size, task.portrait.picture, subject)
+        ground = _place._ground(task.picture, masks, heads, [], task.size, task.portrait.picture, subject)
         places = _score.candidates(subject, ground, (False,))
         places = _score.around(places.taken(np.arange(0, len(places), 3)), ground)
         terms, allowed = _score.terms_of(subject, ground, places)

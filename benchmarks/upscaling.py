@@ -221,7 +221,7 @@ def report(results: Path, page: Path) -> None:
         tables.append(lines)
     if times := whole.get("speed"):
         threads = next(iter(times.values()))["12"]["threads"]
-        lines = [[f"×2, {threads} threads", "1 MP", "12 MP", "CPU time at 12 MP", "memory beside the result at 12 MP"]]
+        lines = [[f"×2, threads: {threads}", "1 MP", "12 MP", "CPU time at 12 MP", "memory beside the result at 12 MP"]]
         for name, found in times.items():
             one, twelve = found["1"], found["12"]
             cells = [f"{one['seconds']:.1f} s", f"{twelve['seconds']:.1f} s", f"{twelve['cpu']:.0f} s"]

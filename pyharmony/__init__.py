@@ -1,11 +1,12 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`, `io`, `losses`,
-`matching`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`, `training`, `typing`
-and `errors` are loaded when they are first used, and so are `compose`, `harmonize`, `harmony_score`, `load`,
-`match_grain`, `match_sharpness`, `place`, `realism_score`, `save`, `segment` and `shadow`. `losses`, `models`, `nn`,
-`training.train` and the two scores need torch. Without torch everything else works, also `harmonize` by its default and
-its methods without a network, `compose`, `place`, `segment` and `shadow`.
+`matching`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`, `training`, `typing`,
+`upscaling` and `errors` are loaded when they are first used, and so are `compose`, `harmonize`, `harmony_score`,
+`load`, `match_grain`, `match_sharpness`, `place`, `realism_score`, `save`, `segment`, `shadow` and `super_resolve`.
+`losses`, `models`, `nn`, `training.train` and the two scores need torch. Without torch everything else works, also
+`harmonize` by its default and its methods without a network, `compose`, `place`, `segment`, `shadow` and
+`super_resolve`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from . import shadows as shadows
     from . import training as training
     from . import typing as typing
+    from . import upscaling as upscaling
     from ._device import get_device, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .composition import compose
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from .scoring import harmony_score, realism_score
     from .segmentation import segment
     from .shadows import shadow
+    from .upscaling import super_resolve
 
 _SUBPACKAGES = (
     *("blend", "color", "compat", "composition", "data", "errors", "evaluation", "harmonization", "io"),
@@ -64,6 +67,7 @@ _SUBPACKAGES = (
         "shadows",
         "training",
         "typing",
+        "upscaling",
     ),
 )
 #: The subpackages that cannot be imported without other packages, and these packages.
@@ -81,6 +85,7 @@ _LAZY = {
     **dict.fromkeys(("harmony_score", "realism_score"), "scoring"),
     "segment": "segmentation",
     "shadow": "shadows",
+    "super_resolve": "upscaling",
 }
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -104,6 +109,7 @@ __all__ = [
     "set_num_threads",
     "shadow",
     "simd_level",
+    "super_resolve",
 ]
 
 

@@ -271,6 +271,7 @@ def test_an_option_of_another_mode_is_refused_by_name(options: str, named: tuple
 
 #: The file that tests each of the commands that are not tested here.
 ELSEWHERE = {
+    "compose": "test_cli_compose",
     "data crop": "test_synthesis",
     "data synth": "test_synthesis",
     "data": "test_cli_data",
@@ -280,6 +281,7 @@ ELSEWHERE = {
     "place": "test_cli_place",
     "segment": "test_cli_segment",
     "shadow": "test_cli_shadow",
+    "super-resolve": "test_cli_super_resolve",
     "train": "test_cli_train",
 }
 

@@ -402,12 +402,12 @@ def test_logging() -> None:
 
 
 def test_what_becomes_of_arrays_on_a_device_is_told_of_every_function() -> None:
-    from pyharmony import harmonization, matching, shadows
+    from pyharmony import composition, harmonization, matching, shadows
     from pyharmony._images.places import PLACES
 
-    rooms = (harmonization, matching, shadows)
+    rooms = (composition, harmonization, matching, shadows)
     functions = {*blend.__all__, *(name for room in rooms for name in room.__all__ if name.islower())}
-    assert set(PLACES) == functions
+    assert set(PLACES) == functions | {"super_resolve"}
     page = (Path(__file__).parents[1] / "docs/cuda.md").read_text()
     said = {"there": "worked on where they lie", "copied": "copied to the CPU, the result back", "refused": "refused"}
     for name, place in PLACES.items():

@@ -155,3 +155,25 @@ def test_what_cannot_be_is_refused_or_said(function: Any) -> None:
             np.full((HEIGHT, WIDTH) if function is matching.match_sharpness else (40, 40), 255, np.uint8),
         )
     assert (same == 90).all()
+
+
+def test_texture_is_no_grain() -> None:
+    random = np.random.default_rng(5)
+    image = np.full((HEIGHT, WIDTH, 3), 120.0)
+    for _ in range(6000):  # leaves, some of them in the shade
+        x, y, r = random.integers(0, WIDTH), random.integers(0, HEIGHT), random.integers(3, 9)
+        light = 0.05 + 0.95 * abs(np.sin(x / 90) * np.sin(y / 70))
+        image[y : y + r, x : x + r] = 120 + light * random.uniform(-80, 80)
+    mask = disc()
+    image[mask > 0] = 100
+    _, info = matching.match_grain(np.rint(image).astype(np.uint8), mask, return_info=True)
+    assert max(info.surroundings[0]) < 2
+
+
+def test_the_smoothest_blocks_of_white_noise() -> None:
+    plane = np.random.default_rng(1).standard_normal((300, 64, 64, 1)).astype(np.float32)
+    for number, band in enumerate(_grain.bands(plane)):
+        energies = np.sort(_grain._of_blocks(np.square(band), _grain._BLOCKS[number])[:, 0])
+        for share, least in zip(_grain._SHARES, _grain._LEAST[number], strict=True):
+            found = energies[: max(1, round(share * len(energies)))].mean() / energies.mean()
+            assert abs(found - least) < 0.04

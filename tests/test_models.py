@@ -93,6 +93,18 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "realism_cnn, regions": ("realism_cnn", {"size": 32, "widths": (8, 8, 16), "regions": 6}),
     "srgan": ("srgan", {"width": 8, "blocks": 2, "discriminator_width": 4}),
     "srgan, x2": ("srgan", {"scale": 2, "width": 8, "blocks": 1, "discriminator_width": 4}),
+    "srgan, light": (
+        "srgan",
+        {
+            "scale": 2,
+            "width": 8,
+            "blocks": 1,
+            "discriminator_width": 4,
+            "norm": False,
+            "direct": True,
+            "residual": True,
+        },
+    ),
     "style_encoder": ("style_encoder", {"width": 4}),
     "style_encoder, hsv": ("style_encoder", {"kind": "features", "space": "hsv", "width": 4}),
     "unet3plus": ("unet3plus", {"width": 2, "branch": 2}),

@@ -126,6 +126,16 @@ def test_no_face_is_covered() -> None:
             assert i in one.behind or covered < 0.04
 
 
+def test_faces_of_others_are_not_covered_either() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
+    picture, mask, head = subject_of()
+    given = {"mask": mask, "people": masks, "heads": heads, "head": head}
+    x, y, _ = head_at(placement.place(picture, background, **given)[0], head)
+    for one in placement.place(picture, background, **given, faces=[(x - 15, y - 15, 30, 30)]):
+        u, v, size = head_at(one, head)
+        assert one.reason or abs(u - x) > 20 or abs(v - y) > 30
+
+
 def test_the_answer_does_not_depend_on_size_and_repeats() -> None:
     background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
     picture, mask, head = subject_of()
@@ -226,6 +236,8 @@ def test_people_are_looked_for() -> None:
         ({"cut": ["below"]}, ArgumentError, "cut: 'below', expected some of left, top"),
         ({"head": (1, 2, 0, 4)}, ArgumentError, "head: (1, 2, 0, 4), expected a width"),
         ({"head": (1, 2)}, ArgumentError, "head: (1, 2), expected (x, y, width, height)"),
+        ({"faces": [(1, 2, 3)]}, ArgumentError, "faces[0]: (1, 2, 3), expected (x, y, width, height)"),
+        ({"scale": 0}, ArgumentError, "scale: 0, expected a number above 0"),
         ({"heads": []}, ArgumentError, "heads: 0 beside 1 people"),
         ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, ""),
     ],

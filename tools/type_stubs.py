@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("pyharmony.blend", "pyharmony.harmonization", "pyharmony.matching", "pyharmony.ops", "pyharmony.shadows")
+PACKAGES = (
+    "pyharmony.blend",
+    "pyharmony.harmonization",
+    "pyharmony.matching",
+    "pyharmony.ops",
+    "pyharmony.shadows",
+    "pyharmony.upscaling",
+)
 HEAD = """\
 # Written by tools/type_stubs.py from the signatures of the functions: change those, and run `make type-stubs`.
 # ruff: noqa
@@ -38,6 +45,8 @@ HOMES = {
     "ShadowInfo": "._shadow",
     "SolveInfo": ".._checks",
     "Stage": ".color_map",
+    "Method": "._methods",
+    "UpscalingInfo": "._super_resolve",
 }
 #: What return_info adds, by function; a SolveInfo by default.
 INFOS = {
@@ -45,6 +54,7 @@ INFOS = {
     "match_grain": "GrainInfo",
     "match_sharpness": "SharpnessInfo",
     "shadow": "ShadowInfo",
+    "super_resolve": "UpscalingInfo",
 }
 #: A signature: its differences from the function's own, by argument, and the result.
 Signature = tuple[dict[str, str], str]

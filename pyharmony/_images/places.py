@@ -37,5 +37,6 @@ PLACES = {
     "match_grain": Place("copied", "noise is told from tiles and made on the CPU"),
     "match_sharpness": Place("copied", "blur is told from tiles and added on the CPU"),
     "compose": Place("copied", "people are looked for, cut out and placed on the CPU"),
+    "super_resolve": Place("copied", "its network runs on the CPU, in NumPy"),
     "shadow": Place("copied", "what light throws of a mask is found and drawn on the CPU"),
 }

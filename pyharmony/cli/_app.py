@@ -10,7 +10,24 @@ import typer
 from typer.core import TyperGroup
 
 from .._version import __version__
-from . import bench, blend, data, demo, doctor, edit, evaluate, harmonize, info, models, segment, shadow, train
+from . import (
+    bench,
+    blend,
+    compose,
+    data,
+    demo,
+    doctor,
+    edit,
+    evaluate,
+    harmonize,
+    info,
+    models,
+    place,
+    segment,
+    shadow,
+    super_resolve,
+    train,
+)
 
 
 class WholeSummaries(TyperGroup):
@@ -34,10 +51,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("blend")(blend.blend)
+app.command("compose")(compose.compose)
 app.command("edit")(edit.edit)
 app.command("harmonize")(harmonize.harmonize)
+app.command("place")(place.place)
 app.command("segment")(segment.segment)
 app.command("shadow")(shadow.shadow)
+app.command("super-resolve")(super_resolve.super_resolve)
 app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

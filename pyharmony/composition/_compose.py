@@ -13,18 +13,19 @@ from .. import _arrays, io
 from .._arrays import NumpyArray
 from .._images.call import ITSELF, Call, as_delivered
 from .._images.frame import Frame, Infos, Job, as_images
+from .._images.region import Region
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
 from ..evaluation.pictures import levels_of
-from ..io import Picture
+from ..io import Layer, Picture
 from ..placement import Placement
 from ..segmentation import Masks
 from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OutLike, PathLike
 from . import _plan
 from ._plan import People, Photo, Wanted
-from ._recipe import BLENDS, SCHEMA, decoded, digest, read_recipe
-from ._render import Laid, draw
+from ._recipe import BLENDS, SCHEMA, decoded, digest, encoded, read_recipe
+from ._render import Laid, draw, layers_of
 
 #: What is done to a subject if the caller says nothing.
 _GRAIN, _SHARPNESS = 1.0, 1.0
@@ -44,10 +45,19 @@ class Composed:
         x, y, scale, angle, flip: its place, as `pyharmony.placement.Placement` tells it.
         colours: [h, w, 3] of the result's dtype, what was drawn in that rectangle.
         alpha: [h, w] likewise, how far it covers what lies below.
-        shadow: the shadow by itself, [H, W, 4] uint8: by its colour what lies below is multiplied, as far as its alpha
-            says; None without one.
+        shadow: the shadow by itself, [H, W, 3] uint8, by which what lies below is multiplied: white for none; None
+            without one.
         reasons: what is to be said of how it was cut out, placed and matched, in a few words each.
         seconds: how long each step took.
+
+    Example:
+        >>> import pyharmony
+        >>> subject = np.zeros((30, 20, 4), np.uint8)
+        >>> subject[5:25, 5:15] = 255
+        >>> background = np.full((60, 80, 3), 128, np.uint8)
+        >>> _, info = pyharmony.compose(subject, background, at=(10, 20), shadow=False, return_info=True)
+        >>> info.subjects[0].mask[30, 20], info.subjects[0].shadow is None
+        (np.uint8(255), True)
     """
 
     mask: NumpyArray
@@ -86,6 +96,24 @@ class ComposeInfo:
     subjects: tuple[Composed, ...]
     recipe: Mapping[str, Any]
     seconds: Mapping[str, float]
+    _background: NumpyArray
+    _laid: tuple[Laid, ...]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of the picture, from the bottom to the top, for `pyharmony.io.write_layers`.
+
+        They are the background, and of each subject its shadow, which multiplies, and itself. Merged they are the
+        picture, bit for bit, unless the background is transparent somewhere.
+
+        Raises:
+            ArgumentError: the picture holds floats, which layers cannot.
+        """
+        if self._background.dtype.kind != "u":
+            kind = self._background.dtype.name
+            raise ArgumentError(f"background: {kind}, layers hold 8 or 16 bits; expected uint8 or uint16")
+        height, width = self._background.shape[:2]
+        return layers_of(self._background, self._laid, Region(0, height, 0, width))
 
 
 def compose(
@@ -210,9 +238,15 @@ def compose(
     held: list[ComposeInfo] = []
 
     def work(frame: Frame) -> Infos:
-        return [draws(job) for job in frame.jobs()]
+        found: Any = [draws(job) for job in frame.jobs()]
+        return found
 
     def draws(job: Job) -> ComposeInfo:
+        below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
+        if job.dst_alpha is not None:
+            below = np.dstack([below, job.dst_alpha])
+        if job.in_place:
+            below = below.copy()
         given = job.start()
         # A grey background is drawn on in three equal channels.
         canvas = given if given.shape[2] == 3 else np.repeat(given, 3, 2)
@@ -220,7 +254,7 @@ def compose(
         if canvas is not given:
             grey = canvas.astype(np.float64) @ np.array(_GREY)
             given[..., 0] = np.rint(grey) if given.dtype.kind == "u" else grey
-        held.append(_told(found, plan, said, canvas.shape[:2], seconds, start))
+        held.append(_told(found, plan, said, below, seconds, start))
         return held[-1]
 
     ratio = 1.0
@@ -256,8 +290,10 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
         picture = io.read(image, name)
     alpha = None
     if picture.pixels.shape[2] == 4:
-        values = picture.pixels[..., 3].astype(np.float64) * (255 / _arrays.VALUE_RANGE[picture.pixels.dtype.name])
-        alpha = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+        share = picture.pixels[..., 3].astype(np.float64) / _arrays.VALUE_RANGE[picture.pixels.dtype.name]
+        dtype, unit = like.pixels.dtype, _arrays.VALUE_RANGE[like.pixels.dtype.name]
+        values = np.clip(share, 0, 1) * unit
+        alpha = (np.rint(values) if dtype.kind == "u" else values).astype(dtype)
     colours = Picture(np.ascontiguousarray(picture.pixels[..., :3]), picture.profile)
     levels = levels_of(colours)
     made = io.convert(colours, like, name).pixels[..., :3]
@@ -353,7 +389,7 @@ def _decided(
     for i, (photo, one) in enumerate(zip(photos, wanted, strict=True)):
         name = f"subjects[{i}]: " if several else ""
         start = time.perf_counter()
-        mask, reason = _plan.cut_out(photo, one, name)
+        mask, by_alpha, reason = _plan.cut_out(photo, one, name)
         seconds["cut"] = seconds.get("cut", 0.0) + time.perf_counter() - start
         start = time.perf_counter()
         if isinstance(one.at, str) or len(entries) + 1 < len(photos):
@@ -361,6 +397,8 @@ def _decided(
         seconds["people"] = seconds.get("people", 0.0) + time.perf_counter() - start
         start = time.perf_counter()
         entry, doubt = _plan.decide(photo, mask, one, people, levels, name)
+        if not by_alpha:
+            entry["mask"] = encoded(mask)
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         entry |= looks
         if entry["harmonize"] is not None and (given is not None or isinstance(one.at, str)) and people.heads:
@@ -394,7 +432,12 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], target: NumpyArray) ->
     for entry, number in zip(recipe["subjects"], order, strict=True):
         if entry.get("digest") != digest(photos[number].levels):
             raise ArgumentError(f"recipe: subjects[{number}] is not the one that it was made with")
-        decoded(entry["mask"], f"subjects[{number}].mask", photos[number].size)
+        if list(entry["size"]) != list(photos[number].size):
+            raise ArgumentError(f"recipe: subjects[{number}].size: {entry['size']!r}, it is {photos[number].size}")
+        if entry["mask"] is not None:
+            decoded(entry["mask"], f"subjects[{number}].mask", photos[number].size)
+        elif photos[number].alpha is None:
+            raise ArgumentError(f"recipe: subjects[{number}] has no alpha, which is its mask in the recipe")
 
 
 def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: float) -> tuple[Any, list[Photo]]:
@@ -417,7 +460,7 @@ def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: 
         factor = min(1.0, ratio * scales[i] * _FINER)
         alpha = None
         if photo.alpha is not None:
-            alpha = small(photo.alpha[..., None], factor)[..., 0]
+            alpha = np.ascontiguousarray(small(photo.alpha[..., None], factor)[..., 0])
         found.append(Photo(small(photo.pixels, factor), small(photo.levels, factor), alpha))
     if isinstance(whole, Picture):
         return dataclasses.replace(whole, pixels=small(whole.pixels, ratio)), found
@@ -427,21 +470,22 @@ def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: 
 
 
 def _told(
-    found: list[Laid], recipe: Mapping[str, Any], said: list[list[str]], shape: tuple[int, ...],
+    found: list[Laid], recipe: Mapping[str, Any], said: list[list[str]], below: NumpyArray,
     seconds: dict[str, float], start: float,
 ) -> ComposeInfo:  # fmt: skip
     """Returns the record of what was drawn."""
     every = []
+    shape = below.shape
     times = dict(seconds)
     for laid, entry, number in zip(found, recipe["subjects"], recipe["order"], strict=True):
         mask = np.zeros(shape[:2], np.uint8)
         region = laid.region
-        region.of(mask)[...] = np.rint(
-            laid.alpha.astype(np.float64) * (255 / _arrays.VALUE_RANGE[laid.alpha.dtype.name])
-        )
+        levels = np.rint(laid.alpha.astype(np.float64) * (255 / _arrays.VALUE_RANGE[laid.alpha.dtype.name]))
+        # What is changed by less than half a level of alpha is not nothing.
+        region.of(mask)[...] = np.maximum(levels, laid.alpha > 0)
         layer = None
         if laid.shadow is not None:
-            layer = np.zeros((*shape[:2], 4), np.uint8)
+            layer = np.full((*shape[:2], 3), 255, np.uint8)
             laid.shadow[1].of(layer)[...] = laid.shadow[0]
         for key, value in laid.seconds.items():
             times[key] = times.get(key, 0.0) + value
@@ -451,4 +495,5 @@ def _told(
             tuple(said[number] + laid.reasons), dict(laid.seconds),
         ))  # fmt: skip
     times["all"] = time.perf_counter() - start
-    return ComposeInfo(tuple(every), recipe, {key: round(value, 4) for key, value in times.items()})
+    rounded = {key: round(value, 4) for key, value in times.items()}
+    return ComposeInfo(tuple(every), recipe, rounded, below, tuple(found))

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import NumpyArray
+from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import ArgumentError, MaskError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..segmentation import Masks, Session
 from ..segmentation.layers import Layer, resized
+from ..segmentation.people import faces as faces_of
 from ..segmentation.people import head_of
 from ._recipe import encoded
 
@@ -44,7 +45,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph: colours [h, w, 3] in the background's colours and dtype, levels [h, w, 3] uint8, alpha or None."""
+    """A photograph.
+
+    Attributes:
+        pixels: [h, w, 3] in the background's colours and dtype.
+        levels: [h, w, 3] uint8 in its own.
+        alpha: [h, w] in the background's dtype; None without.
+    """
 
     pixels: NumpyArray
     levels: NumpyArray
@@ -62,6 +69,8 @@ class People:
         self._background, self._given = background, given
         self._masks: list[NumpyArray] | None = None
         self._heads: list[Rectangle] = []
+        #: The rectangles of faces of people without a mask.
+        self.faces: list[Rectangle] = []
 
     @property
     def found(self) -> list[NumpyArray]:
@@ -73,8 +82,18 @@ class People:
             heads: list[Any] = list(people.heads) if isinstance(people, Masks) else []
             if len(heads) != len(self._masks):
                 heads = [_head_of(mask) for mask in self._masks]
+            self.faces = [] if self._given is not None else self._without_mask(heads)
             self._heads = [(float(x), float(y), float(wide), float(high)) for x, y, wide, high in heads]
         return self._masks
+
+    def _without_mask(self, heads: Sequence[Rectangle]) -> list[Rectangle]:
+        """Returns the rectangles of faces that belong to no head: of people who were not found."""
+        found = []
+        for left, top, right, bottom in faces_of(self._background):
+            x, y = (left + right) / 2, (top + bottom) / 2
+            if not any(a <= x <= a + wide and b <= y <= b + high for a, b, wide, high in heads):
+                found.append((float(left), float(top), float(right - left), float(bottom - top)))
+        return found
 
     @property
     def heads(self) -> list[Rectangle]:
@@ -86,8 +105,8 @@ class People:
         self._heads.append(head)
 
 
-def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, str]:
-    """Returns the mask [h, w] uint8 of a subject, and what is to be said of it.
+def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, bool, str]:
+    """Returns the mask [h, w] uint8 of a subject, whether that is its alpha, and what is to be said of it.
 
     Raises:
         MaskError: the mask that is given is empty.
@@ -97,9 +116,10 @@ def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, str]:
     pointed = {key: value for key, value in (("points", wanted.points), ("box", wanted.box)) if value is not None}
     if wanted.mask is not None and not pointed:
         mask = mask_of(wanted.mask, height, width)
-        return _filled(mask, f"{name}mask"), ""
+        return _filled(mask, f"{name}mask"), False, ""
     if not pointed and photo.alpha is not None:
-        return _filled(photo.alpha, f"{name}subject"), ""
+        levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
+        return _filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, ""
     session = Session(photo.levels)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
@@ -107,14 +127,16 @@ def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, str]:
         found = session.segment(points=[points] if one else points, box=pointed.get("box"), mask=wanted.mask)
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
-        return found.mask, found.reason
+        return found.mask, False, found.reason
     people = session.people()
     if len(people):
-        return people[0], "" if len(people) == 1 else f"{len(people)} people were found, the largest was taken"
+        many = f"{len(people)} people were found, the largest was taken"
+        return people[0], False, many if len(people) > 1 else ""
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
-    return found.mask, "no person was found, what is in the middle was taken; a point or a box says what is meant"
+    said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
+    return found.mask, False, said
 
 
 def _filled(mask: NumpyArray, name: str) -> NumpyArray:
@@ -129,7 +151,7 @@ def decide(
     """Returns the entry of a subject in the recipe without its looks, and what is to be said of its place."""
     height, width = background.shape[:2]
     given = wanted.at
-    entry: dict[str, Any] = {"size": list(photo.size), "mask": encoded(mask)}
+    entry: dict[str, Any] = {"size": list(photo.size), "mask": None}
     reason = ""
     if isinstance(given, Placement):
         found = given
@@ -178,10 +200,11 @@ def _placed(photo: Photo, mask: NumpyArray, wanted: Wanted, people: People, back
     own_mask = resized(mask, (own.shape[1], own.shape[0]))
     masks = [resized(one, (small.shape[1], small.shape[0])) for one in people.found]
     heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
+    faces = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.faces]
     given: dict[str, Any] = {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
     if wanted.scale != "auto":
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
-    best = place(own, small, mask=own_mask, people=masks, heads=heads, k=1, **given)[0]
+    best = place(own, small, mask=own_mask, people=masks, heads=heads, faces=faces, k=1, **given)[0]
     back, own_back = 1 / factor, 1 / own_factor
     box = tuple(v * back for v in best.box)
     # Middles of pixels are whole numbers, so a half is taken off before and added after.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from .._images.region import Region
 from .._images.source import decontaminated, place, place_scaled
 from ..errors import UnchangedWarning
 from ..harmonization import harmonize
+from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
 from ..segmentation.layers import resized
 from ..shadows import ShadowInfo, shadow
@@ -44,7 +45,8 @@ class Laid:
         region: where in the background it is.
         colours: [h, w, 3] of the background's dtype.
         alpha: [h, w] of the background's dtype, without what is hidden behind somebody.
-        shadow: the layer [h, w, 4] uint8 by which the background is multiplied, and its region; None without one.
+        shadow: what the background is multiplied by, [h, w, 3] uint8, white for nothing, and its region; None without
+            one.
         reasons: what is to be said.
         seconds: how long each step took.
         harmonized, grain, sharpness, shadow_info: the infos of the steps; None where they were left out.
@@ -67,10 +69,44 @@ def draw(canvas: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], rat
 
     ratio is the size of canvas by that which the recipe is about; photos may be reduced as well.
     """
+    before = canvas.copy()
     found = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
         found.append(_drawn(canvas, recipe, entry, photo, ratio, number))
+    if canvas.dtype.kind == "u":
+        # What viewers of layers make of them is what is exported, bit for bit: one rounding at the end.
+        for region in _regions(found):
+            height, width = region.shape
+            merged = merged_of(layers_of(region.of(before), found, region), (width, height))
+            region.of(canvas)[...] = merged[..., :3]
     return found
+
+
+def layers_of(background: NumpyArray, found: Sequence[Laid], region: Region) -> list[Layer]:
+    """Returns the layers of a part of a composite, from the bottom to the top; the part of the background is given."""
+    dtype = background.dtype
+    opaque = np.full((*background.shape[:2], 1), VALUE_RANGE[dtype.name], dtype)
+    colours = background if background.shape[2] == 4 else np.concatenate([background, opaque], 2)
+    layers = [Layer("background", np.ascontiguousarray(colours))]
+    for number, one in enumerate(found, 1):
+        if one.shadow is not None:
+            factor, place_of = one.shadow
+            solid = np.full((*factor.shape[:2], 1), 255, np.uint8)
+            at = (place_of.x0 - region.x0, place_of.y0 - region.y0)
+            layers.append(Layer(f"shadow {number}", np.concatenate([factor, solid], 2), at, blend="multiply"))
+        if not one.region.empty:
+            at = (one.region.x0 - region.x0, one.region.y0 - region.y0)
+            layers.append(Layer(f"subject {number}", np.dstack([one.colours, one.alpha]), at))
+    return layers
+
+
+def _regions(found: Sequence[Laid]) -> list[Region]:
+    """Returns the region of the background that subjects and shadows lie in; none where there are none."""
+    every = [one.region for one in found if not one.region.empty] + [one.shadow[1] for one in found if one.shadow]
+    if not every:
+        return []
+    return [Region(min(r.y0 for r in every), max(r.y1 for r in every),
+                   min(r.x0 for r in every), max(r.x1 for r in every))]  # fmt: skip
 
 
 def _drawn(
@@ -78,11 +114,9 @@ def _drawn(
 ) -> Laid:
     start = time.perf_counter()
     name = f"subjects[{number}]"
-    full_size = tuple(int(v) for v in entry["size"])
-    mask = decoded(entry["mask"], f"{name}.mask", full_size)  # type: ignore[arg-type]
+    full_size = int(entry["size"][0]), int(entry["size"][1])
     own = photo.size[0] / full_size[0]
-    if photo.size != full_size:
-        mask = resized(mask, photo.size)
+    mask = _matte(entry, photo, full_size, f"{name}.mask")
     laid = _laid(canvas, entry, photo, mask, ratio, own)
     laid.seconds["laid"] = time.perf_counter() - start
     cover = _cover(recipe, entry, laid.region, canvas, name)
@@ -109,6 +143,18 @@ def _drawn(
     return laid
 
 
+def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], name: str) -> NumpyArray:
+    """Returns the mask of a subject, [h, w] of the background's dtype: its alpha, that of the recipe, or both."""
+    if entry["mask"] is None:
+        assert photo.alpha is not None  # noqa: S101  # the recipe was checked
+        return photo.alpha
+    mask = decoded(entry["mask"], name, full_size)
+    if photo.size != full_size:
+        mask = resized(mask, photo.size)
+    made = _of_levels(mask, photo.pixels.dtype)
+    return made if photo.alpha is None else np.minimum(made, photo.alpha)
+
+
 def _laid(
     canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float
 ) -> Laid:
@@ -121,18 +167,15 @@ def _laid(
     margin = 2
     top, bottom = max(0, int(rows[0]) - margin), min(len(mask), int(rows[-1]) + 1 + margin)
     left, right = max(0, int(columns[0]) - margin), min(mask.shape[1], int(columns[-1]) + 1 + margin)
-    part = mask[top:bottom, left:right]
-    alpha = _of_levels(part, dtype)
+    alpha = np.ascontiguousarray(mask[top:bottom, left:right])
     pixels = np.ascontiguousarray(photo.pixels[top:bottom, left:right])
-    if photo.alpha is not None:
-        alpha = np.minimum(alpha, _of_levels(photo.alpha[top:bottom, left:right], dtype))
     colours = decontaminated(pixels, alpha, (0, 0), memory)
     source = np.concatenate([colours, alpha[..., None]], 2)
     scale = float(entry["scale"]) * ratio / own
     angle, flip = float(entry["angle"]), bool(entry["flip"])
     if flip:
         source = source[:, ::-1]
-    high, wide = part.shape
+    high, wide = alpha.shape
     # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.
     dx, dy = (left + right - mask.shape[1]) / 2, (top + bottom - mask.shape[0]) / 2
     dx = -dx if flip else dx
@@ -243,12 +286,16 @@ def _shade(
     if not len(rows):
         return
     region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
-    layer = region.of(info.layer).copy()
+    layer = region.of(info.layer)
+    share = layer[..., 3:].astype(np.float64) / 255
     cover = _cover(recipe, entry, region, canvas, name)
     if cover is not None:
-        layer[..., 3] = _scaled(np.ascontiguousarray(layer[..., 3]), 255 - cover)
-    laid.shadow = layer, region
-    multiply(region.of(canvas), layer)
+        share *= 1 - cover[..., None].astype(np.float64) / 255
+    factor = np.rint(255 * (1 - share) + share * layer[..., :3]).astype(np.uint8)
+    laid.shadow = factor, region
+    part = region.of(canvas)
+    values = part * (factor.astype(np.float64) / 255)
+    part[...] = np.rint(values).astype(canvas.dtype) if canvas.dtype.kind == "u" else values.astype(canvas.dtype)
 
 
 def _in_pixels(given: Mapping[str, Any], ratio: float) -> dict[str, Any]:
@@ -276,7 +323,7 @@ def _match(
         region.of(whole)[seen] = laid.colours[seen]
         hints: dict[str, Any] = {}
         if wanted.get("source"):
-            small, where = _small(photo, mask)
+            small, where = _small(photo, _levels(mask))
             if (where < 128).mean() > 0.1:
                 hints |= {"source": small, "source_mask": where}
         if wanted.get("reference"):
@@ -342,14 +389,6 @@ def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
 def over(canvas: NumpyArray, colours: NumpyArray, alpha: NumpyArray) -> None:
     """Lays colours over canvas [h, w, 3] by alpha [h, w], in place, as `pyharmony.blend.alpha` does."""
     blends.alpha(np.dstack([colours, alpha]), canvas.copy(), out=canvas, decontaminate=False)
-
-
-def multiply(canvas: NumpyArray, layer: NumpyArray) -> None:
-    """Multiplies canvas [h, w, 3] by a layer [h, w, 4] uint8 as far as its alpha says, in place."""
-    alpha = layer[..., 3:].astype(np.float64) / 255
-    factor = 1 - alpha + alpha * (layer[..., :3].astype(np.float64) / 255)
-    values = canvas * factor
-    canvas[...] = np.rint(values).astype(canvas.dtype) if canvas.dtype.kind == "u" else values.astype(canvas.dtype)
 
 
 def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:

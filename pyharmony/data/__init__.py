@@ -9,6 +9,7 @@ can still be read; `check` lists all bad ones. docs/datasets.md says where publi
 from __future__ import annotations
 
 from ._coco import CocoPeople, decode_segmentation, encode_segmentation
+from ._crops import Crops
 from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_sample
 from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import IHarmony4
@@ -31,6 +32,7 @@ __all__ = [
     "Cached",
     "CocoPeople",
     "CopyPaste",
+    "Crops",
     "Dataset",
     "IHarmony4",
     "Joined",

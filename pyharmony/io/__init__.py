@@ -2,13 +2,15 @@
 
 It reads JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF, with pillow-heif HEIC; everything else is refused by
 its first bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
-and TIFF by LZW need OpenCV, the extra `io`. No package except NumPy is loaded before it is used.
+and TIFF by LZW need OpenCV, the extra `io`. Layers go to and come from OpenRaster files, which Krita and GIMP open. No
+package except NumPy is loaded before it is used.
 """
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +19,32 @@ from ..errors import DTypeError, OutOfMemory, ShapeError
 from ..typing import Array, FileLike, ImageFormat, PathLike, PILImage, WritableFile
 from ._picture import MAX_PIXELS, Picture
 
-__all__ = ["MAX_PIXELS", "Picture", "check_target", "convert", "load", "read", "save", "write"]
+if TYPE_CHECKING:
+    from ._openraster import Layer, merged_of, read_layers, write_layers
+
+__all__ = [
+    "MAX_PIXELS",
+    "Layer",
+    "Picture",
+    "check_target",
+    "convert",
+    "load",
+    "merged_of",
+    "read",
+    "read_layers",
+    "save",
+    "write",
+    "write_layers",
+]
+
+_LAZY = ("Layer", "merged_of", "read_layers", "write_layers")
+
+if not TYPE_CHECKING:  # a type checker knows the names from the import above
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return getattr(importlib.import_module("._openraster", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def read(

@@ -22,8 +22,21 @@ from ._tiles import SIDE, Float32, gaussian, tiles
 
 #: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
 _EDGES = (1.0, 2.0, 4.0)
-#: The share of the tiles, the flattest ones, that noise is told from.
-_FLAT = 0.3
+#: Noise is told from the smoothest blocks: their sides, band by band, the border of a tile in which bands cannot be
+#: told, the share of the blocks that is taken, and the levels beyond which a block is clipped, which hides noise.
+_BLOCKS, _BORDER, _SMOOTH, _CLIPPED = (16, 24, 48), 8, 0.1, (0.01, 0.99)
+#: By how much less energy in each band a share of the blocks of white noise has, those with the least, than all.
+_SHARES = (0.02, 0.03, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+_LEAST = (
+    (0.785, 0.797, 0.806, 0.82, 0.839, 0.857, 0.87, 0.891, 0.924, 0.952, 1.0),
+    (0.736, 0.751, 0.763, 0.78, 0.805, 0.826, 0.842, 0.868, 0.907, 0.94, 1.0),
+    (0.749, 0.765, 0.776, 0.791, 0.813, 0.831, 0.847, 0.873, 0.909, 0.942, 1.0),
+)
+#: Fewer and more blocks tell the same of noise, and less and more of texture. From which share of the one to the other
+#: on it is noise in part, and as a whole.
+_FEWER, _MORE, _NOISE = 0.04, 0.2, (0.5, 0.85)
+#: How much stronger than the next finer band a band of noise may be: coarser bands of noise are weaker.
+_COARSER = (1.5, 1.2)
 #: The axes of colour along which noise is told and made: grey, red against green, and both against blue.
 _AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float64) / np.sqrt([[3.0], [2.0], [6.0]])
 #: The side of the noise by which the bands of what is made are measured.
@@ -149,17 +162,47 @@ def bands(values: Float32) -> list[Float32]:
 
 
 def noise_of(seen: Float32) -> npt.NDArray[np.float64]:
-    """Returns the deviation of the noise of tiles [N, h, w, C], [axes, 3], by the flattest of them."""
+    """Returns the deviation of the noise of tiles [N, h, w, C], [axes, 3], by the smoothest blocks of them.
+
+    Noise is everywhere alike; what is in a picture beside it, is not. The blocks with the least energy in the finest
+    band show hardly anything else.
+    """
     axes = _along_axes(seen)
-    # A tile is flat where little is left of it beyond the bands.
-    coarse = gaussian(axes[..., :1], 2 * _EDGES[-1])
-    order = np.argsort(coarse.std((1, 2, 3)), kind="stable")
-    flat = axes[order[: max(3, round(_FLAT * len(order)))]]
-    margin = 4
-    found = [np.square(band[:, margin:-margin, margin:-margin]).mean((1, 2)) for band in bands(flat)]
-    # The median over tiles leaves those out that are not flat after all.
-    deviations: npt.NDArray[np.float64] = np.sqrt(np.median(np.stack(found, -1), 0)).astype(np.float64)
-    return deviations
+    found = np.zeros((axes.shape[-1], len(_BLOCKS)))
+    trust = 1.0
+    for number, (band, side) in enumerate(zip(bands(axes), _BLOCKS, strict=True)):
+        energies, levels = _of_blocks(np.square(band), side), _of_blocks(seen, side)
+        energies = np.sort(energies[((levels > _CLIPPED[0]) & (levels < _CLIPPED[1])).all(1)], 0)
+        if not len(energies):
+            return np.zeros_like(found)
+        found[:, number] = _of_smoothest(energies, number, _SMOOTH)
+        if number == 0 and found[0, 0] > 0:
+            fewer, more = (_of_smoothest(energies, number, share)[0] for share in (_FEWER, _MORE))
+            trust = float(np.clip((fewer / more - _NOISE[0]) / (_NOISE[1] - _NOISE[0]), 0, 1))
+    for number, most in enumerate(_COARSER):
+        found[:, number + 1] = np.minimum(found[:, number + 1], most * found[:, number])
+    return trust * found
+
+
+def _of_smoothest(energies: Float32, number: int, share: float) -> npt.NDArray[np.float64]:
+    """Returns the deviation of noise in a band, [axes], by a share of blocks' energies [N, axes], which are sorted."""
+    taken = min(len(energies), max(3, round(share * len(energies))))
+    # Of blocks of mere noise, too, those with the least energy are chosen.
+    least = energies[:taken].mean(0, dtype=np.float64) / _chosen(number, taken / len(energies))
+    return np.asarray(np.sqrt(least))
+
+
+def _of_blocks(values: Float32, side: int) -> Float32:
+    """Returns the means over the blocks of tiles [N, h, w, C], [blocks, C]."""
+    inner = values[:, _BORDER : SIDE - _BORDER, _BORDER : SIDE - _BORDER]
+    count, blocks = len(inner), inner.shape[1] // side
+    parts = inner.reshape(count, blocks, side, blocks, side, inner.shape[-1])
+    return np.asarray(parts.mean((2, 4)).reshape(-1, inner.shape[-1]))
+
+
+def _chosen(number: int, share: float) -> float:
+    """Returns by how much less energy in a band the smoothest blocks of white noise have than all of it."""
+    return float(np.interp(share, _SHARES, _LEAST[number]))
 
 
 def _along_axes(values: Float32) -> Float32:

@@ -2,14 +2,17 @@
 
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR
 2017, in the form that a system for harmonisation ended with: five residual blocks, and a PReLU after the convolution
-that closes them, where the paper has a batch norm.
+that closes them, where the paper has a batch norm. The preset `light` is small enough for CPUs: it leaves batch norms
+out (Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR Workshops 2017), makes the
+pixels of the result in its last convolution (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an
+Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016), and adds them to a bicubic enlargement.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,56 +31,82 @@ class SrganConfig:
         width: the channels of the generator.
         blocks: the number of residual blocks.
         discriminator_width: the channels of the discriminator's first layer.
+        norm: whether the residual blocks have batch norms.
+        direct: whether the last convolution, on the small image, makes all pixels of the result by one pixel shuffle,
+            and the first and the last kernel are 3x3.
+        residual: whether the network says what to add to the bicubic enlargement of the image; it starts with nothing.
     """
 
     scale: Literal[2, 4] = 4
     width: int = 64
     blocks: int = 5
     discriminator_width: int = 64
+    norm: bool = True
+    direct: bool = False
+    residual: bool = False
 
     def __post_init__(self) -> None:
         checks.check_choice(self.scale, "scale", (2, 4))
         checks.check_fields(self, checks.check_whole, "width", "discriminator_width")
         checks.check_layers(self.blocks, "blocks")
+        checks.check_fields(self, checks.check_flag, "norm", "direct", "residual")
 
 
 class ResidualBlock(nn.Module):
-    """A residual block x + BN(conv(PReLU(BN(conv(x)))))."""
+    """A residual block x + BN(conv(PReLU(BN(conv(x))))), BN only with `norm`."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: bool = True) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm1 = nn.BatchNorm2d(channels) if norm else nn.Identity()
         self.act = nn.PReLU()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm2 = nn.BatchNorm2d(channels) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
 
 
 class Generator(nn.Module):
-    """The generator: 9x9, residual blocks, a pixel shuffle for each doubling, 9x9."""
+    """The generator: 9x9, residual blocks, a pixel shuffle for each doubling, 9x9; `SrganConfig` has other forms."""
 
     def __init__(self, config: SrganConfig) -> None:
         super().__init__()
-        w = config.width
-        self.first = nn.Sequential(nn.Conv2d(3, w, 9, padding=4), nn.PReLU())
-        self.blocks = nn.Sequential(*(ResidualBlock(w) for _ in range(config.blocks)))
+        w, self.scale, self.direct, self.residual = config.width, config.scale, config.direct, config.residual
+        ends = 3 if config.direct else 9
+        self.first = nn.Sequential(nn.Conv2d(3, w, ends, padding=ends // 2), nn.PReLU())
+        self.blocks = nn.Sequential(*(ResidualBlock(w, config.norm) for _ in range(config.blocks)))
         self.close = nn.Sequential(nn.Conv2d(w, w, 3, padding=1), nn.PReLU())
+        doublings = 0 if config.direct else 1 if config.scale == 2 else 2
         self.up = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(w, 4 * w, 3, padding=1), nn.PixelShuffle(2), nn.PReLU())
-                for _ in range(1 if config.scale == 2 else 2)
+                for _ in range(doublings)
             )
         )
-        self.last = nn.Conv2d(w, 3, 9, padding=4)
+        self.last = nn.Conv2d(w, 3 * config.scale**2 if config.direct else 3, ends, padding=ends // 2)
+        if config.residual:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(cast(Tensor, self.last.bias))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Maps image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1]."""
+        """Maps image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1].
+
+        With `residual` the result is near [0, 1], and nothing clamps it.
+        """
         checks.check_image(image, "image", 3)
         first = self.first(image)
-        return (torch.tanh(self.last(self.up(self.close(self.blocks(first)) + first))) + 1) / 2
+        made = self.last(self.up(self.close(self.blocks(first)) + first))
+        if self.direct:
+            made = functional.pixel_shuffle(made, self.scale)
+        return made + enlarged(image, self.scale) if self.residual else (torch.tanh(made) + 1) / 2
+
+
+def enlarged(image: Tensor, scale: int) -> Tensor:
+    """Returns the bicubic enlargement of images [N, C, H, W], by Keys' kernel with a = -1/2, as Pillow has it."""
+    size = [scale * side for side in image.shape[2:]]
+    # Without antialias torch takes a = -3/4.
+    return functional.interpolate(image, size=size, mode="bicubic", antialias=True)
 
 
 class Discriminator(nn.Module):
@@ -111,7 +140,8 @@ class Srgan(Adversarial):
     """An image `scale` times as large.
 
     Shape:
-        image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1]. `discriminator(image)` gives logits.
+        image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1], with `residual` only near it.
+        `discriminator(image)` gives logits.
     """
 
     name = "srgan"
@@ -130,5 +160,18 @@ register(
     task="upscale",
     summary="an image two or four times as large",
     source="Ledig et al., CVPR 2017, with five blocks",
-    presets={"x2": {"scale": 2}, "x4": {}, "small": {"width": 16, "blocks": 2, "discriminator_width": 8}},
+    presets={
+        "x2": {"scale": 2},
+        "x4": {},
+        "small": {"width": 16, "blocks": 2, "discriminator_width": 8},
+        "light": {
+            "scale": 2,
+            "width": 32,
+            "blocks": 6,
+            "discriminator_width": 32,
+            "norm": False,
+            "direct": True,
+            "residual": True,
+        },
+    },
 )

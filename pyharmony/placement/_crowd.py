@@ -13,6 +13,10 @@ from ._subject import Bools, Float
 
 #: A face in a head: what is left out at each side, above and below, in its width and height.
 _FACE = (0.12, 0.2, 0.12, 0.02)
+#: The head around a face: beyond it at each side, above and below, in its width and height.
+_AROUND, _OVER, _UNDER = 0.05, 0.3, 0.12
+#: The longer side of masks where nobody has one.
+_SIDE = 256
 #: How much larger heads are that lie lower, in octaves a height of a picture, where no two people say it: its mean, and
 #: how many pairs of people with a head's height between them it counts for.
 _USUAL, _PAIRS = 0.35, 3.0
@@ -30,12 +34,15 @@ class Crowd(NamedTuple):
         faces: where the face of each is seen, likewise.
         heads: the boxes of the heads, [P, 4] in pixels of the picture: left, top, right, bottom.
         roll: by how much the picture is turned, in degrees clockwise.
+        masked: how many of them have a mask, the first ones; of the others nothing but the head is known, and nobody
+            can stand behind them.
     """
 
     masks: Bools
     faces: Bools
     heads: Float
     roll: float
+    masked: int
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -90,21 +97,45 @@ def nearness(crowd: Crowd, x: Float, y: Float, size: Float) -> Float:
     return rows + (0.5 + _BELOW) * size
 
 
-def crowd_of(masks: Sequence[Bools], heads: Float, size: tuple[int, int], roll: float) -> Crowd:
-    """Returns the people of a picture of a size (width, height), by masks [h, w] of one shape."""
-    if not masks:
-        return Crowd(np.empty((0, 1, 1), bool), np.empty((0, 1, 1), bool), np.empty((0, 4)), roll)
-    every = np.stack(masks)
-    height, width = every.shape[1:]
+def crowd_of(
+    masks: Sequence[Bools], heads: Float, faces: Sequence[Sequence[float]], size: tuple[int, int], roll: float
+) -> Crowd:
+    """Returns the people of a picture of a size (width, height).
+
+    Args:
+        masks: where each is seen, [h, w] of one shape.
+        heads: the boxes of their heads, [P, 4].
+        faces: the boxes of faces of others.
+        size: of the picture.
+        roll: by how much it is turned.
+    """
+    if not len(masks) + len(faces):
+        return Crowd(np.empty((0, 1, 1), bool), np.empty((0, 1, 1), bool), np.empty((0, 4)), roll, 0)
+    factor = min(1.0, _SIDE / max(size))
+    height, width = masks[0].shape if masks else (max(1, round(v * factor)) for v in size[::-1])
     across, down = width / size[0], height / size[1]
     y, x = np.mgrid[:height, :width] + 0.5
-    faces = np.empty_like(every)
+    others = np.array([_head_around(face) for face in faces], np.float64).reshape(-1, 4)
+    ovals = []
+    for left, top, right, bottom in others:
+        u = (x / across - (left + right) / 2) / (right - left)
+        v = (y / down - (top + bottom) / 2) / (bottom - top)
+        ovals.append(u * u + v * v <= 0.25)
+    every, heads = np.stack([*masks, *ovals]), np.concatenate([heads, others])
+    inner = np.empty_like(every)
     for i, (left, top, right, bottom) in enumerate(heads):
         wide, high = right - left, bottom - top
         inside = (x > (left + _FACE[0] * wide) * across) & (x < (right - _FACE[2] * wide) * across)
         inside &= (y > (top + _FACE[1] * high) * down) & (y < (bottom - _FACE[3] * high) * down)
-        faces[i] = every[i] & inside
-    return Crowd(every, faces, heads, roll)
+        inner[i] = every[i] & inside
+    return Crowd(every, inner, heads, roll, len(masks))
+
+
+def _head_around(face: Sequence[float]) -> tuple[float, float, float, float]:
+    """Returns the box of the head that a face, as finders of faces frame it, belongs to."""
+    left, top, right, bottom = face
+    wide, high = right - left, bottom - top
+    return left - _AROUND * wide, top - _OVER * high, right + _AROUND * wide, bottom + _UNDER * high
 
 
 def _median(values: Float, weights: Float) -> float:

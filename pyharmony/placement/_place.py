@@ -109,6 +109,7 @@ def place(
     mask: MaskLike | None = None,
     people: Masks | Sequence[MaskLike] | None = None,
     heads: Sequence[Rectangle] | None = None,
+    faces: Sequence[Rectangle] = (),
     head: Rectangle | None = None,
     person: bool | None = None,
     cut: Collection[str] | None = None,
@@ -132,6 +133,7 @@ def place(
         people: the people in the background: what `pyharmony.segment(background, people=True)` returned, or a mask of
             each; None: they are looked for.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks; None: by their silhouettes.
+        faces: rectangles of faces of people without a mask, which must not be covered either.
         head: the rectangle of the object's head; None: found.
         person: whether the object is a person; None: found.
         cut: the sides of the subject's frame that cut the object, of 'left', 'top', 'right' and 'bottom'; None: found.
@@ -147,7 +149,7 @@ def place(
 
     Raises:
         MaskError: the mask is empty or has values outside of its range, or subject has no alpha and no mask is given.
-        ArgumentError: cut, k, head, heads, scale or roll have a value that is not accepted.
+        ArgumentError: cut, k, faces, head, heads, scale or roll have a value that is not accepted.
         ShapeError, DTypeError, DecodeError, WeightsError: see `pyharmony.segment`.
 
     Example:
@@ -172,9 +174,10 @@ def place(
     own_head = None if head is None else _box(head, "head")
     object_ = subject_of(matte, own_head, bool(person), cut, _faces(picture, matte) if person and head is None else [])
     masks, boxes = _people_of(scene, people, heads)
+    seen = [_box(face, f"faces[{i}]") for i, face in enumerate(faces)]
     size = (scene.shape[1], scene.shape[0])
     angle = float(roll) if roll is not None else _angle(picture, scene)
-    ground = _ground(scene, masks, boxes, size, picture, object_)
+    ground = _ground(scene, masks, boxes, seen, size, picture, object_)
     return _best(object_, ground, angle, flip, scale, int(k))
 
 
@@ -243,7 +246,13 @@ def _angle(picture: Pixels, scene: Pixels) -> float:
 
 
 def _ground(
-    scene: Pixels, masks: list[Bools], heads: Float, size: tuple[int, int], picture: Pixels, subject: Subject
+    scene: Pixels,
+    masks: list[Bools],
+    heads: Float,
+    faces: Sequence[Sequence[float]],
+    size: tuple[int, int],
+    picture: Pixels,
+    subject: Subject,
 ) -> Ground:
     """Returns what the scores are read from."""
     factor = min(1.0, _SIDE / max(size))
@@ -253,7 +262,7 @@ def _ground(
     edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])
     # Of an edge above the usual no more is lost by covering it.
     edges = np.minimum(edges / 64, 1.0)
-    crowd = crowd_of(masks, heads, size, roll_in(scene))
+    crowd = crowd_of(masks, heads, faces, size, roll_in(scene))
     empty = np.zeros((1, *gray.shape), bool)
     many = len(crowd) > 0
     shades = [_shade(scene, head) for head in heads]
@@ -396,7 +405,8 @@ def _checked(
     front = in_front(ground, one)[:, 0] if len(ground.crowd) else np.zeros(0, bool)
     behind = tuple(int(i) for i in np.flatnonzero(front))
     masks = ground.crowd.masks
-    cover: Bools = np.zeros([n - 1 for n in ground.edges.shape[1:]], bool)
+    shape = masks.shape[1:] if len(masks) else tuple(n - 1 for n in ground.edges.shape[1:])
+    cover: Bools = np.zeros(shape, bool)
     for i in behind:
         cover |= masks[i]
     x, y, floats = _settled(subject, cover, ground.size, (x, y), scale, angle, flip)

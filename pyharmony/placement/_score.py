@@ -198,7 +198,9 @@ def in_front(ground: Ground, places: Candidates) -> Bools:
     """Returns who stands before an object at places, [P, N]."""
     crowd = ground.crowd
     near = nearness(crowd, places.x, places.y, places.size)
-    return np.asarray(crowd.depth()[:, None] > near + NEARER * places.size)
+    front = crowd.depth()[:, None] > near + NEARER * places.size
+    front[crowd.masked :] = False
+    return np.asarray(front)
 
 
 def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict[str, Float], Bools]:

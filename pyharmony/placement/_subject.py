@@ -24,9 +24,11 @@ _SIDE, BANDS = 256, 12
 _TOUCHES = 0.12
 #: ... and if it is hardly wider a little further inside, where a head or a shoe that only touches would be.
 _INSIDE, _WIDER = 0.04, 1.6
-#: Somebody who reaches the lower edge stands on it if that is so many heads below the top, and is cut by it if less
-#: than the second number.
-_STANDS, _CUT = 6.2, 5.0
+#: How far before the frame a mask that it cuts may end, as a share of the picture.
+_BEFORE = 0.012
+#: Somebody whose mask ends so near the lower edge, as a share of the height, stands on it if that is so many heads
+#: below the top, and is cut by it if less than the last number: masks that are drawn by hand seldom reach the frame.
+_NEAR, _STANDS, _CUT = 0.04, 6.2, 5.0
 
 
 class Subject(NamedTuple):
@@ -54,21 +56,21 @@ class Subject(NamedTuple):
         return self.head or self.box
 
     def contour(self) -> Float:
-        """Returns the points of the mask [N, 2] at which it is cut: (x, y) at the frame."""
+        """Returns the points [N, 2] on which the object is cut: (x, y) of the edges of its outermost pixels."""
         height, width = self.mask.shape
         across, down = self.size[0] / width, self.size[1] / height
         found = []
         for side in sorted(self.cut):
-            line = (
-                self.mask[:, 0 if side == "left" else -1]
-                if side in ("left", "right")
-                else self.mask[0 if side == "top" else -1]
-            )
-            at = np.flatnonzero(line) + 0.5
+            # Seen from the side, rows go away from it.
+            region = _seen_from(self.mask, side)
+            depth = int(region.any(1).argmax()) + _slack(region)
+            at = np.flatnonzero(region[:depth].any(0))
+            first = region[:depth, at].argmax(0).astype(np.float64)
+            along = at + 0.5
             if side in ("left", "right"):
-                found.append(np.stack([np.full(len(at), 0.0 if side == "left" else self.size[0]), at * down], 1))
+                found.append(np.stack([(first if side == "left" else width - first) * across, along * down], 1))
             else:
-                found.append(np.stack([at * across, np.full(len(at), 0.0 if side == "top" else self.size[1])], 1))
+                found.append(np.stack([along * across, (first if side == "top" else height - first) * down], 1))
         return np.concatenate(found) if found else np.empty((0, 2))
 
 
@@ -99,7 +101,7 @@ def subject_of(
         head = head_of(layer, list(faces))
     if cut is None:
         sides = _sides(region)
-        if head is not None and region[-1].any():
+        if head is not None and box[3] >= (1 - _NEAR) * height:
             tall = (box[3] - box[1]) / (head[3] - head[1])
             sides = sides - {"bottom"} if tall > _STANDS else sides | {"bottom"} if tall < _CUT else sides
     else:
@@ -116,14 +118,24 @@ def _sides(region: Bools) -> frozenset[str]:
     high, wide = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
     found = set()
     for side in SIDES:
-        turned_region = {"left": region.T, "right": region.T[::-1], "top": region, "bottom": region[::-1]}[side]
-        extent = wide if side in ("top", "bottom") else high
-        depth = max(1, round(_INSIDE * (high if side in ("top", "bottom") else wide)))
-        touching = int(np.count_nonzero(turned_region[0]))
-        inside = int(np.count_nonzero(turned_region[min(depth, len(turned_region) - 1)]))
+        seen = _seen_from(region, side)
+        extent, into = (wide, high) if side in ("top", "bottom") else (high, wide)
+        slack = _slack(seen)
+        touching = int(np.count_nonzero(seen[:slack].any(0)))
+        inside = int(np.count_nonzero(seen[min(slack + round(_INSIDE * into), len(seen) - 1)]))
         if touching >= max(2, _TOUCHES * extent) and inside <= _WIDER * touching:
             found.add(side)
     return frozenset(found)
+
+
+def _seen_from(region: Bools, side: str) -> Bools:
+    """Returns a region turned so that its first row is the one at a side."""
+    return {"left": region.T, "right": region.T[::-1], "top": region, "bottom": region[::-1]}[side]
+
+
+def _slack(region: Bools) -> int:
+    """Returns how many rows at a side count as its edge: masks often end a little before the frame."""
+    return max(1, round(_BEFORE * len(region)))
 
 
 def _bands(region: Bools, box: tuple[int, int, int, int], size: tuple[int, int]) -> Float:

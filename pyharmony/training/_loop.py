@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .. import _install, _temporary, models
 from .._warnings import warn
-from ..data import Dataset, Pasted, Synthesis
+from ..data import Crops, Dataset, Pasted, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
 from . import _checkpoint, steps
@@ -485,7 +485,7 @@ class Run:
         """Yields the batches that are left of the epoch."""
         config, processes = self.config, self.processes
         training = self.training
-        if isinstance(training, (Pasted, Synthesis)):
+        if isinstance(training, (Crops, Pasted, Synthesis)):
             training = training.at_epoch(self.epoch)
         prepared = self._prepared(
             training, crop=config.data.crop, flip=config.data.flip, seed=(config.run.seed, self.epoch)

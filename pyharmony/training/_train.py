@@ -102,7 +102,8 @@ def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> 
         run: the folder of a run.
         size: the size of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: the size of
             the photographs; 'run': the composites that the run itself was measured on, at `size_of` the run. What a
-            network that cuts objects out held back are photographs with masks at that size, whatever this is.
+            network that cuts objects out held back are photographs with masks at that size, whatever this is, and what
+            one that enlarges held back are squares of that size.
 
     Raises:
         ArgumentError: the folder is not that of a run, or the run held back nothing.
@@ -112,8 +113,10 @@ def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> 
     found = _parts(config)[1]
     if not len(found):
         raise ArgumentError(f"run: {Path(run)} held back nothing; data.validation was {config.data.validation!r}")
-    if _cuts_out(config):
+    if _task_of(config) == "segment":
         return _cut_outs(found, config, 1)
+    if _shows_details(found, config):
+        return _details(found, config, 1)
     side = _made_at(config) if isinstance(size, str) else size
     return _composites(found, config, 1, size=side)
 
@@ -137,15 +140,31 @@ def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     if 0 < config.data.limit < len(training):
         drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
         training = data.Subset(training, sorted(drawn.tolist()))
-    if _cuts_out(config):
+    if _task_of(config) == "segment":
         return _cut_outs(training, config, 0), _cut_outs(validation, config, 1)
+    if _shows_details(training, config):
+        return _details(training, config, 0), _details(validation, config, 1)
     size = _made_at(config)
     return _composites(training, config, 0, size=size), _composites(validation, config, 1, size=size)
 
 
-def _cuts_out(config: TrainConfig) -> bool:
-    """Tells whether the network of a run cuts objects out."""
-    return _catalogue.entry_of(config.model["name"]).task == "segment"
+def _task_of(config: TrainConfig) -> str:
+    """Returns the task of the network of a run."""
+    return _catalogue.entry_of(config.model["name"]).task
+
+
+def _shows_details(found: data.Dataset, config: TrainConfig) -> bool:
+    """Tells whether the network of a run enlarges, and samples are photographs, of which it is shown parts."""
+    return _task_of(config) == "upscale" and len(found) > 0 and "composite" not in found[0]
+
+
+def _details(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
+    """Makes squares of photographs to train on (side 0), or of those held back, which are not cropped further."""
+    chosen, seed = config.data, 2 * config.run.seed + side
+    if not side:
+        return data.Crops(found, size=_made_at(config), per_photo=chosen.per_photo, seed=seed)
+    squares = data.Crops(found, size=chosen.size, per_photo=min(chosen.per_photo, _HELD_BACK), seed=seed)
+    return data.Cached(squares)
 
 
 def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:

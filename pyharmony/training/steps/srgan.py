@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ...errors import ArgumentError, ShapeError
 from ...losses import masked_l1, masked_l2, perceptual, total_variation
 from ...models import Adversarial
-from ...models.checks import check_choice, check_image, check_smallest, check_statistics, check_whole
+from ...models.checks import check_choice, check_image, check_share, check_smallest, check_statistics, check_whole
 from ...models.srgan import Discriminator
+from ._degraded import degraded
 from ._step import AdversarialSettings, Losses, Step, register
 
 
@@ -28,6 +29,8 @@ class SrganSettings(AdversarialSettings):
         content: the distance to the target after those steps, 'l2' (mean squared) or 'l1'.
         perceptual: the weight of `pyharmony.losses.perceptual`, which needs an extractor; None: 0.006 if there is one.
         total_variation: the weight of `pyharmony.losses.total_variation`, of squares.
+        worn: the share of the samples whose small image is made anew from the target: blurred by the lens, reduced by
+            areas, noisy, or saved as JPEG.
     """
 
     lr: float = 1e-4
@@ -36,10 +39,12 @@ class SrganSettings(AdversarialSettings):
     adversarial: float = 1e-3
     perceptual: float | None = None
     total_variation: float = 2e-8
+    worn: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self.pretraining, "pretraining", 0)
+        check_share(self.worn, "worn")
         check_choice(self.content, "content", ("l1", "l2"))
         self._check_not_negative("total_variation", *(["perceptual"] if self.perceptual is not None else []))
 
@@ -85,8 +90,9 @@ class SrganStep(Step):
 
     def _run(self, batch: dict[str, Tensor]) -> Losses:
         settings, game, target = self.settings, self.settings.game, batch["target"]
+        image = degraded(batch["image"], target, settings.worn) if settings.worn else batch["image"]
         with self._precision():
-            output = self.model.generator(batch["image"])
+            output = self.model.generator(image)
         output = output.float()
         if self._phase() == "pretraining":
             l1 = masked_l1(output, target)

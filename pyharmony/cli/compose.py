@@ -1,0 +1,186 @@
+"""`pyharmony compose`: puts people and objects of some photographs into another."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.task import STREAM, check_output
+from ._command import Overwrite, command
+from ._console import Console
+from ._images import named, read_image, write_image
+
+_WORDS = (
+    (r"^(?:subjects\[(\d+)\]: )?points:", "--point:"),
+    (r"^(?:subjects\[\d+\]: )?mask:", "--mask:"),
+    (r"^points\[\d+\]:", "--point:"),
+    (r"^boxes?:", "--box:"),
+    (r"^masks:", "--mask:"),
+    (r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|seed|recipe|side):", r"--\1:"),
+    (r"^(azimuth|elevation|tip|softness):", r"--\1:"),
+    (r"^method:", "--harmonize:"),
+)
+_EACH = "; of several subjects once for each"
+
+
+@command("compose", verbose=True)
+def compose(
+    console: Console,
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="SUBJECT... BACKGROUND", help="Photographs with a subject each, and the background."),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT", help="The picture to write, or - for stdout.")
+    ],
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help=f"A click on the subject, in pixels{_EACH}.")
+    ] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,W,H", help=f"The rectangle that the subject lies in{_EACH}.")
+    ] = None,
+    mask: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help=f"Where the subject is in its photograph{_EACH}.")
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="auto|X,Y", help=f"Where the first pixel of SUBJECT goes{_EACH}.", show_default="the best place"
+        ),
+    ] = None,
+    scale: Annotated[str, typer.Option(metavar="auto|F", help="How much larger the subject becomes.")] = "auto",
+    angle: Annotated[str, typer.Option(metavar="auto|DEGREES", help="The turn, clockwise.")] = "auto",
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror it, or with --at auto try that too.")] = False,
+    harmonize: Annotated[
+        str, typer.Option(metavar="NAME|none", help="A method of `pyharmony harmonize`, or none.")
+    ] = "auto",
+    strength: Annotated[float, typer.Option(help="How far colours go, 0 to 2.")] = 1.0,
+    blend: Annotated[str, typer.Option(metavar="NAME", help="auto, alpha, gaussian_poisson or poisson.")] = "auto",
+    sharpness: Annotated[float, typer.Option(help="How much of the blur around it the subject gets, 0 to 1.")] = 1.0,
+    grain: Annotated[float, typer.Option(help="How much of the grain around it the subject gets, 0 to 1.")] = 1.0,
+    shadow: Annotated[str, typer.Option(metavar="auto|on|off", help="auto: where what it stands on is seen.")] = "auto",
+    azimuth: Annotated[float | None, typer.Option(help="Where the light comes from; see `pyharmony shadow`.")] = None,
+    elevation: Annotated[float | None, typer.Option(help="How high the light stands, in degrees.")] = None,
+    tip: Annotated[str | None, typer.Option(metavar="X,Y", help="In place of both: where the shadow ends.")] = None,
+    softness: Annotated[float | None, typer.Option(help="How wide the light looks, in degrees.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the grain.")] = 0,
+    side: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="A preview with N pixels on its longer side.", show_default="full size"),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="FILE", help="Do again what this recipe says.")] = None,
+    save_recipe: Annotated[str | None, typer.Option(metavar="FILE", help="Write the recipe of OUT, JSON.")] = None,
+    layers: Annotated[
+        str | None, typer.Option(metavar="FILE.ora", help="Write the layers for Krita or GIMP, OpenRaster.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Put the people or objects of SUBJECT... into BACKGROUND, and write OUT.
+
+    Each is cut out, finds its place and size among the people who are there, gets their light, grain and sharpness, and
+    a shadow where what it stands on is seen. What is given is not looked for. OUT has BACKGROUND's depth, colour
+    profile and metadata.
+    """
+    import json
+
+    import pyharmony
+    from pyharmony import _temporary, io
+
+    if len(photos) < 2:
+        raise Failure("BACKGROUND is missing, expected a photograph with a subject and one to put it into", Code.USAGE)
+    *subjects, background = photos
+    many = len(subjects) > 1
+    outputs = [path for path in (output, save_recipe, layers) if path is not None]
+    for path in outputs:
+        if path != STREAM:
+            check_output(path, not overwrite)
+        elif console.as_json or path is not output:
+            raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
+    given: dict[str, Any] = {"flip": flip, "strength": strength, "blend": blend, "sharpness": sharpness}
+    given |= {"grain": grain, "seed": seed, "side": side, "recipe": recipe}
+    given["harmonize"] = None if harmonize == "none" else harmonize
+    given["scale"], given["angle"] = _or_auto(scale, "--scale"), _or_auto(angle, "--angle")
+    clicks = [_numbers(text, 2, "--point", "X,Y, such as 120,80") for text in point or ()]
+    given["points"] = _each(clicks, many, len(subjects), "--point") if many or len(clicks) < 2 else clicks
+    boxes = [_numbers(text, 4, "--box", "X,Y,W,H, such as 10,20,300,200") for text in box or ()]
+    given["boxes"] = _each(boxes, many, len(subjects), "--box")
+    given["masks"] = _each(list(mask or ()), many, len(subjects), "--mask")
+    places = [text if text == "auto" else _numbers(text, 2, "--at", "auto or X,Y, such as 120,80") for text in at or ()]
+    given["at"] = _each(places, many, len(subjects), "--at") or "auto"
+    given["shadow"] = _shadow(shadow, azimuth, elevation, tip, softness)
+    start = time.perf_counter()
+    pictures = [read_image(path) for path in subjects]
+    scene = read_image(background)
+    with spoken(_WORDS), reading(background):
+        result, info = pyharmony.compose(pictures if many else pictures[0], scene, return_info=True, **given)
+    write_image(result, output, overwrite)
+    if save_recipe is not None:
+        with writing(save_recipe):
+            _temporary.write_text(Path(save_recipe), json.dumps(info.recipe))
+        console.note(f"wrote {save_recipe}")
+    if layers is not None:
+        with writing(layers), spoken(((r"^(target|background):", f"{layers}:"),)):
+            io.write_layers(
+                layers, info.layers, result.pixels, overwrite=overwrite, profile=result.profile, dpi=result.dpi
+            )
+        console.note(f"wrote {layers}")
+    seconds = time.perf_counter() - start
+    told = [
+        {
+            "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
+            "flip": one.flip, "box": list(one.box), "shadow": one.shadow is not None, "reasons": list(one.reasons),
+        }
+        for one in info.subjects
+    ]  # fmt: skip
+    for one in info.subjects:
+        x, y, wide, high = one.box
+        how = f"{wide} x {high} at {x},{y}, scale {one.scale:.2f}"
+        console.note(how + (f", turned by {one.angle:.1f} degrees" if one.angle else ""))
+    console.note(f"wrote {named(output)}: {seconds:.2f} s")
+    console.result(
+        status="ok", output=output, subjects=told, layers=layers, recipe=save_recipe, seconds=round(seconds, 3),
+        steps=dict(info.seconds),
+    )  # fmt: skip
+
+
+def _shadow(asked: str, azimuth: float | None, elevation: float | None, tip: str | None, softness: float | None) -> Any:
+    """Returns what is said of the shadow, as `pyharmony.compose` takes it."""
+    if asked not in ("auto", "on", "off"):
+        raise Failure(f"--shadow: {asked!r}, expected auto, on or off", Code.USAGE)
+    said = {"azimuth": azimuth, "elevation": elevation, "softness": softness}
+    said["tip"] = None if tip is None else _numbers(tip, 2, "--tip", "X,Y, such as 120,480")  # type: ignore[assignment]
+    said = {name: value for name, value in said.items() if value is not None}
+    if asked == "off":
+        if said:
+            raise Failure(f"--shadow off and --{next(iter(said))} do not go together", Code.USAGE)
+        return False
+    if said:
+        return said
+    return True if asked == "on" else "auto"
+
+
+def _or_auto(text: str, option: str) -> Any:
+    return text if text == "auto" else _numbers(text, 1, option, "auto or a number")[0]
+
+
+def _each(values: list[Any], many: bool, count: int, option: str) -> Any:
+    """Returns the value of one subject, or a list with one of each; None where nothing is given."""
+    if not values:
+        return None
+    if len(values) != count:
+        raise Failure(f"{option}: given {len(values)} times for {count} subjects, expected once for each", Code.USAGE)
+    return values if many else values[0]
+
+
+def _numbers(text: str, count: int, option: str, wanted: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count:
+        raise Failure(f"{option}: {text!r}, expected {wanted}", Code.USAGE)
+    return values

@@ -1,0 +1,65 @@
+"""`pyharmony super-resolve`: enlarges an image twice or four times."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from .._jobs.failures import Code, Failure, reading, spoken
+from .._jobs.task import STREAM, check_output
+from ._command import Overwrite, command
+from ._console import Console
+from ._images import named, read_image, write_image
+
+_WORDS = ((r"^(scale|method|tile):", r"--\1:"),)
+
+
+@command("super-resolve", verbose=True)
+def super_resolve(
+    console: Console,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or - for stdin.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
+    scale: Annotated[int, typer.Option(metavar="2|4", help="How many times as high and as wide OUT is.")] = 2,
+    method: Annotated[str, typer.Option(metavar="NAME", help="auto, srgan, lanczos or bicubic.")] = "auto",
+    model: Annotated[
+        str | None, typer.Option(metavar="FILE", help="In place of --method: weights of srgan, .safetensors.")
+    ] = None,
+    tile: Annotated[
+        int, typer.Option(metavar="PIXELS", help="The side of the parts that are enlarged at a time.")
+    ] = 256,
+    overwrite: Overwrite = False,
+) -> None:
+    """Enlarge IMAGE twice or four times, with more detail than an interpolation gives, and write OUT.
+
+    OUT has IMAGE's depth, colour profile, metadata and transparency.
+    """
+    from .. import io, upscaling
+
+    if model is not None and method != "auto":
+        raise Failure("--method and --model both say what to do; give one", Code.USAGE)
+    if output != STREAM:
+        check_output(output, not overwrite)
+    elif console.as_json:
+        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+    chosen: Any = method
+    if model is not None:
+        with reading(f"--model: {model}"), spoken(()):
+            chosen = upscaling.trained(model)
+    start = time.perf_counter()
+    picture = read_image(image)
+    # It may take minutes, after which a JPEG could not hold what is transparent.
+    with spoken(((r"^out:", f"{output}:"),)):
+        io.check_target(picture, sys.stdout.buffer if output == STREAM else output)
+    with console.status("enlarging", True), spoken((*_WORDS, (r"^image:", f"{image}:"))):
+        result, info = upscaling.super_resolve(picture, scale, method=chosen, tile=tile, return_info=True)
+    write_image(result, output, overwrite)
+    seconds = time.perf_counter() - start
+    height, width = result.pixels.shape[:2]
+    console.note(f"wrote {named(output)}: {width} x {height} pixels by {info.method}, {seconds:.2f} s")
+    console.result(
+        status="ok", output=output, method=info.method, scale=info.scale, width=width, height=height,
+        tiles=info.tiles, seconds=round(seconds, 3),
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Small images as cameras and programs leave them: reduced in several ways, noisy, saved as JPEG.
+
+A network that enlarges and has seen clean bicubic reductions alone makes noise and the blocks of JPEG larger, too.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+#: The standard deviations of a lens's blur, in pixels of the small image, and of noise, in 8-bit levels.
+_BLURRED, _NOISY = (0.2, 0.8), (0.5, 4.0)
+#: The qualities of JPEG.
+_SAVED = (60, 96)
+#: The shares of these samples that are blurred, reduced by areas and not bicubically, noisy, and saved.
+_SHARES = (0.35, 0.6, 0.35, 0.35)
+
+
+def degraded(image: Tensor, target: Tensor, share: float) -> Tensor:
+    """Returns images in which a share of the samples is reduced from the target in another way, by torch's generator.
+
+    Args:
+        image: bicubic reductions [N, 3, h, w] in [0, 1], which the other samples keep.
+        target: [N, 3, scale h, scale w] in [0, 1].
+        share: 0 to 1.
+    """
+    chosen = torch.rand(len(image)) < share
+    if not chosen.any():
+        return image
+    found = image.clone()
+    for i in chosen.nonzero().flatten().tolist():
+        found[i] = _worn(target[i], (image.shape[2], image.shape[3]))
+    return found
+
+
+def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
+    """Returns an image [3, H, W] reduced to a size (h, w)."""
+    x = target[None]
+    blurred, by_area, noisy, saved = (torch.rand(4) < torch.tensor(_SHARES)).tolist()
+    if blurred:
+        x = gaussian(x, _between(*_BLURRED) * target.shape[1] / size[0])
+    if by_area:
+        x = functional.interpolate(x, size=size, mode="area")
+    else:
+        x = functional.interpolate(x, size=size, mode="bicubic", antialias=True)
+    if noisy:
+        x = x + _between(*_NOISY) / 255 * torch.randn(x.shape).to(x)
+    x = x.clamp(0, 1)
+    return _as_jpeg(x[0]) if saved else x[0]
+
+
+def gaussian(x: Tensor, deviation: float) -> Tensor:
+    """Returns images [N, C, H, W] blurred by a Gaussian, with their borders repeated."""
+    reach = max(1, round(3 * deviation))
+    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    weights = torch.exp(-at.square() / (2 * deviation**2))
+    weights = (weights / weights.sum()).view(1, 1, -1)
+    channels = x.shape[1]
+    x = functional.pad(x, (reach, reach, reach, reach), mode="replicate")
+    x = functional.conv2d(x, weights[..., None].expand(channels, 1, -1, 1), groups=channels)
+    return functional.conv2d(x, weights[:, :, None].expand(channels, 1, 1, -1), groups=channels)
+
+
+def _as_jpeg(image: Tensor) -> Tensor:
+    buffer = io.BytesIO()
+    picture = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().cpu().numpy())
+    picture.save(buffer, "JPEG", quality=int(torch.randint(*_SAVED, ())))
+    return torch.from_numpy(np.array(Image.open(buffer).convert("RGB"))).permute(2, 0, 1).to(image) / 255
+
+
+def _between(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))

@@ -1,0 +1,229 @@
+"""The generator of `pyharmony.models.srgan` in NumPy: images are enlarged without torch.
+
+Every function here computes what the module of the same part computes in evaluation mode; the tests compare them.
+Images lie with their channels last, and batch norms are folded into the convolutions before them.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _shipped
+from .._header import arrays_of, damage
+from ..errors import WeightsError
+from ._tiles import Float32, Pass, resampled
+
+#: The epsilon of torch's batch norm.
+_EPSILON = 1e-5
+#: The pixels whose windows are laid out at once, so that they stay in the cache.
+_PIXELS = 1024
+#: The multiplications of a matrix product that OpenBLAS leaves to one thread. Tiles are shared among threads instead:
+#: larger products are over too soon for several threads to meet, and take a hundred times as long on a busy machine.
+_PRODUCT = 1 << 18
+#: How far bicubic interpolation looks, in pixels.
+_BICUBIC = 2
+
+
+class Conv(NamedTuple):
+    """A convolution, with what follows it.
+
+    Attributes:
+        kernel: the side of its windows.
+        weight: [k k C, O], for windows with their channels last.
+        bias: [O].
+        slope: the factor of values below 0, of a PReLU that follows; None where none does.
+    """
+
+    kernel: int
+    weight: Float32
+    bias: Float32
+    slope: float | None = None
+
+
+class Generator(NamedTuple):
+    """The generator of a file, ready to run.
+
+    Attributes:
+        scale: 2 or 4, how many times larger its result is.
+        residual: whether its result is added to a bicubic enlargement.
+        direct: whether its last convolution makes all pixels by one pixel shuffle.
+        first, close, last: the convolutions by these names.
+        blocks: the two convolutions of each residual block.
+        doublings: the convolutions before the pixel shuffles that double the size.
+    """
+
+    scale: int
+    residual: bool
+    direct: bool
+    first: Conv
+    blocks: tuple[tuple[Conv, Conv], ...]
+    close: Conv
+    doublings: tuple[Conv, ...]
+    last: Conv
+
+    @property
+    def reach(self) -> int:
+        """How far from its own place a pixel of the result looks, in pixels of the image."""
+        beside = (
+            self.first.kernel // 2 + self.close.kernel // 2 + sum(a.kernel // 2 + b.kernel // 2 for a, b in self.blocks)
+        )
+        far, size = float(beside), 1
+        for conv in self.doublings:
+            far += conv.kernel // 2 / size
+            size *= 2
+        return max(math.ceil(far + self.last.kernel // 2 / size), _BICUBIC if self.residual else 0)
+
+    @property
+    def as_pass(self) -> Pass:
+        """The enlargement by this generator."""
+        return Pass(self.scale, self.reach, self.run)
+
+    def run(self, image: Float32) -> Float32:
+        """Returns an image [h, w, 3], 1.0 for white, enlarged to [scale h, scale w, 3].
+
+        What lies outside of [0, 1] is cut for the network, which has not seen the like, and not in what it adds to.
+
+        Raises:
+            WeightsError: the network gives NaN or infinities.
+        """
+        # What overflows is told below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self._run(image)
+        if not np.isfinite(found).all():
+            raise WeightsError("the network gives NaN or infinities; its weights are damaged")
+        return found
+
+    def _run(self, image: Float32) -> Float32:
+        first = _convolved(np.clip(image, 0, 1), self.first)
+        x = first
+        for pair in self.blocks:
+            y = _convolved(_convolved(x, pair[0]), pair[1])
+            y += x
+            x = y
+        x = _convolved(x, self.close)
+        x += first
+        for conv in self.doublings:
+            # A PReLU of one slope may come before the shuffle as well as after it.
+            x = _shuffled(_convolved(x, conv), 2)
+        x = _convolved(x, self.last)
+        if self.direct:
+            x = _shuffled(x, self.scale)
+        if self.residual:
+            x += resampled(image, self.scale, "BICUBIC")
+        else:
+            x = (np.tanh(x) + np.float32(1)) * np.float32(0.5)
+        return x
+
+
+def network(name: str) -> Generator:
+    """Returns the generator of weights that come with pyharmony.
+
+    Raises:
+        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
+    """
+    entry = next((weights for weights in _shipped.every() if weights.name == name), None)
+    if entry is None:
+        raise WeightsError(f"method: {name!r} needs weights of that name, and this pyharmony comes without them")
+    state = entry.path.stat() if entry.path.is_file() else None
+    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=2)
+def _read(entry: _shipped.Weights, version: object) -> Generator:
+    """Returns the generator of a file, which is kept; version tells one state of the file from another."""
+    return parsed(_shipped.read(entry), str(entry.path))
+
+
+def parsed(data: bytes, path: str) -> Generator:
+    """Returns the generator in the bytes of a safetensors file.
+
+    Raises:
+        WeightsError: the bytes are no weights of `srgan`.
+    """
+    header, state = arrays_of(data, path, "srgan")
+    if header.part == "all":
+        state = {key.removeprefix("generator."): x for key, x in state.items() if key.startswith("generator.")}
+    with damage(path):
+        found = _assembled(header.config, state)
+        # Layers that do not fit one another are told here, and not by the first image.
+        made = found.run(np.full((4, 4, 3), np.float32(0.5))).shape
+        if made != (4 * found.scale, 4 * found.scale, 3):
+            raise ValueError(f"its result for 4 x 4 pixels has the shape {list(made)}")
+    return found
+
+
+def _assembled(config: Mapping[str, Any], state: Mapping[str, Float32]) -> Generator:
+    # Weights of before these settings have the published form.
+    direct, residual = bool(config.get("direct", False)), bool(config.get("residual", False))
+    scale = config["scale"]
+    if scale not in (2, 4):
+        raise ValueError(f"scale: {scale!r}, expected 2 or 4")
+    blocks = tuple(
+        (
+            _conv(state, f"blocks.{i}.conv1", f"blocks.{i}.norm1", f"blocks.{i}.act"),
+            _conv(state, f"blocks.{i}.conv2", f"blocks.{i}.norm2"),
+        )
+        for i in range(config["blocks"])
+    )
+    doublings = 0 if direct else 1 if scale == 2 else 2
+    return Generator(
+        scale=scale,
+        residual=residual,
+        direct=direct,
+        first=_conv(state, "first.0", act="first.1"),
+        blocks=blocks,
+        close=_conv(state, "close.0", act="close.1"),
+        doublings=tuple(_conv(state, f"up.{i}.0", act=f"up.{i}.2") for i in range(doublings)),
+        last=_conv(state, "last"),
+    )
+
+
+def _conv(state: Mapping[str, Float32], name: str, norm: str = "", act: str = "") -> Conv:
+    """Returns a convolution with the batch norm behind it, where there is one, and the PReLU behind both."""
+    weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+    if norm and f"{norm}.weight" in state:
+        factor = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + np.float32(_EPSILON))
+        weight = weight * factor[:, None, None, None]
+        bias = (bias - state[f"{norm}.running_mean"]) * factor + state[f"{norm}.bias"]
+    laid_out = np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
+    return Conv(weight.shape[2], laid_out, bias, float(state[f"{act}.weight"][0]) if act else None)
+
+
+def _convolved(x: Float32, conv: Conv) -> Float32:
+    """Returns the convolution of x [h, w, C] with zeros around it, and what follows, [h, w, O]."""
+    kernel, weight, bias, slope = conv
+    height, width, _ = x.shape
+    around = kernel // 2
+    padded = np.pad(x, ((around, around), (around, around), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1)).transpose(0, 1, 3, 4, 2)
+    found = np.empty((height, width, weight.shape[1]), np.float32)
+    rows = max(1, _PIXELS // width)
+    for top in range(0, height, rows):
+        part = found[top : top + rows].reshape(-1, weight.shape[1])
+        _multiply(windows[top : top + rows].reshape(-1, len(weight)), weight, part)
+        part += bias
+        if slope is not None:
+            # max(y, a y) is a PReLU up to a slope of 1, min(y, a y) beyond it.
+            (np.maximum if slope <= 1 else np.minimum)(part, np.float32(slope) * part, out=part)
+    return found
+
+
+def _multiply(x: Float32, weight: Float32, out: Float32) -> None:
+    """Writes the product of x [P, K] and a weight [K, O] into out [P, O], as many small products."""
+    count = max(8, _PRODUCT // weight.size)
+    whole = len(x) - len(x) % count
+    for one, many in ((slice(0, whole), count), (slice(whole, len(x)), len(x) - whole)):
+        if many and one.start < one.stop:
+            np.matmul(x[one].reshape(-1, many, x.shape[1]), weight, out=out[one].reshape(-1, many, out.shape[1]))
+
+
+def _shuffled(x: Float32, factor: int) -> Float32:
+    """Returns a pixel shuffle of x [h, w, C factor²], [factor h, factor w, C], in the order of torch's channels."""
+    height, width, channels = x.shape
+    parts = x.reshape(height, width, channels // factor**2, factor, factor)
+    return parts.transpose(0, 3, 1, 4, 2).reshape(factor * height, factor * width, -1)

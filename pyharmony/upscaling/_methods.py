@@ -1,0 +1,110 @@
+"""The methods that enlarge, by name, each with what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import _shipped
+from ..errors import ArgumentError, WeightsError
+from ..typing import PathLike
+from . import _generator
+from ._tiles import Pass, resampled
+
+_WEIGHTS = "srgan-light"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method.
+
+    Attributes:
+        name: its name.
+        summary: what it is, in one line.
+        passes: returns the enlargements that follow one another for a scale of 2 or 4.
+        weights: the name of its weights; empty where it has none.
+
+    Example:
+        >>> from pyharmony import upscaling
+        >>> upscaling.METHODS["lanczos"].missing
+        ''
+    """
+
+    name: str
+    summary: str
+    passes: Callable[[int], tuple[Pass, ...]]
+    weights: str = ""
+
+    @property
+    def missing(self) -> str:
+        """Why the method cannot run here, in a sentence; empty where it can."""
+        if self.weights and all(entry.name != self.weights for entry in _shipped.every()):
+            return f"it needs the weights {self.weights}, which do not come with this pyharmony"
+        return ""
+
+
+def trained(weights: PathLike) -> Method:
+    """Returns a method by weights of `srgan` that were trained by the user: `super_resolve(image, method=trained(p))`.
+
+    Args:
+        weights: the path of a file that `pyharmony train srgan` or `pyharmony.models.save` wrote, of any settings.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: the file holds no weights of `srgan`.
+
+    Example:
+        >>> from pyharmony import upscaling
+        >>> method = upscaling.trained("run/best.safetensors")  # where `pyharmony train srgan-light -o run` was run
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: 'run/best.safetensors'
+    """
+    path = Path(weights)
+    generator = _generator.parsed(path.read_bytes(), str(path))
+    return Method("trained", f"the generator of srgan, by {path.name}", lambda scale: _passes(generator, scale))
+
+
+def _passes(generator: _generator.Generator, scale: int) -> tuple[Pass, ...]:
+    if generator.scale > scale:
+        raise ArgumentError(f"scale: {scale}, and the network of the method enlarges {generator.scale} times")
+    return (generator.as_pass,) * (1 if generator.scale == scale else 2)
+
+
+def _shipped_passes(scale: int) -> tuple[Pass, ...]:
+    return _passes(_generator.network(_WEIGHTS), scale)
+
+
+def _interpolation(kernel: str, reach: int) -> Callable[[int], tuple[Pass, ...]]:
+    return lambda scale: (Pass(scale, reach, lambda values: resampled(values, scale, kernel)),)
+
+
+#: The methods by name.
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("srgan", "the generator of a small SRGAN, `pyharmony.models.srgan`", _shipped_passes, _WEIGHTS),
+        Method("lanczos", "Lanczos interpolation over three pixels, by Pillow", _interpolation("LANCZOS", 3)),
+        Method("bicubic", "bicubic interpolation, by Pillow", _interpolation("BICUBIC", 2)),
+    )
+}
+
+
+def method_of(name: Any) -> Method:
+    """Returns a method that can run here; 'auto' is the generator of SRGAN.
+
+    Raises:
+        ArgumentError: there is no such method.
+        WeightsError: its weights do not come with this pyharmony.
+    """
+    if isinstance(name, Method):
+        found = name
+    else:
+        names = ("auto", *METHODS)
+        if not isinstance(name, str) or name not in names:
+            raise ArgumentError(f"method: {name!r}, expected one of {', '.join(map(repr, names))}")
+        found = METHODS["srgan" if name == "auto" else name]
+    if reason := found.missing:
+        raise WeightsError(f"method {found.name!r}: {reason}; 'lanczos' and 'bicubic' need none")
+    return found

@@ -1,0 +1,225 @@
+"""An image twice or four times as large, of any kind, tile by tile."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import VALUE_RANGE, NumpyArray
+from .._cuda import Place, is_device_array
+from .._images.call import Call, Item, Work, deliver, on_one_image, open_item
+from .._images.fill import fill
+from .._images.frame import layout
+from .._images.memory import Memory
+from .._images.region import Region, check_finite
+from .._native import get_num_threads
+from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarmonyError, ShapeError
+from ._methods import Method, method_of
+from ._tiles import Float32, Pass, enlarged, regions, resampled
+
+#: The least side of a tile: what is around a tile takes more time than the tile itself well before that.
+_LEAST = 16
+
+
+@dataclass(frozen=True)
+class UpscalingInfo:
+    """A record of how an image was enlarged.
+
+    Attributes:
+        method: the method that ran.
+        scale: how many times as large the result is.
+        tiles: the number of parts that were enlarged one at a time.
+        milliseconds: the wall time of the item.
+
+    Example:
+        >>> from pyharmony import upscaling
+        >>> image = np.zeros((40, 60, 3), np.uint8)
+        >>> _, info = upscaling.super_resolve(image, 4, method="bicubic", tile=32, return_info=True)
+        >>> info.method, info.scale, info.tiles
+        ('bicubic', 4, 4)
+    """
+
+    method: str
+    scale: int
+    tiles: int
+    milliseconds: float = 0.0
+
+
+@on_one_image
+def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", tile: int = 256) -> Any:
+    """Enlarges an image twice or four times, with more detail than an interpolation gives.
+
+    The default is the generator of a small SRGAN (Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a
+    Generative Adversarial Network", CVPR 2017), trained by the distance to photographs alone, which invents nothing. It
+    says what to add to a bicubic enlargement; four times is twice two times. The image is enlarged in tiles, each with
+    all around it that its pixels depend on, so that no seams are seen and memory stays small beside the result.
+
+    Args:
+        image: an image [H, W] or [H, W, C] of 1, 3 or 4 channels, uint8, uint16 or floats with 1.0 for white, or a
+            batch of them, see `pyharmony.blend`; or a path, the bytes of a file, an open binary file, a PIL image or a
+            `pyharmony.io.Picture`. The network was trained on sRGB; other colours are enlarged as they are.
+        scale: 2 or 4.
+        method: 'auto', the name of another of `pyharmony.upscaling.METHODS`, or one made by
+            `pyharmony.upscaling.trained` of weights of your own.
+        tile: the side of the tiles, in pixels of image, 16 or more. It changes time and memory, and the result by
+            rounding at most.
+        keep_gps, errors: see `pyharmony.blend`.
+        device: 'auto', 'cpu' or 'cuda'; the work is done on the CPU, and arrays on a CUDA device are copied.
+        out: see `pyharmony.blend`; an array has `scale` times the size of image, and is on the CPU.
+        return_info: whether to return an UpscalingInfo too, or one for each item.
+
+    Returns:
+        The image, in its own kind, layout and dtype, `scale` times as high and as wide, or (image, info). A file's
+        depth, colour profile and metadata are kept. Integers are rounded and clipped, floats are not; alpha is
+        interpolated, and colours that it hides are continued from those beside them.
+
+    Raises:
+        ArgumentError: scale, method or tile is none of what is accepted; the image holds NaN or infinities.
+        ShapeError, DTypeError: image or out has a shape or dtype that is not accepted.
+        WeightsError: the weights of the method do not come with this pyharmony, or are damaged.
+        DeviceError: out is an array on a CUDA device.
+        PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import upscaling
+        >>> image = np.full((40, 60, 3), 200, np.uint8)
+        >>> upscaling.super_resolve(image, 2, method="lanczos").shape
+        (80, 120, 3)
+    """
+    if isinstance(scale, bool) or scale not in (2, 4):
+        raise ArgumentError(f"scale: {scale!r}, expected 2 or 4")
+    side = _checks.number(tile, "tile", low=_LEAST, accepts=f"a whole number of at least {_LEAST}")
+    if side != int(side):
+        raise ArgumentError(f"tile: {tile!r}, expected a whole number of at least {_LEAST}")
+    chosen, factor = method_of(method), int(scale)
+    passes = chosen.passes(factor)
+    shared = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
+    work = partial(_Enlarged.each, method=chosen.name, passes=passes, side=int(side))
+    return _Enlargement(**shared, factor=factor).run(work, tell=lambda info: None)
+
+
+@dataclass(frozen=True)
+class _Enlargement(Call):
+    """A call whose result has `factor` times the size of its image, which a `Frame` cannot hold."""
+
+    factor: int = 2
+
+    def answer(self, item: Item, work: Work, place: Place | None) -> tuple[Any, Any]:
+        if is_device_array(item.out):
+            raise DeviceError("out: in the memory of a CUDA device; the result is made on the CPU, leave it None")
+        if is_device_array(item.dst):
+            return self._through_cpu(item, work)
+        opened = open_item(item, keep_gps=bool(self.keep_gps))
+        try:
+            frame = _Enlarged(opened.target, None if item.to_file else item.out, self.factor)
+            infos = work(frame)
+        except MemoryError as error:
+            if isinstance(error, PyHarmonyError):
+                raise
+            size = f"{list(opened.target.shape)} of {opened.target.dtype}"
+            raise OutOfMemory(f"image: memory ran out enlarging {size} {self.factor} times") from error
+        return deliver(item, opened, frame.result), infos if frame.batch else infos[0]
+
+
+class _Enlarged:
+    """The checked images of an item, and the arrays of their results.
+
+    Attributes:
+        result: the result, in image's kind, layout and dtype.
+        batch: whether image is a batch.
+    """
+
+    def __init__(self, image: Any, out: Any, factor: int) -> None:
+        self._images, self.batch = layout(image, "image")
+        self._factor, self.result = factor, _taken(image, out, factor)
+        self._results, _ = layout(self.result, "out")
+
+    def each(self, method: str, passes: Sequence[Pass], side: int) -> Any:
+        """Enlarges every image, and returns their infos."""
+        infos = []
+        for image, target in zip(self._images, self._results, strict=True):
+            start = time.perf_counter()
+            _checks.warn_of_levels(image, "image")
+            tiles = _enlarge(image, target, self._factor, passes, side)
+            infos.append(UpscalingInfo(method, self._factor, tiles, (time.perf_counter() - start) * 1e3))
+        return infos
+
+
+def _taken(image: Any, out: Any, scale: int) -> Any:
+    """Returns the array for the result: out, after its checks, or a new one of image's kind."""
+    given = _arrays.to_numpy(image, "image")
+    # The sides are the first two of [H, W, C], and the last two of torch's [C, H, W].
+    first = given.ndim - 2 if _arrays.is_torch(image) or given.ndim == 2 else given.ndim - 3
+    shape = tuple(scale * side if i in (first, first + 1) else side for i, side in enumerate(given.shape))
+    if out is None:
+        return _arrays.like_kind(np.empty(shape, given.dtype), image)
+    if _arrays.is_torch(out) != _arrays.is_torch(image):
+        raise DTypeError(f"out: {type(out).__name__}, expected the kind of image, {type(image).__name__}")
+    a = _arrays.to_numpy(out, "out", writable=True)
+    if a.dtype != given.dtype:
+        raise DTypeError(f"out: dtype {a.dtype.name}, expected that of image, {given.dtype.name}")
+    if a.shape != shape:
+        raise ShapeError(f"out: shape {list(a.shape)}, expected {scale} times that of image, {list(shape)}")
+    if not a.flags.writeable:
+        raise ArgumentError("out: the array is read-only")
+    if np.may_share_memory(a, given):
+        raise ArgumentError("out: shares memory with image; pass another array")
+    return out
+
+
+def _enlarge(image: NumpyArray, out: NumpyArray, factor: int, passes: Sequence[Pass], side: int) -> int:
+    """Writes an image [H, W, C] enlarged into out; returns the number of tiles."""
+    shape, colors = (image.shape[0], image.shape[1]), min(image.shape[2], 3)
+    alpha = image[..., 3] if image.shape[2] == 4 else None
+    hidden = None
+    if alpha is not None:
+        if alpha.dtype.kind == "f":
+            _checks.mask(alpha, "the alpha of image", *shape)
+        hidden = alpha == 0
+        hidden = hidden if hidden.any() else None
+    values: NumpyArray = image[..., :colors]
+    check_finite(values, "image", skip=hidden)
+    if hidden is not None:
+        # Colours that nobody sees may be anything, and would be seen beside the contour.
+        values = fill(values.astype(np.float32), hidden, Memory())
+    unit = VALUE_RANGE[image.dtype.name]
+
+    def read(part: Region) -> Float32:
+        found: Float32 = np.multiply(part.of(values), np.float32(1 / unit), dtype=np.float32)
+        return found if colors == 3 else np.repeat(found, 3, 2)
+
+    def write(region: Region) -> None:
+        made = enlarged(read, region, shape, passes)
+        made = made * np.float32(unit) if colors == 3 else made.mean(2, keepdims=True) * np.float32(unit)
+        target = _target(out, region, factor)
+        _arrays.round_into(made, target[..., :colors])
+        if alpha is not None:
+            _arrays.round_into(_alpha(alpha, region, factor) * np.float32(unit), target[..., 3])
+
+    parts = regions(shape, side)
+    with ThreadPoolExecutor(min(get_num_threads(), len(parts))) as pool:
+        for _ in pool.map(write, parts):
+            pass
+    return len(parts)
+
+
+def _target(out: NumpyArray, region: Region, scale: int) -> NumpyArray:
+    return out[scale * region.y0 : scale * region.y1, scale * region.x0 : scale * region.x1]
+
+
+def _alpha(alpha: NumpyArray, region: Region, scale: int) -> Float32:
+    """Returns the alpha of a region enlarged by bicubic interpolation, in [0, 1]."""
+    unit = np.float32(1 / VALUE_RANGE[alpha.dtype.name])
+    passes = (Pass(scale, 2, lambda values: resampled(values, scale, "BICUBIC")),)
+    shape = (alpha.shape[0], alpha.shape[1])
+    made = enlarged(lambda part: np.multiply(part.of(alpha)[..., None], unit, dtype=np.float32), region, shape, passes)
+    clipped: Float32 = np.clip(made[..., 0], 0, 1)
+    return clipped

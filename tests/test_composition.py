@@ -1,0 +1,311 @@
+"""`pyharmony.compose`: positions, layers, recipes, kinds of images, what it says where something cannot be."""
+
+from __future__ import annotations
+
+import io as files
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony
+from pyharmony import blend, composition, io, placement
+from pyharmony.errors import ArgumentError, MaskError, PyHarmonyWarning, ShapeError
+
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+
+HEIGHT, WIDTH = 90, 130
+PLAIN: dict[str, Any] = {"harmonize": None, "shadow": False, "grain": 0.0, "sharpness": 0.0, "people": []}
+
+
+def ground(dtype: type = np.uint8) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    levels = np.stack([60 + x, 90 + y, 200 - x], 2) + np.random.default_rng(0).normal(0, 2, (HEIGHT, WIDTH, 3))
+    values = levels.clip(0, 255) / 255
+    return (
+        np.rint(values * np.iinfo(dtype).max).astype(dtype)
+        if np.issubdtype(dtype, np.integer)
+        else values.astype(dtype)
+    )
+
+
+def object_(dtype: type = np.uint8) -> np.ndarray:
+    """Returns a disc on a foot, with soft edges, [50, 40, 4]."""
+    y, x = np.mgrid[:50, :40] + 0.5
+    alpha = np.clip(12 - np.hypot(x - 20, y - 20) + 0.5, 0, 1)
+    alpha[30:44, 16:25] = 1
+    colours = np.stack([0.8 - x / 90, 0.2 + y / 90, 0.4 + 0 * x], 2)
+    whole = np.dstack([colours, alpha])
+    return (
+        np.rint(whole * np.iinfo(dtype).max).astype(dtype) if np.issubdtype(dtype, np.integer) else whole.astype(dtype)
+    )
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PyHarmonyWarning)
+        yield
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("at", [(30, 20), (-12, 60), (30.25, 20.5)])
+def test_without_looks_it_is_the_plain_paste(dtype: type, at: tuple[float, float]) -> None:
+    wanted = blend.alpha(object_(dtype), ground(dtype), at=at)
+    result = pyharmony.compose(object_(dtype), ground(dtype), at=at, **PLAIN)
+    assert result.dtype == dtype
+    if at == (30, 20):
+        assert np.array_equal(result, wanted)
+    else:
+        level = 1 / 255 if np.issubdtype(dtype, np.floating) else np.iinfo(dtype).max / 255
+        assert np.abs(result.astype(np.float64) - wanted.astype(np.float64)).max() <= level
+
+
+def test_harmonized_by_nothing_is_the_plain_paste_too() -> None:
+    wanted = blend.alpha(object_(), ground(), at=(30, 20))
+    result = pyharmony.compose(object_(), ground(), at=(30, 20), **{**PLAIN, "harmonize": "auto", "strength": 0.0})
+    assert np.array_equal(result, wanted)
+
+
+def test_an_object_lies_where_matrices_say() -> None:
+    """Four dots of an object are found where its place takes them, mirrored, scaled and turned."""
+    subject = np.zeros((60, 80, 4), np.uint8)
+    subject[..., 3] = 255
+    subject[..., :3] = 40
+    dots = np.array([[12, 10], [66, 10], [12, 48], [66, 30]])
+    for x, y in dots:
+        subject[y - 2 : y + 3, x - 2 : x + 3, :3] = 255
+    background = np.full((300, 400, 3), 90, np.uint8)
+    for scale, angle, flip in ((1.0, 0.0, False), (1.7, 0.0, True), (0.8, 25.0, False), (2.2, -140.0, True)):
+        spot = placement.Placement(180.3, 140.7, scale, angle, flip, (), 0.0, {}, (0, 0, 0, 0), (80, 60))
+        result, info = pyharmony.compose(subject, background, at=spot, return_info=True, **PLAIN)
+        for x, y in dots:
+            u, v = spot.matrix @ (x, y, 1)
+            reach = int(4 * scale) + 2
+            part = result[round(v) - reach : round(v) + reach + 1, round(u) - reach : round(u) + reach + 1, 0]
+            weights = np.clip(part.astype(float) - 100, 0, None)
+            rows, columns = np.mgrid[: part.shape[0], : part.shape[1]]
+            found = (
+                (weights * columns).sum() / weights.sum() + round(u) - reach,
+                (weights * rows).sum() / weights.sum() + round(v) - reach,
+            )
+            assert abs(found[0] - u) < 0.35 and abs(found[1] - v) < 0.35, (scale, angle, flip)
+        assert np.array_equal(result[info.subjects[0].mask == 0], background[info.subjects[0].mask == 0])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("method", ["alpha", "gaussian_poisson", "poisson"])
+def test_layers_merged_are_the_picture(dtype: type, method: str, tmp_path: Path) -> None:
+    given = {"at": (30.5, 12), "scale": 1.3, "angle": 8.0, "blend": method, "shadow": {"azimuth": 120, "elevation": 30}}
+    result, info = pyharmony.compose(object_(dtype), ground(dtype), people=[], return_info=True, **given)
+    names = [(layer.name, layer.blend) for layer in info.layers]
+    assert names == [("background", "normal"), ("shadow 1", "multiply"), ("subject 1", "normal")]
+    merged = io.merged_of(info.layers, (WIDTH, HEIGHT))
+    assert np.array_equal(merged[..., :3], result) and (merged[..., 3] == np.iinfo(dtype).max).all()
+    io.write_layers(tmp_path / "x.ora", info.layers, result)
+    layers, picture = io.read_layers(tmp_path / "x.ora")
+    assert np.array_equal(picture.pixels[..., :3], result) and len(layers) == 3
+    one = info.subjects[0]
+    assert one.shadow is not None and one.shadow.shape == (HEIGHT, WIDTH, 3) and one.shadow.min() < 250
+    untouched = (one.mask == 0) & (one.shadow == 255).all(2)
+    assert np.array_equal(result[untouched], ground(dtype)[untouched])
+
+
+def test_layers_hold_no_floats() -> None:
+    _, info = pyharmony.compose(object_(np.float32), ground(np.float32), at=(5, 5), return_info=True, **PLAIN)
+    with pytest.raises(ArgumentError, match="float32, layers hold 8 or 16 bits"):
+        _ = info.layers
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_recipe_gives_the_same_bytes(dtype: type, tmp_path: Path) -> None:
+    given = {"at": (30.5, 22), "scale": 1.3, "angle": -8.0, "people": [], "seed": 3, "flip": True}
+    result, info = pyharmony.compose(object_(dtype), ground(dtype), return_info=True, **given)
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(info.recipe))
+    again, told = pyharmony.compose(object_(dtype), ground(dtype), recipe=path, return_info=True)
+    assert again.tobytes() == result.tobytes() and told.recipe == json.loads(path.read_text())
+    assert pyharmony.compose(object_(dtype), ground(dtype), recipe=info.recipe).tobytes() == result.tobytes()
+    small = pyharmony.compose(object_(dtype), ground(dtype), recipe=info.recipe, side=65)
+    assert small.shape == (45, 65, 3)
+
+
+def test_a_recipe_of_other_photographs_is_refused() -> None:
+    _, info = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **PLAIN)
+    recipe = json.loads(json.dumps(info.recipe))
+    with pytest.raises(ArgumentError, match="background is not the one"):
+        pyharmony.compose(object_(), ground() // 2, recipe=recipe)
+    with pytest.raises(ArgumentError, match=r"subjects\[0\] is not the one"):
+        pyharmony.compose(object_()[:, ::-1], ground(), recipe=recipe)
+    with pytest.raises(ArgumentError, match="it has 1 subjects, 2 are given"):
+        pyharmony.compose([object_(), object_()], ground(), recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"schema": "x"}, "'x', expected one of compose"),
+        ({"subjects": 3}, "subjects: no list"),
+        ({"size": [1]}, "size: [1], expected width and height"),
+        ({"subjects": [{"x": "1"}]}, "subjects[0].x: '1', expected a number"),
+    ],
+)
+def test_a_damaged_recipe_is_refused(change: dict[str, Any], says: str) -> None:
+    _, info = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **PLAIN)
+    with pytest.raises(ArgumentError) as raised:
+        composition.read_recipe({**info.recipe, **change})
+    assert says in str(raised.value)
+    for key, value in (
+        ("scale", 0),
+        ("flip", 1),
+        ("blend", "x"),
+        ("angle", float("nan")),
+        ("mask", 3),
+        ("mask", {}),
+        ("size", [9, 9]),
+    ):
+        broken = json.loads(json.dumps(info.recipe))
+        broken["subjects"][0][key] = value
+        with pytest.raises(ArgumentError, match="recipe: "):
+            pyharmony.compose(object_(), ground(), recipe=broken)
+
+
+def test_kinds_of_images(tmp_path: Path) -> None:
+    wanted = pyharmony.compose(object_(), ground(), at=(30, 20), **PLAIN)
+    path, subject = tmp_path / "b.png", tmp_path / "s.png"
+    Image.fromarray(ground()).save(path, dpi=(300, 300))
+    Image.fromarray(object_()).save(subject)
+    from_path = pyharmony.compose(subject, path, at=(30, 20), **PLAIN)
+    assert np.array_equal(np.asarray(from_path), wanted) and isinstance(from_path, Image.Image)
+    picture = pyharmony.compose(subject, io.read(path), at=(30, 20), **PLAIN)
+    assert isinstance(picture, io.Picture) and np.array_equal(picture.pixels, wanted)
+    opened = pyharmony.compose(subject.read_bytes(), files.BytesIO(path.read_bytes()), at=(30, 20), **PLAIN)
+    assert np.array_equal(np.asarray(opened), wanted)
+    out = tmp_path / "out.png"
+    assert pyharmony.compose(subject, path, at=(30, 20), out=out, **PLAIN) == out
+    assert np.array_equal(np.asarray(Image.open(out)), wanted) and Image.open(out).info["dpi"][0] == pytest.approx(
+        300, 1
+    )
+    held = np.zeros_like(wanted)
+    assert pyharmony.compose(object_(), ground(), at=(30, 20), out=held, **PLAIN) is held
+    assert np.array_equal(held, wanted)
+    same = ground()
+    _, info = pyharmony.compose(object_(), same, at=(30, 20), out=same, return_info=True, **PLAIN)
+    assert np.array_equal(same, wanted) and np.array_equal(info.layers[0].pixels[..., :3], ground())
+    grey = pyharmony.compose(object_(), ground()[..., 1], at=(30, 20), **PLAIN)
+    assert grey.shape == (HEIGHT, WIDTH) and grey[40, 50] != ground()[40, 50, 1]
+    alpha = np.dstack([ground(), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    kept = pyharmony.compose(object_(), alpha, at=(30, 20), **PLAIN)
+    assert np.array_equal(kept[..., :3], wanted) and (kept[..., 3] == 255).all()
+
+
+def test_tensors() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    wanted = pyharmony.compose(object_(), ground(), at=(30, 20), **PLAIN)
+    tensor = torch.from_numpy(np.ascontiguousarray(ground().transpose(2, 0, 1)))
+    result = pyharmony.compose(object_(), tensor, at=(30, 20), **PLAIN)
+    assert np.array_equal(result.numpy().transpose(1, 2, 0), wanted)
+
+
+def test_people_who_are_nearer_stay_in_front() -> None:
+    person = np.zeros((HEIGHT, WIDTH), np.uint8)
+    person[20:80, 40:60] = 255
+    given = {**PLAIN, "people": [person]}
+    result, info = pyharmony.compose(object_(), ground(), at=(30, 20), behind=[0], return_info=True, **given)
+    assert np.array_equal(result[person > 0], ground()[person > 0])
+    assert info.subjects[0].mask[person > 0].max() == 0 and info.subjects[0].mask.max() == 255
+    assert not np.array_equal(pyharmony.compose(object_(), ground(), at=(30, 20), **given), result)
+
+
+def test_several_subjects_are_drawn_from_the_farthest_to_the_nearest() -> None:
+    red, blue = object_(), object_()
+    red[..., :3], blue[..., :3] = (255, 0, 0), (0, 0, 255)
+    result, info = pyharmony.compose([red, blue], ground(), at=[(40, 30), (34, 20)], return_info=True, **PLAIN)
+    assert info.recipe["order"] == [1, 0] and tuple(result[50, 58]) == (255, 0, 0)
+    assert pyharmony.compose([red, blue], ground(), recipe=info.recipe).tobytes() == result.tobytes()
+
+
+def test_shadows_lie_below_and_only_where_a_base_is_seen() -> None:
+    looks = {**PLAIN, "shadow": "auto"}
+    _, info = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **looks)
+    assert info.subjects[0].shadow is not None
+    _, cut = pyharmony.compose(object_(), ground(), at=(30, 60), return_info=True, **looks)
+    assert cut.subjects[0].shadow is None
+    person = np.zeros((HEIGHT, WIDTH), np.uint8)
+    person[50:80, 30:70] = 255
+    _, hidden = pyharmony.compose(
+        object_(), ground(), at=(30, 20), behind=[0], return_info=True, **{**looks, "people": [person]}
+    )
+    assert hidden.subjects[0].shadow is None
+
+
+def test_previews_look_like_the_picture() -> None:
+    large = np.kron(ground(), np.ones((4, 4, 1), np.uint8))
+    subject = np.kron(object_(), np.ones((4, 4, 1), np.uint8))
+    looks = {**PLAIN, "shadow": True}
+    whole, info = pyharmony.compose(subject, large, at=(120, 80), return_info=True, **looks)
+    small = pyharmony.compose(subject, large, recipe=info.recipe, side=WIDTH)
+    assert small.shape == (HEIGHT, WIDTH, 3)
+    reduced = np.asarray(Image.fromarray(whole).resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    assert np.abs(small.astype(float) - reduced).mean() < 2
+
+
+def test_a_click_or_a_box_says_who_is_meant() -> None:
+    photo = np.full((80, 100, 3), 220, np.uint8)
+    photo[20:60, 30:50] = (30, 60, 120)
+    by_box, info = pyharmony.compose(photo, ground(), boxes=(28, 18, 24, 44), at=(0, 0), return_info=True, **PLAIN)
+    assert info.subjects[0].mask[40, 40] == 255 and info.subjects[0].mask[5, 5] == 0
+    by_click = pyharmony.compose([photo], ground(), points=[(40, 40)], at=(0, 0), **PLAIN)
+    assert tuple(by_box[40, 40]) == tuple(by_click[40, 40]) == (30, 60, 120)
+
+
+def test_what_is_found_is_told() -> None:
+    photo = np.full((80, 100, 3), 220, np.uint8)
+    photo[20:60, 40:60] = (30, 60, 120)
+    _, info = pyharmony.compose(photo, ground(), return_info=True)
+    assert any("no person was found" in reason for reason in info.subjects[0].reasons)
+    outside, told = pyharmony.compose(object_(), ground(), at=(500, 500), return_info=True, **PLAIN)
+    assert np.array_equal(outside, ground()) and "nothing of it would be seen" in told.subjects[0].reasons[0]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pyharmony.compose(object_(), ground(), at=(500, 500), **PLAIN)
+    assert "nothing of it would be seen" in str(caught[-1].message)
+
+
+def test_larger_than_the_picture() -> None:
+    subject = np.kron(object_(), np.ones((8, 8, 1), np.uint8))
+    result, info = pyharmony.compose(subject, ground(), people=[], return_info=True)
+    assert info.subjects[0].scale < 1 and not np.array_equal(result, ground())
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"subjects": []}, ArgumentError, "subjects: empty"),
+        ({"blend": "x"}, ArgumentError, "blend: 'x', expected auto, alpha"),
+        ({"side": 3}, ArgumentError, "side: 3, expected a whole number"),
+        ({"grain": 2}, ArgumentError, "grain: 2, expected a number from 0 to 1"),
+        ({"strength": -1}, ArgumentError, "strength: -1, expected a number from 0 to 2"),
+        ({"seed": -1}, ArgumentError, "seed: -1, expected a whole number"),
+        ({"at": "x"}, ArgumentError, "at: 'x', expected 'auto', (x, y) or a Placement"),
+        ({"at": (1, float("nan"))}, ArgumentError, "expected finite numbers"),
+        ({"scale": 0}, ArgumentError, "scale: 0, expected 'auto' or a number above 0"),
+        ({"angle": 200}, ArgumentError, "angle: 200, expected 'auto' or -180"),
+        ({"flip": 1}, ArgumentError, "flip: 1, expected True or False"),
+        ({"behind": [2]}, ArgumentError, "behind: [2], expected numbers of the 0 people"),
+        ({"shadow": "x"}, ArgumentError, "shadow: 'x', expected 'auto', True, False"),
+        ({"shadow": {"x": 1}}, ArgumentError, "shadow: 'x', expected some of azimuth"),
+        ({"masks": np.zeros((50, 40), np.uint8)}, MaskError, "mask: empty"),
+        ({"subjects": [object_()], "masks": [None, None]}, ArgumentError, "masks: 2 of them beside 1 subjects"),
+        ({"background": np.zeros((2, 9, 9, 3), np.uint8)}, ShapeError, "background: a batch"),
+    ],
+)
+def test_bad_arguments_are_named(given: dict[str, Any], error: type[Exception], says: str) -> None:
+    whole = {"subjects": object_(), "background": ground(), "at": (3, 3), **PLAIN, **given}
+    before = ground()
+    with pytest.raises(error) as raised:
+        pyharmony.compose(whole.pop("subjects"), whole.pop("background"), **whole)
+    assert says in str(raised.value) and np.array_equal(before, ground())
