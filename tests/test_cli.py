@@ -280,6 +280,7 @@ ELSEWHERE = {
     "models": "test_cli_models",
     "place": "test_cli_place",
     "segment": "test_cli_segment",
+    "serve": "test_server",
     "shadow": "test_cli_shadow",
     "super-resolve": "test_cli_super_resolve",
     "train": "test_cli_train",

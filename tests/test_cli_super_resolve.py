@@ -29,7 +29,7 @@ def pixels(path: str) -> np.ndarray:
 
 
 def test_it_enlarges_what_the_function_enlarges() -> None:
-    result = told("photo.png", "-o", "out.png", "--model", "light.safetensors", "--tile", "32")
+    result = told("photo.png", "--output", "out.png", "--model", "light.safetensors", "--tile", "32")
     method = upscaling.trained("light.safetensors")
     assert np.array_equal(pixels("out.png"), upscaling.super_resolve(pixels("photo.png"), method=method, tile=32))
     assert (result["method"], result["scale"], result["width"], result["height"]) == ("trained", 2, 120, 90)

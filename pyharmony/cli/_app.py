@@ -24,6 +24,7 @@ from . import (
     models,
     place,
     segment,
+    serve,
     shadow,
     super_resolve,
     train,
@@ -56,6 +57,7 @@ app.command("edit")(edit.edit)
 app.command("harmonize")(harmonize.harmonize)
 app.command("place")(place.place)
 app.command("segment")(segment.segment)
+app.command("serve")(serve.serve)
 app.command("shadow")(shadow.shadow)
 app.command("super-resolve")(super_resolve.super_resolve)
 app.command("demo")(demo.demo)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..ops.distance import distance_inside
-from .layers import Bools, Box, Float32, Layer, Pixels, connected, resized, sampled
 from ._network import Prompts
+from .layers import Bools, Box, Float32, Layer, Pixels, connected, resized, sampled
 
 #: The longer side of the image on which each works.
 _GRABCUT_SIDE, _WALKER_SIDE = 384, 256

@@ -12,8 +12,8 @@ from .. import _install, _shipped
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from . import _classic, _clicks
-from .layers import Layer, Pixels
 from ._network import NetworkCutter, Prompts
+from .layers import Layer, Pixels
 
 _NO_WEIGHTS = "it needs the weights"
 

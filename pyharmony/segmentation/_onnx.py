@@ -19,9 +19,9 @@ from .. import _install
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from ._clicks import sigmoid
-from .layers import Float32, Layer, Pixels, connected, resized, sampled
 from ._methods import Cutter, Method
 from ._network import COUNT, Prompts, distinct
+from .layers import Float32, Layer, Pixels, connected, resized, sampled
 
 #: The mean and standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks scale images.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -13,9 +13,9 @@ from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size
-from .layers import Layer, Pixels, box_of
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
+from .layers import Layer, Pixels, box_of
 from .people import people_of, shows_people
 
 Point = tuple[float, float]

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops.distance import distance_inside
-from .layers import Bools, Box, Float32, Layer, Pixels, box_of, parts, resized, sampled
 from ._network import NetworkCutter, Prompts
+from .layers import Bools, Box, Float32, Layer, Pixels, box_of, parts, resized, sampled
 
 #: The longer side of the image in which people are looked for.
 _SIDE = 320

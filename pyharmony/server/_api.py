@@ -1,0 +1,465 @@
+"""The HTTP API under /api/v1, with /health and /metrics: what clients say becomes jobs, and jobs become answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from .. import __version__
+from .._jobs.failures import Failure
+from .._jobs.options import harmonize_methods
+from ._answers import Health, JobInfo, PictureInfo, Problem, Refusal, ServiceInfo, refusal_response, repeated
+from ._guard import COOKIE, CSRF_HEADER, MAX_JSON, UNEXPECTED, Guard, Keys, session_of
+from ._metrics import CONTENT_TYPE, Metrics
+from ._operations import OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
+from ._page import Page
+from ._pool import Job, Pool, as_json
+from ._store import Store, StoredPicture
+from ._tree import Tree, new_id, proxy_format
+from .settings import Settings
+
+_log = logging.getLogger("pyharmony.server")
+
+_API = "/api/v1"
+_ID = r"^[0-9a-f]{32}$"
+#: The seconds between the service's looks for what has expired, at most.
+_LOOK = 30.0
+#: The seconds after which a stream of events says that it is still there.
+_HEARTBEAT = 15.0
+_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
+          "AVIF": "image/avif", "HEIF": "image/heif"}  # fmt: skip
+_SUFFIXES = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
+#: The statuses of failures to read an upload; others are 422.
+_UNREADABLE = {"ImageTooLarge": 413, "OutOfMemory": 413, "MemoryError": 413}
+
+Id = Annotated[str, Path(pattern=_ID, description="32 hexadecimal digits.")]
+Wait = Annotated[
+    float, Query(ge=0, le=60, description="The seconds to wait for the end of the job before the answer is given.")
+]
+_PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "description": "Refused; the body says why."}}
+
+
+class PictureResponse(FileResponse):
+    """The file of an image, which stays until it was sent."""
+
+    def __init__(self, store: Store, picture: StoredPicture, path: Any, **options: Any) -> None:
+        headers = {"cache-control": "private, max-age=3600, immutable"}
+        super().__init__(path, headers=headers, **options)
+        self._store, self._picture = store, picture
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._picture.gone:
+            raise Refusal(404, "unknown_picture", "this image was deleted")
+        self._picture.pins += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._store.unpin(self._picture)
+
+
+class Service:
+    """A service: its files, workers, figures and routes; `guard` is the application to run.
+
+    Args:
+        settings: what it allows.
+        tree: the folder of the run.
+    """
+
+    def __init__(self, settings: Settings, tree: Tree) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.store = Store(tree, settings)
+        self.pool = Pool(settings, self.store, self.metrics)
+        self.keys = Keys(settings.token)
+        self.began = time.monotonic()
+        self._uploads = 0
+        self._opening: dict[str, asyncio.Task[None]] = {}
+        self._looker: asyncio.Task[None] | None = None
+        self.page = Page(settings.page)
+        self.app = self._application()
+        self.guard = Guard(self._answer, settings, self.metrics, self.keys)
+        self.failure = ""
+        self._about = self._told()
+        pool, store = self.pool, self.store
+        self.metrics.gauge("queue_length", "Jobs that wait.", lambda: len(pool.queue))
+        self.metrics.gauge("jobs_running", "Jobs that are being done.", lambda: len(pool.running))
+        self.metrics.gauge("workers", "Workers that are ready or at work.", lambda: pool.workers)
+        self.metrics.gauge("pictures", "Images that are held.", lambda: len(store.pictures))
+        self.metrics.gauge("file_bytes", "Bytes of all files.", lambda: store.held)
+
+    async def start(self) -> None:
+        """Starts the workers.
+
+        Raises:
+            RuntimeError: they do not start.
+        """
+        try:
+            await self.pool.start()
+        except RuntimeError as error:
+            self.failure = str(error)
+            raise
+        self._looker = asyncio.create_task(self._look())
+
+    async def stop(self) -> None:
+        """Refuses more work, and gives what is under way a few seconds to end."""
+        self.guard.stopping = True
+        await self.pool.drain(self.settings.grace)
+
+    async def close(self) -> None:
+        """Ends the workers."""
+        if self._looker is not None:
+            self._looker.cancel()
+        await self.pool.close()
+
+    async def _look(self) -> None:
+        """Deletes what has expired, again and again."""
+        pause = min(_LOOK, self.settings.lifetime / 4, self.settings.preview_lifetime / 4)
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                count = self.store.expire(time.time())
+                self.pool.expire(time.time())
+            except OSError:
+                _log.exception("files that expired could not be deleted; it is tried again")
+                continue
+            if count:
+                _log.info("%d images expired", count)
+
+    # ---- routes ----
+
+    def _application(self) -> FastAPI:
+        @contextlib.asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            await self.start()
+            try:
+                yield
+            finally:
+                await self.close()
+
+        app = FastAPI(
+            title="pyharmony",
+            version=__version__,
+            description=(
+                "Puts a part of one image into another so that it belongs there. Images are uploaded, operations on "
+                "them are jobs, and their results are images again. Every request that changes something carries the "
+                "header `X-Pyharmony: 1`."
+            ),
+            openapi_url=f"{_API}/openapi.json",
+            docs_url=None,
+            redoc_url=None,
+            lifespan=lifespan,
+            responses=_PROBLEMS,
+            redirect_slashes=False,
+        )
+        make = app.openapi
+
+        def openapi() -> dict[str, Any]:
+            """Returns the types with what requests have to show."""
+            told = make()
+            needs: dict[str, Any] = {"header": {"type": "apiKey", "in": "header", "name": CSRF_HEADER}}
+            if self.settings.token is not None:
+                needs["token"] = {"type": "http", "scheme": "bearer"}
+            told.setdefault("components", {})["securitySchemes"] = needs
+            told["security"] = [{name: [] for name in needs}]
+            return told
+
+        app.openapi = openapi  # type: ignore[method-assign]
+        app.add_exception_handler(HTTPException, _refused)
+        app.add_exception_handler(RequestValidationError, _not_valid)
+        app.add_exception_handler(Exception, lambda request, error: UNEXPECTED.answer())
+        add = app.add_api_route
+        add("/health", self.health, methods=["GET"], response_model=Health, tags=["service"])
+        add("/metrics", self.figures, methods=["GET"], response_class=Response, tags=["service"])
+        add(f"{_API}/service", self.about, methods=["GET"], response_model=ServiceInfo, tags=["service"])
+        add(f"{_API}/session", self.open_session, methods=["POST"], status_code=204, tags=["service"])
+        add(f"{_API}/session", self.close_session, methods=["DELETE"], status_code=204, tags=["service"])
+        pictures = f"{_API}/pictures"
+        file = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+        add(pictures, self.upload, methods=["POST"], status_code=201, response_model=PictureInfo, tags=["images"],
+            openapi_extra={"requestBody": {**file, "required": True}})  # fmt: skip
+        one: dict[str, Any] = {"tags": ["images"]}
+        add(f"{pictures}/{{id}}", self.picture, methods=["GET"], response_model=PictureInfo, **one)
+        add(f"{pictures}/{{id}}", self.remove_picture, methods=["DELETE"], status_code=204, **one)
+        for name, give in (("file", self.file), ("proxy", self.proxy)):
+            for method in ("GET", "HEAD"):
+                add(
+                    f"{pictures}/{{id}}/{name}", give, methods=[method], response_class=FileResponse,
+                    include_in_schema=method == "GET", **one,
+                )  # fmt: skip
+        for operation in OPERATIONS.values():
+            add(
+                f"{_API}/{operation.name}", self._starts(operation), methods=["POST"], status_code=202,
+                response_model=JobInfo, response_model_exclude_none=True, tags=["operations"], name=operation.name,
+                summary=operation.name.capitalize(), description=operation.about,
+                responses={200: {"model": JobInfo, "description": "The job ended within the seconds of wait."}},
+            )  # fmt: skip
+        job: dict[str, Any] = {"tags": ["jobs"]}
+        told: dict[str, Any] = {**job, "response_model": JobInfo, "response_model_exclude_none": True}
+        add(f"{_API}/jobs/{{id}}", self.job, methods=["GET"], **told)
+        add(f"{_API}/jobs/{{id}}", self.cancel, methods=["DELETE"], **told)
+        add(f"{_API}/jobs/{{id}}/recipe", self.recipe, methods=["GET"], response_class=FileResponse, **job)
+        add(f"{_API}/jobs/{{id}}/events", self.events, methods=["GET"], response_class=StreamingResponse, **job)
+        return app
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers with a file of the page, or by the routes."""
+        of_page = scope["type"] == "http" and scope["path"] in self.page
+        await (self.page if of_page else self.app)(scope, receive, send)
+
+    async def health(self, response: Response) -> Health:
+        """Tells whether the service works; the status is 503 where it does not, or stops."""
+        status: Any = "stopping" if self.pool.stopping else "ok" if self.pool.works else "no worker"
+        if status != "ok":
+            response.status_code = 503
+        return Health(
+            status=status,
+            version=__version__,
+            workers=self.pool.workers,
+            running=len(self.pool.running),
+            queued=len(self.pool.queue),
+            uptime=round(time.monotonic() - self.began, 1),
+        )
+
+    async def figures(self) -> Response:
+        """Tells the figures of the service in Prometheus' format."""
+        return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def about(self) -> ServiceInfo:
+        """Tells what the service is and what it allows."""
+        return self._about
+
+    def _told(self) -> ServiceInfo:
+        from ..segmentation import METHODS
+
+        settings = self.settings
+        return ServiceInfo(
+            version=__version__,
+            operations=list(OPERATIONS),
+            max_upload=settings.upload_limit,
+            max_pixels=settings.max_pixels,
+            max_json=MAX_JSON,
+            queue=settings.queue,
+            workers=len(self.pool.slots),
+            timeout=settings.timeout,
+            lifetime=settings.lifetime,
+            preview_lifetime=settings.preview_lifetime,
+            proxy_side=settings.proxy_side,
+            needs_token=settings.token is not None,
+            methods=harmonize_methods(),
+            segment_methods=["auto", *(name for name, method in METHODS.items() if not method.missing)],
+        )
+
+    async def open_session(self, request: Request, response: Response) -> None:
+        """Gives a page that shows the token a cookie, which images and events in it need."""
+        secure = request.headers.get("origin", "").startswith("https://")
+        name = self.keys.open()
+        response.set_cookie(COOKIE, name, path="/", httponly=True, samesite="strict", secure=secure)
+
+    async def close_session(self, request: Request, response: Response) -> None:
+        """Ends the session of the cookie."""
+        self.keys.close(session_of(request.headers))
+        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+
+    async def upload(
+        self,
+        request: Request,
+        response: Response,
+        name: Annotated[str | None, Query(max_length=200, description="A label for people; never a path.")] = None,
+    ) -> PictureInfo:
+        """Takes an image, the file itself as the body, and reads it."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind.startswith("multipart/"):
+            raise Refusal(415, "media_type", "a form; expected the file itself as the body")
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refusal(415, "media_type", "a body that is compressed; expected the file as it is")
+        self.pool.check_room()
+        self.store.make_room()
+        if self._uploads >= self.settings.queue:
+            raise Refusal(429, "busy", f"{self._uploads} images are being uploaded", self.pool.retry_after())
+        self._uploads += 1
+        try:
+            return await self._take(request, response, name)
+        finally:
+            self._uploads -= 1
+
+    async def _take(self, request: Request, response: Response, name: str | None) -> PictureInfo:
+        id = PictureId(new_id())
+        with self.store.incoming(id) as incoming:
+            waiting = bytearray()
+            async for chunk in request.stream():
+                waiting += chunk
+                if len(waiting) >= 1 << 20:
+                    await incoming.take(bytes(waiting))
+                    waiting.clear()
+            await incoming.take(bytes(waiting))
+            if not incoming.bytes:
+                raise Refusal(422, "empty", "the body is empty, expected an image file")
+            incoming.close()
+            job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
+            try:
+                await self._ended(job)
+            except BaseException:
+                self.pool.cancel(job)
+                raise
+            if job.raw is None:
+                raise _unreadable(job)
+            self.store.add(id, job.raw, None if name is None else repeated(name))
+        info = self.store.info(id)
+        response.headers["Location"] = info.url
+        return info
+
+    @staticmethod
+    async def _ended(job: Job) -> None:
+        """Waits until a job of the service's own has ended; its own time is limited."""
+        while not job.over:
+            await job.wait(1.0)
+
+    async def picture(self, id: Id) -> PictureInfo:
+        """Tells of an image."""
+        self.store.get(id)
+        return self.store.info(id)
+
+    async def remove_picture(self, id: Id) -> None:
+        """Deletes an image."""
+        self.store.get(id)
+        self.store.remove(id)
+
+    async def file(
+        self, id: Id, name: Annotated[str | None, Query(max_length=200, description="What to save it as.")] = None
+    ) -> FileResponse:
+        """Gives the file of an image."""
+        picture = self.store.get(id)
+        suffix = _SUFFIXES.get(picture.format, picture.format.lower())
+        shown = _file_name(name or picture.name or "pyharmony", suffix)
+        kind = _TYPES.get(picture.format, "application/octet-stream")
+        return PictureResponse(self.store, picture, self.store.tree.picture(id), media_type=kind, filename=shown)
+
+    async def proxy(self, id: Id) -> FileResponse:
+        """Gives an image as a small JPEG or PNG of sRGB, which is made where there is none yet."""
+        picture = self.store.get(id)
+        path = self.store.tree.proxy(id)
+        if not path.exists():
+            if id not in self._opening:
+                self.pool.check_room()
+                self._opening[id] = asyncio.create_task(self._open(id))
+            await asyncio.shield(self._opening[id])
+        kind = _TYPES[proxy_format(picture.sizes.channels).upper()]
+        return PictureResponse(self.store, picture, path, media_type=kind)
+
+    async def _open(self, id: str) -> None:
+        try:
+            job = self.pool.submit(OPEN, OpenBody(picture=PictureId(id)), admitted=True, hidden=True)
+            await self._ended(job)
+            if job.raw is None:
+                raise _unreadable(job)
+        finally:
+            del self._opening[id]
+
+    def _starts(self, operation: Operation) -> Callable[..., Any]:
+        async def start(body: Body, response: Response, wait: Wait = 0.0) -> JobInfo:
+            try:
+                body.check()
+            except Failure as failure:
+                raise Refusal(422, "usage", usage_of(failure)) from None
+            job = self.pool.submit(operation, body)
+            await job.wait(wait)
+            info = self.pool.info(job)
+            response.headers["Location"] = info.url
+            if job.over:
+                response.status_code = 200
+            return info
+
+        # The type of the body is the operation's, which a signature written here cannot say.
+        start.__annotations__ = {"body": operation.body, "response": Response, "wait": Wait, "return": JobInfo}
+        return start
+
+    async def job(self, id: Id, wait: Wait = 0.0) -> JobInfo:
+        """Tells of a job."""
+        job = self.pool.get(id)
+        await job.wait(wait)
+        return self.pool.info(job)
+
+    async def cancel(self, id: Id) -> JobInfo:
+        """Stops a job; one that has ended stays as it is."""
+        job = self.pool.get(id)
+        self.pool.cancel(job)
+        await job.wait(5.0)
+        return self.pool.info(job)
+
+    async def recipe(self, id: Id) -> FileResponse:
+        """Gives the recipe of a job that composed, which `pyharmony.compose` and its command take too."""
+        path = self.store.tree.recipe(self.pool.get(id).id)
+        if not path.exists():
+            raise Refusal(404, "no_recipe", "this job has no recipe")
+        return FileResponse(path, media_type="application/json", filename="recipe.json")
+
+    async def events(self, id: Id) -> StreamingResponse:
+        """Tells every change of a job, as server-sent events named 'job' whose data is the job; the last ends it."""
+        job = self.pool.get(id)
+
+        async def stream() -> AsyncIterator[str]:
+            yield "retry: 1000\n\n"
+            while True:
+                changed = job.changed
+                yield f"event: job\ndata: {as_json(self.pool.info(job))}\n\n"
+                if job.over:
+                    return
+                while True:
+                    try:
+                        await asyncio.wait_for(changed.wait(), _HEARTBEAT)
+                        break
+                    except asyncio.TimeoutError:
+                        yield ": still here\n\n"
+
+        headers = {"x-accel-buffering": "no"}
+        return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
+
+
+def _unreadable(job: Job) -> Refusal:
+    """Returns the refusal of a file that could not be read."""
+    if job.status == "cancelled" or job.error is None:
+        return Refusal(503, "stopping", "the service is stopping", 5)
+    return Refusal(_UNREADABLE.get(job.error.kind, 422), job.error.kind, job.error.message)
+
+
+def _file_name(name: str, suffix: str) -> str:
+    """Returns a name to save a file under: without folders, with the suffix of its format."""
+    last = name.replace("\\", "/").rpartition("/")[2].strip(". ")
+    kept = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last)
+    stem = kept.rpartition(".")[0] or kept
+    return f"{stem[:100] or 'pyharmony'}.{suffix}"
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    """Answers with a refusal of the service, or of a part of it such as the router."""
+    if isinstance(error, Refusal):
+        request.scope["refused"] = error.kind
+        return error.answer()
+    kind = {404: "not_found", 405: "method"}.get(error.status_code, "malformed")
+    request.scope["refused"] = kind
+    message = {404: "there is nothing of that name; the API is under /api/v1", 405: "not with that method"}
+    return refusal_response(error.status_code, kind, message.get(error.status_code, str(error.detail)), error.headers)
+
+
+async def _not_valid(request: Request, error: Any) -> JSONResponse:
+    """Answers a request whose body or parameters are not of their types; it never repeats values."""
+    found = error.errors()
+    unread = any(one["type"] == "json_invalid" for one in found)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and kind != "application/json" and not unread:
+        request.scope["refused"] = "media_type"
+        return refusal_response(415, "media_type", "expected a body of JSON, with Content-Type: application/json")
+    told = [f"{'.'.join(repeated(part) for part in one['loc'][1:]) or 'body'}: {repeated(one['msg'])}" for one in found]
+    more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
+    request.scope["refused"] = "malformed"
+    return refusal_response(400 if unread else 422, "malformed", "; ".join(told[:5]) + more)

@@ -1,0 +1,300 @@
+"""The desk of a worker: the images that a job names, what is kept from job to job, and where results go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from .. import io
+from .._jobs.options import Kind
+from .._jobs.task import Request, Task
+from .._jobs.worker import Worker
+from ..errors import PyHarmonyWarning
+from ..io import Picture
+from ..typing import ImageFormat
+from ._operations import PictureId
+from ._tree import Sizes, Tree, new_id, proxy_format
+
+#: The most pixels of the images of sessions, and the most sessions, that a worker keeps.
+_HELD_PIXELS, _HELD = 100_000_000, 8
+#: The most bytes of decoded proxies that a worker keeps, and the most images of a kind.
+_KEPT_BYTES, _KEPT = 128_000_000, 24
+#: The most bytes of decoded photographs that it keeps for the next composite of them.
+_PHOTO_BYTES = 400_000_000
+_PROXY_QUALITY = 92
+
+
+class Desk:
+    """The desk of one job.
+
+    Args:
+        tree: where files lie.
+        memory: what the worker keeps from job to job.
+        job: the id of the job.
+        sizes: the sizes of the images that the job names.
+        tell: tells that a phase began: its name, its number and how many there are.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        memory: Memory,
+        job: str,
+        sizes: Mapping[str, Sizes],
+        tell: Callable[[str, int, int], None],
+    ) -> None:
+        self.tree, self.memory, self.sizes, self.tell = tree, memory, sizes, tell
+        self.folder = tree.of_job(job)
+
+    @contextlib.contextmanager
+    def phase(self, name: str, step: int, steps: int) -> Iterator[None]:
+        """Tells that a phase begins."""
+        self.tell(name, step, steps)
+        yield
+
+    def path(self, id: PictureId, preview: bool = False) -> str:
+        """Returns the path of an image, or of its proxy, which is made where there is none yet."""
+        if not preview:
+            return str(self.tree.picture(id))
+        path = self.tree.proxy(id)
+        if not path.exists():
+            self._save_proxy(id, self.read(id, "picture"))
+        return str(path)
+
+    def factor(self, id: PictureId) -> float:
+        """Returns the size of an image's proxy over its own."""
+        return self.sizes[id].factor
+
+    def format_for(self, id: PictureId, preview: bool) -> ImageFormat:
+        """Returns the format of a result that is like an image, where none is asked for."""
+        return "jpeg" if preview and self.sizes[id].channels < 4 else "png"
+
+    def read(self, id: PictureId, name: str, preview: bool = False, keep_gps: bool = False) -> Picture:
+        """Reads an image, or its proxy."""
+        return io.read(self.path(id, preview), name, max_pixels=self.memory.max_pixels, keep_gps=keep_gps)
+
+    def photo(self, id: PictureId, keep_gps: bool = False) -> Picture:
+        """Reads an image at full size, which is kept for the next job."""
+        key = f"{id}{' with GPS' if keep_gps else ''}"
+        found = self.memory.photos.get(key)
+        if found is None:
+            found = self.read(id, "picture", keep_gps=keep_gps)
+            self.memory.photos.put(key, found)
+        return found
+
+    @contextlib.contextmanager
+    def warned(self) -> Iterator[list[str]]:
+        """Collects the warnings of the library."""
+        said: list[str] = []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", PyHarmonyWarning)
+            yield said
+        said += [str(warning.message) for warning in caught if issubclass(warning.category, PyHarmonyWarning)]
+
+    def new(self, suffix: str = "") -> str:
+        """Returns the path of a file to write, which nothing has."""
+        return str(self.folder / f"{new_id()}{suffix}")
+
+    def made(self, path: str, format: str, channels: int, dtype: str, width: int, height: int) -> dict[str, Any]:
+        """Returns what is told of an image that was written."""
+        size = {"width": width, "height": height, "channels": channels, "dtype": dtype}
+        return {"file": os.path.basename(path), "format": format.upper(), "bytes": os.path.getsize(path), **size}
+
+    def write(self, picture: Picture, format: ImageFormat, quality: int = 95) -> dict[str, Any]:
+        """Writes an image, and returns what is told of it."""
+        path = self.new()
+        io.write(picture, path, format=format, quality=quality)
+        height, width, channels = picture.pixels.shape
+        return self.made(path, format, channels, picture.pixels.dtype.name, width, height)
+
+    def write_json(self, value: Any) -> str:
+        """Writes JSON, and returns the name of its file."""
+        path = Path(self.new(".json"))
+        path.write_text(json.dumps(value, default=lambda x: x.item()), "utf-8")
+        return path.name
+
+    def opened(self, id: PictureId) -> dict[str, Any]:
+        """Reads an image, makes its proxy, and returns what is told of it."""
+        picture = self.read(id, "file")
+        height, width, channels = picture.pixels.shape
+        size = {"width": width, "height": height, "channels": channels, "dtype": picture.pixels.dtype.name}
+        self._save_proxy(id, picture)
+        return {**size, "format": picture.format or ""}
+
+    def made_by(self, task: Task) -> dict[str, Any]:
+        """Runs a task of `_jobs`, and returns its record with the warnings."""
+        worker = self.memory.worker(task.kind)
+        said: list[str] = []
+        worker.desk = self
+        try:
+            record = worker.run(task, said.append)
+        finally:
+            worker.desk = None
+            worker.written.clear()  # numbers of files come again, names do not
+        return {**record, "warnings": said}
+
+    def session(self, id: PictureId, preview: bool, method: str) -> Held:
+        """Returns the session of an image, which is kept for the next click."""
+        held = self.memory.held
+        key = (id, preview, method)
+        if key not in held:
+            from ..segmentation import Session
+
+            path = self.path(id, preview)
+            held[key] = Held(Session(path, method=method))
+        held.move_to_end(key)
+        while len(held) > _HELD or (
+            len(held) > 1 and sum(one.session.picture[..., 0].size for one in held.values()) > _HELD_PIXELS
+        ):
+            held.popitem(last=False)
+        return held[key]
+
+    def _save_proxy(self, id: PictureId, picture: Picture) -> None:
+        """Writes the proxy of an image: small, 8 bits, sRGB, without metadata."""
+        from ..segmentation.layers import resized
+
+        height, width, channels = picture.pixels.shape
+        size = Sizes(width, height, channels, self.memory.proxy_side)
+        small = picture
+        if size.proxy != (width, height) and picture.pixels.dtype == np.uint8:
+            small = Picture(_with_channels(resized(_plane(picture.pixels), size.proxy)), picture.profile)
+        small = io.convert(small, Picture(np.zeros((1, 1, channels), np.uint8)), "file")
+        if size.proxy != (small.pixels.shape[1], small.pixels.shape[0]):
+            small = Picture(_with_channels(resized(_plane(small.pixels), size.proxy)))
+        small = Picture(small.pixels)
+        io.write(small, self.tree.proxy(id), format=proxy_format(channels), quality=_PROXY_QUALITY)
+
+
+def _plane(pixels: Any) -> Any:
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+def _with_channels(pixels: Any) -> Any:
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+class Held:
+    """A session of cutting out, with the steps that it has taken."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.steps: list[dict[str, Any]] = []
+        self.answers: list[Any] = []
+
+    def people(self) -> Any:
+        """Returns all people."""
+        return self.session.people()
+
+    def after(self, steps: list[dict[str, Any]]) -> Any:
+        """Returns the answer to steps; only those that are new are taken, and those that are gone taken back."""
+        same = 0
+        while same < min(len(steps), len(self.steps)) and steps[same] == self.steps[same]:
+            same += 1
+        # A choice changes the answer before it, which taking back the choice alone does not restore.
+        while same < len(self.steps) and same > 0 and self.steps[same]["kind"] == "choose":
+            same -= 1
+        for step in reversed(self.steps[same:]):
+            if step["kind"] != "choose":
+                self.session.undo()
+        del self.steps[same:], self.answers[same:]
+        for step in steps[same:]:
+            self.answers.append(self._take(step))
+            self.steps.append(step)
+        return self.answers[-1]
+
+    def _take(self, step: dict[str, Any]) -> Any:
+        session = self.session
+        if step["kind"] == "click":
+            return session.click(step["x"], step["y"], add=step["add"])
+        if step["kind"] == "scribble":
+            return session.scribble(step["line"], add=step["add"])
+        if step["kind"] == "choose":
+            return session.choose(step["index"])
+        return session.segment(**{step["kind"]: step[step["kind"]]})
+
+
+class DeskWorker(Worker):
+    """A worker of `_jobs` that tells its phases, and keeps the proxies that it has decoded."""
+
+    desk: Desk | None = None
+
+    def _tell(self, name: str, step: int) -> None:
+        if self.desk is not None:
+            self.desk.tell(name, step, 3)
+
+    def _read(self, task: Task) -> dict[str, Picture]:
+        self._tell("decode", 1)
+        if self.desk is None or not all(self.desk.tree.is_proxy(path) for path in task.files.values()):
+            return super()._read(task)
+        kept = self.desk.memory.kept
+        known = {name: kept.get(path) for name, path in task.files.items()}
+        if None not in known.values():
+            return cast(dict[str, Picture], known)
+        pictures = super()._read(task)
+        for name, path in task.files.items():
+            kept.put(path, pictures[name])
+        return pictures
+
+    def _computed(self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[str], None]) -> Any:
+        self._tell(task.kind.phase, 2)
+        return super()._computed(task, pictures, warn)
+
+    def _write(self, task: Task, picture: Picture) -> dict[str, Any]:
+        self._tell("encode", 3)
+        return super()._write(task, picture)
+
+
+class Kept:
+    """Images that were decoded last, by name; what has a name never changes.
+
+    Args:
+        most: the most bytes of all of them.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._pictures = most, OrderedDict[str, Picture]()
+
+    def get(self, name: str) -> Picture | None:
+        """Returns an image, or None where it is not kept."""
+        if name in self._pictures:
+            self._pictures.move_to_end(name)
+        return self._pictures.get(name)
+
+    def put(self, name: str, picture: Picture) -> None:
+        """Keeps an image, and lets those go that were not used for longest."""
+        self._pictures[name] = picture
+        self._pictures.move_to_end(name)
+        held = self._pictures.values()
+        while len(held) > _KEPT or sum(one.pixels.nbytes for one in held) > self._most:
+            self._pictures.popitem(last=False)
+
+
+class Memory:
+    """What a worker keeps from job to job."""
+
+    def __init__(self, max_pixels: int, proxy_side: int) -> None:
+        self.max_pixels, self.proxy_side = max_pixels, proxy_side
+        self.held: OrderedDict[tuple[str, bool, str], Held] = OrderedDict()
+        self.kept, self.photos = Kept(_KEPT_BYTES), Kept(_PHOTO_BYTES)
+        self._workers: dict[str, DeskWorker] = {}
+
+    def worker(self, kind: Kind) -> DeskWorker:
+        """Returns the worker of a kind, which keeps the networks that it has loaded."""
+        if kind.command not in self._workers:
+            self._workers[kind.command] = DeskWorker(Request(kind, {}, None, {}, max_pixels=str(self.max_pixels)))
+        return self._workers[kind.command]
+
+
+def scrubbed(text: str, folder: Path) -> str:
+    """Returns a message without the paths of the service's folder: a file goes by its id."""
+    for inner in ("pictures", "proxies"):
+        text = text.replace(f"{folder / inner}{os.sep}", "")
+    return text.replace(str(folder), "")

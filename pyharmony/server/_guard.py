@@ -1,0 +1,300 @@
+"""The layer that every request passes first: names, origins, tokens, sizes and times; headers, figures and the log.
+
+It is the outermost layer, written on ASGI itself, so that nothing is answered without it and bodies are counted as they
+come in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ._answers import Refusal
+from ._metrics import Metrics
+from ._tree import new_id
+from .settings import Settings
+
+_log = logging.getLogger("pyharmony.server")
+
+#: The header that requests which change something carry: no form and no foreign page can set it.
+CSRF_HEADER = "x-pyharmony"
+COOKIE = "pyharmony"
+#: The most bytes of a request that is no upload.
+MAX_JSON = 4_000_000
+UPLOADS = "/api/v1/pictures"
+#: The bytes a second that a sender needs to go on beyond the first pause that it may make.
+_LEAST_RATE = 16_000
+#: After a refusal, how much of a body is read away, and for how long, so that the client gets to read the answer.
+_LINGER_BYTES, _LINGER_SECONDS = 64_000_000, 2.0
+#: The seconds that a session of the page lasts, and the most sessions.
+_SESSION, _SESSIONS = 12 * 3600.0, 1000
+_SAFE = ("GET", "HEAD")
+
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+UNEXPECTED = Refusal(500, "unexpected", "this failed in an unexpected way; the log of the service says more")
+
+
+class Keys:
+    """The token, and the sessions of pages that have shown it."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = None if token is None else _digest(token)
+        self._sessions: dict[str, float] = {}
+
+    def open(self) -> str:
+        """Returns the name of a new session."""
+        now = time.monotonic()
+        self._sessions = {name: end for name, end in self._sessions.items() if end > now}
+        while len(self._sessions) >= _SESSIONS:
+            self._sessions.pop(next(iter(self._sessions)))
+        name = new_id()
+        self._sessions[name] = now + _SESSION
+        return name
+
+    def close(self, name: str) -> None:
+        """Ends a session."""
+        self._sessions.pop(name, None)
+
+    def fit(self, headers: Mapping[str, str]) -> bool:
+        """Tells whether a request shows the token, or the cookie of a session."""
+        if self._token is None:
+            return True
+        kind, _, value = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and hmac.compare_digest(_digest(value.strip()), self._token):
+            return True
+        return self._sessions.get(session_of(headers), 0) > time.monotonic()
+
+
+def session_of(headers: Mapping[str, str]) -> str:
+    """Returns the name of the session in a request's cookie; empty: there is none."""
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+class Guard:
+    """The outermost layer of the service."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, keys: Keys) -> None:
+        self.app, self.settings, self.metrics, self.keys = app, settings, metrics, keys
+        self.stopping = False
+        own = settings.host.strip("[]").lower()
+        names = {"localhost", "127.0.0.1", "::1", own, *(name.lower() for name in settings.hosts)}
+        # With a token, and no names, a request shows by the token that it is meant for this service.
+        self._names = None if settings.token is not None and not settings.hosts else names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(self, scope, receive, send)
+        try:
+            await self._answer(scope, exchange)
+        except (_Gone, ClientDisconnect) as gone:
+            exchange.note = str(gone) or "the client left"
+        except Exception:
+            _log.exception("a request failed in an unexpected way", extra={"fields": exchange.told()})
+            if exchange.status is None:
+                await UNEXPECTED.answer()(scope, exchange.receive, exchange.send)
+        finally:
+            exchange.finish()
+
+    async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
+        try:
+            self._check(scope, exchange)
+            await self.app(scope, exchange.receive, exchange.send)
+        except Refusal as refusal:
+            if exchange.status is not None:
+                raise
+            scope["refused"] = refusal.kind
+            await refusal.answer()(scope, exchange.receive, exchange.send)
+
+    def _check(self, scope: Scope, exchange: _Exchange) -> None:
+        """Refuses what may not come in.
+
+        Raises:
+            Refusal: it may not.
+        """
+        headers, path, method = exchange.headers, scope["path"], scope["method"]
+        host = headers.get("host", "")
+        if self._names is not None and _name_of(host) not in self._names:
+            raise Refusal(421, "host", "requests under this name are not answered; --allow-host allows one")
+        origin = headers.get("origin")
+        if origin is not None and _place_of(origin) != host.lower():
+            raise Refusal(403, "origin", "requests of pages from elsewhere are not answered")
+        if path.startswith("/api/") and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            raise Refusal(403, "origin", "requests of pages from elsewhere are not answered")
+        if (path.startswith("/api/") or path == "/metrics") and not self.keys.fit(headers):
+            raise Refusal(401, "token", "the token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
+        if method not in _SAFE and CSRF_HEADER not in headers:
+            raise Refusal(403, "csrf", "requests that change something need the header X-Pyharmony: 1")
+        if method not in _SAFE and self.stopping:
+            raise Refusal(503, "stopping", "the service is stopping", 5)
+        if exchange.announced is not None and exchange.announced > exchange.limit:
+            raise exchange.too_large()
+
+
+def _name_of(host: str) -> str:
+    """Returns the name in a Host header, without its port."""
+    if host.startswith("["):
+        return host.partition("]")[0][1:].lower()
+    return host.partition(":")[0].lower().rstrip(".")
+
+
+def _place_of(origin: str) -> str:
+    """Returns the name and port of an origin, as a Host header has them; empty where there are none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+class _Gone(Exception):
+    """The client is not there any more, or does not take what it asked for."""
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+        self._guard, self._scope, self._receive, self._send = guard, scope, receive, send
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        upload = scope["path"].rstrip("/") == UPLOADS and scope["method"] == "POST"
+        self.limit = guard.settings.upload_limit if upload else MAX_JSON
+        length = self.headers.get("content-length", "")
+        self.announced = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
+        self.has_body = "transfer-encoding" in self.headers or length not in ("", "0")
+        self.began = time.monotonic()
+        self.came = self.went = 0
+        self.whole = not self.has_body
+        self.status: int | None = None
+        self.lingers = False
+        self.note = ""
+
+    def too_large(self) -> Refusal:
+        """Returns the refusal of a body that is too large."""
+        return Refusal(413, "too_large", f"the body is larger than {self.limit:,} bytes")
+
+    async def receive(self) -> Message:
+        """Receives, within the limits of sizes and times.
+
+        Raises:
+            Refusal: 413 or 408.
+        """
+        if self.whole:
+            return await self._receive()
+        patience = self._guard.settings.patience
+        end = self.began + patience + self.came / _LEAST_RATE
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, min(patience, end - time.monotonic())))
+        except asyncio.TimeoutError:
+            raise Refusal(408, "slow", f"the body came too slowly, or paused for {patience:g} s") from None
+        if message["type"] == "http.request":
+            self.came += len(message.get("body", b""))
+            self.whole = not message.get("more_body", False)
+            if self.came > self.limit:
+                raise self.too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Sends, with the headers of every answer; a client that does not take it is left."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            # What was not read of the body would be taken for the next request, or end the connection too soon.
+            unread = not self.whole
+            self.lingers = unread and self.status != 408
+            own = {name for name, _ in message["headers"]}
+            headers = [*message["headers"], *(pair for pair in _HEADERS if pair[0] not in own)]
+            if b"cache-control" not in own:
+                headers.append((b"cache-control", b"no-store"))
+            if unread:
+                headers.append((b"connection", b"close"))
+            await self._sent({**message, "headers": headers})
+            return
+        self.went += len(message.get("body", b""))
+        if self.lingers and not message.get("more_body", False):
+            await self._sent({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._sent(message)
+
+    async def _sent(self, message: Message) -> None:
+        try:
+            await asyncio.wait_for(self._send(message), self._guard.settings.patience)
+        except asyncio.TimeoutError:
+            raise _Gone("the client does not read") from None
+
+    async def _linger(self) -> None:
+        """Reads the rest of a body away, so that the answer reaches a client that is still sending."""
+        end, came = time.monotonic() + _LINGER_SECONDS, 0
+        while came < _LINGER_BYTES and (left := end - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), left)
+            except asyncio.TimeoutError:
+                return
+            came += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return
+
+    def told(self) -> dict[str, Any]:
+        """Returns what the log tells of it."""
+        client = self._scope.get("client")
+        path = self._scope.get("raw_path") or self._scope["path"].encode()
+        return {
+            "method": self._scope["method"],
+            "path": path.decode("latin-1")[:200],
+            "status": self.status,
+            "ms": round((time.monotonic() - self.began) * 1e3, 1),
+            "received": self.came,
+            "sent": self.went,
+            "client": client[0] if client else None,
+            **({"refused": kind} if (kind := self._scope.get("refused")) else {}),
+            **({"note": self.note} if self.note else {}),
+        }
+
+    def finish(self) -> None:
+        """Counts and logs it."""
+        told = self.told()
+        route = getattr(self._scope.get("route"), "path", "other")
+        method = told["method"] if told["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
+        metrics = self._guard.metrics
+        metrics.requests.labels(method, route, str(self.status or "none")).inc()
+        metrics.request_seconds.labels(route).observe(told["ms"] / 1e3)
+        if (kind := self._scope.get("refused")) is not None:
+            metrics.refusals.labels(kind).inc()
+        if self.limit != MAX_JSON:
+            metrics.uploaded.inc(self.came)
+        level = logging.DEBUG if route in ("/health", "/metrics") else logging.INFO
+        line = "%s %s %s %.1f ms"
+        _log.log(level, line, told["method"], told["path"], told["status"], told["ms"], extra={"fields": told})

@@ -1,0 +1,43 @@
+"""The figures of a running service, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    """The counters of one service; labels are words of the service, never text of clients."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        made: dict[str, Any] = {"registry": self.registry}
+        self.requests = Counter(
+            "pyharmony_http_requests", "Requests that were answered.", ("method", "route", "status"), **made
+        )
+        self.request_seconds = Histogram(
+            "pyharmony_http_request_seconds", "Seconds to answer a request.", ("route",), buckets=_SECONDS, **made
+        )
+        self.refusals = Counter("pyharmony_refusals", "Requests that were refused, by reason.", ("kind",), **made)
+        self.jobs = Counter("pyharmony_jobs", "Jobs that ended.", ("operation", "status"), **made)
+        self.job_seconds = Histogram(
+            "pyharmony_job_seconds", "Seconds that jobs ran.", ("operation",), buckets=_SECONDS, **made
+        )
+        self.wait_seconds = Histogram("pyharmony_queue_seconds", "Seconds that jobs waited.", buckets=_SECONDS, **made)
+        self.restarts = Counter("pyharmony_worker_restarts", "Workers that were started again.", ("reason",), **made)
+        self.uploaded = Counter("pyharmony_uploaded_bytes", "Bytes that were uploaded.", **made)
+        ProcessCollector(registry=self.registry)
+        self._made = made
+
+    def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
+        """Adds a figure that is asked for when it is told."""
+        Gauge(f"pyharmony_{name}", about, **self._made).set_function(value)
+
+    def text(self) -> bytes:
+        """Returns all figures in Prometheus' format."""
+        return generate_latest(self.registry)

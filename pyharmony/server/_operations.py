@@ -1,0 +1,586 @@
+"""The table of operations: what each is asked by, and the call of the library that does it.
+
+An operation is a type of body and a function `run(body, desk)`, which runs in a worker. Its path, its description and
+its checks follow from the type. The bodies of blends, edits and harmonisation are made of the options of `_jobs`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from .._jobs.failures import Code, Failure
+from .._jobs.options import BLEND, EDIT, HARMONIZE, HINTS, Kind, Option, harmonize_methods
+from .._jobs.task import Task, task_of
+from ..typing import ImageFormat
+
+if TYPE_CHECKING:
+    from ._desk import Desk
+
+_ID = r"[0-9a-f]{32}"
+
+
+class PictureId(str):
+    """The id of an image that the service holds. No path is ever made of anything else that a client says."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(pattern=f"^{_ID}$"))
+
+
+class Body(BaseModel):
+    """The base of what operations are asked by."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    preview: bool = Field(
+        default=False,
+        description="Whether to work on proxies: quick, small, deleted soon. Positions stay those of full size.",
+    )
+
+    def pictures(self) -> Iterator[PictureId]:
+        """Yields the ids of all images that it names."""
+        yield from _ids(self)
+
+    def check(self) -> None:
+        """Refuses what contradicts itself, without reading an image.
+
+        Raises:
+            Failure: the message says what does not fit.
+        """
+
+
+def _ids(value: Any) -> Iterator[PictureId]:
+    if isinstance(value, PictureId):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from _ids([inner for _, inner in value])
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _ids(inner)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation.
+
+    Attributes:
+        name: its name, which is also that of its path.
+        about: what it does, in a sentence.
+        body: the type of what it is asked by.
+        run: does it in a worker, and returns a `_answers.Result` as JSON, with what `Desk.made` returns for images.
+        shares: the field whose image the worker keeps something of, so that the next such job goes to the same one.
+    """
+
+    name: str
+    about: str
+    body: type[Body]
+    run: Callable[[Any, Desk], dict[str, Any]]
+    shares: str = ""
+
+
+# ---- blend, edit and harmonize, from the options of _jobs ----
+
+#: The options that name files of the server, or say what previews say. Weights of a client are never loaded.
+_LEFT_OUT = ("generator", "model")
+Position = tuple[float, float]
+#: The types of options that are texts or files on the command line.
+_TYPES: dict[str, Any] = {
+    "at": Position,
+    "color_weight": Annotated[float, Field(ge=0)] | PictureId,
+    "base": Literal["membrane", "copy-paste"] | PictureId,
+    "save_mask": bool,
+    "format": Literal[get_args(ImageFormat)],
+    **dict.fromkeys(HINTS, PictureId),
+}
+_ABOUT = {
+    "at": "Where the first pixel of what is put in lands, x and y; none: equal sizes.",
+    "color_weight": "How far colours are kept, at least 0; a number, or a grey image, black 0 and white 1.",
+    "format": "The format of the result; none: PNG, and JPEG for previews without alpha.",
+    "save_mask": "Whether to make an image of the mask at dst's size too, as `harmonize` takes it.",
+}
+
+
+class KindBody(Body):
+    """The base of bodies that a kind of `_jobs` describes."""
+
+    def check(self) -> None:
+        self.task(lambda id: id, "out", "mask.png")
+
+    def task(self, path_of: Callable[[PictureId], str], out: str, mask: str) -> Task:
+        """Returns it as a task.
+
+        Args:
+            path_of: gives the path of an image.
+            out, mask: where the result and, where it is asked for, the mask are written.
+        """
+        kind = _KINDS[type(self)]
+        given = {name: path_of(value) if isinstance(value, PictureId) else value for name, value in self}
+        options = {option.name: given.get(option.name) for option in kind.options}
+        if (at := given.get("at")) is not None:
+            options["at"] = ",".join(repr(float(value)) for value in cast(Position, at))
+        if isinstance(options.get("color_weight"), float):
+            options["color_weight"] = repr(options["color_weight"])
+        if "save_mask" in options:
+            options["save_mask"] = mask if options["save_mask"] else None
+        return task_of(kind, {name: given.get(name) for name in kind.inputs}, out, options)
+
+
+def _as_fields(text: str) -> str:
+    """Returns a text about options with the names of fields in place of flags, and of inputs in place of capitals."""
+    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda found: found[0].lower(), flags_as_fields(text))
+
+
+def flags_as_fields(text: str) -> str:
+    """Returns a text with the names of fields in place of flags: 'color_weight' for '--color-weight'."""
+    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)
+
+
+def _field(option: Option) -> tuple[Any, Any]:
+    kind: Any = _TYPES.get(option.name)
+    if kind is None:
+        kind = Literal[option.type] if isinstance(option.type, tuple) else option.type
+    about = _as_fields(_ABOUT.get(option.name, option.help))
+    if kind in (int, float):
+        return kind | None, Field(default=None, description=about, ge=option.low, le=option.high)
+    return kind | None, Field(default=None, description=about)
+
+
+def _body_of(kind: Kind) -> type[KindBody]:
+    fields: dict[str, Any] = {}
+    for name, about in kind.inputs.items():
+        told = _as_fields(about)
+        needed = name in kind.needed
+        fields[name] = (PictureId, Field(description=told)) if needed else (
+            PictureId | None, Field(default=None, description=told)
+        )  # fmt: skip
+    fields |= {option.name: _field(option) for option in kind.options if option.name not in _LEFT_OUT}
+    body = create_model(f"{kind.command.capitalize()}Body", __base__=KindBody, __doc__=kind.command, **fields)
+    _KINDS[body] = kind
+    return body
+
+
+_KINDS: dict[type[Body], Kind] = {}
+
+
+def _run_kind(body: KindBody, desk: Desk) -> dict[str, Any]:
+    kind = _KINDS[type(body)]
+    primary = cast(PictureId, getattr(body, kind.primary))
+    given: dict[str, Any] = {"format": body.model_dump()["format"] or desk.format_for(primary, body.preview)}
+    if body.preview:
+        given |= _on_proxies(body, desk)
+    asked = body.model_copy(update=given)
+    result, mask = desk.new(), desk.new(".png")
+    task = asked.task(lambda id: desk.path(id, body.preview), result, mask)
+    record = desk.made_by(task)
+    of = record[kind.primary]
+    size = {"width": of["width"], "height": of["height"]}
+    info = {kind.chooser: task.mode, "unchanged": record["unchanged"], "ms": record["ms"]}
+    info |= {"warnings": record["warnings"], **({"harmonize": record["harmonize"]} if "harmonize" in record else {})}
+    made = {"picture": desk.made(result, given["format"], of["channels"], of["dtype"], **size), "info": info}
+    if task.save_mask is not None:
+        made["mask"] = desk.made(mask, "png", 1, "uint8", **size)
+    return made
+
+
+def _on_proxies(body: KindBody, desk: Desk) -> dict[str, Any]:
+    """Returns the options that are in pixels as they are on proxies, whose factors differ by image."""
+    given = dict(body)
+    kind = _KINDS[type(body)]
+    within = desk.factor(given[kind.primary])
+    found: dict[str, Any] = {}
+    if given.get("at") is not None:
+        x, y = given["at"]
+        found["at"] = (x * within, y * within)
+        if kind is BLEND:
+            found["scale"] = (given.get("scale") or 1.0) * within / desk.factor(given["src"])
+    if given.get("feather"):
+        found["feather"] = given["feather"] * within
+    return found
+
+
+BlendBody, EditBody, HarmonizeBody = _body_of(BLEND), _body_of(EDIT), _body_of(HARMONIZE)
+
+
+# ---- segment ----
+
+X = Annotated[float, Field(description="In pixels of the image at full size; the middle of the first one is 0.")]
+
+
+class Click(BaseModel):
+    """A click on the object, or, with add=false, beside it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["click"]
+    x: X
+    y: X
+    add: bool = True
+
+
+class Scribble(BaseModel):
+    """A line that is drawn over the object, or, with add=false, beside it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["scribble"]
+    line: list[Position] = Field(min_length=1, max_length=10_000)
+    add: bool = True
+
+
+class Box(BaseModel):
+    """The rectangle x, y, width, height that the object lies in; the first step only."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["box"]
+    box: tuple[float, float, float, float]
+
+
+class Coarse(BaseModel):
+    """A coarse mask of the image's size, which is made better; the first step only."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["mask"]
+    mask: PictureId
+
+
+class Choose(BaseModel):
+    """Takes another mask of the last answer for the best one."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["choose"]
+    index: int = Field(ge=0, le=2)
+
+
+Step = Annotated[Click | Scribble | Box | Coarse | Choose, Field(discriminator="kind")]
+
+
+class SegmentBody(Body):
+    """segment"""
+
+    picture: PictureId = Field(description="The image.")
+    steps: list[Step] = Field(default=[], max_length=200,
+        description="All that was pointed at, in order. The answer follows from the steps alone; to go on, send the "
+        "steps before and one more, to undo, one less. The worker keeps the image, so that the next click is quick.",
+    )  # fmt: skip
+    people: bool = Field(default=False, description="All people instead, one by one; then there are no steps.")
+    method: str = Field(default="auto", max_length=100, description="auto, or another of /api/v1/service.")
+    every: bool = Field(default=False, description="Whether to make an image of each answer, not of the best alone.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SegmentBody:
+        if self.people == bool(self.steps):
+            raise ValueError("expected steps, or people=true and no steps")
+        if any(step.kind in ("box", "mask") for step in self.steps[1:]):
+            raise ValueError("steps: a box or a mask is the first step")
+        if self.steps and self.steps[0].kind == "choose":
+            raise ValueError("steps: there is nothing to choose from before the first answer")
+        return self
+
+
+def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
+    from ..io import Picture
+
+    held = desk.session(body.picture, body.preview, body.method)
+    factor = desk.factor(body.picture) if body.preview else 1.0
+    with desk.phase("segment", 1, 2):
+        found = held.people() if body.people else held.after([_scaled(step, factor, desk, body) for step in body.steps])
+    with desk.phase("encode", 2, 2):
+        every = body.every or body.people
+
+        def saved(mask: Any) -> dict[str, Any]:
+            return desk.write(Picture(mask[..., None]), "png")
+
+        masks: list[dict[str, Any]] = []
+        for i, (score, box) in enumerate(zip(found.scores, found.boxes, strict=True)):
+            one: dict[str, Any] = {"score": round(score, 4), "box": [value / factor for value in box]}
+            if found.heads:
+                one["head"] = [value / factor for value in found.heads[i]]
+            if every:
+                one["mask"] = saved(found[i])
+            masks.append(one)
+        info = {"method": found.method, "reason": found.reason}
+        return {"mask": saved(found.mask) if len(found) else None, "masks": masks, "info": info}
+
+
+def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str, Any]:
+    """Returns a step in pixels of the image that is worked on, the middle of whose first pixel is 0 too."""
+
+    def at(value: float) -> float:
+        return (value + 0.5) * factor - 0.5
+
+    made: dict[str, Any] = step.model_dump()
+    if step.kind == "click":
+        made |= {"x": at(step.x), "y": at(step.y)}
+    elif step.kind == "scribble":
+        made["line"] = [(at(x), at(y)) for x, y in step.line]
+    elif step.kind == "box":
+        made["box"] = [value * factor for value in step.box]
+    elif step.kind == "mask":
+        made["mask"] = desk.path(step.mask, body.preview)
+    return made
+
+
+# ---- cutout, export ----
+
+
+class CutoutBody(Body):
+    """cutout"""
+
+    picture: PictureId = Field(description="The image.")
+    mask: PictureId = Field(description="A grey image of its size, white on the object.")
+    crop: bool = Field(default=False, description="Whether the result is cut to the mask.")
+    format: Literal["png", "webp", "tiff", "avif"] = Field(default="png", description="A format that holds alpha.")
+
+
+def _cutout(body: CutoutBody, desk: Desk) -> dict[str, Any]:
+    from ..segmentation import cutout
+
+    with desk.phase("decode", 1, 3):
+        picture = desk.read(body.picture, "picture", body.preview)
+    with desk.phase("cut out", 2, 3):
+        made = cutout(picture, desk.path(body.mask, body.preview), crop=body.crop)
+    with desk.phase("encode", 3, 3):
+        return {"picture": desk.write(made, body.format)}
+
+
+class ExportBody(Body):
+    """export"""
+
+    picture: PictureId = Field(description="The image.")
+    format: ImageFormat = Field(description="The format to write.")
+    depth: Literal[8, 16] | None = Field(
+        default=None,
+        description="The bits of a channel; none: those that it has. 16 bits of 8 hold the same 256 levels.",
+    )
+    quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
+    keep_gps: bool = Field(default=False, description="Keep in the metadata where the image was taken.")
+
+
+def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
+    import numpy as np
+
+    from .. import io
+
+    with desk.phase("decode", 1, 2):
+        picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)
+        if body.depth is not None:
+            pixel = np.zeros((1, 1, picture.pixels.shape[2]), np.uint8 if body.depth == 8 else np.uint16)
+            picture = io.convert(picture, io.Picture(pixel, picture.profile))
+    with desk.phase("encode", 2, 2):
+        return {"picture": desk.write(picture, body.format, body.quality)}
+
+
+# ---- place, compose ----
+
+#: The most levels of brackets in a recipe.
+_DEEP = 16
+
+Rectangle = tuple[float, float, float, float]
+
+
+class PlaceBody(Body):
+    """place"""
+
+    subject: PictureId = Field(description="The image with the person or the object.")
+    background: PictureId = Field(description="The image that they belong in.")
+    mask: PictureId | None = Field(default=None, description="Where they are in subject; none: its alpha.")
+    people: list[PictureId] | None = Field(
+        default=None, max_length=50, description="A mask of each person in background; none: they are looked for."
+    )
+    head: Rectangle | None = Field(default=None, description="x, y, width and height of their head; none: found.")
+    thing: bool = Field(default=False, description="It is no person.")
+    flip: bool = Field(default=False, description="Whether it may be mirrored.")
+    scale: float | None = Field(default=None, gt=0, le=1000, description="How much larger it becomes; none: found.")
+    roll: float | None = Field(default=None, ge=-180, le=180, description="Degrees clockwise to turn it by.")
+    k: int = Field(default=3, ge=1, le=20, description="How many places are wanted.")
+
+
+def _place(body: PlaceBody, desk: Desk) -> dict[str, Any]:
+    from ..placement import place
+
+    own, within = (desk.factor(id) if body.preview else 1.0 for id in (body.subject, body.background))
+    given: dict[str, Any] = {"flip": body.flip, "roll": body.roll, "k": body.k, "person": False if body.thing else None}
+    if body.mask is not None:
+        given["mask"] = desk.path(body.mask, body.preview)
+    if body.people is not None:
+        given["people"] = [_mask(desk.read(id, "people", body.preview)) for id in body.people]
+    if body.head is not None:
+        given["head"] = [value * own for value in body.head]
+    if body.scale is not None:
+        given["scale"] = body.scale * within / own
+    with desk.phase("place", 1, 1):
+        found = place(desk.path(body.subject, body.preview), desk.path(body.background, body.preview), **given)
+    places = []
+    for one in found:
+        # The middle of the first pixel is 0, so a half is added before it is scaled and taken off after.
+        x, y, scale = (one.x + 0.5) / within - 0.5, (one.y + 0.5) / within - 0.5, one.scale * own / within
+        size = desk.sizes[body.subject]
+        places.append(
+            {
+                "at": [x - (size.width * scale - 1) / 2, y - (size.height * scale - 1) / 2],
+                "scale": scale,
+                "angle": one.angle,
+                "flip": one.flip,
+                "behind": list(one.behind),
+                "box": [value / within for value in one.box],
+                "score": one.score,
+                "terms": dict(one.terms),
+                "reason": one.reason,
+            }
+        )
+    return {"places": places}
+
+
+def _mask(picture: Any) -> Any:
+    from ..io.masks import mask_of
+
+    return mask_of(picture, "people")
+
+
+class Subject(BaseModel):
+    """Somebody or something that is put in, and what is said of it; without points, box and mask the largest person."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    picture: PictureId = Field(description="The photograph with it.")
+    mask: PictureId | None = Field(default=None, description="Where it is in its photograph.")
+    points: list[Position] | None = Field(default=None, min_length=1, max_length=100, description="Clicks on it.")
+    box: Rectangle | None = Field(default=None, description="x, y, width and height of what it lies in.")
+    at: Literal["auto"] | Position = Field(
+        default="auto", description="Where the first pixel of its photograph lies, before it is turned; or the best."
+    )
+    scale: Literal["auto"] | float = Field(default="auto", description="How much larger it becomes.")
+    angle: Literal["auto"] | float = Field(default="auto", description="The turn in degrees clockwise.")
+    flip: bool = Field(default=False, description="Whether it may be mirrored; with a position, whether it is.")
+    behind: Literal["auto"] | list[int] = Field(default="auto", description="The people who stay in front of it.")
+
+
+class ComposeBody(Body):
+    """compose"""
+
+    subjects: list[Subject] = Field(min_length=1, max_length=8, description="What is put in.")
+    background: PictureId = Field(description="The photograph that it is put into.")
+    people: list[PictureId] | None = Field(
+        default=None, max_length=50, description="A mask of each person in background; none: they are looked for."
+    )
+    harmonize: str | None = Field(default="auto", max_length=100, description="A method of harmonize; null: none.")
+    strength: float = Field(default=1.0, ge=0, le=2, description="How far colours go.")
+    blend: Literal["auto", "alpha", "gaussian_poisson", "poisson"] = Field(default="auto", description="The blend.")
+    sharpness: float = Field(default=1.0, ge=0, le=1, description="How much of the blur of the surroundings it gets.")
+    grain: float = Field(default=1.0, ge=0, le=1, description="How much of their grain it gets.")
+    shadow: Literal["auto"] | bool | dict[str, Any] = Field(
+        default="auto", description="'auto', true or false; or arguments such as {'tip': [x, y], 'softness': 1}."
+    )
+    seed: int = Field(default=0, ge=0, le=2**32, description="The seed of the grain.")
+    recipe: dict[str, Any] | None = Field(
+        default=None, description="What an earlier job decided; of the rest only images, format and quality count then."
+    )
+    format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
+    quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
+    keep_gps: bool = Field(default=False, description="Keep in the metadata where background was taken.")
+
+    def check(self) -> None:
+        if _is_deep([self.recipe, self.shadow]):
+            raise Failure(f"recipe: more than {_DEEP} levels of brackets, which none of compose has", Code.USAGE)
+        methods = harmonize_methods()
+        asked = [self.harmonize]
+        for one in self.recipe.get("subjects", ()) if self.recipe else ():
+            told = one.get("harmonize") if isinstance(one, dict) else None
+            asked.append(told.get("method") if isinstance(told, dict) else told)
+        # The function takes paths of weights too, which clients may not name.
+        for method in asked:
+            if method is not None and method not in methods:
+                raise Failure(f"harmonize: {method!r}, expected one of {', '.join(methods)}", Code.USAGE)
+
+
+def _is_deep(values: list[Any]) -> bool:
+    """Tells whether JSON has more levels than it may; level by level, since what is deep may not be recursed into."""
+    for _ in range(_DEEP):
+        values = [
+            inner
+            for value in values
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(values)
+
+
+def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
+    from ..composition import compose
+
+    body.check()
+    with desk.phase("decode", 1, 3):
+        photos = [desk.photo(one.picture) for one in body.subjects]
+        background = desk.photo(body.background, body.keep_gps)
+    given: dict[str, Any] = {"recipe": body.recipe}
+    if body.recipe is None:
+        for_all = ("harmonize", "strength", "blend", "sharpness", "grain", "shadow", "seed")
+        given = {name: getattr(body, name) for name in for_all}
+        for name in ("at", "scale", "angle", "flip", "points", "behind"):
+            given[name] = [getattr(one, name) for one in body.subjects]
+        given["boxes"] = [one.box for one in body.subjects]
+        given["masks"] = [None if one.mask is None else desk.path(one.mask) for one in body.subjects]
+        if body.people is not None:
+            given["people"] = [_mask(desk.read(id, "people")) for id in body.people]
+    side = desk.memory.proxy_side if body.preview else None
+    with desk.phase("compose", 2, 3), desk.warned() as warnings:
+        made, info = compose(photos, background, side=side, keep_gps=body.keep_gps, return_info=True, **given)
+    with desk.phase("encode", 3, 3):
+        told: dict[str, Any] = {"seconds": dict(info.seconds), "warnings": warnings, "subjects": []}
+        for one in info.subjects:
+            about = {name: getattr(one, name) for name in ("x", "y", "scale", "angle", "flip")}
+            told["subjects"].append({**about, "box": list(one.box), "reasons": list(one.reasons)})
+        format = body.format or desk.format_for(body.background, body.preview)
+        found = {"picture": desk.write(made, format, body.quality), "info": told}
+        return found if body.recipe is not None else {**found, "recipe": desk.write_json(info.recipe)}
+
+
+#: The operations by name.
+OPERATIONS: Mapping[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation("blend", "Puts one image into another where a mask is white.", BlendBody, _run_kind),
+        Operation("edit", "Inpaints, evens out the light, flattens texture or boosts detail.", EditBody, _run_kind),
+        Operation(
+            "harmonize", "Gives an object the light and colour of its surroundings.", HarmonizeBody, _run_kind
+        ),
+        Operation("segment", "Cuts out what is pointed at, or all people.", SegmentBody, _segment, "picture"),
+        Operation("place", "Finds the best places for a person or an object in an image.", PlaceBody, _place),
+        Operation("compose", "Cuts out, places, matches and blends, in one go.", ComposeBody, _compose),
+        Operation("cutout", "Makes what a mask covers an image with transparency.", CutoutBody, _cutout),
+        Operation("export", "Writes an image in another format or depth.", ExportBody, _export),
+    )
+}  # fmt: skip
+
+
+class OpenBody(Body):
+    """open"""
+
+    picture: PictureId
+
+
+def _open(body: OpenBody, desk: Desk) -> dict[str, Any]:
+    return desk.opened(body.picture)
+
+
+#: What the service does by itself: reads an image that was uploaded, and makes its proxy.
+OPEN = Operation("open", "Reads an image and makes its proxy.", OpenBody, _open)
+
+
+def operation_of(name: str) -> Operation:
+    """Returns an operation, also one that clients cannot ask for."""
+    return OPEN if name == OPEN.name else OPERATIONS[name]
+
+
+def usage_of(failure: Failure) -> str:
+    """Returns the message of a failure in the words of bodies."""
+    return flags_as_fields(str(failure))

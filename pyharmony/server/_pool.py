@@ -1,0 +1,524 @@
+"""The jobs and the processes that do them: a bounded queue, workers that can be killed, what is told of each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from ._answers import Error, Found, JobInfo, Phase, Place, Refusal, Result, Status, moment
+from ._metrics import Metrics
+from ._operations import Body, Operation
+from ._store import Store, StoredPicture
+from ._tree import new_id
+from .settings import Settings, cores
+
+_log = logging.getLogger("pyharmony.server")
+
+#: The most jobs that are remembered after they ended.
+_REMEMBERED = 1000
+#: The images whose sessions a worker is taken to have still.
+_SHARED = 8
+#: The most bytes of a message of a worker, and of a line that its libraries print.
+_LINE = 4_000_000
+#: The seconds that a worker may take to start, and the longest pause before it is started again.
+_START, _LONGEST_PAUSE = 120.0, 5.0
+#: How often a worker that does not come to work is started before the service gives up its own start.
+_TRIES = 2
+#: The longest time that a client is asked to wait.
+_LONGEST_RETRY = 60
+#: The code of a worker. Modules are looked for where this process finds them, not in the folder that it runs in.
+_CODE = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from pyharmony.server._worker import main
+main()
+"""
+
+
+@dataclass(eq=False)
+class Job:
+    """A job.
+
+    Attributes:
+        asked: its body as JSON, until it is given to a worker.
+        hidden: whether it is the service's own; clients do not see it.
+        shares: the image whose session it goes on with; empty: none.
+        pictures: the images that it needs, which are kept meanwhile.
+        why: why its worker is killed, if it is.
+        changed: is set, and replaced, at every change.
+    """
+
+    id: str
+    operation: Operation
+    asked: str
+    pictures: list[StoredPicture]
+    preview: bool = False
+    hidden: bool = False
+    shares: str = ""
+    status: Status = "queued"
+    created: float = field(default_factory=time.time)
+    started: float | None = None
+    finished: float | None = None
+    phase: Phase | None = None
+    result: Result | None = None
+    error: Error | None = None
+    raw: Mapping[str, Any] | None = None
+    why: Status | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def over(self) -> bool:
+        """Whether it ended."""
+        return self.finished is not None
+
+    def touch(self) -> None:
+        """Wakes those who wait for a change."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Waits until it ended, or so many seconds."""
+        end = time.monotonic() + seconds
+        while not self.over and (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), left)
+
+
+class _Slot:
+    """A place for a worker, whose process is replaced when it ends."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.process: asyncio.subprocess.Process | None = None
+        self.ready = False
+        self.job: Job | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.shared: deque[str] = deque(maxlen=_SHARED)
+        self.said: deque[str] = deque(maxlen=20)
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and self.job is None
+
+    def kill(self) -> None:
+        self.ready = False
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+
+
+class Pool:
+    """The jobs of a service and its workers."""
+
+    def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
+        self.settings, self.store, self.metrics = settings, store, metrics
+        self.jobs: OrderedDict[str, Job] = OrderedDict()
+        self.queue: deque[Job] = deque()
+        self.slots = [_Slot(i) for i in range(settings.worker_count)]
+        self.stopping = self.closing = self._started = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._seconds = 1.0  # a job's usual time, for Retry-After
+        self._worked = time.monotonic()
+
+    @property
+    def running(self) -> list[Job]:
+        """The jobs that are being done."""
+        return [slot.job for slot in self.slots if slot.job is not None]
+
+    @property
+    def workers(self) -> int:
+        """The number of workers that are ready or at work."""
+        return sum(slot.ready for slot in self.slots)
+
+    @property
+    def works(self) -> bool:
+        """Whether there is a worker, or was a moment ago: one that was killed takes a second to be replaced."""
+        if self.workers:
+            self._worked = time.monotonic()
+        return time.monotonic() - self._worked < _LONGEST_PAUSE * 3
+
+    async def start(self) -> None:
+        """Starts the workers, and waits for the first one.
+
+        Raises:
+            RuntimeError: it does not start; the message is what it said.
+        """
+        self._tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
+        end = time.monotonic() + _START
+        while not self.workers:
+            if any(task.done() for task in self._tasks) or time.monotonic() > end:
+                said = "\n".join(self.slots[0].said) or "it says nothing"
+                raise RuntimeError(f"the workers do not start: {said}")
+            await asyncio.sleep(0.02)
+        self._started = True
+
+    # ---- jobs ----
+
+    def retry_after(self) -> int:
+        """Returns the seconds after which there will likely be room in the queue."""
+        before = len(self.queue) + len(self.running)
+        return max(1, min(_LONGEST_RETRY, math.ceil(self._seconds * before / len(self.slots))))
+
+    def check_room(self) -> None:
+        """Refuses more work where the queue is full, or the service stops.
+
+        Raises:
+            Refusal: 429 or 503.
+        """
+        if self.stopping:
+            raise Refusal(503, "stopping", "the service is stopping", self.retry_after())
+        if len(self.queue) >= self.settings.queue:
+            raise Refusal(
+                429, "busy", f"{len(self.queue)} jobs are waiting, which is as many as may", self.retry_after()
+            )
+
+    def submit(self, operation: Operation, body: Body, *, admitted: bool = False, hidden: bool = False) -> Job:
+        """Puts a job into the queue.
+
+        Args:
+            operation, body: what to do.
+            admitted: whether room was made sure of before, as for uploads.
+            hidden: whether it is the service's own.
+
+        Raises:
+            Refusal: 404 for an image that there is not, 429 where the queue is full, 503 where the service stops.
+        """
+        if self.stopping or not admitted:
+            self.check_room()
+            self.store.make_room()
+        try:
+            asked = body.model_dump_json()
+        except (ValueError, RecursionError):
+            raise Refusal(422, "malformed", "the body holds text or brackets that cannot be passed on") from None
+        id = new_id()
+        with self.store.disk():
+            self.store.tree.of_job(id).mkdir(mode=0o700)
+        pictures: list[StoredPicture] = []
+        try:
+            # An image that is being uploaded is known to the service's own jobs only.
+            for needed in dict.fromkeys(body.pictures()):
+                if not hidden or needed in self.store.pictures:
+                    pictures.append(self.store.pin(needed))
+        except Refusal:
+            for picture in pictures:
+                self.store.unpin(picture)
+            self.store.tree.of_job(id).rmdir()
+            raise
+        shares = str(getattr(body, operation.shares)) if operation.shares else ""
+        job = Job(id, operation, asked, pictures, body.preview, hidden, shares)
+        self.jobs[job.id] = job
+        self.queue.append(job)
+        self._forget()
+        self._hand_out()
+        return job
+
+    def get(self, id: str) -> Job:
+        """Returns a job.
+
+        Raises:
+            Refusal: 404, there is none of that id.
+        """
+        job = self.jobs.get(id)
+        if job is None or job.hidden:
+            raise Refusal(404, "unknown_job", "there is no job of that id; it may have expired")
+        return job
+
+    def cancel(self, job: Job, why: Status = "cancelled") -> None:
+        """Stops a job: one that waits leaves the queue, the worker of one that runs is killed."""
+        if job in self.queue:
+            self.queue.remove(job)
+            self._end(job, why)
+            self._moved()
+            return
+        for slot in self.slots:
+            if slot.job is job and job.why is None:
+                job.why = why
+                slot.kill()
+
+    def info(self, job: Job) -> JobInfo:
+        """Returns what is told of a job."""
+        url = f"/api/v1/jobs/{job.id}"
+        return JobInfo(
+            id=job.id,
+            operation=job.operation.name,
+            status=job.status,
+            preview=job.preview,
+            position=self.queue.index(job) if job.status == "queued" else None,
+            phase=job.phase if job.status == "running" else None,
+            created=moment(job.created),
+            started=None if job.started is None else moment(job.started),
+            finished=None if job.finished is None else moment(job.finished),
+            result=job.result,
+            error=job.error,
+            url=url,
+            events_url=f"{url}/events",
+        )
+
+    def expire(self, now: float) -> None:
+        """Forgets jobs that ended long ago."""
+        for id, job in list(self.jobs.items()):
+            if job.finished is not None and now - job.finished >= self.settings.lifetime:
+                self._drop(id)
+
+    def _forget(self) -> None:
+        """Forgets the oldest of too many jobs that ended, those of previews first."""
+        over = len(self.jobs) - _REMEMBERED - len(self.queue) - len(self.slots)
+        if over > 0:
+            ended = [job for job in self.jobs.values() if job.over]
+            for id in [job.id for job in sorted(ended, key=lambda job: not job.preview)[:over]]:
+                self._drop(id)
+
+    def _drop(self, id: str) -> None:
+        del self.jobs[id]
+        self.store.tree.recipe(id).unlink(missing_ok=True)
+
+    def _hand_out(self) -> None:
+        """Gives waiting jobs to idle workers: to the one that has a job's image still, if it is idle."""
+        moved = False
+        while self.queue:
+            idle = [slot for slot in self.slots if slot.idle]
+            if not idle:
+                break
+            job = self.queue.popleft()
+            known = [slot for slot in idle if job.shares and job.shares in slot.shared]
+            self._give(job, (known or idle)[0])
+            moved = True
+        if moved:
+            self._moved()
+
+    def _moved(self) -> None:
+        for job in self.queue:
+            job.touch()
+
+    def _give(self, job: Job, slot: _Slot) -> None:
+        process = cast(asyncio.subprocess.Process, slot.process)
+        slot.job, job.status, job.started = job, "running", time.time()
+        self.metrics.wait_seconds.observe(job.started - job.created)
+        if job.shares:
+            if job.shares in slot.shared:
+                slot.shared.remove(job.shares)
+            slot.shared.append(job.shares)
+        sizes = {picture.id: tuple(picture.sizes) for picture in job.pictures}
+        message = {"job": job.id, "operation": job.operation.name, "body": job.asked, "sizes": sizes}
+        job.asked = ""
+        cast(asyncio.StreamWriter, process.stdin).write(json.dumps(message).encode() + b"\n")
+        slot.timer = asyncio.get_running_loop().call_later(self.settings.timeout, self.cancel, job, "failed")
+        job.touch()
+
+    def _end(self, job: Job, status: Status, error: Error | None = None) -> None:
+        job.status, job.error, job.finished = status, error, time.time()
+        for picture in job.pictures:
+            self.store.unpin(picture)
+        job.pictures, job.asked = [], ""
+        shutil.rmtree(self.store.tree.of_job(job.id), ignore_errors=True)
+        seconds = None if job.started is None else job.finished - job.started
+        if seconds is not None:
+            self.metrics.job_seconds.labels(job.operation.name).observe(seconds)
+            self._seconds += 0.2 * (seconds - self._seconds)
+        self.metrics.jobs.labels(job.operation.name, status).inc()
+        told: dict[str, Any] = {"job": job.id, "operation": job.operation.name, "status": status}
+        told["seconds"] = None if seconds is None else round(seconds, 3)
+        if error is not None:
+            told |= {"kind": error.kind, "error": error.message}
+        _log.info("job %s %s", job.operation.name, status, extra={"fields": told})
+        if job.hidden:
+            self.jobs.pop(job.id, None)
+        job.touch()
+
+    # ---- workers ----
+
+    async def _keep(self, slot: _Slot) -> None:
+        """Runs a worker, and another one whenever it ends."""
+        quick = 0
+        while not self.closing:
+            try:
+                await self._run(slot)
+            except OSError as error:  # no process can be started, for want of memory or files
+                slot.said.append(str(error))
+            job, slot.job, was_ready = slot.job, None, slot.ready
+            slot.ready = False
+            slot.shared.clear()
+            if slot.timer is not None:
+                slot.timer.cancel()
+            code = slot.process.returncode if slot.process is not None else None
+            reason = "died"
+            if job is not None:
+                reason = {"cancelled": "cancelled", "failed": "timeout"}.get(job.why or "", "died")
+                self._stopped(job, code)
+            if self.closing:
+                return
+            self.metrics.restarts.labels(reason).inc()
+            if job is not None or was_ready:
+                quick = 0
+                if job is None:
+                    _log.warning("worker %d ended with %s and is started again", slot.number, _ended(code))
+                continue
+            # It never came to work: a cause that stays must not make a loop that takes all there is.
+            quick += 1
+            if not self._started and quick >= _TRIES:
+                return
+            _log.error("worker %d does not start: %s", slot.number, " | ".join(slot.said))
+            await asyncio.sleep(min(_LONGEST_PAUSE, 0.1 * 2**quick))
+
+    async def _run(self, slot: _Slot) -> None:
+        """Runs one process of a worker to its end."""
+        settings = self.settings
+        threads = max(1, cores() // len(self.slots))
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        environment = {**os.environ, "OMP_NUM_THREADS": str(min(threads, int(asked)) if asked.isdigit() else threads)}
+        arguments = (json.dumps(sys.path), str(self.store.tree.folder), settings.max_pixels, settings.proxy_side)
+        slot.process = process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _CODE, *map(str, arguments),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=environment, limit=_LINE, start_new_session=True,
+        )  # fmt: skip
+        prints = asyncio.create_task(self._hear(slot, process))
+        try:
+            await self._listen(slot, process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            await prints
+
+    async def _listen(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
+        """Follows what a worker tells, until it ends or tells what it may not."""
+        messages = cast(asyncio.StreamReader, process.stdout)
+        while True:
+            try:
+                line = await messages.readline()
+            except ValueError:  # a line that is too long
+                _log.error("worker %d told too much at once and is stopped", slot.number)
+                return
+            if not line.endswith(b"\n"):
+                return
+            try:
+                self._told(slot, json.loads(line))
+            except (ValueError, KeyError, TypeError, OSError):
+                _log.exception("worker %d told nonsense and is stopped", slot.number)
+                return
+
+    def _told(self, slot: _Slot, message: Mapping[str, Any]) -> None:
+        event, job = message["event"], slot.job
+        self._worked = time.monotonic()
+        if event == "log":
+            fields = {"worker": slot.number, "job": None if job is None else job.id}
+            _log.log(int(message["level"]), "%s", message["message"], extra={"fields": fields})
+        elif event == "ready":
+            slot.ready = True
+            self._hand_out()
+        elif job is None or message["job"] != job.id or job.why is not None:
+            return
+        elif event == "phase":
+            job.phase = Phase(name=message["name"], step=message["step"], steps=message["steps"])
+            job.touch()
+        elif event == "done":
+            job.raw = message["result"]
+            if not job.hidden:
+                job.result = self._result(job, message["result"])
+            self._free(slot)
+            self._end(job, "done")
+            self._hand_out()
+        elif event == "failed":
+            error = Error(kind=message["kind"], message=message["message"], exit_code=message["exit_code"])
+            self._free(slot)
+            self._end(job, "failed", error)
+            self._hand_out()
+
+    @staticmethod
+    def _free(slot: _Slot) -> None:
+        slot.job = None
+        if slot.timer is not None:
+            slot.timer.cancel()
+
+    def _stopped(self, job: Job, code: int | None) -> None:
+        """Ends a job whose worker ended."""
+        if job.why == "cancelled":
+            self._end(job, "cancelled")
+        elif job.why == "failed":
+            message = f"this took longer than {self.settings.timeout:g} s and was stopped"
+            self._end(job, "failed", Error(kind="timeout", message=message, exit_code=4))
+        else:
+            _log.error("a worker ended with %s in the midst of a job", _ended(code), extra={"fields": {"job": job.id}})
+            message = "the process that did this ended; it may have needed more memory than there is"
+            self._end(job, "failed", Error(kind="worker_died", message=message, exit_code=4))
+
+    def _result(self, job: Job, made: Mapping[str, Any]) -> Result:
+        """Takes over the images that a job wrote, and returns what it made."""
+
+        def taken(about: Mapping[str, Any] | None) -> Any:
+            return None if about is None else self.store.info(self.store.adopt(job.id, about, job.preview))
+
+        masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in made.get("masks", ())]
+        picture, mask = taken(made.get("picture")), taken(made.get("mask"))
+        places = [Place(**place) for place in made.get("places", ())]
+        recipe = None
+        if made.get("recipe") is not None:
+            self.store.adopt_recipe(job.id, str(made["recipe"]))
+            recipe = f"/api/v1/jobs/{job.id}/recipe"
+        return Result(
+            picture=picture, mask=mask, masks=masks, places=places, recipe_url=recipe, info=made.get("info", {})
+        )
+
+    async def _hear(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
+        """Logs what the libraries of a worker print."""
+        prints = cast(asyncio.StreamReader, process.stderr)
+        while True:
+            try:
+                line = await prints.readline()
+            except ValueError:
+                continue
+            if not line:
+                return
+            text = line.decode("utf-8", "replace").rstrip()
+            slot.said.append(text)
+            _log.debug("worker %d printed: %s", slot.number, text, extra={"fields": {"worker": slot.number}})
+
+    # ---- the end ----
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no more jobs, and waits for those that there are; after so many seconds the rest is cancelled."""
+        self.stopping = True
+        end = time.monotonic() + seconds
+        while (self.queue or self.running) and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        for job in [*self.queue, *self.running]:
+            self.cancel(job)
+        while self.running:
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """Ends the workers."""
+        self.stopping = self.closing = True
+        for slot in self.slots:
+            slot.kill()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _ended(code: int | None) -> str:
+    """Returns how a process ended, in words."""
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-code).name}"
+    return f"code {code}"
+
+
+def as_json(answer: BaseModel) -> str:
+    """Returns an answer as JSON in one line."""
+    return answer.model_dump_json(exclude_none=True)

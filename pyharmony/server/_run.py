@@ -1,0 +1,189 @@
+"""Runs the service on uvicorn: connections that are slow or too many, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ._answers import refusal_response
+from ._api import Service
+from ._tree import run_folder
+from .settings import Settings
+
+_log = logging.getLogger("pyharmony.server")
+
+#: The most bytes of the first line and the headers of a request.
+_HEAD = 32_768
+#: The seconds that a connection may be idle between requests.
+_IDLE = 20
+#: The seconds that answers have to end after the jobs have.
+_LAST = 3
+
+
+def protocol_of(settings: Settings) -> type[H11Protocol]:
+    """Returns uvicorn's protocol with limits on the number of connections, and on the time to say what is wanted."""
+
+    class Protocol(H11Protocol):
+        """A connection; until its request is whole but for the body, a timer runs."""
+
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.access_log = False  # the guard writes one
+            # asyncio does so for sockets that it opened itself; without it every answer waits 40 ms for the client.
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if len(self.connections) > settings.connections:
+                self._say(429, "busy", "there are as many connections as may be")
+                return
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            waits = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+            if not waits:
+                self._stop_timer()
+            elif self._timer is None:
+                self._timer = self.loop.call_later(settings.patience, self._too_slow)
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _too_slow(self) -> None:
+            self._timer = None
+            if not self.transport.is_closing():
+                if self.conn.trailing_data[0]:
+                    self._say(408, "slow", "the request came too slowly")
+                else:
+                    self.transport.close()
+
+        def send_400_response(self, msg: str) -> None:
+            """Answers what is no HTTP, unless an answer has begun."""
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                self._say(400, "malformed", "this is no HTTP request")
+            else:
+                self.transport.close()
+
+        def _say(self, status: int, kind: str, message: str) -> None:
+            """Answers before there is a request, and closes the connection."""
+            answer = refusal_response(status, kind, message, {"Retry-After": "1"} if status == 429 else None)
+            head = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", "connection: close"]
+            head += [f"{name.decode()}: {value.decode()}" for name, value in answer.raw_headers]
+            self.transport.write("\r\n".join([*head, "", ""]).encode() + bytes(answer.body))
+            self.transport.close()
+
+    return Protocol
+
+
+class Server(uvicorn.Server):
+    """The server of a service: told to stop, it answers until the jobs have ended or were cancelled."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, told: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.service, self._told = service, told
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Remembers the loop, for signals, and tells when requests are answered."""
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started:
+            self._told()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stops at the first signal, at once at the second."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Tells it to stop; may be called from any thread. A second call does not wait for jobs."""
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._stop)
+        else:
+            self.should_exit = True
+
+    def _stop(self) -> None:
+        if self._stopping is None and self.started:
+            _log.info("stopping: %d jobs are under way", len(self.service.pool.queue) + len(self.service.pool.running))
+            self._stopping = asyncio.create_task(self._ended())
+        else:
+            self.should_exit = self.force_exit = True
+
+    async def _ended(self) -> None:
+        await self.service.stop()
+        self.should_exit = True
+
+
+@contextlib.contextmanager
+def serving(settings: Settings, started: Callable[[str], None]) -> Iterator[tuple[Server, socket.socket]]:
+    """Makes a server that is ready to run, its socket and its folder, which are gone afterwards.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    host = settings.host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, settings.port), family=family, backlog=1024)
+    with listener, run_folder() as tree, _quiet_uvicorn():
+        service = Service(settings, tree)
+        config = uvicorn.Config(
+            service.guard, http=protocol_of(settings), ws="none", loop="asyncio", lifespan="on", log_config=None,
+            access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=_IDLE,
+            timeout_graceful_shutdown=_LAST, h11_max_incomplete_event_size=_HEAD,
+        )  # fmt: skip
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        yield Server(config, service, lambda: started(address)), listener
+
+
+def run(settings: Settings, started: Callable[[str], None]) -> None:
+    """Runs the service until it is told to stop; see `pyharmony.server.serve`."""
+    with serving(settings, started) as (server, listener):
+        try:
+            server.run(sockets=[listener])
+        except SystemExit:  # uvicorn ends the process where the start fails
+            raise RuntimeError(server.service.failure or "the service does not start") from None
+
+
+class _Told(logging.Handler):
+    """A handler that passes what uvicorn says on to the log of the service, for people who want details."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _log.debug("uvicorn: %s", self.format(record))
+
+
+@contextlib.contextmanager
+def _quiet_uvicorn() -> Iterator[None]:
+    logger: Any = logging.getLogger("uvicorn")
+    handler, before = _Told(), (logger.propagate, logger.level)
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate, level = before
+        logger.setLevel(level)

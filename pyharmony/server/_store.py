@@ -1,0 +1,233 @@
+"""The images that the service holds, under random names, until they expire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from ._answers import PictureInfo, Refusal, moment
+from ._tree import Sizes, Tree, new_id
+from .settings import Settings
+
+_FILE, _RECIPE = re.compile(r"[0-9a-f]{32}(\.png)?"), re.compile(r"[0-9a-f]{32}\.json")
+#: The seconds that a client is asked to wait where there is no room for files.
+_FULL_RETRY = 60
+
+
+@dataclass(eq=False)
+class StoredPicture:
+    """An image that the service holds.
+
+    Attributes:
+        used: when it was used last, by time.time.
+        pins: how many jobs work on it; it does not expire meanwhile.
+        gone: whether it was deleted; its file goes when the last job lets go of it.
+    """
+
+    id: str
+    name: str | None
+    bytes: int
+    sizes: Sizes
+    dtype: str
+    format: str
+    preview: bool
+    used: float = field(default_factory=time.time)
+    pins: int = 0
+    gone: bool = False
+
+
+class Store:
+    """The images of a run."""
+
+    def __init__(self, tree: Tree, settings: Settings) -> None:
+        self.tree, self.settings = tree, settings
+        self.pictures: dict[str, StoredPicture] = {}
+        #: The bytes of all images, with those that are being uploaded.
+        self.held = 0
+
+    def get(self, id: str) -> StoredPicture:
+        """Returns an image, which counts as used.
+
+        Raises:
+            Refusal: 404, there is none of that id.
+        """
+        picture = self.pictures.get(id)
+        if picture is None:
+            raise Refusal(404, "unknown_picture", "there is no image of that id; it may have expired")
+        picture.used = time.time()
+        return picture
+
+    def info(self, id: str) -> PictureInfo:
+        """Returns what is told of an image."""
+        picture = self.pictures[id]
+        url = f"/api/v1/pictures/{id}"
+        width, height = picture.sizes.proxy
+        return PictureInfo(
+            id=id,
+            name=picture.name,
+            width=picture.sizes.width,
+            height=picture.sizes.height,
+            channels=picture.sizes.channels,
+            dtype=picture.dtype,
+            format=picture.format,
+            bytes=picture.bytes,
+            preview=picture.preview,
+            proxy_width=width,
+            proxy_height=height,
+            url=url,
+            file_url=f"{url}/file",
+            proxy_url=f"{url}/proxy",
+            expires=moment(picture.used + self._lifetime(picture)),
+        )
+
+    def add(self, id: str, about: Mapping[str, Any], name: str | None = None, preview: bool = False) -> StoredPicture:
+        """Adds an image whose file lies in its place; about is what `Desk` tells of it."""
+        sizes = Sizes(about["width"], about["height"], about["channels"], self.settings.proxy_side)
+        size = os.path.getsize(self.tree.picture(id))
+        made = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview)
+        self.pictures[id] = made
+        self.held += size
+        return made
+
+    def adopt(self, job: str, about: Mapping[str, Any], preview: bool) -> str:
+        """Takes over an image that a job wrote, and returns its id.
+
+        Raises:
+            ValueError: the worker names no file of the job's folder.
+        """
+        file = str(about["file"])
+        if not _FILE.fullmatch(file):
+            raise ValueError(f"a worker wrote {file!r}")
+        id = new_id()
+        os.rename(self.tree.of_job(job) / file, self.tree.picture(id))
+        self.add(id, about, preview=preview)
+        return id
+
+    def adopt_recipe(self, job: str, file: str) -> None:
+        """Takes over the recipe that a job wrote.
+
+        Raises:
+            ValueError: the worker names no file of the job's folder.
+        """
+        if not _RECIPE.fullmatch(file):
+            raise ValueError(f"a worker wrote {file!r}")
+        os.rename(self.tree.of_job(job) / file, self.tree.recipe(job))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def disk() -> Iterator[None]:
+        """Makes a full disk a refusal.
+
+        Raises:
+            Refusal: 429, the disk is full.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise Refusal(429, "full", "the disk of the service is full; try again later", _FULL_RETRY) from error
+
+    def make_room(self, count: int = 0) -> None:
+        """Makes sure that there is room for so many bytes; images of previews go first.
+
+        Raises:
+            Refusal: 429, there is none.
+        """
+        limit = self.settings.files_limit
+        if self.held + count > limit:
+            for picture in sorted(self.pictures.values(), key=lambda one: one.used):
+                if picture.preview and not picture.pins:
+                    self.remove(picture.id)
+                    if self.held + count <= limit:
+                        return
+            raise Refusal(
+                429,
+                "full",
+                f"the service holds as many files as it may, {limit // 1_000_000} MB; delete some or wait a while",
+                _FULL_RETRY,
+            )
+
+    @contextlib.contextmanager
+    def incoming(self, id: str) -> Iterator[Incoming]:
+        """Opens the file of an image that is being uploaded; unless it is added meanwhile, it is removed."""
+        path = self.tree.picture(id)
+        with path.open("xb") as file:
+            incoming = Incoming(self, file)
+            try:
+                yield incoming
+            finally:
+                self.held -= incoming.bytes
+                if id not in self.pictures:
+                    for one in (path, self.tree.proxy(id)):
+                        one.unlink(missing_ok=True)
+
+    def pin(self, id: str) -> StoredPicture:
+        """Returns an image, which is kept until a job lets go of it."""
+        picture = self.get(id)
+        picture.pins += 1
+        return picture
+
+    def unpin(self, picture: StoredPicture) -> None:
+        """Lets go of an image that was kept for a job."""
+        picture.pins -= 1
+        picture.used = time.time()
+        if picture.gone and not picture.pins:
+            self._unlink(picture)
+
+    def remove(self, id: str) -> None:
+        """Deletes an image; its file stays as long as a job works on it."""
+        picture = self.pictures.pop(id)
+        picture.gone = True
+        if not picture.pins:
+            self._unlink(picture)
+
+    def expire(self, now: float) -> int:
+        """Deletes the images that were not used for long, and returns how many."""
+        old = [
+            picture.id
+            for picture in self.pictures.values()
+            if not picture.pins and now - picture.used >= self._lifetime(picture)
+        ]
+        for id in old:
+            self.remove(id)
+        return len(old)
+
+    def _lifetime(self, picture: StoredPicture) -> float:
+        return self.settings.preview_lifetime if picture.preview else self.settings.lifetime
+
+    def _unlink(self, picture: StoredPicture) -> None:
+        self.held -= picture.bytes
+        for path in (self.tree.picture(picture.id), self.tree.proxy(picture.id)):
+            path.unlink(missing_ok=True)
+
+
+class Incoming:
+    """A file that is being uploaded."""
+
+    def __init__(self, store: Store, file: BinaryIO) -> None:
+        self._store, self._file, self.bytes = store, file, 0
+
+    async def take(self, data: bytes) -> None:
+        """Writes bytes that came in, beside the loop: a disk may be slow.
+
+        Raises:
+            Refusal: 429, there is no room for them.
+        """
+        self._store.make_room(len(data))
+        self._store.held += len(data)
+        self.bytes += len(data)
+        with self._store.disk():
+            await asyncio.to_thread(self._file.write, data)
+
+    def close(self) -> None:
+        """Writes what is left; the file is whole then."""
+        with self._store.disk():
+            self._file.close()

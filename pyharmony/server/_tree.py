@@ -1,0 +1,126 @@
+"""The folder of one run of the service: where things lie in it, how large proxies are, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ..typing import ImageFormat
+
+_FOLDER = re.compile(r"pyharmony-serve-[0-9a-f]{16}")
+_LOCK = "lock"
+
+
+def new_id() -> str:
+    """Returns a name of 128 random bits."""
+    return secrets.token_hex(16)
+
+
+class Tree(NamedTuple):
+    """The folder of a run and where things lie in it."""
+
+    folder: Path
+
+    def picture(self, id: str) -> Path:
+        """Returns the path of an image."""
+        return self.folder / "pictures" / id
+
+    def proxy(self, id: str) -> Path:
+        """Returns the path of its proxy."""
+        return self.folder / "proxies" / id
+
+    def is_proxy(self, path: str) -> bool:
+        """Tells whether a path is that of a proxy."""
+        return os.path.dirname(path) == str(self.folder / "proxies")
+
+    def of_job(self, id: str) -> Path:
+        """Returns the folder that a job writes into."""
+        return self.folder / "jobs" / id
+
+    def recipe(self, job: str) -> Path:
+        """Returns the path of the recipe that a job decided on."""
+        return self.folder / "recipes" / f"{job}.json"
+
+    def make(self) -> None:
+        """Makes the folders."""
+        for name in ("pictures", "proxies", "recipes", "jobs"):
+            (self.folder / name).mkdir(mode=0o700)
+
+
+class Sizes(NamedTuple):
+    """The size of an image, from which that of its proxy follows."""
+
+    width: int
+    height: int
+    channels: int
+    side: int
+
+    @property
+    def factor(self) -> float:
+        """The size of the proxy over that of the image, at most 1."""
+        return min(1.0, self.side / max(self.width, self.height))
+
+    @property
+    def proxy(self) -> tuple[int, int]:
+        """The width and height of the proxy."""
+        return max(1, round(self.width * self.factor)), max(1, round(self.height * self.factor))
+
+
+def proxy_format(channels: int) -> ImageFormat:
+    """Returns the format of the proxy of an image of so many channels: masks and alpha stay exact."""
+    return "jpeg" if channels == 3 else "png"
+
+
+@contextlib.contextmanager
+def run_folder() -> Iterator[Tree]:
+    """Makes the folder of a run in the system's folder for temporary files; at the end it is removed.
+
+    Folders that killed runs of the same user left are removed too: nobody holds their locks.
+    """
+    parent = Path(tempfile.gettempdir())
+    _sweep(parent)
+    folder = parent / f"pyharmony-serve-{secrets.token_hex(8)}"
+    folder.mkdir(mode=0o700)
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _locked(descriptor)
+        tree = Tree(folder)
+        tree.make()
+        yield tree
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(parent: Path) -> None:
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                about = entry.stat(follow_symlinks=False)
+                ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid()
+                if not ours or not _FOLDER.fullmatch(entry.name):
+                    continue
+                descriptor = os.open(os.path.join(entry.path, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    if _locked(descriptor):
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                finally:
+                    os.close(descriptor)

@@ -1,0 +1,128 @@
+"""A worker: a process that takes jobs from its stdin and tells of them on its stdout, in JSON, a message a line.
+
+The service kills it to end a job. It reads images of strangers and has no connection to a client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import json
+import logging
+import math
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .._jobs.failures import Code, Failure, as_failure
+from ._desk import Desk, Memory, scrubbed
+from ._operations import flags_as_fields, operation_of
+from ._tree import Sizes, Tree
+
+
+class Channel:
+    """The way to the service."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._lock = stream, threading.Lock()
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Sends a message."""
+        line = json.dumps({"event": event, **fields}, default=_plain).encode() + b"\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
+
+
+class _Told(logging.Handler):
+    """A handler that sends the records of the library to the service."""
+
+    def __init__(self, channel: Channel, tree: Tree) -> None:
+        super().__init__()
+        self.channel, self.tree = channel, tree
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            self.channel.send("log", level=record.levelno, message=scrubbed(self.format(record), self.tree.folder))
+
+
+def main() -> None:
+    """Runs a worker; its arguments are the folder of the run, the most pixels and the side of proxies."""
+    folder, max_pixels, proxy_side = sys.argv[-3:]
+    tree, memory = Tree(Path(folder)), Memory(int(max_pixels), int(proxy_side))
+    # What libraries print must not come between the messages.
+    channel = Channel(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _first_to_go()
+    logging.getLogger("pyharmony").addHandler(_Told(channel, tree))
+    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
+    _warm()
+    channel.send("ready")
+    while True:
+        message = inbox.get()
+        _do(message, tree, memory, channel)
+
+
+def _listen(inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
+    """Reads messages; where the service is gone, the process ends at once, also in the midst of a job."""
+    for line in sys.stdin.buffer:
+        inbox.put(json.loads(line))
+    os._exit(0)
+
+
+def _first_to_go() -> None:
+    """Makes the system that runs out of memory end this process before the service."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _warm() -> None:
+    """Loads what most jobs need, so that the first one does not wait for it."""
+    for name in ("blend", "harmonization", "io", "segmentation"):
+        importlib.import_module(f"pyharmony.{name}")
+    for name in ("ImageCms", "JpegImagePlugin", "PngImagePlugin"):
+        importlib.import_module(f"PIL.{name}")
+
+
+def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -> None:
+    job = message["job"]
+
+    def tell(name: str, step: int, steps: int) -> None:
+        channel.send("phase", job=job, name=name, step=step, steps=steps)
+
+    sizes = {id: Sizes(*size) for id, size in message["sizes"].items()}
+    try:
+        operation = operation_of(message["operation"])
+        body = operation.body.model_validate_json(message["body"])
+        made = operation.run(body, Desk(tree, memory, job, sizes, tell))
+        channel.send("done", job=job, result=_finite(made))
+    except Exception as error:
+        failure = as_failure(error)
+        unexpected = not isinstance(error, Failure) and failure.code == Code.UNEXPECTED
+        text = flags_as_fields(scrubbed(str(failure), tree.folder))
+        if unexpected and not isinstance(error, ImportError):
+            logging.getLogger("pyharmony.server").exception("a job failed in an unexpected way")
+            text = "this failed in an unexpected way; the log of the service says more"
+        channel.send("failed", job=job, kind=failure.kind, message=text, exit_code=int(failure.code))
+
+
+def _finite(x: Any) -> Any:
+    """Returns x with None for infinities and NaN, which JSON lacks."""
+    if isinstance(x, dict):
+        return {key: _finite(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [_finite(value) for value in x]
+    x = x.item() if hasattr(x, "item") else x
+    return None if isinstance(x, float) and not math.isfinite(x) else x
+
+
+def _plain(x: Any) -> Any:
+    return x.item() if hasattr(x, "item") else str(x)

@@ -1,0 +1,143 @@
+"""The settings of the service, and which of them go together."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ArgumentError
+
+#: The folder of the page.
+PAGE = Path(__file__).parent / "static"
+
+_MB = 1_000_000
+#: The largest upload without and with a token: others may reach the service only with one.
+_LOCAL_UPLOAD, _SHARED_UPLOAD = 512 * _MB, 32 * _MB
+#: The number of largest uploads that the folder has room for.
+_UPLOADS = 20
+#: The least number of characters of a token: 16 random letters and digits are 95 bits.
+_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a service.
+
+    Attributes:
+        host, port: what it listens on; port 0 is any free one.
+        token: what requests have to show; None: nothing, which is allowed on loopback only.
+        hosts: names, beside its own, under which requests may come, such as that of a proxy; they need a token.
+        max_upload: the most bytes of an uploaded file; None: 512 MB, and 32 MB with a token.
+        max_pixels: the most pixels of an image, known from its header before anything is decoded.
+        max_files: the most bytes of all files together; None: 20 of the largest uploads.
+        workers: the number of processes that compute; None: one for two cores, or one where there is a GPU.
+        queue: the most jobs that wait.
+        timeout: the seconds that a job may run.
+        patience: the seconds that a sender or reader may pause.
+        lifetime: the seconds that files and jobs stay after they were last used.
+        preview_lifetime: the same for what previews make.
+        grace: the seconds that jobs have to end when the service stops.
+        connections: the most connections at a time.
+        page: the folder of the page; None: there is none.
+        proxy_side: the longer side of proxies, in pixels.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    token: str | None = None
+    hosts: tuple[str, ...] = ()
+    max_upload: int | None = None
+    max_pixels: int = 64_000_000
+    max_files: int | None = None
+    workers: int | None = None
+    queue: int = 32
+    timeout: float = 60.0
+    patience: float = 30.0
+    lifetime: float = 3600.0
+    preview_lifetime: float = 120.0
+    grace: float = 8.0
+    connections: int = 512
+    page: Path | None = PAGE
+    proxy_side: int = 1600
+
+    def __post_init__(self) -> None:
+        for name in ("max_upload", "max_pixels", "max_files", "workers", "queue", "connections"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ArgumentError(f"{name}: {value}, expected at least 1")
+        for name in ("timeout", "patience", "lifetime", "preview_lifetime"):
+            if not getattr(self, name) > 0:
+                raise ArgumentError(f"{name}: {getattr(self, name)}, expected more than 0 seconds")
+        if not 0 <= self.port <= 65535:
+            raise ArgumentError(f"port: {self.port}, expected 0 to 65535")
+        if not 1024 <= self.proxy_side <= 1600:
+            raise ArgumentError(f"proxy_side: {self.proxy_side}, expected 1024 to 1600")
+        if self.token is not None and (len(self.token) < _TOKEN or not re.fullmatch(r"[!-~]+", self.token)):
+            raise ArgumentError(f"token: expected at least {_TOKEN} characters of ASCII without spaces")
+        if self.token is None and not is_loopback(self.host):
+            raise ArgumentError(f"host: {self.host!r} can be reached from elsewhere, and there is no token")
+        if self.token is None and self.hosts:
+            raise ArgumentError("hosts: under other names it can be reached from elsewhere, and there is no token")
+
+    @property
+    def upload_limit(self) -> int:
+        """The most bytes of an uploaded file."""
+        return self.max_upload or (_LOCAL_UPLOAD if self.token is None else _SHARED_UPLOAD)
+
+    @property
+    def files_limit(self) -> int:
+        """The most bytes of all files together."""
+        return self.max_files or _UPLOADS * self.upload_limit
+
+    @property
+    def worker_count(self) -> int:
+        """The number of processes that compute."""
+        if self.workers is not None:
+            return self.workers
+        from .. import has_cuda
+
+        return 1 if has_cuda() else max(1, cores() // 2)
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_loopback(host: str) -> bool:
+    """Tells whether an address can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def bytes_of(text: str) -> int:
+    """Returns the number of bytes that a text stands for: '32MB' is 32,000,000.
+
+    Raises:
+        ValueError: the text stands for none.
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([kMG]?)B?", text.strip())
+    count = int(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]) if found else 0
+    if count < 1:
+        raise ValueError("a size such as 32MB")
+    return count
+
+
+def token_of(path: Path) -> str:
+    """Returns the token in a file: its first line, without the spaces around it.
+
+    Raises:
+        OSError: the file cannot be read.
+        ArgumentError: it holds no line of ASCII, or is not small.
+    """
+    with path.open("rb") as file:
+        lines = file.read(4096).splitlines()
+    try:
+        return lines[0].decode("ascii").strip()
+    except (IndexError, UnicodeDecodeError):
+        raise ArgumentError(f"token_file: {path} has no token in its first line") from None

@@ -1,0 +1,1261 @@
+"""The HTTP service: its API from upload to download, limits, refusals, workers that are killed, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony
+from pyharmony import blend, segmentation
+from pyharmony.errors import ArgumentError
+from pyharmony.server import Settings, serve
+from pyharmony.server.settings import bytes_of, token_of
+
+httpx = pytest.importorskip("httpx", reason="httpx is not installed")
+pytest.importorskip("fastapi", reason="fastapi is not installed")
+pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = {"X-Pyharmony": "1"}
+TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105
+EVERYWHERE = "0.0.0.0"  # noqa: S104
+#: The side of an image whose blend takes seconds, and that is small as a file.
+LONG = 3000
+
+
+class Running:
+    """A service that runs in a thread of this process."""
+
+    def __init__(self, server: Any, address: str) -> None:
+        self.server, self.address = server, address
+        self.service = server.service
+        self.folder: Path = self.service.store.tree.folder
+        self.client = httpx.Client(base_url=address, headers=HEADER, timeout=60)
+
+    def upload(self, image: Any, **params: Any) -> dict[str, Any]:
+        """Uploads an array, or the bytes of a file."""
+        answer = self.client.post("/api/v1/pictures", content=file_of(image), params=params)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def ids(self, **images: Any) -> dict[str, str]:
+        return {name: self.upload(image)["id"] for name, image in images.items()}
+
+    def start(self, operation: str, wait: float = 0, **body: Any) -> Any:
+        return self.client.post(f"/api/v1/{operation}", json=body, params={"wait": wait})
+
+    def done(self, operation: str, **body: Any) -> dict[str, Any]:
+        """Runs an operation and returns what it made."""
+        answer = self.start(operation, 60, **body)
+        assert answer.status_code == 200, answer.text
+        job = answer.json()
+        assert job["status"] == "done", job
+        return job["result"]
+
+    def bytes(self, picture: dict[str, Any], url: str = "file_url") -> bytes:
+        answer = self.client.get(picture[url])
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def pixels(self, picture: dict[str, Any], url: str = "file_url") -> np.ndarray:
+        return pixels_of(self.bytes(picture, url))
+
+    def pid(self, worker: int = 0) -> int:
+        return self.service.pool.slots[worker].process.pid
+
+    def until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
+        return until(condition, seconds)
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """Waits for a condition and returns its value."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
+    return value
+
+
+@contextlib.contextmanager
+def running(**settings: Any) -> Iterator[Running]:
+    from pyharmony.server._run import serving
+
+    started, addresses = threading.Event(), []
+
+    def told(address: str) -> None:
+        addresses.append(address)
+        started.set()
+
+    given = {"port": 0, "workers": 1, "page": None, "grace": 0.0, **settings}
+    with serving(Settings(**given), told) as (server, listener):
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        assert started.wait(60)
+        one = Running(server, addresses[0])
+        try:
+            yield one
+        finally:
+            one.client.close()
+            server.stop()
+            thread.join(20)
+            assert not thread.is_alive()
+    assert not one.folder.exists()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Running]:
+    with running(max_upload=3_000_000, max_pixels=20_000_000) as one:
+        yield one
+
+
+def file_of(image: Any, format: str = "PNG") -> bytes:
+    if isinstance(image, bytes):
+        return image
+    if image.dtype != np.uint8:
+        held = io.BytesIO()
+        pyharmony.save(image, held, format="tiff")
+        return held.getvalue()
+    held = io.BytesIO()
+    Image.fromarray(image).save(held, format)
+    return held.getvalue()
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    found = pyharmony.load(data)
+    return found if isinstance(found, np.ndarray) else np.asarray(found)
+
+
+def scene(seed: int = 0, height: int = 60, width: int = 80) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    dst = np.stack([x * 2, y * 3, (x + y)], -1).astype(np.uint8) + rng.integers(0, 9, (height, width, 3), np.uint8)
+    src = rng.integers(80, 200, (height // 2, width // 2, 3), np.uint8)
+    mask = np.zeros(src.shape[:2], np.uint8)
+    mask[4:-4, 5:-5] = 255
+    return {"src": src, "dst": dst, "mask": mask}
+
+
+def long_job(service: Running) -> dict[str, Any]:
+    """Returns what to ask of a blend that takes seconds."""
+    y, x = np.mgrid[:LONG, :LONG]
+    image = ((x // 64 * 7 + y // 64 * 13) % 256).astype(np.uint8)
+    mask = np.zeros((LONG, LONG), np.uint8)
+    mask[8:-8, 8:-8] = 255
+    return {**service.ids(src=image, dst=image.T.copy(), mask=mask), "mode": "gaussian-poisson", "tolerance": 1e-7}
+
+
+def kind_of(answer: Any) -> str:
+    return answer.json()["error"]["kind"]
+
+
+# ---- from upload to download ----
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_a_blend_is_that_of_the_function(service: Running) -> None:
+    images = scene()
+    uploaded = service.upload(images["dst"], name="holiday.png")
+    assert uploaded["name"] == "holiday.png" and re.fullmatch("[0-9a-f]{32}", uploaded["id"])
+    assert [uploaded[key] for key in ("width", "height", "channels", "dtype", "format")] == [80, 60, 3, "uint8", "PNG"]
+    ids = {**service.ids(src=images["src"], mask=images["mask"]), "dst": uploaded["id"]}
+    made = service.done("blend", **ids, at=[20, 10], mode="poisson", gradients="mixed", save_mask=True)
+    wanted = blend.poisson(images["src"], images["dst"], images["mask"], at=(20, 10), gradients="mixed")
+    assert np.array_equal(service.pixels(made["picture"]), wanted)
+    assert made["info"]["mode"] == "poisson" and made["info"]["unchanged"] is False
+    placed = service.pixels(made["mask"])
+    assert placed.shape == (60, 80) and placed[14:36, 25:55].all() and placed.sum() == images["mask"].sum()
+    # What was made goes on to the next operation, and comes back as it is asked for.
+    harmonized = service.done("harmonize", image=made["picture"]["id"], mask=made["mask"]["id"], method="reinhard")
+    again = pyharmony.harmonize(wanted, placed, method="reinhard")
+    assert np.array_equal(service.pixels(harmonized["picture"]), again)
+    assert harmonized["info"]["harmonize"]["method"] == "reinhard"
+    deep = service.done("export", picture=harmonized["picture"]["id"], format="tiff", depth=16)["picture"]
+    assert (deep["dtype"], deep["format"]) == ("uint16", "TIFF")
+    assert np.array_equal(service.pixels(deep), again.astype(np.uint16) * 257)
+    jpeg = service.client.get(service.done("export", picture=deep["id"], format="jpeg", depth=8)["picture"]["file_url"])
+    assert jpeg.headers["content-type"] == "image/jpeg" and Image.open(io.BytesIO(jpeg.content)).format == "JPEG"
+
+
+def test_what_is_told_of_results_is_what_they_are(service: Running) -> None:
+    images = scene(1)
+    deep = images["dst"].astype(np.uint16) * 257
+    alpha = np.dstack([images["dst"], np.full(images["dst"].shape[:2], 200, np.uint8)])
+    grey = images["dst"][..., 0]
+    for dst, format in ((deep, "tiff"), (alpha, "webp"), (grey, None), (images["dst"], "bmp")):
+        ids = service.ids(src=images["src"], dst=dst, mask=images["mask"])
+        told = service.done("blend", **ids, at=[3.5, -4], mode="alpha", format=format)["picture"]
+        made = service.pixels(told)
+        assert made.shape[:2] == (told["height"], told["width"]) == (60, 80)
+        assert (1 if made.ndim == 2 else made.shape[2]) == told["channels"] and made.dtype.name == told["dtype"]
+        assert told["bytes"] == len(service.bytes(told)) and told["format"] == (format or "png").upper()
+
+
+def test_edits_and_cut_outs(service: Running) -> None:
+    images = scene(2)
+    ids = service.ids(image=images["dst"], mask=np.pad(images["mask"], ((10, 20), (10, 30))))
+    made = service.done("edit", **ids, mode="detail-boost", gain=2.0)["picture"]
+    wanted = blend.detail_boost(images["dst"], np.pad(images["mask"], ((10, 20), (10, 30))), gain=2.0)
+    assert np.array_equal(service.pixels(made), wanted)
+    cut = service.done("cutout", picture=ids["image"], mask=ids["mask"], crop=True)["picture"]
+    pixels = service.pixels(cut)
+    assert pixels.shape == (22, 30, 4) and (pixels[..., 3] == 255).all()
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_options_that_are_images_are_images_of_the_service(service: Running) -> None:
+    images = scene(3)
+    weight = np.full(images["dst"].shape[:2], 128, np.uint8)
+    ids = service.ids(**images)
+    extra = service.ids(base=images["dst"], color_weight=weight)
+    made = service.done("blend", **ids, **extra, at=[4, 4], color_weight_scale=2.0)["picture"]
+    wanted = blend.gaussian_poisson(
+        images["src"], images["dst"], images["mask"], at=(4, 4), base=images["dst"],
+        color_weight=(weight / np.float32(255) * np.float32(2.0)).astype(np.float32),
+    )  # fmt: skip
+    assert np.array_equal(service.pixels(made), wanted)
+    for name, value in (
+        ("base", "/etc/passwd"), ("base", "../../x"), ("color_weight", "/etc/passwd"), ("generator", "/etc/passwd"),
+        ("model", "x.safetensors"), ("save_mask", "/etc/x.png"), ("method", "/etc/passwd"), ("out", "/etc/x"),
+    ):  # fmt: skip
+        answer = service.start("blend", 10, **ids, at=[4, 4], harmonize=name == "method", **{name: value})
+        assert answer.status_code == 422, (name, answer.text)
+
+
+def test_a_proxy_is_small_and_of_srgb(service: Running) -> None:
+    wide = np.zeros((30, 3200, 3), np.uint8)
+    wide[:, 1600:] = (200, 30, 60)
+    deep = np.dstack([wide, np.full(wide.shape[:2], 255, np.uint8)]).astype(np.uint16) * 257
+    for image, format in ((wide, "JPEG"), (wide[..., 0], "PNG"), (deep, "PNG")):
+        told = service.upload(image)
+        assert (told["proxy_width"], told["proxy_height"]) == (1600, 15)
+        proxy = Image.open(io.BytesIO(service.bytes(told, "proxy_url")))
+        assert proxy.size == (1600, 15) and proxy.format == format
+        right = np.asarray(proxy.convert("RGB"), float)[:, 820:].mean((0, 1))
+        assert np.abs(right - (wide[0, -1] if image.ndim == 3 else 200)).max() < 3
+    # A result has one too, which is made when somebody asks.
+    made = service.done("export", picture=told["id"], format="png")["picture"]
+    assert Image.open(io.BytesIO(service.bytes(made, "proxy_url"))).size == (1600, 15)
+
+
+def test_a_preview_is_the_result_made_small(service: Running) -> None:
+    y, x = np.mgrid[:600, :2400]
+    dst = np.stack([x / 12, y / 3, (x + y) / 15], -1).astype(np.uint8)
+    src = np.repeat(np.repeat(scene(4)["src"], 10, 0), 10, 1)
+    mask = np.zeros(src.shape[:2], np.uint8)
+    mask[40:-40, 50:-50] = 255
+    ids = service.ids(src=src, dst=dst, mask=mask)
+    body = {**ids, "at": [700, 150], "mode": "alpha", "scale": 0.8, "feather": 30}
+    whole, small = (service.done("blend", **body, preview=preview)["picture"] for preview in (False, True))
+    assert (small["width"], small["height"], small["preview"], small["format"]) == (1600, 400, True, "JPEG")
+    shrunk = np.asarray(Image.fromarray(service.pixels(whole)).resize((1600, 400), Image.Resampling.BOX), float)
+    assert np.abs(service.pixels(small) - shrunk).mean() < 3
+    again = service.done("blend", **body, preview=True)["picture"]
+    assert service.bytes(again) == service.bytes(small) and again["id"] != small["id"]
+    # A preview is deleted sooner.
+    assert small["expires"] < whole["expires"]
+
+
+def test_clicks_go_on_where_the_last_one_was(service: Running) -> None:
+    image = np.asarray(Image.open(ROOT / "pyharmony/cli/images/astronaut.jpg").resize((300, 300)))
+    session = segmentation.Session(image)
+    answers = [session.click(150, 80).mask, session.click(30, 280, add=False).mask]
+    steps = [{"kind": "click", "x": 150, "y": 80}, {"kind": "click", "x": 30, "y": 280, "add": False}]
+    id = service.upload(image)["id"]
+
+    def mask(steps: list[dict[str, Any]], **more: Any) -> np.ndarray:
+        return service.pixels(service.done("segment", picture=id, steps=steps, **more)["mask"])
+
+    assert np.array_equal(mask(steps[:1]), answers[0])
+    assert np.array_equal(mask(steps), answers[1])
+    assert np.array_equal(mask(steps[:1]), answers[0])  # undone
+    os.kill(service.pid(), signal.SIGKILL)  # the session is gone with its worker, and the answer is the same
+    service.until(lambda: service.service.pool.workers == 0)
+    assert np.array_equal(mask(steps), answers[1])
+    chosen = session.undo() and session.choose(1).mask
+    assert np.array_equal(mask([steps[0], {"kind": "choose", "index": 1}]), chosen)
+    assert np.array_equal(mask(steps[:1]), answers[0])  # a choice is taken back too
+
+
+def test_other_ways_to_point(service: Running) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[20:40, 30:50] = 200
+    rng = np.random.default_rng(0)
+    image += rng.integers(0, 9, image.shape, np.uint8)
+    id = service.upload(image)["id"]
+    plain = {"picture": id, "method": "grabcut"}
+    box = service.done("segment", **plain, steps=[{"kind": "box", "box": [25, 15, 30, 30]}], every=True)
+    (only,) = box["masks"]
+    inside = service.pixels(box["mask"]) > 127
+    assert inside[22:38, 32:48].all() and inside.sum() < 600
+    assert only["mask"]["id"] != box["mask"]["id"] and only["box"][2] == pytest.approx(20, abs=3)
+    coarse = np.zeros((60, 80), np.uint8)
+    coarse[18:42, 28:52] = 255
+    steps = [{"kind": "mask", "mask": service.upload(coarse)["id"]}, {"kind": "scribble", "line": [[32, 22], [48, 38]]}]
+    assert (service.pixels(service.done("segment", **plain, steps=steps)["mask"]) > 127)[22:38, 32:48].all()
+    nobody = service.done("segment", picture=service.upload(np.full((40, 40, 3), 7, np.uint8))["id"], people=True)
+    assert nobody["masks"] == [] and "mask" not in nobody and "no person" in nobody["info"]["reason"]
+    for wrong in ({}, {"people": True, "steps": steps}, {"steps": steps[::-1]}, {"steps": [{"kind": "lasso"}]}):
+        assert service.start("segment", picture=id, **wrong).status_code == 422
+    outside = service.start("segment", 20, **plain, steps=[{"kind": "click", "x": 90, "y": 5}]).json()
+    assert outside["status"] == "failed" and "outside of the image" in outside["error"]["message"]
+
+
+def test_a_preview_of_clicks_takes_positions_of_full_size(service: Running) -> None:
+    image = np.zeros((120, 2000, 3), np.uint8)
+    image[40:80, 1500:1560] = 200
+    id = service.upload(image)["id"]
+    steps = [{"kind": "box", "box": [1480, 20, 100, 80]}]
+    made = service.done("segment", picture=id, steps=steps, method="grabcut", preview=True)
+    mask = service.pixels(made["mask"]) > 127
+    assert mask.shape == (96, 1600) and mask[34:62, 1204:1244].all() and not mask[:, :1150].any()
+    assert made["masks"][0]["box"] == pytest.approx([1500, 40, 60, 40], abs=20)
+
+
+def person(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a picture of a simple figure before a wall, and the mask of the figure."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    head = np.hypot(x - width / 2, y - height * 0.3) < height * 0.13
+    body = (y > height * 0.45) & (np.abs(x - width / 2) < width * 0.25)
+    mask = (255 * (head | body)).astype(np.uint8)
+    wall = np.stack([x * 90 // width + 60, y * 70 // height + 80, (x + y) // 9 + 50], -1)
+    image = np.where(mask[..., None] > 0, (190, 120, 90), wall) + rng.integers(0, 12, (height, width, 3))
+    return image.astype(np.uint8), mask
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_a_place_and_a_composite_there(service: Running) -> None:
+    subject, mask = person(240, 180, 0)
+    background, others = person(640, 1700, 1)
+    ids = service.ids(subject=subject, background=background, mask=mask, others=others)
+    body = {"subject": ids["subject"], "background": ids["background"], "mask": ids["mask"], "people": [ids["others"]]}
+    whole, small = (service.done("place", **body, k=2, preview=preview)["places"] for preview in (False, True))
+    wanted = pyharmony.place(subject, background, mask=mask, people=[others], k=2)
+    for place, one in zip(whole, wanted, strict=True):
+        assert place["scale"] == one.scale and place["box"] == pytest.approx(one.box) and place["score"] == one.score
+    assert small[0]["box"] == pytest.approx(whole[0]["box"], abs=40)
+    place = {key: whole[0][key] for key in ("at", "scale", "angle", "flip", "behind")}
+    asked = {"subjects": [{"picture": ids["subject"], "mask": ids["mask"], **place}], "background": ids["background"]}
+    asked |= {"people": [ids["others"]], "harmonize": "reinhard", "shadow": False}
+    job = service.start("compose", 60, **asked).json()
+    assert job["status"] == "done", job
+    made, recipe = service.pixels(job["result"]["picture"]), service.client.get(job["result"]["recipe_url"]).json()
+    given: dict[str, Any] = {**place, "behind": [place["behind"]], "at": [tuple(place["at"])]}
+    given |= {"masks": [mask], "people": [others], "harmonize": "reinhard", "shadow": False}
+    found, info = pyharmony.compose([subject], background, return_info=True, **given)
+    assert np.array_equal(made, found) and recipe == json.loads(json.dumps(info.recipe))
+    # The recipe gives the same again, and a preview of it.
+    again = {"subjects": [{"picture": ids["subject"]}], "background": ids["background"], "recipe": recipe}
+    assert np.array_equal(service.pixels(service.done("compose", **again)["picture"]), made)
+    assert service.done("compose", **again, preview=True)["picture"]["width"] == 1600
+    recipe["subjects"][0]["harmonize"]["method"] = "/etc/passwd"
+    deep: Any = 1
+    for _ in range(400):
+        deep = [deep]
+    for wrong in (
+        {**again, "recipe": {"x": deep}},
+        {**asked, "shadow": {"tip": deep}},
+        again,
+        {**asked, "harmonize": "/etc/passwd"},
+        {**asked, "subjects": []},
+    ):
+        assert service.start("compose", 10, **wrong).status_code == 422
+    for text in ({"shadow": {"SURROGATE": 1}}, {"harmonize": "SURROGATE"}):
+        content = json.dumps({**asked, **text}).replace("SURROGATE", "\\ud800")
+        as_json = {"content-type": "application/json"}
+        answer = service.client.post("/api/v1/compose?wait=20", content=content, headers=as_json)
+        assert answer.status_code == 422 or answer.json()["status"] == "failed", answer.text
+    other = service.start("export", 20, picture=ids["mask"], format="png").json()
+    assert kind_of(service.client.get(f"{other['url']}/recipe")) == "no_recipe"
+
+
+# ---- jobs ----
+
+
+def events_of(service: Running, job: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    with service.client.stream("GET", job["events_url"]) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line.removeprefix("data: ")))
+    return found
+
+
+def test_events_tell_how_far_a_job_is(service: Running) -> None:
+    body = long_job(service)
+    job = service.start("blend", **{**body, "tolerance": 1.0}).json()
+    assert job["status"] in ("queued", "running") and job["url"] == f"/api/v1/jobs/{job['id']}"
+    told = events_of(service, job)
+    assert told[-1]["status"] == "done" and told[-1]["result"]["picture"]["width"] == LONG
+    phases = [one["phase"]["name"] for one in told if "phase" in one]
+    assert list(dict.fromkeys(phases)) == ["decode", "solve", "encode"]
+    assert [one["status"] for one in events_of(service, job)] == ["done"]  # a page that comes back
+    assert service.client.get(job["url"]).json() == told[-1]
+
+
+def test_cancelling_stops_the_work_and_frees_the_worker(service: Running) -> None:
+    body = long_job(service)
+    job = service.start("blend", **body).json()
+    waiting = service.start("blend", **body).json()
+    service.until(lambda: service.client.get(job["url"]).json().get("phase", {}).get("name") == "solve")
+    assert waiting["status"] == "queued" and waiting["position"] == 0
+    assert service.client.delete(waiting["url"]).json()["status"] == "cancelled"
+    pid = service.pid()
+    start = time.monotonic()
+    assert service.client.delete(job["url"]).json()["status"] == "cancelled"
+    assert time.monotonic() - start < 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    made = service.done("export", picture=body["mask"], format="png")  # another worker takes the next job
+    assert made["picture"]["width"] == LONG and service.pid() != pid
+    assert service.client.delete(job["url"]).json()["status"] == "cancelled"
+    assert list((service.folder / "jobs").iterdir()) == []
+
+
+def test_a_worker_that_is_killed_takes_its_job_with_it_and_nothing_else(service: Running) -> None:
+    body = long_job(service)
+    job = service.start("blend", **body).json()
+    service.until(lambda: service.client.get(job["url"]).json()["status"] == "running")
+    os.kill(service.pid(), signal.SIGKILL)
+    told = service.client.get(job["url"], params={"wait": 20}).json()
+    assert told["status"] == "failed" and told["error"]["kind"] == "worker_died"
+    assert service.client.get("/health").status_code == 200
+    assert service.done("export", picture=body["mask"], format="png")["picture"]["width"] == LONG
+    assert list((service.folder / "jobs").iterdir()) == []
+
+
+def test_a_job_has_its_time(tmp_path: Path) -> None:
+    with running(timeout=1.0) as service:
+        body = long_job(service)
+        told = service.start("blend", 30, **body).json()
+        assert told["status"] == "failed" and told["error"]["kind"] == "timeout" and "1 s" in told["error"]["message"]
+        assert service.done("export", picture=body["mask"], format="png")["picture"]["width"] == LONG
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    with running(queue=2) as service:
+        body = long_job(service)
+        jobs = [service.start("blend", **body).json() for _ in range(3)]
+        took = []
+        for refused in (
+            lambda: service.start("blend", **body),
+            lambda: service.client.post("/api/v1/pictures", content=b"x" * 100_000),
+            lambda: service.start("segment", picture=body["src"], people=True),
+        ) * 3:
+            start = time.monotonic()
+            answer = refused()
+            took.append(time.monotonic() - start)
+            assert answer.status_code == 429 and kind_of(answer) == "busy"
+            assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert sorted(took)[len(took) // 2] < 0.05
+        assert service.client.get("/health").json()["queued"] == 2
+        for job in reversed(jobs):
+            assert service.client.delete(job["url"]).json()["status"] == "cancelled"
+        assert service.upload(file_of(scene()["mask"]))["width"] == 40
+
+
+def test_failures_say_what_is_wrong_without_paths(service: Running) -> None:
+    images = scene(5)
+    ids = service.ids(**images)
+    told = service.start("blend", 20, **ids).json()
+    assert told["status"] == "failed" and told["error"]["kind"] == "ShapeError" and told["error"]["exit_code"] == 3
+    assert f"src ({ids['src']}): 40 x 30 pixels beside 80 x 60" in told["error"]["message"]
+    assert kind_of(service.start("blend", **ids, gradients="mixed")) == "usage"
+    assert "gradients does not go with mode" in service.start("blend", **ids, gradients="mixed").text
+    four = service.done("cutout", picture=ids["src"], mask=ids["mask"])["picture"]
+    told = service.start("export", 20, picture=four["id"], format="jpeg").json()
+    assert told["status"] == "failed" and told["error"]["kind"] == "ArgumentError"
+    for answer in (
+        service.start("blend", 20, **ids),
+        service.client.post("/api/v1/pictures", content=b"no image"),
+        service.start("segment", 20, picture=ids["src"], steps=[{"kind": "click", "x": 999, "y": 1}]),
+    ):
+        assert str(service.folder) not in answer.text and "--" not in answer.text
+
+
+# ---- refusals ----
+
+
+def test_large_bodies_are_refused_while_they_come(service: Running) -> None:
+    limit = service.service.settings.upload_limit
+    answer = service.client.post("/api/v1/pictures", content=b"\0" * (limit + 1))
+    assert answer.status_code == 413 and kind_of(answer) == "too_large"
+    sent = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(40):
+            sent += 200_000
+            yield b"\0" * 200_000
+
+    answer = service.client.post("/api/v1/pictures", content=chunks())
+    assert answer.status_code == 413 and answer.headers["connection"] == "close"
+    answer = service.client.post(
+        "/api/v1/blend", content=b" " * 5_000_000, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 413
+    held = set(os.listdir(service.folder / "pictures"))
+    assert held == set(service.service.store.pictures)
+
+
+def png(width: int, height: int, data: bytes = b"") -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def test_images_are_refused_by_what_they_claim(service: Running) -> None:
+    start = time.monotonic()
+    for data in (png(65535, 65535), png(20_000, 1001), png(1 << 30, 1)):
+        answer = service.client.post("/api/v1/pictures", content=data)
+        assert answer.status_code == 413 and kind_of(answer) == "ImageTooLarge", answer.text
+    assert time.monotonic() - start < 2
+    for data in (
+        b"GIF89a" + b"\0" * 50,
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.4",
+        png(5, 5),
+        b"\xff\xd8\xff",
+    ):
+        answer = service.client.post("/api/v1/pictures", content=data)
+        assert answer.status_code == 422 and kind_of(answer) == "DecodeError", answer.text
+    assert kind_of(service.client.post("/api/v1/pictures")) == "empty"
+    files = {"file": ("a.png", file_of(scene()["mask"]))}
+    assert service.client.post("/api/v1/pictures", files=files).status_code == 415
+    packed = service.client.post("/api/v1/pictures", content=b"x", headers={"content-encoding": "gzip"})
+    assert packed.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"{", 400), (b"", 422), (b"[]", 422), (b"null", 422), (b'{"a": 1}', 422), (b"[" * 100_000, 400),
+        (b'{"src": "x", "dst": "y"}', 422), (b'{"src": 1e999}', 422), (b'{"\\ud800": "\\ud800"}', 422),
+        (b'{"src": "' + b"a" * 32 + b'", "dst": "' + b"b" * 32 + b'"}', 404), (b"9" * 10_000, 400),
+        (b'{"src": "' + b"a" * 32 + b'\\n", "dst": "' + b"b" * 32 + b'"}', 422), (b"\xff\xfe", 400),
+        (b'{"src": "' + b"a" * 32 + b'", "dst": "' + b"b" * 32 + b'", "at": [NaN, 1]}', 422),
+    ],
+)  # fmt: skip
+def test_bodies_that_are_not_what_is_asked_for(service: Running, content: bytes, status: int) -> None:
+    answer = service.client.post("/api/v1/blend", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()) == {"error"} and len(answer.text) < 3000
+
+
+def test_other_types_methods_and_names(service: Running) -> None:
+    client = service.client
+    assert client.post("/api/v1/blend", content=b"{}").status_code == 415
+    assert client.post("/api/v1/blend", data={"src": "x"}).status_code == 415
+    assert client.get("/api/v1/pictures").status_code == 405
+    assert client.put("/api/v1/pictures", content=b"").status_code == 405
+    assert client.request("TRACE", "/").status_code in (404, 405)
+    assert client.get("/api/v1/jobs/" + "0" * 32).status_code == 404
+    assert client.get("/api/v1/pictures/" + "0" * 32 + "/file").status_code == 404
+    assert client.get("/api/v1/nothing").status_code == 404
+    assert client.post("/api/v1/open", json={"picture": "0" * 32}).status_code == 404
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+
+
+def traversals() -> list[str]:
+    parts = [
+        "../",
+        "..\\",
+        "%2e%2e/",
+        "%2e%2e%2f",
+        "..%2f",
+        "%252e%252e%252f",
+        "....//",
+        "..;/",
+        "%c0%ae%c0%ae/",
+        "/",
+        "//",
+    ]
+    targets = [
+        "etc/passwd",
+        "lock",
+        "pictures",
+        "proxies/x",
+        "jobs",
+        "C:/windows/win.ini",
+        "CON",
+        "NUL.png",
+        ".git/config",
+    ]
+    found = [part * depth + target for part in parts for depth in (1, 3, 8) for target in targets]
+    return found + [
+        "%00",
+        "a%00.png",
+        "\\\\host\\share",
+        "file:///etc/passwd",
+        "http://example.org/a.png",
+        "~root",
+        "." * 300,
+    ]
+
+
+def test_names_lead_nowhere(service: Running, tmp_path: Path) -> None:
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text("<p>page")
+    (tmp_path / "secret.txt").write_text("secret")
+    before = set(tmp_path.rglob("*"))
+    with running(page=tmp_path / "page") as other:
+        tried = traversals()
+        assert len(tried) > 250
+        answers: list[Any] = []
+        with socket.create_connection(("127.0.0.1", int(other.address.rpartition(":")[2])), 20) as line:
+            file = line.makefile("rb")
+            for name in [*tried, "../secret.txt", "%2e%2e/secret.txt", "/index.html/../../secret.txt"]:
+                for place in ("/", "/api/v1/pictures/", "/static/"):
+                    target = "".join(c if 32 < ord(c) < 127 else "_" for c in place + name)
+                    line.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                    status, body = answer_of(file)
+                    answers.append((target, status))
+                    assert b"secret" not in body and b"root:" not in body
+        assert {status for _, status in answers} <= {200, 404, 405, 422}
+        assert {target for target, status in answers if status == 200} <= {"/", "/index.html"}
+        data = file_of(scene()["mask"])
+        for name in tried[::9]:
+            uploaded = other.client.post("/api/v1/pictures", content=data, params={"name": name})
+            assert uploaded.status_code in (201, 422)
+            if uploaded.status_code == 201:
+                told = other.client.get(uploaded.json()["file_url"]).headers["content-disposition"]
+                shown = re.fullmatch(r"attachment; filename(?:\*=utf-8'')?=?\"?([^\"]*)\"?", told)
+                assert shown is not None and shown[1].endswith(".png")
+                assert not {"/", "\\", ":"} & set(urllib.parse.unquote(shown[1]))
+                other.client.delete(uploaded.json()["url"])
+        assert set(os.listdir(other.folder)) == {"pictures", "proxies", "recipes", "jobs", "lock"}
+        until(lambda: not os.listdir(other.folder / "pictures"))
+        assert os.listdir(other.folder / "proxies") == os.listdir(other.folder / "recipes") == []
+    assert set(tmp_path.rglob("*")) == before
+
+
+def answer_of(file: Any) -> tuple[int, bytes]:
+    """Reads one answer of a connection."""
+    status = int(file.readline().split()[1])
+    length = 0
+    while line := file.readline().strip():
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return status, file.read(length)
+
+
+def test_every_answer_has_the_headers(service: Running) -> None:
+    client = service.client
+    answers = [
+        client.get("/health"), client.get("/nothing"), client.post("/api/v1/pictures", content=b"x"),
+        client.get("/api/v1/service", headers={"Host": "example.org"}),
+        client.post("/api/v1/pictures", content=b"\0" * 3_100_000),
+        client.get(service.upload(scene()["mask"])["file_url"]),
+    ]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [200, 404, 422, 421, 413, 200]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin" and "server" not in answer.headers
+        assert "access-control-allow-origin" not in answer.headers and "cache-control" in answer.headers
+
+
+def test_pages_from_elsewhere_are_refused(service: Running) -> None:
+    client, host = service.client, service.address.removeprefix("http://")
+    data = file_of(scene()["mask"])
+
+    def status(**headers: str) -> int:
+        return client.post(
+            "/api/v1/pictures", content=data, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        ).status_code
+
+    assert status(Origin=f"http://{host}") == status(Origin=f"http://{host}", Sec_Fetch_Site="same-origin") == 201
+    assert status(Origin="http://example.org") == status(Origin="null") == status(Origin="http://localhost") == 403
+    assert status(Sec_Fetch_Site="cross-site") == status(Sec_Fetch_Site="same-site") == 403
+    assert client.get("/api/v1/service", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    for name in ("example.org", "localhost.example.org", "127.0.0.1.example.org", "", "[::2]", EVERYWHERE):
+        assert status(Host=name) in (400, 421), name
+    for name in ("localhost", "LOCALHOST:1", "127.0.0.1:8787", "[::1]:80"):
+        assert status(Host=name) == 201, name
+    with httpx.Client(base_url=service.address) as plain:  # without the header that no form can send
+        assert kind_of(plain.post("/api/v1/pictures", content=data)) == "csrf"
+        assert plain.delete("/api/v1/pictures/" + "0" * 32).status_code == 403
+        assert plain.get("/api/v1/service").status_code == 200
+
+
+def test_a_token_is_asked_for(tmp_path: Path) -> None:
+    data = file_of(scene()["mask"])
+    (tmp_path / "index.html").write_text("<p>page")
+    with running(token=TOKEN, page=tmp_path) as service:
+        client = service.client
+        assert service.service.settings.upload_limit == 32_000_000
+        refused = client.post("/api/v1/pictures", content=data)
+        assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
+        for wrong in ("Bearer", "Bearer x", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN, "Bearer \xff"):
+            headers = {"Authorization": wrong.encode("latin-1")}
+            assert client.get("/api/v1/service", headers=headers).status_code == 401, wrong
+        assert client.get("/metrics").status_code == 401 and client.get("/health").status_code == 200
+        assert client.get("/").status_code == 200  # the page holds nothing, and asks for the token
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        told = client.post("/api/v1/pictures", content=data, headers=right)
+        assert told.status_code == 201
+        # A page gets a cookie, since images and events cannot send the token.
+        assert client.get(told.json()["proxy_url"]).status_code == 401
+        session = client.post("/api/v1/session", headers=right)
+        cookie = session.headers["set-cookie"]
+        assert session.status_code == 204 and "HttpOnly" in cookie and "samesite=strict" in cookie.lower()
+        assert client.get(told.json()["proxy_url"]).status_code == 200
+        assert httpx.post(f"{service.address}/api/v1/pictures", content=data, cookies=client.cookies).status_code == 403
+        assert client.delete("/api/v1/session").status_code == 204
+        assert client.get(told.json()["proxy_url"]).status_code == 401
+
+
+def test_settings_that_are_not_safe_are_refused(tmp_path: Path) -> None:
+    for wrong in (
+        {"host": EVERYWHERE}, {"host": "::"}, {"host": "example.org"}, {"hosts": ("example.org",)}, {"token": "short"},
+        {"token": "with spaces in it and long"}, {"workers": 0}, {"queue": 0}, {"timeout": 0}, {"port": 70_000},
+        {"max_upload": 0}, {"proxy_side": 10},
+    ):  # fmt: skip
+        with pytest.raises(ArgumentError):
+            Settings(**wrong)
+    assert Settings(host=EVERYWHERE, token=TOKEN).upload_limit == 32_000_000
+    assert Settings(host="::1").upload_limit == Settings(host="localhost").upload_limit == 512_000_000
+    assert [bytes_of(text) for text in ("32MB", "1.5k", "7", "2G")] == [32_000_000, 1500, 7, 2_000_000_000]
+    for text in ("", "MB", "-1", "1TB", "0", "1e9", "9" * 40):
+        with pytest.raises(ValueError, match="a size"):
+            bytes_of(text)
+    (tmp_path / "token").write_text(f"  {TOKEN}\nmore\n")
+    assert token_of(tmp_path / "token") == TOKEN
+    (tmp_path / "token").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(ArgumentError):
+        token_of(tmp_path / "token")
+
+
+# ---- slow, malformed, many ----
+
+
+def test_slow_senders_are_left() -> None:
+    data = file_of(scene()["mask"])
+    with running(patience=0.5) as service:
+        port = int(service.address.rpartition(":")[2])
+        lines = ("POST /api/v1/pictures HTTP/1.1", "Host: localhost", "X-Pyharmony: 1", f"Content-Length: {len(data)}")
+        head = "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+        cases = ((b"", None), (b"GET / HT", 408), (head[:-2], 408), (head, 408), (head + data[:20], 408))
+        for sent, status in cases:
+            with socket.create_connection(("127.0.0.1", port), 10) as line:
+                start = time.monotonic()
+                line.sendall(sent)
+                got = line.makefile("rb").read()
+                assert 0.3 < time.monotonic() - start < 4, sent
+                assert got[9:12] == (b"" if status is None else str(status).encode()), sent
+        with socket.create_connection(("127.0.0.1", port), 10) as line:  # a byte now and then is no progress either
+            line.sendall(head)
+            with contextlib.suppress(OSError):
+                for byte in data[:40]:
+                    line.sendall(bytes([byte]))
+                    time.sleep(0.05)
+            assert line.recv(12)[9:12] == b"408"
+        with socket.create_connection(("127.0.0.1", port), 10) as line:  # gone in the midst
+            line.sendall(head + data[:50])
+            until(lambda: os.listdir(service.folder / "pictures"))
+        until(lambda: not os.listdir(service.folder / "pictures"))
+        assert service.service.store.held == 0
+        assert service.upload(data)["width"] == 40
+
+
+def test_too_many_connections_are_told_so() -> None:
+    with running(connections=5) as service:
+        port = int(service.address.rpartition(":")[2])
+        with contextlib.ExitStack() as stack:
+            lines = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(6)]
+            assert lines[-1].recv(100).startswith(b"HTTP/1.1 429 ")
+        assert until(lambda: service.client.get("/health").status_code == 200)
+
+
+def mutated(rng: np.random.Generator, seeds: list[bytes]) -> bytes:
+    data = bytearray(seeds[rng.integers(len(seeds))])
+    for _ in range(rng.integers(1, 6)):
+        at = int(rng.integers(len(data))) if data else 0
+        way = rng.integers(6)
+        if way == 0 and data:
+            data[at] ^= 1 << int(rng.integers(8))
+        elif way == 1:
+            del data[at:]
+        elif way == 2:
+            data[at : at + 4] = struct.pack(">I", int(rng.choice([0, 1, 255, 65535, 1 << 31, (1 << 32) - 1])))
+        elif way == 3:
+            other = seeds[rng.integers(len(seeds))]
+            data[at:] = other[int(rng.integers(len(other) + 1)) :]
+        elif way == 4:
+            data[at:at] = rng.bytes(int(rng.integers(40)))
+        else:
+            data[: int(rng.integers(1, 12))] = rng.bytes(int(rng.integers(1, 12)))
+    return bytes(data)
+
+
+def seeds() -> list[bytes]:
+    image = Image.fromarray(scene(0, 24, 32)["dst"])
+    found = [file_of(scene(0, 24, 32)["dst"].astype(np.uint16) * 257)]
+    for format in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"):
+        held = io.BytesIO()
+        image.save(held, format)
+        found.append(held.getvalue())
+    return [*found, png(40_000, 40_000), b"<svg/>", b""]
+
+
+def check_malformed_uploads(service: Running, count: int, seed: int) -> dict[int, int]:
+    """Uploads damaged files from several threads; every answer is a success or a refusal."""
+    rng, files, told = np.random.default_rng(seed), seeds(), dict[int, int]()
+    lock = threading.Lock()
+    batches = [[mutated(rng, files) for _ in range(count // 8)] for _ in range(8)]
+
+    def send(batch: list[bytes]) -> None:
+        with httpx.Client(base_url=service.address, headers=HEADER, timeout=60) as client:
+            for data in batch:
+                answer = client.post("/api/v1/pictures", content=data)
+                with lock:
+                    told[answer.status_code] = told.get(answer.status_code, 0) + 1
+                if answer.status_code == 201:
+                    client.delete(answer.json()["url"])
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(send, batches))
+    assert set(told) <= {201, 413, 422}, told
+    assert os.listdir(service.folder / "pictures") == os.listdir(service.folder / "proxies") == []
+    assert os.listdir(service.folder / "jobs") == [] and service.service.store.held == 0
+    return told
+
+
+def test_malformed_uploads_are_refused() -> None:
+    with running() as service:
+        pid = service.pid()
+        told = check_malformed_uploads(service, 2000, 1)
+        assert told[422] > 500 and sum(told.values()) == 2000
+        assert service.pid() == pid  # nothing made the worker end
+
+
+@pytest.mark.full
+def test_many_malformed_uploads_are_refused() -> None:
+    with running(workers=2) as service:
+        check_malformed_uploads(service, 10_000, 2)
+
+
+def test_what_is_no_http_is_refused(service: Running) -> None:
+    port = int(service.address.rpartition(":")[2])
+    rng = np.random.default_rng(0)
+    head = b"POST /api/v1/pictures HTTP/1.1\r\nHost: localhost\r\nX-Pyharmony: 1\r\n"
+    texts = [
+        b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\n\r\n",
+        head + b"Content-Length: -1\r\n\r\n", head + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        head + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
+        head + b"Transfer-Encoding: gzip\r\n\r\n", head + b"Content-Length: 99999999999999999999\r\n\r\n",
+        head + b"X: " + b"y" * 50_000 + b"\r\n\r\n", b"GET http://example.org/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        *(rng.bytes(int(rng.integers(1, 300))) + b"\r\n\r\n" for _ in range(60)),
+    ]  # fmt: skip
+    for text in texts:
+        with socket.create_connection(("127.0.0.1", port), 10) as line:
+            with contextlib.suppress(OSError):
+                line.sendall(text)
+                line.shutdown(socket.SHUT_WR)
+            got = b""
+            with contextlib.suppress(OSError):
+                got = line.makefile("rb").read()
+            assert got == b"" or got.startswith((b"HTTP/1.1 4", b"HTTP/1.1 1")), (text[:60], got[:60])
+    assert service.client.get("/health").status_code == 200
+
+
+# ---- files, figures, the page ----
+
+
+def test_files_expire() -> None:
+    with running(lifetime=1.2, preview_lifetime=0.4) as service:
+        kept = service.upload(scene()["mask"])
+        preview = service.done("export", picture=kept["id"], format="png", preview=True)["picture"]
+        job = service.start("export", 20, picture=kept["id"], format="png").json()
+        until(lambda: preview["id"] not in os.listdir(service.folder / "pictures"))
+        assert service.client.get(preview["url"]).status_code == 404
+        assert service.client.get(kept["url"]).status_code == 200  # which counts as used
+        until(lambda: not os.listdir(service.folder / "pictures"), 10)
+        assert os.listdir(service.folder / "proxies") == []
+        assert service.client.get(kept["url"]).status_code == 404
+        assert until(lambda: service.client.get(job["url"]).status_code == 404)
+
+
+def test_there_is_room_for_so_many_files() -> None:
+    noise = file_of(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
+    with running(max_files=5 * len(noise) + 100) as service:
+        first = service.upload(noise)
+        for _ in range(3):  # previews go before anything is refused
+            assert service.done("export", picture=first["id"], format="png", preview=True)["picture"]["width"] == 100
+        held = [first, *(service.upload(noise) for _ in range(4))]
+        refused = service.client.post("/api/v1/pictures", content=noise)
+        assert refused.status_code == 429 and kind_of(refused) == "full" and refused.headers["retry-after"] == "60"
+        assert service.client.delete(held[1]["url"]).status_code == 204
+        assert service.client.get(held[1]["url"]).status_code == 404
+        assert service.upload(noise)["width"] == 100
+
+
+def test_figures_and_health(service: Running) -> None:
+    service.upload(scene()["mask"])
+    service.client.post("/api/v1/pictures", content=b"no image")
+    health = service.client.get("/health").json()
+    assert health["status"] == "ok" and health["workers"] == 1 and health["version"] == pyharmony.__version__
+    answer = service.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    for line in (
+        r'pyharmony_http_requests_total\{method="POST",route="/api/v1/pictures",status="201"\} \d+',
+        r'pyharmony_refusals_total\{kind="DecodeError"\} \d+', r"pyharmony_uploaded_bytes_total",
+        r'pyharmony_jobs_total\{operation="open",status="done"\}', r"pyharmony_workers 1\.0",
+        r"pyharmony_queue_length 0\.0", r"pyharmony_file_bytes \d+",
+    ):  # fmt: skip
+        assert re.search(line, answer.text), line
+    assert "no image" not in answer.text and not re.search("[0-9a-f]{32}", answer.text)  # no text of clients
+
+
+def test_the_types_are_told(service: Running) -> None:
+    told = service.client.get("/api/v1/openapi.json").json()
+    about = service.client.get("/api/v1/service").json()
+    assert about["max_upload"] == 3_000_000 and about["max_pixels"] == 20_000_000
+    for name in about["operations"]:
+        post = told["paths"][f"/api/v1/{name}"]["post"]
+        body = post["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        fields = told["components"]["schemas"][body]
+        assert fields["additionalProperties"] is False and post["description"]
+        assert all("description" in field for field in fields["properties"].values()), name
+        assert "--" not in json.dumps(fields)
+    assert {"generator", "model", "out"}.isdisjoint(told["components"]["schemas"]["BlendBody"]["properties"])
+
+
+def test_the_page_is_served_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "js").mkdir()
+    (tmp_path / "index.html").write_text("<!doctype html><p>page" + " " * 500)
+    (tmp_path / "js" / "main.js").write_text("export const a = 1;")
+    (tmp_path / ".hidden.js").write_text("secret")
+    (tmp_path / "notes.py").write_text("secret")
+    with running(page=tmp_path) as service:
+        client = service.client
+        page = client.get("/")
+        assert page.status_code == 200 and page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["content-encoding"] == "gzip" and page.text.startswith("<!doctype html>")
+        plain = client.get("/", headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers and plain.content == page.content
+        assert client.get("/", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+        assert client.get("/js/main.js").headers["content-type"].startswith("text/javascript")
+        assert client.head("/js/main.js").content == b"" and client.post("/js/main.js").status_code == 405
+        assert {client.get(name).status_code for name in ("/.hidden.js", "/notes.py", "/js", "/js/")} == {404}
+        (tmp_path / "js" / "main.js").write_text("export const a = 22;")
+        assert client.get("/js/main.js").text == "export const a = 22;"
+    with running() as service:
+        assert service.client.get("/").status_code == 404 and "/api/v1" in service.client.get("/").text
+
+
+def test_a_download_ends_though_the_image_is_deleted(service: Running) -> None:
+    told = service.upload(np.random.default_rng(0).integers(0, 256, (900, 1000, 3), np.uint8))
+    with service.client.stream("GET", told["file_url"]) as answer:
+        assert service.client.delete(told["url"]).status_code == 204
+        assert len(answer.read()) == told["bytes"]
+    assert service.client.get(told["file_url"]).status_code == 404
+    until(lambda: told["id"] not in os.listdir(service.folder / "pictures"))
+
+
+def test_downloads_by_parts(service: Running) -> None:
+    told = service.upload(scene()["dst"], name="../näme/holiday.jpeg")
+    answer = service.client.get(told["file_url"], headers={"Range": "bytes=10-19"})
+    assert answer.status_code == 206 and answer.content == service.bytes(told)[10:20]
+    assert service.client.get(told["file_url"], headers={"Range": "bytes=9999999-"}).status_code == 416
+    assert service.client.get(told["file_url"], headers={"Range": "bytes=x"}).status_code in (200, 400)
+    named = service.client.get(told["file_url"]).headers["content-disposition"]
+    assert named == 'attachment; filename="holiday.png"'
+    assert service.client.head(told["file_url"]).headers["content-length"] == str(told["bytes"])
+
+
+# ---- the end ----
+
+
+class Command:
+    """`pyharmony serve` in a process of its own, with its log and its folder for temporary files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log, self.temporary = folder / "log", folder / "temporary"
+        self.temporary.mkdir(exist_ok=True)
+        code = "import typer; from pyharmony.cli.serve import serve; typer.run(serve)"
+        options = ("--port", "0", "--workers", "1", "--no-ui", "--log-json")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *options], stderr=log, env={**os.environ, "TMPDIR": str(self.temporary)}
+            )
+        until(lambda: "serving on" in self.log.read_text() or self.process.poll() is not None, 60)
+        told = self.told()[0]
+        assert told["message"].startswith("serving on http://127.0.0.1:")
+        self.address = told["address"]
+
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def children(self) -> list[int]:
+        return [
+            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Callable[[], Command]]:
+    """Yields a function that starts `pyharmony serve`; what still runs at the end is killed."""
+    started: list[Command] = []
+
+    def start() -> Command:
+        started.append(Command(tmp_path))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.end(signal.SIGKILL)
+
+
+def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], Command]) -> None:
+    run = command()
+    (folder,) = run.temporary.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    one = Running.__new__(Running)
+    one.client = httpx.Client(base_url=run.address, headers=HEADER, timeout=60)
+    body = {**long_job(one), "tolerance": 0.01}
+    job = one.start("blend", **body).json()
+    until(lambda: one.client.get(job["url"]).json()["status"] == "running")
+    run.process.send_signal(signal.SIGTERM)
+    refused = until(lambda: (answer := one.start("blend", **body)).status_code == 503 and answer)
+    assert refused.headers["retry-after"] and kind_of(refused) == "stopping"
+    assert one.client.get("/health").status_code == 503
+    told = one.client.get(job["url"], params={"wait": 20}).json()
+    assert told["status"] == "done", told
+    one.client.close()
+    assert run.process.wait(20) == 0 and list(run.temporary.iterdir()) == []
+    lines = run.told()
+    logged = [line for line in lines if line.get("path") == "/api/v1/blend" and line["method"] == "POST"]
+    assert {line["status"] for line in logged} == {202, 503} and all(line["ms"] >= 0 for line in logged)
+    assert [line["operation"] for line in lines if line.get("status") == "done"][-1] == "blend"
+
+
+def test_what_takes_longer_than_the_grace_is_cancelled() -> None:
+    told: list[dict[str, Any]] = []
+    with running(grace=0.2) as service:
+        mask = service.upload(scene()["mask"])["id"]
+        job = service.start("blend", **long_job(service)).json()
+        waiting = service.start("export", picture=mask, format="png").json()
+        follower = threading.Thread(target=lambda: told.extend(events_of(service, waiting) + events_of(service, job)))
+        follower.start()
+        until(lambda: service.client.get(job["url"]).json()["status"] == "running")
+        pid = service.pid()
+        service.server.stop()
+        follower.join(20)
+    assert [one["status"] for one in told if "finished" in one] == ["cancelled", "cancelled"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_workers_that_do_not_start_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyharmony.server._pool._CODE", "import sys; sys.exit('the module is missing')")
+    with pytest.raises(RuntimeError, match="the workers do not start: the module is missing"):
+        serve(Settings(port=0, workers=1, page=None))
+
+
+def test_what_fails_in_the_service_is_told_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as service:
+        monkeypatch.setattr(service.service.store, "get", lambda id: 1 / 0)
+        answer = service.client.get("/api/v1/pictures/" + "0" * 32)
+        assert answer.status_code == 500 and kind_of(answer) == "unexpected" and "zero" not in answer.text
+        assert "default-src" in answer.headers["content-security-policy"]
+        monkeypatch.undo()
+        full = OSError(errno.ENOSPC, "No space left on device")
+        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(full))
+        refused = service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]))
+        assert refused.status_code == 429 and kind_of(refused) == "full"
+        monkeypatch.undo()
+        assert service.upload(scene()["mask"])["width"] == 40
+
+
+def test_what_a_killed_service_left_goes_with_the_next_one(command: Callable[[], Command]) -> None:
+    first = command()
+    children = first.children()
+    first.end(signal.SIGKILL)
+    (left,) = first.temporary.iterdir()
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+    assert children
+    second = command()
+    (folder,) = second.temporary.iterdir()
+    assert folder != left
+    assert second.end(signal.SIGINT) == 0 and list(second.temporary.iterdir()) == []
+
+
+def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
+    import typer
+    from typer.testing import CliRunner
+
+    from pyharmony.cli.serve import serve
+
+    app = typer.Typer()
+    app.command()(serve)
+    (tmp_path / "token").write_text("short")
+    for options, words in (
+        (["--host", EVERYWHERE], "--token-file gives it one"),
+        (["--token-file", str(tmp_path / "token")], "at least 16 characters"),
+        (["--allow-host", "example.org"], "--allow-host needs --token-file"),
+        (["--max-upload", "lots"], "expected a size such as 32MB"),
+        (["--max-pixels", "0"], "--max-pixels"),
+        (["--queue", "-1", "--verbose"], "--queue"),
+        (["--port", "-1", "--quiet", "--debug", "--json"], "--port"),
+        (["--workers", "0"], "--workers: 0, expected at least 1"),
+        (["--timeout", "0"], "--timeout: 0.0, expected more than 0 seconds"),
+    ):
+        result = CliRunner().invoke(app, options)
+        assert result.exit_code == 2 and words in result.stderr, (options, result.stderr)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = CliRunner().invoke(app, ["--port", str(taken.getsockname()[1])])
+        assert result.exit_code == 1 and "cannot be listened on: address already in use" in result.stderr
+
+
+def test_the_service_is_loaded_by_nobody_else() -> None:
+    modules = "pyharmony, pyharmony.blend, pyharmony.cli._app, pyharmony.cli.serve, pyharmony.server"
+    code = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in done.stdout.split()} & {
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "pydantic",
+        "PIL",
+    }
+    code = "import sys, pyharmony.server._worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in done.stdout.split()} & {"fastapi", "starlette", "uvicorn", "torch"}
+
+
+# ---- load ----
+
+
+def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]:
+    """Lets so many clients work at once for so long: nothing but successes and 429, answered at once."""
+    images = scene(7)
+    files = {name: file_of(image) for name, image in images.items()}
+    told, refused, end = dict[int, int](), [], time.monotonic() + seconds
+    lock = threading.Lock()
+
+    def note(answer: Any) -> Any:
+        with lock:
+            told[answer.status_code] = told.get(answer.status_code, 0) + 1
+        return answer
+
+    def work(_: int) -> int:
+        rounds = 0
+        with httpx.Client(base_url=service.address, headers=HEADER, timeout=60) as client:
+            while time.monotonic() < end:
+                ids = {}
+                for name, data in files.items():
+                    start = time.monotonic()
+                    answer = note(client.post("/api/v1/pictures", content=data))
+                    if answer.status_code == 429:
+                        refused.append(time.monotonic() - start)
+                        time.sleep(min(0.2, float(answer.headers["retry-after"])))
+                        break
+                    ids[name] = answer.json()["id"]
+                if len(ids) == 3:
+                    answer = note(client.post("/api/v1/blend?wait=30", json={**ids, "at": [20, 10], "mode": "alpha"}))
+                    if answer.status_code == 200:
+                        made = answer.json()["result"]["picture"]
+                        assert note(client.get(made["file_url"])).content.startswith(b"\x89PNG")
+                        ids["made"] = made["id"]
+                        rounds += 1
+                for id in ids.values():
+                    assert note(client.delete(f"/api/v1/pictures/{id}")).status_code == 204
+        return rounds
+
+    with ThreadPoolExecutor(clients) as threads:
+        rounds = list(threads.map(work, range(clients)))
+    assert set(told) <= {200, 201, 202, 204, 429}, told
+    assert sum(rounds) > 0
+    if refused:
+        assert sorted(refused)[len(refused) // 2] < 1.0  # the clients share this process's interpreter
+    assert service.client.get("/health").json()["status"] == "ok"
+    return told
+
+
+def test_several_clients_at_once(service: Running) -> None:
+    check_load(service, 12, 2.0)
+
+
+@pytest.mark.full
+def test_fifty_clients_for_twenty_seconds() -> None:
+    with running(workers=2) as service:
+        check_load(service, 50, 20.0)
+
+
+@pytest.mark.full
+def test_two_hundred_clients_for_a_minute() -> None:
+    with running(workers=2) as service:
+        check_load(service, 200, 60.0)
+
+
+def resident(pid: int) -> int:
+    """Returns the kilobytes of memory that a process has."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.full
+def test_five_thousand_requests_take_no_memory(command: Callable[[], Command]) -> None:
+    run = command()
+    processes = [run.process.pid, *run.children()]
+    files = {name: file_of(image) for name, image in scene().items()}
+
+    with httpx.Client(base_url=run.address, headers=HEADER, timeout=60) as client:
+
+        def rounds(count: int) -> list[int]:
+            for i in range(count):
+                ids = {name: client.post("/api/v1/pictures", content=data).json()["id"] for name, data in files.items()}
+                job = client.post("/api/v1/blend?wait=30", json={**ids, "at": [20, 10], "preview": i % 2 == 1}).json()
+                made = job["result"]["picture"]
+                assert client.get(made["file_url"]).status_code == 200
+                for id in (*ids.values(), made["id"]):
+                    assert client.delete(f"/api/v1/pictures/{id}").status_code == 204
+            return [resident(pid) for pid in processes]
+
+        # A thousand jobs are remembered: first the room for them is filled.
+        grey = client.post("/api/v1/pictures", content=files["mask"]).json()["id"]
+        for _ in range(1000):
+            job = client.post("/api/v1/export?wait=30", json={"picture": grey, "format": "bmp"}).json()
+            client.delete(job["result"]["picture"]["url"])
+        before = rounds(50)
+        after = rounds(560)  # of nine requests each
+    assert run.end(signal.SIGTERM) == 0
+    for first, last in zip(before, after, strict=True):
+        assert last <= 1.05 * first, (before, after)
