@@ -107,6 +107,14 @@ def test_standing_feet_that_touch_the_frame_are_not_cut() -> None:
     assert all(one.box[1] + one.box[3] >= HEIGHT - 1 for one in with_cut if not one.reason)
 
 
+def test_a_bust_that_something_hid_is_cut_too() -> None:
+    background, masks, heads = scene_of((150, 130, 60), (480, 120, 62))
+    picture, mask, head = subject_of(90.0, 3.4, 600)
+    assert not mask[-1].any()
+    for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head):
+        assert one.reason or one.behind or one.box[1] + one.box[3] >= HEIGHT - 2
+
+
 def test_no_face_is_covered() -> None:
     spots = [(60 + 90 * i, 120 + 9 * (i % 3), 46) for i in range(7)]
     background, masks, heads = scene_of(*spots)

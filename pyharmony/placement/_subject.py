@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ _BEFORE = 0.012
 #: Somebody whose mask ends so near the lower edge, as a share of the height, stands on it if that is so many heads
 #: below the top, and is cut by it if less than the last number: masks that are drawn by hand seldom reach the frame.
 _NEAR, _STANDS, _CUT = 0.04, 6.2, 5.0
+#: Who is fewer heads tall was cut by something in the picture, a table or somebody else, where the frame did not.
+_HIDDEN = 3.8
 
 
 class Subject(NamedTuple):
@@ -101,9 +104,12 @@ def subject_of(
         head = head_of(layer, list(faces))
     if cut is None:
         sides = _sides(region)
-        if head is not None and box[3] >= (1 - _NEAR) * height:
-            tall = (box[3] - box[1]) / (head[3] - head[1])
-            sides = sides - {"bottom"} if tall > _STANDS else sides | {"bottom"} if tall < _CUT else sides
+        tall = math.inf if head is None else (box[3] - box[1]) / (head[3] - head[1])
+        near = head is not None and box[3] >= (1 - _NEAR) * height
+        if tall < (_CUT if near else _HIDDEN):
+            sides |= {"bottom"}
+        elif near and tall > _STANDS:
+            sides -= {"bottom"}
     else:
         for side in cut:
             if side not in SIDES:
