@@ -17,8 +17,8 @@ from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, Sh
 from pyharmony.io import Picture
 from pyharmony.segmentation import _clicks, _layers, _methods, _people
 from pyharmony.segmentation._edges import at_full_size
-from pyharmony.segmentation.layers import Layer
 from pyharmony.segmentation._network import NetworkCutter, Prompts
+from pyharmony.segmentation.layers import Layer
 
 from .shared import ROOT, load_script
 
