@@ -15,7 +15,7 @@ import pyharmony
 from pyharmony import data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
-from pyharmony.segmentation import _clicks, _layers, _methods, _people
+from pyharmony.segmentation import _clicks, _methods, layers, people
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.layers import Layer
@@ -183,7 +183,7 @@ def test_a_look_that_an_object_leaves_is_widened() -> None:
     found = Layer((0, 0, 400, 400), part, 0.5)
     network = Reds()
     (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(200.0, 130.0)], [1]), found)  # type: ignore[arg-type]
-    near = _layers.box_of(found)
+    near = layers.box_of(found)
     assert network.looks == 2 and near is not None and layer.box[3] > near[3] + 40
     shown = inside.copy()
     shown[: layer.box[1]] = shown[layer.box[3] :] = False
@@ -198,28 +198,28 @@ def test_parts_are_those_of_scipy(seed: int) -> None:
     ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
     random = np.random.default_rng(seed)
     region = ndimage.gaussian_filter(random.random((37, 53)), 0.5 * seed) > 0.5
-    ours, (theirs, count) = _layers.parts(region), ndimage.label(region)
+    ours, (theirs, count) = layers.parts(region), ndimage.label(region)
     assert ours.max() == count and len(np.unique(np.stack([ours, theirs], -1).reshape(-1, 2), axis=0)) == count + 1
-    assert not _layers.parts(np.zeros((3, 4), bool)).any() and (_layers.parts(np.ones((3, 4), bool)) == 1).all()
+    assert not layers.parts(np.zeros((3, 4), bool)).any() and (layers.parts(np.ones((3, 4), bool)) == 1).all()
 
 
 def test_what_is_clicked_stays_and_what_floats_goes() -> None:
     values = np.zeros((40, 40), np.float32)
     values[5:15, 5:15] = values[25:35, 25:35] = 1
     layer = Layer((0, 0, 80, 80), values, 0.5)
-    kept = _layers.connected(layer, [(20, 20)]).values > 0.5
+    kept = layers.connected(layer, [(20, 20)]).values > 0.5
     assert kept[10, 10] and not kept[30, 30]
-    assert ((_layers.connected(layer, [(79, 0)]).values > 0.5) == (values > 0.5)).all()
+    assert ((layers.connected(layer, [(79, 0)]).values > 0.5) == (values > 0.5)).all()
 
 
 def test_a_mask_is_sampled_where_it_lies() -> None:
     random = np.random.default_rng(0)
     layer = Layer((10, 20, 42, 36), random.random((8, 16), np.float32), 1.0)
-    assert np.allclose(_layers.sampled(layer, layer.box, (16, 8)), layer.values, atol=1e-6)
-    whole = _layers.sampled(layer, (0, 0, 64, 64), (64, 64))
+    assert np.allclose(layers.sampled(layer, layer.box, (16, 8)), layer.values, atol=1e-6)
+    whole = layers.sampled(layer, (0, 0, 64, 64), (64, 64))
     assert not whole[:20].any() and not whole[:, :10].any() and not whole[36:].any() and not whole[:, 42:].any()
     assert abs(whole[20:36, 10:42].mean() - layer.values.mean()) < 0.02
-    assert _layers.alike(layer, layer) == 1 and _layers.box_of(layer._replace(values=np.zeros((8, 16)))) is None
+    assert layers.alike(layer, layer) == 1 and layers.box_of(layer._replace(values=np.zeros((8, 16)))) is None
 
 
 def test_edges_follow_the_picture() -> None:
@@ -454,25 +454,25 @@ def figure(x: int) -> np.ndarray:
 
 
 def test_people_are_found_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_people, "faces", lambda picture: [])
-    found = _people.people_of(Figures())  # type: ignore[arg-type]
+    monkeypatch.setattr(people, "faces", lambda picture: [])
+    found = people.people_of(Figures())  # type: ignore[arg-type]
     assert len(found) == 2 and {person.layer.values[100, 60] for person in found} == {0.0, 1.0}
     for person in found:
         assert person.layer.values[190].any()  # the whole, not the part
         left, top, right, bottom = person.head
         assert abs((left + right) / 2 - (60 if person.layer.values[100, 60] else 210)) < 4
         assert top <= 20 and 55 < bottom < 76 and 30 < right - left < 50
-    monkeypatch.setattr(_people, "faces", lambda picture: [(50, 30, 70, 50)])
-    head = next(person.head for person in _people.people_of(Figures()) if person.layer.values[100, 60])  # type: ignore[arg-type]
+    monkeypatch.setattr(people, "faces", lambda picture: [(50, 30, 70, 50)])
+    head = next(person.head for person in people.people_of(Figures()) if person.layer.values[100, 60])  # type: ignore[arg-type]
     assert head == (47, 23, 73, 52)
 
 
 def test_the_tops_of_a_silhouette_are_heads() -> None:
     together = figure(60) | figure(120) | figure(240)
-    tops = sorted(_people._tops(together))
+    tops = sorted(people._tops(together))
     assert [round(x) for x, _ in tops] == [60, 120, 240]
     assert all(20 < y < 60 for _, y in tops)
-    assert _people._tops(np.zeros((40, 60), bool)) == []
+    assert people._tops(np.zeros((40, 60), bool)) == []
 
 
 def test_parts_and_groups_of_people_are_left_out() -> None:
@@ -481,17 +481,17 @@ def test_parts_and_groups_of_people_are_left_out() -> None:
     arm[:, 60:] = False
     layer = Layer((0, 0, 300, 200), left.astype(np.float32), 0.8)
     worths = {"arm": (arm, 0.3), "left": (left, 0.6), "right": (right, 0.5), "both": (left | right, 0.4)}
-    found = [_people._Found(layer, region, worth) for region, worth in worths.values()]
-    kept = [one.worth for one in _people._one_each(found)]
+    found = [people._Found(layer, region, worth) for region, worth in worths.values()]
+    kept = [one.worth for one in people._one_each(found)]
     assert kept == [0.6, 0.5]
 
 
 def test_faces_are_found_where_scikit_image_is(monkeypatch: pytest.MonkeyPatch) -> None:
     images = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
-    (face, *_) = _people.faces(images.astronaut())
+    (face, *_) = people.faces(images.astronaut())
     assert abs((face[0] + face[2]) / 2 - 224) < 25 and abs((face[1] + face[3]) / 2 - 115) < 30
-    monkeypatch.setattr(_people, "_cascade", lambda: None)
-    assert _people.faces(images.astronaut()) == []
+    monkeypatch.setattr(people, "_cascade", lambda: None)
+    assert people.faces(images.astronaut()) == []
 
 
 def test_the_network_names_its_people(weights: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,11 +21,16 @@ from ..io import Layer, Picture
 from ..placement import Placement
 from ..segmentation import Masks
 from ..segmentation.layers import resized
-from ..typing import ImageLike, MaskLike, OutLike, PathLike
+from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, PathLike, Position
 from . import _plan
 from ._plan import People, Photo, Wanted
 from ._recipe import BLENDS, SCHEMA, decoded, digest, encoded, read_recipe
 from ._render import Laid, draw, layers_of
+
+Rectangle = tuple[float, float, float, float]
+Spot = Literal["auto"] | Position | Placement
+Number = Literal["auto"] | float
+Front = Literal["auto"] | Sequence[int]
 
 #: What is done to a subject if the caller says nothing.
 _GRAIN, _SHARPNESS = 1.0, 1.0
@@ -120,23 +125,23 @@ def compose(
     subjects: ImageLike | Sequence[ImageLike],
     background: ImageLike,
     *,
-    points: Any = None,
-    boxes: Any = None,
-    masks: Any = None,
+    points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
+    boxes: Rectangle | Sequence[Rectangle | None] | None = None,
+    masks: OneOrMany[MaskLike | None] = None,
     people: Masks | Sequence[MaskLike] | None = None,
-    at: Any = "auto",
-    scale: Any = "auto",
-    angle: Any = "auto",
+    at: Spot | Sequence[Spot] = "auto",
+    scale: Number | Sequence[Number] = "auto",
+    angle: Number | Sequence[Number] = "auto",
     flip: bool | Sequence[bool] = False,
-    behind: Any = "auto",
+    behind: Front | Sequence[Front] = "auto",
     harmonize: str | PathLike | None = "auto",
     strength: float = 1.0,
     blend: str = "auto",
     sharpness: float = _SHARPNESS,
     grain: float = _GRAIN,
-    shadow: str | bool | Mapping[str, Any] = "auto",
+    shadow: Literal["auto"] | bool | Mapping[str, object] = "auto",
     seed: int = 0,
-    recipe: Mapping[str, Any] | PathLike | None = None,
+    recipe: Mapping[str, object] | PathLike | None = None,
     side: int | None = None,
     keep_gps: bool = False,
     out: OutLike | None = None,

@@ -73,7 +73,7 @@ def digest(pixels: NumpyArray) -> str:
     return held.hexdigest()
 
 
-def read_recipe(recipe: Mapping[str, Any] | PathLike) -> dict[str, Any]:
+def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
     """Reads a recipe of `compose` and checks it.
 
     Args:
