@@ -462,14 +462,17 @@ def test_what_ships_is_better_than_bicubic(data_dir: Path) -> None:
     samples = data.Manifest(data_dir / "photos_open", "test", ("image",))
     gains = []
     for i in range(0, len(samples), 16):
-        image = samples[i]["image"][:160, :160]
-        small = np.array(Image.fromarray(image).resize((80, 80), Image.Resampling.BICUBIC))
+        whole = samples[i]["image"]
+        top, left = ((side - 240) // 2 for side in whole.shape[:2])
+        image = whole[top : top + 240, left : left + 240]
+        small = np.array(Image.fromarray(image).resize((120, 120), Image.Resampling.BICUBIC))
         ours, theirs = (
             pyharmony.metrics.psnr(upscaling.super_resolve(small, method=method), image)
             for method in ("auto", "bicubic")
         )
         gains.append(ours - theirs)
-    assert np.mean(gains) > 0.8 and min(gains) > 0
+    # A part that is all sky may be a little worse.
+    assert np.mean(gains) > 1 and np.mean(np.array(gains) > 0) > 0.8
 
 
 # Training
