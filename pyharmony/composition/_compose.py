@@ -165,7 +165,7 @@ def compose(
             Without points, box and mask the largest person is taken.
         boxes: a rectangle (x, y, width, height) that the subject lies in; of several subjects a list.
         masks: where the subject is, of its photograph's size; of several subjects a list.
-        people: the people of the background: what `pyharmony.segment(background, people=True)` returned, or a mask of
+        people: the people of the background: what `pyharmony.segment` returned with people=True, or a mask of
             each; None: they are looked for.
         at: 'auto', the best place; or (x, y), where the first pixel of the subject's photograph lies in the background
             before it is turned; or a `pyharmony.placement.Placement`. Of several subjects one for all, or a list.

@@ -130,7 +130,7 @@ def place(
             the object is where it may be cut.
         background: the picture that it belongs in, likewise.
         mask: where the object is, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject.
-        people: the people in the background: what `pyharmony.segment(background, people=True)` returned, or a mask of
+        people: the people in the background: what `pyharmony.segment` returned with people=True, or a mask of
             each; None: they are looked for.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks; None: by their silhouettes.
         faces: rectangles of faces of people without a mask, which must not be covered either.

@@ -49,7 +49,7 @@ def trained(weights: PathLike) -> Method:
     """Returns a method by weights of `srgan` that were trained by the user: `super_resolve(image, method=trained(p))`.
 
     Args:
-        weights: the path of a file that `pyharmony train srgan` or `pyharmony.models.save` wrote, of any settings.
+        weights: the path of a file that ``pyharmony train srgan`` or `pyharmony.models.save` wrote, of any settings.
 
     Raises:
         FileNotFoundError: there is no such file.
