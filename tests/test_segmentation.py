@@ -52,19 +52,28 @@ def iou(made: np.ndarray, wanted: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns weights of a small network of clicks that has seen nothing, its norms as if it had."""
+    return written(tmp_path_factory.mktemp("weights") / "clicks.safetensors")
+
+
+@pytest.fixture(scope="module")
+def featured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns such weights with features of EfficientNet-Lite0."""
+    return written(tmp_path_factory.mktemp("weights") / "clicks.safetensors", features="efficientnet-lite0")
+
+
+def written(path: Path, **settings: Any) -> Path:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 
     torch.manual_seed(0)
-    model = models.create("clicks", preset="small")
+    model = models.create("clicks", preset="small", **settings)
     for name, tensor in model.state_dict().items():
         if name.endswith("running_mean"):
             tensor.normal_(0, 0.2)
         elif name.endswith("running_var"):
             tensor.uniform_(0.3, 2)
-        elif "norms.1.weight" in name:
+        elif "norms.1.weight" in name or name.startswith("beside") and name.endswith("norm.weight"):
             tensor.normal_(0.5, 0.2)
-    path = tmp_path_factory.mktemp("weights") / "clicks.safetensors"
     models.save(model, path)
     return path
 
@@ -72,7 +81,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # The network
 
 
-def test_the_network_in_numpy_is_the_one_in_torch(weights: Path) -> None:
+@pytest.mark.parametrize("which", ["weights", "featured"])
+def test_the_network_in_numpy_is_the_one_in_torch(which: str, request: pytest.FixtureRequest) -> None:
+    weights: Path = request.getfixturevalue(which)
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
     from pyharmony.models.clicks import prompt_of
@@ -96,6 +107,85 @@ def test_the_network_in_numpy_is_the_one_in_torch(weights: Path) -> None:
         assert np.abs(wanted.logits[0].numpy() - found.logits).max() < 2e-5 * float(wanted.logits.abs().max())
         assert np.abs(wanted.people[0, 0].numpy() - found.people).max() < 2e-5 * float(wanted.people.abs().max())
         assert np.abs(wanted.scores[0].numpy() - found.scores).max() < 1e-5
+        seen = network.seen(image)
+        assert len(seen) == (5 if which == "featured" else 0)
+        assert np.array_equal(network.cut(image, prompt, seen).logits, found.logits)
+
+
+def test_features_count(featured: Path) -> None:
+    network = _clicks.parsed(featured.read_bytes(), "x")
+    image = np.random.default_rng(1).random((64, 64, 3), np.float32)
+    prompt = _clicks.prompt_of(image, [(3, 3)], [1])
+    nothing = [np.zeros_like(x) for x in network.seen(image)]
+    assert np.abs(network.cut(image, prompt).logits - network.cut(image, prompt, nothing).logits).max() > 1e-3
+
+
+def test_features_of_a_view_are_found_once(featured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = _clicks.parsed(featured.read_bytes(), "x")
+    asked: list[int] = []
+    seen = _clicks.Network.seen
+    monkeypatch.setattr(_clicks.Network, "seen", lambda self, image: asked.append(1) or seen(self, image))
+    cutter = NetworkCutter(network, scene())
+    first = cutter.cut(Prompts(points=[(40, 40)], labels=[1]))
+    views = len(asked)
+    assert 0 < views <= 3
+    again = cutter.cut(Prompts(points=[(40, 40)], labels=[1]))
+    assert len(asked) == views
+    assert np.array_equal(first[0].values, again[0].values)
+
+
+def test_efficientnet_is_the_published_one() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from torch.nn import functional
+
+    from pyharmony.models import _efficientnet
+
+    torch.manual_seed(0)
+    state: dict[str, Any] = {}
+
+    def convolution(name: str, norm: str, before: int, after: int, kernel: int, groups: int = 1) -> None:
+        state[f"{name}.weight"] = (
+            torch.randn(after, before // groups, kernel, kernel) / (before // groups) ** 0.5 / kernel
+        )
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{norm}.{part}"] = torch.rand(after) + (0.5 if part in ("weight", "running_var") else -0.5)
+
+    convolution("_conv_stem", "_bn0", 3, 32, 3)
+    for i, (before, inside, after, kernel, _) in enumerate(_efficientnet.BLOCKS):
+        own = f"_blocks.{i}"
+        if inside != before:
+            convolution(f"{own}._expand_conv", f"{own}._bn0", before, inside, 1)
+        convolution(f"{own}._depthwise_conv", f"{own}._bn1", inside, inside, kernel, inside)
+        convolution(f"{own}._project_conv", f"{own}._bn2", inside, after, 1)
+
+    def applied(x: Any, name: str, norm: str, stride: int = 1, groups: int = 1) -> Any:
+        weight = state[f"{name}.weight"]
+        kernel, side = weight.shape[2], x.shape[2]
+        more = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        x = functional.pad(x, (more // 2, more - more // 2) * 2)
+        x = functional.conv2d(x, weight, stride=stride, groups=groups)
+        mean, var, scale, bias = (state[f"{norm}.{x}"] for x in ("running_mean", "running_var", "weight", "bias"))
+        return functional.batch_norm(x, mean, var, scale, bias, eps=1e-3)
+
+    image = torch.rand(1, 3, 64, 96) * 2 - 1
+    x = applied(image, "_conv_stem", "_bn0", 2).clip(0, 6)
+    wanted = []
+    for i, (before, inside, after, _, stride) in enumerate(_efficientnet.BLOCKS):
+        own, y = f"_blocks.{i}", x
+        if inside != before:
+            y = applied(y, f"{own}._expand_conv", f"{own}._bn0").clip(0, 6)
+        y = applied(y, f"{own}._depthwise_conv", f"{own}._bn1", stride, inside).clip(0, 6)
+        y = applied(y, f"{own}._project_conv", f"{own}._bn2")
+        x = x + y if stride == 1 and before == after else y
+        wanted.append(x)
+    network = _efficientnet.EfficientNetLite0()
+    network.load_state_dict(_efficientnet.published(state))
+    found = network(image)
+    assert [x.shape[2] for x in found] == [32, 16, 8, 4, 2]
+    for level, made in zip(_efficientnet.LEVELS, found, strict=True):
+        assert (made - wanted[level]).abs().max() < 1e-5 * wanted[level].abs().max()
+    with pytest.raises(WeightsError, match="_bn0"):
+        _efficientnet.published({})
 
 
 def test_weights_of_something_else_are_refused(weights: Path, tmp_path: Path) -> None:
@@ -123,7 +213,10 @@ class Reds:
     def __init__(self) -> None:
         self.looks = 0
 
-    def cut(self, image: np.ndarray, prompt: np.ndarray) -> _clicks.Cut:
+    def seen(self, image: np.ndarray) -> list[np.ndarray]:
+        return []
+
+    def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
         self.looks += 1
         red = np.where(image[..., 0] > image[..., 1] + 0.3, np.float32(8), np.float32(-8))
         pointed = prompt[..., 0].max() > 0.5 or prompt[..., 6].any()
@@ -156,8 +249,11 @@ def test_a_second_look_is_finer() -> None:
 class Sided(Reds):
     """Takes what lies farther right for more red than it is."""
 
-    def cut(self, image: np.ndarray, prompt: np.ndarray) -> _clicks.Cut:
-        found = super().cut(image, prompt)
+    def seen(self, image: np.ndarray) -> list[np.ndarray]:
+        return []
+
+    def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
+        found = super().cut(image, prompt, seen)
         return found._replace(logits=found.logits + np.linspace(-4, 4, image.shape[1], dtype=np.float32))
 
 

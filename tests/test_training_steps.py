@@ -1115,3 +1115,12 @@ def test_a_mask_of_three_is_enough() -> None:
     assert float(found["people"]) < 1e-3 and float(found["mask"]) == float(found["score"]) == 0
     wrong = step._losses(Cut(others, torch.tensor([[1.0, 0.0, 0.5]]), people), mask, asked)
     assert float(losses_["mask"]) < 0.6 < float(wrong["mask"]) and float(wrong["score"]) > 0.1
+
+
+def test_features_that_were_learned_elsewhere_stay() -> None:
+    step: Any = made("clicks", config={"features": "efficientnet-lite0"})
+    before = {name: x.clone() for name, x in step.model.state_dict().items()}
+    image = torch.rand(2, 3, 64, 64)
+    step({"image": image, "mask": (image[:, :1] > 0.5).float()})
+    changed = {name.split(".")[0] for name, x in step.model.named_parameters() if not torch.equal(x, before[name])}
+    assert changed >= {"down", "blocks", "beside", "up", "masks"} and "known" not in changed

@@ -18,12 +18,15 @@ from torch.nn import functional
 
 from ..errors import ArgumentError
 from . import checks
+from ._efficientnet import WIDTHS, EfficientNetLite0
 from ._registry import Model, register
 
 #: The planes of a prompt, see `Clicks`.
 PROMPT = 7
 #: The number of masks.
 MASKS = 3
+#: The networks whose features can come in, '' for none.
+FEATURES = ("", "efficientnet-lite0")
 #: The value of the last mask in a box that the object lies in: unlike a mask, a box says little of each place.
 BOXED = 0.5
 #: How far a click reaches on its two planes, and the place whose colour it has, in sides of a square image.
@@ -44,6 +47,8 @@ class ClicksConfig:
         depths: the numbers of blocks of each level on the way down.
         heads: the heads of the attention at the coarsest level, a divisor of its channels.
         looks: the layers of attention.
+        features: '', or 'efficientnet-lite0': what that network, which knows things by their look, makes of the image
+            comes in at every level.
     """
 
     size: int = 256
@@ -51,6 +56,7 @@ class ClicksConfig:
     depths: tuple[int, ...] = (1, 1, 2, 2, 2)
     heads: int = 4
     looks: int = 2
+    features: str = ""
 
     def __post_init__(self) -> None:
         checks.check_whole(self.size, "size", 64)
@@ -63,6 +69,7 @@ class ClicksConfig:
             raise ArgumentError(f"size: {self.size}, expected a multiple of 32")
         checks.check_whole(self.heads, "heads")
         checks.check_whole(self.looks, "looks", 0)
+        checks.check_choice(self.features, "features", FEATURES)
         if self.widths[-1] % self.heads:
             raise ArgumentError(f"heads: {self.heads}, expected a divisor of the last of widths, {self.widths[-1]}")
 
@@ -136,6 +143,13 @@ class _Joined(nn.Module):
         return y
 
 
+def _beside(before: int, after: int) -> _Joined:
+    """Returns what adds features of another network to a level: nothing, until it has learned."""
+    found = _Joined(before, after, 1)
+    nn.init.zeros_(found.norm.weight)
+    return found
+
+
 class _Look(nn.Module):
     """A layer of attention over all places, and two linear layers at each of them."""
 
@@ -184,21 +198,32 @@ class Clicks(Model):
         places = (config.size // 32) ** 2
         self.place = nn.Parameter(torch.randn(1, places, last) * 0.02)
         self.looks = nn.ModuleList(_Look(last, config.heads) for _ in range(config.looks))
+        if config.features:
+            self.known = EfficientNetLite0()
+            self.beside = nn.ModuleList(_beside(before, after) for before, after in zip(WIDTHS, widths))
         self.up = nn.ModuleList(_Joined(widths[i + 1], widths[i], 1) for i in range(4))
         self.over = nn.ModuleList(_Block(width) for width in widths[:4])
         self.masks = nn.Conv2d(widths[0], MASKS + 1, 3, padding=1)
         self.hidden = nn.Linear(2 * widths[1] + last, _JUDGED)
         self.score = nn.Linear(_JUDGED, 1)
 
-    def forward(self, image: Tensor, prompt: Tensor) -> Cut:
-        """Returns masks and scores, see the class."""
+    def seen(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Returns what the network of features makes of images, for any number of calls; without one, nothing."""
+        return tuple(self.known(image * 2 - 1)) if self.config.features else ()
+
+    def forward(self, image: Tensor, prompt: Tensor, seen: tuple[Tensor, ...] | None = None) -> Cut:
+        """Returns masks and scores, see the class; `seen` is what the method of this name returned for the image."""
         checks.check_image(image, "image", 3, 32)
         checks.check_image(prompt, "prompt", PROMPT)
         checks.check_like(prompt[:, :1], image[:, :1], "prompt", "image")
+        features = self.seen(image) if seen is None else seen
         x = torch.cat([image * 2 - 1, prompt], 1)
         levels = []
-        for down, blocks in zip(self.down, self.blocks):
-            x = blocks(torch.relu(down(x)))
+        for i, (down, blocks) in enumerate(zip(self.down, self.blocks)):
+            x = down(x)
+            if features:
+                x = x + self.beside[i](features[i])
+            x = blocks(torch.relu(x))
             levels.append(x)
         n, c, h, w = x.shape
         y = x.flatten(2).mT

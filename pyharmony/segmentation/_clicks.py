@@ -24,6 +24,10 @@ _EPSILON = 1e-5
 #: As in `pyharmony.models.clicks`.
 MASKS, BOXED = 3, 0.5
 _REACHES, _SAMPLED, _NONE = (0.012, 0.12), 0.008, 1e3
+#: Of the blocks of EfficientNet-Lite0: those whose features come in, and those that halve the sides.
+_LEVELS, _STRIDES = (0, 2, 4, 10, 11), {1: 2, 3: 2, 5: 2, 11: 2}
+#: The values of which a depthwise convolution is summed at once, so that they stay in the cache.
+_KEPT = 1 << 15
 #: The rows of an image whose windows are laid out at once, so that they stay in the cache.
 _ROWS = 8
 
@@ -44,6 +48,16 @@ class Conv(NamedTuple):
     bias: Float32
 
 
+class Inverted(NamedTuple):
+    """A block of EfficientNet-Lite0: convolutions 1 x 1 around one, [k, k, C], that takes each channel by itself."""
+
+    wide: Conv | None
+    each: Float32
+    bias: Float32
+    stride: int
+    narrow: Conv
+
+
 class Network(NamedTuple):
     """The network of a file, ready to run.
 
@@ -54,6 +68,8 @@ class Network(NamedTuple):
         heads: the heads of the attention.
         ups: for each level on the way up, finest first, the convolution from the coarser one, and a pair.
         tensors: all others by name.
+        stem, known: the first convolution and the blocks of the network of features, none where it has none.
+        beside: for each level the convolution of its features.
     """
 
     size: int
@@ -62,17 +78,38 @@ class Network(NamedTuple):
     heads: int
     ups: tuple[tuple[Conv, tuple[Conv, Conv]], ...]
     tensors: Mapping[str, Float32]
+    stem: Conv | None = None
+    known: tuple[Inverted, ...] = ()
+    beside: tuple[Conv, ...] = ()
 
-    def cut(self, image: Float32, prompt: Float32) -> Cut:
+    def seen(self, image: Float32) -> list[Float32]:
+        """Returns what the features of an image [S, S, 3] in [0, 1] add to each level; nothing where it has none."""
+        if self.stem is None:
+            return []
+        x = np.clip(_convolved(_framed(image * 2 - 1, 3, 2), self.stem, 2, 0), 0, 6)
+        found: list[Float32] = []
+        for i, block in enumerate(self.known):
+            x = _inverted(x, block)
+            if i in _LEVELS:
+                found.append(_convolved(x, self.beside[len(found)]))
+        return found
+
+    def cut(self, image: Float32, prompt: Float32, seen: Sequence[Float32] | None = None) -> Cut:
         """Returns the masks of an image [S, S, 3] in [0, 1] for a prompt [S, S, 7].
+
+        seen: what the method of this name returned for the image; None: it is asked again.
 
         Raises:
             WeightsError: the network gives NaN or infinities.
         """
+        features = self.seen(image) if seen is None else seen
         x = np.concatenate([image * 2 - 1, prompt], 2)
         levels = []
-        for down, blocks in self.levels:
-            x = np.maximum(_convolved(x, down, 2), 0)
+        for i, (down, blocks) in enumerate(self.levels):
+            x = _convolved(x, down, 2)
+            if features:
+                x += features[i]
+            x = np.maximum(x, 0, out=x)
             for block in blocks:
                 x = _block(x, block)
             levels.append(x)
@@ -152,7 +189,22 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
     tensors = {key: state[key] for key in ("place", "hidden.weight", "hidden.bias", "score.weight", "score.bias")}
     tensors["masks.weight"] = _laid_out(state["masks.weight"])
     tensors["masks.bias"] = state["masks.bias"]
-    return Network(config["size"], tuple(levels), looks, config["heads"], ups, tensors)
+    found = Network(config["size"], tuple(levels), looks, config["heads"], ups, tensors)
+    if not config.get("features"):
+        return found
+    known: list[Inverted] = []
+    while (name := f"known.blocks.{len(known)}") + ".each.weight" in state:
+        wide = _conv(state, f"{name}.wide") if f"{name}.wide.weight" in state else None
+        each = np.ascontiguousarray(state[f"{name}.each.weight"][:, 0].transpose(1, 2, 0))
+        stride = _STRIDES.get(len(known), 1)
+        known.append(Inverted(wide, each, state[f"{name}.each.bias"], stride, _conv(state, f"{name}.narrow")))
+    beside = tuple(_folded(state, f"beside.{i}.conv", f"beside.{i}.norm") for i in range(len(levels)))
+    return found._replace(stem=_conv(state, "known.stem"), known=tuple(known), beside=beside)
+
+
+def _conv(state: Mapping[str, Float32], name: str) -> Conv:
+    weight = state[f"{name}.weight"]
+    return Conv(weight.shape[2], _laid_out(weight), state[f"{name}.bias"])
 
 
 def _pair(state: Mapping[str, Float32], name: str) -> tuple[Conv, Conv]:
@@ -173,13 +225,45 @@ def _laid_out(weight: Float32) -> Float32:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
-def _convolved(x: Float32, conv: Conv, stride: int = 1) -> Float32:
-    """Returns the convolution of x [H, W, C] with zeros around it."""
+def _framed(x: Float32, kernel: int, stride: int) -> Float32:
+    """Returns x [H, W, C] with zeros around it, as TensorFlow adds them: of an odd number more after than before."""
+    before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
+    return np.pad(x, ((before, after), (before, after), (0, 0)))
+
+
+def _inverted(x: Float32, block: Inverted) -> Float32:
+    """Computes a block of EfficientNet-Lite0 of [H, W, C]."""
+    y = x if block.wide is None else np.clip(_convolved(x, block.wide), 0, 6)
+    kernel, stride = len(block.each), block.stride
+    y = _framed(y, kernel, stride)
+    height, width, channels = x.shape[0] // stride, x.shape[1] // stride, y.shape[2]
+    found = np.empty((height, width, channels), np.float32)
+    rows = max(1, _KEPT // (width * channels))
+    part = np.empty((rows, width, channels), np.float32)
+    for top in range(0, height, rows):
+        total = found[top : top + rows]
+        total[:] = block.bias
+        for down in range(kernel):
+            below = y[stride * top + down :: stride][: len(total)]
+            for across in range(kernel):
+                product = np.multiply(
+                    below[:, across::stride][:, :width], block.each[down, across], out=part[: len(total)]
+                )
+                total += product
+        np.clip(total, 0, 6, out=total)
+    made = _convolved(found, block.narrow)
+    if made.shape == x.shape:
+        made += x
+    return made
+
+
+def _convolved(x: Float32, conv: Conv, stride: int = 1, frame: int = 1) -> Float32:
+    """Returns the convolution of x [H, W, C] with so many zeros around it."""
     kernel, weight, bias = conv
     height, width, channels = (x.shape[0] // stride, x.shape[1] // stride, x.shape[2])
     if kernel == 1:
         return (x.reshape(-1, channels) @ weight + bias).reshape(height, width, -1)
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    padded = np.pad(x, ((frame, frame), (frame, frame), (0, 0))) if frame else x
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))[::stride, ::stride]
     found = np.empty((height, width, weight.shape[1]), np.float32)
     for top in range(0, height, _ROWS):

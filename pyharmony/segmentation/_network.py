@@ -58,7 +58,7 @@ class NetworkCutter:
     picture: Pixels
 
     def __post_init__(self) -> None:
-        self._views: dict[Box, Float32] = {}
+        self._views: dict[Box, tuple[Float32, list[Float32]]] = {}
 
     def cut(self, prompts: Prompts, last: Layer | None = None, careful: bool = True) -> list[Layer]:
         """Returns masks, the best first; `last` is the mask that further prompts correct.
@@ -106,8 +106,8 @@ class NetworkCutter:
     def people(self) -> Float32:
         """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
         height, width = self.picture.shape[:2]
-        view = self._view((0, 0, width, height))
-        return _clicks.sigmoid(self.network.cut(view, _clicks.prompt_of(view, (), ())).people)
+        view, seen = self._view((0, 0, width, height))
+        return _clicks.sigmoid(self.network.cut(view, _clicks.prompt_of(view, (), ()), seen).people)
 
     def _prior(self, prompts: Prompts) -> Layer | None:
         """Returns what is known before the first look: a coarse mask, or a box that is full of the object."""
@@ -154,26 +154,29 @@ class NetworkCutter:
             if -0.5 <= column < side - 0.5 and -0.5 <= row < side - 0.5:
                 points.append((column, row))
                 labels.append(label)
-        view = self._view(box)
+        view, seen = self._view(box)
         last = None if known is None else sampled(known, box, (side, side))
         prompt = _clicks.prompt_of(view, points, labels, last)
-        logits, scores, _ = self.network.cut(view, prompt)
+        logits, scores, _ = self.network.cut(view, prompt, seen)
         if mirrored:
-            # The mirror image has other errors: the mean of both answers is better than either.
-            other = self.network.cut(*(np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt)))
+            # The mirror image has other errors: the mean of both answers is better than either. Its features are
+            # nearly the mirrored ones.
+            other_view, other_prompt, *other_seen = (np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt, *seen))
+            other = self.network.cut(other_view, other_prompt, other_seen)
             half = np.float32(0.5)
             logits, scores = half * (logits + other.logits[..., ::-1]), half * (scores + other.scores)
         layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
         layers = [connected(layer, prompts.inside) for layer in layers]
         return distinct(sorted(layers, key=lambda layer: -layer.score))
 
-    def _view(self, box: Box) -> Float32:
-        """Returns a part of the picture as the network sees it."""
+    def _view(self, box: Box) -> tuple[Float32, list[Float32]]:
+        """Returns a part of the picture as the network sees it, and the features of it."""
         if box not in self._views:
             if len(self._views) > 8:
                 self._views.clear()
             size = (self.network.size, self.network.size)
-            self._views[box] = resized(self.picture, size, box).astype(np.float32) * np.float32(1 / 255)
+            view = resized(self.picture, size, box).astype(np.float32) * np.float32(1 / 255)
+            self._views[box] = view, self.network.seen(view)
         return self._views[box]
 
 

