@@ -1,6 +1,7 @@
 """Measures how well places for people are found, beside simple ways to choose one.
 
     python benchmarks/placement.py run --scenes 600        # somebody is left out of a drawn scene, and placed again
+    python benchmarks/placement.py left-out DATA           # somebody of a photograph of a group is placed again
     python benchmarks/placement.py roll DATA               # photographs turned by known angles
     python benchmarks/placement.py speed                   # milliseconds
     python benchmarks/placement.py fit --scenes 600        # learns the weights of the terms, and prints them
@@ -30,7 +31,7 @@ import scenes
 from PIL import Image
 from tables import bootstrap, rows_of, write_json
 
-from pyharmony import placement
+from pyharmony import placement, segmentation
 from pyharmony.placement import _place, _score, _subject
 
 RESULTS = Path(__file__).parent / "results" / "placement.json"
@@ -82,6 +83,55 @@ class Task:
         )
 
 
+class LeftOut:
+    """Somebody of a photograph of a group, to be placed in it again: they are still seen, and nobody says so.
+
+    Args:
+        photo: the photograph, [H, W, 3] uint8.
+        masks: where its people are, as `segment` finds them by their boxes.
+        heads: the boxes of their heads, drawn by hand.
+        index: who is left out.
+        random: by which their own photograph is made: a part of this one around them, at another size.
+    """
+
+    def __init__(
+        self,
+        photo: npt.NDArray[np.uint8],
+        masks: Sequence[npt.NDArray[np.uint8]],
+        heads: Sequence[Box],
+        index: int,
+        random: np.random.Generator,
+    ) -> None:
+        height, width = photo.shape[:2]
+        self.picture, self.size = photo, (width, height)
+        others = [i for i in range(len(masks)) if i != index]
+        self.people, self.heads = [masks[i] for i in others], [heads[i] for i in others]
+        mask = masks[index]
+        rows, columns = np.flatnonzero((mask >= 128).any(1)), np.flatnonzero((mask >= 128).any(0))
+        self.box: Box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+        head = heads[index]
+        beyond = random.uniform(0.3, 1.2, 4) * (head[3] - head[1])
+        left, top, right, bottom = (
+            int(v) for v in np.clip(np.add(self.box, beyond * [-1, -1, 1, 1]), 0, [width, height, width, height])
+        )
+        factor = float(random.uniform(0.6, 1.6))
+        size = round((right - left) * factor), round((bottom - top) * factor)
+        own, own_mask = (
+            np.asarray(Image.fromarray(x[top:bottom, left:right]).resize(size, Image.Resampling.BICUBIC))
+            for x in (photo, mask)
+        )
+        x0, y0, x1, y1 = ((v - start) * factor for v, start in zip(head, (left, top, left, top)))
+        self.portrait = scenes.Portrait(own, own_mask, (x0, y0, x1, y1), 0.0, bool((own_mask[-1] >= 128).any()))
+        self.scale = 1 / factor
+
+    def found(self) -> list[placement.Placement]:
+        heads, own = ([(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes]
+                      for boxes in (self.heads, [self.portrait.head]))  # fmt: skip
+        return placement.place(
+            self.portrait.picture, self.picture, mask=self.portrait.mask, people=self.people, heads=heads, head=own[0]
+        )
+
+
 def _inside(box: Box, width: int, height: int) -> float:
     """Returns the share of a box inside a picture."""
     wide, high = min(box[2], width) - max(box[0], 0), min(box[3], height) - max(box[1], 0)
@@ -102,7 +152,7 @@ def box_of(one: placement.Placement) -> Box:
     return x, y, x + wide, y + high
 
 
-def simple_ways(task: Task, random: np.random.Generator) -> dict[str, list[Box]]:
+def simple_ways(task: Task | LeftOut, random: np.random.Generator) -> dict[str, list[Box]]:
     """Returns up to five boxes by each simple way, with the size that heads have there."""
     width, height = task.size
     mask = task.portrait.mask >= 128
@@ -197,6 +247,34 @@ def run(count: int) -> dict[str, Any]:
         if number % 50 == 49:
             print(number + 1, summary(rows), file=sys.stderr, flush=True)
     return {"scenes": rows}
+
+
+def left_out(root: Path) -> dict[str, Any]:
+    """Measures the photographs of the layouts that no weight was learned from, everybody left out in turn."""
+    rows: list[dict[str, Any]] = []
+    for layout in scenes.layouts("test"):
+        path = next(root.glob(f"*/images/{layout['photo']}.*"), None) or next(root.glob(f"*/{layout['photo']}.*"))
+        photo = np.asarray(Image.open(path).convert("RGB"))
+        height, width = photo.shape[:2]
+        heads, bodies = (
+            [tuple(v * side / 100 for v, side in zip(one[name], (width, height) * 2)) for one in layout["people"]]
+            for name in ("head", "body")
+        )
+        session = segmentation.Session(photo)
+        masks = []
+        for x0, y0, x1, y1 in bodies:
+            masks.append(session.segment(box=(x0, y0, x1 - x0, y1 - y0)).mask)
+        for index in range(len(masks)):
+            random = np.random.default_rng((17, len(rows)))
+            task = LeftOut(photo, masks, heads, index, random)
+            found = task.found()
+            row: dict[str, Any] = {"photo": layout["photo"], "scale": abs(math.log2(found[0].scale / task.scale))}
+            row["pyharmony"] = [alike(box_of(one), task.box, task.size) for one in found]
+            for name, boxes in simple_ways(task, random).items():
+                row[name] = [alike(box, task.box, task.size) for box in boxes]
+            rows.append(row)
+        print(layout["photo"], len(rows), file=sys.stderr, flush=True)
+    return {"left out": rows}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
@@ -296,10 +374,8 @@ def speed() -> dict[str, Any]:
     return {"speed": found}
 
 
-def report() -> None:
-    """Writes the tables into the page."""
-    whole = json.loads(RESULTS.read_text())
-    rows = whole["scenes"]
+def beside(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Returns the lines of a table: how often each way is right, and ours beside the others."""
     groups = [row["photo"] for row in rows]
     lines = [["", "first answer right", "one of five right"]]
     names = ("pyharmony", "widest gap", "random", "bottom centre", "as in its own picture")
@@ -310,6 +386,15 @@ def report() -> None:
     for name in names[1:]:
         x = bootstrap([a - b for a, b in zip(right["pyharmony"][1], right[name][1])], groups)
         lines.append([f"beside {name}", "", f"{100 * x.mean:+.0f} points [{100 * x.low:+.0f}, {100 * x.high:+.0f}]"])
+    return lines
+
+
+def report() -> None:
+    """Writes the tables into the page."""
+    whole = json.loads(RESULTS.read_text())
+    rows = whole["scenes"]
+    groups = [row["photo"] for row in rows]
+    lines = beside(rows)
     scale = statistics.median(row["scale"] for row in rows)
     turned, angle = (statistics.median(row[key] for row in rows) for key in ("turned", "angle"))
     facts = [
@@ -318,6 +403,18 @@ def report() -> None:
         f"{angle:.1f}°. Faces are covered in {sum(row['covered'] for row in rows)} scenes, cut edges float in "
         f"{sum(row['floating'] for row in rows)}, of all five answers."
     ]
+    if "left out" in whole:
+        real = whole["left out"]
+        photos, size = {row["photo"] for row in real}, statistics.median(row["scale"] for row in real)
+        facts += [
+            "",
+            f"The same of {len(real)} people in {len(photos)} photographs of these layouts: each is left out in turn "
+            "while still to be seen, and placed from a part of the photograph around them. The size is off by "
+            f"{size:.2f} octaves (median).",
+            "",
+            rows_of(beside(real)),
+            "",
+        ]
     if "roll" in whole:
         errors = [abs(row["turned"] - row["angle"] - row["upright"]) for row in whole["roll"] if row["turned"]]
         facts.append(
@@ -340,7 +437,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("run", "fit"):
         commands.add_parser(name).add_argument("--scenes", type=int, default=600)
-    commands.add_parser("roll").add_argument("data", type=Path)
+    for name in ("roll", "left-out"):
+        commands.add_parser(name).add_argument("data", type=Path)
     commands.add_parser("speed")
     commands.add_parser("report")
     given = parser.parse_args()
@@ -350,8 +448,14 @@ def main() -> None:
     if given.command == "report":
         report()
         return
+    calls = {
+        "run": lambda: run(given.scenes),
+        "left-out": lambda: left_out(given.data),
+        "roll": lambda: roll(given.data),
+        "speed": speed,
+    }
+    made = calls[given.command]()
     whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    made = roll(given.data) if given.command == "roll" else speed() if given.command == "speed" else run(given.scenes)
     write_json(RESULTS, whole | made)
 
 

@@ -409,14 +409,15 @@ def _checked(
     cover: Bools = np.zeros(shape, bool)
     for i in behind:
         cover |= masks[i]
-    x, y, floats = _settled(subject, cover, ground.size, (x, y), scale, angle, flip)
+    # Masks are smaller than the picture: what is within a pixel of a rule's border is taken for beyond it.
+    x, y, floats = _settled(subject, ~_grown(~cover), ground.size, (x, y), scale, angle, flip)
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
-    lies = _lying(subject, matrix, ground.size, cover.shape) & ~cover
+    lies = _lying(subject, matrix, ground.size, cover.shape)
+    near, lies = _grown(lies) & ~cover, lies & ~cover
     reason = "an edge of the object that its own picture cut would be seen" if floats else ""
     for i in range(len(ground.crowd)):
-        if i not in behind and np.count_nonzero(lies & ground.crowd.faces[i]) > FACE * np.count_nonzero(
-            ground.crowd.faces[i]
-        ):
+        face = ground.crowd.faces[i]
+        if i not in behind and np.count_nonzero(near & face) > FACE * np.count_nonzero(face):
             reason = "a face would be covered"
     corners = np.array([[*corner, 1.0] for corner in _corners(subject)])
     found = corners @ matrix.T
@@ -487,6 +488,14 @@ def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[
     found = np.zeros(shape, bool)
     found[inside] = subject.mask[row[inside], column[inside]]
     return found
+
+
+def _grown(region: Bools) -> Bools:
+    """Returns a region [h, w] with all pixels that touch it, also by a corner."""
+    rows = np.pad(region, ((1, 1), (0, 0)))
+    tall = rows[:-2] | rows[1:-1] | rows[2:]
+    columns = np.pad(tall, ((0, 0), (1, 1)))
+    return np.asarray(columns[:, :-2] | columns[:, 1:-1] | columns[:, 2:])
 
 
 def _box(rectangle: Any, name: str) -> tuple[float, float, float, float]:
