@@ -1,10 +1,14 @@
-"""Makes `wrong_and_right.jpg` of docs/recipes.md and `color.jpg` of docs/color.md from the pictures of the package.
+"""Makes the pictures of README.md, docs/recipes.md and docs/color.md from those of the package.
+
+`together.jpg` and `before_and_after.webp` are those of `pyharmony demo`.
 
 python docs/make_images.py
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import pyharmony
 from pyharmony import blend, color
+from pyharmony.cli._app import app
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -99,6 +104,10 @@ def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> No
 def main() -> None:
     save(rows(), "wrong_and_right.jpg", pairs=True)
     save(transfers(), "color.jpg", pairs=False)
+    with tempfile.TemporaryDirectory() as folder:
+        app(["demo", "-o", folder, "--quiet", "--overwrite"], standalone_mode=False)
+        for name in ("together.jpg", "before_and_after.webp"):
+            shutil.copy(Path(folder) / name, IMAGES / name)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def main() -> None:
     for name, photo in (("astronaut", astronaut), ("coffee", data.coffee())):
         Image.fromarray(photo).save(IMAGES / f"{name}.jpg", quality=92, subsampling=0, optimize=True)
 
+    Image.fromarray(rocket).save(IMAGES / "rocket.jpg", quality=82, optimize=True)
+
     # The mission patch, with a ring of the suit's cloth around it.
     disc = refine(astronaut, ellipse(astronaut.shape, PATCH_CENTRE, PATCH_AXES), sure=4, reach=1)
     ring = cv2.dilate(disc, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))

@@ -1,12 +1,12 @@
 """Exact, fast image blending and harmonisation.
 
 The subpackages `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`, `io`, `losses`,
-`matching`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`, `training`, `typing`,
-`upscaling` and `errors` are loaded when they are first used, and so are `compose`, `harmonize`, `harmony_score`,
-`load`, `match_grain`, `match_sharpness`, `place`, `realism_score`, `save`, `segment`, `shadow` and `super_resolve`.
-`losses`, `models`, `nn`, `training.train` and the two scores need torch. Without torch everything else works, also
-`harmonize` by its default and its methods without a network, `compose`, `place`, `segment`, `shadow` and
-`super_resolve`.
+`matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`,
+`training`, `typing`, `upscaling` and `errors` are loaded when they are first used, and so are `compose`, `harmonize`,
+`harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`, `realism_score`, `reflection`, `save`,
+`segment`, `shadow` and `super_resolve`. `losses`, `models`, `nn`, `training.train` and the two scores need torch.
+Without torch everything else works, also `harmonize` by its default and its methods without a network, `compose`,
+`place`, `reflection`, `segment`, `shadow` and `super_resolve`; `merge` needs OpenCV.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from . import io as io
     from . import losses as losses
     from . import matching as matching
+    from . import merging as merging
     from . import metrics as metrics
     from . import models as models
     from . import nn as nn
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
     from .harmonization import harmonize
     from .io import load, save
     from .matching import match_grain, match_sharpness
+    from .merging import merge
     from .placement import place
     from .scoring import harmony_score, realism_score
     from .segmentation import segment
-    from .shadows import shadow
+    from .shadows import reflection, shadow
     from .upscaling import super_resolve
 
 _SUBPACKAGES = (
@@ -57,6 +59,7 @@ _SUBPACKAGES = (
     *(
         "losses",
         "matching",
+        "merging",
         "metrics",
         "models",
         "nn",
@@ -81,10 +84,11 @@ _LAZY = {
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
     **dict.fromkeys(("match_grain", "match_sharpness"), "matching"),
+    "merge": "merging",
     "place": "placement",
     **dict.fromkeys(("harmony_score", "realism_score"), "scoring"),
     "segment": "segmentation",
-    "shadow": "shadows",
+    **dict.fromkeys(("reflection", "shadow"), "shadows"),
     "super_resolve": "upscaling",
 }
 
@@ -101,8 +105,10 @@ __all__ = [
     "load",
     "match_grain",
     "match_sharpness",
+    "merge",
     "place",
     "realism_score",
+    "reflection",
     "save",
     "segment",
     "set_device",

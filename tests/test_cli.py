@@ -279,6 +279,7 @@ ELSEWHERE = {
     "harmonize": "test_cli_harmonize",
     "models": "test_cli_models",
     "place": "test_cli_place",
+    "reflection": "test_cli_shadow",
     "segment": "test_cli_segment",
     "serve": "test_server",
     "shadow": "test_cli_shadow",
@@ -1325,6 +1326,17 @@ def test_demo_does_the_main_job() -> None:
         if "max_error" in record:
             assert record["max_error"] <= 0.25
     assert {path.name for path in Path("pictures").iterdir()} >= {"sheet.png", "before_after.jpg"}
+    made = found["composite"]
+    assert f"open {made['page']}: two photographs, and one made of both" in result.stderr
+    whole, rocket = (np.asarray(Image.open(path)) for path in (made["picture"], _pictures.IMAGES / "rocket.jpg"))
+    changed = (whole != rocket).any(2)
+    assert whole.shape == rocket.shape and 0.2 < changed.mean() < 0.5 and not changed[:80].any()
+    assert np.array_equal(np.asarray(pyharmony.io.read_layers(made["layers"])[1].pixels[..., :3]), whole)
+    again = pyharmony.compose(np.asarray(Image.open(_pictures.IMAGES / "astronaut.jpg")), rocket, recipe=made["recipe"])
+    assert np.array_equal(again, whole)
+    with Image.open(made["animation"]) as frames:
+        assert frames.n_frames == 2 and frames.size == (640, 427)
+    assert Path(made["animation"]).stat().st_size <= 500_000
     for more in ((), ("--log-json", "--debug"), ("--quiet",)):
         assert "--overwrite" in call("demo", "-o", "pictures", *more, code=2).stderr
 

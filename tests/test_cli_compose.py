@@ -60,8 +60,20 @@ def test_recipe_and_layers() -> None:
     assert np.array_equal(merged.pixels[..., :3], pixels("out.png"))
     told("subject.png", "scene.png", "-o", "small.png", "--recipe", "r.json", "--side", "65")
     assert pixels("small.png").shape == (45, 65, 3)
+    mirrored = ("--at", "30,20", "--reflection", "0.5", "--shadow", "off", "--layers", "mirrored.ora")
+    assert told("subject.png", "scene.png", "-o", "mirrored.png", *mirrored)["subjects"][0]["reflection"]
+    assert [layer.name for layer in io.read_layers("mirrored.ora")[0]] == ["background", "reflection 1", "subject 1"]
     light = ("--shadow", "on", "--azimuth", "120", "--elevation", "40", "--blend", "poisson", "--at", "30,20")
     assert told("subject.png", "scene.png", "-o", "lit.png", *light)["subjects"][0]["shadow"]
+
+
+def test_a_subject_that_is_enlarged() -> None:
+    made = {}
+    for name in ("auto", "lanczos", "none"):
+        result = told("subject.png", "scene.png", "-o", f"{name}.png", *PLAIN, "--scale", "2", "--upscale", name)
+        made[name] = pixels(f"{name}.png")
+        assert any("enlarged by" in reason for reason in result["subjects"][0]["reasons"]) == (name != "none")
+    assert not np.array_equal(made["auto"], made["none"]) and not np.array_equal(made["lanczos"], made["none"])
 
 
 def test_several_subjects() -> None:
@@ -79,6 +91,8 @@ def test_several_subjects() -> None:
         (("--shadow", "yes"), "--shadow: 'yes', expected auto, on or off", 2),
         (("--shadow", "off", "--azimuth", "3"), "--shadow off and --azimuth do not go together", 2),
         (("--scale", "x"), "--scale: 'x', expected auto or a number", 2),
+        (("--reflection", "2", "--at", "30,20"), "strength: 2", 2),
+        (("--upscale", "x"), "--upscale: 'x', expected auto, srgan", 2),
         (("--blend", "x"), "--blend: 'x', expected auto, alpha", 2),
         (("--recipe", "scene.png"), "--recipe: scene.png is no JSON", 2),
         (("--save-recipe", "-"), "stdout takes OUT alone", 2),
@@ -101,3 +115,56 @@ def test_what_it_tells() -> None:
     assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
     assert "Traceback" in call("none.png", "scene.png", "-o", "x.png", "--debug", code=3).stderr
     call("subject.png", "scene.png", "-o", "out.png", *PLAIN, code=2)
+
+
+def group(tmp_path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Writes a.png and b.png, a place with a figure each, and masks of these; returns a.png and the masks."""
+    random = np.random.default_rng(3)
+    place = random.integers(50, 210, (60, 80, 3)).repeat(4, 0).repeat(4, 1).astype(np.uint8)
+    made, masks = [], []
+    for name, x in (("a", 40), ("b", 220)):
+        photo, mask = place.copy(), np.zeros(place.shape[:2], np.uint8)
+        photo[90:220, x : x + 50], mask[90:220, x : x + 50] = (240, 40, 30), 255
+        Image.fromarray(photo).save(tmp_path / f"{name}.png", dpi=(300, 300))
+        Image.fromarray(mask).save(tmp_path / f"{name}_mask.png")
+        made.append(photo)
+        masks.append(mask)
+    return made[0], masks
+
+
+def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
+    first, (_, mask) = group(tmp_path)
+    options = ("-o", "merged.png", "--merge", "--mask", "a_mask.png", "--mask", "b_mask.png")
+    result = told("a.png", "b.png", *options)
+    photos = [io.read(name) for name in ("a.png", "b.png")]
+    wanted = pyharmony.merge(photos, people=["a_mask.png", "b_mask.png"]).pixels
+    merged = pixels("merged.png")
+    assert np.array_equal(merged, wanted) and Image.open("merged.png").info["dpi"][0] == pytest.approx(300, abs=1)
+    assert np.abs(merged[mask > 0].astype(int) - (240, 40, 30)).max() < 6 and np.array_equal(
+        merged[:, :60], first[:, :60]
+    )
+    base, other = result["photos"]
+    assert other["photo"] == "b.png" and other["parts"][0]["taken"] and other["inliers"] > 20 and not base["parts"]
+    assert "b.png: " in call("a.png", "b.png", *options, "--overwrite", "--verbose").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "code"),
+    [
+        (("b.png", "--at", "1,2"), "--merge and --at do not go together", 2),
+        (("b.png", "--save-recipe", "r.json"), "--merge and --save-recipe do not go together", 2),
+        ((), "--merge: one photograph, expected two or more of one place", 2),
+        (("b.png", "--mask", "a_mask.png"), "--mask: given 1 times for 2 photographs, expected once each", 2),
+        (("b.png", "--mask", "mask.png", "--mask", "b_mask.png"), "mask.png: shape [50, 40], expected", 3),
+    ],
+)
+def test_what_cannot_be_merged_is_said(options: tuple[str, ...], says: str, code: int, tmp_path: Path) -> None:
+    group(tmp_path)
+    assert says in call("a.png", *options, "-o", "o.png", "--merge", code=code).stderr
+
+
+def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
+    first, _ = group(tmp_path)
+    result = call("a.png", "scene.png", "-o", "o.png", "--merge")
+    assert "left out: it does not show the place of" in result.stderr
+    assert np.array_equal(pixels("o.png"), first)

@@ -75,6 +75,18 @@ def weights(one_torch_thread: None) -> Path:
 # Options
 
 
+def test_the_result_can_be_made_larger() -> None:
+    for times in (2, 4):
+        told = json.loads(call(*PASTE, "--method", "mkl", "--upscale", times, "-o", f"{times}.png", "--json").stdout)
+        wanted = pyharmony.super_resolve(expected(method="mkl"), times)
+        assert np.array_equal(pixels(f"{times}.png"), wanted) and wanted.shape == (60 * times, 80 * times, 3)
+        assert told["options"]["upscale"] == times and told["ms"]["upscale"] > 0
+    Path("list.csv").write_text("image,mask,out,upscale\npaste.png,paste_mask.png,large.png,2\n")
+    call("--list", "list.csv", "-o", ".")
+    assert pixels("large.png").shape == (120, 160, 3)
+    assert "3" in call(*PASTE, "--upscale", "3", "-o", "x.png", code=2).stderr
+
+
 @pytest.mark.parametrize("method", PLAIN)
 def test_a_method_is_that_of_its_name(method: str) -> None:
     call(*PASTE, "--method", method, "--output", "out.png")

@@ -47,6 +47,29 @@ def test_it_draws_what_the_function_draws() -> None:
     assert pixels("out.png")[225:235, 55:75].min() < 200
 
 
+def test_it_mirrors_what_the_function_mirrors() -> None:
+    call_, told_ = runners("reflection")
+    looks = ("--strength", "0.7", "--fade", "0.5", "--blur", "0.05", "--contact", "0,181,300,182")
+    result = told_("ground.png", "mask.png", "--output", "out.png", "--layer", "layer.png", *looks)
+    wanted, info = pyharmony.reflection(
+        pixels("ground.png"), pixels("mask.png"), strength=0.7, fade=0.5, blur=0.05, contact=((0, 181), (300, 182)),
+        return_info=True,
+    )  # fmt: skip
+    assert np.array_equal(pixels("out.png"), wanted) and np.array_equal(pixels("layer.png"), info.layer)
+    assert result["contact"] == list(info.contact) and result["layer"] == "layer.png"
+    call_("ground.png", "mask.png", "-o", "out.png", code=2)
+    again = call_("ground.png", "mask.png", "-o", "out.png", "--overwrite", "--verbose")
+    assert "wrote out.png: contact at" in again.stderr
+    assert call_("ground.png", "mask.png", "-o", "out.png", "--overwrite", "--quiet").stderr == ""
+    record = json.loads(call_("ground.png", "mask.png", "-o", "x.png", "--log-json").stderr.splitlines()[-1])
+    assert record["message"].startswith("wrote x.png")
+    assert "--blur: 2" in call_("ground.png", "mask.png", "-o", "y.png", "--blur", "2", code=2).stderr
+    assert "--contact: '1,2'" in call_("ground.png", "mask.png", "-o", "y.png", "--contact", "1,2", code=2).stderr
+    assert "Traceback" in call_("none.png", "mask.png", "-o", "y.png", "--debug", code=3).stderr
+    Image.new("L", (CAMERA.width, CAMERA.height)).save("empty.png")
+    assert "nothing was written" in call_("ground.png", "empty.png", "-o", "y.png", code=3).stderr
+
+
 @pytest.mark.parametrize(
     ("options", "says", "code"),
     [

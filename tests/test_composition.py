@@ -165,6 +165,7 @@ def test_a_damaged_recipe_is_refused(change: dict[str, Any], says: str) -> None:
         ("angle", float("nan")),
         ("mask", 3),
         ("mask", {}),
+        ("upscale", {"method": "x", "scale": 2}),
         ("size", [9, 9]),
     ):
         broken = json.loads(json.dumps(info.recipe))
@@ -220,6 +221,55 @@ def test_people_who_are_nearer_stay_in_front() -> None:
     assert not np.array_equal(pyharmony.compose(object_(), ground(), at=(30, 20), **given), result)
 
 
+def test_what_is_enlarged_gets_the_detail_of_super_resolve() -> None:
+    def photo(size: int) -> np.ndarray:
+        """Returns a disc with fine stripes, which a small photograph of it hardly shows."""
+        y, x = (np.mgrid[:size, :size] + 0.5) * 60 / size
+        stripes = 0.5 + 0.4 * np.sign(np.sin(1.1 * x) * np.sin(0.9 * y))
+        alpha = np.clip((22 - np.hypot(x - 30, y - 30)) * size / 60 + 0.5, 0, 1)
+        return np.rint(255 * np.dstack([stripes, 0.7 * stripes, 1 - stripes, alpha])).astype(np.uint8)
+
+    small = np.asarray(Image.fromarray(photo(240)).resize((60, 60), Image.Resampling.BOX))
+    background = np.full((200, 220, 3), 128, np.uint8)
+    sharp = np.asarray(Image.fromarray(photo(480)).resize((120, 120), Image.Resampling.BOX))
+    wanted = blend.alpha(sharp, background, at=(40, 30))
+    errors = {}
+    for upscale in ("auto", "lanczos", None):
+        given = {**PLAIN, "at": (40, 30), "scale": 2.0, "upscale": upscale}
+        result, info = pyharmony.compose(small, background, return_info=True, **given)
+        errors[upscale] = np.abs(result.astype(float) - wanted)[40:140, 50:150].mean()
+        entry, reasons = info.recipe["subjects"][0], info.subjects[0].reasons
+        again = pyharmony.compose(small, background, recipe=json.loads(json.dumps(info.recipe)))
+        assert again.tobytes() == result.tobytes()
+        if upscale is None:
+            assert entry["upscale"] is None and not reasons and "upscale" not in info.seconds
+        else:
+            method = "srgan" if upscale == "auto" else upscale
+            assert entry["upscale"] == {"method": method, "scale": 2} and info.seconds["upscale"] > 0
+            assert reasons == (f"it is 2.0 times as large as in its photograph, enlarged by {method}",)
+        preview = pyharmony.compose(small, background, recipe=info.recipe, side=55)
+        assert preview.shape == (50, 55, 3)
+    assert errors["auto"] < 0.9 * errors[None]
+    for scale, times in ((1.5, None), (3.0, 2), (3.1, 4)):
+        given = {**PLAIN, "at": (40, 30), "scale": scale, "upscale": "bicubic"}
+        _, info = pyharmony.compose(small, background, return_info=True, **given)
+        held = info.recipe["subjects"][0]["upscale"]
+        assert held == (None if times is None else {"method": "bicubic", "scale": times})
+        box = info.subjects[0].box
+        assert box[2] == pytest.approx(48 * scale, abs=4)  # with two pixels around it
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_becomes_much_smaller_is_the_same_from_fewer_pixels(dtype: type) -> None:
+    """Groups of pixels are one pixel before anything else is done with them, and nothing moves."""
+    large = np.kron(object_(dtype), np.ones((6, 6, 1), dtype))
+    result = pyharmony.compose(large, ground(dtype), at=(30, 20), scale=1 / 6, **PLAIN)
+    wanted = pyharmony.compose(object_(dtype), ground(dtype), at=(30, 20), **PLAIN)
+    unit = 1 if np.issubdtype(dtype, np.floating) else np.iinfo(dtype).max
+    error = np.abs(result.astype(np.float64) - wanted) / unit
+    assert error.mean() < 0.003 and np.quantile(error, 0.99) < 0.06
+
+
 def test_several_subjects_are_drawn_from_the_farthest_to_the_nearest() -> None:
     red, blue = object_(), object_()
     red[..., :3], blue[..., :3] = (255, 0, 0), (0, 0, 255)
@@ -240,6 +290,35 @@ def test_shadows_lie_below_and_only_where_a_base_is_seen() -> None:
         object_(), ground(), at=(30, 20), behind=[0], return_info=True, **{**looks, "people": [person]}
     )
     assert hidden.subjects[0].shadow is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_subject_is_mirrored_in_its_ground(dtype: type, tmp_path: Path) -> None:
+    looks = {**PLAIN, "at": (30, 20), "reflection": {"strength": 0.5, "blur": 0, "fade": 0}}
+    result, info = pyharmony.compose(object_(dtype), ground(dtype), return_info=True, **looks)
+    one = info.subjects[0]
+    assert one.reflection is not None and one.reflection.shape == (HEIGHT, WIDTH, 4)
+    # Its foot ends in row 63, and the rows below are the ones above it.
+    unit = np.iinfo(dtype).max
+    mirrored = 0.5 * ground(dtype)[64:74, 48:52].astype(float) + 0.5 * result[63:53:-1, 48:52]
+    assert np.abs(result[64:74, 48:52] - mirrored).max() <= unit / 255
+    untouched = (one.mask == 0) & (one.reflection[..., 3] == 0)
+    assert np.array_equal(result[untouched], ground(dtype)[untouched])
+    assert [layer.name for layer in info.layers] == ["background", "reflection 1", "subject 1"]
+    assert np.array_equal(io.merged_of(info.layers, (WIDTH, HEIGHT))[..., :3], result)
+    io.write_layers(tmp_path / "x.ora", info.layers, result)
+    assert np.array_equal(io.read_layers(tmp_path / "x.ora")[1].pixels[..., :3], result)
+    again = pyharmony.compose(object_(dtype), ground(dtype), recipe=json.loads(json.dumps(info.recipe)))
+    assert again.tobytes() == result.tobytes()
+    # Whoever stands before the subject stands before its reflection too.
+    person = np.zeros((HEIGHT, WIDTH), np.uint8)
+    person[60:90, 30:50] = 255
+    hidden = pyharmony.compose(object_(dtype), ground(dtype), **{**looks, "people": [person], "behind": [0]})
+    assert np.array_equal(hidden[person > 0], ground(dtype)[person > 0])
+    plain, told = pyharmony.compose(object_(dtype), ground(dtype), at=(30, 20), return_info=True, **PLAIN)
+    assert told.recipe["subjects"][0]["reflection"] is None and np.array_equal(plain[:64], result[:64])
+    small = pyharmony.compose(object_(dtype), ground(dtype), recipe=info.recipe, side=65)
+    assert small.shape == (45, 65, 3)
 
 
 def test_previews_look_like_the_picture() -> None:
@@ -296,7 +375,10 @@ def test_larger_than_the_picture() -> None:
         ({"angle": 200}, ArgumentError, "angle: 200, expected 'auto' or -180"),
         ({"flip": 1}, ArgumentError, "flip: 1, expected True or False"),
         ({"behind": [2]}, ArgumentError, "behind: [2], expected numbers of the 0 people"),
+        ({"upscale": "x"}, ArgumentError, "upscale: 'x', expected auto, srgan, lanczos, bicubic or None"),
         ({"shadow": "x"}, ArgumentError, "shadow: 'x', expected 'auto', True, False"),
+        ({"reflection": "x"}, ArgumentError, "reflection: 'x', expected True, False"),
+        ({"reflection": {"x": 1}}, ArgumentError, "reflection: 'x', expected some of strength"),
         ({"shadow": {"x": 1}}, ArgumentError, "shadow: 'x', expected some of azimuth"),
         ({"masks": np.zeros((50, 40), np.uint8)}, MaskError, "mask: empty"),
         ({"subjects": [object_()], "masks": [None, None]}, ArgumentError, "masks: 2 of them beside 1 subjects"),

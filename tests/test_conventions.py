@@ -402,10 +402,10 @@ def test_logging() -> None:
 
 
 def test_what_becomes_of_arrays_on_a_device_is_told_of_every_function() -> None:
-    from pyharmony import composition, harmonization, matching, shadows
+    from pyharmony import composition, harmonization, matching, merging, shadows
     from pyharmony._images.places import PLACES
 
-    rooms = (composition, harmonization, matching, shadows)
+    rooms = (composition, harmonization, matching, merging, shadows)
     functions = {*blend.__all__, *(name for room in rooms for name in room.__all__ if name.islower())}
     assert set(PLACES) == (functions | {"super_resolve"}) - {"read_recipe"}
     page = (Path(__file__).parents[1] / "docs/cuda.md").read_text()

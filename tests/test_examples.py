@@ -32,6 +32,7 @@ pytestmark = pytest.mark.house
 OPTIONAL = {
     "torch": re.compile(r"import torch|_score\(|gp_gan|models\."),
     "google_crc32c": re.compile(r"tfrecord|TFRecord"),
+    "cv2": re.compile(r"merging\.merge\("),
 }
 
 

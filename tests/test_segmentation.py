@@ -735,3 +735,12 @@ def test_the_masks_that_we_drew_are_whole() -> None:
         for polygon in annotation["segmentation"]:
             assert len(polygon) >= 6 and len(polygon) % 2 == 0
             assert min(polygon) >= 0 and max(polygon[::2]) <= image["width"] and max(polygon[1::2]) <= image["height"]
+
+
+def test_who_is_surely_there() -> None:
+    heads = [(10, 10, 20, 24), (50, 10, 60, 24), (120, 10, 20, 24), (160, 10, 60, 24)]
+    scores = (0.9, 0.9, 0.3, 0.2)
+    # The last one has a face; the second's head is too wide, the third's score too low.
+    assert people.surely(heads, scores, [(180, 15, 10, 10)]) == [0, 3]
+    assert people.surely([], [], [(0, 0, 5, 5)]) == []
+    assert people.apart([(180, 15, 10, 10), (300, 15, 10, 10)], heads) == [(300, 15, 10, 10)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -16,11 +18,13 @@ import sys
 import threading
 import time
 import urllib.parse
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -29,7 +33,7 @@ from PIL import Image
 import pyharmony
 from pyharmony import blend, segmentation
 from pyharmony.errors import ArgumentError
-from pyharmony.server import Settings, serve
+from pyharmony.server import PAGE, Settings, serve
 from pyharmony.server.settings import bytes_of, token_of
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
@@ -260,6 +264,162 @@ def test_a_proxy_is_small_and_of_srgb(service: Running) -> None:
     assert Image.open(io.BytesIO(service.bytes(made, "proxy_url"))).size == (1600, 15)
 
 
+# ---- layers, live blends and downloads, for the page ----
+
+
+#: The most levels by which proxies of smooth images, which are JPEGs, change them and what is made of them.
+JPEG = 8
+
+
+def placed() -> dict[str, np.ndarray]:
+    """Returns a subject, its mask, and a background that is smooth, so that nothing depends on the sampling."""
+    y, x = np.mgrid[:200, :300]
+    background = np.stack([x * 255 // 300, y * 255 // 200, np.full_like(x, 90)], -1).astype(np.uint8)
+    v, u = np.mgrid[:80, :80]
+    mask = np.where((u - 39.5) ** 2 + (v - 39.5) ** 2 < 30**2, 255, 0).astype(np.uint8)
+    subject = np.stack([150 + u, 80 + v, 40 + u // 2], -1).astype(np.uint8)
+    return {"subject": subject, "mask": mask, "background": background}
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_layers_are_those_of_compose(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}
+    person = np.zeros(images["background"].shape[:2], np.uint8)
+    person[90:190, 130:150] = 255
+    made = service.done(
+        "layers", subject=subject, background=ids["background"], harmonize="reinhard", grain=0, shadow=True,
+        people=[service.upload(person)["id"]], front=[0], preview=True,
+    )  # fmt: skip
+    layers = {one["name"]: one for one in made["layers"]}
+    assert list(layers) == ["shadow", "plain", "matched", "front"]
+    assert layers["plain"]["box"] == layers["matched"]["box"] and layers["plain"]["picture"]["preview"] is True
+    _, info = pyharmony.compose(
+        images["subject"], images["background"], masks=images["mask"], at=(100, 60), harmonize="reinhard", grain=0,
+        shadow=True, people=[person], return_info=True,
+    )  # fmt: skip
+    wanted = info.subjects[0]
+    assert tuple(layers["matched"]["box"]) == wanted.box
+    # It is made of proxies, which are JPEGs of colours.
+    matched = service.pixels(layers["matched"]["picture"])
+    assert np.array_equal(matched[..., 3], wanted.alpha)
+    assert np.abs(matched[..., :3].astype(int) - wanted.colours)[wanted.alpha > 0].max() <= JPEG
+    plain = service.pixels(layers["plain"]["picture"])
+    assert np.array_equal(plain[..., 3], matched[..., 3])
+    left, top = (int(value) for value in layers["plain"]["box"][:2])
+    assert np.abs(plain[100 - top, 140 - left, :3].astype(int) - images["subject"][40, 40]).max() <= JPEG
+    x, y, wide, high = (int(value) for value in layers["shadow"]["box"])
+    assert wanted.shadow is not None
+    cast = service.pixels(layers["shadow"]["picture"]).astype(int)
+    assert np.abs(cast - wanted.shadow[y : y + high, x : x + wide]).max() <= JPEG
+    assert layers["front"]["box"] == [130, 90, 20, 100]
+    front = service.pixels(layers["front"]["picture"])
+    assert np.abs(front[..., :3].astype(int) - images["background"][90:190, 130:150]).max() <= JPEG
+    assert (front[..., 3] == 255).all()
+    # Beside the background there is nothing to lay.
+    away = service.done("layers", subject={**subject, "at": [900, 60]}, background=ids["background"], shadow=False)
+    assert away["layers"] == []
+    for field, value in (("harmonize", "/etc/passwd"), ("harmonize", "x.safetensors"), ("shadow", {"azimuth": "x"})):
+        answer = service.start("layers", 20, subject=subject, background=ids["background"], **{field: value})
+        assert answer.status_code == 422 or answer.json()["status"] == "failed", (field, value)
+
+
+def shown(made: dict[str, Any]) -> np.ndarray:
+    """Returns the image that a live blend is."""
+    head, _, data = made["info"]["url"].partition(",")
+    assert head == "data:image/png;base64"
+    return pixels_of(base64.b64decode(data))
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_live_blends_are_those_that_are_made_in_the_end(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    # A source under its mask, as the operation blend takes it.
+    given = {"source": ids["subject"], "mask": ids["mask"], "background": ids["background"], "format": "png"}
+    for mode in ("poisson", "gaussian_poisson", "laplacian", "alpha"):
+        made = service.done("live", **given, at=[110, 40], mode=mode, preview=True)
+        x, y, wide, high = (int(value) for value in made["info"]["box"])
+        wanted = getattr(blend, mode)(images["subject"], images["background"], images["mask"], at=(110, 40))
+        part = wanted[y : y + high, x : x + wide]
+        assert np.abs(shown(made).astype(int) - part).max() <= JPEG, mode
+    mixed = service.done("live", **given, at=[110, 40], mode="poisson", gradients="mixed")
+    wanted = blend.poisson(images["subject"], images["background"], images["mask"], at=(110, 40), gradients="mixed")
+    x, y, wide, high = (int(value) for value in mixed["info"]["box"])
+    assert np.abs(shown(mixed).astype(int) - wanted[y : y + high, x : x + wide]).max() <= JPEG
+    # Layers, as compose blends them, before and after they are matched.
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [110, 40]}
+    look = {"harmonize": "reinhard", "grain": 0, "sharpness": 0, "shadow": False}
+    found = service.done("layers", subject=subject, background=ids["background"], **look)["layers"]
+    layers = {one["name"]: one for one in found}
+    given = {"background": ids["background"], **{name: one["picture"]["id"] for name, one in layers.items()}}
+    at = layers["plain"]["box"][:2]
+    for mode in ("alpha", "poisson", "gaussian_poisson"):
+        for strength in (0, 1):
+            made = service.done("live", **given, at=at, mode=mode, strength=strength, format="png")
+            x, y, wide, high = (int(value) for value in made["info"]["box"])
+            method = {**look, "harmonize": "reinhard" if strength else None}
+            wanted = pyharmony.compose(
+                images["subject"], images["background"], masks=images["mask"], at=(110, 40), blend=mode, **method
+            )
+            difference = np.abs(shown(made).astype(int) - wanted[y : y + high, x : x + wide])
+            assert difference.max() <= JPEG, (mode, strength, difference.max())
+    # Less detail is smaller, and a place beyond the background is nothing.
+    coarse = service.done("live", **given, at=at, mode="poisson", detail=0.5, format="png")
+    assert shown(coarse).shape[0] < shown(made).shape[0]
+    assert service.done("live", **given, at=[900, 0], mode="poisson")["info"]["url"] == ""
+    for wrong in (
+        {"background": ids["background"], "at": at, "mode": "poisson"},
+        {**given, "source": ids["subject"], "mask": ids["mask"], "at": at, "mode": "poisson"},
+        {**given, "at": at, "mode": "laplacian"},
+    ):
+        assert service.start("live", 10, **wrong).status_code == 422
+
+
+def test_a_download_tells_what_it_is_made_of(service: Running) -> None:
+    images = placed()
+    files = {name: file_of(image) for name, image in images.items()}
+    ids = {name: service.upload(data)["id"] for name, data in files.items()}
+    made = service.done(
+        "compose", subjects=[{"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}],
+        background=ids["background"], harmonize=None, sharpness=0, grain=0, shadow=False, layers=True,
+    )  # fmt: skip
+    openraster = made["openraster"]
+    answer = service.client.get(openraster["file_url"], params={"name": "made.ora"})
+    assert answer.headers["content-type"] == "image/openraster" and "made.ora" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        merged = np.asarray(Image.open(archive.open("mergedimage.png")).convert("RGB"))
+    assert np.array_equal(merged, service.pixels(made["picture"]))
+    sums = [hashlib.sha256(files[name]).hexdigest() for name in ("subject", "background")]
+    for format, depth in (("png", None), ("jpeg", 8), ("tiff", 16)):
+        told = service.done(
+            "export", picture=made["picture"]["id"], format=format, depth=depth,
+            sources=[ids["subject"], ids["background"]],
+        )  # fmt: skip
+        data = service.bytes(told["picture"])
+        xmp = pyharmony.io.read(data).xmp or b""
+        assert b"digitalsourcetype/compositeCapture" in xmp and b"pyharmony" in xmp, format
+        assert all(one.encode() in xmp for one in sums), format
+        # What is exported once more says so once more, and stays readable.
+        again = service.done("export", picture=told["picture"]["id"], format="png", sources=[ids["subject"]])
+        packet = pyharmony.io.read(service.bytes(again["picture"])).xmp or b""
+        ElementTree.fromstring(packet.partition(b"?>")[2].rpartition(b"<?")[0])  # noqa: S314
+        assert packet.count(b"compositeCapture") == 2
+    assert service.start("export", 5, picture=made["picture"]["id"], format="png", sources=["../x"]).status_code == 422
+
+
+def test_samples_are_photographs_of_the_demo() -> None:
+    with running(page=PAGE) as one:
+        for name in ("astronaut.jpg", "rocket.jpg", "coffee.jpg", "cat.png", "cat_mask.png"):
+            answer = one.client.get(f"/samples/{name}")
+            assert answer.status_code == 200 and pixels_of(answer.content).ndim >= 2, name
+        for name in ("/samples/../cli/demo.py", "/samples/%2e%2e/demo.py", "/samples/", "/vendor/../../settings.py"):
+            assert one.client.get(name).status_code == 404
+    with running() as one:
+        assert one.client.get("/samples/astronaut.jpg").status_code == 404
+
+
 def test_a_preview_is_the_result_made_small(service: Running) -> None:
     y, x = np.mgrid[:600, :2400]
     dst = np.stack([x / 12, y / 3, (x + y) / 15], -1).astype(np.uint8)
@@ -390,6 +550,29 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
         assert answer.status_code == 422 or answer.json()["status"] == "failed", answer.text
     other = service.start("export", 20, picture=ids["mask"], format="png").json()
     assert kind_of(service.client.get(f"{other['url']}/recipe")) == "no_recipe"
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_photographs_of_one_place_are_merged(service: Running) -> None:
+    wall = np.random.default_rng(5).integers(50, 210, (48, 68, 3)).repeat(25, 0).repeat(25, 1).astype(np.uint8)
+    photos, masks = [wall.copy(), wall.copy()], [np.zeros(wall.shape[:2], np.uint8) for _ in range(2)]
+    for photo, mask, x in zip(photos, masks, (200, 1100), strict=True):
+        photo[400:1100, x : x + 250], mask[400:1100, x : x + 250] = (230, 60, 40), 255
+    ids = service.ids(first=photos[0], second=photos[1], mask=masks[1], one=masks[0], wall=photos[0][:90, :90])
+    body = {"photos": [ids["first"], ids["second"]], "people": [ids["one"], ids["mask"]]}
+    job = service.start("merge", 60, **body).json()
+    assert job["status"] == "done", job
+    wanted, info = pyharmony.merge(photos, people=masks, return_info=True)
+    assert np.array_equal(service.pixels(job["result"]["picture"]), wanted)
+    base, other = job["result"]["info"]["photos"]
+    assert other["parts"][0]["box"] == list(info.photos[1].parts[0].box) and base["parts"] == []
+    small = service.done("merge", **body, preview=True)
+    assert small["picture"]["width"] == 1600
+    assert small["info"]["photos"][1]["parts"][0]["box"] == pytest.approx(other["parts"][0]["box"], abs=30)
+    left_out = service.done("merge", photos=[ids["first"], ids["wall"]])["info"]
+    assert "does not show the place" in left_out["photos"][1]["reason"] and left_out["reason"]
+    for wrong in ({"photos": [ids["first"]]}, {**body, "people": [None]}, {**body, "base": 1}):
+        assert service.start("merge", 10, **wrong).status_code == 422
 
 
 # ---- jobs ----

@@ -37,6 +37,8 @@ NEEDING = {
     "pyharmony.evaluation.harmonizer": "('colorgrid')",
     "pyharmony.evaluation.judge": "('realism-small')",
     "pyharmony.harmony_score": "(src, mask)",
+    "pyharmony.merge": "([src, dst])",
+    "pyharmony.merging.merge": "([src, dst])",
     "pyharmony.realism_score": "(src, mask)",
     "pyharmony.training.train": "(pyharmony.training.config_of({'model': {'name': 'dovenet'}, "
     "'data': {'root': 'triples'}, 'schedule': {'steps': 1}}), 'run')",

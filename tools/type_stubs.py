@@ -42,6 +42,7 @@ HOMES = {
     "MaskPlan": ".partial_conv",
     "Pair": ".partial_conv",
     "ColorStats": ".color_stats",
+    "ReflectionInfo": "._reflection",
     "ShadowInfo": "._shadow",
     "SolveInfo": ".._checks",
     "Stage": ".color_map",
@@ -53,6 +54,7 @@ INFOS = {
     "harmonize": "HarmonizeInfo",
     "match_grain": "GrainInfo",
     "match_sharpness": "SharpnessInfo",
+    "reflection": "ReflectionInfo",
     "shadow": "ShadowInfo",
     "super_resolve": "UpscalingInfo",
 }

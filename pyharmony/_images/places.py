@@ -37,6 +37,8 @@ PLACES = {
     "match_grain": Place("copied", "noise is told from tiles and made on the CPU"),
     "match_sharpness": Place("copied", "blur is told from tiles and added on the CPU"),
     "compose": Place("copied", "people are looked for, cut out and placed on the CPU"),
+    "merge": Place("refused", "photographs are aligned and people looked for on the CPU"),
     "super_resolve": Place("copied", "its network runs on the CPU, in NumPy"),
+    "reflection": Place("copied", "what a ground mirrors is found and drawn on the CPU"),
     "shadow": Place("copied", "what light throws of a mask is found and drawn on the CPU"),
 }

@@ -293,6 +293,10 @@ HARMONIZE = Kind(
             "batch_statistics", bool,
             "With a network: batch norms take the statistics of the image, as published tests run.",
         ),
+        Option(
+            "upscale", ("2", "4"), "Make OUT so many times as large, with detail, as `pyharmony super-resolve` does.",
+            argument=False,
+        ),
         *_FILE_OPTIONS,
     ),
     chooser="method",

@@ -59,6 +59,7 @@ class Task:
         arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, without the images.
         harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it stays as it is blended.
         save_mask: the path for the mask at dst's size; None: it is not saved.
+        upscale: how many times as large the result is made at the end; 1: it has the image's size.
     """
 
     kind: Kind
@@ -72,6 +73,7 @@ class Task:
     keep_gps: bool
     harmonize: Mapping[str, Any] | None = None
     save_mask: str | None = None
+    upscale: int = 1
 
     @property
     def outputs(self) -> list[str]:
@@ -85,6 +87,8 @@ class Task:
             options |= {"harmonize": True, **self.harmonize}
         if self.save_mask is not None:
             options["save_mask"] = self.save_mask
+        if self.upscale != 1:
+            options["upscale"] = self.upscale
         if self.weight_scale is not None:
             options["color_weight_scale"] = self.weight_scale
         return options
@@ -174,6 +178,7 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         keep_gps=bool(given.get("keep_gps", False)),
         harmonize=after,
         save_mask=given.get("save_mask"),
+        upscale=int(given.get("upscale", 1)),
     )
 
 

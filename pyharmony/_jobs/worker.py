@@ -19,6 +19,7 @@ import numpy as np
 from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
 from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, UnchangedWarning
+from ..upscaling import super_resolve
 from .failures import Code, Failure, reading, writing
 from .options import HINTS
 from .task import STREAM, Request, Task, is_stream, translated
@@ -128,6 +129,9 @@ class Worker:
             names = ("method", "iterations", "max_error", "residual", "device", "peak_bytes", "reason", "clipped")
             record["solve"] = {name: getattr(info, name) for name in names}
         del pictures
+        if task.upscale != 1:
+            with clock.phase("upscale"), _failures_of(task, "--upscale: "):
+                result = super_resolve(result, task.upscale)
         with clock.phase("encode"):
             record["output"] = self._write(task, result)
             if task.save_mask is not None and mask is not None:

@@ -23,6 +23,7 @@ from . import (
     info,
     models,
     place,
+    reflection,
     segment,
     serve,
     shadow,
@@ -56,6 +57,7 @@ app.command("compose")(compose.compose)
 app.command("edit")(edit.edit)
 app.command("harmonize")(harmonize.harmonize)
 app.command("place")(place.place)
+app.command("reflection")(reflection.reflection)
 app.command("segment")(segment.segment)
 app.command("serve")(serve.serve)
 app.command("shadow")(shadow.shadow)

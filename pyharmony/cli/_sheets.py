@@ -10,6 +10,7 @@ from typing import Any
 from .. import blend
 from .._jobs.failures import writing
 from .._jobs.task import check_new
+from . import _chain
 from ._console import Console
 from ._pictures import PAIRS, Pixels, load
 
@@ -72,6 +73,7 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
         check_new(path, overwrite)
     with writing(str(output)):
         output.mkdir(parents=True, exist_ok=True)
+    composite = _chain.run(output, overwrite, console)
 
     def save(pixels: Any, path: Path) -> None:
         with writing(str(path)):
@@ -108,4 +110,5 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
     save(sheet(everything), sheets[0])
     save(sheet([before, after]), sheets[1])
     console.note(f"open {sheets[1]}: pasted, and blended; {sheets[0]} has every blend side by side")
-    console.result(status="ok", pictures=records, sheets=[str(path) for path in sheets])
+    console.note(f"open {composite['page']}: two photographs, and one made of both")
+    console.result(status="ok", composite=composite, pictures=records, sheets=[str(path) for path in sheets])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, command
 from ._console import Console
 from ._images import named, read_image, write_image
+from ._merge import merge_photos, refuse_others
 
 _WORDS = (
     (r"^(?:subjects\[(\d+)\]: )?points:", "--point:"),
@@ -20,11 +22,16 @@ _WORDS = (
     (r"^points\[\d+\]:", "--point:"),
     (r"^boxes?:", "--box:"),
     (r"^masks:", "--mask:"),
-    (r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|seed|recipe|side):", r"--\1:"),
+    (
+        r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|reflection|upscale|seed|recipe|side):",
+        r"--\1:",
+    ),
     (r"^(azimuth|elevation|tip|softness):", r"--\1:"),
     (r"^method:", "--harmonize:"),
 )
 _EACH = "; of several subjects once for each"
+#: The options that go with --merge.
+_MERGE = ("photos", "output", "mask", "merge", "overwrite")
 
 
 @command("compose", verbose=True)
@@ -67,6 +74,12 @@ def compose(
     elevation: Annotated[float | None, typer.Option(help="How high the light stands, in degrees.")] = None,
     tip: Annotated[str | None, typer.Option(metavar="X,Y", help="In place of both: where the shadow ends.")] = None,
     softness: Annotated[float | None, typer.Option(help="How wide the light looks, in degrees.")] = None,
+    reflection: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Mirror it in water or a polished floor, so strongly.")
+    ] = None,
+    upscale: Annotated[
+        str, typer.Option(metavar="NAME|none", help="How a subject over 1.5 times its size gets detail.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="The seed of the grain.")] = 0,
     side: Annotated[
         int | None,
@@ -77,6 +90,7 @@ def compose(
     layers: Annotated[
         str | None, typer.Option(metavar="FILE.ora", help="Write the layers for Krita or GIMP, OpenRaster.")
     ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="All are photographs of one place: keep everyone.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Put the people or objects of SUBJECT... into BACKGROUND, and write OUT.
@@ -84,12 +98,25 @@ def compose(
     Each is cut out, finds its place and size among the people who are there, gets their light, grain and sharpness, and
     a shadow where what it stands on is seen. What is given is not looked for. OUT has BACKGROUND's depth, colour
     profile and metadata.
+
+    With --merge, photographs of one place become one with everyone who stands in any of them: they are aligned, and
+    who is not in the first one yet is taken over from the others. A --mask for each says who that is.
     """
+    given: dict[str, Any] = dict(locals())
     import json
 
     import pyharmony
     from pyharmony import _temporary, io
 
+    if merge:
+        own = inspect.signature(globals()["compose"]).parameters
+        refuse_others(given, {name: own[name].default for name in given if name in own and name not in _MERGE})
+        if output != STREAM:
+            check_output(output, not overwrite)
+        elif console.as_json:
+            raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
+        merge_photos(console, photos, output, mask, overwrite)
+        return
     if len(photos) < 2:
         raise Failure("BACKGROUND is missing, expected a photograph with a subject and one to put it into", Code.USAGE)
     *subjects, background = photos
@@ -100,9 +127,11 @@ def compose(
             check_output(path, not overwrite)
         elif console.as_json or path is not output:
             raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
-    given: dict[str, Any] = {"flip": flip, "strength": strength, "blend": blend, "sharpness": sharpness}
+    given = {"flip": flip, "strength": strength, "blend": blend, "sharpness": sharpness}
     given |= {"grain": grain, "seed": seed, "side": side, "recipe": recipe}
     given["harmonize"] = None if harmonize == "none" else harmonize
+    given["reflection"] = False if reflection is None else {"strength": reflection}
+    given["upscale"] = None if upscale == "none" else upscale
     given["scale"], given["angle"] = _or_auto(scale, "--scale"), _or_auto(angle, "--angle")
     clicks = [_numbers(text, 2, "--point", "X,Y, such as 120,80") for text in point or ()]
     given["points"] = _each(clicks, many, len(subjects), "--point") if many or len(clicks) < 2 else clicks
@@ -132,7 +161,8 @@ def compose(
     told = [
         {
             "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
-            "flip": one.flip, "box": list(one.box), "shadow": one.shadow is not None, "reasons": list(one.reasons),
+            "flip": one.flip, "box": list(one.box), "shadow": one.shadow is not None,
+            "reflection": one.reflection is not None, "reasons": list(one.reasons),
         }
         for one in info.subjects
     ]  # fmt: skip

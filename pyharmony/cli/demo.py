@@ -19,7 +19,10 @@ def demo(
     ] = Path("pyharmony-demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace images of an earlier demo.")] = False,
 ) -> None:
-    """Put three cut-outs into photographs with every blend.
+    """Put an astronaut before a rocket, and three cut-outs into photographs with every blend.
+
+    The astronaut is cut out by clicks, and composed: together.png, with its layers (together.ora) and its recipe
+    (together.json); together.jpg shows both photographs beside it, before_and_after.webp is animated.
 
     Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
     sheet.png (every blend side by side).

@@ -14,7 +14,7 @@ from ._console import Console
 from ._images import named, read_image, write_image
 
 _WORDS = ((r"^(azimuth|elevation|tip|softness|strength|under|contact|horizon|wall|depth):", r"--\1:"),)
-_LINE = "Y|X,Y,X,Y"
+LINE = "Y|X,Y,X,Y"
 
 
 @command("shadow", verbose=True)
@@ -39,11 +39,11 @@ def shadow(
     under: Annotated[float, typer.Option(help="How much darker it is right under the object, 0 to 1.")] = 1.0,
     contact: Annotated[
         str | None,
-        typer.Option(metavar=_LINE, help="Where the object meets the ground: a row, or a line through two points."),
+        typer.Option(metavar=LINE, help="Where the object meets the ground: a row, or a line through two points."),
     ] = None,
     horizon: Annotated[float | None, typer.Option(help="The row of the horizon.")] = None,
     wall: Annotated[
-        str | None, typer.Option(metavar=_LINE, help="Where an upright wall behind the object meets the ground.")
+        str | None, typer.Option(metavar=LINE, help="Where an upright wall behind the object meets the ground.")
     ] = None,
     depth: Annotated[
         float, typer.Option(help="How much smaller the object's back looks than its front, 0 to 0.5.")
@@ -65,7 +65,7 @@ def shadow(
     given |= {"strength": strength, "horizon": horizon, "depth": depth}
     given["tip"] = None if tip is None else _numbers(tip, (2,), "--tip", "X,Y, such as 120,480")
     for name, text in (("contact", contact), ("wall", wall)):
-        given[name] = None if text is None else _row_or_line(text, f"--{name}")
+        given[name] = None if text is None else row_or_line(text, f"--{name}")
     for path in (output, layer):
         if path is not None and path != STREAM:
             check_output(path, not overwrite)
@@ -102,6 +102,7 @@ def _numbers(text: str, counts: tuple[int, ...], option: str, wanted: str) -> tu
     return values
 
 
-def _row_or_line(text: str, option: str) -> Any:
+def row_or_line(text: str, option: str) -> Any:
+    """Returns a row, or the two points of a line, as functions take them."""
     values = _numbers(text, (1, 4), option, "a row, or X,Y,X,Y, two points of a line")
     return values[0] if len(values) == 1 else (values[:2], values[2:])

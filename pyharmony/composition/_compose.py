@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +16,7 @@ from .._arrays import NumpyArray
 from .._images.call import ITSELF, Call, as_delivered
 from .._images.frame import Frame, Infos, Job, as_images
 from .._images.region import Region
+from .._native import get_num_threads
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
 from ..evaluation.pictures import levels_of
@@ -22,6 +25,7 @@ from ..placement import Placement
 from ..segmentation import Masks
 from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, PathLike, Position
+from ..upscaling import METHODS
 from . import _plan
 from ._plan import People, Photo, Wanted
 from ._recipe import BLENDS, SCHEMA, decoded, digest, encoded, read_recipe
@@ -52,6 +56,8 @@ class Composed:
         alpha: [h, w] likewise, how far it covers what lies below.
         shadow: the shadow by itself, [H, W, 3] uint8, by which what lies below is multiplied: white for none; None
             without one.
+        reflection: the reflection by itself, [H, W, 4] of the result's dtype, which is laid over what lies below; None
+            without one.
         reasons: what is to be said of how it was cut out, placed and matched, in a few words each.
         seconds: how long each step took.
 
@@ -75,6 +81,7 @@ class Composed:
     colours: NumpyArray
     alpha: NumpyArray
     shadow: NumpyArray | None
+    reflection: NumpyArray | None
     reasons: tuple[str, ...]
     seconds: Mapping[str, float]
 
@@ -140,6 +147,8 @@ def compose(
     sharpness: float = _SHARPNESS,
     grain: float = _GRAIN,
     shadow: Literal["auto"] | bool | Mapping[str, object] = "auto",
+    reflection: bool | Mapping[str, object] = False,
+    upscale: str | None = "auto",
     seed: int = 0,
     recipe: Mapping[str, object] | PathLike | None = None,
     side: int | None = None,
@@ -181,6 +190,10 @@ def compose(
         sharpness, grain: how much of the blur and of the grain of the surroundings the subject gets, 0 to 1.
         shadow: 'auto': a shadow where what it stands on is seen; True or False; or arguments of `pyharmony.shadow`,
             such as {'tip': (x, y), 'softness': 1}.
+        reflection: True: the subject is mirrored in what it stands on, for water and polished floors; or arguments of
+            `pyharmony.reflection`, such as {'strength': 0.3, 'blur': 0}.
+        upscale: a method of `pyharmony.super_resolve` for subjects that become more than 1.5 times as large as in their
+            own photograph; None: they are interpolated.
         seed: the seed of the grain.
         recipe: what an earlier call decided, `ComposeInfo.recipe` or a JSON file of it; nothing but subjects,
             background, side and out counts beside it.
@@ -214,6 +227,8 @@ def compose(
         raise ArgumentError("subjects: empty, expected at least one photograph")
     if blend not in ("auto", *BLENDS):
         raise ArgumentError(f"blend: {blend!r}, expected auto, {', '.join(BLENDS)}")
+    if upscale not in (None, "auto", *METHODS):
+        raise ArgumentError(f"upscale: {upscale!r}, expected auto, {', '.join(METHODS)} or None")
     if side is not None and (isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side < 16):
         raise ArgumentError(f"side: {side!r}, expected a whole number of at least 16")
     for name, value in (("sharpness", sharpness), ("grain", grain)):
@@ -223,17 +238,27 @@ def compose(
         raise ArgumentError(f"strength: {strength!r}, expected a number from 0 to 2")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ArgumentError(f"seed: {seed!r}, expected a whole number of at least 0")
+    names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
     file: Any = background
-    whole: Any = background if _arrays.is_array(background) else io.read(file, "background", keep_gps=keep_gps)
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        # Files are decoded beside one another; what else is given may be one object several times.
+        ahead = [
+            pool.submit(io.read, one, name) if isinstance(one, (str, os.PathLike)) else None
+            for one, name in zip(given, names, strict=True)
+        ]
+        whole: Any = background if _arrays.is_array(background) else io.read(file, "background", keep_gps=keep_gps)
+        given = [one if read is None else read.result() for one, read in zip(given, ahead, strict=True)]
     target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
     if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
         raise ShapeError("background: a batch, expected one image; call compose for each")
     like = whole if isinstance(whole, Picture) else Picture(target)
-    photos = [_photo(one, like, f"subjects[{i}]" if several else "subjects") for i, one in enumerate(given)]
+    photos = [_photo(one, like, name) for one, name in zip(given, names, strict=True)]
     seconds = {"read": time.perf_counter() - start}
     if recipe is None:
-        looks = _looks(harmonize, strength, blend, sharpness, grain, shadow)
+        looks = _looks(harmonize, strength, blend, sharpness, grain, shadow, reflection)
         wanted = _wanted(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
+        if upscale is not None:
+            looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
         plan, said = _decided(photos, target, wanted, people, looks, int(seed), several, seconds)
     else:
         plan = read_recipe(recipe)
@@ -306,7 +331,9 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
     return Photo(made, levels, alpha)
 
 
-def _looks(harmonize: Any, strength: float, blend: str, sharpness: float, grain: float, shadow: Any) -> dict[str, Any]:
+def _looks(
+    harmonize: Any, strength: float, blend: str, sharpness: float, grain: float, shadow: Any, reflection: Any
+) -> dict[str, Any]:
     """Returns what is to be done to every subject, as the recipe says it."""
     found: dict[str, Any] = {"blend": BLENDS[0] if blend == "auto" else blend}
     found["harmonize"] = None
@@ -314,34 +341,40 @@ def _looks(harmonize: Any, strength: float, blend: str, sharpness: float, grain:
         found["harmonize"] = {"method": str(harmonize), "strength": float(strength), "source": True}
     found |= {"sharpness": float(sharpness), "grain": float(grain)}
     if isinstance(shadow, Mapping):
-        found["shadow"] = _numbers(shadow)
+        found["shadow"] = _numbers(shadow, "shadow")
     elif isinstance(shadow, bool):
         found["shadow"] = {} if shadow else None
     elif shadow == "auto":
         found["shadow"] = "auto"
     else:
         raise ArgumentError(f"shadow: {shadow!r}, expected 'auto', True, False or arguments of pyharmony.shadow")
+    if isinstance(reflection, Mapping):
+        found["reflection"] = _numbers(reflection, "reflection")
+    elif isinstance(reflection, bool):
+        found["reflection"] = {} if reflection else None
+    else:
+        raise ArgumentError(f"reflection: {reflection!r}, expected True, False or arguments of pyharmony.reflection")
     return found
 
 
-def _numbers(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns arguments of a shadow for JSON."""
+def _numbers(given: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """Returns arguments of a shadow or a reflection for JSON."""
     import json
 
-    from ..shadows import shadow
+    from .. import shadows
 
-    accepted = [name for name in shadow.__annotations__ if name not in _OF_A_CALL]
+    accepted = [name for name in getattr(shadows, of).__annotations__ if name not in _OF_A_CALL]
     for name in given:
         if name not in accepted:
-            raise ArgumentError(f"shadow: {name!r}, expected some of {', '.join(accepted)}")
+            raise ArgumentError(f"{of}: {name!r}, expected some of {', '.join(accepted)}")
     try:
         found: dict[str, Any] = json.loads(json.dumps(dict(given), default=float))
     except (TypeError, ValueError):
-        raise ArgumentError(f"shadow: {dict(given)!r}, expected numbers and pairs of numbers") from None
+        raise ArgumentError(f"{of}: {dict(given)!r}, expected numbers and pairs of numbers") from None
     return found
 
 
-#: The arguments of a shadow that compose sets itself.
+#: The arguments of a shadow and of a reflection that compose sets itself.
 _OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
 
 
@@ -390,34 +423,47 @@ def _decided(
     entries: list[dict[str, Any]] = []
     said: list[list[str]] = []
     nearness = []
-    known = digest(target)
+
+    def search() -> str:
+        start = time.perf_counter()
+        if len(photos) > 1 or isinstance(wanted[0].at, str):
+            _ = people.found
+        seconds["people"] = time.perf_counter() - start
+        return digest(target)
+
+    # The people of the background are looked for beside the first subject.
+    with ThreadPoolExecutor(1) as pool:
+        start = time.perf_counter()
+        searched = pool.submit(search)
+        first = _plan.cut_out(photos[0], wanted[0], "subjects[0]: " if several else "")
+        seconds["cut"] = time.perf_counter() - start
+        known = searched.result()
     for i, (photo, one) in enumerate(zip(photos, wanted, strict=True)):
         name = f"subjects[{i}]: " if several else ""
         start = time.perf_counter()
-        mask, by_alpha, reason = _plan.cut_out(photo, one, name)
-        seconds["cut"] = seconds.get("cut", 0.0) + time.perf_counter() - start
-        start = time.perf_counter()
-        if isinstance(one.at, str) or len(entries) + 1 < len(photos):
-            _ = people.found
-        seconds["people"] = seconds.get("people", 0.0) + time.perf_counter() - start
+        mask, by_alpha, reason = _plan.cut_out(photo, one, name) if i else first
+        seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
         entry, doubt = _plan.decide(photo, mask, one, people, levels, name)
         if not by_alpha:
             entry["mask"] = encoded(mask)
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         entry |= looks
+        entry["upscale"] = None
+        if "upscale" in looks and (times := _plan.enlarged(float(entry["scale"]))):
+            entry["upscale"] = {"method": looks["upscale"], "scale": times}
         if entry["harmonize"] is not None and (given is not None or isinstance(one.at, str)) and people.heads:
             like = _plan.nearest_heads(people.heads, entry["x"], entry["y"])
             entry["harmonize"] = {**entry["harmonize"], "reference": like}
         entry["digest"] = digest(photo.levels)
         entries.append(entry)
         said.append([text for text in (reason, doubt) if text])
-        lies, head = _plan.as_it_lies(entry, mask, (width, height))
-        nearness.append(float(np.flatnonzero(lies.any(1))[-1]) if lies.any() else 0.0)
         if len(photos) > 1:
+            lies, head = _plan.as_it_lies(entry, mask, (width, height))
+            nearness.append(float(np.flatnonzero(lies.any(1))[-1]) if lies.any() else 0.0)
             people.add(lies, head)
     # Who stands lower is nearer, and drawn later.
-    order = sorted(range(len(entries)), key=lambda i: nearness[i])
+    order = sorted(range(len(entries)), key=lambda i: nearness[i] if nearness else 0.0)
     recipe = {
         "schema": SCHEMA, "size": [width, height], "background": known, "seed": seed, "order": order,
         "subjects": [entries[i] for i in order],
@@ -432,10 +478,12 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], target: NumpyArray) ->
         count = len(recipe["subjects"])
         raise ArgumentError(f"recipe: it has {count} subjects, {len(photos)} are given")
     height, width = target.shape[:2]
-    if list(recipe["size"]) != [width, height] or recipe.get("background") != digest(target):
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        known, *of_photos = pool.map(digest, [target, *(photo.levels for photo in photos)])
+    if list(recipe["size"]) != [width, height] or recipe.get("background") != known:
         raise ArgumentError("recipe: background is not the one that it was made with")
     for entry, number in zip(recipe["subjects"], order, strict=True):
-        if entry.get("digest") != digest(photos[number].levels):
+        if entry.get("digest") != of_photos[number]:
             raise ArgumentError(f"recipe: subjects[{number}] is not the one that it was made with")
         if list(entry["size"]) != list(photos[number].size):
             raise ArgumentError(f"recipe: subjects[{number}].size: {entry['size']!r}, it is {photos[number].size}")
@@ -492,12 +540,16 @@ def _told(
         if laid.shadow is not None:
             layer = np.full((*shape[:2], 3), 255, np.uint8)
             laid.shadow[1].of(layer)[...] = laid.shadow[0]
+        mirrored = None
+        if laid.reflection is not None:
+            mirrored = np.zeros((*shape[:2], 4), laid.reflection[0].dtype)
+            laid.reflection[1].of(mirrored)[...] = laid.reflection[0]
         for key, value in laid.seconds.items():
             times[key] = times.get(key, 0.0) + value
         every.append(Composed(
             mask, (region.x0, region.y0, region.shape[1], region.shape[0]), float(entry["x"]), float(entry["y"]),
             float(entry["scale"]), float(entry["angle"]), bool(entry["flip"]), laid.colours, laid.alpha, layer,
-            tuple(said[number] + laid.reasons), dict(laid.seconds),
+            mirrored, tuple(said[number] + laid.reasons), dict(laid.seconds),
         ))  # fmt: skip
     times["all"] = time.perf_counter() - start
     rounded = {key: round(value, 4) for key, value in times.items()}

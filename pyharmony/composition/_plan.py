@@ -15,8 +15,7 @@ from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..segmentation import Masks, Session
 from ..segmentation.layers import Layer, resized
-from ..segmentation.people import faces as faces_of
-from ..segmentation.people import head_of
+from ..segmentation.people import apart, head_of, surely
 from ._recipe import encoded
 
 Rectangle = tuple[float, float, float, float]
@@ -25,6 +24,8 @@ Rectangle = tuple[float, float, float, float]
 _SIDE = 1600
 #: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
 _LIKE = 2
+#: Subjects become so many times as large before their detail is made, and it is made for four times from there on.
+ENLARGED, _TWICE = 1.5, 3.0
 #: A base is seen if this share of the lowest part of the object is, and that part, as a share of its height.
 _BASE_SEEN, _BASE = 0.6, 0.04
 
@@ -77,23 +78,18 @@ class People:
         """Their masks [H, W] uint8."""
         if self._masks is None:
             height, width = self._background.shape[:2]
-            people: Any = Session(self._background).people() if self._given is None else self._given
-            self._masks = [mask_of(people[i], height, width) for i in range(len(people))]
-            heads: list[Any] = list(people.heads) if isinstance(people, Masks) else []
+            session = Session(self._background) if self._given is None else None
+            people: Any = self._given if session is None else session.people()
+            those: Sequence[int] = range(len(people))
+            if session is not None:
+                those = surely(people.heads, people.scores, session.faces())
+            self._masks = [mask_of(people[i], height, width) for i in those]
+            heads: list[Any] = [people.heads[i] for i in those] if isinstance(people, Masks) else []
             if len(heads) != len(self._masks):
                 heads = [_head_of(mask) for mask in self._masks]
-            self.faces = [] if self._given is not None else self._without_mask(heads)
+            self.faces = [] if session is None else list(apart(session.faces(), heads))
             self._heads = [(float(x), float(y), float(wide), float(high)) for x, y, wide, high in heads]
         return self._masks
-
-    def _without_mask(self, heads: Sequence[Rectangle]) -> list[Rectangle]:
-        """Returns the rectangles of faces that belong to no head: of people who were not found."""
-        found = []
-        for left, top, right, bottom in faces_of(self._background):
-            x, y = (left + right) / 2, (top + bottom) / 2
-            if not any(a <= x <= a + wide and b <= y <= b + high for a, b, wide, high in heads):
-                found.append((float(left), float(top), float(right - left), float(bottom - top)))
-        return found
 
     @property
     def heads(self) -> list[Rectangle]:
@@ -228,6 +224,13 @@ def _head_of(mask: NumpyArray) -> Rectangle:
     small = resized(mask, (max(1, round(width * factor)), max(1, round(height * factor))))
     left, top, right, bottom = head_of(Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0), [])
     return float(left), float(top), float(right - left), float(bottom - top)
+
+
+def enlarged(scale: float) -> int:
+    """Returns how many times a subject is enlarged with detail before it is laid at a scale; 0: not at all."""
+    if scale <= ENLARGED:
+        return 0
+    return 2 if scale <= _TWICE else 4
 
 
 def number(value: Any, name: str) -> float:

@@ -18,6 +18,7 @@ from .. import io as images
 from .._arrays import NumpyArray
 from ..errors import ArgumentError
 from ..typing import PathLike
+from ..upscaling import METHODS
 
 SCHEMA = "pyharmony.recipe/1"
 #: The ways to blend, of which 'auto' is the first.
@@ -120,6 +121,11 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             raise _damaged(f"{name}.flip", f"{one.get('flip')!r}, expected true or false")
         if one.get("blend") not in BLENDS:
             raise _damaged(f"{name}.blend", f"{one.get('blend')!r}, expected one of {', '.join(BLENDS)}")
+        larger = one.get("upscale")
+        if larger is not None and not (
+            isinstance(larger, Mapping) and larger.get("method") in METHODS and larger.get("scale") in (2, 4)
+        ):
+            raise _damaged(f"{name}.upscale", f"{larger!r}, expected a method and 2 or 4")
         for key in ("mask", "size"):
             if key not in one:
                 raise _damaged(f"{name}.{key}", "missing")

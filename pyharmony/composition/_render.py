@@ -22,8 +22,9 @@ from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
 from ..segmentation.layers import resized
-from ..shadows import ShadowInfo, shadow
-from ._plan import Photo, base_is_seen
+from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
+from ..upscaling import super_resolve
+from ._plan import ENLARGED, Photo, base_is_seen
 from ._recipe import decoded
 
 Float32 = npt.NDArray[np.float32]
@@ -31,6 +32,9 @@ Float32 = npt.NDArray[np.float32]
 #: How far around an object its surroundings are looked at for grain and sharpness: a share of its longer side, and at
 #: least so many pixels.
 _AROUND, _LEAST = 0.5, 200
+#: How many pixels around a subject are laid with it, and how many pixels of its photograph go at least into one of the
+#: background where it becomes smaller.
+_MARGIN, _FINER = 2, 1.5
 #: The longer side of a subject's own photograph in which its light is looked for.
 _SOURCE = 768
 #: The part of the rectangle of a head in which the face lies, an ellipse: its half axes and the middle's height.
@@ -47,6 +51,7 @@ class Laid:
         alpha: [h, w] of the background's dtype, without what is hidden behind somebody.
         shadow: what the background is multiplied by, [h, w, 3] uint8, white for nothing, and its region; None without
             one.
+        reflection: what is laid over the background, [h, w, 4] of its dtype, and its region; None without one.
         reasons: what is to be said.
         seconds: how long each step took.
         harmonized, grain, sharpness, shadow_info: the infos of the steps; None where they were left out.
@@ -56,6 +61,7 @@ class Laid:
     colours: NumpyArray
     alpha: NumpyArray
     shadow: tuple[NumpyArray, Region] | None = None
+    reflection: tuple[NumpyArray, Region] | None = None
     reasons: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     harmonized: Any = None
@@ -94,6 +100,10 @@ def layers_of(background: NumpyArray, found: Sequence[Laid], region: Region) -> 
             solid = np.full((*factor.shape[:2], 1), 255, np.uint8)
             at = (place_of.x0 - region.x0, place_of.y0 - region.y0)
             layers.append(Layer(f"shadow {number}", np.concatenate([factor, solid], 2), at, blend="multiply"))
+        if one.reflection is not None:
+            pixels, place_of = one.reflection
+            at = (place_of.x0 - region.x0, place_of.y0 - region.y0)
+            layers.append(Layer(f"reflection {number}", pixels, at))
         if not one.region.empty:
             at = (one.region.x0 - region.x0, one.region.y0 - region.y0)
             layers.append(Layer(f"subject {number}", np.dstack([one.colours, one.alpha]), at))
@@ -101,8 +111,9 @@ def layers_of(background: NumpyArray, found: Sequence[Laid], region: Region) -> 
 
 
 def _regions(found: Sequence[Laid]) -> list[Region]:
-    """Returns the region of the background that subjects and shadows lie in; none where there are none."""
-    every = [one.region for one in found if not one.region.empty] + [one.shadow[1] for one in found if one.shadow]
+    """Returns the region of the background that subjects, shadows and reflections lie in; none where there are none."""
+    every = [one.region for one in found if not one.region.empty]
+    every += [drawn[1] for one in found for drawn in (one.shadow, one.reflection) if drawn is not None]
     if not every:
         return []
     return [Region(min(r.y0 for r in every), max(r.y1 for r in every),
@@ -137,6 +148,10 @@ def _drawn(
         # What was left as it is stands in the infos.
         warnings.simplefilter("ignore", UnchangedWarning)
         _match(canvas, laid, recipe, entry, photo, mask, ratio)
+    if entry.get("reflection") is not None:
+        start = time.perf_counter()
+        _reflect(canvas, laid, unhidden, recipe, entry, ratio, name)
+        laid.seconds["reflection"] = time.perf_counter() - start
     start = time.perf_counter()
     _blend(canvas, laid, entry["blend"])
     laid.seconds["blend"] = time.perf_counter() - start
@@ -164,18 +179,29 @@ def _laid(
     real = np.float64 if dtype == np.float64 else np.float32
     shape = (canvas.shape[0], canvas.shape[1])
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    margin = 2
-    top, bottom = max(0, int(rows[0]) - margin), min(len(mask), int(rows[-1]) + 1 + margin)
-    left, right = max(0, int(columns[0]) - margin), min(mask.shape[1], int(columns[-1]) + 1 + margin)
-    alpha = np.ascontiguousarray(mask[top:bottom, left:right])
-    pixels = np.ascontiguousarray(photo.pixels[top:bottom, left:right])
+    scale = float(entry["scale"]) * ratio / own
+    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
+    # Of what becomes much smaller, the mean of so many pixels along each side is as good as all of them.
+    every = max(1, int(1 / (scale * _FINER)))
+    top, bottom = _span(top, bottom, len(mask), every)
+    left, right = _span(left, right, mask.shape[1], every)
+    if (bottom - top) % every or (right - left) % every:
+        every = 1
+    alpha = _fewer(mask[top:bottom, left:right], every)
+    pixels = _fewer(photo.pixels[top:bottom, left:right], every)
     colours = decontaminated(pixels, alpha, (0, 0), memory)
     source = np.concatenate([colours, alpha[..., None]], 2)
-    scale = float(entry["scale"]) * ratio / own
+    times, reasons, seconds = 1 / every, [], {}
+    if entry.get("upscale") is not None and scale > ENLARGED:
+        start = time.perf_counter()
+        method, times = entry["upscale"]["method"], int(entry["upscale"]["scale"])
+        source = np.ascontiguousarray(super_resolve(source, times, method=method))
+        seconds["upscale"] = time.perf_counter() - start
+        reasons.append(f"it is {scale:.1f} times as large as in its photograph, enlarged by {method}")
     angle, flip = float(entry["angle"]), bool(entry["flip"])
     if flip:
         source = source[:, ::-1]
-    high, wide = alpha.shape
+    high, wide = source.shape[:2]
     # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.
     dx, dy = (left + right - mask.shape[1]) / 2, (top + bottom - mask.shape[0]) / 2
     dx = -dx if flip else dx
@@ -184,6 +210,7 @@ def _laid(
         (float(entry["x"]) + 0.5) * ratio + scale * (cos * dx - sin * dy),
         (float(entry["y"]) + 0.5) * ratio + scale * (sin * dx + cos * dy),
     )
+    scale /= times
     options: dict[str, Any] = {"real": real, "decontaminate": False, "memory": memory}
     if angle == 0:
         x, y = middle[0] - scale * wide / 2, middle[1] - scale * high / 2
@@ -202,7 +229,28 @@ def _laid(
         share = cover.astype(np.float64) / (VALUE_RANGE[cover.dtype.name] if cover.dtype != bool else 1)
         share = np.clip(share, 0, 1)
         cover = np.rint(share * unit).astype(dtype) if dtype.kind == "u" else share.astype(dtype)
-    return Laid(region, np.ascontiguousarray(laid), np.ascontiguousarray(cover))
+    return Laid(region, np.ascontiguousarray(laid), np.ascontiguousarray(cover), reasons=reasons, seconds=seconds)
+
+
+def _span(start: int, end: int, size: int, every: int) -> tuple[int, int]:
+    """Returns where a part of `size` pixels begins and ends: with a margin, and of whole groups of pixels if it can."""
+    start, end = max(0, start - _MARGIN), min(size, end + _MARGIN)
+    end = min(size, end + -(end - start) % every)
+    start = max(0, start - -(end - start) % every)
+    return start, end
+
+
+def _fewer(values: NumpyArray, every: int) -> NumpyArray:
+    """Returns an image or plane of which so many pixels along each side became one, their mean."""
+    from PIL import Image
+
+    if every == 1:
+        return np.ascontiguousarray(values)
+    if values.dtype == np.uint8:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(values)).reduce(every))
+    high, wide = values.shape[0] // every, values.shape[1] // every
+    means = values.reshape(high, every, wide, every, *values.shape[2:]).mean((1, 3))
+    return np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means.astype(values.dtype)
 
 
 def _turned(
@@ -298,8 +346,37 @@ def _shade(
     part[...] = np.rint(values).astype(canvas.dtype) if canvas.dtype.kind == "u" else values.astype(canvas.dtype)
 
 
+def _reflect(
+    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any],
+    ratio: float, name: str,
+) -> None:  # fmt: skip
+    """Draws the reflection of a subject into the canvas, except on whoever stands before it."""
+    whole = canvas.copy()
+    over(laid.region.of(whole), laid.colours, alpha)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnchangedWarning)
+        info: ReflectionInfo
+        _, info = reflection(
+            whole, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
+            **_in_pixels(entry["reflection"], ratio),
+        )  # fmt: skip
+    if info.layer is None:
+        laid.reasons.append(f"no reflection: {info.reason}")
+        return
+    rows, columns = (np.flatnonzero(info.layer[..., 3].any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+    layer = region.of(info.layer).copy()
+    cover = _cover(recipe, entry, region, canvas, name)
+    if cover is not None:
+        layer[..., 3] = _scaled(layer[..., 3], 255 - cover)
+    laid.reflection = layer, region
+    over(region.of(canvas), layer[..., :3], layer[..., 3])
+
+
 def _in_pixels(given: Mapping[str, Any], ratio: float) -> dict[str, Any]:
-    """Returns what is said of a shadow for a canvas of another size."""
+    """Returns what is said of a shadow or a reflection for a canvas of another size."""
     found = dict(given)
     if ratio != 1:
         for key in ("tip", "horizon", "contact", "wall"):

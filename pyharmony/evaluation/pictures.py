@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
+from .. import _checks as checks
 from .._arrays import NumpyArray
 from ..data import _files
 from ..metrics import _checks
@@ -35,4 +36,5 @@ def mask_of(mask: Any, height: int, width: int) -> NumpyArray:
     """
     if not _arrays.is_array(mask):
         mask = _files.read_mask(mask)
-    return np.rint(255 * _checks.weights(mask, height, width)).astype(np.uint8)
+    a = checks.mask(mask, "mask", height, width)
+    return a.copy() if a.dtype == np.uint8 else np.rint(255 * _checks.weights(a, height, width)).astype(np.uint8)

@@ -12,10 +12,10 @@ import numpy as np
 from .. import _arrays, io
 from ..errors import ArgumentError
 from ..evaluation.pictures import levels_of, mask_of
-from ..segmentation import Masks, Session, segment
+from ..segmentation import Masks, Session
 from ..segmentation.layers import Layer, Pixels, resized
+from ..segmentation.people import apart, head_of, surely
 from ..segmentation.people import faces as faces_of
-from ..segmentation.people import head_of
 from ..typing import ImageLike, MaskLike
 from ._crowd import crowd_of
 from ._roll import roll_in
@@ -173,6 +173,8 @@ def place(
         person = head is not None or Session(picture).shows_people(matte)
     own_head = None if head is None else _box(head, "head")
     object_ = subject_of(matte, own_head, bool(person), cut, _faces(picture, matte) if person and head is None else [])
+    if people is None:
+        people, heads, faces = _looked_for(scene, heads, faces)
     masks, boxes = _people_of(scene, people, heads)
     seen = [_box(face, f"faces[{i}]") for i, face in enumerate(faces)]
     size = (scene.shape[1], scene.shape[0])
@@ -211,13 +213,24 @@ def _faces(picture: Pixels, mask: Pixels) -> list[tuple[int, int, int, int]]:
     ]
 
 
+def _looked_for(
+    scene: Pixels, heads: Sequence[Rectangle] | None, faces: Sequence[Rectangle]
+) -> tuple[list[Pixels], list[Rectangle], list[Rectangle]]:
+    """Returns masks and heads of the people who are surely in a picture, and the faces of others."""
+    if heads is not None:
+        raise ArgumentError("heads: given without people, expected one each")
+    session = Session(scene)
+    people = session.people()
+    those = surely(people.heads, people.scores, session.faces())
+    found = [people.heads[i] for i in those]
+    return [people[i] for i in those], [*found], [*faces, *apart(session.faces(), found)]
+
+
 def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Bools], Float]:
     """Returns masks of people at a small size, and the boxes of their heads in pixels of the picture."""
     height, width = scene.shape[:2]
     factor = min(1.0, _SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    if people is None:
-        people = segment(scene, people=True)
     every = [people[i] for i in range(len(people))]
     if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
         heads = people.heads

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .. import _shipped
 from .._header import arrays_of, damage
+from .._images.products import multiply
 from ..errors import WeightsError
 
 Float32 = npt.NDArray[np.float32]
@@ -30,6 +31,8 @@ _LEVELS, _STRIDES = (0, 2, 4, 10, 11), {1: 2, 3: 2, 5: 2, 11: 2}
 _KEPT = 1 << 15
 #: The rows of an image whose windows are laid out at once, so that they stay in the cache.
 _ROWS = 8
+#: The largest weight for which windows are laid out: of a larger one too few rows make a small product.
+_LAID_OUT = 1 << 13
 
 
 class Cut(NamedTuple):
@@ -261,15 +264,28 @@ def _convolved(x: Float32, conv: Conv, stride: int = 1, frame: int = 1) -> Float
     """Returns the convolution of x [H, W, C] with so many zeros around it."""
     kernel, weight, bias = conv
     height, width, channels = (x.shape[0] // stride, x.shape[1] // stride, x.shape[2])
-    if kernel == 1:
-        return (x.reshape(-1, channels) @ weight + bias).reshape(height, width, -1)
-    padded = np.pad(x, ((frame, frame), (frame, frame), (0, 0))) if frame else x
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))[::stride, ::stride]
     found = np.empty((height, width, weight.shape[1]), np.float32)
-    for top in range(0, height, _ROWS):
-        rows = windows[top : top + _ROWS].transpose(0, 1, 3, 4, 2)
-        np.matmul(rows.reshape(-1, len(weight)), weight, out=found[top : top + _ROWS].reshape(-1, weight.shape[1]))
-    found += bias
+    flat = found.reshape(-1, weight.shape[1])
+    if kernel == 1:
+        multiply(x.reshape(-1, channels), weight, flat)
+        found += bias
+        return found
+    padded = np.pad(x, ((frame, frame), (frame, frame), (0, 0))) if frame else x
+    if weight.size <= _LAID_OUT:
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))[::stride, ::stride]
+        for top in range(0, height, _ROWS):
+            rows = windows[top : top + _ROWS].transpose(0, 1, 3, 4, 2)
+            multiply(rows.reshape(-1, len(weight)), weight, flat[top * width : (top + _ROWS) * width])
+        found += bias
+        return found
+    # Of large weights the part of each place in the window is taken by itself, so that the products stay small.
+    found[:] = bias
+    made = np.empty_like(flat)
+    for place in range(kernel * kernel):
+        row, column = divmod(place, kernel)
+        part = padded[row : row + stride * height : stride, column : column + stride * width : stride]
+        multiply(part.reshape(-1, channels), weight[place * channels : (place + 1) * channels], made)
+        flat += made
     return found
 
 
@@ -305,7 +321,10 @@ def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
 
 
 def _linear(x: Float32, state: Mapping[str, Float32], name: str) -> Float32:
-    found: Float32 = x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+    weight = state[f"{name}.weight"]
+    found = np.empty((len(x), len(weight)), np.float32)
+    multiply(x, weight.T, found)
+    found += state[f"{name}.bias"]
     return found
 
 

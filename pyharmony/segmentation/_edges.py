@@ -47,16 +47,24 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     for first in range(0, height, _ROWS):
         last = min(first + _ROWS, height)
         box = (0.0, first * size[1] / height, float(size[0]), last * size[1] / height)
-        rows = (width, last - first)
-        known = resized(wanted, rows, box)
+        known = resized(wanted, (width, last - first), box)
+        found[first:last] = known * 255
+        # Where the layer is sure, colours have no say.
+        unsure = np.flatnonzero(((known > 0) & (known < 1)).any(0))
+        if not len(unsure):
+            continue
+        left, right = int(unsure[0]), int(unsure[-1]) + 1
+        known = known[:, left:right]
+        box = (left * size[0] / width, box[1], right * size[0] / width, box[3])
+        rows = (right - left, last - first)
         made = resized(level, rows, box).copy()
         for channel in range(3):
-            made += resized(slopes[channel], rows, box) * (picture[first:last, :, channel] * np.float32(1 / 255))
+            colours = picture[first:last, left:right, channel] * np.float32(1 / 255)
+            made += resized(slopes[channel], rows, box) * colours
         made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
-        # Where the layer is sure, colours have no say.
         sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
         made += sure * (known - made)
-        found[first:last] = np.rint(made.clip(0, 1) * 255)
+        found[first:last, left:right] = np.rint(made.clip(0, 1) * 255)
     return found
 
 

@@ -83,11 +83,15 @@ def _network(picture: Pixels) -> NetworkCutter:
     return NetworkCutter(_clicks.network(_WEIGHTS), picture)
 
 
+def _featured(picture: Pixels) -> NetworkCutter:
+    return NetworkCutter(_clicks.network(_FEATURED), picture)
+
+
 def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixels], Cutter]:
     return lambda picture: _After(_network(picture), second(picture))
 
 
-_WEIGHTS = "clicks"
+_WEIGHTS, _FEATURED = "clicks", "clicks-imagenet"
 _OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
 
 #: The methods by name.
@@ -95,6 +99,12 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS),
+        Method(
+            _FEATURED,
+            "the network of clicks on features that were learned on ImageNet",
+            _featured,
+            weights=_FEATURED,
+        ),
         Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
         Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
         Method("clicks+grabcut", "GrabCut from what the network found", _after(_classic.grabcut), (_OPENCV,), _WEIGHTS),

@@ -171,13 +171,15 @@ class NetworkCutter:
 
     def _view(self, box: Box) -> tuple[Float32, list[Float32]]:
         """Returns a part of the picture as the network sees it, and the features of it."""
-        if box not in self._views:
+        # Several threads may ask, and one of them may clear what another one looks up.
+        found = self._views.get(box)
+        if found is None:
             if len(self._views) > 8:
                 self._views.clear()
             size = (self.network.size, self.network.size)
             view = resized(self.picture, size, box).astype(np.float32) * np.float32(1 / 255)
-            self._views[box] = view, self.network.seen(view)
-        return self._views[box]
+            found = self._views[box] = view, self.network.seen(view)
+        return found
 
 
 def distinct(layers: Sequence[Layer]) -> list[Layer]:

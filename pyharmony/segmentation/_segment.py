@@ -15,8 +15,8 @@ from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
-from .layers import Layer, Pixels, box_of
-from .people import people_of, shows_people
+from .layers import Box, Layer, Pixels, box_of
+from .people import faces, people_of, shows_people
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -34,7 +34,6 @@ class Masks:
     `masks[i]` is one of them, [H, W] uint8, and len(masks) their number.
 
     Attributes:
-        mask: the best mask, or all people together, [H, W] uint8, 0 outside and 255 inside, soft at the edge.
         scores: how good each of the masks is expected to be, 0 to 1: the share of the union of mask and object that
             both cover.
         boxes: for each of them the rectangle (x, y, width, height) that it lies in.
@@ -43,7 +42,7 @@ class Masks:
         reason: why nothing was found, or why the mask may not be what was meant, in a few words; else empty.
     """
 
-    mask: Pixels
+    _mask: Pixels | None
     scores: tuple[float, ...]
     boxes: tuple[Rectangle, ...]
     heads: tuple[Rectangle, ...]
@@ -51,6 +50,18 @@ class Masks:
     reason: str
     _picture: Pixels
     _layers: tuple[Layer, ...]
+
+    @property
+    def mask(self) -> Pixels:
+        """The best mask, or all people together, [H, W] uint8, 0 outside and 255 inside, soft at the edge."""
+        if self._mask is None:
+            found = np.zeros(self._picture.shape[:2], np.uint8)
+            for layer in self._layers if self.heads else self._layers[:1]:
+                np.maximum(found, at_full_size(self._picture, layer), out=found)
+            # It is made when somebody asks for it, and kept.
+            object.__setattr__(self, "_mask", found)
+            return found
+        return self._mask
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -82,6 +93,7 @@ class Session:
         self.picture, self.method = levels_of(image), chosen.name
         self._cutter = chosen.opened(self.picture)
         self._steps: list[tuple[Prompts, Masks]] = []
+        self._faces: list[Box] | None = None
 
     def click(self, x: float, y: float, *, add: bool = True) -> Masks:
         """Returns the answer to one more click: on the object, or, with add=False, beside it.
@@ -136,6 +148,15 @@ class Session:
             self._steps.pop()
         return self._steps[-1][1] if self._steps else None
 
+    def faces(self) -> tuple[Rectangle, ...]:
+        """Returns the rectangles (x, y, width, height) of frontal faces, the largest first.
+
+        There are none where scikit-image is not installed.
+        """
+        if self._faces is None:
+            self._faces = faces(self.picture)
+        return tuple(_rectangle(face) for face in self._faces)
+
     def people(self) -> Masks:
         """Returns a mask of each person, the largest first; clicks go on from what was there before.
 
@@ -144,7 +165,8 @@ class Session:
         """
         if not isinstance(self._cutter, NetworkCutter):
             raise ArgumentError(f"people: {self.method!r} cannot find them; expected method 'auto'")
-        found = [] if _of_one_colour(self.picture) else people_of(self._cutter)
+        _ = self.faces()
+        found = [] if _of_one_colour(self.picture) else people_of(self._cutter, self._faces or [])
         heads = tuple(_rectangle(person.head) for person in found)
         return self._masks([person.layer for person in found], "" if found else "no person was found", heads)
 
@@ -178,12 +200,9 @@ class Session:
         return found
 
     def _masks(self, layers: Sequence[Layer], reason: str, heads: tuple[Rectangle, ...] = ()) -> Masks:
-        mask = np.zeros(self.picture.shape[:2], np.uint8)
-        for layer in layers if heads else layers[:1]:
-            np.maximum(mask, at_full_size(self.picture, layer), out=mask)
         boxes = tuple(_rectangle(box_of(layer) or layer.box) for layer in layers)
         scores = tuple(layer.score for layer in layers)
-        return Masks(mask, scores, boxes, heads, self.method, reason, self.picture, tuple(layers))
+        return Masks(None, scores, boxes, heads, self.method, reason, self.picture, tuple(layers))
 
 
 def segment(
@@ -331,4 +350,5 @@ def _rectangle(box: tuple[int, int, int, int]) -> Rectangle:
 
 
 def _of_one_colour(picture: Pixels) -> bool:
-    return bool((picture == picture[0, 0]).all())
+    first = picture[0, 0]
+    return bool((picture[::64, ::64] == first).all()) and bool((picture == first).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -37,8 +38,23 @@ def resized(
 
     if box is None and values.shape[1::-1] == size:
         return values
+    if box is not None:
+        # Pillow takes a copy of all that it is given: it gets what the part needs, with what the filter looks at.
+        values, box = _around(values, size, box)
     picture = Image.fromarray(np.ascontiguousarray(values))
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0))
+
+
+def _around(
+    values: npt.NDArray[Any], size: tuple[int, int], box: tuple[float, float, float, float]
+) -> tuple[npt.NDArray[Any], tuple[float, float, float, float]]:
+    """Returns a part of an image that holds a box with what is seen when it is resized, and the box in that part."""
+    left, top, right, bottom = box
+    across, down = (2 + math.ceil((end - start) / count) for start, end, count in
+                    ((left, right, size[0]), (top, bottom, size[1])))  # fmt: skip
+    x, y = max(0, math.floor(left) - across), max(0, math.floor(top) - down)
+    part = values[y : math.ceil(bottom) + down, x : math.ceil(right) + across]
+    return part, (left - x, top - y, right - x, bottom - y)
 
 
 def sampled(layer: Layer, box: Box, size: tuple[int, int]) -> Float32:
@@ -49,21 +65,18 @@ def sampled(layer: Layer, box: Box, size: tuple[int, int]) -> Float32:
     # The middles of the pixels that are asked for, in pixels of the layer.
     x = (left + (np.arange(size[0]) + 0.5) * (right - left) / size[0] - own_left) * width / (own_right - own_left) - 0.5
     y = (top + (np.arange(size[1]) + 0.5) * (bottom - top) / size[1] - own_top) * height / (own_bottom - own_top) - 0.5
-    across, down = _weights(x, width), _weights(y, height)
-    found: Float32 = (down @ layer.values @ across.T).astype(np.float32)
-    return found
+    return _between(_between(layer.values, y).T, x).T
 
 
-def _weights(at: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """Returns [P, count], which interpolates `count` values at places, linearly; it gives 0 beyond the ends."""
-    inside = (at > -0.5) & (at < count - 0.5)
+def _between(values: Float32, at: npt.NDArray[np.float64]) -> Float32:
+    """Returns the rows of values [N, M] at places between them, [P, M], linearly; they are 0 beyond the ends."""
+    count = len(values)
     first = np.clip(np.floor(at), 0, max(count - 2, 0)).astype(np.intp)
-    share = np.clip(at - first, 0, 1)
-    found = np.zeros((len(at), count))
-    rows = np.arange(len(at))
-    found[rows, first] = 1 - share
-    found[rows, np.minimum(first + 1, count - 1)] += share
-    return found * inside[:, None]
+    share = np.clip(at - first, 0, 1).astype(np.float32)[:, None]
+    found = values[first]
+    found += share * (values[np.minimum(first + 1, count - 1)] - found)
+    found[(at <= -0.5) | (at >= count - 0.5)] = 0
+    return found
 
 
 def box_of(layer: Layer) -> Box | None:

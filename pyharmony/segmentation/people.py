@@ -11,11 +11,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from .._native import get_num_threads
 from ..ops.distance import distance_inside
 from ._network import NetworkCutter, Prompts
 from .layers import Bools, Box, Float32, Layer, Pixels, box_of, parts, resized, sampled
@@ -28,6 +30,8 @@ _MOST = 24
 _DEEP, _LEAST = 0.012, 0.0015
 #: How surely people must be where a mask is, by the mean, and where a face says that somebody is.
 _PEOPLE, _FACED = 0.5, 0.3
+#: Somebody without a face is surely there from this score on, with a head so wide at least and at most, in its heights.
+_SURE, _SLIM, _BROAD = 0.6, 0.5, 1.6
 #: Masks are of one person if they share so much of the smaller one.
 _SAME = 0.5
 #: Tops of a silhouette are heads if nothing so far beside them is higher, in the height of it; a head's middle is so
@@ -63,8 +67,10 @@ class _Seed(NamedTuple):
     is_face: bool
 
 
-def people_of(cutter: NetworkCutter) -> list[Person]:
-    """Returns the people of a picture, the largest first."""
+def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[Person]:
+    """Returns the people of a picture, the largest first; None: its frontal faces are looked for, too."""
+    if seen is None:
+        seen = faces(cutter.picture)
     height, width = cutter.picture.shape[:2]
     factor = _SIDE / max(height, width)
     size = max(8, round(width * factor)), max(8, round(height * factor))
@@ -73,21 +79,23 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     left = where > 0.5
     found: list[_Found] = []
 
-    def add(points: Sequence[Point], is_face: bool) -> None:
-        one = _person(cutter, points, where, is_face)
+    def look(seed: _Seed) -> _Found | None:
+        points = [seed.head] if seed.chest is None else [seed.head, seed.chest]
+        return _person(cutter, points, where, seed.is_face)
+
+    def add(one: _Found | None) -> None:
         if one is not None:
             left[one.region] = False
             found.append(one)
 
-    seen = faces(cutter.picture)
     seeds = [_Seed(*_head_and_chest(face, height), True) for face in seen[:_MOST]]
     tops = [_Seed((x / factor, y / factor), None, False) for x, y in _tops(left)]
     for top in tops:
         if all(_apart(top.head, seed.head) > _CROWDED * max(height, width) for seed in seeds):
             seeds.append(top)
-    for seed in seeds[:_MOST]:
-        own = [seed.head] if seed.chest is None else [seed.head, seed.chest]
-        add(own, seed.is_face)
+    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(seeds)))) as pool:
+        for one in pool.map(look, seeds[:_MOST]):
+            add(one)
     rows, columns = np.ogrid[: size[1], : size[0]]
     for _ in range(_MOST):
         depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
@@ -95,12 +103,49 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
         if deepest < max(1.0, _DEEP * _SIDE):
             break
         y, x = divmod(int(depth.argmax()), size[0])
-        add([((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5)], False)
+        add(look(_Seed(((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5), None, False)))
         # This place is not looked at again, whatever was found there.
         left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
     kept = _one_each(found)
     kept.sort(key=lambda one: -np.count_nonzero(one.region))
     return [Person(one.layer, head_of(one.layer, seen)) for one in kept[:_MOST]]
+
+
+def surely(
+    heads: Sequence[tuple[int, int, int, int]], scores: Sequence[float], seen: Sequence[tuple[int, int, int, int]]
+) -> list[int]:
+    """Returns the numbers of the people who are surely there: those with a face, or a good score and a likely head.
+
+    Of those that are found, many are none: a flag, an arm, a barrel. Who takes sizes from heads is better off without.
+
+    Args:
+        heads, scores: of people, the heads as (x, y, width, height).
+        seen: the faces of the picture, likewise.
+    """
+
+    def has_face(head: tuple[int, int, int, int]) -> bool:
+        x, y, wide, high = head
+        return any(
+            x < left + across / 2 < x + wide and y < top + down / 2 < y + high for left, top, across, down in seen
+        )
+
+    return [
+        i
+        for i, (head, score) in enumerate(zip(heads, scores, strict=True))
+        if has_face(head) or (score > _SURE and _SLIM < head[2] / head[3] < _BROAD)
+    ]
+
+
+def apart(
+    seen: Sequence[tuple[int, int, int, int]], heads: Sequence[tuple[float, float, float, float]]
+) -> list[tuple[int, int, int, int]]:
+    """Returns the faces (x, y, width, height) whose middle is in none of the heads: of people without a mask."""
+    found = []
+    for face in seen:
+        x, y = face[0] + face[2] / 2, face[1] + face[3] / 2
+        if not any(left <= x <= left + wide and top <= y <= top + high for left, top, wide, high in heads):
+            found.append(face)
+    return found
 
 
 def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
@@ -179,7 +224,7 @@ def _person(cutter: NetworkCutter, points: Sequence[Point], where: Float32, is_f
         # A part of a person lies where people are as well: of what is about as sure, the larger one.
         worth = inside * layer.score * share**0.1
         if best is None or worth > best.worth:
-            best = _Found(layer, region, worth)
+            best = _Found(layer._replace(score=inside * layer.score), region, worth)
     return best
 
 

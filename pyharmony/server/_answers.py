@@ -103,6 +103,17 @@ class Place(Answer):
     reason: str = Field(description="What is wrong with the place; else empty.")
 
 
+class Layer(Answer):
+    """A layer over a background."""
+
+    name: Literal["shadow", "plain", "matched", "front"] = Field(
+        description="'shadow', by which what is below is multiplied; the subject, 'plain' as it was and 'matched'; or "
+        "'front', the people who stay in front of it."
+    )
+    box: list[float] = Field(description="x, y, width and height in pixels of the background at full size.")
+    picture: PictureInfo
+
+
 class Result(Answer):
     """What a job made."""
 
@@ -110,6 +121,8 @@ class Result(Answer):
     mask: PictureInfo | None = Field(default=None, description="The mask: the best found, or where the object lies.")
     masks: list[Found] = Field(default=[], description="All that was found: answers to clicks, or people.")
     places: list[Place] = Field(default=[], description="The places that were found, the best first.")
+    layers: list[Layer] = Field(default=[], description="What is laid over a background, from the bottom to the top.")
+    openraster: PictureInfo | None = Field(default=None, description="The layers as a file for Krita and GIMP.")
     recipe_url: str | None = Field(default=None, description="Where all that was decided is, as JSON.")
     info: dict[str, Any] = Field(default={}, description="What else there is to tell: method, warnings, milliseconds.")
 

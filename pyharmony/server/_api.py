@@ -26,7 +26,7 @@ from ._page import Page
 from ._pool import Job, Pool, as_json
 from ._store import Store, StoredPicture
 from ._tree import Tree, new_id, proxy_format
-from .settings import Settings
+from .settings import SAMPLES, Settings
 
 _log = logging.getLogger("pyharmony.server")
 
@@ -37,8 +37,8 @@ _LOOK = 30.0
 #: The seconds after which a stream of events says that it is still there.
 _HEARTBEAT = 15.0
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
-          "AVIF": "image/avif", "HEIF": "image/heif"}  # fmt: skip
-_SUFFIXES = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
+          "AVIF": "image/avif", "HEIF": "image/heif", "OPENRASTER": "image/openraster"}  # fmt: skip
+_SUFFIXES = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic", "OPENRASTER": "ora"}
 #: The statuses of failures to read an upload; others are 422.
 _UNREADABLE = {"ImageTooLarge": 413, "OutOfMemory": 413, "MemoryError": 413}
 
@@ -85,7 +85,7 @@ class Service:
         self._uploads = 0
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._looker: asyncio.Task[None] | None = None
-        self.page = Page(settings.page)
+        self.page = Page(settings.page, SAMPLES)
         self.app = self._application()
         self.guard = Guard(self._answer, settings, self.metrics, self.keys)
         self.failure = ""

@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from .._jobs.options import Kind
 from .._jobs.task import Request, Task
 from .._jobs.worker import Worker
 from ..errors import PyHarmonyWarning
-from ..io import Picture
+from ..io import Layer, Picture
 from ..typing import ImageFormat
 from ._operations import PictureId
 from ._tree import Sizes, Tree, new_id, proxy_format
@@ -90,6 +90,15 @@ class Desk:
             self.memory.photos.put(key, found)
         return found
 
+    def proxy(self, id: PictureId) -> Picture:
+        """Reads the proxy of an image, which is kept for the next job."""
+        path = self.path(id, True)
+        found = self.memory.kept.get(path)
+        if found is None:
+            found = io.read(path, "picture", max_pixels=self.memory.max_pixels)
+            self.memory.kept.put(path, found)
+        return found
+
     @contextlib.contextmanager
     def warned(self) -> Iterator[list[str]]:
         """Collects the warnings of the library."""
@@ -114,6 +123,14 @@ class Desk:
         io.write(picture, path, format=format, quality=quality)
         height, width, channels = picture.pixels.shape
         return self.made(path, format, channels, picture.pixels.dtype.name, width, height)
+
+    def write_layers(self, layers: Sequence[Layer], merged: Picture) -> dict[str, Any]:
+        """Writes the layers of a composite as an OpenRaster file, and returns what is told of it."""
+        path = self.new()
+        with open(path, "xb") as file:
+            io.write_layers(file, layers, merged.pixels, profile=merged.profile, dpi=merged.dpi)
+        height, width, channels = merged.pixels.shape
+        return self.made(path, "openraster", channels, merged.pixels.dtype.name, width, height)
 
     def write_json(self, value: Any) -> str:
         """Writes JSON, and returns the name of its file."""

@@ -363,18 +363,27 @@ class ExportBody(Body):
     )
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
     keep_gps: bool = Field(default=False, description="Keep in the metadata where the image was taken.")
+    sources: list[PictureId] = Field(default=[], max_length=50,
+        description="The images that it was made of: its metadata tell their SHA-256, and that it is a composite.",
+    )  # fmt: skip
 
 
 def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
+    import dataclasses
+
     import numpy as np
 
     from .. import io
+    from ._provenance import provenance
 
     with desk.phase("decode", 1, 2):
         picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)
+        if body.sources:
+            picture = dataclasses.replace(picture, xmp=provenance(picture.xmp, [desk.path(id) for id in body.sources]))
         if body.depth is not None:
             pixel = np.zeros((1, 1, picture.pixels.shape[2]), np.uint8 if body.depth == 8 else np.uint16)
-            picture = io.convert(picture, io.Picture(pixel, picture.profile))
+            xmp, picture = picture.xmp, io.convert(picture, io.Picture(pixel, picture.profile))
+            picture = dataclasses.replace(picture, xmp=xmp)
     with desk.phase("encode", 2, 2):
         return {"picture": desk.write(picture, body.format, body.quality)}
 
@@ -487,6 +496,7 @@ class ComposeBody(Body):
     format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
     keep_gps: bool = Field(default=False, description="Keep in the metadata where background was taken.")
+    layers: bool = Field(default=False, description="Whether to write the layers too, as an OpenRaster file.")
 
     def check(self) -> None:
         if _is_deep([self.recipe, self.shadow]):
@@ -541,7 +551,143 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
             told["subjects"].append({**about, "box": list(one.box), "reasons": list(one.reasons)})
         format = body.format or desk.format_for(body.background, body.preview)
         found = {"picture": desk.write(made, format, body.quality), "info": told}
+        if body.layers:
+            found["openraster"] = desk.write_layers(info.layers, made)
         return found if body.recipe is not None else {**found, "recipe": desk.write_json(info.recipe)}
+
+
+# ---- layers and live, for pages ----
+
+
+class Laid(BaseModel):
+    """Somebody or something that is cut out, and where it lies."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    picture: PictureId = Field(description="The photograph with it.")
+    mask: PictureId | None = Field(default=None, description="Where it is in its photograph; none: its alpha.")
+    at: Position = Field(description="Where the first pixel of its photograph lies, before it is turned.")
+    scale: float = Field(default=1.0, gt=0, le=1000, description="How much larger it becomes.")
+    angle: float = Field(default=0.0, ge=-180, le=180, description="The turn in degrees clockwise.")
+    flip: bool = Field(default=False, description="Whether it is mirrored.")
+
+
+Side = Annotated[int, Field(ge=64, le=1600, description="The longer side of the background that it is made for.")]
+
+
+class LayersBody(Body):
+    """layers"""
+
+    subject: Laid = Field(description="What is put in.")
+    background: PictureId = Field(description="The photograph that it is put into.")
+    people: list[PictureId] | None = Field(
+        default=None, max_length=50, description="A mask of each person in background, whose light is looked at."
+    )
+    front: list[int] = Field(default=[], max_length=50, description="The people, by number, who stay in front.")
+    harmonize: str | None = Field(default="auto", max_length=100, description="A method of harmonize; null: none.")
+    sharpness: float = Field(default=1.0, ge=0, le=1, description="How much of the blur of the surroundings it gets.")
+    grain: float = Field(default=1.0, ge=0, le=1, description="How much of their grain it gets.")
+    shadow: Literal["auto"] | bool | dict[str, Any] = Field(default="auto", description="As `compose` takes it.")
+    side: Side = 1024
+
+    def check(self) -> None:
+        if _is_deep([self.shadow]):
+            raise Failure(f"shadow: more than {_DEEP} levels of brackets, which none of compose has", Code.USAGE)
+        if self.harmonize is not None and self.harmonize not in harmonize_methods():
+            expected = ", ".join(harmonize_methods())
+            raise Failure(f"harmonize: {self.harmonize!r}, expected one of {expected}", Code.USAGE)
+
+
+def _layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
+    from ._live import layers
+
+    body.check()
+    return layers(body, desk)
+
+
+class LiveBody(Body):
+    """live"""
+
+    background: PictureId = Field(description="The photograph that something is put into.")
+    plain: PictureId | None = Field(default=None, description="The layer of that name that `layers` made.")
+    matched: PictureId | None = Field(default=None, description="The other one.")
+    strength: float = Field(default=1.0, ge=0, le=1, description="How far from plain to matched.")
+    source: PictureId | None = Field(default=None, description="In place of layers, as for `blend`: what is put in.")
+    mask: PictureId | None = Field(default=None, description="Where it is in source.")
+    scale: float = Field(default=1.0, gt=0, le=1000, description="How much larger source becomes.")
+    gradients: Literal["source", "mixed", "average", "monochrome"] = Field(
+        default="source", description="poisson: the image whose edges count."
+    )
+    at: Position = Field(description="Where the first pixel of layers or source lies, in pixels of background.")
+    mode: Literal["alpha", "laplacian", "poisson", "gaussian_poisson"] = Field(description="The blend.")
+    format: Literal["jpeg", "png"] = Field(default="jpeg", description="The format of what is seen.")
+    side: Side = 1024
+    detail: float = Field(default=1.0, ge=0.1, le=1, description="A share of side to work at; less is quicker.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> LiveBody:
+        layers, source = (self.plain, self.matched), (self.source, self.mask)
+        if (None in layers) == (None in source) or (None in layers and layers != (None, None)):
+            raise ValueError("expected plain and matched, or source and mask")
+        if self.plain is not None and self.mode == "laplacian":
+            raise ValueError("mode: 'laplacian', expected another for layers, as compose has")
+        return self
+
+
+def _live(body: LiveBody, desk: Desk) -> dict[str, Any]:
+    from ._live import live
+
+    return live(body, desk)
+
+
+# ---- merge ----
+
+
+class MergeBody(Body):
+    """merge"""
+
+    photos: list[PictureId] = Field(
+        min_length=2, max_length=8, description="Photographs of one place; the first one gets the people of the others."
+    )
+    people: list[PictureId | None] | None = Field(
+        default=None, max_length=8,
+        description="For each a mask of its people, or null: they are found; none: all are.",
+    )  # fmt: skip
+    format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
+    quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
+    keep_gps: bool = Field(default=False, description="Keep in the metadata where the first one was taken.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MergeBody:
+        if self.people is not None and len(self.people) != len(self.photos):
+            raise ValueError("people: expected an entry for each of the photos")
+        return self
+
+
+def _merge(body: MergeBody, desk: Desk) -> dict[str, Any]:
+    from ..merging import merge
+
+    base = body.photos[0]
+    with desk.phase("decode", 1, 3):
+        opened = [desk.read(id, "picture", body.preview, body.keep_gps and id == base) for id in body.photos]
+        people = None
+        if body.people is not None:
+            people = [None if id is None else _mask(desk.read(id, "people", body.preview)) for id in body.people]
+    with desk.phase("merge", 2, 3), desk.warned() as warnings:
+        made, info = merge(opened, people=people, keep_gps=body.keep_gps, return_info=True)
+    with desk.phase("encode", 3, 3):
+        factor = desk.factor(base) if body.preview else 1.0
+        told: dict[str, Any] = {"seconds": info.seconds, "warnings": warnings, "reason": info.reason, "photos": []}
+        for one in info.photos:
+            parts = [
+                {"box": [value / factor for value in part.box], "people": part.people, "crossing": part.crossing,
+                 "taken": part.taken, "reason": part.reason}
+                for part in one.parts
+            ]  # fmt: skip
+            about = {"inliers": one.inliers, "residual": one.residual, "differs": one.differs, "reason": one.reason}
+            told["photos"].append({**about, "parts": parts})
+        format = body.format or desk.format_for(base, body.preview)
+        return {"picture": desk.write(made, format, body.quality), "info": told}
 
 
 #: The operations by name.
@@ -556,6 +702,11 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("segment", "Cuts out what is pointed at, or all people.", SegmentBody, _segment, "picture"),
         Operation("place", "Finds the best places for a person or an object in an image.", PlaceBody, _place),
         Operation("compose", "Cuts out, places, matches and blends, in one go.", ComposeBody, _compose),
+        Operation("merge", "Merges photographs of one place into one with everyone.", MergeBody, _merge),
+        Operation("layers", "Composes on proxies, and gives what is laid over the background.", LayersBody, _layers,
+                  "background"),
+        Operation("live", "Blends layers at a place, for a page on which they are dragged.", LiveBody, _live,
+                  "background"),
         Operation("cutout", "Makes what a mask covers an image with transparency.", CutoutBody, _cutout),
         Operation("export", "Writes an image in another format or depth.", ExportBody, _export),
     )

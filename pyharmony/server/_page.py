@@ -46,18 +46,26 @@ class Page:
 
     Args:
         folder: its folder; None: there is no page.
+        samples: the folder of the photographs that it offers to try it with, under /samples.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, samples: Path | None = None) -> None:
         self._paths: dict[str, Path] = {}
         self._files: dict[str, _File] = {}
-        if folder is not None and folder.is_dir():
-            for path in sorted(folder.rglob("*")):
-                inner = path.relative_to(folder)
-                if path.is_file() and path.suffix in _TYPES and not any(p.startswith(".") for p in inner.parts):
-                    self._paths["/" + inner.as_posix()] = path
+        if folder is not None:
+            for name, one in (("/", folder), ("/samples/", samples)):
+                self._find(name, one)
         if "/index.html" in self._paths:
             self._paths["/"] = self._paths["/index.html"]
+
+    def _find(self, name: str, folder: Path | None) -> None:
+        """Takes the files of a folder in, under a name that ends in a slash."""
+        if folder is None or not folder.is_dir():
+            return
+        for path in sorted(folder.rglob("*")):
+            inner = path.relative_to(folder)
+            if path.is_file() and path.suffix in _TYPES and not any(p.startswith(".") for p in inner.parts):
+                self._paths[name + inner.as_posix()] = path
 
     def __contains__(self, path: str) -> bool:
         return path in self._paths

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from ._answers import Error, Found, JobInfo, Phase, Place, Refusal, Result, Status, moment
+from ._answers import Error, Found, JobInfo, Layer, Phase, Place, Refusal, Result, Status, moment
 from ._metrics import Metrics
 from ._operations import Body, Operation
 from ._store import Store, StoredPicture
@@ -464,15 +464,17 @@ class Pool:
             return None if about is None else self.store.info(self.store.adopt(job.id, about, job.preview))
 
         masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in made.get("masks", ())]
-        picture, mask = taken(made.get("picture")), taken(made.get("mask"))
+        picture, mask, openraster = (taken(made.get(name)) for name in ("picture", "mask", "openraster"))
+        layers = [Layer(**{**one, "picture": taken(one["picture"])}) for one in made.get("layers", ())]
         places = [Place(**place) for place in made.get("places", ())]
         recipe = None
         if made.get("recipe") is not None:
             self.store.adopt_recipe(job.id, str(made["recipe"]))
             recipe = f"/api/v1/jobs/{job.id}/recipe"
         return Result(
-            picture=picture, mask=mask, masks=masks, places=places, recipe_url=recipe, info=made.get("info", {})
-        )
+            picture=picture, mask=mask, masks=masks, places=places, layers=layers, openraster=openraster,
+            recipe_url=recipe, info=made.get("info", {}),
+        )  # fmt: skip
 
     async def _hear(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
         """Logs what the libraries of a worker print."""

@@ -12,6 +12,8 @@ from ..errors import ArgumentError
 
 #: The folder of the page.
 PAGE = Path(__file__).parent / "static"
+#: The photographs of `pyharmony demo`, to try the page with.
+SAMPLES = Path(__file__).parent.parent / "cli" / "images"
 
 _MB = 1_000_000
 #: The largest upload without and with a token: others may reach the service only with one.

@@ -1,9 +1,10 @@
-"""Shadows: what an object keeps from the light, drawn on the ground that it stands on.
+"""Shadows and reflections: what an object keeps from the light, and its image in the ground that it stands on.
 
-`shadow` takes a picture and the mask of an object, and gives back the picture with the shadow; with return_info, the
-shadow as a layer of its own, too. It needs NumPy and Pillow.
+`shadow` and `reflection` take a picture and the mask of an object, and give back the picture with the one or the other;
+with return_info, it is told as a layer of its own, too. They need NumPy and Pillow.
 """
 
+from ._reflection import ReflectionInfo, reflection
 from ._shadow import ShadowInfo, shadow
 
-__all__ = ["ShadowInfo", "shadow"]
+__all__ = ["ReflectionInfo", "ShadowInfo", "reflection", "shadow"]

@@ -7,10 +7,88 @@ from typing import Any, Literal, overload
 from ..typing import (
     Device, Errors, FileLike, FileT, ImageLike, ImageT, MaskLike, OneOrMany, OutLike, OutT, PILImage, Position
 )
+from ._reflection import ReflectionInfo as ReflectionInfo
 from ._shadow import ShadowInfo as ShadowInfo
 
-__all__ = ["ShadowInfo", "shadow"]
+__all__ = ["ReflectionInfo", "ShadowInfo", "reflection", "shadow"]
 
+@overload
+def reflection(
+    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+) -> ImageT: ...
+@overload
+def reflection(
+    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+) -> tuple[ImageT, ReflectionInfo | Any]: ...
+@overload
+def reflection(
+    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+) -> PILImage | Any: ...
+@overload
+def reflection(
+    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+) -> tuple[PILImage | Any, ReflectionInfo]: ...
+@overload
+def reflection(
+    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+) -> OutT: ...
+@overload
+def reflection(
+    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
+) -> tuple[OutT, ReflectionInfo | Any]: ...
+@overload
+def reflection(
+    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
+    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
+    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
+) -> list[ImageT]: ...
+@overload
+def reflection(
+    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
+    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
+    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[True]
+) -> tuple[list[ImageT], list[ReflectionInfo]]: ...
+@overload
+def reflection(
+    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
+    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
+    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
+) -> list[PILImage | Any]: ...
+@overload
+def reflection(
+    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
+    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
+    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[True]
+) -> tuple[list[PILImage | Any], list[ReflectionInfo]]: ...
+@overload
+def reflection(
+    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
+) -> Any: ...
+@overload
+def reflection(
+    image: Sequence[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    strength: float = 0.4, fade: float = 0.6, blur: float = 0.03,
+    contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
+) -> Any: ...
 @overload
 def shadow(
     image: ImageT, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,14 +56,14 @@ def contact_of(matte: Float32, box: Box) -> Line:
     return Line(box.top + start - slope * box.left, slope)
 
 
-def darkness_of(ground: npt.NDArray[np.float32]) -> Darkness:
-    """Returns how dark the shadows on a ground are, told from its colours [h, w, C] in [0, 1].
+def darkness_of(ground: npt.NDArray[Any], white: float) -> Darkness:
+    """Returns how dark the shadows on a ground are, told from its colours [h, w, C] from 0 to `white`.
 
     The darkest tenth of what the ground shows is taken for shadow, what is about as bright as most of it for lit. A
     ground of one colour says nothing of shadows, and gets one of half the light.
     """
     steps = [max(1, side // _SAMPLED) for side in ground.shape[:2]]
-    colors = ground[:: steps[0], :: steps[1]].reshape(-1, ground.shape[2])
+    colors = ground[:: steps[0], :: steps[1]].reshape(-1, ground.shape[2]).astype(np.float32) / np.float32(white)
     if len(colors) < 16:
         return Darkness(0.5, (1.0, 1.0, 1.0))
     order = np.argsort(colors.mean(1), kind="stable")

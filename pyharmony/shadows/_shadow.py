@@ -21,6 +21,7 @@ from ..typing import MaskLike, OneOrMany, Position
 from ._cast import Box, Cover, Scene, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
 from ._ground import Darkness, contact_of, darkness_of
+from ._lines import line_of, point_of
 from ._soft import Float32, deviation
 
 #: The rows of an image that are worked on at once.
@@ -170,14 +171,14 @@ def shadow(
     light = _Light(
         _checks.number(azimuth, "azimuth", low=-360.0, high=360.0, accepts="degrees from -360 to 360"),
         _elevation(elevation),
-        None if tip is None else _point(tip, "tip"),
+        None if tip is None else point_of(tip, "tip"),
         _checks.number(softness, "softness", high=90.0, accepts="degrees from 0 to 90"),
     )
     row = None if horizon is None else _checks.number(horizon, "horizon", low=-math.inf, accepts="a finite row")
     place = _Place(
-        _line(contact, "contact"),
+        line_of(contact, "contact"),
         row,
-        _line(wall, "wall"),
+        line_of(wall, "wall"),
         _checks.number(depth, "depth", high=0.5, accepts="a number from 0 to 0.5"),
     )
     look = _Look(
@@ -194,30 +195,6 @@ def _elevation(value: Any) -> float:
     if found == 0:
         raise ArgumentError("elevation: 0, expected degrees above 0, to 85")
     return found
-
-
-def _point(value: Any, name: str) -> tuple[float, float]:
-    x, y = _checks.two_numbers(value, name, "expected (x, y) in pixels")
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise ArgumentError(f"{name}: {value!r}, expected (x, y) in pixels, finite")
-    return float(x), float(y)
-
-
-def _line(value: Any, name: str) -> Line | None:
-    """Returns a line of the picture that is given as a row or as two points."""
-    if value is None:
-        return None
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return Line(_checks.number(float(value), name, low=-math.inf, accepts="a finite row, or two points"))
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name}: {value!r}, expected a row, or two points ((x, y), (x, y))") from None
-    (x0, y0), (x1, y1) = _point(first, name), _point(second, name)
-    if x0 == x1:
-        raise ArgumentError(f"{name}: {value!r} is upright, expected two points of different x")
-    slope = (y1 - y0) / (x1 - x0)
-    return Line(y0 - slope * x0, slope)
 
 
 def _tint(value: Any) -> tuple[float, float, float]:
@@ -325,7 +302,7 @@ def _darkness(job: Job, scene: Scene, look: _Look) -> Darkness:
     left, right = (int(x) for x in (scene.box.left - _GROUND * across, scene.box.right + _GROUND * across))
     top = int(max(scene.view.horizon, foot - _GROUND * across))
     part = job.dst[max(0, top) : height, max(0, left) : min(width, right)]
-    found = darkness_of(part.astype(np.float32) / np.float32(VALUE_RANGE[job.dst.dtype.name]))
+    found = darkness_of(part, VALUE_RANGE[job.dst.dtype.name])
     return Darkness(
         found.strength if look.strength is None else look.strength, found.tint if look.tint is None else look.tint
     )

@@ -25,33 +25,35 @@ def softened(card: Float32, deviations: Float32) -> Float32:
         return card
     found = card.astype(np.float64)
     for _ in range(_PASSES):
-        found = _means(found.T, reach, False).T
-        found = _means(found, reach, True)
+        found = _means_across(found, reach)
+        found = _means_down(found, reach)
     return found.astype(np.float32)
 
 
-def _means(values: npt.NDArray[np.float64], reach: npt.NDArray[np.float64], along: bool) -> npt.NDArray[np.float64]:
-    """Returns the means over intervals of columns [H, W], centred at each row, with the half width of the row.
+def _means_across(values: npt.NDArray[np.float64], reach: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the means over intervals along each row of values [H, W], centred at each place, with the half width of
+    the row."""
+    height, width = values.shape
+    # The integral from the start to the boundary before column i, with zeros beyond; linear between boundaries.
+    sums = np.zeros((height, width + 1))
+    np.cumsum(values, 1, out=sums[:, 1:])
+    flat, start = sums.ravel(), (np.arange(height) * (width + 1))[:, None]
+    found = np.zeros_like(values)
+    for sign in (1, -1):
+        at = np.clip(np.arange(width) + (0.5 + sign * (reach + 0.5))[:, None], 0, width)
+        first = np.minimum(at.astype(np.intp), width - 1)
+        low = flat[start + first]
+        found += sign * (low + (at - first) * (flat[start + first + 1] - low))
+    return found / (2 * reach + 1)[:, None]
 
-    along: whether the half widths belong to the rows, which are averaged along; else each column has one, and the mean
-    goes along rows too, so that the caller turns the plane.
-    """
-    count = len(values)
-    # The integral from the start to the boundary below row i, with zeros beyond; linear between boundaries.
-    sums = np.zeros((count + 1, values.shape[1]))
+
+def _means_down(values: npt.NDArray[np.float64], reach: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns the means over intervals along each column of values [H, W], with the half width of the row."""
+    sums = np.zeros((len(values) + 1, values.shape[1]))
     np.cumsum(values, 0, out=sums[1:])
-    at = np.arange(count) + 0.5
-    if along:
-        low, high = at - reach - 0.5, at + reach + 0.5
-        return (_between(sums, high) - _between(sums, low)) / (2 * reach + 1)[:, None]
-    found = np.empty_like(values)
-    for number, half in enumerate(reach):
-        column = sums[:, number]
-        found[:, number] = (
-            np.interp(at + half + 0.5, np.arange(count + 1), column)
-            - np.interp(at - half - 0.5, np.arange(count + 1), column)
-        ) / (2 * half + 1)
-    return found
+    at = np.arange(len(values)) + 0.5
+    low, high = at - reach - 0.5, at + reach + 0.5
+    return (_between(sums, high) - _between(sums, low)) / (2 * reach + 1)[:, None]
 
 
 def _between(sums: npt.NDArray[np.float64], at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _shipped
 from .._header import arrays_of, damage
+from .._images.products import multiply
 from ..errors import WeightsError
 from ._tiles import Float32, Pass, resampled
 
@@ -22,9 +23,6 @@ from ._tiles import Float32, Pass, resampled
 _EPSILON = 1e-5
 #: The pixels whose windows are laid out at once, so that they stay in the cache.
 _PIXELS = 1024
-#: The multiplications of a matrix product that OpenBLAS leaves to one thread. Tiles are shared among threads instead:
-#: larger products are over too soon for several threads to meet, and take a hundred times as long on a busy machine.
-_PRODUCT = 1 << 18
 #: How far bicubic interpolation looks, in pixels.
 _BICUBIC = 2
 
@@ -205,21 +203,12 @@ def _convolved(x: Float32, conv: Conv) -> Float32:
     rows = max(1, _PIXELS // width)
     for top in range(0, height, rows):
         part = found[top : top + rows].reshape(-1, weight.shape[1])
-        _multiply(windows[top : top + rows].reshape(-1, len(weight)), weight, part)
+        multiply(windows[top : top + rows].reshape(-1, len(weight)), weight, part)
         part += bias
         if slope is not None:
             # max(y, a y) is a PReLU up to a slope of 1, min(y, a y) beyond it.
             (np.maximum if slope <= 1 else np.minimum)(part, np.float32(slope) * part, out=part)
     return found
-
-
-def _multiply(x: Float32, weight: Float32, out: Float32) -> None:
-    """Writes the product of x [P, K] and a weight [K, O] into out [P, O], as many small products."""
-    count = max(8, _PRODUCT // weight.size)
-    whole = len(x) - len(x) % count
-    for one, many in ((slice(0, whole), count), (slice(whole, len(x)), len(x) - whole)):
-        if many and one.start < one.stop:
-            np.matmul(x[one].reshape(-1, many, x.shape[1]), weight, out=out[one].reshape(-1, many, out.shape[1]))
 
 
 def _shuffled(x: Float32, factor: int) -> Float32:

@@ -1,0 +1,224 @@
+"""Measures time and memory of composites and shadows, and that recipes and layers give the same picture again.
+
+    python benchmarks/composition.py run DATA [--rounds N]   # with the photographs of DATA/app_open
+    python benchmarks/composition.py shadows [--rounds N]
+    python benchmarks/composition.py report                  # the table, into docs/compose.md
+
+Two group photographs are enlarged to 12 megapixels, with a camera's noise, and saved as JPEG. From files to files:
+nobody is pointed at, so people are looked for in both; the subject is clicked; previews. The calls take turns, each in
+a process of its own, and the best of the rounds counts; CPU time, which others disturb least, stands beside the
+wall time. The memory is the most that such a process held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tables import rows_of, write_json
+
+RESULTS = Path(__file__).parent / "results" / "composition.json"
+PAGE = Path(__file__).parent.parent / "docs" / "compose.md"
+START, END = "<!-- composition: written by benchmarks/composition.py -->", "<!-- end of composition -->"
+#: The photographs, the subject's first, and a click on the subject as shares of width and height.
+PHOTOS, CLICK = ("coco_000000001296.jpg", "coco_000000001000.jpg"), (0.32, 0.4)
+#: The pixels of a photograph, the noise in levels, and the longer side of a preview.
+PIXELS, NOISE, PREVIEW = 12e6, 3.0, 1024
+THREADS = 2
+#: What is measured, as the page calls it.
+NAMES = {
+    "whole": "nobody is pointed at",
+    "clicked": "the subject is clicked",
+    "preview": f"a preview of {PREVIEW} pixels, by the recipe",
+    "first": f"a preview of {PREVIEW} pixels, with all decisions",
+}
+
+Pixels = npt.NDArray[np.uint8]
+
+#: What a process of its own does: it makes one picture after it has made a small one, which loads what is needed.
+SCRIPT = """
+import json, resource, sys, time, warnings
+warnings.simplefilter("ignore")
+import pyharmony
+subject, background, small, out, options = *sys.argv[1:5], json.loads(sys.argv[5])
+pyharmony.compose(small, small, return_info=True)
+wall, cpu = time.perf_counter(), time.process_time()
+result, info = pyharmony.compose(subject, background, return_info=True, **options)
+result.save(out, quality=95)
+print(json.dumps({
+    "wall": time.perf_counter() - wall,
+    "cpu": time.process_time() - cpu,
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "steps": dict(info.seconds),
+    "recipe": info.recipe,
+}))
+"""
+
+
+def enlarged(path: Path, pixels: float) -> Pixels:
+    """Returns a photograph with about so many pixels and a camera's noise."""
+    image = Image.open(path).convert("RGB")
+    factor = (pixels / (image.width * image.height)) ** 0.5
+    size = round(image.width * factor), round(image.height * factor)
+    values = np.asarray(image.resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
+    values += np.random.default_rng(0).normal(0, NOISE, values.shape).astype(np.float32)
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+
+
+def called(*arguments: object) -> dict[str, Any]:
+    """Returns what the script tells of one picture."""
+    words = [sys.executable, "-c", SCRIPT, *(json.dumps(x) if isinstance(x, dict) else str(x) for x in arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def composites(root: Path, rounds: int) -> dict[str, Any]:
+    """Measures composites of two photographs, and whether recipe and layers give the same picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in PHOTOS]
+        for file in files:
+            Image.fromarray(enlarged(root / "app_open" / file.name, PIXELS)).save(file, quality=92)
+        small = Path(folder) / "small.jpg"
+        Image.open(files[1]).resize((320, 240)).save(small)
+        size = Image.open(files[0]).size
+        out, recipe = Path(folder) / "out.jpg", Path(folder) / "recipe.json"
+        recipe.write_text(json.dumps(called(*files, small, out, {})["recipe"]))
+        wanted = {
+            "whole": {},
+            "clicked": {"points": [CLICK[0] * size[0], CLICK[1] * size[1]]},
+            "preview": {"recipe": str(recipe), "side": PREVIEW},
+            "first": {"side": PREVIEW},
+        }
+        every: dict[str, list[dict[str, Any]]] = {name: [] for name in wanted}
+        for number in range(rounds):
+            for name, options in wanted.items():
+                told = called(*files, small, out, options)
+                told.pop("recipe")
+                every[name].append(told)
+                print(number, name, told, file=sys.stderr, flush=True)
+        best = {
+            name: {
+                **{key: min(told[key] for told in held) for key in ("wall", "cpu")},
+                "peak": max(told["peak"] for told in held),
+            }
+            for name, held in every.items()
+        }
+        steps = min(every["whole"], key=lambda told: told["wall"])["steps"]
+        return {"composites": best, "steps": steps, "rounds": rounds, "same": repeated(files, recipe, Path(folder))}
+
+
+def repeated(files: list[Path], recipe: Path, folder: Path) -> dict[str, bool]:
+    """Returns whether a recipe gives the same bytes again, and whether merged layers are the picture."""
+    import pyharmony
+    from pyharmony import io
+
+    pictures = []
+    for _ in range(2):
+        result, info = pyharmony.compose(str(files[0]), str(files[1]), recipe=str(recipe), return_info=True)
+        pictures.append(np.asarray(result))
+    io.write_layers(folder / "layers.ora", info.layers, pictures[0])
+    layers, merged = io.read_layers(folder / "layers.ora")
+    height, width = pictures[0].shape[:2]
+    drawn = io.merged_of(layers, (width, height))
+    return {
+        "recipe": pictures[0].tobytes() == pictures[1].tobytes(),
+        "merged": bool(np.array_equal(merged.pixels[..., :3], pictures[0])),
+        "layers": bool(np.array_equal(drawn[..., :3], pictures[0])),
+    }
+
+
+def shadows(rounds: int) -> dict[str, Any]:
+    """Measures the shadow of a round object at 12 megapixels and at a ninth of them, and how far the two are apart."""
+    from pyharmony import set_num_threads, shadow
+
+    set_num_threads(THREADS)
+    height, width = 3000, 3999
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    y, x = (y + 0.5) / height, (x + 0.5) / height
+    inside = ((x - 0.6) / 0.09) ** 2 + ((y - 0.42) / 0.24) ** 2 < 1
+    large = np.repeat((0.6 + 0.3 * np.sin(5 * x) * y)[..., None], 3, 2), inside.astype(np.float32)
+    small = tuple(reduced(values) for values in large)
+    made: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+    for name, (image, mask) in (("1.3 MP", small), ("12 MP", large)):
+        high = image.shape[0]
+        given = {"azimuth": 40.0, "elevation": 40.0, "strength": 0.6, "tint": (1.0, 1.0, 1.0)}
+        given |= {"contact": 0.66 * high - 0.5, "horizon": 0.3 * high - 0.5}
+        levels, matte = (np.rint(255 * values).astype(np.uint8) for values in (image, mask))
+        walls, cpus = [], []
+        for _ in range(rounds):
+            wall, cpu = time.perf_counter(), time.process_time()
+            shadow(levels, matte, **given)
+            walls.append(time.perf_counter() - wall)
+            cpus.append(time.process_time() - cpu)
+        told[name] = {"wall": min(walls), "cpu": min(cpus)}
+        made[name] = shadow(image.astype(np.float32), mask.astype(np.float32), **given)
+    apart = np.abs(reduced(made["12 MP"]) - made["1.3 MP"]).max(2)
+    apart = apart[(small[1] == 0) & (made["1.3 MP"] != small[0]).any(2)]
+    told["apart"] = {"mean": float(apart.mean()), "high": float(np.quantile(apart, 0.99))}
+    return {"shadows": told}
+
+
+def reduced(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns the means of 3 x 3 pixels."""
+    height, width = values.shape[0] // 3, values.shape[1] // 3
+    found: npt.NDArray[Any] = values.reshape(height, 3, width, 3, *values.shape[2:]).mean((1, 3)).astype(values.dtype)
+    return found
+
+
+def report() -> None:
+    """Writes the table into the page."""
+    whole = json.loads(RESULTS.read_text())
+    lines = [["two photographs of 12 megapixels", "seconds of the CPU", "memory, MB"]]
+    for name, label in NAMES.items():
+        one = whole["composites"][name]
+        lines.append([label, f"{one['cpu']:.1f}", f"{one['peak'] / 1e6:.0f}"])
+    for name in ("1.3 MP", "12 MP"):
+        one = whole["shadows"][name]
+        lines.append([f"a shadow, {name.replace('MP', 'megapixels')}", f"{one['cpu']:.2f}", ""])
+    same = whole["same"]
+    apart = whole["shadows"]["apart"]
+    facts = (
+        f"The best of {whole['rounds']} rounds with {THREADS} threads on two cores that other programs kept busy, "
+        f"which makes each second of the CPU longer; those of the clock say nothing there. The recipe gives the same "
+        f"bytes: {'yes' if same['recipe'] else 'no'}; merged layers are the picture bit for bit: "
+        f"{'yes' if same['merged'] and same['layers'] else 'no'}. After reduction the shadows at 1.3 and 12 megapixels "
+        f"are {255 * apart['mean']:.2f} levels of 255 apart, at most {255 * apart['high']:.2f} at 99 % of the pixels."
+    )
+    text = rows_of(lines) + "\n\n" + facts
+    before, _, rest = PAGE.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{START}\n{text}\n{END}{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
+    run.add_argument("data", type=Path)
+    run.add_argument("--rounds", type=int, default=5)
+    commands.add_parser("shadows").add_argument("--rounds", type=int, default=15)
+    commands.add_parser("report")
+    given = parser.parse_args()
+    if given.command == "report":
+        report()
+        return
+    whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    made = shadows(given.rounds) if given.command == "shadows" else composites(given.data, given.rounds)
+    write_json(RESULTS, whole | made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Measures how well photographs of one place are merged: alignment, who is kept, what changes beside them.
+
+    python benchmarks/merging.py run DATA --scenes 60      # photographs with people pasted in, moved by known motions
+    python benchmarks/merging.py run DATA --scenes 2 --save FOLDER    # also writes what was merged, to look at
+    python benchmarks/merging.py speed DATA                # seconds and memory for two photographs of 12 megapixels
+    python benchmarks/merging.py report                    # the tables, into docs/merging.md
+
+DATA holds the folders `photos_open` and `pairs_open`. A scene is a photograph of a place without people; somebody of
+another photograph stands in its left part in the first one, and somebody else in its right part in the second one,
+which is moved by up to 4 % of the width, turned by up to 3°, resized by up to 5 %, exposed by up to half a stop more or
+less, noisy, and a JPEG. So the truth is known: where each pixel belongs, and the picture with both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import resource
+import statistics
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tables import rows_of, write_json
+
+from pyharmony import merging
+from pyharmony.errors import PyHarmonyWarning
+from pyharmony.merging import _planes
+
+RESULTS = Path(__file__).parent / "results" / "merging.json"
+PAGE = Path(__file__).parent.parent / "docs" / "merging.md"
+START, END = "<!-- merging: written by benchmarks/merging.py -->", "<!-- end of merging -->"
+#: The categories of places, and the longer side of a scene.
+PLACES, SIDE = ("landscape", "city", "street", "indoor"), 1000
+#: Somebody is kept if so much of them is seen; a pixel is a ghost if it is off by more levels than this.
+KEPT, GHOST = 0.95, 32
+
+Pixels = npt.NDArray[np.uint8]
+Float = npt.NDArray[np.float64]
+
+
+class Scene:
+    """Two photographs of one place, what is to come of them, where people are, and the motion between both."""
+
+    def __init__(self, places: list[Path], people: list[tuple[Path, Path]], number: int) -> None:
+        random = np.random.default_rng((3, number))
+        place = Image.open(places[number % len(places)]).convert("RGB")
+        factor = 1.2 * SIDE / max(place.size)
+        whole = place.resize((round(place.width * factor), round(place.height * factor)), Image.Resampling.LANCZOS)
+        #: The frame of the first photograph in the whole one.
+        edge = round(0.1 * SIDE)
+        size = whole.width - 2 * edge, whole.height - 2 * edge
+        chosen = random.choice(len(people), 2, replace=False)
+        left, self.first_mask = pasted(whole, people[chosen[0]], random.uniform(0.15, 0.38), edge, random)
+        right, self.second_mask = pasted(whole, people[chosen[1]], random.uniform(0.62, 0.85), edge, random)
+        both = Image.composite(right, left, Image.fromarray(self.second_mask))
+        cut = (edge, edge, edge + size[0], edge + size[1])
+        self.first, self.wanted = (np.asarray(image.crop(cut)) for image in (left, both))
+        turn, zoom = math.radians(random.uniform(-3, 3)), 1 + random.uniform(-0.05, 0.05)
+        shift = random.uniform(-0.04, 0.04, 2) * size[0]
+        middle = np.array([[1, 0, -size[0] / 2], [0, 1, -size[1] / 2], [0, 0, 1.0]])
+        cosine, sine = zoom * math.cos(turn), zoom * math.sin(turn)
+        moved = np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]], [0, 0, 1.0]])
+        #: Takes pixels of the first photograph to those of the second one.
+        self.matrix: Float = np.linalg.inv(middle) @ moved @ middle
+        back = np.array([[1, 0, edge], [0, 1, edge], [0, 0, 1.0]]) @ np.linalg.inv(self.matrix)
+        frame = (0, 0, *size)
+        seen = _planes.warped(np.asarray(right), back, frame).astype(np.float64)
+        lit = 255 * (seen / 255) ** random.uniform(0.95, 1.05) * 2 ** random.uniform(-0.5, 0.5)
+        lit = lit * (1 + random.uniform(-0.02, 0.02, 3)) + random.normal(0, 2, seen.shape)
+        self.second = as_jpeg(lit.round().clip(0, 255).astype(np.uint8))
+        self.seen_mask: Pixels = _planes.warped(self.second_mask, back, frame)
+        self.first_mask, self.second_mask = (
+            mask[edge : edge + size[1], edge : edge + size[0]] for mask in (self.first_mask, self.second_mask)
+        )
+        #: What of the second person the second photograph shows, in the frame of the first one.
+        self.shown: npt.NDArray[np.bool_] = _planes.shown(size, self.matrix, frame)
+
+
+def pasted(
+    whole: Image.Image, person: tuple[Path, Path], x: float, edge: int, random: np.random.Generator
+) -> tuple[Image.Image, Pixels]:
+    """Returns a photograph with somebody whose lowest row is that of the frame, and where they are."""
+    photo, cover = Image.open(person[0]).convert("RGB"), Image.open(person[1]).convert("L")
+    cover = cover.resize(photo.size)
+    box = cover.point(lambda value: 255 * (value > 127)).getbbox()
+    assert box is not None
+    high = random.uniform(0.5, 0.85) * (whole.height - 2 * edge)
+    factor = min(high / (box[3] - box[1]), 0.4 * whole.width / (box[2] - box[0]))
+    size = max(8, round((box[2] - box[0]) * factor)), max(8, round((box[3] - box[1]) * factor))
+    figure, cover = photo.crop(box).resize(size, Image.Resampling.LANCZOS), cover.crop(box).resize(size)
+    at = round(edge + x * (whole.width - 2 * edge) - size[0] / 2), whole.height - edge - round(0.06 * SIDE) - size[1]
+    image, layer = whole.copy(), Image.new("L", whole.size)
+    image.paste(figure, at, cover)
+    layer.paste(cover, at)
+    return image, np.asarray(layer)
+
+
+def as_jpeg(image: Pixels) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=92)
+    return np.asarray(Image.open(file))
+
+
+def scenes_of(data: Path) -> tuple[list[Path], list[tuple[Path, Path]]]:
+    """Returns photographs of places without people, and people with their masks, that no network was trained on."""
+    places = [
+        data / "photos_open" / entry["file"]
+        for entry in entries(data / "photos_open")
+        if entry["role"] == "photo" and entry["category"] in PLACES and entry["split"] != "train"
+    ]
+    people = []
+    for folder in (data / "pairs_open", data / "photos_open"):
+        photos = {e["pair"]: e["file"] for e in entries(folder) if e["role"] == "photo"}
+        for entry in entries(folder):
+            if entry["role"] == "mask" and entry["category"] == "person" and entry["split"] != "train":
+                mask = np.asarray(Image.open(folder / entry["file"]).convert("L")) > 127
+                rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+                # Somebody upright, whom neither side of the photograph cuts.
+                if 1.2 * len(columns) < len(rows) > 200 and columns[0] > 2 and columns[-1] < mask.shape[1] - 3:
+                    people.append((folder / photos[entry["pair"]], folder / entry["file"]))
+    return places, people
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "manifest.json").read_text())["entries"]
+    return found
+
+
+def measured(scene: Scene, given: bool) -> tuple[dict[str, Any], Pixels]:
+    """Returns the figures of a merge, with people found or given, and the picture."""
+    people = [[scene.first_mask], [scene.seen_mask]] if given else None
+    result, info = merging.merge([scene.first, scene.second], people=people, return_info=True)
+    photo = info.photos[1]
+    found: dict[str, Any] = {"reason": photo.reason, "inliers": photo.inliers}
+    if photo.reason:
+        return found, result
+    height, width = scene.first.shape[:2]
+    at = np.stack(np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)), -1)
+    off = np.linalg.norm(_planes.mapped(photo.matrix, at) - _planes.mapped(scene.matrix, at), axis=-1)
+    newcomer = (scene.second_mask > 200) & scene.shown
+    theirs = float((photo.mask[newcomer] > 200).mean())
+    own = float((photo.mask[scene.first_mask > 200] < 50).mean())
+    # The second photograph has another exposure, and the picture that of the first one: what is off by far is wrong.
+    beside = (scene.first_mask < 20) & (scene.second_mask < 20)
+    wrong = np.abs(result.astype(int) - scene.wanted).max(-1)[beside] > GHOST
+    return found | {
+        "off": float(np.median(off)), "farthest": float(off.max()), "newcomer": theirs, "base": own,
+        "kept": bool(theirs > KEPT and own > KEPT), "ghost": float(wrong.mean()),
+        "exact": bool((result[photo.mask == 0] == scene.first[photo.mask == 0]).all()),
+    }, result  # fmt: skip
+
+
+def run(data: Path, count: int, save: Path | None) -> dict[str, Any]:
+    places, people = scenes_of(data)
+    rows = []
+    for number in range(count):
+        scene = Scene(places, people, number)
+        row: dict[str, Any] = {"scene": number}
+        for name, given in (("found", False), ("given", True)):
+            row[name], result = measured(scene, given)
+            if save is not None:
+                four = [scene.first, scene.second, result, scene.wanted]
+                Image.fromarray(np.concatenate(four, 1)).save(save / f"{number:03}_{name}.png")
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    return {"places": len(places), "people": len(people), "rows": rows}
+
+
+def speed(data: Path) -> dict[str, Any]:
+    """Returns the seconds for two photographs of 12 megapixels, and the memory of the process."""
+    scene = Scene(*scenes_of(data), 0)
+    large = [np.asarray(Image.fromarray(one).resize((4000, 3000))) for one in (scene.first, scene.second)]
+    wall, work = time.perf_counter(), time.process_time()
+    merging.merge(large)
+    return {
+        "wall": time.perf_counter() - wall, "cpu": time.process_time() - work,
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }  # fmt: skip
+
+
+def report() -> None:
+    whole = json.loads(RESULTS.read_text())
+    lines: list[list[str]] = [
+        ["people", "merged", "alignment, median (px)", "95 % (px)", "everyone kept", "wrong beside people"]
+    ]
+    rows = whole["run"]["rows"]
+    for name in ("found", "given"):
+        all_of_it = [row[name] for row in rows]
+        good = [one for one in all_of_it if not one["reason"]]
+        off = sorted(one["off"] for one in good)
+        lines.append(
+            [
+                name, f"{len(good)} of {len(all_of_it)}", f"{statistics.median(off):.2f}",
+                f"{off[math.ceil(0.95 * len(off)) - 1]:.2f}",
+                f"{sum(one['kept'] for one in good)} of {len(good)}",
+                f"{100 * statistics.median(one['ghost'] for one in good):.2f} %",
+            ]
+        )  # fmt: skip
+    text = rows_of(lines)
+    if "speed" in whole:
+        told = whole["speed"]
+        cost = f"{told['cpu']:.1f} s of one core's time and {told['megabytes']:.0f} MB, the photographs among them"
+        text += f"\n\nTwo photographs of 12 megapixels take {cost}."
+    before, _, rest = PAGE.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{START}\n{text}\n{END}{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("run")
+    one.add_argument("data", type=Path)
+    one.add_argument("--scenes", type=int, default=60)
+    one.add_argument("--save", type=Path)
+    commands.add_parser("speed").add_argument("data", type=Path)
+    commands.add_parser("report")
+    given = parser.parse_args()
+    if given.command == "report":
+        report()
+        return
+    warnings.simplefilter("ignore", PyHarmonyWarning)
+    made = speed(given.data) if given.command == "speed" else run(given.data, given.scenes, given.save)
+    whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    write_json(RESULTS, whole | {given.command: made})
+
+
+if __name__ == "__main__":
+    main()

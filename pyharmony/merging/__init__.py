@@ -1,0 +1,9 @@
+"""Merging: photographs of one place, in each of which other people stand, become one with all of them.
+
+`merge` aligns the photographs by features, finds who is to be taken over, and blends. It needs NumPy, Pillow and
+OpenCV.
+"""
+
+from ._merge import MergedPart, MergedPhoto, MergeInfo, merge
+
+__all__ = ["MergeInfo", "MergedPart", "MergedPhoto", "merge"]

@@ -1,0 +1,153 @@
+"""Aligning: the homography that takes the pixels of one photograph of a place to those of another, from features.
+
+OpenCV finds SIFT features (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", 2004), pairs of them by
+the ratio of the best to the second best, and the homography on which most pairs agree by MAGSAC (Barath et al.,
+"MAGSAC++", 2020). Here is decided whether that shows one place.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._planes import Bools, Float, Float32, Pixels, mapped, opencv, rescaled
+
+#: The longer side of the image in which features are found, how many at most, and the least contrast of one.
+_SIDE, _FEATURES, _CONTRAST = 1200, 4000, 0.01
+#: A feature's second best counterpart is less like it than the best by this factor at least.
+_RATIO = 0.8
+#: How far off a pair may be, in pixels of the small image, and how many hypotheses are tried.
+_NEAR, _HYPOTHESES = 3.0, 20_000
+#: How many pairs must agree, and the share of all more (Brown and Lowe, "Recognising Panoramas", 2003), and the least
+#: area that they span, as a share of that of all features of the common part.
+_AGREE, _SHARE, _COVERED = 10, 0.1, 0.2
+#: How much larger or smaller the other photograph may show things, and how much of the base it must cover.
+_ZOOM, _COVERS = 3.0, 0.25
+
+
+class Features(NamedTuple):
+    """Features of a photograph.
+
+    Attributes:
+        size: its width and height.
+        factors: those by which it was resized, across and down.
+        points: their places (x, y) in its resized pixels, [N, 2].
+        described: what is around each, [N, 128].
+    """
+
+    size: tuple[int, int]
+    factors: tuple[float, float]
+    points: Float
+    described: Float32
+
+
+class Alignment(NamedTuple):
+    """The way in which a photograph lies on the base.
+
+    Attributes:
+        matrix: [3, 3], takes (x, y, 1) of the base to the photograph, up to a factor.
+        inliers: how many pairs of features agree with it.
+        residual: the median of their distances from where it takes them, in pixels of the photograph.
+        reason: why the photographs do not show one place, in a few words; else empty.
+    """
+
+    matrix: Float
+    inliers: int = 0
+    residual: float = 0.0
+    reason: str = ""
+
+
+def features(levels: Pixels, hidden: Bools) -> Features:
+    """Returns the features of a photograph [H, W, 3] outside of `hidden`, a region of it at any size."""
+    cv2 = opencv()
+    height, width = levels.shape[:2]
+    factor = min(1.0, _SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    small = cv2.cvtColor(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    seen = cv2.resize(np.where(hidden, np.uint8(0), np.uint8(255)), size, interpolation=cv2.INTER_NEAREST)
+    found, described = cv2.SIFT_create(_FEATURES, contrastThreshold=_CONTRAST).detectAndCompute(small, seen)
+    points = np.array([one.pt for one in found], np.float64).reshape(-1, 2)
+    if described is None:
+        described = np.empty((0, 128), np.float32)
+    # Compared by their roots, as in Arandjelović and Zisserman, "Three things everyone should know", 2012.
+    described = np.sqrt(described / np.maximum(described.sum(1, keepdims=True), np.float32(1e-6)))
+    return Features((width, height), (size[0] / width, size[1] / height), points, described)
+
+
+def aligned(base: Features, photo: Features) -> Alignment:
+    """Returns how a photograph lies on the base, or why it does not."""
+    cv2 = opencv()
+    a, b = _pairs(base, photo)
+    count = len(a)
+    if count < _AGREE:
+        return Alignment(np.eye(3), reason=f"only {count} of its features look like some of the other")
+    matrix, mask = cv2.findHomography(a, b, cv2.USAC_MAGSAC, _NEAR, maxIters=_HYPOTHESES, confidence=0.99999)
+    inside = np.zeros(count, bool) if matrix is None else mask.ravel() > 0
+    agree = int(inside.sum())
+    if matrix is None or agree < _AGREE + _SHARE * count:
+        return Alignment(np.eye(3), agree, reason=f"only {agree} of {count} pairs of features agree")
+    found = rescaled(matrix, _inverse(base.factors), _inverse(photo.factors))
+    reason = _implausible(found, base.size, photo.size) or _apart(base, a[inside], matrix, photo)
+    distance = np.linalg.norm(mapped(matrix, a[inside]) - b[inside], axis=1)
+    return Alignment(found, agree, float(np.median(distance)) / photo.factors[0], reason)
+
+
+def _inverse(factors: tuple[float, float]) -> tuple[float, float]:
+    return 1 / factors[0], 1 / factors[1]
+
+
+def _pairs(first: Features, second: Features) -> tuple[Float, Float]:
+    """Returns the places [N, 2] of features that look alike, in both."""
+    if min(len(first.points), len(second.points)) < 2:
+        return np.empty((0, 2)), np.empty((0, 2))
+    cv2 = opencv()
+    matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(first.described, second.described, k=2)
+    good = [
+        (best.queryIdx, best.trainIdx) for best, next_best in matches if best.distance < _RATIO * next_best.distance
+    ]
+    numbers: npt.NDArray[np.intp] = np.array(good, np.intp).reshape(-1, 2)
+    return first.points[numbers[:, 0]], second.points[numbers[:, 1]]
+
+
+def _implausible(matrix: Float, size: tuple[int, int], other: tuple[int, int]) -> str:
+    """Returns why a homography from the base to a photograph cannot be that of one place; empty where it can."""
+    width, height = size
+    at = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
+    last = at @ matrix[2, :2] + matrix[2, 2]
+    if not np.isfinite(matrix).all() or (last * last[0] <= 0).any() or abs(last).max() > 2 * abs(last).min():
+        return "they are seen from too different places"
+    found = mapped(matrix, at)
+    before, after = found - np.roll(found, 1, 0), np.roll(found, -1, 0) - found
+    if (before[:, 0] * after[:, 1] <= before[:, 1] * after[:, 0]).any():
+        return "one would be mirrored"
+    x, y = found[:, 0], found[:, 1]
+    area = 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+    zoom = math.sqrt(area / (width * height)) * max(size) / max(other)
+    if not 1 / _ZOOM < zoom < _ZOOM:
+        return f"one would be {max(zoom, 1 / zoom):.1f} times as large as the other"
+    grid = np.stack(np.meshgrid(np.linspace(0, width - 1, 16), np.linspace(0, height - 1, 16)), -1)
+    if _within(mapped(matrix, grid), other).mean() < _COVERS:
+        return "they have too little in common"
+    return ""
+
+
+def _within(points: Float, size: tuple[int, int]) -> Bools:
+    """Returns which points [..., 2] lie in an image (width, height)."""
+    return np.asarray((points > -0.5).all(-1) & (points < np.array(size) - 0.5).all(-1))
+
+
+def _apart(base: Features, agreeing: Float, matrix: Float, photo: Features) -> str:
+    """Returns that only a small part of both is the same, where pairs agree there alone; else nothing."""
+    width, height = (round(n * factor) for n, factor in zip(photo.size, photo.factors))
+    common = base.points[_within(mapped(matrix, base.points), (width, height))]
+    covered = _hull(agreeing) >= _COVERED * _hull(common)
+    return "" if covered else "only a small part of them is the same"
+
+
+def _hull(points: Float) -> float:
+    """Returns the area of the smallest convex region that holds points [N, 2]."""
+    cv2 = opencv()
+    return float(cv2.contourArea(cv2.convexHull(points.astype(np.float32))))

@@ -1,0 +1,356 @@
+"""Keeping: the region of a photograph in which somebody stands who is not in the base, and a contour that cuts nobody.
+
+Where two aligned photographs differ, somebody, or something else, is in one of them. Three things say in which: a
+network that knows people; edges, since the contour of a silhouette has one in the photograph in which somebody stands,
+and the place goes on across it in the other; and colours that the place around has not. They vote, and the best region
+is a minimal cut whose contour runs where the photographs agree, as in Agarwala et al., "Interactive Digital
+Photomontage", 2004. Masks that the caller gave are taken in place of votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..segmentation import METHODS
+from ..segmentation.layers import parts, resized
+from ._light import differing
+from ._planes import Bools, Box, Float32, Pixels, blurred, closed, grown, highest, opened, shrunk, slopes, smoothed
+from ._seam import cut
+
+#: What differs belongs together over gaps of so many longer sides, and is looked at from this share of the area on.
+_GAP, _LEAST = 0.012, 0.0015
+#: The most parts that are looked at closely, their surroundings, in their sides, and the least width of a look, in its
+#: height.
+_MOST, _AROUND, _NARROW = 10, 0.5, 0.75
+#: How much a look at the whole photograph counts beside a closer one.
+_WHOLE = 0.3
+#: The width of a contour's surroundings for which its edges speak, in longer sides.
+_REACH = 0.02
+#: How much edges count at least, where the network sees nobody.
+_FLOOR = 0.15
+#: The width over which votes are taken together, in longer sides.
+_NEAR = 0.012
+#: What a vote is worth, for each pixel, what is too little of one, and what each pixel that is taken costs.
+_VOTE, _DEAD, _AREA = 0.2, 0.04, 0.003
+#: Votes from which on places count that differ by so many levels, though the light may be the reason.
+_CLEAR, _ANY = 0.25, 15.0
+#: The samples of colours of the place along the longer side, and what the longer side counts beside colours, in levels.
+_SAMPLES, _FARTHER = 120, 200.0
+#: What it counts that a colour is none of the place, and the levels by which it is no more than doubtful.
+_STRANGE, _UNCLEAR = 1.0, 30.0
+#: What a contour costs where photographs agree, to so many levels, and the levels above at which it costs 1 more.
+_CONTOUR, _LIKE, _UNLIKE = 0.03, 6.0, 40.0
+#: By how much an edge of either photograph makes a contour cheaper, and the levels, a pixel, of a full one.
+_CHEAPER, _EDGE = 0.3, 20.0
+#: What a contour costs at least inside of a silhouette.
+_INSIDE = 2.0
+#: How surely what is taken must be people, and the least share of the area.
+_PEOPLE, _SMALL = 0.12, 0.001
+#: Masks that share so much of their union are of people who stand in the same place.
+_SAME = 0.5
+#: By how much lower feet must be for somebody to be nearer, in heights of the photograph.
+_NEARER = 0.01
+#: How far around people of the base nothing is taken, and around those who are given nothing is looked for beyond, in
+#: longer sides.
+_RIM, _BEYOND = 0.002, 0.05
+#: The share of a person that must be taken.
+_VISIBLE = 0.2
+#: The share of a contour across what differs from which on it is told.
+_TOLD = 0.05
+
+
+class View(NamedTuple):
+    """A photograph in the frame of the base, small.
+
+    Attributes:
+        levels: [h, w, 3].
+        people: how surely people are at each place, 0 to 1, [h, w].
+        persons: masks of each person, if the caller has given them, [h, w] each; else None.
+    """
+
+    levels: Float32
+    people: Float32
+    persons: Sequence[Bools] | None
+
+
+class Found(NamedTuple):
+    """A part of a photograph that is not in the base.
+
+    Attributes:
+        region: where it is, [h, w].
+        box: the part of the frame around it.
+        people: how surely it shows people, 0 to 1.
+        crossing: the share of its contour at which the photographs differ.
+        taken: whether it is taken.
+        reason: why not, or what may be wrong with it, in a few words; else empty.
+    """
+
+    region: Bools
+    box: Box
+    people: float
+    crossing: float
+    taken: bool
+    reason: str
+
+
+class Choice(NamedTuple):
+    """What is taken of a photograph.
+
+    Attributes:
+        found: the parts that are, from left to right, and people who are not.
+        unlike: where the photographs show something else, so that colours of one say nothing about the other, [h, w].
+        silhouettes: where somebody, or something, is that is not in both, without gaps, [h, w].
+        differs: the share of the frame in which they differ.
+    """
+
+    found: list[Found]
+    unlike: Bools
+    silhouettes: Bools
+    differs: float
+
+    @property
+    def taken(self) -> list[Found]:
+        """The parts that are taken."""
+        return [part for part in self.found if part.taken]
+
+
+def people_in(picture: Pixels) -> Float32:
+    """Returns how surely people are at each place of a picture [H, W, 3], 0 to 1, as a network sees it, small.
+
+    Raises:
+        WeightsError: the weights are missing or damaged.
+    """
+    found: Float32 = METHODS["clicks"].opened(picture).people()
+    return found
+
+
+def chosen(base: View, photo: View, known: Bools, kept: Bools, slack: int) -> Choice:
+    """Returns what is to be taken of a photograph.
+
+    Args:
+        known: where the photograph shows the frame, [h, w].
+        kept: where people stand who were taken from another photograph, [h, w].
+        slack: how far apart the same thing may lie, in pixels.
+    """
+    longer = max(known.shape)
+    differs, exact = differing(base.levels, photo.levels, known, slack)
+    unlike = opened(closed(differs > 0.5, 1), 1)
+    silhouette = closed(unlike, max(1, round(_GAP * longer)))
+    crossing = _crossing(base, photo, exact, silhouette)
+    asked = photo.persons is not None
+    in_order = asked and base.persons is not None
+    people, (sure, vote) = (base.people, photo.people), (differs, photo.people - base.people)
+    if not in_order:
+        people = _closer(base, photo, unlike)
+        sure, vote = _votes(base, photo, people, differs, exact, known)
+    inside, outside, same = _constraints(base, photo, in_order)
+    if asked:
+        # What is far from everybody who was given is nobody's.
+        outside |= ~grown(inside, max(1, round(_BEYOND * longer)))
+    outside |= kept | ~known
+    region = cut(crossing, np.float32(_AREA) - np.float32(_VOTE) * sure * vote, inside & known, outside)
+    found = _parts(region, people[1], sure, known, inside)
+    found += _missed(photo, same, found)
+    share = float(sure[known].mean()) if known.any() else 0.0
+    return Choice(found, (sure > 0.5) | (exact > _UNLIKE / 2), silhouette, share)
+
+
+def _crossing(base: View, photo: View, exact: Float32, silhouette: Bools) -> Float32:
+    """Returns what a contour costs at each place."""
+    cost = highest(np.clip((exact - np.float32(_LIKE)) * np.float32(1 / _UNLIKE), 0, 1), 2)
+    # Gaps in a silhouette, where somebody looks like what is behind, are no place for a contour.
+    cost = np.maximum(cost, np.float32(_INSIDE) * silhouette)
+    edges = np.maximum(*(slopes(blurred(view.levels, 0.7)) for view in (base, photo)))
+    cheaper = np.float32(_CHEAPER) * np.minimum(edges * np.float32(1 / _EDGE), 1)
+    return np.asarray(np.float32(_CONTOUR) + cost * (1 - cheaper), np.float32)
+
+
+def _closer(base: View, photo: View, unlike: Bools) -> tuple[Float32, Float32]:
+    """Returns how surely people are in both photographs, where they differ by closer looks, [h, w] each."""
+    looks = _looks(unlike)
+    found = []
+    for view in (base, photo):
+        total, weight = np.float32(_WHOLE) * view.people, np.full(unlike.shape, np.float32(_WHOLE))
+        picture = np.rint(view.levels).astype(np.uint8)
+        for left, top, right, bottom in looks:
+            part = people_in(np.ascontiguousarray(picture[top:bottom, left:right]))
+            total[top:bottom, left:right] += resized(part, (right - left, bottom - top))
+            weight[top:bottom, left:right] += 1
+        found.append(view.people if view.persons is not None else total / weight)
+    return found[0], found[1]
+
+
+def _looks(unlike: Bools) -> list[Box]:
+    """Returns the parts of the frame to be looked at closely, around what differs."""
+    height, width = unlike.shape
+    found: list[Box] = []
+    for region in _largest(closed(unlike, max(1, round(_GAP * max(height, width))))):
+        left, top, right, bottom = _box(region)
+        high = (1 + _AROUND) * (bottom - top)
+        wide = max((1 + _AROUND) * (right - left), _NARROW * high)
+        x, y = (left + right) / 2, (top + bottom) / 2
+        look = (max(0, round(x - wide / 2)), max(0, round(y - high / 2)),
+                min(width, round(x + wide / 2)), min(height, round(y + high / 2)))  # fmt: skip
+        if min(look[2] - look[0], look[3] - look[1]) >= 16:
+            found.append(look)
+    return found
+
+
+def _largest(region: Bools) -> list[Bools]:
+    """Returns the largest connected parts of a region, without small ones."""
+    numbers = parts(region)
+    areas = np.bincount(numbers.ravel())[1:]
+    order = np.argsort(-areas, kind="stable")[:_MOST]
+    return [numbers == i + 1 for i in order if areas[i] >= _LEAST * region.size]
+
+
+def _votes(
+    base: View, photo: View, people: tuple[Float32, Float32], differs: Float32, exact: Float32, known: Bools
+) -> tuple[Float32, Float32]:
+    """Returns how surely each place shows something else, and for which photograph it speaks: from -1, the base, to 1.
+
+    Args:
+        people: how surely people are in both.
+        differs, exact: see `differing`.
+    """
+    vote = people[1] - people[0]
+    # In another light much differs; that somebody is in one photograph only then tells more.
+    telling = np.clip((np.abs(vote) - np.float32(_CLEAR)) * np.float32(1 / _CLEAR), 0, 1)
+    sure = np.maximum(differs, telling * np.minimum(exact * np.float32(1 / _ANY), 1))
+    worth = np.maximum(np.maximum(*people), np.float32(_FLOOR))
+    first, second = (_foreign(view.levels, sure > 0.5, known) for view in (base, photo))
+    strange = np.float32(_STRANGE) * (second - first) / (second + first + np.float32(_UNCLEAR))
+    vote = vote + (_leaning(base.levels, photo.levels, sure > 0.5) + strange) * worth
+    near = _NEAR * max(sure.shape)
+    vote = smoothed(vote * sure, near) / np.maximum(smoothed(sure, near), np.float32(0.05))
+    return sure, np.sign(vote) * np.maximum(0, np.abs(vote) - np.float32(_DEAD))
+
+
+def _leaning(base: Float32, photo: Float32, unlike: Bools) -> Float32:
+    """Returns in which photograph the contour of what differs has edges, [h, w]: from -1, the base, to 1."""
+    contour = grown(unlike, 1) & ~shrunk(unlike, 1)
+    first, second = (slopes(blurred(levels, 0.7)) for levels in (base, photo))
+    width = _REACH * max(unlike.shape)
+    more = smoothed(np.where(contour, second - first, 0), width)
+    total = smoothed(np.where(contour, second + first + 1, 0), width)
+    return np.asarray(more / np.maximum(total, np.float32(1e-4)), np.float32)
+
+
+def _foreign(levels: Float32, unlike: Bools, known: Bools) -> Float32:
+    """Returns how far the colour of each place of a photograph is from all colours of the place around, in levels.
+
+    Args:
+        unlike: where the photographs differ; everywhere else both show the place.
+        known: where both show anything.
+    """
+    height, width = unlike.shape
+    step = max(1, round(max(height, width) / _SAMPLES))
+    rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step]
+    colours = blurred(levels, step / 2)[rows, columns]
+    # A place farther away counts like a colour that is less alike.
+    apart = np.float32(_FARTHER / max(height, width))
+    all_of_it = np.concatenate([colours, np.stack([rows, columns], -1) * apart], -1).reshape(-1, 5).astype(np.float32)
+    asked = unlike[rows, columns].ravel()
+    place = all_of_it[(known & ~grown(unlike, step))[rows, columns].ravel()]
+    found = np.zeros(len(all_of_it), np.float32)
+    if len(place):
+        own, squares = all_of_it[asked], np.square(place).sum(1)
+        # Of each distance, the part that does not depend on the sample of the place is added last.
+        least = [
+            (squares - 2 * part @ place.T).min(1) for part in np.array_split(own, 1 + len(own) * len(place) // 10**7)
+        ]
+        found[asked] = np.sqrt(np.maximum(np.concatenate(least) + np.square(own).sum(1), 0))
+    return resized(found.reshape(rows.shape), (width, height))
+
+
+def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools, list[int]]:
+    """Returns what people put into the region and what they keep out of it, [h, w] each.
+
+    The third value has the numbers of those who stand where somebody of the base stands, and stay away.
+
+    Args:
+        in_order: whether the one with the lower feet is in front; else everybody of the base is.
+    """
+    shape = photo.people.shape
+    inside, same, own = np.zeros(shape, bool), [], list(base.persons or ())
+    outside = np.logical_or.reduce([*own, inside])
+    if own:
+        outside = grown(outside, max(1, round(_RIM * max(shape))))
+    for number, person in enumerate(photo.persons or ()):
+        if any(_share(person, other) > _SAME for other in own):
+            same.append(number)
+            continue
+        before = [o for o in own if not in_order or _feet(person) <= _feet(o) + _NEARER * shape[0]]
+        visible = person & ~np.logical_or.reduce([*before, np.zeros(shape, bool)])
+        inside |= visible
+        outside &= ~visible
+    return inside, outside, same
+
+
+def _share(first: Bools, second: Bools) -> float:
+    """Returns the share of the union of two regions that both cover."""
+    return int(np.count_nonzero(first & second)) / max(1, int(np.count_nonzero(first | second)))
+
+
+def _feet(person: Bools) -> int:
+    """Returns the lowest row of a mask."""
+    rows = np.flatnonzero(person.any(1))
+    return int(rows[-1]) if len(rows) else -1
+
+
+def _box(region: Bools) -> Box:
+    """Returns the part of the frame around a region that is not empty."""
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _parts(region: Bools, people: Float32, sure: Float32, known: Bools, inside: Bools) -> list[Found]:
+    """Returns the connected parts of a region, from left to right; those that show nobody are not taken.
+
+    Args:
+        inside: where people are who were given or clicked.
+    """
+    numbers = parts(region)
+    found = []
+    for number in range(1, int(numbers.max()) + 1):
+        part = numbers == number
+        weight = sure * part
+        total = float(weight.sum())
+        pointed = bool((part & inside).any())
+        if total < _SMALL * part.size and not pointed:
+            continue
+        likely = float((weight * people).sum()) / max(total, 1e-6)
+        # The border of the frame is no contour.
+        contour = part & ~shrunk(part, 1)
+        length = max(1, int(np.count_nonzero(contour)))
+        ended = contour & ~shrunk(known, 1) & (sure > 0.5)
+        crossing = int(np.count_nonzero(contour & (sure > 0.5))) / length
+        taken, reason = pointed or likely >= _PEOPLE, ""
+        if not taken:
+            reason = "it does not look like people"
+        elif np.count_nonzero(ended) > _TOLD * length:
+            reason = "the photograph ends within it, another base may show more"
+        elif crossing > _TOLD:
+            reason = "it touches or covers something that is in the base only"
+        found.append(Found(part, _box(part), likely, crossing, taken, reason))
+    return sorted(found, key=lambda part: part.box[0])
+
+
+def _missed(photo: View, same: Sequence[int], found: Sequence[Found]) -> list[Found]:
+    """Returns people of a photograph who are not taken."""
+    missed = []
+    for number, person in enumerate(photo.persons or ()):
+        area = np.count_nonzero(person)
+        if not area:
+            continue
+        if number in same:
+            reason = "somebody of the base stands in the same place"
+        elif sum(np.count_nonzero(part.region & person) for part in found if part.taken) >= _VISIBLE * area:
+            continue
+        else:
+            reason = "the base shows the same there, or somebody who is nearer"
+        missed.append(Found(person, _box(person), 1.0, 0.0, False, reason))
+    return missed

@@ -1,0 +1,374 @@
+"""The call that merges photographs of one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from .._arrays import VALUE_RANGE, NumpyArray, round_into
+from .._images.call import ITSELF, Call, as_delivered
+from .._images.frame import Frame, Infos, Job, size_of
+from .._warnings import warn
+from ..errors import ArgumentError, PyHarmonyWarning, UnchangedWarning
+from ..io import Picture
+from ..segmentation import Masks
+from ..segmentation.layers import resized
+from ..typing import ImageLike, MaskLike, OutLike
+from ._align import Alignment, aligned, features
+from ._keep import Choice, Found, View, chosen, people_in
+from ._light import FOOT, correction, gains_of
+from ._photos import Photo, levels_of, numbered, people_of_each, photo_of, read
+from ._planes import Bools, Float, Float32, Pixels, blurred, grown, opencv, rescaled, shown, warped
+
+#: The longer side of the images by which is decided what is taken.
+_SIDE = 800
+#: How surely people must be where features are left out, and how far around them, in pixels of the small image.
+_HIDDEN, _BESIDE = 0.5, 6
+#: The residual from which on the same thing may lie two pixels apart, in pixels of the small images.
+_LOOSE = 0.3
+#: The blur of a contour, in pixels of the small images, and how much steeper than that the soft edge is.
+_SOFT, _STEEP = 0.8, 2.0
+#: The pixels of the small images around a part that is taken.
+_AROUND = 4
+#: The rows that are blended at once.
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class MergedPart:
+    """A part of a photograph that was taken over, or somebody who was not.
+
+    Attributes:
+        box: the rectangle (x, y, width, height) of the result that it lies in.
+        people: how surely it shows people, 0 to 1.
+        crossing: the share of its contour, 0 to 1, along which the photographs show different things: near 0 for
+            somebody who stands alone, and more where somebody of the base is touched or covered.
+        taken: whether it was taken over.
+        reason: why not, or what may be wrong with it, in a few words; else empty.
+
+    Example:
+        >>> from pyharmony import merging
+        >>> merging.MergedPart((10, 20, 30, 60), 0.9, 0.0, True).reason
+        ''
+    """
+
+    box: tuple[int, int, int, int]
+    people: float
+    crossing: float
+    taken: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class MergedPhoto:
+    """A photograph of a merge.
+
+    Attributes:
+        matrix: [3, 3], takes (x, y, 1) of the base to the photograph, up to a factor; the middle of the first pixel is
+            (0, 0).
+        inliers: how many pairs of features agree with it; 0 for the base and without aligning.
+        residual: the median of their distances from where it takes them, in pixels of the photograph.
+        gains: the factors of the channels that bring the photograph to the exposure of the base.
+        differs: the share of the frame, 0 to 1, in which the photograph shows something else than the base.
+        mask: how far each pixel of the result comes from the photograph, [H, W] uint8; of the base: 0.
+        parts: what was taken over, from left to right, and people who were not.
+        reason: why the photograph was left out, in a few words; else empty.
+
+    Example:
+        >>> from pyharmony import merging
+        >>> reason = "it does not show the place of photos[0], only 5 of 23 pairs of features agree"
+        >>> nowhere = np.zeros((120, 160), np.uint8)
+        >>> photo = merging.MergedPhoto(np.eye(3), 5, 0.0, (1.0, 1.0, 1.0), 0.0, nowhere, (), reason)
+        >>> photo.inliers, photo.parts
+        (5, ())
+    """
+
+    matrix: Float
+    inliers: int
+    residual: float
+    gains: tuple[float, ...]
+    differs: float
+    mask: Pixels
+    parts: tuple[MergedPart, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class MergeInfo:
+    """A record of a merge.
+
+    Attributes:
+        base: the number of the base.
+        photos: what became of each photograph, the base among them.
+        reason: why nothing was taken over, so that the result is a copy of the base, in a few words; else empty.
+        seconds: the wall time.
+
+    Example:
+        >>> from pyharmony import merging
+        >>> info = merging.MergeInfo(0, (), "nobody was found in another photograph who is not in the base", 1.5)
+        >>> info.reason.split()[0]
+        'nobody'
+    """
+
+    base: int
+    photos: tuple[MergedPhoto, ...]
+    reason: str
+    seconds: float
+
+
+def merge(
+    photos: Sequence[ImageLike],
+    *,
+    base: int = 0,
+    people: Sequence[Masks | MaskLike | Sequence[MaskLike] | None] | None = None,
+    align: bool = True,
+    keep_gps: bool = False,
+    out: OutLike | None = None,
+    return_info: bool = False,
+) -> Any:
+    """Merges photographs of one place, in each of which other people stand, into one with all of them.
+
+    The photographs are taken from about the same spot, from a tripod or by hand. They are aligned by features, brought
+    to the exposure of the base, and compared; people who are in another photograph and not in the base are taken over
+    with a contour along which the photographs agree. What is around them gets the colours of the base as in Poisson
+    blending, they themselves the light. docs/merging.md tells the steps and their sources. It needs OpenCV.
+
+    Args:
+        photos: two or more images, each [H, W] or [H, W, C] (torch: [C, H, W]) or of another kind that
+            `pyharmony.blend` takes; arrays have one dtype and number of colours, sizes may differ. Other kinds are
+            brought to the colours of the base. Their alpha is left out, that of the base stays.
+        base: the number of the photograph that the others are added to.
+        people: for each photograph its people: None, and they are found; what `pyharmony.segment` returned; a mask
+            [H, W] of all of them; or a list with a mask of each, which may be empty. Masks have the photograph's size
+            and are of any kind that `pyharmony.blend` takes. Of people who overlap the one with the lower feet is in
+            front, if the masks of both photographs are given; else those of the base are.
+        align: whether the photographs are aligned; False: they lie on one another to the pixel.
+        keep_gps: whether the result keeps the GPS position of a base that is read from a file or PIL image.
+        out: an array like the base to write into; or a path or open binary file, see `pyharmony.blend`.
+        return_info: whether to return a MergeInfo too.
+
+    Returns:
+        The merged image, in the kind, layout, shape and dtype of photos[base], or (image, info). Outside of what is
+        taken over it is photos[base], bit for bit. A photograph that does not show the place of the base is left out,
+        with a PyHarmonyWarning. Where nobody is taken over it is a copy, with an UnchangedWarning.
+
+    Raises:
+        ArgumentError: there are fewer than two photographs; base is the number of none; one has another size with
+            align=False; one holds NaN or infinities; out shares memory with one.
+        ShapeError, DTypeError, MaskError: an image or a mask has a shape, dtype or values that are not accepted.
+        DecodeError: a file is not an image.
+        ImportError: OpenCV is not installed.
+        WeightsError: people are to be found, and the weights of the network are missing or damaged.
+
+    Example:
+        >>> from pyharmony import merging
+        >>> random = np.random.default_rng(0)
+        >>> place = random.integers(60, 200, (30, 40, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+        >>> first, second, person = place.copy(), place.copy(), np.zeros((240, 320), bool)
+        >>> person[100:220, 40:90] = True
+        >>> second[person] = (250, 0, 0)
+        >>> result = merging.merge([first, second], people=[[], [person]])
+        >>> int(np.abs(result.astype(int) - second).max()) < 10
+        True
+    """
+    start = time.perf_counter()
+    every = numbered(photos, base)
+    asked = people_of_each(people, len(every))
+    opencv()
+    # All arguments are checked before anything is computed.
+    target = read(every[base], f"photos[{base}]", keep_gps=bool(keep_gps))
+    own = photo_of(int(base), target, asked[base])
+    others = []
+    for i, image in enumerate(every):
+        if i == base:
+            continue
+        opened = read(image, f"photos[{i}]")
+        photo = photo_of(i, opened, asked[i], own, target if isinstance(target, Picture) else None)
+        if not align and photo.size != own.size:
+            sizes = f"{size_of(photo.colours.shape)} pixels beside {size_of(own.colours.shape)} of {own.name}"
+            raise ArgumentError(f"{photo.name}: {sizes} (width x height), expected one size with align=False")
+        others.append(photo)
+    held: list[MergeInfo] = []
+
+    def work(frame: Frame) -> Infos:
+        for photo in others:
+            frame.keep_apart(every[photo.number], photo.name)
+        (job,) = frame.jobs()
+        merger = _Merger(job, own, bool(align))
+        job.start()
+        for photo in others:
+            merger.add(photo)
+        held.append(merger.info(len(every), start))
+        found: Any = held
+        return found
+
+    call = Call("merge", ITSELF, target, keep_gps=keep_gps, out=out, device="cpu")
+    result = call.run(work, tell=lambda info: None)
+    (info,) = held
+    for number, one in enumerate(info.photos):
+        if one.reason:
+            warn(f"photos[{number}] was left out: {one.reason}", PyHarmonyWarning)
+        for part in one.parts:
+            if part.taken and part.reason:
+                warn(f"photos[{number}]: look at what was taken over at {part.box}, {part.reason}", PyHarmonyWarning)
+    if info.reason:
+        warn(f"nothing was merged: {info.reason}", UnchangedWarning)
+    if not _arrays.is_array(every[base]) and isinstance(result, Picture) and not isinstance(every[base], Picture):
+        result = as_delivered(result)
+    return (result, info) if return_info else result
+
+
+class _Merger:
+    """The base, to which photographs are added one after the other.
+
+    Args:
+        job: the base and the result.
+        base: the base as it was given.
+        align: whether photographs are aligned.
+    """
+
+    def __init__(self, job: Job, base: Photo, align: bool) -> None:
+        self.job, self.base, self.align = job, base, align
+        factor = min(1.0, _SIDE / max(base.size))
+        self.size = max(1, round(base.size[0] * factor)), max(1, round(base.size[1] * factor))
+        #: The factors of the small image, across and down.
+        self.factors = self.size[0] / base.size[0], self.size[1] / base.size[1]
+        levels = levels_of(job.dst)
+        small = resized(levels, self.size)
+        self.view = _view(small, base)
+        self.features = features(levels, _hidden(self.view)) if align else None
+        #: Where people stand who were taken over.
+        self.kept = np.zeros(self.size[::-1], bool)
+        self.photos: dict[int, MergedPhoto] = {}
+
+    def add(self, photo: Photo) -> None:
+        """Takes people of a photograph over, if it shows the place of the base."""
+        levels = levels_of(photo.colours)
+        factor = min(1.0, self.factors[0] * max(self.base.size) / max(photo.size))
+        size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
+        own = _view(resized(levels, size), photo)
+        alignment = Alignment(np.eye(3))
+        if self.features is not None:
+            alignment = aligned(self.features, features(levels, _hidden(own)))
+        if alignment.reason:
+            reason = f"it does not show the place of {self.base.name}, {alignment.reason}"
+            self.photos[photo.number] = self._record(alignment, reason=reason)
+            return
+        del levels
+        # From a small image to the other one.
+        matrix = rescaled(alignment.matrix, self.factors, (size[0] / photo.size[0], size[1] / photo.size[1]))
+        whole = (0, 0, *self.size)
+        known = shown(size, matrix, whole)
+        levels_here = warped(own.levels, matrix, whole).clip(0, 255)
+        people = warped(own.people, matrix, whole).clip(0, 1) * known
+        persons = None
+        if own.persons is not None:
+            persons = [(warped(p.astype(np.float32), matrix, whole) > 0.5) & known for p in own.persons]
+        seen = View(levels_here, people, persons)
+        gains = gains_of(self.view.levels, seen.levels, known & ~self.kept)
+        choice = chosen(self.view, seen, known, self.kept, 1 + int(alignment.residual * factor > _LOOSE))
+        mask = np.zeros(self.job.shape, np.uint8)
+        for part in choice.taken:
+            light = correction(
+                self.view.levels, seen.levels * gains.astype(np.float32), known & ~choice.unlike, part.region,
+                choice.silhouettes,
+            )  # fmt: skip
+            self._lay(photo, alignment.matrix, gains, part, light, mask)
+        self.photos[photo.number] = self._record(alignment, gains, choice, mask)
+        if choice.taken:
+            # Further photographs are compared with what is there now.
+            region = np.logical_or.reduce([part.region for part in choice.taken])
+            now = resized(levels_of(self.job.out), self.size).astype(np.float32)
+            self.view = self.view._replace(levels=now, people=np.where(region, seen.people, self.view.people))
+            self.kept |= region & choice.unlike
+
+    def _lay(self, photo: Photo, matrix: Float, gains: Float, part: Found, light: Float32, mask: Pixels) -> None:
+        """Blends a part of a photograph into the result, and notes in `mask` how far.
+
+        Args:
+            light: the logarithms of factors by which the part goes over into the base, over the small image.
+        """
+        height, width = self.job.shape
+        left, top, right, bottom = part.box
+        x0, x1 = max(0, int((left - _AROUND) / self.factors[0])), int((right + _AROUND) / self.factors[0]) + 1
+        y0, y1 = max(0, int((top - _AROUND) / self.factors[1])), int((bottom + _AROUND) / self.factors[1]) + 1
+        x1, y1 = min(width, x1), min(height, y1)
+        edge = blurred(part.region, _SOFT)
+        unit = VALUE_RANGE[photo.colours.dtype.name]
+        foot = np.float32(FOOT * unit / 255)
+        for first in range(y0, y1, _ROWS):
+            last = min(first + _ROWS, y1)
+            size, box = (x1 - x0, last - first), (x0, first, x1, last)
+            place = (
+                x0 * self.factors[0], first * self.factors[1],
+                min(x1 * self.factors[0], self.size[0]), min(last * self.factors[1], self.size[1]),
+            )  # fmt: skip
+            soft = (resized(edge, size, place) - np.float32(0.5)) * np.float32(_STEEP) + np.float32(0.5)
+            soft[~shown(photo.size, matrix, box)] = 0
+            covers = np.rint(255 * soft.clip(0, 1)).astype(np.uint8)
+            values: NumpyArray = warped(photo.colours, matrix, box).astype(self.job.real)
+            for channel in range(values.shape[2]):
+                factor = np.exp(resized(np.ascontiguousarray(light[..., channel]), size, place))
+                values[..., channel] = (values[..., channel] * self.job.real(gains[channel]) + foot) * factor - foot
+            if photo.colours.dtype.kind == "u":
+                values.clip(0, unit, out=values)
+            target = self.job.out[first:last, x0:x1]
+            weight = covers[..., None] * self.job.real(1 / 255)
+            round_into(weight * values + (1 - weight) * target, target, where=covers[..., None] > 0)
+            np.maximum(mask[first:last, x0:x1], covers, out=mask[first:last, x0:x1])
+
+    def _record(
+        self, alignment: Alignment, gains: Float | None = None, choice: Choice | None = None,
+        mask: Pixels | None = None, reason: str = "",
+    ) -> MergedPhoto:  # fmt: skip
+        """Returns the record of a photograph; that of the base without anything else."""
+        factors = np.ones(3) if gains is None else gains
+        return MergedPhoto(
+            matrix=alignment.matrix,
+            inliers=alignment.inliers,
+            residual=alignment.residual,
+            gains=tuple(float(gain) for gain in factors[: self.job.dst.shape[2]]),
+            differs=choice.differs if choice else 0.0,
+            mask=np.broadcast_to(np.uint8(0), self.job.shape) if mask is None else mask,
+            parts=tuple(self._told(part) for part in choice.found) if choice else (),
+            reason=reason,
+        )
+
+    def _told(self, part: Found) -> MergedPart:
+        left, top, right, bottom = part.box
+        x, y = round(left / self.factors[0]), round(top / self.factors[1])
+        box = (x, y, round(right / self.factors[0]) - x, round(bottom / self.factors[1]) - y)
+        return MergedPart(box, round(part.people, 3), round(part.crossing, 3), part.taken, part.reason)
+
+    def info(self, count: int, start: float) -> MergeInfo:
+        """Returns the record of what was done with so many photographs since a time."""
+        own = self._record(Alignment(np.eye(3)))
+        photos = tuple(self.photos.get(i, own) for i in range(count))
+        reason = ""
+        if not any(part.taken for photo in photos for part in photo.parts):
+            reason = "nobody was found in another photograph who is not in the base"
+            if all(photo.reason for i, photo in enumerate(photos) if i != self.base.number):
+                reason = "no other photograph shows the place of the base"
+        return MergeInfo(self.base.number, photos, reason, time.perf_counter() - start)
+
+
+def _view(small: Pixels, photo: Photo) -> View:
+    """Returns what is known of a photograph by itself, small."""
+    height, width = small.shape[:2]
+    if photo.persons is None:
+        return View(small.astype(np.float32), resized(people_in(small), (width, height)), None)
+    persons: list[Bools] = [
+        resized(person.astype(np.uint8) * np.uint8(255), (width, height)) > 127 for person in photo.persons
+    ]
+    people = np.logical_or.reduce([*persons, np.zeros((height, width), bool)])
+    return View(small.astype(np.float32), people.astype(np.float32), persons)
+
+
+def _hidden(view: View) -> Bools:
+    """Returns where people are, so that nothing there says how photographs lie on one another."""
+    return grown(view.people > _HIDDEN, _BESIDE)

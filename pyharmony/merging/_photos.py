@@ -1,0 +1,160 @@
+"""Photographs and masks of any kind as the arrays that are merged."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _arrays, _checks, io
+from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.frame import as_images
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..io import Picture
+from ..io.masks import mask_of
+from ..segmentation import Masks
+from ..segmentation.layers import parts, resized
+from ..typing import ImageLike
+from ._planes import Bools, Pixels
+
+#: The least share of a photograph that a person covers, in a mask of several, and the longer side at which these are
+#: told apart.
+_PERSON, _SIDE = 0.0005, 800
+#: The rows that are converted at once.
+_ROWS = 256
+
+
+class Photo(NamedTuple):
+    """A photograph as it was given.
+
+    Attributes:
+        number: its place in the list.
+        colours: [H, W, C], in the base's dtype and colours.
+        persons: a mask [H, W] of each person, if the caller gave them.
+    """
+
+    number: int
+    colours: NumpyArray
+    persons: list[Bools] | None
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return f"photos[{self.number}]"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its width and height."""
+        return self.colours.shape[1], self.colours.shape[0]
+
+
+def numbered(photos: Any, base: Any) -> list[Any]:
+    """Returns the photographs, of which there are two at least and `base` is the number of one.
+
+    Raises:
+        DTypeError, ArgumentError: they are no list, there are fewer, or base is the number of none.
+    """
+    if not isinstance(photos, (list, tuple)):
+        raise DTypeError(f"photos: {type(photos).__name__}, expected a list of two or more images")
+    if len(photos) < 2:
+        raise ArgumentError(f"photos: a list of {len(photos)}, expected two or more images")
+    if isinstance(base, bool) or not isinstance(base, (int, np.integer)) or not 0 <= base < len(photos):
+        raise ArgumentError(f"base: {base!r}, expected the number of a photograph, 0 to {len(photos) - 1}")
+    return list(photos)
+
+
+def people_of_each(people: Any, count: int) -> list[Any]:
+    """Returns what was said of the people of each photograph."""
+    if people is None:
+        return [None] * count
+    accepts = f"expected None or a list with an entry for each of the {count} photos"
+    if isinstance(people, Masks) or not isinstance(people, (list, tuple)):
+        raise DTypeError(f"people: {type(people).__name__}, {accepts}")
+    if len(people) != count:
+        raise ShapeError(f"people: a list of {len(people)}, {accepts}")
+    return list(people)
+
+
+def read(image: ImageLike, name: str, *, keep_gps: bool = False) -> Any:
+    """Returns an array as it is, and an image of another kind as a Picture."""
+    given: Any = image
+    return given if _arrays.is_array(given) else io.read(given, name, keep_gps=keep_gps)
+
+
+def photo_of(number: int, opened: Any, people: Any, base: Photo | None = None, like: Picture | None = None) -> Photo:
+    """Returns a photograph with finite colours, brought to those of the base.
+
+    Args:
+        opened: an array or a Picture.
+        people: what was said of its people.
+        base: None: it is the base itself.
+        like: the base, where it is a Picture.
+    """
+    name = f"photos[{number}]"
+    if isinstance(opened, Picture):
+        if base is not None:
+            opened = io.convert(opened, like or Picture(base.colours), name)
+        opened = opened.pixels
+    images = as_images(opened, name)
+    if len(images) != 1 or opened.ndim == 4:
+        raise ShapeError(f"{name}: shape {list(opened.shape)}, a batch; expected one image")
+    colours: NumpyArray = images[0][..., : min(images[0].shape[2], 3)]
+    _checks.finite(colours, name)
+    _checks.warn_of_levels(colours[None], name)
+    if base is not None:
+        _checks.same_dtype(colours, name, base.colours, base.name)
+        if colours.shape[2] != base.colours.shape[2]:
+            wanted = f"{base.colours.shape[2]} of {base.name}; expected equal numbers, alpha apart"
+            raise ShapeError(f"{name}: {colours.shape[2]} channels beside {wanted}")
+    return Photo(number, colours, _persons(people, f"people[{number}]", *colours.shape[:2]))
+
+
+def levels_of(colours: NumpyArray) -> Pixels:
+    """Returns colours [H, W, C] of any dtype as uint8 [H, W, 3]."""
+    height, width, channels = colours.shape
+    if colours.dtype == np.uint8 and channels == 3:
+        return np.ascontiguousarray(colours)
+    found = np.empty((height, width, 3), np.uint8)
+    scale = np.float32(255 / VALUE_RANGE[colours.dtype.name])
+    for first in range(0, height, _ROWS):
+        rows = slice(first, first + _ROWS)
+        found[rows] = np.rint(np.clip(colours[rows].astype(np.float32) * scale, 0, 255))
+    return found
+
+
+def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | None:
+    """Returns a mask [H, W] of each person of a photograph, or None where they are to be found.
+
+    Raises:
+        ShapeError, DTypeError, MaskError: a mask is none of this size.
+    """
+    if people is None:
+        return None
+    if isinstance(people, Masks):
+        if people.mask.shape != (height, width):
+            raise ShapeError(f"{name}: found in {list(people.mask.shape)}, expected masks [{height}, {width}]")
+        return [people[i] > 127 for i in range(len(people))]
+    if isinstance(people, (list, tuple)):
+        return [_mask(one, f"{name}[{i}]", height, width) for i, one in enumerate(people)]
+    return _apart(_mask(people, name, height, width))
+
+
+def _mask(mask: Any, name: str, height: int, width: int) -> Bools:
+    """Returns where a mask of any kind is at least half inside."""
+    opened = read(mask, name)
+    values = _checks.mask(mask_of(opened, name) if isinstance(opened, Picture) else opened, name, height, width)
+    return np.asarray(values if values.dtype == bool else values > VALUE_RANGE[values.dtype.name] / 2)
+
+
+def _apart(mask: Bools) -> list[Bools]:
+    """Returns the connected parts of a mask of several people."""
+    height, width = mask.shape
+    factor = min(1.0, _SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    numbers = parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)
+    areas = np.bincount(numbers.ravel())
+    found = []
+    for number in range(1, len(areas)):
+        if areas[number] >= _PERSON * numbers.size:
+            found.append(mask & (resized((numbers == number).astype(np.uint8) * np.uint8(255), (width, height)) > 0))
+    return found

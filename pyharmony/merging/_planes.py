@@ -1,0 +1,155 @@
+"""Planes: blurring, growing and warping of images by OpenCV, as the steps of merging share them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _install
+
+Float = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+"""A part of an image in pixels: left, top, right, bottom; the last two are outside."""
+
+
+def opencv() -> Any:
+    """Returns the module of OpenCV.
+
+    Raises:
+        ImportError: it is not installed; the message says what to type.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError(f"cv2 is missing, pyharmony.merging needs it: {_install.hint('segment')}") from error
+    return cv2
+
+
+def blurred(x: npt.NDArray[Any], deviation: float) -> Float32:
+    """Returns planes [H, W] or [H, W, C] under a Gaussian; the rim is continued."""
+    cv2 = opencv()
+    values = np.ascontiguousarray(x, np.float32)
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE)).reshape(x.shape)
+
+
+def smoothed(x: npt.NDArray[Any], deviation: float) -> Float32:
+    """Returns planes [H, W] or [H, W, C] under a wide Gaussian, about: on a smaller image that is enlarged again."""
+    cv2 = opencv()
+    height, width = x.shape[:2]
+    factor = min(1.0, 3 / deviation)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    small = cv2.resize(np.ascontiguousarray(x, np.float32), size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), deviation * factor, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)).reshape(x.shape)
+
+
+def slopes(x: Float32) -> Float32:
+    """Returns how steep planes [H, W, C] are, the root of the mean square over channels, [H, W]."""
+    down, across = np.gradient(x, axis=(0, 1))
+    return np.asarray(np.sqrt((np.square(down) + np.square(across)).mean(-1)), np.float32)
+
+
+def highest(x: Float32, radius: int) -> Float32:
+    """Returns the largest of the values at most so many rows and columns away, for planes [H, W] or [H, W, C]."""
+    return np.asarray(opencv().dilate(x, _square(radius))).reshape(x.shape)
+
+
+def lowest(x: Float32, radius: int) -> Float32:
+    """Returns the smallest of the values at most so many rows and columns away, for planes [H, W] or [H, W, C]."""
+    return np.asarray(opencv().erode(x, _square(radius))).reshape(x.shape)
+
+
+def grown(region: Bools, radius: int) -> Bools:
+    """Returns a region [H, W] with all that is at most so many rows and columns away."""
+    return np.asarray(opencv().dilate(region.view(np.uint8), _square(radius))).astype(bool)
+
+
+def shrunk(region: Bools, radius: int) -> Bools:
+    """Returns a region [H, W] without what is at most so many rows and columns from its outside."""
+    return np.asarray(opencv().erode(region.view(np.uint8), _square(radius))).astype(bool)
+
+
+def opened(region: Bools, radius: int) -> Bools:
+    """Returns a region [H, W] without what is narrower than twice a radius."""
+    return grown(shrunk(region, radius), radius)
+
+
+def closed(region: Bools, radius: int) -> Bools:
+    """Returns a region [H, W] with its gaps filled that are narrower than twice a radius."""
+    return shrunk(grown(region, radius), radius)
+
+
+def _square(radius: int) -> Pixels:
+    return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+
+
+def mapped(matrix: Float, points: Float) -> Float:
+    """Returns where a homography takes points [..., 2]."""
+    found = np.concatenate([points, np.ones((*points.shape[:-1], 1))], -1) @ matrix.T
+    return found[..., :2] / found[..., 2:]
+
+
+def rescaled(matrix: Float, first: tuple[float, float], second: tuple[float, float]) -> Float:
+    """Returns a homography between two images after each was resized by factors (across, down).
+
+    Args:
+        first: those of the image that it takes points from.
+        second: those of the image that it takes points to.
+    """
+    found = _resizing(second) @ matrix @ np.linalg.inv(_resizing(first))
+    return np.asarray(found / found[2, 2])
+
+
+def _resizing(factors: tuple[float, float]) -> Float:
+    """Returns the matrix that takes the middles of pixels to where they are in a resized image."""
+    x, y = factors
+    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]])
+
+
+def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]:
+    """Returns what an image [H, W] or [H, W, C] shows in a part of another one, by a cubic; the rim is continued.
+
+    Args:
+        matrix: takes the middles of the other one's pixels to those of the image.
+        box: the part of the other one.
+    """
+    cv2 = opencv()
+    left, top, right, bottom = box
+    corners = mapped(matrix, np.array([(x, y) for x in (left, right) for y in (top, bottom)], float))
+    height, width = image.shape[:2]
+    # Only what is needed of the image is handed over, since OpenCV takes no more than 32,767 rows or columns.
+    x0, y0 = (int(np.clip(np.floor(a) - 3, 0, n - 1)) for a, n in zip(corners.min(0), (width, height)))
+    x1, y1 = (int(np.clip(np.ceil(a) + 4, 1, n)) for a, n in zip(corners.max(0), (width, height)))
+    part = image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+    if image.dtype == np.float16:
+        part = part.astype(np.float32)
+    own = (
+        np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]]) @ matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
+    )
+    made = cv2.warpPerspective(
+        np.ascontiguousarray(part), own, (right - left, bottom - top),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(made).reshape(bottom - top, right - left, *image.shape[2:])
+
+
+def _shift(x: int, y: int) -> Float:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+
+def shown(size: tuple[int, int], matrix: Float, box: Box) -> Bools:
+    """Returns where an image (width, height) covers a part of another one; see `warped`."""
+    left, top, right, bottom = box
+    x, y = np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)[:, None]
+    m = matrix.astype(np.float32)
+    last = m[2, 0] * x + m[2, 1] * y + m[2, 2]
+    found: Bools = last > 0
+    for row, length in zip(m[:2], size):
+        at = row[0] * x + row[1] * y + row[2]
+        found &= (at >= np.float32(-0.5) * last) & (at <= np.float32(length - 0.5) * last)
+    return found

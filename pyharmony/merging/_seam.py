@@ -1,0 +1,95 @@
+"""Seams: the contour around what is taken from a photograph, where cutting costs least.
+
+The region with the least cost of its contour and its inside is a continuous minimal cut: a convex problem once regions
+are relaxed to functions (Chan, Esedoglu and Nikolova, 2006), whose solution, at one half, is the best region. It is
+solved by the primal and dual steps of Chambolle and Pock (2011), on a small image first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._planes import Bools, Float32
+
+#: The longer side of the coarsest image, the steps on it and on each finer one.
+_COARSE, _FIRST, _NEXT = 100, 400, 120
+#: The steps between looks whether anything still changes, and the mean change of a step at which nothing does.
+_LOOK, _DONE = 20, 2e-5
+
+
+def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bools:
+    """Returns the region [H, W] with the least cost.
+
+    Args:
+        crossing: what a contour costs, for each pixel of its length, [H, W], above 0.
+        taking: what it costs to have a pixel in the region; below 0 it is a gain.
+        inside, outside: what is in the region and what is not, whatever it costs; outside is stronger.
+    """
+    levels = [(crossing, taking, inside & ~outside, outside)]
+    while max(levels[-1][0].shape) > _COARSE and min(levels[-1][0].shape) >= 8:
+        levels.append(_halved(levels[-1]))
+    u: Float32 | None = None
+    p: Float32 | None = None
+    for number, level in enumerate(reversed(levels)):
+        if u is not None and p is not None:
+            u, p = _doubled(u, level[0].shape), _doubled(p, level[0].shape)
+        u, p = _solved(*level, u, p, _FIRST if number == 0 else _NEXT)
+    assert u is not None  # noqa: S101  # there is one level at least
+    found: Bools = u > 0.5
+    return (found | (inside & ~outside)) & ~outside
+
+
+def _halved(
+    level: tuple[Float32, Float32, Bools, Bools],
+) -> tuple[Float32, Float32, Bools, Bools]:
+    """Returns a level at half its size: contours cost twice as much a pixel, and areas four times."""
+    crossing, taking, inside, outside = level
+    even = tuple(n + n % 2 for n in crossing.shape)
+    around = [(0, m - n) for n, m in zip(crossing.shape, even)]
+
+    def blocks(x: np.ndarray, mode: str) -> np.ndarray:
+        padded = np.pad(x, around, mode=mode) if even != x.shape else x  # type: ignore[call-overload]
+        found: np.ndarray = padded.reshape(even[0] // 2, 2, even[1] // 2, 2)
+        return found
+
+    four = blocks(taking, "constant").sum((1, 3))
+    return (
+        2 * blocks(crossing, "edge").mean((1, 3)), four,
+        blocks(inside, "edge").mean((1, 3)) > 0.5, blocks(outside, "edge").mean((1, 3)) > 0.5,
+    )  # fmt: skip
+
+
+def _doubled(x: Float32, size: tuple[int, ...]) -> Float32:
+    """Returns planes [..., h, w] at about twice their size."""
+    return np.ascontiguousarray(x.repeat(2, -2).repeat(2, -1)[..., : size[0], : size[1]])
+
+
+def _solved(
+    crossing: Float32, taking: Float32, inside: Bools, outside: Bools, u: Float32 | None, p: Float32 | None, steps: int
+) -> tuple[Float32, Float32]:
+    """Returns the function [H, W] in [0, 1] that is the best region, and the dual one [2, H, W]."""
+    # Steps are in the unit of the costs.
+    unit = np.float32(max(float(crossing.mean()), 1e-6))
+    cost, gain = crossing / unit, taking / unit
+    if u is None or p is None:
+        u, p = np.where(gain < 0, np.float32(1), np.float32(0)), np.zeros((2, *cost.shape), np.float32)
+    u[inside], u[outside] = 1, 0
+    last, step = u.copy(), np.float32(1 / np.sqrt(8.0))
+    for number in range(1, steps + 1):
+        # The dual step: along the gradient, no longer than the cost.
+        p[0, :-1] += step * (last[1:] - last[:-1])
+        p[1, :, :-1] += step * (last[:, 1:] - last[:, :-1])
+        length = np.sqrt(p[0] * p[0] + p[1] * p[1])
+        p *= cost / np.maximum(length, cost)
+        before = u
+        u = u - step * gain
+        u[:-1] += step * p[0, :-1]
+        u[1:] -= step * p[0, :-1]
+        u[:, :-1] += step * p[1, :, :-1]
+        u[:, 1:] -= step * p[1, :, :-1]
+        np.clip(u, 0, 1, out=u)
+        u[inside], u[outside] = 1, 0
+        last = 2 * u - before
+        if number % _LOOK == 0 and float(np.abs(u - before).mean()) < _DONE:
+            break
+    return u, p

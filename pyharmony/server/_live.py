@@ -1,0 +1,244 @@
+"""Composites for a page: what is laid over the background by itself, and blends of it at a place while it is dragged.
+
+All of it is made of proxies, at a size for the screen. What is downloaded is made of the photographs by `compose`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io as streams
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import blend as blends
+from .. import io
+from .._arrays import NumpyArray
+from ..composition import Composed, compose
+from ..errors import MaskError, PyHarmonyWarning
+from ..io import Picture
+from ..segmentation.layers import resized
+
+if TYPE_CHECKING:
+    from ._desk import Desk
+    from ._operations import LayersBody, LiveBody, PictureId
+
+#: How much finer than the screen a subject is before it is laid.
+_FINER = 1.5
+#: The pixels around a subject that a blend sees, as in `compose`.
+_AROUND = 8
+#: The same for blends of a source under its mask, which look farther.
+_FAR = 32
+_GREY = np.array([0.299, 0.587, 0.114])
+
+
+def layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
+    """Composes on proxies and returns the layers: the shadow, the subject as it was and matched, who stands before."""
+    one = body.subject
+    with desk.phase("decode", 1, 3):
+        background, ratio = _reduced(desk, body.background, body.side / max(desk.sizes[body.background][:2]))
+        own, own_ratio = _reduced(desk, one.picture, one.scale * ratio * _FINER)
+        size = own.shape[1], own.shape[0]
+        mask = None if one.mask is None else _mask(desk, one.mask, size)
+        photo = own if mask is None else own[..., :3]
+        people = [_mask(desk, id, (background.shape[1], background.shape[0])) for id in body.people or ()]
+    place: dict[str, Any] = {"at": tuple(value * ratio for value in one.at), "scale": one.scale * ratio / own_ratio}
+    place |= {"angle": one.angle, "flip": one.flip, "masks": mask, "upscale": None, "return_info": True}
+    nothing: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": False}
+    matched: dict[str, Any] = {"harmonize": body.harmonize, "sharpness": body.sharpness, "grain": body.grain}
+    matched |= {"shadow": _shadow(body.shadow, ratio), "people": people or None}
+    colours = background[..., :3]
+    with desk.phase("match", 2, 3), desk.warned() as said:
+        plain: Composed = compose(photo, colours, **place, **nothing)[1].subjects[0]
+        info = compose(photo, colours, **place, **matched)[1]
+        full: Composed = info.subjects[0]
+    with desk.phase("encode", 3, 3):
+        found = []
+        grey = desk.sizes[body.background].channels == 1
+        if full.shadow is not None and (box := _bounds((full.shadow != 255).any(2))):
+            x, y, wide, high = box
+            found.append(("shadow", box, full.shadow[y : y + high, x : x + wide]))
+        if plain.box[2] and plain.box[3]:
+            for name, laid in (("plain", plain), ("matched", full)):
+                found.append((name, laid.box, np.dstack([_shown(laid.colours, grey), laid.alpha])))
+        if any(0 <= i < len(people) for i in body.front):
+            cover = np.max([people[i] for i in body.front if 0 <= i < len(people)], axis=0)
+            if box := _bounds(cover > 0):
+                x, y, wide, high = box
+                part = np.dstack([colours, cover])[y : y + high, x : x + wide]
+                found.append(("front", box, np.ascontiguousarray(part)))
+        told = {"warnings": said, "reasons": list(full.reasons), "seconds": dict(info.seconds), "ratio": ratio}
+        made = [
+            {"name": name, "box": [value / ratio for value in box], "picture": desk.write(Picture(pixels), "png")}
+            for name, box, pixels in found
+        ]
+        return {"layers": made, "info": told}
+
+
+def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
+    """Blends a subject at a place, and returns the part of the background that changes as a small file in text."""
+    with desk.phase("blend", 1, 1):
+        finest = body.side * body.detail / max(desk.sizes[body.background][:2])
+        background, ratio = _reduced(desk, body.background, finest)
+        subject = _mixed(desk, body) if body.source is None else _scaled(desk, body, ratio)
+        height, width = background.shape[:2]
+        high, wide = subject.shape[:2]
+        x, y = (round(value * ratio) for value in body.at)
+        around = _AROUND if body.source is None else _FAR
+        left, top = max(0, x - around), max(0, y - around)
+        right, bottom = min(width, x + wide + around), min(height, y + high + around)
+        if right <= left or bottom <= top:
+            return {"info": {"box": [0, 0, 0, 0], "url": ""}}
+        dst = np.ascontiguousarray(background[top:bottom, left:right, :3])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PyHarmonyWarning)
+            if body.source is not None:
+                made = _as_blend(dst, subject, (x - left, y - top), body)
+            else:
+                # The part of the subject that lies in the background.
+                rows = np.s_[max(0, y) - top : min(height, y + high) - top]
+                inner = rows, np.s_[max(0, x) - left : min(width, x + wide) - left]
+                part = subject[max(0, -y) : height - y, max(0, -x) : width - x]
+                made = _blended(dst, part, inner, body.mode)
+        if desk.sizes[body.background].channels == 1:
+            made = np.ascontiguousarray(_shown(made, True))
+        # What is written to a text needs no file, and while something is dragged each is seen for an instant.
+        held = streams.BytesIO()
+        io.write(Picture(made), held, format=body.format, quality=88)
+        data = base64.b64encode(held.getvalue()).decode()
+        box = [value / ratio for value in (left, top, right - left, bottom - top)]
+        return {"info": {"box": box, "url": f"data:image/{body.format};base64,{data}"}}
+
+
+def _as_blend(dst: NumpyArray, subject: NumpyArray, at: tuple[int, int], body: LiveBody) -> NumpyArray:
+    """Returns dst with a subject [h, w, 4], as the operation `blend` puts it in."""
+    src, mask = np.ascontiguousarray(subject[..., :3]), np.ascontiguousarray(subject[..., 3])
+    options: dict[str, Any] = {"gradients": body.gradients} if body.mode == "poisson" else {}
+    try:
+        made: NumpyArray = getattr(blends, body.mode)(src, dst, mask, at=at, **options)
+    except MaskError:  # nothing of it lies in the background, or all of that is covered
+        return dst
+    return made
+
+
+def _scaled(desk: Desk, body: LiveBody, ratio: float) -> NumpyArray:
+    """Returns a source under its mask at the size of the screen, [h, w, 4] with colours beyond the mask; it is kept."""
+    assert body.source is not None and body.mask is not None  # noqa: S101  # the body was checked
+    size = desk.sizes[body.source]
+    wide, high = (max(1, round(value * body.scale * ratio)) for value in (size.width, size.height))
+    key = f"{body.source} {body.mask} {wide} {high}"
+    held = desk.memory.kept.get(key)
+    if held is None:
+        photo, _ = _reduced(desk, body.source, 1.0)
+        colours = resized(np.ascontiguousarray(photo[..., :3]), (wide, high))
+        mask = _mask(desk, body.mask, (wide, high))
+        if photo.shape[2] == 4:
+            mask = np.minimum(mask, resized(np.ascontiguousarray(photo[..., 3]), (wide, high)))
+        held = Picture(np.dstack([colours, mask]))
+        desk.memory.kept.put(key, held)
+    return held.pixels
+
+
+def _blended(dst: NumpyArray, part: NumpyArray, inner: Any, mode: str) -> NumpyArray:
+    """Returns dst with a part [h, w, 4] of a subject in its rectangle, as `compose` blends it."""
+    mask = np.zeros(dst.shape[:2], np.uint8)
+    mask[inner] = part[..., 3]
+    seen = part[..., 3] > 0
+    if not seen.any():
+        return dst
+    src, base = dst.copy(), dst.copy()
+    src[inner][seen] = part[..., :3][seen]
+    if mode == "poisson":
+        made: NumpyArray = blends.poisson(src, dst, mask)
+        return made
+    below = np.ascontiguousarray(dst[inner])
+    base[inner] = blends.alpha(np.ascontiguousarray(part), below, decontaminate=False)
+    if mode == "alpha":
+        return base
+    smooth: NumpyArray = blends.gaussian_poisson(src, dst, mask, base=base)
+    return smooth
+
+
+def _mixed(desk: Desk, body: LiveBody) -> NumpyArray:
+    """Returns the subject between as it was and matched, [h, w, 4]; the last one is kept."""
+    assert body.plain is not None and body.matched is not None  # noqa: S101  # the body was checked
+    key = f"{body.plain} {body.matched} {body.strength} {body.detail}"
+    held = desk.memory.kept.get(key)
+    if held is None:
+        plain, matched = (desk.read(id, "layer").pixels for id in (body.plain, body.matched))
+        if plain.shape != matched.shape or plain.shape[2] != 4:
+            shapes = f"{list(plain.shape)} and {list(matched.shape)}"
+            raise ValueError(f"plain and matched: {shapes}, expected two layers of one answer")
+        made = plain.copy()
+        way = matched[..., :3].astype(np.float32) - plain[..., :3]
+        made[..., :3] = np.rint(plain[..., :3] + np.float32(body.strength) * way)
+        if body.detail < 1:
+            size = max(1, round(made.shape[1] * body.detail)), max(1, round(made.shape[0] * body.detail))
+            made = np.ascontiguousarray(resized(made, size))
+        held = Picture(made)
+        desk.memory.kept.put(key, held)
+    return held.pixels
+
+
+def _reduced(desk: Desk, id: PictureId, factor: float) -> tuple[NumpyArray, float]:
+    """Returns an image by at most so much smaller, made of its proxy, and by how much it is; it is kept."""
+    size = desk.sizes[id]
+    factor = min(factor, size.factor)
+    wide, high = max(1, round(size.width * factor)), max(1, round(size.height * factor))
+    key = f"{id} {wide} {high}"
+    held = desk.memory.kept.get(key)
+    if held is None:
+        pixels = desk.proxy(id).pixels
+        if pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, 2)
+        if (wide, high) != (pixels.shape[1], pixels.shape[0]):
+            pixels = resized(np.ascontiguousarray(pixels), (wide, high))
+        held = Picture(np.ascontiguousarray(pixels))
+        desk.memory.kept.put(key, held)
+    return held.pixels, wide / size.width
+
+
+def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
+    """Returns a mask [h, w] uint8 at a size (width, height)."""
+    from ..io.masks import mask_of
+
+    held = desk.memory.kept.get(f"{id} {size[0]} {size[1]}")
+    if held is None:
+        mask = mask_of(desk.proxy(id), "mask")
+        if mask.dtype != np.uint8:
+            mask = np.rint(mask * 255).astype(np.uint8)
+        mask = mask if (mask.shape[1], mask.shape[0]) == size else resized(np.ascontiguousarray(mask), size)
+        held = Picture(np.ascontiguousarray(mask)[..., None])
+        desk.memory.kept.put(f"{id} {size[0]} {size[1]}", held)
+    return held.pixels[..., 0]
+
+
+def _shadow(asked: Any, ratio: float) -> Any:
+    """Returns what is said of a shadow, in pixels of the reduced background."""
+    if not isinstance(asked, Mapping):
+        return asked
+    in_pixels = {name: _times(asked[name], ratio) for name in ("tip", "horizon", "contact", "wall") if asked.get(name)}
+    return {**asked, **in_pixels}
+
+
+def _times(value: Any, ratio: float) -> Any:
+    return [_times(one, ratio) for one in value] if isinstance(value, Sequence) else value * ratio
+
+
+def _bounds(seen: NumpyArray) -> tuple[int, int, int, int] | None:
+    """Returns x, y, width and height of where something is; None where nothing is."""
+    rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    x, y = int(columns[0]), int(rows[0])
+    return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
+
+
+def _shown(colours: NumpyArray, grey: bool) -> NumpyArray:
+    """Returns colours [h, w, 3], or three channels of their grey, as they come to lie in a grey background."""
+    if not grey:
+        return colours
+    level = np.rint(colours.astype(np.float32) @ _GREY).astype(np.uint8)
+    return np.repeat(level[..., None], 3, 2)

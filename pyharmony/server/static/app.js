@@ -1,0 +1,274 @@
+// The page: the start, where photos come in, and what is said to people. What is done with them is in editor.js.
+
+import * as api from "./api.js";
+import { Editor } from "./editor.js";
+
+const $ = (id) => document.getElementById(id);
+
+/** What there is to give, by the way that is chosen. */
+const WAYS = {
+  compose: {
+    help: "Somebody or something of the first photo goes into the second.",
+    slots: [
+      { name: "subject", title: "Photo to take from", hint: "the person or thing you want", icon: "i-person" },
+      { name: "background", title: "Photo to put into", hint: "where they belong", icon: "i-photo" },
+    ],
+    samples: { subject: "astronaut.jpg", background: "rocket.jpg" },
+  },
+  harmonize: {
+    help: "You have put something in already. Its light and colour are matched to the rest.",
+    slots: [
+      { name: "composite", title: "Composite", hint: "the picture as it is", icon: "i-photo" },
+      { name: "mask", title: "Mask", hint: "white where something was put in", icon: "i-mask" },
+    ],
+    samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
+  },
+  blend: {
+    help: "What the mask covers of the source is blended into the destination, without a seam.",
+    slots: [
+      { name: "source", title: "Source", hint: "what is put in", icon: "i-person" },
+      { name: "mask", title: "Mask", hint: "white on what is put in", icon: "i-mask" },
+      { name: "background", title: "Destination", hint: "what it goes into", icon: "i-photo" },
+    ],
+    samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
+  },
+  merge: {
+    help: "Photos of one place, each with other people: the result has them all.",
+    slots: [{ name: "photos", title: "Photos of one place", hint: "two or more", icon: "i-photo", many: true }],
+    samples: null,
+  },
+};
+
+let about = null;
+let way = "compose";
+let given = {};
+let uploads = null;
+
+// ---- what is said ----
+
+/** Says something to screen readers. */
+export function say(text) {
+  $("live").textContent = "";
+  requestAnimationFrame(() => { $("live").textContent = text; });
+}
+
+/** Shows a message for a while; errors stay until they are closed. */
+export function tell(text, { error = false, action = null } = {}) {
+  const toast = document.createElement("div");
+  toast.className = error ? "toast error" : "toast";
+  toast.setAttribute("role", error ? "alert" : "status");
+  const message = document.createElement("span");
+  message.textContent = text;
+  toast.append(message);
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = action?.title ?? "Close";
+  button.addEventListener("click", () => {
+    toast.remove();
+    action?.run();
+  });
+  toast.append(button);
+  $("toasts").append(toast);
+  while ($("toasts").children.length > 3) $("toasts").firstChild.remove();
+  if (!error) setTimeout(() => toast.remove(), 6000);
+}
+
+/** Tells of a failure in words; what somebody cancelled is none. */
+export function fail(error) {
+  if (error instanceof api.Cancelled) return say("Cancelled");
+  const text = error instanceof api.ServiceError ? error.message : "Something on this page went wrong. Reload it and try again.";
+  if (!(error instanceof api.ServiceError)) console.error(error);
+  return tell(text.charAt(0).toUpperCase() + text.slice(1), { error: true });
+}
+
+const editor = new Editor({ say, tell, fail, home });
+
+// ---- the start ----
+
+function slotOf({ name, title, hint, icon, many }) {
+  const label = document.createElement("label");
+  label.className = "slot";
+  label.dataset.slot = name;
+  label.innerHTML = `<svg aria-hidden="true"><use href="#${icon}"/></svg><span class="label"><b></b><br><small></small></span>`;
+  label.querySelector("b").textContent = title;
+  label.querySelector("small").textContent = hint;
+  const input = document.createElement("input");
+  Object.assign(input, { type: "file", multiple: true, accept: "image/*,.tif,.tiff,.heic,.heif,.avif" });
+  input.setAttribute("aria-label", `${title}: ${hint}`);
+  input.addEventListener("change", () => {
+    const files = [...input.files];
+    input.value = "";
+    take(files, name, many);
+  });
+  label.append(input);
+  for (const kind of ["dragenter", "dragover"]) label.addEventListener(kind, (event) => { event.preventDefault(); label.classList.add("over"); });
+  for (const kind of ["dragleave", "drop"]) label.addEventListener(kind, () => label.classList.remove("over"));
+  label.addEventListener("drop", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    take([...event.dataTransfer.files], name, many);
+  });
+  return label;
+}
+
+function choose(next) {
+  uploads?.abort();
+  uploads = new AbortController();
+  way = next;
+  given = {};
+  for (const input of $("ways").querySelectorAll("input")) input.checked = input.value === way;
+  $("way-help").textContent = WAYS[way].help;
+  $("slots").replaceChildren(...WAYS[way].slots.map(slotOf));
+  $("sample").hidden = !WAYS[way].samples;
+}
+
+/** Takes files for a slot, and those that are too many for the slots after it. */
+async function take(files, name, many) {
+  if (!files.length) return;
+  const slots = WAYS[way].slots.map((slot) => slot.name);
+  if (many) return receive(name, files, true);
+  const free = [name, ...slots.filter((slot) => slot !== name && !given[slot])];
+  await Promise.all(files.slice(0, free.length).map((file, i) => receive(free[i], [file], false)));
+}
+
+async function receive(name, files, many) {
+  const { signal } = uploads;
+  const slot = $("slots").querySelector(`[data-slot="${name}"]`);
+  const large = files.find((file) => about && file.size > about.max_upload);
+  if (large) return tell(`${large.name} is larger than ${Math.floor(about.max_upload / 1e6)} MB, which is the most here.`, { error: true });
+  slot.querySelector("progress")?.remove();
+  const bar = document.createElement("progress");
+  bar.max = files.length;
+  bar.setAttribute("aria-label", "Upload");
+  slot.append(bar);
+  given[name] = null;
+  try {
+    const found = [];
+    for (const file of files) {
+      found.push(await api.upload(file, (share) => { bar.value = found.length + share * 0.9; }, signal));
+    }
+    if (signal.aborted) return undefined;
+    given[name] = many ? found : found[0];
+    const picture = document.createElement("img");
+    picture.src = found[0].proxy_url;
+    picture.alt = "";
+    slot.querySelector("img")?.remove();
+    slot.prepend(picture);
+    slot.classList.add("full");
+    const text = many ? `${found.length} photos` : `${found[0].width} × ${found[0].height}`;
+    say(`${slot.querySelector("b").textContent}: ${text}`);
+    return ready();
+  } catch (error) {
+    given[name] = undefined;
+    return fail(error);
+  } finally {
+    bar.remove();
+  }
+}
+
+/** Goes on where everything is there. */
+async function ready() {
+  const names = WAYS[way].slots.map((slot) => slot.name);
+  if (!names.every((name) => given[name])) return;
+  // Two files that came together may be in the wrong order: a mask is grey.
+  if (way !== "compose" && given.mask && given.mask.channels !== 1) {
+    const other = names.find((name) => name !== "mask" && given[name].channels === 1);
+    if (other) [given.mask, given[other]] = [given[other], given.mask];
+  }
+  await open(way, given);
+}
+
+async function open(name, pictures) {
+  try {
+    document.body.dataset.view = "editor";
+    document.body.dataset.way = name;
+    $("start").hidden = true;
+    $("editor").hidden = false;
+    await editor.open(name, pictures, about);
+  } catch (error) {
+    home();
+    fail(error);
+  }
+}
+
+function home() {
+  editor.close();
+  document.body.dataset.view = "start";
+  $("start").hidden = false;
+  $("editor").hidden = true;
+  document.title = "pyharmony";
+  history.replaceState(null, "", location.pathname);
+  choose(way);
+}
+
+async function samples() {
+  const button = $("sample");
+  button.disabled = true;
+  try {
+    const names = WAYS[way].samples;
+    const found = {};
+    await Promise.all(Object.entries(names).map(async ([name, file]) => { found[name] = await api.upload(await api.sample(file)); }));
+    if (way === "harmonize") {
+      const { source, background, mask } = found;
+      const at = [0.16 * background.width, 0.58 * background.height];
+      const { result } = await api.run("blend", { src: source.id, dst: background.id, mask: mask.id, at, mode: "alpha", save_mask: true });
+      await open("harmonize", { composite: { ...result.picture, name: "composite.png" }, mask: { ...result.mask, name: "mask.png" } });
+    } else {
+      await open(way, found);
+    }
+  } catch (error) {
+    fail(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// ---- the token ----
+
+let asking = null;
+api.onToken(() => {
+  asking ??= new Promise((done) => {
+    const form = $("token-form");
+    $("token").showModal();
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      if (await api.openSession(form.elements.token.value.trim())) {
+        form.reset();
+        $("token").close();
+        asking = null;
+        done();
+      } else {
+        $("token-note").textContent = "That is not the token of this service.";
+      }
+    };
+  });
+  return asking;
+});
+
+// ---- begin ----
+
+$("home").addEventListener("click", home);
+$("sample").addEventListener("click", samples);
+$("ways").addEventListener("change", (event) => choose(event.target.value));
+// What is dropped beside a slot, or pasted, goes to the first that is free.
+for (const kind of ["dragover", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    if (kind === "drop" && document.body.dataset.view === "start") bring([...event.dataTransfer.files]);
+  });
+}
+document.addEventListener("paste", (event) => {
+  if (document.body.dataset.view === "start") bring([...(event.clipboardData?.files ?? [])]);
+});
+function bring(files) {
+  const slot = WAYS[way].slots.find(({ name }) => !given[name]) ?? WAYS[way].slots[0];
+  take(files.filter((file) => file.type.startsWith("image/") || /\.(tiff?|hei[cf]|avif)$/i.test(file.name)), slot.name, slot.many);
+}
+
+choose(way);
+api.service().then((found) => {
+  about = found;
+  $("way-merge").hidden = !found.operations.includes("merge");
+  $("limits").textContent = `Up to ${Math.floor(found.max_upload / 1e6)} MB and ${Math.floor(found.max_pixels / 1e6)} megapixels each`;
+  document.documentElement.dataset.ready = "true";
+}).catch(fail);

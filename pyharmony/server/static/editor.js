@@ -1,0 +1,1256 @@
+// The editor: what people decided (the document), its history, and the jobs that show and save what it stands for.
+
+import * as api from "./api.js";
+import { commandOf, pythonOf } from "./code.js";
+import { Stage, alphaOf, boundsOf, canvasOf, turnOf } from "./stage.js";
+
+const $ = (id) => document.getElementById(id);
+const all = (selector) => [...document.querySelectorAll(selector)];
+const STEPS = {
+  compose: [["cut", "Cut out"], ["place", "Place"], ["match", "Match"], ["save", "Save"]],
+  blend: [["place", "Place"], ["match", "Blend"], ["save", "Save"]],
+  harmonize: [["match", "Match"], ["save", "Save"]],
+  merge: [["save", "Save"]],
+};
+/** The blends of masks, with what the service and the live blend call them. */
+const MODES = [
+  ["gaussian-poisson", "Gaussian-Poisson: without a seam, colours kept", { mode: "gaussian-poisson" }, "gaussian_poisson"],
+  ["poisson", "Poisson: without a seam", { mode: "poisson" }, "poisson"],
+  ["mixed", "Poisson, mixed: keeps texture below", { mode: "poisson", gradients: "mixed" }, "poisson"],
+  ["laplacian", "Laplacian: soft at every scale", { mode: "laplacian" }, "laplacian"],
+  ["alpha", "Alpha: a clean edge", { mode: "alpha" }, "alpha"],
+];
+const BEGIN = {
+  steps: [], marks: [], mask: null, place: null, front: [], strength: 1, method: "auto", blend: "alpha", mode: "gaussian-poisson",
+  colours: false, sharpness: 1, grain: 1, shadow: "auto", tip: null, softness: 4,
+};
+/** The longer side of what is made for the screen. */
+const SIDE = matchMedia("(max-width: 760px)").matches ? 640 : 1024;
+/** The pause after a change before the match is made anew, in milliseconds. */
+const SETTLE = 350;
+/** The most pixels of a blend while something is dragged; where it is let go, it is made as fine as the screen. */
+const LIVE_PIXELS = 40_000;
+/** The most blends that are asked for at a time: the way to the service and back takes longer than a blend. */
+const FLYING = 4;
+
+export class Editor {
+  constructor({ say, tell, fail, home }) {
+    Object.assign(this, { say, tell, fail, home });
+    this.open_ = 0;
+    this.stage = new Stage($("stage"), {
+      point: (x, y, remove) => this.point(x, y, this.adds && !remove),
+      line: (points) => this.segment({ kind: "scribble", line: points.map(({ x, y }) => [x - 0.5, y - 0.5]), add: this.adds }),
+      painted: (apply) => this.paint(apply),
+      place: (place, done, how) => this.moved(place, done, how),
+      tip: (x, y, done) => done && this.commit({ tip: { x, y }, shadow: this.doc.shadow === "auto" ? "on" : this.doc.shadow }, "Shadow moved"),
+      view: (zoom) => { $("zoom-one").title = `Full size, pixel by pixel (1); now ${Math.round(zoom * 100)} %`; },
+      compare: (share) => { $("divider").value = share * 100; this.stage.compare(share); },
+    });
+    this.jobs = new Set();
+    this.wire();
+  }
+
+  get doc() { return this.history[this.now]; }
+  get tool() { return document.querySelector("input[name=tool]:checked").value; }
+  get adds() { return document.querySelector("input[name=sign]:checked").value === "+"; }
+  /** The photograph that is moved, and the one below it. */
+  get moving() { return this.pictures.subject ?? this.pictures.source; }
+  get below() { return this.pictures.background ?? this.pictures.composite; }
+
+  // ---- opening and closing ----
+
+  async open(way, pictures, about) {
+    this.close();
+    const session = this.open_;
+    this.way = way;
+    this.about = about ?? await api.service();
+    this.pictures = { ...pictures };
+    this.history = [{ ...BEGIN, mask: way === "blend" ? pictures.mask : null, blend: "alpha" }];
+    this.now = 0;
+    this.fillMethods();
+    $("steps").replaceChildren(...STEPS[way].map(([step, title]) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", textContent: title });
+      button.dataset.to = step;
+      button.addEventListener("click", () => this.go(step));
+      item.append(button);
+      return item;
+    }));
+    $("steps").hidden = STEPS[way].length < 2;
+    const named = [this.moving, this.below].filter(Boolean);
+    const images = await this.work("Opening", async () => Promise.all(named.map(({ proxy_url: url }) => api.image(url))));
+    if (session !== this.open_) return;
+    this.images = new Map(named.map((picture, i) => [picture.id, images[i]]));
+    if (way === "merge") return this.merge();
+    if (way === "compose") {
+      // A photograph with transparency is cut out already.
+      if (this.moving.channels === 4) {
+        await this.cut(null);
+        return this.go("place");
+      }
+      return this.go("cut");
+    }
+    if (way === "blend") {
+      await this.cut(this.doc.mask);
+      this.history = [{ ...this.doc, place: this.fittingPlace() }];
+      return this.go("place");
+    }
+    return this.go("match");
+  }
+
+  close() {
+    this.open_ += 1;
+    for (const job of this.jobs) job.abort();
+    this.jobs.clear();
+    clearTimeout(this.settling);
+    this.history = [BEGIN];
+    this.now = 0;
+    this.step = null;
+    this.way = null;
+    this.pictures = {};
+    this.images = new Map();
+    Object.assign(this, {
+      cutout: null, layers: null, laying: false, tiled: null, asked: null, next: null, flying: 0, sent: 0, seen: 0, people: null, places: null, touched: false, made: null, shown: null,
+      masks: new Map(), segmenting: null, wanted: null, mixed: null,
+    });
+    $("found-people").hidden = true;
+    $("code").hidden = true;
+    $("places").replaceChildren();
+    this.compare(false);
+    this.stage.clear();
+    this.busy();
+  }
+
+  fillMethods() {
+    const names = { auto: "Automatic", none: "Leave as it is" };
+    const methods = [...this.about.methods, ...(this.way === "compose" ? ["none"] : [])];
+    $("method").replaceChildren(...methods.map((name) => new Option(names[name] ?? name, name)));
+    $("mode").replaceChildren(...MODES.map(([name, title]) => new Option(title, name)));
+  }
+
+  // ---- the document and its history ----
+
+  /** Changes the document; what is said is for screen readers. */
+  commit(change, said = "") {
+    const next = { ...this.doc, ...change };
+    this.history = [...this.history.slice(0, this.now + 1), next];
+    this.now += 1;
+    if (said) this.say(said);
+    this.refresh();
+  }
+
+  /** Goes back in the history, or on again. */
+  travel(by) {
+    const next = this.now + by;
+    if (next < 0 || next >= this.history.length) return;
+    this.now = next;
+    this.touched = true;
+    this.say(by < 0 ? "Undone" : "Done again");
+    this.refresh();
+  }
+
+  /** Goes to a step. */
+  async go(step) {
+    if (!STEPS[this.way]?.some(([name]) => name === step)) return;
+    if (step !== "cut" && this.way === "compose" && !this.cutout) {
+      if (this.step !== "cut") this.go("cut");
+      this.tell("Click first on who or what you want.");
+      return;
+    }
+    this.step = step;
+    this.compare(false);
+    for (const section of all("[data-step]")) section.hidden = section.dataset.step !== step;
+    for (const button of all("[data-to]")) {
+      if (button.dataset.to === step) button.setAttribute("aria-current", "step");
+      else button.removeAttribute("aria-current");
+    }
+    $("panel-body").scrollTop = 0;
+    history.replaceState(null, "", `#${this.way}/${step}`);
+    const title = STEPS[this.way].find(([name]) => name === step)[1];
+    document.title = `${title} – pyharmony`;
+    this.say(`Step: ${title}`);
+    if (step !== "cut" && this.way === "compose" && !this.doc.place) {
+      this.history[this.now] = { ...this.doc, place: this.fittingPlace() };
+      this.suggest();
+    }
+    this.refresh();
+  }
+
+  /** Shows the document: the canvas and all controls; what has to be made anew is asked for, unless it is shown by this. */
+  refresh(shown = false) {
+    if (!this.way || !this.step) return;
+    const { doc } = this;
+    this.controls();
+    if (this.step === "cut") {
+      this.showCut();
+    } else if (this.way === "harmonize" || this.way === "merge") {
+      this.showWhole();
+    } else {
+      this.showPlaced();
+    }
+    if (doc.mask !== this.cutout?.mask && this.way === "compose" && doc.mask) this.cut(doc.mask).then(() => this.refresh());
+    if (!shown) this.later();
+  }
+
+  controls() {
+    const { doc, way, step } = this;
+    $("undo").disabled = this.now === 0;
+    $("redo").disabled = this.now === this.history.length - 1;
+    $("download").disabled = !this.complete;
+    $("compare").disabled = step === "cut" || way === "merge";
+    const ready = Boolean(doc.mask);
+    $("to-place").disabled = !ready;
+    $("save-mask").hidden = !ready;
+    if (ready) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
+    $("brush-field").hidden = this.tool !== "paint";
+    $("brush-out").textContent = `${$("brush").value} px`;
+    if (doc.place && this.cutout) {
+      const middle = this.middle(doc.place);
+      const form = $("place").elements;
+      const values = { x: Math.round(middle.x), y: Math.round(middle.y), scale: Math.round(doc.place.scale * 1000) / 10, angle: Math.round(doc.place.angle * 10) / 10 };
+      for (const [name, value] of Object.entries(values)) if (document.activeElement !== form[name]) form[name].value = value;
+    }
+    $("flip").setAttribute("aria-pressed", String(Boolean(doc.place?.flip)));
+    $("behind").setAttribute("aria-pressed", String(doc.front.length > 0));
+    for (const [name, value] of [["strength", doc.strength], ["sharpness", doc.sharpness], ["grain", doc.grain]]) {
+      $(name).value = Math.round(value * 100);
+      $(`${name}-out`).textContent = `${Math.round(value * 100)} %`;
+    }
+    $("method").value = doc.method;
+    $("mode").value = doc.mode;
+    $("colours").checked = doc.colours;
+    for (const input of all("input[name=blend]")) input.checked = input.value === doc.blend;
+    for (const input of all("input[name=shadow]")) input.checked = input.value === doc.shadow;
+    $("tip").hidden = doc.shadow === "off" || (doc.shadow === "auto" && !this.layers?.tip);
+    const tip = doc.tip ?? this.layers?.tip;
+    const form = $("tip").elements;
+    if (document.activeElement !== form.x) form.x.value = tip ? Math.round(tip.x) : "";
+    if (document.activeElement !== form.y) form.y.value = tip ? Math.round(tip.y) : "";
+    if (document.activeElement !== form.softness) form.softness.value = doc.softness;
+    document.querySelector(".strength").hidden = way === "blend" && !doc.colours;
+    $("method-field").hidden = way === "blend";
+    $("blend-field").hidden = way !== "compose";
+    $("save-result-mask").hidden = way === "merge";
+    for (const thumb of all(".thumb")) {
+      const place = this.places?.[thumb.dataset.number]?.place;
+      thumb.setAttribute("aria-pressed", String(Boolean(place && doc.place && samePlace(place, doc.place))));
+    }
+    const hints = { cut: doc.mask ? "" : "Click on who or what you want", place: "", match: "", save: "" };
+    $("hint").textContent = hints[step] ?? "";
+    $("stage-help").textContent = step === "cut"
+      ? "Arrow keys move a cross, Enter points there, Shift and Enter removes. Space does nothing here."
+      : "Arrow keys move by a pixel, with Shift by ten. Plus and minus change the size, comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full size.";
+  }
+
+  get complete() {
+    if (this.way === "compose" || this.way === "blend") return Boolean(this.doc.place && this.cutout);
+    return this.way === "harmonize" || Boolean(this.shown);
+  }
+
+  // ---- cutting out ----
+
+  showCut() {
+    const subject = this.moving;
+    this.stage.clear();
+    this.stage.show(this.images.get(subject.id), subject.width, subject.height, this.shownBase === subject.id);
+    this.shownBase = subject.id;
+    this.stage.setMode({ click: "point" }[this.tool] ?? this.tool);
+    this.stage.removes = !this.adds;
+    this.stage.brush = Number($("brush").value);
+    this.veil();
+  }
+
+  async veil() {
+    const { doc } = this;
+    this.stage.mark(doc.marks, null);
+    if (!doc.mask) return;
+    const alpha = await this.alpha(doc.mask);
+    if (doc !== this.doc || this.step !== "cut") return;
+    const veil = canvasOf(alpha.width, alpha.height, (context, canvas) => {
+      context.fillStyle = "rgb(16 20 18 / 66%)";
+      context.fillRect(0, 0, canvas.width, canvas.height);
+      context.globalCompositeOperation = "destination-out";
+      context.drawImage(alpha, 0, 0);
+    });
+    this.stage.mark(doc.marks, veil);
+  }
+
+  /** Returns a mask of the service as a canvas whose alpha it is; it is kept. */
+  async alpha(mask) {
+    if (!this.masks.has(mask.id)) this.masks.set(mask.id, api.image(mask.proxy_url).then((image) => alphaOf(image)));
+    return this.masks.get(mask.id);
+  }
+
+  point(x, y, add) {
+    this.segment({ kind: "click", x: x - 0.5, y: y - 0.5, add });
+  }
+
+  /** Takes one step more; steps that come in the meantime go together. */
+  async segment(step) {
+    const before = this.wanted ?? this.doc.steps;
+    if (!step.add && step.kind !== "mask" && !before.length) {
+      this.tell("Point first at what belongs to it.");
+      return;
+    }
+    this.wanted = [...before, step];
+    this.stage.mark(marksOf(this.wanted), this.stage.veil.visible() ? this.stage.veil.image() : null);
+    if (this.segmenting) return;
+    this.segmenting = true;
+    try {
+      while (this.wanted) {
+        const steps = this.wanted;
+        const { result } = await this.work("Cutting out", (options) => api.run("segment", { picture: this.moving.id, steps }, options));
+        if (this.wanted !== steps) continue;
+        this.wanted = null;
+        if (!result.mask) {
+          this.tell(`Nothing was found there. ${result.info.reason ?? ""}`);
+          this.refresh();
+        } else {
+          this.commit({ steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, "Cut out. It is shown bright.");
+        }
+      }
+    } catch (error) {
+      this.wanted = null;
+      this.refresh();
+      this.fail(error);
+    } finally {
+      this.segmenting = false;
+    }
+  }
+
+  async findPeople() {
+    try {
+      const { result } = await this.work("Looking for people", (options) => api.run("segment", { picture: this.moving.id, people: true }, options));
+      const box = $("found-people");
+      if (!result.masks.length) {
+        this.tell("Nobody was found. Click on who you mean.");
+        return;
+      }
+      const people = result.masks.map(({ mask }) => mask);
+      box.replaceChildren(...people.map((mask, i) => {
+        const button = document.createElement("button");
+        Object.assign(button, { type: "button", className: "second toggle", textContent: `Person ${i + 1}` });
+        button.addEventListener("click", () => this.commit({ mask, steps: [{ kind: "mask", mask: mask.id }], marks: [], place: null, front: [] }, `Person ${i + 1} is cut out`));
+        return button;
+      }));
+      box.hidden = false;
+      box.firstChild.click();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Paints into the mask, which goes to the service at full size. */
+  async paint(apply) {
+    const subject = this.moving;
+    const { doc } = this;
+    try {
+      const before = doc.mask ? await this.alpha(doc.mask) : null;
+      const image = this.images.get(subject.id);
+      const wide = image.naturalWidth;
+      const grey = canvasOf(wide, image.naturalHeight, (context, canvas) => {
+        context.fillStyle = "#000";
+        context.fillRect(0, 0, canvas.width, canvas.height);
+        if (before) {
+          const white = canvasOf(canvas.width, canvas.height, (inner) => {
+            inner.drawImage(before, 0, 0, canvas.width, canvas.height);
+            inner.globalCompositeOperation = "source-in";
+            inner.fillStyle = "#fff";
+            inner.fillRect(0, 0, canvas.width, canvas.height);
+          });
+          context.drawImage(white, 0, 0);
+        }
+        apply(context, wide / subject.width);
+      });
+      const full = canvasOf(subject.width, subject.height, (context, canvas) => context.drawImage(grey, 0, 0, canvas.width, canvas.height));
+      const blob = await new Promise((done) => full.toBlob(done, "image/png"));
+      await this.loadMask(new File([blob], "mask.png", { type: "image/png" }), "Painted");
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  async loadMask(file, said) {
+    try {
+      const mask = await this.work("Taking the mask in", () => api.upload(file));
+      if (mask.width !== this.moving.width || mask.height !== this.moving.height) {
+        this.tell(`The mask has ${mask.width} × ${mask.height} pixels, its photo ${this.moving.width} × ${this.moving.height}.`, { error: true });
+        return;
+      }
+      this.commit({ mask, steps: [{ kind: "mask", mask: mask.id }], marks: [], place: null, front: [] }, said);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Cuts out for the screen: colours of the photograph's proxy under its mask. */
+  async cut(mask) {
+    const subject = this.moving;
+    const image = this.images.get(subject.id);
+    const alpha = mask ? await this.alpha(mask) : null;
+    const canvas = canvasOf(image.naturalWidth, image.naturalHeight, (context, { width, height }) => {
+      context.drawImage(image, 0, 0);
+      if (alpha) {
+        context.globalCompositeOperation = "destination-in";
+        context.drawImage(alpha, 0, 0, width, height);
+      }
+    });
+    const bounds = boundsOf(canvas);
+    if (!bounds) return this.tell("The mask is empty.");
+    // From the middle of the photograph, in its own pixels.
+    const box = {
+      x: (bounds.x - 0.5) * subject.width, y: (bounds.y - 0.5) * subject.height,
+      width: bounds.width * subject.width, height: bounds.height * subject.height,
+    };
+    this.cutout = { mask, canvas, box };
+    return this.cutout;
+  }
+
+  // ---- placing ----
+
+  /** Returns a place to begin with: in the middle, on the lower edge where the photograph cuts it there. */
+  fittingPlace() {
+    const { width, height } = this.below;
+    const { box } = this.cutout;
+    const subject = this.moving;
+    if (this.way === "blend") {
+      const scale = Math.min(1, (0.8 * width) / box.width, (0.8 * height) / box.height);
+      const place = { x: 0, y: 0, scale, angle: 0, flip: false };
+      if (subject.width === width && subject.height === height) return { ...place, x: width / 2, y: height / 2, scale: 1 };
+      // The first pixel lies on a pixel, so that nothing is interpolated at scale 1.
+      const at = [Math.round((width - subject.width * scale) / 2), Math.round((height - subject.height * scale) / 2)];
+      return { ...place, x: at[0] + (subject.width * scale) / 2, y: at[1] + (subject.height * scale) / 2 };
+    }
+    const scale = Math.min((0.62 * height) / box.height, (0.7 * width) / box.width);
+    const cutBelow = box.y + box.height > subject.height / 2 - 2;
+    const bottom = cutBelow ? height : 0.94 * height;
+    return { x: width / 2 - (box.x + box.width / 2) * scale, y: bottom - (box.y + box.height) * scale, scale, angle: 0, flip: false };
+  }
+
+  /** Returns where the middle of the cut-out lies at a place. */
+  middle(place) {
+    const { box } = this.cutout;
+    const x = (box.x + box.width / 2) * place.scale * (place.flip ? -1 : 1);
+    const y = (box.y + box.height / 2) * place.scale;
+    const turn = (place.angle * Math.PI) / 180;
+    return { x: place.x + x * Math.cos(turn) - y * Math.sin(turn), y: place.y + x * Math.sin(turn) + y * Math.cos(turn) };
+  }
+
+  /** Returns a place with some values changed; the middle of the cut-out stays. */
+  turned(change) {
+    const { place } = this.doc;
+    const before = this.middle(place);
+    const next = { ...place, ...change };
+    const after = this.middle(next);
+    return { ...next, x: next.x + before.x - after.x, y: next.y + before.y - after.y };
+  }
+
+  /** Commits a place; what was said of the shadow moves along. */
+  put(asked, said) {
+    this.touched = true;
+    const { doc } = this;
+    const place = this.onPixels(asked);
+    const tip = doc.tip && { x: doc.tip.x + place.x - doc.place.x, y: doc.tip.y + place.y - doc.place.y };
+    this.commit({ place, tip }, said);
+  }
+
+  /** Returns a place whose pixels lie on those of the background where it can: nothing is interpolated then. */
+  onPixels(place) {
+    if (place.scale !== 1 || place.angle !== 0) return place;
+    const { width, height } = this.moving;
+    return { ...place, x: Math.round(place.x - width / 2) + width / 2, y: Math.round(place.y - height / 2) + height / 2 };
+  }
+
+  /** Hears from the handles. */
+  moved(place, done, how) {
+    if (done) {
+      this.dragging = null;
+      const { x, y } = this.middle(place);
+      this.put(place, how === "move" ? `At ${Math.round(x)}, ${Math.round(y)}` : `Size ${Math.round(place.scale * 100)} percent, turned by ${Math.round(place.angle)} degrees`);
+    } else {
+      this.dragging = place;
+      this.drawPlaced(place);
+    }
+  }
+
+  nudge(by, far = false) {
+    const { place } = this.doc;
+    if (!place || !this.cutout || this.step === "cut") return;
+    const step = far ? 10 : 1;
+    const moves = { left: [-step, 0], right: [step, 0], up: [0, -step], down: [0, step] };
+    if (moves[by]) {
+      this.put({ ...place, x: place.x + moves[by][0], y: place.y + moves[by][1] }, "");
+      const { x, y } = this.middle(this.doc.place);
+      this.say(`At ${Math.round(x)}, ${Math.round(y)}`);
+    } else if (by === "larger" || by === "smaller") {
+      const factor = (far ? 1.1 : 1.02) ** (by === "larger" ? 1 : -1);
+      this.put(this.turned({ scale: Math.min(100, Math.max(0.01, place.scale * factor)) }), `Size ${Math.round(place.scale * factor * 100)} percent`);
+    } else if (this.way === "compose") {
+      const angle = turnOf(place.angle + (by === "cw" ? 1 : -1) * (far ? 10 : 1));
+      this.put(this.turned({ angle }), `Turned by ${Math.round(angle)} degrees`);
+    }
+  }
+
+  flip() {
+    if (this.way === "compose") this.put(this.turned({ flip: !this.doc.place.flip, angle: -this.doc.place.angle }), "Mirrored");
+  }
+
+  async behind() {
+    if (this.way !== "compose" || !this.doc.place) return;
+    if (this.doc.front.length) return this.commit({ front: [] }, "In front of everybody");
+    try {
+      await this.findBackgroundPeople();
+    } catch (error) {
+      return this.fail(error);
+    }
+    const { box } = this.cutout;
+    const middle = this.middle(this.doc.place);
+    const reach = (Math.hypot(box.width, box.height) / 2) * this.doc.place.scale;
+    const front = this.people.flatMap(({ box: [x, y, wide, high] }, i) => (
+      x < middle.x + reach && x + wide > middle.x - reach && y < middle.y + reach && y + high > middle.y - reach ? [i] : []));
+    if (!front.length) return this.tell("There is nobody near who could stand in front.");
+    return this.commit({ front }, "Sent behind those who stand near");
+  }
+
+  /** Looks for people in the background, once; it tells of who was found. */
+  async findBackgroundPeople() {
+    if (this.people) return;
+    this.finding ??= this.work("Looking for people in the background", (options) => (
+      api.run("segment", { picture: this.below.id, people: true }, options)))
+      .then(({ result }) => { this.people = result.masks; })
+      .finally(() => { this.finding = null; });
+    await this.finding;
+  }
+
+  /** Asks for the best places; the first is taken unless somebody has moved it meanwhile. */
+  async suggest() {
+    const session = this.open_;
+    const { mask } = this.doc;
+    const box = $("places");
+    this.touched = false;
+    this.places = null;
+    box.replaceChildren(...[1, 2, 3].map((number) => {
+      const thumb = document.createElement("button");
+      Object.assign(thumb, { type: "button", className: "thumb waits", disabled: true });
+      thumb.setAttribute("aria-label", `Place ${number} is looked for`);
+      return thumb;
+    }));
+    box.hidden = false;
+    box.dataset.state = "waits";
+    try {
+      await this.findBackgroundPeople();
+      const { result } = await this.work("Looking for good places", (options) => api.run("place", {
+        subject: this.moving.id, background: this.below.id, ...(mask ? { mask: mask.id } : {}),
+        people: this.people.map((one) => one.mask.id), k: 3, preview: true,
+      }, options));
+      if (session !== this.open_ || this.doc.mask !== mask) return;
+      const subject = this.moving;
+      this.places = result.places.map((place) => ({
+        place: { x: place.at[0] + (subject.width * place.scale) / 2, y: place.at[1] + (subject.height * place.scale) / 2, scale: place.scale, angle: place.angle, flip: place.flip },
+        front: place.behind, reason: place.reason,
+      }));
+      box.replaceChildren(...this.places.map((one, i) => this.thumb(one, i)));
+      $("place-note").textContent = this.places[0]?.reason ? `Not sure: ${this.places[0].reason}` : "";
+      if (!this.touched && this.places.length) {
+        this.history[this.now] = { ...this.doc, place: this.places[0].place, front: this.places[0].front };
+        this.say(`${this.places.length} places were found; the first is taken`);
+      }
+      box.dataset.state = "done";
+      this.refresh();
+    } catch (error) {
+      box.replaceChildren();
+      box.hidden = true;
+      box.dataset.state = "done";
+      this.fail(error);
+    }
+  }
+
+  thumb(one, i) {
+    const { width, height } = this.below;
+    const subject = this.moving;
+    const scale = 240 / width;
+    const canvas = canvasOf(240, height * scale, (context) => {
+      context.drawImage(this.images.get(this.below.id), 0, 0, 240, height * scale);
+      const { x, y, scale: size, angle, flip } = one.place;
+      context.translate(x * scale, y * scale);
+      context.rotate((angle * Math.PI) / 180);
+      context.scale((flip ? -1 : 1) * size * scale, size * scale);
+      context.drawImage(this.cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
+    });
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "thumb" });
+    button.dataset.number = i;
+    button.setAttribute("aria-label", `Place ${i + 1}${one.front.length ? ", behind somebody" : ""}`);
+    const number = document.createElement("span");
+    number.textContent = i + 1;
+    button.append(canvas, number);
+    button.addEventListener("click", () => {
+      this.touched = true;
+      $("place-note").textContent = one.reason ? `Not sure: ${one.reason}` : "";
+      this.commit({ place: one.place, front: one.front, tip: null }, `Place ${i + 1}`);
+    });
+    return button;
+  }
+
+  // ---- showing what is placed ----
+
+  showPlaced() {
+    const { below, doc } = this;
+    if (!this.cutout || !doc.place) return;
+    this.stage.setMode("place");
+    this.stage.mark([], null);
+    this.stage.show(this.images.get(below.id), below.width, below.height, this.shownBase === below.id);
+    this.shownBase = below.id;
+    this.drawPlaced(doc.place);
+    this.stage.hold(this.step === "save" ? null : doc.place, this.cutout.box, { turns: this.way === "compose", shown: this.step === "place" });
+    this.drawTip();
+    this.rest();
+  }
+
+  /** Draws the subject at a place: matched where that is known, as it was cut out where not; or the newest blend. */
+  drawPlaced(place) {
+    const { stage, doc, moving } = this;
+    const { layers } = this;
+    this.hideExact();
+    const half = [-moving.width / 2, -moving.height / 2, moving.width, moving.height];
+    const cut = { x: 0, y: 0, scale: 1, angle: 0, flip: false };
+    if (layers?.plain && layers.mask === doc.mask) {
+      if (this.mixed?.layers !== layers || this.mixed.strength !== doc.strength) this.mix();
+      if (this.mixed.drawn !== true) {
+        stage.fill(stage.subject, [[this.mixed.canvas, layers.matched.box]]);
+        stage.fill(stage.shadow, doc.strength && layers.shadow ? [[layers.shadow.image, layers.shadow.box]] : [], "multiply");
+        this.mixed.drawn = true;
+      }
+      stage.carry(stage.subject, layers.place, place);
+      stage.shadow.setAttrs({ x: place.x - layers.place.x, y: place.y - layers.place.y });
+    } else {
+      stage.fill(stage.subject, [[this.cutout.canvas, half]]);
+      stage.carry(stage.subject, cut, place);
+      stage.shadow.visible(false);
+      this.mixed = null;
+    }
+    stage.put(stage.front, layers?.front && doc.front.length ? layers.front.image : null, layers?.front?.box);
+    this.drawBefore(place);
+    this.blendLive(place);
+  }
+
+  /** Mixes the subject as it was and matched; strength 0 shows the one, 1 the other. */
+  mix() {
+    const { plain, matched } = this.layers;
+    const share = this.doc.strength;
+    const canvas = canvasOf(plain.values.width, plain.values.height, (context) => {
+      const data = context.createImageData(plain.values.width, plain.values.height);
+      const [a, b, out] = [plain.values.data, matched.values.data, data.data];
+      for (let i = 0; i < out.length; i += 1) out[i] = a[i] + share * (b[i] - a[i]);
+      context.putImageData(data, 0, 0);
+    });
+    this.mixed = { layers: this.layers, strength: this.doc.strength, canvas, drawn: false };
+  }
+
+  drawBefore(place) {
+    const { stage, layers } = this;
+    if (!stage.before.visible()) return;
+    const { width, height } = this.below;
+    const images = [[this.images.get(this.below.id), [0, 0, width, height]]];
+    stage.fill(stage.before, images);
+    if (this.way === "compose" || this.way === "blend") {
+      const inner = new globalThis.Konva.Group({ listening: false });
+      stage.before.add(inner);
+      const half = [-this.moving.width / 2, -this.moving.height / 2, this.moving.width, this.moving.height];
+      const known = layers?.plain && layers.mask === this.doc.mask;
+      stage.fill(inner, [known ? [layers.plain.image, layers.plain.box] : [this.cutout.canvas, half]]);
+      stage.carry(inner, known ? layers.place : { x: 0, y: 0, scale: 1, angle: 0, flip: false }, place);
+      if (layers?.front && this.doc.front.length) {
+        const { image, box } = layers.front;
+        const group = new globalThis.Konva.Group({ listening: false });
+        stage.before.add(group);
+        stage.fill(group, [[image, box]]);
+      }
+    }
+    stage.compare(Number($("divider").value) / 100);
+  }
+
+  drawTip() {
+    const { doc, layers } = this;
+    const shown = this.way === "compose" && this.step === "match" && doc.shadow !== "off" && doc.strength > 0;
+    const tip = doc.tip ?? (layers?.tip && { x: layers.tip.x + doc.place.x - layers.place.x, y: layers.tip.y + doc.place.y - layers.place.y });
+    const foot = this.foot(doc.place);
+    this.stage.holdTip(shown ? tip ?? (doc.shadow === "on" ? { x: foot.x + 40, y: foot.y - 20 } : null) : null, foot);
+  }
+
+  /** Returns where what is placed stands: the middle of the lower edge of its box. */
+  foot(place) {
+    const { box } = this.cutout;
+    const x = (box.x + box.width / 2) * place.scale * (place.flip ? -1 : 1);
+    const y = (box.y + box.height) * place.scale;
+    const turn = (place.angle * Math.PI) / 180;
+    return { x: place.x + x * Math.cos(turn) - y * Math.sin(turn), y: place.y + x * Math.sin(turn) + y * Math.cos(turn) };
+  }
+
+  get liveMode() {
+    return this.way === "blend" ? MODES.find(([name]) => name === this.doc.mode)[3] : this.doc.blend;
+  }
+
+  /** Asks for the real blend at a place; only the newest place counts, and one is asked for at a time. */
+  blendLive(place) {
+    const { stage, layers } = this;
+    const mode = this.liveMode;
+    const same = layers && ["scale", "angle", "flip"].every((name) => place[name] === layers.place[name]);
+    const fits = this.way === "blend" || (mode !== "alpha" && layers?.plain && layers.mask === this.doc.mask && same);
+    if (!fits) {
+      stage.tile.visible(false);
+      this.tiled = this.asked = this.next = null;
+      return;
+    }
+    const detail = this.dragging ? this.detail(place) : 1;
+    const body = { background: this.below.id, mode, side: SIDE, detail, preview: true, format: this.dragging ? "jpeg" : "png" };
+    if (this.way === "blend") {
+      const { gradients } = MODES.find(([name]) => name === this.doc.mode)[2];
+      Object.assign(body, { source: this.moving.id, mask: this.doc.mask.id, scale: place.scale, at: this.atOf(place), ...(gradients ? { gradients } : {}) });
+    } else {
+      const at = [layers.plain.box[0] + place.x - layers.place.x, layers.plain.box[1] + place.y - layers.place.y];
+      Object.assign(body, { plain: layers.plain.picture.id, matched: layers.matched.picture.id, strength: this.doc.strength, at });
+    }
+    const key = JSON.stringify(body);
+    if (this.tiled === key || this.asked === key) return;
+    this.asked = key;
+    this.next = { key, layers, mode, body };
+    // Several are on their way at a time: while one is drawn, the next is solved.
+    if (this.flying < FLYING) this.blendNext();
+  }
+
+  /** Returns how fine blends are while something is dragged: so many pixels are solved many times a second. */
+  detail(place) {
+    const { box } = this.cutout;
+    const factor = place.scale * Math.min(1, SIDE / Math.max(this.below.width, this.below.height));
+    return Math.max(0.2, Math.min(1, Math.sqrt(LIVE_PIXELS / (box.width * factor * box.height * factor))));
+  }
+
+  async blendNext() {
+    const session = this.open_;
+    this.flying += 1;
+    try {
+      while (this.next) {
+        const asked = this.next;
+        asked.number = this.sent += 1;
+        this.next = null;
+        const { result } = await api.run("live", asked.body, { wait: 20 });
+        const { url, box } = result.info;
+        const image = url ? await decoded(url) : null;
+        if (session !== this.open_) return;
+        if (asked.layers !== this.layers || asked.mode !== this.liveMode || asked.number < this.seen) continue;
+        this.seen = asked.number;
+        this.stage.put(this.stage.tile, image, box);
+        this.tiled = asked.key;
+        this.frames = (this.frames ?? 0) + 1;
+        this.stage.element.dataset.frames = this.frames;
+      }
+    } catch (error) {
+      this.asked = null;
+      if (!(error instanceof api.Cancelled)) this.fail(error);
+    } finally {
+      if (session === this.open_) this.flying -= 1;
+    }
+  }
+
+  // ---- what the service makes of it ----
+
+  /** Asks, after a pause, for what the document needs: layers, or a preview of the whole. */
+  later() {
+    clearTimeout(this.settling);
+    if (this.step === "cut" || !this.way) return;
+    this.element().dataset.state = "works";
+    this.settling = setTimeout(() => this.settle(), SETTLE);
+  }
+
+  async settle() {
+    if (this.dragging) return this.later();
+    if (this.laying) {
+      this.again = true;
+      return undefined;
+    }
+    const session = this.open_;
+    this.laying = true;
+    try {
+      if (this.way === "compose") await this.lay(session);
+      if (this.way === "harmonize") await this.preview(session);
+      if (this.way === "blend") await this.preview(session);
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      if (session === this.open_) {
+        this.laying = false;
+        if (this.again) this.later();
+        else this.element().dataset.state = "rests";
+        this.again = false;
+      }
+    }
+    return undefined;
+  }
+
+  element() { return this.stage.element; }
+
+  layersBody() {
+    const { doc } = this;
+    const subject = { picture: this.moving.id, at: this.atOf(doc.place), scale: doc.place.scale, angle: doc.place.angle, flip: doc.place.flip };
+    if (doc.mask) subject.mask = doc.mask.id;
+    const body = { subject, background: this.below.id, side: SIDE, preview: true };
+    if (this.people?.length) Object.assign(body, { people: this.people.map((one) => one.mask.id), front: doc.front });
+    return { ...body, harmonize: doc.method === "none" ? null : doc.method, sharpness: doc.sharpness, grain: doc.grain, shadow: this.shadowOf(doc) };
+  }
+
+  shadowOf(doc) {
+    if (doc.shadow === "off") return false;
+    if (doc.tip) return { tip: [doc.tip.x, doc.tip.y], softness: doc.softness };
+    if (doc.shadow === "on") return doc.softness === BEGIN.softness ? true : { softness: doc.softness };
+    return "auto";
+  }
+
+  atOf(place) {
+    return [place.x - (this.moving.width * place.scale) / 2, place.y - (this.moving.height * place.scale) / 2];
+  }
+
+  async lay(session) {
+    const { doc } = this;
+    if (!doc.place || !this.cutout) return;
+    const body = this.layersBody();
+    const key = JSON.stringify(body);
+    if (this.layers?.key === key) return;
+    const { result } = await this.work("Matching light and colour", (options) => api.run("layers", body, options), true);
+    const found = { key, place: doc.place, mask: doc.mask };
+    await Promise.all(result.layers.map(async ({ name, box, picture }) => {
+      const image = await api.image(picture.file_url);
+      const values = name === "plain" || name === "matched" ? valuesOf(image) : null;
+      found[name] = { box, picture, image, values };
+    }));
+    if (session !== this.open_) return;
+    if (found.shadow) found.tip = farthest(found.shadow, this.foot(doc.place));
+    this.layers = found;
+    this.mixed = null;
+    this.tiled = this.asked = null;
+    $("match-note").textContent = [...new Set(result.info.reasons)].map((text) => text.charAt(0).toUpperCase() + text.slice(1)).join(". ");
+    if (!this.dragging) this.refresh(true);
+    this.say("The match is shown");
+  }
+
+  /** Shows what the service makes of the whole picture, on its proxies. */
+  async preview(session) {
+    const { doc } = this;
+    const body = this.resultBody(doc, true);
+    const operation = this.way;
+    const key = JSON.stringify(body);
+    if (this.shown?.key === key) return;
+    const { result } = await this.work(operation === "blend" ? "Blending" : "Matching light and colour", (options) => api.run(operation, body, options), true);
+    const image = await api.image(result.picture.file_url);
+    if (session !== this.open_) return;
+    this.shown = { key, image, info: result.info };
+    $("match-note").textContent = (result.info.warnings ?? []).join(". ");
+    if (!this.dragging && this.doc === doc) this.refresh(true);
+  }
+
+  /** Shows a harmonised or merged picture as a whole. */
+  showWhole() {
+    const { doc, stage, below } = this;
+    if (this.way === "merge") return;
+    stage.setMode("view");
+    stage.show(this.images.get(below.id), below.width, below.height, this.shownBase === below.id);
+    this.shownBase = below.id;
+    stage.put(stage.exact, this.shown?.image ?? null, [0, 0, below.width, below.height]);
+    stage.exact.opacity(doc.strength);
+    this.drawBefore();
+  }
+
+  /** Shows the result itself, where it was made of this document. */
+  rest() {
+    const { stage, below, doc } = this;
+    if (this.dragging) return;
+    const image = this.made?.doc === doc ? this.made.image : this.way === "blend" && this.shown?.key === JSON.stringify(this.resultBody(doc, true)) ? this.shown.image : null;
+    stage.exact.opacity(1);
+    stage.put(stage.exact, image, [0, 0, below.width, below.height]);
+    this.element().dataset.exact = String(Boolean(image));
+  }
+
+  hideExact() {
+    if (this.way === "compose" || this.way === "blend") this.stage.exact.visible(false);
+  }
+
+  // ---- the result ----
+
+  /** Returns what is asked of the service for the picture at full size, or for a preview of it. */
+  resultBody(doc, preview = false) {
+    if (this.way === "harmonize") {
+      const { composite, mask } = this.pictures;
+      return preview ? { image: composite.id, mask: mask.id, method: doc.method, preview: true }
+        : { image: composite.id, mask: mask.id, method: doc.method, strength: doc.strength, format: "png" };
+    }
+    if (this.way === "blend") {
+      const { source, background, mask } = this.pictures;
+      const body = { src: source.id, dst: background.id, mask: mask.id, at: this.atOf(doc.place), ...MODES.find(([name]) => name === doc.mode)[2] };
+      if (doc.place.scale !== 1) body.scale = doc.place.scale;
+      if (doc.colours) Object.assign(body, { harmonize: true, strength: doc.strength });
+      return preview ? { ...body, preview: true } : { ...body, format: "png", save_mask: true };
+    }
+    if (this.way === "merge") return { photos: this.pictures.photos.map((photo) => photo.id), format: "png" };
+    const { place, strength } = doc;
+    const subject = { picture: this.moving.id, at: this.atOf(place), scale: place.scale, angle: place.angle, flip: place.flip, behind: doc.front };
+    if (doc.mask) subject.mask = doc.mask.id;
+    return {
+      subjects: [subject], background: this.below.id, people: (this.people ?? []).map((one) => one.mask.id),
+      harmonize: strength === 0 || doc.method === "none" ? null : doc.method, strength, blend: doc.blend,
+      sharpness: doc.sharpness * strength, grain: doc.grain * strength, shadow: strength === 0 ? false : this.shadowOf(doc), format: "png",
+    };
+  }
+
+  /** Makes the picture at full size, once for each document. */
+  async make() {
+    const { doc, way } = this;
+    if (this.made?.doc === doc) return this.made;
+    const body = this.resultBody(doc);
+    const { result } = await this.work("Making the picture at full size", (options) => api.run(way, body, options));
+    const made = { doc, body, picture: result.picture, mask: result.mask ?? null, recipe: result.recipe_url ?? null, image: null };
+    this.made = made;
+    if (way === "compose" || way === "blend") {
+      api.image(result.picture.file_url).then((image) => {
+        made.image = image;
+        if (this.doc === doc && this.step) this.refresh();
+      }).catch(() => {});
+    }
+    return made;
+  }
+
+  get stem() {
+    return ((this.below ?? this.pictures.photos?.[0])?.name ?? "picture").replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "");
+  }
+
+  /** Makes the picture, writes it as the format that is chosen, and saves it. */
+  async save() {
+    if (!this.complete || this.saving) return;
+    this.saving = true;
+    const format = document.querySelector("input[name=format]:checked").value;
+    try {
+      const made = await this.make();
+      let picture;
+      if (format === "ora" && this.way === "compose") {
+        picture = (await this.work("Writing the layers", (options) => api.run("compose", { ...made.body, layers: true }, options))).result.openraster;
+      } else {
+        const kind = format === "ora" ? "png" : format;
+        const sources = [this.moving, this.below, ...(this.pictures.photos ?? [])].filter(Boolean).map(({ id }) => id);
+        const body = { picture: made.picture.id, format: kind, depth: { tiff: 16, jpeg: 8 }[kind] ?? null, sources };
+        picture = (await this.work("Writing the file", (options) => api.run("export", body, options))).result.picture;
+      }
+      const suffix = { jpeg: "jpg", tiff: "tif" }[format] ?? format;
+      download(`${picture.file_url}?name=${encodeURIComponent(`${this.stem}-pyharmony.${suffix}`)}`);
+      this.tell(`Saved at ${picture.width} × ${picture.height}.`);
+      this.say("The picture was saved");
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.saving = false;
+    }
+  }
+
+  async saveMask() {
+    try {
+      const made = await this.make();
+      const mask = made.mask ?? this.doc.mask ?? this.pictures.mask;
+      download(`${mask.file_url}?name=${encodeURIComponent(`${this.stem}-mask.png`)}`);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  async saveRecipe() {
+    try {
+      const made = await this.make();
+      download(made.recipe, "recipe.json");
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Copies what repeats the picture, and shows it; a recipe that it needs is saved beside. */
+  async copy(write) {
+    try {
+      const body = this.way === "compose" ? (await this.make()).body : this.resultBody(this.doc);
+      const name = (picture, other) => picture?.name?.replace(/^.*[\\/]/, "") || other;
+      const { subject, background, composite, source, mask, photos } = this.pictures;
+      const names = {
+        subject: name(subject, "subject.jpg"), background: name(background, "background.jpg"), composite: name(composite, "composite.png"),
+        source: name(source, "source.png"), mask: name(mask, "mask.png"), photos: (photos ?? []).map((photo, i) => name(photo, `photo${i + 1}.jpg`)),
+      };
+      const text = write({ way: this.way, names, out: `${this.stem}-pyharmony.png`, body: { ...body, scale: body.scale ?? 1 } });
+      $("code").textContent = text;
+      $("code").hidden = false;
+      const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+      const hint = this.way === "compose" ? " It reads recipe.json: the button Recipe saves it." : "";
+      this.tell(`${copied ? "Copied." : "Here it is."}${hint}`);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  async merge() {
+    try {
+      this.step = "save";
+      for (const section of all("[data-step]")) section.hidden = section.dataset.step !== "save";
+      const made = await this.make();
+      const image = await api.image(made.picture.proxy_url);
+      this.shown = { image };
+      this.stage.setMode("view");
+      this.stage.show(image, made.picture.width, made.picture.height);
+      this.refresh();
+    } catch (error) {
+      this.home();
+      this.fail(error);
+    }
+  }
+
+  // ---- progress ----
+
+  /** Runs a job, shows how far it is, and lets people cancel it. */
+  async work(title, job, quiet = false) {
+    const controller = new AbortController();
+    controller.title = title;
+    controller.quiet = quiet;
+    this.jobs.add(controller);
+    this.busy();
+    const told = ({ phase, step, steps, position }) => {
+      controller.told = position !== undefined && position !== null ? "waits for its turn" : /busy/.test(phase) ? phase : "";
+      controller.share = steps ? Math.max(0, step - 0.5) / steps : 0;
+      this.busy();
+    };
+    try {
+      return await job({ told, signal: controller.signal });
+    } finally {
+      this.jobs.delete(controller);
+      this.busy();
+    }
+  }
+
+  busy() {
+    const shown = [...this.jobs].at(-1);
+    $("busy").hidden = !shown;
+    document.documentElement.dataset.busy = String(Boolean(shown));
+    if (!shown) return;
+    $("busy-text").textContent = shown.told ? `${shown.title}: ${shown.told}` : `${shown.title} …`;
+    $("busy-bar").value = shown.share ?? 0;
+    if (!shown.quiet && this.saidBusy !== shown) this.say(shown.title);
+    this.saidBusy = shown;
+  }
+
+  compare(on) {
+    this.comparing = on;
+    $("compare").setAttribute("aria-pressed", String(on));
+    $("divider").hidden = $("sides").hidden = !on;
+    if (on) {
+      this.stage.before.visible(true);
+      this.drawBefore(this.doc.place);
+      this.say("Before on the left, after on the right");
+    } else {
+      this.stage.compare(null);
+    }
+  }
+
+  async oneToOne() {
+    const box = this.stage.stage.size();
+    this.stage.zoomTo(1 / (window.devicePixelRatio || 1), box.width / 2, box.height / 2);
+    this.say("Full size");
+    // What is seen pixel by pixel is the picture itself.
+    if (this.step !== "cut" && this.complete && this.made?.doc !== this.doc && this.way !== "merge") await this.make().catch(this.fail);
+  }
+
+  // ---- controls ----
+
+  wire() {
+    const click = (id, run) => $(id).addEventListener("click", run);
+    click("undo", () => this.travel(-1));
+    click("redo", () => this.travel(1));
+    click("compare", () => this.compare(!this.comparing));
+    click("download", () => this.save());
+    click("save", () => this.save());
+    click("save-recipe", () => this.saveRecipe());
+    click("save-result-mask", () => this.saveMask());
+    click("copy-command", () => this.copy(commandOf));
+    click("copy-python", () => this.copy(pythonOf));
+    click("people", () => this.findPeople());
+    click("start-over", () => this.commit({ steps: [], marks: [], mask: null, place: null, front: [] }, "Nothing is selected"));
+    click("flip", () => this.flip());
+    click("behind", () => this.behind());
+    click("cancel", () => [...this.jobs].at(-1)?.abort());
+    click("zoom-in", () => this.stage.zoomTo(this.stage.zoom * 1.25));
+    click("zoom-out", () => this.stage.zoomTo(this.stage.zoom / 1.25));
+    click("zoom-one", () => this.oneToOne());
+    click("zoom-fit", () => this.stage.fit());
+    click("sheet", () => {
+      const low = $("panel").classList.toggle("low");
+      $("sheet").setAttribute("aria-expanded", String(!low));
+    });
+    for (const button of all("[data-next]")) button.addEventListener("click", () => this.go(button.dataset.next));
+    for (const button of all("[data-nudge]")) button.addEventListener("click", (event) => this.nudge(button.dataset.nudge, !event.shiftKey));
+    $("tools").addEventListener("change", () => this.refresh());
+    $("brush").addEventListener("input", () => {
+      this.stage.brush = Number($("brush").value);
+      $("brush-out").textContent = `${$("brush").value} px`;
+    });
+    $("load-mask").addEventListener("change", (event) => {
+      const [file] = event.target.files;
+      event.target.value = "";
+      if (file) this.loadMask(file, "The mask was taken in");
+    });
+    $("point").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const { x, y } = event.target.elements;
+      const inside = Number(x.value) >= 0 && Number(x.value) < this.moving.width && Number(y.value) >= 0 && Number(y.value) < this.moving.height;
+      if (!inside) return this.tell(`The photo has ${this.moving.width} × ${this.moving.height} pixels.`);
+      return this.point(Number(x.value) + 0.5, Number(y.value) + 0.5, event.submitter?.value !== "-");
+    });
+    $("place").addEventListener("submit", (event) => event.preventDefault());
+    $("place").addEventListener("change", (event) => this.typed(event.target));
+    $("divider").addEventListener("input", () => this.stage.compare(Number($("divider").value) / 100));
+    for (const name of ["strength", "sharpness", "grain"]) {
+      const input = $(name);
+      // While it is dragged it is shown; where it is let go it is a change that can be undone.
+      input.addEventListener("input", () => {
+        $(`${name}-out`).textContent = `${input.value} %`;
+        if (name === "strength") this.showStrength(input.value / 100);
+      });
+      input.addEventListener("change", () => {
+        if (this.before) this.history[this.now] = this.before;
+        this.before = null;
+        this.commit({ [name]: input.value / 100 }, `${input.value} percent`);
+      });
+    }
+    $("method").addEventListener("change", () => this.commit({ method: $("method").value }));
+    $("mode").addEventListener("change", () => this.commit({ mode: $("mode").value }));
+    $("colours").addEventListener("change", () => this.commit({ colours: $("colours").checked }));
+    for (const input of all("input[name=blend]")) input.addEventListener("change", () => this.commit({ blend: input.value }));
+    for (const input of all("input[name=shadow]")) input.addEventListener("change", () => this.commit({ shadow: input.value, ...(input.value === "on" ? {} : { tip: null }) }));
+    $("tip").addEventListener("submit", (event) => event.preventDefault());
+    $("tip").addEventListener("change", () => {
+      const { x, y, softness } = $("tip").elements;
+      const tip = x.value !== "" && y.value !== "" ? { x: Number(x.value), y: Number(y.value) } : null;
+      this.commit({ tip, softness: Math.min(90, Math.max(0, Number(softness.value))), shadow: tip && this.doc.shadow === "auto" ? "on" : this.doc.shadow }, "Shadow changed");
+    });
+    document.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  /** Shows a strength while its slider is dragged. */
+  showStrength(strength) {
+    this.before ??= this.doc;
+    this.history[this.now] = { ...this.doc, strength };
+    if (this.way === "harmonize") this.showWhole();
+    else if (this.doc.place && this.cutout && this.step !== "cut") this.drawPlaced(this.doc.place);
+  }
+
+  typed(input) {
+    const { place } = this.doc;
+    const value = Number(input.value);
+    if (!place || input.value === "" || !Number.isFinite(value)) return this.controls();
+    if (input.name === "x" || input.name === "y") {
+      const middle = this.middle(place);
+      return this.put({ ...place, [input.name]: place[input.name] + value - middle[input.name] }, "Moved");
+    }
+    if (input.name === "scale") return this.put(this.turned({ scale: Math.min(100, Math.max(0.01, value / 100)) }), `Size ${value} percent`);
+    return this.put(this.turned({ angle: turnOf(value) }), `Turned by ${value} degrees`);
+  }
+
+  key(event) {
+    if (!this.way || $("token").open) return;
+    const command = event.ctrlKey || event.metaKey;
+    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && !["radio", "checkbox", "range"].includes(event.target.type);
+    const name = event.key.toLowerCase();
+    if (command && !typing && (name === "z" || name === "y")) {
+      event.preventDefault();
+      return this.travel(name === "y" || event.shiftKey ? 1 : -1);
+    }
+    if (event.key === "Escape" && this.jobs.size) return [...this.jobs].at(-1).abort();
+    if (event.key === "Escape" && this.comparing) return this.compare(false);
+    if (command || event.altKey || event.target !== this.stage.element) return undefined;
+    const far = event.shiftKey;
+    const arrows = { arrowleft: [-1, 0, "left"], arrowright: [1, 0, "right"], arrowup: [0, -1, "up"], arrowdown: [0, 1, "down"] };
+    const done = (run) => {
+      event.preventDefault();
+      run();
+    };
+    if (this.step === "cut") {
+      if (arrows[name]) return done(() => this.stage.moveCross(arrows[name][0] * (far ? 40 : 8), arrows[name][1] * (far ? 40 : 8)));
+      if (event.key === "Enter") {
+        return done(() => {
+          const { x, y } = this.stage.moveCross(0, 0);
+          this.point(x, y, !far && this.adds);
+        });
+      }
+      if (name === "[" || name === "]") {
+        return done(() => {
+          $("brush").value = Number($("brush").value) * (name === "]" ? 1.2 : 1 / 1.2);
+          $("brush").dispatchEvent(new Event("input"));
+        });
+      }
+    } else {
+      if (this.comparing && (name === "arrowleft" || name === "arrowright")) {
+        return done(() => {
+          $("divider").value = Number($("divider").value) + arrows[name][0] * (far ? 10 : 2);
+          this.stage.compare(Number($("divider").value) / 100);
+        });
+      }
+      if (arrows[name]) return done(() => this.nudge(arrows[name][2], far));
+      const keys = {
+        "+": () => this.nudge("larger", far), "=": () => this.nudge("larger"), "-": () => this.nudge("smaller"), _: () => this.nudge("smaller", true),
+        ",": () => this.nudge("ccw"), "<": () => this.nudge("ccw", true), ".": () => this.nudge("cw"), ">": () => this.nudge("cw", true),
+        f: () => this.flip(), b: () => this.behind(), " ": () => this.compare(!this.comparing),
+      };
+      if (keys[name]) return done(keys[name]);
+    }
+    if (name === "0") return done(() => this.stage.fit());
+    if (name === "1") return done(() => this.oneToOne());
+    return undefined;
+  }
+}
+
+const samePlace = (a, b) => ["x", "y", "scale", "angle", "flip"].every((name) => a[name] === b[name]);
+
+/** Returns the dots to show for steps: clicks, and the first point of lines. */
+function marksOf(steps) {
+  return steps.flatMap((step) => {
+    if (step.kind === "click") return [{ x: step.x + 0.5, y: step.y + 0.5, add: step.add }];
+    return step.kind === "scribble" ? [{ x: step.line[0][0] + 0.5, y: step.line[0][1] + 0.5, add: step.add }] : [];
+  });
+}
+
+function valuesOf(image) {
+  return canvasOf(image.naturalWidth, image.naturalHeight, (context) => context.drawImage(image, 0, 0))
+    .getContext("2d").getImageData(0, 0, image.naturalWidth, image.naturalHeight);
+}
+
+/** Decodes an image that is written as text, beside the drawing of the page. */
+async function decoded(url) {
+  const text = atob(url.slice(url.indexOf(",") + 1));
+  return createImageBitmap(new Blob([Uint8Array.from(text, (letter) => letter.charCodeAt(0))]));
+}
+
+/** Returns the point of a shadow that is farthest from where it begins. */
+function farthest({ image, box }, from) {
+  const small = Math.min(1, 160 / image.naturalWidth);
+  const canvas = canvasOf(image.naturalWidth * small, image.naturalHeight * small, (context, { width, height }) => context.drawImage(image, 0, 0, width, height));
+  const values = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let best = null;
+  let most = -1;
+  for (let y = 0; y < canvas.height; y += 1) {
+    for (let x = 0; x < canvas.width; x += 1) {
+      if (values[4 * (y * canvas.width + x)] > 235) continue;
+      const point = { x: box[0] + ((x + 0.5) / canvas.width) * box[2], y: box[1] + ((y + 0.5) / canvas.height) * box[3] };
+      const distance = Math.hypot(point.x - from.x, point.y - from.y);
+      if (distance > most) [most, best] = [distance, point];
+    }
+  }
+  return best;
+}
+
+function download(url, name = "") {
+  const link = document.createElement("a");
+  Object.assign(link, { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}

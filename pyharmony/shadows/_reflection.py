@@ -1,0 +1,265 @@
+"""The call that mirrors an object in the ground that it stands on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import _checks
+from .._arrays import VALUE_RANGE, NumpyArray, round_into
+from .._images.call import Call, on_one_image
+from .._images.frame import Frame, Job
+from .._images.region import Region, as_float, check_finite
+from ..errors import MaskError, UnchangedWarning
+from ..typing import MaskLike, OneOrMany, Position
+from ._cast import Box
+from ._geometry import Line
+from ._ground import contact_of
+from ._lines import line_of
+from ._soft import Float32
+
+#: The variance of what one pixel becomes that is reduced, smoothed by a triangle and enlarged again, in squares of the
+#: factor: a quarter for the first and the last, a half for the triangle.
+_SPREAD = 0.75
+#: How many standard deviations of blur are seen.
+_REACH = 3.0
+
+
+@dataclass(frozen=True)
+class ReflectionInfo:
+    """A record of the reflection that was drawn.
+
+    Attributes:
+        method: 'mirrored', or 'copy' where nothing was drawn.
+        layer: the reflection by itself, [H, W, 4] in the image's dtype, to be laid over what lies below. It is
+            transparent where the object is. None where nothing was drawn.
+        contact: the line on which the object stands, as the row at the left edge and its slope, in pixels.
+        reason: why nothing was drawn, in a few words; else empty.
+        milliseconds: the wall time of the item.
+        peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+
+    Example:
+        >>> from pyharmony import shadows
+        >>> mask = np.zeros((60, 80), np.uint8)
+        >>> mask[10:40, 30:40] = 255
+        >>> result, info = shadows.reflection(np.full((60, 80, 3), 200, np.uint8), mask, return_info=True)
+        >>> info.method, info.contact, info.layer.shape
+        ('mirrored', (39.0, 0.0), (60, 80, 4))
+    """
+
+    method: str
+    layer: NumpyArray | None
+    contact: tuple[float, float]
+    reason: str = ""
+    milliseconds: float = 0.0
+    peak_bytes: int = 0
+
+
+class _Mirror(NamedTuple):
+    """What the caller says of the ground, checked."""
+
+    strength: float
+    fade: float
+    blur: float
+    contact: Line | None
+
+
+@on_one_image
+def reflection(
+    call: Call,
+    mask: OneOrMany[MaskLike],
+    *,
+    at: OneOrMany[Position | None] = None,
+    strength: float = 0.4,
+    fade: float = 0.6,
+    blur: float = 0.03,
+    contact: float | tuple[Position, Position] | None = None,
+) -> Any:
+    """Mirrors an object in the ground that it stands on, as water or a polished floor does.
+
+    The object is taken for an upright card on a horizontal ground, seen by a camera that looks level: what is so many
+    pixels above the contact is seen as many pixels below it. What is higher is blurred more, since a ground is no
+    perfect mirror, and fades.
+
+    Args:
+        image: the picture with the object in it, see `pyharmony.blend`.
+        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes. The object
+            itself stays as it is.
+        at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
+        strength: how much of the reflection is seen at the contact, 0 to 1.
+        fade: how much of that is lost at the height of the object's top, 0 to 1.
+        blur: the standard deviation of the blur for each pixel of height, 0 to 1: 0 for a mirror, 0.03 for a polished
+            floor, 0.1 for one that shines a little.
+        contact: where the object meets the ground: a row, or two points (x, y) of a line. None: its lowest pixels.
+        keep_gps, errors, out: see `pyharmony.blend`.
+        device: 'auto', 'cpu' or 'cuda'; the reflection is drawn on the CPU, and arrays on a CUDA device are copied.
+        return_info: whether to return a ReflectionInfo too, with the reflection as a layer, or one for each item.
+
+    Returns:
+        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is full and above the
+        contact it is image, bit for bit. Floats beyond [0, 1] stay beyond.
+
+    Raises:
+        MaskError: mask is None.
+        ArgumentError: a number is outside of its range; the image holds NaN or infinities.
+        PyHarmonyError: see `pyharmony.blend`.
+
+    Example:
+        >>> from pyharmony import shadows
+        >>> image = np.full((60, 80, 3), 200, np.uint8)
+        >>> mask = np.zeros((60, 80), np.uint8)
+        >>> mask[10:40, 30:40] = 255
+        >>> image[mask > 0] = 40
+        >>> result = shadows.reflection(image, mask, strength=0.5, fade=0, blur=0)
+        >>> result[40, 35].tolist(), result[39, 35].tolist()
+        ([120, 120, 120], [40, 40, 40])
+    """
+    if mask is None:
+        raise MaskError("mask: None, expected the mask of the object")
+    mirror = _Mirror(
+        _share(strength, "strength"), _share(fade, "fade"), _share(blur, "blur"), line_of(contact, "contact")
+    )
+    work = partial(Frame.each, blend=partial(_drawn, mirror=mirror))
+    return call.with_mask(mask, at).run(work, tell=_warning_of)
+
+
+def _share(value: Any, name: str) -> float:
+    return _checks.number(value, name, high=1.0, accepts="a number from 0 to 1")
+
+
+def _warning_of(info: ReflectionInfo) -> tuple[str, type[UnchangedWarning]] | None:
+    return (f"no reflection was drawn: {info.reason}", UnchangedWarning) if info.reason else None
+
+
+def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
+    """Draws the reflection into the result of one image and returns its info."""
+    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
+    job.start()
+    height, width = job.shape
+    if job.bbox.empty:
+        return ReflectionInfo("copy", None, (0.0, 0.0))
+    box = Box(job.bbox.x0, job.bbox.y0, job.bbox.x1, job.bbox.y1)
+    matte = np.ascontiguousarray(as_float(job.mask_of(job.bbox)), np.float32)
+    contact = mirror.contact or contact_of(matte, box)
+    told = contact.start, contact.slope
+    standing = _standing(job, box, matte, contact)
+    if not len(standing) or not mirror.strength:
+        reason = "strength is 0" if len(standing) else "the object lies below its contact"
+        return ReflectionInfo("copy", None, told, reason=reason)
+    faded = _blurred(standing, mirror.blur, (box.left == 0, box.right == width))
+    rows, around = len(standing), (faded.shape[1] - standing.shape[1]) // 2
+    heights = np.arange(len(faded), dtype=np.float32)[:, None, None] + np.float32(0.5)
+    faded *= np.float32(mirror.strength) * np.clip(1 - np.float32(mirror.fade / rows) * heights, 0, 1)
+    # Its first row lies one below the contact.
+    columns = np.arange(box.left - around, box.right + around)
+    first = contact.start + contact.slope * columns + 1
+    top = max(0, math.floor(first.min()))
+    region = Region(top, min(height, math.ceil(first.max()) + len(faded)),
+                    max(0, int(columns[0])), min(width, int(columns[-1]) + 1))  # fmt: skip
+    if region.y1 <= region.y0:
+        return ReflectionInfo("copy", None, told, reason="the reflection lies outside of the image")
+    seen = _moved(faded, region.y0 - first, region.shape[0])
+    seen = seen[:, region.x0 - int(columns[0]) : region.x1 - int(columns[0])]
+    seen *= 1 - np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
+    share = seen[..., -1:]
+    if not share.any():
+        return ReflectionInfo("copy", None, told, reason="the reflection lies outside of the image")
+    layer = np.zeros((height, width, 4), job.dst.dtype)
+    colours = np.where(share > 0, seen[..., :-1] / np.maximum(share, np.float32(1e-6)), 0)
+    round_into(colours, region.of(layer)[..., :3])
+    round_into(share * np.float32(VALUE_RANGE[job.dst.dtype.name]), region.of(layer)[..., 3:])
+    below = region.of(job.dst)
+    values = below * (1 - share)
+    values += seen[..., :-1] if below.shape[2] == 3 else seen[..., :1]
+    round_into(values, region.of(job.out), where=share > 0)
+    return ReflectionInfo("mirrored", layer, told)
+
+
+def _standing(job: Job, box: Box, matte: Float32, contact: Line) -> Float32:
+    """Returns the object upside down [n, w, 4], from the contact to its top: its colours times its matte, and that."""
+    colours = np.broadcast_to(job.dst[box.top : box.bottom, box.left : box.right], (*matte.shape, 3))
+    whole = np.concatenate([colours * matte[..., None], matte[..., None]], 2).astype(np.float32, copy=False)
+    # Row i of the result is the row so far above the contact, column by column.
+    feet = contact.start + contact.slope * np.arange(box.left, box.right) - box.top
+    count = max(0, math.ceil(feet.max()) + 1)
+    return _moved(whole[::-1], len(whole) - 1 - feet, count)
+
+
+def _moved(values: Float32, starts: np.ndarray[Any, Any], count: int) -> Float32:
+    """Returns `count` rows of values [n, w, C], each column from its own place on, linearly; 0 beyond them."""
+    found = np.zeros((count, *values.shape[1:]), np.float32)
+    whole = np.floor(starts).astype(np.intp)
+    shares = (starts - whole).astype(np.float32)
+    if (whole == whole[0]).all() and not shares.any():
+        first, last = max(0, int(whole[0])), min(len(values), int(whole[0]) + count)
+        if last > first:
+            found[first - int(whole[0]) : last - int(whole[0])] = values[first:last]
+        return found
+    padded = np.concatenate([np.zeros_like(values[:1]), values, np.zeros_like(values[:1])])
+    columns = np.arange(values.shape[1])
+    for row in range(count):
+        low = np.clip(whole + row + 1, 0, len(values) + 1)
+        high = np.clip(whole + row + 2, 0, len(values) + 1)
+        found[row] = padded[low, columns] * (1 - shares[:, None]) + padded[high, columns] * shares[:, None]
+    return found
+
+
+def _blurred(values: Float32, blur: float, cut: tuple[bool, bool]) -> Float32:
+    """Returns values [n, w, C] with a margin below and at both sides, blurred the more, the farther down a row is.
+
+    Each row is interpolated between two levels of a pyramid of means, whose blur doubles from one to the next. cut says
+    whether the frame of the picture cuts the object at the left and at the right: there it goes on as it is.
+    """
+    # A row in the margin is blurred more still.
+    margin = math.ceil(_REACH * blur * len(values) / max(1 - _REACH * blur, 0.5))
+    variances = np.square(blur * (np.arange(len(values) + margin) + 0.5))
+    levels = max(0, math.ceil(math.log(variances[-1] / _SPREAD, 4))) if variances[-1] else 0
+    held = [0.0, *(_SPREAD * 4.0**number for number in range(1, levels + 1))]
+    # What is between two levels has the variance that is between theirs.
+    wanted = np.interp(variances, held, np.arange(levels + 1))
+    cell = 1 << levels
+    around = -(-margin // cell) * cell
+    rows, columns = (-(-size // cell) * cell for size in (len(variances), values.shape[1] + 2 * around))
+    level: Float32 = np.zeros((rows, columns, values.shape[2]), np.float32)
+    last = around + values.shape[1]
+    level[: len(values), around:last] = values
+    if cut[0]:
+        level[: len(values), :around] = values[:, :1]
+    if cut[1]:
+        level[: len(values), last:] = values[:, -1:]
+    found = np.zeros((len(variances), values.shape[1] + 2 * around, values.shape[2]), np.float32)
+    for number in range(levels + 1):
+        near = np.clip(1 - np.abs(wanted - number), 0, 1).astype(np.float32)
+        used = np.flatnonzero(near)
+        if len(used):
+            start, end = int(used[0]), int(used[-1]) + 1
+            part = _enlarged(level, 1 << number, start, end)[:, : found.shape[1]]
+            found[start:end] += near[start:end, None, None] * part
+        if number < levels:
+            level = level.reshape(len(level) // 2, 2, level.shape[1] // 2, 2, -1).mean((1, 3))
+    return found
+
+
+def _enlarged(level: Float32, factor: int, start: int, end: int) -> Float32:
+    """Returns the rows from start to end of a level [h, w, C] that is smoothed and enlarged `factor` times."""
+    from PIL import Image
+
+    if factor == 1:
+        return level[start:end]
+    for axis in (0, 1):
+        padded = np.pad(level, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
+        before, after = (padded.take(range(i, i + level.shape[axis]), axis) for i in (0, 2))
+        level = np.float32(0.5) * level + np.float32(0.25) * (before + after)
+    size = level.shape[1] * factor, end - start
+    box = (0.0, start / factor, float(level.shape[1]), end / factor)
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(level[..., i])).resize(size, Image.Resampling.BILINEAR, box=box)
+        )
+        for i in range(level.shape[2])
+    ]
+    return np.stack(planes, 2)

@@ -1,0 +1,436 @@
+"""`pyharmony.merging`: alignment, light, contours, who is taken over, kinds of images, and what is refused.
+
+Scenes are drawn, so that what is to come of them is known; `benchmarks/bench_merging.py` measures photographs.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony
+from pyharmony import merging
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, UnchangedWarning
+from pyharmony.io import Picture
+from pyharmony.merging import _light, _planes, _seam
+
+from .shared import RANGE, to_dtype
+
+SIZE = 480, 360
+
+
+def place(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Returns a scene [H, W, 3] uint8 with texture of several sizes: rectangles, a grid of a wall, and fine noise."""
+    random = np.random.default_rng(seed)
+    width, height = size
+    found = np.zeros((height, width, 3))
+    for cell in (96, 32, 12, 4):
+        coarse = random.random((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
+        planes = [np.asarray(Image.fromarray(c).resize((width, height), Image.Resampling.BICUBIC)) for c in coarse.T]
+        found += np.stack(planes, -1) * (cell**0.5)
+    found = 40 + 150 * (found - found.min()) / np.ptp(found)
+    for _ in range(70):
+        x, y = random.integers(0, width - 20), random.integers(0, height - 20)
+        w, h = random.integers(6, 50, 2)
+        found[y : y + h, x : x + w] = 0.5 * found[y : y + h, x : x + w] + random.integers(10, 110, 3)
+    return found.round().clip(0, 255).astype(np.uint8)
+
+
+def person(image: np.ndarray, x: int, foot: int, height: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns an image with a figure of a head, a body and legs, and the mask of it, soft by a pixel."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    top, wide = foot - height, height * 0.16
+    head = np.hypot(columns - x, rows - top - 0.08 * height) - 0.08 * height
+    body = np.maximum(np.abs(columns - x) - wide, np.abs(rows - top - 0.38 * height) - 0.23 * height)
+    beside = np.abs(np.abs(columns - x) - 0.09 * height) - 0.06 * height
+    legs = np.maximum(beside, np.abs(rows - foot + 0.2 * height) - 0.2 * height)
+    mask = (0.5 - np.minimum(np.minimum(head, body), legs)).clip(0, 1)
+    colours = np.array([(225, 180, 150), random.integers(0, 256, 3), random.integers(0, 120, 3)], float)
+    which = np.where(head < 0.5, 0, np.where(body < 0.5, 1, 2))
+    figure = colours[which] + random.normal(0, 6, (*image.shape[:2], 1))
+    made = mask[..., None] * figure + (1 - mask[..., None]) * image
+    return made.round().clip(0, 255).astype(np.uint8), np.rint(255 * mask).astype(np.uint8)
+
+
+def motion(
+    size: tuple[int, int], turn: float = 0, zoom: float = 1, shift: tuple[float, float] = (0, 0), lean: float = 0
+) -> np.ndarray:
+    """Returns the homography of a camera that turns (degrees) and zooms about the middle, shifts and leans."""
+    middle = np.array([[1, 0, -size[0] / 2], [0, 1, -size[1] / 2], [0, 0, 1.0]])
+    c, s = zoom * np.cos(np.deg2rad(turn)), zoom * np.sin(np.deg2rad(turn))
+    found = np.linalg.inv(middle) @ np.array([[c, -s, shift[0]], [s, c, shift[1]], [lean, -lean, 1.0]]) @ middle
+    return np.asarray(found / found[2, 2])
+
+
+def moved(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Returns what a camera sees after a motion that takes pixels of the image to its own; beyond it nearest pixels."""
+    around = 80
+    wide = np.pad(image, ((around, around), (around, around)) + ((0, 0),) * (image.ndim - 2), mode="reflect")
+    back = np.array([[1, 0, around], [0, 1, around], [0, 0, 1.0]]) @ np.linalg.inv(matrix)
+    width, height = size or (image.shape[1], image.shape[0])
+    return _planes.warped(wide, back, (0, 0, width, height))
+
+
+def exposed(image: np.ndarray, gains: Sequence[float], seed: int = 0) -> np.ndarray:
+    """Returns an image of another exposure, with noise."""
+    noise = np.random.default_rng(seed).normal(0, 1.5, image.shape)
+    return (image * np.asarray(gains) + noise).round().clip(0, 255).astype(np.uint8)
+
+
+def off_at_corners(found: np.ndarray, wanted: np.ndarray, size: tuple[int, int]) -> float:
+    width, height = size
+    at = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+    return float(np.linalg.norm(_planes.mapped(found, at) - _planes.mapped(wanted, at), axis=1).max())
+
+
+class Scene:
+    """Two photographs of one place with other people, and what is to come of them."""
+
+    def __init__(self, matrix: np.ndarray | None = None, gains: Sequence[float] = (1, 1, 1)) -> None:
+        self.matrix = motion(SIZE) if matrix is None else matrix
+        background = place()
+        self.first, self.mask_first = person(background, 120, 330, 200, 1)
+        second, self.mask_second = person(background, 330, 340, 220, 2)
+        both, _ = person(self.first, 330, 340, 220, 2)
+        self.wanted = both
+        self.second = exposed(moved(second, self.matrix), gains)
+        self.people: list[list[np.ndarray]] = [[self.mask_first], [moved(self.mask_second, self.matrix)]]
+        self.photos = [self.first, self.second]
+
+
+# Alignment
+
+MOTIONS = {
+    "none": motion(SIZE),
+    "shift": motion(SIZE, shift=(7.3, -4.6)),
+    "turn": motion(SIZE, turn=3.5, shift=(-5, 3)),
+    "zoom": motion(SIZE, zoom=1.08, turn=-2, shift=(4, -9)),
+    "lean": motion(SIZE, turn=1, zoom=0.95, lean=3e-5),
+    "far": motion(SIZE, turn=20, zoom=1.3),
+}
+
+
+@pytest.mark.parametrize("name", MOTIONS)
+def test_photographs_are_aligned_to_half_a_pixel(name: str) -> None:
+    background = place(3)
+    photo = exposed(moved(background, MOTIONS[name]), (0.8, 0.85, 0.75))
+    with pytest.warns(UnchangedWarning, match="nobody"):
+        result, info = merging.merge([background, photo], people=[[], []], return_info=True)
+    base, other = info.photos
+    assert off_at_corners(other.matrix, MOTIONS[name], SIZE) < 0.5
+    assert other.residual < 0.5 and other.inliers > 60 and base.inliers == 0
+    assert np.abs(np.array(other.gains) * (0.8, 0.85, 0.75) - 1).max() < 0.02
+    assert base.gains == (1, 1, 1) and (base.matrix == np.eye(3)).all()
+    assert (result == background).all() and other.differs < 0.02 and not other.mask.any()
+
+
+def test_a_photograph_of_another_size_is_aligned() -> None:
+    background = place(4, (640, 480))
+    matrix = motion((640, 480), turn=1.5, shift=(3, -2))
+    small = np.asarray(Image.fromarray(moved(background, matrix)).resize((480, 360), Image.Resampling.BOX))
+    with pytest.warns(UnchangedWarning):
+        _, info = merging.merge([background, small], people=[[], []], return_info=True)
+    wanted = _planes.rescaled(matrix, (1, 1), (0.75, 0.75))
+    assert off_at_corners(info.photos[1].matrix, wanted, (640, 480)) < 0.5
+
+
+def test_people_who_stay_do_not_pull_the_alignment() -> None:
+    """Most features are on somebody who has moved; with the mask the place alone counts."""
+    background = (0.2 * place(5) + 90).astype(np.uint8)
+    crowd = place(6)[:240, :200]
+    first, second, mask = background.copy(), background.copy(), np.zeros(background.shape[:2], bool)
+    first[100:340, 140:340] = crowd
+    second[106:346, 148:348] = crowd
+    mask[90:360, 130:360] = True
+    with pytest.warns(UnchangedWarning):
+        _, info = merging.merge([first, second], people=[mask, mask], return_info=True)
+    assert off_at_corners(info.photos[1].matrix, np.eye(3), SIZE) < 0.5
+
+
+def same_person_twice() -> tuple[np.ndarray, np.ndarray]:
+    """Returns two places with the same figure, which gives pairs that agree, but only there."""
+    figure = place(9)[:200, :120]
+    first, second = place(10), place(11)
+    first[100:300, 60:180] = figure
+    second[120:320, 90:210] = figure
+    return first, second
+
+
+@pytest.mark.parametrize("other", ["another place", "mirrored", "flat", "noise", "the same person"])
+def test_a_photograph_of_another_place_is_left_out(other: str) -> None:
+    first = place(7)
+    second = {
+        "another place": place(8),
+        "mirrored": first[:, ::-1],
+        "flat": np.full_like(first, 130),
+        "noise": np.random.default_rng(0).integers(0, 256, first.shape, np.uint8),
+    }.get(other, first)
+    if other == "the same person":
+        first, second = same_person_twice()
+    with (
+        pytest.warns(UnchangedWarning, match="no other photograph shows the place of the base"),
+        pytest.warns(PyHarmonyWarning, match=r"photos\[1\] was left out: it does not show the place of photos\[0\]"),
+    ):
+        result, info = merging.merge([first, second], people=[[], []], return_info=True)
+    assert (result == first).all() and info.photos[1].reason and info.reason
+
+
+def test_a_photograph_of_another_place_does_not_stop_the_others() -> None:
+    scene = Scene(MOTIONS["shift"])
+    with pytest.warns(PyHarmonyWarning, match=r"photos\[1\] was left out"):
+        result, info = merging.merge(
+            [scene.first, place(8), scene.second], people=[scene.people[0], [], scene.people[1]], return_info=True
+        )
+    assert [bool(photo.reason) for photo in info.photos] == [False, True, False] and not info.reason
+    assert np.mean(np.abs(result.astype(int) - scene.wanted).mean(-1) < 10) > 0.99
+
+
+# Who is taken over
+
+
+@pytest.mark.parametrize("name", ["none", "shift", "turn", "zoom", "lean"])
+def test_everyone_is_kept(name: str) -> None:
+    scene = Scene(MOTIONS[name], (0.85, 0.9, 0.8))
+    before = [photo.copy() for photo in scene.photos]
+    result, info = merging.merge(scene.photos, people=scene.people, return_info=True)
+    assert all((a == b).all() for a, b in zip(before, scene.photos))
+    off = np.abs(result.astype(int) - scene.wanted).mean(-1)
+    for mask in (scene.mask_first, scene.mask_second):
+        assert np.mean(off[mask > 250] < 10) > 0.97
+    taken = info.photos[1].mask
+    assert (result[taken == 0] == scene.first[taken == 0]).all() and np.mean(taken[scene.mask_second > 0] > 250) > 0.99
+    assert (taken > 0).mean() < 0.3 and not info.photos[0].mask.any() and not info.reason
+    (part,) = info.photos[1].parts
+    x, y, width, height = part.box
+    assert part.taken and part.reason == "" and part.crossing < 0.05
+    assert x < 290 and y < 125 and x + width > 370 and y + height > 338
+    # Beside the contour nothing shows that it is there.
+    rim = (taken > 0) & (scene.mask_second == 0)
+    assert off[rim].mean() < 4 and np.percentile(off[rim], 99) < 25
+
+
+def test_people_are_found(data_dir: Path) -> None:
+    """Somebody of a photograph, whom nobody points at, before a drawn place."""
+    person_in = Image.open(data_dir / "pairs_open/images/coco_000529_0.jpg").convert("RGB")
+    cover = Image.open(data_dir / "pairs_open/masks/coco_000529_0.png").convert("L").resize(person_in.size)
+    box = cover.point(lambda v: 255 * (v > 127)).getbbox()
+    assert box is not None
+    size = round((box[2] - box[0]) * 240 / (box[3] - box[1])), 240
+    figure, cover = person_in.crop(box).resize(size), cover.crop(box).resize(size)
+    background = Image.fromarray(place(15) // 2 + 60)
+    second = background.copy()
+    second.paste(figure, (200, 110), cover)
+    photo = exposed(moved(np.asarray(second), MOTIONS["turn"]), (0.9, 0.9, 0.9))
+    result, info = merging.merge([np.asarray(background), photo], return_info=True)
+    inside = np.zeros(SIZE[::-1], bool)
+    inside[110 : 110 + size[1], 200 : 200 + size[0]] = np.asarray(cover) > 200
+    assert np.mean(info.photos[1].mask[inside] > 250) > 0.97
+    assert np.median(np.abs(result.astype(int) - np.asarray(second)).mean(-1)[inside]) < 8
+
+
+def test_everyone_of_three_photographs_is_kept() -> None:
+    scene, gains = Scene(MOTIONS["shift"], (1.1, 1.0, 0.9)), (0.9, 0.9, 1.0)
+    third, mask = person(place(), 225, 300, 170, 5)
+    wanted, _ = person(scene.wanted, 225, 300, 170, 5)
+    photos = [scene.second, exposed(moved(third, MOTIONS["zoom"]), gains), scene.first]
+    people = [scene.people[1], moved(mask, MOTIONS["zoom"]), scene.people[0]]
+    result, info = merging.merge(photos, base=2, people=people, return_info=True)
+    assert np.mean(np.abs(result.astype(int) - wanted).mean(-1) < 10) > 0.99
+    first, second, base = (photo.mask for photo in info.photos)
+    assert info.base == 2 and first.any() and second.any() and not base.any()
+    outside = (first == 0) & (second == 0)
+    assert (result[outside] == scene.first[outside]).all()
+
+
+def test_a_merge_is_the_same_each_time() -> None:
+    scene = Scene(MOTIONS["turn"], (0.9, 0.9, 0.9))
+    first, told = merging.merge(scene.photos, people=scene.people, return_info=True)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    again, again_told = merging.merge(scene.photos, people=scene.people, return_info=True)
+    cv2.setNumThreads(threads)
+    assert (first == again).all() and told.photos[1].parts == again_told.photos[1].parts
+    assert (told.photos[1].matrix == again_told.photos[1].matrix).all()
+
+
+@pytest.mark.parametrize(("feet", "in_front"), [((330, 345), True), ((345, 320), False)])
+def test_lower_feet_are_nearer(feet: tuple[int, int], in_front: bool) -> None:
+    background = place(12)
+    first, mask_first = person(background, 200, feet[0], 200, 1)
+    second, mask_second = person(background, 240, feet[1], 200, 2)
+    with pytest.warns(PyHarmonyWarning, match="touches or covers"):
+        result, info = merging.merge(
+            [first, second], people=[[mask_first], [mask_second]], align=False, return_info=True
+        )
+    both = (mask_first > 250) & (mask_second > 250)
+    # Away from the contour, which is soft.
+    both = _planes.shrunk(both, 3)
+    front = second if in_front else first
+    assert both.sum() > 500 and np.abs(result[both].astype(int) - front[both]).max() < 6
+    (part,) = info.photos[1].parts
+    assert part.crossing > 0.05 and "touches or covers" in part.reason
+    for mask, photo, other in ((mask_first, first, mask_second), (mask_second, second, mask_first)):
+        alone = _planes.shrunk((mask > 250) & (other == 0), 3)
+        assert np.mean(np.abs(result[alone].astype(int) - photo[alone]).max(-1) < 8) > 0.97
+
+
+def test_somebody_who_stays_is_not_taken_twice() -> None:
+    background = place(13)
+    first, mask_first = person(background, 200, 330, 200, 1)
+    second, mask_second = person(background, 204, 331, 200, 1)
+    with pytest.warns(UnchangedWarning, match="nobody was found"):
+        result, info = merging.merge([first, second], people=[[mask_first], [mask_second]], return_info=True)
+    assert (result == first).all() and info.reason
+    (part,) = info.photos[1].parts
+    assert not part.taken and part.reason == "somebody of the base stands in the same place"
+
+
+def test_one_mask_may_hold_several_people() -> None:
+    scene = Scene()
+    second, more = person(scene.second, 60, 300, 150, 8)
+    people = np.maximum(scene.people[1][0], more)
+    with pytest.warns(UnchangedWarning):
+        merging.merge([second, second], people=[people, people], align=False)
+    result, info = merging.merge([place(), second], people=[[], people], align=False, return_info=True)
+    assert len(info.photos[1].parts) == 2
+    assert np.percentile(np.abs(result.astype(int) - second).max(-1)[more > 250], 99) < 8
+
+
+def test_what_segment_found_may_be_given() -> None:
+    scene = Scene()
+    found = pyharmony.segment(scene.second, people=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PyHarmonyWarning)
+        merging.merge(scene.photos, people=[scene.people[0], found])
+    with pytest.raises(ShapeError, match=r"people\[0\]: found in \[360, 480\], expected masks \[100, 480\]"):
+        merging.merge([scene.first[:100], scene.second], people=[found, None])
+
+
+def test_a_person_whom_the_photograph_cuts_is_told() -> None:
+    background = place(14)
+    second, mask = person(background, 240, 345, 220, 2)
+    with pytest.warns(
+        PyHarmonyWarning, match=r"look at what was taken over at .*, the photograph ends within it, another base"
+    ):
+        result, _ = merging.merge([background, second[:300]], people=[[], [mask[:300]]], return_info=True)
+    assert (result[303:] == background[303:]).all()
+
+
+# Kinds of images
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float16", "float32", "float64"])
+def test_dtypes_give_the_same_picture(dtype: str) -> None:
+    scene = Scene(MOTIONS["shift"], (0.9, 0.9, 0.9))
+    wanted = merging.merge(scene.photos, people=scene.people)
+    photos = [to_dtype(photo / 255, dtype) for photo in scene.photos]
+    result, info = merging.merge(photos, people=scene.people, return_info=True)
+    assert result.dtype == photos[0].dtype
+    outside = info.photos[1].mask == 0
+    assert (result[outside] == photos[0][outside]).all()
+    assert np.abs(result.astype(np.float64) / RANGE[dtype] * 255 - wanted).max() < 1.6
+
+
+def test_kinds_of_images(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    scene = Scene(MOTIONS["shift"])
+    wanted = merging.merge(scene.photos, people=scene.people)
+    tensors = [torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))) for photo in scene.photos]
+    assert (merging.merge(tensors, people=scene.people).numpy().transpose(1, 2, 0) == wanted).all()
+    pictures = [Image.fromarray(photo) for photo in scene.photos]
+    made = merging.merge(pictures, people=scene.people)
+    assert isinstance(made, Image.Image) and (np.asarray(made) == wanted).all()
+    paths = [tmp_path / f"{i}.png" for i in range(2)]
+    for picture, path in zip(pictures, paths):
+        picture.save(path)
+    merging.merge(paths, people=[[Image.fromarray(masks[0])] for masks in scene.people], out=tmp_path / "out.png")
+    assert (np.asarray(Image.open(tmp_path / "out.png")) == wanted).all()
+    given = [Picture(photo) for photo in scene.photos]
+    assert (merging.merge(given, people=scene.people).pixels == wanted).all()
+    out = np.empty_like(wanted)
+    assert merging.merge(scene.photos, people=scene.people, out=out) is out and (out == wanted).all()
+    # Alpha of the base stays, grey stays grey.
+    alpha = np.random.default_rng(0).integers(0, 256, (*wanted.shape[:2], 1), np.uint8)
+    with_alpha = merging.merge([np.dstack([scene.first, alpha]), scene.second], people=scene.people)
+    assert (with_alpha[..., 3:] == alpha).all() and (with_alpha[..., :3] == wanted).all()
+    grey = [photo[..., 1] for photo in scene.photos]
+    assert merging.merge(grey, people=scene.people).shape == SIZE[::-1]
+
+
+# What is refused
+
+
+def test_what_is_refused() -> None:
+    photo, other = place(), place().astype(np.float32) / 255
+    refused: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+        (photo, {}, DTypeError, "photos: ndarray, expected a list of two or more images"),
+        ([photo], {}, ArgumentError, "photos: a list of 1, expected two or more images"),
+        ([photo, photo], {"base": 2}, ArgumentError, "base: 2, expected the number of a photograph, 0 to 1"),
+        ([photo, photo], {"base": True}, ArgumentError, "base: True, expected the number"),
+        ([photo, other], {}, DTypeError, r"photos\[1\]: dtype float32 differs from photos\[0\] uint8"),
+        ([photo, photo[..., 0]], {}, ShapeError, r"photos\[1\]: 1 channels beside 3 of photos\[0\]"),
+        ([photo, photo[None]], {}, ShapeError, r"photos\[1\]: shape .*, a batch; expected one image"),
+        ([photo, photo[:100]], {"align": False}, ArgumentError, "480 x 100 pixels beside 480 x 360"),
+        ([photo, photo], {"people": [None]}, ShapeError, "people: a list of 1, expected None or a list with an entry"),
+        ([photo, photo], {"people": photo}, DTypeError, "people: ndarray, expected None or a list"),
+        ([photo, photo], {"people": [[photo[:9, :, 0]], []]}, ShapeError, r"people\[0\]\[0\]"),
+        ([photo, photo], {"people": [photo[..., 0] * 0 + 1, []]}, MaskError, r"people\[0\]: uint8 with 1"),
+    ]
+    for photos, options, kind, says in refused:
+        with pytest.raises(kind, match=says):
+            merging.merge(photos, **options)
+    bad = other.copy()
+    bad[3, 4] = np.nan
+    with pytest.raises(ArgumentError, match=r"photos\[1\]: nan at pixel \(y=3, x=4\)"):
+        merging.merge([other, bad])
+    with pytest.raises(ArgumentError, match=r"out: shares memory with photos\[1\]"):
+        merging.merge([photo, other_array := photo.copy()], people=[[], []], out=other_array)
+
+
+def test_opencv_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match=r"cv2 is missing, pyharmony.merging needs it: .*install"):
+        merging.merge([place(), place()])
+
+
+# Steps
+
+
+def test_gains_are_found_beside_somebody_else() -> None:
+    base = place(20).astype(np.float32)
+    photo = (base * (0.7, 0.8, 0.9)).astype(np.float32)
+    photo[100:300, 100:260] = 250
+    known = np.ones(base.shape[:2], bool)
+    assert np.abs(_light.gains_of(base, photo, known) * (0.7, 0.8, 0.9) - 1).max() < 0.01
+    differs, exact = _light.differing(base, photo, known, 1)
+    assert differs[120:280, 120:240].mean() > 0.9 and differs[:, 300:].mean() < 0.01 and exact[:, 300:].mean() < 3
+
+
+def test_a_cut_goes_where_it_costs_least() -> None:
+    """The least contour that holds a square inside of a cheap ring runs in the ring."""
+    rows, columns = np.mgrid[:120, :160]
+    radius = np.hypot(rows - 60, columns - 80)
+    crossing = np.where(np.abs(radius - 40) < 3, np.float32(0.05), np.float32(1))
+    inside, outside = radius < 8, radius > 56
+    found = _seam.cut(crossing, np.zeros(crossing.shape, np.float32), inside, outside)
+    assert found[radius < 36].all() and not found[radius > 44].any()
+
+
+def test_warped_images_are_cubic_and_exact_at_whole_steps() -> None:
+    image = place(21)
+    shift = np.array([[1, 0, 5], [0, 1, -3], [0, 0, 1.0]])
+    assert (_planes.warped(image, shift, (20, 30, 120, 90)) == image[27:87, 25:125]).all()
+    half = _planes.warped(image.astype(np.float32), np.array([[1, 0, 0.5], [0, 1, 0], [0, 0, 1.0]]), (9, 9, 99, 99))
+    between = 0.5 * (image[9:99, 9:99].astype(np.float32) + image[9:99, 10:100])
+    assert np.abs(half - between).mean() < 4
+    size = (image.shape[1], image.shape[0])
+    assert _planes.shown(size, shift, (0, 0, *size)).sum() == (size[0] - 5) * (size[1] - 3)
