@@ -494,6 +494,18 @@ def test_clean_edges_and_glass_stay_as_they_are():
     np.testing.assert_array_equal(blend.alpha(glass, dst)[20:], blend.alpha(glass, dst, decontaminate=False)[20:])
 
 
+def test_the_cleaned_edge_does_not_depend_on_how_the_cut_out_is_cropped() -> None:
+    y, x = np.mgrid[:2200, :2200]
+    src = np.empty((2200, 2200, 4), np.uint8)
+    src[..., :3] = np.stack([x % 256, y % 256, (x + y) % 256], 2)
+    src[..., 3] = 255 * np.clip((70 - np.hypot(x - 300, y - 200)) / 30, 0, 1)
+    dst = np.full((2200, 2200, 3), 90, np.uint8)
+    whole = blend.alpha(src, dst)
+    assert np.abs(whole.astype(int) - blend.alpha(src, dst, decontaminate=False)).max() > 20
+    cropped = np.ascontiguousarray(src[120:280, 220:380])
+    np.testing.assert_array_equal(blend.alpha(cropped, dst, at=(220, 120)), whole)
+
+
 def test_nan_in_a_soft_edge_is_named():
     rgba = np.dstack([np.full((96, 96, 3), 0.8), soft_disc(96, 5)]).astype(np.float32)
     y, x = np.argwhere((rgba[..., 3] > 0) & (rgba[..., 3] < 1))[0]

@@ -18,7 +18,8 @@ from .resample import CUBIC, TRIANGLE, Kernel, resample
 _REACH = 2  # the pixels that resampling reads to each side
 #: The alpha from which on a colour belongs to the object alone.
 _OPAQUE = 0.98
-#: Colours are taken from the opaque part up to this distance in pixels, or this share of the short side if larger.
+#: Colours are taken from the opaque part up to this distance in pixels, or this share of the object's short side if
+#: larger: not of the image's, which may be cropped.
 _EDGE, _EDGE_SHARE = 8.0, 1 / 200
 #: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
 _SHARP = (0.25, 0.75)
@@ -214,7 +215,8 @@ def decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, in
     box = bounding_box(soft)
     if box.empty or not opaque.any():
         return colours
-    edge = max(_EDGE, _EDGE_SHARE * min(alpha.shape))
+    whole = bounding_box(alpha)
+    edge = max(_EDGE, _EDGE_SHARE * min(whole.y1 - whole.y0, whole.x1 - whole.x0))
     box = box.expand(int(edge) + 1, alpha.shape)
     part, soft, unknown = box.of(colours), box.of(soft), memory.hold(~box.of(opaque))
     if unknown.all():
