@@ -2,7 +2,8 @@
 
 `tools/annotations` holds masks, in COCO's format, of objects in photographs of the open data that came without: boxes
 and clicks were set by hand, contours are by GrabCut or by our own network, and each was looked at. PHOTOS is the folder
-of the photographs. OUT gets a copy of each, a mask, and the manifest that `pyharmony train` reads.
+of the photographs. OUT gets a copy of each, a mask, and the manifest that `pyharmony train` reads. A file may also list
+photographs under "nobody", which show no people; they have no mask, and the category "nobody".
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ ANNOTATIONS = Path(__file__).parent / "annotations"
 def written(annotations: Path, photos: Path, out: Path) -> list[dict[str, Any]]:
     """Writes the photographs and masks of a file of annotations, and returns their entries of a manifest."""
     table = json.loads(annotations.read_text("utf-8"))
+    if "nobody" in table:
+        return [_without_mask(photos / name, out) for name in table["nobody"]]
     images = {image["id"]: image for image in table["images"]}
     categories = {category["id"]: category["name"] for category in table["categories"]}
     entries = []
@@ -39,6 +42,19 @@ def written(annotations: Path, photos: Path, out: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def _without_mask(photo: Path, out: Path) -> dict[str, Any]:
+    """Copies a photograph of nobody, and returns its entry of a manifest."""
+    name = f"{photo.stem}_nobody"
+    shutil.copy(photo, out / "images" / f"{name}{photo.suffix}")
+    return {
+        "file": f"images/{name}{photo.suffix}",
+        "role": "photo",
+        "pair": name,
+        "split": "train",
+        "category": "nobody",
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
@@ -51,7 +67,8 @@ def main() -> None:
     for file in given.annotations or sorted(ANNOTATIONS.glob("*.json")):
         entries += written(file, given.photos, given.out)
     (given.out / "manifest.json").write_text(json.dumps({"entries": entries}, indent=1) + "\n", "utf-8")
-    print(f"{given.out}: {len(entries) // 2} objects")
+    objects = sum(entry["role"] == "mask" for entry in entries)
+    print(f"{given.out}: {objects} objects, {len(entries) - 2 * objects} photographs of nobody")
 
 
 if __name__ == "__main__":
