@@ -53,8 +53,8 @@ def test_a_network_is_shown() -> None:
     assert "did you mean 'srgan'" in call("show", "srgam", code=2).stderr
     unknown = call("show", "zzz", code=2).stderr
     assert "there is no network and no weights called zzz; networks are attention_unet, bargainnet" in unknown
-    assert "weights clicks, colorgrid, dovenet-small" in unknown
-    assert "weights that come with pyharmony are clicks, colorgrid" in call("verify", "zzz", code=6).stderr
+    assert "weights clicks, clicks-imagenet, colorgrid, dovenet-small" in unknown
+    assert "weights that come with pyharmony are clicks, clicks-imagenet, colorgrid" in call("verify", "zzz", code=6).stderr
 
 
 def test_a_file_is_shown_by_another_command(weights: Path) -> None:
