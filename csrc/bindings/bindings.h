@@ -34,6 +34,7 @@ void bind_color_grid(py::module_& m);
 void bind_color_grid_cuda(py::module_& m);
 void bind_color_map(py::module_& m);
 void bind_color_stats(py::module_& m);
+void bind_convolution(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_device(py::module_& m);
 void bind_emulator(py::module_& m);

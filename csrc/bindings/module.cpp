@@ -16,6 +16,7 @@ PYBIND11_MODULE(_C, m) {
   bind_color_grid(m);
   bind_color_map(m);
   bind_color_stats(m);
+  bind_convolution(m);
   bind_distance(m);
   bind_instance_norm(m);
   bind_partial_conv(m);

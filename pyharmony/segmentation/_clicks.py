@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from .. import _shipped
 from .._header import arrays_of, damage
-from .._images.products import multiply
 from ..errors import WeightsError
+from ..ops.convolution import convolution, linear
 
 Float32 = npt.NDArray[np.float32]
 
@@ -27,12 +27,6 @@ MASKS, BOXED = 3, 0.5
 _REACHES, _SAMPLED, _NONE = (0.012, 0.12), 0.008, 1e3
 #: Of the blocks of EfficientNet-Lite0: those whose features come in, and those that halve the sides.
 _LEVELS, _STRIDES = (0, 2, 4, 10, 11), {1: 2, 3: 2, 5: 2, 11: 2}
-#: The values of which a depthwise convolution is summed at once, so that they stay in the cache.
-_KEPT = 1 << 15
-#: The rows of an image whose windows are laid out at once, so that they stay in the cache.
-_ROWS = 8
-#: The largest weight for which windows are laid out: of a larger one too few rows make a small product.
-_LAID_OUT = 1 << 13
 
 
 class Cut(NamedTuple):
@@ -44,19 +38,17 @@ class Cut(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """A convolution: weight [k k C, O] for windows with their channels last, and bias [O]."""
+    """A convolution: weight [k, k, C, O], or [k, k, C] of one that takes each channel by itself, and bias [O]."""
 
-    kernel: int
     weight: Float32
     bias: Float32
 
 
 class Inverted(NamedTuple):
-    """A block of EfficientNet-Lite0: convolutions 1 x 1 around one, [k, k, C], that takes each channel by itself."""
+    """A block of EfficientNet-Lite0: convolutions 1 x 1 around one that takes each channel by itself."""
 
     wide: Conv | None
-    each: Float32
-    bias: Float32
+    each: Conv
     stride: int
     narrow: Conv
 
@@ -89,12 +81,13 @@ class Network(NamedTuple):
         """Returns what the features of an image [S, S, 3] in [0, 1] add to each level; nothing where it has none."""
         if self.stem is None:
             return []
-        x = np.clip(_convolved(_framed(image * 2 - 1, 3, 2), self.stem, 2, 0), 0, 6)
+        # Of an odd number of zeros TensorFlow adds more behind than before.
+        x = convolution(image * 2 - 1, *self.stem, stride=2, before=0, slope=0, high=6)
         found: list[Float32] = []
         for i, block in enumerate(self.known):
             x = _inverted(x, block)
             if i in _LEVELS:
-                found.append(_convolved(x, self.beside[len(found)]))
+                found.append(convolution(x, *self.beside[len(found)]))
         return found
 
     def cut(self, image: Float32, prompt: Float32, seen: Sequence[Float32] | None = None) -> Cut:
@@ -109,10 +102,7 @@ class Network(NamedTuple):
         x = np.concatenate([image * 2 - 1, prompt], 2)
         levels = []
         for i, (down, blocks) in enumerate(self.levels):
-            x = _convolved(x, down, 2)
-            if features:
-                x += features[i]
-            x = np.maximum(x, 0, out=x)
+            x = convolution(x, *down, stride=2, added=features[i] if features else None, slope=0)
             for block in blocks:
                 x = _block(x, block)
             levels.append(x)
@@ -126,11 +116,10 @@ class Network(NamedTuple):
         x = y.reshape(height, width, channels)
         for i in range(3, -1, -1):
             up, block = self.ups[i]
-            x = _block(np.maximum(_enlarged(_convolved(x, up)) + levels[i], 0), block)
+            x = _block(np.maximum(_enlarged(convolution(x, *up)) + levels[i], 0), block)
             if i == 1:
                 felt = x
-        masks = Conv(3, self.tensors["masks.weight"], self.tensors["masks.bias"])
-        small = _convolved(x, masks)
+        small = convolution(x, self.tensors["masks.weight"], self.tensors["masks.bias"])
         large = np.ascontiguousarray(np.moveaxis(_enlarged(small), 2, 0))
         found = Cut(large[:MASKS], self._scores(small[..., :MASKS], felt, whole), large[MASKS])
         if not (np.isfinite(large).all() and np.isfinite(found.scores).all()):
@@ -145,7 +134,7 @@ class Network(NamedTuple):
         flat = felt.reshape(len(inside), -1)
         seen = [part.T @ flat / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
         seen.append(np.broadcast_to(whole, (MASKS, len(whole))))
-        hidden = np.maximum(_linear(np.concatenate(seen, 1), self.tensors, "hidden"), 0)
+        hidden = _linear(np.concatenate(seen, 1), self.tensors, "hidden", slope=0)
         return sigmoid(_linear(hidden, self.tensors, "score")[:, 0])
 
 
@@ -186,10 +175,11 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
         levels.append((_folded(state, f"down.{i}.conv", f"down.{i}.norm"), blocks))
     ups = tuple((_folded(state, f"up.{i}.conv", f"up.{i}.norm"), _pair(state, f"over.{i}")) for i in range(4))
     looks = tuple(
-        {key.removeprefix(f"looks.{i}."): x for key, x in state.items() if key.startswith(f"looks.{i}.")}
+        {key.removeprefix(f"looks.{i}."): _upright(x) for key, x in state.items() if key.startswith(f"looks.{i}.")}
         for i in range(config["looks"])
     )
-    tensors = {key: state[key] for key in ("place", "hidden.weight", "hidden.bias", "score.weight", "score.bias")}
+    tensors = {key: _upright(state[key]) for key in ("hidden.weight", "hidden.bias", "score.weight", "score.bias")}
+    tensors["place"] = state["place"]
     tensors["masks.weight"] = _laid_out(state["masks.weight"])
     tensors["masks.bias"] = state["masks.bias"]
     found = Network(config["size"], tuple(levels), looks, config["heads"], ups, tensors)
@@ -198,16 +188,15 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
     known: list[Inverted] = []
     while (name := f"known.blocks.{len(known)}") + ".each.weight" in state:
         wide = _conv(state, f"{name}.wide") if f"{name}.wide.weight" in state else None
-        each = np.ascontiguousarray(state[f"{name}.each.weight"][:, 0].transpose(1, 2, 0))
-        stride = _STRIDES.get(len(known), 1)
-        known.append(Inverted(wide, each, state[f"{name}.each.bias"], stride, _conv(state, f"{name}.narrow")))
+        weight = np.ascontiguousarray(state[f"{name}.each.weight"][:, 0].transpose(1, 2, 0))
+        each, stride = Conv(weight, state[f"{name}.each.bias"]), _STRIDES.get(len(known), 1)
+        known.append(Inverted(wide, each, stride, _conv(state, f"{name}.narrow")))
     beside = tuple(_folded(state, f"beside.{i}.conv", f"beside.{i}.norm") for i in range(len(levels)))
     return found._replace(stem=_conv(state, "known.stem"), known=tuple(known), beside=beside)
 
 
 def _conv(state: Mapping[str, Float32], name: str) -> Conv:
-    weight = state[f"{name}.weight"]
-    return Conv(weight.shape[2], _laid_out(weight), state[f"{name}.bias"])
+    return Conv(_laid_out(state[f"{name}.weight"]), state[f"{name}.bias"])
 
 
 def _pair(state: Mapping[str, Float32], name: str) -> tuple[Conv, Conv]:
@@ -220,81 +209,30 @@ def _folded(state: Mapping[str, Float32], conv: str, norm: str) -> Conv:
     weight = state[f"{conv}.weight"]
     scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + np.float32(_EPSILON))
     bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
-    return Conv(weight.shape[2], _laid_out(weight * scale[:, None, None, None]), bias)
+    return Conv(_laid_out(weight * scale[:, None, None, None]), bias)
 
 
 def _laid_out(weight: Float32) -> Float32:
-    """Returns a weight [O, C, k, k] as [k k C, O]."""
-    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
+    """Returns a weight [O, C, k, k] as [k, k, C, O]."""
+    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
 
 
-def _framed(x: Float32, kernel: int, stride: int) -> Float32:
-    """Returns x [H, W, C] with zeros around it, as TensorFlow adds them: of an odd number more after than before."""
-    before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
-    return np.pad(x, ((before, after), (before, after), (0, 0)))
+def _upright(tensor: Float32) -> Float32:
+    """Returns a weight [O, C] of a linear layer as [C, O], and anything else as it is."""
+    return np.ascontiguousarray(tensor.T) if tensor.ndim == 2 else tensor
 
 
 def _inverted(x: Float32, block: Inverted) -> Float32:
     """Computes a block of EfficientNet-Lite0 of [H, W, C]."""
-    y = x if block.wide is None else np.clip(_convolved(x, block.wide), 0, 6)
-    kernel, stride = len(block.each), block.stride
-    y = _framed(y, kernel, stride)
-    height, width, channels = x.shape[0] // stride, x.shape[1] // stride, y.shape[2]
-    found = np.empty((height, width, channels), np.float32)
-    rows = max(1, _KEPT // (width * channels))
-    part = np.empty((rows, width, channels), np.float32)
-    for top in range(0, height, rows):
-        total = found[top : top + rows]
-        total[:] = block.bias
-        for down in range(kernel):
-            below = y[stride * top + down :: stride][: len(total)]
-            for across in range(kernel):
-                product = np.multiply(
-                    below[:, across::stride][:, :width], block.each[down, across], out=part[: len(total)]
-                )
-                total += product
-        np.clip(total, 0, 6, out=total)
-    made = _convolved(found, block.narrow)
-    if made.shape == x.shape:
-        made += x
-    return made
-
-
-def _convolved(x: Float32, conv: Conv, stride: int = 1, frame: int = 1) -> Float32:
-    """Returns the convolution of x [H, W, C] with so many zeros around it."""
-    kernel, weight, bias = conv
-    height, width, channels = (x.shape[0] // stride, x.shape[1] // stride, x.shape[2])
-    found = np.empty((height, width, weight.shape[1]), np.float32)
-    flat = found.reshape(-1, weight.shape[1])
-    if kernel == 1:
-        multiply(x.reshape(-1, channels), weight, flat)
-        found += bias
-        return found
-    padded = np.pad(x, ((frame, frame), (frame, frame), (0, 0))) if frame else x
-    if weight.size <= _LAID_OUT:
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))[::stride, ::stride]
-        for top in range(0, height, _ROWS):
-            rows = windows[top : top + _ROWS].transpose(0, 1, 3, 4, 2)
-            multiply(rows.reshape(-1, len(weight)), weight, flat[top * width : (top + _ROWS) * width])
-        found += bias
-        return found
-    # Of large weights the part of each place in the window is taken by itself, so that the products stay small.
-    found[:] = bias
-    made = np.empty_like(flat)
-    for place in range(kernel * kernel):
-        row, column = divmod(place, kernel)
-        part = padded[row : row + stride * height : stride, column : column + stride * width : stride]
-        multiply(part.reshape(-1, channels), weight[place * channels : (place + 1) * channels], made)
-        flat += made
-    return found
+    y = x if block.wide is None else convolution(x, *block.wide, slope=0, high=6)
+    before = (len(block.each.weight) - block.stride) // 2
+    y = convolution(y, *block.each, stride=block.stride, before=before, slope=0, high=6)
+    same = block.stride == 1 and x.shape[2] == len(block.narrow.bias)
+    return convolution(y, *block.narrow, added=x if same else None)
 
 
 def _block(x: Float32, pair: tuple[Conv, Conv]) -> Float32:
-    y = _convolved(x, pair[0])
-    y = _convolved(np.maximum(y, 0, out=y), pair[1])
-    y += x
-    found: Float32 = np.maximum(y, 0, out=y)
-    return found
+    return convolution(convolution(x, *pair[0], slope=0), *pair[1], added=x, slope=0)
 
 
 def _enlarged(x: Float32) -> Float32:
@@ -316,16 +254,12 @@ def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
     weights = np.exp(scores - scores.max(2, keepdims=True))
     weights /= weights.sum(2, keepdims=True)
     x = x + _linear((weights @ value).swapaxes(0, 1).reshape(places, width), state, "answered")
-    wide = np.maximum(_linear(_norm(x, state, "norms.1"), state, "wide"), 0)
+    wide = _linear(_norm(x, state, "norms.1"), state, "wide", slope=0)
     return x + _linear(wide, state, "narrow")
 
 
-def _linear(x: Float32, state: Mapping[str, Float32], name: str) -> Float32:
-    weight = state[f"{name}.weight"]
-    found = np.empty((len(x), len(weight)), np.float32)
-    multiply(x, weight.T, found)
-    found += state[f"{name}.bias"]
-    return found
+def _linear(x: Float32, state: Mapping[str, Float32], name: str, slope: float = 1.0) -> Float32:
+    return linear(x, state[f"{name}.weight"], state[f"{name}.bias"], slope=slope)
 
 
 def _norm(x: Float32, state: Mapping[str, Float32], name: str) -> Float32:

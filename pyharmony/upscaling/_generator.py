@@ -15,14 +15,12 @@ import numpy as np
 
 from .. import _shipped
 from .._header import arrays_of, damage
-from .._images.products import multiply
 from ..errors import WeightsError
+from ..ops.convolution import convolution
 from ._tiles import Float32, Pass, resampled
 
 #: The epsilon of torch's batch norm.
 _EPSILON = 1e-5
-#: The pixels whose windows are laid out at once, so that they stay in the cache.
-_PIXELS = 1024
 #: How far bicubic interpolation looks, in pixels.
 _BICUBIC = 2
 
@@ -31,16 +29,23 @@ class Conv(NamedTuple):
     """A convolution, with what follows it.
 
     Attributes:
-        kernel: the side of its windows.
-        weight: [k k C, O], for windows with their channels last.
+        weight: [k, k, C, O].
         bias: [O].
-        slope: the factor of values below 0, of a PReLU that follows; None where none does.
+        slope: the factor of values below 0, of a PReLU that follows; 1 where none does.
     """
 
-    kernel: int
     weight: Float32
     bias: Float32
-    slope: float | None = None
+    slope: float = 1.0
+
+    @property
+    def reach(self) -> int:
+        """How far from its own place it looks."""
+        return len(self.weight) // 2
+
+    def run(self, x: Float32, added: Float32 | None = None) -> Float32:
+        """Returns the convolution of x [h, w, C] with zeros around it, plus what is added, and what follows."""
+        return convolution(x, self.weight, self.bias, added=added, slope=self.slope)
 
 
 class Generator(NamedTuple):
@@ -67,14 +72,12 @@ class Generator(NamedTuple):
     @property
     def reach(self) -> int:
         """How far from its own place a pixel of the result looks, in pixels of the image."""
-        beside = (
-            self.first.kernel // 2 + self.close.kernel // 2 + sum(a.kernel // 2 + b.kernel // 2 for a, b in self.blocks)
-        )
+        beside = self.first.reach + self.close.reach + sum(a.reach + b.reach for a, b in self.blocks)
         far, size = float(beside), 1
         for conv in self.doublings:
-            far += conv.kernel // 2 / size
+            far += conv.reach / size
             size *= 2
-        return max(math.ceil(far + self.last.kernel // 2 / size), _BICUBIC if self.residual else 0)
+        return max(math.ceil(far + self.last.reach / size), _BICUBIC if self.residual else 0)
 
     @property
     def as_pass(self) -> Pass:
@@ -97,18 +100,16 @@ class Generator(NamedTuple):
         return found
 
     def _run(self, image: Float32) -> Float32:
-        first = _convolved(np.clip(image, 0, 1), self.first)
+        first = self.first.run(np.clip(image, 0, 1))
         x = first
         for pair in self.blocks:
-            y = _convolved(_convolved(x, pair[0]), pair[1])
-            y += x
-            x = y
-        x = _convolved(x, self.close)
+            x = pair[1].run(pair[0].run(x), x)
+        x = self.close.run(x)
         x += first
         for conv in self.doublings:
             # A PReLU of one slope may come before the shuffle as well as after it.
-            x = _shuffled(_convolved(x, conv), 2)
-        x = _convolved(x, self.last)
+            x = _shuffled(conv.run(x), 2)
+        x = self.last.run(x)
         if self.direct:
             x = _shuffled(x, self.scale)
         if self.residual:
@@ -188,27 +189,8 @@ def _conv(state: Mapping[str, Float32], name: str, norm: str = "", act: str = ""
         factor = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + np.float32(_EPSILON))
         weight = weight * factor[:, None, None, None]
         bias = (bias - state[f"{norm}.running_mean"]) * factor + state[f"{norm}.bias"]
-    laid_out = np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
-    return Conv(weight.shape[2], laid_out, bias, float(state[f"{act}.weight"][0]) if act else None)
-
-
-def _convolved(x: Float32, conv: Conv) -> Float32:
-    """Returns the convolution of x [h, w, C] with zeros around it, and what follows, [h, w, O]."""
-    kernel, weight, bias, slope = conv
-    height, width, _ = x.shape
-    around = kernel // 2
-    padded = np.pad(x, ((around, around), (around, around), (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1)).transpose(0, 1, 3, 4, 2)
-    found = np.empty((height, width, weight.shape[1]), np.float32)
-    rows = max(1, _PIXELS // width)
-    for top in range(0, height, rows):
-        part = found[top : top + rows].reshape(-1, weight.shape[1])
-        multiply(windows[top : top + rows].reshape(-1, len(weight)), weight, part)
-        part += bias
-        if slope is not None:
-            # max(y, a y) is a PReLU up to a slope of 1, min(y, a y) beyond it.
-            (np.maximum if slope <= 1 else np.minimum)(part, np.float32(slope) * part, out=part)
-    return found
+    laid_out = np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+    return Conv(laid_out, bias, float(state[f"{act}.weight"][0]) if act else 1.0)
 
 
 def _shuffled(x: Float32, factor: int) -> Float32:

@@ -1,0 +1,80 @@
+#include "ops/convolution/convolution.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/checks.h"
+
+namespace pyharmony {
+namespace {
+
+void expect(const ArrayView& a, const char* name, int ndim) {
+  HM_CHECK(a.dtype == DType::kFloat32, name, ": dtype ", dtype_name(a.dtype), ", expected float32");
+  HM_CHECK(a.ndim == ndim, name, ": ", a.ndim, " dimensions, expected ", ndim);
+  HM_CHECK(is_contiguous(a), name, ": expected a contiguous array");
+}
+
+}  // namespace
+
+void convolution(const ArrayView& image, const ArrayView& weight, const ArrayView& bias,
+                 const ArrayView* added, const ArrayView& out, int stride, int before, double slope,
+                 double high) {
+  const bool each = weight.ndim == 3;
+  expect(image, "image", 3);
+  expect(weight, "weight", each ? 3 : 4);
+  expect(bias, "bias", 1);
+  expect(out, "out", 3);
+  HM_CHECK(out.writable, "out: expected a writable array");
+  const std::int64_t height = image.shape[0], width = image.shape[1], channels = image.shape[2];
+  const std::int64_t kernel = weight.shape[0], made = each ? channels : weight.shape[3];
+  HM_CHECK(kernel >= 1 && kernel <= 31 && weight.shape[1] == kernel, "weight: windows of ",
+           weight.shape[0], " x ", weight.shape[1], ", expected the same side from 1 to 31 twice");
+  HM_CHECK(weight.shape[2] == channels, "weight: ", weight.shape[2], " channels, image has ",
+           channels);
+  HM_CHECK(bias.shape[0] == made, "bias: ", bias.shape[0], " values, expected ", made);
+  HM_CHECK(stride >= 1 && stride <= 16, "stride: ", stride, ", expected 1 to 16");
+  HM_CHECK(before >= 0 && before < kernel, "before: ", before, ", expected 0 to ", kernel - 1);
+  HM_CHECK(out.shape[2] == made, "out: ", out.shape[2], " channels, expected ", made);
+  if (added != nullptr) {
+    expect(*added, "added", 3);
+    HM_CHECK(std::equal(out.shape, out.shape + 3, added->shape),
+             "added: expected the shape of out");
+  }
+  ConvolutionParams params{};
+  params.weight = weight.as<float>();
+  params.bias = bias.as<float>();
+  params.added = added == nullptr ? nullptr : added->as<float>();
+  params.out = out.as<float>();
+  params.height = out.shape[0];
+  params.width = out.shape[1];
+  params.channels = channels;
+  params.made = made;
+  params.kernel = static_cast<int>(kernel);
+  params.stride = stride;
+  params.slope = static_cast<float>(slope);
+  params.high = static_cast<float>(high);
+  if (params.height == 0 || params.width == 0 || made == 0) return;
+  const std::int64_t padded_height = stride * (params.height - 1) + kernel;
+  params.padded_width = stride * (params.width - 1) + kernel;
+  std::vector<float> padded;
+  if (before == 0 && params.padded_width == width && padded_height <= height) {
+    params.padded = image.as<float>();
+  } else {
+    padded.assign(padded_height * params.padded_width * channels, 0.0f);
+    const std::int64_t rows = std::min(height, padded_height - before);
+    const std::int64_t columns = std::min(width, params.padded_width - before);
+    for (std::int64_t y = 0; y < rows && columns > 0; ++y) {
+      std::memcpy(padded.data() + ((y + before) * params.padded_width + before) * channels,
+                  image.as<float>() + y * width * channels, columns * channels * sizeof(float));
+    }
+    params.padded = padded.data();
+  }
+  if (each) {
+    HM_SIMD_CALL(convolution_each_kernel, params);
+  } else {
+    HM_SIMD_CALL(convolution_kernel, params);
+  }
+}
+
+}  // namespace pyharmony

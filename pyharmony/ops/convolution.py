@@ -1,0 +1,73 @@
+"""Convolutions of one image with its channels last, for networks that run without torch. Not public."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays
+from .._native import native
+
+Float32 = npt.NDArray[np.float32]
+
+
+def convolution(
+    image: Float32,
+    weight: Float32,
+    bias: Float32,
+    *,
+    stride: int = 1,
+    before: int | None = None,
+    added: Float32 | None = None,
+    slope: float = 1.0,
+    high: float = math.inf,
+) -> Float32:
+    """Returns max(s, 0) + slope min(s, 0), at most high, where s is a convolution plus bias and what is added.
+
+    Args:
+        image: [H, W, C] float32.
+        weight: [k, k, C, O] float32, or [k, k, C] for a convolution of each channel by itself.
+        bias: [O] float32.
+        stride: how far windows are apart; the result has one for each `stride` rows and columns, rounded up.
+        before: how many rows and columns of zeros lie before the image, k // 2 by default; behind it are as many as
+            the windows need.
+        added: what is added, like the result.
+        slope: the factor of values below 0: 1 leaves them as they are, 0 is a ReLU, and others are a leaky one.
+        high: the most that a value becomes.
+
+    Returns:
+        [h, w, O] float32. Each value is one sum in a fixed order, whatever the number of threads.
+
+    Example:
+        >>> image = np.ones((4, 4, 1), np.float32)
+        >>> convolution(image, np.ones((3, 3, 1, 1), np.float32), np.zeros(1, np.float32))[..., 0].tolist()[0]
+        [4.0, 6.0, 6.0, 4.0]
+    """
+    size = -(-image.shape[0] // stride), -(-image.shape[1] // stride)
+    out = np.empty((*size, bias.shape[0]), np.float32)
+    if not out.size:
+        return out
+    native.convolution(
+        _arrays.view(np.ascontiguousarray(image), "image"),
+        _arrays.view(weight, "weight"),
+        _arrays.view(bias, "bias"),
+        None if added is None else _arrays.view(np.ascontiguousarray(added), "added"),
+        _arrays.view(out, "out", writable=True),
+        stride,
+        weight.shape[0] // 2 if before is None else before,
+        slope,
+        high,
+    )
+    return out
+
+
+def linear(x: Float32, weight: Float32, bias: Float32, *, slope: float = 1.0) -> Float32:
+    """Returns x [P, C] times a weight [C, O] plus bias [O], [P, O], and what follows as in `convolution`.
+
+    Example:
+        >>> linear(np.ones((1, 2), np.float32), np.ones((2, 3), np.float32), np.zeros(3, np.float32)).tolist()
+        [[2.0, 2.0, 2.0]]
+    """
+    return convolution(x[None], weight[None, None], bias, slope=slope)[0]

@@ -1,0 +1,127 @@
+"""Convolutions for networks without torch: any size, window and stride follows the definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyharmony
+from pyharmony.ops.convolution import convolution, linear
+from pyharmony.reference import convolution as reference
+
+#: The unit roundoff of float32.
+UNIT = float(np.finfo(np.float32).eps) / 2
+
+
+def error_of(image: np.ndarray, weight: np.ndarray, bias: np.ndarray, **options: Any) -> np.ndarray:
+    """Returns how far sums of n products in any order are from the definition at most: n u times the sum of sizes."""
+    sizes = {key: np.abs(value) if key == "added" else value for key, value in options.items()}
+    sizes |= {"slope": 1.0, "high": np.inf}
+    count = weight[..., 0].size
+    return (count + 4) * UNIT * reference.convolution(np.abs(image), np.abs(weight), np.abs(bias), **sizes)
+
+
+def made(seed: int, height: int, width: int, channels: int, kernel: int, outputs: int) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    shapes = (height, width, channels), (kernel, kernel, channels, outputs), (outputs,)
+    return tuple(rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+
+
+@given(
+    height=st.integers(1, 12), width=st.integers(1, 40), channels=st.integers(1, 9), outputs=st.integers(1, 70),
+    kernel=st.integers(1, 5), stride=st.integers(1, 3), slope=st.sampled_from([0.0, 0.2, 1.0, 1.5]),
+    high=st.sampled_from([np.inf, 6.0]), before=st.integers(-1, 4), adds=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_any_convolution_follows_the_definition(
+    height, width, channels, outputs, kernel, stride, slope, high, before, adds, seed
+):
+    image, weight, bias = made(seed, height, width, channels, kernel, outputs)
+    options: dict[str, Any] = {"stride": stride, "before": None if before < 0 else min(before, kernel - 1)}
+    if adds:
+        shape = (-(-height // stride), -(-width // stride), outputs)
+        options["added"] = np.random.default_rng(seed + 1).standard_normal(shape).astype(np.float32)
+    expected = reference.convolution(image, weight, bias, slope=slope, high=high, **options)
+    found = convolution(image, weight, bias, slope=slope, high=high, **options)
+    assert found.dtype == np.float32
+    assert (np.abs(found - expected) <= max(1.0, slope) * error_of(image, weight, bias, **options)).all()
+
+
+@given(
+    height=st.integers(1, 12), width=st.integers(1, 12), channels=st.integers(1, 70), kernel=st.integers(1, 5),
+    stride=st.integers(1, 2), before=st.integers(-1, 4), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_each_channel_by_itself_follows_the_definition(height, width, channels, kernel, stride, before, seed):
+    image, weight, bias = made(seed, height, width, channels, kernel, channels)
+    weight = np.ascontiguousarray(weight[..., 0])
+    options: dict[str, Any] = {"stride": stride, "before": None if before < 0 else min(before, kernel - 1)}
+    expected = reference.convolution(image, weight, bias, slope=0, high=6, **options)
+    found = convolution(image, weight, bias, slope=0, high=6, **options)
+    assert (np.abs(found - expected) <= error_of(image, weight, bias, **options)).all()
+
+
+def test_it_is_torchs():
+    torch = pytest.importorskip("torch")
+    image, weight, bias = made(3, 33, 47, 24, 3, 40)
+    expected = torch.nn.functional.conv2d(
+        torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(weight).permute(3, 2, 0, 1),
+        torch.from_numpy(bias), 2, 1,
+    )[0].permute(1, 2, 0)  # fmt: skip
+    found = convolution(image, weight, bias, stride=2)
+    assert (np.abs(found - expected.numpy()) <= 2 * error_of(image, weight, bias, stride=2)).all()
+
+
+def test_threads_do_not_change_a_bit():
+    image, weight, bias = made(4, 60, 60, 32, 3, 48)
+    before = pyharmony.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2, 5):
+            pyharmony.set_num_threads(count)
+            found.append(convolution(image, weight, bias).tobytes())
+    finally:
+        pyharmony.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0])
+def test_what_is_no_number_comes_through(value, slope):
+    image, weight, bias = made(5, 6, 6, 3, 3, 5)
+    image[2, 2, 1] = value
+    assert not np.isfinite(convolution(image, weight, bias, slope=slope, high=6)[1:4, 1:4]).all()
+
+
+def test_linear_is_a_product():
+    x, weight, bias = made(6, 1, 50, 20, 1, 30)
+    expected = reference.convolution(x, weight, bias, slope=0)[0]
+    found = linear(x[0], np.ascontiguousarray(weight[0, 0]), bias, slope=0)
+    assert (np.abs(found - expected) <= error_of(x, weight, bias)[0]).all()
+
+
+def test_nothing_gives_nothing():
+    _, weight, bias = made(7, 1, 1, 3, 3, 5)
+    assert convolution(np.zeros((0, 7, 3), np.float32), weight, bias).shape == (0, 7, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image": np.zeros((4, 4, 3))}, "image: dtype float64, expected float32"),
+        ({"image": np.zeros((4, 4), np.float32)}, "image: 2 dimensions, expected 3"),
+        ({"image": np.zeros((4, 4, 2), np.float32)}, "weight: 3 channels, image has 2"),
+        ({"weight": np.zeros((3, 2, 3, 5), np.float32)}, "weight: windows of 3 x 2"),
+        ({"bias": np.zeros(4, np.float32)}, "bias: 4 values, expected 5"),
+        ({"stride": 17}, "stride: 17, expected 1 to 16"),
+        ({"before": 3}, "before: 3, expected 0 to 2"),
+        ({"added": np.zeros((4, 4, 4), np.float32)}, "added: expected the shape of out"),
+    ],
+)
+def test_what_is_not_accepted_is_named(change, said):
+    _, weight, bias = made(8, 1, 1, 3, 3, 5)
+    given: dict[str, Any] = {"image": np.zeros((4, 4, 3), np.float32), "weight": weight, "bias": bias, **change}
+    with pytest.raises(ValueError, match=said):
+        convolution(**given)
