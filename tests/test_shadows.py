@@ -124,6 +124,97 @@ def test_every_size_has_the_same_shadow() -> None:
     assert np.abs(reduced - made)[~inside].mean() < 1 / 255
 
 
+def block(x: Any, y: Any) -> np.ndarray:
+    return (abs(x) < 0.3) & (y >= 0) & (y < 1)
+
+
+def ball(x: Any, y: Any) -> np.ndarray:
+    return np.hypot(x - 0.1, y - 0.5) < 0.5
+
+
+#: A picture of 12 megapixels, and the same one reduced by area.
+LARGE = Camera(3999, 3000, 999.5, 3999.0)
+SMALL = Camera(1333, 1000, 332.833333333333, 1333.0)
+
+
+def matte_of(camera: Camera, shape: Any) -> np.ndarray:
+    """Returns the pixels of a large picture whose middles a card at Z covers, uint8."""
+    x = (np.arange(camera.width) - camera.middle)[None] / camera.focal * Z
+    y = (camera.horizon - np.arange(camera.height))[:, None] / camera.focal * Z + camera.above
+    return np.where(shape(x, y), np.uint8(255), np.uint8(0))
+
+
+def reduced(values: np.ndarray) -> np.ndarray:
+    """Returns the means of 3 x 3 pixels."""
+    parts: np.ndarray = values.reshape(1000, 3, 1333, 3, *values.shape[2:]).mean((1, 3), dtype=np.float64)
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("shape", "given"),
+    [
+        (person, {"azimuth": 40, "elevation": 40}),
+        (person, {"azimuth": 150, "elevation": 45}),
+        (person, {"azimuth": 190, "elevation": 35, "softness": 0.5}),
+        (person, {"tip": True, "softness": 1}),
+        (person, {"azimuth": 150, "elevation": 35, "softness": 2, "wall": True}),
+        (block, {"azimuth": 20, "elevation": 35, "softness": 1, "depth": 0.1}),
+        (block, {"azimuth": -140, "elevation": 30, "softness": 1, "depth": 0.1, "wall": True}),
+        (ball, {"azimuth": -60, "elevation": 50}),
+    ],
+)
+def test_12_megapixels_and_one_have_the_same_shadow(shape: Any, given: dict[str, Any]) -> None:
+    """Contact, light and darkness are found in both; where the object covers a part of a pixel, not all are equal."""
+    large = matte_of(LARGE, shape)
+    small = reduced(large).astype(np.float32) / 255
+    both = [dict(given), dict(given)]
+    for camera, one in zip((LARGE, SMALL), both, strict=True):
+        if "wall" in one:
+            one["wall"] = camera.row(6.0)
+        if "tip" in one:
+            one["tip"] = 0.3 * camera.width - 0.5, 0.95 * camera.height - 0.5
+    whole = (small == 0) | (small == 1)
+
+    # The full light, as floats.
+    plain = {"strength": 1.0, "tint": (1, 1, 1), "under": 0.0}
+    fine = shadows.shadow(np.ones(large.shape, np.float32), large, **plain | both[0])
+    made = shadows.shadow(np.ones(small.shape, np.float32), small, **plain | both[1])
+    apart = 255 * np.abs(reduced(fine) - made)
+    assert (made < 0.5).sum() > 1500
+    assert apart[whole].max() <= 1 and (apart > 1).sum() <= 40
+
+    # A ground with a shadow of its own, and a layer that is rounded.
+    rows, columns = np.arange(1000)[:, None], np.arange(1333)
+    ground = (140 + 60 * np.sin(columns / 190) * np.cos(rows / 130))[..., None] * [1, 0.95, 0.9]
+    ground[800:850, :800] *= 0.5
+    ground = np.rint(ground).astype(np.uint8)
+    fine, fine_info = shadows.shadow(np.kron(ground, np.ones((3, 3, 1), np.uint8)), large, return_info=True, **both[0])
+    made, made_info = shadows.shadow(ground, np.rint(255 * small).astype(np.uint8), return_info=True, **both[1])
+    assert fine_info.strength == pytest.approx(made_info.strength, abs=1e-3)
+    assert fine_info.tint == pytest.approx(made_info.tint, abs=1e-3)
+    assert (fine_info.contact[0] + 0.5) / 3 - 0.5 == pytest.approx(made_info.contact[0], abs=0.01)
+    layers = np.abs(reduced(fine_info.layer[..., 3]) - made_info.layer[..., 3])
+    results = np.abs(reduced(fine) - made).max(2)
+    for values in (layers, results):
+        # Half a level of each is rounding.
+        assert values[whole].max() <= 1 + 0.5 and (values > 1.5).sum() <= 40
+
+
+def test_no_light_comes_between_at_12_megapixels() -> None:
+    """Towards the camera, the shadow begins in the pixel after a foot's lowest one."""
+    mask = matte_of(LARGE, person)
+    last = int(np.flatnonzero(mask.any(1))[-1])
+    feet = np.flatnonzero(mask[last])
+    inner = feet[(np.roll(mask[last], 12)[feet] > 0) & (np.roll(mask[last], -12)[feet] > 0)]
+    for azimuth in (-20, 0, 10):
+        dark = 1 - shadows.shadow(
+            np.ones(mask.shape, np.float32), mask, strength=1, tint=(1, 1, 1), under=0, azimuth=azimuth, softness=0.5
+        )
+        assert len(inner) > 100
+        for row in (last + 1, last + 2):
+            assert np.quantile(dark[row, inner], 0.2) > 0.9
+
+
 def test_the_object_and_all_beyond_stay() -> None:
     image = np.random.default_rng(0).integers(60, 255, (*CAMERA.matte(Z, person).shape, 3), np.uint8)
     mask = np.rint(255 * CAMERA.matte(Z, person)).astype(np.uint8)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken
-from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, command
 from ._console import Console
-from ._images import named, read_image, write_image
-from .shadow import LINE, row_or_line
+from ._images import named
+from .shadow import LINE, drawn, row_or_line
 
 _WORDS = ((r"^(strength|fade|blur|contact):", r"--\1:"),)
 
@@ -41,27 +38,11 @@ def reflection(
 
     The object stays as it is. OUT has IMAGE's depth, colour profile and metadata.
     """
-    import dataclasses
-
     import pyharmony
 
     given: dict[str, Any] = {"strength": strength, "fade": fade, "blur": blur}
     given["contact"] = None if contact is None else row_or_line(contact, "--contact")
-    for path in (output, layer):
-        if path is not None and path != STREAM:
-            check_output(path, not overwrite)
-    if output == STREAM and console.as_json:
-        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
-    start = time.perf_counter()
-    picture = read_image(image)
-    with spoken(_WORDS), reading(f"MASK: {mask}"):
-        result, info = pyharmony.reflection(picture, mask, return_info=True, **given)
-    if info.reason:
-        raise Failure(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")
-    write_image(result, output, overwrite)
-    if layer is not None:
-        write_image(dataclasses.replace(picture, pixels=info.layer, format=None), layer, overwrite)
-    seconds = time.perf_counter() - start
+    info, seconds = drawn(console, pyharmony.reflection, image, mask, output, layer, overwrite, given, _WORDS)
     console.note(f"wrote {named(output)}: contact at {info.contact[0]:.0f}, {seconds:.2f} s")
     console.result(
         status="ok", output=output, layer=layer, strength=strength, contact=list(info.contact),

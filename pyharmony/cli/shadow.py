@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -57,8 +59,6 @@ def shadow(
 
     The object stays as it is. OUT has IMAGE's depth, colour profile and metadata.
     """
-    import dataclasses
-
     import pyharmony
 
     given: dict[str, Any] = {"azimuth": azimuth, "elevation": elevation, "softness": softness, "under": under}
@@ -66,22 +66,7 @@ def shadow(
     given["tip"] = None if tip is None else _numbers(tip, (2,), "--tip", "X,Y, such as 120,480")
     for name, text in (("contact", contact), ("wall", wall)):
         given[name] = None if text is None else row_or_line(text, f"--{name}")
-    for path in (output, layer):
-        if path is not None and path != STREAM:
-            check_output(path, not overwrite)
-    if output == STREAM and console.as_json:
-        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
-    start = time.perf_counter()
-    picture = read_image(image)
-    with spoken(_WORDS), reading(f"MASK: {mask}"):
-        result, info = pyharmony.shadow(picture, mask, return_info=True, **given)
-    if info.reason:
-        raise Failure(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")
-    write_image(result, output, overwrite)
-    if layer is not None:
-        made = dataclasses.replace(picture, pixels=info.layer, format=None)
-        write_image(made, layer, overwrite)
-    seconds = time.perf_counter() - start
+    info, seconds = drawn(console, pyharmony.shadow, image, mask, output, layer, overwrite, given, _WORDS)
     console.note(
         f"wrote {named(output)}: strength {info.strength:.2f}, horizon at {info.horizon:.0f}, "
         f"contact at {info.contact[0]:.0f}, {seconds:.2f} s"
@@ -92,7 +77,36 @@ def shadow(
     )  # fmt: skip
 
 
+def drawn(
+    console: Console, draw: Callable[..., Any], image: str, mask: str, output: str, layer: str | None, overwrite: bool,
+    given: dict[str, Any], words: tuple[tuple[str, str], ...],
+) -> tuple[Any, float]:  # fmt: skip
+    """Draws with a function that takes an image and the mask of its object, and writes the result and its layer.
+
+    given: the function's arguments. words: how the options of the command are called, for messages.
+
+    Returns:
+        The function's info, and the seconds that all of it took.
+    """
+    for path in (output, layer):
+        if path is not None and path != STREAM:
+            check_output(path, not overwrite)
+    if output == STREAM and console.as_json:
+        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+    start = time.perf_counter()
+    picture = read_image(image)
+    with spoken(words), reading(f"MASK: {mask}"):
+        result, info = draw(picture, mask, return_info=True, **given)
+    if info.reason:
+        raise Failure(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")
+    write_image(result, output, overwrite)
+    if layer is not None:
+        write_image(dataclasses.replace(picture, pixels=info.layer, format=None), layer, overwrite)
+    return info, time.perf_counter() - start
+
+
 def _numbers(text: str, counts: tuple[int, ...], option: str, wanted: str) -> tuple[float, ...]:
+    """Returns the numbers of an option, of which it may have so many."""
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:

@@ -7,22 +7,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._cast import Box
-from ._geometry import Line
+from ._geometry import Float64, Line
+from ._grid import Box
 from ._soft import Float32
 
 #: The share of an object's height, from its lowest pixel, in which its feet are, and the largest slope of their line.
 _FEET, _SLOPE = 0.06, 0.25
-#: What counts as inside a matte.
+#: What counts as inside a matte; of one that is thinner, half of its largest value.
 _INSIDE = 0.5
+#: The digits after the point to which a contact's row and its slope are told.
+_DIGITS = 3, 6
 #: The shares of the ground, by brightness, whose means are taken for shadow and for light.
 _SHADED, _LIT = (0.02, 0.12), (0.45, 0.75)
 #: The strengths that a scene may call for, and the largest tint of a channel.
 _STRENGTHS, _TINTED = (0.3, 0.75), 1.2
 #: A ground whose darkest parts are lighter than this shows no shadow.
 _PLAIN = 0.1
-#: The most pixels along a side from which darkness is told.
-_SAMPLED = 128
 
 
 class Darkness(NamedTuple):
@@ -32,38 +32,81 @@ class Darkness(NamedTuple):
     tint: tuple[float, float, float]
 
 
-def contact_of(matte: Float32, box: Box) -> Line:
-    """Returns the line that an object stands on: through its lowest pixels at the left and at the right."""
-    inside = matte >= _INSIDE
-    filled = inside.any(0)
-    columns = np.flatnonzero(filled)
-    if not len(columns):
-        return Line(float(box.bottom - 1))
-    lowest = len(matte) - 1 - inside[::-1].argmax(0)[columns]
-    bottom, high = int(lowest.max()), int(np.flatnonzero(inside.any(1))[-1] + 1 - np.flatnonzero(inside.any(1))[0])
-    feet = columns[lowest >= bottom - _FEET * high]
-    at = lowest[lowest >= bottom - _FEET * high]
-    start, slope = float(bottom), 0.0
-    if feet[-1] - feet[0] > 0.15 * (columns[-1] - columns[0] + 1):
+class Outline(NamedTuple):
+    """The places at which an object ends, to parts of a pixel: rows and columns at the middles of pixels are whole.
+
+    Attributes:
+        left, top, right, bottom: its outermost edges.
+        columns: the columns that it is in, in order.
+        lowest: its lower edge in each of them.
+        summit: the place (x, y) of its highest row, half a pixel below its upper edge.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    columns: npt.NDArray[np.intp]
+    lowest: Float64
+    summit: tuple[float, float]
+
+
+def outline_of(matte: Float32, box: Box) -> Outline:
+    """Returns where a matte [h, w] over a box falls to half, linearly between the middles of pixels."""
+    within = min(_INSIDE, float(matte.max()) / 2)
+    columns = np.flatnonzero(matte.max(0) >= within)
+    inside = matte[:, columns] >= within
+    lowest = box.top + _end(matte[:, columns], inside, within, last=True)
+    highest = box.top + _end(matte[:, columns], inside, within, last=False)
+    profile = matte.max(0)[:, None]
+    left, right = (box.left + float(_end(profile, profile >= within, within, last=last)[0]) for last in (False, True))
+    top, bottom = float(highest.min()), float(lowest.max())
+    near = np.maximum(1 - (highest - top), 0)
+    summit = float((near * (columns + box.left)).sum() / near.sum()), top + 0.5
+    return Outline(left, top, right, bottom, columns + box.left, lowest, summit)
+
+
+def _end(values: Float32, inside: npt.NDArray[np.bool_], within: float, *, last: bool) -> Float64:
+    """Returns the row at which each column of values [h, w] falls below `within` for good, at its end or beginning."""
+    step = 1 if last else -1
+    rows = len(values) - 1 - inside[::-1].argmax(0) if last else inside.argmax(0)
+    columns, after = np.arange(values.shape[1]), rows + step
+    beyond = (after < 0) | (after >= len(values))
+    one = values[rows, columns].astype(np.float64)
+    other = np.where(beyond, 0.0, values[np.clip(after, 0, len(values) - 1), columns])
+    found: Float64 = rows + step * (one - within) / np.maximum(one - other, 1e-9)
+    return found
+
+
+def contact_of(outline: Outline) -> Line:
+    """Returns the line that an object stands on, half a pixel above its lower edge at the left and at the right."""
+    bottom, high = outline.bottom, outline.bottom - outline.top
+    low = outline.lowest >= bottom - _FEET * high
+    feet, at = outline.columns[low].astype(np.float64), outline.lowest[low]
+    start, slope = bottom, 0.0
+    if feet[-1] - feet[0] > 0.15 * (outline.right - outline.left):
         middle = (feet[0] + feet[-1]) / 2
-        left, right = feet < middle, feet >= middle
-        if left.any() and right.any():
-            one, other = (int(np.flatnonzero(side)[at[side].argmax()]) for side in (left, right))
-            run = float(feet[other] - feet[one])
-            if run > 0:
-                slope = float(np.clip((at[other] - at[one]) / run, -_SLOPE, _SLOPE))
-                start = float(max(at[one] - slope * feet[one], at[other] - slope * feet[other]))
-    return Line(box.top + start - slope * box.left, slope)
+        (one, left), (other, right) = (_foot(feet[side], at[side]) for side in (feet < middle, feet >= middle))
+        if other > one:
+            slope = round(float(np.clip((right - left) / (other - one), -_SLOPE, _SLOPE)), _DIGITS[1])
+            start = max(left - slope * one, right - slope * other)
+    return Line(round(start - 0.5, _DIGITS[0]), slope)
 
 
-def darkness_of(ground: npt.NDArray[Any], white: float) -> Darkness:
-    """Returns how dark the shadows on a ground are, told from its colours [h, w, C] from 0 to `white`.
+def _foot(columns: Float64, lowest: Float64) -> tuple[float, float]:
+    """Returns the place of a foot: its lowest row, and the mean of the columns that reach down to about there."""
+    bottom = float(lowest.max())
+    near = np.maximum(1 - (bottom - lowest), 0)
+    return float((near * columns).sum() / near.sum()), bottom
+
+
+def darkness_of(ground: npt.NDArray[Any]) -> Darkness:
+    """Returns how dark the shadows on a ground are, told from the mean colours [h, w, C] of its parts, in [0, 1].
 
     The darkest tenth of what the ground shows is taken for shadow, what is about as bright as most of it for lit. A
     ground of one colour says nothing of shadows, and gets one of half the light.
     """
-    steps = [max(1, side // _SAMPLED) for side in ground.shape[:2]]
-    colors = ground[:: steps[0], :: steps[1]].reshape(-1, ground.shape[2]).astype(np.float32) / np.float32(white)
+    colors = ground.reshape(-1, ground.shape[2])
     if len(colors) < 16:
         return Darkness(0.5, (1.0, 1.0, 1.0))
     order = np.argsort(colors.mean(1), kind="stable")

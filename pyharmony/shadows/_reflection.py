@@ -13,12 +13,13 @@ from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
-from .._images.region import Region, as_float, check_finite
+from .._images.region import Region, as_float
 from ..errors import MaskError, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position
-from ._cast import Box
+from ._begin import begun
 from ._geometry import Line
-from ._ground import contact_of
+from ._grid import Box
+from ._ground import contact_of, outline_of
 from ._lines import line_of
 from ._soft import Float32
 
@@ -60,7 +61,7 @@ class ReflectionInfo:
 
 
 class _Mirror(NamedTuple):
-    """What the caller says of the ground, checked."""
+    """Holds how the caller wants the ground to mirror, checked; a contact of None leaves it to the object."""
 
     strength: float
     fade: float
@@ -137,14 +138,12 @@ def _warning_of(info: ReflectionInfo) -> tuple[str, type[UnchangedWarning]] | No
 
 def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
     """Draws the reflection into the result of one image and returns its info."""
-    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
-    job.start()
-    height, width = job.shape
-    if job.bbox.empty:
+    found = begun(job)
+    if found is None:
         return ReflectionInfo("copy", None, (0.0, 0.0))
-    box = Box(job.bbox.x0, job.bbox.y0, job.bbox.x1, job.bbox.y1)
-    matte = np.ascontiguousarray(as_float(job.mask_of(job.bbox)), np.float32)
-    contact = mirror.contact or contact_of(matte, box)
+    (height, width), box = job.shape, found.box
+    matte = np.ascontiguousarray(as_float(found.matte), np.float32)
+    contact = mirror.contact or _contact(matte, box)
     told = contact.start, contact.slope
     standing = _standing(job, box, matte, contact)
     if not len(standing) or not mirror.strength:
@@ -177,6 +176,12 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
     values += seen[..., :-1] if below.shape[2] == 3 else seen[..., :1]
     round_into(values, region.of(job.out), where=share > 0)
     return ReflectionInfo("mirrored", layer, told)
+
+
+def _contact(matte: Float32, box: Box) -> Line:
+    """Returns the line that an object stands on; a level one runs through a row, which needs no interpolation."""
+    line = contact_of(outline_of(matte, box))
+    return line if line.slope else Line(float(round(line.start)))
 
 
 def _standing(job: Job, box: Box, matte: Float32, contact: Line) -> Float32:

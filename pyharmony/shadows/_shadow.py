@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -12,27 +11,31 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from .._arrays import VALUE_RANGE, NumpyArray, round_into
+from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
-from .._images.region import Region, as_float, check_finite
+from .._images.region import Region, as_float
+from .._images.threads import in_threads
 from ..errors import ArgumentError, MaskError, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position
-from ._cast import Box, Cover, Scene, cast
+from ._begin import Found, begun
+from ._cast import Cover, Scene, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
-from ._ground import Darkness, contact_of, darkness_of
+from ._grid import Band, Box, Grid, Spread, leaning, spread
+from ._ground import Darkness, Outline, contact_of, darkness_of, outline_of
 from ._lines import line_of, point_of
 from ._soft import Float32, deviation
 
 #: The rows of an image that are worked on at once.
-_ROWS = 256
+_ROWS = 64
 #: The horizon of a picture that says nothing of it, as a share of its height, and the focal length, in longer sides.
 _HORIZON, _FOCAL = 0.4, 1.0
 #: The light of the sky, which an object keeps from the ground right under it: where it comes from, how wide it is, the
 #: share of the object's height that counts, and how much of the light it is.
 _SKY, _WIDE, _LOW, _SHARE = (180.0, 70.0), 60.0, 0.15, 0.6
-#: What the ground is judged by: how far it reaches beside the object, in its widths.
-_GROUND = 1.0
+#: What the ground is judged by: how far it reaches beside the object, in its widths, and the most parts along a side
+#: whose mean colours are compared.
+_GROUND, _PARTS = 1.0, 128
 
 
 @dataclass(frozen=True)
@@ -214,139 +217,167 @@ def _warning_of(info: ShadowInfo) -> tuple[str, type[UnchangedWarning]] | None:
 
 def _drawn(job: Job, light: _Light, place: _Place, look: _Look) -> ShadowInfo:
     """Draws the shadow into the result of one image and returns its info."""
-    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
-    job.start()
+    found = begun(job)
+    if found is None:
+        return ShadowInfo("copy", None, (0.0, 0.0), 0.0, 0.0, (1.0, 1.0, 1.0))
     height, width = job.shape
-    nothing = ShadowInfo("copy", None, (0.0, 0.0), 0.0, 0.0, (1.0, 1.0, 1.0))
-    if job.bbox.empty:
-        return nothing
-    box = Box(job.bbox.x0, job.bbox.y0, job.bbox.x1, job.bbox.y1)
-    matte = np.ascontiguousarray(as_float(job.mask_of(job.bbox)), np.float32)
-    contact = place.contact or contact_of(matte, box)
-    view = _view(job.shape, contact, place.horizon, box)
-    scene = Scene(matte, box, (width, height), contact, view, _behind(place.wall, contact, view, box), place.depth)
-    rays = _rays(scene, light)
-    azimuth, elevation = direction_of(view, rays)
-    found = _darkness(job, scene, look)
+    grid = Grid.over(width, height)
+    scene = _scene(grid, found, place)
+    rays = _rays(scene, light, grid)
+    azimuth, elevation = direction_of(scene.view, rays)
+    dark = _darkness(job, scene, grid, look)
     layers = []
-    if found.strength > 0:
-        beams = beams_of(view, azimuth, elevation, light.softness)
-        layers.append((cast(scene, beams, deviation(light.softness, elevation)), found.strength))
+    if dark.strength > 0:
+        beams = beams_of(scene.view, azimuth, elevation, light.softness)
+        layers.append((cast(scene, beams, deviation(light.softness, elevation)), dark.strength))
         if look.under > 0:
-            low = _lowest(scene)
-            sky = [rays_of(view, *_SKY)]
-            layers.append((cast(low, sky, deviation(_WIDE, _SKY[1])), found.strength * look.under * _SHARE))
+            sky = [rays_of(scene.view, *_SKY)]
+            cover = cast(scene.lowest(_LOW), sky, deviation(_WIDE, _SKY[1]))
+            layers.append((cover, dark.strength * look.under * _SHARE))
     covers = [(cover, amount) for cover, amount in layers if cover is not None]
-    told = (contact.start, contact.slope), view.horizon, found.strength, found.tint
+    contact = place.contact or grid.line_of_picture(scene.contact)
+    horizon = grid.row_of_picture(scene.view.horizon) if place.horizon is None else place.horizon
+    told = (contact.start, contact.slope), horizon, dark.strength, dark.tint
     if not covers:
         return ShadowInfo("copy", None, *told, reason="the shadow lies outside of the image")
     layer = np.zeros((height, width, 4), np.uint8)
-    _draw(job, covers, found.tint, layer)
+    box, share = _joined(covers)
+    # The colour of the full shadow, by which the layer multiplies.
+    full = np.clip((1 - max(amount for _, amount in covers)) * np.array(dark.tint), 0, 1)
+    _draw(job, spread(grid, share, box, _ROWS), full, layer, grid.coarse)
     return ShadowInfo("cast", layer, *told)
 
 
-def _view(shape: tuple[int, int], contact: Line, horizon: float | None, box: Box) -> View:
+def _scene(grid: Grid, found: Found, place: _Place) -> Scene:
+    """Returns the object and what it stands in on the grid."""
+    card, box = grid.card(found.matte, found.box, found.white)
+    outline = outline_of(card, box)
+    contact = contact_of(outline) if place.contact is None else grid.line(place.contact)
+    view = _view(grid, contact, place.horizon, outline)
+    return Scene(card, box, grid.size, outline, contact, view, _behind(place.wall, contact, view, outline, grid),
+                 place.depth)  # fmt: skip
+
+
+def _view(grid: Grid, contact: Line, horizon: float | None, outline: Outline) -> View:
     """Returns how the camera sees the ground; the horizon lies above where the object stands."""
-    height, width = shape
-    foot = contact.at((box.left + box.right) / 2)
+    width, height = grid.size
+    foot = contact.at((outline.left + outline.right) / 2)
     if horizon is None:
         # An object that stands high in the picture is seen by a camera that looks at it from little above.
-        horizon = min(_HORIZON * height, foot - 0.15 * (box.bottom - box.top))
-    elif foot <= horizon:
+        row = min(_HORIZON * height - 0.5, foot - 0.15 * (outline.bottom - outline.top))
+    else:
+        row = grid.row(horizon)
+        if foot <= row:
+            raise ArgumentError(
+                f"horizon: {horizon:g}, and the object meets the ground at {grid.row_of_picture(foot):g}; expected a "
+                "row above that"
+            )
+    return View(row, (width - 1) / 2, _FOCAL * max(height, width))
+
+
+def _behind(wall: Line | None, contact: Line, view: View, outline: Outline, grid: Grid) -> Line | None:
+    """Returns the line on which a wall stands on the grid; it lies between horizon and contact."""
+    if wall is None:
+        return None
+    middle = (outline.left + outline.right) / 2
+    line = grid.line(wall)
+    if not view.horizon < line.at(middle) <= contact.at(middle):
+        at, horizon, foot = (grid.row_of_picture(y) for y in (line.at(middle), view.horizon, contact.at(middle)))
         raise ArgumentError(
-            f"horizon: {horizon:g}, and the object meets the ground at {foot:g}; expected a row above that"
+            f"wall: meets the ground at {at:g} behind the object, expected a row between the horizon at {horizon:g} "
+            f"and the contact at {foot:g}"
         )
-    return View(float(horizon), (width - 1) / 2, _FOCAL * max(height, width))
+    return line
 
 
-def _behind(wall: Line | None, contact: Line, view: View, box: Box) -> Line | None:
-    middle = (box.left + box.right) / 2
-    if wall is not None and not view.horizon < wall.at(middle) <= contact.at(middle):
-        raise ArgumentError(
-            f"wall: meets the ground at {wall.at(middle):g} behind the object, expected a row between the horizon at "
-            f"{view.horizon:g} and the contact at {contact.at(middle):g}"
-        )
-    return wall
-
-
-def _rays(scene: Scene, light: _Light) -> Rays:
+def _rays(scene: Scene, light: _Light, grid: Grid) -> Rays:
+    """Returns the rays of the light, by its angles or by where the shadow of the object's highest place ends."""
     if light.tip is None:
         return rays_of(scene.view, light.azimuth, light.elevation)
-    rows, columns = np.nonzero(scene.matte >= 0.5)
-    if not len(rows):
-        rows, columns = np.nonzero(scene.matte == scene.matte.max())
-    highest = rows == rows[0]
-    x, y = scene.box.left + float(columns[highest].mean()), scene.box.top + float(rows[0])
+    tip, (x, y) = grid.place(light.tip), scene.outline.summit
     foot = scene.contact.at(x)
-    if light.tip[1] <= scene.view.horizon:
-        raise ArgumentError(
-            f"tip: {light.tip} is not on the ground, expected a row below the horizon at {scene.view.horizon:g}"
-        )
-    if math.hypot(light.tip[0] - x, light.tip[1] - foot) < 1 or y >= foot:
+    if tip[1] <= scene.view.horizon:
+        horizon = grid.row_of_picture(scene.view.horizon)
+        raise ArgumentError(f"tip: {light.tip} is not on the ground, expected a row below the horizon at {horizon:g}")
+    if math.hypot(tip[0] - x, tip[1] - foot) < 1 or y >= foot:
         raise ArgumentError(f"tip: {light.tip} is at the foot of the object, expected a place beside it")
-    return rays_through(scene.view, (x, y), (x, foot), light.tip)
+    return rays_through(scene.view, (x, y), (x, foot), tip)
 
 
-def _lowest(scene: Scene) -> Scene:
-    """Returns a scene with the lowest part of its object alone."""
-    rows = max(2, round(_LOW * len(scene.matte)))
-    box = scene.box._replace(top=scene.box.bottom - rows)
-    return dataclasses.replace(scene, matte=scene.matte[-rows:], box=box, wall=None, depth=0.0)
-
-
-def _darkness(job: Job, scene: Scene, look: _Look) -> Darkness:
+def _darkness(job: Job, scene: Scene, grid: Grid, look: _Look) -> Darkness:
+    """Returns how dark the shadow is, as the caller says or as the ground around the object shows."""
     if look.strength is not None and look.tint is not None:
         return Darkness(look.strength, look.tint)
-    height, width = job.shape
-    across, foot = scene.box.right - scene.box.left, scene.contact.at((scene.box.left + scene.box.right) / 2)
-    left, right = (int(x) for x in (scene.box.left - _GROUND * across, scene.box.right + _GROUND * across))
-    top = int(max(scene.view.horizon, foot - _GROUND * across))
-    part = job.dst[max(0, top) : height, max(0, left) : min(width, right)]
-    found = darkness_of(part, VALUE_RANGE[job.dst.dtype.name])
+    outline, foot, (width, height) = scene.outline, scene.foot[1], grid.size
+    reach = _GROUND * (outline.right - outline.left)
+    sides = (max(-0.5, outline.left - reach), min(width - 0.5, outline.right + reach))
+    ends = (max(-0.5, scene.view.horizon, foot - reach), height - 0.5)
+    found = darkness_of(grid.parts(job.dst, sides, ends, _PARTS) / np.float32(VALUE_RANGE[job.dst.dtype.name]))
     return Darkness(
         found.strength if look.strength is None else look.strength, found.tint if look.tint is None else look.tint
     )
 
 
-def _draw(job: Job, covers: list[tuple[Cover, float]], tint: tuple[float, float, float], layer: NumpyArray) -> None:
+def _joined(covers: list[tuple[Cover, float]]) -> tuple[Box, Float32]:
+    """Returns what covers keep from the light together, as a share of what the darkest of them keeps, and its box."""
+    boxes = [cover.box for cover, _ in covers]
+    box = Box(min(b.left for b in boxes), min(b.top for b in boxes), max(b.right for b in boxes),
+              max(b.bottom for b in boxes))  # fmt: skip
+    kept = np.ones((box.bottom - box.top, box.right - box.left), np.float32)
+    for cover, amount in covers:
+        part = kept[cover.box.top - box.top : cover.box.bottom - box.top,
+                    cover.box.left - box.left : cover.box.right - box.left]  # fmt: skip
+        part *= 1 - np.float32(amount) * cover.values
+    share = (1 - kept) / np.float32(max(amount for _, amount in covers))
+    return box, np.minimum(share, 1, out=share)
+
+
+def _beside(share: Float32, job: Job, region: Region) -> Float32:
+    """Returns how much of each pixel over a region is both in the shadow and not the object's.
+
+    Where the object covers a part of a pixel, it may be the part that the shadow is in.
+    """
+    around = region.expand(1, job.shape)
+    matte = as_float(job.mask_of(around))
+    aside, lower = (region.of(moment, (around.y0, around.x0)) for moment in leaning(matte))
+    found: Float32 = share * (1 - region.of(matte, (around.y0, around.x0)))
+    for axis, moment in ((1, aside), (0, lower)):
+        if share.shape[axis] > 1:
+            found -= np.gradient(share, axis=axis) * moment
+    return np.clip(found, 0, 1, out=found)
+
+
+def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyArray, coarse: bool) -> None:
     """Multiplies the image by what is left of the light, outside of the object, and writes the layer."""
-    channels = job.dst.shape[2]
-    left, right = min(c.box.left for c, _ in covers), max(c.box.right for c, _ in covers)
-    top, bottom = min(c.box.top for c, _ in covers), max(c.box.bottom for c, _ in covers)
-    most = max(amount for _, amount in covers)
-    # The colour of the full shadow, by which the layer multiplies.
-    full = np.clip((1 - most) * np.array(tint), 0, 1)
-    wide = [_enlarged(cover) for cover, _ in covers]
-    target = job.out
-    for start in range(top, bottom, _ROWS):
-        end = min(bottom, start + _ROWS)
-        kept = np.ones((end - start, right - left), np.float32)
-        for (cover, amount), plane in zip(covers, wide, strict=True):
-            box = cover.box
-            first, last = max(start, box.top), min(end, box.bottom)
-            if first < last:
-                part = kept[first - start : last - start, box.left - left : box.right - left]
-                part *= 1 - np.float32(amount) * plane[first - box.top : last - box.top]
-        share = (1 - kept) / np.float32(most)
-        np.minimum(share, 1, out=share)
-        share *= 1 - _object(job, start, end, left, right)
-        part_of_layer = layer[start:end, left:right]
-        part_of_layer[..., :3] = np.rint(255 * full)
-        part_of_layer[..., 3] = np.rint(255 * share)
-        factor = 1 - share[..., None] * (1 - full if channels == 3 else np.array([1 - full.mean()])).astype(np.float32)
-        values = job.dst[start:end, left:right] * factor
-        round_into(values, target[start:end, left:right], where=(share > 0)[..., None])
+    channels, box = job.dst.shape[2], found.box
+    less = [np.float32(1 - x) for x in (full if channels == 3 else [full.mean()])]
+    # The four bytes of a pixel of the layer for each alpha; what is transparent is black.
+    colours = np.zeros((256, 4), np.uint8)
+    colours[1:, :3], colours[:, 3] = np.rint(255 * full), np.arange(256)
+    pixels = layer.view(np.uint32)[..., 0]
+    packed = colours.view(np.uint32)[:, 0]
 
+    def draw(band: Band) -> None:
+        shaded = np.flatnonzero(found.wide[band.inputs].any(0))
+        if not len(shaded):
+            return
+        columns = slice(int(shaded[0]), int(shaded[-1]) + 1)
+        share = found.part(band, columns)
+        region = Region(box.top + band.outputs.start, box.top + band.outputs.stop, box.left + columns.start,
+                        box.left + columns.stop)  # fmt: skip
+        np.clip(share, 0, 1, out=share)
+        hidden = region.overlap(job.bbox)
+        if not hidden.empty:
+            part = hidden.of(share, (region.y0, region.x0))
+            part[...] = _beside(part, job, hidden) if coarse else part * (1 - as_float(job.mask_of(hidden)))
+        np.take(packed, np.rint(255 * share).astype(np.uint8), out=region.of(pixels), mode="clip")
+        before, after = region.of(job.dst), region.of(job.out)
+        for channel, missing in enumerate(less):
+            factor = np.subtract(1, missing * share)
+            values = np.multiply(before[..., channel], factor)
+            if after.dtype.kind == "u":
+                np.rint(values, out=values)
+            # A factor from 0 to 1 leaves no value beyond the range.
+            np.copyto(after[..., channel], values, casting="unsafe")
 
-def _object(job: Job, start: int, end: int, left: int, right: int) -> Float32:
-    found: Float32 = np.asarray(as_float(job.mask_of(Region(start, end, left, right))), np.float32)
-    return found
-
-
-def _enlarged(cover: Cover) -> Float32:
-    from PIL import Image
-
-    size = cover.box.right - cover.box.left, cover.box.bottom - cover.box.top
-    found = np.asarray(Image.fromarray(cover.values).resize(size, Image.Resampling.BICUBIC))
-    clipped: Float32 = np.clip(found, 0, 1)
-    return clipped
+    in_threads(draw, found.rows)

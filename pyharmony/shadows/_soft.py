@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -13,55 +14,88 @@ Float32 = npt.NDArray[np.float32]
 _PASSES = 3
 
 
-def softened(card: Float32, deviations: Float32) -> Float32:
+def reach_of(deviations: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Returns the half widths of the intervals whose means, taken in turn, have these standard deviations in pixels.
+
+    A mean over an interval of half width r has the variance r (r + 1) / 3.
+    """
+    found: npt.NDArray[np.float64] = (np.sqrt(1 + 12 * np.square(deviations, dtype=np.float64) / _PASSES) - 1) / 2
+    return found
+
+
+def margin_of(deviations: npt.NDArray[np.floating]) -> int:
+    """Returns how many pixels beyond a card what is blurred with these deviations reaches."""
+    return math.ceil(_PASSES * (float(reach_of(deviations).max(initial=0.0)) + 0.5))
+
+
+def softened(card: Float32, deviations: npt.NDArray[np.floating]) -> Float32:
     """Returns a card [H, W] each row of which is blurred with a standard deviation of its own, [H] in pixels.
 
-    A mean over an interval of half width r has the variance r (r + 1) / 3; three of them in turn are nearly a Gaussian.
     Beyond the card is 0. Columns are blurred with what their rows ask for, which changes slowly with the height.
     """
-    variance = np.square(deviations.astype(np.float64)) / _PASSES
-    reach = (np.sqrt(1 + 12 * variance) - 1) / 2
+    reach = reach_of(deviations)
     if reach.max(initial=0.0) < 1e-3:
         return card
-    found = card.astype(np.float64)
+    found = card
     for _ in range(_PASSES):
         found = _means_across(found, reach)
         found = _means_down(found, reach)
-    return found.astype(np.float32)
+    return np.maximum(found, 0, out=found)
 
 
-def _means_across(values: npt.NDArray[np.float64], reach: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _means_across(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
     """Returns the means over intervals along each row of values [H, W], centred at each place, with the half width of
     the row."""
     height, width = values.shape
-    # The integral from the start to the boundary before column i, with zeros beyond; linear between boundaries.
-    sums = np.zeros((height, width + 1))
-    np.cumsum(values, 1, out=sums[:, 1:])
-    flat, start = sums.ravel(), (np.arange(height) * (width + 1))[:, None]
+    # The integral from the start to the boundary before each column, linear between boundaries; it goes on beyond the
+    # ends, as far as the widest interval reaches.
+    beyond = math.ceil(float(reach.max())) + 2
+    sums = np.zeros((height, width + 1 + 2 * beyond), np.float32)
+    np.cumsum(values, 1, out=sums[:, beyond + 1 : beyond + 1 + width])
+    sums[:, beyond + 1 + width :] = sums[:, beyond + width, None]
     found = np.zeros_like(values)
     for sign in (1, -1):
-        at = np.clip(np.arange(width) + (0.5 + sign * (reach + 0.5))[:, None], 0, width)
-        first = np.minimum(at.astype(np.intp), width - 1)
-        low = flat[start + first]
-        found += sign * (low + (at - first) * (flat[start + first + 1] - low))
-    return found / (2 * reach + 1)[:, None]
+        ends = beyond + 0.5 + sign * (reach + 0.5)
+        first = np.floor(ends).astype(np.intp)
+        shares = (ends - first).astype(np.float32)[:, None]
+        # Rows that lie together and whose intervals end between the same boundaries are worked on at once.
+        starts = [0, *(np.flatnonzero(np.diff(first)) + 1).tolist(), height]
+        for low, high in itertools.pairwise(starts):
+            at = int(first[low])
+            one, other = sums[low:high, at : at + width], sums[low:high, at + 1 : at + 1 + width]
+            between = other - one
+            between *= shares[low:high]
+            between += one
+            if sign > 0:
+                found[low:high] += between
+            else:
+                found[low:high] -= between
+    found /= (2 * reach + 1).astype(np.float32)[:, None]
+    return found
 
 
-def _means_down(values: npt.NDArray[np.float64], reach: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _means_down(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
     """Returns the means over intervals along each column of values [H, W], with the half width of the row."""
-    sums = np.zeros((len(values) + 1, values.shape[1]))
+    sums = np.zeros((len(values) + 1, values.shape[1]), np.float32)
     np.cumsum(values, 0, out=sums[1:])
     at = np.arange(len(values)) + 0.5
-    low, high = at - reach - 0.5, at + reach + 0.5
-    return (_between(sums, high) - _between(sums, low)) / (2 * reach + 1)[:, None]
+    found = _between(sums, at + reach + 0.5)
+    found -= _between(sums, at - reach - 0.5)
+    found /= (2 * reach + 1).astype(np.float32)[:, None]
+    return found
 
 
-def _between(sums: npt.NDArray[np.float64], at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _between(sums: Float32, at: npt.NDArray[np.float64]) -> Float32:
     """Returns rows of sums [N, W] at places between them, linearly; the ends go on beyond."""
     at = np.clip(at, 0, len(sums) - 1)
     first = np.minimum(at.astype(np.intp), len(sums) - 2)
-    share = (at - first)[:, None]
-    return sums[first] * (1 - share) + sums[first + 1] * share
+    share = (at - first).astype(np.float32)[:, None]
+    low = sums[first]
+    found: Float32 = sums[first + 1]
+    found -= low
+    found *= share
+    found += low
+    return found
 
 
 def deviation(softness: float, elevation: float) -> float:

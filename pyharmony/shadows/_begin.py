@@ -1,0 +1,41 @@
+"""The beginning that a shadow and a reflection have in common: the object in its box, and the result as a copy."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from .._arrays import VALUE_RANGE
+from .._images.frame import Job
+from .._images.region import check_finite
+from ._grid import Box
+
+
+class Found(NamedTuple):
+    """The object of a call.
+
+    Attributes:
+        box: the part of the picture in which it is.
+        matte: how far it covers each pixel of the box, [h, w], from 0 to `white`.
+        white: the value of the matte where it covers a pixel wholly.
+    """
+
+    box: Box
+    matte: npt.NDArray[Any]
+    white: float
+
+
+def begun(job: Job) -> Found | None:
+    """Checks the image, copies it to the result and returns the object; None where there is none.
+
+    Raises:
+        ArgumentError: the image holds NaN or infinities.
+    """
+    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
+    job.start()
+    if job.bbox.empty:
+        return None
+    matte = job.mask_of(job.bbox)
+    box = Box(job.bbox.x0, job.bbox.y0, job.bbox.x1, job.bbox.y1)
+    return Found(box, matte, VALUE_RANGE.get(matte.dtype.name, 1.0))

@@ -1,0 +1,300 @@
+"""The grid on which shadows are found: the same one for every size of a picture, so that the shadow is the same, too.
+
+A picture of more than `CELLS` pixels is divided into about that many cells, and the shadow is found there, with places
+and lines to parts of a cell. On the way in a matte is weighted by a Gaussian, narrowed by what its own pixels
+have averaged already; so mattes of all sizes give the same values at the same places. On the way out each pixel gets
+the mean over its area of a smooth function, so that the means of pixels are those of the larger pixels that they make
+up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._images.threads import in_threads
+from ._geometry import Float64, Line
+from ._soft import Float32
+
+#: The pixels of a picture from which on the grid has no more cells.
+CELLS = 750_000
+#: The variance, in cells, of the Gaussian by which a matte is weighted, and how far it is followed, in deviations.
+_VARIANCE, _FOLLOWED = 0.5, 4.0
+#: The length of a pixel, in cells, from which on it counts where in a pixel the object is.
+_COARSE = 0.3
+#: The multiplications of a matrix product that OpenBLAS leaves to one thread: larger ones wait for threads to meet.
+_ALONE = 1 << 18
+#: How many cells beside its object a card has, in which the Gaussian falls to nothing.
+_AROUND = 4
+#: The rows of a matte and the outputs of a product that are worked on at once.
+_ROWS, _OUTPUTS, _PIXELS = 128, 16, 64
+
+
+class Box(NamedTuple):
+    """A part of a picture or of a grid, in its pixels; right and bottom are outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class Band(NamedTuple):
+    """A part of a product with a matrix whose rows have few entries: outputs, inputs, and the entries there."""
+
+    outputs: slice
+    inputs: slice
+    entries: Float32
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells that a picture is divided into.
+
+    Attributes:
+        picture: width and height of the picture, in pixels.
+        size: how many cells it has from left to right and from top to bottom.
+    """
+
+    picture: tuple[int, int]
+    size: tuple[int, int]
+
+    @classmethod
+    def over(cls, width: int, height: int) -> Grid:
+        """Returns the grid of a picture: about `CELLS` cells, or its pixels where it has fewer."""
+        share = min(1.0, math.sqrt(CELLS / (width * height)))
+        return cls((width, height), (max(1, round(width * share)), max(1, round(height * share))))
+
+    @property
+    def across(self) -> float:
+        """The width of a pixel, in cells."""
+        return self.size[0] / self.picture[0]
+
+    @property
+    def down(self) -> float:
+        """The height of a pixel, in cells."""
+        return self.size[1] / self.picture[1]
+
+    @property
+    def coarse(self) -> bool:
+        """Whether it counts where in a pixel the object is that covers a part of it."""
+        return max(self.across, self.down) > _COARSE
+
+    def row(self, y: float) -> float:
+        """Returns the row of the grid, counted from the middle of its first cell, at a row of the picture."""
+        return (y + 0.5) * self.down - 0.5
+
+    def place(self, at: tuple[float, float]) -> tuple[float, float]:
+        """Returns the place on the grid of a place (x, y) in the picture."""
+        return (at[0] + 0.5) * self.across - 0.5, self.row(at[1])
+
+    def line(self, line: Line) -> Line:
+        """Returns the line on the grid of a line in the picture."""
+        slope = line.slope * self.down / self.across
+        return Line(self.row(line.start - 0.5 * line.slope) + 0.5 * slope, slope)
+
+    def row_of_picture(self, y: float) -> float:
+        """Returns the row of the picture at a row of the grid."""
+        return (y + 0.5) / self.down - 0.5
+
+    def line_of_picture(self, line: Line) -> Line:
+        """Returns the line in the picture of a line on the grid."""
+        slope = line.slope * self.across / self.down
+        return Line(self.row_of_picture(line.start - 0.5 * line.slope) + 0.5 * slope, slope)
+
+    def card(self, matte: npt.NDArray[Any], box: Box, white: float) -> tuple[Float32, Box]:
+        """Returns a matte [h, w] from 0 to `white` over a box of the picture, on the grid, and the part that it covers.
+
+        Beyond the box the matte is 0. The card's part may reach beyond the picture.
+        """
+        part = Box(
+            math.floor(box.left * self.across) - _AROUND, math.floor(box.top * self.down) - _AROUND,
+            math.ceil(box.right * self.across) + _AROUND, math.ceil(box.bottom * self.down) + _AROUND,
+        )  # fmt: skip
+        columns = _weighting(self.across, part.left, part.right, box.left, box.right)
+        rows = _weighting(self.down, part.top, part.bottom, box.top, box.bottom)
+        card = _weighted(matte, rows, columns)
+        if self.coarse:
+            aside, lower = leaning(matte.astype(np.float32) / np.float32(white))
+            moved = _weighting(self.across, part.left, part.right, box.left, box.right, moved=True)
+            card += np.float32(white) * _weighted(aside, rows, moved)
+            moved = _weighting(self.down, part.top, part.bottom, box.top, box.bottom, moved=True)
+            card += np.float32(white) * _weighted(lower, moved, columns)
+        card /= np.float32(white)
+        return np.clip(card, 0, 1, out=card), part
+
+    def parts(
+        self, image: npt.NDArray[Any], across: tuple[float, float], down: tuple[float, float], most: int
+    ) -> Float32:
+        """Returns the means of an image [H, W, C] over parts of the picture [h, w, C], at most so many along a side.
+
+        across, down: where the parts begin and end, in cells; each part is at least a cell long.
+        """
+        ends = [((side[0] + 0.5) / pixel, (side[1] + 0.5) / pixel, max(1, min(most, round(side[1] - side[0]))))
+                for side, pixel in ((across, self.across), (down, self.down))]  # fmt: skip
+        (columns, left, right), (rows, top, _) = (
+            _areas(low, high, count, limit) for (low, high, count), limit in zip(ends, self.picture, strict=True)
+        )
+        wide = (right - left) * image.shape[2]
+
+        def averaged(band: Band) -> Float32:
+            few = image[top + band.inputs.start : top + band.inputs.stop, left:right]
+            values = np.ascontiguousarray(few, np.float32).reshape(len(few), wide)
+            if image.dtype.kind == "f":
+                # What is transparent may have no number for a colour.
+                values = np.nan_to_num(values)
+            found = np.empty((len(band.entries), wide), np.float32)
+            for at in _columns_at_once(band, wide):
+                np.matmul(band.entries, values[:, at], out=found[:, at])
+            planes = [_along_rows(found[:, channel :: image.shape[2]], columns) for channel in range(image.shape[2])]
+            return np.stack(planes, 2)
+
+        return np.concatenate(in_threads(averaged, rows))
+
+
+def _areas(low: float, high: float, count: int, limit: int) -> tuple[list[Band], int, int]:
+    """Returns the means over `count` equal parts between two edges along an axis, and the pixels that they need."""
+    first, last = max(0, math.floor(low)), min(limit, math.ceil(high))
+    edges = np.linspace(low, high, count + 1)
+    taps = np.floor(edges[:-1]).astype(np.intp)[:, None] + np.arange(math.ceil((high - low) / count) + 1)
+    weights = np.minimum(taps + 1, edges[1:, None]) - np.maximum(taps, edges[:-1, None])
+    weights = np.where((taps >= first) & (taps < last), np.maximum(weights, 0), 0)
+    return _bands(taps, weights / weights.sum(1, keepdims=True), first, last, 4), first, last
+
+
+def _weighted(values: npt.NDArray[Any], rows: list[Band], columns: list[Band]) -> Float32:
+    """Returns the product of values [h, w] with bands along both axes."""
+
+    def narrowed(start: int) -> Float32:
+        return _along_rows(np.ascontiguousarray(values[start : start + _ROWS], np.float32), columns)
+
+    narrow = np.concatenate(in_threads(narrowed, range(0, len(values), _ROWS)))
+    found = np.empty((rows[-1].outputs.stop, narrow.shape[1]), np.float32)
+    for band in rows:
+        for few in _columns_at_once(band, found.shape[1]):
+            np.matmul(band.entries, narrow[band.inputs, few], out=found[band.outputs, few])
+    return found
+
+
+def leaning(matte: Float32) -> tuple[Float32, Float32]:
+    """Returns how far what covers a pixel lies aside of its middle and below it, times how much it is, [h, w] each.
+
+    A pixel that a straight edge crosses is covered on the side where its neighbour is, not evenly. Where the matte
+    falls off over several pixels it is nearly even.
+    """
+    slopes = []
+    for axis in (1, 0):
+        padded = np.pad(matte, [(1, 1) if a == axis else (0, 0) for a in range(2)])
+        before, after = (padded.take(range(i, i + matte.shape[axis]), axis) for i in (0, 2))
+        slopes.append(after - before)
+    aside, lower = slopes
+    steep = np.square(aside) + np.square(lower)
+    shared = 0.5 * matte * (1 - matte) * np.minimum(steep, 1 / np.sqrt(np.maximum(steep, 1e-6)))
+    return aside * shared, lower * shared
+
+
+def _along_rows(values: Float32, bands: list[Band]) -> Float32:
+    """Returns the product of each row of values [h, w] with bands."""
+    found = np.empty((len(values), bands[-1].outputs.stop), np.float32)
+    for band in bands:
+        count = max(1, _ALONE // band.entries.size)
+        for start in range(0, len(values), count):
+            few = values[start : start + count, band.inputs]
+            found[start : start + count, band.outputs] = few @ band.entries.T
+    return found
+
+
+def _columns_at_once(band: Band, width: int) -> Iterator[slice]:
+    """Yields parts of the columns whose product with a band is so small that one thread takes it."""
+    count = max(1, _ALONE // band.entries.size)
+    for start in range(0, width, count):
+        yield slice(start, min(start + count, width))
+
+
+def _weighting(pixel: float, low: int, high: int, first: int, last: int, *, moved: bool = False) -> list[Band]:
+    """Returns the product from pixels `first` to `last` of a picture to the cells from `low` to `high` along an axis.
+
+    pixel: the length of a pixel, in cells.
+    moved: whether to return the change for each pixel by which what covers one is moved.
+    """
+    # A pixel is covered evenly: the mean of the Gaussian over it is nearly a wider one.
+    variance = _VARIANCE / pixel**2 + 1 / 12
+    centres = (np.arange(low, high) + 0.5) / pixel - 0.5
+    reach = _FOLLOWED * math.sqrt(variance)
+    taps = np.floor(centres - reach).astype(np.intp)[:, None] + np.arange(math.ceil(2 * reach) + 2)
+    away = taps - centres[:, None]
+    weights = np.exp(-0.5 * np.square(away) / variance)
+    weights /= weights.sum(1, keepdims=True)
+    return _bands(taps, weights * -away / variance if moved else weights, first, last)
+
+
+class Spread(NamedTuple):
+    """Values of a grid on their way to the pixels of a picture.
+
+    Attributes:
+        box: the part of the picture.
+        wide: the values, with their columns spread to those of the box.
+        rows: the product that spreads the rows, from the rows of `wide` to those of the box.
+    """
+
+    box: Box
+    wide: Float32
+    rows: list[Band]
+
+    def part(self, band: Band, columns: slice) -> Float32:
+        """Returns the values at rows of the box and at some of its columns."""
+        found = np.empty((len(band.entries), columns.stop - columns.start), np.float32)
+        wide = self.wide[band.inputs, columns]
+        for few in _columns_at_once(band, found.shape[1]):
+            np.matmul(band.entries, wide[:, few], out=found[:, few])
+        return found
+
+
+def spread(grid: Grid, values: Float32, box: Box, rows_at_once: int) -> Spread:
+    """Returns values [h, w] over a box of the grid, to be had over the pixels of the picture, `rows_at_once` a band."""
+    left, right = max(0, math.floor((box.left - 1) / grid.across)), math.ceil((box.right + 1) / grid.across)
+    top, bottom = max(0, math.floor((box.top - 1) / grid.down)), math.ceil((box.bottom + 1) / grid.down)
+    part = Box(left, top, min(grid.picture[0], right), min(grid.picture[1], bottom))
+    columns = _means(grid.across, part.left, part.right, box.left, box.right, _PIXELS)
+    return Spread(
+        part, _along_rows(values, columns), _means(grid.down, part.top, part.bottom, box.top, box.bottom, rows_at_once)
+    )
+
+
+def _means(pixel: float, low: int, high: int, first: int, last: int, outputs: int) -> list[Band]:
+    """Returns the product from cells `first` to `last` to the pixels from `low` to `high` of a picture along an axis.
+
+    A pixel's value is the mean over it of the function that is linear between the middles of cells; where pixels are
+    cells, it is the cell's.
+    """
+    if pixel == 1:
+        return _bands(np.arange(low, high)[:, None], np.ones((high - low, 1)), first, last, outputs)
+    edges = np.arange(low, high + 1) * pixel - 0.5
+    taps = np.floor(edges[:-1]).astype(np.intp)[:, None] + np.arange(4)
+    weights = (_sum_until(edges[1:, None] - taps) - _sum_until(edges[:-1, None] - taps)) / pixel
+    return _bands(taps, weights, first, last, outputs)
+
+
+def _sum_until(place: Float64) -> Float64:
+    """Returns the integral up to a place of the triangle that is 1 at 0 and 0 from -1 and from 1 on."""
+    t = np.clip(place, -1, 1)
+    return 0.5 + t - 0.5 * t * np.abs(t)
+
+
+def _bands(taps: npt.NDArray[np.intp], weights: Float64, first: int, last: int, outputs: int = _OUTPUTS) -> list[Band]:
+    """Returns the product with weights [n, k] of inputs at taps [n, k], which is 0 beyond `first` and `last`."""
+    found = []
+    weights = np.where((taps >= first) & (taps < last), weights, 0)
+    taps = np.clip(taps, first, last - 1) - first
+    for start in range(0, len(taps), outputs):
+        few, their = taps[start : start + outputs], weights[start : start + outputs]
+        low, high = int(few.min()), int(few.max()) + 1
+        entries = np.zeros((len(few), high - low), np.float32)
+        np.add.at(entries, (np.arange(len(few))[:, None], few - low), their)
+        found.append(Band(slice(start, start + len(few)), slice(low, high), entries))
+    return found
