@@ -25,11 +25,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tables import rows_of, write_json
+from records import Record
+from tables import rows_of
 
-RESULTS = Path(__file__).parent / "results" / "composition.json"
-PAGE = Path(__file__).parent.parent / "docs" / "compose.md"
-START, END = "<!-- composition: written by benchmarks/composition.py -->", "<!-- end of composition -->"
+RECORD = Record("composition", "compose.md")
 #: The photographs, the subject's first, and a click on the subject as shares of width and height.
 PHOTOS, CLICK = ("coco_000000001296.jpg", "coco_000000001000.jpg"), (0.32, 0.4)
 #: The pixels of a photograph, the noise in levels, and the longer side of a preview.
@@ -180,7 +179,7 @@ def reduced(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def report() -> None:
     """Writes the table into the page."""
-    whole = json.loads(RESULTS.read_text())
+    whole = RECORD.read()
     lines = [["two photographs of 12 megapixels", "seconds of the CPU", "memory, MB"]]
     for name, label in NAMES.items():
         one = whole["composites"][name]
@@ -197,10 +196,7 @@ def report() -> None:
         f"{'yes' if same['merged'] and same['layers'] else 'no'}. After reduction the shadows at 1.3 and 12 megapixels "
         f"are {255 * apart['mean']:.2f} levels of 255 apart, at most {255 * apart['high']:.2f} at 99 % of the pixels."
     )
-    text = rows_of(lines) + "\n\n" + facts
-    before, _, rest = PAGE.read_text().partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{text}\n{END}{after}")
+    RECORD.tell(rows_of(lines) + "\n\n" + facts)
 
 
 def main() -> None:
@@ -212,12 +208,8 @@ def main() -> None:
     commands.add_parser("shadows").add_argument("--rounds", type=int, default=15)
     commands.add_parser("report")
     given = parser.parse_args()
-    if given.command == "report":
-        report()
-        return
-    whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    made = shadows(given.rounds) if given.command == "shadows" else composites(given.data, given.rounds)
-    write_json(RESULTS, whole | made)
+    calls = {"run": lambda: composites(given.data, given.rounds), "shadows": lambda: shadows(given.rounds)}
+    RECORD.run(given.command, calls, report)
 
 
 if __name__ == "__main__":

@@ -27,15 +27,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tables import rows_of, write_json
+from records import Record
+from tables import rows_of
 
 from pyharmony import merging
 from pyharmony.errors import PyHarmonyWarning
 from pyharmony.merging import _planes
 
-RESULTS = Path(__file__).parent / "results" / "merging.json"
-PAGE = Path(__file__).parent.parent / "docs" / "merging.md"
-START, END = "<!-- merging: written by benchmarks/merging.py -->", "<!-- end of merging -->"
+RECORD = Record("merging", "merging.md")
 #: The categories of places, and the longer side of a scene.
 PLACES, SIDE = ("landscape", "city", "street", "indoor"), 1000
 #: Somebody is kept if so much of them is seen; a pixel is a ghost if it is off by more levels than this.
@@ -186,7 +185,7 @@ def speed(data: Path) -> dict[str, Any]:
 
 
 def report() -> None:
-    whole = json.loads(RESULTS.read_text())
+    whole = RECORD.read()
     lines: list[list[str]] = [
         ["people", "merged", "alignment, median (px)", "95 % (px)", "everyone kept", "wrong beside people"]
     ]
@@ -208,9 +207,7 @@ def report() -> None:
         told = whole["speed"]
         cost = f"{told['cpu']:.1f} s of one core's time and {told['megabytes']:.0f} MB, the photographs among them"
         text += f"\n\nTwo photographs of 12 megapixels take {cost}."
-    before, _, rest = PAGE.read_text().partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{text}\n{END}{after}")
+    RECORD.tell(text)
 
 
 def main() -> None:
@@ -223,13 +220,12 @@ def main() -> None:
     commands.add_parser("speed").add_argument("data", type=Path)
     commands.add_parser("report")
     given = parser.parse_args()
-    if given.command == "report":
-        report()
-        return
     warnings.simplefilter("ignore", PyHarmonyWarning)
-    made = speed(given.data) if given.command == "speed" else run(given.data, given.scenes, given.save)
-    whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    write_json(RESULTS, whole | {given.command: made})
+    calls = {
+        "run": lambda: {"run": run(given.data, given.scenes, given.save)},
+        "speed": lambda: {"speed": speed(given.data)},
+    }
+    RECORD.run(given.command, calls, report)
 
 
 if __name__ == "__main__":

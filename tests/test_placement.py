@@ -85,14 +85,18 @@ def test_who_is_cut_at_the_bottom_stays_cut() -> None:
     background, masks, heads = scene_of((150, 130, 60), (480, 120, 62))
     picture, mask, head = subject_of(90.0, 4.0, 330)
     assert mask[-1].any()
-    for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head):
-        cut = np.flatnonzero(mask[-1]) + 0.0
-        rows = (one.matrix @ np.stack([cut, np.full(len(cut), len(mask) - 0.5), np.ones(len(cut))]))[1]
-        assert (rows >= HEIGHT - 1).all()
+    cut = np.flatnonzero(mask[-1]) + 0.0
+    edge = np.stack([cut, np.full(len(cut), len(mask) - 0.5), np.ones(len(cut))])
+    for i, one in enumerate(placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)):
+        columns, rows = one.matrix @ edge
+        seen = (columns > 0) & (columns < WIDTH) & (rows < HEIGHT - 1)
+        assert i > 0 or not seen.any()
+        # What the frame does not cut, somebody hides.
+        columns, rows = (np.rint(v[seen]).astype(int) for v in (columns, rows))
+        assert all(any(masks[j][y, x] for j in one.behind) for x, y in zip(columns, rows))
     for roll in (-9.0, 7.0):
         one = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, roll=roll)[0]
-        rows = (one.matrix @ np.stack([cut, np.full(len(cut), len(mask) - 0.5), np.ones(len(cut))]))[1]
-        columns = (one.matrix @ np.stack([cut, np.full(len(cut), len(mask) - 0.5), np.ones(len(cut))]))[0]
+        columns, rows = one.matrix @ edge
         seen = (columns > 0) & (columns < WIDTH)
         assert one.angle == roll and (rows[seen] >= HEIGHT - 1).all()
 
@@ -113,6 +117,24 @@ def test_a_bust_that_something_hid_is_cut_too() -> None:
     assert not mask[-1].any()
     for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head):
         assert one.reason or one.behind or one.box[1] + one.box[3] >= HEIGHT - 2
+
+
+def test_a_bust_that_something_hid_ends_where_others_do() -> None:
+    spots = [(150.0, 60.0, 50.0), (470.0, 58.0, 50.0)]
+    background = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
+    masks = [figure(*one, tall=3.5) for one in spots]
+    for mask in masks:
+        background[mask > 0] = 60
+    table = max(int(np.flatnonzero(mask.any(1))[-1]) + 1 for mask in masks)
+    assert table < 0.6 * HEIGHT
+    picture, mask, head = subject_of(90.0, 3.4, 600)
+    heads = [rectangle(*one) for one in spots]
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    _, y, _, high = found[0].box
+    assert not found[0].reason and abs(y + high - table) < 8
+    # Who is cut by the frame of a photograph is not hidden by a table.
+    cut = placement.place(picture[:360], background, mask=mask[:360], people=masks, heads=heads, head=head)
+    assert all(one.reason or one.behind or one.box[1] + one.box[3] >= HEIGHT - 2 for one in cut)
 
 
 def test_no_face_is_covered() -> None:

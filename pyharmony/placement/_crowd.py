@@ -8,11 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..segmentation.layers import Pixels
 from ._roll import turned
 from ._subject import Bools, Float
 
 #: A face in a head: what is left out at each side, above and below, in its width and height.
-_FACE = (0.12, 0.2, 0.12, 0.02)
+_FACE = (0.08, 0.2, 0.08, 0.0)
+#: From this level on a pixel of a mask made smaller is inside all over.
+_SOLID = 250
 #: The head around a face: beyond it at each side, above and below, in its width and height.
 _AROUND, _OVER, _UNDER = 0.05, 0.3, 0.12
 #: The longer side of masks where nobody has one.
@@ -22,6 +25,11 @@ _SIDE = 256
 _USUAL, _PAIRS = 0.35, 3.0
 #: The largest change that is believed, in octaves a height of the picture.
 _STEEPEST = 3.0
+#: A mask ends at the lower edge of the picture if it does so near it, as a share of the height; so many of its lowest
+#: rows, as a share of a head, are its lower end, and that is hidden by others if they are below this share of it.
+_AT_EDGE, _END, _OTHERS = 0.03, 0.3, 0.5
+#: Who is fewer heads tall ends at the hips at most, or sits; and so many heads beside somebody the same thing hides.
+_SHORT, _BESIDE = 4.6, 4.0
 #: Somebody stands before another if this lies lower by the last number of heads: the chin and so many heads below it.
 _BELOW, NEARER = 0.5, 0.25
 
@@ -31,18 +39,23 @@ class Crowd(NamedTuple):
 
     Attributes:
         masks: where each is seen, [P, h, w], of the picture's shape but smaller.
+        solid: the pixels of these masks that are of one person all over, by whom nothing is seen.
         faces: where the face of each is seen, likewise.
         heads: the boxes of the heads, [P, 4] in pixels of the picture: left, top, right, bottom.
         roll: by how much the picture is turned, in degrees clockwise.
         masked: how many of them have a mask, the first ones; of the others nothing but the head is known, and nobody
             can stand behind them.
+        ends: the row at which each ends, [P] in pixels: the feet, or the edge of a table; NaN where the picture ends
+            first, or somebody hides it.
     """
 
     masks: Bools
+    solid: Bools
     faces: Bools
     heads: Float
     roll: float
     masked: int
+    ends: Float
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -85,6 +98,12 @@ class Crowd(NamedTuple):
         at = np.clip(at, rows.min() - typical, rows.max() + typical)
         return np.asarray(2.0 ** (level + slope * at / height))
 
+    def ground(self) -> tuple[Float, Float, Float]:
+        """Returns where those end whose end is seen: columns and rows, upright, and how many heads tall each is."""
+        seen = np.flatnonzero(np.isfinite(self.ends))
+        x, y = self.upright((self.heads[seen, 0] + self.heads[seen, 2]) / 2, self.ends[seen])
+        return x, y, (self.ends[seen] - self.heads[seen, 1]) / self.sizes[seen]
+
     def depth(self) -> Float:
         """Returns how near each is, [P]: the upright row of the chin and somewhat more for large heads."""
         _, rows = self.middles()
@@ -97,20 +116,42 @@ def nearness(crowd: Crowd, x: Float, y: Float, size: Float) -> Float:
     return rows + (0.5 + _BELOW) * size
 
 
+def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float) -> Float:
+    """Returns by how much an object whose lower end is hidden is above the line at which those beside it end, [N].
+
+    Where others end at the waist or the hips, a table or a wall hides all of them. It is infinite where nobody does.
+
+    Args:
+        crowd: the people.
+        x, bottom: the middle of the object's lower end, [N].
+        size: the height of the object's head, [N].
+    """
+    columns, rows, tall = crowd.ground()
+    short = tall < _SHORT
+    columns, rows = columns[short], rows[short]
+    if not len(columns):
+        return np.full(len(x), np.inf)
+    x, bottom = crowd.upright(x, bottom)
+    apart = np.abs(x[:, None] - columns)
+    nearest = apart.argmin(1)
+    return np.where(apart.min(1) <= _BESIDE * size, rows[nearest] - bottom, np.inf)
+
+
 def crowd_of(
-    masks: Sequence[Bools], heads: Float, faces: Sequence[Sequence[float]], size: tuple[int, int], roll: float
+    masks: Sequence[Pixels], heads: Float, faces: Sequence[Sequence[float]], size: tuple[int, int], roll: float
 ) -> Crowd:
     """Returns the people of a picture of a size (width, height).
 
     Args:
-        masks: where each is seen, [h, w] of one shape.
+        masks: where each is seen, [h, w] uint8 of one shape.
         heads: the boxes of their heads, [P, 4].
         faces: the boxes of faces of others.
         size: of the picture.
         roll: by how much it is turned.
     """
     if not len(masks) + len(faces):
-        return Crowd(np.empty((0, 1, 1), bool), np.empty((0, 1, 1), bool), np.empty((0, 4)), roll, 0)
+        none = np.empty((0, 1, 1), bool)
+        return Crowd(none, none, none, np.empty((0, 4)), roll, 0, np.empty(0))
     factor = min(1.0, _SIDE / max(size))
     height, width = masks[0].shape if masks else (max(1, round(v * factor)) for v in size[::-1])
     across, down = width / size[0], height / size[1]
@@ -121,14 +162,33 @@ def crowd_of(
         u = (x / across - (left + right) / 2) / (right - left)
         v = (y / down - (top + bottom) / 2) / (bottom - top)
         ovals.append(u * u + v * v <= 0.25)
-    every, heads = np.stack([*masks, *ovals]), np.concatenate([heads, others])
+    every, heads = np.stack([*(mask > 127 for mask in masks), *ovals]), np.concatenate([heads, others])
     inner = np.empty_like(every)
     for i, (left, top, right, bottom) in enumerate(heads):
         wide, high = right - left, bottom - top
         inside = (x > (left + _FACE[0] * wide) * across) & (x < (right - _FACE[2] * wide) * across)
         inside &= (y > (top + _FACE[1] * high) * down) & (y < (bottom - _FACE[3] * high) * down)
         inner[i] = every[i] & inside
-    return Crowd(every, inner, heads, roll, len(masks))
+    ends = np.full(len(every), np.nan)
+    for i in range(len(masks)):
+        ends[i] = _end(every[i], every[np.arange(len(every)) != i].any(0), (heads[i, 3] - heads[i, 1]) * down) / down
+    solid = np.stack([*(mask >= _SOLID for mask in masks), *ovals])
+    return Crowd(every, solid, inner, heads, roll, len(masks), ends)
+
+
+def _end(mask: Bools, others: Bools, head: float) -> float:
+    """Returns the row below the last one of a mask; NaN where it is that of the picture, or others are below."""
+    height = len(mask)
+    rows = np.flatnonzero(mask.any(1))
+    end = int(rows[-1]) + 1
+    if end >= (1 - _AT_EDGE) * height:
+        return np.nan
+    first = max(int(rows[0]), end - max(2, round(_END * head)))
+    part = mask[first:end]
+    columns = np.flatnonzero(part.any(0))
+    lowest = first + len(part) - 1 - part[::-1, columns].argmax(0)
+    below = others[np.minimum(lowest + 1, height - 1), columns] | others[np.minimum(lowest + 2, height - 1), columns]
+    return np.nan if below.mean() > _OTHERS else float(end)
 
 
 def _head_around(face: Sequence[float]) -> tuple[float, float, float, float]:

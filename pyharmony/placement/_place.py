@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, io
+from .. import _checks as checks
 from ..errors import ArgumentError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Masks, Session
@@ -17,18 +18,22 @@ from ..segmentation.layers import Layer, Pixels, resized
 from ..segmentation.people import apart, head_of, surely
 from ..segmentation.people import faces as faces_of
 from ..typing import ImageLike, MaskLike
-from ._crowd import crowd_of
-from ._roll import roll_in
+from ._crowd import crowd_of, off_the_line
+from ._roll import reduced, roll_in
 from ._score import (
     ALONE,
     AMONG_PEOPLE,
     FACE,
-    SIZES,
+    FINER,
+    JUDGED,
+    RESIZED,
+    SHIFTS,
     Candidates,
     Ground,
     around,
     candidates,
     in_front,
+    joined,
     rectangles,
     sums,
     table_of,
@@ -40,13 +45,17 @@ Rectangle = tuple[float, float, float, float]
 
 #: The longer side of the background that is looked at.
 _SIDE = 256
-#: The places of the grid that are compared, how alike two answers may be, and how many finer steps about one are
-#: checked at the silhouette.
-_TRIED, _ALIKE, _FINER = 600, 0.5, 3
+#: The places of the grid that are looked at in other sizes, those that are then compared, how alike two answers may be,
+#: how many finer steps about one are checked at the silhouette, and what a broken rule costs where places are sorted.
+_RESIZED, _TRIED, _ALIKE, _FINER, _BROKEN = 300, 600, 0.5, 3, 1e3
+#: What counts of how likely a place is at another size than the usual one, beside that one.
+_UNUSUAL = 0.5
 #: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.
 _TURNED, _LEAST = 10.0, 0.75
 #: The longer side of the part of the object's picture in which faces are looked for.
 _FACES = 160
+#: How far the lower end of an object that something hid may be from the line at which others end, in its heads.
+_LINE = 0.3
 #: How far an object is moved so that a cut edge leaves the picture, in its heights.
 _MOVED = 0.15
 
@@ -120,10 +129,10 @@ def place(
 ) -> list[Placement]:
     """Finds the best places for an object in a picture.
 
-    A person comes to stand among the people who are there: as large as their heads say, on the line of their heads,
-    with a gap to the neighbours; no face is covered, and where the frame of its own picture cut the object, the edge
-    comes to lie at the same edge of the background, or behind somebody. Who stands lower is nearer. Among nobody, or
-    for a thing, its size in its own picture counts.
+    A person comes to stand among the people who are there: as large as their heads say, on the line of their heads and
+    feet; no face is covered, and where the frame of its own picture cut the object, the edge comes to lie at the same
+    edge of the background, or behind somebody. Who stands lower is nearer. Among nobody, or for a thing, its size in
+    its own picture counts.
 
     Args:
         subject: the picture with the object, see `pyharmony.segment`. It should not be cropped: where its frame cuts
@@ -178,8 +187,9 @@ def place(
     masks, boxes = _people_of(scene, people, heads)
     seen = [_box(face, f"faces[{i}]") for i, face in enumerate(faces)]
     size = (scene.shape[1], scene.shape[0])
-    angle = float(roll) if roll is not None else _angle(picture, scene)
-    ground = _ground(scene, masks, boxes, seen, size, picture, object_)
+    turned = roll_in(scene)
+    angle = float(roll) if roll is not None else _angle(picture, turned)
+    ground = _ground(scene, turned, masks, boxes, seen, size, picture, object_)
     return _best(object_, ground, angle, flip, scale, int(k))
 
 
@@ -226,8 +236,8 @@ def _looked_for(
     return [people[i] for i in those], [*found], [*faces, *apart(session.faces(), found)]
 
 
-def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Bools], Float]:
-    """Returns masks of people at a small size, and the boxes of their heads in pixels of the picture."""
+def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float]:
+    """Returns masks of people at a small size, [h, w] uint8, and the boxes of their heads in pixels of the picture."""
     height, width = scene.shape[:2]
     factor = min(1.0, _SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
@@ -236,46 +246,55 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Bools], Flo
         heads = people.heads
     if heads is not None and len(heads) != len(every):
         raise ArgumentError(f"heads: {len(heads)} beside {len(every)} people, expected one each")
-    masks: list[Bools] = []
+    masks: list[Pixels] = []
     boxes: list[tuple[float, ...]] = []
     for i, one in enumerate(every):
-        small = resized(mask_of(one, height, width), size)
-        region = small > 127
-        if not region.any():
+        small = _small_mask(one, height, width, size)
+        if not (small > 127).any():
             continue
         if heads is not None:
             boxes.append(_box(heads[i], f"heads[{i}]"))
         else:
             layer = Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0)
             boxes.append(tuple(float(v) for v in head_of(layer, [])))
-        masks.append(region)
+        masks.append(small)
     return masks, np.array(boxes, np.float64).reshape(-1, 4)
 
 
-def _angle(picture: Pixels, scene: Pixels) -> float:
-    """Returns by how much an object must be turned to stand as the background does, in degrees clockwise."""
-    angle = float(np.clip(roll_in(scene) - roll_in(picture), -_TURNED, _TURNED))
+def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int]) -> Pixels:
+    """Returns a mask [height, width] at a smaller size (width, height); a large one is checked, but not copied."""
+    if _arrays.is_array(mask):
+        values = checks.mask(mask, "mask", height, width)
+        if values.dtype == np.uint8:
+            return reduced(values, size)
+    return reduced(mask_of(mask, height, width), size)
+
+
+def _angle(picture: Pixels, turned: float) -> float:
+    """Returns by how much an object must be turned to stand as a background of a roll does, in degrees clockwise."""
+    angle = float(np.clip(turned - roll_in(picture), -_TURNED, _TURNED))
     return 0.0 if abs(angle) < _LEAST else angle
 
 
 def _ground(
     scene: Pixels,
-    masks: list[Bools],
+    turned: float,
+    masks: list[Pixels],
     heads: Float,
     faces: Sequence[Sequence[float]],
     size: tuple[int, int],
     picture: Pixels,
     subject: Subject,
 ) -> Ground:
-    """Returns what the scores are read from."""
+    """Returns what the scores are read from, of a picture that is turned by so many degrees."""
     factor = min(1.0, _SIDE / max(size))
-    small = resized(scene, (max(1, round(size[0] * factor)), max(1, round(size[1] * factor))))
+    small = reduced(scene, (max(1, round(size[0] * factor)), max(1, round(size[1] * factor))))
     gray = small.astype(np.float64) @ (0.299, 0.587, 0.114)
     edges = np.zeros_like(gray)
     edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])
     # Of an edge above the usual no more is lost by covering it.
     edges = np.minimum(edges / 64, 1.0)
-    crowd = crowd_of(masks, heads, faces, size, roll_in(scene))
+    crowd = crowd_of(masks, heads, faces, size, turned)
     empty = np.zeros((1, *gray.shape), bool)
     many = len(crowd) > 0
     shades = [_shade(scene, head) for head in heads]
@@ -301,7 +320,7 @@ def _shade(picture: Pixels, box: Sequence[float]) -> float:
 def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float, dict[str, Float], Bools]:
     """Returns the scores of candidates, what each term adds, and which are allowed."""
     among = len(ground.crowd) > 0 and subject.head is not None
-    weights = AMONG_PEOPLE if among else ALONE
+    weights = JUDGED | (AMONG_PEOPLE if among else ALONE)
     terms, allowed = terms_of(subject, ground, places)
     worth = {name: weights.get(name, 0.0) * values for name, values in terms.items()}
     return np.sum(list(worth.values()), 0), worth, allowed
@@ -312,19 +331,27 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     places = candidates(subject, ground, (False, True) if flip else (False,), scale)
     score, _, allowed = scored(subject, ground, places)
     allowed &= _edges_hidden(subject, ground, places)
-    found: list[Placement] = []
-    doubtful: list[Placement] = []
-    boxes = _boxes(subject, places)
+    if scale is None:
+        # At the likely places other sizes count as well: rows do not tell the size for sure.
+        likely = np.argsort(-np.where(allowed, score, score - _BROKEN), kind="stable")[:_RESIZED]
+        places = around(places.taken(likely), RESIZED, (0.0,), ground)
+        score, _, allowed = scored(subject, ground, places)
+        allowed &= _edges_hidden(subject, ground, places)
     # What every place is worth, as a share of all; each answer takes that of the places that it is nearly the same as.
     worth = np.exp(score - score[allowed].max()) * allowed if allowed.any() else np.exp(score - score.max())
     worth /= worth.sum()
     likely = np.argsort(-worth, kind="stable")[:_TRIED]
     likely = likely[worth[likely] > 0]
-    same = np.stack([_overlap(boxes[i], boxes[likely]) for i in likely]) >= _ALIKE
+    boxes = _boxes(subject, places.taken(likely))
+    same = _overlaps(boxes) >= _ALIKE
     left = worth[likely].copy()
+    # Another size than the one that the people say has to be much more likely to be an answer.
+    weights = np.where(np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1]), 1.0, _UNUSUAL)
     tried = np.zeros(len(likely), bool)
+    found: list[Placement] = []
+    doubtful: list[Placement] = []
     while len(found) < k and not tried.all():
-        gains = np.where(tried, -1.0, same @ left)
+        gains = np.where(tried, -1.0, weights * (same @ left))
         i = int(gains.argmax())
         tried[i] = True
         one = _settled_near(subject, ground, places.taken(likely[i : i + 1]), angle, scale, float(gains[i]))
@@ -334,19 +361,18 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         found.append(one)
         left[same[i]] = 0
         tried |= same[i]
-    if not allowed.any() or not found:
-        return found or [max(doubtful, key=lambda one: one.score)]
-    return found
+    return found or [max(doubtful, key=lambda one: one.score)]
 
 
 def _settled_near(
     subject: Subject, ground: Ground, place: Candidates, angle: float, scale: float | None, share: float
 ) -> Placement:
-    """Returns the best place at finer steps about a candidate, with every rule checked; the rules first."""
-    finer = around(place, ground, SIZES if scale is None else (1.0,))
+    """Returns a candidate, or the best place at finer steps about it that keeps every rule; the rules first."""
+    finer = around(place, FINER if scale is None else (1.0,), SHIFTS, ground)
+    finer = joined(place, finer)
     score, worth, allowed = scored(subject, ground, finer)
     allowed &= _edges_hidden(subject, ground, finer)
-    order = np.argsort(-np.where(allowed, score, score - 1e3), kind="stable")[:_FINER]
+    order = [0, *(1 + np.argsort(-np.where(allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER])]
     first: Placement | None = None
     for i in order:
         terms = {name: round(float(values[i]), 4) for name, values in worth.items() if abs(values[i]) > 5e-5}
@@ -383,6 +409,8 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
             area = (last[:, 2] - last[:, 0]) * (last[:, 3] - last[:, 1]) * unit
             covered = np.where(in_front(ground, places), sums(ground.people, last, ground.size), 0).sum(0)
             at_bottom |= covered >= 0.97 * area
+            if subject.hidden:
+                at_bottom |= np.abs(off_the_line(ground.crowd, places.x, bottom, places.size)) <= _LINE * places.size
         good &= at_bottom
     return good
 
@@ -393,13 +421,14 @@ def _boxes(subject: Subject, places: Candidates) -> Float:
     return np.stack([bands[..., 0].min(1), bands[..., 1].min(1), bands[..., 2].max(1), bands[..., 3].max(1)], 1)
 
 
-def _overlap(box: Float, boxes: Float) -> Float:
-    """Returns the share of the union that a box and each of others [N, 4] both cover."""
-    wide = (np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0])).clip(0)
-    high = (np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1])).clip(0)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+def _overlaps(boxes: Float) -> Float:
+    """Returns the shares of the unions that boxes [N, 4] and each other cover both, [N, N]."""
+    left, top, right, bottom = boxes.T.astype(np.float32)
+    wide = (np.minimum.outer(right, right) - np.maximum.outer(left, left)).clip(0)
+    high = (np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)).clip(0)
+    area = (right - left) * (bottom - top)
     shared = wide * high
-    return np.asarray(shared / ((box[2] - box[0]) * (box[3] - box[1]) + area - shared))
+    return np.asarray(shared / (np.add.outer(area, area) - shared))
 
 
 def _checked(
@@ -419,11 +448,18 @@ def _checked(
     behind = tuple(int(i) for i in np.flatnonzero(front))
     masks = ground.crowd.masks
     shape = masks.shape[1:] if len(masks) else tuple(n - 1 for n in ground.edges.shape[1:])
-    cover: Bools = np.zeros(shape, bool)
+    cover, solid = np.zeros((2, *shape), bool)
     for i in behind:
         cover |= masks[i]
+        solid |= ground.crowd.solid[i]
     # Masks are smaller than the picture: what is within a pixel of a rule's border is taken for beyond it.
-    x, y, floats = _settled(subject, ~_grown(~cover), ground.size, (x, y), scale, angle, flip)
+    sides = subject.cut
+    if subject.hidden:
+        off = float(off_the_line(ground.crowd, one.x, _boxes(subject, one)[:, 3], one.size)[0])
+        if abs(off) <= _LINE * one.size[0]:
+            y, sides = y + off, sides - {"bottom"}
+    kept = subject._replace(cut=sides)
+    x, y, floats = _settled(kept, ~_grown(~solid), ground.size, (x, y), scale, angle, flip)
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
     lies = _lying(subject, matrix, ground.size, cover.shape)
     near, lies = _grown(lies) & ~cover, lies & ~cover

@@ -8,24 +8,27 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._crowd import NEARER, Crowd, nearness
+from ._crowd import NEARER, Crowd, nearness, off_the_line
 from ._subject import Bools, Float, Subject
 
 #: The columns that the middle of the head is tried in, the rows, and how far rows go beyond the heads that are there,
 #: in heads above and below.
 _COLUMNS, _ROWS, _ABOVE, _BELOW = 48, 14, 1.3, 1.8
-#: Sizes beside the one that the people say, and shifts in steps of the columns, which the best candidates are tried in.
-SIZES, SHIFTS = (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
+#: Sizes beside the one that the people say; of these again the finer ones, and shifts in steps of the columns, that are
+#: tried where a place breaks a rule.
+RESIZED, FINER, SHIFTS = (0.76, 0.87, 1.0, 1.15, 1.32), (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
 #: Sizes that are tried where nobody says it, and the rows that feet or a base are put in, as shares of the height.
 _FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
 #: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
 _LOWER = (0.0, 0.12, 0.25, 0.4)
 #: The share of a face that may be covered, and of the own head that may be hidden.
 FACE, HIDDEN = 0.02, 0.3
-#: The distance of neighbours, in widths of a head: people stand as far apart as from the first to the second.
-_NEAR, _FAR = 1.3, 2.2
+#: Who is covered by more than this share counts as covered.
+_COVERS = 0.05
 #: The standard deviation of the size of heads about the one that their row says, in octaves.
 _SPREAD = 0.15
+#: So many heads above the others' feet are as bad as more, and so many heads beside the frame as good.
+_OFF, _FAR = 2.5, 3.0
 #: From which enlargement on an object looks soft.
 _SOFT = 1.5
 #: The margin that a head keeps to the frame, in its heights.
@@ -34,26 +37,19 @@ _MARGIN = 0.15
 #: What a unit of each term is worth, for people among people: learned from half of the layouts of real photographs of
 #: `benchmarks/layouts.json`, by `benchmarks/placement.py fit`.
 AMONG_PEOPLE = {
-    "body_overlap": 0.0,
-    "hidden": -4.58,
-    "free_space": 0.7,
-    "scale": -1.0,
-    "head_line": -1.45,
-    "gap": 0.0,
-    "off_middle": -1.07,
-    "too_near": 0.0,
-    "too_far": 0.0,
-    "outside": -0.17,
-    "balance": 0.0,
-    "clutter": 0.0,
-    "border": -6.22,
-    "off": -8.12,
-    "resolution": -1.0,
-    "light": -0.5,
+    "scale": -0.11,
+    "head_line": -1.17,
+    "off": -3.6,
+    "high": -1.81,
+    "margin": 0.96,
+    "border": -2.09,
+    "covers": -1.06,
+    "behind": -2.24,
 }
-#: The same where nobody is there, or the object is no person: by judgement.
+#: The same by judgement: drawn scenes do not tell it.
+JUDGED = {"resolution": -1.0, "light": -0.5}
+#: The same where nobody is there, or the object is no person.
 ALONE = {
-    **dict.fromkeys(AMONG_PEOPLE, 0.0),
     "body_overlap": -3.0,
     "hidden": -2.0,
     "scale": -1.0,
@@ -61,8 +57,6 @@ ALONE = {
     "clutter": -1.5,
     "border": -2.0,
     "off": -3.0,
-    "resolution": -1.0,
-    "light": -0.5,
 }
 
 
@@ -110,9 +104,11 @@ def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
     y = np.clip(np.rint(rectangles[..., 1::2] * (height / size[1])), 0, height).astype(np.intp)
     flat = table.reshape(len(table), -1)
     first, last = y[..., 0] * (width + 1), y[..., 1] * (width + 1)
-    return np.asarray(
-        flat[:, last + x[..., 1]] - flat[:, first + x[..., 1]] - flat[:, last + x[..., 0]] + flat[:, first + x[..., 0]]
-    )
+    found = np.take(flat, last + x[..., 1], 1)
+    found -= np.take(flat, first + x[..., 1], 1)
+    found -= np.take(flat, last + x[..., 0], 1)
+    found += np.take(flat, first + x[..., 0], 1)
+    return found
 
 
 def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale: float | None = None) -> Candidates:
@@ -145,6 +141,17 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 y = height - (below - lower * tall) * size
                 size = crowd.size_at(columns, y, height) if scale is None else size
             add(columns, y, size)
+        ends = crowd.ground()[1] if subject.hidden else ()
+        if len(ends):
+            # Where something hides those who are there, the same may hide the object.
+            size = np.full(_COLUMNS, typical if scale is None else scale * high)
+            row = np.full(_COLUMNS, height / 2.0)
+            for _ in range(3):
+                row = row + off_the_line(crowd, columns, row, np.full(_COLUMNS, np.inf))
+                y = row - below * size
+                size = crowd.size_at(columns, y, height) if scale is None else size
+            if np.isfinite(row).all():
+                add(columns, y, size)
     else:
         # As large in the picture as it was in its own.
         share = min(height / subject.size[1], width / subject.size[0]) if scale is None else scale
@@ -163,15 +170,20 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
     )
 
 
-def around(chosen: Candidates, ground: Ground, factors: Sequence[float] = SIZES) -> Candidates:
-    """Returns candidates again at sizes and places about themselves."""
+def around(chosen: Candidates, factors: Sequence[float], steps: Sequence[float], ground: Ground) -> Candidates:
+    """Returns candidates again at other sizes, and moved by steps of the grid's columns."""
     step = ground.size[0] / _COLUMNS
-    sizes, shifts = (v.ravel() for v in np.meshgrid(factors, SHIFTS))
+    sizes, shifts = (v.ravel() for v in np.meshgrid(factors, steps))
     repeated = chosen.taken(np.repeat(np.arange(len(chosen)), len(sizes)))
     sizes, shifts = np.tile(sizes, len(chosen)), np.tile(shifts, len(chosen))
     return Candidates(
         repeated.x + shifts * step, repeated.y, repeated.size * sizes, repeated.octaves + np.log2(sizes), repeated.flip
     )
+
+
+def joined(first: Candidates, second: Candidates) -> Candidates:
+    """Returns the candidates of both."""
+    return Candidates(*(np.concatenate(pair) for pair in zip(first, second)))
 
 
 def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
@@ -220,7 +232,6 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     pixels = ground.people.shape[1] - 1, ground.people.shape[2] - 1
     unit = pixels[0] * pixels[1] / (height * width)
     terms["body_overlap"] = terms["hidden"] = np.zeros(len(places))
-    terms["free_space"] = np.ones(len(places))
     if len(crowd):
         front = in_front(ground, places)
         covered = sums(ground.people, bands, ground.size).sum(2)
@@ -230,56 +241,43 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
         faces = sums(ground.faces, bands, ground.size).sum(2) / ground.faces[:, -1, -1][:, None].clip(1)
         allowed &= np.where(front, 0.0, faces).max(0) <= FACE
         over = sums(ground.people, head, ground.size) / (high * wide * unit)
-        hidden = np.where(front, over, 0.0).sum(0)
-        allowed &= hidden <= HIDDEN if subject.head is not None else True
-        terms["hidden"] = hidden
-        terms["free_space"] = 1 - over.sum(0).clip(0, 1)
+        terms["hidden"] = np.where(front, over, 0.0).sum(0)
+        allowed &= terms["hidden"] <= HIDDEN if subject.head is not None else True
+    terms["covers"] = np.where(terms["body_overlap"] > _COVERS, 1.0, 0.0)
+    terms["behind"] = np.where(terms["hidden"] > FACE, 1.0, 0.0)
     terms["scale"] = (places.octaves / _SPREAD) ** 2
-    terms |= _among(subject, ground, places, head)
-    clear = sums(ground.edges, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
-    terms["clutter"] = clear
-    margin = np.minimum(np.minimum(head[:, 0], width - head[:, 2]), head[:, 1]) / high
-    terms["border"] = (_MARGIN - margin).clip(0, 1)
+    terms |= _among(subject, ground, places, bands[:, -1, 3])
+    terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
+    margin = np.minimum(head[:, 0], width - head[:, 2]) / high
+    terms["margin"] = margin.clip(0, _FAR)
+    terms["border"] = (_MARGIN - np.minimum(margin, head[:, 1] / high)).clip(0, 1)
     terms["off"] = 1 - seen / area
+    terms["thirds"] = np.minimum(np.abs(places.x / width - 1 / 3), np.abs(places.x / width - 2 / 3))
     left, top, right, bottom = subject.anchor
     terms["resolution"] = np.log2((places.size / (bottom - top) / _SOFT).clip(1))
     terms["light"] = np.abs(np.where(places.flip, -1, 1) * ground.shades[0] - ground.shades[1])
     return terms, allowed
 
 
-def _among(subject: Subject, ground: Ground, places: Candidates, head: Float) -> dict[str, Float]:
-    """Returns the terms that tell where a head is among the others, or in the picture."""
-    width, height = ground.size
+def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) -> dict[str, Float]:
+    """Returns how far a head is from the line of the others' heads, and how far above theirs the feet are, in heads."""
     crowd = ground.crowd
-    thirds = np.minimum(np.abs(places.x / width - 1 / 3), np.abs(places.x / width - 2 / 3))
-    zero = np.zeros(len(places))
+    terms = dict.fromkeys(("head_line", "high"), np.zeros(len(places)))
     if not len(crowd) or subject.head is None:
-        return dict.fromkeys(("gap", "off_middle", "head_line", "too_near", "too_far", "outside", "balance"), zero) | {
-            "thirds": thirds
-        }
+        return terms
     columns, rows = crowd.middles()
     x, y = crowd.upright(places.x, places.y)
-    wide = head[:, 2] - head[:, 0]
-    typical = float(np.median(crowd.sizes))
-    # The line of heads at a place: the mean row of those there, who count less the farther they are.
-    apart = x[:, None] - columns
-    weights = np.exp(-0.5 * (apart / (4 * typical)) ** 2) + 1e-6
-    line = (weights * (rows - crowd.sizes / 2)).sum(1) / weights.sum(1)
-    distance = np.hypot(apart, y[:, None] - rows).min(1) / np.minimum(wide, typical * 1.2)
-    beyond = np.maximum(columns.min() - x, x - columns.max()).clip(0)
-    before = np.abs(columns.mean() - width / 2)
-    after = np.abs((columns.sum() + x) / (len(columns) + 1) - width / 2)
-    # The gap that a place is in: the heads nearest at the left and at the right, or the frame.
-    left = np.where(apart > 0, apart, places.x[:, None]).min(1)
-    right = np.where(apart < 0, -apart, width - places.x[:, None]).min(1)
-    left, right = np.minimum(left, places.x), np.minimum(right, width - places.x)
-    return {
-        "gap": (np.minimum(left, right) / wide).clip(0, 4),
-        "off_middle": np.abs(left - right) / (left + right),
-        "head_line": np.abs((y - places.size / 2) - line) / places.size,
-        "too_near": (_NEAR - distance).clip(0),
-        "too_far": (distance - _FAR).clip(0, 6),
-        "outside": beyond / typical,
-        "balance": (after - before) / width * len(columns),
-        "thirds": zero,
-    }
+    line = _line(columns, rows - crowd.sizes / 2, x, crowd)
+    terms["head_line"] = np.abs((y - places.size / 2) - line) / places.size
+    columns, rows, _ = crowd.ground()
+    if len(columns) and ("bottom" not in subject.cut or subject.hidden):
+        x, y = crowd.upright(places.x, bottom)
+        terms["high"] = ((_line(columns, rows, x, crowd) - y) / places.size).clip(0, _OFF)
+    return terms
+
+
+def _line(columns: Float, rows: Float, x: Float, crowd: Crowd) -> Float:
+    """Returns the mean row at columns x [N]: of all people, who count less the farther they are."""
+    far = 4 * float(np.median(crowd.sizes))
+    weights = np.exp(-0.5 * ((x[:, None] - columns) / far) ** 2) + 1e-6
+    return np.asarray((weights * rows).sum(1) / weights.sum(1))

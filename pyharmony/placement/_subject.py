@@ -43,6 +43,7 @@ class Subject(NamedTuple):
         box: the part of the picture in which it is: left, top, right, bottom.
         head: the box of the head; of what is no person, None.
         cut: the sides on which the picture's frame cut it.
+        hidden: whether it counts as cut at the bottom since something in its picture hid the rest.
         bands: [B, 4], the left, top, right and bottom of the silhouette, band by band from above.
     """
 
@@ -51,6 +52,7 @@ class Subject(NamedTuple):
     box: tuple[float, float, float, float]
     head: tuple[float, float, float, float] | None
     cut: frozenset[str]
+    hidden: bool
     bands: Float
 
     @property
@@ -70,6 +72,9 @@ class Subject(NamedTuple):
             at = np.flatnonzero(region[:depth].any(0))
             first = region[:depth, at].argmax(0).astype(np.float64)
             along = at + 0.5
+            if len(at):
+                # The outermost pixels reach half a pixel farther.
+                along[0], along[-1] = at[0], at[-1] + 1
             if side in ("left", "right"):
                 found.append(np.stack([(first if side == "left" else width - first) * across, along * down], 1))
             else:
@@ -102,11 +107,13 @@ def subject_of(
     region = values > 0.5
     if head is None and is_person:
         head = head_of(layer, list(faces))
+    hidden = False
     if cut is None:
         sides = _sides(region)
         tall = math.inf if head is None else (box[3] - box[1]) / (head[3] - head[1])
         near = head is not None and box[3] >= (1 - _NEAR) * height
         if tall < (_CUT if near else _HIDDEN):
+            hidden = not near and "bottom" not in sides
             sides |= {"bottom"}
         elif near and tall > _STANDS:
             sides -= {"bottom"}
@@ -115,7 +122,7 @@ def subject_of(
             if side not in SIDES:
                 raise ArgumentError(f"cut: {side!r}, expected some of {', '.join(SIDES)}")
         sides = frozenset(cut)
-    return Subject((width, height), region, box, head, sides, _bands(region, box, (width, height)))
+    return Subject((width, height), region, box, head, sides, hidden, _bands(region, box, (width, height)))
 
 
 def _sides(region: Bools) -> frozenset[str]:
