@@ -14,8 +14,6 @@ import math
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +22,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import blend
+from pyharmony.cli._app import app
 from pyharmony.server import PAGE
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
@@ -91,6 +91,8 @@ class Visit:
 
     def step(self, name: str) -> None:
         self.page.wait_for_selector(f"section[data-step={name}]:not([hidden])", timeout=PATIENCE)
+        # The canvas takes its size a moment after it is shown; a click before that is on another place.
+        self.page.wait_for_function("Konva.stages[0].width() === document.querySelector('#stage').clientWidth")
 
     def settled(self) -> None:
         """Waits until nothing is being made."""
@@ -109,6 +111,12 @@ class Visit:
                 [x, y],
             )
         )
+
+    def on_screen(self, x: float, y: float) -> tuple[float, float]:
+        """Returns which point of the picture is at a place of the screen."""
+        left, top = self.on_picture(0, 0)
+        zoom = self.zoom()
+        return (x - left) / zoom, (y - top) / zoom
 
     def zoom(self) -> float:
         return self.page.evaluate("Konva.stages[0].getLayers()[0].children[0].scaleX()")
@@ -171,6 +179,9 @@ def visiting(browser: Any, service: Any, kind: dict[str, Any] = DESKTOP, **optio
         yield visit.open()
         # What the browser says of a refusal that a test asked for is no fault of the page.
         assert [text for text in wrong if not any(part in text for part in expected)] == []
+    except BaseException:
+        print("the page shows:", page.inner_text("body"), *wrong, sep="\n")
+        raise
     finally:
         context.close()
 
@@ -204,18 +215,34 @@ def blending(visit: Visit, files: dict[str, Path], mode: str = "alpha") -> None:
     visit.way("blend")
     visit.give("source", files["source"], files["mask"], files["background"])
     visit.step("place")
-    visit.page.wait_for_selector("#stage[data-exact=true]", timeout=PATIENCE)
     if mode != "gaussian-poisson":
         visit.click("[data-to=match]")
         visit.page.select_option("#mode", mode)
         visit.click("[data-to=place]")
         visit.settled()
+    visit.page.wait_for_selector("#stage[data-exact=true]", timeout=PATIENCE)
+
+
+def without_people(visit: Visit) -> None:
+    """Lets nobody be found in the background, which takes seconds, where that is not what a test is about."""
+    result = {"masks": [], "layers": [], "places": [], "info": {"method": "", "reason": "nobody"}}
+
+    def found(route: Any) -> None:
+        if not (route.request.post_data_json or {}).get("people"):
+            route.continue_()
+            return
+        job = {"id": "0" * 32, "operation": "segment", "status": "done", "preview": False, "result": result}
+        route.fulfill(json=job)
+
+    visit.page.route("**/api/v1/segment?*", found)
 
 
 # ---- journeys ----
 
 
-def test_two_photos_to_a_download_that_compose_gives_too(browser: Any, service: Any, tmp_path: Path) -> None:
+def test_two_photos_to_a_download_that_compose_gives_too(
+    browser: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with visiting(browser, service) as visit:
         start = time.monotonic()
         visit.give("subject", IMAGES / "astronaut.jpg", ROCKET)
@@ -240,18 +267,16 @@ def test_two_photos_to_a_download_that_compose_gives_too(browser: Any, service: 
         visit.click("[data-to=save]")
         recipe = tmp_path / "recipe.json"
         recipe.write_bytes(visit.download("#save-recipe"))
-        wanted = pyharmony.compose(str(IMAGES / "astronaut.jpg"), str(ROCKET), recipe=recipe)
-        assert np.array_equal(pixels_of(made), np.asarray(wanted))
-
-        # As a program it is the same again.
+        # The lines of Python call compose with it, and make the same.
         visit.click("#copy-python")
         visit.page.wait_for_selector("#code:not([hidden])", timeout=PATIENCE)
         code = visit.page.inner_text("#code")
         for path in (IMAGES / "astronaut.jpg", ROCKET):
             shutil.copy(path, tmp_path)
-        subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=tmp_path)
-        again = pyharmony.load(tmp_path / "rocket-pyharmony.png")
-        assert np.array_equal(np.asarray(again), np.asarray(wanted))
+        monkeypatch.chdir(tmp_path)
+        exec(compile(code, "copied", "exec"), {})  # noqa: S102
+        again = pyharmony.load("rocket-pyharmony.png")
+        assert np.array_equal(pixels_of(made), np.asarray(again))
 
         # At strength 0 nothing is matched.
         visit.click("[data-to=place]")
@@ -290,9 +315,10 @@ def test_a_composite_in_three_actions(browser: Any, service: Any, tmp_path: Path
         made = pixels_of(visit.download())
         assert visit.actions <= 3
         assert np.array_equal(made, pyharmony.harmonize(composite, mask))
-        # Half of the strength, on a slider.
-        visit.set("strength", 50)
-        assert np.array_equal(pixels_of(visit.download()), pyharmony.harmonize(composite, mask, strength=0.5))
+        if kind is DESKTOP:
+            # Half of the strength, on a slider.
+            visit.set("strength", 50)
+            assert np.array_equal(pixels_of(visit.download()), pyharmony.harmonize(composite, mask, strength=0.5))
         visit.set("strength", 0)
         assert np.array_equal(pixels_of(visit.download()), composite)
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= kind["viewport"]["width"]
@@ -364,23 +390,50 @@ def test_a_drag_of_a_hundred_pixels_moves_by_a_hundred(browser: Any, service: An
         assert visit.numbers()["x"] == 300
 
 
+#: Moves the mouse at every frame of the screen for some seconds, and with ends lets it go, in the page itself: a driver
+#: beside it would be what is measured. Returns the blends and frames a second, and the milliseconds to the last blend.
+DRAG = """([x, y, seconds, ends]) => new Promise((done) => {
+  const stage = document.querySelector("#stage");
+  const blends = () => Number(stage.dataset.frames ?? 0);
+  const [begun, before] = [performance.now(), blends()];
+  let [frames, last] = [0, 0];
+  const send = (name, at) => window.dispatchEvent(new MouseEvent(name, {
+    clientX: x + 60 * Math.sin(3 * at), clientY: y + 30 * Math.cos(3 * at), bubbles: true, buttons: 1,
+  }));
+  const move = () => {
+    const at = (performance.now() - begun) / 1000;
+    frames += 1;
+    send("mousemove", at);
+    if (at < seconds) {
+      requestAnimationFrame(move);
+      return;
+    }
+    const found = { blends: (blends() - before) / at, frames: frames / at };
+    if (!ends) {
+      done(found);
+      return;
+    }
+    const dropped = performance.now();
+    const watch = new MutationObserver(() => { last = performance.now() - dropped; });
+    watch.observe(stage, { attributes: true, attributeFilter: ["data-frames"] });
+    send("mouseup", at);
+    setTimeout(() => { watch.disconnect(); done({ ...found, after: last }); }, 600);
+  };
+  move();
+})"""
+
+
 def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Path) -> None:
     with visiting(browser, service) as visit:
         blending(visit, shapes(tmp_path), "poisson")
-        frames = int(visit.page.evaluate("document.querySelector('#stage').dataset.frames || 0"))
         x, y = visit.on_picture(200, 150)
-        zoom = visit.zoom()
         visit.page.mouse.move(x, y)
         visit.page.mouse.down()
-        start, moves = time.monotonic(), 0
-        while time.monotonic() - start < 2:
-            moves += 1
-            visit.page.mouse.move(x + 40 * math.sin(moves / 9), y + 20 * math.cos(moves / 9))
-        seconds = time.monotonic() - start
-        seen = int(visit.page.evaluate("document.querySelector('#stage').dataset.frames")) - frames
-        print(f"{seen / seconds:.1f} blends a second of {moves / seconds:.1f} moves")
-        # How many there are depends on who else computes here; benchmarks measure it.
-        assert seen >= 4
+        seen = visit.page.evaluate(DRAG, [x, y, 1.5, False])
+        # How many there are depends on who else computes here; the long form asks for the figures.
+        assert seen["blends"] >= 2, seen
+        # The subject by itself is not seen beside its blend.
+        assert not visit.page.evaluate("Konva.stages[0].getLayers()[0].children[0].children[2].visible()")
         # What is seen while it is dragged is the blend of the library, but for JPEG and the screen.
         shown = visit.page.evaluate(
             """() => {
@@ -405,7 +458,6 @@ def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Pat
             np.asarray(part.resize((64, 64)), float) - np.reshape(values, (64, 64, 4))[..., :3].astype(float)
         )
         assert difference.mean() < 4, difference.mean()
-        assert zoom > 0
         visit.settled()
         assert visit.page.get_attribute("#stage", "data-exact") == "true"
 
@@ -445,11 +497,15 @@ def test_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
         page.locator("[data-to=place]").focus()
         page.keyboard.press("Enter")
         page.locator("#stage").focus()
-        for _ in range(50):
-            page.keyboard.press("ArrowRight")
+        press = """([key, ctrlKey]) => {
+          const stage = document.querySelector("#stage");
+          for (let i = 0; i < 50; i += 1) {
+            stage.dispatchEvent(new KeyboardEvent("keydown", { key, ctrlKey, bubbles: true }));
+          }
+        }"""
+        page.evaluate(press, ["ArrowRight", False])
         assert visit.numbers()["x"] == 272
-        for _ in range(50):
-            page.keyboard.press("Control+z")
+        page.evaluate(press, ["z", True])
         assert visit.numbers()["x"] == 222 and page.is_enabled("#redo")
 
 
@@ -491,7 +547,48 @@ def test_cutting_out_by_keys_lines_brush_and_files(browser: Any, service: Any, t
         visit.says("The mask has 400 × 300 pixels, its photo 120 × 120.")
 
 
-def test_the_command_repeats_the_picture(browser: Any, service: Any, tmp_path: Path) -> None:
+def test_the_brush_paints_the_pixels_of_the_photo(browser: Any, service: Any, tmp_path: Path) -> None:
+    # Twice as wide as its proxy, so that a brush that painted there would leave steps of two pixels.
+    files = {**shapes(tmp_path), "large": saved(tmp_path, "large.png", np.full((400, 3200, 3), 90, np.uint8))}
+    with visiting(browser, service) as visit:
+        page = visit.page
+        visit.give("subject", files["large"])
+        visit.give("background", files["background"])
+        visit.step("cut")
+        page.check("input[value=paint]", force=True)
+        visit.set("brush", 101)
+
+        def stroke(*line: tuple[float, float]) -> list[tuple[float, float]]:
+            """Draws from point to point of the photo, and returns where the pointer was, on pixels of the screen."""
+            before = page.evaluate("document.querySelector('#save-mask').href")
+            points = [tuple(round(value) for value in visit.on_picture(*point)) for point in line]
+            page.mouse.move(*points[0])
+            page.mouse.down()
+            page.mouse.move(*points[-1])
+            page.mouse.up()
+            page.wait_for_function(
+                "old => document.querySelector('#save-mask').href !== old", arg=before, timeout=PATIENCE
+            )
+            return [visit.on_screen(x, y) for x, y in points]
+
+        (begin, end), (point,) = stroke((1000, 101), (1700, 101)), stroke((2200, 300))
+        painted = pixels_of(visit.download("#save-mask"))
+        assert painted.shape == (400, 3200)
+        y, x = np.mgrid[:400, :3200] + 0.5
+        along = np.clip(x, begin[0], end[0])
+        distance = np.minimum(np.hypot(x - along, y - begin[1]), np.hypot(x - point[0], y - point[1]))
+        cover = 255 * np.clip(101 / 2 + 0.5 - distance, 0, 1)
+        assert np.abs(painted - cover).max() <= 2
+        page.check("input[name=sign][value='-']", force=True)
+        ((gone, level),) = stroke((1500, 101))
+        less = pixels_of(visit.download("#save-mask"))
+        rest = 255 * (1 - np.clip(101 / 2 + 0.5 - np.hypot(x - gone, y - level), 0, 1))
+        assert np.abs(less - np.minimum(painted, rest)).max() <= 2
+
+
+def test_the_command_repeats_the_picture(
+    browser: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         blending(visit, files, "mixed")
@@ -502,12 +599,21 @@ def test_the_command_repeats_the_picture(browser: Any, service: Any, tmp_path: P
         visit.click("#copy-command")
         command = shlex.split(visit.page.inner_text("#code"))
         assert command[:2] == ["pyharmony", "blend"]
-        subprocess.run([sys.executable, "-m", *command], check=True, cwd=tmp_path)
+        monkeypatch.chdir(tmp_path)
+        done = CliRunner().invoke(app, command[1:])
+        assert done.exit_code == 0, done.stderr
         assert np.array_equal(pixels_of(made), np.asarray(Image.open(tmp_path / "below-pyharmony.png")))
-        # The other formats hold the same.
+        # In 16 bits it is made of 16 bits: what lies between two levels is kept.
         visit.page.check("input[value=tiff]", force=True)
         deep = pyharmony.load(visit.download("#save"))
-        assert deep.dtype == np.uint16 and np.array_equal(deep, pixels_of(made).astype(np.uint16) * 257)
+        source, below = (
+            np.asarray(Image.open(files[name])).astype(np.uint16) * 257 for name in ("source", "background")
+        )
+        mask = np.asarray(Image.open(files["mask"]))
+        at = tuple(float(value) for value in command[command.index("--at") + 1].split(","))
+        wanted = blend.poisson(source, below, mask, at=at, scale=1.5, gradients="mixed")
+        assert deep.dtype == np.uint16 and np.array_equal(deep, wanted) and (deep % 257 != 0).any()
+        assert np.abs(deep / 257 - pixels_of(made)).max() < 3
         visit.page.check("input[value=jpeg]", force=True)
         assert Image.open(io.BytesIO(visit.download("#save"))).format == "JPEG" and visit.name == "below-pyharmony.jpg"
 
@@ -516,6 +622,7 @@ def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         page = visit.page
+        without_people(visit)
         visit.give("subject", files["alpha"])
         visit.give("background", files["background"])
         # What has transparency is cut out.
@@ -523,6 +630,7 @@ def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp
         page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
         visit.click("#flip")
         visit.click("[data-to=match]")
+        page.select_option("#method", "none")
         page.check("input[name=shadow][value=on]", force=True)
         visit.settled()
         page.fill("#tip [name=x]", "250")
@@ -725,6 +833,34 @@ def test_no_source_of_the_page_names_another_place(service: Any) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("mode", ["poisson", "gaussian-poisson"])
+def test_dragging_is_smooth(browser: Any, service: Any, tmp_path: Path, mode: str) -> None:
+    photo, below = (np.asarray(Image.open(IMAGES / name)) for name in ("astronaut.jpg", "rocket.jpg"))
+    y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]
+    oval = (np.hypot((x - 255.5) / 230, (y - 255.5) / 230) < 1).astype(np.uint8) * 255
+    large = np.asarray(Image.fromarray(below).resize((1600, 1067)))
+    files = {name: saved(tmp_path, f"{name}.png", image) for name, image in
+             (("source", photo), ("mask", oval), ("background", large))}  # fmt: skip
+    with visiting(browser, service) as visit:
+        blending(visit, files, mode)
+        tries = []
+        # Others may use the cores as well: it has to come about once in a while.
+        while len(tries) < 8 and not (
+            tries and max(one["blends"] for one in tries) >= 15 and min(one["after"] for one in tries) <= 150
+        ):
+            values = visit.numbers()
+            place = visit.on_picture(values["x"], values["y"])
+            visit.page.mouse.move(*place)
+            visit.page.mouse.down()
+            tries.append(visit.page.evaluate(DRAG, [*place, 3, True]))
+            visit.page.mouse.up()
+            visit.settled()
+        print(mode, *({name: round(value, 1) for name, value in one.items()} for one in tries), sep="\n")
+        assert max(one["blends"] for one in tries) >= 15 and max(one["frames"] for one in tries) >= 30, tries
+        assert min(one["after"] for one in tries) <= 150 and all(one["after"] for one in tries), tries
+
+
+@pytest.mark.full
 def test_phone_from_photos_to_a_download(browser: Any, service: Any) -> None:
     with visiting(browser, service, PHONE) as visit:
         visit.give("subject", IMAGES / "astronaut.jpg", ROCKET)
@@ -822,8 +958,12 @@ def record(folder: Path) -> None:
             visit.step("cut")
             page.wait_for_timeout(400)
             frame(900)
-            for x, y in ((215, 420), (220, 120), (100, 400)):
+            clicks = ((215, 420, True), (220, 120, True), (100, 400, True), (400, 430, True), (8, 400, False))
+            for x, y, adds in clicks:
+                if not adds:
+                    page.keyboard.down("Shift")
                 visit.point(x, y)
+                page.keyboard.up("Shift")
                 page.wait_for_selector("html[data-busy=true]", timeout=PATIENCE)
                 page.wait_for_selector("html[data-busy=false]", timeout=PATIENCE)
                 page.wait_for_timeout(400)
@@ -835,7 +975,7 @@ def record(folder: Path) -> None:
             page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
             visit.settled()
             frame(900)
-            for name, value in (("scale", 70), ("angle", 0), ("x", 190), ("y", 258)):
+            for name, value in (("scale", 70), ("angle", 0), ("x", 440), ("y", 255)):
                 visit.type(name, value)
                 visit.settled()
             if page.get_attribute("#behind", "aria-pressed") == "true":
@@ -846,11 +986,11 @@ def record(folder: Path) -> None:
             visit.settled()
             visit.click("[data-to=place]")
             frame(500)
-            start = visit.on_picture(190, 258)
+            start = visit.on_picture(440, 255)
             page.mouse.move(*start)
             page.mouse.down()
             for i in range(1, 15):
-                page.mouse.move(*visit.on_picture(190 + 230 * (1 - math.cos(math.pi * i / 14)) / 2, 258))
+                page.mouse.move(*visit.on_picture(440 - 268 * (1 - math.cos(math.pi * i / 14)) / 2, 255))
                 page.wait_for_timeout(60)
                 frame(60)
             page.mouse.up()

@@ -71,6 +71,8 @@ class Worker:
     Attributes:
         stdin, stdout: the streams that '-' stands for; None: there is none.
         figures: whether blends measure the solve for the record.
+        written: the files of this run by device and number, where it overwrites; else a file that is there is refused
+            anyway, and nothing grows from image to image.
     """
 
     request: Request
@@ -259,7 +261,8 @@ class Worker:
             self.keep_apart(target)
             write(picture, target, overwrite=self.request.overwrite or is_stream(Path(target)), **options)
             made = os.stat(target)
-            self.written.add((made.st_dev, made.st_ino))
+            if self.request.overwrite:
+                self.written.add((made.st_dev, made.st_ino))
             return {"path": target, "written": True, "bytes": made.st_size}
 
     def keep_apart(self, out: str) -> None:

@@ -20,6 +20,7 @@ from .._images.frame import Crop, Infos, WeightMap
 from .._images.memory import Memory
 from .._images.region import Region
 from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, wanted_field
+from ..ops.hierarchies import kept_hierarchy_of
 from ..ops.poisson import DeviceHierarchy, hierarchy_of, solve_image, solve_images
 from ..ops.pyramid import double, halve, halve_map, halve_masks
 from ..reference.gaussian_poisson import gaussian_taps
@@ -79,7 +80,7 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
             certify=certify,
             read=certify or crop.fetched,
         )
-    hierarchy = hierarchy_of(crop.mask, _contiguous(crop.weight, crop.memory))
+    hierarchy = kept_hierarchy_of(crop.mask, _contiguous(crop.weight, crop.memory))
     images = crop.src, crop.dst, None, out
     info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance, certify, contour=contour)
     crop.memory.touch(info.peak_bytes)
@@ -103,7 +104,7 @@ def membrane(level: Level, weights: Any, tolerance: float, unit: float, place: P
         return out
     src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
     out = memory.hold(dst.copy())
-    hierarchy = hierarchy_of(level.mask, 0.0 if weights is None else weights)
+    hierarchy = kept_hierarchy_of(level.mask, 0.0 if weights is None else weights)
     info = solve_image(hierarchy, level.mask, src, dst, dst, out, "source", tolerance * unit, False)
     memory.touch(info.peak_bytes)
     return out

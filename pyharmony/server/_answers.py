@@ -115,7 +115,7 @@ class Layer(Answer):
 
 
 class Result(Answer):
-    """What a job made."""
+    """The results of a job."""
 
     picture: PictureInfo | None = Field(default=None, description="The image that was made.")
     mask: PictureInfo | None = Field(default=None, description="The mask: the best found, or where the object lies.")
@@ -157,7 +157,7 @@ class JobInfo(Answer):
 
 
 class ServiceInfo(Answer):
-    """What the service is, and what it allows."""
+    """The service: its version, its limits and its methods."""
 
     version: str
     operations: list[str]

@@ -19,6 +19,7 @@ from .._jobs.task import Request, Task
 from .._jobs.worker import Worker
 from ..errors import PyHarmonyWarning
 from ..io import Layer, Picture
+from ..ops.hierarchies import Hierarchies
 from ..typing import ImageFormat
 from ._operations import PictureId
 from ._tree import Sizes, Tree, new_id, proxy_format
@@ -26,9 +27,11 @@ from ._tree import Sizes, Tree, new_id, proxy_format
 #: The most pixels of the images of sessions, and the most sessions, that a worker keeps.
 _HELD_PIXELS, _HELD = 100_000_000, 8
 #: The most bytes of decoded proxies that a worker keeps, and the most images of a kind.
-_KEPT_BYTES, _KEPT = 128_000_000, 24
+_KEPT_BYTES, _KEPT = 128_000_000, 32
 #: The most bytes of decoded photographs that it keeps for the next composite of them.
 _PHOTO_BYTES = 400_000_000
+#: The most bytes of what solves set up for a mask that is dragged.
+_HIERARCHY_BYTES = 64_000_000
 _PROXY_QUALITY = 92
 
 
@@ -155,7 +158,6 @@ class Desk:
             record = worker.run(task, said.append)
         finally:
             worker.desk = None
-            worker.written.clear()  # numbers of files come again, names do not
         return {**record, "warnings": said}
 
     def session(self, id: PictureId, preview: bool, method: str) -> Held:
@@ -295,12 +297,13 @@ class Kept:
 
 
 class Memory:
-    """What a worker keeps from job to job."""
+    """The images, sessions and set-ups that a worker keeps from job to job."""
 
     def __init__(self, max_pixels: int, proxy_side: int) -> None:
         self.max_pixels, self.proxy_side = max_pixels, proxy_side
         self.held: OrderedDict[tuple[str, bool, str], Held] = OrderedDict()
         self.kept, self.photos = Kept(_KEPT_BYTES), Kept(_PHOTO_BYTES)
+        self.hierarchies = Hierarchies(_HIERARCHY_BYTES)
         self._workers: dict[str, DeskWorker] = {}
 
     def worker(self, kind: Kind) -> DeskWorker:

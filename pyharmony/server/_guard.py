@@ -231,7 +231,7 @@ class _Exchange:
         """Sends, with the headers of every answer; a client that does not take it is left."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            # What was not read of the body would be taken for the next request, or end the connection too soon.
+            # The rest of the body would be taken for the next request, or end the connection too soon.
             unread = not self.whole
             self.lingers = unread and self.status != 408
             own = {name for name, _ in message["headers"]}

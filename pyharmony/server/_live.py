@@ -1,6 +1,6 @@
-"""Composites for a page: what is laid over the background by itself, and blends of it at a place while it is dragged.
+"""Makes composites for a page: the layers over a background, and blends of them at a place while they are dragged.
 
-All of it is made of proxies, at a size for the screen. What is downloaded is made of the photographs by `compose`.
+All of it is made of proxies, at a size for the screen. `compose` makes the download of the photographs themselves.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import io as streams
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _FINER = 1.5
 #: The pixels around a subject that a blend sees, as in `compose`.
 _AROUND = 8
-#: The same for blends of a source under its mask, which look farther.
+#: The same for blends of a source under its mask, some of which look farther.
 _FAR = 32
 _GREY = np.array([0.299, 0.587, 0.114])
 
@@ -82,9 +82,9 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("blend", 1, 1):
         finest = body.side * body.detail / max(desk.sizes[body.background][:2])
         background, ratio = _reduced(desk, body.background, finest)
-        subject = _mixed(desk, body) if body.source is None else _scaled(desk, body, ratio)
+        colours, mask = _mixed(desk, body) if body.source is None else _scaled(desk, body, ratio)
         height, width = background.shape[:2]
-        high, wide = subject.shape[:2]
+        high, wide = mask.shape
         x, y = (round(value * ratio) for value in body.at)
         around = _AROUND if body.source is None else _FAR
         left, top = max(0, x - around), max(0, y - around)
@@ -92,19 +92,22 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         if right <= left or bottom <= top:
             return {"info": {"box": [0, 0, 0, 0], "url": ""}}
         dst = np.ascontiguousarray(background[top:bottom, left:right, :3])
-        with warnings.catch_warnings():
+        if body.shadow is not None and body.cast is not None:
+            dst = _shaded(dst, _shadow_layer(desk, body), [round(value * ratio) for value in body.cast], (left, top))
+        # While something is dragged, its mask stays: a move changes the colours around it and nothing of the set-up.
+        with warnings.catch_warnings(), desk.memory.hierarchies.used():
             warnings.simplefilter("ignore", PyHarmonyWarning)
             if body.source is not None:
-                made = _as_blend(dst, subject, (x - left, y - top), body)
+                made = _as_blend(dst, colours, mask, (x - left, y - top), body)
             else:
                 # The part of the subject that lies in the background.
                 rows = np.s_[max(0, y) - top : min(height, y + high) - top]
                 inner = rows, np.s_[max(0, x) - left : min(width, x + wide) - left]
-                part = subject[max(0, -y) : height - y, max(0, -x) : width - x]
-                made = _blended(dst, part, inner, body.mode)
+                part = np.s_[max(0, -y) : height - y, max(0, -x) : width - x]
+                made = _blended(dst, colours[part], mask[part], inner, body.mode)
         if desk.sizes[body.background].channels == 1:
             made = np.ascontiguousarray(_shown(made, True))
-        # What is written to a text needs no file, and while something is dragged each is seen for an instant.
+        # The image goes out as text, without a file: while something is dragged, each is seen for an instant.
         held = streams.BytesIO()
         io.write(Picture(made), held, format=body.format, quality=88)
         data = base64.b64encode(held.getvalue()).decode()
@@ -112,61 +115,99 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         return {"info": {"box": box, "url": f"data:image/{body.format};base64,{data}"}}
 
 
-def _as_blend(dst: NumpyArray, subject: NumpyArray, at: tuple[int, int], body: LiveBody) -> NumpyArray:
-    """Returns dst with a subject [h, w, 4], as the operation `blend` puts it in."""
-    src, mask = np.ascontiguousarray(subject[..., :3]), np.ascontiguousarray(subject[..., 3])
+def _shadow_layer(desk: Desk, body: LiveBody) -> NumpyArray:
+    """Returns a shadow [h, w, 3] that `layers` made, at the size of the screen; kept."""
+    key = f"{body.shadow} {body.detail}"
+    held = desk.memory.kept.get(key)
+    if held is None:
+        assert body.shadow is not None  # noqa: S101  # the caller has one
+        pixels = desk.read(body.shadow, "shadow").pixels
+        if pixels.shape[2] != 3:
+            raise ValueError(f"shadow: {pixels.shape[2]} channels, expected the layer of that name that `layers` made")
+        size = (max(1, round(side * body.detail)) for side in (pixels.shape[1], pixels.shape[0]))
+        held = Picture(pixels if body.detail == 1 else resized(pixels, cast(tuple[int, int], tuple(size))))
+        desk.memory.kept.put(key, held)
+    return held.pixels
+
+
+def _shaded(dst: NumpyArray, shadow: NumpyArray, at: Sequence[int], corner: tuple[int, int]) -> NumpyArray:
+    """Returns dst [h, w, 3], whose first pixel is at corner (x, y), times a shadow [h, w, 3] that lies at (x, y)."""
+    left, top = (a - c for a, c in zip(at, corner, strict=True))
+    inside = np.s_[max(0, top) : max(0, top + shadow.shape[0]), max(0, left) : max(0, left + shadow.shape[1])]
+    part = dst[inside]
+    factor = shadow[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
+    made = dst.copy()
+    made[inside] = np.rint(part * (factor.astype(np.float32) / 255))
+    return made
+
+
+def _as_blend(
+    dst: NumpyArray, colours: NumpyArray, mask: NumpyArray, at: tuple[int, int], body: LiveBody
+) -> NumpyArray:
+    """Returns dst with a source [h, w, 3] under its mask [h, w], as the operation `blend` puts it in."""
     options: dict[str, Any] = {"gradients": body.gradients} if body.mode == "poisson" else {}
     try:
-        made: NumpyArray = getattr(blends, body.mode)(src, dst, mask, at=at, **options)
+        made: NumpyArray = getattr(blends, body.mode)(colours, dst, mask, at=at, **options)
     except MaskError:  # nothing of it lies in the background, or all of that is covered
         return dst
     return made
 
 
-def _scaled(desk: Desk, body: LiveBody, ratio: float) -> NumpyArray:
-    """Returns a source under its mask at the size of the screen, [h, w, 4] with colours beyond the mask; it is kept."""
+def _scaled(desk: Desk, body: LiveBody, ratio: float) -> tuple[NumpyArray, NumpyArray]:
+    """Returns the colours [h, w, 3] of a source, beyond its mask too, and its mask, at the screen's size; kept."""
     assert body.source is not None and body.mask is not None  # noqa: S101  # the body was checked
     size = desk.sizes[body.source]
     wide, high = (max(1, round(value * body.scale * ratio)) for value in (size.width, size.height))
-    key = f"{body.source} {body.mask} {wide} {high}"
-    held = desk.memory.kept.get(key)
-    if held is None:
+
+    def make() -> tuple[NumpyArray, NumpyArray]:
+        assert body.source is not None and body.mask is not None  # noqa: S101
         photo, _ = _reduced(desk, body.source, 1.0)
         colours = resized(np.ascontiguousarray(photo[..., :3]), (wide, high))
         mask = _mask(desk, body.mask, (wide, high))
         if photo.shape[2] == 4:
             mask = np.minimum(mask, resized(np.ascontiguousarray(photo[..., 3]), (wide, high)))
-        held = Picture(np.dstack([colours, mask]))
-        desk.memory.kept.put(key, held)
-    return held.pixels
+        return colours, mask
+
+    return _kept(desk, f"{body.source} {body.mask} {wide} {high}", make)
 
 
-def _blended(dst: NumpyArray, part: NumpyArray, inner: Any, mode: str) -> NumpyArray:
-    """Returns dst with a part [h, w, 4] of a subject in its rectangle, as `compose` blends it."""
+def _kept(desk: Desk, key: str, make: Callable[[], tuple[NumpyArray, NumpyArray]]) -> tuple[NumpyArray, NumpyArray]:
+    """Returns colours [h, w, 3] and their mask [h, w], made once and kept for the next move."""
+    kept = desk.memory.kept
+    colours, mask = kept.get(f"{key} colours"), kept.get(f"{key} mask")
+    if colours is None or mask is None:
+        made = make()
+        colours, mask = Picture(np.ascontiguousarray(made[0])), Picture(np.ascontiguousarray(made[1])[..., None])
+        kept.put(f"{key} colours", colours)
+        kept.put(f"{key} mask", mask)
+    return colours.pixels, mask.pixels[..., 0]
+
+
+def _blended(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any, mode: str) -> NumpyArray:
+    """Returns dst with colours [h, w, 3] under their alpha [h, w] in its rectangle, as `compose` blends them."""
     mask = np.zeros(dst.shape[:2], np.uint8)
-    mask[inner] = part[..., 3]
-    seen = part[..., 3] > 0
+    mask[inner] = alpha
+    seen = alpha > 0
     if not seen.any():
         return dst
-    src, base = dst.copy(), dst.copy()
-    src[inner][seen] = part[..., :3][seen]
+    src = dst.copy()
+    np.copyto(src[inner], colours, where=seen[..., None])
     if mode == "poisson":
         made: NumpyArray = blends.poisson(src, dst, mask)
         return made
-    below = np.ascontiguousarray(dst[inner])
-    base[inner] = blends.alpha(np.ascontiguousarray(part), below, decontaminate=False)
+    below, base = np.ascontiguousarray(dst[inner]), dst.copy()
+    base[inner] = blends.alpha(np.dstack([colours, alpha]), below, decontaminate=False)
     if mode == "alpha":
         return base
     smooth: NumpyArray = blends.gaussian_poisson(src, dst, mask, base=base)
     return smooth
 
 
-def _mixed(desk: Desk, body: LiveBody) -> NumpyArray:
-    """Returns the subject between as it was and matched, [h, w, 4]; the last one is kept."""
-    assert body.plain is not None and body.matched is not None  # noqa: S101  # the body was checked
-    key = f"{body.plain} {body.matched} {body.strength} {body.detail}"
-    held = desk.memory.kept.get(key)
-    if held is None:
+def _mixed(desk: Desk, body: LiveBody) -> tuple[NumpyArray, NumpyArray]:
+    """Returns the colours [h, w, 3] of the subject between as it was and matched, and its alpha [h, w]; kept."""
+
+    def make() -> tuple[NumpyArray, NumpyArray]:
+        assert body.plain is not None and body.matched is not None  # noqa: S101  # the body was checked
         plain, matched = (desk.read(id, "layer").pixels for id in (body.plain, body.matched))
         if plain.shape != matched.shape or plain.shape[2] != 4:
             shapes = f"{list(plain.shape)} and {list(matched.shape)}"
@@ -176,10 +217,10 @@ def _mixed(desk: Desk, body: LiveBody) -> NumpyArray:
         made[..., :3] = np.rint(plain[..., :3] + np.float32(body.strength) * way)
         if body.detail < 1:
             size = max(1, round(made.shape[1] * body.detail)), max(1, round(made.shape[0] * body.detail))
-            made = np.ascontiguousarray(resized(made, size))
-        held = Picture(made)
-        desk.memory.kept.put(key, held)
-    return held.pixels
+            made = resized(made, size)
+        return made[..., :3], made[..., 3]
+
+    return _kept(desk, f"{body.plain} {body.matched} {body.strength} {body.detail}", make)
 
 
 def _reduced(desk: Desk, id: PictureId, factor: float) -> tuple[NumpyArray, float]:
@@ -216,7 +257,7 @@ def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
 
 
 def _shadow(asked: Any, ratio: float) -> Any:
-    """Returns what is said of a shadow, in pixels of the reduced background."""
+    """Returns the arguments of a shadow, in pixels of the reduced background."""
     if not isinstance(asked, Mapping):
         return asked
     in_pixels = {name: _times(asked[name], ratio) for name in ("tip", "horizon", "contact", "wall") if asked.get(name)}
@@ -224,11 +265,12 @@ def _shadow(asked: Any, ratio: float) -> Any:
 
 
 def _times(value: Any, ratio: float) -> Any:
+    """Returns a number, or numbers in lists, times a ratio."""
     return [_times(one, ratio) for one in value] if isinstance(value, Sequence) else value * ratio
 
 
 def _bounds(seen: NumpyArray) -> tuple[int, int, int, int] | None:
-    """Returns x, y, width and height of where something is; None where nothing is."""
+    """Returns x, y, width and height of the box of the pixels that are True; None where there are none."""
     rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
     if not len(rows):
         return None

@@ -329,6 +329,65 @@ def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str
     return made
 
 
+# ---- paint ----
+
+
+class Stroke(BaseModel):
+    """A stroke of a brush with a round tip, which adds to a mask or, with add=false, removes from it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    line: list[Position] = Field(
+        min_length=1, max_length=10_000,
+        description="The points that it goes through, in pixels of the image at full size; the middle of the first one "
+        "is 0.",
+    )  # fmt: skip
+    width: float = Field(gt=0, le=10_000, description="How wide the brush is, in the same pixels.")
+    add: bool = True
+
+
+class PaintBody(Body):
+    """paint"""
+
+    picture: PictureId = Field(description="The image that the mask is for.")
+    mask: PictureId | None = Field(default=None, description="The mask to paint into; none: an empty one.")
+    strokes: list[Stroke] = Field(min_length=1, max_length=200, description="The strokes, in order.")
+
+
+def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
+    import numpy as np
+
+    from .. import io
+    from ..segmentation.strokes import paint_stroke
+
+    size, factor = desk.sizes[body.picture], 1.0
+    wide, high = size.width, size.height
+    if body.preview:
+        (wide, high), factor = size.proxy, size.factor
+    with desk.phase("decode", 1, 3):
+        mask = np.zeros((high, wide), np.uint8)
+        if body.mask is not None:
+            mask = _in_8_bits(_mask(desk.read(body.mask, "mask", body.preview)))
+            if mask.shape != (high, wide):
+                sizes = f"{mask.shape[1]} x {mask.shape[0]} beside {wide} x {high} of picture"
+                raise Failure(f"mask: {sizes} (width x height), expected equal sizes", Code.INPUT)
+    with desk.phase("paint", 2, 3):
+        for stroke in body.strokes:
+            line = [((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5) for x, y in stroke.line]
+            paint_stroke(mask, line, stroke.width * factor, add=stroke.add)
+    with desk.phase("encode", 3, 3):
+        return {"mask": desk.write(io.Picture(mask[..., None]), "png")}
+
+
+def _in_8_bits(mask: Any) -> Any:
+    """Returns a mask [h, w] as uint8 in memory of its own."""
+    import numpy as np
+
+    from .._arrays import VALUE_RANGE
+
+    return np.rint(mask.astype(np.float64) * (255 / VALUE_RANGE[mask.dtype.name])).astype(np.uint8)
+
+
 # ---- cutout, export ----
 
 
@@ -612,6 +671,8 @@ class LiveBody(Body):
     plain: PictureId | None = Field(default=None, description="The layer of that name that `layers` made.")
     matched: PictureId | None = Field(default=None, description="The other one.")
     strength: float = Field(default=1.0, ge=0, le=1, description="How far from plain to matched.")
+    shadow: PictureId | None = Field(default=None, description="The layer of that name, if there is one.")
+    cast: Position | None = Field(default=None, description="Where its first pixel lies, in pixels of background.")
     source: PictureId | None = Field(default=None, description="In place of layers, as for `blend`: what is put in.")
     mask: PictureId | None = Field(default=None, description="Where it is in source.")
     scale: float = Field(default=1.0, gt=0, le=1000, description="How much larger source becomes.")
@@ -629,6 +690,8 @@ class LiveBody(Body):
         layers, source = (self.plain, self.matched), (self.source, self.mask)
         if (None in layers) == (None in source) or (None in layers and layers != (None, None)):
             raise ValueError("expected plain and matched, or source and mask")
+        if (self.shadow is None) != (self.cast is None) or (self.shadow is not None and self.plain is None):
+            raise ValueError("shadow and cast: expected both, beside plain and matched, or neither")
         if self.plain is not None and self.mode == "laplacian":
             raise ValueError("mode: 'laplacian', expected another for layers, as compose has")
         return self
@@ -700,6 +763,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "harmonize", "Gives an object the light and colour of its surroundings.", HarmonizeBody, _run_kind
         ),
         Operation("segment", "Cuts out what is pointed at, or all people.", SegmentBody, _segment, "picture"),
+        Operation("paint", "Paints into a mask with a brush, at the image's full size.", PaintBody, _paint),
         Operation("place", "Finds the best places for a person or an object in an image.", PlaceBody, _place),
         Operation("compose", "Cuts out, places, matches and blends, in one go.", ComposeBody, _compose),
         Operation("merge", "Merges photographs of one place into one with everyone.", MergeBody, _merge),
@@ -723,7 +787,7 @@ def _open(body: OpenBody, desk: Desk) -> dict[str, Any]:
     return desk.opened(body.picture)
 
 
-#: What the service does by itself: reads an image that was uploaded, and makes its proxy.
+#: An operation of the service's own: it reads an image that was uploaded, and makes its proxy.
 OPEN = Operation("open", "Reads an image and makes its proxy.", OpenBody, _open)
 
 

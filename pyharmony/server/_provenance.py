@@ -1,4 +1,4 @@
-"""What the metadata of a download tell of how it was made, as XMP."""
+"""Tells in the metadata of a download how it was made, as XMP."""
 
 from __future__ import annotations
 

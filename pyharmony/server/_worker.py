@@ -55,7 +55,7 @@ def main() -> None:
     """Runs a worker; its arguments are the folder of the run, the most pixels and the side of proxies."""
     folder, max_pixels, proxy_side = sys.argv[-3:]
     tree, memory = Tree(Path(folder)), Memory(int(max_pixels), int(proxy_side))
-    # What libraries print must not come between the messages.
+    # Libraries print to stderr instead, so that nothing comes between the messages.
     channel = Channel(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     faulthandler.enable()

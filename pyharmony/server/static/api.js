@@ -155,6 +155,11 @@ function followed(job, told, signal) {
   });
 }
 
+/** Deletes an image; what cannot be deleted expires. */
+export function remove(picture) {
+  answer(picture.url, { method: "DELETE" }).catch(() => {});
+}
+
 export async function recipe(url) {
   return (await answer(url)).json();
 }

@@ -5,7 +5,7 @@ import { Editor } from "./editor.js";
 
 const $ = (id) => document.getElementById(id);
 
-/** What there is to give, by the way that is chosen. */
+/** The photos to give, by the way that is chosen. */
 const WAYS = {
   compose: {
     help: "Somebody or something of the first photo goes into the second.",
@@ -250,7 +250,7 @@ api.onToken(() => {
 $("home").addEventListener("click", home);
 $("sample").addEventListener("click", samples);
 $("ways").addEventListener("change", (event) => choose(event.target.value));
-// What is dropped beside a slot, or pasted, goes to the first that is free.
+// A photo that is dropped beside a slot, or pasted, goes to the first that is free.
 for (const kind of ["dragover", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();

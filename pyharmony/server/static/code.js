@@ -1,4 +1,4 @@
-// What repeats the picture elsewhere: the command and the lines of Python, as text.
+// Writes the command and the lines of Python that repeat the picture elsewhere.
 
 const quoted = (text) => (/^[\w.,/+:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 const python = (text) => JSON.stringify(text);

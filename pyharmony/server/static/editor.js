@@ -31,7 +31,9 @@ const SETTLE = 350;
 /** The most pixels of a blend while something is dragged; where it is let go, it is made as fine as the screen. */
 const LIVE_PIXELS = 40_000;
 /** The most blends that are asked for at a time: the way to the service and back takes longer than a blend. */
-const FLYING = 4;
+const FLYING = 2;
+/** The milliseconds after which a subject that is dragged is shown by itself, where its blend is still to come. */
+const LATE = 400;
 
 export class Editor {
   constructor({ say, tell, fail, home }) {
@@ -40,13 +42,17 @@ export class Editor {
     this.stage = new Stage($("stage"), {
       point: (x, y, remove) => this.point(x, y, this.adds && !remove),
       line: (points) => this.segment({ kind: "scribble", line: points.map(({ x, y }) => [x - 0.5, y - 0.5]), add: this.adds }),
-      painted: (apply) => this.paint(apply),
+      painted: (points) => this.paint(points, this.stage.brush, this.adds),
       place: (place, done, how) => this.moved(place, done, how),
       tip: (x, y, done) => done && this.commit({ tip: { x, y }, shadow: this.doc.shadow === "auto" ? "on" : this.doc.shadow }, "Shadow moved"),
       view: (zoom) => { $("zoom-one").title = `Full size, pixel by pixel (1); now ${Math.round(zoom * 100)} %`; },
       compare: (share) => { $("divider").value = share * 100; this.stage.compare(share); },
     });
     this.jobs = new Set();
+    this.sent = 0;
+    this.blends = new Worker(new URL("live.js", import.meta.url), { type: "module" });
+    this.blends.addEventListener("message", ({ data }) => this.blended(data));
+    this.blends.addEventListener("error", () => this.fail(new Error("The blend cannot be shown while it is dragged. The picture is made all the same.")));
     this.wire();
   }
 
@@ -82,6 +88,7 @@ export class Editor {
     const images = await this.work("Opening", async () => Promise.all(named.map(({ proxy_url: url }) => api.image(url))));
     if (session !== this.open_) return;
     this.images = new Map(named.map((picture, i) => [picture.id, images[i]]));
+    if (this.moving) $("brush").max = Math.max(200, Math.round(Math.max(this.moving.width, this.moving.height) / 6));
     if (way === "merge") return this.merge();
     if (way === "compose") {
       // A photograph with transparency is cut out already.
@@ -111,7 +118,7 @@ export class Editor {
     this.pictures = {};
     this.images = new Map();
     Object.assign(this, {
-      cutout: null, layers: null, laying: false, tiled: null, asked: null, next: null, flying: 0, sent: 0, seen: 0, people: null, places: null, touched: false, made: null, shown: null,
+      cutout: null, layers: null, laying: false, tiled: null, asked: null, next: null, seen: this.sent, flights: new Map(), waits: 0, people: null, places: null, touched: false, made: null, shown: null,
       masks: new Map(), segmenting: null, wanted: null, mixed: null,
     });
     $("found-people").hidden = true;
@@ -331,7 +338,7 @@ export class Editor {
       box.replaceChildren(...people.map((mask, i) => {
         const button = document.createElement("button");
         Object.assign(button, { type: "button", className: "second toggle", textContent: `Person ${i + 1}` });
-        button.addEventListener("click", () => this.commit({ mask, steps: [{ kind: "mask", mask: mask.id }], marks: [], place: null, front: [] }, `Person ${i + 1} is cut out`));
+        button.addEventListener("click", () => this.commit(masked(mask), `Person ${i + 1} is cut out`));
         return button;
       }));
       box.hidden = false;
@@ -341,34 +348,17 @@ export class Editor {
     }
   }
 
-  /** Paints into the mask, which goes to the service at full size. */
-  async paint(apply) {
-    const subject = this.moving;
-    const { doc } = this;
-    try {
-      const before = doc.mask ? await this.alpha(doc.mask) : null;
-      const image = this.images.get(subject.id);
-      const wide = image.naturalWidth;
-      const grey = canvasOf(wide, image.naturalHeight, (context, canvas) => {
-        context.fillStyle = "#000";
-        context.fillRect(0, 0, canvas.width, canvas.height);
-        if (before) {
-          const white = canvasOf(canvas.width, canvas.height, (inner) => {
-            inner.drawImage(before, 0, 0, canvas.width, canvas.height);
-            inner.globalCompositeOperation = "source-in";
-            inner.fillStyle = "#fff";
-            inner.fillRect(0, 0, canvas.width, canvas.height);
-          });
-          context.drawImage(white, 0, 0);
-        }
-        apply(context, wide / subject.width);
-      });
-      const full = canvasOf(subject.width, subject.height, (context, canvas) => context.drawImage(grey, 0, 0, canvas.width, canvas.height));
-      const blob = await new Promise((done) => full.toBlob(done, "image/png"));
-      await this.loadMask(new File([blob], "mask.png", { type: "image/png" }), "Painted");
-    } catch (error) {
-      this.fail(error);
-    }
+  /** Paints into the mask: the service draws the stroke at the photo's full size. Strokes are drawn one after the other. */
+  paint(points, width, add) {
+    const session = this.open_;
+    const stroke = { line: points.map(({ x, y }) => [x - 0.5, y - 0.5]), width, add };
+    const draw = async () => {
+      if (session !== this.open_) return;
+      const mask = this.doc.mask ? { mask: this.doc.mask.id } : {};
+      const { result } = await this.work("Painting", (options) => api.run("paint", { picture: this.moving.id, ...mask, strokes: [stroke] }, options));
+      this.commit(masked(result.mask), "Painted");
+    };
+    this.painting = (this.painting ?? Promise.resolve()).then(draw).catch((error) => this.fail(error));
   }
 
   async loadMask(file, said) {
@@ -378,7 +368,7 @@ export class Editor {
         this.tell(`The mask has ${mask.width} × ${mask.height} pixels, its photo ${this.moving.width} × ${this.moving.height}.`, { error: true });
         return;
       }
-      this.commit({ mask, steps: [{ kind: "mask", mask: mask.id }], marks: [], place: null, front: [] }, said);
+      this.commit(masked(mask), said);
     } catch (error) {
       this.fail(error);
     }
@@ -615,24 +605,34 @@ export class Editor {
     this.hideExact();
     const half = [-moving.width / 2, -moving.height / 2, moving.width, moving.height];
     const cut = { x: 0, y: 0, scale: 1, angle: 0, flip: false };
-    if (layers?.plain && layers.mask === doc.mask) {
+    const known = layers?.plain && layers.mask === doc.mask;
+    if (known) {
       if (this.mixed?.layers !== layers || this.mixed.strength !== doc.strength) this.mix();
-      if (this.mixed.drawn !== true) {
-        stage.fill(stage.subject, [[this.mixed.canvas, layers.matched.box]]);
-        stage.fill(stage.shadow, doc.strength && layers.shadow ? [[layers.shadow.image, layers.shadow.box]] : [], "multiply");
-        this.mixed.drawn = true;
-      }
-      stage.carry(stage.subject, layers.place, place);
-      stage.shadow.setAttrs({ x: place.x - layers.place.x, y: place.y - layers.place.y });
     } else {
-      stage.fill(stage.subject, [[this.cutout.canvas, half]]);
-      stage.carry(stage.subject, cut, place);
-      stage.shadow.visible(false);
       this.mixed = null;
     }
+    const { canvas } = this.mixed ?? this.cutout;
+    if (stage.drawn !== canvas) {
+      stage.drawn = canvas;
+      stage.fill(stage.subject, [[canvas, known ? layers.matched.box : half]]);
+      stage.fill(stage.shadow, known && doc.strength && layers.shadow ? [[layers.shadow.image, layers.shadow.box]] : [], "multiply");
+    }
+    this.origin = known ? layers.place : cut;
     stage.put(stage.front, layers?.front && doc.front.length ? layers.front.image : null, layers?.front?.box);
     this.drawBefore(place);
     this.blendLive(place);
+    this.drawMoving(place);
+  }
+
+  /** Draws what moves: the real blend where it is known, the subject by itself where not or where the blend is late. */
+  drawMoving(place) {
+    const { stage, layers } = this;
+    const late = this.waits && performance.now() - this.waits > LATE;
+    const blended = Boolean(this.tiled) && stage.tile.visible() && !late;
+    stage.subject.visible(!blended);
+    if (!blended) stage.carry(stage.subject, this.origin, place);
+    const at = blended ? this.tiledAt : place;
+    if (layers && stage.shadow.visible()) stage.shadow.setAttrs({ x: at.x - layers.place.x, y: at.y - layers.place.y });
   }
 
   /** Mixes the subject as it was and matched; strength 0 shows the one, 1 the other. */
@@ -645,7 +645,7 @@ export class Editor {
       for (let i = 0; i < out.length; i += 1) out[i] = a[i] + share * (b[i] - a[i]);
       context.putImageData(data, 0, 0);
     });
-    this.mixed = { layers: this.layers, strength: this.doc.strength, canvas, drawn: false };
+    this.mixed = { layers: this.layers, strength: this.doc.strength, canvas };
   }
 
   drawBefore(place) {
@@ -692,7 +692,7 @@ export class Editor {
     return this.way === "blend" ? MODES.find(([name]) => name === this.doc.mode)[3] : this.doc.blend;
   }
 
-  /** Asks for the real blend at a place; only the newest place counts, and one is asked for at a time. */
+  /** Asks for the real blend at a place; only the newest place counts, and few are on their way at a time. */
   blendLive(place) {
     const { stage, layers } = this;
     const mode = this.liveMode;
@@ -711,13 +711,22 @@ export class Editor {
     } else {
       const at = [layers.plain.box[0] + place.x - layers.place.x, layers.plain.box[1] + place.y - layers.place.y];
       Object.assign(body, { plain: layers.plain.picture.id, matched: layers.matched.picture.id, strength: this.doc.strength, at });
+      if (layers.shadow && this.doc.strength) {
+        const cast = [layers.shadow.box[0] + place.x - layers.place.x, layers.shadow.box[1] + place.y - layers.place.y];
+        Object.assign(body, { shadow: layers.shadow.picture.id, cast });
+      }
     }
     const key = JSON.stringify(body);
     if (this.tiled === key || this.asked === key) return;
     this.asked = key;
-    this.next = { key, layers, mode, body };
-    // Several are on their way at a time: while one is drawn, the next is solved.
-    if (this.flying < FLYING) this.blendNext();
+    this.next = { key, layers, mode, body, place };
+    // An answer that is lost must not hold up the next ones for ever.
+    if (this.waits && performance.now() - this.waits > 10 * LATE) {
+      this.flights.clear();
+      this.waits = 0;
+    }
+    // While one is drawn, the next is solved.
+    if (this.flights.size < FLYING) this.blendNext();
   }
 
   /** Returns how fine blends are while something is dragged: so many pixels are solved many times a second. */
@@ -727,30 +736,35 @@ export class Editor {
     return Math.max(0.2, Math.min(1, Math.sqrt(LIVE_PIXELS / (box.width * factor * box.height * factor))));
   }
 
-  async blendNext() {
-    const session = this.open_;
-    this.flying += 1;
-    try {
-      while (this.next) {
-        const asked = this.next;
-        asked.number = this.sent += 1;
-        this.next = null;
-        const { result } = await api.run("live", asked.body, { wait: 20 });
-        const { url, box } = result.info;
-        const image = url ? await decoded(url) : null;
-        if (session !== this.open_) return;
-        if (asked.layers !== this.layers || asked.mode !== this.liveMode || asked.number < this.seen) continue;
-        this.seen = asked.number;
-        this.stage.put(this.stage.tile, image, box);
-        this.tiled = asked.key;
-        this.frames = (this.frames ?? 0) + 1;
-        this.stage.element.dataset.frames = this.frames;
-      }
-    } catch (error) {
+  blendNext() {
+    const asked = this.next;
+    this.next = null;
+    this.sent += 1;
+    this.waits ||= performance.now();
+    this.flights.set(this.sent, asked);
+    this.blends.postMessage({ number: this.sent, body: asked.body });
+  }
+
+  /** Shows a blend that has come, unless a newer one is shown or the document is another by now. */
+  blended({ number, box, image, error }) {
+    const asked = this.flights.get(number);
+    this.flights.delete(number);
+    if (!asked) return;
+    this.waits = this.flights.size ? performance.now() : 0;
+    if (this.next) this.blendNext();
+    if (error) {
       this.asked = null;
-      if (!(error instanceof api.Cancelled)) this.fail(error);
-    } finally {
-      if (session === this.open_) this.flying -= 1;
+      // A session that has expired is opened by any other request.
+      if (error.status === 401) api.service().then(() => this.refresh(), this.fail);
+      else this.fail(new api.ServiceError(error.message, error));
+    } else if (asked.layers === this.layers && asked.mode === this.liveMode && number > this.seen) {
+      this.seen = number;
+      this.tiled = asked.key;
+      this.stage.put(this.stage.tile, image, box);
+      this.tiledAt = asked.place;
+      this.drawMoving(this.dragging ?? this.doc.place);
+      this.frames = (this.frames ?? 0) + 1;
+      this.stage.element.dataset.frames = this.frames;
     }
   }
 
@@ -919,6 +933,24 @@ export class Editor {
     return made;
   }
 
+  /**
+   * Makes the picture of photos of 8 bits in 16, and returns it: what lies between two levels is kept.
+   * null: the photos have 16 bits themselves, and so has the picture.
+   */
+  async makeDeep({ body }) {
+    const photos = [this.moving, this.below, ...(this.pictures.photos ?? [])].filter((photo) => photo?.dtype === "uint8");
+    if (!photos.length) return null;
+    const deep = await this.work("Making the picture in 16 bits", (options) => Promise.all(photos.map(({ id }) => (
+      api.run("export", { picture: id, format: "tiff", depth: 16 }, options)))));
+    try {
+      const asked = deep.reduce((text, { result }, i) => text.replaceAll(photos[i].id, result.picture.id), JSON.stringify(body));
+      const wanted = { ...JSON.parse(asked), format: "tiff" };
+      return (await this.work("Making the picture in 16 bits", (options) => api.run(this.way, wanted, options))).result.picture;
+    } finally {
+      for (const { result } of deep) api.remove(result.picture);
+    }
+  }
+
   get stem() {
     return ((this.below ?? this.pictures.photos?.[0])?.name ?? "picture").replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "");
   }
@@ -936,7 +968,8 @@ export class Editor {
       } else {
         const kind = format === "ora" ? "png" : format;
         const sources = [this.moving, this.below, ...(this.pictures.photos ?? [])].filter(Boolean).map(({ id }) => id);
-        const body = { picture: made.picture.id, format: kind, depth: { tiff: 16, jpeg: 8 }[kind] ?? null, sources };
+        const from = (kind === "tiff" && await this.makeDeep(made)) || made.picture;
+        const body = { picture: from.id, format: kind, depth: { tiff: 16, jpeg: 8 }[kind] ?? null, sources };
         picture = (await this.work("Writing the file", (options) => api.run("export", body, options))).result.picture;
       }
       const suffix = { jpeg: "jpg", tiff: "tif" }[format] ?? format;
@@ -1056,7 +1089,7 @@ export class Editor {
     const box = this.stage.stage.size();
     this.stage.zoomTo(1 / (window.devicePixelRatio || 1), box.width / 2, box.height / 2);
     this.say("Full size");
-    // What is seen pixel by pixel is the picture itself.
+    // Pixel by pixel, the picture itself is shown.
     if (this.step !== "cut" && this.complete && this.made?.doc !== this.doc && this.way !== "merge") await this.make().catch(this.fail);
   }
 
@@ -1210,6 +1243,9 @@ export class Editor {
 
 const samePlace = (a, b) => ["x", "y", "scale", "angle", "flip"].every((name) => a[name] === b[name]);
 
+/** Returns what a mask that was made elsewhere changes; clicks go on from it. */
+const masked = (mask) => ({ mask, steps: [{ kind: "mask", mask: mask.id }], marks: [], place: null, front: [] });
+
 /** Returns the dots to show for steps: clicks, and the first point of lines. */
 function marksOf(steps) {
   return steps.flatMap((step) => {
@@ -1221,12 +1257,6 @@ function marksOf(steps) {
 function valuesOf(image) {
   return canvasOf(image.naturalWidth, image.naturalHeight, (context) => context.drawImage(image, 0, 0))
     .getContext("2d").getImageData(0, 0, image.naturalWidth, image.naturalHeight);
-}
-
-/** Decodes an image that is written as text, beside the drawing of the page. */
-async function decoded(url) {
-  const text = atob(url.slice(url.indexOf(",") + 1));
-  return createImageBitmap(new Blob([Uint8Array.from(text, (letter) => letter.charCodeAt(0))]));
 }
 
 /** Returns the point of a shadow that is farthest from where it begins. */

@@ -50,7 +50,7 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 export class Stage {
   /**
    * @param {HTMLElement} element
-   * @param on what is called: point(x, y, remove), line(points), painted(canvas), place(place, done), tip(x, y, done), view(zoom), compare(share)
+   * @param on what is called: point(x, y, remove), line(points), painted(points), place(place, done), tip(x, y, done), view(zoom), compare(share)
    */
   constructor(element, on) {
     this.element = element;
@@ -214,6 +214,7 @@ export class Stage {
 
   clear() {
     for (const node of [this.shadow, this.subject, this.tile, this.exact, this.front, this.before, this.veil, this.frame, this.tip, this.tipLine, this.cross, this.edge, this.stroke]) node.visible(false);
+    this.drawn = null;
     this.marks.destroyChildren();
     this.transformer.nodes([]);
     this.stage.batchDraw();
@@ -221,8 +222,7 @@ export class Stage {
 
   put(node, image, box) {
     if (!image) node.visible(false);
-    else node.setAttrs({ image, x: box[0], y: box[1], width: box[2], height: box[3], visible: true });
-    this.pictures.batchDraw();
+    else if (node.image() !== image || !node.visible() || node.x() !== box[0] || node.y() !== box[1]) node.setAttrs({ image, x: box[0], y: box[1], width: box[2], height: box[3], visible: true });
   }
 
   /** Lays images into a group, whose own position then moves them together. */
@@ -341,6 +341,8 @@ export class Stage {
       element.focus({ preventScroll: true });
       if (evt.button > 1) return;
       pointers.set(evt.pointerId, { x: evt.clientX, y: evt.clientY });
+      // A second finger has to be felt while the first one drags; a mouse has none, and its drags are drawn sooner.
+      Konva.hitOnDragEnabled = evt.pointerType === "touch";
       if (target !== this.stage) return;
       element.setPointerCapture?.(evt.pointerId);
       pressed = { x: evt.clientX, y: evt.clientY, moved: false, remove: evt.shiftKey || evt.altKey };
@@ -389,7 +391,7 @@ export class Stage {
       if (this.share !== null) {
         this.on.compare?.(clamp(point.x / this.size.width, 0, 1));
       } else if (line) {
-        if (this.mode === "paint") this.paint(line);
+        if (this.mode === "paint") this.on.painted?.(line);
         else this.on.line?.(line);
       } else if (!was.moved && this.mode === "point" && this.inside(point)) {
         this.on.point?.(point.x, point.y, was.remove);
@@ -443,18 +445,6 @@ export class Stage {
   showBrush({ x, y }) {
     this.stroke.setAttrs({ points: [x, y, x + 0.01, y], strokeWidth: this.brush, visible: true, stroke: this.removes ? "#b3261e" : "#0f6b5c", opacity: 0.4 });
     this.tools.batchDraw();
-  }
-
-  paint(points) {
-    this.on.painted?.((context, scale) => {
-      context.lineCap = context.lineJoin = "round";
-      context.lineWidth = this.brush * scale;
-      context.strokeStyle = this.removes ? "#000" : "#fff";
-      context.beginPath();
-      points.forEach(({ x, y }, i) => (i ? context.lineTo(x * scale, y * scale) : context.moveTo(x * scale, y * scale)));
-      if (points.length === 1) context.lineTo(points[0].x * scale + 0.01, points[0].y * scale);
-      context.stroke();
-    });
   }
 
   /** Moves the cross of the keyboard, and returns where it is. */

@@ -1,0 +1,22 @@
+// A worker of the page: asks for blends at a place and decodes them. The page draws meanwhile and waits for nothing.
+
+import { run } from "./api.js";
+
+globalThis.addEventListener("message", async ({ data: { number, body } }) => {
+  try {
+    const { result: { info: { url, box } } } = await run("live", body, { wait: 20 });
+    const image = url ? await decoded(url) : null;
+    globalThis.postMessage({ number, box, image }, image ? [image] : []);
+  } catch (error) {
+    const { message, status, kind } = error;
+    globalThis.postMessage({ number, error: { message, status, kind } });
+  }
+});
+
+/** Decodes an image that is written as text. */
+async function decoded(url) {
+  const text = atob(url.slice(url.indexOf(",") + 1));
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i += 1) bytes[i] = text.charCodeAt(i);
+  return createImageBitmap(new Blob([bytes]));
+}
