@@ -427,7 +427,7 @@ def _decided(
     def search() -> str:
         start = time.perf_counter()
         if len(photos) > 1 or isinstance(wanted[0].at, str):
-            _ = people.found
+            _ = people.heads
         seconds["people"] = time.perf_counter() - start
         return digest(target)
 
@@ -508,17 +508,23 @@ def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: 
         return made.astype(pixels.dtype)
 
     scales = {number: float(entry["scale"]) for entry, number in zip(recipe["subjects"], recipe["order"])}
-    found = []
-    for i, photo in enumerate(photos):
-        factor = min(1.0, ratio * scales[i] * _FINER)
+
+    def reduced(photo: Photo, factor: float) -> Photo:
         alpha = None
         if photo.alpha is not None:
             alpha = np.ascontiguousarray(small(photo.alpha[..., None], factor)[..., 0])
-        found.append(Photo(small(photo.pixels, factor), small(photo.levels, factor), alpha))
+        pixels = small(photo.pixels, factor)
+        # Photographs in the background's colours have the same values twice.
+        same = photo.pixels.dtype == np.uint8 and np.shares_memory(photo.pixels, photo.levels)
+        return Photo(pixels, pixels if same else small(photo.levels, factor), alpha)
+
+    pixels = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        below = pool.submit(small, pixels, ratio)
+        found = list(pool.map(reduced, photos, [min(1.0, ratio * scales[i] * _FINER) for i in range(len(photos))]))
+        made = below.result()
     if isinstance(whole, Picture):
-        return dataclasses.replace(whole, pixels=small(whole.pixels, ratio)), found
-    pixels = as_images(whole, "background")[0]
-    made = small(pixels, ratio)
+        return dataclasses.replace(whole, pixels=made), found
     return (made if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else made[..., 0]), found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,41 +65,89 @@ class Photo:
 
 
 class People:
-    """The people of the background, who are looked for when somebody asks for them first."""
+    """The people of the background, who are looked for when somebody asks for them first.
+
+    Attributes:
+        size: (width, height) of the smaller picture in which places are looked for.
+        factor: the side of that by the background's.
+    """
 
     def __init__(self, background: NumpyArray, given: Masks | Sequence[Any] | None) -> None:
         self._background, self._given = background, given
-        self._masks: list[NumpyArray] | None = None
-        self._heads: list[Rectangle] = []
-        #: The rectangles of faces of people without a mask.
-        self.faces: list[Rectangle] = []
+        self._held: _Held | None = None
+        height, width = background.shape[:2]
+        self.factor = min(1.0, _SIDE / max(height, width))
+        self.size = max(1, round(width * self.factor)), max(1, round(height * self.factor))
 
     @property
-    def found(self) -> list[NumpyArray]:
-        """Their masks [H, W] uint8."""
-        if self._masks is None:
-            height, width = self._background.shape[:2]
-            session = Session(self._background) if self._given is None else None
-            people: Any = self._given if session is None else session.people()
-            those: Sequence[int] = range(len(people))
-            if session is not None:
-                those = surely(people.heads, people.scores, session.faces())
-            self._masks = [mask_of(people[i], height, width) for i in those]
-            heads: list[Any] = [people.heads[i] for i in those] if isinstance(people, Masks) else []
-            if len(heads) != len(self._masks):
-                heads = [_head_of(mask) for mask in self._masks]
-            self.faces = [] if session is None else list(apart(session.faces(), heads))
-            self._heads = [(float(x), float(y), float(wide), float(high)) for x, y, wide, high in heads]
-        return self._masks
+    def reduced(self) -> list[NumpyArray]:
+        """Their masks [h, w] uint8 at the smaller size."""
+        return self._found.reduced
 
     @property
     def heads(self) -> list[Rectangle]:
-        return self._heads if self.found else []
+        """The rectangles of their heads in the background."""
+        return self._found.heads
+
+    @property
+    def faces(self) -> list[Rectangle]:
+        """The rectangles of faces of people without a mask."""
+        return self._found.faces
+
+    def mask(self, index: int) -> NumpyArray:
+        """Returns the mask [H, W] uint8 of one of them."""
+        height, width = self._background.shape[:2]
+        return mask_of(self._found.masks[index](), height, width)
 
     def add(self, mask: NumpyArray, head: Rectangle) -> None:
         """Adds somebody who was placed, so that the next one does not cover them."""
-        self.found.append(mask)
-        self._heads.append(head)
+        self._found.masks.append(lambda: mask)
+        self._found.reduced.append(resized(mask, self.size))
+        self._found.heads.append(head)
+
+    @property
+    def _found(self) -> _Held:
+        if self._held is None:
+            self._held = self._searched() if self._given is None else self._taken(self._given)
+        return self._held
+
+    def _searched(self) -> _Held:
+        session = Session(self._background)
+        people = session.people()
+        seen = session.faces()
+        those = surely(people.heads, people.scores, seen)
+        reduced = people.reduced(self.size)
+        heads = [_rectangle(people.heads[i]) for i in those]
+        return _Held(
+            [functools.partial(people.__getitem__, i) for i in those], [reduced[i] for i in those], heads,
+            list(apart(seen, heads)),
+        )  # fmt: skip
+
+    def _taken(self, given: Masks | Sequence[Any]) -> _Held:
+        height, width = self._background.shape[:2]
+        whole = [mask_of(given[i], height, width) for i in range(len(given))]
+        heads = [_rectangle(head) for head in given.heads] if isinstance(given, Masks) else []
+        if len(heads) != len(whole):
+            heads = [_head_of(mask) for mask in whole]
+        return _Held(
+            [functools.partial(np.asarray, mask) for mask in whole], [resized(mask, self.size) for mask in whole],
+            heads, [],
+        )  # fmt: skip
+
+
+@dataclass
+class _Held:
+    """What is known of the people: masks, which are made when they are asked for, and the fields of `People`."""
+
+    masks: list[Callable[[], NumpyArray]]
+    reduced: list[NumpyArray]
+    heads: list[Rectangle]
+    faces: list[Rectangle]
+
+
+def _rectangle(values: Sequence[float]) -> Rectangle:
+    x, y, wide, high = (float(v) for v in values)
+    return x, y, wide, high
 
 
 def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, bool, str]:
@@ -177,12 +226,12 @@ def decide(
     cover = None
     if len(behind):
         if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in behind) or not all(
-            0 <= i < len(people.found) for i in behind
+            0 <= i < len(people.heads) for i in behind
         ):
-            raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {len(people.found)} people")
+            raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {len(people.heads)} people")
         held = np.zeros((height, width), np.uint8)
         for i in behind:
-            np.maximum(held, people.found[i], out=held)
+            np.maximum(held, people.mask(i), out=held)
         cover = encoded(held)
     entry["cover"] = cover
     return entry, reason
@@ -190,23 +239,21 @@ def decide(
 
 def _placed(photo: Photo, mask: NumpyArray, wanted: Wanted, people: People, background: NumpyArray) -> Placement:
     """Returns the best place, which is looked for in reduced pictures."""
-    height, width = background.shape[:2]
-    small, factor = _reduced(background)
+    small, factor = resized(background, people.size), people.factor
     own, own_factor = _reduced(photo.levels)
     own_mask = resized(mask, (own.shape[1], own.shape[0]))
-    masks = [resized(one, (small.shape[1], small.shape[0])) for one in people.found]
     heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
     faces = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.faces]
     given: dict[str, Any] = {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
     if wanted.scale != "auto":
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
-    best = place(own, small, mask=own_mask, people=masks, heads=heads, faces=faces, k=1, **given)[0]
+    best = place(own, small, mask=own_mask, people=people.reduced, heads=heads, faces=faces, k=1, **given)[0]
     back, own_back = 1 / factor, 1 / own_factor
     box = tuple(v * back for v in best.box)
     # Middles of pixels are whole numbers, so a half is taken off before and added after.
     return Placement(
         (best.x + 0.5) * back - 0.5, (best.y + 0.5) * back - 0.5, best.scale * back / own_back, best.angle, best.flip,
-        best.behind, best.score, best.terms, box, photo.size, best.reason,  # type: ignore[arg-type]
+        best.behind, best.score, best.terms, box, photo.size, best.reason,
     )  # fmt: skip
 
 

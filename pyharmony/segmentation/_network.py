@@ -18,6 +18,9 @@ _MARGIN, _NEAREST = 0.25, 0.1
 _WIDER, _STEP, _RIM = 1, 0.4, 3
 #: The share of the picture from which on a second look would show no more.
 _WHOLE = 0.75
+#: The longer side of a picture that is reduced for looks at large parts of it is at least this, and a look has so many
+#: times its own pixels before it.
+_ENOUGH, _FINER = 1000, 2
 #: Masks that agree so far are taken for one.
 _SAME = 0.9
 #: The number of masks of an answer.
@@ -59,6 +62,9 @@ class NetworkCutter:
 
     def __post_init__(self) -> None:
         self._views: dict[Box, tuple[Float32, list[Float32]]] = {}
+        # Of large pictures most looks need little: they are made from the means of so many pixels along each side.
+        self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
+        self._fewer = self.picture if self._every == 1 else _reduced(self.picture, self._every)
 
     def cut(self, prompts: Prompts, last: Layer | None = None, careful: bool = True) -> list[Layer]:
         """Returns masks, the best first; `last` is the mask that further prompts correct.
@@ -177,9 +183,19 @@ class NetworkCutter:
             if len(self._views) > 8:
                 self._views.clear()
             size = (self.network.size, self.network.size)
-            view = resized(self.picture, size, box).astype(np.float32) * np.float32(1 / 255)
+            every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _FINER * self._every * size[0] else 1
+            source = self.picture if every == 1 else self._fewer
+            part = box[0] / every, box[1] / every, box[2] / every, box[3] / every
+            view = resized(source, size, part).astype(np.float32) * np.float32(1 / 255)
             found = self._views[box] = view, self.network.seen(view)
         return found
+
+
+def _reduced(picture: Pixels, every: int) -> Pixels:
+    """Returns a picture of which so many pixels along each side became one, their mean."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).reduce(every))
 
 
 def distinct(layers: Sequence[Layer]) -> list[Layer]:

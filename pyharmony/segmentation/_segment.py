@@ -15,7 +15,7 @@ from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
-from .layers import Box, Layer, Pixels, box_of
+from .layers import Box, Layer, Pixels, box_of, resized
 from .people import faces, people_of, shows_people
 
 Point = tuple[float, float]
@@ -68,6 +68,33 @@ class Masks:
 
     def __getitem__(self, index: int) -> Pixels:
         return at_full_size(self._picture, self._layers[index])
+
+    def reduced(self, size: tuple[int, int]) -> list[Pixels]:
+        """Returns all masks as [h, w] uint8 at a smaller size (width, height), without making the large ones.
+
+        Raises:
+            ArgumentError: the size is not that of an image, or larger than the picture.
+
+        Example:
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> [mask.shape for mask in pyharmony.segment(image, point=(40, 30)).reduced((40, 30))][0]
+            (30, 40)
+        """
+        height, width = self._picture.shape[:2]
+        if not (1 <= size[0] <= width and 1 <= size[1] <= height):
+            raise ArgumentError(f"size: {size!r}, expected (width, height) from (1, 1) to ({width}, {height})")
+        picture, across, down = resized(self._picture, size), size[0] / width, size[1] / height
+        found = []
+        for layer in self._layers:
+            left, top, right, bottom = layer.box
+            box = round(left * across), round(top * down), round(right * across), round(bottom * down)
+            # Of what is smaller than a pixel nothing is left.
+            thin = box[0] == box[2] or box[1] == box[3]
+            found.append(
+                np.zeros(picture.shape[:2], np.uint8) if thin else at_full_size(picture, layer._replace(box=box))
+            )
+        return found
 
 
 class Session:
