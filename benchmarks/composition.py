@@ -180,19 +180,18 @@ def reduced(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def report() -> None:
     """Writes the table into the page."""
     whole = RECORD.read()
-    lines = [["two photographs of 12 megapixels", "seconds of the CPU", "memory, MB"]]
+    lines = [["two photographs of 12 megapixels", "seconds", "seconds of the CPU", "memory, MB"]]
     for name, label in NAMES.items():
         one = whole["composites"][name]
-        lines.append([label, f"{one['cpu']:.1f}", f"{one['peak'] / 1e6:.0f}"])
+        lines.append([label, f"{one['wall']:.1f}", f"{one['cpu']:.1f}", f"{one['peak'] / 1e6:.0f}"])
     for name in ("1.3 MP", "12 MP"):
         one = whole["shadows"][name]
-        lines.append([f"a shadow, {name.replace('MP', 'megapixels')}", f"{one['cpu']:.2f}", ""])
+        lines.append([f"a shadow, {name.replace('MP', 'megapixels')}", f"{one['wall']:.2f}", f"{one['cpu']:.2f}", ""])
     same = whole["same"]
     apart = whole["shadows"]["apart"]
     facts = (
-        f"The best of {whole['rounds']} rounds with {THREADS} threads on two cores that other programs kept busy, "
-        f"which makes each second of the CPU longer; those of the clock say nothing there. The recipe gives the same "
-        f"bytes: {'yes' if same['recipe'] else 'no'}; merged layers are the picture bit for bit: "
+        f"The best of {whole['rounds']} rounds with {THREADS} threads on two cores of a shared machine. The recipe "
+        f"gives the same bytes: {'yes' if same['recipe'] else 'no'}; merged layers are the picture bit for bit: "
         f"{'yes' if same['merged'] and same['layers'] else 'no'}. After reduction the shadows at 1.3 and 12 megapixels "
         f"are {255 * apart['mean']:.2f} levels of 255 apart, at most {255 * apart['high']:.2f} at 99 % of the pixels."
     )

@@ -571,6 +571,21 @@ def test_the_tops_of_a_silhouette_are_heads() -> None:
     assert people._tops(np.zeros((40, 60), bool)) == []
 
 
+def test_masks_at_a_smaller_size_are_the_large_ones_reduced() -> None:
+    image = np.full((480, 640, 3), 40, np.uint8)
+    image[120:360, 200:420] = (220, 160, 90)
+    masks = segmentation.segment(image, point=(310, 240))
+    small = masks.reduced((160, 120))
+    assert len(small) == len(masks) > 0
+    for index, one in enumerate(small):
+        large = masks[index].reshape(120, 4, 160, 4).mean((1, 3))
+        assert one.shape == (120, 160)
+        assert ((one >= 128) == (large >= 128)).mean() > 0.98
+    for size in ((0, 10), (641, 480)):
+        with pytest.raises(ArgumentError, match=r"size: .* expected \(width, height\) from \(1, 1\) to \(640, 480\)"):
+            masks.reduced(size)
+
+
 def test_parts_and_groups_of_people_are_left_out() -> None:
     left, right = figure(60), figure(210)
     arm = left.copy()
