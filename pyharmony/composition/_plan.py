@@ -33,7 +33,7 @@ _BASE_SEEN, _BASE = 0.6, 0.04
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the caller says of one subject; None leaves it to us."""
+    """The wishes of the caller for one subject; None leaves a choice to us."""
 
     points: Any
     box: Any
@@ -137,7 +137,7 @@ class People:
 
 @dataclass
 class _Held:
-    """What is known of the people: masks, which are made when they are asked for, and the fields of `People`."""
+    """The people as they were found: masks, which are made when they are asked for, and the fields of `People`."""
 
     masks: list[Callable[[], NumpyArray]]
     reduced: list[NumpyArray]
