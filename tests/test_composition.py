@@ -341,6 +341,42 @@ def test_a_click_or_a_box_says_who_is_meant() -> None:
     assert tuple(by_box[40, 40]) == tuple(by_click[40, 40]) == (30, 60, 120)
 
 
+def test_another_method_cuts_out() -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    photo = np.full((80, 100, 3), 220, np.uint8)
+    photo[20:60, 30:50] = (30, 60, 120)
+    options: dict[str, Any] = {"points": (40, 40), "at": (0, 0), "return_info": True, **PLAIN}
+    _, info = pyharmony.compose(photo, ground(), segment="grabcut", **options)
+    expected = pyharmony.segment(photo, point=(40, 40), method="grabcut").mask
+    assert np.array_equal(info.subjects[0].mask[:80, :100], expected)
+    with pytest.raises(ArgumentError, match="segment: 'lasso', expected one of 'auto', 'clicks'"):
+        pyharmony.compose(photo, ground(), segment="lasso", **options)
+
+
+def test_somebody_with_a_face_is_taken_rather_than_a_larger_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _plan
+
+    big, small = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
+    big[5:55, 40:78], small[20:50, 5:20] = 255, 255
+
+    class Found(list[np.ndarray]):
+        heads, scores, reason = ((42, 5, 6, 30), (8, 20, 8, 8)), (0.4, 0.5), ""
+
+    class Session:
+        def __init__(self, picture: np.ndarray, method: str = "auto") -> None: ...
+
+        def people(self) -> Found:
+            return Found([big, small])
+
+        def faces(self) -> tuple[tuple[int, int, int, int], ...]:
+            return ((9, 22, 5, 5),)
+
+    monkeypatch.setattr(_plan, "Session", Session)
+    photo = np.full((60, 80, 3), 90, np.uint8)
+    _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **PLAIN)
+    assert info.subjects[0].mask[30, 10] == 255 and info.subjects[0].mask[30, 60] == 0
+
+
 def test_what_is_found_is_told() -> None:
     photo = np.full((80, 100, 3), 220, np.uint8)
     photo[20:60, 40:60] = (30, 60, 120)

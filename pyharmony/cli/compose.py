@@ -23,7 +23,7 @@ _WORDS = (
     (r"^boxes?:", "--box:"),
     (r"^masks:", "--mask:"),
     (
-        r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|reflection|upscale|seed|recipe|side):",
+        r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|reflection|upscale|seed|recipe|side|segment):",
         r"--\1:",
     ),
     (r"^(azimuth|elevation|tip|softness):", r"--\1:"),
@@ -53,6 +53,9 @@ def compose(
     mask: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help=f"Where the subject is in its photograph{_EACH}.")
     ] = None,
+    segment: Annotated[
+        str, typer.Option(metavar="NAME", help="A method of `pyharmony segment`, by which subjects are cut out.")
+    ] = "auto",
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -128,7 +131,7 @@ def compose(
         elif console.as_json or path is not output:
             raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
     given = {"flip": flip, "strength": strength, "blend": blend, "sharpness": sharpness}
-    given |= {"grain": grain, "seed": seed, "side": side, "recipe": recipe}
+    given |= {"grain": grain, "seed": seed, "side": side, "recipe": recipe, "segment": segment}
     given["harmonize"] = None if harmonize == "none" else harmonize
     given["reflection"] = False if reflection is None else {"strength": reflection}
     given["upscale"] = None if upscale == "none" else upscale

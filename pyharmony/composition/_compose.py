@@ -22,7 +22,8 @@ from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
 from ..evaluation.pictures import levels_of
 from ..io import Layer, Picture
 from ..placement import Placement
-from ..segmentation import Masks
+from ..segmentation import METHODS as CUTTERS
+from ..segmentation import Masks, Method
 from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, PathLike, Position
 from ..upscaling import METHODS
@@ -135,6 +136,7 @@ def compose(
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None,
     masks: OneOrMany[MaskLike | None] = None,
+    segment: str | Method = "auto",
     people: Masks | Sequence[MaskLike] | None = None,
     at: Spot | Sequence[Spot] = "auto",
     scale: Number | Sequence[Number] = "auto",
@@ -171,9 +173,10 @@ def compose(
         background: the photograph that they are put into. An array [H, W] or [H, W, C], a tensor, a path, the bytes of
             a file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
         points: a click (x, y) on the subject, or several [(x, y), …]; of several subjects a list with one entry each.
-            Without points, box and mask the largest person is taken.
+            Without points, box and mask the largest person with a face is taken, or the largest one.
         boxes: a rectangle (x, y, width, height) that the subject lies in; of several subjects a list.
         masks: where the subject is, of its photograph's size; of several subjects a list.
+        segment: a method of `pyharmony.segment`, which cuts out what is pointed at, and finds people where it can.
         people: the people of the background: what `pyharmony.segment` returned with people=True, or a mask of
             each; None: they are looked for.
         at: 'auto', the best place; or (x, y), where the first pixel of the subject's photograph lies in the background
@@ -238,6 +241,8 @@ def compose(
         raise ArgumentError(f"strength: {strength!r}, expected a number from 0 to 2")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ArgumentError(f"seed: {seed!r}, expected a whole number of at least 0")
+    if not isinstance(segment, Method) and segment not in ("auto", *CUTTERS):
+        raise ArgumentError(f"segment: {segment!r}, expected one of 'auto', {', '.join(map(repr, CUTTERS))}")
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
     file: Any = background
     with ThreadPoolExecutor(get_num_threads()) as pool:
@@ -259,7 +264,7 @@ def compose(
         wanted = _wanted(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
         if upscale is not None:
             looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
-        plan, said = _decided(photos, target, wanted, people, looks, int(seed), several, seconds)
+        plan, said = _decided(photos, target, wanted, segment, people, looks, int(seed), several, seconds)
     else:
         plan = read_recipe(recipe)
         _fits(plan, photos, target)
@@ -413,12 +418,12 @@ def _is_list_of_each(value: Any) -> bool:
 
 
 def _decided(
-    photos: list[Photo], target: NumpyArray, wanted: list[Wanted], given: Any, looks: dict[str, Any], seed: int,
-    several: bool, seconds: dict[str, float],
+    photos: list[Photo], target: NumpyArray, wanted: list[Wanted], method: str | Method, given: Any,
+    looks: dict[str, Any], seed: int, several: bool, seconds: dict[str, float],
 ) -> tuple[dict[str, Any], list[list[str]]]:  # fmt: skip
     """Returns the recipe of a composite, and what is to be said of each subject."""
     levels = levels_of(np.ascontiguousarray(target[..., :3]))
-    people = People(levels, given)
+    people = People(levels, method, given)
     height, width = levels.shape[:2]
     entries: list[dict[str, Any]] = []
     said: list[list[str]] = []
@@ -435,13 +440,13 @@ def _decided(
     with ThreadPoolExecutor(1) as pool:
         start = time.perf_counter()
         searched = pool.submit(search)
-        first = _plan.cut_out(photos[0], wanted[0], "subjects[0]: " if several else "")
+        first = _plan.cut_out(photos[0], wanted[0], method, "subjects[0]: " if several else "")
         seconds["cut"] = time.perf_counter() - start
         known = searched.result()
     for i, (photo, one) in enumerate(zip(photos, wanted, strict=True)):
         name = f"subjects[{i}]: " if several else ""
         start = time.perf_counter()
-        mask, by_alpha, reason = _plan.cut_out(photo, one, name) if i else first
+        mask, by_alpha, reason = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
         entry, doubt = _plan.decide(photo, mask, one, people, levels, name)

@@ -14,7 +14,7 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import ArgumentError, MaskError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
-from ..segmentation import Masks, Session
+from ..segmentation import METHODS, Masks, Method, Session
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import apart, head_of, surely
 from ._recipe import encoded
@@ -72,8 +72,8 @@ class People:
         factor: the side of that by the background's.
     """
 
-    def __init__(self, background: NumpyArray, given: Masks | Sequence[Any] | None) -> None:
-        self._background, self._given = background, given
+    def __init__(self, background: NumpyArray, method: str | Method, given: Masks | Sequence[Any] | None) -> None:
+        self._background, self._method, self._given = background, method, given
         self._held: _Held | None = None
         height, width = background.shape[:2]
         self.factor = min(1.0, _SIDE / max(height, width))
@@ -112,7 +112,7 @@ class People:
         return self._held
 
     def _searched(self) -> _Held:
-        session = Session(self._background)
+        session = Session(self._background, method=_of_people(self._method))
         people = session.people()
         seen = session.faces()
         those = surely(people.heads, people.scores, seen)
@@ -150,7 +150,13 @@ def _rectangle(values: Sequence[float]) -> Rectangle:
     return x, y, wide, high
 
 
-def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, bool, str]:
+def _of_people(method: str | Method) -> str | Method:
+    """Returns a method that finds people: this one, or the default."""
+    known = METHODS.get(method) if isinstance(method, str) else method
+    return method if known is None or known.people else "auto"
+
+
+def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> tuple[NumpyArray, bool, str]:
     """Returns the mask [h, w] uint8 of a subject, whether that is its alpha, and what is to be said of it.
 
     Raises:
@@ -165,7 +171,7 @@ def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, bool, 
     if not pointed and photo.alpha is not None:
         levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
         return _filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, ""
-    session = Session(photo.levels)
+    session = Session(photo.levels, method=method)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
         one = points is not None and len(points) == 2 and all(np.isscalar(v) for v in points)
@@ -173,10 +179,13 @@ def cut_out(photo: Photo, wanted: Wanted, name: str) -> tuple[NumpyArray, bool, 
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
         return found.mask, False, found.reason
-    people = session.people()
+    searched = session if _of_people(method) == method else Session(photo.levels)
+    people = searched.people()
     if len(people):
-        many = f"{len(people)} people were found, the largest was taken"
-        return people[0], False, many if len(people) > 1 else ""
+        # A part of somebody, or no person at all, may be the largest: a face says who is one.
+        sure = surely(people.heads, people.scores, searched.faces()) or range(len(people))
+        many = f"{len(sure)} people were found, the largest was taken"
+        return people[sure[0]], False, many if len(sure) > 1 else ""
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")

@@ -35,6 +35,7 @@ class Method:
         opened: makes a `Cutter`, which holds a picture [H, W, 3] of uint8.
         needs: the modules that it loads, with the extras that bring them.
         weights: the name of its weights; empty where it has none.
+        people: whether it finds people.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Method:
     opened: Callable[[Pixels], Any]
     needs: tuple[tuple[str, str], ...] = ()
     weights: str = ""
+    people: bool = False
 
     @property
     def missing(self) -> str:
@@ -76,7 +78,8 @@ def trained(weights: PathLike) -> Method:
     """
     path = Path(weights)
     network = _clicks.parsed(path.read_bytes(), str(path))
-    return Method("trained", f"the network of clicks, by {path.name}", lambda picture: NetworkCutter(network, picture))
+    summary = f"the network of clicks, by {path.name}"
+    return Method("trained", summary, lambda picture: NetworkCutter(network, picture), people=True)
 
 
 def _network(picture: Pixels) -> NetworkCutter:
@@ -98,12 +101,13 @@ _OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS),
+        Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS, people=True),
         Method(
             _FEATURED,
             "the network of clicks on features that were learned on ImageNet",
             _featured,
             weights=_FEATURED,
+            people=True,
         ),
         Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
         Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
