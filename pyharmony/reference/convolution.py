@@ -12,7 +12,10 @@ def convolution(
     image: Any, weight: Any, bias: Any, *, stride: int = 1, before: int | None = None, added: Any = 0.0,
     slope: float = 1.0, high: float = np.inf,
 ) -> npt.NDArray[np.float64]:  # fmt: skip
-    """Returns what `pyharmony.ops.convolution.convolution` says, for the same arguments."""
+    """Returns max(s, 0) + slope min(s, 0), at most high, [h, w, O], where s is the convolution plus bias and added.
+
+    image is [H, W, C] and weight [k, k, C, O], or [k, k, C] for each channel by itself.
+    """
     image, weight = np.asarray(image, np.float64), np.asarray(weight, np.float64)
     kernel = len(weight)
     before = kernel // 2 if before is None else before
