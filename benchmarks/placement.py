@@ -339,7 +339,7 @@ def fit(count: int) -> dict[str, float]:
             slope = slope + share * ((features / spread).T @ (chance - among))
         return total, slope
 
-    bounds = [(0, None) if name == "margin" else (None, 0) for name in names]
+    bounds = [(0, None) if name in ("margin", "room") else (None, 0) for name in names]
     found = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds)
     return {name: round(float(value), 2) for name, value in zip(names, found.x / spread)}
 

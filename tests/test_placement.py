@@ -101,10 +101,14 @@ def test_who_is_cut_at_the_bottom_stays_cut() -> None:
         assert one.angle == roll and (rows[seen] >= HEIGHT - 1).all()
 
 
-def test_standing_feet_that_touch_the_frame_are_not_cut() -> None:
+def test_feet_are_cut_where_they_reach_the_frame_and_not_where_they_end_before_it() -> None:
     background, masks, heads = scene_of((150, 60, 30), (480, 62, 31))
     picture, mask, head = subject_of(70.0, 7.2, 60 + 500)
     assert mask[-1].any()
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    assert all(one.box[1] + one.box[3] >= HEIGHT - 1 for one in found if not one.behind and not one.reason)
+    picture, mask, head = subject_of(70.0, 7.2, 60 + 508)
+    assert not mask[-1].any()
     boxes = [one.box for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)]
     assert min(y + high for _, y, _, high in boxes) < HEIGHT - 20
     with_cut = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, cut=["bottom"])

@@ -29,6 +29,8 @@ _COVERS = 0.05
 _SPREAD = 0.15
 #: So many heads above the others' feet are as bad as more, and so many heads beside the frame as good.
 _OFF, _FAR = 2.5, 3.0
+#: How far a head reaches to either side of its middle, in its heights; so many heads of room beside it are as good as more.
+_WIDE, _ROOM = 0.4, 2.5
 #: From which enlargement on an object looks soft.
 _SOFT = 1.5
 #: The margin that a head keeps to the frame, in its heights.
@@ -38,13 +40,14 @@ _MARGIN = 0.15
 #: `benchmarks/layouts.json`, by `benchmarks/placement.py fit`.
 AMONG_PEOPLE = {
     "scale": -0.11,
-    "head_line": -1.17,
-    "off": -3.6,
-    "high": -1.81,
-    "margin": 0.96,
-    "border": -2.09,
-    "covers": -1.06,
-    "behind": -2.24,
+    "head_line": -1.48,
+    "off": -5.59,
+    "high": -1.29,
+    "margin": 0.63,
+    "room": 0.79,
+    "border": -2.02,
+    "covers": -0.68,
+    "behind": -3.2,
 }
 #: The same by judgement: drawn scenes do not tell it.
 JUDGED = {"resolution": -1.0, "light": -0.5}
@@ -260,15 +263,19 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
 
 
 def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) -> dict[str, Float]:
-    """Returns how far a head is from the line of the others' heads, and how far above theirs the feet are, in heads."""
+    """Returns how far a head is from the line of the others' heads, how far above theirs the feet are, and how much room
+    is beside it before the next head or the frame, in heads."""
     crowd = ground.crowd
-    terms = dict.fromkeys(("head_line", "high"), np.zeros(len(places)))
+    terms = dict.fromkeys(("head_line", "high", "room"), np.zeros(len(places)))
     if not len(crowd) or subject.head is None:
         return terms
     columns, rows = crowd.middles()
     x, y = crowd.upright(places.x, places.y)
     line = _line(columns, rows - crowd.sizes / 2, x, crowd)
     terms["head_line"] = np.abs((y - places.size / 2) - line) / places.size
+    beside = (np.abs(x[:, None] - columns) - _WIDE * crowd.sizes).min(1)
+    beside = np.minimum(beside, np.minimum(places.x, ground.size[0] - places.x))
+    terms["room"] = (beside / places.size).clip(0, _ROOM)
     columns, rows, _ = crowd.ground()
     if len(columns) and ("bottom" not in subject.cut or subject.hidden):
         x, y = crowd.upright(places.x, bottom)

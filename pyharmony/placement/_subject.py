@@ -28,7 +28,8 @@ _INSIDE, _WIDER = 0.04, 1.6
 #: How far before the frame a mask that it cuts may end, as a share of the picture.
 _BEFORE = 0.012
 #: Somebody whose mask ends so near the lower edge, as a share of the height, stands on it if that is so many heads
-#: below the top, and is cut by it if less than the last number: masks that are drawn by hand seldom reach the frame.
+#: below the top and no pixel reaches the edge, and is cut by it if less than the last number: masks that are drawn by
+#: hand seldom reach the frame.
 _NEAR, _STANDS, _CUT = 0.04, 6.2, 5.0
 #: Who is fewer heads tall was cut by something in the picture, a table or somebody else, where the frame did not.
 _HIDDEN = 3.8
@@ -115,7 +116,7 @@ def subject_of(
         if tall < (_CUT if near else _HIDDEN):
             hidden = not near and "bottom" not in sides
             sides |= {"bottom"}
-        elif near and tall > _STANDS:
+        elif near and tall > _STANDS and not region[-1].any():
             sides -= {"bottom"}
     else:
         for side in cut:
