@@ -332,6 +332,28 @@ def test_previews_look_like_the_picture() -> None:
     assert np.abs(small.astype(float) - reduced).mean() < 2
 
 
+@pytest.mark.parametrize("times", [3, 4])
+def test_in_a_preview_a_subject_lies_where_it_lies_at_full_size(times: int) -> None:
+    """The subject, and the shadow and the reflection whose places are told in pixels of the picture."""
+    large, subject = (np.kron(image, np.ones((times, times, 1), np.uint8)) for image in (ground(), object_()))
+    row = 64 * times - 1
+    shadow = {"contact": row, "horizon": 20 * times, "tip": (80 * times, 80 * times), "strength": 1.0, "softness": 1}
+    looks = {**PLAIN, "shadow": shadow, "reflection": {"contact": ((0, row), (9, row)), "blur": 0, "fade": 0}}
+    _, info = pyharmony.compose(subject, large, at=(30 * times, 20 * times), return_info=True, **looks)
+    _, small = pyharmony.compose(subject, large, recipe=info.recipe, side=WIDTH, return_info=True)
+
+    def middle(values: np.ndarray) -> np.ndarray:
+        rows, columns = np.indices(values.shape)
+        return np.array([(values * at).sum() / values.sum() for at in (columns, rows)])
+
+    for full, reduced in (
+        (info.subjects[0].mask, small.subjects[0].mask),
+        (255 - info.subjects[0].shadow[..., 0].astype(int), 255 - small.subjects[0].shadow[..., 0].astype(int)),
+        (info.subjects[0].reflection[..., 3], small.subjects[0].reflection[..., 3]),
+    ):
+        assert np.abs((middle(full) + 0.5) / times - 0.5 - middle(reduced)).max() < 0.15
+
+
 def test_a_click_or_a_box_says_who_is_meant() -> None:
     photo = np.full((80, 100, 3), 220, np.uint8)
     photo[20:60, 30:50] = (30, 60, 120)

@@ -51,7 +51,10 @@ def shadow(
         float, typer.Option(help="How much smaller the object's back looks than its front, 0 to 0.5.")
     ] = 0.0,
     layer: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the shadow by itself too, to be multiplied with an image.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write the shadow by itself too: it multiplies what lies below, beneath the object."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

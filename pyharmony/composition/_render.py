@@ -37,6 +37,8 @@ _AROUND, _LEAST = 0.5, 200
 _MARGIN, _FINER = 2, 1.5
 #: The longer side of a subject's own photograph in which its light is looked for.
 _SOURCE = 768
+#: Where in the row of its contact a reflection begins, from the middle of the row.
+_LOWER_EDGE = 0.5
 #: The part of the rectangle of a head in which the face lies, an ellipse: its half axes and the middle's height.
 _FACE = (0.36, 0.36, 0.56)
 
@@ -358,7 +360,7 @@ def _reflect(
         info: ReflectionInfo
         _, info = reflection(
             whole, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
-            **_in_pixels(entry["reflection"], ratio),
+            **_in_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
         laid.reasons.append(f"no reflection: {info.reason}")
@@ -375,13 +377,20 @@ def _reflect(
     over(region.of(canvas), layer[..., :3], layer[..., 3])
 
 
-def _in_pixels(given: Mapping[str, Any], ratio: float) -> dict[str, Any]:
-    """Returns what is said of a shadow or a reflection for a canvas of another size."""
+def _in_pixels(given: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
+    """Returns what is said of a shadow or a reflection for a canvas of another size.
+
+    below: how far below the middle of the row that is given the ground is met, in pixels of either size.
+    """
     found = dict(given)
     if ratio != 1:
         for key in ("tip", "horizon", "contact", "wall"):
-            if found.get(key) is not None:
-                found[key] = (np.asarray(found[key], np.float64) * ratio).tolist()
+            if found.get(key) is None:
+                continue
+            # Whole numbers are at the middles of pixels; of a place, the second number is the row.
+            place = np.asarray(found[key], np.float64)
+            beyond = np.array([0.0, below]) if place.ndim else np.array(below)
+            found[key] = ((place + 0.5 + beyond) * ratio - 0.5 - beyond).tolist()
     return found
 
 

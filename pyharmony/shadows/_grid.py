@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from .._images.threads import in_threads
 from ._geometry import Float64, Line
+from ._parts import moments
 from ._soft import Float32
 
 #: The pixels of a picture from which on the grid has no more cells.
@@ -116,45 +117,64 @@ class Grid:
             math.floor(box.left * self.across) - _AROUND, math.floor(box.top * self.down) - _AROUND,
             math.ceil(box.right * self.across) + _AROUND, math.ceil(box.bottom * self.down) + _AROUND,
         )  # fmt: skip
-        columns = _weighting(self.across, part.left, part.right, box.left, box.right)
-        rows = _weighting(self.down, part.top, part.bottom, box.top, box.bottom)
-        card = _weighted(matte, rows, columns)
+        columns = [_weighting(self.across, part.left, part.right, box.left, box.right, order) for order in range(3)]
+        rows = [_weighting(self.down, part.top, part.bottom, box.top, box.bottom, order) for order in range(3)]
+        card = _weighted(matte, rows[0], columns[0])
         if self.coarse:
-            aside, lower = leaning(matte.astype(np.float32) / np.float32(white))
-            moved = _weighting(self.across, part.left, part.right, box.left, box.right, moved=True)
-            card += np.float32(white) * _weighted(aside, rows, moved)
-            moved = _weighting(self.down, part.top, part.bottom, box.top, box.bottom, moved=True)
-            card += np.float32(white) * _weighted(lower, moved, columns)
+            for down, across, moment in moments(matte.astype(np.float32) / np.float32(white)):
+                card += np.float32(white) * _weighted(moment, rows[down], columns[across])
         card /= np.float32(white)
         return np.clip(card, 0, 1, out=card), part
 
     def parts(
-        self, image: npt.NDArray[Any], across: tuple[float, float], down: tuple[float, float], most: int
-    ) -> Float32:
-        """Returns the means of an image [H, W, C] over parts of the picture [h, w, C], at most so many along a side.
+        self, image: npt.NDArray[Any], across: tuple[float, float], down: tuple[float, float], most: int,
+        matte: npt.NDArray[Any], box: Box, white: float,
+    ) -> tuple[Float32, Float32]:  # fmt: skip
+        """Returns what parts of the picture show beside an object, at most so many along a side.
 
         across, down: where the parts begin and end, in cells; each part is at least a cell long.
+        matte, box, white: how far the object covers each pixel of a box, [h, w], from 0 to `white`.
+
+        Returns:
+            The mean colours of an image [H, W, C] over the parts, [h, w, C], and how much of each is beside the object,
+            [h, w]; a part with nothing beside it is black.
         """
         ends = [((side[0] + 0.5) / pixel, (side[1] + 0.5) / pixel, max(1, min(most, round(side[1] - side[0]))))
                 for side, pixel in ((across, self.across), (down, self.down))]  # fmt: skip
         (columns, left, right), (rows, top, _) = (
             _areas(low, high, count, limit) for (low, high, count), limit in zip(ends, self.picture, strict=True)
         )
-        wide = (right - left) * image.shape[2]
+        wide, channels = right - left, image.shape[2]
+        first, last = max(left, box.left), min(right, box.right)
 
-        def averaged(band: Band) -> Float32:
-            few = image[top + band.inputs.start : top + band.inputs.stop, left:right]
-            values = np.ascontiguousarray(few, np.float32).reshape(len(few), wide)
+        def averaged(band: Band) -> tuple[Float32, Float32]:
+            start, stop = top + band.inputs.start, top + band.inputs.stop
+            values = np.ascontiguousarray(image[start:stop, left:right], np.float32)
             if image.dtype.kind == "f":
-                # What is transparent may have no number for a colour.
+                # What is transparent may have no number for a colour. This copies what is the caller's.
                 values = np.nan_to_num(values)
-            found = np.empty((len(band.entries), wide), np.float32)
-            for at in _columns_at_once(band, wide):
-                np.matmul(band.entries, values[:, at], out=found[:, at])
-            planes = [_along_rows(found[:, channel :: image.shape[2]], columns) for channel in range(image.shape[2])]
-            return np.stack(planes, 2)
+            covered = np.zeros((len(band.entries), wide), np.float32)
+            upper, lower = max(start, box.top), min(stop, box.bottom)
+            if upper < lower and first < last:
+                inner = slice(upper - start, lower - start), slice(first - left, last - left)
+                hidden = matte[upper - box.top : lower - box.top, first - box.left : last - box.left]
+                hidden = hidden.astype(np.float32) / np.float32(white)
+                values[inner] *= 1 - hidden[..., None]
+                under = covered[:, inner[1]]
+                for at in _columns_at_once(band, last - first):
+                    under[:, at] = band.entries[:, inner[0]] @ hidden[:, at]
+            flat = values.reshape(stop - start, wide * channels)
+            found = np.empty((len(band.entries), wide * channels), np.float32)
+            for at in _columns_at_once(band, wide * channels):
+                np.matmul(band.entries, flat[:, at], out=found[:, at])
+            bare = 1 - _along_rows(covered, columns)
+            planes = [_along_rows(found[:, channel::channels], columns) for channel in range(channels)]
+            shown: Float32 = np.stack(planes, 2)
+            shown /= np.maximum(bare, 1e-6)[..., None]
+            return shown, bare
 
-        return np.concatenate(in_threads(averaged, rows))
+        colours, shares = zip(*in_threads(averaged, rows), strict=True)
+        return np.concatenate(colours), np.concatenate(shares)
 
 
 def _areas(low: float, high: float, count: int, limit: int) -> tuple[list[Band], int, int]:
@@ -181,23 +201,6 @@ def _weighted(values: npt.NDArray[Any], rows: list[Band], columns: list[Band]) -
     return found
 
 
-def leaning(matte: Float32) -> tuple[Float32, Float32]:
-    """Returns how far what covers a pixel lies aside of its middle and below it, times how much it is, [h, w] each.
-
-    A pixel that a straight edge crosses is covered on the side where its neighbour is, not evenly. Where the matte
-    falls off over several pixels it is nearly even.
-    """
-    slopes = []
-    for axis in (1, 0):
-        padded = np.pad(matte, [(1, 1) if a == axis else (0, 0) for a in range(2)])
-        before, after = (padded.take(range(i, i + matte.shape[axis]), axis) for i in (0, 2))
-        slopes.append(after - before)
-    aside, lower = slopes
-    steep = np.square(aside) + np.square(lower)
-    shared = 0.5 * matte * (1 - matte) * np.minimum(steep, 1 / np.sqrt(np.maximum(steep, 1e-6)))
-    return aside * shared, lower * shared
-
-
 def _along_rows(values: Float32, bands: list[Band]) -> Float32:
     """Returns the product of each row of values [h, w] with bands."""
     found = np.empty((len(values), bands[-1].outputs.stop), np.float32)
@@ -216,32 +219,42 @@ def _columns_at_once(band: Band, width: int) -> Iterator[slice]:
         yield slice(start, min(start + count, width))
 
 
-def _weighting(pixel: float, low: int, high: int, first: int, last: int, *, moved: bool = False) -> list[Band]:
+def _weighting(pixel: float, low: int, high: int, first: int, last: int, order: int) -> list[Band]:
     """Returns the product from pixels `first` to `last` of a picture to the cells from `low` to `high` along an axis.
 
     pixel: the length of a pixel, in cells.
-    moved: whether to return the change for each pixel by which what covers one is moved.
+    order: 0; 1 or 2 for the first or second derivative by where in a pixel is what covers it.
     """
     # A pixel is covered evenly: the mean of the Gaussian over it is nearly a wider one.
     variance = _VARIANCE / pixel**2 + 1 / 12
     centres = (np.arange(low, high) + 0.5) / pixel - 0.5
     reach = _FOLLOWED * math.sqrt(variance)
     taps = np.floor(centres - reach).astype(np.intp)[:, None] + np.arange(math.ceil(2 * reach) + 2)
-    away = taps - centres[:, None]
-    weights = np.exp(-0.5 * np.square(away) / variance)
+    away = (taps - centres[:, None]) / math.sqrt(variance)
+    weights = np.exp(-0.5 * np.square(away))
     weights /= weights.sum(1, keepdims=True)
-    return _bands(taps, weights * -away / variance if moved else weights, first, last)
+    if order == 1:
+        weights *= -away / math.sqrt(variance)
+    elif order == 2:
+        weights *= (np.square(away) - 1) / variance
+    return _bands(taps, weights, first, last)
 
 
 class Spread(NamedTuple):
     """Values of a grid on their way to the pixels of a picture.
 
     Attributes:
+        grid: the grid.
+        values: the values [h, w], with zeros around them.
+        corner: the column and row of the first of them, which is one of the zeros.
         box: the part of the picture.
         wide: the values, with their columns spread to those of the box.
         rows: the product that spreads the rows, from the rows of `wide` to those of the box.
     """
 
+    grid: Grid
+    values: Float32
+    corner: tuple[int, int]
     box: Box
     wide: Float32
     rows: list[Band]
@@ -254,6 +267,30 @@ class Spread(NamedTuple):
             np.matmul(band.entries, wide[:, few], out=found[:, few])
         return found
 
+    def at(self, rows: Float64, columns: Float64) -> Float64:
+        """Returns the values at places of the picture, which may lie between the middles of its pixels.
+
+        rows, columns: where the places are; they broadcast.
+        """
+        (first, down), (left, across) = (
+            _between(place * pixel + (pixel - 1) / 2 - start, size)
+            for place, pixel, start, size in (
+                (rows, self.grid.down, self.corner[1], self.values.shape[0]),
+                (columns, self.grid.across, self.corner[0], self.values.shape[1]),
+            )
+        )
+        upper = self.values[first, left] * (1 - across) + self.values[first, left + 1] * across
+        lower = self.values[first + 1, left] * (1 - across) + self.values[first + 1, left + 1] * across
+        found: Float64 = upper * (1 - down) + lower * down
+        return found
+
+
+def _between(places: Float64, size: int) -> tuple[npt.NDArray[np.intp], Float64]:
+    """Returns which of a number of values is before a place, and how far the place is from there."""
+    inside = np.clip(places, 0, size - 1)
+    first = np.minimum(inside.astype(np.intp), size - 2)
+    return first, inside - first
+
 
 def spread(grid: Grid, values: Float32, box: Box, rows_at_once: int) -> Spread:
     """Returns values [h, w] over a box of the grid, to be had over the pixels of the picture, `rows_at_once` a band."""
@@ -261,9 +298,8 @@ def spread(grid: Grid, values: Float32, box: Box, rows_at_once: int) -> Spread:
     top, bottom = max(0, math.floor((box.top - 1) / grid.down)), math.ceil((box.bottom + 1) / grid.down)
     part = Box(left, top, min(grid.picture[0], right), min(grid.picture[1], bottom))
     columns = _means(grid.across, part.left, part.right, box.left, box.right, _PIXELS)
-    return Spread(
-        part, _along_rows(values, columns), _means(grid.down, part.top, part.bottom, box.top, box.bottom, rows_at_once)
-    )
+    rows = _means(grid.down, part.top, part.bottom, box.top, box.bottom, rows_at_once)
+    return Spread(grid, np.pad(values, 1), (box.left - 1, box.top - 1), part, _along_rows(values, columns), rows)
 
 
 def _means(pixel: float, low: int, high: int, first: int, last: int, outputs: int) -> list[Band]:

@@ -100,13 +100,12 @@ def _foot(columns: Float64, lowest: Float64) -> tuple[float, float]:
     return float((near * columns).sum() / near.sum()), bottom
 
 
-def darkness_of(ground: npt.NDArray[Any]) -> Darkness:
-    """Returns how dark the shadows on a ground are, told from the mean colours [h, w, C] of its parts, in [0, 1].
+def darkness_of(colors: npt.NDArray[Any]) -> Darkness:
+    """Returns how dark the shadows on a ground are, told from the mean colours [n, C] of its parts, in [0, 1].
 
     The darkest tenth of what the ground shows is taken for shadow, what is about as bright as most of it for lit. A
     ground of one colour says nothing of shadows, and gets one of half the light.
     """
-    colors = ground.reshape(-1, ground.shape[2])
     if len(colors) < 16:
         return Darkness(0.5, (1.0, 1.0, 1.0))
     order = np.argsort(colors.mean(1), kind="stable")

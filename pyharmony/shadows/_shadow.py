@@ -21,9 +21,10 @@ from ..typing import MaskLike, OneOrMany, Position
 from ._begin import Found, begun
 from ._cast import Cover, Scene, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
-from ._grid import Band, Box, Grid, Spread, leaning, spread
+from ._grid import Band, Box, Grid, Spread, spread
 from ._ground import Darkness, Outline, contact_of, darkness_of, outline_of
 from ._lines import line_of, point_of
+from ._parts import MIDDLES, border, covered
 from ._soft import Float32, deviation
 
 #: The rows of an image that are worked on at once.
@@ -33,9 +34,9 @@ _HORIZON, _FOCAL = 0.4, 1.0
 #: The light of the sky, which an object keeps from the ground right under it: where it comes from, how wide it is, the
 #: share of the object's height that counts, and how much of the light it is.
 _SKY, _WIDE, _LOW, _SHARE = (180.0, 70.0), 60.0, 0.15, 0.6
-#: What the ground is judged by: how far it reaches beside the object, in its widths, and the most parts along a side
-#: whose mean colours are compared.
-_GROUND, _PARTS = 1.0, 128
+#: What the ground is judged by: how far it reaches beside the object, in its widths, the most parts along a side whose
+#: mean colours are compared, and how much of such a part is ground at least.
+_GROUND, _PARTS, _BARE = 1.0, 128, 0.9
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class ShadowInfo:
     Attributes:
         method: 'cast', or 'copy' where nothing was drawn.
         layer: the shadow by itself, [H, W, 4] uint8, for an image of layers: by its colour what lies below is
-            multiplied, as far as its alpha says. It is transparent where the object is. None where nothing was drawn.
+            multiplied, as far as its alpha says. It goes on beneath the object, which belongs above it. None where
+            nothing was drawn.
         contact: the line on which the object stands, as the row at the left edge and its slope, in pixels.
         horizon: the row of the horizon.
         strength: how much darker the ground is where no light of the source arrives, 0 to 1.
@@ -225,7 +227,7 @@ def _drawn(job: Job, light: _Light, place: _Place, look: _Look) -> ShadowInfo:
     scene = _scene(grid, found, place)
     rays = _rays(scene, light, grid)
     azimuth, elevation = direction_of(scene.view, rays)
-    dark = _darkness(job, scene, grid, look)
+    dark = _darkness(job, found, scene, grid, look)
     layers = []
     if dark.strength > 0:
         beams = beams_of(scene.view, azimuth, elevation, light.softness)
@@ -304,15 +306,19 @@ def _rays(scene: Scene, light: _Light, grid: Grid) -> Rays:
     return rays_through(scene.view, (x, y), (x, foot), tip)
 
 
-def _darkness(job: Job, scene: Scene, grid: Grid, look: _Look) -> Darkness:
-    """Returns how dark the shadow is, as the caller says or as the ground around the object shows."""
+def _darkness(job: Job, object_: Found, scene: Scene, grid: Grid, look: _Look) -> Darkness:
+    """Returns how dark the shadow is, as the caller says or as the ground around the object shows.
+
+    The object's own pixels say nothing of the ground, and the picture may have them or not.
+    """
     if look.strength is not None and look.tint is not None:
         return Darkness(look.strength, look.tint)
     outline, foot, (width, height) = scene.outline, scene.foot[1], grid.size
     reach = _GROUND * (outline.right - outline.left)
     sides = (max(-0.5, outline.left - reach), min(width - 0.5, outline.right + reach))
     ends = (max(-0.5, scene.view.horizon, foot - reach), height - 0.5)
-    found = darkness_of(grid.parts(job.dst, sides, ends, _PARTS) / np.float32(VALUE_RANGE[job.dst.dtype.name]))
+    ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.matte, object_.box, object_.white)
+    found = darkness_of(ground[beside >= _BARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
     return Darkness(
         found.strength if look.strength is None else look.strength, found.tint if look.tint is None else look.tint
     )
@@ -332,23 +338,33 @@ def _joined(covers: list[tuple[Cover, float]]) -> tuple[Box, Float32]:
     return box, np.minimum(share, 1, out=share)
 
 
-def _beside(share: Float32, job: Job, region: Region) -> Float32:
+def _beside(share: Float32, job: Job, region: Region, found: Spread) -> Float32:
     """Returns how much of each pixel over a region is both in the shadow and not the object's.
 
-    Where the object covers a part of a pixel, it may be the part that the shadow is in.
+    share: how much of each pixel is in the shadow.
     """
     around = region.expand(1, job.shape)
     matte = as_float(job.mask_of(around))
-    aside, lower = (region.of(moment, (around.y0, around.x0)) for moment in leaning(matte))
-    found: Float32 = share * (1 - region.of(matte, (around.y0, around.x0)))
-    for axis, moment in ((1, aside), (0, lower)):
-        if share.shape[axis] > 1:
-            found -= np.gradient(share, axis=axis) * moment
-    return np.clip(found, 0, 1, out=found)
+    own = region.of(matte, (around.y0, around.x0))
+    beside: Float32 = share * (1 - own)
+    # Where the object covers a part of a pixel, it may be the part that the shadow is in.
+    rows, columns = border(matte)
+    places = np.stack([rows + around.y0 - region.y0, columns + around.x0 - region.x0])
+    rows, columns = places[:, ((places >= 0) & (places < np.array([share.shape]).T)).all(0)]
+    dark = share[rows, columns] > 0
+    rows, columns = rows[dark], columns[dark]
+    inside = found.at(region.y0 + rows[:, None, None] + MIDDLES[:, None], region.x0 + columns[:, None, None] + MIDDLES)
+    parts = covered(matte, (rows + region.y0 - around.y0, columns + region.x0 - around.x0))
+    # What is added is 0 for parts that are covered evenly, so that the mean of the shadow over the pixel stays.
+    beside[rows, columns] -= ((parts - own[rows, columns][:, None, None]) * inside).mean((1, 2)).astype(np.float32)
+    return np.clip(beside, 0, 1, out=beside)
 
 
 def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyArray, coarse: bool) -> None:
-    """Multiplies the image by what is left of the light, outside of the object, and writes the layer."""
+    """Writes the layer, and multiplies the image by what is left of the light, outside of the object.
+
+    The layer knows nothing of the mask's borders: so the layer of a smaller picture is that of a larger one, reduced.
+    """
     channels, box = job.dst.shape[2], found.box
     less = [np.float32(1 - x) for x in (full if channels == 3 else [full.mean()])]
     # The four bytes of a pixel of the layer for each alpha; what is transparent is black.
@@ -366,11 +382,11 @@ def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyAr
         region = Region(box.top + band.outputs.start, box.top + band.outputs.stop, box.left + columns.start,
                         box.left + columns.stop)  # fmt: skip
         np.clip(share, 0, 1, out=share)
+        np.take(packed, np.rint(255 * share).astype(np.uint8), out=region.of(pixels), mode="clip")
         hidden = region.overlap(job.bbox)
         if not hidden.empty:
             part = hidden.of(share, (region.y0, region.x0))
-            part[...] = _beside(part, job, hidden) if coarse else part * (1 - as_float(job.mask_of(hidden)))
-        np.take(packed, np.rint(255 * share).astype(np.uint8), out=region.of(pixels), mode="clip")
+            part[...] = _beside(part, job, hidden, found) if coarse else part * (1 - as_float(job.mask_of(hidden)))
         before, after = region.of(job.dst), region.of(job.out)
         for channel, missing in enumerate(less):
             factor = np.subtract(1, missing * share)
