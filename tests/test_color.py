@@ -296,6 +296,18 @@ def test_match_histogram_of_uint8_is_that_of_scikit_image():
     assert np.abs(found.astype(float) - expected).mean() < 1
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("transfer", ["reinhard", "xiao_ma", "mkl", "match_histogram", "fecker", "idt"])
+def test_a_region_of_one_colour_is_shifted(transfer: str, dtype: str) -> None:
+    reference = np.random.default_rng(3).integers(60, 200, (60, 70, 3)).astype(np.uint8)
+    image = np.full((40, 50, 3), (120, 90, 60), np.uint8)
+    given = [(x / (1 if dtype == "uint8" else 255)).astype(dtype) for x in (image, reference)]
+    result = getattr(color, transfer)(*given).astype(np.float64) * (1 if dtype == "uint8" else 255)
+    assert np.ptp(result, axis=(0, 1)).max() < 1e-3
+    # The mean of logarithms is below that of colours.
+    assert np.abs(result[0, 0] - reference.mean((0, 1))).max() < (10 if transfer == "reinhard" else 1.5)
+
+
 def test_quantile_tables_are_monotonic_and_stay_within_the_reference():
     rng = np.random.default_rng(3)
     ours, theirs = rng.random((3, 64)) * (rng.random((3, 64)) < 0.3), np.zeros((3, 64))

@@ -309,6 +309,27 @@ def test_flat_regions_do_no_harm(method: str, guard: bool) -> None:
         assert (result[32, 32] >= low.min() - 40).all() and (result[32, 32] <= high.max() + 40).all()
 
 
+@pytest.mark.parametrize("odd", [0, 1, 3])
+@pytest.mark.parametrize("method", ["reinhard", "mkl", "match_histogram"])
+def test_an_object_of_one_colour_is_shifted(method: str, odd: int) -> None:
+    """To the mean of the background, and so is one with a pixel that differs by a little, which is noise."""
+    image = np.random.default_rng(5).integers(60, 200, (80, 100, 3)).astype(np.uint8)
+    mask = np.zeros((80, 100), np.uint8)
+    mask[20:60, 30:70] = 255
+    image[mask > 0] = 120, 90, 60
+    image[40, 50] += np.uint8(odd)
+    result = ph.harmonize(image, mask, method=method, guard=False)
+    assert (
+        np.abs(result[mask > 0].mean(0) - image[mask == 0].mean(0)).max() < 10
+    )  # reinhard's mean is that of logarithms
+    assert result[mask > 0].std(0).max() < 0.5 and np.ptp(result[mask > 0].astype(int), axis=0).max() <= 3 * odd
+    # A background of one colour gives its own, and no more than rounding is left of the object's.
+    image[mask == 0] = 100, 130, 90
+    image[mask > 0] = np.random.default_rng(6).integers(60, 200, (1600, 3))
+    found = ph.harmonize(image, mask, method=method, guard=False)[mask > 0]
+    assert np.abs(found.mean(0) - [100, 130, 90]).max() < 3 and found.std(0).max() < 3
+
+
 @pytest.mark.parametrize("method", [*PLAIN, "network"])
 def test_tiles_have_the_bits_of_the_whole(method: str, pair: Any, models: Any) -> None:
     image, mask = pair

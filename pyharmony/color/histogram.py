@@ -23,7 +23,7 @@ def match_histogram(
     """Matches the cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
 
     F and F_r are the cumulative histograms, linear within a bin. A value of uint8 is a bin of its own, so x' is taken
-    at the middle of its step.
+    at the middle of its step. A channel whose values lie in one bin is shifted to the mean of reference's.
 
     Args:
         image, reference, mask, reference_mask, strength: see `reinhard`.
@@ -100,13 +100,20 @@ def matching(target: Region, source: Region, stages: list[Stage], bins: int, low
 
 
 def quantile_tables(ours: Any, theirs: Any, low: Float64, high: Float64) -> Float64:
-    """Returns F_r⁻¹(F(x)) at the edges x of the bins, [3, bins + 1], for histograms [3, bins]."""
+    """Returns F_r⁻¹(F(x)) at the edges x of the bins, [3, bins + 1], for histograms [3, bins].
+
+    Of a channel whose values lie in one bin nothing but the mean is known, and it is shifted.
+    """
     bins = ours.shape[1]
     # F would be flat in empty bins and its inverse not unique there, so a slope far below a pixel's weight is added.
     slope = np.linspace(0, 1e-9, bins + 1)
     tables = np.empty((3, bins + 1))
     for c in range(3):
         edges = np.linspace(low[c], high[c], bins + 1)
+        if np.count_nonzero(ours[c]) == 1:
+            middles = (edges[1:] + edges[:-1]) / 2
+            tables[c] = edges + np.average(middles, weights=theirs[c]) - middles[ours[c].argmax()]
+            continue
         cumulative, wanted = (
             slope + np.concatenate([[0.0], np.cumsum(counts[c])]) / counts[c].sum() for counts in (ours, theirs)
         )

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..color import lab_to_rgb, lalphabeta_to_rgb, linear_to_srgb, rgb_to_lab, rgb_to_lalphabeta, srgb_to_linear
-from ..color.common import NO_SPREAD, Region
+from ..color.common import Region
 from ..color.gaussian import floored, transport
 from ..color.histogram import quantile_tables
-from ..color.spaces import RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
+from ..color.spaces import LMS_TO_LALPHABETA, RGB_TO_LMS, RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
 from ..color.temperature import luminances, mean_mired, tone_curve_between
 from ._guards import Found, change_confidence, combined, keep_highlights, limited, region_confidence
 from ._maps import table_of
@@ -35,6 +35,11 @@ _RGB, _CURVE = 0.15, 0.2
 #: The least variance, for regions that are nearly of one colour: a standard deviation of 5 of 255.
 _FLOOR = (5 / 255) ** 2
 _BINS = 256
+#: The standard deviation by which rounding to 8-bit levels spreads a colour. What is spread no wider is of one colour,
+#: and only shifted: its noise is not stretched to the background's contrast.
+_ROUNDED = 1 / 255 / math.sqrt(12)
+#: The largest value of lαβ whose light is a number.
+_FAR = 100.0
 #: The largest shifts of luminance, and of colour temperature in mired.
 _LUMINANCE, _MIRED = 0.2, 40.0
 
@@ -43,11 +48,17 @@ def reinhard(scene: Scene, guard: bool) -> Found:
     """Finds the map of the method 'reinhard', see `pyharmony.harmonize`."""
     colors, weights = rgb_to_lalphabeta(scene.picture.reshape(-1, 3)), scene.mask.reshape(-1).astype(np.float64)
     (mean, spread), (wanted, goal) = (_moments(colors, w) for w in (weights, 1 - weights))
-    ratio = np.where(spread > NO_SPREAD, goal / np.maximum(spread, NO_SPREAD), 1.0)
+    rounded = _rounded(mean)
+    ratio = np.where(spread > rounded, goal / np.maximum(spread, rounded), 1.0)
     shift = wanted - mean
 
     def function(ratio: Float64, shift: Float64) -> Function:
-        return lambda x: lalphabeta_to_rgb((rgb_to_lalphabeta(x) - mean) * ratio + mean + shift)
+        def mapped(x: Float64) -> Float64:
+            found = (rgb_to_lalphabeta(x) - mean) * ratio + mean + shift
+            # Colours unlike any of the object's may come to lie so far off that their light is no number.
+            return lalphabeta_to_rgb(found.clip(-_FAR, _FAR))
+
+        return mapped
 
     held = function(ratio.clip(1 / _RATIO, _RATIO), shift.clip(-_LALPHABETA, _LALPHABETA))
     return _found(scene, function(ratio, shift), held, guard)
@@ -63,7 +74,7 @@ def mkl(scene: Scene, guard: bool) -> Found:
 
     ratios, axes = np.linalg.eigh(transport(floored(ours.covariance, _FLOOR), floored(theirs.covariance, _FLOOR)))
     held = axes @ np.diag(ratios.clip(1 / _RATIO, _RATIO)) @ axes.T
-    published = function(transport(ours.covariance, theirs.covariance), shift)
+    published = function(transport(ours.covariance, theirs.covariance, _ROUNDED), shift)
     return _found(scene, published, function(held, shift.clip(-_RGB, _RGB)), guard)
 
 
@@ -73,6 +84,9 @@ def match_histogram(scene: Scene, guard: bool) -> Found:
     ours, theirs = (region.stats((), _BINS, low, high) for region in _regions(scene))
     tables = quantile_tables(ours.histogram, theirs.histogram, low, high)
     edges = np.linspace(0, 1, _BINS + 1)
+    # A channel of one value is shifted: its curve would be a step, and the value anywhere on it.
+    flat = np.sqrt(np.diag(ours.covariance).clip(0)) <= _ROUNDED
+    tables[flat] = edges + (theirs.mean - ours.mean)[flat, None]
 
     def function(tables: Float64) -> Function:
         return lambda x: np.stack([np.interp(x[:, c], edges, tables[c]) for c in range(3)], -1)
@@ -122,6 +136,12 @@ def _moments(colors: Float64, weights: Float64) -> tuple[Float64, Float64]:
     """Returns the mean and standard deviation of each channel."""
     mean = weights @ colors / weights.sum()
     return mean, np.sqrt(weights @ (colors - mean) ** 2 / weights.sum())
+
+
+def _rounded(mean: Float64) -> Float64:
+    """Returns the standard deviations of lαβ that rounding to levels gives to a colour, told by its lαβ."""
+    lms = np.exp(mean @ np.linalg.inv(LMS_TO_LALPHABETA).T)
+    return _ROUNDED * np.linalg.norm(LMS_TO_LALPHABETA @ (RGB_TO_LMS / lms[:, None]), axis=1)
 
 
 def _held(table: Float64, middle: float) -> Float64:
