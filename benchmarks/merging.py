@@ -135,7 +135,7 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 def measured(scene: Scene, given: bool) -> tuple[dict[str, Any], Pixels]:
     """Returns the figures of a merge, with people found or given, and the picture."""
     people = [[scene.first_mask], [scene.seen_mask]] if given else None
-    result, info = merging.merge([scene.first, scene.second], people=people, return_info=True)
+    result, info = merging.merge([scene.first, scene.second], base=0, people=people, return_info=True)
     photo = info.photos[1]
     found: dict[str, Any] = {"reason": photo.reason, "inliers": photo.inliers}
     if photo.reason:

@@ -107,6 +107,11 @@ class Scene:
         self.photos = [self.first, self.second]
 
 
+def merge(photos: Any, **options: Any) -> Any:
+    """Merges photographs, the first of which is the base, unless the options say otherwise."""
+    return merging.merge(photos, **{"base": 0, **options})
+
+
 # Alignment
 
 MOTIONS = {
@@ -124,7 +129,7 @@ def test_photographs_are_aligned_to_half_a_pixel(name: str) -> None:
     background = place(3)
     photo = exposed(moved(background, MOTIONS[name]), (0.8, 0.85, 0.75))
     with pytest.warns(UnchangedWarning, match="nobody"):
-        result, info = merging.merge([background, photo], people=[[], []], return_info=True)
+        result, info = merge([background, photo], people=[[], []], return_info=True)
     base, other = info.photos
     assert off_at_corners(other.matrix, MOTIONS[name], SIZE) < 0.5
     assert other.residual < 0.5 and other.inliers > 60 and base.inliers == 0
@@ -138,7 +143,7 @@ def test_a_photograph_of_another_size_is_aligned() -> None:
     matrix = motion((640, 480), turn=1.5, shift=(3, -2))
     small = np.asarray(Image.fromarray(moved(background, matrix)).resize((480, 360), Image.Resampling.BOX))
     with pytest.warns(UnchangedWarning):
-        _, info = merging.merge([background, small], people=[[], []], return_info=True)
+        _, info = merge([background, small], people=[[], []], return_info=True)
     wanted = _planes.rescaled(matrix, (1, 1), (0.75, 0.75))
     assert off_at_corners(info.photos[1].matrix, wanted, (640, 480)) < 0.5
 
@@ -152,7 +157,7 @@ def test_people_who_stay_do_not_pull_the_alignment() -> None:
     second[106:346, 148:348] = crowd
     mask[90:360, 130:360] = True
     with pytest.warns(UnchangedWarning):
-        _, info = merging.merge([first, second], people=[mask, mask], return_info=True)
+        _, info = merge([first, second], people=[mask, mask], return_info=True)
     assert off_at_corners(info.photos[1].matrix, np.eye(3), SIZE) < 0.5
 
 
@@ -180,14 +185,14 @@ def test_a_photograph_of_another_place_is_left_out(other: str) -> None:
         pytest.warns(UnchangedWarning, match="no other photograph shows the place of the base"),
         pytest.warns(PyHarmonyWarning, match=r"photos\[1\] was left out: it does not show the place of photos\[0\]"),
     ):
-        result, info = merging.merge([first, second], people=[[], []], return_info=True)
+        result, info = merge([first, second], people=[[], []], return_info=True)
     assert (result == first).all() and info.photos[1].reason and info.reason
 
 
 def test_a_photograph_of_another_place_does_not_stop_the_others() -> None:
     scene = Scene(MOTIONS["shift"])
     with pytest.warns(PyHarmonyWarning, match=r"photos\[1\] was left out"):
-        result, info = merging.merge(
+        result, info = merge(
             [scene.first, place(8), scene.second], people=[scene.people[0], [], scene.people[1]], return_info=True
         )
     assert [bool(photo.reason) for photo in info.photos] == [False, True, False] and not info.reason
@@ -201,7 +206,7 @@ def test_a_photograph_of_another_place_does_not_stop_the_others() -> None:
 def test_everyone_is_kept(name: str) -> None:
     scene = Scene(MOTIONS[name], (0.85, 0.9, 0.8))
     before = [photo.copy() for photo in scene.photos]
-    result, info = merging.merge(scene.photos, people=scene.people, return_info=True)
+    result, info = merge(scene.photos, people=scene.people, return_info=True)
     assert all((a == b).all() for a, b in zip(before, scene.photos))
     off = np.abs(result.astype(int) - scene.wanted).mean(-1)
     for mask in (scene.mask_first, scene.mask_second):
@@ -218,23 +223,28 @@ def test_everyone_is_kept(name: str) -> None:
     assert off[rim].mean() < 4 and np.percentile(off[rim], 99) < 25
 
 
-def test_people_are_found(data_dir: Path) -> None:
-    """Somebody of a photograph, whom nobody points at, before a drawn place."""
-    person_in = Image.open(data_dir / "pairs_open/images/coco_000529_0.jpg").convert("RGB")
-    cover = Image.open(data_dir / "pairs_open/masks/coco_000529_0.png").convert("L").resize(person_in.size)
+def with_somebody(data_dir: Path, name: str, left: int, top: int = 110) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a drawn place with somebody of a photograph, 240 rows high, and where they are for sure."""
+    person_in = Image.open(data_dir / f"pairs_open/images/{name}.jpg").convert("RGB")
+    cover = Image.open(data_dir / f"pairs_open/masks/{name}.png").convert("L").resize(person_in.size)
     box = cover.point(lambda v: 255 * (v > 127)).getbbox()
     assert box is not None
     size = round((box[2] - box[0]) * 240 / (box[3] - box[1])), 240
     figure, cover = person_in.crop(box).resize(size), cover.crop(box).resize(size)
-    background = Image.fromarray(place(15) // 2 + 60)
-    second = background.copy()
-    second.paste(figure, (200, 110), cover)
-    photo = exposed(moved(np.asarray(second), MOTIONS["turn"]), (0.9, 0.9, 0.9))
-    result, info = merging.merge([np.asarray(background), photo], return_info=True)
+    image = Image.fromarray(place(15) // 2 + 60)
+    image.paste(figure, (left, top), cover)
     inside = np.zeros(SIZE[::-1], bool)
-    inside[110 : 110 + size[1], 200 : 200 + size[0]] = np.asarray(cover) > 200
+    inside[top : top + size[1], left : left + size[0]] = np.asarray(cover) > 200
+    return np.asarray(image), inside
+
+
+def test_people_are_found(data_dir: Path) -> None:
+    """Somebody of a photograph, whom nobody points at, before a drawn place."""
+    second, inside = with_somebody(data_dir, "coco_005001_0", 200)
+    photo = exposed(moved(second, MOTIONS["turn"]), (0.9, 0.9, 0.9))
+    result, info = merge([place(15) // 2 + 60, photo], return_info=True)
     assert np.mean(info.photos[1].mask[inside] > 250) > 0.97
-    assert np.median(np.abs(result.astype(int) - np.asarray(second)).mean(-1)[inside]) < 8
+    assert np.median(np.abs(result.astype(int) - second).mean(-1)[inside]) < 8
 
 
 def test_everyone_of_three_photographs_is_kept() -> None:
@@ -243,7 +253,7 @@ def test_everyone_of_three_photographs_is_kept() -> None:
     wanted, _ = person(scene.wanted, 225, 300, 170, 5)
     photos = [scene.second, exposed(moved(third, MOTIONS["zoom"]), gains), scene.first]
     people = [scene.people[1], moved(mask, MOTIONS["zoom"]), scene.people[0]]
-    result, info = merging.merge(photos, base=2, people=people, return_info=True)
+    result, info = merge(photos, base=2, people=people, return_info=True)
     assert np.mean(np.abs(result.astype(int) - wanted).mean(-1) < 10) > 0.99
     first, second, base = (photo.mask for photo in info.photos)
     assert info.base == 2 and first.any() and second.any() and not base.any()
@@ -251,12 +261,83 @@ def test_everyone_of_three_photographs_is_kept() -> None:
     assert (result[outside] == scene.first[outside]).all()
 
 
+# The base
+
+
+def narrow(scene: Scene) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
+    """Returns the photographs of a scene and their people, the second one without its lowest rows, within legs."""
+    photos, rows = [scene.first, scene.second[:290]], slice(0, 290)
+    return photos, [scene.people[0], [mask[rows] for mask in scene.people[1]]]
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_base_is_chosen_whatever_the_order(turned: bool, given: bool, data_dir: Path) -> None:
+    """Whose photograph ends within them stands in the base, where that is not seen."""
+    photos, people = narrow(Scene(MOTIONS["shift"], (0.9, 0.9, 0.9)))
+    if not given:
+        photos, people = (
+            [with_somebody(data_dir, *one)[0] for one in (("coco_005001_0", 60), ("coco_000308_0", 300))],
+            [],
+        )
+        photos[1] = photos[1][:320]
+    order = [1, 0] if turned else [0, 1]
+    mine, whose = [photos[i] for i in order], [people[i] for i in order] if given else None
+    result, info = merging.merge(mine, people=whose, return_info=True)
+    chosen, other = info.bases[info.base], info.bases[1 - info.base]
+    assert order[info.base] == 1 and chosen.cost < other.cost
+    assert chosen.ended == 0 and other.ended > 0.05 and chosen.left_out == other.left_out == 0
+    assert not any("ends within" in part.reason for part in info.photos[1 - info.base].parts)
+    # The choice is all that 'auto' adds, and a base that is given costs nothing.
+    again, told = merging.merge(mine, base=info.base, people=whose, return_info=True)
+    assert (again == result).all() and told.bases == () and told.base == info.base
+
+
+def test_bases_are_compared_without_aligning() -> None:
+    scene = Scene()
+    people = [[*scene.people[0], scene.mask_second], scene.people[1]]
+    with pytest.warns(UnchangedWarning, match="nobody was found"):
+        result, info = merging.merge([scene.second, scene.wanted], people=people[::-1], align=False, return_info=True)
+    # Into the one that has everyone nobody has to be taken over.
+    assert info.base == 1 and (result == scene.wanted).all() and info.bases[1].cost == 0 < info.bases[0].cost
+
+
+def test_somebody_beyond_the_frame_of_a_base_counts() -> None:
+    scene = Scene()
+    part, mask = scene.first[:, :260], scene.mask_first[:, :260]
+    result, info = merging.merge([part, scene.second], people=[[mask], scene.people[1]], return_info=True)
+    assert info.base == 1 and result.shape == scene.second.shape and info.bases[0].beyond > 0.9
+    assert np.mean(np.abs(result.astype(int) - scene.wanted).mean(-1) < 10) > 0.99
+
+
+def test_most_photographs_go_into_the_base() -> None:
+    scene = Scene(MOTIONS["shift"])
+    with pytest.warns(PyHarmonyWarning, match=r"photos\[0\] was left out"):
+        _, info = merging.merge([place(8), scene.first, scene.second], people=[[], *scene.people], return_info=True)
+    assert [base.left_out for base in info.bases] == [2, 1, 1] and info.base in (1, 2)
+
+
+def test_the_base_is_in_colour_and_of_the_size_of_out() -> None:
+    scene = Scene()
+    grey = Picture(np.ascontiguousarray(scene.wanted[..., 1:2]))
+    with pytest.warns(UnchangedWarning, match="nobody was found"):
+        result, info = merging.merge([grey, Picture(scene.second)], return_info=True, people=[[], scene.people[1]])
+    assert info.base == 1 and result.pixels.shape == scene.second.shape
+    photos, people = narrow(scene)
+    for i, photo in enumerate(photos):
+        out = np.empty_like(photo)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PyHarmonyWarning)
+            _, info = merging.merge(photos, people=people, out=out, return_info=True)
+        assert info.base == i and out.any()
+
+
 def test_a_merge_is_the_same_each_time() -> None:
     scene = Scene(MOTIONS["turn"], (0.9, 0.9, 0.9))
-    first, told = merging.merge(scene.photos, people=scene.people, return_info=True)
+    first, told = merge(scene.photos, people=scene.people, return_info=True)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    again, again_told = merging.merge(scene.photos, people=scene.people, return_info=True)
+    again, again_told = merge(scene.photos, people=scene.people, return_info=True)
     cv2.setNumThreads(threads)
     assert (first == again).all() and told.photos[1].parts == again_told.photos[1].parts
     assert (told.photos[1].matrix == again_told.photos[1].matrix).all()
@@ -268,9 +349,7 @@ def test_lower_feet_are_nearer(feet: tuple[int, int], in_front: bool) -> None:
     first, mask_first = person(background, 200, feet[0], 200, 1)
     second, mask_second = person(background, 240, feet[1], 200, 2)
     with pytest.warns(PyHarmonyWarning, match="touches or covers"):
-        result, info = merging.merge(
-            [first, second], people=[[mask_first], [mask_second]], align=False, return_info=True
-        )
+        result, info = merge([first, second], people=[[mask_first], [mask_second]], align=False, return_info=True)
     both = (mask_first > 250) & (mask_second > 250)
     # Away from the contour, which is soft.
     both = _planes.shrunk(both, 3)
@@ -288,7 +367,7 @@ def test_somebody_who_stays_is_not_taken_twice() -> None:
     first, mask_first = person(background, 200, 330, 200, 1)
     second, mask_second = person(background, 204, 331, 200, 1)
     with pytest.warns(UnchangedWarning, match="nobody was found"):
-        result, info = merging.merge([first, second], people=[[mask_first], [mask_second]], return_info=True)
+        result, info = merge([first, second], people=[[mask_first], [mask_second]], return_info=True)
     assert (result == first).all() and info.reason
     (part,) = info.photos[1].parts
     assert not part.taken and part.reason == "somebody of the base stands in the same place"
@@ -299,8 +378,8 @@ def test_one_mask_may_hold_several_people() -> None:
     second, more = person(scene.second, 60, 300, 150, 8)
     people = np.maximum(scene.people[1][0], more)
     with pytest.warns(UnchangedWarning):
-        merging.merge([second, second], people=[people, people], align=False)
-    result, info = merging.merge([place(), second], people=[[], people], align=False, return_info=True)
+        merge([second, second], people=[people, people], align=False)
+    result, info = merge([place(), second], people=[[], people], align=False, return_info=True)
     assert len(info.photos[1].parts) == 2
     assert np.percentile(np.abs(result.astype(int) - second).max(-1)[more > 250], 99) < 8
 
@@ -310,9 +389,9 @@ def test_what_segment_found_may_be_given() -> None:
     found = pyharmony.segment(scene.second, people=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyHarmonyWarning)
-        merging.merge(scene.photos, people=[scene.people[0], found])
+        merge(scene.photos, people=[scene.people[0], found])
     with pytest.raises(ShapeError, match=r"people\[0\]: found in \[360, 480\], expected masks \[100, 480\]"):
-        merging.merge([scene.first[:100], scene.second], people=[found, None])
+        merge([scene.first[:100], scene.second], people=[found, None])
 
 
 def test_a_person_whom_the_photograph_cuts_is_told() -> None:
@@ -321,7 +400,7 @@ def test_a_person_whom_the_photograph_cuts_is_told() -> None:
     with pytest.warns(
         PyHarmonyWarning, match=r"look at what was taken over at .*, the photograph ends within it, another base"
     ):
-        result, _ = merging.merge([background, second[:300]], people=[[], [mask[:300]]], return_info=True)
+        result, _ = merge([background, second[:300]], people=[[], [mask[:300]]], return_info=True)
     assert (result[303:] == background[303:]).all()
 
 
@@ -331,9 +410,9 @@ def test_a_person_whom_the_photograph_cuts_is_told() -> None:
 @pytest.mark.parametrize("dtype", ["uint16", "float16", "float32", "float64"])
 def test_dtypes_give_the_same_picture(dtype: str) -> None:
     scene = Scene(MOTIONS["shift"], (0.9, 0.9, 0.9))
-    wanted = merging.merge(scene.photos, people=scene.people)
+    wanted = merge(scene.photos, people=scene.people)
     photos = [to_dtype(photo / 255, dtype) for photo in scene.photos]
-    result, info = merging.merge(photos, people=scene.people, return_info=True)
+    result, info = merge(photos, people=scene.people, return_info=True)
     assert result.dtype == photos[0].dtype
     outside = info.photos[1].mask == 0
     assert (result[outside] == photos[0][outside]).all()
@@ -343,27 +422,27 @@ def test_dtypes_give_the_same_picture(dtype: str) -> None:
 def test_kinds_of_images(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     scene = Scene(MOTIONS["shift"])
-    wanted = merging.merge(scene.photos, people=scene.people)
+    wanted = merge(scene.photos, people=scene.people)
     tensors = [torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))) for photo in scene.photos]
-    assert (merging.merge(tensors, people=scene.people).numpy().transpose(1, 2, 0) == wanted).all()
+    assert (merge(tensors, people=scene.people).numpy().transpose(1, 2, 0) == wanted).all()
     pictures = [Image.fromarray(photo) for photo in scene.photos]
-    made = merging.merge(pictures, people=scene.people)
+    made = merge(pictures, people=scene.people)
     assert isinstance(made, Image.Image) and (np.asarray(made) == wanted).all()
     paths = [tmp_path / f"{i}.png" for i in range(2)]
     for picture, path in zip(pictures, paths):
         picture.save(path)
-    merging.merge(paths, people=[[Image.fromarray(masks[0])] for masks in scene.people], out=tmp_path / "out.png")
+    merge(paths, people=[[Image.fromarray(masks[0])] for masks in scene.people], out=tmp_path / "out.png")
     assert (np.asarray(Image.open(tmp_path / "out.png")) == wanted).all()
     given = [Picture(photo) for photo in scene.photos]
-    assert (merging.merge(given, people=scene.people).pixels == wanted).all()
+    assert (merge(given, people=scene.people).pixels == wanted).all()
     out = np.empty_like(wanted)
-    assert merging.merge(scene.photos, people=scene.people, out=out) is out and (out == wanted).all()
+    assert merge(scene.photos, people=scene.people, out=out) is out and (out == wanted).all()
     # Alpha of the base stays, grey stays grey.
     alpha = np.random.default_rng(0).integers(0, 256, (*wanted.shape[:2], 1), np.uint8)
-    with_alpha = merging.merge([np.dstack([scene.first, alpha]), scene.second], people=scene.people)
+    with_alpha = merge([np.dstack([scene.first, alpha]), scene.second], people=scene.people)
     assert (with_alpha[..., 3:] == alpha).all() and (with_alpha[..., :3] == wanted).all()
     grey = [photo[..., 1] for photo in scene.photos]
-    assert merging.merge(grey, people=scene.people).shape == SIZE[::-1]
+    assert merge(grey, people=scene.people).shape == SIZE[::-1]
 
 
 # What is refused
@@ -374,8 +453,9 @@ def test_what_is_refused() -> None:
     refused: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         (photo, {}, DTypeError, "photos: ndarray, expected a list of two or more images"),
         ([photo], {}, ArgumentError, "photos: a list of 1, expected two or more images"),
-        ([photo, photo], {"base": 2}, ArgumentError, "base: 2, expected the number of a photograph, 0 to 1"),
-        ([photo, photo], {"base": True}, ArgumentError, "base: True, expected the number"),
+        ([photo, photo], {"base": 2}, ArgumentError, "base: 2, expected 'auto' or the number of a photograph, 0 to 1"),
+        ([photo, photo], {"base": True}, ArgumentError, "base: True, expected 'auto' or the number"),
+        ([photo, photo], {"base": "best"}, ArgumentError, "base: 'best', expected 'auto' or the number"),
         ([photo, other], {}, DTypeError, r"photos\[1\]: dtype float32 differs from photos\[0\] uint8"),
         ([photo, photo[..., 0]], {}, ShapeError, r"photos\[1\]: 1 channels beside 3 of photos\[0\]"),
         ([photo, photo[None]], {}, ShapeError, r"photos\[1\]: shape .*, a batch; expected one image"),
@@ -387,19 +467,19 @@ def test_what_is_refused() -> None:
     ]
     for photos, options, kind, says in refused:
         with pytest.raises(kind, match=says):
-            merging.merge(photos, **options)
+            merge(photos, **options)
     bad = other.copy()
     bad[3, 4] = np.nan
     with pytest.raises(ArgumentError, match=r"photos\[1\]: nan at pixel \(y=3, x=4\)"):
-        merging.merge([other, bad])
+        merge([other, bad])
     with pytest.raises(ArgumentError, match=r"out: shares memory with photos\[1\]"):
-        merging.merge([photo, other_array := photo.copy()], people=[[], []], out=other_array)
+        merge([photo, other_array := photo.copy()], people=[[], []], out=other_array)
 
 
 def test_opencv_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match=r"cv2 is missing, pyharmony.merging needs it: .*install"):
-        merging.merge([place(), place()])
+        merge([place(), place()])
 
 
 # Steps

@@ -4,6 +4,7 @@
 OpenCV.
 """
 
+from ._base import MergeBase
 from ._merge import MergedPart, MergedPhoto, MergeInfo, merge
 
-__all__ = ["MergeInfo", "MergedPart", "MergedPhoto", "merge"]
+__all__ = ["MergeBase", "MergeInfo", "MergedPart", "MergedPhoto", "merge"]

@@ -49,15 +49,21 @@ _CHEAPER, _EDGE = 0.3, 20.0
 _INSIDE = 2.0
 #: How surely what is taken must be people, and the least share of the area.
 _PEOPLE, _SMALL = 0.12, 0.001
+#: How surely people must be who are seen in a photograph.
+_SEEN = 0.5
 #: Masks that share so much of their union are of people who stand in the same place.
 _SAME = 0.5
 #: By how much lower feet must be for somebody to be nearer, in heights of the photograph.
 _NEARER = 0.01
+#: The residual from which on the same thing may lie two pixels apart, in pixels.
+_LOOSE = 0.3
 #: How far around people of the base nothing is taken, and around those who are given nothing is looked for beyond, in
 #: longer sides.
 _RIM, _BEYOND = 0.002, 0.05
 #: The share of a person that must be taken.
 _VISIBLE = 0.2
+#: A contour at most so many pixels before the end of a photograph is there because of that.
+_BEFORE = 2
 #: The share of a contour across what differs from which on it is told.
 _TOLD = 0.05
 
@@ -96,17 +102,36 @@ class Found(NamedTuple):
     reason: str
 
 
+class Costs(NamedTuple):
+    """What it costs to take parts of a photograph; lengths are in longer sides.
+
+    Attributes:
+        ended: the length along which the photograph ends within somebody who is taken.
+        contour: the length of the contour, each place by how much the photographs differ there.
+        lost: what speaks for either photograph and is not heard, as the length of a contour that costs as much.
+        missed: how many people with a mask are not taken, though nobody of the base is the same; without masks, the
+            share of the photograph's people who are seen in it alone and are not taken.
+    """
+
+    ended: float
+    contour: float
+    lost: float
+    missed: float
+
+
 class Choice(NamedTuple):
     """What is taken of a photograph.
 
     Attributes:
         found: the parts that are, from left to right, and people who are not.
+        costs: what that costs.
         unlike: where the photographs show something else, so that colours of one say nothing about the other, [h, w].
         silhouettes: where somebody, or something, is that is not in both, without gaps, [h, w].
         differs: the share of the frame in which they differ.
     """
 
     found: list[Found]
+    costs: Costs
     unlike: Bools
     silhouettes: Bools
     differs: float
@@ -151,11 +176,44 @@ def chosen(base: View, photo: View, known: Bools, kept: Bools, slack: int) -> Ch
         # What is far from everybody who was given is nobody's.
         outside |= ~grown(inside, max(1, round(_BEYOND * longer)))
     outside |= kept | ~known
-    region = cut(crossing, np.float32(_AREA) - np.float32(_VOTE) * sure * vote, inside & known, outside)
+    taking = np.float32(_AREA) - np.float32(_VOTE) * sure * vote
+    region = cut(crossing, taking, inside & known, outside)
     found = _parts(region, people[1], sure, known, inside)
-    found += _missed(photo, same, found)
+    missed = _missed(photo, same, found)
+    region = np.logical_or.reduce([part.region for part in found if part.taken] or [np.zeros(known.shape, bool)])
+    left = float(len(missed) - len(same)) if asked else _left(base, photo, sure, region)
+    costs = _costs(region, crossing, taking, known, silhouette, left)
     share = float(sure[known].mean()) if known.any() else 0.0
-    return Choice(found, (sure > 0.5) | (exact > _UNLIKE / 2), silhouette, share)
+    return Choice(found + missed, costs, (sure > 0.5) | (exact > _UNLIKE / 2), silhouette, share)
+
+
+def slack_of(residual: float) -> int:
+    """Returns how far apart the same thing may lie after aligning, in pixels, by the residual in pixels."""
+    return 1 + int(residual > _LOOSE)
+
+
+def _left(base: View, photo: View, sure: Float32, region: Bools) -> float:
+    """Returns the share of a photograph's people who are seen in it alone and are not in the region that is taken."""
+    people = photo.people > _SEEN
+    alone = people & (base.people <= _SEEN) & (sure > 0.5)
+    if people.mean() < _SMALL:
+        return 0.0
+    return int(np.count_nonzero(alone & ~region)) / int(np.count_nonzero(people))
+
+
+def _costs(region: Bools, crossing: Float32, taking: Float32, known: Bools, silhouette: Bools, missed: float) -> Costs:
+    """Returns what a region costs that is taken, [h, w]; see `chosen` and `cut` for the planes."""
+    # Where nothing is known, nothing differs: a silhouette ends a little before, and a contour may run there.
+    longer, inner, silhouette = max(region.shape), shrunk(known, _BEFORE), grown(silhouette, _BEFORE + 1)
+    contour, ended = 0.0, 0
+    for axis in (0, 1):
+        first, second = (slice(None),) * axis + (slice(1, None),), (slice(None),) * axis + (slice(None, -1),)
+        border = region[first] != region[second]
+        shown_there = inner[first] & inner[second]
+        contour += float(np.minimum(crossing[first], crossing[second])[border & shown_there].sum())
+        ended += int(np.count_nonzero(border & ~shown_there & (silhouette[first] | silhouette[second])))
+    unheard = np.maximum(np.where(region, taking, -taking), 0)[known]
+    return Costs(ended / longer, contour / longer, float(unheard.sum()) / longer, missed)
 
 
 def _crossing(base: View, photo: View, exact: Float32, silhouette: Bools) -> Float32:

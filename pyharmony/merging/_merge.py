@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,18 +20,14 @@ from ..io import Picture
 from ..segmentation import Masks
 from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OutLike
-from ._align import Alignment, aligned, features
-from ._keep import Choice, Found, View, chosen, people_in
+from ._align import Alignment
+from ._base import MergeBase, bases_of, best_of
+from ._keep import Choice, Found, chosen, slack_of
 from ._light import FOOT, correction, gains_of
-from ._photos import Photo, levels_of, numbered, people_of_each, photo_of, read
-from ._planes import Bools, Float, Float32, Pixels, blurred, grown, opencv, rescaled, shown, warped
+from ._photos import AUTO, Photo, levels_of, numbered, people_of_each, photo_of, read
+from ._planes import Float, Float32, Pixels, blurred, opencv, shown, warped
+from ._views import Looked, between, laid, reduced
 
-#: The longer side of the images by which is decided what is taken.
-_SIDE = 800
-#: How surely people must be where features are left out, and how far around them, in pixels of the small image.
-_HIDDEN, _BESIDE = 0.5, 6
-#: The residual from which on the same thing may lie two pixels apart, in pixels of the small images.
-_LOOSE = 0.3
 #: The blur of a contour, in pixels of the small images, and how much steeper than that the soft edge is.
 _SOFT, _STEEP = 0.8, 2.0
 #: The pixels of the small images around a part that is taken.
@@ -107,6 +104,7 @@ class MergeInfo:
         photos: what became of each photograph, the base among them.
         reason: why nothing was taken over, so that the result is a copy of the base, in a few words; else empty.
         seconds: the wall time.
+        bases: what each photograph would cost as the base, where it was chosen; else empty.
 
     Example:
         >>> from pyharmony import merging
@@ -119,12 +117,13 @@ class MergeInfo:
     photos: tuple[MergedPhoto, ...]
     reason: str
     seconds: float
+    bases: tuple[MergeBase, ...] = ()
 
 
 def merge(
     photos: Sequence[ImageLike],
     *,
-    base: int = 0,
+    base: int | Literal["auto"] = "auto",
     people: Sequence[Masks | MaskLike | Sequence[MaskLike] | None] | None = None,
     align: bool = True,
     keep_gps: bool = False,
@@ -142,7 +141,9 @@ def merge(
         photos: two or more images, each [H, W] or [H, W, C] (torch: [C, H, W]) or of another kind that
             `pyharmony.blend` takes; arrays have one dtype and number of colours, sizes may differ. Other kinds are
             brought to the colours of the base. Their alpha is left out, that of the base stays.
-        base: the number of the photograph that the others are added to.
+        base: the number of the photograph that the others are added to; 'auto': the one into which people of the
+            others go with the least of them cut, covered or left out, whatever the order, see MergeBase. A grey
+            one only if all are, and with an array in out one of its shape.
         people: for each photograph its people: None, and they are found; what `pyharmony.segment` returned; a mask
             [H, W] of all of them; or a list with a mask of each, which may be empty. Masks have the photograph's size
             and are of any kind that `pyharmony.blend` takes. Of people who overlap the one with the lower feet is in
@@ -153,8 +154,8 @@ def merge(
         return_info: whether to return a MergeInfo too.
 
     Returns:
-        The merged image, in the kind, layout, shape and dtype of photos[base], or (image, info). Outside of what is
-        taken over it is photos[base], bit for bit. A photograph that does not show the place of the base is left out,
+        The merged image, in the kind, layout, shape and dtype of the base, or (image, info). Outside of what is taken
+        over it is the base, bit for bit. A photograph that does not show the place of the base is left out,
         with a PyHarmonyWarning. Where nobody is taken over it is a copy, with an UnchangedWarning.
 
     Raises:
@@ -172,7 +173,7 @@ def merge(
         >>> first, second, person = place.copy(), place.copy(), np.zeros((240, 320), bool)
         >>> person[100:220, 40:90] = True
         >>> second[person] = (250, 0, 0)
-        >>> result = merging.merge([first, second], people=[[], [person]])
+        >>> result = merging.merge([first, second], base=0, people=[[], [person]])
         >>> int(np.abs(result.astype(int) - second).max()) < 10
         True
     """
@@ -181,46 +182,79 @@ def merge(
     asked = people_of_each(people, len(every))
     opencv()
     # All arguments are checked before anything is computed.
-    target = read(every[base], f"photos[{base}]", keep_gps=bool(keep_gps))
-    own = photo_of(int(base), target, asked[base])
-    others = []
-    for i, image in enumerate(every):
-        if i == base:
-            continue
-        opened = read(image, f"photos[{i}]")
-        photo = photo_of(i, opened, asked[i], own, target if isinstance(target, Picture) else None)
-        if not align and photo.size != own.size:
-            sizes = f"{size_of(photo.colours.shape)} pixels beside {size_of(own.colours.shape)} of {own.name}"
-            raise ArgumentError(f"{photo.name}: {sizes} (width x height), expected one size with align=False")
-        others.append(photo)
+    opened = [read(image, f"photos[{i}]", keep_gps=bool(keep_gps)) for i, image in enumerate(every)]
+    number = 0 if base == AUTO else int(base)
+    own, *others = _with_base(number, opened, asked, bool(align))
+    looked = Looked()
+    bases: tuple[MergeBase, ...] = ()
+    if base == AUTO:
+        bases = bases_of([own, *others], _allowed(opened, out), looked, bool(align))
+        number = best_of(bases)
+        if number != own.number:
+            before = [own, *others]
+            own, *others = _with_base(number, opened, asked, bool(align))
+            if not all(np.may_share_memory(before[one.number].colours, one.colours) for one in (own, *others)):
+                # In the colours of this base they look otherwise.
+                looked = Looked()
+            del before
+    target = opened[number]
     held: list[MergeInfo] = []
 
     def work(frame: Frame) -> Infos:
         for photo in others:
             frame.keep_apart(every[photo.number], photo.name)
         (job,) = frame.jobs()
-        merger = _Merger(job, own, bool(align))
+        merger = _Merger(job, own, bool(align), looked)
         job.start()
         for photo in others:
             merger.add(photo)
-        held.append(merger.info(len(every), start))
+        held.append(dataclasses.replace(merger.info(len(every), start), bases=bases))
         found: Any = held
         return found
 
     call = Call("merge", ITSELF, target, keep_gps=keep_gps, out=out, device="cpu")
     result = call.run(work, tell=lambda info: None)
     (info,) = held
-    for number, one in enumerate(info.photos):
+    for i, one in enumerate(info.photos):
         if one.reason:
-            warn(f"photos[{number}] was left out: {one.reason}", PyHarmonyWarning)
+            warn(f"photos[{i}] was left out: {one.reason}", PyHarmonyWarning)
         for part in one.parts:
             if part.taken and part.reason:
-                warn(f"photos[{number}]: look at what was taken over at {part.box}, {part.reason}", PyHarmonyWarning)
+                warn(f"photos[{i}]: look at what was taken over at {part.box}, {part.reason}", PyHarmonyWarning)
     if info.reason:
         warn(f"nothing was merged: {info.reason}", UnchangedWarning)
-    if not _arrays.is_array(every[base]) and isinstance(result, Picture) and not isinstance(every[base], Picture):
+    if not _arrays.is_array(every[number]) and isinstance(result, Picture) and not isinstance(every[number], Picture):
         result = as_delivered(result)
     return (result, info) if return_info else result
+
+
+def _with_base(number: int, opened: Sequence[Any], asked: Sequence[Any], align: bool) -> list[Photo]:
+    """Returns the photographs, the base first, the others in its colours and in their order.
+
+    Raises:
+        ArgumentError, ShapeError, DTypeError, MaskError: one of them does not go with the base.
+    """
+    target = opened[number]
+    own = photo_of(number, target, asked[number])
+    photos = [own]
+    for i, image in enumerate(opened):
+        if i == number:
+            continue
+        photo = photo_of(i, image, asked[i], own, target if isinstance(target, Picture) else None)
+        if not align and photo.size != own.size:
+            sizes = f"{size_of(photo.colours.shape)} pixels beside {size_of(own.colours.shape)} of {own.name}"
+            raise ArgumentError(f"{photo.name}: {sizes} (width x height), expected one size with align=False")
+        photos.append(photo)
+    return photos
+
+
+def _allowed(opened: Sequence[Any], out: Any) -> list[int]:
+    """Returns the numbers of those that may be the base: in colour, if one is; of out's shape, if one is."""
+    every = list(range(len(opened)))
+    if isinstance(opened[0], Picture):
+        coloured = [i for i in every if opened[i].pixels.shape[2] >= 3]
+        return coloured or every
+    return [i for i in every if out is not None and tuple(getattr(out, "shape", ())) == tuple(opened[i].shape)] or every
 
 
 class _Merger:
@@ -230,48 +264,34 @@ class _Merger:
         job: the base and the result.
         base: the base as it was given.
         align: whether photographs are aligned.
+        looked: what was seen of the photographs.
     """
 
-    def __init__(self, job: Job, base: Photo, align: bool) -> None:
-        self.job, self.base, self.align = job, base, align
-        factor = min(1.0, _SIDE / max(base.size))
-        self.size = max(1, round(base.size[0] * factor)), max(1, round(base.size[1] * factor))
+    def __init__(self, job: Job, base: Photo, align: bool, looked: Looked) -> None:
+        self.job, self.base, self.align, self.looked = job, base, align, looked
+        self.size = reduced(base.size)
         #: The factors of the small image, across and down.
         self.factors = self.size[0] / base.size[0], self.size[1] / base.size[1]
-        levels = levels_of(job.dst)
-        small = resized(levels, self.size)
-        self.view = _view(small, base)
-        self.features = features(levels, _hidden(self.view)) if align else None
+        self.view = looked.view(base, self.size)
         #: Where people stand who were taken over.
         self.kept = np.zeros(self.size[::-1], bool)
         self.photos: dict[int, MergedPhoto] = {}
 
     def add(self, photo: Photo) -> None:
         """Takes people of a photograph over, if it shows the place of the base."""
-        levels = levels_of(photo.colours)
-        factor = min(1.0, self.factors[0] * max(self.base.size) / max(photo.size))
-        size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
-        own = _view(resized(levels, size), photo)
+        size = reduced(photo.size, max(self.size))
+        own = self.looked.view(photo, size)
         alignment = Alignment(np.eye(3))
-        if self.features is not None:
-            alignment = aligned(self.features, features(levels, _hidden(own)))
+        if self.align:
+            alignment = self.looked.alignment(self.base, photo, (self.size, size))
         if alignment.reason:
             reason = f"it does not show the place of {self.base.name}, {alignment.reason}"
             self.photos[photo.number] = self._record(alignment, reason=reason)
             return
-        del levels
-        # From a small image to the other one.
-        matrix = rescaled(alignment.matrix, self.factors, (size[0] / photo.size[0], size[1] / photo.size[1]))
-        whole = (0, 0, *self.size)
-        known = shown(size, matrix, whole)
-        levels_here = warped(own.levels, matrix, whole).clip(0, 255)
-        people = warped(own.people, matrix, whole).clip(0, 1) * known
-        persons = None
-        if own.persons is not None:
-            persons = [(warped(p.astype(np.float32), matrix, whole) > 0.5) & known for p in own.persons]
-        seen = View(levels_here, people, persons)
+        seen, known = laid(own, between(alignment, self.base, photo, (self.size, size)), self.size)
         gains = gains_of(self.view.levels, seen.levels, known & ~self.kept)
-        choice = chosen(self.view, seen, known, self.kept, 1 + int(alignment.residual * factor > _LOOSE))
+        residual = alignment.residual * size[0] / photo.size[0]
+        choice = chosen(self.view, seen, known, self.kept, slack_of(residual))
         mask = np.zeros(self.job.shape, np.uint8)
         for part in choice.taken:
             light = correction(
@@ -355,20 +375,3 @@ class _Merger:
             if all(photo.reason for i, photo in enumerate(photos) if i != self.base.number):
                 reason = "no other photograph shows the place of the base"
         return MergeInfo(self.base.number, photos, reason, time.perf_counter() - start)
-
-
-def _view(small: Pixels, photo: Photo) -> View:
-    """Returns what is known of a photograph by itself, small."""
-    height, width = small.shape[:2]
-    if photo.persons is None:
-        return View(small.astype(np.float32), resized(people_in(small), (width, height)), None)
-    persons: list[Bools] = [
-        resized(person.astype(np.uint8) * np.uint8(255), (width, height)) > 127 for person in photo.persons
-    ]
-    people = np.logical_or.reduce([*persons, np.zeros((height, width), bool)])
-    return View(small.astype(np.float32), people.astype(np.float32), persons)
-
-
-def _hidden(view: View) -> Bools:
-    """Returns where people are, so that nothing there says how photographs lie on one another."""
-    return grown(view.people > _HIDDEN, _BESIDE)

@@ -20,6 +20,8 @@ from ._planes import Bools, Pixels
 #: The least share of a photograph that a person covers, in a mask of several, and the longer side at which these are
 #: told apart.
 _PERSON, _SIDE = 0.0005, 800
+#: What asks for the best base.
+AUTO = "auto"
 #: The rows that are converted at once.
 _ROWS = 256
 
@@ -49,7 +51,7 @@ class Photo(NamedTuple):
 
 
 def numbered(photos: Any, base: Any) -> list[Any]:
-    """Returns the photographs, of which there are two at least and `base` is the number of one.
+    """Returns the photographs, of which there are two at least and `base` is the number of one, or AUTO.
 
     Raises:
         DTypeError, ArgumentError: they are no list, there are fewer, or base is the number of none.
@@ -58,8 +60,10 @@ def numbered(photos: Any, base: Any) -> list[Any]:
         raise DTypeError(f"photos: {type(photos).__name__}, expected a list of two or more images")
     if len(photos) < 2:
         raise ArgumentError(f"photos: a list of {len(photos)}, expected two or more images")
-    if isinstance(base, bool) or not isinstance(base, (int, np.integer)) or not 0 <= base < len(photos):
-        raise ArgumentError(f"base: {base!r}, expected the number of a photograph, 0 to {len(photos) - 1}")
+    is_number = isinstance(base, (int, np.integer)) and not isinstance(base, bool) and 0 <= base < len(photos)
+    if not is_number and not (isinstance(base, str) and base == AUTO):
+        expected = f"expected {AUTO!r} or the number of a photograph, 0 to {len(photos) - 1}"
+        raise ArgumentError(f"base: {base!r}, {expected}")
     return list(photos)
 
 

@@ -1,0 +1,157 @@
+"""Bases: what each photograph would cost as the one that the others are added to, so that the best one is chosen.
+
+Who is to be taken over is decided for every photograph beside every other one as it is for the merge, on smaller
+images. A good base is one into which everybody fits: their photographs do not end within them, nobody is cut, its frame
+holds them. So the choice depends on the photographs and not on their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._native import get_num_threads
+from ._align import Alignment
+from ._keep import Costs, chosen, slack_of
+from ._photos import Photo, levels_of
+from ._planes import Float, Float32, shown
+from ._views import Looked, between, laid, reduced, smaller
+
+#: The longer side of the images by which bases are compared.
+_SIDE = 400
+#: How surely people must be whom a frame should hold, and the least share of a photograph that counts as people.
+_PEOPLE, _LEAST = 0.5, 0.002
+#: What it costs that a photograph ends within somebody, for a longer side; as much as a contour inside of somebody.
+_ENDED = 2.0
+#: What it costs that a base has half the longer side of the largest photograph.
+_HALF = 0.1
+
+
+@dataclass(frozen=True)
+class MergeBase:
+    """What a photograph would cost as the base.
+
+    Lengths are in longer sides of the base, and those of all other photographs are added up.
+
+    Attributes:
+        left_out: how many photographs do not show its place.
+        ended: the length along which a photograph ends within somebody who is taken over, and the base goes on.
+        contour: the length of contours, each place by how much the photographs differ there.
+        lost: what speaks for a photograph and is not taken, and for the base and is not kept, as lengths of contour
+            that would pay for it.
+        beyond: the people that the frame of the base does not hold, as the share of their photograph's people.
+        missed: people who are seen in a photograph alone and are not taken over, as the same share, and how many with
+            a mask are not, since the base has somebody nearer there.
+        smaller: how many times half as large as that of the largest photograph its longer side is.
+        allowed: whether it may be the base: in colour, if any photograph is, and of the shape of an array in out.
+        cost: ended twice, contour, lost, beyond and missed once, and a tenth of smaller. Of those that leave the
+            fewest photographs out, the one that costs least is the base.
+
+    Example:
+        >>> from pyharmony import merging
+        >>> base = merging.MergeBase(0, ended=0.2, contour=0.4, lost=0.05, beyond=0.0, missed=0.0, smaller=1.0)
+        >>> base.cost
+        0.95
+    """
+
+    left_out: int
+    ended: float
+    contour: float
+    lost: float
+    beyond: float
+    missed: float
+    smaller: float
+    allowed: bool = True
+
+    @property
+    def cost(self) -> float:
+        """The sum of what counts, each by its weight."""
+        lengths = _ENDED * self.ended + self.contour + self.lost
+        return round(lengths + self.beyond + self.missed + _HALF * self.smaller, 4)
+
+
+def bases_of(photos: Sequence[Photo], allowed: Sequence[int], looked: Looked, align: bool) -> tuple[MergeBase, ...]:
+    """Returns what each photograph would cost as the base.
+
+    Args:
+        photos: in one dtype and in the colours of one of them.
+        allowed: the numbers of those that may be the base.
+        looked: what is seen of them, which is noted here.
+        align: whether they are to be aligned.
+    """
+    with ThreadPoolExecutor(max(1, get_num_threads())) as pool:
+
+        def look(photo: Photo) -> None:
+            size, levels = reduced(photo.size), levels_of(photo.colours)
+            looked.view(photo, size, levels)
+            if align:
+                looked.features(photo, size, levels)
+
+        list(pool.map(look, photos))
+        pairs = [(base, photo) for base in photos for photo in photos if photo is not base]
+        costs = list(pool.map(lambda pair: _compared(pair[0], pair[1], looked, align), pairs))
+    longest = max(max(photo.size) for photo in photos)
+    found = []
+    for base in photos:
+        own = [cost for (one, _), cost in zip(pairs, costs) if one is base]
+        told = [cost for cost in own if cost is not None]
+        ended, contour, lost, missed = (
+            round(sum(getattr(costs, name) for costs, _ in told), 4) for name in ("ended", "contour", "lost", "missed")
+        )
+        beyond = round(sum(share for _, share in told), 4)
+        halves = round(float(np.log2(longest / max(base.size))), 4)
+        found.append(
+            MergeBase(len(own) - len(told), ended, contour, lost, beyond, missed, halves, base.number in allowed)
+        )
+    return tuple(found)
+
+
+def best_of(bases: Sequence[MergeBase]) -> int:
+    """Returns the number of the best base of those that are allowed, the first one of several as good."""
+    allowed = [i for i, base in enumerate(bases) if base.allowed]
+    if all(bases[i].left_out == len(bases) - 1 for i in allowed):
+        # No two show one place: nothing is merged, and the first photograph stays as it is.
+        return allowed[0]
+    return min(allowed, key=lambda i: (bases[i].left_out, bases[i].cost, i))
+
+
+def _compared(base: Photo, photo: Photo, looked: Looked, align: bool) -> tuple[Costs, float] | None:
+    """Returns what it costs to add a photograph to a base, and how much of its people is beyond the base's frame.
+
+    None: it does not show the place of the base.
+    """
+    sizes = reduced(base.size), reduced(photo.size)
+    alignment = Alignment(np.eye(3))
+    if align:
+        alignment = looked.alignment(base, photo, sizes)
+        if alignment.reason:
+            return None
+    views = [looked.view(one, size) for one, size in zip((base, photo), sizes)]
+    # Both show things as large as they do in the images by which is decided what is taken.
+    small = [reduced(one.size, min(_SIDE, max(base.size))) for one in (base, photo)]
+    own, other = (smaller(view, size) for view, size in zip(views, small))
+    matrix = between(alignment, base, photo, (small[0], small[1]))
+    seen, known = laid(other, matrix, small[0])
+    residual = alignment.residual * small[1][0] / photo.size[0]
+    choice = chosen(own, seen, known, np.zeros(known.shape, bool), slack_of(residual))
+    return choice.costs, _beyond(other.people, matrix, small[0])
+
+
+def _beyond(people: Float32, matrix: Float, size: tuple[int, int]) -> float:
+    """Returns the share of a photograph's people that a base does not show.
+
+    Args:
+        people: how surely they are at each place of the photograph, [h, w].
+        matrix: takes pixels of the base to those of the photograph.
+        size: that of the base.
+    """
+    where = people > _PEOPLE
+    if where.mean() < _LEAST:
+        return 0.0
+    height, width = where.shape
+    inverse = np.linalg.inv(matrix)
+    inside = shown(size, inverse / inverse[2, 2], (0, 0, width, height))
+    return float(np.count_nonzero(where & ~inside) / np.count_nonzero(where))

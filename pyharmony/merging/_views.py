@@ -1,0 +1,117 @@
+"""Views: photographs as small images, which is what everything is decided on, and one of them laid over another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..segmentation.layers import resized
+from ._align import Alignment, Features, aligned, features
+from ._keep import View, people_in
+from ._photos import Photo, levels_of
+from ._planes import Bools, Float, Float32, Pixels, grown, rescaled, shown, warped
+
+#: The longer side of the images by which is decided what is taken.
+_SIDE = 800
+#: How surely people must be where features are left out, and how far around them, in pixels of the small image.
+_HIDDEN, _BESIDE = 0.5, 6
+
+Size = tuple[int, int]
+"""A width and a height."""
+
+
+def reduced(size: Size, side: int = _SIDE) -> Size:
+    """Returns the size of a photograph as a small image."""
+    factor = min(1.0, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+class Looked:
+    """What is seen of photographs by themselves, each of which is looked at once."""
+
+    def __init__(self) -> None:
+        self._views: dict[tuple[int, Size], View] = {}
+        self._features: dict[tuple[int, Size], Features] = {}
+        self._alignments: dict[tuple[int, Size, int, Size], Alignment] = {}
+
+    def view(self, photo: Photo, size: Size, levels: Pixels | None = None) -> View:
+        """Returns a photograph as an image of a size.
+
+        Args:
+            levels: the photograph as uint8 [H, W, 3], if it is known.
+        """
+        key = photo.number, size
+        if key not in self._views:
+            small = resized(levels_of(photo.colours) if levels is None else levels, size)
+            self._views[key] = _view(small, photo)
+        return self._views[key]
+
+    def features(self, photo: Photo, size: Size, levels: Pixels | None = None) -> Features:
+        """Returns the features of a photograph beside the people that are seen in the image of a size."""
+        key = photo.number, size
+        if key not in self._features:
+            if levels is None:
+                levels = levels_of(photo.colours)
+            hidden = grown(self.view(photo, size, levels).people > _HIDDEN, _BESIDE)
+            self._features[key] = features(levels, hidden)
+        return self._features[key]
+
+    def alignment(self, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Alignment:
+        """Returns how a photograph lies on a base by the features that were found with small images of two sizes."""
+        key = base.number, sizes[0], photo.number, sizes[1]
+        if key not in self._alignments:
+            self._alignments[key] = aligned(self.features(base, sizes[0]), self.features(photo, sizes[1]))
+        return self._alignments[key]
+
+
+def _view(small: Pixels, photo: Photo) -> View:
+    """Returns what is known of a photograph by itself, small."""
+    height, width = small.shape[:2]
+    if photo.persons is None:
+        return View(small.astype(np.float32), resized(people_in(small), (width, height)), None)
+    persons = [_region(person, (width, height)) for person in photo.persons]
+    return View(small.astype(np.float32), _together(persons, (width, height)), persons)
+
+
+def smaller(view: View, size: Size) -> View:
+    """Returns a view at a smaller size."""
+    if view.people.shape == size[::-1]:
+        return view
+    levels: Float32 = np.stack([resized(np.ascontiguousarray(x), size) for x in np.moveaxis(view.levels, 2, 0)], 2)
+    if view.persons is None:
+        return View(levels, resized(view.people, size), None)
+    persons = [_region(person, size) for person in view.persons]
+    return View(levels, _together(persons, size), persons)
+
+
+def _region(region: Bools, size: Size) -> Bools:
+    """Returns a region at another size."""
+    return np.asarray(resized(region.astype(np.uint8) * np.uint8(255), size) > 127)
+
+
+def _together(persons: list[Bools], size: Size) -> Float32:
+    """Returns 1 where anybody is and 0 elsewhere."""
+    return np.logical_or.reduce([*persons, np.zeros(size[::-1], bool)]).astype(np.float32)
+
+
+def laid(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
+    """Returns a view in the frame of the base, and where it shows that.
+
+    Args:
+        matrix: takes pixels of the base's small image to those of the view.
+        size: that of the base's small image.
+    """
+    whole = (0, 0, *size)
+    height, width = view.people.shape
+    known = shown((width, height), matrix, whole)
+    levels = warped(view.levels, matrix, whole).clip(0, 255)
+    people = warped(view.people, matrix, whole).clip(0, 1) * known
+    persons = None
+    if view.persons is not None:
+        persons = [(warped(p.astype(np.float32), matrix, whole) > 0.5) & known for p in view.persons]
+    return View(levels, people, persons), known
+
+
+def between(alignment: Alignment, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Float:
+    """Returns the homography from the base's small image to that of a photograph; `sizes` are those of both."""
+    factors = [(small[0] / one.size[0], small[1] / one.size[1]) for small, one in zip(sizes, (base, photo))]
+    return rescaled(alignment.matrix, factors[0], factors[1])
