@@ -246,6 +246,20 @@ def test_a_second_look_is_finer() -> None:
     assert network.looks == 1
 
 
+def test_what_promises_nothing_is_not_looked_at_closely() -> None:
+    picture, _ = reds(700, 900, (400, 300, 37, 29))
+    for says, looks in ((False, 1), (True, 2)):
+        network, shown = Reds(), []
+
+        def promising(found: Sequence[Layer], says: bool = says, shown: list[Any] = shown) -> bool:
+            shown.append(found[0].box)
+            return says
+
+        prompts = Prompts([(418.0, 314.0)], [1])
+        NetworkCutter(network, picture).cut(prompts, careful=False, promising=promising)  # type: ignore[arg-type]
+        assert network.looks == looks and shown == [(0, 0, 900, 700)]
+
+
 class Sided(Reds):
     """Takes what lies farther right for more red than it is."""
 
@@ -531,7 +545,7 @@ class Figures:
     def people(self) -> np.ndarray:
         return np.maximum(*self.masks).astype(np.float32)
 
-    def cut(self, prompts: Prompts, last: Layer | None = None, careful: bool = True) -> Sequence[Layer]:
+    def cut(self, prompts: Prompts, last: Any = None, careful: bool = True, promising: Any = None) -> Sequence[Layer]:
         x, y = prompts.points[0]
         mask = self.masks[0] if x < 135 else self.masks[1]
         part = mask.copy()
@@ -561,6 +575,35 @@ def test_people_are_found_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "faces", lambda picture: [(50, 30, 70, 50)])
     head = next(person.head for person in people.people_of(Figures()) if person.layer.values[100, 60])  # type: ignore[arg-type]
     assert head == (47, 23, 73, 52)
+
+
+class Nobody(Figures):
+    """Two figures, of which a click gives everything around, and a third one that is hardly anybody."""
+
+    def __init__(self, surely: float) -> None:
+        super().__init__()
+        self.surely = surely
+        self.asked: list[tuple[float, float]] = []
+
+    def people(self) -> np.ndarray:
+        found = super().people()
+        found[150:190, 120:160] = self.surely
+        return found
+
+    def cut(self, prompts: Prompts, last: Any = None, careful: bool = True, promising: Any = None) -> Sequence[Layer]:
+        self.asked.append(prompts.points[0])
+        around = [Layer((0, 0, 300, 200), np.ones((200, 300), np.float32), 0.9)]
+        assert not promising(around) and promising(super().cut(prompts))
+        return around
+
+
+@pytest.mark.parametrize("surely", [0.51, 0.6])
+def test_what_is_hardly_people_is_not_looked_at(surely: float) -> None:
+    nobody = Nobody(surely)
+    assert people.people_of(nobody, []) == []  # type: ignore[arg-type]
+    patch = [(x, y) for x, y in nobody.asked if 120 <= x < 160 and 150 <= y < 190]
+    # Its top is, as every top of the silhouette.
+    assert len(nobody.asked) > 2 and len(patch) == (1 if surely < 0.55 else 2)
 
 
 def test_the_tops_of_a_silhouette_are_heads() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,10 +66,17 @@ class NetworkCutter:
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
         self._fewer = self.picture if self._every == 1 else _reduced(self.picture, self._every)
 
-    def cut(self, prompts: Prompts, last: Layer | None = None, careful: bool = True) -> list[Layer]:
+    def cut(
+        self,
+        prompts: Prompts,
+        last: Layer | None = None,
+        careful: bool = True,
+        promising: Callable[[Sequence[Layer]], bool] | None = None,
+    ) -> list[Layer]:
         """Returns masks, the best first; `last` is the mask that further prompts correct.
 
-        A first answer that is given with care takes twice the time.
+        A first answer that is given with care takes twice the time. What `promising` says no to, the masks by a look at
+        the whole picture, is not looked at closely.
         """
         height, width = self.picture.shape[:2]
         whole = (0, 0, width, height)
@@ -78,7 +85,9 @@ class NetworkCutter:
         if known is not None and (near := self._near(known, prompts)) is not None:
             return self._settled(near, prompts, known, mirrored)
         found = self._looked(whole, prompts, known, mirrored)
-        if last is not None or (near := self._near(found[0], prompts)) is None:
+        if last is not None or (promising is not None and not promising(found)):
+            return found
+        if (near := self._near(found[0], prompts)) is None:
             return found
         closer = self._settled(near, prompts, found[0], mirrored)
         return distinct([*closer, *found])

@@ -30,6 +30,8 @@ _MOST = 24
 _DEEP, _LEAST = 0.012, 0.0015
 #: How surely people must be where a mask is, by the mean, and where a face says that somebody is.
 _PEOPLE, _FACED = 0.5, 0.3
+#: How surely people must be, by the mean, where a part of the silhouette that is nobody yet is worth a look.
+_FAINT = 0.525
 #: Somebody without a face is surely there from this score on, with a head so wide at least and at most, in its heights.
 _SURE, _SLIM, _BROAD = 0.6, 0.5, 1.6
 #: Masks are of one person if they share so much of the smaller one.
@@ -103,7 +105,10 @@ def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[
         if deepest < max(1.0, _DEEP * _SIDE):
             break
         y, x = divmod(int(depth.argmax()), size[0])
-        add(look(_Seed(((x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5), None, False)))
+        numbers = parts(left)
+        if where[numbers == numbers[y, x]].mean() > _FAINT:
+            middle = (x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5
+            add(look(_Seed(middle, None, False)))
         # This place is not looked at again, whatever was found there.
         left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
     kept = _one_each(found)
@@ -212,20 +217,26 @@ def _person(cutter: NetworkCutter, points: Sequence[Point], where: Float32, is_f
     """Returns the mask of a person who is clicked; None where that is nobody."""
     height, width = cutter.picture.shape[:2]
     size = (where.shape[1], where.shape[0])
-    best: _Found | None = None
-    for layer in cutter.cut(Prompts(points, [1] * len(points)), careful=False):
-        region = sampled(layer, (0, 0, width, height), size) > 0.5
-        share = float(region.mean())
-        if share < _LEAST:
-            continue
-        inside = float(where[region].mean())
-        if inside < (_FACED if is_face else _PEOPLE):
-            continue
-        # A part of a person lies where people are as well: of what is about as sure, the larger one.
-        worth = inside * layer.score * share**0.1
-        if best is None or worth > best.worth:
-            best = _Found(layer._replace(score=inside * layer.score), region, worth)
-    return best
+
+    def likely(layers: Sequence[Layer]) -> _Found | None:
+        best: _Found | None = None
+        for layer in layers:
+            region = sampled(layer, (0, 0, width, height), size) > 0.5
+            share = float(region.mean())
+            if share < _LEAST:
+                continue
+            inside = float(where[region].mean())
+            if inside < (_FACED if is_face else _PEOPLE):
+                continue
+            # A part of a person lies where people are as well: of what is about as sure, the larger one.
+            worth = inside * layer.score * share**0.1
+            if best is None or worth > best.worth:
+                best = _Found(layer._replace(score=inside * layer.score), region, worth)
+        return best
+
+    # Where the whole picture shows no person at these points, a closer look hardly ever does.
+    prompts = Prompts(points, [1] * len(points))
+    return likely(cutter.cut(prompts, careful=False, promising=lambda layers: likely(layers) is not None))
 
 
 @functools.lru_cache(maxsize=1)
