@@ -35,11 +35,13 @@ import pyharmony
 from pyharmony import blend, segmentation
 from pyharmony.errors import ArgumentError
 from pyharmony.server import PAGE, Settings, serve
-from pyharmony.server.settings import bytes_of, token_of
+from pyharmony.server.settings import SAMPLES, bytes_of, token_of
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+
+from pyharmony.server._page import Page  # noqa: E402
 
 pytestmark = pytest.mark.house
 
@@ -48,7 +50,7 @@ HEADER = {"X-Pyharmony": "1"}
 TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 #: The side of an image whose blend takes seconds, and that is small as a file.
-LONG = 3000
+LONG = 2000
 
 
 class Running:
@@ -131,6 +133,26 @@ def running(**settings: Any) -> Iterator[Running]:
             thread.join(20)
             assert not thread.is_alive()
     assert not one.folder.exists()
+
+
+@contextlib.contextmanager
+def having(service: Running, page: Path | None = None, **settings: Any) -> Iterator[None]:
+    """Gives a service that runs other settings, and another page, for a while: another service takes a second more."""
+    held, shown = service.service.settings, service.service.page
+    before = {name: getattr(held, name) for name in settings}
+
+    def put(values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            object.__setattr__(held, name, value)  # all parts of the service hold this one
+
+    put(settings)
+    if page is not None:
+        service.service.page = Page(page, SAMPLES)
+    try:
+        yield
+    finally:
+        put(before)
+        service.service.page = shown
 
 
 @pytest.fixture(scope="module")
@@ -466,12 +488,12 @@ def test_a_download_tells_what_it_is_made_of(service: Running) -> None:
 
 
 def test_samples_are_photographs_of_the_demo(service: Running) -> None:
-    with running(page=PAGE) as one:
+    with having(service, page=PAGE):
         for name in ("astronaut.jpg", "rocket.jpg", "coffee.jpg", "cat.png", "cat_mask.png"):
-            answer = one.client.get(f"/samples/{name}")
+            answer = service.client.get(f"/samples/{name}")
             assert answer.status_code == 200 and pixels_of(answer.content).ndim >= 2, name
         for name in ("/samples/../cli/demo.py", "/samples/%2e%2e/demo.py", "/samples/", "/vendor/../../settings.py"):
-            assert one.client.get(name).status_code == 404
+            assert service.client.get(name).status_code == 404
     assert service.client.get("/samples/astronaut.jpg").status_code == 404  # it serves no page
 
 
@@ -640,6 +662,68 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_a_composite_is_cut_out_by_the_method_that_is_named(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, _ = person(96, 72, 2)
+    background = placed()["background"]
+    ids = service.ids(subject=subject, background=background)
+    fixed: dict[str, Any] = {"harmonize": None, "sharpness": 0, "grain": 0, "shadow": False}
+    one = {"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60]}
+    made = {}
+    for name in ("auto", "grabcut"):
+        job = service.start("compose", 60, subjects=[one], background=ids["background"], segment=name, **fixed).json()
+        assert job["status"] == "done", job
+        made[name] = service.pixels(job["result"]["picture"])
+        wanted = pyharmony.compose(subject, background, points=(36, 70), at=(100, 60), segment=name, **fixed)
+        assert np.array_equal(made[name], wanted), name
+        # The recipe holds the mask, so it needs no method.
+        recipe = service.client.get(job["result"]["recipe_url"]).json()
+        again = {"subjects": [{"picture": ids["subject"]}], "background": ids["background"], "recipe": recipe}
+        assert np.array_equal(service.pixels(service.done("compose", **again)["picture"]), wanted)
+    assert not np.array_equal(made["auto"], made["grabcut"])
+    body = {"subjects": [one], "background": ids["background"], **fixed}
+    for wrong in ("sam", "", "/etc/passwd", None, ["auto"]):
+        assert service.start("compose", 10, **body, segment=wrong).status_code == 422, wrong
+    # All of them are told, with what each is; one that lacks something is refused with the reason.
+    about = {one["name"]: one for one in service.client.get("/api/v1/service").json()["segment_methods"]}
+    assert list(about) == ["auto", *segmentation.METHODS]  # all of them can run where tests run
+    assert about["grabcut"] == {"name": "grabcut", "about": segmentation.METHODS["grabcut"].summary, "people": False}
+    schemas = service.client.get("/api/v1/openapi.json").json()["components"]["schemas"]
+    for schema, field in (("ComposeBody", "segment"), ("SegmentBody", "method")):
+        assert schemas[schema]["properties"][field]["enum"] == list(about)
+    refused = service.start("segment", picture=ids["subject"], people=True, method="grabcut")
+    assert refused.status_code == 422 and "expected one of auto, clicks, clicks-imagenet" in refused.text
+    lacks = dataclasses.replace(segmentation.METHODS["grabcut"], needs=(("no_such_module", "segment"),))
+    monkeypatch.setitem(segmentation.METHODS, "grabcut", lacks)
+    refused = service.start("compose", 10, **body, segment="grabcut")
+    assert refused.status_code == 422 and "no_such_module is missing" in refused.json()["error"]["message"]
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_what_is_enlarged_counts_as_what_it_becomes(service: Running) -> None:
+    images = scene(6, 30, 40)
+    mask = np.pad(images["mask"][:12, :16], ((9, 9), (12, 12)))
+    ids = service.ids(image=images["dst"], mask=mask)
+    plain = pyharmony.harmonize(images["dst"], mask, method="reinhard")
+    for times in (2, 4):
+        told = service.done("harmonize", **ids, method="reinhard", upscale=times)["picture"]
+        assert (told["width"], told["height"], told["channels"]) == (40 * times, 30 * times, 3)
+        assert np.array_equal(service.pixels(told), pyharmony.super_resolve(plain, times))
+        assert Image.open(io.BytesIO(service.bytes(told, "proxy_url"))).size == (40 * times, 30 * times)
+    for wrong in (0, 3, 8, "two", 1e9, True):
+        assert service.start("harmonize", **ids, upscale=wrong).status_code == 422, wrong
+    # As many pixels as an image may have, and no more; the job does not begin.
+    wide = service.ids(image=np.zeros((10, 2000, 3), np.uint8), mask=np.full((10, 2000), 255, np.uint8))
+    with having(service, max_pixels=40 * 30 * 4):
+        assert service.done("harmonize", **ids, method="reinhard", upscale=2)["picture"]["width"] == 80
+        refused = service.start("harmonize", **ids, method="reinhard", upscale=4)
+        assert refused.status_code == 413 and kind_of(refused) == "ImageTooLarge"
+        wanted = "upscale: 4 makes 160 x 120 of 40 x 30 pixels (width x height), expected at most 4800 pixels"
+        assert refused.json()["error"]["message"] == wanted
+        assert service.start("harmonize", **wide, upscale=2, preview=True).status_code == 413  # 3200 x 16 of its proxy
+    assert service.start("harmonize", image="0" * 32, mask=ids["mask"], upscale=4).status_code == 404
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 def test_photographs_of_one_place_are_merged(service: Running) -> None:
     wall = np.random.default_rng(5).integers(50, 210, (18, 66, 3)).repeat(25, 0).repeat(25, 1).astype(np.uint8)
     photos, masks = [wall.copy(), wall.copy()], [np.zeros(wall.shape[:2], np.uint8) for _ in range(2)]
@@ -653,19 +737,21 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
         wall=photos[0][:90, :90],
         none=masks[0][:90, :90],
     )
-    body = {"photos": [ids["first"], ids["second"]], "people": [ids["one"], ids["mask"]]}
+    body = {"photos": [ids["first"], ids["second"]], "people": [ids["one"], ids["mask"]], "base": 0}
     job = service.start("merge", 60, **body).json()
     assert job["status"] == "done", job
-    wanted, info = pyharmony.merge(photos, people=masks, return_info=True)
+    wanted, info = pyharmony.merge(photos, base=0, people=masks, return_info=True)
     assert np.array_equal(service.pixels(job["result"]["picture"]), wanted)
     base, other = job["result"]["info"]["photos"]
     assert other["parts"][0]["box"] == list(info.photos[1].parts[0].box) and base["parts"] == []
     small = service.done("merge", **body, preview=True)
     assert small["picture"]["width"] == 1600
     assert small["info"]["photos"][1]["parts"][0]["box"] == pytest.approx(other["parts"][0]["box"], abs=60)
+    best = service.done("merge", **{**body, "base": None}, preview=True)["info"]
+    assert best["base"] == min((0, 1), key=lambda i: best["bases"][i]["cost"]) and job["result"]["info"]["bases"] == []
     left_out = service.done("merge", photos=[ids["first"], ids["wall"]], people=[ids["one"], ids["none"]])["info"]
     assert "does not show the place" in left_out["photos"][1]["reason"] and left_out["reason"]
-    for wrong in ({"photos": [ids["first"]]}, {**body, "people": [None]}, {**body, "base": 1}):
+    for wrong in ({"photos": [ids["first"]]}, {**body, "people": [None]}, {**body, "base": 2}):
         assert service.start("merge", 10, **wrong).status_code == 422
 
 
@@ -725,18 +811,17 @@ def test_a_worker_that_is_killed_takes_its_job_with_it_and_nothing_else(service:
     assert list((service.folder / "jobs").iterdir()) == []
 
 
-def test_a_job_has_its_time(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, body = service.service.pool, long_job(service)
-    monkeypatch.setattr(pool, "settings", dataclasses.replace(pool.settings, timeout=0.5))
-    told = service.start("blend", 30, **body).json()
-    assert told["status"] == "failed" and told["error"]["kind"] == "timeout" and "0.5 s" in told["error"]["message"]
-    monkeypatch.undo()
+def test_a_job_has_its_time(service: Running) -> None:
+    body = long_job(service)
+    with having(service, timeout=0.3):
+        told = service.start("blend", 30, **body).json()
+    assert told["status"] == "failed" and told["error"]["kind"] == "timeout" and "0.3 s" in told["error"]["message"]
     assert service.done("export", picture=body["mask"], format="bmp")["picture"]["width"] == LONG
 
 
-def test_a_full_queue_refuses_at_once() -> None:
-    with running(queue=2) as service:
-        body = long_job(service)
+def test_a_full_queue_refuses_at_once(service: Running) -> None:
+    body = long_job(service)
+    with having(service, queue=2):
         jobs = [service.start("blend", **body).json() for _ in range(3)]
         took = []
         for refused in (
@@ -901,12 +986,13 @@ def test_names_lead_nowhere(service: Running, tmp_path: Path) -> None:
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").write_text("<p>page")
     (tmp_path / "secret.txt").write_text("secret")
-    before = set(tmp_path.rglob("*"))
-    with running(page=tmp_path / "page") as other:
+    before, recipes = set(tmp_path.rglob("*")), set(os.listdir(service.folder / "recipes"))
+    clear(service)
+    with having(service, page=tmp_path / "page"):
         tried = traversals()
         assert len(tried) > 250
         answers: list[Any] = []
-        with socket.create_connection(("127.0.0.1", int(other.address.rpartition(":")[2])), 20) as line:
+        with socket.create_connection(("127.0.0.1", int(service.address.rpartition(":")[2])), 20) as line:
             file = line.makefile("rb")
             for name in [*tried, "../secret.txt", "%2e%2e/secret.txt", "/index.html/../../secret.txt"]:
                 for place in ("/", "/api/v1/pictures/", "/static/"):
@@ -919,17 +1005,17 @@ def test_names_lead_nowhere(service: Running, tmp_path: Path) -> None:
         assert {target for target, status in answers if status == 200} <= {"/", "/index.html"}
         data = file_of(scene()["mask"])
         for name in tried[::9]:
-            uploaded = other.client.post("/api/v1/pictures", content=data, params={"name": name})
+            uploaded = service.client.post("/api/v1/pictures", content=data, params={"name": name})
             assert uploaded.status_code in (201, 422)
             if uploaded.status_code == 201:
-                told = other.client.get(uploaded.json()["file_url"]).headers["content-disposition"]
+                told = service.client.get(uploaded.json()["file_url"]).headers["content-disposition"]
                 shown = re.fullmatch(r"attachment; filename(?:\*=utf-8'')?=?\"?([^\"]*)\"?", told)
                 assert shown is not None and shown[1].endswith(".png")
                 assert not {"/", "\\", ":"} & set(urllib.parse.unquote(shown[1]))
-                other.client.delete(uploaded.json()["url"])
-        assert set(os.listdir(other.folder)) == {"pictures", "proxies", "recipes", "jobs", "lock"}
-        until(lambda: not os.listdir(other.folder / "pictures"))
-        assert os.listdir(other.folder / "proxies") == os.listdir(other.folder / "recipes") == []
+                service.client.delete(uploaded.json()["url"])
+        assert set(os.listdir(service.folder)) == {"pictures", "proxies", "recipes", "jobs", "lock"}
+        until(lambda: not [*os.listdir(service.folder / "pictures"), *os.listdir(service.folder / "proxies")])
+        assert set(os.listdir(service.folder / "recipes")) == recipes
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -1035,9 +1121,10 @@ def test_settings_that_are_not_safe_are_refused(tmp_path: Path) -> None:
 # ---- slow, malformed, many ----
 
 
-def test_slow_senders_are_left() -> None:
+def test_slow_senders_are_left(service: Running) -> None:
     data = file_of(scene()["mask"])
-    with running(patience=0.5) as service:
+    clear(service)
+    with having(service, patience=0.5):
         port = int(service.address.rpartition(":")[2])
         lines = ("POST /api/v1/pictures HTTP/1.1", "Host: localhost", "X-Pyharmony: 1", f"Content-Length: {len(data)}")
         head = "".join(f"{line}\r\n" for line in (*lines, "")).encode()
@@ -1073,9 +1160,9 @@ def test_slow_senders_are_left() -> None:
         assert service.upload(data)["width"] == 40
 
 
-def test_too_many_connections_are_told_so() -> None:
-    with running(connections=5) as service:
-        port = int(service.address.rpartition(":")[2])
+def test_too_many_connections_are_told_so(service: Running) -> None:
+    port, held = int(service.address.rpartition(":")[2]), service.server.server_state.connections
+    with having(service, connections=len(held) + 5):
         with contextlib.ExitStack() as stack:
             lines = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(6)]
             assert lines[-1].recv(100).startswith(b"HTTP/1.1 429 ")
@@ -1113,6 +1200,14 @@ def seeds() -> list[bytes]:
     return [*found, png(40_000, 40_000), b"<svg/>", b""]
 
 
+def clear(service: Running) -> None:
+    """Deletes all images of a service."""
+    service.long = {}
+    for id in list(service.service.store.pictures):
+        service.client.delete(f"/api/v1/pictures/{id}")
+    until(lambda: not [*os.listdir(service.folder / "pictures"), *os.listdir(service.folder / "proxies")])
+
+
 def check_in_threads(service: Running, batches: list[list[Callable[[Any], int]]]) -> dict[int, int]:
     """Sends requests, each a function of a client that returns its status, from a thread for each of the batches.
 
@@ -1132,10 +1227,8 @@ def check_in_threads(service: Running, batches: list[list[Callable[[Any], int]]]
     assert all(200 <= status < 300 or 400 <= status < 500 for status in told), told
     assert service.client.get("/health").json()["status"] == "ok"
     until(lambda: not service.service.pool.running and not service.service.pool.queue, 60)
-    for id in list(service.service.store.pictures):
-        service.client.delete(f"/api/v1/pictures/{id}")
-    until(lambda: os.listdir(service.folder / "pictures") == [])
-    assert os.listdir(service.folder / "proxies") == os.listdir(service.folder / "jobs") == []
+    clear(service)
+    assert os.listdir(service.folder / "jobs") == []
     assert service.service.store.held == 0
     return told
 
@@ -1152,25 +1245,24 @@ def uploading(data: bytes, **params: str) -> Callable[[Any], int]:
     return ask
 
 
-def check_malformed_uploads(count: int, seed: int) -> None:
+def check_malformed_uploads(service: Running, count: int, seed: int) -> None:
     """Uploads damaged files from several threads."""
-    rng, files = np.random.default_rng(seed), seeds()
-    with running(workers=2) as service:
-        pids = [service.pid(0), until(lambda: service.service.pool.workers == 2) and service.pid(1)]
-        told = check_in_threads(
-            service, [[uploading(mutated(rng, files)) for _ in range(count // 8)] for _ in range(8)]
-        )
-        assert set(told) <= {201, 413, 422} and told[422] > count // 4 and sum(told.values()) == count
-        assert [service.pid(0), service.pid(1)] == pids  # nothing made a worker end
+    rng, files, slots = np.random.default_rng(seed), seeds(), service.service.pool.slots
+    until(lambda: all(slot.ready for slot in slots))
+    pids = [service.pid(i) for i in range(len(slots))]
+    told = check_in_threads(service, [[uploading(mutated(rng, files)) for _ in range(count // 8)] for _ in range(8)])
+    assert set(told) <= {201, 413, 422} and told[422] > count // 4 and sum(told.values()) == count
+    assert [service.pid(i) for i in range(len(slots))] == pids  # nothing made a worker end
 
 
-def test_malformed_uploads_are_refused() -> None:
-    check_malformed_uploads(400, 1)
+def test_malformed_uploads_are_refused(service: Running) -> None:
+    check_malformed_uploads(service, 240, 1)
 
 
 @pytest.mark.full  # a part of .ci/run
 def test_two_thousand_malformed_uploads() -> None:
-    check_malformed_uploads(2000, 2)
+    with running(workers=2) as service:
+        check_malformed_uploads(service, 2000, 2)
 
 
 def strange(rng: np.random.Generator, files: list[bytes], names: list[str], port: int) -> Callable[[Any], int]:
@@ -1265,7 +1357,7 @@ def test_what_is_no_http_is_refused(service: Running) -> None:
 
 
 def test_files_expire() -> None:
-    with running(lifetime=1.2, preview_lifetime=0.4) as service:
+    with running(lifetime=1.0, preview_lifetime=0.3) as service:
         kept = service.upload(scene()["mask"])
         preview = service.done("export", picture=kept["id"], format="png", preview=True)["picture"]
         job = service.start("export", 20, picture=kept["id"], format="png").json()
@@ -1278,9 +1370,10 @@ def test_files_expire() -> None:
         assert until(lambda: service.client.get(job["url"]).status_code == 404)
 
 
-def test_there_is_room_for_so_many_files() -> None:
+def test_there_is_room_for_so_many_files(service: Running) -> None:
     noise = file_of(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
-    with running(max_files=5 * len(noise) + 100) as service:
+    clear(service)
+    with having(service, max_files=5 * len(noise) + 100):
         first = service.upload(noise)
         for _ in range(3):  # previews go before anything is refused
             assert service.done("export", picture=first["id"], format="png", preview=True)["picture"]["width"] == 100
@@ -1329,8 +1422,8 @@ def test_the_page_is_served_from_its_folder(service: Running, tmp_path: Path) ->
     (tmp_path / "js" / "main.js").write_text("export const a = 1;")
     (tmp_path / ".hidden.js").write_text("secret")
     (tmp_path / "notes.py").write_text("secret")
-    with running(page=tmp_path) as other:
-        client = other.client
+    client = service.client
+    with having(service, page=tmp_path):
         page = client.get("/")
         assert page.status_code == 200 and page.headers["content-type"] == "text/html; charset=utf-8"
         assert page.headers["content-encoding"] == "gzip" and page.text.startswith("<!doctype html>")
@@ -1371,11 +1464,11 @@ def test_downloads_by_parts(service: Running) -> None:
 class Command:
     """`pyharmony serve` in a process of its own, with its log and its folder for temporary files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.log, self.temporary = folder / "log", folder / "temporary"
         self.temporary.mkdir(exist_ok=True)
         code = "import typer; from pyharmony.cli.serve import serve; typer.run(serve)"
-        options = ("--port", "0", "--workers", "1", "--no-ui", "--log-json")
+        options = ("--workers", "1", "--log-json", *(options or ("--port", "0", "--no-ui")))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, *options], stderr=log, env={**os.environ, "TMPDIR": str(self.temporary)}
@@ -1459,19 +1552,18 @@ def test_workers_that_do_not_start_end_it(monkeypatch: pytest.MonkeyPatch) -> No
         serve(Settings(port=0, workers=1, page=None))
 
 
-def test_what_fails_in_the_service_is_told_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running() as service:
-        monkeypatch.setattr(service.service.store, "get", lambda id: 1 / 0)
-        answer = service.client.get("/api/v1/pictures/" + "0" * 32)
-        assert answer.status_code == 500 and kind_of(answer) == "unexpected" and "zero" not in answer.text
-        assert "default-src" in answer.headers["content-security-policy"]
-        monkeypatch.undo()
-        full = OSError(errno.ENOSPC, "No space left on device")
-        monkeypatch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(full))
-        refused = service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]))
-        assert refused.status_code == 429 and kind_of(refused) == "full"
-        monkeypatch.undo()
-        assert service.upload(scene()["mask"])["width"] == 40
+def test_what_fails_in_the_service_is_told_without_details(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.service.store, "get", lambda id: 1 / 0)
+    answer = service.client.get("/api/v1/pictures/" + "0" * 32)
+    assert answer.status_code == 500 and kind_of(answer) == "unexpected" and "zero" not in answer.text
+    assert "default-src" in answer.headers["content-security-policy"]
+    monkeypatch.undo()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(full))
+    refused = service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]))
+    assert refused.status_code == 429 and kind_of(refused) == "full"
+    monkeypatch.undo()
+    assert service.upload(scene()["mask"])["width"] == 40
 
 
 def test_what_a_killed_service_left_goes_with_the_next_one(command: Callable[[], Command]) -> None:
@@ -1546,10 +1638,10 @@ def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]
         return answer
 
     def work(_: int) -> int:
-        rounds = 0
+        rounds, comes = 0, True
         with httpx.Client(base_url=service.address, headers=HEADER, timeout=60) as client:
-            while time.monotonic() < end:
-                ids = {}
+            while comes or time.monotonic() < end:  # each comes once at least
+                ids, comes = {}, False
                 for name, data in files.items():
                     start = time.monotonic()
                     answer = note(client.post("/api/v1/pictures", content=data))
@@ -1580,7 +1672,7 @@ def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]
 
 
 def test_several_clients_at_once(service: Running) -> None:
-    check_load(service, 12, 2.0)
+    check_load(service, 12, 1.0)
 
 
 @pytest.mark.full  # a part of .ci/run

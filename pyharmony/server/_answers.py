@@ -156,6 +156,14 @@ class JobInfo(Answer):
     events_url: str = Field(description="Where its changes are told, as server-sent events.")
 
 
+class SegmentMethod(Answer):
+    """A method of `segment`, which `compose` takes as its segment too."""
+
+    name: str
+    about: str = Field(description="What it is.")
+    people: bool = Field(description="Whether it finds people.")
+
+
 class ServiceInfo(Answer):
     """The service: its version, its limits and its methods."""
 
@@ -172,7 +180,7 @@ class ServiceInfo(Answer):
     proxy_side: int
     needs_token: bool
     methods: list[str] = Field(description="The methods and networks of `harmonize`.")
-    segment_methods: list[str] = Field(description="The methods of `segment` that can run here.")
+    segment_methods: list[SegmentMethod] = Field(description="The methods of `segment` that can run here.")
 
 
 class Health(Answer):

@@ -16,9 +16,19 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
-from .._jobs.failures import Failure
+from .._jobs.failures import Code, Failure
 from .._jobs.options import harmonize_methods
-from ._answers import Health, JobInfo, PictureInfo, Problem, Refusal, ServiceInfo, refusal_response, repeated
+from ._answers import (
+    Health,
+    JobInfo,
+    PictureInfo,
+    Problem,
+    Refusal,
+    SegmentMethod,
+    ServiceInfo,
+    refusal_response,
+    repeated,
+)
 from ._guard import COOKIE, CSRF_HEADER, MAX_JSON, UNEXPECTED, Guard, Keys, session_of
 from ._metrics import CONTENT_TYPE, Metrics
 from ._operations import OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
@@ -241,7 +251,7 @@ class Service:
     def _told(self) -> ServiceInfo:
         from ..segmentation import METHODS
 
-        settings = self.settings
+        settings, default = self.settings, METHODS["clicks"]
         return ServiceInfo(
             version=__version__,
             operations=list(OPERATIONS),
@@ -256,7 +266,14 @@ class Service:
             proxy_side=settings.proxy_side,
             needs_token=settings.token is not None,
             methods=harmonize_methods(),
-            segment_methods=["auto", *(name for name, method in METHODS.items() if not method.missing)],
+            segment_methods=[
+                SegmentMethod(name="auto", about=f"the default: {default.summary}", people=default.people),
+                *(
+                    SegmentMethod(name=name, about=method.summary, people=method.people)
+                    for name, method in METHODS.items()
+                    if not method.missing
+                ),
+            ],
         )
 
     async def open_session(self, request: Request, response: Response) -> None:
@@ -369,8 +386,11 @@ class Service:
         async def start(body: Body, response: Response, wait: Wait = 0.0) -> JobInfo:
             try:
                 body.check()
+                sizes = {str(id): self.store.get(id).sizes for id in body.pictures()}
+                body.check_result(sizes, self.settings.max_pixels)
             except Failure as failure:
-                raise Refusal(422, "usage", usage_of(failure)) from None
+                status = 413 if failure.code == Code.RESOURCES else 422
+                raise Refusal(status, failure.kind, usage_of(failure)) from None
             job = self.pool.submit(operation, body)
             await job.wait(wait)
             info = self.pool.info(job)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model, model_validator
@@ -17,10 +17,17 @@ from pydantic_core import CoreSchema, core_schema
 from .._jobs.failures import Code, Failure
 from .._jobs.options import BLEND, EDIT, HARMONIZE, HINTS, Kind, Option, harmonize_methods
 from .._jobs.task import Task, task_of
+from ..errors import ImageTooLarge
+from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
+from ._tree import Sizes
 
 if TYPE_CHECKING:
     from ._desk import Desk
+
+    CutterName = str
+else:
+    CutterName = Literal[("auto", *CUTTERS)]
 
 _ID = r"[0-9a-f]{32}"
 
@@ -52,6 +59,17 @@ class Body(BaseModel):
 
         Raises:
             Failure: the message says what does not fit.
+        """
+
+    def check_result(self, sizes: Mapping[str, Sizes], max_pixels: int) -> None:
+        """Refuses what would make a larger image than is accepted, without reading one.
+
+        Args:
+            sizes: the sizes of the images that it names.
+            max_pixels: the most pixels of an image.
+
+        Raises:
+            Failure: RESOURCES; the message says how large it would be.
         """
 
 
@@ -95,6 +113,7 @@ _TYPES: dict[str, Any] = {
     "color_weight": Annotated[float, Field(ge=0)] | PictureId,
     "base": Literal["membrane", "copy-paste"] | PictureId,
     "save_mask": bool,
+    "upscale": Literal[2, 4],
     "format": Literal[get_args(ImageFormat)],
     **dict.fromkeys(HINTS, PictureId),
 }
@@ -111,6 +130,19 @@ class KindBody(Body):
 
     def check(self) -> None:
         self.task(lambda id: id, "out", "mask.png")
+
+    def check_result(self, sizes: Mapping[str, Sizes], max_pixels: int) -> None:
+        kind = _KINDS[type(self)]
+        times = getattr(self, "upscale", None) or 1
+        size = sizes[getattr(self, kind.primary)]
+        width, height = size.proxy if self.preview else (size.width, size.height)
+        if times > 1 and width * height * times**2 > max_pixels:
+            raise Failure(
+                f"upscale: {times} makes {width * times} x {height * times} of {width} x {height} pixels (width x "
+                f"height), expected at most {max_pixels} pixels",
+                Code.RESOURCES,
+                ImageTooLarge.__name__,
+            )
 
     def task(self, path_of: Callable[[PictureId], str], out: str, mask: str) -> Task:
         """Returns it as a task.
@@ -179,7 +211,7 @@ def _run_kind(body: KindBody, desk: Desk) -> dict[str, Any]:
     task = asked.task(lambda id: desk.path(id, body.preview), result, mask)
     record = desk.made_by(task)
     of = record[kind.primary]
-    size = {"width": of["width"], "height": of["height"]}
+    size = {"width": of["width"] * task.upscale, "height": of["height"] * task.upscale}
     info = {kind.chooser: task.mode, "unchanged": record["unchanged"], "ms": record["ms"]}
     info |= {"warnings": record["warnings"], **({"harmonize": record["harmonize"]} if "harmonize" in record else {})}
     made = {"picture": desk.made(result, given["format"], of["channels"], of["dtype"], **size), "info": info}
@@ -272,7 +304,9 @@ class SegmentBody(Body):
         "steps before and one more, to undo, one less. The worker keeps the image, so that the next click is quick.",
     )  # fmt: skip
     people: bool = Field(default=False, description="All people instead, one by one; then there are no steps.")
-    method: str = Field(default="auto", max_length=100, description="auto, or another of /api/v1/service.")
+    method: CutterName = Field(
+        default="auto", description="How; /api/v1/service tells which can run, and what each is."
+    )
     every: bool = Field(default=False, description="Whether to make an image of each answer, not of the best alone.")
 
     @model_validator(mode="after")
@@ -284,6 +318,22 @@ class SegmentBody(Body):
         if self.steps and self.steps[0].kind == "choose":
             raise ValueError("steps: there is nothing to choose from before the first answer")
         return self
+
+    def check(self) -> None:
+        _check_cutter(self.method, "method")
+        if self.people and self.method != "auto" and not CUTTERS[self.method].people:
+            names = ", ".join(["auto", *(name for name, cutter in CUTTERS.items() if cutter.people)])
+            raise Failure(f"method: {self.method!r} finds no people, expected one of {names}", Code.USAGE)
+
+
+def _check_cutter(name: str, field: str) -> None:
+    """Refuses a method of cutting out that cannot run here.
+
+    Raises:
+        Failure: USAGE; the message says what it lacks.
+    """
+    if name != "auto" and (reason := CUTTERS[name].missing):
+        raise Failure(f"{field}: {name!r}: {reason}", Code.USAGE)
 
 
 def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
@@ -540,6 +590,11 @@ class ComposeBody(Body):
     people: list[PictureId] | None = Field(
         default=None, max_length=50, description="A mask of each person in background; none: they are looked for."
     )
+    segment: CutterName = Field(
+        default="auto",
+        description="How subjects without a mask are cut out, and people looked for: a method of `segment`, which "
+        "/api/v1/service tells with what it is.",
+    )
     harmonize: str | None = Field(default="auto", max_length=100, description="A method of harmonize; null: none.")
     strength: float = Field(default=1.0, ge=0, le=2, description="How far colours go.")
     blend: Literal["auto", "alpha", "gaussian_poisson", "poisson"] = Field(default="auto", description="The blend.")
@@ -560,6 +615,7 @@ class ComposeBody(Body):
     def check(self) -> None:
         if _is_deep([self.recipe, self.shadow]):
             raise Failure(f"recipe: more than {_DEEP} levels of brackets, which none of compose has", Code.USAGE)
+        _check_cutter(self.segment, "segment")
         methods = harmonize_methods()
         asked = [self.harmonize]
         for one in self.recipe.get("subjects", ()) if self.recipe else ():
@@ -592,7 +648,7 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
         background = desk.photo(body.background, body.keep_gps)
     given: dict[str, Any] = {"recipe": body.recipe}
     if body.recipe is None:
-        for_all = ("harmonize", "strength", "blend", "sharpness", "grain", "shadow", "seed")
+        for_all = ("segment", "harmonize", "strength", "blend", "sharpness", "grain", "shadow", "seed")
         given = {name: getattr(body, name) for name in for_all}
         for name in ("at", "scale", "angle", "flip", "points", "behind"):
             given[name] = [getattr(one, name) for one in body.subjects]
@@ -710,37 +766,42 @@ class MergeBody(Body):
     """merge"""
 
     photos: list[PictureId] = Field(
-        min_length=2, max_length=8, description="Photographs of one place; the first one gets the people of the others."
+        min_length=2, max_length=8, description="Photographs of one place, one of which gets the people of the others."
     )
+    base: int | None = Field(default=None, ge=0, description="The number of that one; null: the best one.")
     people: list[PictureId | None] | None = Field(
         default=None, max_length=8,
         description="For each a mask of its people, or null: they are found; none: all are.",
     )  # fmt: skip
     format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
-    keep_gps: bool = Field(default=False, description="Keep in the metadata where the first one was taken.")
+    keep_gps: bool = Field(default=False, description="Keep in the metadata where the base was taken.")
 
     @model_validator(mode="after")
     def _fits(self) -> MergeBody:
         if self.people is not None and len(self.people) != len(self.photos):
             raise ValueError("people: expected an entry for each of the photos")
+        if self.base is not None and self.base >= len(self.photos):
+            raise ValueError(f"base: expected the number of a photograph, 0 to {len(self.photos) - 1}")
         return self
 
 
 def _merge(body: MergeBody, desk: Desk) -> dict[str, Any]:
     from ..merging import merge
 
-    base = body.photos[0]
     with desk.phase("decode", 1, 3):
-        opened = [desk.read(id, "picture", body.preview, body.keep_gps and id == base) for id in body.photos]
+        opened = [desk.read(id, "picture", body.preview, body.keep_gps) for id in body.photos]
         people = None
         if body.people is not None:
             people = [None if id is None else _mask(desk.read(id, "people", body.preview)) for id in body.people]
     with desk.phase("merge", 2, 3), desk.warned() as warnings:
-        made, info = merge(opened, people=people, keep_gps=body.keep_gps, return_info=True)
+        wanted: Any = "auto" if body.base is None else body.base
+        made, info = merge(opened, base=wanted, people=people, keep_gps=body.keep_gps, return_info=True)
+    base = body.photos[info.base]
     with desk.phase("encode", 3, 3):
         factor = desk.factor(base) if body.preview else 1.0
-        told: dict[str, Any] = {"seconds": info.seconds, "warnings": warnings, "reason": info.reason, "photos": []}
+        told: dict[str, Any] = {"seconds": info.seconds, "warnings": warnings, "reason": info.reason}
+        told |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
         for one in info.photos:
             parts = [
                 {"box": [value / factor for value in part.box], "people": part.people, "crossing": part.crossing,

@@ -1,5 +1,7 @@
 // The service: uploads, jobs with progress and cancellation, images. Nothing here knows what a composite is.
 
+import { TROUBLE } from "./strings.js";
+
 const API = "api/v1";
 const HEADERS = { "X-Pyharmony": "1" };
 
@@ -15,7 +17,7 @@ export class ServiceError extends Error {
 export class Cancelled extends Error {}
 
 /** Is called where the service wants the token; resolves once it was accepted. */
-let askForToken = async () => { throw new ServiceError("the token is missing", { status: 401 }); };
+let askForToken = async () => { throw new ServiceError(TROUBLE.noToken, { status: 401 }); };
 export function onToken(ask) { askForToken = ask; }
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -26,8 +28,7 @@ async function answer(path, options = {}) {
     try {
       response = await fetch(path, { ...options, headers: { ...HEADERS, ...options.headers } });
     } catch {
-      if (options.signal?.aborted) throw new Cancelled("cancelled");
-      throw new ServiceError("The service does not answer. Is it still running?", { kind: "offline" });
+      throw new ServiceError(TROUBLE.offline, { kind: "offline" });
     }
     if (response.ok) return response;
     if (response.status === 401 && tries < 3) {
@@ -36,7 +37,7 @@ async function answer(path, options = {}) {
     }
     const told = await response.json().catch(() => ({}));
     const retryAfter = Number(response.headers.get("retry-after") ?? 0);
-    throw new ServiceError(told.error?.message ?? `the service answered with ${response.status}`, {
+    throw new ServiceError(told.error?.message ?? TROUBLE.answered(response.status), {
       status: response.status, kind: told.error?.kind ?? "", retryAfter,
     });
   }
@@ -63,7 +64,7 @@ export function upload(file, told = () => {}, signal = undefined) {
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
     request.upload.onprogress = (event) => told(event.loaded / Math.max(1, event.total));
-    request.onerror = () => failed(new ServiceError("The service does not answer. Is it still running?", { kind: "offline" }));
+    request.onerror = () => failed(new ServiceError(TROUBLE.offline, { kind: "offline" }));
     request.onabort = () => failed(new Cancelled("cancelled"));
     request.onload = async () => {
       if (request.status === 201) return done(request.response);
@@ -76,7 +77,7 @@ export function upload(file, told = () => {}, signal = undefined) {
         }
       }
       const error = request.response?.error;
-      return failed(new ServiceError(error?.message ?? `the service answered with ${request.status}`, {
+      return failed(new ServiceError(error?.message ?? TROUBLE.answered(request.status), {
         status: request.status, kind: error?.kind ?? "", retryAfter: Number(request.getResponseHeader("retry-after") ?? 0),
       }));
     };
@@ -87,14 +88,15 @@ export function upload(file, told = () => {}, signal = undefined) {
 
 /**
  * Runs an operation to its end and returns its result.
- * told is called with {phase, step, steps, position} at every change; signal stops it, and the work with it.
+ * told is called with {phase, step, steps, position} at every change, and with {busy}, the seconds after which it tries
+ * again, where the queue is full; signal stops it, and the work with it.
  */
 export async function run(operation, body, { told = () => {}, signal = undefined, wait = 0.4 } = {}) {
   const started = await submit(operation, body, wait, signal, told);
   const ended = isOver(started) ? started : await followed(started, told, signal);
   if (ended.status === "done") return ended;
   if (ended.status === "cancelled") throw new Cancelled("cancelled");
-  throw new ServiceError(ended.error?.message ?? "this failed", {
+  throw new ServiceError(ended.error?.message ?? TROUBLE.failed, {
     kind: ended.error?.kind ?? "", exitCode: ended.error?.exit_code ?? 0,
   });
 }
@@ -104,21 +106,34 @@ const isOver = (job) => ["done", "failed", "cancelled"].includes(job.status);
 /** Submits a job; where the queue is full, it waits as long as the service says, and tries again. */
 async function submit(operation, body, wait, signal, told) {
   for (let tries = 0; ; tries += 1) {
+    if (signal?.aborted) throw new Cancelled("cancelled");
     try {
-      const response = await answer(`${API}/${operation}?wait=${wait}`, {
-        method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" }, signal,
+      const asked = answer(`${API}/${operation}?wait=${wait}`, {
+        method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
       });
-      return await response.json();
+      return await unlessCancelled(asked.then((response) => response.json()), signal);
     } catch (error) {
       if (error.status !== 429 || tries >= 5) throw error;
       const seconds = error.retryAfter || 2;
-      told({ phase: `The service is busy; trying again in ${seconds} s`, step: 0, steps: 1 });
+      told({ busy: seconds, step: 0, steps: 1 });
       for (let waited = 0; waited < seconds * 10; waited += 1) {
         await pause(100);
         if (signal?.aborted) throw new Cancelled("cancelled");
       }
     }
   }
+}
+
+/** Waits for a job that was asked for. Who cancels does not wait: it is stopped as soon as the service has said its address. */
+function unlessCancelled(asked, signal) {
+  return new Promise((done, failed) => {
+    const stop = () => {
+      asked.then((job) => isOver(job) || remove(job), () => {});
+      failed(new Cancelled("cancelled"));
+    };
+    signal?.addEventListener("abort", stop, { once: true });
+    asked.then(done, failed).finally(() => signal?.removeEventListener("abort", stop));
+  });
 }
 
 function followed(job, told, signal) {
@@ -130,7 +145,7 @@ function followed(job, told, signal) {
       settle(value);
     };
     const stop = () => {
-      answer(job.url, { method: "DELETE" }).catch(() => {});
+      remove(job);
       end(failed, new Cancelled("cancelled"));
     };
     signal?.addEventListener("abort", stop, { once: true });
@@ -149,15 +164,15 @@ function followed(job, told, signal) {
     events.onerror = () => {
       lost += 1;
       if (lost > 5 || events.readyState === EventSource.CLOSED) {
-        end(failed, new ServiceError("The connection to the service was lost. Try again.", { kind: "offline" }));
+        end(failed, new ServiceError(TROUBLE.lost, { kind: "offline" }));
       }
     };
   });
 }
 
-/** Deletes an image; what cannot be deleted expires. */
-export function remove(picture) {
-  answer(picture.url, { method: "DELETE" }).catch(() => {});
+/** Deletes an image, which expires where that fails, or stops a job. */
+export function remove({ url }) {
+  answer(url, { method: "DELETE" }).catch(() => {});
 }
 
 export async function recipe(url) {

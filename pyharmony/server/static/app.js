@@ -2,39 +2,26 @@
 
 import * as api from "./api.js";
 import { Editor } from "./editor.js";
+import { START, TROUBLE } from "./strings.js";
 
 const $ = (id) => document.getElementById(id);
 
 /** The photos to give, by the way that is chosen. */
 const WAYS = {
   compose: {
-    help: "Somebody or something of the first photo goes into the second.",
-    slots: [
-      { name: "subject", title: "Photo to take from", hint: "the person or thing you want", icon: "i-person" },
-      { name: "background", title: "Photo to put into", hint: "where they belong", icon: "i-photo" },
-    ],
+    slots: [{ name: "subject", icon: "i-person" }, { name: "background", icon: "i-photo" }],
     samples: { subject: "astronaut.jpg", background: "rocket.jpg" },
   },
   harmonize: {
-    help: "You have put something in already. Its light and colour are matched to the rest.",
-    slots: [
-      { name: "composite", title: "Composite", hint: "the picture as it is", icon: "i-photo" },
-      { name: "mask", title: "Mask", hint: "white where something was put in", icon: "i-mask" },
-    ],
+    slots: [{ name: "composite", icon: "i-photo" }, { name: "mask", icon: "i-mask" }],
     samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
   },
   blend: {
-    help: "What the mask covers of the source is blended into the destination, without a seam.",
-    slots: [
-      { name: "source", title: "Source", hint: "what is put in", icon: "i-person" },
-      { name: "mask", title: "Mask", hint: "white on what is put in", icon: "i-mask" },
-      { name: "background", title: "Destination", hint: "what it goes into", icon: "i-photo" },
-    ],
+    slots: [{ name: "source", icon: "i-person" }, { name: "mask", icon: "i-mask" }, { name: "background", icon: "i-photo" }],
     samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
   },
   merge: {
-    help: "Photos of one place, each with other people: the result has them all.",
-    slots: [{ name: "photos", title: "Photos of one place", hint: "two or more", icon: "i-photo", many: true }],
+    slots: [{ name: "photos", icon: "i-photo", many: true }],
     samples: null,
   },
 };
@@ -62,7 +49,7 @@ export function tell(text, { error = false, action = null } = {}) {
   toast.append(message);
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = action?.title ?? "Close";
+  button.textContent = action?.title ?? TROUBLE.close;
   button.addEventListener("click", () => {
     toast.remove();
     action?.run();
@@ -75,8 +62,8 @@ export function tell(text, { error = false, action = null } = {}) {
 
 /** Tells of a failure in words; what somebody cancelled is none. */
 export function fail(error) {
-  if (error instanceof api.Cancelled) return say("Cancelled");
-  const text = error instanceof api.ServiceError ? error.message : "Something on this page went wrong. Reload it and try again.";
+  if (error instanceof api.Cancelled) return say(TROUBLE.cancelled);
+  const text = error instanceof api.ServiceError ? error.message : TROUBLE.unexpected;
   if (!(error instanceof api.ServiceError)) console.error(error);
   return tell(text.charAt(0).toUpperCase() + text.slice(1), { error: true });
 }
@@ -85,7 +72,8 @@ const editor = new Editor({ say, tell, fail, home });
 
 // ---- the start ----
 
-function slotOf({ name, title, hint, icon, many }) {
+function slotOf({ name, icon, many }) {
+  const [title, hint] = START[way][name];
   const label = document.createElement("label");
   label.className = "slot";
   label.dataset.slot = name;
@@ -117,7 +105,7 @@ function choose(next) {
   way = next;
   given = {};
   for (const input of $("ways").querySelectorAll("input")) input.checked = input.value === way;
-  $("way-help").textContent = WAYS[way].help;
+  $("way-help").textContent = START[way].help;
   $("slots").replaceChildren(...WAYS[way].slots.map(slotOf));
   $("sample").hidden = !WAYS[way].samples;
 }
@@ -135,11 +123,11 @@ async function receive(name, files, many) {
   const { signal } = uploads;
   const slot = $("slots").querySelector(`[data-slot="${name}"]`);
   const large = files.find((file) => about && file.size > about.max_upload);
-  if (large) return tell(`${large.name} is larger than ${Math.floor(about.max_upload / 1e6)} MB, which is the most here.`, { error: true });
+  if (large) return tell(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true });
   slot.querySelector("progress")?.remove();
   const bar = document.createElement("progress");
   bar.max = files.length;
-  bar.setAttribute("aria-label", "Upload");
+  bar.setAttribute("aria-label", START.upload);
   slot.append(bar);
   given[name] = null;
   try {
@@ -155,7 +143,7 @@ async function receive(name, files, many) {
     slot.querySelector("img")?.remove();
     slot.prepend(picture);
     slot.classList.add("full");
-    const text = many ? `${found.length} photos` : `${found[0].width} × ${found[0].height}`;
+    const text = many ? START.photos(found.length) : START.size(found[0]);
     say(`${slot.querySelector("b").textContent}: ${text}`);
     return ready();
   } catch (error) {
@@ -238,7 +226,7 @@ api.onToken(() => {
         asking = null;
         done();
       } else {
-        $("token-note").textContent = "That is not the token of this service.";
+        $("token-note").textContent = START.wrongToken;
       }
     };
   });
@@ -269,6 +257,6 @@ choose(way);
 api.service().then((found) => {
   about = found;
   $("way-merge").hidden = !found.operations.includes("merge");
-  $("limits").textContent = `Up to ${Math.floor(found.max_upload / 1e6)} MB and ${Math.floor(found.max_pixels / 1e6)} megapixels each`;
+  $("limits").textContent = START.limits(Math.floor(found.max_upload / 1e6), Math.floor(found.max_pixels / 1e6));
   document.documentElement.dataset.ready = "true";
 }).catch(fail);

@@ -7,7 +7,8 @@ const number = (value) => String(Number(value.toFixed(4)));
 /** Returns the command. about holds the way, the names of files, and what was asked of the service. */
 export function commandOf({ way, names, out, body }) {
   if (way === "compose") {
-    return `pyharmony compose ${quoted(names.subject)} ${quoted(names.background)} -o ${quoted(out)} --recipe recipe.json`;
+    const cutter = body.segment === "auto" ? "" : ` --segment ${quoted(body.segment)}`;
+    return `pyharmony compose ${quoted(names.subject)} ${quoted(names.background)} -o ${quoted(out)} --recipe recipe.json${cutter}`;
   }
   if (way === "harmonize") {
     const strength = body.strength === 1 ? "" : ` --strength ${number(body.strength)}`;
@@ -28,7 +29,8 @@ export function commandOf({ way, names, out, body }) {
 export function pythonOf({ way, names, out, body }) {
   const lines = ["import pyharmony", ""];
   if (way === "compose") {
-    lines.push(`pyharmony.compose(${python(names.subject)}, ${python(names.background)}, recipe="recipe.json", out=${python(out)})`);
+    const cutter = body.segment === "auto" ? "" : `segment=${python(body.segment)}, `;
+    lines.push(`pyharmony.compose(${python(names.subject)}, ${python(names.background)}, ${cutter}recipe="recipe.json", out=${python(out)})`);
   } else if (way === "harmonize") {
     lines.push(`pyharmony.harmonize(${python(names.composite)}, ${python(names.mask)}, method=${python(body.method)}, strength=${number(body.strength)}, out=${python(out)})`);
   } else if (way === "blend") {

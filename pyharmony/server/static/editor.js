@@ -3,25 +3,26 @@
 import * as api from "./api.js";
 import { commandOf, pythonOf } from "./code.js";
 import { Stage, alphaOf, boundsOf, canvasOf, turnOf } from "./stage.js";
+import { BLENDS, CUTTERS, METHODS, SAID, STEPS as NAMES, TROUBLE, WORK } from "./strings.js";
 
 const $ = (id) => document.getElementById(id);
 const all = (selector) => [...document.querySelectorAll(selector)];
 const STEPS = {
-  compose: [["cut", "Cut out"], ["place", "Place"], ["match", "Match"], ["save", "Save"]],
-  blend: [["place", "Place"], ["match", "Blend"], ["save", "Save"]],
-  harmonize: [["match", "Match"], ["save", "Save"]],
-  merge: [["save", "Save"]],
+  compose: [["cut", NAMES.cut], ["place", NAMES.place], ["match", NAMES.match], ["save", NAMES.save]],
+  blend: [["place", NAMES.place], ["match", NAMES.blend], ["save", NAMES.save]],
+  harmonize: [["match", NAMES.match], ["save", NAMES.save]],
+  merge: [["save", NAMES.save]],
 };
 /** The blends of masks, with what the service and the live blend call them. */
 const MODES = [
-  ["gaussian-poisson", "Gaussian-Poisson: without a seam, colours kept", { mode: "gaussian-poisson" }, "gaussian_poisson"],
-  ["poisson", "Poisson: without a seam", { mode: "poisson" }, "poisson"],
-  ["mixed", "Poisson, mixed: keeps texture below", { mode: "poisson", gradients: "mixed" }, "poisson"],
-  ["laplacian", "Laplacian: soft at every scale", { mode: "laplacian" }, "laplacian"],
-  ["alpha", "Alpha: a clean edge", { mode: "alpha" }, "alpha"],
+  ["gaussian-poisson", { mode: "gaussian-poisson" }, "gaussian_poisson"],
+  ["poisson", { mode: "poisson" }, "poisson"],
+  ["mixed", { mode: "poisson", gradients: "mixed" }, "poisson"],
+  ["laplacian", { mode: "laplacian" }, "laplacian"],
+  ["alpha", { mode: "alpha" }, "alpha"],
 ];
 const BEGIN = {
-  steps: [], marks: [], mask: null, place: null, front: [], strength: 1, method: "auto", blend: "alpha", mode: "gaussian-poisson",
+  cutter: "auto", steps: [], marks: [], mask: null, place: null, front: [], strength: 1, method: "auto", blend: "alpha", mode: "gaussian-poisson",
   colours: false, sharpness: 1, grain: 1, shadow: "auto", tip: null, softness: 4,
 };
 /** The longer side of what is made for the screen. */
@@ -44,15 +45,15 @@ export class Editor {
       line: (points) => this.segment({ kind: "scribble", line: points.map(({ x, y }) => [x - 0.5, y - 0.5]), add: this.adds }),
       painted: (points) => this.paint(points, this.stage.brush, this.adds),
       place: (place, done, how) => this.moved(place, done, how),
-      tip: (x, y, done) => done && this.commit({ tip: { x, y }, shadow: this.doc.shadow === "auto" ? "on" : this.doc.shadow }, "Shadow moved"),
-      view: (zoom) => { $("zoom-one").title = `Full size, pixel by pixel (1); now ${Math.round(zoom * 100)} %`; },
+      tip: (x, y, done) => done && this.commit({ tip: { x, y }, shadow: this.doc.shadow === "auto" ? "on" : this.doc.shadow }, SAID.shadowMoved),
+      view: (zoom) => { $("zoom-one").title = SAID.fullSize(Math.round(zoom * 100)); },
       compare: (share) => { $("divider").value = share * 100; this.stage.compare(share); },
     });
     this.jobs = new Set();
     this.sent = 0;
     this.blends = new Worker(new URL("live.js", import.meta.url), { type: "module" });
     this.blends.addEventListener("message", ({ data }) => this.blended(data));
-    this.blends.addEventListener("error", () => this.fail(new Error("The blend cannot be shown while it is dragged. The picture is made all the same.")));
+    this.blends.addEventListener("error", () => this.fail(new Error(TROUBLE.noBlend)));
     this.wire();
   }
 
@@ -85,7 +86,7 @@ export class Editor {
     }));
     $("steps").hidden = STEPS[way].length < 2;
     const named = [this.moving, this.below].filter(Boolean);
-    const images = await this.work("Opening", async () => Promise.all(named.map(({ proxy_url: url }) => api.image(url))));
+    const images = await this.work(WORK.open, async () => Promise.all(named.map(({ proxy_url: url }) => api.image(url))));
     if (session !== this.open_) return;
     this.images = new Map(named.map((picture, i) => [picture.id, images[i]]));
     if (this.moving) $("brush").max = Math.max(200, Math.round(Math.max(this.moving.width, this.moving.height) / 6));
@@ -130,10 +131,10 @@ export class Editor {
   }
 
   fillMethods() {
-    const names = { auto: "Automatic", none: "Leave as it is" };
     const methods = [...this.about.methods, ...(this.way === "compose" ? ["none"] : [])];
-    $("method").replaceChildren(...methods.map((name) => new Option(names[name] ?? name, name)));
-    $("mode").replaceChildren(...MODES.map(([name, title]) => new Option(title, name)));
+    $("method").replaceChildren(...methods.map((name) => new Option(METHODS[name] ?? name, name)));
+    $("cutter").replaceChildren(...this.about.segment_methods.map(({ name }) => new Option(CUTTERS[name]?.[0] ?? name, name)));
+    $("mode").replaceChildren(...MODES.map(([name]) => new Option(BLENDS[name], name)));
   }
 
   // ---- the document and its history ----
@@ -153,7 +154,7 @@ export class Editor {
     if (next < 0 || next >= this.history.length) return;
     this.now = next;
     this.touched = true;
-    this.say(by < 0 ? "Undone" : "Done again");
+    this.say(by < 0 ? SAID.undone : SAID.redone);
     this.refresh();
   }
 
@@ -162,7 +163,7 @@ export class Editor {
     if (!STEPS[this.way]?.some(([name]) => name === step)) return;
     if (step !== "cut" && this.way === "compose" && !this.cutout) {
       if (this.step !== "cut") this.go("cut");
-      this.tell("Click first on who or what you want.");
+      this.tell(SAID.cutFirst);
       return;
     }
     this.step = step;
@@ -175,8 +176,8 @@ export class Editor {
     $("panel-body").scrollTop = 0;
     history.replaceState(null, "", `#${this.way}/${step}`);
     const title = STEPS[this.way].find(([name]) => name === step)[1];
-    document.title = `${title} – pyharmony`;
-    this.say(`Step: ${title}`);
+    document.title = SAID.title(title);
+    this.say(SAID.step(title));
     if (step !== "cut" && this.way === "compose" && !this.doc.place) {
       this.history[this.now] = { ...this.doc, place: this.fittingPlace() };
       this.suggest();
@@ -206,12 +207,14 @@ export class Editor {
     $("redo").disabled = this.now === this.history.length - 1;
     $("download").disabled = !this.complete;
     $("compare").disabled = step === "cut" || way === "merge";
+    $("cutter").value = doc.cutter;
+    $("cutter-note").textContent = CUTTERS[doc.cutter]?.[1] ?? this.about.segment_methods.find(({ name }) => name === doc.cutter)?.about ?? "";
     const ready = Boolean(doc.mask);
     $("to-place").disabled = !ready;
     $("save-mask").hidden = !ready;
     if (ready) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
     $("brush-field").hidden = this.tool !== "paint";
-    $("brush-out").textContent = `${$("brush").value} px`;
+    $("brush-out").textContent = SAID.pixels($("brush").value);
     if (doc.place && this.cutout) {
       const middle = this.middle(doc.place);
       const form = $("place").elements;
@@ -222,7 +225,7 @@ export class Editor {
     $("behind").setAttribute("aria-pressed", String(doc.front.length > 0));
     for (const [name, value] of [["strength", doc.strength], ["sharpness", doc.sharpness], ["grain", doc.grain]]) {
       $(name).value = Math.round(value * 100);
-      $(`${name}-out`).textContent = `${Math.round(value * 100)} %`;
+      $(`${name}-out`).textContent = SAID.share(Math.round(value * 100));
     }
     $("method").value = doc.method;
     $("mode").value = doc.mode;
@@ -243,11 +246,11 @@ export class Editor {
       const place = this.places?.[thumb.dataset.number]?.place;
       thumb.setAttribute("aria-pressed", String(Boolean(place && doc.place && samePlace(place, doc.place))));
     }
-    const hints = { cut: doc.mask ? "" : "Click on who or what you want", place: "", match: "", save: "" };
+    const hints = { cut: doc.mask ? "" : SAID.hint, place: "", match: "", save: "" };
     $("hint").textContent = hints[step] ?? "";
     $("stage-help").textContent = step === "cut"
-      ? "Arrow keys move a cross, Enter points there, Shift and Enter removes. Space does nothing here."
-      : "Arrow keys move by a pixel, with Shift by ten. Plus and minus change the size, comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full size.";
+      ? SAID.cutKeys
+      : SAID.placeKeys;
   }
 
   get complete() {
@@ -293,28 +296,41 @@ export class Editor {
     this.segment({ kind: "click", x: x - 0.5, y: y - 0.5, add });
   }
 
-  /** Takes one step more; steps that come in the meantime go together. */
-  async segment(step) {
-    const before = this.wanted ?? this.doc.steps;
+  /** Takes one step more. */
+  segment(step) {
+    const before = this.wanted?.steps ?? this.doc.steps;
     if (!step.add && step.kind !== "mask" && !before.length) {
-      this.tell("Point first at what belongs to it.");
+      this.tell(SAID.pointFirst);
       return;
     }
-    this.wanted = [...before, step];
-    this.stage.mark(marksOf(this.wanted), this.stage.veil.visible() ? this.stage.veil.image() : null);
+    this.cutOut([...before, step], this.wanted?.cutter ?? this.doc.cutter);
+  }
+
+  /** Cuts out by another method what was pointed at. */
+  cutBy(cutter) {
+    const steps = this.wanted?.steps ?? this.doc.steps;
+    if (marksOf(steps).length) this.cutOut(steps, cutter);
+    else this.commit({ cutter }, SAID.nextClick);
+  }
+
+  /** Cuts out what was pointed at; steps that come in the meantime go together. */
+  async cutOut(asked, by) {
+    this.wanted = { steps: asked, cutter: by };
+    this.stage.mark(marksOf(asked), this.stage.veil.visible() ? this.stage.veil.image() : null);
     if (this.segmenting) return;
     this.segmenting = true;
     try {
       while (this.wanted) {
-        const steps = this.wanted;
-        const { result } = await this.work("Cutting out", (options) => api.run("segment", { picture: this.moving.id, steps }, options));
-        if (this.wanted !== steps) continue;
+        const { wanted } = this;
+        const { steps, cutter } = wanted;
+        const { result } = await this.work(WORK.cut, (options) => api.run("segment", { picture: this.moving.id, steps, method: cutter }, options));
+        if (this.wanted !== wanted) continue;
         this.wanted = null;
         if (!result.mask) {
-          this.tell(`Nothing was found there. ${result.info.reason ?? ""}`);
+          this.tell(SAID.nothingThere(result.info.reason ?? ""));
           this.refresh();
         } else {
-          this.commit({ steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, "Cut out. It is shown bright.");
+          this.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, SAID.cut);
         }
       }
     } catch (error) {
@@ -326,19 +342,25 @@ export class Editor {
     }
   }
 
+  /** The method that people are looked for by: the one that is chosen, where it finds any. */
+  get peopleCutter() {
+    const { cutter } = this.doc;
+    return this.about.segment_methods.some(({ name, people }) => name === cutter && people) ? cutter : "auto";
+  }
+
   async findPeople() {
     try {
-      const { result } = await this.work("Looking for people", (options) => api.run("segment", { picture: this.moving.id, people: true }, options));
+      const { result } = await this.work(WORK.people, (options) => api.run("segment", { picture: this.moving.id, people: true, method: this.peopleCutter }, options));
       const box = $("found-people");
       if (!result.masks.length) {
-        this.tell("Nobody was found. Click on who you mean.");
+        this.tell(SAID.nobody);
         return;
       }
       const people = result.masks.map(({ mask }) => mask);
       box.replaceChildren(...people.map((mask, i) => {
         const button = document.createElement("button");
-        Object.assign(button, { type: "button", className: "second toggle", textContent: `Person ${i + 1}` });
-        button.addEventListener("click", () => this.commit(masked(mask), `Person ${i + 1} is cut out`));
+        Object.assign(button, { type: "button", className: "second toggle", textContent: SAID.person(i + 1) });
+        button.addEventListener("click", () => this.commit(masked(mask), SAID.personCut(i + 1)));
         return button;
       }));
       box.hidden = false;
@@ -355,17 +377,17 @@ export class Editor {
     const draw = async () => {
       if (session !== this.open_) return;
       const mask = this.doc.mask ? { mask: this.doc.mask.id } : {};
-      const { result } = await this.work("Painting", (options) => api.run("paint", { picture: this.moving.id, ...mask, strokes: [stroke] }, options));
-      this.commit(masked(result.mask), "Painted");
+      const { result } = await this.work(WORK.paint, (options) => api.run("paint", { picture: this.moving.id, ...mask, strokes: [stroke] }, options));
+      this.commit(masked(result.mask), SAID.painted);
     };
     this.painting = (this.painting ?? Promise.resolve()).then(draw).catch((error) => this.fail(error));
   }
 
   async loadMask(file, said) {
     try {
-      const mask = await this.work("Taking the mask in", () => api.upload(file));
+      const mask = await this.work(WORK.mask, () => api.upload(file));
       if (mask.width !== this.moving.width || mask.height !== this.moving.height) {
-        this.tell(`The mask has ${mask.width} × ${mask.height} pixels, its photo ${this.moving.width} × ${this.moving.height}.`, { error: true });
+        this.tell(SAID.maskSize(mask, this.moving), { error: true });
         return;
       }
       this.commit(masked(mask), said);
@@ -387,7 +409,7 @@ export class Editor {
       }
     });
     const bounds = boundsOf(canvas);
-    if (!bounds) return this.tell("The mask is empty.");
+    if (!bounds) return this.tell(SAID.maskEmpty);
     // From the middle of the photograph, in its own pixels.
     const box = {
       x: (bounds.x - 0.5) * subject.width, y: (bounds.y - 0.5) * subject.height,
@@ -457,7 +479,7 @@ export class Editor {
     if (done) {
       this.dragging = null;
       const { x, y } = this.middle(place);
-      this.put(place, how === "move" ? `At ${Math.round(x)}, ${Math.round(y)}` : `Size ${Math.round(place.scale * 100)} percent, turned by ${Math.round(place.angle)} degrees`);
+      this.put(place, how === "move" ? SAID.at(x, y) : SAID.sizedAndTurned(Math.round(place.scale * 100), Math.round(place.angle)));
     } else {
       this.dragging = place;
       this.drawPlaced(place);
@@ -472,23 +494,23 @@ export class Editor {
     if (moves[by]) {
       this.put({ ...place, x: place.x + moves[by][0], y: place.y + moves[by][1] }, "");
       const { x, y } = this.middle(this.doc.place);
-      this.say(`At ${Math.round(x)}, ${Math.round(y)}`);
+      this.say(SAID.at(x, y));
     } else if (by === "larger" || by === "smaller") {
       const factor = (far ? 1.1 : 1.02) ** (by === "larger" ? 1 : -1);
-      this.put(this.turned({ scale: Math.min(100, Math.max(0.01, place.scale * factor)) }), `Size ${Math.round(place.scale * factor * 100)} percent`);
+      this.put(this.turned({ scale: Math.min(100, Math.max(0.01, place.scale * factor)) }), SAID.sized(Math.round(place.scale * factor * 100)));
     } else if (this.way === "compose") {
       const angle = turnOf(place.angle + (by === "cw" ? 1 : -1) * (far ? 10 : 1));
-      this.put(this.turned({ angle }), `Turned by ${Math.round(angle)} degrees`);
+      this.put(this.turned({ angle }), SAID.turned(Math.round(angle)));
     }
   }
 
   flip() {
-    if (this.way === "compose") this.put(this.turned({ flip: !this.doc.place.flip, angle: -this.doc.place.angle }), "Mirrored");
+    if (this.way === "compose") this.put(this.turned({ flip: !this.doc.place.flip, angle: -this.doc.place.angle }), SAID.mirrored);
   }
 
   async behind() {
     if (this.way !== "compose" || !this.doc.place) return;
-    if (this.doc.front.length) return this.commit({ front: [] }, "In front of everybody");
+    if (this.doc.front.length) return this.commit({ front: [] }, SAID.inFront);
     try {
       await this.findBackgroundPeople();
     } catch (error) {
@@ -499,15 +521,15 @@ export class Editor {
     const reach = (Math.hypot(box.width, box.height) / 2) * this.doc.place.scale;
     const front = this.people.flatMap(({ box: [x, y, wide, high] }, i) => (
       x < middle.x + reach && x + wide > middle.x - reach && y < middle.y + reach && y + high > middle.y - reach ? [i] : []));
-    if (!front.length) return this.tell("There is nobody near who could stand in front.");
-    return this.commit({ front }, "Sent behind those who stand near");
+    if (!front.length) return this.tell(SAID.nobodyNear);
+    return this.commit({ front }, SAID.behind);
   }
 
   /** Looks for people in the background, once; it tells of who was found. */
   async findBackgroundPeople() {
     if (this.people) return;
-    this.finding ??= this.work("Looking for people in the background", (options) => (
-      api.run("segment", { picture: this.below.id, people: true }, options)))
+    this.finding ??= this.work(WORK.peopleBelow, (options) => (
+      api.run("segment", { picture: this.below.id, people: true, method: this.peopleCutter }, options)))
       .then(({ result }) => { this.people = result.masks; })
       .finally(() => { this.finding = null; });
     await this.finding;
@@ -523,14 +545,14 @@ export class Editor {
     box.replaceChildren(...[1, 2, 3].map((number) => {
       const thumb = document.createElement("button");
       Object.assign(thumb, { type: "button", className: "thumb waits", disabled: true });
-      thumb.setAttribute("aria-label", `Place ${number} is looked for`);
+      thumb.setAttribute("aria-label", SAID.placeWaits(number));
       return thumb;
     }));
     box.hidden = false;
     box.dataset.state = "waits";
     try {
       await this.findBackgroundPeople();
-      const { result } = await this.work("Looking for good places", (options) => api.run("place", {
+      const { result } = await this.work(WORK.places, (options) => api.run("place", {
         subject: this.moving.id, background: this.below.id, ...(mask ? { mask: mask.id } : {}),
         people: this.people.map((one) => one.mask.id), k: 3, preview: true,
       }, options));
@@ -541,10 +563,10 @@ export class Editor {
         front: place.behind, reason: place.reason,
       }));
       box.replaceChildren(...this.places.map((one, i) => this.thumb(one, i)));
-      $("place-note").textContent = this.places[0]?.reason ? `Not sure: ${this.places[0].reason}` : "";
+      $("place-note").textContent = this.places[0]?.reason ? SAID.notSure(this.places[0].reason) : "";
       if (!this.touched && this.places.length) {
         this.history[this.now] = { ...this.doc, place: this.places[0].place, front: this.places[0].front };
-        this.say(`${this.places.length} places were found; the first is taken`);
+        this.say(SAID.placesFound(this.places.length));
       }
       box.dataset.state = "done";
       this.refresh();
@@ -571,14 +593,14 @@ export class Editor {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "thumb" });
     button.dataset.number = i;
-    button.setAttribute("aria-label", `Place ${i + 1}${one.front.length ? ", behind somebody" : ""}`);
+    button.setAttribute("aria-label", one.front.length ? SAID.placeBehind(i + 1) : SAID.place(i + 1));
     const number = document.createElement("span");
     number.textContent = i + 1;
     button.append(canvas, number);
     button.addEventListener("click", () => {
       this.touched = true;
-      $("place-note").textContent = one.reason ? `Not sure: ${one.reason}` : "";
-      this.commit({ place: one.place, front: one.front, tip: null }, `Place ${i + 1}`);
+      $("place-note").textContent = one.reason ? SAID.notSure(one.reason) : "";
+      this.commit({ place: one.place, front: one.front, tip: null }, SAID.place(i + 1));
     });
     return button;
   }
@@ -689,7 +711,7 @@ export class Editor {
   }
 
   get liveMode() {
-    return this.way === "blend" ? MODES.find(([name]) => name === this.doc.mode)[3] : this.doc.blend;
+    return this.way === "blend" ? MODES.find(([name]) => name === this.doc.mode)[2] : this.doc.blend;
   }
 
   /** Asks for the real blend at a place; only the newest place counts, and few are on their way at a time. */
@@ -706,7 +728,7 @@ export class Editor {
     const detail = this.dragging ? this.detail(place) : 1;
     const body = { background: this.below.id, mode, side: SIDE, detail, preview: true, format: this.dragging ? "jpeg" : "png" };
     if (this.way === "blend") {
-      const { gradients } = MODES.find(([name]) => name === this.doc.mode)[2];
+      const { gradients } = MODES.find(([name]) => name === this.doc.mode)[1];
       Object.assign(body, { source: this.moving.id, mask: this.doc.mask.id, scale: place.scale, at: this.atOf(place), ...(gradients ? { gradients } : {}) });
     } else {
       const at = [layers.plain.box[0] + place.x - layers.place.x, layers.plain.box[1] + place.y - layers.place.y];
@@ -831,7 +853,7 @@ export class Editor {
     const body = this.layersBody();
     const key = JSON.stringify(body);
     if (this.layers?.key === key) return;
-    const { result } = await this.work("Matching light and colour", (options) => api.run("layers", body, options), true);
+    const { result } = await this.work(WORK.match, (options) => api.run("layers", body, options), true);
     const found = { key, place: doc.place, mask: doc.mask };
     await Promise.all(result.layers.map(async ({ name, box, picture }) => {
       const image = await api.image(picture.file_url);
@@ -845,7 +867,7 @@ export class Editor {
     this.tiled = this.asked = null;
     $("match-note").textContent = [...new Set(result.info.reasons)].map((text) => text.charAt(0).toUpperCase() + text.slice(1)).join(". ");
     if (!this.dragging) this.refresh(true);
-    this.say("The match is shown");
+    this.say(SAID.matchShown);
   }
 
   /** Shows what the service makes of the whole picture, on its proxies. */
@@ -855,7 +877,7 @@ export class Editor {
     const operation = this.way;
     const key = JSON.stringify(body);
     if (this.shown?.key === key) return;
-    const { result } = await this.work(operation === "blend" ? "Blending" : "Matching light and colour", (options) => api.run(operation, body, options), true);
+    const { result } = await this.work(operation === "blend" ? WORK.blend : WORK.match, (options) => api.run(operation, body, options), true);
     const image = await api.image(result.picture.file_url);
     if (session !== this.open_) return;
     this.shown = { key, image, info: result.info };
@@ -900,7 +922,7 @@ export class Editor {
     }
     if (this.way === "blend") {
       const { source, background, mask } = this.pictures;
-      const body = { src: source.id, dst: background.id, mask: mask.id, at: this.atOf(doc.place), ...MODES.find(([name]) => name === doc.mode)[2] };
+      const body = { src: source.id, dst: background.id, mask: mask.id, at: this.atOf(doc.place), ...MODES.find(([name]) => name === doc.mode)[1] };
       if (doc.place.scale !== 1) body.scale = doc.place.scale;
       if (doc.colours) Object.assign(body, { harmonize: true, strength: doc.strength });
       return preview ? { ...body, preview: true } : { ...body, format: "png", save_mask: true };
@@ -910,7 +932,7 @@ export class Editor {
     const subject = { picture: this.moving.id, at: this.atOf(place), scale: place.scale, angle: place.angle, flip: place.flip, behind: doc.front };
     if (doc.mask) subject.mask = doc.mask.id;
     return {
-      subjects: [subject], background: this.below.id, people: (this.people ?? []).map((one) => one.mask.id),
+      subjects: [subject], background: this.below.id, people: (this.people ?? []).map((one) => one.mask.id), segment: doc.cutter,
       harmonize: strength === 0 || doc.method === "none" ? null : doc.method, strength, blend: doc.blend,
       sharpness: doc.sharpness * strength, grain: doc.grain * strength, shadow: strength === 0 ? false : this.shadowOf(doc), format: "png",
     };
@@ -921,7 +943,7 @@ export class Editor {
     const { doc, way } = this;
     if (this.made?.doc === doc) return this.made;
     const body = this.resultBody(doc);
-    const { result } = await this.work("Making the picture at full size", (options) => api.run(way, body, options));
+    const { result } = await this.work(WORK.full, (options) => api.run(way, body, options));
     const made = { doc, body, picture: result.picture, mask: result.mask ?? null, recipe: result.recipe_url ?? null, image: null };
     this.made = made;
     if (way === "compose" || way === "blend") {
@@ -940,12 +962,12 @@ export class Editor {
   async makeDeep({ body }) {
     const photos = [this.moving, this.below, ...(this.pictures.photos ?? [])].filter((photo) => photo?.dtype === "uint8");
     if (!photos.length) return null;
-    const deep = await this.work("Making the picture in 16 bits", (options) => Promise.all(photos.map(({ id }) => (
+    const deep = await this.work(WORK.deep, (options) => Promise.all(photos.map(({ id }) => (
       api.run("export", { picture: id, format: "tiff", depth: 16 }, options)))));
     try {
       const asked = deep.reduce((text, { result }, i) => text.replaceAll(photos[i].id, result.picture.id), JSON.stringify(body));
       const wanted = { ...JSON.parse(asked), format: "tiff" };
-      return (await this.work("Making the picture in 16 bits", (options) => api.run(this.way, wanted, options))).result.picture;
+      return (await this.work(WORK.deep, (options) => api.run(this.way, wanted, options))).result.picture;
     } finally {
       for (const { result } of deep) api.remove(result.picture);
     }
@@ -964,18 +986,18 @@ export class Editor {
       const made = await this.make();
       let picture;
       if (format === "ora" && this.way === "compose") {
-        picture = (await this.work("Writing the layers", (options) => api.run("compose", { ...made.body, layers: true }, options))).result.openraster;
+        picture = (await this.work(WORK.layers, (options) => api.run("compose", { ...made.body, layers: true }, options))).result.openraster;
       } else {
         const kind = format === "ora" ? "png" : format;
         const sources = [this.moving, this.below, ...(this.pictures.photos ?? [])].filter(Boolean).map(({ id }) => id);
         const from = (kind === "tiff" && await this.makeDeep(made)) || made.picture;
         const body = { picture: from.id, format: kind, depth: { tiff: 16, jpeg: 8 }[kind] ?? null, sources };
-        picture = (await this.work("Writing the file", (options) => api.run("export", body, options))).result.picture;
+        picture = (await this.work(WORK.file, (options) => api.run("export", body, options))).result.picture;
       }
       const suffix = { jpeg: "jpg", tiff: "tif" }[format] ?? format;
       download(`${picture.file_url}?name=${encodeURIComponent(`${this.stem}-pyharmony.${suffix}`)}`);
-      this.tell(`Saved at ${picture.width} × ${picture.height}.`);
-      this.say("The picture was saved");
+      this.tell(SAID.savedAt(picture));
+      this.say(SAID.saved);
     } catch (error) {
       this.fail(error);
     } finally {
@@ -1016,8 +1038,7 @@ export class Editor {
       $("code").textContent = text;
       $("code").hidden = false;
       const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-      const hint = this.way === "compose" ? " It reads recipe.json: the button Recipe saves it." : "";
-      this.tell(`${copied ? "Copied." : "Here it is."}${hint}`);
+      this.tell([copied ? SAID.copied : SAID.notCopied, ...(this.way === "compose" ? [SAID.readsRecipe] : [])].join(" "));
     } catch (error) {
       this.fail(error);
     }
@@ -1048,8 +1069,8 @@ export class Editor {
     controller.quiet = quiet;
     this.jobs.add(controller);
     this.busy();
-    const told = ({ phase, step, steps, position }) => {
-      controller.told = position !== undefined && position !== null ? "waits for its turn" : /busy/.test(phase) ? phase : "";
+    const told = ({ step, steps, position, busy }) => {
+      controller.told = position !== undefined && position !== null ? WORK.waits : busy ? WORK.busy(busy) : "";
       controller.share = steps ? Math.max(0, step - 0.5) / steps : 0;
       this.busy();
     };
@@ -1066,7 +1087,7 @@ export class Editor {
     $("busy").hidden = !shown;
     document.documentElement.dataset.busy = String(Boolean(shown));
     if (!shown) return;
-    $("busy-text").textContent = shown.told ? `${shown.title}: ${shown.told}` : `${shown.title} …`;
+    $("busy-text").textContent = WORK.now(shown.title, shown.told);
     $("busy-bar").value = shown.share ?? 0;
     if (!shown.quiet && this.saidBusy !== shown) this.say(shown.title);
     this.saidBusy = shown;
@@ -1079,7 +1100,7 @@ export class Editor {
     if (on) {
       this.stage.before.visible(true);
       this.drawBefore(this.doc.place);
-      this.say("Before on the left, after on the right");
+      this.say(SAID.beforeAndAfter);
     } else {
       this.stage.compare(null);
     }
@@ -1088,7 +1109,7 @@ export class Editor {
   async oneToOne() {
     const box = this.stage.stage.size();
     this.stage.zoomTo(1 / (window.devicePixelRatio || 1), box.width / 2, box.height / 2);
-    this.say("Full size");
+    this.say(SAID.atFullSize);
     // Pixel by pixel, the picture itself is shown.
     if (this.step !== "cut" && this.complete && this.made?.doc !== this.doc && this.way !== "merge") await this.make().catch(this.fail);
   }
@@ -1107,7 +1128,7 @@ export class Editor {
     click("copy-command", () => this.copy(commandOf));
     click("copy-python", () => this.copy(pythonOf));
     click("people", () => this.findPeople());
-    click("start-over", () => this.commit({ steps: [], marks: [], mask: null, place: null, front: [] }, "Nothing is selected"));
+    click("start-over", () => this.commit({ steps: [], marks: [], mask: null, place: null, front: [] }, SAID.startOver));
     click("flip", () => this.flip());
     click("behind", () => this.behind());
     click("cancel", () => [...this.jobs].at(-1)?.abort());
@@ -1122,20 +1143,21 @@ export class Editor {
     for (const button of all("[data-next]")) button.addEventListener("click", () => this.go(button.dataset.next));
     for (const button of all("[data-nudge]")) button.addEventListener("click", (event) => this.nudge(button.dataset.nudge, !event.shiftKey));
     $("tools").addEventListener("change", () => this.refresh());
+    $("cutter").addEventListener("change", () => this.cutBy($("cutter").value));
     $("brush").addEventListener("input", () => {
       this.stage.brush = Number($("brush").value);
-      $("brush-out").textContent = `${$("brush").value} px`;
+      $("brush-out").textContent = SAID.pixels($("brush").value);
     });
     $("load-mask").addEventListener("change", (event) => {
       const [file] = event.target.files;
       event.target.value = "";
-      if (file) this.loadMask(file, "The mask was taken in");
+      if (file) this.loadMask(file, SAID.maskTaken);
     });
     $("point").addEventListener("submit", (event) => {
       event.preventDefault();
       const { x, y } = event.target.elements;
       const inside = Number(x.value) >= 0 && Number(x.value) < this.moving.width && Number(y.value) >= 0 && Number(y.value) < this.moving.height;
-      if (!inside) return this.tell(`The photo has ${this.moving.width} × ${this.moving.height} pixels.`);
+      if (!inside) return this.tell(SAID.photoSize(this.moving));
       return this.point(Number(x.value) + 0.5, Number(y.value) + 0.5, event.submitter?.value !== "-");
     });
     $("place").addEventListener("submit", (event) => event.preventDefault());
@@ -1145,13 +1167,13 @@ export class Editor {
       const input = $(name);
       // While it is dragged it is shown; where it is let go it is a change that can be undone.
       input.addEventListener("input", () => {
-        $(`${name}-out`).textContent = `${input.value} %`;
+        $(`${name}-out`).textContent = SAID.share(input.value);
         if (name === "strength") this.showStrength(input.value / 100);
       });
       input.addEventListener("change", () => {
         if (this.before) this.history[this.now] = this.before;
         this.before = null;
-        this.commit({ [name]: input.value / 100 }, `${input.value} percent`);
+        this.commit({ [name]: input.value / 100 }, SAID.percent(input.value));
       });
     }
     $("method").addEventListener("change", () => this.commit({ method: $("method").value }));
@@ -1163,7 +1185,7 @@ export class Editor {
     $("tip").addEventListener("change", () => {
       const { x, y, softness } = $("tip").elements;
       const tip = x.value !== "" && y.value !== "" ? { x: Number(x.value), y: Number(y.value) } : null;
-      this.commit({ tip, softness: Math.min(90, Math.max(0, Number(softness.value))), shadow: tip && this.doc.shadow === "auto" ? "on" : this.doc.shadow }, "Shadow changed");
+      this.commit({ tip, softness: Math.min(90, Math.max(0, Number(softness.value))), shadow: tip && this.doc.shadow === "auto" ? "on" : this.doc.shadow }, SAID.shadowChanged);
     });
     document.addEventListener("keydown", (event) => this.key(event));
   }
@@ -1182,10 +1204,10 @@ export class Editor {
     if (!place || input.value === "" || !Number.isFinite(value)) return this.controls();
     if (input.name === "x" || input.name === "y") {
       const middle = this.middle(place);
-      return this.put({ ...place, [input.name]: place[input.name] + value - middle[input.name] }, "Moved");
+      return this.put({ ...place, [input.name]: place[input.name] + value - middle[input.name] }, SAID.moved);
     }
-    if (input.name === "scale") return this.put(this.turned({ scale: Math.min(100, Math.max(0.01, value / 100)) }), `Size ${value} percent`);
-    return this.put(this.turned({ angle: turnOf(value) }), `Turned by ${value} degrees`);
+    if (input.name === "scale") return this.put(this.turned({ scale: Math.min(100, Math.max(0.01, value / 100)) }), SAID.sized(value));
+    return this.put(this.turned({ angle: turnOf(value) }), SAID.turned(value));
   }
 
   key(event) {

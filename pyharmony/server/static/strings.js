@@ -1,0 +1,146 @@
+// Every sentence of the page that does not stand in index.html: a translation replaces these two files, and nothing else.
+
+const percent = (value) => `${value} percent`;
+const size = ({ width, height }) => `${width} × ${height}`;
+
+/** The start: what is asked for in each way, and what is said of files. */
+export const START = {
+  compose: {
+    help: "Somebody or something of the first photo goes into the second.",
+    subject: ["Photo to take from", "the person or thing you want"],
+    background: ["Photo to put into", "where they belong"],
+  },
+  harmonize: {
+    help: "You have put something in already. Its light and colour are matched to the rest.",
+    composite: ["Composite", "the picture as it is"],
+    mask: ["Mask", "white where something was put in"],
+  },
+  blend: {
+    help: "What the mask covers of the source is blended into the destination, without a seam.",
+    source: ["Source", "what is put in"],
+    mask: ["Mask", "white on what is put in"],
+    background: ["Destination", "what it goes into"],
+  },
+  merge: {
+    help: "Photos of one place, each with other people: the result has them all.",
+    photos: ["Photos of one place", "two or more"],
+  },
+  upload: "Upload",
+  tooLarge: (name, megabytes) => `${name} is larger than ${megabytes} MB, which is the most here.`,
+  limits: (megabytes, megapixels) => `Up to ${megabytes} MB and ${megapixels} megapixels each`,
+  photos: (count) => `${count} photos`,
+  size,
+  wrongToken: "That is not the token of this service.",
+};
+
+/** What goes wrong, and messages as such. */
+export const TROUBLE = {
+  close: "Close",
+  cancelled: "Cancelled",
+  unexpected: "Something on this page went wrong. Reload it and try again.",
+  offline: "The service does not answer. Is it still running?",
+  lost: "The connection to the service was lost. Try again.",
+  answered: (status) => `the service answered with ${status}`,
+  failed: "this failed",
+  noToken: "the token is missing",
+  noBlend: "The blend cannot be shown while it is dragged. The picture is made all the same.",
+};
+
+/** The steps of each way. */
+export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", save: "Save" };
+
+/** The methods of cutting out: what they are called, and a sentence about each. */
+export const CUTTERS = {
+  auto: ["Automatic", "A small network that has learned what belongs together. It is the best choice for most photos."],
+  clicks: ["Network of clicks", "A small network that has learned what belongs together, from photos under open licences."],
+  "clicks-imagenet": ["Network of clicks on ImageNet", "The same, on features learned on ImageNet: more often right with the first click, and slower."],
+  grabcut: ["GrabCut", "By colours alone, without a network. It suits objects whose colours differ from what is around them."],
+  random_walker: ["Random walker", "By edges alone, without a network. It needs a click or line on each part, and others beside it."],
+  "clicks+grabcut": ["Network, then GrabCut", "What the network finds, with its edge drawn anew by colours."],
+  "clicks+random_walker": ["Network, then random walker", "What the network finds, with its edge drawn anew along edges of the photo."],
+};
+
+/** The methods of matching that are not called by their own name. */
+export const METHODS = { auto: "Automatic", none: "Leave as it is" };
+
+/** The blends of masks. */
+export const BLENDS = {
+  "gaussian-poisson": "Gaussian-Poisson: without a seam, colours kept",
+  poisson: "Poisson: without a seam",
+  mixed: "Poisson, mixed: keeps texture below",
+  laplacian: "Laplacian: soft at every scale",
+  alpha: "Alpha: a clean edge",
+};
+
+/** What is being made, while it is made. */
+export const WORK = {
+  open: "Opening",
+  cut: "Cutting out",
+  people: "Looking for people",
+  peopleBelow: "Looking for people in the background",
+  paint: "Painting",
+  mask: "Taking the mask in",
+  places: "Looking for good places",
+  match: "Matching light and colour",
+  blend: "Blending",
+  full: "Making the picture at full size",
+  deep: "Making the picture in 16 bits",
+  layers: "Writing the layers",
+  file: "Writing the file",
+  waits: "waits for its turn",
+  busy: (seconds) => `The service is busy; trying again in ${seconds} s`,
+  now: (title, how) => (how ? `${title}: ${how}` : `${title} …`),
+};
+
+/** What is said of the picture: to everybody, or to screen readers. */
+export const SAID = {
+  title: (step) => `${step} – pyharmony`,
+  step: (step) => `Step: ${step}`,
+  undone: "Undone",
+  redone: "Done again",
+  fullSize: (percents) => `Full size, pixel by pixel (1); now ${percents} %`,
+  atFullSize: "Full size",
+  pixels: (count) => `${count} px`,
+  share: (value) => `${value} %`,
+  percent,
+  cutFirst: "Click first on who or what you want.",
+  hint: "Click on who or what you want",
+  cutKeys: "Arrow keys move a cross, Enter points there, Shift and Enter removes. Space does nothing here.",
+  placeKeys: "Arrow keys move by a pixel, with Shift by ten. Plus and minus change the size, comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full size.",
+  pointFirst: "Point first at what belongs to it.",
+  nextClick: "The next click is cut out by it",
+  nothingThere: (reason) => `Nothing was found there. ${reason}`,
+  cut: "Cut out. It is shown bright.",
+  nobody: "Nobody was found. Click on who you mean.",
+  person: (number) => `Person ${number}`,
+  personCut: (number) => `Person ${number} is cut out`,
+  painted: "Painted",
+  maskTaken: "The mask was taken in",
+  maskSize: (mask, photo) => `The mask has ${size(mask)} pixels, its photo ${size(photo)}.`,
+  maskEmpty: "The mask is empty.",
+  startOver: "Nothing is selected",
+  photoSize: (photo) => `The photo has ${size(photo)} pixels.`,
+  at: (x, y) => `At ${Math.round(x)}, ${Math.round(y)}`,
+  sized: (value) => `Size ${percent(value)}`,
+  turned: (degrees) => `Turned by ${degrees} degrees`,
+  sizedAndTurned: (value, degrees) => `Size ${percent(value)}, turned by ${degrees} degrees`,
+  moved: "Moved",
+  mirrored: "Mirrored",
+  inFront: "In front of everybody",
+  nobodyNear: "There is nobody near who could stand in front.",
+  behind: "Sent behind those who stand near",
+  placeWaits: (number) => `Place ${number} is looked for`,
+  place: (number) => `Place ${number}`,
+  placeBehind: (number) => `Place ${number}, behind somebody`,
+  placesFound: (count) => `${count} places were found; the first is taken`,
+  notSure: (reason) => `Not sure: ${reason}`,
+  shadowMoved: "Shadow moved",
+  shadowChanged: "Shadow changed",
+  matchShown: "The match is shown",
+  beforeAndAfter: "Before on the left, after on the right",
+  savedAt: (picture) => `Saved at ${size(picture)}.`,
+  saved: "The picture was saved",
+  copied: "Copied.",
+  notCopied: "Here it is.",
+  readsRecipe: "It reads recipe.json: the button Recipe saves it.",
+};
