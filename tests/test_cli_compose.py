@@ -105,8 +105,15 @@ def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: s
     assert says in result.stderr
 
 
+def test_merge_is_an_option() -> None:
+    merge, _ = runners("merge")
+    assert "No such command 'merge'. It is `pyharmony compose --merge`." in merge("a.png", "b.png", code=2).stderr
+
+
 def test_a_background_is_needed() -> None:
     assert "BACKGROUND is missing" in call("subject.png", "-o", "out.png", code=2).stderr
+    given = ("subject.png", "scene.png", "-o", "out.png", "--base", "scene.png")
+    assert "--base goes with --merge" in call(*given, code=2).stderr
 
 
 def test_what_it_tells() -> None:
@@ -145,8 +152,12 @@ def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
         merged[:, :60], first[:, :60]
     )
     base, other = result["photos"]
+    assert result["base"] == "a.png" and result["bases"][0]["cost"] <= result["bases"][1]["cost"]
     assert other["photo"] == "b.png" and other["parts"][0]["taken"] and other["inliers"] > 20 and not base["parts"]
-    assert "b.png: " in call("a.png", "b.png", *options, "--overwrite", "--verbose").stderr
+    notes = call("a.png", "b.png", *options, "--overwrite", "--verbose").stderr
+    assert "b.png: " in notes and "the base is a.png; what each would cost: a.png 0." in notes
+    result = told("a.png", "b.png", *options, "--overwrite", "--base", "b.png")
+    assert result["base"] == "b.png" and result["bases"] == [] and result["photos"][0]["parts"]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +165,7 @@ def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
     [
         (("b.png", "--at", "1,2"), "--merge and --at do not go together", 2),
         (("b.png", "--save-recipe", "r.json"), "--merge and --save-recipe do not go together", 2),
+        (("b.png", "--base", "c.png"), "--base: 'c.png', expected auto or one of a.png, b.png", 2),
         ((), "--merge: one photograph, expected two or more of one place", 2),
         (("b.png", "--mask", "a_mask.png"), "--mask: given 1 times for 2 photographs, expected once each", 2),
         (("b.png", "--mask", "mask.png", "--mask", "b_mask.png"), "mask.png: shape [50, 40], expected", 3),
@@ -167,5 +179,5 @@ def test_what_cannot_be_merged_is_said(options: tuple[str, ...], says: str, code
 def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
     first, _ = group(tmp_path)
     result = call("a.png", "scene.png", "-o", "o.png", "--merge")
-    assert "left out: it does not show the place of" in result.stderr
+    assert "scene.png was left out: it does not show the place of a.png, " in result.stderr
     assert np.array_equal(pixels("o.png"), first)

@@ -31,9 +31,17 @@ from . import (
     train,
 )
 
+#: What may be taken for a command, and the one that does it.
+_OPTIONS = {"merge": "compose --merge"}
+
 
 class WholeSummaries(TyperGroup):
     """A group whose list of commands shows their first sentences whole, in as many lines as they need."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and args[0] in _OPTIONS:
+            ctx.fail(f"No such command {args[0]!r}. It is `pyharmony {_OPTIONS[args[0]]}`.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]

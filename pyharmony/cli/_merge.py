@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,15 +13,23 @@ from .._jobs.failures import Code, Failure, spoken
 from ._console import Console
 from ._images import named, read_image, write_image
 
+#: The word that asks for the best base.
+_AUTO = "auto"
 
-def merge_photos(console: Console, photos: list[str], output: str, masks: list[str] | None, overwrite: bool) -> None:
-    """Merges photographs, of which the first one is the base, writes the result, and tells what was taken over."""
+
+def merge_photos(
+    console: Console, photos: list[str], output: str, masks: list[str] | None, base: str, overwrite: bool
+) -> None:
+    """Merges photographs, writes the result, and tells what was taken over; base: 'auto' or one of the photographs."""
     import pyharmony
+    from pyharmony.errors import PyHarmonyWarning
 
     if len(photos) < 2:
         raise Failure("--merge: one photograph, expected two or more of one place", Code.USAGE)
     if masks and len(masks) != len(photos):
         raise Failure(f"--mask: given {len(masks)} times for {len(photos)} photographs, expected once each", Code.USAGE)
+    if base != _AUTO and base not in photos:
+        raise Failure(f"--base: {base!r}, expected {_AUTO} or one of {', '.join(photos)}", Code.USAGE)
     start = time.perf_counter()
     pictures = [read_image(path) for path in photos]
     files = {"photos": photos, "people": masks or ()}
@@ -27,8 +38,15 @@ def merge_photos(console: Console, photos: list[str], output: str, masks: list[s
         for name, paths in files.items()
         for i, path in enumerate(paths)
     ]
-    with spoken(words):
-        result, info = pyharmony.merge(pictures, people=masks or None, return_info=True)
+    with spoken(words), warnings.catch_warnings(record=True) as told_of:
+        warnings.simplefilter("always", PyHarmonyWarning)
+        number: Any = base if base == _AUTO else photos.index(base)
+        result, info = pyharmony.merge(pictures, base=number, people=masks or None, return_info=True)
+    for warning in told_of:
+        text = str(warning.message)
+        for pattern, replacement in words:
+            text = re.sub(pattern, replacement, text)
+        console.warn(text)
     write_image(result, output, overwrite)
     seconds = time.perf_counter() - start
     told = []
@@ -50,8 +68,15 @@ def merge_photos(console: Console, photos: list[str], output: str, masks: list[s
             x, y, wide, high = part.box
             done = "taken over" if part.taken else f"not taken over, {part.reason}"
             console.note(f"{path}: {wide} x {high} at {x},{y}: {done}")
+    chosen = photos[info.base]
+    if info.bases:
+        costs = ", ".join(f"{path} {one.cost:.2f}" for path, one in zip(photos, info.bases, strict=True) if one.allowed)
+        console.note(f"the base is {chosen}; what each would cost: {costs}")
     console.note(f"wrote {named(output)}: {seconds:.2f} s")
-    console.result(status="ok", output=output, photos=told, reason=info.reason, seconds=round(seconds, 3))
+    bases = [{**dataclasses.asdict(one), "cost": one.cost} for one in info.bases]
+    console.result(
+        status="ok", output=output, base=chosen, bases=bases, photos=told, reason=info.reason, seconds=round(seconds, 3)
+    )
 
 
 def refuse_others(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

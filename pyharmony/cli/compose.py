@@ -31,7 +31,7 @@ _WORDS = (
 )
 _EACH = "; of several subjects once for each"
 #: The options that go with --merge.
-_MERGE = ("photos", "output", "mask", "merge", "overwrite")
+_MERGE = ("photos", "output", "mask", "merge", "base", "overwrite")
 
 
 @command("compose", verbose=True)
@@ -94,6 +94,9 @@ def compose(
         str | None, typer.Option(metavar="FILE.ora", help="Write the layers for Krita or GIMP, OpenRaster.")
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="All are photographs of one place: keep everyone.")] = False,
+    base: Annotated[
+        str, typer.Option(metavar="auto|PHOTO", help="With --merge: the photograph that the others are added to.")
+    ] = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Put the people or objects of SUBJECT... into BACKGROUND, and write OUT.
@@ -103,7 +106,8 @@ def compose(
     profile and metadata.
 
     With --merge, photographs of one place become one with everyone who stands in any of them: they are aligned, and
-    who is not in the first one yet is taken over from the others. A --mask for each says who that is.
+    who is not in the base yet is taken over from the others. A --mask for each says who that is. The base is the one
+    into which the others go best, or that of --base.
     """
     given: dict[str, Any] = dict(locals())
     import json
@@ -118,8 +122,10 @@ def compose(
             check_output(output, not overwrite)
         elif console.as_json:
             raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
-        merge_photos(console, photos, output, mask, overwrite)
+        merge_photos(console, photos, output, mask, base, overwrite)
         return
+    if base != "auto":
+        raise Failure("--base goes with --merge", Code.USAGE)
     if len(photos) < 2:
         raise Failure("BACKGROUND is missing, expected a photograph with a subject and one to put it into", Code.USAGE)
     *subjects, background = photos

@@ -56,8 +56,9 @@ _TURNED, _LEAST = 10.0, 0.75
 _FACES = 160
 #: How far the lower end of an object that something hid may be from the line at which others end, in its heads.
 _LINE = 0.3
-#: How far an object is moved so that a cut edge leaves the picture, in its heights.
-_MOVED = 0.15
+#: How far an object is moved so that a cut edge leaves the picture, in its heights, by how many moves, and what is no
+#: way from the frame, in pixels.
+_MOVED, _MOVES, _SLIGHT = 0.15, 4, 1e-6
 
 
 @dataclass(frozen=True)
@@ -498,28 +499,34 @@ def _settled(
     if not len(points):
         return x, y, False
     width, height = size
-    matrix = matrix_of(subject.size, x, y, scale, angle, flip)
-    lie = np.concatenate([points - 0.5, np.ones((len(points), 1))], 1) @ matrix.T + 0.5
     rows, columns = cover.shape
-    column = np.clip((lie[:, 0] * columns / width).astype(int), 0, columns - 1)
-    row = np.clip(((lie[:, 1] - 1e-6) * rows / height).astype(int), 0, rows - 1)
-    open_ = ~cover[row, column] & (lie[:, 0] > 0) & (lie[:, 0] < width) & (lie[:, 1] > 0) & (lie[:, 1] < height)
-    if not open_.any():
-        return x, y, False
     far = _MOVED * scale * (subject.anchor[3] - subject.anchor[1]) * (1.0 if subject.head is not None else 0.5)
     sides = {("right" if side == "left" else "left") if flip and side in ("left", "right") else side
              for side in subject.cut}  # fmt: skip
-    down = height - float(lie[open_, 1].min()) if "bottom" in sides else 0.0
-    up = float(lie[open_, 1].max()) if "top" in sides else 0.0
-    right = width - float(lie[open_, 0].min()) if "right" in sides else 0.0
-    left = float(lie[open_, 0].max()) if "left" in sides else 0.0
-    # The side that asks for the least.
-    moves = [(d, move) for d, move in ((down, (0.0, down)), (up, (0.0, -up)), (right, (right, 0.0)),
-                                       (left, (-left, 0.0))) if d > 0]  # fmt: skip
-    if not moves or min(moves)[0] > max(far, 2.0):
-        return x, y, True
-    _, (dx, dy) = min(moves)
-    return x + dx, y + dy, False
+    homogeneous = np.concatenate([points - 0.5, np.ones((len(points), 1))], 1)
+    # A move may bring out from behind somebody what was hidden before it.
+    for _ in range(_MOVES):
+        lie = homogeneous @ matrix_of(subject.size, x, y, scale, angle, flip).T + 0.5
+        column = np.clip((lie[:, 0] * columns / width).astype(int), 0, columns - 1)
+        row = np.clip(((lie[:, 1] - 1e-6) * rows / height).astype(int), 0, rows - 1)
+        inside = ((lie > _SLIGHT) & (lie < np.array(size) - _SLIGHT)).all(1)
+        open_ = ~cover[row, column] & inside
+        if not open_.any():
+            return x, y, False
+        down = height - float(lie[open_, 1].min()) if "bottom" in sides else 0.0
+        up = float(lie[open_, 1].max()) if "top" in sides else 0.0
+        right = width - float(lie[open_, 0].min()) if "right" in sides else 0.0
+        left = float(lie[open_, 0].max()) if "left" in sides else 0.0
+        # The side that asks for the least.
+        moves = [(d, move) for d, move in ((down, (0.0, down)), (up, (0.0, -up)), (right, (right, 0.0)),
+                                           (left, (-left, 0.0))) if d > 0]  # fmt: skip
+        if not moves:
+            return x, y, True
+        _, (dx, dy) = min(moves)
+        x, y = x + dx, y + dy
+        if max(abs(x - at[0]), abs(y - at[1])) > max(far, 2.0):
+            return *at, True
+    return *at, True
 
 
 def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]) -> Bools:

@@ -29,7 +29,7 @@ _COVERS = 0.05
 _SPREAD = 0.15
 #: So many heads above the others' feet are as bad as more, and so many heads beside the frame as good.
 _OFF, _FAR = 2.5, 3.0
-#: How far a head reaches to either side of its middle, in its heights; so many heads of room beside it are as good as more.
+#: How far a head reaches to either side of its middle, in its heights; so many heads of room are as good as more.
 _WIDE, _ROOM = 0.4, 2.5
 #: From which enlargement on an object looks soft.
 _SOFT = 1.5
@@ -263,8 +263,11 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
 
 
 def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) -> dict[str, Float]:
-    """Returns how far a head is from the line of the others' heads, how far above theirs the feet are, and how much room
-    is beside it before the next head or the frame, in heads."""
+    """Returns terms among people, in heads.
+
+    They are how far a head is from the line of the others' heads, how far above theirs the feet are, and how much room
+    is beside the head before the next one or the frame.
+    """
     crowd = ground.crowd
     terms = dict.fromkeys(("head_line", "high", "room"), np.zeros(len(places)))
     if not len(crowd) or subject.head is None:
