@@ -51,7 +51,7 @@ export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "B
 
 /** The methods of cutting out: what they are called, and a sentence about each. */
 export const CUTTERS = {
-  auto: ["Automatic", "A small network that has learned what belongs together. It is the best choice for most photos."],
+  auto: ["Automatic", "A small network, quick, and good with one thing that stands free."],
   clicks: ["Network of clicks", "A small network that has learned what belongs together, from photos under open licences."],
   "clicks-imagenet": ["Network of clicks on ImageNet", "The same, on features learned on ImageNet: more often right with the first click, and slower."],
   grabcut: ["GrabCut", "By colours alone, without a network. It suits objects whose colours differ from what is around them."],
