@@ -92,7 +92,7 @@ def test_several_subjects() -> None:
         (("--shadow", "off", "--azimuth", "3"), "--shadow off and --azimuth do not go together", 2),
         (("--scale", "x"), "--scale: 'x', expected auto or a number", 2),
         (("--reflection", "2", "--at", "30,20"), "strength: 2", 2),
-        (("--segment", "x"), "--segment: 'x', expected one of 'auto', 'clicks'", 2),
+        (("--segment", "x"), "--segment: 'x', expected one of 'auto', 'clicks-imagenet', 'clicks'", 2),
         (("--upscale", "x"), "--upscale: 'x', expected auto, srgan", 2),
         (("--blend", "x"), "--blend: 'x', expected auto, alpha", 2),
         (("--recipe", "scene.png"), "--recipe: scene.png is no JSON", 2),

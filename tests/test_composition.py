@@ -371,7 +371,7 @@ def test_another_method_cuts_out() -> None:
     _, info = pyharmony.compose(photo, ground(), segment="grabcut", **options)
     expected = pyharmony.segment(photo, point=(40, 40), method="grabcut").mask
     assert np.array_equal(info.subjects[0].mask[:80, :100], expected)
-    with pytest.raises(ArgumentError, match="segment: 'lasso', expected one of 'auto', 'clicks'"):
+    with pytest.raises(ArgumentError, match="segment: 'lasso', expected one of 'auto', 'clicks-imagenet', 'clicks'"):
         pyharmony.compose(photo, ground(), segment="lasso", **options)
 
 

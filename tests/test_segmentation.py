@@ -368,7 +368,11 @@ def test_edges_follow_the_picture() -> None:
         ({"mask": np.zeros((9, 12), np.uint8)}, ShapeError, "mask: "),
         ({"mask": np.full((90, 120), 3.0)}, MaskError, "mask: "),
         ({"people": True, "point": (5, 5)}, ArgumentError, "people: "),
-        ({"point": (5, 5), "method": "magic"}, ArgumentError, "method: 'magic', expected one of 'auto', 'clicks'"),
+        (
+            {"point": (5, 5), "method": "magic"},
+            ArgumentError,
+            "method: 'magic', expected one of 'auto', 'clicks-imagenet'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(weights: Path, asked: dict[str, Any], error: type, says: str) -> None:
@@ -659,7 +663,7 @@ def test_the_network_names_its_people(weights: Path) -> None:
 def test_the_weights_that_come_with_it_cut_out_what_is_clicked() -> None:
     photo = Path(pyharmony.__file__).parent / "cli" / "images" / "astronaut.jpg"
     session = segmentation.Session(photo)
-    assert session.method == "clicks"
+    assert session.method == "clicks-imagenet"
     found = session.click(224, 300)  # the suit
     assert 0.2 < (found.mask >= 128).mean() < 0.75 and found.mask[300, 224] == 255 and found.mask[5, 500] == 0
     for x, y in ((224, 115), (150, 420)):

@@ -1,15 +1,28 @@
 """Cutting out: an object that is clicked, boxed or roughly masked becomes a mask as fine as the picture.
 
 `segment` is one call; a `Session` keeps a picture that is clicked again and again. The default is a small network that
-runs in NumPy; `METHODS` names it and others, each with what it needs. docs/segment.md says how good they are.
+runs in NumPy; `METHODS` has it, by the name `DEFAULT`, and others, each with what it needs. docs/segment.md says how
+good they are.
 """
 
 from __future__ import annotations
 
 from ._annotations import boxes_to_masks
 from ._cutout import cutout
-from ._methods import METHODS, Method, trained
+from ._methods import DEFAULT, METHODS, Method, trained
 from ._onnx import salient, sam
 from ._segment import Masks, Session, segment
 
-__all__ = ["METHODS", "Masks", "Method", "Session", "boxes_to_masks", "cutout", "salient", "sam", "segment", "trained"]
+__all__ = [
+    "DEFAULT",
+    "METHODS",
+    "Masks",
+    "Method",
+    "Session",
+    "boxes_to_masks",
+    "cutout",
+    "salient",
+    "sam",
+    "segment",
+    "trained",
+]

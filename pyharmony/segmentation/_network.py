@@ -55,10 +55,14 @@ class Prompts(NamedTuple):
 
 @dataclass
 class NetworkCutter:
-    """One picture [H, W, 3] of uint8, which the network is asked about again and again."""
+    """One picture [H, W, 3] of uint8, which the network is asked about again and again.
+
+    From the score `person` on, what it cuts out where people are counts as somebody even without a face.
+    """
 
     network: _clicks.Network
     picture: Pixels
+    person: float = 0.0
 
     def __post_init__(self) -> None:
         self._views: dict[Box, tuple[Float32, list[Float32]]] = {}

@@ -111,7 +111,7 @@ def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[
             add(look(_Seed(middle, None, False)))
         # This place is not looked at again, whatever was found there.
         left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
-    kept = _one_each(found)
+    kept = [one for one in _one_each(found) if one.is_face or one.layer.score >= cutter.person]
     kept.sort(key=lambda one: -np.count_nonzero(one.region))
     return [Person(one.layer, head_of(one.layer, seen)) for one in kept[:_MOST]]
 
@@ -161,11 +161,13 @@ def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
 
 
 class _Found(NamedTuple):
-    """A mask that may be one person, the region of it in the small picture, and how much it looks like one."""
+    """A mask that may be one person, the region of it in the small picture, how much it looks like one, and whether a
+    face led to it."""
 
     layer: Layer
     region: Bools
     worth: float
+    is_face: bool
 
 
 def _head_and_chest(face: Box, height: int) -> tuple[Point, Point | None]:
@@ -231,7 +233,7 @@ def _person(cutter: NetworkCutter, points: Sequence[Point], where: Float32, is_f
             # A part of a person lies where people are as well: of what is about as sure, the larger one.
             worth = inside * layer.score * share**0.1
             if best is None or worth > best.worth:
-                best = _Found(layer._replace(score=inside * layer.score), region, worth)
+                best = _Found(layer._replace(score=inside * layer.score), region, worth, is_face)
         return best
 
     # Where the whole picture shows no person at these points, a closer look hardly ever does.

@@ -249,9 +249,9 @@ class Service:
         return self._about
 
     def _told(self) -> ServiceInfo:
-        from ..segmentation import METHODS
+        from ..segmentation import DEFAULT, METHODS
 
-        settings, default = self.settings, METHODS["clicks"]
+        settings, default = self.settings, METHODS[DEFAULT]
         return ServiceInfo(
             version=__version__,
             operations=list(OPERATIONS),

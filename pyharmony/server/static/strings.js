@@ -51,9 +51,9 @@ export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "B
 
 /** The methods of cutting out: what they are called, and a sentence about each. */
 export const CUTTERS = {
-  auto: ["Automatic", "A small network, quick, and good with one thing that stands free."],
-  clicks: ["Network of clicks", "A small network that has learned what belongs together, from photos under open licences."],
-  "clicks-imagenet": ["Network of clicks on ImageNet", "The same, on features learned on ImageNet: more often right with the first click, and slower."],
+  auto: ["Automatic", "A small network that knows what things look like. It is the best choice for most photos."],
+  clicks: ["Network of clicks", "A smaller network, quicker, learned from photos under open licences alone."],
+  "clicks-imagenet": ["Network of clicks on ImageNet", "The automatic choice, by its name: features learned on ImageNet tell it what belongs together."],
   grabcut: ["GrabCut", "By colours alone, without a network. It suits objects whose colours differ from what is around them."],
   random_walker: ["Random walker", "By edges alone, without a network. It needs a click or line on each part, and others beside it."],
   "clicks+grabcut": ["Network, then GrabCut", "What the network finds, with its edge drawn anew by colours."],
