@@ -446,12 +446,12 @@ def _decided(
     for i, (photo, one) in enumerate(zip(photos, wanted, strict=True)):
         name = f"subjects[{i}]: " if several else ""
         start = time.perf_counter()
-        mask, by_alpha, reason = _plan.cut_out(photo, one, method, name) if i else first
+        cut = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
-        entry, doubt = _plan.decide(photo, mask, one, people, levels, name)
-        if not by_alpha:
-            entry["mask"] = encoded(mask)
+        entry, doubt = _plan.decide(photo, cut, one, people, levels, name)
+        if not cut.by_alpha:
+            entry["mask"] = encoded(cut.mask)
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         entry |= looks
         entry["upscale"] = None
@@ -462,9 +462,9 @@ def _decided(
             entry["harmonize"] = {**entry["harmonize"], "reference": like}
         entry["digest"] = digest(photo.levels)
         entries.append(entry)
-        said.append([text for text in (reason, doubt) if text])
+        said.append([text for text in (cut.reason, doubt) if text])
         if len(photos) > 1:
-            lies, head = _plan.as_it_lies(entry, mask, (width, height))
+            lies, head = _plan.as_it_lies(entry, cut.mask, (width, height))
             nearness.append(float(np.flatnonzero(lies.any(1))[-1]) if lies.any() else 0.0)
             people.add(lies, head)
     # Who stands lower is nearer, and drawn later.

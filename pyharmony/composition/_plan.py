@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -156,8 +156,17 @@ def _of_people(method: str | Method) -> str | Method:
     return method if known is None or known.people else "auto"
 
 
-def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> tuple[NumpyArray, bool, str]:
-    """Returns the mask [h, w] uint8 of a subject, whether that is its alpha, and what is to be said of it.
+class CutOut(NamedTuple):
+    """The mask [h, w] uint8 of a subject, whether that is its alpha, what is to be said of it, and its head."""
+
+    mask: NumpyArray
+    by_alpha: bool
+    reason: str
+    head: Rectangle | None = None
+
+
+def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> CutOut:
+    """Returns a subject cut out.
 
     Raises:
         MaskError: the mask that is given is empty.
@@ -167,10 +176,10 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> tu
     pointed = {key: value for key, value in (("points", wanted.points), ("box", wanted.box)) if value is not None}
     if wanted.mask is not None and not pointed:
         mask = mask_of(wanted.mask, height, width)
-        return _filled(mask, f"{name}mask"), False, ""
+        return CutOut(_filled(mask, f"{name}mask"), False, "")
     if not pointed and photo.alpha is not None:
         levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
-        return _filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, ""
+        return CutOut(_filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, "")
     session = Session(photo.levels, method=method)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
@@ -178,19 +187,19 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> tu
         found = session.segment(points=[points] if one else points, box=pointed.get("box"), mask=wanted.mask)
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
-        return found.mask, False, found.reason
+        return CutOut(found.mask, False, found.reason)
     searched = session if _of_people(method) == method else Session(photo.levels)
     people = searched.people()
     if len(people):
         # A part of somebody, or no person at all, may be the largest: a face says who is one.
         sure = surely(people.heads, people.scores, searched.faces()) or range(len(people))
         many = f"{len(sure)} people were found, the largest was taken"
-        return people[sure[0]], False, many if len(sure) > 1 else ""
+        return CutOut(people[sure[0]], False, many if len(sure) > 1 else "", _rectangle(people.heads[sure[0]]))
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
-    return found.mask, False, said
+    return CutOut(found.mask, False, said)
 
 
 def _filled(mask: NumpyArray, name: str) -> NumpyArray:
@@ -200,7 +209,7 @@ def _filled(mask: NumpyArray, name: str) -> NumpyArray:
 
 
 def decide(
-    photo: Photo, mask: NumpyArray, wanted: Wanted, people: People, background: NumpyArray, name: str
+    photo: Photo, cut: CutOut, wanted: Wanted, people: People, background: NumpyArray, name: str
 ) -> tuple[dict[str, Any], str]:
     """Returns the entry of a subject in the recipe without its looks, and what is to be said of its place."""
     height, width = background.shape[:2]
@@ -214,7 +223,7 @@ def decide(
     elif isinstance(given, str):
         if given != "auto":
             raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement")
-        found = _placed(photo, mask, wanted, people, background)
+        found = _placed(photo, cut, wanted, people, background)
         reason = found.reason
         behind = found.behind if wanted.behind == "auto" else wanted.behind
         entry |= {"x": found.x, "y": found.y, "scale": found.scale, "angle": found.angle, "flip": found.flip}
@@ -246,16 +255,18 @@ def decide(
     return entry, reason
 
 
-def _placed(photo: Photo, mask: NumpyArray, wanted: Wanted, people: People, background: NumpyArray) -> Placement:
+def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, background: NumpyArray) -> Placement:
     """Returns the best place, which is looked for in reduced pictures."""
     small, factor = resized(background, people.size), people.factor
     own, own_factor = _reduced(photo.levels)
-    own_mask = resized(mask, (own.shape[1], own.shape[0]))
+    own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
     heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
     faces = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.faces]
     given: dict[str, Any] = {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
     if wanted.scale != "auto":
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
+    if cut.head is not None:
+        given["head"] = tuple(v * own_factor for v in cut.head)
     best = place(own, small, mask=own_mask, people=people.reduced, heads=heads, faces=faces, k=1, **given)[0]
     back, own_back = 1 / factor, 1 / own_factor
     box = tuple(v * back for v in best.box)

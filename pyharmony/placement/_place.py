@@ -52,8 +52,8 @@ _RESIZED, _TRIED, _ALIKE, _FINER, _BROKEN = 300, 600, 0.5, 3, 1e3
 _UNUSUAL = 0.5
 #: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.
 _TURNED, _LEAST = 10.0, 0.75
-#: The longer side of the part of the object's picture in which faces are looked for.
-_FACES = 160
+#: The longer side of the part of the object's picture in which faces are looked for, and its least height in widths.
+_FACES, _TALL = 160, 1.3
 #: How far the lower end of an object that something hid may be from the line at which others end, in its heads.
 _LINE = 0.3
 #: How far an object is moved so that a cut edge leaves the picture, in its heights, by how many moves, and what is no
@@ -214,7 +214,8 @@ def _faces(picture: Pixels, mask: Pixels) -> list[tuple[int, int, int, int]]:
     if not len(rows):
         return []
     left, top, right = int(columns[0]), int(rows[0]), int(columns[-1]) + 1
-    bottom = max(top + (int(rows[-1]) + 1 - top) // 2, min(top + right - left, int(rows[-1]) + 1))
+    # Of a head by itself the face may go on below the middle.
+    bottom = max(top + (int(rows[-1]) + 1 - top) // 2, min(top + round(_TALL * (right - left)), int(rows[-1]) + 1))
     factor = min(1.0, _FACES / max(right - left, bottom - top))
     size = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
     part = resized(picture, size, (left, top, right, bottom))
