@@ -542,6 +542,8 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
 class Figures:
     """Stands for the network: two figures, of which a click gives one."""
 
+    person = 0.0
+
     def __init__(self) -> None:
         self.picture = np.zeros((200, 300, 3), np.uint8)
         self.masks = [figure(60), figure(210)]
@@ -639,7 +641,7 @@ def test_parts_and_groups_of_people_are_left_out() -> None:
     arm[:, 60:] = False
     layer = Layer((0, 0, 300, 200), left.astype(np.float32), 0.8)
     worths = {"arm": (arm, 0.3), "left": (left, 0.6), "right": (right, 0.5), "both": (left | right, 0.4)}
-    found = [people._Found(layer, region, worth) for region, worth in worths.values()]
+    found = [people._Found(layer, region, worth, False) for region, worth in worths.values()]
     kept = [one.worth for one in people._one_each(found)]
     assert kept == [0.6, 0.5]
 
