@@ -270,6 +270,18 @@ def test_what_becomes_much_smaller_is_the_same_from_fewer_pixels(dtype: type) ->
     assert error.mean() < 0.003 and np.quantile(error, 0.99) < 0.06
 
 
+def test_what_becomes_much_smaller_keeps_its_last_rows() -> None:
+    """Pixels are taken together in groups also where the picture has no whole number of these."""
+    large = np.full((6 * 20 + 1, 6 * 10 + 2, 4), 255, np.uint8)
+    large[..., :3] = (200, 40, 40)
+    result, info = pyharmony.compose(large, ground(), at=(30, 20), scale=1 / 6, return_info=True, **PLAIN)
+    mask = info.subjects[0].mask
+    rows, columns = (np.flatnonzero(mask.max(axis) == 255) for axis in (1, 0))
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (20, 39, 30, 39)
+    assert (result[20:40, 30:40] == (200, 40, 40)).all()
+    assert not mask[42:].any() and not mask[:, 42:].any() and not mask[:19].any() and not mask[:, :29].any()
+
+
 def test_several_subjects_are_drawn_from_the_farthest_to_the_nearest() -> None:
     red, blue = object_(), object_()
     red[..., :3], blue[..., :3] = (255, 0, 0), (0, 0, 255)
@@ -397,6 +409,46 @@ def test_somebody_with_a_face_is_taken_rather_than_a_larger_thing(monkeypatch: p
     photo = np.full((60, 80, 3), 90, np.uint8)
     _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **PLAIN)
     assert info.subjects[0].mask[30, 10] == 255 and info.subjects[0].mask[30, 60] == 0
+
+
+def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _plan
+
+    part, whole = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
+    part[5:20, 30:50], whole[5:55, 25:55] = 255, 255
+
+    class Found(list[np.ndarray]):
+        scores, reason, mask = (0.6, 0.55), "", part
+
+        def reduced(self, size: tuple[int, int]) -> list[np.ndarray]:
+            assert size == (80, 60)
+            return list(self)
+
+    class Session:
+        shows = True
+
+        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
+            self.picture = picture
+
+        def segment(self, **given: Any) -> Found:
+            return Found([part, whole])
+
+        def shows_people(self, mask: np.ndarray) -> bool:
+            return self.shows and mask is whole
+
+    monkeypatch.setattr(_plan, "Session", Session)
+    photo = np.full((60, 80, 3), 90, np.uint8)
+
+    def taken(**pointed: Any) -> np.ndarray:
+        _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **pointed, **PLAIN)
+        return np.asarray(info.subjects[0].mask[:60, :80])
+
+    assert np.array_equal(taken(points=(40, 10)), whole)
+    # Who points twice, or draws a box, says how much is meant.
+    assert np.array_equal(taken(points=[(40, 10), (40, 18)]), part)
+    assert np.array_equal(taken(points=(40, 10), boxes=(28, 3, 24, 20)), part)
+    Session.shows = False
+    assert np.array_equal(taken(points=(40, 10)), part)
 
 
 def test_what_is_found_is_told() -> None:

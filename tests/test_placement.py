@@ -170,6 +170,25 @@ def test_faces_of_others_are_not_covered_either() -> None:
         assert one.reason or abs(u - x) > 20 or abs(v - y) > 30
 
 
+def test_others_who_are_not_told_apart_are_left_free() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (210, 96, 41), (430, 102, 40), (520, 99, 39))
+    picture, mask, head = subject_of()
+    given = {"mask": mask, "people": masks, "heads": heads, "head": head, "k": 1}
+    (gap,) = placement.place(picture, background, **given)
+    others = np.zeros((HEIGHT, WIDTH), np.uint8)
+    others[90:, 250:390] = 255
+    (free,) = placement.place(picture, background, **given, others=others)
+
+    def covered(one: placement.Placement) -> float:
+        x, y, wide, high = (round(v) for v in one.box)
+        return float((others[max(0, y) : y + high, max(0, x) : x + wide] > 0).mean())
+
+    assert covered(gap) > 0.5 and covered(free) < 0.1
+    assert (
+        gap.terms.get("others", 0) == 0 and placement.place(picture, background, **given, others=others * 0)[0] == gap
+    )
+
+
 def test_the_answer_does_not_depend_on_size_and_repeats() -> None:
     background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
     picture, mask, head = subject_of()
@@ -271,6 +290,7 @@ def test_people_are_looked_for() -> None:
         ({"head": (1, 2, 0, 4)}, ArgumentError, "head: (1, 2, 0, 4), expected a width"),
         ({"head": (1, 2)}, ArgumentError, "head: (1, 2), expected (x, y, width, height)"),
         ({"faces": [(1, 2, 3)]}, ArgumentError, "faces[0]: (1, 2, 3), expected (x, y, width, height)"),
+        ({"others": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
         ({"scale": 0}, ArgumentError, "scale: 0, expected a number above 0"),
         ({"heads": []}, ArgumentError, "heads: 0 beside 1 people"),
         ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, ""),

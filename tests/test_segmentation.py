@@ -242,22 +242,25 @@ def test_a_second_look_is_finer() -> None:
     assert iou(at_full_size(picture, layer), inside) > 0.95
     filling, _ = reds(90, 120, (5, 5, 110, 80))
     network.looks = 0
-    NetworkCutter(network, filling).cut(Prompts([(60.0, 45.0)], [1]), careful=False)  # type: ignore[arg-type]
-    assert network.looks == 1
+    NetworkCutter(network, filling).cut(Prompts([(60.0, 45.0)], [1]))  # type: ignore[arg-type]
+    assert network.looks == 2
 
 
-def test_what_promises_nothing_is_not_looked_at_closely() -> None:
-    picture, _ = reds(700, 900, (400, 300, 37, 29))
-    for says, looks in ((False, 1), (True, 2)):
-        network, shown = Reds(), []
-
-        def promising(found: Sequence[Layer], says: bool = says, shown: list[Any] = shown) -> bool:
-            shown.append(found[0].box)
-            return says
-
-        prompts = Prompts([(418.0, 314.0)], [1])
-        NetworkCutter(network, picture).cut(prompts, careful=False, promising=promising)  # type: ignore[arg-type]
-        assert network.looks == looks and shown == [(0, 0, 900, 700)]
+def test_a_glance_is_one_look_and_a_closer_one_is_finer() -> None:
+    picture, inside = reds(700, 900, (400, 300, 37, 29))
+    network, prompts = Reds(), Prompts([(418.0, 314.0)], [1])
+    cutter = NetworkCutter(network, picture)  # type: ignore[arg-type]
+    found = cutter.glanced(prompts)
+    assert network.looks == 1 and found[0].box == (0, 0, 900, 700)
+    near = cutter.closely(prompts, found)
+    assert network.looks == 2 and near[0].box[2] - near[0].box[0] < 150
+    assert iou(at_full_size(picture, near[0]), inside) > 0.95
+    # What fills the picture is as near as can be.
+    filling, _ = reds(90, 120, (5, 5, 110, 80))
+    cutter, prompts = NetworkCutter(network, filling), Prompts([(60.0, 45.0)], [1])  # type: ignore[arg-type]
+    found = cutter.glanced(prompts)
+    network.looks = 0
+    assert cutter.closely(prompts, found) == found and network.looks == 0
 
 
 class Sided(Reds):
@@ -547,16 +550,21 @@ class Figures:
     def __init__(self) -> None:
         self.picture = np.zeros((200, 300, 3), np.uint8)
         self.masks = [figure(60), figure(210)]
+        self.near = 0
 
     def people(self) -> np.ndarray:
         return np.maximum(*self.masks).astype(np.float32)
 
-    def cut(self, prompts: Prompts, last: Any = None, careful: bool = True, promising: Any = None) -> Sequence[Layer]:
+    def glanced(self, prompts: Prompts) -> Sequence[Layer]:
         x, y = prompts.points[0]
         mask = self.masks[0] if x < 135 else self.masks[1]
         part = mask.copy()
         part[80:] = 0
         return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in ((part, 0.8), (mask, 0.8))]
+
+    def closely(self, prompts: Prompts, found: Sequence[Layer]) -> Sequence[Layer]:
+        self.near += 1
+        return found
 
 
 def figure(x: int) -> np.ndarray:
@@ -571,7 +579,9 @@ def figure(x: int) -> np.ndarray:
 
 def test_people_are_found_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "faces", lambda picture: [])
-    found = people.people_of(Figures())  # type: ignore[arg-type]
+    figures = Figures()
+    found = people.people_of(figures)  # type: ignore[arg-type]
+    assert figures.near == 2  # nobody is looked at closely twice
     assert len(found) == 2 and {person.layer.values[100, 60] for person in found} == {0.0, 1.0}
     for person in found:
         assert person.layer.values[190].any()  # the whole, not the part
@@ -596,20 +606,19 @@ class Nobody(Figures):
         found[150:190, 120:160] = self.surely
         return found
 
-    def cut(self, prompts: Prompts, last: Any = None, careful: bool = True, promising: Any = None) -> Sequence[Layer]:
+    def glanced(self, prompts: Prompts) -> Sequence[Layer]:
         self.asked.append(prompts.points[0])
-        around = [Layer((0, 0, 300, 200), np.ones((200, 300), np.float32), 0.9)]
-        assert not promising(around) and promising(super().cut(prompts))
-        return around
+        return [Layer((0, 0, 300, 200), np.ones((200, 300), np.float32), 0.9)]
 
 
-@pytest.mark.parametrize("surely", [0.51, 0.6])
+@pytest.mark.parametrize("surely", [0.51, 0.75])
 def test_what_is_hardly_people_is_not_looked_at(surely: float) -> None:
     nobody = Nobody(surely)
     assert people.people_of(nobody, []) == []  # type: ignore[arg-type]
+    assert nobody.near == 0
     patch = [(x, y) for x, y in nobody.asked if 120 <= x < 160 and 150 <= y < 190]
     # Its top is, as every top of the silhouette.
-    assert len(nobody.asked) > 2 and len(patch) == (1 if surely < 0.55 else 2)
+    assert len(nobody.asked) > 2 and len(patch) == (1 if surely < 0.7 else 2)
 
 
 def test_the_tops_of_a_silhouette_are_heads() -> None:
@@ -641,9 +650,63 @@ def test_parts_and_groups_of_people_are_left_out() -> None:
     arm[:, 60:] = False
     layer = Layer((0, 0, 300, 200), left.astype(np.float32), 0.8)
     worths = {"arm": (arm, 0.3), "left": (left, 0.6), "right": (right, 0.5), "both": (left | right, 0.4)}
-    found = [people._Found(layer, region, worth, False) for region, worth in worths.values()]
+    found = [people._Found(layer, region, worth, False, Prompts(), [layer]) for region, worth in worths.values()]
     kept = [one.worth for one in people._one_each(found)]
     assert kept == [0.6, 0.5]
+
+
+def test_a_person_is_all_of_somebody_and_nobody_else() -> None:
+    class Parts(Figures):
+        def glanced(self, prompts: Prompts) -> Sequence[Layer]:
+            """Returns a part that is surely somebody, the whole, and both people."""
+            mask = self.masks[0] if prompts.points[0][0] < 135 else self.masks[1]
+            part = mask.copy()
+            part[140:] = 0
+            every = ((part, 0.9), (mask, 0.85), (np.maximum(*self.masks), 0.7))
+            return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in every]
+
+    parts = Parts()
+    found = people.people_of(parts, [])  # type: ignore[arg-type]
+    assert len(found) == 2
+    for person in found:
+        assert any(np.array_equal(person.layer.values > 0.5, mask) for mask in parts.masks)
+    assert (
+        people.whole_one([0.6, 0.55, 0.1], [figure(60)[:100] * np.uint8(255)] * 2 + [np.full((9, 9), 255, np.uint8)])
+        == 0
+    )
+    part = figure(60) * np.uint8(255)
+    part[80:] = 0
+    assert people.whole_one([0.6, 0.55], [part, figure(60) * np.uint8(255)]) == 1
+
+
+def test_one_head_is_of_one_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "head_of", lambda layer, seen: (50, 20, 70, 60))
+    assert len(people.people_of(Figures(), [])) == 1  # type: ignore[arg-type]
+    assert people._shared((0, 0, 10, 10), (5, 0, 15, 10)) == 0.5
+    assert people._shared((0, 0, 10, 10), (10, 0, 15, 10)) == 0
+    assert people._shared((0, 0, 10, 10), (2, 2, 6, 6)) == 1
+
+
+def test_where_others_are_of_whom_none_was_found() -> None:
+    picture = scene()
+    session = segmentation.Session(picture)
+
+    class Known:
+        def people(self) -> np.ndarray:
+            return np.maximum(figure(60), figure(210)).astype(np.float32)
+
+    mask = people.others(Known(), [figure(60).astype(np.uint8) * 255], (300, 200))  # type: ignore[arg-type]
+    assert mask.dtype == np.uint8 and not mask[:, :130].any()
+    assert ((mask > 0) == figure(210))[:, 150:].all()
+    assert not people.others(Known(), [figure(x).astype(np.uint8) * 255 for x in (60, 210)], (300, 200)).any()  # type: ignore[arg-type]
+    assert session.others([], (40, 30)).shape == (30, 40)
+    with pytest.raises(ArgumentError, match=r"size: .*expected \(width, height\)"):
+        session.others([], (0, 4))
+    with pytest.raises(ShapeError, match="mask"):
+        session.others([np.zeros((5, 5), np.uint8)], (40, 30))
+    assert not segmentation.Session(np.zeros((60, 80, 3), np.uint8)).others([], (40, 30)).any()
+    with pytest.raises(ArgumentError, match="people: 'grabcut' cannot find them"):
+        segmentation.Session(picture, method="grabcut").others([], (40, 30))
 
 
 def test_faces_are_found_where_scikit_image_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -554,6 +554,7 @@ def test_other_ways_to_point(service: Running) -> None:
     assert (service.pixels(service.done("segment", **plain, steps=steps)["mask"]) > 127)[22:38, 32:48].all()
     nobody = service.done("segment", picture=service.upload(np.full((40, 40, 3), 7, np.uint8))["id"], people=True)
     assert nobody["masks"] == [] and "mask" not in nobody and "no person" in nobody["info"]["reason"]
+    assert not service.pixels(nobody["others"]).any()
     for wrong in ({}, {"people": True, "steps": steps}, {"steps": steps[::-1]}, {"steps": [{"kind": "lasso"}]}):
         assert service.start("segment", picture=id, **wrong).status_code == 422
     outside = service.start("segment", 20, **plain, steps=[{"kind": "click", "x": 90, "y": 5}]).json()
@@ -623,6 +624,12 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
     body = {"subject": ids["subject"], "background": ids["background"], "mask": ids["mask"], "people": [ids["others"]]}
     whole, small = (service.done("place", **body, k=2, preview=preview)["places"] for preview in (False, True))
     wanted = pyharmony.place(subject, background, mask=mask, people=[others], k=2)
+    more = np.zeros_like(others)
+    more[:, 900:] = 255
+    head = [770.0, 110.0, 160.0, 160.0]
+    beside = service.done("place", **body, k=1, heads=[head], others=service.upload(more)["id"])["places"][0]
+    (known,) = pyharmony.place(subject, background, mask=mask, people=[others], heads=[head], others=more, k=1)
+    assert beside["box"] == pytest.approx(known.box) and beside["box"][0] + beside["box"][2] < 1000
     for place, one in zip(whole, wanted, strict=True):
         assert place["scale"] == one.scale and place["box"] == pytest.approx(one.box) and place["score"] == one.score
     assert small[0]["box"] == pytest.approx(whole[0]["box"], abs=40)

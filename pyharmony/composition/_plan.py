@@ -16,7 +16,7 @@ from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..segmentation import METHODS, Masks, Method, Session
 from ..segmentation.layers import Layer, resized
-from ..segmentation.people import apart, head_of, surely
+from ..segmentation.people import apart, head_of, surely, whole_one
 from ._recipe import encoded
 
 Rectangle = tuple[float, float, float, float]
@@ -94,6 +94,11 @@ class People:
         """The rectangles of faces of people without a mask."""
         return self._found.faces
 
+    @property
+    def others(self) -> NumpyArray | None:
+        """Where more people seem to be, [h, w] uint8 at the smaller size."""
+        return self._found.others
+
     def mask(self, index: int) -> NumpyArray:
         """Returns the mask [H, W] uint8 of one of them."""
         height, width = self._background.shape[:2]
@@ -120,7 +125,7 @@ class People:
         heads = [_rectangle(people.heads[i]) for i in those]
         return _Held(
             [functools.partial(people.__getitem__, i) for i in those], [reduced[i] for i in those], heads,
-            list(apart(seen, heads)),
+            list(apart(seen, heads)), session.others([reduced[i] for i in those], self.size),
         )  # fmt: skip
 
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
@@ -131,7 +136,7 @@ class People:
             heads = [_head_of(mask) for mask in whole]
         return _Held(
             [functools.partial(np.asarray, mask) for mask in whole], [resized(mask, self.size) for mask in whole],
-            heads, [],
+            heads, [], None,
         )  # fmt: skip
 
 
@@ -143,6 +148,7 @@ class _Held:
     reduced: list[NumpyArray]
     heads: list[Rectangle]
     faces: list[Rectangle]
+    others: NumpyArray | None
 
 
 def _rectangle(values: Sequence[float]) -> Rectangle:
@@ -152,8 +158,12 @@ def _rectangle(values: Sequence[float]) -> Rectangle:
 
 def _of_people(method: str | Method) -> str | Method:
     """Returns a method that finds people: this one, or the default."""
+    return method if _finds_people(method) else "auto"
+
+
+def _finds_people(method: str | Method) -> bool:
     known = METHODS.get(method) if isinstance(method, str) else method
-    return method if known is None or known.people else "auto"
+    return known is None or known.people
 
 
 class CutOut(NamedTuple):
@@ -183,12 +193,15 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     session = Session(photo.levels, method=method)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
-        one = points is not None and len(points) == 2 and all(np.isscalar(v) for v in points)
-        found = session.segment(points=[points] if one else points, box=pointed.get("box"), mask=wanted.mask)
+        if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
+            points = [points]
+        found = session.segment(points=points, box=pointed.get("box"), mask=wanted.mask)
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
-        return CutOut(found.mask, False, found.reason)
-    searched = session if _of_people(method) == method else Session(photo.levels)
+        clicked = points is not None and len(points) == 1 and wanted.box is None and wanted.mask is None
+        mask = _whole(session, found) if clicked and _finds_people(method) else found.mask
+        return CutOut(mask, False, found.reason)
+    searched = session if _finds_people(method) else Session(photo.levels)
     people = searched.people()
     if len(people):
         # A part of somebody, or no person at all, may be the largest: a face says who is one.
@@ -200,6 +213,16 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
     return CutOut(found.mask, False, said)
+
+
+def _whole(session: Session, found: Masks) -> NumpyArray:
+    """Returns the mask of all of a person, of those that one click found, or the best mask of a thing."""
+    height, width = session.picture.shape[:2]
+    factor = min(1.0, _SIDE / max(height, width))
+    small = found.reduced((max(1, round(width * factor)), max(1, round(height * factor))))
+    index = whole_one(found.scores, small)
+    mask = found[index]
+    return mask if index == 0 or session.shows_people(mask) else found[0]
 
 
 def _filled(mask: NumpyArray, name: str) -> NumpyArray:
@@ -262,12 +285,13 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, backgroun
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
     heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
     faces = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.faces]
-    given: dict[str, Any] = {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
+    given: dict[str, Any] = {"people": people.reduced, "heads": heads, "faces": faces, "others": people.others}
+    given |= {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
     if wanted.scale != "auto":
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
     if cut.head is not None:
         given["head"] = tuple(v * own_factor for v in cut.head)
-    best = place(own, small, mask=own_mask, people=people.reduced, heads=heads, faces=faces, k=1, **given)[0]
+    best = place(own, small, mask=own_mask, k=1, **given)[0]
     back, own_back = 1 / factor, 1 / own_factor
     box = tuple(v * back for v in best.box)
     # Middles of pixels are whole numbers, so a half is taken off before and added after.

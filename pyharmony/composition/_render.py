@@ -187,10 +187,8 @@ def _laid(
     every = max(1, int(1 / (scale * _FINER)))
     top, bottom = _span(top, bottom, len(mask), every)
     left, right = _span(left, right, mask.shape[1], every)
-    if (bottom - top) % every or (right - left) % every:
-        every = 1
-    alpha = _fewer(mask[top:bottom, left:right], every)
-    pixels = _fewer(photo.pixels[top:bottom, left:right], every)
+    alpha = _fewer(_part(mask, top, bottom, left, right), every)
+    pixels = _fewer(_part(photo.pixels, top, bottom, left, right), every)
     colours = decontaminated(pixels, alpha, (0, 0), memory)
     source = np.concatenate([colours, alpha[..., None]], 2)
     times, reasons, seconds = 1 / every, [], {}
@@ -235,11 +233,23 @@ def _laid(
 
 
 def _span(start: int, end: int, size: int, every: int) -> tuple[int, int]:
-    """Returns where a part of `size` pixels begins and ends: with a margin, and of whole groups of pixels if it can."""
+    """Returns where a part of `size` pixels begins and ends: with a margin, and of whole groups of pixels.
+
+    It ends beyond the last pixel where there are too few.
+    """
     start, end = max(0, start - _MARGIN), min(size, end + _MARGIN)
     end = min(size, end + -(end - start) % every)
     start = max(0, start - -(end - start) % every)
-    return start, end
+    return start, end + -(end - start) % every
+
+
+def _part(values: NumpyArray, top: int, bottom: int, left: int, right: int) -> NumpyArray:
+    """Returns a part of an image or plane, whose last rows and columns are repeated beyond its ends."""
+    found = values[top:bottom, left:right]
+    beyond = [(0, bottom - top - found.shape[0]), (0, right - left - found.shape[1])]
+    if not any(after for _, after in beyond):
+        return found
+    return np.pad(found, [*beyond, *[(0, 0)] * (values.ndim - 2)], "edge")
 
 
 def _fewer(values: NumpyArray, every: int) -> NumpyArray:

@@ -18,7 +18,7 @@ from ..segmentation.layers import Layer, Pixels, resized
 from ..segmentation.people import apart, head_of, surely
 from ..segmentation.people import faces as faces_of
 from ..typing import ImageLike, MaskLike
-from ._crowd import crowd_of, off_the_line
+from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import reduced, roll_in
 from ._score import (
     ALONE,
@@ -120,6 +120,7 @@ def place(
     people: Masks | Sequence[MaskLike] | None = None,
     heads: Sequence[Rectangle] | None = None,
     faces: Sequence[Rectangle] = (),
+    others: MaskLike | None = None,
     head: Rectangle | None = None,
     person: bool | None = None,
     cut: Collection[str] | None = None,
@@ -144,6 +145,8 @@ def place(
             each; None: they are looked for.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks; None: by their silhouettes.
         faces: rectangles of faces of people without a mask, which must not be covered either.
+        others: where more people are who are not told apart, see `pyharmony.segmentation.Session.others`; the less of
+            them is covered the better. None: looked for if people are, else nowhere.
         head: the rectangle of the object's head; None: found.
         person: whether the object is a person; None: found.
         cut: the sides of the subject's frame that cut the object, of 'left', 'top', 'right' and 'bottom'; None: found.
@@ -184,13 +187,14 @@ def place(
     own_head = None if head is None else _box(head, "head")
     object_ = subject_of(matte, own_head, bool(person), cut, _faces(picture, matte) if person and head is None else [])
     if people is None:
-        people, heads, faces = _looked_for(scene, heads, faces)
+        people, heads, faces, others = _looked_for(scene, heads, faces, others)
     masks, boxes = _people_of(scene, people, heads)
     seen = [_box(face, f"faces[{i}]") for i, face in enumerate(faces)]
     size = (scene.shape[1], scene.shape[0])
     turned = roll_in(scene)
     angle = float(roll) if roll is not None else _angle(picture, turned)
-    ground = _ground(scene, turned, masks, boxes, seen, size, picture, object_)
+    crowd = crowd_of(masks, boxes, seen, size, turned)
+    ground = _ground(scene, crowd, boxes, _others_of(scene, others), picture, object_)
     return _best(object_, ground, angle, flip, scale, int(k))
 
 
@@ -226,23 +230,41 @@ def _faces(picture: Pixels, mask: Pixels) -> list[tuple[int, int, int, int]]:
 
 
 def _looked_for(
-    scene: Pixels, heads: Sequence[Rectangle] | None, faces: Sequence[Rectangle]
-) -> tuple[list[Pixels], list[Rectangle], list[Rectangle]]:
-    """Returns masks and heads of the people who are surely in a picture, and the faces of others."""
+    scene: Pixels, heads: Sequence[Rectangle] | None, faces: Sequence[Rectangle], others: Any
+) -> tuple[list[Pixels], list[Rectangle], list[Rectangle], Any]:
+    """Returns masks and heads of the people who are surely in a picture, the faces of others, and where these are."""
     if heads is not None:
         raise ArgumentError("heads: given without people, expected one each")
     session = Session(scene)
     people = session.people()
     those = surely(people.heads, people.scores, session.faces())
     found = [people.heads[i] for i in those]
-    return [people[i] for i in those], [*found], [*faces, *apart(session.faces(), found)]
+    if others is None:
+        size = (scene.shape[1], scene.shape[0])
+        small = people.reduced(_small(size))
+        others = resized(session.others([small[i] for i in those], _small(size)), size)
+    return [people[i] for i in those], [*found], [*faces, *apart(session.faces(), found)], others
+
+
+def _small(size: tuple[int, int]) -> tuple[int, int]:
+    """Returns the size (width, height) at which a background is looked at."""
+    factor = min(1.0, _SIDE / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _others_of(scene: Pixels, others: Any) -> Bools:
+    """Returns where others are, at the small size."""
+    height, width = scene.shape[:2]
+    size = _small((width, height))
+    if others is None:
+        return np.zeros(size[::-1], bool)
+    return _small_mask(others, height, width, size) > 127
 
 
 def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float]:
     """Returns masks of people at a small size, [h, w] uint8, and the boxes of their heads in pixels of the picture."""
     height, width = scene.shape[:2]
-    factor = min(1.0, _SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
+    size = _small((width, height))
     every = [people[i] for i in range(len(people))]
     if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
         heads = people.heads
@@ -278,32 +300,23 @@ def _angle(picture: Pixels, turned: float) -> float:
     return 0.0 if abs(angle) < _LEAST else angle
 
 
-def _ground(
-    scene: Pixels,
-    turned: float,
-    masks: list[Pixels],
-    heads: Float,
-    faces: Sequence[Sequence[float]],
-    size: tuple[int, int],
-    picture: Pixels,
-    subject: Subject,
-) -> Ground:
-    """Returns what the scores are read from, of a picture that is turned by so many degrees."""
-    factor = min(1.0, _SIDE / max(size))
-    small = reduced(scene, (max(1, round(size[0] * factor)), max(1, round(size[1] * factor))))
+def _ground(scene: Pixels, crowd: Crowd, heads: Float, others: Bools, picture: Pixels, subject: Subject) -> Ground:
+    """Returns what the scores are read from, of a picture with people, whose heads are given, and others."""
+    size = (scene.shape[1], scene.shape[0])
+    small = reduced(scene, _small(size))
     gray = small.astype(np.float64) @ (0.299, 0.587, 0.114)
     edges = np.zeros_like(gray)
     edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])
     # Of an edge above the usual no more is lost by covering it.
     edges = np.minimum(edges / 64, 1.0)
-    crowd = crowd_of(masks, heads, faces, size, turned)
     empty = np.zeros((1, *gray.shape), bool)
     many = len(crowd) > 0
     shades = [_shade(scene, head) for head in heads]
     own = _shade(picture, subject.anchor)
     return Ground(
         size, crowd, table_of(crowd.masks if many else empty), table_of(crowd.faces if many else empty),
-        table_of(edges[None]), float(gray.mean()), (own, float(np.median(shades)) if shades else own),
+        table_of(edges[None]), table_of(others[None]), float(gray.mean()),
+        (own, float(np.median(shades)) if shades else own),
     )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ AMONG_PEOPLE = {
     "behind": -3.2,
 }
 #: The same by judgement: drawn scenes do not tell it.
-JUDGED = {"resolution": -1.0, "light": -0.5}
+JUDGED = {"resolution": -1.0, "light": -0.5, "others": -6.0}
 #: The same where nobody is there, or the object is no person.
 ALONE = {
     "body_overlap": -3.0,
@@ -82,13 +82,15 @@ class Candidates(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """The picture: its size, the people, and sums of their masks, of their faces and of edges, at a smaller size."""
+    """The picture: its size, the people, and sums of their masks, of their faces, of edges and of other people, at a
+    smaller size."""
 
     size: tuple[int, int]
     crowd: Crowd
     people: Float
     faces: Float
     edges: Float
+    others: Float
     light: float
     shades: tuple[float, float]
 
@@ -251,6 +253,8 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms["scale"] = (places.octaves / _SPREAD) ** 2
     terms |= _among(subject, ground, places, bands[:, -1, 3])
     terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
+    # Nobody of these can be left in front, nor is it known where their faces are.
+    terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
     margin = np.minimum(head[:, 0], width - head[:, 2]) / high
     terms["margin"] = margin.clip(0, _FAR)
     terms["border"] = (_MARGIN - np.minimum(margin, head[:, 1] / high)).clip(0, 1)

@@ -6,10 +6,7 @@ Source: He, Sun and Tang, "Guided Image Filtering", PAMI 2013, with the subsampl
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from .layers import Float32, Layer, Pixels, resized
 
@@ -21,8 +18,8 @@ _RADIUS, _RIDGE = 1.5, 2e-4
 _FLAT = 1e-3
 #: The contrast of the result about one half.
 _CONTRAST = 1.4
-#: The rows that are computed at once, so that little memory is held.
-_ROWS = 256
+#: The rows and columns that are computed at once, so that little memory is held, and none where nothing is unsure.
+_BLOCK = 256
 
 
 def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
@@ -44,27 +41,28 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
     slopes, level = _affine(guide, wanted, radius)
     found = np.empty((height, width), np.uint8)
-    for first in range(0, height, _ROWS):
-        last = min(first + _ROWS, height)
+    for first in range(0, height, _BLOCK):
+        last = min(first + _BLOCK, height)
         box = (0.0, first * size[1] / height, float(size[0]), last * size[1] / height)
         known = resized(wanted, (width, last - first), box)
         found[first:last] = known * 255
         # Where the layer is sure, colours have no say.
-        unsure = np.flatnonzero(((known > 0) & (known < 1)).any(0))
-        if not len(unsure):
-            continue
-        left, right = int(unsure[0]), int(unsure[-1]) + 1
-        known = known[:, left:right]
-        box = (left * size[0] / width, box[1], right * size[0] / width, box[3])
-        rows = (right - left, last - first)
-        made = resized(level, rows, box).copy()
-        for channel in range(3):
-            colours = picture[first:last, left:right, channel] * np.float32(1 / 255)
-            made += resized(slopes[channel], rows, box) * colours
-        made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
-        sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
-        made += sure * (known - made)
-        found[first:last, left:right] = np.rint(made.clip(0, 1) * 255)
+        unsure = ((known > 0) & (known < 1)).any(0)
+        for left in range(0, width, _BLOCK):
+            right = min(left + _BLOCK, width)
+            if not unsure[left:right].any():
+                continue
+            part = known[:, left:right]
+            box = (left * size[0] / width, box[1], right * size[0] / width, box[3])
+            block = (right - left, last - first)
+            made = resized(level, block, box).copy()
+            for channel in range(3):
+                colours = picture[first:last, left:right, channel] * np.float32(1 / 255)
+                made += resized(slopes[channel], block, box) * colours
+            made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
+            sure = np.clip(np.abs(part - np.float32(0.5)) * 20 - 9, 0, 1)
+            made += sure * (part - made)
+            found[first:last, left:right] = np.rint(made.clip(0, 1) * 255)
     return found
 
 
@@ -102,14 +100,20 @@ def _affine(guide: Float32, wanted: Float32, radius: int) -> tuple[list[Float32]
     return [_mean(slope, radius) for slope in slopes], _mean(level, radius)
 
 
-def _mean(x: npt.NDArray[Any], radius: int) -> Float32:
+def _mean(x: Float32, radius: int) -> Float32:
     """Returns the mean of the existing pixels of x [H, W] at most radius away along each axis."""
-    for axis in (0, 1):
-        count = x.shape[axis]
-        sums = np.cumsum(x, axis, np.float64)
-        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
-        at = np.arange(count)
-        low, high = np.maximum(at - radius, 0), np.minimum(at + radius + 1, count)
-        shape = (-1, 1) if axis == 0 else (1, -1)
-        x = (sums.take(high, axis) - sums.take(low, axis)) / (high - low).reshape(shape)
-    return x.astype(np.float32)
+    height, width = x.shape
+    framed = np.pad(x, radius)
+    rows = framed[:height].copy()
+    for step in range(1, 2 * radius + 1):
+        rows += framed[step : step + height]
+    found = rows[:, :width].copy()
+    for step in range(1, 2 * radius + 1):
+        found += rows[:, step : step + width]
+    return found / np.outer(_counts(height, radius), _counts(width, radius))
+
+
+def _counts(size: int, radius: int) -> Float32:
+    """Returns of how many pixels of a row of `size` there are at most radius away from each."""
+    at = np.arange(size)
+    return (np.minimum(at + radius, size - 1) - np.maximum(at - radius, 0) + 1).astype(np.float32)

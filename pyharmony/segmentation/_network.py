@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,31 +70,32 @@ class NetworkCutter:
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
         self._fewer = self.picture if self._every == 1 else _reduced(self.picture, self._every)
 
-    def cut(
-        self,
-        prompts: Prompts,
-        last: Layer | None = None,
-        careful: bool = True,
-        promising: Callable[[Sequence[Layer]], bool] | None = None,
-    ) -> list[Layer]:
+    def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         """Returns masks, the best first; `last` is the mask that further prompts correct.
 
-        A first answer that is given with care takes twice the time. What `promising` says no to, the masks by a look at
-        the whole picture, is not looked at closely.
+        A first answer is given with care, which takes twice the time.
         """
         height, width = self.picture.shape[:2]
-        whole = (0, 0, width, height)
-        mirrored = careful and last is None
+        mirrored = last is None
         known = last or self._prior(prompts)
         if known is not None and (near := self._near(known, prompts)) is not None:
             return self._settled(near, prompts, known, mirrored)
-        found = self._looked(whole, prompts, known, mirrored)
-        if last is not None or (promising is not None and not promising(found)):
-            return found
+        found = self._looked((0, 0, width, height), prompts, known, mirrored)
+        return found if last is not None else self._closely(prompts, found, mirrored)
+
+    def glanced(self, prompts: Prompts) -> list[Layer]:
+        """Returns masks for points by one quick look at the whole picture, the best first."""
+        height, width = self.picture.shape[:2]
+        return self._looked((0, 0, width, height), prompts, None, False)
+
+    def closely(self, prompts: Prompts, found: Sequence[Layer]) -> list[Layer]:
+        """Returns masks by a quick look at the surroundings of what a look at the whole picture found, and those."""
+        return self._closely(prompts, found, False)
+
+    def _closely(self, prompts: Prompts, found: Sequence[Layer], mirrored: bool) -> list[Layer]:
         if (near := self._near(found[0], prompts)) is None:
-            return found
-        closer = self._settled(near, prompts, found[0], mirrored)
-        return distinct([*closer, *found])
+            return list(found)
+        return distinct([*self._settled(near, prompts, found[0], mirrored), *found])
 
     def _settled(self, box: Box, prompts: Prompts, known: Layer, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""

@@ -16,7 +16,7 @@ from ._edges import at_full_size
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
 from .layers import Box, Layer, Pixels, box_of, resized
-from .people import faces, people_of, shows_people
+from .people import faces, others, people_of, shows_people
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -190,12 +190,37 @@ class Session:
         Raises:
             ArgumentError: the method does not know people.
         """
-        if not isinstance(self._cutter, NetworkCutter):
-            raise ArgumentError(f"people: {self.method!r} cannot find them; expected method 'auto'")
-        _ = self.faces()
-        found = [] if _of_one_colour(self.picture) else people_of(self._cutter, self._faces or [])
+        cutter, _ = self._of_people(), self.faces()
+        found = [] if _of_one_colour(self.picture) else people_of(cutter, self._faces or [])
         heads = tuple(_rectangle(person.head) for person in found)
         return self._masks([person.layer for person in found], "" if found else "no person was found", heads)
+
+    def others(self, masks: Sequence[MaskLike], size: tuple[int, int]) -> Pixels:
+        """Returns where people seem to be of whom none has a mask: not all are found one by one.
+
+        Args:
+            masks: of those who were found, [h, w] uint8 each, as `Masks.reduced` gives them.
+            size: (w, h), at most that of the picture.
+
+        Returns:
+            A mask [h, w] uint8, 0 or 255.
+
+        Raises:
+            ArgumentError: the method does not know people, or the size is not that of an image.
+            ShapeError: a mask has another size.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> session = segmentation.Session(np.zeros((60, 80, 3), np.uint8))
+            >>> session.others(session.people().reduced((40, 30)), (40, 30)).shape
+            (30, 40)
+        """
+        cutter, (height, width) = self._of_people(), self.picture.shape[:2]
+        if not (1 <= size[0] <= width and 1 <= size[1] <= height):
+            raise ArgumentError(f"size: {size!r}, expected (width, height) from (1, 1) to ({width}, {height})")
+        if _of_one_colour(self.picture):
+            return np.zeros(size[::-1], np.uint8)
+        return others(cutter, [mask_of(mask, size[1], size[0]) for mask in masks], size)
 
     def shows_people(self, mask: MaskLike) -> bool:
         """Returns whether what a mask covers is people, on the whole; see `segment` for masks.
@@ -203,9 +228,12 @@ class Session:
         Raises:
             ArgumentError: the method does not know people.
         """
+        return shows_people(self._of_people(), mask_of(mask, *self.picture.shape[:2]))
+
+    def _of_people(self) -> NetworkCutter:
         if not isinstance(self._cutter, NetworkCutter):
             raise ArgumentError(f"people: {self.method!r} cannot find them; expected method 'auto'")
-        return shows_people(self._cutter, mask_of(mask, *self.picture.shape[:2]))
+        return self._cutter
 
     def _more(self, points: Sequence[Point], add: bool) -> Masks:
         before = self._steps[-1][0] if self._steps else Prompts()

@@ -169,11 +169,11 @@ def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float 
         kept = set((np.flatnonzero(areas >= least * areas.max()) + 1).tolist())
     lost = region & ~np.isin(numbers, sorted(kept))
     # What is half inside around a lost part goes with it.
-    values = np.where(_near(lost), np.minimum(layer.values, np.float32(0)), layer.values)
+    values = np.where(grown(lost), np.minimum(layer.values, np.float32(0)), layer.values)
     return layer._replace(values=np.where(region & ~lost, layer.values, values).astype(np.float32, copy=False))
 
 
-def _near(region: Bools) -> Bools:
+def grown(region: Bools) -> Bools:
     """Returns a region grown by two pixels."""
     for _ in range(2):
         padded = np.pad(region, 1)

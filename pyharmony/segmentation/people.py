@@ -1,9 +1,9 @@
 """People: where they are, one by one, with a box for each and one for the head.
 
-The network's mask of all people, which needs no click, says where to point: at the tops of its silhouette, and at faces
-that scikit-image's cascade finds, where it is installed. Each person is then cut out by clicks, like anything else; of
-masks that share much, a part of somebody or several people at once among them, the one that looks most like a person
-stays.
+The network's mask of all people, which needs no click, says where to point: at the tops of its silhouette, at faces
+that scikit-image's cascade finds, where it is installed, and at what nobody covers so far. There a glance at the whole
+picture cuts somebody out, as a click does; of masks that share much, a part of somebody or several people at once among
+them, the one that looks most like a person stays. Those who are left are looked at closely.
 """
 
 from __future__ import annotations
@@ -20,27 +20,30 @@ import numpy.typing as npt
 from .._native import get_num_threads
 from ..ops.distance import distance_inside
 from ._network import NetworkCutter, Prompts
-from .layers import Bools, Box, Float32, Layer, Pixels, box_of, parts, resized, sampled
+from .layers import Bools, Box, Float32, Layer, Pixels, box_of, grown, parts, resized, sampled
 
 #: The longer side of the image in which people are looked for.
 _SIDE = 320
 #: The most people of one picture.
 _MOST = 24
 #: A person goes this far inside at least, in longer sides, and is smaller nowhere than this share of the picture.
-_DEEP, _LEAST = 0.012, 0.0015
+_DEEP, _LEAST = 0.025, 0.0015
 #: How surely people must be where a mask is, by the mean, and where a face says that somebody is.
 _PEOPLE, _FACED = 0.5, 0.3
 #: How surely people must be, by the mean, where a part of the silhouette that is nobody yet is worth a look.
-_FAINT = 0.525
+_FAINT = 0.7
 #: Somebody without a face is surely there from this score on, with a head so wide at least and at most, in its heights.
 _SURE, _SLIM, _BROAD = 0.6, 0.5, 1.6
+#: How much the larger of two masks counts, as an exponent of its share of the picture: for who is somebody, and for
+#: what of somebody who was found is the whole. A part of a person lies where people are as well.
+_WHOLE, _WHOLER = 0.1, 0.5
 #: Masks are of one person if they share so much of the smaller one.
 _SAME = 0.5
 #: Tops of a silhouette are heads if nothing so far beside them is higher, in the height of it; a head's middle is so
 #: much of that below its top. Heads are farther apart than this share of the picture's longer side.
 _SHOULDERS, _DEEPER, _CROWDED = 0.12, 0.5, 0.04
 #: The longer side of the image in which faces are looked for, and the least face, in sides of that.
-_FACES, _FACE = 480, 0.05
+_FACES, _FACE = 400, 0.05
 #: How far a click for a person lies below the middle of a face, in its heights.
 _CHEST = 1.4
 #: The head in sides of a face: beyond it at the left and right, above and below.
@@ -83,7 +86,12 @@ def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[
 
     def look(seed: _Seed) -> _Found | None:
         points = [seed.head] if seed.chest is None else [seed.head, seed.chest]
-        return _person(cutter, points, where, seed.is_face)
+        prompts = Prompts(points, [1] * len(points))
+        return _likely(cutter.glanced(prompts), prompts, seed.is_face, cutter.picture, where)
+
+    def closely(one: _Found) -> _Found:
+        near = _likely(cutter.closely(one.prompts, one.layers), one.prompts, one.is_face, cutter.picture, where)
+        return near or one
 
     def add(one: _Found | None) -> None:
         if one is not None:
@@ -95,9 +103,9 @@ def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[
     for top in tops:
         if all(_apart(top.head, seed.head) > _CROWDED * max(height, width) for seed in seeds):
             seeds.append(top)
-    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(seeds)))) as pool:
-        for one in pool.map(look, seeds[:_MOST]):
-            add(one)
+    pool = ThreadPoolExecutor(max(1, min(get_num_threads(), len(seeds))))
+    for one in pool.map(look, seeds[:_MOST]):
+        add(one)
     rows, columns = np.ogrid[: size[1], : size[0]]
     for _ in range(_MOST):
         depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
@@ -111,9 +119,19 @@ def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[
             add(look(_Seed(middle, None, False)))
         # This place is not looked at again, whatever was found there.
         left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
-    kept = [one for one in _one_each(found) if one.is_face or one.layer.score >= cutter.person]
-    kept.sort(key=lambda one: -np.count_nonzero(one.region))
-    return [Person(one.layer, head_of(one.layer, seen)) for one in kept[:_MOST]]
+    near = list(pool.map(closely, _one_each(found)))
+    pool.shutdown()
+    kept = [one for one in _one_each(near) if one.is_face or one.layer.score >= cutter.person]
+    for i, one in enumerate(kept):
+        kept[i] = _whole(one, [other.region for other in kept if other is not one], cutter.picture, where)
+    people: list[tuple[int, Person]] = []
+    for one in kept:
+        head = head_of(one.layer, seen)
+        # Nobody has the head of another one, who looks more like a person.
+        if all(_shared(head, other.head) < _SAME for _, other in people):
+            people.append((np.count_nonzero(one.region), Person(one.layer, head)))
+    people.sort(key=lambda pair: -pair[0])
+    return [person for _, person in people[:_MOST]]
 
 
 def surely(
@@ -153,6 +171,15 @@ def apart(
     return found
 
 
+def whole_one(scores: Sequence[float], masks: Sequence[Pixels]) -> int:
+    """Returns the number of the mask that most likely is a whole person, of those that a click found.
+
+    A click at a face may mean the face; who wants a person in another picture wants all of it.
+    """
+    shares = [float((mask > 127).mean()) for mask in masks]
+    return max(range(len(masks)), key=lambda i: scores[i] * shares[i] ** _WHOLER)
+
+
 def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
     """Returns whether what a mask [H, W] of 0 to 255 covers is people, on the whole."""
     where = cutter.people()
@@ -160,14 +187,39 @@ def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
     return bool(inside.any() and where[inside].mean() > _PEOPLE)
 
 
+def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
+    """Returns where people seem to be of whom none has a mask, [h, w] of 0 or 255, at a size (width, height).
+
+    Args:
+        masks: of those who were found, [h, w] of 0 to 255.
+    """
+    left = resized(cutter.people(), size) > _PEOPLE
+    for mask in masks:
+        left &= ~grown(mask > 127)
+    # What is thinner than a head is the rim of somebody who was found.
+    numbers, least = parts(left), _DEEP * max(size)
+    depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
+    deep = [number for number in range(1, int(numbers.max()) + 1) if depth[numbers == number].max() >= least]
+    return np.isin(numbers, deep).astype(np.uint8) * np.uint8(255)
+
+
 class _Found(NamedTuple):
-    """A mask that may be one person, the region of it in the small picture, how much it looks like one, and whether a
-    face led to it."""
+    """A mask that may be one person.
+
+    Attributes:
+        layer: the mask, whose score says how surely it is a person.
+        region: what it covers of the small picture.
+        worth: how much it looks like one person.
+        is_face: whether a face led to it.
+        prompts, layers: what was pointed at, and all masks that were found there.
+    """
 
     layer: Layer
     region: Bools
     worth: float
     is_face: bool
+    prompts: Prompts
+    layers: Sequence[Layer]
 
 
 def _head_and_chest(face: Box, height: int) -> tuple[Point, Point | None]:
@@ -215,30 +267,42 @@ def _one_each(found: Sequence[_Found]) -> list[_Found]:
     return kept
 
 
-def _person(cutter: NetworkCutter, points: Sequence[Point], where: Float32, is_face: bool) -> _Found | None:
-    """Returns the mask of a person who is clicked; None where that is nobody."""
-    height, width = cutter.picture.shape[:2]
+def _whole(one: _Found, others: Sequence[Bools], picture: Pixels, where: Float32) -> _Found:
+    """Returns a person with the mask of the whole: a larger one of those that were found there, with nobody else."""
+    larger = []
+    for layer in one.layers:
+        found = _likely([layer], one.prompts, one.is_face, picture, where, _WHOLER)
+        if found is not None and not any(
+            np.count_nonzero(found.region & other) > _SAME * np.count_nonzero(other) for other in others
+        ):
+            larger.append(found)
+    return max(larger, key=lambda found: found.worth, default=one)
+
+
+def _likely(
+    layers: Sequence[Layer],
+    prompts: Prompts,
+    is_face: bool,
+    picture: Pixels,
+    where: Float32,
+    whole: float = _WHOLE,
+) -> _Found | None:
+    """Returns the mask that looks most like a person; None where none does."""
+    height, width = picture.shape[:2]
     size = (where.shape[1], where.shape[0])
-
-    def likely(layers: Sequence[Layer]) -> _Found | None:
-        best: _Found | None = None
-        for layer in layers:
-            region = sampled(layer, (0, 0, width, height), size) > 0.5
-            share = float(region.mean())
-            if share < _LEAST:
-                continue
-            inside = float(where[region].mean())
-            if inside < (_FACED if is_face else _PEOPLE):
-                continue
-            # A part of a person lies where people are as well: of what is about as sure, the larger one.
-            worth = inside * layer.score * share**0.1
-            if best is None or worth > best.worth:
-                best = _Found(layer._replace(score=inside * layer.score), region, worth, is_face)
-        return best
-
-    # Where the whole picture shows no person at these points, a closer look hardly ever does.
-    prompts = Prompts(points, [1] * len(points))
-    return likely(cutter.cut(prompts, careful=False, promising=lambda layers: likely(layers) is not None))
+    best: _Found | None = None
+    for layer in layers:
+        region = sampled(layer, (0, 0, width, height), size) > 0.5
+        share = float(region.mean())
+        if share < _LEAST:
+            continue
+        inside = float(where[region].mean())
+        if inside < (_FACED if is_face else _PEOPLE):
+            continue
+        worth = inside * layer.score * share**whole
+        if best is None or worth > best.worth:
+            best = _Found(layer._replace(score=inside * layer.score), region, worth, is_face, prompts, layers)
+    return best
 
 
 @functools.lru_cache(maxsize=1)
@@ -293,6 +357,14 @@ def head_of(layer: Layer, seen: Sequence[Box]) -> Box:
     return _cut(
         body, (body[0] + left * across, body[1] + top * down, body[0] + right * across, body[1] + bottom * down)
     )
+
+
+def _shared(first: Box, second: Box) -> float:
+    """Returns the share of the smaller one of two boxes that both cover."""
+    across = min(first[2], second[2]) - max(first[0], second[0])
+    down = min(first[3], second[3]) - max(first[1], second[1])
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return max(0, across) * max(0, down) / min(areas)
 
 
 def _cut(body: Box, box: Sequence[float]) -> Box:

@@ -86,6 +86,7 @@ class Found(Answer):
     score: float = Field(description="How good it is expected to be, 0 to 1.")
     box: list[float] = Field(description="x, y, width and height, in pixels of the image at full size.")
     head: list[float] | None = Field(default=None, description="The same of the head, for people.")
+    sure: bool | None = Field(default=None, description="Whether it is surely somebody, for people.")
     mask: PictureInfo | None = Field(default=None, description="The mask; of answers to clicks only where asked for.")
 
 
@@ -120,6 +121,9 @@ class Result(Answer):
     picture: PictureInfo | None = Field(default=None, description="The image that was made.")
     mask: PictureInfo | None = Field(default=None, description="The mask: the best found, or where the object lies.")
     masks: list[Found] = Field(default=[], description="All that was found: answers to clicks, or people.")
+    others: PictureInfo | None = Field(
+        default=None, description="A mask of where more people seem to be than those that are surely there."
+    )
     places: list[Place] = Field(default=[], description="The places that were found, the best first.")
     layers: list[Layer] = Field(default=[], description="What is laid over a background, from the bottom to the top.")
     openraster: PictureInfo | None = Field(default=None, description="The layers as a file for Krita and GIMP.")

@@ -28,6 +28,8 @@ from ._tree import Sizes, Tree, new_id, proxy_format
 _HELD_PIXELS, _HELD = 100_000_000, 8
 #: The most bytes of decoded proxies that a worker keeps, and the most images of a kind.
 _KEPT_BYTES, _KEPT = 128_000_000, 32
+#: The longer side of the image in which people are looked for of whom none was found one by one.
+_OTHERS = 1024
 #: The most bytes of decoded photographs that it keeps for the next composite of them.
 _PHOTO_BYTES = 400_000_000
 #: The most bytes of what solves set up for a mask that is dragged.
@@ -211,6 +213,18 @@ class Held:
     def people(self) -> Any:
         """Returns all people."""
         return self.session.people()
+
+    def others(self, people: Any) -> tuple[list[int], Any]:
+        """Returns who of the people is surely there, by numbers, and a mask [H, W] uint8 of where others are."""
+        from ..segmentation.layers import resized
+        from ..segmentation.people import surely
+
+        height, width = self.session.picture.shape[:2]
+        factor = min(1.0, _OTHERS / max(height, width))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        sure = surely(people.heads, people.scores, self.session.faces())
+        small = people.reduced(size)
+        return sure, resized(self.session.others([small[i] for i in sure], size), (width, height))
 
     def after(self, steps: list[dict[str, Any]]) -> Any:
         """Returns the answer to steps; only those that are new are taken, and those that are gone taken back."""

@@ -358,7 +358,13 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
                 one["mask"] = saved(found[i])
             masks.append(one)
         info = {"method": found.method, "reason": found.reason}
-        return {"mask": saved(found.mask) if len(found) else None, "masks": masks, "info": info}
+        answer = {"mask": saved(found.mask) if len(found) else None, "masks": masks, "info": info}
+        if body.people:
+            sure, others = held.others(found)
+            for i, one in enumerate(masks):
+                one["sure"] = i in sure
+            answer["others"] = saved(others)
+        return answer
 
 
 def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str, Any]:
@@ -514,6 +520,12 @@ class PlaceBody(Body):
     people: list[PictureId] | None = Field(
         default=None, max_length=50, description="A mask of each person in background; none: they are looked for."
     )
+    heads: list[Rectangle] | None = Field(
+        default=None, max_length=50, description="x, y, width and height of the head of each of people; none: found."
+    )
+    others: PictureId | None = Field(
+        default=None, description="A mask of more people in background, who are not told apart, as segment gives it."
+    )
     head: Rectangle | None = Field(default=None, description="x, y, width and height of their head; none: found.")
     thing: bool = Field(default=False, description="It is no person.")
     flip: bool = Field(default=False, description="Whether it may be mirrored.")
@@ -531,6 +543,10 @@ def _place(body: PlaceBody, desk: Desk) -> dict[str, Any]:
         given["mask"] = desk.path(body.mask, body.preview)
     if body.people is not None:
         given["people"] = [_mask(desk.read(id, "people", body.preview)) for id in body.people]
+    if body.heads is not None:
+        given["heads"] = [tuple(value * within for value in one) for one in body.heads]
+    if body.others is not None:
+        given["others"] = _mask(desk.read(body.others, "others", body.preview))
     if body.head is not None:
         given["head"] = [value * own for value in body.head]
     if body.scale is not None:

@@ -464,7 +464,9 @@ class Pool:
             return None if about is None else self.store.info(self.store.adopt(job.id, about, job.preview))
 
         masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in made.get("masks", ())]
-        picture, mask, openraster = (taken(made.get(name)) for name in ("picture", "mask", "openraster"))
+        picture, mask, others, openraster = (
+            taken(made.get(name)) for name in ("picture", "mask", "others", "openraster")
+        )
         layers = [Layer(**{**one, "picture": taken(one["picture"])}) for one in made.get("layers", ())]
         places = [Place(**place) for place in made.get("places", ())]
         recipe = None
@@ -472,7 +474,7 @@ class Pool:
             self.store.adopt_recipe(job.id, str(made["recipe"]))
             recipe = f"/api/v1/jobs/{job.id}/recipe"
         return Result(
-            picture=picture, mask=mask, masks=masks, places=places, layers=layers, openraster=openraster,
+            picture=picture, mask=mask, masks=masks, others=others, places=places, layers=layers, openraster=openraster,
             recipe_url=recipe, info=made.get("info", {}),
         )  # fmt: skip
 

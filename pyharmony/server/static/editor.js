@@ -119,7 +119,7 @@ export class Editor {
     this.pictures = {};
     this.images = new Map();
     Object.assign(this, {
-      cutout: null, layers: null, laying: false, tiled: null, asked: null, next: null, seen: this.sent, flights: new Map(), waits: 0, people: null, places: null, touched: false, made: null, shown: null,
+      cutout: null, layers: null, laying: false, tiled: null, asked: null, next: null, seen: this.sent, flights: new Map(), waits: 0, people: null, others: null, places: null, touched: false, made: null, shown: null,
       masks: new Map(), segmenting: null, wanted: null, mixed: null,
     });
     $("found-people").hidden = true;
@@ -530,7 +530,11 @@ export class Editor {
     if (this.people) return;
     this.finding ??= this.work(WORK.peopleBelow, (options) => (
       api.run("segment", { picture: this.below.id, people: true, method: this.peopleCutter }, options)))
-      .then(({ result }) => { this.people = result.masks; })
+      .then(({ result }) => {
+        // Who may be nobody keeps no place and hides nothing.
+        this.people = result.masks.filter(({ sure }) => sure);
+        this.others = result.others;
+      })
       .finally(() => { this.finding = null; });
     await this.finding;
   }
@@ -554,7 +558,8 @@ export class Editor {
       await this.findBackgroundPeople();
       const { result } = await this.work(WORK.places, (options) => api.run("place", {
         subject: this.moving.id, background: this.below.id, ...(mask ? { mask: mask.id } : {}),
-        people: this.people.map((one) => one.mask.id), k: 3, preview: true,
+        people: this.people.map((one) => one.mask.id), heads: this.people.map((one) => one.head),
+        others: this.others.id, k: 3, preview: true,
       }, options));
       if (session !== this.open_ || this.doc.mask !== mask) return;
       const subject = this.moving;
