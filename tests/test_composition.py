@@ -396,14 +396,28 @@ def test_somebody_with_a_face_is_taken_rather_than_a_larger_thing(monkeypatch: p
     class Found(list[np.ndarray]):
         heads, scores, reason = ((42, 5, 6, 30), (8, 20, 8, 8)), (0.4, 0.5), ""
 
+    class Cut(list[np.ndarray]):
+        scores = (0.4, 0.6)
+
+        def reduced(self, size: tuple[int, int]) -> list[np.ndarray]:
+            return list(self)
+
     class Session:
-        def __init__(self, picture: np.ndarray, method: str = "auto") -> None: ...
+        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
+            self.picture = picture
 
         def people(self) -> Found:
             return Found([big, small])
 
         def faces(self) -> tuple[tuple[int, int, int, int], ...]:
             return ((9, 22, 5, 5),)
+
+        def others(self, masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+            return np.full(size[::-1], 255, np.uint8)
+
+        def segment(self, points: list[tuple[float, float]]) -> Cut:
+            assert points == [(12, 24), (12, pytest.approx(35.2))]
+            return Cut([small[:, ::-1], small])
 
     monkeypatch.setattr(_plan, "Session", Session)
     photo = np.full((60, 80, 3), 90, np.uint8)

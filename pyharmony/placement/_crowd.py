@@ -30,6 +30,8 @@ _STEEPEST = 3.0
 _AT_EDGE, _END, _OTHERS = 0.03, 0.3, 0.5
 #: Who is fewer heads tall ends at the hips at most, or sits; and so many heads beside somebody the same thing hides.
 _SHORT, _BESIDE = 4.6, 4.0
+#: What hides two people leaves heights of them that differ by so many heads at most.
+_AS_SHORT = 1.0
 #: Somebody stands before another if this lies lower by the last number of heads: the chin and so many heads below it.
 _BELOW, NEARER = 0.5, 0.25
 
@@ -116,18 +118,20 @@ def nearness(crowd: Crowd, x: Float, y: Float, size: Float) -> Float:
     return rows + (0.5 + _BELOW) * size
 
 
-def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float) -> Float:
+def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float, tall: float) -> Float:
     """Returns by how much an object whose lower end is hidden is above the line at which those beside it end, [N].
 
-    Where others end at the waist or the hips, a table or a wall hides all of them. It is infinite where nobody does.
+    Where others end at the waist or the hips, a table or a wall hides all of them, whom it leaves about as much of. It
+    is infinite where nobody does.
 
     Args:
         crowd: the people.
         x, bottom: the middle of the object's lower end, [N].
         size: the height of the object's head, [N].
+        tall: how many heads tall the object is.
     """
-    columns, rows, tall = crowd.ground()
-    short = tall < _SHORT
+    columns, rows, others = crowd.ground()
+    short = (others < _SHORT) & (np.abs(others - tall) <= _AS_SHORT)
     columns, rows = columns[short], rows[short]
     if not len(columns):
         return np.full(len(x), np.inf)

@@ -425,7 +425,8 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
             covered = np.where(in_front(ground, places), sums(ground.people, last, ground.size), 0).sum(0)
             at_bottom |= covered >= 0.97 * area
             if subject.hidden:
-                at_bottom |= np.abs(off_the_line(ground.crowd, places.x, bottom, places.size)) <= _LINE * places.size
+                off = off_the_line(ground.crowd, places.x, bottom, places.size, subject.tall)
+                at_bottom |= np.abs(off) <= _LINE * places.size
         good &= at_bottom
     return good
 
@@ -470,7 +471,7 @@ def _checked(
     # Masks are smaller than the picture: what is within a pixel of a rule's border is taken for beyond it.
     sides = subject.cut
     if subject.hidden:
-        off = float(off_the_line(ground.crowd, one.x, _boxes(subject, one)[:, 3], one.size)[0])
+        off = float(off_the_line(ground.crowd, one.x, _boxes(subject, one)[:, 3], one.size, subject.tall)[0])
         if abs(off) <= _LINE * one.size[0]:
             y, sides = y + off, sides - {"bottom"}
     kept = subject._replace(cut=sides)

@@ -152,7 +152,7 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             row = np.full(_COLUMNS, height / 2.0)
             for _ in range(3):
-                row = row + off_the_line(crowd, columns, row, np.full(_COLUMNS, np.inf))
+                row = row + off_the_line(crowd, columns, row, np.full(_COLUMNS, np.inf), subject.tall)
                 y = row - below * size
                 size = crowd.size_at(columns, y, height) if scale is None else size
             if np.isfinite(row).all():

@@ -61,6 +61,12 @@ class Subject(NamedTuple):
         """The box that places are told by: the head, or all of it."""
         return self.head or self.box
 
+    @property
+    def tall(self) -> float:
+        """How many heads tall what is seen of it is, or 1."""
+        top, bottom = self.anchor[1], self.anchor[3]
+        return (self.box[3] - top) / (bottom - top)
+
     def contour(self) -> Float:
         """Returns the points [N, 2] on which the object is cut: (x, y) of the edges of its outermost pixels."""
         height, width = self.mask.shape

@@ -18,8 +18,9 @@ _RADIUS, _RIDGE = 1.5, 2e-4
 _FLAT = 1e-3
 #: The contrast of the result about one half.
 _CONTRAST = 1.4
-#: The rows and columns that are computed at once, so that little memory is held, and none where nothing is unsure.
-_BLOCK = 256
+#: The side of the blocks that are computed at once, so that little memory is held, and only those where something is
+#: unsure.
+_BLOCK = 128
 
 
 def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
@@ -40,30 +41,33 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
     wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
     slopes, level = _affine(guide, wanted, radius)
-    found = np.empty((height, width), np.uint8)
-    for first in range(0, height, _BLOCK):
-        last = min(first + _BLOCK, height)
-        box = (0.0, first * size[1] / height, float(size[0]), last * size[1] / height)
-        known = resized(wanted, (width, last - first), box)
-        found[first:last] = known * 255
-        # Where the layer is sure, colours have no say.
-        unsure = ((known > 0) & (known < 1)).any(0)
+    found = np.zeros((height, width), np.uint8)
+    for top in range(0, height, _BLOCK):
         for left in range(0, width, _BLOCK):
-            right = min(left + _BLOCK, width)
-            if not unsure[left:right].any():
+            bottom, right = min(top + _BLOCK, height), min(left + _BLOCK, width)
+            box = (left * size[0] / width, top * size[1] / height, right * size[0] / width, bottom * size[1] / height)
+            # Where the layer is sure, colours have no say.
+            known = _around(wanted, box)
+            if known.min() == known.max() and known.flat[0] in (0, 1):
+                found[top:bottom, left:right] = known.flat[0] * 255
                 continue
-            part = known[:, left:right]
-            box = (left * size[0] / width, box[1], right * size[0] / width, box[3])
-            block = (right - left, last - first)
+            block = (right - left, bottom - top)
+            known = resized(wanted, block, box)
             made = resized(level, block, box).copy()
             for channel in range(3):
-                colours = picture[first:last, left:right, channel] * np.float32(1 / 255)
+                colours = picture[top:bottom, left:right, channel] * np.float32(1 / 255)
                 made += resized(slopes[channel], block, box) * colours
             made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
-            sure = np.clip(np.abs(part - np.float32(0.5)) * 20 - 9, 0, 1)
-            made += sure * (part - made)
-            found[first:last, left:right] = np.rint(made.clip(0, 1) * 255)
+            sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
+            made += sure * (known - made)
+            found[top:bottom, left:right] = np.rint(made.clip(0, 1) * 255)
     return found
+
+
+def _around(values: Float32, box: tuple[float, float, float, float]) -> Float32:
+    """Returns the part of values [H, W] that what lies in a box is interpolated from."""
+    left, top, right, bottom = box
+    return values[max(0, int(top) - 1) : int(np.ceil(bottom)) + 1, max(0, int(left) - 1) : int(np.ceil(right)) + 1]
 
 
 def _narrowed(values: Float32, radius: int) -> Float32:

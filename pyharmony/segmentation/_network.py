@@ -66,6 +66,7 @@ class NetworkCutter:
 
     def __post_init__(self) -> None:
         self._views: dict[Box, tuple[Float32, list[Float32]]] = {}
+        self._people: Float32 | None = None
         # Of large pictures most looks need little: they are made from the means of so many pixels along each side.
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
         self._fewer = self.picture if self._every == 1 else _reduced(self.picture, self._every)
@@ -125,9 +126,11 @@ class NetworkCutter:
 
     def people(self) -> Float32:
         """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
-        height, width = self.picture.shape[:2]
-        view, seen = self._view((0, 0, width, height))
-        return _clicks.sigmoid(self.network.cut(view, _clicks.prompt_of(view, (), ()), seen).people)
+        if self._people is None:
+            height, width = self.picture.shape[:2]
+            view, seen = self._view((0, 0, width, height))
+            self._people = _clicks.sigmoid(self.network.cut(view, _clicks.prompt_of(view, (), ()), seen).people)
+        return self._people
 
     def _prior(self, prompts: Prompts) -> Layer | None:
         """Returns what is known before the first look: a coarse mask, or a box that is full of the object."""

@@ -43,7 +43,7 @@ _SAME = 0.5
 #: much of that below its top. Heads are farther apart than this share of the picture's longer side.
 _SHOULDERS, _DEEPER, _CROWDED = 0.12, 0.5, 0.04
 #: The longer side of the image in which faces are looked for, and the least face, in sides of that.
-_FACES, _FACE = 400, 0.05
+_FACES, _FACE = 480, 0.05
 #: How far a click for a person lies below the middle of a face, in its heights.
 _CHEST = 1.4
 #: The head in sides of a face: beyond it at the left and right, above and below.
@@ -129,7 +129,7 @@ def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[
         head = head_of(one.layer, seen)
         # Nobody has the head of another one, who looks more like a person.
         if all(_shared(head, other.head) < _SAME for _, other in people):
-            people.append((np.count_nonzero(one.region), Person(one.layer, head)))
+            people.append((int(np.count_nonzero(one.region)), Person(one.layer, head)))
     people.sort(key=lambda pair: -pair[0])
     return [person for _, person in people[:_MOST]]
 
