@@ -37,9 +37,9 @@ def rectangle(x: float, top: float, head: float) -> Box:
     return x - 0.38 * head, top, 0.76 * head, head
 
 
-def scene_of(*people: tuple[float, float, float]) -> tuple[np.ndarray, list[np.ndarray], list[Box]]:
+def scene_of(*people: tuple[float, float, float], tall: float = 7.2) -> tuple[np.ndarray, list[np.ndarray], list[Box]]:
     background = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
-    masks = [figure(*one) for one in people]
+    masks = [figure(*one, tall=tall) for one in people]
     for i, mask in enumerate(masks):
         background[mask > 0] = 60 + 25 * (i % 7)
     return background, masks, [rectangle(*one) for one in people]
@@ -124,21 +124,24 @@ def test_a_bust_that_something_hid_is_cut_too() -> None:
 
 
 def test_a_bust_that_something_hid_ends_where_others_do() -> None:
-    spots = [(150.0, 60.0, 50.0), (470.0, 58.0, 50.0)]
-    background = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
-    masks = [figure(*one, tall=3.5) for one in spots]
-    for mask in masks:
-        background[mask > 0] = 60
+    background, masks, heads = scene_of((150, 60, 50), (470, 58, 50), tall=3.5)
     table = max(int(np.flatnonzero(mask.any(1))[-1]) + 1 for mask in masks)
     assert table < 0.6 * HEIGHT
     picture, mask, head = subject_of(90.0, 3.4, 600)
-    heads = [rectangle(*one) for one in spots]
     found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
     _, y, _, high = found[0].box
     assert not found[0].reason and abs(y + high - table) < 8
     # Who is cut by the frame of a photograph is not hidden by a table.
     cut = placement.place(picture[:360], background, mask=mask[:360], people=masks, heads=heads, head=head)
     assert all(one.reason or one.behind or one.box[1] + one.box[3] >= HEIGHT - 2 for one in cut)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_head_that_something_hid_does_not_end_where_others_end_at_the_hips() -> None:
+    background, masks, heads = scene_of((150, 60, 50), (470, 58, 50), tall=3.5)
+    picture, mask, head = subject_of(90.0, 1.7, 600)
+    for one in placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head):
+        assert one.reason or one.behind or one.box[1] + one.box[3] >= HEIGHT - 2
 
 
 def test_no_face_is_covered() -> None:

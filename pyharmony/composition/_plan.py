@@ -210,8 +210,9 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         sure = surely(people.heads, people.scores, searched.faces()) or range(len(people))
         many = f"{len(sure)} people were found, the largest was taken"
         head = _rectangle(people.heads[sure[0]])
-        mask = _person(searched, head)
-        return CutOut(people[sure[0]] if mask is None else mask, False, many if len(sure) > 1 else "", head)
+        found_there = _person(searched, head)
+        mask = people[sure[0]] if found_there is None else found_there
+        return CutOut(mask, False, many if len(sure) > 1 else "", head)
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")

@@ -146,17 +146,16 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 y = height - (below - lower * tall) * size
                 size = crowd.size_at(columns, y, height) if scale is None else size
             add(columns, y, size)
-        ends = crowd.ground()[1] if subject.hidden else ()
-        if len(ends):
-            # Where something hides those who are there, the same may hide the object.
+        # Where something hides those who are there, the same may hide the object.
+        row = np.full(_COLUMNS, height / 2.0)
+        all_over = np.full(_COLUMNS, np.inf)
+        if subject.hidden and np.isfinite(off_the_line(crowd, columns, row, all_over, subject.tall)).all():
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
-            row = np.full(_COLUMNS, height / 2.0)
             for _ in range(3):
-                row = row + off_the_line(crowd, columns, row, np.full(_COLUMNS, np.inf), subject.tall)
+                row = row + off_the_line(crowd, columns, row, all_over, subject.tall)
                 y = row - below * size
                 size = crowd.size_at(columns, y, height) if scale is None else size
-            if np.isfinite(row).all():
-                add(columns, y, size)
+            add(columns, y, size)
     else:
         # As large in the picture as it was in its own.
         share = min(height / subject.size[1], width / subject.size[0]) if scale is None else scale
