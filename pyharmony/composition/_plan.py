@@ -23,6 +23,8 @@ Rectangle = tuple[float, float, float, float]
 
 #: The longer side of the pictures in which people and places are looked for.
 _SIDE = 1600
+#: The longer side of masks that are compared.
+_LOOKED_AT = 256
 #: How far below the top of a head the chest is, in its heights.
 _CHEST = 1.9
 #: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
@@ -225,7 +227,7 @@ def _person(session: Session, head: Rectangle) -> NumpyArray | None:
 
     It takes more time than people have who are looked for one by one, and is better.
     """
-    size = _small(session)
+    size = _small(session, _LOOKED_AT)
     x, y, wide, high = head
     points = [(x + wide / 2, y + high / 2), (x + wide / 2, y + _CHEST * high)]
     column, row = (round(v * size[0] / session.picture.shape[1]) for v in points[1])
@@ -238,14 +240,14 @@ def _person(session: Session, head: Rectangle) -> NumpyArray | None:
 
 def _whole(session: Session, found: Masks) -> NumpyArray:
     """Returns the mask of all of a person, of those that one click found, or the best mask of a thing."""
-    index = whole_one(found.scores, found.reduced(_small(session)))
+    index = whole_one(found.scores, found.reduced(_small(session, _LOOKED_AT)))
     mask = found[index]
     return mask if index == 0 or session.shows_people(mask) else found[0]
 
 
-def _small(session: Session) -> tuple[int, int]:
+def _small(session: Session, side: int) -> tuple[int, int]:
     height, width = session.picture.shape[:2]
-    factor = min(1.0, _SIDE / max(height, width))
+    factor = min(1.0, side / max(height, width))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 

@@ -73,8 +73,10 @@ def gaussian(values: Float32, deviation: float, axes: tuple[int, int] = (1, 2)) 
         pads[axis] = (radius, radius)
         padded = np.pad(values, pads, mode="symmetric")
         count = values.shape[axis]
-        total = np.zeros_like(values)
+        total, part = np.zeros_like(values), np.empty_like(values)
+        before = (slice(None),) * axis
         for shift, weight in enumerate(weights):
-            total += np.float32(weight) * padded.take(range(shift, shift + count), axis)
+            np.multiply(padded[(*before, slice(shift, shift + count))], np.float32(weight), out=part)
+            total += part
         values = total
     return values

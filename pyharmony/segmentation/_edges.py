@@ -41,6 +41,7 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
     wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
     slopes, level = _affine(guide, wanted, radius)
+    planes = np.stack([wanted, level, *slopes])
     found = np.zeros((height, width), np.uint8)
     for top in range(0, height, _BLOCK):
         for left in range(0, width, _BLOCK):
@@ -52,16 +53,30 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
                 found[top:bottom, left:right] = known.flat[0] * 255
                 continue
             block = (right - left, bottom - top)
-            known = resized(wanted, block, box)
-            made = resized(level, block, box).copy()
+            known, made, *slope = _between(planes, block, box)
+            colours = picture[top:bottom, left:right] * np.float32(1 / 255)
             for channel in range(3):
-                colours = picture[top:bottom, left:right, channel] * np.float32(1 / 255)
-                made += resized(slopes[channel], block, box) * colours
+                made += slope[channel] * colours[..., channel]
             made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
             sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
             made += sure * (known - made)
             found[top:bottom, left:right] = np.rint(made.clip(0, 1) * 255)
     return found
+
+
+def _between(planes: Float32, size: tuple[int, int], box: tuple[float, float, float, float]) -> Float32:
+    """Returns a box of planes [P, h, w] enlarged to [P, H, W], bilinearly; the outermost pixels go on."""
+    for axis, count, start, end in ((1, size[1], box[1], box[3]), (2, size[0], box[0], box[2])):
+        at = start + (np.arange(count) + 0.5) * (end - start) / count - 0.5
+        first = np.floor(at).astype(np.intp)
+        low, last = int(first[0]), planes.shape[axis] - 1
+        weights = np.zeros((int(first[-1]) + 2 - low, count), np.float32)
+        share = (at - first).astype(np.float32)
+        weights[first - low, np.arange(count)] = 1 - share
+        weights[first - low + 1, np.arange(count)] = share
+        part = planes.take(np.clip(np.arange(low, low + len(weights)), 0, last), axis)
+        planes = weights.T @ part if axis == 1 else part @ weights
+    return planes
 
 
 def _around(values: Float32, box: tuple[float, float, float, float]) -> Float32:
