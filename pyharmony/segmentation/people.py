@@ -103,24 +103,23 @@ def people_of(cutter: NetworkCutter, seen: Sequence[Box] | None = None) -> list[
     for top in tops:
         if all(_apart(top.head, seed.head) > _CROWDED * max(height, width) for seed in seeds):
             seeds.append(top)
-    pool = ThreadPoolExecutor(max(1, min(get_num_threads(), len(seeds))))
-    for one in pool.map(look, seeds[:_MOST]):
-        add(one)
     rows, columns = np.ogrid[: size[1], : size[0]]
-    for _ in range(_MOST):
-        depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
-        deepest = float(depth.max())
-        if deepest < max(1.0, _DEEP * _SIDE):
-            break
-        y, x = divmod(int(depth.argmax()), size[0])
-        numbers = parts(left)
-        if where[numbers == numbers[y, x]].mean() > _FAINT:
-            middle = (x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5
-            add(look(_Seed(middle, None, False)))
-        # This place is not looked at again, whatever was found there.
-        left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
-    near = list(pool.map(closely, _one_each(found)))
-    pool.shutdown()
+    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(seeds)))) as pool:
+        for one in pool.map(look, seeds[:_MOST]):
+            add(one)
+        for _ in range(_MOST):
+            depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
+            deepest = float(depth.max())
+            if deepest < max(1.0, _DEEP * _SIDE):
+                break
+            y, x = divmod(int(depth.argmax()), size[0])
+            numbers = parts(left)
+            if where[numbers == numbers[y, x]].mean() > _FAINT:
+                middle = (x + 0.5) * width / size[0] - 0.5, (y + 0.5) * height / size[1] - 0.5
+                add(look(_Seed(middle, None, False)))
+            # This place is not looked at again, whatever was found there.
+            left[(rows - y) ** 2 + (columns - x) ** 2 <= deepest**2] = False
+        near = list(pool.map(closely, _one_each(found)))
     kept = [one for one in _one_each(near) if one.is_face or one.layer.score >= cutter.person]
     for i, one in enumerate(kept):
         kept[i] = _whole(one, [other.region for other in kept if other is not one], cutter.picture, where)

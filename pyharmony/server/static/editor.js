@@ -559,7 +559,7 @@ export class Editor {
       const { result } = await this.work(WORK.places, (options) => api.run("place", {
         subject: this.moving.id, background: this.below.id, ...(mask ? { mask: mask.id } : {}),
         people: this.people.map((one) => one.mask.id), heads: this.people.map((one) => one.head),
-        others: this.others.id, k: 3, preview: true,
+        ...(this.others ? { others: this.others.id } : {}), k: 3, preview: true,
       }, options));
       if (session !== this.open_ || this.doc.mask !== mask) return;
       const subject = this.moving;
