@@ -67,15 +67,12 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
 def _between(planes: Float32, size: tuple[int, int], box: tuple[float, float, float, float]) -> Float32:
     """Returns a box of planes [P, h, w] enlarged to [P, H, W], bilinearly; the outermost pixels go on."""
     for axis, count, start, end in ((1, size[1], box[1], box[3]), (2, size[0], box[0], box[2])):
-        at = start + (np.arange(count) + 0.5) * (end - start) / count - 0.5
-        first = np.floor(at).astype(np.intp)
-        low, last = int(first[0]), planes.shape[axis] - 1
-        weights = np.zeros((int(first[-1]) + 2 - low, count), np.float32)
-        share = (at - first).astype(np.float32)
-        weights[first - low, np.arange(count)] = 1 - share
-        weights[first - low + 1, np.arange(count)] = share
-        part = planes.take(np.clip(np.arange(low, low + len(weights)), 0, last), axis)
-        planes = weights.T @ part if axis == 1 else part @ weights
+        last = planes.shape[axis] - 1
+        at = np.clip(start + (np.arange(count) + 0.5) * (end - start) / count - 0.5, 0, last)
+        first = np.minimum(at.astype(np.intp), max(0, last - 1))
+        share = (at - first).astype(np.float32).reshape((-1, 1) if axis == 1 else -1)
+        found = planes.take(first, axis)
+        planes = found + share * (planes.take(np.minimum(first + 1, last), axis) - found)
     return planes
 
 
