@@ -97,8 +97,15 @@ class Visit:
 
     def step(self, name: str) -> None:
         self.page.wait_for_selector(f"section[data-step={name}]:not([hidden])", timeout=PATIENCE)
-        # The canvas takes its size a moment after it is shown; a click before that is on another place.
-        self.page.wait_for_function("Konva.stages[0].width() === document.querySelector('#stage').clientWidth")
+        # The canvas takes its size a moment after it is shown, and the picture comes with the next answer; a click before
+        # that is on another place. A picture that is shown never begins in the corner.
+        self.page.wait_for_function(
+            """() => {
+              const stage = Konva.stages[0];
+              const fits = stage.width() === document.querySelector("#stage").clientWidth;
+              return fits && stage.getLayers()[0].children[0].x() !== 0;
+            }"""
+        )
 
     def settled(self) -> None:
         """Waits until nothing is being made."""
