@@ -65,7 +65,7 @@ def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: s
 
 
 def test_a_subject_needs_a_mask() -> None:
-    assert "--mask: not given, and SUBJECT has no alpha" in call("opaque.png", "scene.png", code=2).stderr
+    assert "--mask: not given, and SUBJECT has no transparency" in call("opaque.png", "scene.png", code=2).stderr
 
 
 def test_what_it_tells() -> None:

@@ -99,7 +99,7 @@ def compose(
     ] = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Put the people or objects of SUBJECT... into BACKGROUND, and write OUT.
+    """Put the people or objects of some photographs into another, and write OUT.
 
     Each is cut out, finds its place and size among the people who are there, gets their light, grain and sharpness, and
     a shadow where what it stands on is seen. What is given is not looked for. OUT has BACKGROUND's depth, colour

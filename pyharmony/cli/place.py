@@ -15,7 +15,10 @@ from ._images import named, read_image, write_image
 
 _WORDS = (
     (r"^k:", "--top:"),
-    (r"^mask: not given, and subject has no alpha.*", "--mask: not given, and SUBJECT has no alpha"),
+    (
+        r"^mask: not given, and subject has no alpha.*",
+        "--mask: not given, and SUBJECT has no transparency; `pyharmony segment --crop` makes a cut-out that has",
+    ),
     (r"^(mask|roll|head):", r"--\1:"),
 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.memory import Memory
 from .._images.region import Region
 from .._images.source import decontaminated, place, place_scaled
-from ..errors import UnchangedWarning
+from .._warnings import quiet
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
@@ -146,9 +145,7 @@ def _drawn(
         start = time.perf_counter()
         _shade(canvas, laid, unhidden, recipe, entry, wanted, ratio, name)
         laid.seconds["shadow"] = time.perf_counter() - start
-    with warnings.catch_warnings():
-        # What was left as it is stands in the infos.
-        warnings.simplefilter("ignore", UnchangedWarning)
+    with quiet():  # what was left as it is, or changed by less than asked, stands in the infos and reasons
         _match(canvas, laid, recipe, entry, photo, mask, ratio)
     if entry.get("reflection") is not None:
         start = time.perf_counter()
@@ -334,8 +331,7 @@ def _shade(
 ) -> None:  # fmt: skip
     """Draws the shadow of a subject into the canvas, except on whoever stands before it."""
     given = _in_pixels(wanted, ratio)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnchangedWarning)
+    with quiet():
         info: ShadowInfo
         _, info = shadow(canvas, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
     laid.shadow_info = info
@@ -365,8 +361,7 @@ def _reflect(
     """Draws the reflection of a subject into the canvas, except on whoever stands before it."""
     whole = canvas.copy()
     over(laid.region.of(whole), laid.colours, alpha)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnchangedWarning)
+    with quiet():
         info: ReflectionInfo
         _, info = reflection(
             whole, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,

@@ -206,7 +206,9 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     given = subject if _arrays.is_array(subject) else io.read(subject).pixels
     pixels = _arrays.to_numpy(given, "subject")
     if pixels.ndim != 3 or pixels.shape[2] != 4:
-        raise ArgumentError("mask: not given, and subject has no alpha; expected one of both")
+        raise ArgumentError(
+            "mask: not given, and subject has no alpha; expected one of both, as `segmentation.cutout` makes"
+        )
     alpha = np.ascontiguousarray(pixels[..., 3])
     picture = levels_of(np.ascontiguousarray(pixels[..., :3]))
     return picture, mask_of(alpha, *picture.shape[:2])
