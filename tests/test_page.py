@@ -97,8 +97,8 @@ class Visit:
 
     def step(self, name: str) -> None:
         self.page.wait_for_selector(f"section[data-step={name}]:not([hidden])", timeout=PATIENCE)
-        # The canvas takes its size a moment after it is shown, and the picture comes with the next answer; a click before
-        # that is on another place. A picture that is shown never begins in the corner.
+        # The canvas takes its size a moment after it is shown, and the picture comes with the next answer; a click
+        # before that is on another place. A picture that is shown never begins in the corner.
         self.page.wait_for_function(
             """() => {
               const stage = Konva.stages[0];
