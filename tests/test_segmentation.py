@@ -15,9 +15,10 @@ import pyharmony
 from pyharmony import data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
-from pyharmony.segmentation import _clicks, _methods, layers, people
+from pyharmony.segmentation import _clicks, _methods, heads, layers, people
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._network import NetworkCutter, Prompts
+from pyharmony.segmentation.heads import Head
 from pyharmony.segmentation.layers import Layer
 
 from .shared import ROOT, load_script
@@ -59,6 +60,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def featured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns such weights with features of EfficientNet-Lite0."""
     return written(tmp_path_factory.mktemp("weights") / "clicks.safetensors", features="efficientnet-lite0")
+
+
+@pytest.fixture(scope="module")
+def finding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns such weights with a part that finds heads."""
+    return written(tmp_path_factory.mktemp("weights") / "clicks.safetensors", finder=8)
 
 
 def written(path: Path, **settings: Any) -> Path:
@@ -397,10 +404,10 @@ def test_every_kind_of_image_has_the_same_answer(weights: Path, tmp_path: Path) 
     assert pyharmony.segment(picture[..., 0], point=(40, 40), method=method).mask.shape == (90, 120)
 
 
-def test_one_colour_and_nothing_found_are_said(weights: Path) -> None:
-    found = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), point=(3, 3), method=segmentation.trained(weights))
+def test_one_colour_and_nothing_found_are_said(finding: Path) -> None:
+    found = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), point=(3, 3), method=segmentation.trained(finding))
     assert len(found) == 0 and not found.mask.any() and "one colour" in found.reason
-    nobody = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), people=True, method=segmentation.trained(weights))
+    nobody = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), people=True, method=segmentation.trained(finding))
     assert len(nobody) == 0 and nobody.reason == "no person was found"
 
 
@@ -543,27 +550,30 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
 
 
 class Figures:
-    """Stands for the network: two figures, of which a click gives one."""
+    """Stands for the network: two figures, of which a click gives a part, one, or both."""
 
-    person = 0.0
-
-    def __init__(self) -> None:
+    def __init__(self, *sure: float) -> None:
         self.picture = np.zeros((200, 300, 3), np.uint8)
         self.masks = [figure(60), figure(210)]
-        self.near = 0
+        self.sure = sure or (0.9, 0.5)
+        self.asked: list[Prompts] = []
 
     def people(self) -> np.ndarray:
         return np.maximum(*self.masks).astype(np.float32)
 
+    def heads(self) -> list[Head]:
+        boxes = ((40, 17, 40, 50), (190, 17, 40, 50))
+        return [Head(box, (box[0] - 20, 17, 80, 183), sure) for box, sure in zip(boxes, self.sure, strict=True)]
+
     def glanced(self, prompts: Prompts) -> Sequence[Layer]:
-        x, y = prompts.points[0]
-        mask = self.masks[0] if x < 135 else self.masks[1]
+        self.asked.append(prompts)
+        mask = self.masks[0] if prompts.points[0][0] < 135 else self.masks[1]
         part = mask.copy()
         part[80:] = 0
-        return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in ((part, 0.8), (mask, 0.8))]
+        every = ((part, 0.9), (mask, 0.8), (np.maximum(*self.masks), 0.85))
+        return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in every]
 
     def closely(self, prompts: Prompts, found: Sequence[Layer]) -> Sequence[Layer]:
-        self.near += 1
         return found
 
 
@@ -577,56 +587,69 @@ def figure(x: int) -> np.ndarray:
     return found
 
 
-def test_people_are_found_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people, "faces", lambda picture: [])
+def test_people_are_cut_out_one_by_one_by_their_heads() -> None:
     figures = Figures()
     found = people.people_of(figures)  # type: ignore[arg-type]
-    assert figures.near == 2  # nobody is looked at closely twice
-    assert len(found) == 2 and {person.layer.values[100, 60] for person in found} == {0.0, 1.0}
-    for person in found:
-        assert person.layer.values[190].any()  # the whole, not the part
-        left, top, right, bottom = person.head
-        assert abs((left + right) / 2 - (60 if person.layer.values[100, 60] else 210)) < 4
-        assert top <= 20 and 55 < bottom < 76 and 30 < right - left < 50
-    monkeypatch.setattr(people, "faces", lambda picture: [(50, 30, 70, 50)])
-    head = next(person.head for person in people.people_of(Figures()) if person.layer.values[100, 60])  # type: ignore[arg-type]
-    assert head == (47, 23, 73, 52)
+    assert len(found) == 2
+    for person, mask, head, sure in zip(found, figures.masks, figures.heads(), (0.9, 0.5), strict=True):
+        # All of one of them: neither the part, whose score is best, nor both.
+        assert np.array_equal(person.layer.values > 0.5, mask) and person.layer.score == sure
+        assert person.head == (head.box[0], 17, head.box[0] + 40, 67)
+    # Clicks fall on the head and on the chest.
+    clicks = sorted(prompts.points for prompts in figures.asked)
+    assert clicks[0] == [(59.5, 41.5), (59.5, 111.5)] and len(clicks) == 2
 
 
-class Nobody(Figures):
-    """Two figures, of which a click gives everything around, and a third one that is hardly anybody."""
-
-    def __init__(self, surely: float) -> None:
-        super().__init__()
-        self.surely = surely
-        self.asked: list[tuple[float, float]] = []
-
-    def people(self) -> np.ndarray:
-        found = super().people()
-        found[150:190, 120:160] = self.surely
-        return found
-
-    def glanced(self, prompts: Prompts) -> Sequence[Layer]:
-        self.asked.append(prompts.points[0])
-        return [Layer((0, 0, 300, 200), np.ones((200, 300), np.float32), 0.9)]
+def test_who_is_hardly_there_is_not_cut_out() -> None:
+    figures = Figures(0.9, 0.2)
+    assert len(people.people_of(figures)) == 1  # type: ignore[arg-type]
+    assert people.apart(figures.heads(), [figures.heads()[0].box]) == [(190, 17, 40, 50)]
+    assert people.apart([], [(0, 0, 5, 5)]) == []
 
 
-@pytest.mark.parametrize("surely", [0.51, 0.75])
-def test_what_is_hardly_people_is_not_looked_at(surely: float) -> None:
-    nobody = Nobody(surely)
-    assert people.people_of(nobody, []) == []  # type: ignore[arg-type]
-    assert nobody.near == 0
-    patch = [(x, y) for x, y in nobody.asked if 120 <= x < 160 and 150 <= y < 190]
-    # Its top is, as every top of the silhouette.
-    assert len(nobody.asked) > 2 and len(patch) == (1 if surely < 0.7 else 2)
+def test_two_heads_with_one_mask_are_one_person() -> None:
+    figures = Figures()
+    figures.masks = [figure(60), figure(62)]
+    assert [person.layer.score for person in people.people_of(figures)] == [0.9]  # type: ignore[arg-type]
+    assert heads.shared((0, 0, 10, 10), (5, 0, 15, 10)) == 0.5
+    assert heads.shared((0, 0, 10, 10), (10, 0, 15, 10)) == 0
+    assert heads.shared((0, 0, 10, 10), (2, 2, 6, 6)) == 1
 
 
-def test_the_tops_of_a_silhouette_are_heads() -> None:
-    together = figure(60) | figure(120) | figure(240)
-    tops = sorted(people._tops(together))
-    assert [round(x) for x, _ in tops] == [60, 120, 240]
-    assert all(20 < y < 60 for _, y in tops)
-    assert people._tops(np.zeros((40, 60), bool)) == []
+def test_the_planes_of_the_network_are_heads() -> None:
+    planes = np.full((16, 16, 9), -9, np.float32)
+    planes[..., 1:3] = 0
+    # In sides of the picture: a head of 0.125 x 0.25, somebody who goes 0.1 to the left and right and 0.75 down.
+    sizes = np.log([0.125, 0.25, 0.1, 0.125, 0.1, 0.75])
+    planes[4, 8, 0], planes[4, 8, 1:3], planes[4, 8, 3:] = 2, (0.5, -0.25), sizes
+    # The one beside is less sure, and so is the same head two places on; one at the border is cut by it.
+    planes[4, 9, 0], planes[4, 9, 3:] = 1, sizes
+    planes[4, 10, 0], planes[4, 10, 1:3], planes[4, 10, 3:] = 0, (-1.2, 0), sizes
+    planes[15, 0, 0], planes[15, 0, 3:] = -1, sizes
+    first, last = heads.heads_of(planes, 320, 160)
+    assert first.sure == pytest.approx(1 / (1 + np.exp(-2))) and last.sure == pytest.approx(1 / (1 + np.exp(1)))
+    assert first.box == pytest.approx((9 * 20 - 20, 4.25 * 10 - 20, 40, 40))
+    assert first.body == pytest.approx((180 - 32, 42.5 - 20, 64, 137.5)) and first.middle == pytest.approx((179.5, 42))
+    assert first.clicks(160) == [pytest.approx((179.5, 42)), pytest.approx((179.5, 98))]
+    # The chest is beyond the picture.
+    assert len(first.clicks(90)) == 1
+    assert last.box == pytest.approx((0, 135, 30, 25)) and last.body == pytest.approx((0, 135, 42, 25))
+    planes[...] = -9
+    assert heads.heads_of(planes, 320, 160) == []
+
+
+def test_of_what_a_click_found_the_whole_is_a_person() -> None:
+    part = figure(60) * np.uint8(255)
+    part[80:] = 0
+    assert people.whole_one([0.6, 0.55], [part, figure(60) * np.uint8(255)]) == 1
+    assert people.whole_one([0.6, 0.1], [part, figure(60) * np.uint8(255)]) == 0
+
+
+def test_the_head_of_an_object_is_the_surest_in_its_mask() -> None:
+    mask = figure(210) * np.uint8(255)
+    found = people.head_in(Figures().heads(), mask)
+    assert found is not None and found.box[0] == 190
+    assert people.head_in(Figures().heads(), np.zeros_like(mask)) is None
 
 
 def test_masks_at_a_smaller_size_are_the_large_ones_reduced() -> None:
@@ -642,49 +665,6 @@ def test_masks_at_a_smaller_size_are_the_large_ones_reduced() -> None:
     for size in ((0, 10), (641, 480)):
         with pytest.raises(ArgumentError, match=r"size: .* expected \(width, height\) from \(1, 1\) to \(640, 480\)"):
             masks.reduced(size)
-
-
-def test_parts_and_groups_of_people_are_left_out() -> None:
-    left, right = figure(60), figure(210)
-    arm = left.copy()
-    arm[:, 60:] = False
-    layer = Layer((0, 0, 300, 200), left.astype(np.float32), 0.8)
-    worths = {"arm": (arm, 0.3), "left": (left, 0.6), "right": (right, 0.5), "both": (left | right, 0.4)}
-    found = [people._Found(layer, region, worth, False, Prompts(), [layer]) for region, worth in worths.values()]
-    kept = [one.worth for one in people._one_each(found)]
-    assert kept == [0.6, 0.5]
-
-
-def test_a_person_is_all_of_somebody_and_nobody_else() -> None:
-    class Parts(Figures):
-        def glanced(self, prompts: Prompts) -> Sequence[Layer]:
-            """Returns a part that is surely somebody, the whole, and both people."""
-            mask = self.masks[0] if prompts.points[0][0] < 135 else self.masks[1]
-            part = mask.copy()
-            part[140:] = 0
-            every = ((part, 0.9), (mask, 0.85), (np.maximum(*self.masks), 0.7))
-            return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in every]
-
-    parts = Parts()
-    found = people.people_of(parts, [])  # type: ignore[arg-type]
-    assert len(found) == 2
-    for person in found:
-        assert any(np.array_equal(person.layer.values > 0.5, mask) for mask in parts.masks)
-    assert (
-        people.whole_one([0.6, 0.55, 0.1], [figure(60)[:100] * np.uint8(255)] * 2 + [np.full((9, 9), 255, np.uint8)])
-        == 0
-    )
-    part = figure(60) * np.uint8(255)
-    part[80:] = 0
-    assert people.whole_one([0.6, 0.55], [part, figure(60) * np.uint8(255)]) == 1
-
-
-def test_one_head_is_of_one_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people, "head_of", lambda layer, seen: (50, 20, 70, 60))
-    assert len(people.people_of(Figures(), [])) == 1  # type: ignore[arg-type]
-    assert people._shared((0, 0, 10, 10), (5, 0, 15, 10)) == 0.5
-    assert people._shared((0, 0, 10, 10), (10, 0, 15, 10)) == 0
-    assert people._shared((0, 0, 10, 10), (2, 2, 6, 6)) == 1
 
 
 def test_where_others_are_of_whom_none_was_found() -> None:
@@ -709,20 +689,42 @@ def test_where_others_are_of_whom_none_was_found() -> None:
         segmentation.Session(picture, method="grabcut").others([], (40, 30))
 
 
-def test_faces_are_found_where_scikit_image_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
-    (face, *_) = people.faces(images.astronaut())
-    assert abs((face[0] + face[2]) / 2 - 224) < 25 and abs((face[1] + face[3]) / 2 - 115) < 30
-    monkeypatch.setattr(people, "_cascade", lambda: None)
-    assert people.faces(images.astronaut()) == []
-
-
-def test_the_network_names_its_people(weights: Path) -> None:
+def test_the_network_names_its_people(weights: Path, finding: Path) -> None:
     cutter = NetworkCutter(_clicks.parsed(weights.read_bytes(), "x"), scene())
     where = cutter.people()
-    assert where.shape == (64, 64) and 0 <= where.min() <= where.max() <= 1
-    found = pyharmony.segment(scene(), people=True, method=segmentation.trained(weights))
+    assert where.shape == (64, 64) and 0 <= where.min() <= where.max() <= 1 and cutter.heads() == []
+    found = pyharmony.segment(scene(), people=True, method=segmentation.trained(finding))
     assert len(found) == len(found.heads) == len(found.boxes)
+    for call in (segmentation.Session.people, segmentation.Session.heads):
+        with pytest.raises(ArgumentError, match="people: 'trained' cannot find them; expected method 'auto'"):
+            call(segmentation.Session(scene(), method=segmentation.trained(weights)))
+
+
+def test_heads_by_numpy_are_those_by_torch(finding: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    image = np.random.default_rng(3).random((64, 64, 3), dtype=np.float32)
+    with torch.no_grad():
+        right = models.load(finding).eval().heads(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
+    found = _clicks.parsed(finding.read_bytes(), "x").crowd(image).heads
+    assert found is not None and found.shape == (16, 16, 9)
+    assert np.abs(found - right[0].numpy().transpose(1, 2, 0)).max() < 1e-4 * max(1.0, float(right.abs().max()))
+
+
+def test_the_weights_that_come_with_it_find_people() -> None:
+    photo = Path(pyharmony.__file__).parent / "cli" / "images" / "astronaut.jpg"
+    session = segmentation.Session(photo)
+    (head, *_) = session.heads()
+    x, y = head.middle
+    assert abs(x - 224) < 30 and abs(y - 115) < 40 and head.sure > people.SURE and 100 < head.box[3] < 280
+    found = session.people()
+    assert len(found) == 1 and found[0][115, 224] > 200 and found[0][300, 224] > 200 and found[0][20, 20] < 50
+    for name in ("coffee.jpg",):
+        assert len(pyharmony.segment(photo.with_name(name), people=True)) == 0
+    for least in (0.1, 1.5, "0.5", True):
+        with pytest.raises(ArgumentError, match=r"least: .*expected a number from 0\.15 to 1"):
+            session.heads(least)  # type: ignore[arg-type]
 
 
 def test_the_weights_that_come_with_it_cut_out_what_is_clicked() -> None:
@@ -864,10 +866,12 @@ def test_the_masks_that_we_drew_are_whole() -> None:
             assert min(polygon) >= 0 and max(polygon[::2]) <= image["width"] and max(polygon[1::2]) <= image["height"]
 
 
-def test_who_is_surely_there() -> None:
-    heads = [(10, 10, 20, 24), (50, 10, 60, 24), (120, 10, 20, 24), (160, 10, 60, 24)]
-    scores = (0.9, 0.9, 0.3, 0.2)
-    # The last one has a face; the second's head is too wide, the third's score too low.
-    assert people.surely(heads, scores, [(180, 15, 10, 10)]) == [0, 3]
-    assert people.surely([], [], [(0, 0, 5, 5)]) == []
-    assert people.apart([(180, 15, 10, 10), (300, 15, 10, 10)], heads) == [(300, 15, 10, 10)]
+def test_the_heads_that_we_drew_are_in_their_photographs() -> None:
+    table = json.loads((ROOT / "tools/annotations/heads.json").read_text())["photographs"]
+    layouts = {entry["photo"] for entry in json.loads((ROOT / "benchmarks/layouts.json").read_text())["layouts"]}
+    names = {entry["photo"] for entry in table}
+    assert len(names) == len(table) > 400 and not names & layouts
+    for entry in table:
+        boxes = [box for person in entry["people"] for box in (person["head"], person["body"]) if box is not None]
+        for left, top, right, bottom in [*boxes, *entry["ignore"]]:
+            assert 0 <= left < right <= 100 and 0 <= top < bottom <= 100

@@ -16,7 +16,7 @@ from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..segmentation import METHODS, Masks, Method, Session
 from ..segmentation.layers import Layer, resized
-from ..segmentation.people import apart, head_of, surely, whole_one
+from ..segmentation.people import SURE, apart, head_in, head_of, whole_one
 from ._recipe import encoded
 
 Rectangle = tuple[float, float, float, float]
@@ -25,8 +25,6 @@ Rectangle = tuple[float, float, float, float]
 _SIDE = 1600
 #: The longer side of masks that are compared.
 _LOOKED_AT = 256
-#: How far below the top of a head the chest is, in its heights.
-_CHEST = 1.9
 #: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
 _LIKE = 2
 #: Subjects become so many times as large before their detail is made, and it is made for four times from there on.
@@ -67,6 +65,16 @@ class Photo:
     def size(self) -> tuple[int, int]:
         return self.levels.shape[1], self.levels.shape[0]
 
+    @functools.cached_property
+    def small(self) -> NumpyArray:
+        """The levels at the size at which things and places are looked for."""
+        return resized(self.levels, small_size(self.size))
+
+    @property
+    def factor(self) -> float:
+        """The side of the small levels by that of the photograph."""
+        return self.small.shape[1] / self.size[0]
+
 
 class People:
     """The people of the background, who are looked for when somebody asks for them first.
@@ -79,9 +87,13 @@ class People:
     def __init__(self, background: NumpyArray, method: str | Method, given: Masks | Sequence[Any] | None) -> None:
         self._background, self._method, self._given = background, method, given
         self._held: _Held | None = None
-        height, width = background.shape[:2]
-        self.factor = min(1.0, _SIDE / max(height, width))
-        self.size = max(1, round(width * self.factor)), max(1, round(height * self.factor))
+        self.size = small_size((background.shape[1], background.shape[0]))
+        self.factor = self.size[0] / background.shape[1]
+
+    @functools.cached_property
+    def small(self) -> NumpyArray:
+        """The background at the smaller size."""
+        return resized(self._background, self.size)
 
     @property
     def reduced(self) -> list[NumpyArray]:
@@ -95,7 +107,7 @@ class People:
 
     @property
     def faces(self) -> list[Rectangle]:
-        """The rectangles of faces of people without a mask."""
+        """The rectangles of heads of people without a mask."""
         return self._found.faces
 
     @property
@@ -123,13 +135,11 @@ class People:
     def _searched(self) -> _Held:
         session = Session(self._background, method=_of_people(self._method))
         people = session.people()
-        seen = session.faces()
-        those = surely(people.heads, people.scores, seen)
         reduced = people.reduced(self.size)
-        heads = [_rectangle(people.heads[i]) for i in those]
         return _Held(
-            [functools.partial(people.__getitem__, i) for i in those], [reduced[i] for i in those], heads,
-            list(apart(seen, heads)), session.others([reduced[i] for i in those], self.size),
+            [functools.partial(people.__getitem__, i) for i in range(len(people))], reduced,
+            [_rectangle(head) for head in people.heads], apart(session.heads(), people.heads),
+            session.others(reduced, self.size),
         )  # fmt: skip
 
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
@@ -171,12 +181,27 @@ def _finds_people(method: str | Method) -> bool:
 
 
 class CutOut(NamedTuple):
-    """The mask [h, w] uint8 of a subject, whether that is its alpha, what is to be said of it, and its head."""
+    """A subject that was cut out.
+
+    Attributes:
+        mask: [h, w] uint8.
+        by_alpha: whether that is its alpha.
+        reason: what is to be said of it.
+        head: the rectangle of its head, where that is known.
+        person: whether it is somebody; None where that is not known.
+    """
 
     mask: NumpyArray
     by_alpha: bool
     reason: str
     head: Rectangle | None = None
+    person: bool | None = None
+
+
+def small_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Returns the size (width, height) of a photograph in which things and places are looked for."""
+    factor = min(1.0, _SIDE / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> CutOut:
@@ -203,18 +228,17 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
         clicked = points is not None and len(points) == 1 and wanted.box is None and wanted.mask is None
-        mask = _whole(session, found) if clicked and _finds_people(method) else found.mask
-        return CutOut(mask, False, found.reason)
-    searched = session if _finds_people(method) else Session(photo.levels)
-    people = searched.people()
-    if len(people):
-        # A part of somebody, or no person at all, may be the largest: a face says who is one.
-        sure = surely(people.heads, people.scores, searched.faces()) or range(len(people))
-        many = f"{len(sure)} people were found, the largest was taken"
-        head = _rectangle(people.heads[sure[0]])
-        found_there = _person(searched, head)
-        mask = people[sure[0]] if found_there is None else found_there
-        return CutOut(mask, False, many if len(sure) > 1 else "", head)
+        return _taken(session, found, clicked)
+    searched = session if session.finds_people else Session(photo.levels)
+    heads = searched.heads(SURE)
+    if heads:
+        # Whoever is nearest has the largest head.
+        head = max(heads, key=lambda one: one.sure * one.box[2] * one.box[3])
+        found = searched.segment(points=head.clicks(height))
+        if len(found):
+            index = whole_one(found.scores, found.reduced(_looked_at(photo.size)))
+            many = f"{len(heads)} people were found, the largest was taken" if len(heads) > 1 else ""
+            return CutOut(found[index], False, many, head.box, True)
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
@@ -222,33 +246,24 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     return CutOut(found.mask, False, said)
 
 
-def _person(session: Session, head: Rectangle) -> NumpyArray | None:
-    """Returns the mask of somebody whose head is known, by clicks at the head and the chest; None if nothing is found.
-
-    It takes more time than people have who are looked for one by one, and is better.
-    """
-    size = _small(session, _LOOKED_AT)
-    x, y, wide, high = head
-    points = [(x + wide / 2, y + high / 2), (x + wide / 2, y + _CHEST * high)]
-    column, row = (round(v * size[0] / session.picture.shape[1]) for v in points[1])
-    shown = session.others([], size)
-    if not (row < size[1] and shown[row, min(max(column, 0), size[0] - 1)]):
-        points.pop()
-    found = session.segment(points=points)
-    return found[whole_one(found.scores, found.reduced(size))] if len(found) else None
-
-
-def _whole(session: Session, found: Masks) -> NumpyArray:
-    """Returns the mask of all of a person, of those that one click found, or the best mask of a thing."""
-    index = whole_one(found.scores, found.reduced(_small(session, _LOOKED_AT)))
-    mask = found[index]
-    return mask if index == 0 or session.shows_people(mask) else found[0]
-
-
-def _small(session: Session, side: int) -> tuple[int, int]:
+def _taken(session: Session, found: Masks, clicked: bool) -> CutOut:
+    """Returns what was found where something was pointed at: of a person that was clicked once, all of them."""
+    if not session.finds_people:
+        return CutOut(found.mask, False, found.reason)
     height, width = session.picture.shape[:2]
-    factor = min(1.0, side / max(height, width))
-    return max(1, round(width * factor)), max(1, round(height * factor))
+    index = whole_one(found.scores, found.reduced(_looked_at((width, height)))) if clicked else 0
+    mask = found[index]
+    person = session.shows_people(mask)
+    if not person:
+        return CutOut(mask if index == 0 else found[0], False, found.reason, None, False)
+    head = head_in(session.heads(), mask)
+    return CutOut(mask, False, found.reason, _head_of(mask) if head is None else head.box, True)
+
+
+def _looked_at(size: tuple[int, int]) -> tuple[int, int]:
+    """Returns the size (width, height) at which masks of a photograph are compared."""
+    factor = min(1.0, _LOOKED_AT / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _filled(mask: NumpyArray, name: str) -> NumpyArray:
@@ -306,8 +321,8 @@ def decide(
 
 def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, background: NumpyArray) -> Placement:
     """Returns the best place, which is looked for in reduced pictures."""
-    small, factor = resized(background, people.size), people.factor
-    own, own_factor = _reduced(photo.levels)
+    small, factor = people.small, people.factor
+    own, own_factor = photo.small, photo.factor
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
     heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
     faces = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.faces]
@@ -317,6 +332,7 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, backgroun
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
     if cut.head is not None:
         given["head"] = tuple(v * own_factor for v in cut.head)
+    given["person"] = cut.person
     best = place(own, small, mask=own_mask, k=1, **given)[0]
     back, own_back = 1 / factor, 1 / own_factor
     box = tuple(v * back for v in best.box)
@@ -327,19 +343,11 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, backgroun
     )  # fmt: skip
 
 
-def _reduced(picture: NumpyArray) -> tuple[NumpyArray, float]:
-    height, width = picture.shape[:2]
-    factor = min(1.0, _SIDE / max(height, width))
-    if factor == 1.0:
-        return picture, 1.0
-    return resized(picture, (max(1, round(width * factor)), max(1, round(height * factor)))), factor
-
-
 def _head_of(mask: NumpyArray) -> Rectangle:
     height, width = mask.shape
     factor = min(1.0, 256 / max(height, width))
     small = resized(mask, (max(1, round(width * factor)), max(1, round(height * factor))))
-    left, top, right, bottom = head_of(Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0), [])
+    left, top, right, bottom = head_of(Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0))
     return float(left), float(top), float(right - left), float(bottom - top)
 
 

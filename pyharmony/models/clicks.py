@@ -10,7 +10,7 @@ Anything", ICCV 2023, for several masks with scores. The maps of colours and the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,10 @@ _REACHES, _SAMPLED = (0.012, 0.12), 0.008
 _NONE = 1e3
 #: The features, other than those of the mask and around it, by which a mask is judged have so many hidden values.
 _JUDGED = 64
+#: The planes that tell of heads, see `Clicks.heads`, and how many pixels along each side one of their places has.
+HEADS, PLACE = 9, 4
+#: The logit of a head somewhere, before anything is learned.
+_RARE = -4.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class ClicksConfig:
         looks: the layers of attention.
         features: '', or 'efficientnet-lite0': what that network, which knows things by their look, makes of the image
             comes in at every level.
+        finder: the channels of the part that finds people by their heads; 0: there is none.
     """
 
     size: int = 256
@@ -57,6 +62,7 @@ class ClicksConfig:
     heads: int = 4
     looks: int = 2
     features: str = ""
+    finder: int = 0
 
     def __post_init__(self) -> None:
         checks.check_whole(self.size, "size", 64)
@@ -70,6 +76,7 @@ class ClicksConfig:
         checks.check_whole(self.heads, "heads")
         checks.check_whole(self.looks, "looks", 0)
         checks.check_choice(self.features, "features", FEATURES)
+        checks.check_whole(self.finder, "finder", 0)
         if self.widths[-1] % self.heads:
             raise ArgumentError(f"heads: {self.heads}, expected a divisor of the last of widths, {self.widths[-1]}")
 
@@ -172,6 +179,28 @@ class _Look(nn.Module):
         return y
 
 
+class _Finder(nn.Module):
+    """From the levels of the network without a click, coarsest first, to planes that tell of heads."""
+
+    def __init__(self, before: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.beside = nn.ModuleList(_Joined(channels, width, 1) for channels in before)
+        self.blocks = nn.ModuleList(_Block(width) for _ in before)
+        self.planes = nn.Conv2d(width, HEADS, 3, padding=1)
+        bias: Any = self.planes.bias
+        nn.init.constant_(bias[0], _RARE)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        x: Tensor | None = None
+        for beside, block, level in zip(self.beside, self.blocks, levels):
+            own = beside(level)
+            if x is not None:
+                own = own + functional.interpolate(x, scale_factor=2, mode="bilinear")
+            x = block(torch.relu(own))
+        y: Tensor = self.planes(x)
+        return y
+
+
 class Clicks(Model):
     """From an image and a prompt to three masks.
 
@@ -206,6 +235,8 @@ class Clicks(Model):
         self.masks = nn.Conv2d(widths[0], MASKS + 1, 3, padding=1)
         self.hidden = nn.Linear(2 * widths[1] + last, _JUDGED)
         self.score = nn.Linear(_JUDGED, 1)
+        if config.finder:
+            self.finder = _Finder((last, widths[3], widths[2], 2 * widths[1]), config.finder)
 
     def seen(self, image: Tensor) -> tuple[Tensor, ...]:
         """Returns what the network of features makes of images, for any number of calls; without one, nothing."""
@@ -216,7 +247,36 @@ class Clicks(Model):
         checks.check_image(image, "image", 3, 32)
         checks.check_image(prompt, "prompt", PROMPT)
         checks.check_like(prompt[:, :1], image[:, :1], "prompt", "image")
+        _, _, whole, felt, masks = self._levels(image, prompt, self.seen(image) if seen is None else seen)
+        scores = self._scores(masks[:, :MASKS], felt, whole)
+        large = functional.interpolate(masks, scale_factor=2, mode="bilinear")
+        return Cut(large[:, :MASKS], scores, large[:, MASKS:])
+
+    def heads(self, image: Tensor, seen: tuple[Tensor, ...] | None = None) -> Tensor:
+        """Returns where heads of people are, and how large, [N, 9, H / 4, W / 4]; a place has 4 x 4 pixels.
+
+        The planes are: the logit that the middle of a head is there; by how many places it lies right of the middle of
+        this one, and below it; the logarithms of the head's width and height; those of how far the person goes from
+        the middle of the head to the left, up, right and down; all of these in sides of the image. Sources: Zhou et
+        al., "Objects as Points", 2019, and Tian et al., "FCOS", ICCV 2019, for the distances.
+
+        Raises:
+            ArgumentError: the network has no part that finds heads.
+        """
+        if not self.config.finder:
+            raise ArgumentError("finder: 0, the network has no part that finds heads")
+        checks.check_image(image, "image", 3, 32)
+        nowhere = image.new_zeros(len(image), 1, 2), image.new_full((len(image), 1), -1.0)
         features = self.seen(image) if seen is None else seen
+        levels, x, _, felt, _ = self._levels(image, prompt_of(image, *nowhere), features)
+        found: Tensor = self.finder([x, levels[3], levels[2], torch.cat([levels[1], felt], 1)])
+        return found
+
+    def _levels(
+        self, image: Tensor, prompt: Tensor, features: tuple[Tensor, ...]
+    ) -> tuple[list[Tensor], Tensor, Tensor, Tensor, Tensor]:
+        """Returns the levels on the way down, the coarsest after attention, its mean, the second finest on the way up,
+        and the logits of the masks, at half the sides of the image."""
         x = torch.cat([image * 2 - 1, prompt], 1)
         levels = []
         for i, (down, blocks) in enumerate(zip(self.down, self.blocks)):
@@ -231,17 +291,13 @@ class Clicks(Model):
             y = y + self._places(h, w)
         for look in self.looks:
             y = look(y)
-        whole = y.mean(1)
-        x = y.mT.reshape(n, c, h, w)
+        x = coarsest = y.mT.reshape(n, c, h, w)
         for i in range(3, -1, -1):
             x = functional.interpolate(self.up[i](x), scale_factor=2, mode="bilinear")
             x = self.over[i](torch.relu(x + levels[i]))
             if i == 1:
                 felt = x
-        masks = self.masks(x)
-        scores = self._scores(masks[:, :MASKS], felt, whole)
-        large = functional.interpolate(masks, scale_factor=2, mode="bilinear")
-        return Cut(large[:, :MASKS], scores, large[:, MASKS:])
+        return levels, coarsest, y.mean(1), felt, self.masks(x)
 
     def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the mask of the best score, [N, 1, H, W] in [0, 1].

@@ -14,9 +14,9 @@ from .. import _checks as checks
 from ..errors import ArgumentError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Masks, Session
+from ..segmentation.heads import corners
 from ..segmentation.layers import Layer, Pixels, resized
-from ..segmentation.people import apart, head_of, surely
-from ..segmentation.people import faces as faces_of
+from ..segmentation.people import apart, head_in, head_of
 from ..typing import ImageLike, MaskLike
 from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import reduced, roll_in
@@ -52,8 +52,6 @@ _RESIZED, _TRIED, _ALIKE, _FINER, _BROKEN = 300, 600, 0.5, 3, 1e3
 _UNUSUAL = 0.5
 #: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.
 _TURNED, _LEAST = 10.0, 0.75
-#: The longer side of the part of the object's picture in which faces are looked for, and its least height in widths.
-_FACES, _TALL = 160, 1.3
 #: How far the lower end of an object that something hid may be from the line at which others end, in its heads.
 _LINE = 0.3
 #: How far an object is moved so that a cut edge leaves the picture, in its heights, by how many moves, and what is no
@@ -144,7 +142,7 @@ def place(
         people: the people in the background: what `pyharmony.segment` returned with people=True, or a mask of
             each; None: they are looked for.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks; None: by their silhouettes.
-        faces: rectangles of faces of people without a mask, which must not be covered either.
+        faces: rectangles of heads of people without a mask, which must not be covered either.
         others: where more people are who are not told apart, see `pyharmony.segmentation.Session.others`; the less of
             them is covered the better. None: looked for if people are, else nowhere.
         head: the rectangle of the object's head; None: found.
@@ -182,10 +180,13 @@ def place(
         raise ArgumentError(f"scale: {scale!r}, expected a number above 0, at most 1000")
     picture, matte = _subject_of(subject, mask)
     scene = levels_of(background)
-    if person is None:
-        person = head is not None or Session(picture).shows_people(matte)
     own_head = None if head is None else _box(head, "head")
-    object_ = subject_of(matte, own_head, bool(person), cut, _faces(picture, matte) if person and head is None else [])
+    if own_head is None and (person is None or person):
+        session = Session(picture)
+        person = person or session.shows_people(matte)
+        seen_there = head_in(session.heads(), matte) if person else None
+        own_head = None if seen_there is None else corners(seen_there.box)
+    object_ = subject_of(matte, own_head, bool(person), cut)
     if people is None:
         people, heads, faces, others = _looked_for(scene, heads, faces, others)
     masks, boxes = _people_of(scene, people, heads)
@@ -214,38 +215,19 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     return picture, mask_of(alpha, *picture.shape[:2])
 
 
-def _faces(picture: Pixels, mask: Pixels) -> list[tuple[int, int, int, int]]:
-    """Returns the boxes of faces in the upper half of a mask."""
-    rows, columns = (np.flatnonzero(mask.max(axis) > 127) for axis in (1, 0))
-    if not len(rows):
-        return []
-    left, top, right = int(columns[0]), int(rows[0]), int(columns[-1]) + 1
-    # Of a head by itself the face may go on below the middle.
-    bottom = max(top + (int(rows[-1]) + 1 - top) // 2, min(top + round(_TALL * (right - left)), int(rows[-1]) + 1))
-    factor = min(1.0, _FACES / max(right - left, bottom - top))
-    size = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
-    part = resized(picture, size, (left, top, right, bottom))
-    return [
-        (left + round(a / factor), top + round(b / factor), left + round(c / factor), top + round(d / factor))
-        for a, b, c, d in faces_of(part)
-    ]
-
-
 def _looked_for(
     scene: Pixels, heads: Sequence[Rectangle] | None, faces: Sequence[Rectangle], others: Any
 ) -> tuple[list[Pixels], list[Rectangle], list[Rectangle], Any]:
-    """Returns masks and heads of the people who are surely in a picture, the faces of others, and where these are."""
+    """Returns masks and heads of the people in a picture, the heads of others, and where these are."""
     if heads is not None:
         raise ArgumentError("heads: given without people, expected one each")
     session = Session(scene)
     people = session.people()
-    those = surely(people.heads, people.scores, session.faces())
-    found = [people.heads[i] for i in those]
     if others is None:
         size = (scene.shape[1], scene.shape[0])
-        small = people.reduced(_small(size))
-        others = resized(session.others([small[i] for i in those], _small(size)), size)
-    return [people[i] for i in those], [*found], [*faces, *apart(session.faces(), found)], others
+        others = resized(session.others(people.reduced(_small(size)), _small(size)), size)
+    every = [people[i] for i in range(len(people))]
+    return every, [*people.heads], [*faces, *apart(session.heads(), people.heads)], others
 
 
 def _small(size: tuple[int, int]) -> tuple[int, int]:
@@ -282,7 +264,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
             boxes.append(_box(heads[i], f"heads[{i}]"))
         else:
             layer = Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0)
-            boxes.append(tuple(float(v) for v in head_of(layer, [])))
+            boxes.append(tuple(float(v) for v in head_of(layer)))
         masks.append(small)
     return masks, np.array(boxes, np.float64).reshape(-1, 4)
 

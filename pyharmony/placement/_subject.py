@@ -94,7 +94,6 @@ def subject_of(
     head: tuple[float, float, float, float] | None,
     is_person: bool,
     cut: Collection[str] | None,
-    faces: Collection[tuple[int, int, int, int]] = (),
 ) -> Subject:
     """Returns what is known of an object by its mask [H, W] of 0 to 255.
 
@@ -113,7 +112,7 @@ def subject_of(
         raise MaskError("mask: empty, nothing in it is at least half inside; expected the object")
     region = values > 0.5
     if head is None and is_person:
-        head = head_of(layer, list(faces))
+        head = head_of(layer)
     hidden = False
     if cut is None:
         sides = _sides(region)

@@ -27,6 +27,8 @@ MASKS, BOXED = 3, 0.5
 _REACHES, _SAMPLED, _NONE = (0.012, 0.12), 0.008, 1e3
 #: Of the blocks of EfficientNet-Lite0: those whose features come in, and those that halve the sides.
 _LEVELS, _STRIDES = (0, 2, 4, 10, 11), {1: 2, 3: 2, 5: 2, 11: 2}
+#: The number of levels that heads are found by.
+_FOUND_BY = 4
 
 
 class Cut(NamedTuple):
@@ -35,6 +37,16 @@ class Cut(NamedTuple):
     logits: Float32
     scores: Float32
     people: Float32
+
+
+class Crowd(NamedTuple):
+    """The logits of where people are [H, W], and the planes that tell of heads [H / 4, W / 4, 9], or None.
+
+    The planes are those of the model's method `heads`.
+    """
+
+    people: Float32
+    heads: Float32 | None
 
 
 class Conv(NamedTuple):
@@ -65,6 +77,8 @@ class Network(NamedTuple):
         tensors: all others by name.
         stem, known: the first convolution and the blocks of the network of features, none where it has none.
         beside: for each level the convolution of its features.
+        finder: for each level that heads are found by, coarsest first, its convolution and a pair; none where it finds
+            no heads.
     """
 
     size: int
@@ -76,6 +90,7 @@ class Network(NamedTuple):
     stem: Conv | None = None
     known: tuple[Inverted, ...] = ()
     beside: tuple[Conv, ...] = ()
+    finder: tuple[tuple[Conv, tuple[Conv, Conv]], ...] = ()
 
     def seen(self, image: Float32) -> list[Float32]:
         """Returns what the features of an image [S, S, 3] in [0, 1] add to each level; nothing where it has none."""
@@ -98,7 +113,39 @@ class Network(NamedTuple):
         Raises:
             WeightsError: the network gives NaN or infinities.
         """
-        features = self.seen(image) if seen is None else seen
+        _, x, felt, small = self._levels(image, prompt, self.seen(image) if seen is None else seen)
+        large = np.ascontiguousarray(np.moveaxis(_enlarged(small), 2, 0))
+        scores = self._scores(small[..., :MASKS], felt, x.reshape(-1, x.shape[2]).mean(0))
+        _check_finite(large, scores)
+        return Cut(large[:MASKS], scores, large[MASKS])
+
+    def crowd(self, image: Float32, seen: Sequence[Float32] | None = None) -> Crowd:
+        """Returns where people are in an image [S, S, 3] in [0, 1], and their heads, without a click.
+
+        seen: as in `cut`.
+
+        Raises:
+            WeightsError: the network gives NaN or infinities.
+        """
+        prompt = prompt_of(image, (), ())
+        levels, coarsest, felt, small = self._levels(image, prompt, self.seen(image) if seen is None else seen)
+        people = np.ascontiguousarray(_enlarged(small)[..., MASKS])
+        _check_finite(people)
+        if not self.finder:
+            return Crowd(people, None)
+        every = levels[3], levels[2], np.concatenate([levels[1], felt], 2)
+        beside, pair = self.finder[0]
+        x = _block(convolution(coarsest, *beside, slope=0), pair)
+        for (beside, pair), level in zip(self.finder[1:], every, strict=True):
+            x = _block(convolution(level, *beside, added=_enlarged(x), slope=0), pair)
+        planes = convolution(x, self.tensors["finder.planes.weight"], self.tensors["finder.planes.bias"])
+        _check_finite(planes)
+        return Crowd(people, planes)
+
+    def _levels(
+        self, image: Float32, prompt: Float32, features: Sequence[Float32]
+    ) -> tuple[list[Float32], Float32, Float32, Float32]:
+        """Computes `Clicks._levels`, without the mean of the coarsest level, with channels last."""
         x = np.concatenate([image * 2 - 1, prompt], 2)
         levels = []
         for i, (down, blocks) in enumerate(self.levels):
@@ -112,19 +159,13 @@ class Network(NamedTuple):
             y = y + self.tensors["place"][0]
         for look in self.looks:
             y = _look(y, look, self.heads)
-        whole = y.mean(0)
-        x = y.reshape(height, width, channels)
+        x = coarsest = y.reshape(height, width, channels)
         for i in range(3, -1, -1):
             up, block = self.ups[i]
             x = _block(np.maximum(_enlarged(convolution(x, *up)) + levels[i], 0), block)
             if i == 1:
                 felt = x
-        small = convolution(x, self.tensors["masks.weight"], self.tensors["masks.bias"])
-        large = np.ascontiguousarray(np.moveaxis(_enlarged(small), 2, 0))
-        found = Cut(large[:MASKS], self._scores(small[..., :MASKS], felt, whole), large[MASKS])
-        if not (np.isfinite(large).all() and np.isfinite(found.scores).all()):
-            raise WeightsError("the network of clicks gives NaN or infinities; its weights are damaged")
-        return found
+        return levels, coarsest, felt, convolution(x, self.tensors["masks.weight"], self.tensors["masks.bias"])
 
     def _scores(self, logits: Float32, felt: Float32, whole: Float32) -> Float32:
         """Computes `Clicks._scores` of masks [h, w, 3]."""
@@ -182,7 +223,16 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
     tensors["place"] = state["place"]
     tensors["masks.weight"] = _laid_out(state["masks.weight"])
     tensors["masks.bias"] = state["masks.bias"]
-    found = Network(config["size"], tuple(levels), looks, config["heads"], ups, tensors)
+    finder: list[tuple[Conv, tuple[Conv, Conv]]] = []
+    if config.get("finder"):
+        for name in ("weight", "bias"):
+            key = f"finder.planes.{name}"
+            tensors[key] = _laid_out(state[key]) if name == "weight" else state[key]
+        finder += [
+            (_folded(state, f"finder.beside.{i}.conv", f"finder.beside.{i}.norm"), _pair(state, f"finder.blocks.{i}"))
+            for i in range(_FOUND_BY)
+        ]
+    found = Network(config["size"], tuple(levels), looks, config["heads"], ups, tensors, finder=tuple(finder))
     if not config.get("features"):
         return found
     known: list[Inverted] = []
@@ -193,6 +243,12 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
         known.append(Inverted(wide, each, stride, _conv(state, f"{name}.narrow")))
     beside = tuple(_folded(state, f"beside.{i}.conv", f"beside.{i}.norm") for i in range(len(levels)))
     return found._replace(stem=_conv(state, "known.stem"), known=tuple(known), beside=beside)
+
+
+def _check_finite(*arrays: Float32) -> None:
+    """Raises WeightsError if what the network made has NaN or infinities."""
+    if not all(np.isfinite(x).all() for x in arrays):
+        raise WeightsError("the network of clicks gives NaN or infinities; its weights are damaged")
 
 
 def _conv(state: Mapping[str, Float32], name: str) -> Conv:

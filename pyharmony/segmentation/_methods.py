@@ -79,7 +79,7 @@ def trained(weights: PathLike) -> Method:
     path = Path(weights)
     network = _clicks.parsed(path.read_bytes(), str(path))
     summary = f"the network of clicks, by {path.name}"
-    return Method("trained", summary, lambda picture: NetworkCutter(network, picture), people=True)
+    return Method("trained", summary, lambda picture: NetworkCutter(network, picture), people=bool(network.finder))
 
 
 def _network(picture: Pixels) -> NetworkCutter:
@@ -87,7 +87,7 @@ def _network(picture: Pixels) -> NetworkCutter:
 
 
 def _featured(picture: Pixels) -> NetworkCutter:
-    return NetworkCutter(_clicks.network(_FEATURED), picture, _PERSON)
+    return NetworkCutter(_clicks.network(_FEATURED), picture)
 
 
 def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixels], Cutter]:
@@ -95,8 +95,6 @@ def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixe
 
 
 _WEIGHTS, _FEATURED = "clicks", "clicks-imagenet"
-#: From this score on somebody without a face counts: of those found in `benchmarks/layouts.json` half are then there.
-_PERSON = 0.6
 #: What "auto" is: the best with one click on the photographs that weights are chosen by.
 DEFAULT = _FEATURED
 _OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
@@ -112,7 +110,7 @@ METHODS: dict[str, Method] = {
             weights=_FEATURED,
             people=True,
         ),
-        Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS, people=True),
+        Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS),
         Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
         Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
         Method("clicks+grabcut", "GrabCut from what the network found", _after(_classic.grabcut), (_OPENCV,), _WEIGHTS),

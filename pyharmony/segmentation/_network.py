@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _clicks
+from .heads import Head, heads_of
 from .layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
 
 #: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
@@ -55,18 +56,14 @@ class Prompts(NamedTuple):
 
 @dataclass
 class NetworkCutter:
-    """One picture [H, W, 3] of uint8, which the network is asked about again and again.
-
-    From the score `person` on, what it cuts out where people are counts as somebody even without a face.
-    """
+    """One picture [H, W, 3] of uint8, which the network is asked about again and again."""
 
     network: _clicks.Network
     picture: Pixels
-    person: float = 0.0
 
     def __post_init__(self) -> None:
         self._views: dict[Box, tuple[Float32, list[Float32]]] = {}
-        self._people: Float32 | None = None
+        self._crowd: _clicks.Crowd | None = None
         # Of large pictures most looks need little: they are made from the means of so many pixels along each side.
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
         self._fewer = self.picture if self._every == 1 else _reduced(self.picture, self._every)
@@ -126,11 +123,19 @@ class NetworkCutter:
 
     def people(self) -> Float32:
         """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
-        if self._people is None:
+        return _clicks.sigmoid(self._seen().people)
+
+    def heads(self) -> list[Head]:
+        """Returns the heads of people, the surest first; none if the network has no part that finds them."""
+        height, width = self.picture.shape[:2]
+        planes = self._seen().heads
+        return [] if planes is None else heads_of(planes, width, height)
+
+    def _seen(self) -> _clicks.Crowd:
+        if self._crowd is None:
             height, width = self.picture.shape[:2]
-            view, seen = self._view((0, 0, width, height))
-            self._people = _clicks.sigmoid(self.network.cut(view, _clicks.prompt_of(view, (), ()), seen).people)
-        return self._people
+            self._crowd = self.network.crowd(*self._view((0, 0, width, height)))
+        return self._crowd
 
     def _prior(self, prompts: Prompts) -> Layer | None:
         """Returns what is known before the first look: a coarse mask, or a box that is full of the object."""

@@ -15,8 +15,9 @@ from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
-from .layers import Box, Layer, Pixels, box_of, resized
-from .people import faces, others, people_of, shows_people
+from .heads import FAINT, Head
+from .layers import Layer, Pixels, box_of, resized
+from .people import others, people_of, shows_people
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -120,7 +121,6 @@ class Session:
         self.picture, self.method = levels_of(image), chosen.name
         self._cutter = chosen.opened(self.picture)
         self._steps: list[tuple[Prompts, Masks]] = []
-        self._faces: list[Box] | None = None
 
     def click(self, x: float, y: float, *, add: bool = True) -> Masks:
         """Returns the answer to one more click: on the object, or, with add=False, beside it.
@@ -175,23 +175,34 @@ class Session:
             self._steps.pop()
         return self._steps[-1][1] if self._steps else None
 
-    def faces(self) -> tuple[Rectangle, ...]:
-        """Returns the rectangles (x, y, width, height) of frontal faces, the largest first.
+    def heads(self, least: float = FAINT) -> tuple[Head, ...]:
+        """Returns the heads of all people who seem to be there, the surest first: more than those who get a mask.
 
-        There are none where scikit-image is not installed.
+        Args:
+            least: how sure they are at least, 0.15 to 1; `people` takes those of at least 0.3.
+
+        Raises:
+            ArgumentError: the method does not find people, or least is not a number from 0.15 to 1.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> segmentation.Session(np.zeros((60, 80, 3), np.uint8)).heads()
+            ()
         """
-        if self._faces is None:
-            self._faces = faces(self.picture)
-        return tuple(_rectangle(face) for face in self._faces)
+        cutter = self._of_people(True)
+        if isinstance(least, bool) or not isinstance(least, (int, float)) or not FAINT <= least <= 1:
+            raise ArgumentError(f"least: {least!r}, expected a number from {FAINT:g} to 1")
+        found = [] if _of_one_colour(self.picture) else cutter.heads()
+        return tuple(head for head in found if head.sure >= least)
 
     def people(self) -> Masks:
         """Returns a mask of each person, the largest first; clicks go on from what was there before.
 
         Raises:
-            ArgumentError: the method does not know people.
+            ArgumentError: the method does not find people.
         """
-        cutter, _ = self._of_people(), self.faces()
-        found = [] if _of_one_colour(self.picture) else people_of(cutter, self._faces or [])
+        cutter = self._of_people(True)
+        found = [] if _of_one_colour(self.picture) else people_of(cutter)
         heads = tuple(_rectangle(person.head) for person in found)
         return self._masks([person.layer for person in found], "" if found else "no person was found", heads)
 
@@ -230,8 +241,14 @@ class Session:
         """
         return shows_people(self._of_people(), mask_of(mask, *self.picture.shape[:2]))
 
-    def _of_people(self) -> NetworkCutter:
-        if not isinstance(self._cutter, NetworkCutter):
+    @property
+    def finds_people(self) -> bool:
+        """Whether the method finds people, so that `people` and `heads` tell of them."""
+        return isinstance(self._cutter, NetworkCutter) and bool(self._cutter.network.finder)
+
+    def _of_people(self, by_heads: bool = False) -> NetworkCutter:
+        """Returns the network if it knows where people are, and if that is asked for, their heads."""
+        if not isinstance(self._cutter, NetworkCutter) or (by_heads and not self.finds_people):
             raise ArgumentError(f"people: {self.method!r} cannot find them; expected method 'auto'")
         return self._cutter
 

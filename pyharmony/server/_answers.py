@@ -86,7 +86,6 @@ class Found(Answer):
     score: float = Field(description="How good it is expected to be, 0 to 1.")
     box: list[float] = Field(description="x, y, width and height, in pixels of the image at full size.")
     head: list[float] | None = Field(default=None, description="The same of the head, for people.")
-    sure: bool | None = Field(default=None, description="Whether it is surely somebody, for people.")
     mask: PictureInfo | None = Field(default=None, description="The mask; of answers to clicks only where asked for.")
 
 
@@ -122,7 +121,7 @@ class Result(Answer):
     mask: PictureInfo | None = Field(default=None, description="The mask: the best found, or where the object lies.")
     masks: list[Found] = Field(default=[], description="All that was found: answers to clicks, or people.")
     others: PictureInfo | None = Field(
-        default=None, description="A mask of where more people seem to be than those that are surely there."
+        default=None, description="A mask of where people seem to be who are not told apart."
     )
     places: list[Place] = Field(default=[], description="The places that were found, the best first.")
     layers: list[Layer] = Field(default=[], description="What is laid over a background, from the bottom to the top.")

@@ -214,17 +214,14 @@ class Held:
         """Returns all people."""
         return self.session.people()
 
-    def others(self, people: Any) -> tuple[list[int], Any]:
-        """Returns who of the people is surely there, by numbers, and a mask [H, W] uint8 of where others are."""
+    def others(self, people: Any) -> Any:
+        """Returns a mask [H, W] uint8 of where people are who are not told apart."""
         from ..segmentation.layers import resized
-        from ..segmentation.people import surely
 
         height, width = self.session.picture.shape[:2]
         factor = min(1.0, _OTHERS / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))
-        sure = surely(people.heads, people.scores, self.session.faces())
-        small = people.reduced(size)
-        return sure, resized(self.session.others([small[i] for i in sure], size), (width, height))
+        return resized(self.session.others(people.reduced(size), size), (width, height))
 
     def after(self, steps: list[dict[str, Any]]) -> Any:
         """Returns the answer to steps; only those that are new are taken, and those that are gone taken back."""

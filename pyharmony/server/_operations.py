@@ -360,10 +360,7 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
         info = {"method": found.method, "reason": found.reason}
         answer = {"mask": saved(found.mask) if len(found) else None, "masks": masks, "info": info}
         if body.people:
-            sure, others = held.others(found)
-            for i, one in enumerate(masks):
-                one["sure"] = i in sure
-            answer["others"] = saved(others)
+            answer["others"] = saved(held.others(found))
         return answer
 
 

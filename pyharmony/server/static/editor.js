@@ -532,7 +532,7 @@ export class Editor {
       api.run("segment", { picture: this.below.id, people: true, method: this.peopleCutter }, options)))
       .then(({ result }) => {
         // Who may be nobody keeps no place and hides nothing.
-        this.people = result.masks.filter(({ sure }) => sure);
+        this.people = result.masks;
         this.others = result.others;
       })
       .finally(() => { this.finding = null; });

@@ -1,0 +1,107 @@
+"""Heads: where the network says that people are, and how large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ._clicks import sigmoid
+from .layers import Float32
+
+#: Heads are told from this on.
+FAINT = 0.15
+#: The most heads of one picture.
+_MOST = 24
+#: How far the chest is below the middle of a head, in its heights.
+_CHEST = 1.4
+#: Of two heads that share so much of the smaller one the surer one stays.
+_SAME = 0.5
+
+Area = tuple[float, float, float, float]
+"""A part of a picture in pixels: left, top, right, bottom."""
+
+
+class Head(NamedTuple):
+    """The head of somebody who seems to be there.
+
+    Attributes:
+        box: the rectangle (x, y, width, height) of the head, in pixels.
+        body: that of all of the person that is to be seen.
+        sure: how sure it is that somebody is there, 0 to 1.
+    """
+
+    box: tuple[float, float, float, float]
+    body: tuple[float, float, float, float]
+    sure: float
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The middle (x, y) of the head; that of the picture's first pixel is (0, 0)."""
+        return self.box[0] + self.box[2] / 2 - 0.5, self.box[1] + self.box[3] / 2 - 0.5
+
+    def clicks(self, height: int) -> list[tuple[float, float]]:
+        """Returns the places (x, y) to click: the middle of the head, and the chest where the person goes on so far.
+
+        height: that of the picture.
+        """
+        x, y = self.middle
+        chest = y + _CHEST * self.box[3]
+        return [(x, y), (x, chest)] if chest < min(self.body[1] + self.body[3], height) - 1 else [(x, y)]
+
+
+def heads_of(planes: Float32, width: int, height: int) -> list[Head]:
+    """Returns the heads that planes [h, w, 9] of the network tell of, in pixels of a picture, the surest first.
+
+    A place tells of a head where it is surer than those around it.
+    """
+    sure = sigmoid(planes[..., 0])
+    rows, columns = sure.shape
+    framed = np.pad(sure, 1)
+    around = np.max([framed[i : i + rows, k : k + columns] for i in range(3) for k in range(3)], 0)
+    places = np.argwhere((sure >= around) & (sure >= FAINT))
+    found: list[Head] = []
+    for row, column in sorted(places.tolist(), key=lambda place: -sure[place[0], place[1]]):
+        right, below, *logs = planes[row, column, 1:].tolist()
+        x, y = (column + 0.5 + right) * width / columns, (row + 0.5 + below) * height / rows
+        # The logarithms may be anything in damaged weights.
+        wide, high, *beside = (math.exp(min(v, 0.0)) for v in logs)
+        box = x - wide * width / 2, y - high * height / 2, x + wide * width / 2, y + high * height / 2
+        body = (
+            min(box[0], x - beside[0] * width), min(box[1], y - beside[1] * height),
+            max(box[2], x + beside[2] * width), max(box[3], y + beside[3] * height),
+        )  # fmt: skip
+        head = Head(_rectangle(box, width, height), _rectangle(body, width, height), float(sure[row, column]))
+        if all(shared(corners(head.box), corners(other.box)) < _SAME for other in found):
+            found.append(head)
+    return found[:_MOST]
+
+
+def both(first: Sequence[float], second: Sequence[float]) -> float:
+    """Returns the area that two boxes share."""
+    across = min(first[2], second[2]) - max(first[0], second[0])
+    down = min(first[3], second[3]) - max(first[1], second[1])
+    return max(0.0, across) * max(0.0, down)
+
+
+def area(box: Sequence[float]) -> float:
+    """Returns the area of a box."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def shared(first: Sequence[float], second: Sequence[float]) -> float:
+    """Returns the share of the smaller one of two boxes that both cover."""
+    return both(first, second) / min(area(first), area(second))
+
+
+def corners(rectangle: Sequence[float]) -> Area:
+    """Returns the box of a rectangle (x, y, width, height)."""
+    return rectangle[0], rectangle[1], rectangle[0] + rectangle[2], rectangle[1] + rectangle[3]
+
+
+def _rectangle(box: Area, width: int, height: int) -> tuple[float, float, float, float]:
+    """Returns the rectangle of the part of a box that is in a picture, a pixel at least."""
+    left, top = min(max(box[0], 0.0), width - 1.0), min(max(box[1], 0.0), height - 1.0)
+    return left, top, max(1.0, min(box[2], float(width)) - left), max(1.0, min(box[3], float(height)) - top)
