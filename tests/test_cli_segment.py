@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pyharmony import segmentation
+
 from .shared import runners
-from .test_segmentation import BOX, Colours, annotations, box_mask, iou, scene, weights
+from .test_segmentation import BOX, DISC, Colours, annotations, box_mask, finding, iou, scene, weights
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 call, told = runners("segment")
-__all__ = ["weights"]
+__all__ = ["finding", "weights"]
 PLAIN = ("--method", "grabcut")
 
 
@@ -50,11 +52,51 @@ def test_boxes_and_coarse_masks() -> None:
     assert Image.open("small.png").size == Image.open("out.png").size
 
 
-def test_people_and_weights_of_the_user(weights: Path) -> None:
+def test_lines_add_and_remove() -> None:
+    call("scene.png", "-o", "line.png", "--scribble", "25,25,50,30,50,60", *PLAIN)
+    assert iou(alpha("line.png"), box_mask()) > 0.9
+
+    def cut(path: str, *lines: str) -> tuple[bool, bool]:
+        """Returns whether the box and the disc are cut out."""
+        call("scene.png", "-o", path, "--scribble", "25,25,50,30,50,60", *lines, *PLAIN)
+        found = alpha(path)
+        return bool(found[BOX[1] + 25, BOX[0] + 20] > 200), bool(found[DISC[1], DISC[0]] > 200)
+
+    # The next line adds the disc, and one beside the object takes it away again.
+    disc = "75,45,95,45,85,55"
+    assert cut("both.png", "--scribble", disc) == (True, True)
+    assert cut("one.png", "--scribble", "85,30,85,32", "--scribble-beside", disc) == (True, False)
+
+
+def test_every_answer_is_written(weights: Path) -> None:
+    asked = ("scene.png", "--point", "40,40", "--model", weights)
+    result = told(*asked, "-o", "cut.png", "--every")
+    names = [one["output"] for one in result["masks"]]
+    assert names == [f"cut-{i + 1}.png" for i in range(len(names))] and len(names) > 1
+    assert result["output"] == "cut-1.png" and not Path("cut.png").exists()
+    found = segmentation.segment("scene.png", point=(40, 40), method=segmentation.trained(weights))
+    for i, name in enumerate(names):
+        assert np.array_equal(alpha(name), found[i])
+    # Nothing is written if one of the files is there already.
+    for name in ("cut-1.png", "cut-2.png"):
+        Path(name).rename(f"old-{name}")
+    Path("cut-2.png").write_bytes(b"mine")
+    assert "cut-2.png: already exists" in call(*asked, "-o", "cut.png", "--every", code=2).stderr
+    assert not Path("cut-1.png").exists() and Path("cut-2.png").read_bytes() == b"mine"
+    assert "wrote cut-1.png to cut-" in call(*asked, "-o", "cut.png", "--every", "--overwrite").stderr
+
+
+def test_one_answer_has_a_number_too() -> None:
+    box = ",".join(map(str, BOX))
+    call("scene.png", "-o", "mask.tif", "--box", box, "--every", "--mask-only", *PLAIN)
+    assert iou(np.asarray(Image.open("mask-1.tif")), box_mask()) > 0.9 and not Path("mask-2.tif").exists()
+
+
+def test_people_and_weights_of_the_user(weights: Path, finding: Path) -> None:
     call("scene.png", "-o", "out.png", "--point", "40,40", "--model", weights)
     assert Image.open("out.png").mode == "RGBA"
     Image.new("RGB", (40, 30), (9, 9, 9)).save("plain.png")
-    nobody = call("plain.png", "-o", "people.png", "--people", "--model", weights, code=3)
+    nobody = call("plain.png", "-o", "people.png", "--people", "--model", finding, code=3)
     assert "no person was found; nothing was written" in nobody.stderr and not Path("people.png").exists()
     assert "one colour" in call("plain.png", "-o", "x.png", "--point", "3,3", "--model", weights, code=3).stderr
 
@@ -84,7 +126,14 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
         (("--point", "a,b"), 2, "--point: 'a,b', expected X,Y"),
         (("--box", "1,2,3"), 2, "--box: '1,2,3', expected X,Y,W,H"),
         (("--box", "300,2,30,30"), 2, "--box: (300, 2, 30, 30) has nothing of an image of 120 x 90 pixels"),
-        ((), 2, "nothing is pointed at; expected --point, --box or --mask"),
+        ((), 2, "nothing is pointed at; expected --point, --scribble, --box or --mask"),
+        (("--beside", "4,4"), 2, "nothing on the object is pointed at; expected --point, --scribble, --box or --mask"),
+        (("--scribble-beside", "4,4,9,9"), 2, "nothing is pointed at; expected --point, --scribble, --box or --mask"),
+        (("--scribble", "4,4,9"), 2, "--scribble: '4,4,9', expected X,Y,X,Y,…, such as 120,80,160,90"),
+        (("--scribble", "4,4,9,400"), 2, "--scribble or --scribble-beside: (9, 400) is outside of the image"),
+        (("--point", "40,40", "--scribble-beside", "-4,4,9,9"), 2, "--scribble-beside: (-4, 4) is outside"),
+        (("--people", "--scribble", "4,4,9,9"), 2, "do not go together"),
+        (("--annotations", "a.json", "--every"), 2, "--every and --annotations do not go together"),
         (("--people", "--point", "4,4"), 2, "do not go together"),
         (("--mask", "none.png"), 3, "none.png"),
         (("--people",), 2, "'grabcut' cannot find them"),
@@ -106,6 +155,7 @@ def test_streams() -> None:
     Path("out.png").write_bytes(made.stdout)
     assert iou(alpha("out.png"), box_mask()) > 0.9
     call("scene.png", "-o", "-", "--point", "40,40", "--json", *PLAIN, code=2)
+    assert "write to files" in call("scene.png", "-o", "-", "--point", "40,40", "--every", *PLAIN, code=2).stderr
 
 
 def test_what_it_says() -> None:

@@ -15,11 +15,15 @@ from ._console import Console
 from ._images import named, read_image, write_image
 
 _WORDS = (
-    (r"^point: (.*); expected point, points, box, scribble or mask$", r"\1; expected --point, --box or --mask"),
+    (
+        r"^point: (.*); expected point, points, box, scribble or mask$",
+        r"\1; expected --point, --scribble, --box or --mask",
+    ),
     (r"^points\[\d+\]:", "--point or --beside:"),
+    (r"^(scribble|line)\[\d+\]:", "--scribble or --scribble-beside:"),
     (r"^(box|mask|people):", r"--\1:"),
 )
-_POINT = "X,Y"
+_POINT, _LINE = "X,Y", "X,Y,X,Y,…"
 
 
 @command("segment", verbose=True)
@@ -33,6 +37,12 @@ def segment(
         list[str] | None, typer.Option(metavar=_POINT, help="A click on the object, in pixels; several times.")
     ] = None,
     beside: Annotated[list[str] | None, typer.Option(metavar=_POINT, help="A click beside the object.")] = None,
+    scribble: Annotated[
+        list[str] | None, typer.Option(metavar=_LINE, help="A line over the object, by its corners; several times.")
+    ] = None,
+    scribble_beside: Annotated[
+        list[str] | None, typer.Option(metavar=_LINE, help="A line over what does not belong to it.")
+    ] = None,
     box: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="The rectangle that the object lies in.")] = None,
     mask: Annotated[str | None, typer.Option(metavar="FILE", help="A coarse mask of the object.")] = None,
     people: Annotated[bool, typer.Option("--people", help="All people, instead of what is pointed at.")] = False,
@@ -44,6 +54,9 @@ def segment(
         bool, typer.Option("--mask-only", help="Write the mask, a grey image, and not the cut-out.")
     ] = False,
     crop: Annotated[bool, typer.Option("--crop", help="Cut the image to what was found.")] = False,
+    every: Annotated[
+        bool, typer.Option("--every", help="Write every answer, or everybody: NAME-1.png is the best, or largest.")
+    ] = False,
     method: Annotated[str, typer.Option(metavar="NAME", help="auto, or another method of docs/segment.md.")] = "auto",
     model: Annotated[
         str | None, typer.Option(metavar="FILE", help="In place of --method: weights of the network of clicks.")
@@ -59,15 +72,17 @@ def segment(
 ) -> None:
     """Cut out what is pointed at in IMAGE, and write it with transparency.
 
-    One click on the object often is enough; more of them, on it or beside it, correct the answer. OUT has IMAGE's
-    depth, colour profile and metadata. Where nothing is found nothing is written, and it ends with 3.
+    One click on the object often is enough; more of them, on it or beside it, correct the answer, and so does each
+    line after the first. OUT has IMAGE's depth, colour profile and metadata. A click may mean a part or the whole:
+    --every writes up to three answers. Where nothing is found nothing is written, and it ends with 3.
     """
     from .. import segmentation
 
-    given = {"--point": point, "--beside": beside, "--box": box, "--mask": mask}
-    pointed = [name for name, value in given.items() if value]
-    if sum((people, annotations is not None, bool(pointed))) > 1:
+    pointed = any((point, beside, scribble, scribble_beside, box, mask))
+    if sum((people, annotations is not None, pointed)) > 1:
         raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
+    if every and annotations is not None:
+        raise Failure("--every and --annotations do not go together", Code.USAGE)
     if (encoder is None) != (decoder is None):
         raise Failure("--encoder and --decoder go together", Code.USAGE)
     if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
@@ -86,33 +101,68 @@ def segment(
     start = time.perf_counter()
     clicks = [(_numbers(text, 2, "--point"), 1) for text in point or ()]
     clicks += [(_numbers(text, 2, "--beside"), 0) for text in beside or ()]
-    asked: dict[str, Any] = {"people": True} if people else {
+    lines = [_line(text, "--scribble") for text in scribble or ()]
+    corrections = [(line, True) for line in lines[1:]]
+    corrections += [(_line(text, "--scribble-beside"), False) for text in scribble_beside or ()]
+    asked: dict[str, Any] = {
         "points": [at for at, _ in clicks] or None,
         "labels": [label for _, label in clicks] if clicks else None,
         "box": None if box is None else _numbers(box, 4, "--box"),
+        "scribble": lines[0] if lines else None,
         "mask": mask,
-    }  # fmt: skip
-    if output != STREAM:
-        check_output(output, not overwrite)
-    elif console.as_json:
-        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+    }
+    if output == STREAM:
+        if console.as_json:
+            raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+        if every:
+            raise Failure("--every and -o - do not go together; write to files", Code.USAGE)
+    else:
+        check_output(_numbered(output, 1) if every else output, not overwrite)
     picture = read_image(image)
     with spoken(_WORDS), reading(f"--mask: {mask}"):
-        found = segmentation.segment(picture, method=chosen, **asked)
+        session = segmentation.Session(picture, method=chosen)
+        found = session.people() if people else session.segment(**asked)
+        for line, add in corrections:
+            found = session.scribble(line, add=add)
     if not len(found):
         raise Failure(f"{image}: {found.reason}; nothing was written", Code.INPUT, "nothing_found")
     if found.reason:
         console.warn(f"{image}: {found.reason}")
-    _write(picture, found.mask, output, mask_only, crop, overwrite)
+    names = [_numbered(output, number + 1) for number in range(len(found))] if every else [output]
+    for name in names[1:]:
+        check_output(name, not overwrite)
+    for index, name in enumerate(names):
+        _write(picture, found[index] if every else found.mask, name, mask_only, crop, overwrite)
     seconds = time.perf_counter() - start
-    masks = [{"score": round(score, 4), "box": list(rect)} for score, rect in zip(found.scores, found.boxes)]
+    masks: list[dict[str, Any]] = [
+        {"score": round(score, 4), "box": list(rect)} for score, rect in zip(found.scores, found.boxes)
+    ]
     for one, head in zip(masks, found.heads):
         one["head"] = list(head)
+    for one, name in zip(masks, names if every else ()):
+        one["output"] = name
     what = f"{len(masks)} of them" if people else f"expected to cover {found.scores[0]:.0%}"
-    console.note(f"wrote {named(output)}: {found.method}, {what}, {seconds:.2f} s")
+    written = f"{named(names[0])} to {names[-1]}" if len(names) > 1 else named(names[0])
+    console.note(f"wrote {written}: {found.method}, {what}, {seconds:.2f} s")
     console.result(
-        status="ok", method=found.method, masks=masks, reason=found.reason, output=output, seconds=round(seconds, 3)
+        status="ok", method=found.method, masks=masks, reason=found.reason, output=names[0], seconds=round(seconds, 3)
     )
+
+
+def _numbered(output: str, number: int) -> str:
+    """Returns the name of one of several files: that of OUT with a number before its extension."""
+    path = Path(output)
+    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+
+
+def _line(text: str, option: str) -> list[tuple[float, float]]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) < 2 or len(values) % 2:
+        raise Failure(f"{option}: {text!r}, expected X,Y,X,Y,…, such as 120,80,160,90", Code.USAGE)
+    return list(zip(values[::2], values[1::2]))
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
