@@ -304,6 +304,77 @@ def test_shadows_lie_below_and_only_where_a_base_is_seen() -> None:
     assert hidden.subjects[0].shadow is None
 
 
+def figure(height: int) -> np.ndarray:
+    """Returns somebody of seven heads, [84, 40, 4], of whom so many rows are to be seen."""
+    y, x = np.mgrid[:84, :40] + 0.5
+    inside = np.hypot(x - 20, y - 9) < 5
+    inside |= (np.abs(x - 20) < 8) & (y > 15) & (y < 45)
+    inside |= (np.abs(np.abs(x - 20) - 4.5) < 3) & (y > 44) & (y < 76)
+    inside &= y < height
+    return np.dstack([np.full((84, 40, 3), 120, np.uint8), np.where(inside, 255, 0).astype(np.uint8)])
+
+
+@pytest.fixture
+def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets whatever is looked at be a person."""
+    from pyharmony.composition import _plan
+
+    class Session:
+        finds_people = False
+
+        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
+            self.picture = picture
+
+        def shows_people(self, mask: np.ndarray) -> bool:
+            return True
+
+    monkeypatch.setattr(_plan, "Session", Session)
+
+
+@pytest.mark.usefixtures("everybody")
+def test_who_was_cut_in_their_own_photograph_gets_no_shadow() -> None:
+    looks = {**PLAIN, "shadow": "auto", "at": (40, 4), "return_info": True}
+    _, info = pyharmony.compose(figure(84), ground(), **looks)
+    assert info.subjects[0].shadow is not None and not info.subjects[0].reasons
+    assert info.recipe["subjects"][0]["cut"] == [] and not info.recipe["subjects"][0]["hidden"]
+    # The frame of the photograph ends at the waist, and the bust lies in the middle of the background.
+    bust = np.ascontiguousarray(figure(84)[:40])
+    _, info = pyharmony.compose(bust, ground(), **looks)
+    assert info.subjects[0].shadow is None and info.recipe["subjects"][0]["cut"] == ["bottom"]
+    assert "no shadow: its photograph ends" in info.subjects[0].reasons[0]
+    again, told = pyharmony.compose(bust, ground(), recipe=json.loads(json.dumps(info.recipe)), return_info=True)
+    assert told.subjects[0].shadow is None and again.shape == ground().shape
+    # At the frame of the background nothing is to be said, and whoever asks for a shadow gets it.
+    _, low = pyharmony.compose(bust, ground(), **{**looks, "at": (40, 50)})
+    assert low.subjects[0].shadow is None and not low.subjects[0].reasons
+    _, asked = pyharmony.compose(bust, ground(), **{**looks, "shadow": True})
+    assert asked.subjects[0].shadow is not None
+    # Something in the photograph, a table, hid the lower part.
+    _, info = pyharmony.compose(figure(36), ground(), **looks)
+    assert info.subjects[0].shadow is None and info.recipe["subjects"][0]["hidden"]
+    # The same as a mask.
+    photo, mask = figure(36)[..., :3], figure(36)[..., 3]
+    _, info = pyharmony.compose(np.ascontiguousarray(photo), ground(), masks=mask, **looks)
+    assert info.subjects[0].shadow is None and info.recipe["subjects"][0]["hidden"]
+
+
+def test_things_end_where_they_end() -> None:
+    looks = {**PLAIN, "shadow": "auto", "at": (40, 4), "return_info": True}
+    _, info = pyharmony.compose(figure(36), ground(), **looks)
+    assert info.subjects[0].shadow is not None and info.recipe["subjects"][0]["cut"] == []
+    # On its side what its frame cut at the left or at the right lies below.
+    whole = np.zeros((60, 40, 4), np.uint8)
+    whole[20:40, :30] = 255
+    for angle, flip, seen in ((0, False, True), (90, False, True), (-90, False, False), (90, True, False)):
+        _, info = pyharmony.compose(whole, ground(), angle=angle, flip=flip, **looks)
+        assert (info.subjects[0].shadow is not None) == seen, (angle, flip)
+        assert info.recipe["subjects"][0]["cut"] == ["left"]
+    dot = np.zeros((900, 1200, 4), np.uint8)
+    dot[300:302, 300:302] = 255
+    _, info = pyharmony.compose(dot, ground(), **looks)
+    assert info.recipe["subjects"][0]["cut"] == []
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_subject_is_mirrored_in_its_ground(dtype: type, tmp_path: Path) -> None:
     looks = {**PLAIN, "at": (30, 20), "reflection": {"strength": 0.5, "blur": 0, "fade": 0}}
@@ -387,14 +458,12 @@ def test_another_method_cuts_out() -> None:
         pyharmony.compose(photo, ground(), segment="lasso", **options)
 
 
-def test_somebody_with_a_face_is_taken_rather_than_a_larger_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyharmony.composition import _plan
+    from pyharmony.segmentation.heads import Head
 
-    big, small = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
-    big[5:55, 40:78], small[20:50, 5:20] = 255, 255
-
-    class Found(list[np.ndarray]):
-        heads, scores, reason = ((42, 5, 6, 30), (8, 20, 8, 8)), (0.4, 0.5), ""
+    wanted = np.zeros((60, 80), np.uint8)
+    wanted[20:50, 5:20] = 255
 
     class Cut(list[np.ndarray]):
         scores = (0.4, 0.6)
@@ -403,30 +472,28 @@ def test_somebody_with_a_face_is_taken_rather_than_a_larger_thing(monkeypatch: p
             return list(self)
 
     class Session:
+        finds_people = True
+
         def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
             self.picture = picture
 
-        def people(self) -> Found:
-            return Found([big, small])
-
-        def faces(self) -> tuple[tuple[int, int, int, int], ...]:
-            return ((9, 22, 5, 5),)
-
-        def others(self, masks: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-            return np.full(size[::-1], 255, np.uint8)
+        def heads(self, least: float) -> list[Head]:
+            return [Head((50, 10, 6, 6), (46, 10, 14, 30), 0.9), Head((8, 20, 8, 8), (5, 20, 15, 30), 0.8)]
 
         def segment(self, points: list[tuple[float, float]]) -> Cut:
-            assert points == [(12, 24), (12, pytest.approx(35.2))]
-            return Cut([small[:, ::-1], small])
+            assert points == [(11.5, 23.5), (11.5, pytest.approx(34.7))]
+            return Cut([wanted[:, ::-1], wanted])
 
     monkeypatch.setattr(_plan, "Session", Session)
     photo = np.full((60, 80, 3), 90, np.uint8)
     _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **PLAIN)
     assert info.subjects[0].mask[30, 10] == 255 and info.subjects[0].mask[30, 60] == 0
+    assert info.subjects[0].reasons == ("2 people were found, the largest was taken",)
 
 
 def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyharmony.composition import _plan
+    from pyharmony.segmentation.heads import Head
 
     part, whole = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
     part[5:20, 30:50], whole[5:55, 25:55] = 255, 255
@@ -439,7 +506,7 @@ def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.Mon
             return list(self)
 
     class Session:
-        shows = True
+        shows, finds_people = True, True
 
         def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
             self.picture = picture
@@ -449,6 +516,9 @@ def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.Mon
 
         def shows_people(self, mask: np.ndarray) -> bool:
             return self.shows and mask is whole
+
+        def heads(self) -> list[Head]:
+            return [Head((35, 6, 8, 8), (25, 5, 30, 50), 0.9)]
 
     monkeypatch.setattr(_plan, "Session", Session)
     photo = np.full((60, 80, 3), 90, np.uint8)
@@ -465,10 +535,12 @@ def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.Mon
     assert np.array_equal(taken(points=(40, 10)), part)
 
 
-def test_what_is_found_is_told() -> None:
+def test_what_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.full((80, 100, 3), 220, np.uint8)
     photo[20:60, 40:60] = (30, 60, 120)
-    _, info = pyharmony.compose(photo, ground(), return_info=True)
+    with monkeypatch.context() as nobody:
+        nobody.setattr(pyharmony.segmentation.Session, "heads", lambda self, least=0.0: ())
+        _, info = pyharmony.compose(photo, ground(), people=[], return_info=True)
     assert any("no person was found" in reason for reason in info.subjects[0].reasons)
     outside, told = pyharmony.compose(object_(), ground(), at=(500, 500), return_info=True, **PLAIN)
     assert np.array_equal(outside, ground()) and "nothing of it would be seen" in told.subjects[0].reasons[0]

@@ -449,7 +449,10 @@ def _decided(
         cut = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
+        if looks["shadow"] == "auto":
+            cut = _plan.with_who(photo, cut)
         entry, doubt = _plan.decide(photo, cut, one, people, levels, name)
+        entry |= _plan.ends(cut)
         if not cut.by_alpha:
             entry["mask"] = encoded(cut.mask)
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,7 +14,9 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import ArgumentError, MaskError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
+from ..placement._subject import subject_of
 from ..segmentation import METHODS, Masks, Method, Session
+from ..segmentation.heads import corners
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import SURE, apart, head_in, head_of, whole_one
 from ._recipe import encoded
@@ -260,6 +262,33 @@ def _taken(session: Session, found: Masks, clicked: bool) -> CutOut:
     return CutOut(mask, False, found.reason, _head_of(mask) if head is None else head.box, True)
 
 
+def with_who(photo: Photo, cut: CutOut) -> CutOut:
+    """Returns a subject of which is known whether it is somebody, and then where the head is."""
+    if cut.person is not None and (cut.head is not None or not cut.person):
+        return cut
+    session = Session(photo.small)
+    mask = resized(cut.mask, (photo.small.shape[1], photo.small.shape[0]))
+    if not (cut.person or session.shows_people(mask)):
+        return cut._replace(person=False)
+    head = head_in(session.heads(), mask) if session.finds_people else None
+    own = _head_of(cut.mask) if head is None else _rectangle([v / photo.factor for v in head.box])
+    return cut._replace(person=True, head=own)
+
+
+def ends(cut: CutOut) -> dict[str, Any]:
+    """Returns where a subject ends too early, for the recipe.
+
+    `cut` are the sides on which it does, and `hidden` tells whether something in its photograph hid the lower end.
+    """
+    head = None if cut.head is None else corners(cut.head)
+    try:
+        known = subject_of(cut.mask, head, bool(cut.person), None)
+    except MaskError:
+        # Nothing so small is cut by its frame.
+        return {"cut": [], "hidden": False}
+    return {"cut": sorted(known.cut), "hidden": known.hidden}
+
+
 def _looked_at(size: tuple[int, int]) -> tuple[int, int]:
     """Returns the size (width, height) at which masks of a photograph are compared."""
     factor = min(1.0, _LOOKED_AT / max(size))
@@ -379,8 +408,17 @@ def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[f
     return [[float(v) for v in head] for head in ranked[:_LIKE]]
 
 
+def is_cut_below(entry: Mapping[str, Any]) -> bool:
+    """Returns whether the side of a subject that comes to lie below was cut in its own photograph, or hidden there."""
+    # Turned clockwise by a quarter, what was on the right lies below.
+    below = ("bottom", "right", "top", "left")[round(float(entry["angle"]) / 90) % 4]
+    if entry["flip"] and below in ("left", "right"):
+        below = "right" if below == "left" else "left"
+    return below in entry["cut"]
+
+
 def base_is_seen(alpha: NumpyArray, cover: NumpyArray | None, bottom: int, height: int) -> bool:
-    """Returns whether what an object stands on would be seen below it.
+    """Returns whether what is below an object that was not cut would be seen.
 
     Args:
         alpha: [h, w] uint8, the object over its rectangle of the background.

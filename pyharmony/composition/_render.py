@@ -23,7 +23,7 @@ from ..matching import match_grain, match_sharpness
 from ..segmentation.layers import resized
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ..upscaling import super_resolve
-from ._plan import ENLARGED, Photo, base_is_seen
+from ._plan import ENLARGED, Photo, base_is_seen, is_cut_below
 from ._recipe import decoded
 
 Float32 = npt.NDArray[np.float32]
@@ -141,6 +141,10 @@ def _drawn(
     wanted = entry.get("shadow")
     if wanted == "auto":
         wanted = {} if base_is_seen(_levels(unhidden), cover, laid.region.y1, len(canvas)) else None
+        if wanted is not None and is_cut_below(entry):
+            wanted = None
+            if not entry["hidden"]:
+                laid.reasons.append("no shadow: its photograph ends where its lower edge is, so it may go on below")
     if wanted is not None:
         start = time.perf_counter()
         _shade(canvas, laid, unhidden, recipe, entry, wanted, ratio, name)
