@@ -486,7 +486,7 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .. import io
-    from ._provenance import provenance
+    from ..io._provenance import provenance
 
     with desk.phase("decode", 1, 2):
         picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)

@@ -1,11 +1,11 @@
-"""Tells in the metadata of a download how it was made, as XMP."""
+"""Tells in the metadata of a file how its image was made, as XMP."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 
-from .. import __version__
+from .._version import __version__
 
 #: IPTC's term for a picture that was put together from photographs.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
@@ -17,14 +17,14 @@ _EMPTY = (
 _END = b"</rdf:RDF>"
 
 
-def provenance(xmp: bytes | None, sources: Sequence[str]) -> bytes:
+def provenance(xmp: bytes | None, sources: Sequence[str | bytes]) -> bytes:
     """Returns XMP that tells, beside what it told, that an image is a composite, of what, and by what it was made.
 
     Args:
         xmp: the packet of the image; one that cannot be added to is replaced.
-        sources: the paths of the files that it was made of.
+        sources: the files that it was made of: a path each, or its bytes.
     """
-    sums = "".join(f"<rdf:li>sha256:{_checksum(path)}</rdf:li>" for path in sources)
+    sums = "".join(f"<rdf:li>sha256:{_checksum(source)}</rdf:li>" for source in sources)
     told = (
         "<rdf:Description rdf:about='' xmlns:xmp='http://ns.adobe.com/xap/1.0/' "
         "xmlns:Iptc4xmpExt='http://iptc.org/std/Iptc4xmpExt/2008-02-29/' xmlns:dc='http://purl.org/dc/elements/1.1/'>"
@@ -36,9 +36,11 @@ def provenance(xmp: bytes | None, sources: Sequence[str]) -> bytes:
     return packet.replace(_END, told + _END)
 
 
-def _checksum(path: str) -> str:
+def _checksum(source: str | bytes) -> str:
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
     found = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(source, "rb") as file:
         while data := file.read(1 << 20):
             found.update(data)
     return found.hexdigest()
