@@ -6,6 +6,7 @@ import base64
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
 import io
 import json
@@ -96,11 +97,29 @@ class Running:
     def pid(self, worker: int = 0) -> int:
         return self.service.pool.slots[worker].process.pid
 
-    def until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
         return until(condition, seconds)
 
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Lets jobs wait in the queue: the only worker counts as one that is not ready yet."""
+        pool = self.service.pool
+        (slot,) = pool.slots
+        until(lambda: slot.idle)
+        slot.ready = False
+        try:
+            yield
+        finally:
+            self.go()
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    def go(self) -> None:
+        """Gives the worker of `at_rest` what waits."""
+        pool = self.service.pool
+        pool.slots[0].ready = True
+        self.server.loop.call_soon_threadsafe(pool._hand_out)
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Waits for a condition and returns its value."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -130,7 +149,7 @@ def running(**settings: Any) -> Iterator[Running]:
         finally:
             one.client.close()
             server.stop()
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
     assert not one.folder.exists()
 
@@ -528,8 +547,9 @@ def test_clicks_go_on_where_the_last_one_was(service: Running) -> None:
     assert np.array_equal(mask(steps[:1]), answers[0])
     assert np.array_equal(mask(steps), answers[1])
     assert np.array_equal(mask(steps[:1]), answers[0])  # undone
-    os.kill(service.pid(), signal.SIGKILL)  # the session is gone with its worker, and the answer is the same
-    service.until(lambda: service.service.pool.workers == 0)
+    pid = service.pid()
+    os.kill(pid, signal.SIGKILL)  # the session is gone with its worker, and the answer is the same
+    service.until(lambda: service.pid() != pid)
     assert np.array_equal(mask(steps), answers[1])
     chosen = session.undo() and session.choose(1).mask
     assert np.array_equal(mask([steps[0], {"kind": "choose", "index": 1}]), chosen)
@@ -765,39 +785,65 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
 # ---- jobs ----
 
 
-def events_of(service: Running, job: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
+def events_of(service: Running, job: dict[str, Any], came: Callable[[], Any] = lambda: None) -> list[dict[str, Any]]:
+    """Returns the events of a job up to its end; came is called when the first one was read."""
+    found: list[dict[str, Any]] = []
     with service.client.stream("GET", job["events_url"]) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 found.append(json.loads(line.removeprefix("data: ")))
+                if len(found) == 1:
+                    came()
     return found
 
 
 def test_events_tell_how_far_a_job_is(service: Running) -> None:
-    body = long_job(service)
-    job = service.start("blend", **{**body, "tolerance": 1.0}).json()
-    assert job["status"] in ("queued", "running") and job["url"] == f"/api/v1/jobs/{job['id']}"
-    told = events_of(service, job)
-    assert told[-1]["status"] == "done" and told[-1]["result"]["picture"]["width"] == LONG
+    ids = service.ids(**scene())
+    with service.at_rest():  # the job begins when somebody listens
+        job = service.start("blend", **ids, at=[20, 10], mode="poisson").json()
+        assert job["status"] == "queued" and job["url"] == f"/api/v1/jobs/{job['id']}"
+        told = events_of(service, job, service.go)
+    assert told[-1]["status"] == "done" and told[-1]["result"]["picture"]["width"] == 80
+    assert told[0]["status"] == "queued" and {one["status"] for one in told[1:-1]} == {"running"}
+    # Each is told, also of a job that is over before the first one could be sent.
     phases = [one["phase"]["name"] for one in told if "phase" in one]
-    assert list(dict.fromkeys(phases)) == ["decode", "solve", "encode"]
+    assert phases == ["decode", "solve", "encode"]
+    assert [one["phase"]["step"] for one in told if "phase" in one] == [1, 2, 3]
     assert [one["status"] for one in events_of(service, job)] == ["done"]  # a page that comes back
     assert service.client.get(job["url"]).json() == told[-1]
 
 
+def test_phases_that_pass_at_once_are_all_told(service: Running) -> None:
+    from pyharmony.server._answers import Phase
+    from pyharmony.server._operations import OPERATIONS
+    from pyharmony.server._pool import Job
+
+    pool = service.service.pool
+    job = Job("0" * 32, OPERATIONS["blend"], "", [], status="running", started=time.time())
+    assert [one.phase for one in pool.changes(job, 0)] == [None]
+    job.phases += [Phase(name=name, step=i + 1, steps=3) for i, name in enumerate(("decode", "solve", "encode"))]
+
+    def names(since: int) -> list[str | None]:
+        return [one.phase and one.phase.name for one in pool.changes(job, since)]
+
+    assert names(0) == ["decode", "solve", "encode"] and names(1) == ["solve", "encode"] and names(3) == ["encode"]
+    job.status, job.finished = "done", time.time()
+    assert names(1) == ["solve", "encode", None] and names(3) == [None]
+    assert [one.status for one in pool.changes(job, 1)] == ["running", "running", "done"]
+    assert [one.finished is None for one in pool.changes(job, 2)] == [True, False]
+
+
 def test_cancelling_stops_the_work_and_frees_the_worker(service: Running) -> None:
     body = long_job(service)
+    service.until(lambda: service.service.pool.slots[0].idle)
     job = service.start("blend", **body).json()
     waiting = service.start("blend", **body).json()
     service.until(lambda: service.client.get(job["url"]).json().get("phase", {}).get("name") == "solve")
     assert waiting["status"] == "queued" and waiting["position"] == 0
     assert service.client.delete(waiting["url"]).json()["status"] == "cancelled"
     pid = service.pid()
-    start = time.monotonic()
     assert service.client.delete(job["url"]).json()["status"] == "cancelled"
-    assert time.monotonic() - start < 1
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     made = service.done("export", picture=body["mask"], format="bmp")  # another worker takes the next job
@@ -827,25 +873,47 @@ def test_a_job_has_its_time(service: Running) -> None:
 
 
 def test_a_full_queue_refuses_at_once(service: Running) -> None:
-    body = long_job(service)
-    with having(service, queue=2):
-        jobs = [service.start("blend", **body).json() for _ in range(3)]
-        took = []
+    body = service.ids(**scene())
+    with having(service, queue=2), service.at_rest():
+        jobs = [service.start("blend", **body).json() for _ in range(2)]
         for refused in (
             lambda: service.start("blend", **body),
             lambda: service.client.post("/api/v1/pictures", content=b"x" * 100_000),
             lambda: service.start("segment", picture=body["src"], people=True),
         ) * 3:
-            start = time.monotonic()
             answer = refused()
-            took.append(time.monotonic() - start)
             assert answer.status_code == 429 and kind_of(answer) == "busy"
             assert 1 <= int(answer.headers["retry-after"]) <= 60
-        assert sorted(took)[len(took) // 2] < 0.05
         assert service.client.get("/health").json()["queued"] == 2
         for job in reversed(jobs):
             assert service.client.delete(job["url"]).json()["status"] == "cancelled"
+        service.go()
         assert service.upload(file_of(scene()["mask"]))["width"] == 40
+
+
+@pytest.mark.full
+def test_what_has_to_be_at_once_is() -> None:
+    """Holds on a machine with nothing else to do; each bound is ten times what it takes there."""
+
+    def seconds(of: Callable[[], Any]) -> float:
+        start = time.monotonic()
+        of()
+        return time.monotonic() - start
+
+    with running(max_pixels=20_000_000) as service:
+        body = long_job(service)
+        with having(service, queue=2):
+            jobs = [service.start("blend", **body).json() for _ in range(3)]
+            took = [seconds(lambda: service.start("blend", **body)) for _ in range(9)]
+            assert sorted(took)[4] < 0.05, took  # a full queue refuses
+            service.until(lambda: service.client.get(jobs[0]["url"]).json().get("phase", {}).get("name") == "solve")
+            assert seconds(lambda: service.client.delete(jobs[0]["url"])) < 1  # a job that runs stops
+            for job in jobs[1:]:
+                service.client.delete(job["url"])
+        service.until(lambda: service.service.pool.slots[0].idle)
+        for name, (status, data) in bombs().items():
+            if status == 413:  # by its header
+                assert min(seconds(lambda data=data: uploading(data)(service.client)) for _ in range(3)) < 0.1, name
 
 
 def test_failures_say_what_is_wrong_without_paths(service: Running) -> None:
@@ -892,20 +960,142 @@ def test_large_bodies_are_refused_while_they_come(service: Running) -> None:
     assert held == set(service.service.store.pictures)
 
 
-def png(width: int, height: int, data: bytes = b"") -> bytes:
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
+
+def deflated(count: int, byte: bytes = b"\0") -> bytes:
+    """Returns so many equal bytes, compressed a thousand times."""
+    packer, part = zlib.compressobj(9), byte * (1 << 20)
+    return b"".join([packer.compress(part) for _ in range(count >> 20)]) + packer.flush()
+
+
+def tiff(width: int, height: int, *entries: tuple[int, int, int, int], data: bytes = b"\0" * 64) -> bytes:
+    """Returns a TIFF file of 8-bit greys with one strip, whose entries (tag, type, count, value) may be replaced."""
+    known = {
+        256: (4, 1, width), 257: (4, 1, height), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 8),
+        277: (3, 1, 1), 278: (4, 1, height), 279: (4, 1, len(data)),
+    }  # fmt: skip
+    known |= {tag: tuple(rest) for tag, *rest in entries}  # type: ignore[misc]
+    table = b"".join(struct.pack("<HHII", tag, *known[tag]) for tag in sorted(known))
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(known)) + table + b"\0" * 4
+
+
+@functools.cache
+def bombs() -> dict[str, tuple[int, bytes]]:
+    """Returns small files that claim to be large, or grow when they are unpacked, and the status that each gets.
+
+    Images that are whole are taken without the part that grows, which is metadata or lies behind the last pixel.
+    """
+    small = Image.fromarray(scene()["dst"])
+
+    def saved(format: str, **options: Any) -> bytes:
+        held = io.BytesIO()
+        small.save(held, format, **options)
+        return held.getvalue()
+
+    jpeg, webp, lossless, whole = saved("JPEG"), saved("WEBP"), saved("WEBP", lossless=True), saved("PNG")
+    frame = jpeg.index(b"\xff\xc0") + 5
+    vast = struct.pack(">HH", 65500, 65500)
+    at, sides = webp.index(b"\x9d\x01\x2a") + 3, struct.pack("<HH", 16383, 16383)
+    bits = lossless.index(b"VP8L") + 9
+    claim = struct.pack(
+        "<I", (0x3FFF | 0x3FFF << 14) | (struct.unpack("<I", lossless[bits : bits + 4])[0] & 0xF0000000)
+    )
+    canvas = b"VP8X" + struct.pack("<I", 10) + b"\2\0\0\0" + b"\xff\xff\0" * 2
+    frames = b"RIFF" + struct.pack("<I", 4 + len(canvas)) + b"WEBP" + canvas
+
+    def with_chunk(name: bytes, body: bytes) -> bytes:
+        return whole[:33] + chunk(name, body) + whole[33:]
+
+    def profile(tag: bytes) -> bytes:
+        """Returns an ICC profile with the same claim for all of its tags."""
+        names = (b"rTRC", b"gTRC", b"bTRC", b"A2B0", b"rXYZ", b"gXYZ", b"bXYZ", b"wtpt")
+        table = b"".join(name + struct.pack(">II", 132 + 12 * len(names), len(tag)) for name in names)
+        head = struct.pack(">I4sI4s4s4s", 132 + len(table) + len(tag), b"none", 0x2400000, b"mntr", b"RGB ", b"XYZ ")
+        head = head.ljust(36, b"\0") + b"acsp"
+        return head.ljust(128, b"\0") + struct.pack(">I", len(names)) + table + tag
+
+    curve = profile(b"curv\0\0\0\0" + struct.pack(">I", 0xFFFFFFF0) + b"\0" * 16)
+    grid = profile(b"mft2\0\0\0\0" + bytes([15, 15, 255, 0]) + b"\0" * 36 + struct.pack(">HH", 4096, 4096))
+    long = struct.pack(">I", 0xFFFFFFFF) + curve[4:]
+
+    def in_jpeg(found: bytes) -> bytes:
+        body = b"ICC_PROFILE\0\1\1" + found
+        return jpeg[:2] + b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+    packed = deflated(128 << 20)
+    return {
+        "PNG of 4 gigapixels": (413, png(65535, 65535)),
+        "PNG of one long row": (413, png((1 << 31) - 1, 1)),
+        "PNG with more pixels than it says": (201, whole[:33] + chunk(b"IDAT", packed) + whole[-12:]),
+        "PNG with a text that grows": (201, with_chunk(b"zTXt", b"Comment\0\0" + packed)),
+        "PNG with an international text that grows": (201, with_chunk(b"iTXt", b"Comment\0\1\0\0\0" + packed)),
+        "PNG with XMP that grows": (201, with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed)),
+        "PNG with a profile that grows": (201, with_chunk(b"iCCP", b"icc\0\0" + packed)),
+        "PNG with a curve of gigabytes": (201, with_chunk(b"iCCP", b"icc\0\0" + zlib.compress(curve))),
+        "PNG with a grid of 15 dimensions": (201, with_chunk(b"iCCP", b"icc\0\0" + zlib.compress(grid))),
+        "PNG with a profile that says it is long": (201, with_chunk(b"iCCP", b"icc\0\0" + zlib.compress(long))),
+        "TIFF of 4 gigapixels": (413, tiff(65535, 65535)),
+        "TIFF of one long row": (413, tiff(0xFFFFFFFF, 1)),
+        "TIFF that grows": (201, tiff(4000, 4000, (259, 3, 1, 8), data=packed)),
+        "TIFF of billions of strips": (422, tiff(8, 8, (273, 4, 0xFFFFFFFF, 8), (279, 4, 0xFFFFFFFF, 8))),
+        "TIFF with a vast strip": (201, tiff(8, 8, (278, 4, 1, 0xFFFFFFFF), (279, 4, 1, 0xFFFFFFFF))),
+        "TIFF with many channels": (422, tiff(4000, 4000, (277, 3, 1, 65535))),
+        "TIFF with vast tiles": (
+            422,
+            tiff(8, 8, (322, 4, 1, 1 << 30), (323, 4, 1, 1 << 30), (324, 4, 1, 8), (325, 4, 1, 64), (278, 4, 1, 8)),
+        ),
+        "TIFF with a vast profile": (201, tiff(8, 8, (34675, 7, 0xFFFFFFFF, 8))),
+        "WebP of 268 megapixels": (413, webp[:at] + sides + webp[at + 4 :]),
+        "JPEG of 4 gigapixels": (413, jpeg[:frame] + vast + jpeg[frame + 4 :]),
+        "JPEG with a curve of gigabytes": (201, in_jpeg(curve)),
+        "JPEG with a grid of 15 dimensions": (201, in_jpeg(grid)),
+        "BMP of 4 gigapixels": (
+            413,
+            b"BM" + struct.pack("<IHHIIiiHHIIiiII", 118, 0, 0, 54, 40, 65535, 65535, 1, 24, 0, 0, 0, 0, 0, 0),
+        ),
+        "WebP of an animation's canvas": (413, frames),
+        "lossless WebP of 268 megapixels": (413, lossless[:bits] + claim + lossless[bits + 4 :]),
+    }
+
+
+def png(width: int, height: int, data: bytes = b"") -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
+def memory_of(pid: int, name: str = "VmRSS") -> int:
+    """Returns the kilobytes of memory that a process has; "VmHWM": had at most."""
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+def test_bombs_are_refused_before_they_grow() -> None:
+    with running(max_pixels=20_000_000) as service:
+        service.upload(file_of(scene()["dst"], "JPEG"))
+        pid = service.pid()
+        before = memory_of(pid, "VmHWM")
+        for name, (wanted, data) in bombs().items():
+            assert len(data) < 200_000, name
+            peak = memory_of(pid, "VmHWM")
+            answer = service.client.post("/api/v1/pictures", content=data)
+            assert answer.status_code == wanted, (name, answer.text)
+            now = memory_of(pid, "VmHWM")
+            if wanted == 201:  # all that it is is a small image, or as many pixels as its header says
+                assert answer.json()["width"] <= 4000, name
+                assert now < before + 64_000, (name, before, now)
+            else:
+                assert kind_of(answer) == ("ImageTooLarge" if wanted == 413 else "DecodeError"), name
+                assert now < peak + 4_000, (name, peak, now)
+        assert service.pid() == pid
+
+
 def test_images_are_refused_by_what_they_claim(service: Running) -> None:
-    start = time.monotonic()
     for data in (png(65535, 65535), png(20_000, 1001), png(1 << 30, 1)):
         answer = service.client.post("/api/v1/pictures", content=data)
         assert answer.status_code == 413 and kind_of(answer) == "ImageTooLarge", answer.text
-    assert time.monotonic() - start < 2
     for data in (
         b"GIF89a" + b"\0" * 50,
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -1138,15 +1328,15 @@ def test_slow_senders_are_left(service: Running) -> None:
         cases = ((b"", None), (b"GET / HT", 408), (head[:-2], 408), (head, 408), (head + data[:20], 408))
 
         def stall(sent: bytes, status: int | None) -> None:
-            with socket.create_connection(("127.0.0.1", port), 10) as line:
-                start = time.monotonic()
+            start = time.monotonic()
+            with socket.create_connection(("127.0.0.1", port), 60) as line:
                 line.sendall(sent)
                 got = line.makefile("rb").read()
-                assert 0.3 < time.monotonic() - start < 4, sent
+                assert time.monotonic() - start > 0.4, sent  # it had its time
                 assert got[9:12] == (b"" if status is None else str(status).encode()), sent
 
         def trickle() -> None:
-            with socket.create_connection(("127.0.0.1", port), 10) as line:
+            with socket.create_connection(("127.0.0.1", port), 60) as line:
                 line.sendall(head)
                 with contextlib.suppress(OSError):
                     for byte in data[:40]:
@@ -1159,19 +1349,21 @@ def test_slow_senders_are_left(service: Running) -> None:
             slow.append(threads.submit(trickle))  # a byte now and then is no progress either
         for one in slow:
             one.result()
-        with socket.create_connection(("127.0.0.1", port), 10) as line:  # gone in the midst
-            line.sendall(head + data[:50])
-            until(lambda: os.listdir(service.folder / "pictures"))
-        until(lambda: not os.listdir(service.folder / "pictures"))
-        assert service.service.store.held == 0
-        assert service.upload(data)["width"] == 40
+    until(lambda: not os.listdir(service.folder / "pictures"))
+    with socket.create_connection(("127.0.0.1", port), 60) as line:  # gone in the midst
+        line.sendall(head + data[:50])
+        until(lambda: os.listdir(service.folder / "pictures"))
+    until(lambda: not os.listdir(service.folder / "pictures"))
+    assert service.service.store.held == 0
+    assert service.upload(data)["width"] == 40
 
 
 def test_too_many_connections_are_told_so(service: Running) -> None:
-    port, held = int(service.address.rpartition(":")[2]), service.server.server_state.connections
-    with having(service, connections=len(held) + 5):
+    port = int(service.address.rpartition(":")[2])
+    with having(service, connections=5):
         with contextlib.ExitStack() as stack:
-            lines = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(6)]
+            # There are others from before, or not: the sixth is one too many.
+            lines = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 60)) for _ in range(6)]
             assert lines[-1].recv(100).startswith(b"HTTP/1.1 429 ")
         assert until(lambda: service.client.get("/health").status_code == 200)
 
@@ -1204,6 +1396,7 @@ def seeds() -> list[bytes]:
         held = io.BytesIO()
         image.save(held, format)
         found.append(held.getvalue())
+    found += [data for _, data in bombs().values() if len(data) < 2000]
     return [*found, png(40_000, 40_000), b"<svg/>", b""]
 
 
@@ -1363,18 +1556,31 @@ def test_what_is_no_http_is_refused(service: Running) -> None:
 # ---- files, figures, the page ----
 
 
-def test_files_expire() -> None:
-    with running(lifetime=1.0, preview_lifetime=0.3) as service:
+def test_files_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyharmony.server._api._LOOK", 0.05)
+    with running() as service:
         kept = service.upload(scene()["mask"])
         preview = service.done("export", picture=kept["id"], format="png", preview=True)["picture"]
         job = service.start("export", 20, picture=kept["id"], format="png").json()
-        until(lambda: preview["id"] not in os.listdir(service.folder / "pictures"))
+        assert service.client.get(preview["url"]).status_code == 200
+        with having(service, preview_lifetime=0.1):
+            until(lambda: preview["id"] not in os.listdir(service.folder / "pictures"))
         assert service.client.get(preview["url"]).status_code == 404
-        assert service.client.get(kept["url"]).status_code == 200  # which counts as used
-        until(lambda: not os.listdir(service.folder / "pictures"), 10)
-        assert os.listdir(service.folder / "proxies") == []
-        assert service.client.get(kept["url"]).status_code == 404
-        assert until(lambda: service.client.get(job["url"]).status_code == 404)
+        assert service.client.get(kept["url"]).status_code == 200
+        with having(service, lifetime=0.1):
+            until(lambda: not os.listdir(service.folder / "pictures"))
+            assert os.listdir(service.folder / "proxies") == []
+            assert service.client.get(kept["url"]).status_code == 404
+            assert until(lambda: service.client.get(job["url"]).status_code == 404)
+
+
+def test_what_is_used_stays(service: Running) -> None:
+    store, picture = service.service.store, service.upload(scene()["mask"])
+    held = store.pictures[picture["id"]]
+    held.used -= 3000
+    before = held.used
+    assert store.expire(before + 3599) == 0
+    assert service.client.get(picture["url"]).status_code == 200 and held.used >= before + 3000  # counts as used
 
 
 def test_there_is_room_for_so_many_files(service: Running) -> None:
@@ -1495,7 +1701,7 @@ class Command:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -1519,17 +1725,25 @@ def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], C
     assert folder.stat().st_mode & 0o777 == 0o700
     one = Running.__new__(Running)
     one.client = httpx.Client(base_url=run.address, headers=HEADER, timeout=60)
-    body = {**long_job(one), "tolerance": 0.01}
-    job = one.start("blend", **body).json()
-    until(lambda: one.client.get(job["url"]).json()["status"] == "running")
+    body = one.ids(**scene())
+    (worker,) = run.children()
+    os.kill(worker, signal.SIGSTOP)  # so that the job takes until it may go on
+    job = one.start("blend", **body, at=[20, 10]).json()
+    assert job["status"] == "running"
+    told: list[dict[str, Any]] = []
+    listens = threading.Event()
+    follower = threading.Thread(target=lambda: told.extend(events_of(one, job, listens.set)))
+    follower.start()
+    assert listens.wait(60)
     run.process.send_signal(signal.SIGTERM)
     refused = until(lambda: (answer := one.start("blend", **body)).status_code == 503 and answer)
     assert refused.headers["retry-after"] and kind_of(refused) == "stopping"
     assert one.client.get("/health").status_code == 503
-    told = one.client.get(job["url"], params={"wait": 20}).json()
-    assert told["status"] == "done", told
+    os.kill(worker, signal.SIGCONT)
+    follower.join(60)
+    assert told[-1]["status"] == "done", told
     one.client.close()
-    assert run.process.wait(20) == 0 and list(run.temporary.iterdir()) == []
+    assert run.process.wait(60) == 0 and list(run.temporary.iterdir()) == []
     lines = run.told()
     logged = [line for line in lines if line.get("path") == "/api/v1/blend" and line["method"] == "POST"]
     assert {line["status"] for line in logged} == {202, 503} and all(line["ms"] >= 0 for line in logged)
@@ -1537,18 +1751,18 @@ def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], C
 
 
 def test_what_takes_longer_than_the_grace_is_cancelled() -> None:
-    told: list[dict[str, Any]] = []
-    with running(grace=0.2) as service:
+    with running(grace=0.2) as service, ThreadPoolExecutor(2) as threads:
         mask = service.upload(scene()["mask"])["id"]
         job = service.start("blend", **long_job(service)).json()
         waiting = service.start("export", picture=mask, format="png").json()
-        follower = threading.Thread(target=lambda: told.extend(events_of(service, waiting) + events_of(service, job)))
-        follower.start()
+        listen = threading.Barrier(3)
+        followers = [threads.submit(events_of, service, one, listen.wait) for one in (job, waiting)]
+        listen.wait(60)
         until(lambda: service.client.get(job["url"]).json()["status"] == "running")
         pid = service.pid()
         service.server.stop()
-        follower.join(20)
-    assert [one["status"] for one in told if "finished" in one] == ["cancelled", "cancelled"]
+        told = [follower.result(60) for follower in followers]
+    assert [events[-1]["status"] for events in told] == ["cancelled", "cancelled"]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -1632,8 +1846,8 @@ def test_the_service_is_loaded_by_nobody_else() -> None:
 # ---- load ----
 
 
-def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]:
-    """Lets so many clients work at once for so long: nothing but successes and 429, answered at once."""
+def check_load(service: Running, clients: int, seconds: float, at_once: bool = True) -> dict[int, int]:
+    """Lets so many clients work at once for so long: nothing but successes and 429, which come at once."""
     images = scene(7)
     files = {name: file_of(image) for name, image in images.items()}
     told, refused, end = dict[int, int](), [], time.monotonic() + seconds
@@ -1672,14 +1886,14 @@ def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]
         rounds = list(threads.map(work, range(clients)))
     assert set(told) <= {200, 201, 202, 204, 429}, told
     assert sum(rounds) > 0
-    if refused:
+    if at_once and refused:
         assert sorted(refused)[len(refused) // 2] < 1.0  # the clients share this process's interpreter
     assert service.client.get("/health").json()["status"] == "ok"
     return told
 
 
 def test_several_clients_at_once(service: Running) -> None:
-    check_load(service, 12, 1.0)
+    check_load(service, 12, 1.0, at_once=False)
 
 
 @pytest.mark.full  # a part of .ci/run
@@ -1692,13 +1906,6 @@ def test_fifty_clients_for_twenty_seconds() -> None:
 def test_two_hundred_clients_for_a_minute() -> None:
     with running(workers=2) as service:
         check_load(service, 200, 60.0)
-
-
-def resident(pid: int) -> int:
-    """Returns the kilobytes of memory that a process has."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1])
 
 
 @pytest.mark.full
@@ -1717,7 +1924,7 @@ def test_five_thousand_requests_take_no_memory(command: Callable[[], Command]) -
                 assert client.get(made["file_url"]).status_code == 200
                 for id in (*ids.values(), made["id"]):
                     assert client.delete(f"/api/v1/pictures/{id}").status_code == 204
-            return [resident(pid) for pid in processes]
+            return [memory_of(pid) for pid in processes]
 
         # A thousand jobs are remembered: first the room for them is filled.
         grey = client.post("/api/v1/pictures", content=files["mask"]).json()["id"]

@@ -131,12 +131,17 @@ def transparent_grey(png: Png) -> int | None:
 
 
 def _inflate(packed: bytes) -> bytes | None:
+    """Returns what was compressed; None where it is damaged, or too large, of which no more than a part is held."""
+    measure, left, size = zlib.decompressobj(), packed, 0
     try:
-        inflate = zlib.decompressobj()
-        data = inflate.decompress(packed, _MAX_METADATA)
+        while not measure.eof:
+            part = measure.decompress(left, 1 << 16)
+            left, size = measure.unconsumed_tail, size + len(part)
+            if size > _MAX_METADATA or not (part or measure.eof):
+                return None
+        return zlib.decompressobj().decompress(packed)
     except zlib.error:
         return None
-    return data if inflate.eof else None
 
 
 def metadata(

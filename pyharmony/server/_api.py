@@ -429,9 +429,13 @@ class Service:
 
         async def stream() -> AsyncIterator[str]:
             yield "retry: 1000\n\n"
+            # Phases may pass faster than they are sent: each is told all the same.
+            known = len(job.phases)
             while True:
-                changed = job.changed
-                yield f"event: job\ndata: {as_json(self.pool.info(job))}\n\n"
+                changed, told = job.changed, self.pool.changes(job, known)
+                known = len(job.phases)
+                for one in told:
+                    yield f"event: job\ndata: {as_json(one)}\n\n"
                 if job.over:
                     return
                 while True:

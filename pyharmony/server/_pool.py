@@ -58,6 +58,7 @@ class Job:
         hidden: whether it is the service's own; clients do not see it.
         shares: the image whose session it goes on with; empty: none.
         pictures: the images that it needs, which are kept meanwhile.
+        phases: the phases that it has come to, in order.
         why: why its worker is killed, if it is.
         changed: is set, and replaced, at every change.
     """
@@ -73,7 +74,7 @@ class Job:
     created: float = field(default_factory=time.time)
     started: float | None = None
     finished: float | None = None
-    phase: Phase | None = None
+    phases: list[Phase] = field(default_factory=list)
     result: Result | None = None
     error: Error | None = None
     raw: Mapping[str, Any] | None = None
@@ -84,6 +85,11 @@ class Job:
     def over(self) -> bool:
         """Whether it ended."""
         return self.finished is not None
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that it is in, or was in last."""
+        return self.phases[-1] if self.phases else None
 
     def touch(self) -> None:
         """Wakes those who wait for a change."""
@@ -248,6 +254,20 @@ class Pool:
             if slot.job is job and job.why is None:
                 job.why = why
                 slot.kill()
+
+    def changes(self, job: Job, since: int) -> list[JobInfo]:
+        """Returns what is told of a job whose first phases are known: each phase that it passed since, and the last.
+
+        Args:
+            job: the job.
+            since: how many of its phases are known.
+        """
+        now = self.info(job)
+        passed = job.phases[since:] if job.over else job.phases[since:-1]
+        if not passed:
+            return [now]
+        running = {"status": "running", "finished": None, "result": None, "error": None}
+        return [*(now.model_copy(update={**running, "phase": phase}) for phase in passed), now]
 
     def info(self, job: Job) -> JobInfo:
         """Returns what is told of a job."""
@@ -424,7 +444,7 @@ class Pool:
         elif job is None or message["job"] != job.id or job.why is not None:
             return
         elif event == "phase":
-            job.phase = Phase(name=message["name"], step=message["step"], steps=message["steps"])
+            job.phases.append(Phase(name=message["name"], step=message["step"], steps=message["steps"]))
             job.touch()
         elif event == "done":
             job.raw = message["result"]
