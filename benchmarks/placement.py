@@ -9,7 +9,9 @@
 
 Scenes are those of `scenes.py`. Weights are learned from one half of the photographs' layouts, figures are of the other
 half. A place is right if its box and that of who was left out share half of their union or more. The simple ways get
-the size that heads have there, so that they differ in the place alone.
+the size that heads have there, so that they differ in the place alone, and as many guesses: where a way has fewer
+places than that, the others lie beside them. Faults are counted in both: faces that are covered, and edges that float
+although the frame of the portrait cut them, at any of its sides.
 """
 
 from __future__ import annotations
@@ -34,13 +36,24 @@ from records import Record
 from tables import bootstrap, percent, rows_of
 
 from pyharmony import placement, segmentation
-from pyharmony.placement import _place, _score, _subject
+from pyharmony.placement import _crowd, _place, _score, _subject
 
 RECORD = Record("placement", "place.md")
 #: From this share of the union on two boxes are one place; and how many answers count.
 RIGHT, TOP = 0.5, 5
-#: Faces count as covered from this share on, and an edge as floating from so many pixels on.
-COVERED, FLOATING = 0.02, 3
+#: Faces count as covered from this share on, and an edge as floating if so many pixels of it, of the background, are
+#: seen further than the last number from the frame.
+COVERED, FLOATING, AWAY = 0.02, 3, 2
+#: How far guesses lie beside each other, in the width of who is placed. Steps of two thirds leave no column out that one
+#: of them shares half of the union with; at this one the simple ways are best on scenes of the layouts that weights are
+#: learned from.
+BESIDE = 0.55
+#: How far a mask in a photograph may end before the frame that cuts it, as a share of the side, and how near to the
+#: frame, in the same shares, a box that is drawn by hand reaches it.
+BEFORE, REACHES = 0.012, 0.005
+#: The sides of a frame, and the names of all ways in the tables, ours first.
+SIDES = ("left", "top", "right", "bottom")
+WAYS = ("pyharmony", "widest gap", "random", "bottom centre", "as in its own picture")
 
 #: How much a layout counts where weights are learned, and how much weights are held back beside it.
 LAYOUT, HELD = 40.0, 10.0
@@ -53,6 +66,9 @@ Floats = npt.NDArray[np.float64]
 
 class Task:
     """Somebody to be placed: the scene without them, the others, their own photograph, and the truth."""
+
+    #: How far the mask may end before a side that cuts it.
+    before = 0.0
 
     def __init__(self, number: int, part: str) -> None:
         self.scene = scenes.scene(number, seed=7, part=part)
@@ -81,6 +97,7 @@ class Task:
         self.scale = (person.head[3] - person.head[1]) / (own[3] - own[1])
         self.angle = self.scene.tilt - self.portrait.tilt
         self.size = (width, height)
+        self.cut = tuple(side for side in SIDES if len(edge_of(self.portrait.mask, side, 0.0)) >= FLOATING)
 
     def found(self, k: int = TOP) -> list[placement.Placement]:
         return placement.place(
@@ -91,23 +108,32 @@ class Task:
 class LeftOut:
     """Somebody of a photograph of a group, to be placed in it again: they are still seen, and nobody says so.
 
+    The photograph's frame cut whom it cuts there, and the part that is taken as their own photograph no more of them.
+
     Args:
         photo: the photograph, [H, W, 3] uint8.
         masks: where its people are, as `segment` finds them by their boxes.
-        heads: the boxes of their heads, drawn by hand.
+        heads, bodies: the boxes of their heads and of all that is seen of them, drawn by hand.
         index: who is left out.
         random: by which their own photograph is made: a part of this one around them, at another size.
     """
+
+    before = BEFORE
 
     def __init__(
         self,
         photo: npt.NDArray[np.uint8],
         masks: Sequence[npt.NDArray[np.uint8]],
         heads: Sequence[Box],
+        bodies: Sequence[Box],
         index: int,
         random: np.random.Generator,
     ) -> None:
         height, width = photo.shape[:2]
+        body, sides = bodies[index], (width, height)
+        reached = [body[i] <= REACHES * sides[i] for i in (0, 1)]
+        reached += [body[i] >= (1 - REACHES) * sides[i - 2] for i in (2, 3)]
+        self.cut = tuple(side for side, one in zip(SIDES, reached) if one)
         self.picture, self.size = photo, (width, height)
         others = [i for i in range(len(masks)) if i != index]
         self.people, self.heads = [masks[i] for i in others], [heads[i] for i in others]
@@ -179,22 +205,51 @@ def simple_ways(task: Task | LeftOut, random: np.random.Generator) -> dict[str, 
     boxes["random"] = [at(random.uniform(0, width), lowest if is_cut else random.uniform(0, max(lowest, 1)))
                        for _ in range(TOP)]  # fmt: skip
     place = (columns[0] + columns[-1] + 1) / 2 / mask.shape[1], rows[0] / mask.shape[0]
-    boxes["as in its own picture"] = [at(place[0] * width, lowest if is_cut else place[1] * height)]
-    boxes["bottom centre"] = [at(width / 2 + shift * wide, lowest) for shift in (0, -1, 1, -2, 2)]
+    middle = place[0] * width
+    boxes["as in its own picture"] = [
+        at(x, lowest if is_cut else place[1] * height) for x in _beside([middle], wide, width)
+    ]
+    boxes["bottom centre"] = [at(x, lowest) for x in _beside([width / 2], wide, width)]
     middles = sorted((box[0] + box[2]) / 2 for box in task.heads)
     edges = [0.0, *middles, float(width)]
     gaps = sorted(((b - a, (a + b) / 2) for a, b in itertools.pairwise(edges)), reverse=True)
-    boxes["widest gap"] = [at(x, line) for _, x in gaps[:TOP]]
+    boxes["widest gap"] = [at(x, line) for x in _beside([x for _, x in gaps], wide, width)]
     return boxes
 
 
-def faults(task: Task, one: placement.Placement) -> tuple[bool, bool]:
+def _beside(places: Sequence[float], wide: float, width: int) -> list[float]:
+    """Returns as many columns as there are guesses: places, and where they are fewer, those beside them in turn.
+
+    What lies beyond the picture is left for what is in it.
+    """
+    steps = [sign * number * BESIDE * wide for number in range(1, 4 * TOP) for sign in (-1, 1)]
+    further = [x + step for step in steps for x in places]
+    inside = [x for x in further if 0 <= x <= width]
+    return [*places, *inside, *further][:TOP]
+
+
+def edge_of(mask: npt.NDArray[np.uint8], side: str, before: float) -> Floats:
+    """Returns the middles (x, y) of the outermost pixels of a mask at a side of its frame, [N, 2].
+
+    before: how far the mask may end before the frame, as a share of the picture.
+    """
+    region = mask >= 128
+    seen = {"left": region.T, "right": region[:, ::-1].T, "top": region, "bottom": region[::-1]}[side]
+    depth = 1 + round(before * len(seen))
+    along = np.flatnonzero(seen[:depth].any(0))
+    first = seen[:depth, along].argmax(0)
+    if side in ("right", "bottom"):
+        first = len(seen) - 1 - first
+    pair = (along, first) if side in ("top", "bottom") else (first, along)
+    return np.stack(pair, 1) + 0.5
+
+
+def faults(task: Task | LeftOut, one: placement.Placement) -> tuple[bool, bool]:
     """Returns whether a face is covered, and whether an edge floats on which the portrait was cut."""
     width, height = task.size
     own = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
     matrix = np.linalg.inv(own) @ np.vstack([one.matrix, [0, 0, 1]]) @ own
     back = np.linalg.inv(matrix)[:2].ravel()
-    high, wide = task.portrait.mask.shape
     lies = _warped(task.portrait.mask, back, task.size) >= 128
     for i in one.behind:
         lies &= task.people[i] < 128
@@ -210,16 +265,15 @@ def faults(task: Task, one: placement.Placement) -> tuple[bool, bool]:
         if face.any() and i not in one.behind and np.count_nonzero(lies & face) > COVERED * np.count_nonzero(face):
             covered = True
     floats = False
-    if task.portrait.is_cut:
-        edge = np.zeros_like(task.portrait.mask)
-        edge[-1] = task.portrait.mask[-1]
-        columns = np.flatnonzero(edge[-1] >= 128) + 0.5
-        lie = matrix @ np.stack([columns, np.full(len(columns), high), np.ones(len(columns))])
-        x, y = np.floor(lie[0]).astype(int), np.floor(lie[1] - 0.5).astype(int)
-        seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        for u, v in zip(x[seen], y[seen]):
-            hidden = any(task.people[i][v, u] >= 128 for i in one.behind)
-            floats |= not hidden and v < height - 2
+    for side in task.cut:
+        edge = edge_of(task.portrait.mask, side, task.before)
+        x, y = matrix[:2] @ np.concatenate([edge, np.ones((len(edge), 1))], 1).T
+        away = (x > AWAY) & (x < width - AWAY) & (y > AWAY) & (y < height - AWAY)
+        columns, rows = np.floor(x[away]).astype(int), np.floor(y[away]).astype(int)
+        hidden = np.zeros(len(rows), bool)
+        for i in one.behind:
+            hidden |= task.people[i][rows, columns] >= 128
+        floats |= bool(np.count_nonzero(~hidden) * one.scale >= FLOATING)
     return covered, floats
 
 
@@ -243,15 +297,20 @@ def run(count: int) -> dict[str, Any]:
         x0, y0, x1, y1 = box_of(found[0])
         apart = math.hypot((x0 + x1 - task.box[0] - task.box[2]) / 2, (y0 + y1 - task.box[1] - task.box[3]) / 2)
         row["centre"] = apart / (head[2] - head[0])
-        wrong = [faults(task, one) for one in found]
-        row["covered"], row["floating"] = (any(one[i] for one in wrong) for i in (0, 1))
-        row["doubtful"] = bool(found[0].reason)
+        row |= _told_faults(task, found)
         for name, boxes in simple_ways(task, np.random.default_rng((13, number))).items():
             row[name] = [alike(box, task.box, task.size) for box in boxes]
         rows.append(row)
         if number % 50 == 49:
             print(number + 1, summary(rows), file=sys.stderr, flush=True)
     return {"scenes": rows}
+
+
+def _told_faults(task: Task | LeftOut, found: Sequence[placement.Placement]) -> dict[str, Any]:
+    """Returns the part of a row about faults, of all answers together."""
+    wrong = [faults(task, one) for one in found]
+    covered, floating = (any(one[i] for one in wrong) for i in (0, 1))
+    return {"cut": list(task.cut), "covered": covered, "floating": floating, "doubtful": bool(found[0].reason)}
 
 
 def left_out(root: Path) -> dict[str, Any]:
@@ -271,10 +330,11 @@ def left_out(root: Path) -> dict[str, Any]:
             masks.append(session.segment(box=(x0, y0, x1 - x0, y1 - y0)).mask)
         for index in range(len(masks)):
             random = np.random.default_rng((17, len(rows)))
-            task = LeftOut(photo, masks, heads, index, random)
+            task = LeftOut(photo, masks, heads, bodies, index, random)
             found = task.found()
             row: dict[str, Any] = {"photo": layout["photo"], "scale": abs(math.log2(found[0].scale / task.scale))}
             row["pyharmony"] = [alike(box_of(one), task.box, task.size) for one in found]
+            row |= _told_faults(task, found)
             for name, boxes in simple_ways(task, random).items():
                 row[name] = [alike(box, task.box, task.size) for box in boxes]
             rows.append(row)
@@ -284,7 +344,7 @@ def left_out(root: Path) -> dict[str, Any]:
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
     told = []
-    for name in ("pyharmony", "random", "as in its own picture", "bottom centre", "widest gap"):
+    for name in WAYS:
         first = np.mean([row[name][0] >= RIGHT for row in rows])
         five = np.mean([max(row[name]) >= RIGHT for row in rows])
         told.append(f"{name} {first:.2f} {five:.2f}")
@@ -309,8 +369,9 @@ def fit(count: int) -> dict[str, float]:
         task = Task(number, "learn")
         subject = _subject.subject_of(task.portrait.mask, None, True, None)
         masks, heads = _place._people_of(task.picture, task.people, None)
-        turned = placement.roll_of(task.picture)
-        ground = _place._ground(task.picture, turned, masks, heads, [], task.size, task.portrait.picture, subject)
+        crowd = _crowd.crowd_of(masks, heads, [], task.size, placement.roll_of(task.picture))
+        others = _place._others_of(task.picture, None)
+        ground = _place._ground(task.picture, crowd, heads, others, task.portrait.picture, subject)
         places = _score.candidates(subject, ground, (False,))
         places = places.taken(np.arange(0, len(places), 3))
         places = _score.around(places, _score.RESIZED, _score.SHIFTS, ground)
@@ -396,15 +457,39 @@ def beside(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Returns the lines of a table: how often each way is right, and ours beside the others."""
     groups = [row["photo"] for row in rows]
     lines = [["", "first answer right", "one of five right"]]
-    names = ("pyharmony", "widest gap", "random", "bottom centre", "as in its own picture")
-    right = {name: [[float(max(row[name][:k]) >= RIGHT) for row in rows] for k in (1, TOP)] for name in names}
-    for name in names:
+    right = {name: [[float(max(row[name][:k]) >= RIGHT) for row in rows] for k in (1, TOP)] for name in WAYS}
+    for name in WAYS:
         cells = [bootstrap(values, groups) for values in right[name]]
         lines.append([name, *map(percent, cells)])
-    for name in names[1:]:
+    for name in WAYS[1:]:
         x = bootstrap([a - b for a, b in zip(right["pyharmony"][1], right[name][1])], groups)
         lines.append([f"beside {name}", "", f"{100 * x.mean:+.0f} points [{100 * x.low:+.0f}, {100 * x.high:+.0f}]"])
     return lines
+
+
+def faults_of(rows: Sequence[dict[str, Any]], what: str) -> str:
+    """Returns a sentence about the faults of all answers."""
+    if any("covered" not in row for row in rows):
+        return "Faults were not counted."
+    if any("cut" not in row for row in rows):
+        where, cut = "at the bottom", ""
+    else:
+        counts = Counter(side for row in rows for side in row["cut"])
+        where = "at any side"
+        cut = f" (the frame of the portrait cut {', '.join(f'{counts[side]} at the {side}' for side in SIDES)})"
+    covered, floating = (sum(row[key] for row in rows) for key in ("covered", "floating"))
+    return (
+        f"In {covered} of {len(rows)} {what} a face is covered, and in {floating} a cut edge floats {where}, by any of "
+        f"the {TOP} answers{cut}."
+    )
+
+
+def guesses_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns a sentence about the guesses of the simple ways."""
+    fewer = [name for name in WAYS[1:] if min(len(row[name]) for row in rows) < TOP]
+    if fewer:
+        return f"Not all ways had {TOP} guesses in each: {', '.join(fewer)}."
+    return f"Every way has {TOP} guesses; where it names fewer places, the others lie beside these, evenly."
 
 
 def report() -> None:
@@ -418,8 +503,7 @@ def report() -> None:
     facts = [
         f"Scenes: {len(rows)}, of {len(set(groups))} photographs' layouts, drawn anew for the intervals. The size is "
         f"off by {scale:.2f} octaves (median); pictures are turned against each other by {turned:.1f}°, afterwards by "
-        f"{angle:.1f}°. Faces are covered in {sum(row['covered'] for row in rows)} scenes, cut edges float in "
-        f"{sum(row['floating'] for row in rows)}, of all five answers."
+        f"{angle:.1f}°. {faults_of(rows, 'scenes')} {guesses_of(rows)}"
     ]
     if "left out" in whole:
         real = whole["left out"]
@@ -428,7 +512,7 @@ def report() -> None:
             "",
             f"The same of {len(real)} people in {len(photos)} photographs of these layouts: each is left out in turn "
             "while still to be seen, and placed from a part of the photograph around them. The size is off by "
-            f"{size:.2f} octaves (median).",
+            f"{size:.2f} octaves (median). {faults_of(real, 'cases')} {guesses_of(real)}",
             "",
             rows_of(beside(real)),
             "",

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,8 +50,164 @@ def test_heads_are_where_boxes_say(scenes: Any) -> None:
             assert person.head[1] <= person.body[3] and person.head[3] - person.head[1] > 4
 
 
+#: All that scenes are made with. Nothing else of Python loads code by a name that is made up as it runs.
+ALLOWED = {"__future__", "argparse", "collections", "functools", "json", "math", "pathlib", "typing", "numpy", "PIL"}
+#: The names by which code is run or loaded without an import.
+LOADERS = {"__import__", "__builtins__", "__loader__", "__spec__", "builtins", "compile", "eval", "exec", "globals"}
+#: Draws a scene, a portrait and the sheet in a process of its own, and tells the files of all modules.
+DRAWN = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import scenes
+one = scenes.scene(0)
+scenes.portrait(one, 0)
+scenes.sheet([0])
+print(json.dumps({name: getattr(module, "__file__", None) for name, module in sys.modules.items()}))
+"""
+
+
+def strangers(source: str) -> list[str]:
+    """Returns what a source imports beyond what scenes are made with, and the ways by which it could hide that."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{'.' * node.level}{node.module or ''}"]
+        elif isinstance(node, ast.Name):
+            found += [node.id] if node.id in LOADERS else []
+        elif isinstance(node, ast.Attribute):
+            found += [node.attr] if node.attr in LOADERS | {"modules", "import_module"} else []
+    return [name for name in found if name.partition(".")[0] not in ALLOWED]
+
+
+def loaded(folder: Path) -> list[str]:
+    """Returns the modules of pyharmony, and of the scenes' own folder beside them, that are there once scenes are."""
+    made = subprocess.run([sys.executable, "-c", DRAWN, str(folder)], capture_output=True, text=True, check=True)
+    here = folder.resolve()
+    return [
+        name
+        for name, file in json.loads(made.stdout).items()
+        if name != "scenes"
+        and (name.partition(".")[0] in ("pyharmony", "placement") or (file and Path(file).resolve().parent == here))
+    ]
+
+
 def test_scenes_know_no_placer() -> None:
-    tree = ast.parse((ROOT / "benchmarks/scenes.py").read_text())
-    names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    assert not [name for name in names if name.startswith("pyharmony")]
+    assert strangers((ROOT / "benchmarks/scenes.py").read_text("utf-8")) == []
+    assert loaded(ROOT / "benchmarks") == []
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "import placement",
+        "from placement import alike",
+        "from pyharmony import placement",
+        "import pyharmony.placement as somewhere",
+        "import importlib\nimportlib.import_module('pyharmony' + '.placement')",
+        "import importlib.util as tools",
+        "__import__('pyharmony').placement",
+        "exec('import placement')",
+        "import sys\nsys.modules['pyharmony.placement']",
+        "import runpy",
+        "from . import placement",
+    ],
+)
+def test_no_way_to_the_placer_is_overlooked(way: str) -> None:
+    assert strangers(f"import math\n\n\ndef scene():\n    {way.replace(chr(10), chr(10) + '    ')}\n")
+
+
+@pytest.mark.parametrize("way", ["import placement", "__import__('pyharmony' + '.placement')"])
+def test_a_placer_that_is_loaded_is_seen(way: str, tmp_path: Path) -> None:
+    """A copy of the scenes that loads the placer, or a script beside it that might, as soon as a scene is drawn."""
+    source = (ROOT / "benchmarks/scenes.py").read_text("utf-8")
+    line = "    random = np.random.default_rng((seed, number))\n"
+    assert source.count(line) == 1
+    (tmp_path / "scenes.py").write_text(source.replace(line, f"{line}    {way}\n"), "utf-8")
+    shutil.copy(ROOT / "benchmarks/layouts.json", tmp_path)
+    (tmp_path / "placement.py").write_text("")
+    assert loaded(tmp_path)
+
+
+# What `benchmarks/placement.py` makes of them
+
+
+@pytest.fixture(scope="module")
+def placing() -> Any:
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        return load_script("benchmarks/placement.py")
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def cut_at(side: str) -> np.ndarray:
+    """Returns the mask of somebody in a picture of 80 x 100 pixels whom one side of it cuts."""
+    mask = np.zeros((100, 80), np.uint8)
+    rows, columns = {"left": (30, 0), "top": (0, 25), "right": (30, 50), "bottom": (60, 25)}[side]
+    mask[rows : rows + 40, columns : columns + 30] = 255
+    return mask
+
+
+def placed(x: float, y: float, scale: float = 1.0, behind: tuple[int, ...] = (), flip: bool = False) -> Any:
+    """Returns a place of such a picture, whose first pixel, or the last one of its row, comes to lie at (x, y)."""
+    across = -scale if flip else scale
+    matrix = np.array([[across, 0, x + (scale - 1) / 2], [0, scale, y + (scale - 1) / 2]])
+    return SimpleNamespace(matrix=matrix, scale=scale, behind=behind)
+
+
+@pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
+def test_edges_float_at_every_side(placing: Any, side: str) -> None:
+    mask = cut_at(side)
+    nobody = {"people": [], "heads": [], "size": (400, 300), "before": 0.0}
+    task = SimpleNamespace(portrait=SimpleNamespace(mask=mask), cut=(side,), **nobody)
+    at = {"left": (0, 90), "top": (90, 0), "right": (320, 90), "bottom": (90, 200)}[side]
+    assert placing.faults(task, placed(*at)) == (False, False)
+    inwards = {"left": (6, 0), "top": (0, 6), "right": (-6, 0), "bottom": (0, -6)}[side]
+    assert placing.faults(task, placed(at[0] + inwards[0], at[1] + inwards[1])) == (False, True)
+    # Beyond the frame it is not seen, nor behind somebody who stays in front.
+    assert placing.faults(task, placed(at[0] - 2 * inwards[0], at[1] - 2 * inwards[1])) == (False, False)
+    before = SimpleNamespace(**vars(task) | {"people": [np.full((300, 400), 255, np.uint8)], "heads": [(0, 0, 9, 9)]})
+    assert placing.faults(before, placed(150, 120, behind=(0,))) == (False, False)
+    assert placing.faults(before, placed(150, 120))[1]
+    # An edge of which nothing says that the frame cut it there may lie anywhere.
+    assert placing.faults(SimpleNamespace(**vars(task) | {"cut": ()}), placed(150, 120)) == (False, False)
+
+
+def test_a_flipped_edge_lies_at_the_other_side(placing: Any) -> None:
+    task = SimpleNamespace(
+        portrait=SimpleNamespace(mask=cut_at("left")), cut=("left",), people=[], heads=[], size=(400, 300), before=0.0
+    )
+    assert placing.faults(task, placed(399, 90, flip=True)) == (False, False)
+    assert placing.faults(task, placed(300, 90, flip=True)) == (False, True)
+
+
+def test_masks_that_end_before_the_frame_have_their_edge(placing: Any) -> None:
+    mask = np.zeros((200, 300), np.uint8)
+    mask[60:198, 100:140] = 255
+    assert len(placing.edge_of(mask, "bottom", 0.0)) == 0
+    edge = placing.edge_of(mask, "bottom", placing.BEFORE)
+    assert len(edge) == 40 and set(edge[:, 1]) == {197.5} and edge[0, 0] == 100.5
+
+
+def test_every_way_has_as_many_guesses(placing: Any) -> None:
+    for number in range(3):
+        task = placing.Task(number, "test")
+        ways = placing.simple_ways(task, np.random.default_rng(0))
+        again = placing.simple_ways(task, np.random.default_rng(0))
+        assert ways == again and set(ways) == set(placing.WAYS[1:])
+        for boxes in ways.values():
+            assert len(set(boxes)) == len(boxes) == placing.TOP
+
+
+def test_records_without_faults_are_told(placing: Any) -> None:
+    row = {name: [0.6, 0.1] for name in placing.WAYS}
+    assert placing.faults_of([row], "scenes") == "Faults were not counted."
+    old = row | {"covered": False, "floating": True}
+    assert "1 a cut edge floats at the bottom" in placing.faults_of([old], "scenes")
+    new = placing.faults_of([old | {"cut": ["left"]}], "scenes")
+    assert "floats at any side" in new and "1 at the left, 0 at the top" in new
+    assert "Not all ways had 5 guesses" in placing.guesses_of([row])
+    assert "Every way has 5 guesses" in placing.guesses_of([{name: [0.1] * 5 for name in placing.WAYS}])
