@@ -44,9 +44,9 @@ RIGHT, TOP = 0.5, 5
 #: Faces count as covered from this share on, and an edge as floating if so many pixels of it, of the background, are
 #: seen further than the last number from the frame.
 COVERED, FLOATING, AWAY = 0.02, 3, 2
-#: How far guesses lie beside each other, in the width of who is placed. Steps of two thirds leave no column out that one
-#: of them shares half of the union with; at this one the simple ways are best on scenes of the layouts that weights are
-#: learned from.
+#: How far guesses lie beside each other, in the width of who is placed. Steps of two thirds leave no column out that
+#: one of them shares half of the union with; at this one the simple ways are best on scenes of the layouts that weights
+#: are learned from.
 BESIDE = 0.55
 #: How far a mask in a photograph may end before the frame that cuts it, as a share of the side, and how near to the
 #: frame, in the same shares, a box that is drawn by hand reaches it.
