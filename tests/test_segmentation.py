@@ -603,8 +603,6 @@ def test_people_are_cut_out_one_by_one_by_their_heads() -> None:
 def test_who_is_hardly_there_is_not_cut_out() -> None:
     figures = Figures(0.9, 0.2)
     assert len(people.people_of(figures)) == 1  # type: ignore[arg-type]
-    assert people.apart(figures.heads(), [figures.heads()[0].box]) == [(190, 17, 40, 50)]
-    assert people.apart([], [(0, 0, 5, 5)]) == []
 
 
 def test_two_heads_with_one_mask_are_one_person() -> None:

@@ -18,7 +18,7 @@ from ..placement._subject import subject_of
 from ..segmentation import METHODS, Masks, Method, Session
 from ..segmentation.heads import corners
 from ..segmentation.layers import Layer, resized
-from ..segmentation.people import SURE, apart, head_in, head_of, whole_one
+from ..segmentation.people import SURE, head_in, head_of, whole_one
 from ._recipe import encoded
 
 Rectangle = tuple[float, float, float, float]
@@ -108,11 +108,6 @@ class People:
         return self._found.heads
 
     @property
-    def faces(self) -> list[Rectangle]:
-        """The rectangles of heads of people without a mask."""
-        return self._found.faces
-
-    @property
     def others(self) -> NumpyArray | None:
         """Where more people seem to be, [h, w] uint8 at the smaller size."""
         return self._found.others
@@ -140,8 +135,7 @@ class People:
         reduced = people.reduced(self.size)
         return _Held(
             [functools.partial(people.__getitem__, i) for i in range(len(people))], reduced,
-            [_rectangle(head) for head in people.heads], apart(session.heads(), people.heads),
-            session.others(reduced, self.size),
+            [_rectangle(head) for head in people.heads], session.others(reduced, self.size),
         )  # fmt: skip
 
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
@@ -152,7 +146,7 @@ class People:
             heads = [_head_of(mask) for mask in whole]
         return _Held(
             [functools.partial(np.asarray, mask) for mask in whole], [resized(mask, self.size) for mask in whole],
-            heads, [], None,
+            heads, None,
         )  # fmt: skip
 
 
@@ -163,7 +157,6 @@ class _Held:
     masks: list[Callable[[], NumpyArray]]
     reduced: list[NumpyArray]
     heads: list[Rectangle]
-    faces: list[Rectangle]
     others: NumpyArray | None
 
 
@@ -191,6 +184,7 @@ class CutOut(NamedTuple):
         reason: what is to be said of it.
         head: the rectangle of its head, where that is known.
         person: whether it is somebody; None where that is not known.
+        score: how sure its mask is, 0 to 1; None where it was given.
     """
 
     mask: NumpyArray
@@ -198,6 +192,7 @@ class CutOut(NamedTuple):
     reason: str
     head: Rectangle | None = None
     person: bool | None = None
+    score: float | None = None
 
 
 def small_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -240,26 +235,28 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         if len(found):
             index = whole_one(found.scores, found.reduced(_looked_at(photo.size)))
             many = f"{len(heads)} people were found, the largest was taken" if len(heads) > 1 else ""
-            return CutOut(found[index], False, many, head.box, True)
+            return CutOut(found[index], False, many, head.box, True, float(found.scores[index]))
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
-    return CutOut(found.mask, False, said)
+    return CutOut(found.mask, False, said, score=float(found.scores[0]))
 
 
 def _taken(session: Session, found: Masks, clicked: bool) -> CutOut:
     """Returns what was found where something was pointed at: of a person that was clicked once, all of them."""
     if not session.finds_people:
-        return CutOut(found.mask, False, found.reason)
+        return CutOut(found.mask, False, found.reason, score=float(found.scores[0]))
     height, width = session.picture.shape[:2]
     index = whole_one(found.scores, found.reduced(_looked_at((width, height)))) if clicked else 0
     mask = found[index]
     person = session.shows_people(mask)
     if not person:
-        return CutOut(mask if index == 0 else found[0], False, found.reason, None, False)
+        first = mask if index == 0 else found[0]
+        return CutOut(first, False, found.reason, None, False, float(found.scores[0]))
     head = head_in(session.heads(), mask)
-    return CutOut(mask, False, found.reason, _head_of(mask) if head is None else head.box, True)
+    own = _head_of(mask) if head is None else head.box
+    return CutOut(mask, False, found.reason, own, True, float(found.scores[index]))
 
 
 def with_who(photo: Photo, cut: CutOut) -> CutOut:
@@ -302,74 +299,74 @@ def _filled(mask: NumpyArray, name: str) -> NumpyArray:
 
 
 def decide(
-    photo: Photo, cut: CutOut, wanted: Wanted, people: People, background: NumpyArray, name: str
-) -> tuple[dict[str, Any], str]:
-    """Returns the entry of a subject in the recipe without its looks, and what is to be said of its place."""
-    height, width = background.shape[:2]
+    photo: Photo, cut: CutOut, wanted: Wanted, people: People, background: NumpyArray, name: str, k: int = 1
+) -> tuple[list[dict[str, Any]], list[Placement]]:
+    """Returns where a subject lies in each of its best places, for the recipe, and these places.
+
+    Where the caller says (x, y), there is one, and no place was looked for.
+    """
     given = wanted.at
-    entry: dict[str, Any] = {"size": list(photo.size), "mask": None}
-    reason = ""
     if isinstance(given, Placement):
-        found = given
-        behind: Sequence[int] = given.behind if wanted.behind == "auto" else wanted.behind
-        entry |= {"x": given.x, "y": given.y, "scale": given.scale, "angle": given.angle, "flip": given.flip}
-    elif isinstance(given, str):
+        return [_lies(given, wanted, people, background, name)], [given]
+    if isinstance(given, str):
         if given != "auto":
             raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement")
-        found = _placed(photo, cut, wanted, people, background)
-        reason = found.reason
-        behind = found.behind if wanted.behind == "auto" else wanted.behind
-        entry |= {"x": found.x, "y": found.y, "scale": found.scale, "angle": found.angle, "flip": found.flip}
-    else:
-        try:
-            x, y = (float(v) for v in given)
-        except (TypeError, ValueError):
-            raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement") from None
-        if not (math.isfinite(x) and math.isfinite(y)):
-            raise ArgumentError(f"{name}at: {given!r}, expected finite numbers")
-        scale = 1.0 if wanted.scale == "auto" else number(wanted.scale, f"{name}scale")
-        angle = 0.0 if wanted.angle == "auto" else number(wanted.angle, f"{name}angle")
-        wide, high = photo.size
-        # The middle of the picture, whose first corner is at `at` before it is turned about that middle.
-        entry |= {"x": x + (wide * scale - 1) / 2, "y": y + (high * scale - 1) / 2, "scale": scale, "angle": angle}
-        entry["flip"] = wanted.flip
-        behind = () if wanted.behind == "auto" else wanted.behind
-    cover = None
+        found = _placed(photo, cut, wanted, people, k)
+        return [_lies(one, wanted, people, background, name) for one in found], found
+    try:
+        x, y = (float(v) for v in given)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ArgumentError(f"{name}at: {given!r}, expected finite numbers")
+    scale = 1.0 if wanted.scale == "auto" else number(wanted.scale, f"{name}scale")
+    angle = 0.0 if wanted.angle == "auto" else number(wanted.angle, f"{name}angle")
+    wide, high = photo.size
+    # The middle of the picture, whose first corner is at `at` before it is turned about that middle.
+    x, y = x + (wide * scale - 1) / 2, y + (high * scale - 1) / 2
+    spot = Placement(x, y, scale, angle, bool(wanted.flip), (), 0.0, {}, (0.0, 0.0, 0.0, 0.0), photo.size)
+    return [_lies(spot, wanted, people, background, name)], []
+
+
+def _lies(spot: Placement, wanted: Wanted, people: People, background: NumpyArray, name: str) -> dict[str, Any]:
+    """Returns a place for the recipe, and what stands before it."""
+    behind = spot.behind if wanted.behind == "auto" else wanted.behind
+    entry: dict[str, Any] = {key: getattr(spot, key) for key in ("x", "y", "scale", "angle", "flip")}
+    entry["cover"] = None
     if len(behind):
         if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in behind) or not all(
             0 <= i < len(people.heads) for i in behind
         ):
             raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {len(people.heads)} people")
-        held = np.zeros((height, width), np.uint8)
+        held = np.zeros(background.shape[:2], np.uint8)
         for i in behind:
             np.maximum(held, people.mask(i), out=held)
-        cover = encoded(held)
-    entry["cover"] = cover
-    return entry, reason
+        entry["cover"] = encoded(held)
+    return entry
 
 
-def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, background: NumpyArray) -> Placement:
-    """Returns the best place, which is looked for in reduced pictures."""
+def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -> list[Placement]:
+    """Returns the best places, which are looked for in reduced pictures."""
     small, factor = people.small, people.factor
     own, own_factor = photo.small, photo.factor
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
     heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
-    faces = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.faces]
-    given: dict[str, Any] = {"people": people.reduced, "heads": heads, "faces": faces, "others": people.others}
+    given: dict[str, Any] = {"people": people.reduced, "heads": heads, "others": people.others}
     given |= {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
     if wanted.scale != "auto":
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
     if cut.head is not None:
         given["head"] = tuple(v * own_factor for v in cut.head)
     given["person"] = cut.person
-    best = place(own, small, mask=own_mask, k=1, **given)[0]
     back, own_back = 1 / factor, 1 / own_factor
-    box = tuple(v * back for v in best.box)
     # Middles of pixels are whole numbers, so a half is taken off before and added after.
-    return Placement(
-        (best.x + 0.5) * back - 0.5, (best.y + 0.5) * back - 0.5, best.scale * back / own_back, best.angle, best.flip,
-        best.behind, best.score, best.terms, box, photo.size, best.reason,
-    )  # fmt: skip
+    return [
+        Placement(
+            (one.x + 0.5) * back - 0.5, (one.y + 0.5) * back - 0.5, one.scale * back / own_back, one.angle, one.flip,
+            one.behind, one.score, one.terms, _rectangle([v * back for v in one.box]), photo.size, one.reason,
+        )
+        for one in place(own, small, mask=own_mask, k=k, **given)
+    ]  # fmt: skip
 
 
 def _head_of(mask: NumpyArray) -> Rectangle:

@@ -16,7 +16,7 @@ from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Masks, Session
 from ..segmentation.heads import corners
 from ..segmentation.layers import Layer, Pixels, resized
-from ..segmentation.people import apart, head_in, head_of
+from ..segmentation.people import head_in, head_of
 from ..typing import ImageLike, MaskLike
 from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import reduced, roll_in
@@ -142,7 +142,7 @@ def place(
         people: the people in the background: what `pyharmony.segment` returned with people=True, or a mask of
             each; None: they are looked for.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks; None: by their silhouettes.
-        faces: rectangles of heads of people without a mask, which must not be covered either.
+        faces: rectangles of faces of people without a mask, which must not be covered either.
         others: where more people are who are not told apart, see `pyharmony.segmentation.Session.others`; the less of
             them is covered the better. None: looked for if people are, else nowhere.
         head: the rectangle of the object's head; None: found.
@@ -188,7 +188,7 @@ def place(
         own_head = None if seen_there is None else corners(seen_there.box)
     object_ = subject_of(matte, own_head, bool(person), cut)
     if people is None:
-        people, heads, faces, others = _looked_for(scene, heads, faces, others)
+        people, heads, others = _looked_for(scene, heads, others)
     masks, boxes = _people_of(scene, people, heads)
     seen = [_box(face, f"faces[{i}]") for i, face in enumerate(faces)]
     size = (scene.shape[1], scene.shape[0])
@@ -216,9 +216,9 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
 
 
 def _looked_for(
-    scene: Pixels, heads: Sequence[Rectangle] | None, faces: Sequence[Rectangle], others: Any
-) -> tuple[list[Pixels], list[Rectangle], list[Rectangle], Any]:
-    """Returns masks and heads of the people in a picture, the heads of others, and where these are."""
+    scene: Pixels, heads: Sequence[Rectangle] | None, others: Any
+) -> tuple[list[Pixels], Sequence[Rectangle], Any]:
+    """Returns masks and heads of the people in a picture, and where others are."""
     if heads is not None:
         raise ArgumentError("heads: given without people, expected one each")
     session = Session(scene)
@@ -226,8 +226,7 @@ def _looked_for(
     if others is None:
         size = (scene.shape[1], scene.shape[0])
         others = resized(session.others(people.reduced(_small(size)), _small(size)), size)
-    every = [people[i] for i in range(len(people))]
-    return every, [*people.heads], [*faces, *apart(session.heads(), people.heads)], others
+    return [people[i] for i in range(len(people))], people.heads, others
 
 
 def _small(size: tuple[int, int]) -> tuple[int, int]:

@@ -96,16 +96,6 @@ def whole_one(scores: Sequence[float], masks: Sequence[Pixels]) -> int:
     return max(range(len(masks)), key=lambda i: scores[i] * shares[i] ** _WHOLER)
 
 
-def apart(heads: Sequence[Head], others: Sequence[Rectangle]) -> list[Rectangle]:
-    """Returns the rectangles of heads whose middle is in none of the others: those of people without a mask."""
-    found = []
-    for head in heads:
-        x, y = head.middle
-        if not any(left <= x < left + wide and top <= y < top + high for left, top, wide, high in others):
-            found.append(head.box)
-    return found
-
-
 def head_in(heads: Sequence[Head], mask: Pixels) -> Head | None:
     """Returns the surest of the heads whose middle is in a mask [H, W] of 0 to 255; None without any."""
     for head in heads:
