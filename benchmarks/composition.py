@@ -115,18 +115,19 @@ def composites(root: Path, rounds: int) -> dict[str, Any]:
             for name, held in every.items()
         }
         steps = min(every["whole"], key=lambda told: told["wall"])["steps"]
-        return {"composites": best, "steps": steps, "rounds": rounds, "same": repeated(files, recipe, Path(folder))}
+        return {"composites": best, "steps": steps, "rounds": rounds, "same": repeated(files, Path(folder))}
 
 
-def repeated(files: list[Path], recipe: Path, folder: Path) -> dict[str, bool]:
-    """Returns whether a recipe gives the same bytes again, and whether merged layers are the picture."""
+def repeated(files: list[Path], folder: Path) -> dict[str, bool]:
+    """Returns whether a recipe gives the first picture byte for byte, and whether merged layers are the picture."""
     import pyharmony
     from pyharmony import io
 
-    pictures = []
-    for _ in range(2):
-        result, info = pyharmony.compose(str(files[0]), str(files[1]), recipe=str(recipe), return_info=True)
-        pictures.append(np.asarray(result))
+    subject, background = map(str, files)
+    first, told = pyharmony.compose(subject, background, return_info=True)
+    recipe = json.loads(json.dumps(told.recipe))
+    again, info = pyharmony.compose(subject, background, recipe=recipe, return_info=True)
+    pictures = [np.asarray(first), np.asarray(again)]
     io.write_layers(folder / "layers.ora", info.layers, pictures[0])
     layers, merged = io.read_layers(folder / "layers.ora")
     height, width = pictures[0].shape[:2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import io as files
 import json
 import warnings
@@ -144,34 +146,154 @@ def test_a_recipe_of_other_photographs_is_refused() -> None:
         pyharmony.compose([object_(), object_()], ground(), recipe=recipe)
 
 
+LOOKS: dict[str, Any] = {
+    "at": (30, 20), "people": [], "scale": 2.0, "shadow": {"azimuth": 120, "tip": (80, 84)},
+    "reflection": {"strength": 0.3, "contact": ((0, 80), (9, 80))},
+}  # fmt: skip
+MASK_OF = {"size": [40, 50], "box": [0, 0, 0, 0], "png": ""}
+NUMBERS = ("1", None, True, float("nan"), float("inf"), [1])
+SIZES = (None, [1], [0, 3], [2.5, 3], ["a", "b"], {"w": 1})
+SHARES = (*NUMBERS, -0.1, 1.5)
+SUMS = (None, 3, "x", "A" * 64, "0" * 63)
+
+
+@pytest.fixture(scope="module")
+def whole_recipe() -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PyHarmonyWarning)
+        _, info = pyharmony.compose(object_(), ground(), return_info=True, **LOOKS)
+    return json.dumps(info.recipe)
+
+
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("field", "values"),
     [
-        ({"schema": "x"}, "'x', expected one of compose"),
-        ({"subjects": 3}, "subjects: no list"),
-        ({"size": [1]}, "size: [1], expected width and height"),
-        ({"subjects": [{"x": "1"}]}, "subjects[0].x: '1', expected a number"),
+        ("schema", (None, 1, "x", "pyharmony.recipe/0")),
+        ("version", (None, 1)),
+        ("size", SIZES),
+        ("background", SUMS),
+        ("seed", (None, "1", 1.5, -1, True)),
+        ("order", (None, 0, [1], [0, 0], ["0"], [-1], [])),
+        ("subjects", (None, 3, {}, [], [3])),
+        ("subjects[0].size", SIZES),
+        ("subjects[0].digest", SUMS),
+        ("subjects[0].mask", (3, "x", [], {}, {**MASK_OF, "size": [9, 9]}, {**MASK_OF, "box": [0, 0, 1]})),
+        ("subjects[0].mask", ({**MASK_OF, "png": 3}, {**MASK_OF, "box": [-1, 0, 1, 1]})),
+        ("subjects[0].cover", (3, {}, MASK_OF)),
+        ("subjects[0].x", NUMBERS),
+        ("subjects[0].y", NUMBERS),
+        ("subjects[0].scale", (*NUMBERS, 0, -1, 1001)),
+        ("subjects[0].angle", NUMBERS),
+        ("subjects[0].flip", (None, 1, "true")),
+        ("subjects[0].cut", (None, "bottom", ["below"], [3])),
+        ("subjects[0].hidden", (None, 0)),
+        ("subjects[0].blend", (None, "x", 3, ["alpha"])),
+        ("subjects[0].harmonize", (3, "auto", [], {})),
+        ("subjects[0].harmonize.method", (None, "", 3)),
+        ("subjects[0].harmonize.weights", (3, {}, {"name": "x"}, {"name": "x", "sha256": "0"})),
+        ("subjects[0].harmonize.strength", (*NUMBERS, -1, 2.5)),
+        ("subjects[0].harmonize.source", (None, 1)),
+        ("subjects[0].harmonize.reference", (None, 3, [[1, 2, 3]], [[1, 2, 0, 4]], [[1, 2, 3, "x"]])),
+        ("subjects[0].sharpness", SHARES),
+        ("subjects[0].grain", SHARES),
+        ("subjects[0].shadow", (3, True, "on", [])),
+        ("subjects[0].shadow.azimuth", ("x", None, 400, [1])),
+        ("subjects[0].shadow.elevation", (0, 90, "x")),
+        ("subjects[0].shadow.tip", (3, [1], [1, "x"])),
+        ("subjects[0].shadow.tint", (3, [1, 2], [1, 2, 0])),
+        ("subjects[0].shadow.length", (3,)),
+        ("subjects[0].reflection", (3, True, "on")),
+        ("subjects[0].reflection.strength", (2, "x", None)),
+        ("subjects[0].reflection.contact", ("x", [[1, 2], [1, 4]], [1])),
+        ("subjects[0].upscale", (3, "srgan", {})),
+        ("subjects[0].upscale.method", (None, "x", 3)),
+        ("subjects[0].upscale.scale", (None, 1, 3, 8, "2", True)),
+        ("subjects[0].upscale.weights", (3, {"sha256": "0" * 64})),
+        ("subjects[0].depth", (3,)),
+        ("more", (3,)),
     ],
-)
-def test_a_damaged_recipe_is_refused(change: dict[str, Any], says: str) -> None:
-    _, info = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **PLAIN)
-    with pytest.raises(ArgumentError) as raised:
-        composition.read_recipe({**info.recipe, **change})
-    assert says in str(raised.value)
-    for key, value in (
-        ("scale", 0),
-        ("flip", 1),
-        ("blend", "x"),
-        ("angle", float("nan")),
-        ("mask", 3),
-        ("mask", {}),
-        ("upscale", {"method": "x", "scale": 2}),
-        ("size", [9, 9]),
-    ):
-        broken = json.loads(json.dumps(info.recipe))
-        broken["subjects"][0][key] = value
+)  # fmt: skip
+def test_a_damaged_recipe_is_refused(whole_recipe: str, field: str, values: tuple[Any, ...]) -> None:
+    """Every field is checked for its type and range, and the error names it."""
+    assert composition.read_recipe(json.loads(whole_recipe)) == json.loads(whole_recipe)
+    *way, last = field.replace("[0]", ".0").split(".")
+
+    def broken(change: Any) -> dict[str, Any]:
+        recipe: Any = json.loads(whole_recipe)
+        inner = recipe
+        for step in way:
+            inner = inner[int(step) if step.isdigit() else step]
+        change(inner)
+        return recipe
+
+    for value in values:
+        with pytest.raises(ArgumentError) as raised:
+            composition.read_recipe(broken(lambda inner, value=value: inner.update({last: value})))
+        said = str(raised.value)
+        assert said.startswith(f"recipe: {field}" if field != "schema" else "recipe: "), (value, said)
+    known = json.loads(whole_recipe) if not way else None
+    if "shadow." not in field and "reflection." not in field and last not in ("depth", "more"):
+        assert known is None or last in known
         with pytest.raises(ArgumentError, match="recipe: "):
-            pyharmony.compose(object_(), ground(), recipe=broken)
+            composition.read_recipe(broken(lambda inner: inner.pop(last)))
+
+
+@pytest.mark.parametrize("field", ["mask", "cover"])
+def test_a_damaged_mask_in_a_recipe_is_refused(field: str) -> None:
+    person = np.zeros((HEIGHT, WIDTH), np.uint8)
+    person[20:80, 40:60] = 255
+    given = {**PLAIN, "people": [person], "behind": [0], "masks": object_()[..., 3], "at": (30, 20)}
+    photo = np.ascontiguousarray(object_()[..., :3])
+    _, info = pyharmony.compose(photo, ground(), return_info=True, **given)
+    for key, value in (("png", "?"), ("png", ""), ("png", "AAAA"), ("box", [0, 0, 2, 2]), ("box", [5, 5, 2, 2])):
+        recipe = json.loads(json.dumps(info.recipe))
+        recipe["subjects"][0][field][key] = value
+        with pytest.raises(pyharmony.errors.PyHarmonyError, match=rf"recipe: subjects\[0\]\.{field}"):
+            pyharmony.compose(photo, ground(), recipe=recipe)
+
+
+def test_a_recipe_says_whose_weights_drew_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony import _shipped
+
+    given = {"at": (30, 20), "people": [], "scale": 2.0, "shadow": False}
+    result, info = pyharmony.compose(object_(), ground(), return_info=True, **given)
+    entry = info.recipe["subjects"][0]
+    sums = {weights.name: weights.sha256 for weights in _shipped.every()}
+    assert info.recipe["version"] == pyharmony.__version__
+    assert entry["harmonize"]["method"] == "colorgrid"  # what 'auto' ran
+    assert entry["harmonize"]["weights"] == {"name": "colorgrid", "sha256": sums["colorgrid"]}
+    assert entry["upscale"]["weights"] == {"name": "srgan-light", "sha256": sums["srgan-light"]}
+    again, told = pyharmony.compose(object_(), ground(), recipe=info.recipe, return_info=True)
+    assert again.tobytes() == result.tobytes() and not any("weights" in said for said in told.subjects[0].reasons)
+    plain = pyharmony.compose(object_(), ground(), return_info=True, **{**given, "harmonize": "reinhard"})[1]
+    assert plain.recipe["subjects"][0]["harmonize"]["weights"] is None
+    # A recipe of other weights is drawn, and says so.
+    recipe = json.loads(json.dumps(info.recipe))
+    recipe["subjects"][0]["harmonize"]["weights"]["sha256"] = "0" * 64
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _, told = pyharmony.compose(object_(), ground(), recipe=recipe, return_info=True)
+    said = [str(one.message) for one in caught]
+    assert any(
+        "harmonize: the recipe was made with colorgrid of SHA-256 000000000000…, here there are" in x for x in said
+    )
+    assert "harmonize: the recipe was made with" in told.subjects[0].reasons[0]
+    shown = [w if w.name != "srgan-light" else dataclasses.replace(w, sha256="1" * 64) for w in _shipped.every()]
+    from pyharmony.composition import _weights
+
+    monkeypatch.setattr(_weights._shipped, "every", lambda: shown)
+    assert _weights.changed(info.recipe["subjects"][0])[0].startswith("upscale: the recipe was made with srgan-light")
+
+
+def test_weights_of_a_file_are_known_by_their_sum(tmp_path: Path) -> None:
+    from pyharmony.composition import _weights
+
+    file = tmp_path / "own.safetensors"
+    file.write_bytes(b"weights")
+    assert _weights.harmonizes(str(file)) == (
+        str(file),
+        {"name": "own.safetensors", "sha256": hashlib.sha256(b"weights").hexdigest()},
+    )
 
 
 def test_kinds_of_images(tmp_path: Path) -> None:
@@ -245,7 +367,9 @@ def test_what_is_enlarged_gets_the_detail_of_super_resolve() -> None:
             assert entry["upscale"] is None and not reasons and "upscale" not in info.seconds
         else:
             method = "srgan" if upscale == "auto" else upscale
-            assert entry["upscale"] == {"method": method, "scale": 2} and info.seconds["upscale"] > 0
+            held = {key: entry["upscale"][key] for key in ("method", "scale")}
+            assert held == {"method": method, "scale": 2} and info.seconds["upscale"] > 0
+            assert (entry["upscale"]["weights"] is None) == (method != "srgan")
             assert reasons == (f"it is 2.0 times as large as in its photograph, enlarged by {method}",)
         preview = pyharmony.compose(small, background, recipe=info.recipe, side=55)
         assert preview.shape == (50, 55, 3)
@@ -254,7 +378,7 @@ def test_what_is_enlarged_gets_the_detail_of_super_resolve() -> None:
         given = {**PLAIN, "at": (40, 30), "scale": scale, "upscale": "bicubic"}
         _, info = pyharmony.compose(small, background, return_info=True, **given)
         held = info.recipe["subjects"][0]["upscale"]
-        assert held == (None if times is None else {"method": "bicubic", "scale": times})
+        assert held == (None if times is None else {"method": "bicubic", "scale": times, "weights": None})
         box = info.subjects[0].box
         assert box[2] == pytest.approx(48 * scale, abs=4)  # with two pixels around it
 
@@ -356,6 +480,68 @@ def test_who_was_cut_in_their_own_photograph_gets_no_shadow() -> None:
     photo, mask = figure(36)[..., :3], figure(36)[..., 3]
     _, info = pyharmony.compose(np.ascontiguousarray(photo), ground(), masks=mask, **looks)
     assert info.subjects[0].shadow is None and info.recipe["subjects"][0]["hidden"]
+
+
+def crowd(height: int = 240, width: int = 360) -> list[np.ndarray]:
+    """Returns the masks of four people in a row."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    found = []
+    for middle in (40, 130, 220, 310):
+        inside = np.hypot(x - middle, y - 75) < 15
+        inside |= (np.abs(x - middle) < 27) & (y > 90) & (y < 235)
+        found.append(np.where(inside, 255, 0).astype(np.uint8))
+    return found
+
+
+def wall(height: int = 240, width: int = 360) -> np.ndarray:
+    squares = np.random.default_rng(0).integers(80, 160, (height // 4, width // 4, 3), np.uint8)
+    return np.kron(squares, np.ones((4, 4, 1), np.uint8))
+
+
+@pytest.mark.usefixtures("everybody")
+def test_the_recipe_of_a_place_that_was_found_gives_the_first_picture() -> None:
+    result, info = pyharmony.compose(figure(84), wall(), people=crowd(), return_info=True)
+    one, entry = info.subjects[0], info.recipe["subjects"][0]
+    assert one.places[0].behind and entry["cover"] is not None and entry["harmonize"]["reference"]
+    assert (one.mask[np.max([crowd()[i] for i in one.places[0].behind], 0) == 255] == 0).all()
+    again, told = pyharmony.compose(figure(84), wall(), recipe=json.loads(json.dumps(info.recipe)), return_info=True)
+    assert again.tobytes() == result.tobytes()
+    assert told.subjects[0].places == () and told.subjects[0].placement is None
+
+
+@pytest.mark.usefixtures("everybody")
+def test_places_and_scores_are_told() -> None:
+    result, info = pyharmony.compose(figure(84), wall(), people=crowd(), k=3, return_info=True)
+    one = info.subjects[0]
+    best = one.placement
+    assert best is not None and (best.x, best.y, best.scale, best.angle) == (one.x, one.y, one.scale, one.angle)
+    assert 0 < best.score <= 1 and best.terms and best.reason == "" and best.behind
+    assert one.confidence is not None and 0 < one.confidence <= 1 and one.mask_score is None
+    assert len(one.places) == 3 and len(info.others) == 2
+    alone, told = pyharmony.compose(figure(84), wall(), people=crowd(), return_info=True)
+    assert alone.tobytes() == result.tobytes() and told.recipe == info.recipe and told.others == ()
+    for spot, recipe in zip(one.places[1:], info.others):
+        made, drawn = pyharmony.compose(figure(84), wall(), recipe=json.loads(json.dumps(recipe)), return_info=True)
+        assert (drawn.subjects[0].x, drawn.subjects[0].y) == (spot.x, spot.y)
+        assert not np.array_equal(made, result)
+    sheet = composition.contact_sheet(figure(84), wall(), info)
+    assert np.array_equal(sheet, placement.contact_sheet(figure(84), wall(), one.places))
+    # A mask that is in the recipe is what is shown.
+    photo, mask = np.ascontiguousarray(figure(84)[..., :3]), figure(84)[..., 3]
+    _, masked = pyharmony.compose([photo], wall(), masks=[mask], people=crowd(), k=3, return_info=True)
+    assert np.array_equal(composition.contact_sheet([photo], wall(), masked), sheet)
+    _, info = pyharmony.compose(figure(84), wall(), at=(3, 3), return_info=True, **{**PLAIN, "harmonize": None})
+    assert info.subjects[0].places == () and info.subjects[0].confidence is None
+    with pytest.raises(ArgumentError, match="no place was looked for"):
+        composition.contact_sheet(figure(84), wall(), info)
+
+
+def test_the_score_of_a_mask_is_told() -> None:
+    photo = np.full((80, 100, 3), 220, np.uint8)
+    photo[20:60, 30:50] = (30, 60, 120)
+    _, info = pyharmony.compose(photo, ground(), points=(40, 40), at=(0, 0), return_info=True, **PLAIN)
+    found = pyharmony.segment(photo, point=(40, 40))
+    assert info.subjects[0].mask_score == pytest.approx(found.scores[0])
 
 
 def test_things_end_where_they_end() -> None:
@@ -565,6 +751,8 @@ def test_larger_than_the_picture() -> None:
         ({"grain": 2}, ArgumentError, "grain: 2, expected a number from 0 to 1"),
         ({"strength": -1}, ArgumentError, "strength: -1, expected a number from 0 to 2"),
         ({"seed": -1}, ArgumentError, "seed: -1, expected a whole number"),
+        ({"k": 0}, ArgumentError, "k: 0, expected a whole number of at least 1"),
+        ({"k": 2}, ArgumentError, "k: 2 places, expected 1 beside several subjects, and where `at` says the place"),
         ({"at": "x"}, ArgumentError, "at: 'x', expected 'auto', (x, y) or a Placement"),
         ({"at": (1, float("nan"))}, ArgumentError, "expected finite numbers"),
         ({"scale": 0}, ArgumentError, "scale: 0, expected 'auto' or a number above 0"),

@@ -3,7 +3,7 @@
 `compose` does it all; what it decided is a recipe, which gives the same picture again. It needs NumPy and Pillow.
 """
 
-from ._compose import Composed, ComposeInfo, compose
+from ._compose import Composed, ComposeInfo, compose, contact_sheet
 from ._recipe import read_recipe
 
-__all__ = ["ComposeInfo", "Composed", "compose", "read_recipe"]
+__all__ = ["ComposeInfo", "Composed", "compose", "contact_sheet", "read_recipe"]

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +17,13 @@ from .._images.call import ITSELF, Call, as_delivered
 from .._images.frame import Frame, Infos, Job, as_images
 from .._images.region import Region
 from .._native import get_num_threads
+from .._version import __version__
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
 from ..evaluation.pictures import levels_of
 from ..io import Layer, Picture
 from ..placement import Placement
+from ..placement import contact_sheet as placement_sheet
 from ..segmentation import METHODS as CUTTERS
 from ..segmentation import Masks, Method
 from ..segmentation.layers import resized
@@ -29,8 +31,9 @@ from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, PathLike, Position
 from ..upscaling import METHODS
 from . import _plan
 from ._plan import People, Photo, Wanted
-from ._recipe import BLENDS, SCHEMA, decoded, digest, encoded, read_recipe
+from ._recipe import BLENDS, SCHEMA, accepted, check_looks, decoded, digest, encoded, read_recipe
 from ._render import Laid, draw, layers_of
+from ._weights import changed, enlarges, harmonizes
 
 Rectangle = tuple[float, float, float, float]
 Spot = Literal["auto"] | Position | Placement
@@ -61,6 +64,11 @@ class Composed:
             without one.
         reasons: what is to be said of how it was cut out, placed and matched, in a few words each.
         seconds: how long each step took.
+        places: the places that were found for it, with scores, what speaks for each, and who stands before it; it
+            stands at the first. Empty where a position or a recipe said where.
+        mask_score: how good the mask by which it was cut out is expected to be, 0 to 1, as
+            `pyharmony.segmentation.Masks` tells it; None where it was given.
+        confidence: how far the answer of `harmonize` can be trusted, 0 to 1; None where colours stay.
 
     Example:
         >>> import pyharmony
@@ -85,6 +93,14 @@ class Composed:
     reflection: NumpyArray | None
     reasons: tuple[str, ...]
     seconds: Mapping[str, float]
+    places: tuple[Placement, ...] = ()
+    mask_score: float | None = None
+    confidence: float | None = None
+
+    @property
+    def placement(self) -> Placement | None:
+        """The place at which it stands; None where a position or a recipe said where."""
+        return self.places[0] if self.places else None
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,7 @@ class ComposeInfo:
         subjects: what was put in, in the order in which it was drawn.
         recipe: all that was decided, for JSON: `compose(subjects, background, recipe=recipe)` gives the same pixels.
         seconds: how long each step took, all subjects together, and 'all'.
+        others: the recipes of the next best places, the best first, where `k` asked for more than one.
 
     Example:
         >>> import pyharmony
@@ -111,6 +128,7 @@ class ComposeInfo:
     seconds: Mapping[str, float]
     _background: NumpyArray
     _laid: tuple[Laid, ...]
+    others: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def layers(self) -> list[Layer]:
@@ -143,6 +161,7 @@ def compose(
     angle: Number | Sequence[Number] = "auto",
     flip: bool | Sequence[bool] = False,
     behind: Front | Sequence[Front] = "auto",
+    k: int = 1,
     harmonize: str | PathLike | None = "auto",
     strength: float = 1.0,
     blend: str = "auto",
@@ -186,6 +205,8 @@ def compose(
         flip: whether it may be mirrored, and where `at` is a position, whether it is.
         behind: the numbers of the people who stay in front of it; 'auto': as the place says, none where `at` is a
             position.
+        k: how many of the best places of one subject are wanted: the picture shows it at the best, and
+            `ComposeInfo.others` are the recipes of the next, of which there may be fewer.
         harmonize: a method of `pyharmony.harmonize`; None: colours stay.
         strength: how far colours go, 0 to 2.
         blend: 'alpha', the default of 'auto', with clean edges; 'gaussian_poisson', on the harmonised picture;
@@ -239,6 +260,10 @@ def compose(
             raise ArgumentError(f"{name}: {value!r}, expected a number from 0 to 1")
     if not 0 <= _plan.number(strength, "strength") <= 2:
         raise ArgumentError(f"strength: {strength!r}, expected a number from 0 to 2")
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise ArgumentError(f"k: {k!r}, expected a whole number of at least 1")
+    if k > 1 and recipe is None and (len(given) > 1 or not isinstance(at, str)):
+        raise ArgumentError(f"k: {k} places, expected 1 beside several subjects, and where `at` says the place")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ArgumentError(f"seed: {seed!r}, expected a whole number of at least 0")
     if not isinstance(segment, Method) and segment not in ("auto", *CUTTERS):
@@ -262,13 +287,15 @@ def compose(
     if recipe is None:
         looks = _looks(harmonize, strength, blend, sharpness, grain, shadow, reflection)
         wanted = _wanted(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
-        if upscale is not None:
-            looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
-        plan, said = _decided(photos, target, wanted, segment, people, looks, int(seed), several, seconds)
+        looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
+        plan, found_of, others = _decided(
+            photos, target, wanted, segment, people, looks, int(seed), several, seconds, int(k)
+        )
     else:
-        plan = read_recipe(recipe)
+        plan, others = read_recipe(recipe), []
         _fits(plan, photos, target)
-        said = [[] for _ in photos]
+        # In the order of the photographs.
+        found_of = [Found(changed(plan["subjects"][plan["order"].index(i)])) for i in range(len(photos))]
     # What is drawn comes from the recipe alone, so that the recipe gives the same again.
     held: list[ComposeInfo] = []
 
@@ -289,7 +316,7 @@ def compose(
         if canvas is not given:
             grey = canvas.astype(np.float64) @ np.array(_GREY)
             given[..., 0] = np.rint(grey) if given.dtype.kind == "u" else grey
-        held.append(_told(found, plan, said, below, seconds, start))
+        held.append(_told(found, plan, found_of, below, seconds, start, others))
         return held[-1]
 
     ratio = 1.0
@@ -306,6 +333,43 @@ def compose(
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
     return (result, held[0]) if return_info else result
+
+
+def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo) -> NumpyArray:
+    """Returns a picture [H, W, 3] uint8 of every subject pasted at each of its places, with what speaks for each.
+
+    Args:
+        subjects, background: those of `compose`.
+        info: what it returned.
+
+    Raises:
+        ArgumentError: no place was looked for.
+
+    Example:
+        >>> import pyharmony
+        >>> from pyharmony import composition
+        >>> subject, background = np.zeros((30, 20, 4), np.uint8), np.full((60, 80, 3), 128, np.uint8)
+        >>> subject[5:25, 5:15] = 255
+        >>> _, info = pyharmony.compose(subject, background, people=[], k=2, return_info=True)
+        >>> composition.contact_sheet(subject, background, info).shape[2]
+        3
+    """
+    given: list[Any] = list(subjects) if isinstance(subjects, (list, tuple)) else [subjects]
+    sheets = []
+    for number in range(len(given)):
+        at = info.recipe["order"].index(number)
+        entry, one = info.recipe["subjects"][at], info.subjects[at]
+        if not one.places:
+            continue
+        mask = None
+        if entry["mask"] is not None:
+            mask = decoded(entry["mask"], f"subjects[{at}].mask", (entry["size"][0], entry["size"][1]))
+        sheets.append(placement_sheet(given[number], background, one.places, mask=mask))
+    if not sheets:
+        raise ArgumentError("info: no place was looked for, expected at='auto' or a Placement for some subject")
+    wide = max(sheet.shape[1] for sheet in sheets)
+    padded = [np.pad(sheet, ((0, 0), (0, wide - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
+    return np.concatenate(padded)
 
 
 def _on_cpu(image: Any) -> bool:
@@ -343,7 +407,9 @@ def _looks(
     found: dict[str, Any] = {"blend": BLENDS[0] if blend == "auto" else blend}
     found["harmonize"] = None
     if harmonize is not None:
-        found["harmonize"] = {"method": str(harmonize), "strength": float(strength), "source": True}
+        method, weights = harmonizes(harmonize)
+        found["harmonize"] = {"method": method, "weights": weights, "strength": float(strength)}
+        found["harmonize"] |= {"source": True, "reference": []}
     found |= {"sharpness": float(sharpness), "grain": float(grain)}
     if isinstance(shadow, Mapping):
         found["shadow"] = _numbers(shadow, "shadow")
@@ -366,21 +432,15 @@ def _numbers(given: Mapping[str, Any], of: str) -> dict[str, Any]:
     """Returns arguments of a shadow or a reflection for JSON."""
     import json
 
-    from .. import shadows
-
-    accepted = [name for name in getattr(shadows, of).__annotations__ if name not in _OF_A_CALL]
     for name in given:
-        if name not in accepted:
-            raise ArgumentError(f"{of}: {name!r}, expected some of {', '.join(accepted)}")
+        if name not in accepted(of):
+            raise ArgumentError(f"{of}: {name!r}, expected some of {', '.join(accepted(of))}")
     try:
         found: dict[str, Any] = json.loads(json.dumps(dict(given), default=float))
     except (TypeError, ValueError):
         raise ArgumentError(f"{of}: {dict(given)!r}, expected numbers and pairs of numbers") from None
+    check_looks(found, of, "")
     return found
-
-
-#: The arguments of a shadow and of a reflection that compose sets itself.
-_OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
 
 
 def _wanted(count: int, several: bool, *values: Any) -> list[Wanted]:
@@ -417,21 +477,33 @@ def _is_list_of_each(value: Any) -> bool:
     )
 
 
+@dataclass
+class Found:
+    """What was found of a subject beside its recipe: what is to be said, its places, the score of its mask."""
+
+    said: list[str]
+    places: list[Placement] = field(default_factory=list)
+    mask_score: float | None = None
+
+
 def _decided(
     photos: list[Photo], target: NumpyArray, wanted: list[Wanted], method: str | Method, given: Any,
-    looks: dict[str, Any], seed: int, several: bool, seconds: dict[str, float],
-) -> tuple[dict[str, Any], list[list[str]]]:  # fmt: skip
-    """Returns the recipe of a composite, and what is to be said of each subject."""
+    looks: dict[str, Any], seed: int, several: bool, seconds: dict[str, float], k: int,
+) -> tuple[dict[str, Any], list[Found], list[dict[str, Any]]]:  # fmt: skip
+    """Returns the recipe of a composite, what was found of each subject, and the recipes of the next best places."""
     levels = levels_of(np.ascontiguousarray(target[..., :3]))
     people = People(levels, method, given)
     height, width = levels.shape[:2]
     entries: list[dict[str, Any]] = []
-    said: list[list[str]] = []
+    found_of: list[Found] = []
+    others: list[dict[str, Any]] = []
     nearness = []
+    # Where everything is told, nobody is looked for.
+    among_people = any(isinstance(one.at, str) or not isinstance(one.behind, str) for one in wanted)
 
     def search() -> str:
         start = time.perf_counter()
-        if len(photos) > 1 or isinstance(wanted[0].at, str):
+        if among_people:
             _ = people.heads
         seconds["people"] = time.perf_counter() - start
         return digest(target)
@@ -451,54 +523,64 @@ def _decided(
         start = time.perf_counter()
         if looks["shadow"] == "auto":
             cut = _plan.with_who(photo, cut)
-        entry, doubt = _plan.decide(photo, cut, one, people, levels, name)
-        entry |= _plan.ends(cut)
-        if not cut.by_alpha:
-            entry["mask"] = encoded(cut.mask)
+        lies, places = _plan.decide(photo, cut, one, people, levels, name, k)
+        # All that is the same wherever it lies.
+        same: dict[str, Any] = {"size": list(photo.size), "digest": digest(photo.levels)}
+        same |= {"mask": None if cut.by_alpha else encoded(cut.mask), **_plan.ends(cut), **looks}
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
-        entry |= looks
-        entry["upscale"] = None
-        if "upscale" in looks and (times := _plan.enlarged(float(entry["scale"]))):
-            entry["upscale"] = {"method": looks["upscale"], "scale": times}
-        if entry["harmonize"] is not None and (given is not None or isinstance(one.at, str)) and people.heads:
-            like = _plan.nearest_heads(people.heads, entry["x"], entry["y"])
-            entry["harmonize"] = {**entry["harmonize"], "reference": like}
-        entry["digest"] = digest(photo.levels)
+        told_of_people = given is not None or isinstance(one.at, str)
+        entry, *next_best = [_entry(same, spot, people.heads if told_of_people else []) for spot in lies]
         entries.append(entry)
-        said.append([text for text in (cut.reason, doubt) if text])
+        others += next_best
+        doubt = places[0].reason if isinstance(one.at, str) else ""
+        found_of.append(Found([text for text in (cut.reason, doubt) if text], places, cut.score))
         if len(photos) > 1:
-            lies, head = _plan.as_it_lies(entry, cut.mask, (width, height))
-            nearness.append(float(np.flatnonzero(lies.any(1))[-1]) if lies.any() else 0.0)
-            people.add(lies, head)
+            lies_there, head = _plan.as_it_lies(entry, cut.mask, (width, height))
+            nearness.append(float(np.flatnonzero(lies_there.any(1))[-1]) if lies_there.any() else 0.0)
+            if among_people:
+                people.add(lies_there, head)
     # Who stands lower is nearer, and drawn later.
     order = sorted(range(len(entries)), key=lambda i: nearness[i] if nearness else 0.0)
     recipe = {
-        "schema": SCHEMA, "size": [width, height], "background": known, "seed": seed, "order": order,
-        "subjects": [entries[i] for i in order],
+        "schema": SCHEMA, "version": __version__, "size": [width, height], "background": known, "seed": seed,
+        "order": order, "subjects": [entries[i] for i in order],
     }  # fmt: skip
-    return recipe, said
+    return recipe, found_of, [{**recipe, "subjects": [other]} for other in others]
+
+
+def _entry(same: Mapping[str, Any], spot: Mapping[str, Any], heads: Sequence[Rectangle]) -> dict[str, Any]:
+    """Returns the entry of a subject in the recipe, of what is the same at every place and of one place."""
+    entry = {**same, **spot}
+    method, entry["upscale"] = same["upscale"], None
+    if method is not None and (times := _plan.enlarged(float(entry["scale"]))):
+        entry["upscale"] = {"method": method, "scale": times, "weights": enlarges(method)}
+    if entry["harmonize"] is not None and heads:
+        like = _plan.nearest_heads(heads, entry["x"], entry["y"])
+        entry["harmonize"] = {**entry["harmonize"], "reference": like}
+    return entry
 
 
 def _fits(recipe: Mapping[str, Any], photos: list[Photo], target: NumpyArray) -> None:
     """Refuses a recipe of other photographs."""
-    order = recipe.get("order")
-    if not isinstance(order, list) or sorted(order) != list(range(len(photos))):
-        count = len(recipe["subjects"])
-        raise ArgumentError(f"recipe: it has {count} subjects, {len(photos)} are given")
+    order = recipe["order"]
+    if len(order) != len(photos):
+        raise ArgumentError(f"recipe: it has {len(order)} subjects, {len(photos)} are given")
     height, width = target.shape[:2]
     with ThreadPoolExecutor(get_num_threads()) as pool:
         known, *of_photos = pool.map(digest, [target, *(photo.levels for photo in photos)])
-    if list(recipe["size"]) != [width, height] or recipe.get("background") != known:
+    if recipe["size"] != [width, height] or recipe["background"] != known:
         raise ArgumentError("recipe: background is not the one that it was made with")
     for entry, number in zip(recipe["subjects"], order, strict=True):
-        if entry.get("digest") != of_photos[number]:
+        if entry["digest"] != of_photos[number]:
             raise ArgumentError(f"recipe: subjects[{number}] is not the one that it was made with")
-        if list(entry["size"]) != list(photos[number].size):
+        if entry["size"] != list(photos[number].size):
             raise ArgumentError(f"recipe: subjects[{number}].size: {entry['size']!r}, it is {photos[number].size}")
         if entry["mask"] is not None:
             decoded(entry["mask"], f"subjects[{number}].mask", photos[number].size)
         elif photos[number].alpha is None:
             raise ArgumentError(f"recipe: subjects[{number}] has no alpha, which is its mask in the recipe")
+        if entry["cover"] is not None:
+            decoded(entry["cover"], f"subjects[{number}].cover", (width, height))
 
 
 def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: float) -> tuple[Any, list[Photo]]:
@@ -537,8 +619,8 @@ def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: 
 
 
 def _told(
-    found: list[Laid], recipe: Mapping[str, Any], said: list[list[str]], below: NumpyArray,
-    seconds: dict[str, float], start: float,
+    found: list[Laid], recipe: Mapping[str, Any], found_of: list[Found], below: NumpyArray,
+    seconds: dict[str, float], start: float, others: list[dict[str, Any]],
 ) -> ComposeInfo:  # fmt: skip
     """Returns the record of what was drawn."""
     every = []
@@ -563,8 +645,9 @@ def _told(
         every.append(Composed(
             mask, (region.x0, region.y0, region.shape[1], region.shape[0]), float(entry["x"]), float(entry["y"]),
             float(entry["scale"]), float(entry["angle"]), bool(entry["flip"]), laid.colours, laid.alpha, layer,
-            mirrored, tuple(said[number] + laid.reasons), dict(laid.seconds),
+            mirrored, tuple(found_of[number].said + laid.reasons), dict(laid.seconds), tuple(found_of[number].places),
+            found_of[number].mask_score, None if laid.harmonized is None else float(laid.harmonized.confidence),
         ))  # fmt: skip
     times["all"] = time.perf_counter() - start
     rounded = {key: round(value, 4) for key, value in times.items()}
-    return ComposeInfo(tuple(every), recipe, rounded, below, tuple(found))
+    return ComposeInfo(tuple(every), recipe, rounded, below, tuple(found), tuple(others))

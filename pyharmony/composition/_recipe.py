@@ -8,15 +8,19 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import io as images
+from .. import shadows
 from .._arrays import NumpyArray
-from ..errors import ArgumentError
+from .._warnings import quiet
+from ..errors import ArgumentError, PyHarmonyError
+from ..placement._subject import SIDES
 from ..typing import PathLike
 from ..upscaling import METHODS
 
@@ -106,32 +110,167 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         given = found.get("schema") if isinstance(found, Mapping) else type(found).__name__
         raise ArgumentError(f"recipe: {given!r}, expected one of compose, {SCHEMA!r}")
     whole = dict(found)
-    subjects = whole.get("subjects")
-    if not isinstance(subjects, list) or not all(isinstance(one, Mapping) for one in subjects):
-        raise _damaged("subjects", "no list of them")
+    _check(whole, _WHOLE, "")
+    subjects = whole["subjects"]
+    if sorted(whole["order"]) != list(range(len(subjects))):
+        raise _damaged("order", f"{whole['order']!r}, expected each number below {len(subjects)} once")
     for i, one in enumerate(subjects):
-        name = f"subjects[{i}]"
-        for key in ("x", "y", "scale", "angle"):
-            value = one.get(key)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise _damaged(f"{name}.{key}", f"{value!r}, expected a number")
-        if not 0 < one["scale"] <= 1000:
-            raise _damaged(f"{name}.scale", f"{one['scale']!r}, expected a number above 0")
-        if not isinstance(one.get("flip"), bool):
-            raise _damaged(f"{name}.flip", f"{one.get('flip')!r}, expected true or false")
-        if one.get("blend") not in BLENDS:
-            raise _damaged(f"{name}.blend", f"{one.get('blend')!r}, expected one of {', '.join(BLENDS)}")
-        larger = one.get("upscale")
-        if larger is not None and not (
-            isinstance(larger, Mapping) and larger.get("method") in METHODS and larger.get("scale") in (2, 4)
-        ):
-            raise _damaged(f"{name}.upscale", f"{larger!r}, expected a method and 2 or 4")
-        for key in ("mask", "size"):
-            if key not in one:
-                raise _damaged(f"{name}.{key}", "missing")
-    if not isinstance(whole.get("size"), list) or len(whole["size"]) != 2:
-        raise _damaged("size", f"{whole.get('size')!r}, expected width and height")
+        name = f"subjects[{i}]."
+        _check(one, _SUBJECT, name)
+        for key, of in (("mask", one["size"]), ("cover", whole["size"])):
+            if one[key] is not None:
+                _check(one[key], _MASK, f"{name}{key}.")
+                if one[key]["size"] != of:
+                    raise _damaged(f"{name}{key}.size", f"{one[key]['size']!r}, its picture has {of!r}")
+        if one["harmonize"] is not None:
+            _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
+        if one["upscale"] is not None:
+            _check(one["upscale"], _UPSCALE, f"{name}upscale.")
+        for key in ("shadow", "reflection"):
+            if isinstance(one[key], Mapping):
+                check_looks(one[key], key, f"recipe: {name}{key}.")
     return whole
+
+
+def check_looks(given: Mapping[str, Any], of: str, name: str) -> None:
+    """Refuses arguments of a shadow or a reflection of a wrong type or value.
+
+    Args:
+        of: the function of `pyharmony.shadows`.
+        name: what stands before their names in messages.
+    """
+    for key in given:
+        if key not in accepted(of):
+            raise ArgumentError(f"{name}{key}: no argument of {of}, expected some of {', '.join(accepted(of))}")
+    # Nothing is drawn of an empty mask, but its arguments are checked.
+    empty = np.zeros((2, 2), np.uint8)
+    try:
+        with quiet():
+            getattr(shadows, of)(np.zeros((2, 2, 3), np.uint8), empty, **given)
+    except PyHarmonyError as error:
+        if not name:
+            raise
+        raise ArgumentError(f"{name}{error}") from None
+
+
+def accepted(of: str) -> list[str]:
+    """Returns the arguments of `pyharmony.shadow` or `reflection` that a caller of compose may give."""
+    return [name for name in getattr(shadows, of).__annotations__ if name not in _OF_A_CALL]
+
+
+#: The arguments of a shadow and of a reflection that compose sets itself.
+_OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
+
+Check = tuple[Callable[[Any], bool], str]
+"""Whether a value of a recipe is accepted, and what is."""
+
+
+def _is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return known and math.isfinite(value) and low <= value <= high
+
+
+def _is_count(value: Any, low: int, high: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _are(value: Any, count: int | None, accepts: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and count in (None, len(value)) and all(accepts(one) for one in value)
+
+
+def _is_sum(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_weights(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, Mapping)
+        and set(value) == {"name", "sha256"}
+        and isinstance(value["name"], str)
+        and _is_sum(value["sha256"])
+    )
+
+
+def _is_object(value: Any) -> bool:
+    return value is None or isinstance(value, Mapping)
+
+
+def _is_word(*words: str) -> Check:
+    return (lambda value: isinstance(value, str) and value in words), "one of " + ", ".join(words)
+
+
+_SIZE: Check = (lambda value: _are(value, 2, lambda v: _is_count(v, 1))), "width and height"
+_NUMBER: Check = _is_number, "a number"
+_SHARE: Check = (lambda value: _is_number(value, 0, 1)), "a number from 0 to 1"
+_FLAG: Check = (lambda value: isinstance(value, bool)), "true or false"
+_DIGEST: Check = _is_sum, "64 digits and letters a to f, a SHA-256"
+_WEIGHTS: Check = _is_weights, "null, or name and sha256 of weights"
+
+_WHOLE: dict[str, Check] = {
+    "size": _SIZE,
+    "background": _DIGEST,
+    "version": ((lambda value: isinstance(value, str)), "the version of pyharmony that made it"),
+    "seed": ((lambda value: _is_count(value, 0)), "a whole number of at least 0"),
+    "order": ((lambda value: _are(value, None, lambda v: _is_count(v, 0))), "the numbers of the subjects"),
+    "subjects": ((lambda value: _are(value, None, lambda v: isinstance(v, Mapping)) and value), "a list of them"),
+}
+_SUBJECT: dict[str, Check] = {
+    "size": _SIZE,
+    "digest": _DIGEST,
+    "mask": (_is_object, "null or a mask as compose writes it"),
+    "x": _NUMBER,
+    "y": _NUMBER,
+    "scale": ((lambda value: _is_number(value, 1e-9, 1000)), "a number above 0, at most 1000"),
+    "angle": _NUMBER,
+    "flip": _FLAG,
+    "cover": (_is_object, "null or a mask as compose writes it"),
+    "cut": ((lambda value: _are(value, None, lambda v: v in SIDES)), f"some of {', '.join(SIDES)}"),
+    "hidden": _FLAG,
+    "blend": _is_word(*BLENDS),
+    "harmonize": (_is_object, "null, or what harmonize is given"),
+    "sharpness": _SHARE,
+    "grain": _SHARE,
+    "shadow": ((lambda value: value == "auto" or _is_object(value)), "null, 'auto' or arguments of shadow"),
+    "reflection": (_is_object, "null or arguments of reflection"),
+    "upscale": (_is_object, "null, or a method and 2 or 4"),
+}
+_MASK: dict[str, Check] = {
+    "size": _SIZE,
+    "box": ((lambda value: _are(value, 4, lambda v: _is_count(v, 0))), "left, top, right and bottom"),
+    "png": ((lambda value: isinstance(value, str)), "a PNG in base 64"),
+}
+_HARMONIZE: dict[str, Check] = {
+    "method": ((lambda value: isinstance(value, str) and value != ""), "a method of harmonize"),
+    "weights": _WEIGHTS,
+    "strength": ((lambda value: _is_number(value, 0, 2)), "a number from 0 to 2"),
+    "source": _FLAG,
+    "reference": (
+        (lambda value: _are(value, None, lambda box: _are(box, 4, _is_number) and min(box[2:]) > 0)),
+        "rectangles (x, y, width, height) of heads",
+    ),
+}
+_UPSCALE: dict[str, Check] = {
+    "method": _is_word(*METHODS),
+    "scale": ((lambda value: _is_count(value, 2, 4) and value != 3), "2 or 4"),
+    "weights": _WEIGHTS,
+}
+
+
+def _check(given: Mapping[str, Any], accepts: Mapping[str, Check], name: str) -> None:
+    """Refuses fields that are missing, that nobody knows, or whose value is not accepted."""
+    for key, (is_accepted, what) in accepts.items():
+        if key not in given:
+            raise _damaged(f"{name}{key}", f"missing, expected {what}")
+        if not is_accepted(given[key]):
+            raise _damaged(f"{name}{key}", f"{_short(given[key])}, expected {what}")
+    for key in given:
+        if key not in accepts and not (name == "" and key == "schema"):
+            raise _damaged(f"{name}{key}", f"unknown, expected {', '.join(accepts)}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"
 
 
 def _damaged(name: str, what: str) -> ArgumentError:

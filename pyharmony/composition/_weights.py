@@ -1,0 +1,64 @@
+"""The weights of the networks that draw a composite, by which a recipe knows them again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import _shipped, harmonization, upscaling
+from ..harmonization._harmonize import DEFAULT
+
+#: The weights of a method: their name, and the SHA-256 of their file.
+Known = dict[str, str]
+
+
+def harmonizes(method: str | os.PathLike[str]) -> tuple[str, Known | None]:
+    """Returns the name of a method of `pyharmony.harmonize`, for 'auto' that which runs, and the weights it runs."""
+    name = os.fspath(method)
+    if name == "auto":
+        # Where the weights are missing, the call itself says what can be done.
+        name = DEFAULT if _of_package(DEFAULT) is not None else name
+    return name, None if name in harmonization.METHODS else _known(name)
+
+
+def enlarges(method: str) -> Known | None:
+    """Returns the weights that a method of `pyharmony.super_resolve` runs; None where it runs none."""
+    name = upscaling.METHODS[method].weights
+    return _known(name) if name else None
+
+
+def changed(entry: Mapping[str, Any]) -> list[str]:
+    """Returns which networks of a subject's recipe have other weights here than it was made with, a sentence each."""
+    found = []
+    for step, now in (("harmonize", lambda method: harmonizes(method)[1]), ("upscale", enlarges)):
+        held = entry[step]
+        if held is None:
+            continue
+        then, here = held["weights"], now(held["method"])
+        if (then or {}).get("sha256") != (here or {}).get("sha256"):
+            made = f"{then['name']} of SHA-256 {then['sha256'][:12]}…" if then else "no weights"
+            has = f"{here['name']} of SHA-256 {here['sha256'][:12]}…" if here else "none"
+            found.append(f"{step}: the recipe was made with {made}, here there are {has}; the picture may differ")
+    return found
+
+
+def _of_package(name: str) -> _shipped.Weights | None:
+    return next((weights for weights in _shipped.every() if weights.name == name), None)
+
+
+def _known(name: str) -> Known | None:
+    """Returns what is known of weights that come with pyharmony or lie in a file; None where there are no such."""
+    shipped = _of_package(name)
+    if shipped is not None:
+        return {"name": name, "sha256": shipped.sha256}
+    path = Path(name)
+    if not path.is_file():
+        return None
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            found.update(data)
+    return {"name": path.name, "sha256": found.hexdigest()}
