@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ GENERATOR = "gp-gan-small"
 FOLDER = Path(__file__).parent / "models" / "_weights"
 _FORMAT = 1
 _AGAIN = "install pyharmony again"
+#: The tables of `noted` that are being filled.
+_tables: list[dict[str, str]] = []
 
 
 @dataclass(frozen=True)
@@ -134,3 +138,20 @@ def read(weights: Weights) -> bytes:
     if digest != weights.sha256:
         raise WeightsError(f"{path}: damaged, its SHA-256 is {digest}, expected {weights.sha256}; {_AGAIN}")
     return data
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[dict[str, str]]:
+    """Yields a table of the weights that run meanwhile, in any thread: the SHA-256 of each by its name."""
+    found: dict[str, str] = {}
+    _tables.append(found)
+    try:
+        yield found
+    finally:
+        _tables[:] = [table for table in _tables if table is not found]
+
+
+def note(weights: Weights) -> None:
+    """Notes that a network with these weights is about to run; who hands one out calls it each time."""
+    for table in _tables:
+        table[weights.name] = weights.sha256

@@ -331,6 +331,17 @@ def test_what_is_written_is_read(
     assert written(found, picture.pixels, profile=profile, dpi=picture.dpi) == data
 
 
+def test_metadata_lie_in_the_merged_image_alone() -> None:
+    told = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>told</x:xmpmeta>"
+    data = written(scene(), noise(7, 11), xmp=told)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    assert [name for name, part in held.items() if told in part] == ["mergedimage.png"]
+    assert ph_io.read(held["mergedimage.png"]).xmp == told
+    np.testing.assert_array_equal(read_layers(data)[1].pixels, noise(7, 11))
+    assert written(scene(), noise(7, 11), xmp=None) == written(scene(), noise(7, 11))
+
+
 def test_layers_of_two_depths_stay_apart() -> None:
     found, merged = read_layers(written([*scene("uint16"), *scene("uint8")], noise(7, 11)))
     assert [layer.pixels.dtype.name for layer in found] == ["uint16"] * 4 + ["uint8"] * 4
@@ -545,6 +556,7 @@ def test_a_layer_takes_the_numbers_of_numpy_and_shows_itself() -> None:
     [
         ({"target": "a.png"}, errors.ArgumentError, r"target: a\.png, expected a path that ends in '\.ora'"),
         ({"target": 3}, errors.DTypeError, "target: int, expected a path or a binary file object"),
+        ({"xmp": "<x/>"}, errors.DTypeError, "xmp: str, expected None or the bytes of an XMP packet"),
         ({"layers": []}, errors.ArgumentError, "layers: 0 of them, expected 1 to 500"),
         ({"layers": scene() * 126}, errors.ArgumentError, "layers: 504 of them"),
         ({"layers": scene()[0]}, errors.DTypeError, "layers: Layer, expected a list of Layers"),

@@ -474,6 +474,33 @@ def test_a_mask_that_is_dragged_is_set_up_once(tmp_path: Path) -> None:
         assert len(set(kept)) == len(places)
 
 
+def xmp_of(data: bytes) -> bytes:
+    """Returns the XMP of a file, which has to be whole; of an OpenRaster file, that of its merged image."""
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            data = archive.read("mergedimage.png")
+    packet = pyharmony.io.read(data, keep_gps=True).xmp or b""
+    ElementTree.fromstring(packet.partition(b"?>")[2].rpartition(b"<?")[0])  # noqa: S314
+    return packet
+
+
+def told_by(data: bytes) -> tuple[list[str], list[tuple[str, str]]]:
+    """Returns what the XMP of a file tells: the SHA-256 of the sources, and the operations with their weights."""
+    rdf, event = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}", "{http://ns.adobe.com/xap/1.0/sType/ResourceEvent#}"
+    tree = ElementTree.fromstring(xmp_of(data).partition(b"?>")[2].rpartition(b"<?")[0])  # noqa: S314
+    sums = [one.text or "" for one in tree.iterfind(".//{http://purl.org/dc/elements/1.1/}relation//" + rdf + "li")]
+    steps = tree.iterfind(".//{http://ns.adobe.com/xap/1.0/mm/}History//" + rdf + "li")
+    return sums, [
+        (one.findtext(f"{event}action", ""), one.findtext(f"{event}parameters", ""))
+        for one in steps
+        if one.findtext(f"{event}softwareAgent") == f"pyharmony {pyharmony.__version__}"
+    ]
+
+
+def sum_of(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def test_a_download_tells_what_it_is_made_of(service: Running) -> None:
     images = placed()
     files = {name: file_of(image) for name, image in images.items()}
@@ -488,22 +515,124 @@ def test_a_download_tells_what_it_is_made_of(service: Running) -> None:
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         merged = np.asarray(Image.open(archive.open("mergedimage.png")).convert("RGB"))
     assert np.array_equal(merged, service.pixels(made["picture"]))
-    sums = [hashlib.sha256(files[name]).hexdigest() for name in ("subject", "background")]
-    for format, depth in (("png", None), ("jpeg", 8), ("tiff", 16)):
-        told = service.done(
-            "export", picture=made["picture"]["id"], format=format, depth=depth,
-            sources=[ids["subject"], ids["background"]],
-        )  # fmt: skip
-        data = service.bytes(told["picture"])
-        xmp = pyharmony.io.read(data).xmp or b""
-        assert b"digitalsourcetype/compositeCapture" in xmp and b"pyharmony" in xmp, format
-        assert all(one.encode() in xmp for one in sums), format
+    # Masks are sources too, whether they are named or not.
+    sums = {sum_of(files[name]) for name in ("subject", "mask", "background")}
+    found, steps = told_by(answer.content)
+    assert set(found) == sums and len(found) == 3 and steps == [("compose", "")]
+    assert b"digitalsourcetype/compositeCapture" in xmp_of(answer.content)
+    for format, depth in (("png", None), ("jpeg", 8), ("tiff", 16), ("webp", 8)):
+        for sources in ([], [ids["subject"], ids["mask"], ids["background"]]):
+            body = {"picture": made["picture"]["id"], "format": format, "depth": depth, "sources": sources}
+            told = service.done("export", **body)["picture"]
+            data = service.bytes(told)
+            assert b"digitalsourcetype/compositeCapture" in xmp_of(data), format
+            assert set(told_by(data)[0]) == sums and told_by(data)[1] == [("compose", "")], format
         # What is exported once more says so once more, and stays readable.
-        again = service.done("export", picture=told["picture"]["id"], format="png", sources=[ids["subject"]])
-        packet = pyharmony.io.read(service.bytes(again["picture"])).xmp or b""
-        ElementTree.fromstring(packet.partition(b"?>")[2].rpartition(b"<?")[0])  # noqa: S314
-        assert packet.count(b"compositeCapture") == 2
+        again = service.done("export", picture=told["id"], format="png", sources=[ids["subject"]])
+        assert xmp_of(service.bytes(again["picture"])).count(b"compositeCapture") == 2
     assert service.start("export", 5, picture=made["picture"]["id"], format="png", sources=["../x"]).status_code == 422
+    # A photograph in another format is no composite, unless it is said to be one of others.
+    plain = service.done("export", picture=ids["background"], format="png")["picture"]
+    assert not pyharmony.io.read(service.bytes(plain)).xmp
+    named = service.done("export", picture=ids["background"], format="png", sources=[ids["mask"]])["picture"]
+    assert told_by(service.bytes(named)) == ([sum_of(files["background"]), sum_of(files["mask"])], [])
+    assert b"compositeCapture" in xmp_of(service.bytes(named))
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_a_download_tells_the_operations_and_the_weights_that_ran(service: Running) -> None:
+    from pyharmony._shipped import every
+
+    digests = {entry.name: entry.sha256 for entry in every()}
+
+    def weights(*names: str) -> str:
+        return "; ".join(f"weights {name} sha256:{digests[name]}" for name in sorted(names))
+
+    subject, _ = person(96, 72, 2)
+    files = {"subject": file_of(subject), "background": file_of(placed()["background"])}
+    ids = {name: service.upload(data)["id"] for name, data in files.items()}
+    point = {"kind": "click", "x": 36, "y": 70}
+    # The second answer goes on with what the worker has of the first one, and runs the network again.
+    for steps in ([point], [point, {"kind": "click", "x": 2, "y": 2, "add": False}]):
+        mask = service.done("segment", picture=ids["subject"], steps=steps)["mask"]["id"]
+    blended = service.done("blend", src=ids["subject"], dst=ids["background"], mask=mask, at=[100, 60], mode="alpha",
+                           save_mask=True)  # fmt: skip
+    matched = service.done("harmonize", image=blended["picture"]["id"], mask=blended["mask"]["id"], upscale=2)
+    exported = service.done("export", picture=matched["picture"]["id"], format="jpeg", depth=8)["picture"]
+    sums, steps = told_by(service.bytes(exported))
+    assert sums == [sum_of(files["subject"]), sum_of(files["background"])]  # the mask is no file that was uploaded
+    assert steps == [
+        ("segment", weights("clicks-imagenet")), ("blend", ""), ("harmonize", weights("colorgrid", "srgan-light")),
+    ]  # fmt: skip
+    # Statistics run no network; a mask that was found is told of without a claim that it is a composite.
+    plain = service.done("harmonize", image=ids["background"], mask=blended["mask"]["id"], method="reinhard")
+    told = told_by(service.bytes(service.done("export", picture=plain["picture"]["id"], format="tiff")["picture"]))
+    assert told[1][-1] == ("harmonize", "")
+    alone = service.bytes(service.done("export", picture=mask, format="png")["picture"])
+    assert told_by(alone) == ([sum_of(files["subject"])], [("segment", weights("clicks-imagenet"))])
+    assert b"compositeCapture" not in xmp_of(alone)
+    # All in one go, where the layers tell it too.
+    one = {"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60]}
+    made = service.done("compose", subjects=[one], background=ids["background"], shadow=False, layers=True)
+    for data in (
+        service.bytes(made["openraster"]),
+        service.bytes(service.done("export", picture=made["picture"]["id"], format="png")["picture"]),
+    ):
+        ((name, ran),) = told_by(data)[1]
+        assert name == "compose" and {weights("clicks-imagenet"), weights("colorgrid")} <= set(ran.split("; "))
+    # The source may be gone by then.
+    assert service.client.delete(f"/api/v1/pictures/{ids['subject']}").status_code == 204
+    late = service.done("export", picture=made["picture"]["id"], format="png")["picture"]
+    assert sum_of(files["subject"]) in told_by(service.bytes(late))[0]
+
+
+def test_no_download_tells_where_it_was_taken(service: Running) -> None:
+    images, held = placed(), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif[0x8825] = {1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 36.0)}
+    place = (
+        b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+        b"<rdf:Description rdf:about='' xmlns:exif='http://ns.adobe.com/exif/1.0/' exif:GPSLatitude='48,51.5N'>"
+        b"<exif:GPSLongitude>2,17.6E</exif:GPSLongitude></rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    Image.fromarray(images["background"]).save(held, "JPEG", quality=95, exif=exif, xmp=place)
+    background = held.getvalue()
+
+    def places(data: bytes) -> int:
+        """Returns in how many ways a file tells where it was taken, in all of its parts."""
+        if data.startswith(b"PK"):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                return sum(places(archive.read(name)) for name in archive.namelist())
+        if not data.startswith((b"\x89PNG", b"\xff\xd8", b"II", b"MM", b"RIFF")):
+            return data.count(b"GPS")
+        found = Image.open(io.BytesIO(data))
+        xmp = pyharmony.io.read(data, keep_gps=True).xmp or b""
+        return bool(found.getexif().get_ifd(0x8825)) + (b"GPS" in xmp) + (b"48,51" in data)
+
+    assert places(background) == 3
+    ids = service.ids(subject=images["subject"], mask=images["mask"], background=background)
+    subjects = [{"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}]
+    fixed = {"harmonize": None, "sharpness": 0, "grain": 0, "shadow": False}
+    made = service.done("compose", subjects=subjects, background=ids["background"], layers=True, **fixed)
+    small = service.done("compose", subjects=subjects, background=ids["background"], preview=True, **fixed)
+    blended = service.done(
+        "blend", src=ids["subject"], dst=ids["background"], mask=ids["mask"], at=[9, 9], mode="alpha"
+    )
+    results = [made["picture"], made["openraster"], small["picture"], blended["picture"]]
+    for id in (ids["background"], made["picture"]["id"], blended["picture"]["id"]):
+        for format in ("png", "jpeg", "tiff", "webp"):
+            for sources in ([], [ids["background"]]):
+                results.append(service.done("export", picture=id, format=format, sources=sources)["picture"])
+    for one in results:
+        assert places(service.bytes(one)) == 0, one
+        if one["format"] != "OPENRASTER":
+            assert places(service.bytes(one, "proxy_url")) == 0
+    exported = Image.open(io.BytesIO(service.bytes(results[-1])))
+    assert exported.getexif()[0x010F] == "Maker"  # the rest of what the camera told stays
+    # Only who asks for it by name gets it.
+    kept = service.done("export", picture=ids["background"], format="jpeg", keep_gps=True)["picture"]
+    assert places(service.bytes(kept)) == 3
 
 
 def test_samples_are_photographs_of_the_demo(service: Running) -> None:

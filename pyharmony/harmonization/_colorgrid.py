@@ -127,6 +127,7 @@ def network(name: str) -> Network:
     entry = next((weights for weights in _shipped.every() if weights.name == name), None)
     if entry is None:
         raise WeightsError(f"source and reference: the weights {name} know of them, and this pyharmony comes without")
+    _shipped.note(entry)
     state = entry.path.stat() if entry.path.is_file() else None
     return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _device, models
+from .. import _device, _shipped, models
 from ..errors import ArgumentError, WeightsError
 from ..models import Model
 from ..models.calls import sees_one_at_a_time, told_of_single_values, with_batch_statistics
@@ -50,7 +50,10 @@ def network(source: Any, device: str | None, batch_statistics: bool = False) -> 
         where = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
         if where == "cpu" and wanted == "cuda" and _device.resolve(wanted) == "cuda":
             _device.only_on_cpu("this build of torch")
-        path = next((entry.path for entry in models.weights() if entry.name == source), Path(source))
+        shipped = next((entry for entry in models.weights() if entry.name == source), None)
+        if shipped is not None:
+            _shipped.note(shipped)
+        path = Path(source) if shipped is None else shipped.path
         version = None
         if path.is_file():
             state = path.stat()

@@ -243,6 +243,7 @@ def write_layers(
     overwrite: bool = True,
     profile: bytes | None = None,
     dpi: tuple[float, float] | None = None,
+    xmp: bytes | None = None,
 ) -> None:
     """Writes layers as an OpenRaster file, which Krita, GIMP and other programs open.
 
@@ -257,6 +258,7 @@ def write_layers(
         overwrite: whether an existing file may be replaced.
         profile: the ICC profile of the colours of merged and of every layer; None means sRGB.
         dpi: the horizontal and vertical resolution in dots per inch; programs get whole numbers.
+        xmp: an XMP packet for the PNG file of merged, since the format has no other place for metadata.
 
     Raises:
         DTypeError, ShapeError, ArgumentError: an argument is not of this kind.
@@ -279,6 +281,8 @@ def write_layers(
     _check_pixels(merged, "merged", (3, 4))
     _check_profile(profile)
     dots = None if dpi is None else _check_dpi(dpi)
+    if not (xmp is None or isinstance(xmp, bytes)):
+        raise DTypeError(f"xmp: {type(xmp).__name__}, expected None or the bytes of an XMP packet")
     names = [f"data/layer{i:03}.png" for i in range(len(found))]
     stack = _stack_xml(found, names, merged.shape, dots)
     if len(stack) > _MAX_STACK:
@@ -289,7 +293,7 @@ def write_layers(
         yield _STACK, stack
         for name, layer in zip(names, found):
             yield name, _png_of(Picture(layer.pixels, profile))
-        yield _MERGED, _png_of(Picture(merged, profile, dpi=dots))
+        yield _MERGED, _png_of(Picture(merged, profile, xmp=xmp, dpi=dots))
         yield _THUMBNAIL, _png_of(Picture(_thumbnail(merged), profile))
 
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from xml.sax.saxutils import escape
 
 from .._version import __version__
 
@@ -15,6 +16,14 @@ _EMPTY = (
     b"</rdf:RDF></x:xmpmeta>"
 )
 _END = b"</rdf:RDF>"
+_SPACES = (
+    "xmlns:xmp='http://ns.adobe.com/xap/1.0/' xmlns:Iptc4xmpExt='http://iptc.org/std/Iptc4xmpExt/2008-02-29/' "
+    "xmlns:dc='http://purl.org/dc/elements/1.1/' xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/' "
+    "xmlns:stEvt='http://ns.adobe.com/xap/1.0/sType/ResourceEvent#'"
+)
+
+#: An operation, with the name and the SHA-256 of each of the weights that it ran.
+Step = tuple[str, Sequence[tuple[str, str]]]
 
 
 def provenance(xmp: bytes | None, sources: Sequence[str | bytes]) -> bytes:
@@ -24,16 +33,38 @@ def provenance(xmp: bytes | None, sources: Sequence[str | bytes]) -> bytes:
         xmp: the packet of the image; one that cannot be added to is replaced.
         sources: the files that it was made of: a path each, or its bytes.
     """
-    sums = "".join(f"<rdf:li>sha256:{_checksum(source)}</rdf:li>" for source in sources)
-    told = (
-        "<rdf:Description rdf:about='' xmlns:xmp='http://ns.adobe.com/xap/1.0/' "
-        "xmlns:Iptc4xmpExt='http://iptc.org/std/Iptc4xmpExt/2008-02-29/' xmlns:dc='http://purl.org/dc/elements/1.1/'>"
-        f"<xmp:CreatorTool>pyharmony {__version__}</xmp:CreatorTool>"
-        f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>"
-        f"<dc:relation><rdf:Bag>{sums}</rdf:Bag></dc:relation></rdf:Description>"
+    return told(xmp, [_checksum(source) for source in sources])
+
+
+def told(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, composite: bool = True) -> bytes:
+    """Returns XMP that tells, beside what it told, of what an image was made, how, and by what.
+
+    Args:
+        xmp: the packet of the image; one that cannot be added to is replaced.
+        sums: the SHA-256 of the files that it was made of.
+        steps: the operations that ran, in order, each with the name and the SHA-256 of the weights that it ran.
+        composite: whether it was put together, which IPTC has a term for.
+    """
+    tool = f"pyharmony {__version__}"
+    kind = f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>" if composite else ""
+    files = "".join(f"<rdf:li>sha256:{one}</rdf:li>" for one in sums)
+    events = "".join(
+        f"<rdf:li rdf:parseType='Resource'><stEvt:action>{escape(name)}</stEvt:action>"
+        f"<stEvt:softwareAgent>{tool}</stEvt:softwareAgent>{_parameters(weights)}</rdf:li>"
+        for name, weights in steps
+    )
+    history = f"<xmpMM:History><rdf:Seq>{events}</rdf:Seq></xmpMM:History>" if events else ""
+    about = (
+        f"<rdf:Description rdf:about='' {_SPACES}><xmp:CreatorTool>{tool}</xmp:CreatorTool>{kind}"
+        f"<dc:relation><rdf:Bag>{files}</rdf:Bag></dc:relation>{history}</rdf:Description>"
     ).encode()
     packet = xmp if xmp is not None and xmp.count(_END) == 1 else _HEAD + _EMPTY + b"<?xpacket end='w'?>"
-    return packet.replace(_END, told + _END)
+    return packet.replace(_END, about + _END)
+
+
+def _parameters(weights: Sequence[tuple[str, str]]) -> str:
+    text = "; ".join(f"weights {name} sha256:{digest}" for name, digest in weights)
+    return f"<stEvt:parameters>{escape(text)}</stEvt:parameters>" if text else ""
 
 
 def _checksum(source: str | bytes) -> str:

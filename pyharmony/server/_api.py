@@ -30,6 +30,7 @@ from ._answers import (
     repeated,
 )
 from ._guard import COOKIE, CSRF_HEADER, MAX_JSON, UNEXPECTED, Guard, Keys, session_of
+from ._history import History
 from ._metrics import CONTENT_TYPE, Metrics
 from ._operations import OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
 from ._page import Page
@@ -330,7 +331,7 @@ class Service:
                 raise
             if job.raw is None:
                 raise _unreadable(job)
-            self.store.add(id, job.raw, None if name is None else repeated(name))
+            self.store.add(id, job.raw, History((incoming.sha256,)), None if name is None else repeated(name))
         info = self.store.info(id)
         response.headers["Location"] = info.url
         return info

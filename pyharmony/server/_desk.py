@@ -7,13 +7,13 @@ import json
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from .. import io
+from .. import _shipped, io
 from .._jobs.options import Kind
 from .._jobs.task import Request, Task
 from .._jobs.worker import Worker
@@ -21,6 +21,7 @@ from ..errors import PyHarmonyWarning
 from ..io import Layer, Picture
 from ..ops.hierarchies import Hierarchies
 from ..typing import ImageFormat
+from ._history import History, joined
 from ._operations import PictureId
 from ._tree import Sizes, Tree, new_id, proxy_format
 
@@ -46,6 +47,8 @@ class Desk:
         job: the id of the job.
         sizes: the sizes of the images that the job names.
         tell: tells that a phase began: its name, its number and how many there are.
+        histories: what the images that the job names were made of.
+        weights: the table of the weights that run, as `_shipped.noted` fills it.
     """
 
     def __init__(
@@ -55,8 +58,11 @@ class Desk:
         job: str,
         sizes: Mapping[str, Sizes],
         tell: Callable[[str, int, int], None],
+        histories: Mapping[str, History] | None = None,
+        weights: Mapping[str, str] | None = None,
     ) -> None:
         self.tree, self.memory, self.sizes, self.tell = tree, memory, sizes, tell
+        self.histories, self.weights = histories or {}, {} if weights is None else weights
         self.folder = tree.of_job(job)
 
     @contextlib.contextmanager
@@ -129,11 +135,15 @@ class Desk:
         height, width, channels = picture.pixels.shape
         return self.made(path, format, channels, picture.pixels.dtype.name, width, height)
 
+    def history(self, ids: Iterable[PictureId], operation: str) -> History:
+        """Returns the history of what an operation makes of images, with the weights that it has run so far."""
+        return joined([self.histories[id] for id in dict.fromkeys(ids)], operation, self.weights)
+
     def write_layers(self, layers: Sequence[Layer], merged: Picture) -> dict[str, Any]:
         """Writes the layers of a composite as an OpenRaster file, and returns what is told of it."""
         path = self.new()
         with open(path, "xb") as file:
-            io.write_layers(file, layers, merged.pixels, profile=merged.profile, dpi=merged.dpi)
+            io.write_layers(file, layers, merged.pixels, profile=merged.profile, dpi=merged.dpi, xmp=merged.xmp)
         height, width, channels = merged.pixels.shape
         return self.made(path, "openraster", channels, merged.pixels.dtype.name, width, height)
 
@@ -169,9 +179,12 @@ class Desk:
         if key not in held:
             from ..segmentation import Session
 
-            path = self.path(id, preview)
-            held[key] = Held(Session(path, method=method))
+            with _shipped.noted() as weights:
+                session = Session(self.path(id, preview), method=method)
+            held[key] = Held(session, [entry for entry in _shipped.every() if entry.name in weights])
         held.move_to_end(key)
+        for entry in held[key].weights:
+            _shipped.note(entry)
         while len(held) > _HELD or (
             len(held) > 1 and sum(one.session.picture[..., 0].size for one in held.values()) > _HELD_PIXELS
         ):
@@ -203,10 +216,10 @@ def _with_channels(pixels: Any) -> Any:
 
 
 class Held:
-    """A session of cutting out, with the steps that it has taken."""
+    """A session of cutting out, with the steps that it has taken and the weights that it runs."""
 
-    def __init__(self, session: Any) -> None:
-        self.session = session
+    def __init__(self, session: Any, weights: Sequence[_shipped.Weights]) -> None:
+        self.session, self.weights = session, weights
         self.steps: list[dict[str, Any]] = []
         self.answers: list[Any] = []
 

@@ -476,7 +476,8 @@ class ExportBody(Body):
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
     keep_gps: bool = Field(default=False, description="Keep in the metadata where the image was taken.")
     sources: list[PictureId] = Field(default=[], max_length=50,
-        description="The images that it was made of: its metadata tell their SHA-256, and that it is a composite.",
+        description="More images that it was made of, masks too: its metadata tell their SHA-256, and that it is a "
+        "composite. Those that operations here made it of are told of without.",
     )  # fmt: skip
 
 
@@ -486,12 +487,14 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .. import io
-    from ..io._provenance import provenance
+    from ..io._provenance import told
 
     with desk.phase("decode", 1, 2):
         picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)
-        if body.sources:
-            picture = dataclasses.replace(picture, xmp=provenance(picture.xmp, [desk.path(id) for id in body.sources]))
+        history = desk.history(body.pictures(), "export")
+        if body.sources or history.steps:
+            packet = told(picture.xmp, *history, composite=bool(body.sources) or history.composite)
+            picture = dataclasses.replace(picture, xmp=packet)
         if body.depth is not None:
             pixel = np.zeros((1, 1, picture.pixels.shape[2]), np.uint8 if body.depth == 8 else np.uint16)
             xmp, picture = picture.xmp, io.convert(picture, io.Picture(pixel, picture.profile))
@@ -653,7 +656,10 @@ def _is_deep(values: list[Any]) -> bool:
 
 
 def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
+    import dataclasses
+
     from ..composition import compose
+    from ..io._provenance import told as told_in_xmp
 
     body.check()
     with desk.phase("decode", 1, 3):
@@ -680,7 +686,8 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
         format = body.format or desk.format_for(body.background, body.preview)
         found = {"picture": desk.write(made, format, body.quality), "info": told}
         if body.layers:
-            found["openraster"] = desk.write_layers(info.layers, made)
+            xmp = told_in_xmp(made.xmp, *desk.history(body.pictures(), "compose"))
+            found["openraster"] = desk.write_layers(info.layers, dataclasses.replace(made, xmp=xmp))
         return found if body.recipe is not None else {**found, "recipe": desk.write_json(info.recipe)}
 
 

@@ -20,6 +20,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from ._answers import Error, Found, JobInfo, Layer, Phase, Place, Refusal, Result, Status, moment
+from ._history import joined
 from ._metrics import Metrics
 from ._operations import Body, Operation
 from ._store import Store, StoredPicture
@@ -334,6 +335,7 @@ class Pool:
             slot.shared.append(job.shares)
         sizes = {picture.id: tuple(picture.sizes) for picture in job.pictures}
         message = {"job": job.id, "operation": job.operation.name, "body": job.asked, "sizes": sizes}
+        message["histories"] = {picture.id: picture.history for picture in job.pictures}
         job.asked = ""
         cast(asyncio.StreamWriter, process.stdin).write(json.dumps(message).encode() + b"\n")
         slot.timer = asyncio.get_running_loop().call_later(self.settings.timeout, self.cancel, job, "failed")
@@ -449,7 +451,7 @@ class Pool:
         elif event == "done":
             job.raw = message["result"]
             if not job.hidden:
-                job.result = self._result(job, message["result"])
+                job.result = self._result(job, message["result"], message["weights"])
             self._free(slot)
             self._end(job, "done")
             self._hand_out()
@@ -477,11 +479,12 @@ class Pool:
             message = "the process that did this ended; it may have needed more memory than there is"
             self._end(job, "failed", Error(kind="worker_died", message=message, exit_code=4))
 
-    def _result(self, job: Job, made: Mapping[str, Any]) -> Result:
+    def _result(self, job: Job, made: Mapping[str, Any], weights: Mapping[str, str]) -> Result:
         """Takes over the images that a job wrote, and returns what it made."""
+        history = joined([picture.history for picture in job.pictures], job.operation.name, weights)
 
         def taken(about: Mapping[str, Any] | None) -> Any:
-            return None if about is None else self.store.info(self.store.adopt(job.id, about, job.preview))
+            return None if about is None else self.store.info(self.store.adopt(job.id, about, history, job.preview))
 
         masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in made.get("masks", ())]
         picture, mask, others, openraster = (

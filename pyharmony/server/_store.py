@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from ._answers import PictureInfo, Refusal, moment
+from ._history import History
 from ._tree import Sizes, Tree, new_id
 from .settings import Settings
 
@@ -26,6 +28,7 @@ class StoredPicture:
     """An image that the service holds.
 
     Attributes:
+        history: what it was made of, and how.
         used: when it was used last, by time.time.
         pins: how many jobs work on it; it does not expire meanwhile.
         gone: whether it was deleted; its file goes when the last job lets go of it.
@@ -38,6 +41,7 @@ class StoredPicture:
     dtype: str
     format: str
     preview: bool
+    history: History
     used: float = field(default_factory=time.time)
     pins: int = 0
     gone: bool = False
@@ -87,16 +91,18 @@ class Store:
             expires=moment(picture.used + self._lifetime(picture)),
         )
 
-    def add(self, id: str, about: Mapping[str, Any], name: str | None = None, preview: bool = False) -> StoredPicture:
+    def add(
+        self, id: str, about: Mapping[str, Any], history: History, name: str | None = None, preview: bool = False
+    ) -> StoredPicture:
         """Adds an image whose file lies in its place; about is what `Desk` tells of it."""
         sizes = Sizes(about["width"], about["height"], about["channels"], self.settings.proxy_side)
         size = os.path.getsize(self.tree.picture(id))
-        made = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview)
+        made = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview, history)
         self.pictures[id] = made
         self.held += size
         return made
 
-    def adopt(self, job: str, about: Mapping[str, Any], preview: bool) -> str:
+    def adopt(self, job: str, about: Mapping[str, Any], history: History, preview: bool) -> str:
         """Takes over an image that a job wrote, and returns its id.
 
         Raises:
@@ -107,7 +113,7 @@ class Store:
             raise ValueError(f"a worker wrote {file!r}")
         id = new_id()
         os.rename(self.tree.of_job(job) / file, self.tree.picture(id))
-        self.add(id, about, preview=preview)
+        self.add(id, about, history, preview=preview)
         return id
 
     def adopt_recipe(self, job: str, file: str) -> None:
@@ -214,6 +220,12 @@ class Incoming:
 
     def __init__(self, store: Store, file: BinaryIO) -> None:
         self._store, self._file, self.bytes = store, file, 0
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written."""
+        return self._digest.hexdigest()
 
     async def take(self, data: bytes) -> None:
         """Writes bytes that came in, beside the loop: a disk may be slow.
@@ -225,7 +237,11 @@ class Incoming:
         self._store.held += len(data)
         self.bytes += len(data)
         with self._store.disk():
-            await asyncio.to_thread(self._file.write, data)
+            await asyncio.to_thread(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._file.write(data)
 
     def close(self) -> None:
         """Writes what is left; the file is whole then."""

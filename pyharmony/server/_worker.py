@@ -19,8 +19,10 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .. import _shipped
 from .._jobs.failures import Code, Failure, as_failure
 from ._desk import Desk, Memory, scrubbed
+from ._history import History
 from ._operations import flags_as_fields, operation_of
 from ._tree import Sizes, Tree
 
@@ -99,11 +101,13 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         channel.send("phase", job=job, name=name, step=step, steps=steps)
 
     sizes = {id: Sizes(*size) for id, size in message["sizes"].items()}
+    histories = {id: History.of(history) for id, history in message["histories"].items()}
     try:
         operation = operation_of(message["operation"])
         body = operation.body.model_validate_json(message["body"])
-        made = operation.run(body, Desk(tree, memory, job, sizes, tell))
-        channel.send("done", job=job, result=_finite(made))
+        with _shipped.noted() as weights:
+            made = operation.run(body, Desk(tree, memory, job, sizes, tell, histories, weights))
+        channel.send("done", job=job, result=_finite(made), weights=weights)
     except Exception as error:
         failure = as_failure(error)
         unexpected = not isinstance(error, Failure) and failure.code == Code.UNEXPECTED

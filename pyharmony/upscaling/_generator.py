@@ -128,6 +128,7 @@ def network(name: str) -> Generator:
     entry = next((weights for weights in _shipped.every() if weights.name == name), None)
     if entry is None:
         raise WeightsError(f"method: {name!r} needs weights of that name, and this pyharmony comes without them")
+    _shipped.note(entry)
     state = entry.path.stat() if entry.path.is_file() else None
     return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
 

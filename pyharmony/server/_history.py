@@ -1,0 +1,54 @@
+"""What the images of the service were made of: it goes with them from operation to operation, and into downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+#: The operations that put an image together.
+_COMPOSING = ("blend", "harmonize", "compose", "merge")
+#: The operation that is told of nowhere: it changes the form of an image and not the image.
+_FORM = "export"
+#: The most files and steps of one image that are told.
+_MOST = 100
+
+
+class Step(NamedTuple):
+    """An operation that ran, with the name and the SHA-256 of each of the weights that it ran."""
+
+    operation: str
+    weights: tuple[tuple[str, str], ...] = ()
+
+
+class History(NamedTuple):
+    """What an image was made of: the SHA-256 of the files that were uploaded, and the operations, in order."""
+
+    sources: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    @classmethod
+    def of(cls, found: Any) -> History:
+        """Returns a history that came as JSON."""
+        sources, steps = found
+        return cls(tuple(sources), tuple(Step(name, tuple((a, b) for a, b in weights)) for name, weights in steps))
+
+    @property
+    def composite(self) -> bool:
+        """Whether the image was put together."""
+        return any(step.operation in _COMPOSING for step in self.steps)
+
+
+def joined(histories: Iterable[History], operation: str = _FORM, weights: Mapping[str, str] | None = None) -> History:
+    """Returns the history of what an operation makes of images with these histories.
+
+    Args:
+        histories: those of the images, in order.
+        operation: the name of the operation.
+        weights: the SHA-256 of the weights that it ran, by their names.
+    """
+    found = list(histories)
+    sources = dict.fromkeys(one for history in found for one in history.sources)
+    steps = dict.fromkeys(step for history in found for step in history.steps)
+    if operation != _FORM:
+        steps[Step(operation, tuple(sorted((weights or {}).items())))] = None
+    return History(tuple(sources)[:_MOST], tuple(steps)[-_MOST:])
