@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import pyharmony
-from pyharmony import io
+from pyharmony import io, placement
+from pyharmony.cli._app import app
+from pyharmony.composition import _plan
 
 from .shared import runners
 
@@ -97,12 +101,77 @@ def test_several_subjects() -> None:
         (("--blend", "x"), "--blend: 'x', expected auto, alpha", 2),
         (("--recipe", "scene.png"), "--recipe: scene.png is no JSON", 2),
         (("--save-recipe", "-"), "stdout takes OUT alone", 2),
+        (("--top", "2", *PLAIN), "--top: more than one place is for one subject whose place is looked for", 2),
+        (("--top", "2", "--recipe", "r.json"), "--recipe and --top do not go together", 2),
+        (("--explain", "e.png", "--recipe", "r.json"), "--recipe and --explain do not go together", 2),
+        (("--explain", "e.png", *PLAIN), "--explain: every place is given by --at", 2),
         (("--layers", "x.zip", *PLAIN), ".ora", 2),
     ],
 )
 def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: str, code: int) -> None:
     result = call("subject.png", "scene.png", "-o", "out.png", *options, code=code)
     assert says in result.stderr
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets nobody be found in the background."""
+    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._Held([], [], [], None))
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+@pytest.mark.usefixtures("nobody")
+def test_the_best_places_are_written_and_explained() -> None:
+    looks = ("--harmonize", "reinhard", "--grain", "0", "--upscale", "none")
+    result = told("subject.png", "scene.png", "-o", "out.png", *looks, "--top", "3", "--explain", "sheet.png")
+    best, others = result["subjects"][0], result["others"]
+    assert [other["output"] for other in others] == ["out-2.png", "out-3.png"] and result["explain"] == "sheet.png"
+    wanted, info = pyharmony.compose(
+        "subject.png", "scene.png", k=3, harmonize="reinhard", grain=0.0, upscale=None, return_info=True
+    )
+    assert np.array_equal(pixels("out.png"), np.asarray(wanted))
+    for other, recipe, spot in zip(others, info.others, info.subjects[0].places[1:], strict=True):
+        again = pyharmony.compose("subject.png", "scene.png", recipe=recipe)
+        assert np.array_equal(pixels(other["output"]), np.asarray(again))
+        assert other["place"]["score"] == spot.score and other["x"] == round(spot.x, 2)
+    places = info.subjects[0].places
+    assert np.array_equal(pixels("sheet.png"), placement.contact_sheet("subject.png", "scene.png", places))
+    assert best["place"] == {"score": places[0].score, "terms": dict(places[0].terms), "behind": [], "reason": ""}
+    assert 0 <= best["confidence"] <= 1 and best["mask_score"] is None
+    # A file that one of the places would replace is known before anything is done.
+    refused = call("subject.png", "scene.png", "-o", "new.png", *looks, "--top", "2", "--explain", "out-2.png", code=2)
+    assert "out-2.png" in refused.stderr and not Path("new.png").exists()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_fewer_places_than_wanted_are_told() -> None:
+    few = ("--harmonize", "none", "--grain", "0", "--sharpness", "0", "--scale", "3.2", "--upscale", "none")
+    written = call("subject.png", "scene.png", "-o", "out.png", *few, "--top", "40", "--verbose").stderr
+    count = 1 + len(list(Path().glob("out-*.png")))
+    assert count < 40 and f"{count} places were found, of 40 that are wanted" in written
+
+
+def test_scores_of_what_was_given_are_none() -> None:
+    one = told("opaque.png", "scene.png", "-o", "out.png", *PLAIN, "--point", "20,25")["subjects"][0]
+    assert one["place"] is None and one["confidence"] is None and 0 < one["mask_score"] <= 1
+
+
+def test_the_file_tells_that_it_is_a_composite() -> None:
+    """By IPTC's word for it, with what made it and the SHA-256 of the files; what it told before stays."""
+    told("subject.png", "scene.png", "-o", "out.png", *PLAIN)
+    sums = [hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in ("subject.png", "scene.png")]
+    xmp = io.read("out.png").xmp
+    assert xmp is not None and b"digitalsourcetype/compositeCapture" in xmp
+    assert f"pyharmony {pyharmony.__version__}".encode() in xmp
+    assert all(f"sha256:{one}".encode() in xmp for one in sums) and xmp.count(b"sha256:") == 2
+    told("subject.png", "out.png", "-o", "twice.jpg", *PLAIN)
+    twice = io.read("twice.jpg").xmp
+    assert twice is not None and twice.count(b"compositeCapture") == 2 and twice.count(b"sha256:") == 4
+    # What comes through a pipe is known by its bytes.
+    runner = CliRunner().invoke(
+        app, ["compose", "-", "scene.png", "-o", "piped.png", *PLAIN], input=Path("subject.png").read_bytes()
+    )
+    assert runner.exit_code == 0 and io.read("piped.png").xmp == xmp
 
 
 def test_merge_is_an_option() -> None:
@@ -151,6 +220,8 @@ def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
     assert np.abs(merged[mask > 0].astype(int) - (240, 40, 30)).max() < 6 and np.array_equal(
         merged[:, :60], first[:, :60]
     )
+    told_of = io.read("merged.png").xmp
+    assert told_of is not None and b"compositeCapture" in told_of and told_of.count(b"sha256:") == 2
     base, other = result["photos"]
     assert result["base"] == "a.png" and result["bases"][0]["cost"] <= result["bases"][1]["cost"]
     assert other["photo"] == "b.png" and other["parts"][0]["taken"] and other["inliers"] > 20 and not base["parts"]
@@ -180,4 +251,4 @@ def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
     first, _ = group(tmp_path)
     result = call("a.png", "scene.png", "-o", "o.png", "--merge")
     assert "scene.png was left out: it does not show the place of a.png, " in result.stderr
-    assert np.array_equal(pixels("o.png"), first)
+    assert np.array_equal(pixels("o.png"), first) and io.read("o.png").xmp is None

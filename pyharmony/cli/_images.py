@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from .._jobs.failures import reading, spoken, writing
@@ -11,10 +13,23 @@ from .._jobs.task import STREAM
 
 def read_image(image: str) -> Any:
     """Returns the picture of a file, or of stdin."""
+    return read_with_source(image)[0]
+
+
+def read_with_source(image: str) -> tuple[Any, str | bytes]:
+    """Returns the picture of a file, or of stdin, and the path of the file, or what came from stdin."""
     from .. import io
 
     with reading("stdin" if image == STREAM else image), spoken(((r"^image:", f"{image}:"),)):
-        return io.read(sys.stdin.buffer.read() if image == STREAM else image)
+        source = sys.stdin.buffer.read() if image == STREAM else image
+        return io.read(source), source
+
+
+def as_composite(picture: Any, sources: Sequence[str | bytes]) -> Any:
+    """Returns a picture whose metadata tell that it was put together, and of which files."""
+    from ..io.provenance import provenance
+
+    return dataclasses.replace(picture, xmp=provenance(picture.xmp, sources))
 
 
 def write_image(picture: Any, output: str, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._jobs.failures import Code, Failure, spoken
 from ._console import Console
-from ._images import named, read_image, write_image
+from ._images import as_composite, named, read_with_source, write_image
 
 #: The word that asks for the best base.
 _AUTO = "auto"
@@ -31,7 +31,8 @@ def merge_photos(
     if base != _AUTO and base not in photos:
         raise Failure(f"--base: {base!r}, expected {_AUTO} or one of {', '.join(photos)}", Code.USAGE)
     start = time.perf_counter()
-    pictures = [read_image(path) for path in photos]
+    read = [read_with_source(path) for path in photos]
+    pictures = [picture for picture, _ in read]
     files = {"photos": photos, "people": masks or ()}
     words = [
         (rf"\b{name}\[{i}\]", path.replace("\\", r"\\"))
@@ -47,7 +48,13 @@ def merge_photos(
         for pattern, replacement in words:
             text = re.sub(pattern, replacement, text)
         console.warn(text)
-    write_image(result, output, overwrite)
+    sources = [
+        source
+        for i, ((_, source), photo) in enumerate(zip(read, info.photos, strict=True))
+        if i == info.base or any(part.taken for part in photo.parts)
+    ]
+    # The base alone is no composite.
+    write_image(as_composite(result, sources) if len(sources) > 1 else result, output, overwrite)
     seconds = time.perf_counter() - start
     told = []
     for path, photo in zip(photos, info.photos, strict=True):

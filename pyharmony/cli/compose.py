@@ -13,7 +13,7 @@ from .._jobs.failures import Code, Failure, reading, spoken, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, command
 from ._console import Console
-from ._images import named, read_image, write_image
+from ._images import as_composite, named, read_with_source, write_image
 from ._merge import merge_photos, refuse_others
 
 _WORDS = (
@@ -22,10 +22,12 @@ _WORDS = (
     (r"^points\[\d+\]:", "--point:"),
     (r"^boxes?:", "--box:"),
     (r"^masks:", "--mask:"),
+    (r"^info: no place was looked for.*", "--explain: every place is given by --at, none is looked for"),
     (
         r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|reflection|upscale|seed|recipe|side|segment):",
         r"--\1:",
     ),
+    (r"^k:.*", "--top: more than one place is for one subject whose place is looked for, without --at"),
     (r"^(azimuth|elevation|tip|softness):", r"--\1:"),
     (r"^method:", "--harmonize:"),
 )
@@ -83,6 +85,12 @@ def compose(
     upscale: Annotated[
         str, typer.Option(metavar="NAME|none", help="How a subject over 1.5 times its size gets detail.")
     ] = "auto",
+    top: Annotated[
+        int, typer.Option(metavar="K", min=1, help="Write the best K places: OUT, and beside it OUT-2, OUT-3, ...")
+    ] = 1,
+    explain: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a sheet of the places, with what speaks for each.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of the grain.")] = 0,
     side: Annotated[
         int | None,
@@ -103,7 +111,7 @@ def compose(
 
     Each is cut out, finds its place and size among the people who are there, gets their light, grain and sharpness, and
     a shadow where what it stands on is seen. What is given is not looked for. OUT has BACKGROUND's depth, colour
-    profile and metadata.
+    profile and metadata, which tell besides that it is a composite, and of which files.
 
     With --merge, photographs of one place become one with everyone who stands in any of them: they are aligned, and
     who is not in the base yet is taken over from the others. A --mask for each says who that is. The base is the one
@@ -113,7 +121,7 @@ def compose(
     import json
 
     import pyharmony
-    from pyharmony import _temporary, io
+    from pyharmony import _temporary, composition, io
 
     if merge:
         own = inspect.signature(globals()["compose"]).parameters
@@ -130,13 +138,18 @@ def compose(
         raise Failure("BACKGROUND is missing, expected a photograph with a subject and one to put it into", Code.USAGE)
     *subjects, background = photos
     many = len(subjects) > 1
-    outputs = [path for path in (output, save_recipe, layers) if path is not None]
+    if recipe is not None and (top > 1 or explain is not None):
+        raise Failure(f"--recipe and --{'top' if top > 1 else 'explain'} do not go together", Code.USAGE)
+    if top > 1 and output == STREAM:
+        raise Failure("--top: stdout takes one picture; write to a file", Code.USAGE)
+    outputs = [path for path in (output, save_recipe, layers, explain) if path is not None]
+    outputs += [_beside(output, number) for number in range(2, top + 1)]
     for path in outputs:
         if path != STREAM:
             check_output(path, not overwrite)
         elif console.as_json or path is not output:
             raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
-    given = {"flip": flip, "strength": strength, "blend": blend, "sharpness": sharpness}
+    given = {"k": top, "flip": flip, "strength": strength, "blend": blend, "sharpness": sharpness}
     given |= {"grain": grain, "seed": seed, "side": side, "recipe": recipe, "segment": segment}
     given["harmonize"] = None if harmonize == "none" else harmonize
     given["reflection"] = False if reflection is None else {"strength": reflection}
@@ -151,11 +164,27 @@ def compose(
     given["at"] = _each(places, many, len(subjects), "--at") or "auto"
     given["shadow"] = _shadow(shadow, azimuth, elevation, tip, softness)
     start = time.perf_counter()
-    pictures = [read_image(path) for path in subjects]
-    scene = read_image(background)
+    *read, (scene, below) = [read_with_source(path) for path in photos]
+    pictures, sources = [picture for picture, _ in read], [*(source for _, source in read), below]
     with spoken(_WORDS), reading(background):
-        result, info = pyharmony.compose(pictures if many else pictures[0], scene, return_info=True, **given)
-    write_image(result, output, overwrite)
+        meant = pictures if many else pictures[0]
+        result, info = pyharmony.compose(meant, scene, return_info=True, **given)
+        sheet = None if explain is None else composition.contact_sheet(meant, scene, info)
+    write_image(as_composite(result, sources), output, overwrite)
+    others = []
+    for number, other in enumerate(info.others, 2):
+        with spoken(_WORDS), reading(background):
+            drawn, about = pyharmony.compose(meant, scene, recipe=other, side=side, return_info=True)
+        path = _beside(output, number)
+        write_image(as_composite(drawn, sources), path, overwrite)
+        spot = info.subjects[0].places[number - 1]
+        others.append({"output": path, **_told(about.subjects[0], spot, info.subjects[0].mask_score)})
+        console.note(f"wrote {path}: score {spot.score:.2f}")
+    if len(others) < top - 1:
+        console.note(f"{1 + len(others)} places were found, of {top} that are wanted")
+    if explain is not None and sheet is not None:
+        write_image(io.Picture(sheet), explain, overwrite)
+        console.note(f"wrote {explain}")
     if save_recipe is not None:
         with writing(save_recipe):
             _temporary.write_text(Path(save_recipe), json.dumps(info.recipe))
@@ -167,23 +196,39 @@ def compose(
             )
         console.note(f"wrote {layers}")
     seconds = time.perf_counter() - start
-    told = [
-        {
-            "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
-            "flip": one.flip, "box": list(one.box), "shadow": one.shadow is not None,
-            "reflection": one.reflection is not None, "reasons": list(one.reasons),
-        }
-        for one in info.subjects
-    ]  # fmt: skip
+    told = [_told(one, one.placement, one.mask_score) for one in info.subjects]
     for one in info.subjects:
         x, y, wide, high = one.box
         how = f"{wide} x {high} at {x},{y}, scale {one.scale:.2f}"
         console.note(how + (f", turned by {one.angle:.1f} degrees" if one.angle else ""))
     console.note(f"wrote {named(output)}: {seconds:.2f} s")
     console.result(
-        status="ok", output=output, subjects=told, layers=layers, recipe=save_recipe, seconds=round(seconds, 3),
-        steps=dict(info.seconds),
+        status="ok", output=output, subjects=told, others=others, layers=layers, recipe=save_recipe, explain=explain,
+        seconds=round(seconds, 3), steps=dict(info.seconds),
     )  # fmt: skip
+
+
+def _beside(output: str, number: int) -> str:
+    """Returns the file of the picture with the next best place of a number."""
+    path = Path(output)
+    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+
+
+def _told(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:
+    """Returns what is told of a subject that was drawn, and of its place where one was looked for."""
+    place = None
+    if spot is not None:
+        place = {"score": spot.score, "terms": dict(spot.terms), "behind": list(spot.behind), "reason": spot.reason}
+    return {
+        "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
+        "flip": one.flip, "box": list(one.box), "shadow": one.shadow is not None,
+        "reflection": one.reflection is not None, "place": place, "mask_score": _rounded(mask_score),
+        "confidence": _rounded(one.confidence), "reasons": list(one.reasons),
+    }  # fmt: skip
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _shadow(asked: str, azimuth: float | None, elevation: float | None, tip: str | None, softness: float | None) -> Any:
