@@ -487,7 +487,7 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .. import io
-    from ..io._provenance import told
+    from ..io.provenance import told
 
     with desk.phase("decode", 1, 2):
         picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)
@@ -659,7 +659,7 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
     import dataclasses
 
     from ..composition import compose
-    from ..io._provenance import told as told_in_xmp
+    from ..io.provenance import told as told_in_xmp
 
     body.check()
     with desk.phase("decode", 1, 3):
