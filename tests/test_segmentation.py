@@ -525,6 +525,26 @@ def test_a_pair_like_sams(tmp_path: Path, planes: bool) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_picture_is_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.segmentation import _onnx
+
+    ran: list[str] = []
+    run = _onnx._run
+
+    def counted(session: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        ran.append(name)
+        return run(session, name, given)
+
+    monkeypatch.setattr(_onnx, "_run", counted)
+    session = segmentation.Session(scene(), method=segmentation.sam(*Colours.pair(tmp_path, True)))
+    assert ran == ["encoder"]
+    session.click(40, 40)
+    session.click(45, 50)
+    session.click(85, 45, add=False)
+    assert ran == ["encoder", *["decoder"] * 3]
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -736,6 +756,17 @@ def test_the_weights_that_come_with_it_cut_out_what_is_clicked() -> None:
     assert found.mask[115, 224] > 200 and found.mask[420, 150] > 200 and found.mask[40, 480] < 50
     answers = pyharmony.segment(scene(), point=(40, 40))  # the box, and the box with the disc beside it
     assert max(iou(answers[i], box_mask()) for i in range(len(answers))) > 0.9
+
+
+def test_a_click_at_the_sky_is_answered_by_a_guess_that_says_so() -> None:
+    images = Path(pyharmony.__file__).parent / "cli" / "images"
+    session = segmentation.Session(images / "rocket.jpg")
+    assert "the mask is a guess" in session.click(150, 50).reason
+    assert session.segment(point=(320, 240)).reason == ""
+    assert pyharmony.segment(images / "astronaut.jpg", point=(224, 300)).reason == ""
+    grey = np.full((90, 120, 3), 128, np.uint8) + np.random.default_rng(0).integers(0, 3, (90, 120, 3), np.uint8)
+    found = pyharmony.segment(grey, point=(60, 45))
+    assert found.mask.shape == (90, 120) and ("guess" in found.reason or "nothing" in found.reason)
 
 
 # Cut-outs

@@ -18,6 +18,8 @@ _RADIUS, _RIDGE = 1.5, 2e-4
 _FLAT = 1e-3
 #: The contrast of the result about one half.
 _CONTRAST = 1.4
+#: How far from the contour colours are compared, in pixels of the layer, and the share of either side there.
+_ACROSS, _BOTH = 2, 0.2
 #: The side of the blocks that are computed at once, so that little memory is held, and only those where something is
 #: unsure.
 _BLOCK = 128
@@ -30,6 +32,26 @@ def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
     part = picture[top:bottom, left:right]
     whole[top:bottom, left:right] = _followed(part, layer.values)
     return whole
+
+
+def contrast(picture: Pixels, layer: Layer) -> float:
+    """Returns by how many levels of 255 colours differ across the contour of a mask, by the median; 0 without any."""
+    height, width = layer.values.shape
+    seen = resized(picture, (width, height), layer.box).astype(np.float32)
+    inside = (layer.values > 0.5).astype(np.float32)
+    outside = np.float32(1) - inside
+    shares = [_mean(region, _ACROSS) for region in (inside, outside)]
+    contour = np.minimum(*shares) > _BOTH
+    if not contour.any():
+        return 0.0
+    squares = np.zeros(np.count_nonzero(contour), np.float32)
+    for channel in range(3):
+        near, far = (
+            _mean(seen[..., channel] * region, _ACROSS)[contour] / share[contour]
+            for region, share in zip((inside, outside), shares, strict=True)
+        )
+        squares += np.square(near - far)
+    return float(np.median(np.sqrt(squares)))
 
 
 def _followed(picture: Pixels, values: Float32) -> Pixels:
