@@ -29,7 +29,7 @@ import pyharmony
 from pyharmony import blend, errors, harmonization
 from pyharmony import typing as words
 from pyharmony._jobs.failures import Code, Failure, as_failure
-from pyharmony.cli import _pictures
+from pyharmony.cli import _chain, _pictures
 from pyharmony.cli._app import app
 
 from .shared import load_script
@@ -1338,13 +1338,32 @@ def test_demo_does_the_main_job() -> None:
     assert f"open {made['page']}: two photographs, and one made of both" in result.stderr
     whole, rocket = (np.asarray(Image.open(path)) for path in (made["picture"], _pictures.IMAGES / "rocket.jpg"))
     changed = (whole != rocket).any(2)
-    assert whole.shape == rocket.shape and 0.2 < changed.mean() < 0.5 and not changed[:80].any()
+    assert whole.shape == rocket.shape and 0.2 < changed.mean() < 0.5 and not changed[:50].any()
+    # The place was found, and lets the rocket be seen; no feet are, and so no shadow is drawn.
+    assert 0 < made["place"]["score"] <= 1 and made["place"]["number"] in (1, 2, 3)
+    left, top, right, bottom = _chain.SHOWN
+    assert changed[top:bottom, left:right].mean() < 0.5
+    assert "no shadow: " in result.stderr and f"given by hand: {made['by_hand'][0]}; " in result.stderr
+    assert set(made["steps"]) == {"cut", "place", "laid", "harmonize", "sharpness", "grain", "blend"}
+    recipe = json.loads(Path(made["recipe"]).read_text())
+    held = recipe["subjects"][0]["harmonize"]["weights"]
+    assert set(made["networks"]) == {"clicks-imagenet", held["name"]}
+    assert made["networks"][held["name"]] == held["sha256"]
     assert np.array_equal(np.asarray(pyharmony.io.read_layers(made["layers"])[1].pixels[..., :3]), whole)
     again = pyharmony.compose(np.asarray(Image.open(_pictures.IMAGES / "astronaut.jpg")), rocket, recipe=made["recipe"])
     assert np.array_equal(again, whole)
     with Image.open(made["animation"]) as frames:
         assert frames.n_frames == 2 and frames.size == (640, 427)
     assert Path(made["animation"]).stat().st_size <= 500_000
+    # README shows what the demo makes; where it makes something else, these files go to docs/images.
+    for key in ("page", "animation"):
+        shown, drawn = Image.open(ROOT / "docs" / "images" / Path(made[key]).name), Image.open(made[key])
+        assert shown.size == drawn.size
+        for number in range(getattr(drawn, "n_frames", 1)):
+            shown.seek(number)
+            drawn.seek(number)
+            apart = np.abs(np.asarray(shown.convert("RGB"), int) - np.asarray(drawn.convert("RGB"), int))
+            assert apart.mean() < 1, (key, number)
     for more in ((), ("--log-json", "--debug"), ("--quiet",)):
         assert "--overwrite" in call("demo", "-o", "pictures", *more, code=2).stderr
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .. import _temporary
+from .. import _shipped, _temporary
 from .._jobs.failures import writing
 from .._jobs.task import check_new
 from ..errors import PyHarmonyWarning
 from ._console import Console
 from ._pictures import IMAGES, Pixels, load
 
+if TYPE_CHECKING:
+    from ..composition import ComposeInfo
+    from ..placement import Placement
+
 #: The photograph with the subject, and the one that it is put into.
 SUBJECT, BACKGROUND = "astronaut", "rocket"
-#: How large the subject becomes, and where the left edge of its photograph lies; its lower edge is that of the
-#: background, since the photograph's frame cuts the subject there.
-SCALE, LEFT = 0.66, 10
+#: How many of the best places are looked at, and the part of the background that is to be seen, the rocket, as (left,
+#: top, right, bottom): of these places, the one that covers least of it is taken.
+PLACES, SHOWN = 3, (310, 125, 335, 410)
 
 
 class Look(NamedTuple):
@@ -50,6 +56,30 @@ LOOKS = (
     Look((250, 150, 512, 412), ((300, 270), (420, 380)), ((400, 200), (372, 280)), (300, 190, 512, 330)),
     Look((0, 150, 200, 400), ((100, 300), (60, 370)), ((14, 290), (20, 180)), (0, 165, 130, 400)),
 )
+
+
+class Made(NamedTuple):
+    """A composite, and how it came about.
+
+    Attributes:
+        photo, background: the photographs.
+        before: the photograph laid on the background as it is, at the same place.
+        result: the composite.
+        info: what is known of it.
+        places: the best places, of which it has the one with `number`.
+        networks: the SHA-256 of the weights that ran, by their names.
+        seconds: how long each step took.
+    """
+
+    photo: Pixels
+    background: Pixels
+    before: Pixels
+    result: Pixels
+    info: ComposeInfo
+    places: Sequence[Placement]
+    number: int
+    networks: dict[str, str]
+    seconds: dict[str, float]
 
 
 def cut_out(photo: Pixels) -> Pixels:
@@ -90,11 +120,49 @@ def page(photo: Pixels, background: Pixels, result: Pixels, margin: int = 6) -> 
     return whole
 
 
+def chosen(places: Sequence[Placement], mask: Pixels) -> int:
+    """Returns the number of the place at which a subject covers the least of what is to be seen."""
+    x, y = np.meshgrid(np.arange(SHOWN[0], SHOWN[2]), np.arange(SHOWN[1], SHOWN[3]))
+    shown = np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+
+    def covered(spot: Placement) -> int:
+        back = np.linalg.inv(np.vstack([spot.matrix, [0, 0, 1]])) @ shown
+        column, row = np.rint(back[:2]).astype(int)
+        inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
+        return int(np.count_nonzero(mask[row[inside], column[inside]] > 127))
+
+    return min(range(len(places)), key=lambda i: covered(places[i]))
+
+
+def made() -> Made:
+    """Returns the composite: cut out, placed, matched, on its ground and blended."""
+    import pyharmony
+
+    photo, background = (load(IMAGES / f"{name}.jpg") for name in (SUBJECT, BACKGROUND))
+    with warnings.catch_warnings(), _shipped.noted() as networks:
+        # What is to be said of it stands in the record.
+        warnings.simplefilter("ignore", PyHarmonyWarning)
+        start = time.perf_counter()
+        mask = cut_out(photo)
+        seconds = {"cut": round(time.perf_counter() - start, 4)}
+        result, info = pyharmony.compose(photo, background, masks=mask, people=[], k=PLACES, return_info=True)
+        seconds["place"] = info.seconds["place"]
+        places = info.subjects[0].places
+        number = chosen(places, mask)
+        if number:
+            recipe = info.others[number - 1]
+            result, info = pyharmony.compose(photo, background, recipe=recipe, return_info=True)
+        seconds |= info.subjects[0].seconds
+        # The photograph as it is, at that place.
+        plain: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": False, "people": []}
+        whole = np.full(photo.shape[:2], 255, np.uint8)
+        before = pyharmony.compose(photo, background, masks=whole, at=places[number], behind=(), **plain)
+    return Made(photo, background, before, result, info, places, number, dict(sorted(networks.items())), seconds)
+
+
 def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
     """Makes the composite, and returns what is to be told of it."""
     from PIL import Image
-
-    import pyharmony
 
     from ..io import Picture, write, write_layers
 
@@ -103,28 +171,37 @@ def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
     paths["animation"] = output / "before_and_after.webp"
     for path in paths.values():
         check_new(path, overwrite)
-    photo, background = (load(IMAGES / f"{name}.jpg") for name in (SUBJECT, BACKGROUND))
-    at = (LEFT, background.shape[0] - SCALE * photo.shape[0])
-    with warnings.catch_warnings():
-        # What is to be said of it stands in the record.
-        warnings.simplefilter("ignore", PyHarmonyWarning)
-        result, info = pyharmony.compose(
-            photo, background, masks=cut_out(photo), people=[], at=at, scale=SCALE, return_info=True
-        )
-    laid = Image.fromarray(background)
-    size = round(SCALE * photo.shape[1]), round(SCALE * photo.shape[0])
-    laid.paste(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS), (LEFT, background.shape[0] - size[1]))
+    start = time.perf_counter()
+    one = made()
+    seconds = time.perf_counter() - start
+    result, info = one.result, one.info
     with writing(str(output)):
         write(Picture(result), paths["picture"], overwrite=overwrite)
-        write(Picture(np.asarray(page(photo, background, result))), paths["page"], overwrite=overwrite, quality=88)
+        shown = page(one.photo, one.background, result)
+        write(Picture(np.asarray(shown)), paths["page"], overwrite=overwrite, quality=88)
         write_layers(paths["layers"], info.layers, result, overwrite=overwrite)
         _temporary.write_text(paths["recipe"], json.dumps(info.recipe))
-        frames = [laid, Image.fromarray(result)]
+        frames = [Image.fromarray(frame) for frame in (one.before, result)]
         frames[0].save(
             paths["animation"], save_all=True, append_images=frames[1:], duration=1500, loop=0, quality=80, method=4
         )
-    seconds = info.seconds["all"]
-    console.note(f"{paths['picture']}: {result.shape[1]} x {result.shape[0]}, {SUBJECT} before {BACKGROUND}, "
-                 f"{seconds:.2f} s; its layers are in {paths['layers'].name}")  # fmt: skip
-    told = {"seconds": seconds, "steps": dict(info.seconds), "reasons": list(info.subjects[0].reasons)}
+    spot = one.places[one.number]
+    clicks = sum(len(look.on) + len(look.beside) for look in LOOKS)
+    by_hand = [
+        f"{clicks} clicks in {len(LOOKS)} looks at the photograph, which say who is meant",
+        f"that nobody is in the {BACKGROUND}'s photograph",
+        f"what of it is to be seen; of the {len(one.places)} best places, number {one.number + 1} covers least of that",
+    ]
+    size = f"{result.shape[1]} x {result.shape[0]}"
+    console.note(f"{paths['picture']}: {size}, {SUBJECT} before {BACKGROUND}, {seconds:.2f} s; its layers are in "
+                 f"{paths['layers'].name}")  # fmt: skip
+    console.note(f"the place was found, with scale {spot.scale:.2f} and a turn of {spot.angle:.1f} degrees")
+    if info.subjects[0].shadow is None:
+        console.note("no shadow: the photograph ends where the astronaut does, so no feet are seen")
+    console.note("given by hand: " + "; ".join(by_hand))
+    told = {
+        "seconds": round(seconds, 3), "steps": one.seconds, "reasons": list(info.subjects[0].reasons),
+        "place": {"score": spot.score, "scale": spot.scale, "angle": spot.angle, "number": one.number + 1},
+        "by_hand": by_hand, "networks": one.networks,
+    }  # fmt: skip
     return {name: str(path) for name, path in paths.items()} | told
