@@ -847,7 +847,8 @@ def test_a_composite_is_cut_out_by_the_method_that_is_named(service: Running, mo
     for schema, field in (("ComposeBody", "segment"), ("SegmentBody", "method")):
         assert schemas[schema]["properties"][field]["enum"] == list(about)
     refused = service.start("segment", picture=ids["subject"], people=True, method="grabcut")
-    assert refused.status_code == 422 and "expected one of auto, clicks-imagenet, clicks" in refused.text
+    able = ", ".join(["auto", *(name for name, method in segmentation.METHODS.items() if method.people)])
+    assert refused.status_code == 422 and f"expected one of {able}" in refused.text
     lacks = dataclasses.replace(segmentation.METHODS["grabcut"], needs=(("no_such_module", "segment"),))
     monkeypatch.setitem(segmentation.METHODS, "grabcut", lacks)
     refused = service.start("compose", 10, **body, segment="grabcut")
@@ -1108,6 +1109,70 @@ def tiff(width: int, height: int, *entries: tuple[int, int, int, int], data: byt
     known |= {tag: tuple(rest) for tag, *rest in entries}  # type: ignore[misc]
     table = b"".join(struct.pack("<HHII", tag, *known[tag]) for tag in sorted(known))
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(known)) + table + b"\0" * 4
+
+
+def test_a_body_over_32_mb_is_refused_before_it_is_over() -> None:
+    piece = b"\0" * 500_000
+    lines = ("POST /api/v1/pictures HTTP/1.1", "Host: localhost", "X-Pyharmony: 1", f"Authorization: Bearer {TOKEN}")
+    with running(token=TOKEN) as service:
+        port = int(service.address.rpartition(":")[2])
+        for count, size in ((64, None), (0, 32_000_001)):  # no length is told, or one that is too large
+            kind = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
+            with socket.create_connection(("127.0.0.1", port), 60) as line:
+                line.sendall("".join(f"{one}\r\n" for one in (*lines, kind, "")).encode())
+                for _ in range(count):
+                    line.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                if size is None:  # 32 MB are accepted so far; one byte more is not
+                    until(lambda: service.service.store.held >= 31_000_000)
+                    assert len(os.listdir(service.folder / "pictures")) == 1
+                    line.sendall(b"1\r\n\0\r\n")
+                status, body = answer_of(line.makefile("rb"))  # it comes though the body does not end
+            assert status == 413 and json.loads(body)["error"]["kind"] == "too_large"
+            until(lambda: os.listdir(service.folder / "pictures") == [])
+            assert service.service.store.held == 0
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        assert service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]), headers=right).is_success
+
+
+def pointing(body: Any) -> Iterator[tuple[str, Callable[[str], Any]]]:
+    """Yields the fields of a type of body that name images, each with a function that gives them a value."""
+    for name, field in body.model_fields.items():
+        told = str(field.annotation)
+        if "PictureId" in told and "list" in told:
+            yield name, lambda value: [value]
+        elif "PictureId" in told:
+            yield name, lambda value: value
+
+
+def test_an_image_is_no_path_and_no_address(service: Running) -> None:
+    from pyharmony.server._operations import OPERATIONS
+
+    wrong = ["/etc/passwd", "../lock", "file:///etc/passwd", "http://127.0.0.1:1/a.png", "https://example.org/a.png",
+             "//example.org/a.png", "data:image/png;base64,AA==", "-", "", "0" * 31, "0" * 33, "A" * 32,
+             "0" * 32 + "\n"]  # fmt: skip
+    tried = 0
+    for operation in OPERATIONS.values():
+        for name, made in pointing(operation.body):
+            for value in wrong:
+                if name == "color_weight" and not value.strip("0\n"):
+                    continue  # it may be a number
+                answer = service.start(operation.name, **{name: made(value)})
+                assert answer.status_code == 422 and re.search(rf"\b{name}\b[^;]*pattern", answer.text), answer.text
+                tried += 1
+    assert tried > 30 * len(wrong)
+    inner: list[tuple[str, dict[str, Any]]] = [
+        ("segment", {"picture": "0" * 32, "steps": [{"kind": "mask", "mask": None}]}),
+        ("compose", {"background": "0" * 32, "subjects": [{"picture": None}]}),
+        ("compose", {"background": "0" * 32, "subjects": [{"picture": "0" * 32, "mask": None}]}),
+        ("layers", {"background": "0" * 32, "subject": {"picture": None, "at": [0, 0]}}),
+        ("layers", {"background": "0" * 32, "subject": {"picture": "0" * 32, "mask": None, "at": [0, 0]}}),
+    ]
+    for name, body in inner:
+        for value in wrong:
+            text = json.dumps(body).replace("null", json.dumps(value))
+            as_json = {"content-type": "application/json"}
+            answer = service.client.post(f"/api/v1/{name}", content=text, headers=as_json)
+            assert answer.status_code == 422 and "pattern" in answer.text, (text, answer.text)
 
 
 @functools.cache
@@ -1487,6 +1552,58 @@ def test_slow_senders_are_left(service: Running) -> None:
     assert service.upload(data)["width"] == 40
 
 
+def test_slow_readers_block_nobody(service: Running) -> None:
+    port = int(service.address.rpartition(":")[2])
+    with having(service, max_upload=40_000_000):
+        told = service.upload(file_of(np.zeros((3000, 3000, 3), np.uint8), "BMP"))
+    picture = service.service.store.pictures[told["id"]]
+    with contextlib.ExitStack() as stack:
+        lines = []
+        for _ in range(20):
+            line = stack.enter_context(socket.socket())
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.settimeout(60)
+            line.connect(("127.0.0.1", port))
+            line.sendall(f"GET {told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            lines.append(line)
+        until(lambda: picture.pins == 20)  # all of them are being sent, and none is read
+        ids = service.ids(**scene())
+        for _ in range(5):
+            assert service.done("blend", **ids, at=[20, 10], mode="alpha")["picture"]["width"] == 80
+        assert picture.pins == 20 and len(service.bytes(told)) == told["bytes"]
+        # A reader that goes on gets all of it; the others are left after a while.
+        got = lines[0].makefile("rb")
+        assert got.readline().startswith(b"HTTP/1.1 200")
+        while got.readline().strip():
+            pass
+        assert len(got.read(told["bytes"])) == told["bytes"]
+        until(lambda: picture.pins == 19)
+        assert service.client.delete(told["url"]).status_code == 204 and told["id"] in os.listdir(
+            service.folder / "pictures"
+        )  # as long as somebody is sent it
+    until(lambda: told["id"] not in os.listdir(service.folder / "pictures"))
+
+
+def test_who_does_not_read_is_left(service: Running) -> None:
+    port = int(service.address.rpartition(":")[2])
+    with having(service, max_upload=40_000_000):
+        told = service.upload(file_of(np.zeros((3000, 3000, 3), np.uint8), "BMP"))
+    picture = service.service.store.pictures[told["id"]]
+    with having(service, patience=0.5), socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.settimeout(60)
+        line.connect(("127.0.0.1", port))
+        line.sendall(f"GET {told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        until(lambda: picture.pins == 1)
+        until(lambda: picture.pins == 0)
+        got = 0
+        with contextlib.suppress(ConnectionError):
+            while data := line.recv(1 << 20):
+                got += len(data)
+        assert got < told["bytes"]  # the connection ended in the midst
+    assert service.client.delete(told["url"]).status_code == 204
+
+
 def test_too_many_connections_are_told_so(service: Running) -> None:
     port = int(service.address.rpartition(":")[2])
     with having(service, connections=5):
@@ -1594,13 +1711,15 @@ def test_two_thousand_malformed_uploads() -> None:
         check_malformed_uploads(service, 2000, 2)
 
 
-def strange(rng: np.random.Generator, files: list[bytes], names: list[str], port: int) -> Callable[[Any], int]:
+def strange(
+    rng: np.random.Generator, files: list[bytes], names: list[str], port: int, slow: bool = True
+) -> Callable[[Any], int]:
     """Returns a request that nobody should send: a damaged file or body, a wrong type or path, or a slow sender."""
 
     def pick(of: list[Any]) -> Any:
         return of[int(rng.integers(len(of)))]
 
-    way, name, address = rng.integers(100), pick(names), f"http://127.0.0.1:{port}"
+    way, name, address = rng.integers(100 if slow else 98), pick(names), f"http://127.0.0.1:{port}"
     if way < 45:
         return uploading(mutated(rng, files))
     if way < 55:
@@ -1641,7 +1760,14 @@ def strange(rng: np.random.Generator, files: list[bytes], names: list[str], port
 
 @pytest.mark.full
 def test_ten_thousand_malformed_uploads_and_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    temporary, here = tmp_path / "temporary", tmp_path / "here"
+    temporary.mkdir()
+    here.mkdir()
+    # Workers go by what they inherit: the folder of temporary files, the home and the current folder.
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    for name, path in (("TMPDIR", temporary), ("HOME", here), ("XDG_CACHE_HOME", here)):
+        monkeypatch.setenv(name, str(path))
+    monkeypatch.chdir(here)
     rng, files, names = np.random.default_rng(3), seeds(), traversals()
     with running(workers=2, patience=0.5, page=PAGE) as service:
         port = int(service.address.rpartition(":")[2])
@@ -1651,9 +1777,11 @@ def test_ten_thousand_malformed_uploads_and_requests(tmp_path: Path, monkeypatch
         )
         assert sum(told.values()) == 10_000 and {404, 405, 408, 413, 415, 422} <= set(told), told
         assert [service.pid(0), service.pid(1)] == pids  # nothing made a worker end
-        assert list(tmp_path.iterdir()) == [service.folder]  # no file lies outside of it
+        assert [os.readlink(f"/proc/{pid}/cwd") for pid in pids] == [str(here)] * 2
+        # No file lies outside of it.
+        assert list(temporary.iterdir()) == [service.folder] and list(here.iterdir()) == []
         assert set(os.listdir(service.folder)) == {"pictures", "proxies", "recipes", "jobs", "lock"}
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == [] and list(here.iterdir()) == []
 
 
 def test_what_is_no_http_is_refused(service: Running) -> None:
@@ -1806,14 +1934,17 @@ def test_downloads_by_parts(service: Running) -> None:
 class Command:
     """`pyharmony serve` in a process of its own, with its log and its folder for temporary files."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(
+        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
         self.log, self.temporary = folder / "log", folder / "temporary"
         self.temporary.mkdir(exist_ok=True)
+        environment = {**os.environ, "TMPDIR": str(self.temporary), **(environment or {})}
         code = "import typer; from pyharmony.cli.serve import serve; typer.run(serve)"
         options = ("--workers", "1", "--log-json", *(options or ("--port", "0", "--no-ui")))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, *options], stderr=log, env={**os.environ, "TMPDIR": str(self.temporary)}
+                [sys.executable, "-c", code, *options], stderr=log, env=environment, cwd=cwd
             )
         until(lambda: "serving on" in self.log.read_text() or self.process.poll() is not None, 60)
         told = self.told()[0]
@@ -1833,6 +1964,60 @@ class Command:
         return self.process.wait(60)
 
 
+#: A module that every process of Python loads at its start: it writes down what the process opens and whom it calls.
+_WATCH = """
+import os, sys
+
+_file = os.open(os.environ["WATCHED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+_writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_changes = {"os.rename", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "shutil.move"}
+_calls = {
+    "socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname",
+    "socket.gethostbyaddr", "urllib.Request", "http.client.connect", "ftplib.connect", "smtplib.connect",
+    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "ctypes.dlopen",
+}
+
+
+def _watch(event, args):
+    if event == "open":
+        path, _, flags = args
+        if isinstance(path, int):
+            return
+        word = "write" if (flags or 0) & _writes else "read"
+        path = os.path.abspath(os.fsdecode(path))
+        if word == "read" and not path.endswith(".safetensors"):
+            return
+        told = (word, path)
+    elif event in _changes:
+        told = ("write", *(os.path.abspath(os.fsdecode(one)) for one in args if isinstance(one, (str, bytes))))
+    elif event in _calls:
+        told = (event, repr(args[1:] if event.startswith("socket.") else args[:1]))
+    else:
+        return
+    os.write(_file, ("\\t".join((str(os.getpid()), *told)).replace("\\n", " ") + "\\n").encode())
+
+
+sys.addaudithook(_watch)
+"""
+
+
+class Watched(Command):
+    """A `Command` whose processes are watched; they run in a folder of their own, and have it for a home."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.watched = folder / "home", folder / "watched"
+        (folder / "modules").mkdir()
+        (folder / "modules" / "sitecustomize.py").write_text(_WATCH)
+        self.home.mkdir()
+        own = {"PYTHONPATH": str(folder / "modules"), "PYTHONDONTWRITEBYTECODE": "1", "WATCHED": str(self.watched)}
+        own |= {"HOME": str(self.home), "XDG_CACHE_HOME": str(self.home), "MPLCONFIGDIR": str(self.home)}
+        super().__init__(folder, "--port", "0", environment=own, cwd=self.home)
+
+    def events(self) -> list[list[str]]:
+        """Returns what was written down: a process, a word, and what it is about."""
+        return [line.split("\t") for line in self.watched.read_text().splitlines()]
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Callable[[], Command]]:
     """Yields a function that starts `pyharmony serve`; what still runs at the end is killed."""
@@ -1846,6 +2031,127 @@ def command(tmp_path: Path) -> Iterator[Callable[[], Command]]:
     for one in started:
         if one.process.poll() is None:
             one.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    one = Watched(tmp_path)
+    yield one
+    if one.process.poll() is None:
+        one.end(signal.SIGKILL)
+
+
+def client_of(run: Command) -> Running:
+    """Returns what asks a service that runs in a process of its own."""
+    one = Running.__new__(Running)
+    one.address, one.client = run.address, httpx.Client(base_url=run.address, headers=HEADER, timeout=120)
+    return one
+
+
+def test_the_watch_sees_calls_and_writes(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_WATCH)
+    code = (
+        "import contextlib, os, pathlib, socket\n"
+        "for call in (lambda: socket.create_connection(('127.0.0.1', 1), 1), lambda: open('a', 'w').close(),\n"
+        "             lambda: os.mkdir('b'), lambda: pathlib.Path('c').write_bytes(b''), lambda: os.rename('a', 'd'),\n"
+        "             lambda: socket.getaddrinfo('localhost', 1), lambda: os.system('true')):\n"
+        "    with contextlib.suppress(OSError):\n"
+        "        call()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "WATCHED": str(tmp_path / "watched")}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True)
+    told = [line.split("\t")[1:] for line in (tmp_path / "watched").read_text().splitlines()]
+    assert {"socket.connect", "socket.getaddrinfo", "os.system"} <= {event[0] for event in told}
+    written = {path for word, *paths in told if word == "write" for path in paths}
+    assert {str(tmp_path / name) for name in "abcd"} <= written
+
+
+def test_it_calls_nobody_and_writes_nowhere_else(watched: Watched) -> None:
+    one, rng, port = client_of(watched), np.random.default_rng(4), int(watched.address.rpartition(":")[2])
+    (folder,) = watched.temporary.iterdir()
+    subject, mask = person(96, 72, 2)
+    ids = one.ids(subject=subject, mask=mask, background=placed()["background"])
+    blended = one.done("blend", src=ids["subject"], dst=ids["background"], mask=ids["mask"], at=[9, 9], save_mask=True)
+    one.done("harmonize", image=blended["picture"]["id"], mask=blended["mask"]["id"], upscale=2)
+    one.done("segment", picture=ids["subject"], steps=[{"kind": "click", "x": 36, "y": 70}])
+    subjects = [{"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}]
+    one.done("compose", subjects=subjects, background=ids["background"], layers=True)
+    for format in ("png", "jpeg", "tiff", "webp"):
+        one.done("export", picture=blended["picture"]["id"], format=format)
+    # What asks for files and addresses elsewhere gets a refusal.
+    names, files = traversals(), seeds()
+    for name in names[::7]:
+        assert one.client.post("/api/v1/pictures", content=files[0], params={"name": name}).status_code in (201, 422)
+        assert one.start("export", picture=name, format="png").status_code == 422
+        assert one.start("blend", **{**ids, "src": "http://127.0.0.1:1/a.png"}).status_code == 422
+    for _ in range(300):
+        assert 200 <= strange(rng, files, names, port, slow=False)(one.client) < 500
+    processes = [watched.process.pid, *watched.children()]
+    assert len(processes) == 2
+    # The working folder, the home and the folder of temporary files have nothing in them but the run's folder.
+    assert [os.readlink(f"/proc/{pid}/cwd") for pid in processes] == [str(watched.home)] * 2
+    assert list(watched.home.iterdir()) == [] and list(watched.temporary.iterdir()) == [folder]
+    assert set(os.listdir(folder)) == {"pictures", "proxies", "recipes", "jobs", "lock"}
+    one.client.close()
+    assert watched.end(signal.SIGTERM) == 0 and list(watched.temporary.iterdir()) == []
+    told = watched.events()
+    assert {int(event[0]) for event in told} == set(processes)  # both are watched
+    written = [(int(pid), path) for pid, word, *paths in told if word == "write" for path in paths]
+    assert any(path.startswith(f"{folder}/jobs/") for _, path in written)
+    inside = re.compile(rf"{folder}(/.*)?|/dev/null|/proc/self/oom_score_adj")
+    outside = [(pid, path) for pid, path in written if not inside.fullmatch(path)]
+    # Python's module tempfile tries the folder of temporary files once, before the run's folder is made.
+    probe = re.compile(rf"{watched.temporary}/[a-z0-9_]{{8}}")
+    assert {pid for pid, _ in outside} <= {watched.process.pid} and len(outside) <= 1
+    assert all(probe.fullmatch(path) for _, path in outside)
+    calls = [(int(pid), word, rest) for pid, word, *rest in told if word not in ("write", "read")]
+    assert [call for call in calls if call[0] != watched.process.pid and call[1] != "ctypes.dlopen"] == []
+    started = [rest for _, word, rest in calls if word == "subprocess.Popen"]
+    assert len(started) == 1 and sys.executable in started[0][0]  # the worker
+    assert {word for pid, word, _ in calls if pid == watched.process.pid} <= {
+        "socket.bind", "subprocess.Popen", "ctypes.dlopen", "socket.getaddrinfo"
+    }  # fmt: skip
+    assert [
+        rest for _, word, rest in calls if word in ("socket.bind", "socket.getaddrinfo") and "127.0.0.1" not in rest[0]
+    ] == []
+
+
+def test_a_worker_loads_each_network_once(watched: Watched) -> None:
+    one = client_of(watched)
+    (first,) = watched.children()
+
+    def loads() -> dict[int, list[str]]:
+        """Returns the weights that each process has read, as often as it did."""
+        found: dict[int, list[str]] = {}
+        for pid, word, *paths in watched.events():
+            if word == "read":
+                found.setdefault(int(pid), []).append(Path(paths[0]).stem)
+        return found
+
+    subject, mask = person(96, 72, 2)
+    ids = one.ids(subject=subject, mask=mask, background=placed()["background"])
+    assert loads() == {}  # nothing is loaded before it is asked for
+    click = [{"kind": "click", "x": 36, "y": 70}]
+    for i in range(3):
+        photo = one.upload(np.roll(subject, i, 1))["id"]  # another photograph, another session
+        one.done("segment", picture=photo, steps=click)
+        one.done("harmonize", image=photo, mask=ids["mask"], upscale=2)
+        placed_at = [{"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60 + i]}]
+        one.done("compose", subjects=placed_at, background=ids["background"], shadow=False)
+    wanted = ["clicks-imagenet", "colorgrid", "srgan-light"]
+    assert {pid: sorted(names) for pid, names in loads().items()} == {first: wanted}
+    # A job that is cancelled takes its worker with it; the next one loads what it needs, when it needs it.
+    job = one.start("blend", **long_job(one)).json()
+    until(lambda: one.client.get(job["url"]).json()["status"] == "running")
+    assert one.client.delete(job["url"]).json()["status"] == "cancelled"
+    second = until(lambda: next((pid for pid in watched.children() if pid != first), None))
+    one.done("export", picture=ids["subject"], format="png")
+    assert second not in loads()
+    for _ in range(2):
+        one.done("harmonize", image=ids["subject"], mask=ids["mask"])
+    assert loads()[second] == ["colorgrid"]
+    one.client.close()
+    assert watched.end(signal.SIGTERM) == 0
 
 
 def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], Command]) -> None:
