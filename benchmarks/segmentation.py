@@ -1,7 +1,7 @@
 """Measures how well objects are cut out by clicks, by every method in one run.
 
     python benchmarks/segmentation.py run DATA                 # measures the test images, hours on one thread
-    python benchmarks/segmentation.py run DATA --split val --clicks 3 --method auto --out FILE  # for choosing
+    python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # what is chosen by
     python benchmarks/segmentation.py people DATA              # of those who are masked, how many are found
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
     python benchmarks/segmentation.py speed                    # the time of clicks, and memory
@@ -10,7 +10,8 @@
 Clicks are simulated as usual (Xu et al., CVPR 2016): the first falls at the deepest place of the object, each further
 one at the deepest place of the larger error, on the object or beside it. With jitter they fall anywhere where it is at
 least half as deep. A box is a little larger than the object. Images are reduced to 512 pixels on the longer side. A
-method is a name of `segmentation.METHODS`, or a file of weights.
+method is a name of `segmentation.METHODS`, a file of weights (.safetensors), a file of a network of what stands out
+(.onnx), or the two files of a network like Segment Anything's: ENCODER.onnx,DECODER.onnx.
 """
 
 from __future__ import annotations
@@ -27,20 +28,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from photographs import PHOTOS, Photographs
+from photographs import PHOTOS, Photographs, photograph
 from PIL import Image
 from tables import bootstrap, numbered, rows_of, write_json
 
 from pyharmony import data, segmentation
 from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
+from pyharmony.segmentation._methods import DEFAULT
 from pyharmony.segmentation.layers import Layer, sampled
 
 RESULTS = Path(__file__).parent / "results" / "segmentation.json"
 PAGE = Path(__file__).parent.parent / "docs" / "segment.md"
 START, END = "<!-- segmentation: written by benchmarks/segmentation.py -->", "<!-- end of segmentation -->"
-#: The longer side of the images whose edges are measured.
-FINE = 1024
 #: The longer side of the images, the most clicks, and the IoU that clicks are counted up to.
 SIDE, MOST, ENOUGH = 512, 20, (0.85, 0.90)
 #: After how many clicks figures are told, and how often clicks are set with jitter.
@@ -49,8 +49,19 @@ TOLD, JITTERED = (1, 3, 5), 2
 BEYOND = 0.03
 ANIMALS = ("animal", "bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 
+#: The kinds of objects that figures are told of apart.
+KINDS = ("people", "animals", "others")
+#: The table's word for what was not measured, or cannot be.
+NONE = "-"
+
 #: How often times are measured.
 ROUNDS = 5
+
+#: The bands of the trimaps that closed form matting is tried with: how far they go beyond the places of which a mask is
+#: not sure, in the mask's own pixels; and which values are sure.
+BANDS, SURE = (1, 3, 8), 0.95
+#: An edge is judged where the mask before it has at least this IoU with the object: another object has another edge.
+JUDGED = 0.85
 
 Bools = npt.NDArray[np.bool_]
 
@@ -122,6 +133,21 @@ def rough_box(region: Bools) -> tuple[int, int, int, int]:
     return round(x - beyond[0]), round(y - beyond[1]), round(across + 2 * beyond[0]), round(down + 2 * beyond[1])
 
 
+def method_of(name: str) -> str | segmentation.Method:
+    """Returns the method that is meant: by its name, or by files."""
+    files = name.split(",")
+    if name.endswith(".safetensors"):
+        return segmentation.trained(name)
+    if files[0].endswith(".onnx"):
+        return segmentation.sam(*files) if len(files) == 2 else segmentation.salient(name)
+    return name
+
+
+def called(name: str) -> str:
+    """Returns the name of a method in the record: of files that of the file, without its folder."""
+    return ", ".join(Path(file).name for file in name.split(","))
+
+
 def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int, out: Path, limit: int) -> None:
     samples = Photographs(root, PHOTOS, (split,))
     every = list(range(len(samples)))[:: max(1, len(samples) // limit) if limit else 1]
@@ -136,11 +162,11 @@ def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int
         "open": [samples.is_open[i] for i in every],
     }
     images = [reduced(samples[i]) for i in every]
-    for name in methods:
+    for given in methods:
         start = time.monotonic()
-        method = segmentation.trained(name) if name.endswith(".safetensors") else name
+        method, name = method_of(given), called(given)
         rows = [measured(image, region, method, most, None) for image, region in images]
-        table["methods"][name] = {"exact": rows}
+        table["methods"][name] = {"exact": rows, "most": most}
         for seed in range(jittered):
             again = [measured(image, region, method, max(TOLD), seed) for image, region in images]
             table["methods"][name][f"jittered {seed}"] = again
@@ -150,41 +176,67 @@ def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int
         write_json(out, whole)
 
 
+def parts_of(table: dict[str, Any]) -> dict[str, Bools]:
+    """Returns which objects belong to each part that figures are told of."""
+    opens, kinds = np.array(table["open"]), np.array(table["kinds"])
+    return {"all": opens | True, "open": opens, **{kind: kinds == kind for kind in KINDS}}
+
+
+def figures(found: dict[str, Any]) -> dict[str, list[float]]:
+    """Returns the figures of a method, each with one value an object; those that were not measured are left out."""
+    rows = found["exact"]
+    jittered = [its for key, its in found.items() if key.startswith("jittered")]
+    least, farthest = (pick(len(row["iou"]) for row in rows) for pick in (min, max))
+    made: dict[str, list[float]] = {}
+    for k in TOLD:
+        if least >= k:
+            made[f"{k} click{'s' * (k > 1)}"] = [row["iou"][k - 1] for row in rows]
+    for key in ("best", "box"):
+        if all(row.get(key) is not None for row in rows):
+            made[key] = [row[key] for row in rows]
+    for k in TOLD:
+        if jittered and min(len(row["iou"]) for its in jittered for row in its) >= k:
+            values = [[row["iou"][k - 1] for row in its] for its in jittered]
+            made[f"{k} click{'s' * (k > 1)}, jittered"] = np.mean(values, 0).tolist()
+    # Clicks are counted where there were as many of them as they are counted up to.
+    for enough in ENOUGH if found.get("most", farthest) >= MOST else ():
+        made[f"NoC@{100 * enough:.0f}"] = [
+            next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MOST) for row in rows
+        ]
+    return made
+
+
+def interval(values: Sequence[float], groups: Sequence[Any], chosen: Any = None, sign: str = "") -> str:
+    """Returns a mean with its interval, of those objects that are chosen."""
+    if chosen is not None:
+        values, groups = ([x for x, one in zip(xs, chosen, strict=True) if one] for xs in (values, groups))
+    if not len(values):
+        return NONE
+    x = bootstrap(values, groups)
+    return f"{x.mean:{sign}.2f} [{x.low:{sign}.2f}, {x.high:{sign}.2f}]"
+
+
 def told(table: dict[str, Any], method: str) -> list[str]:
     """Returns the figures of a method, a line for each kind of object."""
-    rows, lines = table["methods"][method]["exact"], []
-    opens, kinds = np.array(table["open"]), np.array(table["kinds"])
-    first = [row["iou"][0] for row in rows]
-    parts = {"all": opens | True, "open": opens, **{kind: kinds == kind for kind in ("people", "animals", "others")}}
-    for name, chosen in parts.items():
-        these = [row for row, one in zip(rows, chosen) if one]
-        groups = numbered([g for g, one in zip(table["groups"], chosen) if one])
-        cells = []
-        for k in TOLD:
-            if min(len(row["iou"]) for row in these) >= k:
-                x = bootstrap([row["iou"][k - 1] for row in these], groups)
-                cells.append(f"IoU@{k} {x.mean:.3f} [{x.low:.3f}, {x.high:.3f}]")
-        cells.append(f"best of masks {np.mean([row['best'] for row in these]):.3f}")
-        if all("box" in row for row in these):
-            cells.append(f"box {np.mean([row['box'] for row in these]):.3f}")
-        for enough in ENOUGH if max(len(row["iou"]) for row in rows) > max(TOLD) else ():
-            needed = [next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MOST) for row in these]
-            cells.append(f"NoC@{100 * enough:.0f} {np.mean(needed):.2f}")
-        lines.append(f"{name:8s} {len(these):4d}  " + "  ".join(cells))
-    times = np.array([row["ms"][0] for row in rows if row["ms"]])
-    later = np.array([x for row in rows for x in row["ms"][1:]] or [0.0])
+    found, groups, lines = table["methods"][method], numbered(table["groups"]), []
+    every = figures(found)
+    for name, chosen in parts_of(table).items():
+        if chosen.any():
+            cells = [f"{key} {interval(values, groups, chosen)}" for key, values in every.items()]
+            lines.append(f"{name:8s} {np.count_nonzero(chosen):4d}  " + "  ".join(cells))
     for other, its in table["methods"].items():
         if other != method:
-            gains = [a - row["iou"][0] for a, row in zip(first, its["exact"], strict=True)]
-            x = bootstrap(gains, numbered(table["groups"]))
-            lines.append(f"one click, beside {other}: {x.mean:+.3f} [{x.low:+.3f}, {x.high:+.3f}]")
+            gains = np.subtract(every["1 click"], figures(its)["1 click"]).tolist()
+            lines.append(f"one click, beside {other}: {interval(gains, groups, None, '+')}")
+    times = [row["ms"][0] for row in found["exact"] if row["ms"]]
+    later = [x for row in found["exact"] for x in row["ms"][1:]] or [0.0]
     return [*lines, f"first click {np.median(times):.0f} ms, next {np.median(later):.0f} ms"]
 
 
 def people(root: Path, split: str, out: Path, weights: str) -> None:
     """Measures how many of the people who are masked are found, and how well; others in the picture are not counted."""
     samples = Photographs(root, PHOTOS, (split,))
-    method = segmentation.trained(weights) if weights.endswith(".safetensors") else weights
+    method = method_of(weights)
     rows: dict[str, list[Any]] = {"groups": [], "mask": [], "box": [], "found": []}
     for i, category in enumerate(samples.categories):
         if kind_of(category) == "people":
@@ -221,9 +273,10 @@ def speed(out: Path, methods: Sequence[str]) -> None:
     """Measures the time of clicks and the memory of a process for each method, on 1 and 12 megapixels."""
     whole: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     for number in range(ROUNDS):
-        for method in methods:
+        for given in methods:
+            method = called(given)
             for height, width in ((866, 1155), (3000, 4000)):
-                command = [sys.executable, "-c", _TIMED.format(method=method, height=height, width=width)]
+                command = [sys.executable, "-c", _TIMED.format(method=_made(given), height=height, width=width)]
                 made = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
                 size, found = f"{round(height * width / 1e6)}", whole.setdefault("speed", {}).setdefault(method, {})
                 print(method, size, made, flush=True)
@@ -234,13 +287,23 @@ def speed(out: Path, methods: Sequence[str]) -> None:
     write_json(out, whole)
 
 
+def _made(name: str) -> str:
+    """Returns the code that makes a method."""
+    files = name.split(",")
+    if name.endswith(".safetensors"):
+        return f"segmentation.trained({name!r})"
+    if files[0].endswith(".onnx"):
+        return f"segmentation.{'sam' if len(files) == 2 else 'salient'}(*{files!r})"
+    return repr(name)
+
+
 _TIMED = """
 import json, resource, time
 from pyharmony import segmentation
 from pyharmony.cli._pictures import photograph
 picture = photograph("astronaut", {height}, {width})
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-session = segmentation.Session(picture, method="{method}")
+session = segmentation.Session(picture, method={method})
 ms = []
 for x, y, add in ((0.5, 0.5, True), (0.45, 0.6, True), (0.1, 0.1, False), (0.5, 0.4, True)):
     start = time.perf_counter()
@@ -251,51 +314,86 @@ print(json.dumps(dict(first=ms[0], next=sorted(ms[1:])[1], megabytes=round(peak 
 """
 
 
-def matting(root: Path, out: Path) -> None:
-    """Measures the edges of masks on photographs with true alpha, from a mask of 256 x 256 around the object."""
-    rows: dict[str, list[list[float]]] = {}
+def matting(root: Path, out: Path, method: str, limit: int) -> None:
+    """Measures the edges of masks on photographs with true alpha at their own size, from three kinds of masks.
+
+    The first is the object's own, rough, of 256 x 256 pixels around it; the others are what a method finds by a click
+    at the deepest place of the object, and by a box.
+    """
+    chosen = method_of(method)
+    table: dict[str, Any] = {"method": called(method), "groups": [], "kinds": [], "seen": [], "starts": {}}
     for folder in PHOTOS:
         if not (root / folder).is_dir():
             continue
         photos = data.Manifest(root / folder, roles=("image", "mask"))
-        for i, entry in enumerate(photos.entries):
-            if str(entry["mask"].get("mask_quality", "")).startswith("soft alpha"):
-                for name, errors in _edge_errors(photos[i]).items():
-                    rows.setdefault(name, []).append(errors)
+        soft = [i for i, entry in enumerate(photos.entries)
+                if str(entry["mask"].get("mask_quality", "")).startswith("soft alpha")]  # fmt: skip
+        for i in soft[: limit or None]:
+            entry, sample = photos.entries[i]["image"], photos[i]
+            table["groups"].append(photograph(photos, i))
+            table["kinds"].append(kind_of(entry.get("object") or entry.get("category", "")))
+            table["seen"].append(entry.get("split", "train") == "train")
+            for start, layer in _starts(sample, chosen).items():
+                its = table["starts"].setdefault(start, {"iou": [], "errors": {}})
+                errors, like = _edge_errors(sample, layer)
+                its["iou"].append(like)
+                for name, one in errors.items():
+                    its["errors"].setdefault(name, []).append(one)
+            print(photos.names[i], flush=True)
     whole: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
-    whole["matting"] = rows
+    whole["matting"] = table
     write_json(out, whole)
-    for name, found in rows.items():
-        print(name, len(found), *(f"{x:.4f}" for x in np.mean(found, 0)))
+    print(rows_of(_matting_lines(table)))
 
 
-def _edge_errors(sample: dict[str, Any]) -> dict[str, list[float]]:
-    """Returns for each way to make an edge the mean absolute error of alpha and that of its gradient, near the edge."""
-    height, width = sample["mask"].shape
-    factor = min(1.0, FINE / max(height, width))
-    size = round(width * factor), round(height * factor)
-    image, mask = (
-        np.array(Image.fromarray(x).resize(size, Image.Resampling.BOX)) for x in (sample["image"], sample["mask"])
-    )
-    alpha = mask.astype(np.float32) / 255
-    rows, columns = (np.flatnonzero((mask >= 128).any(axis)) for axis in (1, 0))
-    across, down = (columns[-1] - columns[0]) * 0.25, (rows[-1] - rows[0]) * 0.25
+def _starts(sample: dict[str, Any], method: Any) -> dict[str, Layer]:
+    """Returns the masks that edges are made from."""
+    mask = sample["mask"]
+    region = mask >= 128
+    height, width = mask.shape
+    x, y, across, down = box_of(region)
     box = (
-        max(0, int(columns[0] - across)), max(0, int(rows[0] - down)),
-        min(size[0], int(columns[-1] + across) + 1), min(size[1], int(rows[-1] + down) + 1),
+        max(0, int(x - 0.25 * across)), max(0, int(y - 0.25 * down)),
+        min(width, int(x + 1.25 * across) + 1), min(height, int(y + 1.25 * down) + 1),
     )  # fmt: skip
-    part = np.where(mask >= 128, np.uint8(255), np.uint8(0))[box[1] : box[3], box[0] : box[2]]
+    part = np.where(region, np.uint8(255), np.uint8(0))[box[1] : box[3], box[0] : box[2]]
     values = np.asarray(Image.fromarray(part).resize((256, 256), Image.Resampling.BOX), np.float32) / 255
-    layer = Layer(box, values, 1.0)
-    large = sampled(layer, (0, 0, *size), size)
+    session = segmentation.Session(sample["image"], method=method)
+    at = click(region, np.zeros_like(region), None)
+    assert at is not None  # the object has a place
+    # A session's masks are kept as they were before their edges.
+    clicked = session.click(at[0], at[1])._layers
+    boxed = session.segment(box=rough_box(region))._layers
+    nothing = Layer((0, 0, width, height), np.zeros((2, 2), np.float32), 0.0)
+    return {
+        "its own mask, 256 x 256": Layer(box, values, 1.0),
+        "one click": clicked[0] if clicked else nothing,
+        "a box": boxed[0] if boxed else nothing,
+    }
+
+
+def _edge_errors(sample: dict[str, Any], layer: Layer) -> tuple[dict[str, list[float]], float]:
+    """Returns for each way to make an edge the mean absolute error of alpha and that of its gradient, near the edge.
+
+    The second result is the IoU of the mask before with the object.
+    """
+    image, mask = sample["image"], sample["mask"]
+    height, width = mask.shape
+    alpha = mask.astype(np.float32) / 255
+    large = sampled(layer, (0, 0, width, height), (width, height))
     hard = (large > 0.5).astype(np.float32)
     made = {
         "hard mask": hard,
         "feathered by 2 px": _blurred(hard, 2.0),
         "guided filter": at_full_size(image, layer).astype(np.float32) / 255,
     }
+    like = iou(hard > 0.5, mask >= 128)
     if importlib.util.find_spec("pymatting") is not None:
-        made["closed form"] = _closed_form(image, hard)
+        side = max(
+            (layer.box[2] - layer.box[0]) / layer.values.shape[1], (layer.box[3] - layer.box[1]) / layer.values.shape[0]
+        )
+        for band in BANDS:
+            made[f"closed form, {band}"] = _closed_form(image, large, band * side) if like >= JUDGED else hard
     soft = (alpha > 0.02) & (alpha < 0.98)
     near = distance_inside(np.pad(~soft, 1, constant_values=True))[1:-1, 1:-1] <= 8
     found = {}
@@ -303,7 +401,7 @@ def _edge_errors(sample: dict[str, Any]) -> dict[str, list[float]]:
         slopes = [np.stack(np.gradient(_blurred(x, 1.4))) for x in (one, alpha)]
         gradient = np.abs(np.hypot(*slopes[0]) - np.hypot(*slopes[1]))
         found[name] = [float(np.abs(one - alpha)[near].mean()), float(gradient[near].mean())]
-    return found
+    return found, round(like, 4)
 
 
 def _blurred(x: Any, sigma: float) -> Any:
@@ -312,89 +410,168 @@ def _blurred(x: Any, sigma: float) -> Any:
     return gaussian_filter(x, sigma)
 
 
-def _closed_form(image: Any, hard: Any) -> Any:
+def trimap_of(large: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.float64]:
+    """Returns 1 inside, 0 outside, and 0.5 where a mask is not sure, and so far around that."""
+    unsure = (large > 1 - SURE) & (large < SURE)
+    for axis in (0, 1):
+        # Where it goes from one to the other at once, both sides are.
+        jump = np.diff(large > 0.5, axis=axis)
+        unsure |= np.insert(jump, 0, False, axis) | np.insert(jump, jump.shape[axis], False, axis)
+    near = distance_inside(np.pad(~unsure, 1, constant_values=True))[1:-1, 1:-1] <= reach
+    found = np.where(near, 0.5, np.where(large > 0.5, 1.0, 0.0))
+    for value, region in ((1.0, large > 0.5), (0.0, large <= 0.5)):
+        if not (found == value).any():
+            # What is thinner than the band is known in its middle.
+            deep = depth(region)
+            found[deep >= 0.9 * deep.max()] = value
+    return found
+
+
+def _closed_form(image: Any, large: npt.NDArray[np.float32], reach: float) -> Any:
     """Returns alpha by Levin et al., "A Closed-Form Solution to Natural Image Matting", PAMI 2008, by pymatting."""
     import pymatting
 
-    height, width = hard.shape
-    reach = max(4.0, 0.02 * max(height, width))
-    inside = hard > 0.5
-    trimap = np.full(hard.shape, 0.5)
-    trimap[depth(inside) > reach] = 1
-    trimap[distance_inside(np.pad(~inside, 1, constant_values=True))[1:-1, 1:-1] > reach] = 0
-    return pymatting.estimate_alpha_cf(image.astype(np.float64) / 255, trimap).astype(np.float32)
+    return pymatting.estimate_alpha_cf(image.astype(np.float64) / 255, trimap_of(large, reach)).astype(np.float32)
 
 
 def report(results: Path, page: Path) -> None:
     """Writes the tables into a page."""
     whole = json.loads(results.read_text())
-    table, times = whole["test"], whole.get("speed", {})
-    methods, kinds, opens = list(table["methods"]), np.array(table["kinds"]), np.array(table["open"])
-    groups = numbered(table["groups"])
-
-    def cell(values: Sequence[float], chosen: Any, interval: bool = True) -> str:
-        x = bootstrap([v for v, one in zip(values, chosen) if one], [g for g, one in zip(groups, chosen) if one])
-        return f"{x.mean:.2f} [{x.low:.2f}, {x.high:.2f}]" if interval else f"{x.mean:.2f}"
-
-    every = opens | True
-    counted = [f"NoC@{100 * enough:.0f}" for enough in ENOUGH]
-    lines = [["", "1 click", "best of its masks", "3 clicks", "5 clicks", "box", "1 click, jittered", *counted, "1 MP"]]
-    parts = {"all": every, "open": opens, **{kind: kinds == kind for kind in ("people", "animals", "others")}}
-    one_click = [["one click, IoU", *(f"{name}, {np.count_nonzero(chosen)}" for name, chosen in parts.items())]]
-    for name in methods:
-        rows = table["methods"][name]["exact"]
-        after = {k: [row["iou"][min(k, len(row["iou"])) - 1] for row in rows] for k in TOLD}
-        jittered = [its for key, its in table["methods"][name].items() if key != "exact"]
-        first = [float(np.mean([its[i]["iou"][0] for its in jittered])) for i in range(len(rows))] if jittered else []
-        far = max(len(row["iou"]) for row in rows) > max(TOLD)
-        boxed = [row["box"] for row in rows if "box" in row]
-        needed = [
-            [next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MOST) for row in rows] for enough in ENOUGH
-        ]
-        time_of = times.get(name, {}).get("1")
-        lines.append([
-            f"`{name}`", cell(after[1], every), cell([row["best"] for row in rows], every), cell(after[3], every),
-            cell(after[5], every), cell(boxed, every) if len(boxed) == len(rows) else "",
-            cell(first, every) if first else "",
-            *(cell(x, every, False) if far else "" for x in needed),
-            f"{time_of['first']:.0f}, {time_of['next']:.0f} ms" if time_of else "",
-        ])  # fmt: skip
-        one_click.append([f"`{name}`", *(cell(after[1], chosen) for chosen in parts.values())])
-    paired = [["one click, IoU beside", *(f"`{name}`" for name in methods[1:])]]
-    own = [row["iou"][0] for row in table["methods"][methods[0]]["exact"]]
-    for part, chosen in parts.items():
-        cells = []
-        for name in methods[1:]:
-            gains = [a - row["iou"][0] for a, row in zip(own, table["methods"][name]["exact"], strict=True)]
-            x = bootstrap([v for v, c in zip(gains, chosen) if c], [g for g, c in zip(groups, chosen) if c])
-            cells.append(f"{x.mean:+.2f} [{x.low:+.2f}, {x.high:+.2f}]")
-        paired.append([part, *cells])
-    tables = [lines, one_click, paired]
+    tables = _tables_of_clicks(whole["test"], whole.get("speed", {}))
+    if "val" in whole:
+        tables.append(_chosen_lines(whole["val"]))
     if "people" in whole:
-        rows = whole["people"]["test"]
-        recalls = [
-            bootstrap((np.array(rows[name]) >= 0.5).astype(float), numbered(rows["groups"])) for name in ("mask", "box")
-        ]
-        cells = [f"{100 * x.mean:.0f} % [{100 * x.low:.0f}, {100 * x.high:.0f}]" for x in recalls]
-        tables.append(
-            [["people who are masked", "found, mask of IoU ≥ 0.5", "found, box of IoU ≥ 0.5", "found in a picture"]]
-        )
-        tables[-1].append([str(len(rows["mask"])), *cells, f"{np.mean(rows['found']):.1f}"])
+        tables.append(_people_lines(whole["people"]["test"]))
     if "matting" in whole:
-        tables.append([["edge", "error of alpha", "error of its gradient"]])
-        for name, errors in whole["matting"].items():
-            cells = [f"{255 * x:.1f} of 255" for x in np.mean(errors, 0)]
-            tables[-1].append([f"{name}, {len(errors)} photographs", *cells])
-    if times:
-        measured_so = f"time, two cores, best of {ROUNDS}"
-        tables.append([[measured_so, "1 MP: first, next click", "12 MP: first, next", "memory at 12 MP"]])
-        for name, found in times.items():
-            cells = [f"{found[size]['first']:.0f}, {found[size]['next']:.0f} ms" for size in ("1", "12")]
-            tables[-1].append([f"`{name}`", *cells, f"{found['12']['megabytes']} MB"])
+        tables.append(_matting_lines(whole["matting"]))
+    if whole.get("speed"):
+        tables.append(_speed_lines(whole["speed"]))
     text = "\n\n".join(rows_of(rows) for rows in tables)
     before, _, rest = page.read_text().partition(START)
     _, _, after_end = rest.partition(END)
     page.write_text(f"{before}{START}\n{text}\n{END}{after_end}")
+
+
+def _tables_of_clicks(table: dict[str, Any], times: dict[str, Any]) -> list[list[list[str]]]:
+    """Returns the tables of all methods: after clicks, of other prompts, by kind of object, and paired."""
+    groups, parts = numbered(table["groups"]), parts_of(table)
+    every = {name: figures(found) for name, found in table["methods"].items()}
+    first = [key for key in _ordered(every) if "jittered" not in key and key not in ("best", "box")]
+    second = [key for key in _ordered(every) if key not in first]
+    tables = [
+        [["IoU, clicks needed", *first], *_lines_of(every, first, groups)],
+        [["IoU", *(_TITLES.get(key, key) for key in second), "1 MP: first, next click"]],
+    ]
+    for line, name in zip(_lines_of(every, second, groups), every):
+        time_of = times.get(name, {}).get("1")
+        tables[1].append([*line, f"{time_of['first']:.0f}, {time_of['next']:.0f} ms" if time_of else NONE])
+    for key, title in (("1 click", "one click, IoU"), ("best", "best of its masks, IoU"), ("3 clicks", "3 clicks, IoU"),
+                       ("5 clicks", "5 clicks, IoU")):  # fmt: skip
+        lines = [[title, *(f"{name}, {np.count_nonzero(chosen)}" for name, chosen in parts.items())]]
+        for name, found in every.items():
+            cells = [interval(found[key], groups, chosen) if key in found else NONE for chosen in parts.values()]
+            lines.append([f"`{name}`", *cells])
+        tables.append(lines)
+    own = DEFAULT if DEFAULT in every else next(iter(every))
+    others = [name for name in every if name != own]
+    paired = [[f"one click, IoU of `{own}` beside", *(f"`{name}`" for name in others)]]
+    for part, chosen in parts.items():
+        gains = [np.subtract(every[own]["1 click"], every[name]["1 click"]).tolist() for name in others]
+        paired.append([part, *(interval(gain, groups, chosen, "+") for gain in gains)])
+    return [*tables, paired]
+
+
+_TITLES = {"best": "1 click, best of its masks", "box": "a box"}
+
+
+def _ordered(every: dict[str, dict[str, list[float]]]) -> list[str]:
+    """Returns the names of all figures that any method has, in the order of those that has most."""
+    return list(dict.fromkeys(key for found in sorted(every.values(), key=len, reverse=True) for key in found))
+
+
+def _lines_of(every: dict[str, dict[str, list[float]]], keys: Sequence[str], groups: Sequence[int]) -> list[list[str]]:
+    return [
+        [f"`{name}`", *(interval(found[key], groups) if key in found else NONE for key in keys)]
+        for name, found in every.items()
+    ]
+
+
+def _chosen_lines(table: dict[str, Any]) -> list[list[str]]:
+    """Returns the table of the objects by which weights and the default are chosen, and what it gains there."""
+    groups = numbered(table["groups"])
+    every = {name: figures(found) for name, found in table["methods"].items()}
+    keys = [
+        key for key in ("1 click", "best", "3 clicks", "5 clicks", "box") if any(key in one for one in every.values())
+    ]
+    lines = [
+        [f"val, {len(groups)} objects: IoU", *(_TITLES.get(key, key) for key in keys)],
+        *_lines_of(every, keys, groups),
+    ]
+    for name, found in every.items():
+        if DEFAULT in every and name != DEFAULT:
+            cells = []
+            for key in keys:
+                both = key in found and key in every[DEFAULT]
+                gains = np.subtract(every[DEFAULT][key], found[key]).tolist() if both else []
+                cells.append(interval(gains, groups, None, "+") if both else NONE)
+            lines.append([f"`{DEFAULT}` beside `{name}`", *cells])
+    return lines
+
+
+def _people_lines(rows: dict[str, Any]) -> list[list[str]]:
+    recalls = [
+        bootstrap((np.array(rows[name]) >= 0.5).astype(float), numbered(rows["groups"])) for name in ("mask", "box")
+    ]
+    cells = [f"{100 * x.mean:.0f} % [{100 * x.low:.0f}, {100 * x.high:.0f}]" for x in recalls]
+    return [
+        ["people who are masked", "found, mask of IoU ≥ 0.5", "found, box of IoU ≥ 0.5", "found in a picture"],
+        [str(len(rows["mask"])), *cells, f"{np.mean(rows['found']):.1f}"],
+    ]
+
+
+def _matting_lines(table: dict[str, Any]) -> list[list[str]]:
+    """Returns the table of edges: errors of 255, and by how much the guided filter's are less, on the same photographs.
+
+    Of closed form matting the trimap counts whose errors of alpha are least.
+    """
+    ours = "guided filter"
+    lines = [["edge, errors of 255", "alpha", "its gradient", f"alpha, {ours} less by", f"gradient, {ours} less by"]]
+    if "starts" not in table:
+        # A record of one start, whose photographs are one object each.
+        count = len(next(iter(table.values())))
+        table = {"groups": list(range(count)), "starts": {"its own mask": {"iou": [1.0] * count, "errors": table}}}
+    for start, found in table["starts"].items():
+        good = np.array(found["iou"]) >= JUDGED
+        if not good.any():
+            continue
+        groups = numbered([g for g, one in zip(table["groups"], good, strict=True) if one])
+        errors = {name: 255 * np.array(values)[good] for name, values in found["errors"].items()}
+        closed = [name for name in errors if name.startswith("closed form")]
+        best = min(closed, key=lambda name: float(errors[name][:, 0].mean()), default=None)
+        lines.append([f"**from {start}: {np.count_nonzero(good)} of {len(good)} photographs**", *[""] * 4])
+        for name, values in errors.items():
+            if name in closed and name != best:
+                continue
+            gains = (
+                [NONE, NONE]
+                if name == ours
+                else [_levels(values[:, i] - errors[ours][:, i], groups, "+") for i in (0, 1)]
+            )
+            lines.append([name, *(_levels(values[:, i], groups) for i in (0, 1)), *gains])
+    return lines
+
+
+def _levels(values: npt.NDArray[np.float64], groups: Sequence[Any], sign: str = "") -> str:
+    x = bootstrap(values.tolist(), groups)
+    return f"{x.mean:{sign}.1f} [{x.low:{sign}.1f}, {x.high:{sign}.1f}]"
+
+
+def _speed_lines(times: dict[str, Any]) -> list[list[str]]:
+    lines = [[f"time, two cores, best of {ROUNDS}", "1 MP: first, next click", "12 MP: first, next", "memory at 12 MP"]]
+    for name, found in times.items():
+        cells = [f"{found[size]['first']:.0f}, {found[size]['next']:.0f} ms" for size in ("1", "12")]
+        lines.append([f"`{name}`", *cells, f"{found['12']['megabytes']} MB"])
+    return lines
 
 
 def main() -> None:
@@ -403,7 +580,7 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("data", type=Path)
     running.add_argument("--split", default="test")
-    running.add_argument("--method", action="append", help="several times; none: all that can run")
+    running.add_argument("--method", action="append", help="a name or files, several times; none: all that can run")
     running.add_argument("--clicks", type=int, default=MOST)
     running.add_argument("--jittered", type=int, default=JITTERED)
     running.add_argument("--limit", type=int, default=0, help="so many images, evenly chosen; 0: all")
@@ -418,6 +595,8 @@ def main() -> None:
     finding.add_argument("--out", type=Path, default=RESULTS)
     edging = commands.add_parser("matting")
     edging.add_argument("data", type=Path)
+    edging.add_argument("--method", default="auto")
+    edging.add_argument("--limit", type=int, default=0, help="so many photographs of each folder; 0: all")
     edging.add_argument("--out", type=Path, default=RESULTS)
     telling = commands.add_parser("report")
     telling.add_argument("--results", type=Path, default=RESULTS)
@@ -430,7 +609,7 @@ def main() -> None:
         people(given.data, given.split, given.out, given.method)
         return
     if given.command == "matting":
-        matting(given.data, given.out)
+        matting(given.data, given.out, given.method, given.limit)
         return
     methods = given.method or [name for name, method in segmentation.METHODS.items() if not method.missing]
     if given.command == "speed":

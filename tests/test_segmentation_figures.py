@@ -1,0 +1,211 @@
+"""`benchmarks/segmentation.py`: figures of simulated clicks, tables of records new and old, edges, methods by path."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import segmentation
+from pyharmony.segmentation.layers import Layer
+
+from .shared import ROOT, load_script
+from .test_segmentation import Colours, box_mask, scene, weights
+
+__all__ = ["weights"]
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
+
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    pytest.importorskip("scipy", reason="SciPy is not installed")
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        return load_script("benchmarks/segmentation.py")
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def row(*ious: float, **more: Any) -> dict[str, Any]:
+    return {"iou": list(ious), "ms": [9.0, 5.0], **more}
+
+
+def record(**methods: Any) -> dict[str, Any]:
+    """Returns the record of three objects: two of one photograph, a person and an animal, and something else."""
+    return {
+        "names": ["a", "b", "c"], "groups": ["p", "p", "q"], "kinds": ["people", "animals", "others"],
+        "open": [True, True, False], "methods": methods,
+    }  # fmt: skip
+
+
+#: The first object takes 2 clicks to an IoU of 0.85, the second one 5, and the third one never gets there.
+LONG = [row(0.6, *[0.9] * 4, best=0.7, box=0.8), row(0.4, 0.5, 0.6, 0.7, 0.95, best=0.5, box=0.6),
+        row(0.2, *[0.8] * 19, best=0.2, box=0.3)]  # fmt: skip
+
+
+def test_figures_are_those_of_the_clicks(script: Any) -> None:
+    jittered = {"jittered 0": [row(*[0.1] * 5)] * 3, "jittered 1": [row(*[0.3] * 5)] * 3}
+    found = script.figures({"exact": LONG, "most": 20, **jittered})
+    assert found["1 click"] == [0.6, 0.4, 0.2] and found["3 clicks"] == [0.9, 0.6, 0.8]
+    assert found["best"] == [0.7, 0.5, 0.2] and found["box"] == [0.8, 0.6, 0.3]
+    assert found["1 click, jittered"] == pytest.approx([0.2] * 3) and "5 clicks, jittered" in found
+    assert found["NoC@85"] == [2, 5, 20] and found["NoC@90"] == [2, 5, 20]
+
+
+def test_what_was_not_measured_is_left_out(script: Any) -> None:
+    short = [row(0.5, 0.6, 0.7, 0.8, 0.8, best=0.6)] * 3
+    found = script.figures({"exact": short})
+    # Of clicks that stopped at five, or at ten, none can be counted up to twenty.
+    assert sorted(found) == ["1 click", "3 clicks", "5 clicks", "best"]
+    assert "NoC@85" not in script.figures({"exact": LONG, "most": 10})
+    assert "3 clicks" not in script.figures({"exact": [row(0.5, 0.6)] * 3})
+    assert "NoC@85" in script.figures({"exact": LONG})
+
+
+def test_intervals_are_of_photographs(script: Any) -> None:
+    assert script.interval([0.25, 0.75, 0.5], [0, 0, 1]) == "0.50 [0.50, 0.50]"
+    assert script.interval([0.25, 0.75, 0.5], [0, 1, 1], [True, False, True], "+") == "+0.38 [+0.25, +0.50]"
+    assert script.interval([], []) == script.interval([0.5], [0], [False]) == "-"
+
+
+def reported(script: Any, folder: Path, whole: dict[str, Any]) -> list[str]:
+    page, results = folder / "page.md", folder / "results.json"
+    page.write_text(f"before\n{script.START}\nold\n{script.END}\nafter\n")
+    results.write_text(json.dumps(whole))
+    script.report(results, page)
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old\n" not in text
+    lines = text.splitlines()
+    widths = {i: line.count("|") for i, line in enumerate(lines) if line.startswith("|")}
+    # All rows of a table have as many cells.
+    assert all(widths[i] == widths.get(i - 1, widths[i]) for i in widths)
+    return lines
+
+
+def test_records_make_a_report_whatever_they_lack(script: Any, tmp_path: Path) -> None:
+    default = script.DEFAULT
+    short = {"exact": [row(0.5, 0.6, 0.7, 0.8, 0.8, best=0.6)] * 3}
+    table = record(grabcut=short, **{default: {"exact": LONG, "most": 20, "jittered 0": LONG}})
+    lines = reported(script, tmp_path, {"test": table})
+    assert "| IoU, clicks needed | 1 click | 3 clicks | 5 clicks | NoC@85 | NoC@90 |" in lines
+    ours, theirs = (next(line for line in lines if line.startswith(f"| `{name}` |")) for name in (default, "grabcut"))
+    assert "- |" not in ours and theirs.endswith("| - | - |")
+    second = [line for line in lines if line.startswith("| `grabcut` |")][1]
+    assert second == "| `grabcut` | 0.60 [0.60, 0.60] | - | - | - | - | - |"
+    # The default is what the others are beside, wherever it stands in the record.
+    assert f"| one click, IoU of `{default}` beside | `grabcut` |" in lines
+    for title in ("one click, IoU", "best of its masks, IoU", "3 clicks, IoU", "5 clicks, IoU"):
+        assert f"| {title} | all, 3 | open, 2 | people, 1 | animals, 1 | others, 1 |" in lines
+
+
+def test_val_tells_what_is_chosen(script: Any, tmp_path: Path) -> None:
+    default = script.DEFAULT
+    weaker = [row(*(x - 0.1 for x in one["iou"]), best=0.1, box=0.1) for one in LONG]
+    both = {default: {"exact": LONG}, "clicks": {"exact": weaker}}
+    lines = reported(script, tmp_path, {"test": record(**both), "val": record(**both)})
+    at = next(i for i, line in enumerate(lines) if line.startswith("| val, 3 objects: IoU | 1 click |"))
+    assert lines[at + 4].startswith(f"| `{default}` beside `clicks` | +0.10 [+0.10, +0.10] |")
+    # Without the default there is nothing beside it.
+    lines = reported(script, tmp_path, {"test": record(**both), "val": record(clicks={"exact": weaker})})
+    assert not any("beside `clicks`" in line for line in lines)
+
+
+def test_the_record_of_the_repository_makes_a_report(script: Any, tmp_path: Path) -> None:
+    lines = reported(script, tmp_path, json.loads(script.RESULTS.read_text()))
+    assert sum(line.startswith(f"| `{script.DEFAULT}` |") for line in lines) >= 6
+
+
+def test_edges_of_both_kinds_of_records_are_told(script: Any) -> None:
+    old = {"hard mask": [[0.2, 0.1], [0.3, 0.1]], "guided filter": [[0.1, 0.1], [0.1, 0.1]]}
+    lines = script._matting_lines(old)
+    assert lines[1][0] == "**from its own mask: 2 of 2 photographs**"
+    assert lines[2] == [
+        "hard mask",
+        "63.8 [51.0, 76.5]",
+        "25.5 [25.5, 25.5]",
+        "+38.2 [+25.5, +51.0]",
+        "+0.0 [+0.0, +0.0]",
+    ]
+    # Where the mask is another object's its edge does not count, and the best trimap is the one that does.
+    errors = {
+        "hard mask": [[0.2, 0.1], [0.9, 0.9]], "guided filter": [[0.1, 0.1], [0.9, 0.9]],
+        "closed form, 1": [[0.3, 0.1], [0.0, 0.0]], "closed form, 3": [[0.05, 0.1], [0.9, 0.9]],
+    }  # fmt: skip
+    lines = script._matting_lines(
+        {"groups": ["a", "b"], "starts": {"one click": {"iou": [0.9, 0.2], "errors": errors}}}
+    )
+    assert lines[1][0] == "**from one click: 1 of 2 photographs**"
+    assert [line[0] for line in lines[2:]] == ["hard mask", "guided filter", "closed form, 3"]
+    assert lines[4][3].startswith("-12.8")
+
+
+def test_a_trimap_is_unsure_where_the_mask_is(script: Any) -> None:
+    x = np.arange(60, dtype=np.float32)
+    large = np.broadcast_to(np.clip((x - 20) / 10, 0, 1), (40, 60))
+    # Surely outside up to 20, surely inside from 30 on, to the frame.
+    found = script.trimap_of(large, 5)
+    assert set(found[0, :15]) == {0} and set(found[0, 18:33]) == {0.5} and set(found[0, 36:]) == {1}
+    step = np.where(np.broadcast_to(x < 30, (40, 60)), np.float32(0), np.float32(1))
+    found = script.trimap_of(step, 3)
+    assert 4 <= (found[0] == 0.5).sum() <= 8 and abs(np.flatnonzero(found[0] == 0.5).mean() - 29.5) <= 0.5
+    # What is thinner than the band is known in its middle.
+    thin = np.zeros((40, 60), np.float32)
+    thin[18:22, 10:50] = 1
+    found = script.trimap_of(thin, 9)
+    assert (found == 1).any() and (found == 0).any() and (found[thin == 0] < 1).all()
+
+
+def soft_sample() -> dict[str, np.ndarray]:
+    """Returns a red box whose edge is soft, before green, and its alpha."""
+    scipy = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
+    alpha = scipy.gaussian_filter(box_mask().astype(np.float64), 1.5)[..., None]
+    noise = np.random.default_rng(0).normal(0, 4, (90, 120, 3))
+    image = alpha * (200, 40, 30) + (1 - alpha) * (60, 150, 70) + noise
+    return {"image": image.clip(0, 255).astype(np.uint8), "mask": np.rint(255 * alpha[..., 0]).astype(np.uint8)}
+
+
+def test_edges_begin_with_the_objects_mask_and_with_what_is_found(script: Any) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    sample = soft_sample()
+    starts = script._starts(sample, "grabcut")
+    assert list(starts) == ["its own mask, 256 x 256", "one click", "a box"]
+    for layer in starts.values():
+        errors, like = script._edge_errors(sample, layer)
+        assert like > 0.9 and {"hard mask", "feathered by 2 px", "guided filter"} <= set(errors)
+        assert errors["guided filter"][0] < errors["hard mask"][0]
+
+
+def test_errors_of_alpha_are_those_near_the_edge(script: Any) -> None:
+    sample = soft_sample()
+    layer = Layer((0, 0, 120, 90), (sample["mask"] / 255).astype(np.float32), 1.0)
+    errors, like = script._edge_errors(sample, layer)
+    # A box's alpha falls from 1 to 0 as the integral of a Gaussian, whose distance from a step has the mean of both
+    # tails, 2 s / sqrt(2 pi) of each line across the edge, over the lines' length: 8 pixels beyond where it is soft.
+    across = 2 * 8 + 2 * 1.5 * 2.05
+    assert like == 1 and errors["hard mask"][0] == pytest.approx(2 * 1.5 / np.sqrt(2 * np.pi) / across, rel=0.2)
+    assert errors["hard mask"][1] > 0
+    scipy = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
+    further = Layer(layer.box, scipy.shift(layer.values, (0, 3), order=1), 1.0)
+    assert script._edge_errors(sample, further)[0]["hard mask"][0] > 1.5 * errors["hard mask"][0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_methods_are_files_too(script: Any, tmp_path: Path, weights: Path) -> None:
+    encoder, decoder = Colours.pair(tmp_path, planes=True)
+    pair = f"{encoder},{decoder}"
+    assert script.method_of("grabcut") == "grabcut" and script.called("grabcut") == "grabcut"
+    assert script.method_of(str(weights)).name == "trained" and script.called(str(weights)) == "clicks.safetensors"
+    assert script.method_of(pair).name == "sam" and script.called(pair) == "encoder.onnx, decoder.onnx"
+    assert script.method_of(str(decoder)).name == "salient"
+    found = script.measured(scene(), box_mask(), script.method_of(pair), 5, None)
+    assert found["iou"][0] > 0.9 and found["best"] >= found["iou"][0]
+    # What the time of is measured in a process of its own is the same.
+    for name in ("grabcut", str(weights), pair, str(decoder)):
+        made = eval(script._made(name), {"segmentation": segmentation})  # noqa: S307  # the program's own code
+        expected = script.method_of(name)
+        assert getattr(made, "name", made) == getattr(expected, "name", expected)
