@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib
 import io
 import json
 import math
@@ -21,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -33,10 +34,25 @@ from pyharmony import blend
 from pyharmony.cli._app import app
 from pyharmony.server import PAGE
 
-httpx = pytest.importorskip("httpx", reason="httpx is not installed")
-pytest.importorskip("fastapi", reason="fastapi is not installed")
-pytest.importorskip("uvicorn", reason="uvicorn is not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+def lacking(what: str) -> NoReturn:
+    """Skips where something is not installed; with CI set nothing may be missing, and it fails."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed, and CI is set: the page has to be tested", pytrace=False)
+    pytest.skip(f"{what} is not installed", allow_module_level=True)
+
+
+def needed(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        lacking(module.partition("_")[0].partition(".")[0])
+
+
+httpx = needed("httpx")
+needed("fastapi")
+needed("uvicorn")
+playwright = needed("playwright.sync_api")
 
 from tests import test_server  # noqa: E402
 
@@ -59,7 +75,7 @@ PATIENCE = 90_000
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
+        lacking("chromium")
     with playwright.sync_playwright() as driver:
         one = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield one
@@ -261,6 +277,18 @@ def without_people(visit: Visit) -> None:
     visit.page.route("**/api/v1/segment?*", found)
 
 
+def test_what_is_missing_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    for what in ("chromium", "playwright", "axe"):
+        with pytest.raises(pytest.fail.Exception, match=f"{what} is not installed"):
+            lacking(what)
+    with pytest.raises(pytest.fail.Exception, match="absent is not installed"):
+        needed("absent_module.part")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match=r"^axe is not installed$"):
+        lacking("axe")
+
+
 # ---- journeys ----
 
 
@@ -451,6 +479,21 @@ DRAG = """([x, y, seconds, ends]) => new Promise((done) => {
 })"""
 
 
+def test_what_is_typed_stays(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    mask = np.asarray(Image.open(files["mask"])).copy()
+    mask[:, 97:] = mask[:25] = 0  # an odd number of columns and of rows
+    files["mask"] = saved(tmp_path, "odd.png", mask)
+    with visiting(browser, service) as visit:
+        blending(visit, files)
+        for name, value in (("x", 100), ("y", 100), ("x", 131), ("y", 77)):
+            visit.type(name, value)
+            assert visit.numbers()[name] == value
+        visit.type("scale", 137)
+        visit.type("y", 100)
+        assert (visit.numbers()["scale"], visit.numbers()["y"]) == (137, 100)
+
+
 def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Path) -> None:
     with visiting(browser, service) as visit:
         blending(visit, shapes(tmp_path), "poisson")
@@ -535,6 +578,147 @@ def test_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
         assert visit.numbers()["x"] == 272
         page.evaluate(press, ["z", True])
         assert visit.numbers()["x"] == 222 and page.is_enabled("#redo")
+
+
+def hits(selector: str) -> tuple[Any, Any]:
+    """Returns a single click on a control, and the same by Enter."""
+
+    def by_key(visit: Visit) -> None:
+        visit.page.locator(selector).focus()
+        visit.page.keyboard.press("Enter")
+
+    return (lambda visit: visit.page.click(selector)), by_key
+
+
+def keys(*names: str) -> Any:
+    """Returns keys that are pressed on the picture."""
+
+    def press(visit: Visit) -> None:
+        visit.page.locator("#stage").focus()
+        for name in names:
+            visit.page.keyboard.press(name)
+
+    return press
+
+
+def on_slider(name: str) -> tuple[Any, Any]:
+    """Returns a click on the track of a slider, and a key."""
+
+    def click(visit: Visit) -> None:
+        box = visit.page.locator(f"#{name}").bounding_box()
+        visit.page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2)
+
+    def key(visit: Visit) -> None:
+        visit.page.locator(f"#{name}").focus()
+        visit.page.keyboard.press("ArrowLeft")
+
+    return click, key
+
+
+def clicks(*points: tuple[float, float]) -> Any:
+    def point(visit: Visit) -> None:
+        for place in points:
+            visit.page.mouse.click(*visit.on_picture(*place))
+
+    return point
+
+
+#: All that is done by dragging: what it is, in which step, what tells of it, a single click, and keys.
+DRAGS = [
+    ("a line", "line", "mask", clicks((40, 60), (80, 60)), keys("ArrowLeft", "Enter", "ArrowLeft", "ArrowUp", "Enter")),
+    ("a stroke", "paint", "mask", clicks((60, 60)), keys("ArrowLeft", "Enter", "Shift+ArrowLeft", "ArrowUp", "Enter")),
+    ("the view", "place", "view", hits("[data-pan=left]")[0], keys("Control+ArrowUp")),
+    ("the zoom", "place", "zoom", *hits("#zoom-in")),
+    ("the place", "place", "x", hits("[data-nudge=left]")[0], keys("ArrowRight")),
+    ("the size", "place", "scale", hits("[data-nudge=larger]")[0], keys("-")),
+    ("the turn", "place", "angle", hits("[data-nudge=cw]")[0], keys(",")),
+    ("the strength", "match", "strength", *on_slider("strength")),
+    ("the shadow", "match", "tip", *hits("[data-tip=left]")),
+    ("the border of before and after", "match", "divider", on_slider("divider")[0], keys("ArrowLeft")),
+]
+
+
+def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: Path) -> None:
+    # Nothing is dragged that the list does not have: these are all that the canvas tells of.
+    told = set(re.findall(r"this\.on\.(\w+)\?\.\(", (PAGE / "stage.js").read_text()))
+    assert told == {"point", "line", "painted", "begun", "place", "tip", "view", "compare"}
+    sliders = set(
+        re.findall(
+            r"<input[^>]* id=\"(\w+)\"[^>]* type=\"range\"|<input id=\"(\w+)\" type=\"range\"",
+            (PAGE / "index.html").read_text(),
+        )
+    )
+    assert {name for pair in sliders for name in pair if name} == {"brush", "strength", "sharpness", "grain", "divider"}
+    files = shapes(tmp_path)
+
+    def state(visit: Visit, what: str) -> Any:
+        if what == "mask":
+            return visit.page.get_attribute("#save-mask", "href")
+        if what in ("x", "scale", "angle"):
+            return visit.numbers()[what]
+        if what == "tip":
+            return visit.page.input_value("#tip [name=x]")
+        if what == "view":
+            return visit.on_picture(0, 0)
+        return visit.zoom() if what == "zoom" else visit.page.input_value(f"#{what}")
+
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        for what, where, tells, click, key in DRAGS:
+            if where in ("line", "paint"):
+                page.check(f"input[name=tool][value={where}]", force=True)
+            elif page.is_hidden(f"section[data-step={where}]"):
+                visit.click(f"[data-to={where}]")
+                visit.step(where)
+                page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+                visit.settled()
+            if tells == "view":
+                visit.click("#zoom-one")
+                for _ in range(4):
+                    visit.click("#zoom-in")
+            elif tells == "x":
+                visit.click("#zoom-fit")
+            elif tells == "tip":
+                page.check("input[name=shadow][value=on]", force=True)
+                visit.settled()
+            elif tells == "divider":
+                visit.click("#compare")
+            for how, do in (("click", click), ("key", key)):
+                before = state(visit, tells)
+                do(visit)
+                deadline = time.monotonic() + PATIENCE / 1000
+                while state(visit, tells) == before:
+                    assert time.monotonic() < deadline, f"{what} is not changed by a {how}"
+                    page.wait_for_timeout(50)
+        # What was drawn by keys is drawn as far as the cross went.
+        visit.click("[data-to=cut]")
+        page.set_input_files(
+            "#load-mask", str(saved(tmp_path, "dot.png", np.pad(np.full((2, 2), 255, np.uint8), ((0, 118), (0, 118)))))
+        )
+        visit.says("The mask was taken in")
+        page.check("input[name=tool][value=paint]", force=True)
+        visit.set("brush", 6)
+        zoom = visit.zoom()
+        held = page.get_attribute("#save-mask", "href")
+        keys("Enter", *["Shift+ArrowRight"] * 2, "Enter")(visit)
+        page.wait_for_function(
+            "old => document.querySelector('#save-mask').getAttribute('href') !== old", arg=held, timeout=PATIENCE
+        )
+        painted = pixels_of(visit.download("#save-mask")) > 127
+        cross = page.evaluate(
+            "() => { const c = Konva.stages[0].getLayers()[1].children[0].children.at(-1); return [c.x(), c.y()]; }"
+        )
+        rows, columns = np.nonzero(painted[4:, 4:])
+        assert columns.max() + 4 == pytest.approx(cross[0] + 2.5, abs=1.5)
+        assert columns.min() + 4 == pytest.approx(cross[0] - 80 / zoom - 2.5, abs=1.5)
+        assert rows.max() - rows.min() + 1 == pytest.approx(6, abs=1)
+        # Escape leaves a stroke.
+        held = page.get_attribute("#save-mask", "href")
+        keys("Enter", "ArrowLeft", "Escape", "ArrowLeft")(visit)
+        assert page.get_attribute("#save-mask", "href") == held
 
 
 def test_from_photos_to_a_download_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
@@ -683,6 +867,212 @@ def test_the_method_that_cuts_out_is_chosen_and_repeated(
         assert np.array_equal(np.asarray(Image.open("below-pyharmony.png")), made)
 
 
+def test_undo_where_it_is_placed(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    half = np.asarray(Image.open(files["mask"])).copy()
+    half[:, 60:] = 0
+    other, nothing = saved(tmp_path, "half.png", half), saved(tmp_path, "nothing.png", np.zeros_like(half))
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        page.set_input_files("#load-mask", str(files["mask"]))
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        placed = visit.numbers()
+        # What was cut out is undone: it is cut out anew before it is placed, and nothing is left on the picture.
+        page.keyboard.press("Control+z")
+        visit.step("cut")
+        assert page.is_disabled("#to-place") and page.is_disabled("#download") and page.is_hidden("#save-mask")
+        handles = "() => Konva.stages[0].getLayers()[1].find('Transformer')[0].nodes().length"
+        assert page.evaluate(handles) == 0
+        visit.click("[data-to=place]")
+        visit.says("Click first on who or what you want")
+        assert page.is_visible("section[data-step=cut]")
+        visit.click("#redo")
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        visit.click("#to-place")
+        page.wait_for_selector("section[data-step=place]:not([hidden])")
+        assert visit.numbers() == placed and page.evaluate(handles) == 1
+        # Another mask has other places; back over it, the first one lies where it lay, and so it is saved.
+        visit.click("[data-to=cut]")
+        before = page.get_attribute("#save-mask", "href")
+        page.set_input_files("#load-mask", str(other))
+        page.wait_for_function("old => document.querySelector('#save-mask').getAttribute('href') !== old", arg=before)
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        assert visit.numbers() != placed
+        visit.click("#undo")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        assert page.is_visible("section[data-step=place]") and visit.numbers() == placed
+        page.wait_for_selector("#download:enabled", timeout=PATIENCE)
+        page.locator("#stage").focus()
+        page.keyboard.press("ArrowLeft")
+        assert visit.numbers()["x"] == placed["x"] - 1
+        visit.click("[data-to=save]")
+        recipe = tmp_path / "recipe.json"
+        recipe.write_bytes(visit.download("#save-recipe"))
+        made = pixels_of(visit.download("#save"))
+        photos = [str(files["source"]), str(files["background"])]
+        assert np.array_equal(made, np.asarray(pyharmony.compose(*photos, recipe=recipe)))
+        # A mask that covers nothing is told once, and cannot be placed.
+        visit.click("[data-to=cut]")
+        page.set_input_files("#load-mask", str(nothing))
+        visit.says("The mask is empty.")
+        visit.click("[data-to=place]")
+        assert page.is_visible("section[data-step=cut]") and page.is_disabled("#to-place")
+
+
+def run_lines(text: str) -> None:
+    exec(compile(text, "copied", "exec"), {})  # noqa: S102
+
+
+def run_as_copied(text: str) -> None:
+    """Runs the commands that were copied, in this process, in the current folder."""
+    for line in text.strip().splitlines():
+        program, *words = shlex.split(line)
+        if program == "python":
+            assert words[0] == "-c"
+            run_lines(words[1])
+        else:
+            assert program == "pyharmony"
+            done = CliRunner().invoke(app, words)
+            assert done.exit_code == 0, (line, done.stderr)
+
+
+def any_pixels(path: Path) -> np.ndarray:
+    """Returns the pixels of an image file, or the layers of an OpenRaster file, one after the other."""
+    if path.suffix == ".ora":
+        layers, merged = pyharmony.io.read_layers(path)
+        return np.concatenate([one.ravel() for one in (*(layer.pixels for layer in layers), merged.pixels)])
+    return np.asarray(pyharmony.load(path))
+
+
+def repeated(visit: Visit, folder: Path, files: dict[str, Path], kinds: str) -> None:
+    """Downloads as each of some formats, and runs what is copied, command and Python: the pixels are the same."""
+    if visit.page.is_visible("[data-to=save]"):
+        visit.click("[data-to=save]")
+    for kind in kinds.split():
+        visit.page.check(f"input[name=format][value={kind}]", force=True)
+        data = visit.download("#save")
+        (folder / "download").mkdir(exist_ok=True)
+        path = folder / "download" / visit.name
+        path.write_bytes(data)
+        wanted = any_pixels(path)
+        for button, run in (("command", run_as_copied), ("python", run_lines)):
+            there = folder / f"{kind}-{button}"
+            there.mkdir()
+            for name, file in files.items():
+                shutil.copy(file, there / name)
+            visit.page.eval_on_selector("#code", "one => { one.hidden = true; }")
+            visit.click(f"#copy-{button}")
+            visit.page.wait_for_selector("#code:not([hidden])", timeout=PATIENCE)
+            text = visit.page.inner_text("#code")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(there)
+                run(text)
+            made = any_pixels(there / visit.name)
+            assert made.dtype == wanted.dtype and np.array_equal(made, wanted), (kind, button, text)
+
+
+def test_what_is_copied_repeats_a_blend(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    # A name that could be an option; the other two have one name.
+    files["source"] = files["source"].rename(tmp_path / "-my source.png")
+    (tmp_path / "two").mkdir()
+    files["mask"] = files["mask"].rename(tmp_path / "two" / "below.png")
+    named = {"-my source.png": files["source"], "below.png": files["background"], "below-2.png": files["mask"]}
+    with visiting(browser, service) as visit:
+        blending(visit, files, "mixed")
+        # Neither the size nor the place is a short number.
+        visit.page.locator("#stage").focus()
+        for key in ("+", "+", "+", "Shift+ArrowLeft", "Shift+ArrowLeft"):
+            visit.page.keyboard.press(key)
+        visit.type("x", 3)
+        visit.settled()
+        repeated(visit, tmp_path, named, "png tiff jpeg")
+        visit.says("Two of your files have one name")
+        # With its colours matched, and in part.
+        visit.click("[data-to=match]")
+        visit.page.check("#colours")
+        visit.set("strength", 70)
+        visit.choose("mode", "gaussian-poisson")
+        (tmp_path / "matched").mkdir()
+        repeated(visit, tmp_path / "matched", named, "png tiff")
+
+
+def test_what_is_copied_repeats_deep_ones(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    deep = np.asarray(Image.open(files["background"])).astype(np.uint16) * 257 + 3
+    files["background"] = tmp_path / "deep.png"
+    pyharmony.save(deep, files["background"])
+    named = {"source.png": files["source"], "mask.png": files["mask"], "deep.png": files["background"]}
+    with visiting(browser, service) as visit:
+        blending(visit, files, "poisson")
+        visit.choose("mode", "alpha")
+        repeated(visit, tmp_path, named, "png tiff jpeg")
+
+
+def test_what_is_copied_repeats_a_match_and_a_merge(browser: Any, service: Any, tmp_path: Path) -> None:
+    cup = np.asarray(Image.open(IMAGES / "coffee.jpg").reduce(2))
+    composite, other = cup.copy(), cup.copy()
+    mask = np.zeros(composite.shape[:2], np.uint8)
+    mask[115:165, 40:110] = 255
+    composite[115:165, 40:110] = composite[115:165, 40:110] // 2 + np.uint8((20, 60, 110))
+    named = {
+        "composite.png": saved(tmp_path, "composite.png", composite),
+        "mask.png": saved(tmp_path, "mask.png", mask),
+    }
+    with visiting(browser, service) as visit:
+        visit.way("harmonize")
+        visit.give("composite", *named.values())
+        visit.step("match")
+        visit.set("strength", 35)
+        (tmp_path / "match").mkdir()
+        repeated(visit, tmp_path / "match", named, "png tiff")
+        visit.click("#home")
+        other[90:170, 190:250] = np.asarray(Image.open(IMAGES / "astronaut.jpg").resize((100, 100)))[:80, 20:80]
+        named = {
+            "one.png": saved(tmp_path, "one.png", cup[:190, :280]),
+            "other.png": saved(tmp_path, "other.png", other[5:195, 8:288]),
+        }
+        visit.way("merge")
+        visit.give("photos", *named.values())
+        visit.page.wait_for_selector("#download:enabled", timeout=PATIENCE)
+        (tmp_path / "merge").mkdir()
+        repeated(visit, tmp_path / "merge", named, "png tiff")
+
+
+def test_what_is_copied_repeats_a_composition(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["alpha"], files["background"])
+        visit.step("place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        visit.type("angle", 7)
+        visit.click("#flip")
+        visit.click("[data-to=match]")
+        page.check("input[name=shadow][value=on]", force=True)
+        page.check("input[name=blend][value=gaussian_poisson]", force=True)
+        visit.set("strength", 60)
+        visit.click("[data-to=save]")
+        recipe = tmp_path / "recipe.json"
+        recipe.write_bytes(visit.download("#save-recipe"))
+        told = json.loads(recipe.read_text())["subjects"][0]
+        assert told["flip"] is True and told["shadow"] is not None and told["angle"] == -7
+        named = {"alpha.png": files["alpha"], "below.png": files["background"], "recipe.json": recipe}
+        repeated(visit, tmp_path, named, "png ora")
+        # A recipe is of photographs in their bits.
+        page.check("input[name=format][value=tiff]", force=True)
+        recipe.write_bytes(visit.download("#save-recipe"))
+        repeated(visit, tmp_path, named, "tiff")
+
+
 def test_the_brush_paints_the_pixels_of_the_photo(browser: Any, service: Any, tmp_path: Path) -> None:
     # Twice as wide as its proxy, so that a brush that painted there would leave steps of two pixels.
     files = {**shapes(tmp_path), "large": saved(tmp_path, "large.png", np.full((400, 3200, 3), 90, np.uint8))}
@@ -800,7 +1190,12 @@ def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp
         visit.click("[data-to=save]")
         page.check("input[value=png]", force=True)
         subject, below = (np.asarray(Image.open(files[name])) for name in ("alpha", "background"))
-        assert np.array_equal(pixels_of(visit.download("#save")), blend.alpha(subject, below, at=(90, 60)))
+        for kind in ("alpha", "gaussian_poisson", "poisson"):
+            visit.click("[data-to=match]")
+            page.check(f"input[name=blend][value={kind}]", force=True)
+            visit.says("Strength 0 is the plain paste")
+            visit.click("[data-to=save]")
+            assert np.array_equal(pixels_of(visit.download("#save")), blend.alpha(subject, below, at=(90, 60))), kind
 
 
 # ---- refusals, cancelling, ends ----
@@ -931,7 +1326,7 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
     ((DESKTOP, "dark"), (PHONE, "light")))],
 )  # fmt: skip
 def test_axe_finds_nothing(browser: Any, service: Any, tmp_path: Path, kind: dict[str, Any], scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    axe = needed("axe_playwright_python.sync_playwright").Axe()
     files = shapes(tmp_path)
 
     def check(where: str) -> None:

@@ -74,7 +74,7 @@ const editor = new Editor({ say, tell, fail, home });
 
 function slotOf({ name, icon, many }) {
   const [title, hint] = START[way][name];
-  const label = document.createElement("label");
+  const label = document.createElement("div");
   label.className = "slot";
   label.dataset.slot = name;
   label.innerHTML = `<svg aria-hidden="true"><use href="#${icon}"/></svg><span class="label"><b></b><br><small></small></span>`;
@@ -120,7 +120,10 @@ async function take(files, name, many) {
 }
 
 async function receive(name, files, many) {
-  const { signal } = uploads;
+  const own = new AbortController();
+  const { signal } = own;
+  const stop = () => own.abort();
+  uploads.signal.addEventListener("abort", stop, { once: true });
   const slot = $("slots").querySelector(`[data-slot="${name}"]`);
   const large = files.find((file) => about && file.size > about.max_upload);
   if (large) return tell(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true });
@@ -128,7 +131,12 @@ async function receive(name, files, many) {
   const bar = document.createElement("progress");
   bar.max = files.length;
   bar.setAttribute("aria-label", START.upload);
-  slot.append(bar);
+  const cancel = document.createElement("button");
+  Object.assign(cancel, { type: "button", className: "second stop", textContent: START.cancelUpload });
+  cancel.setAttribute("aria-label", `${START.cancelUpload}: ${slot.querySelector("b").textContent}`);
+  cancel.addEventListener("click", stop);
+  slot.querySelector(".stop")?.click();
+  slot.append(bar, cancel);
   given[name] = null;
   try {
     const found = [];
@@ -147,10 +155,17 @@ async function receive(name, files, many) {
     say(`${slot.querySelector("b").textContent}: ${text}`);
     return ready();
   } catch (error) {
+    // Who went elsewhere, or gave another file, cancelled it by that.
+    if (!slot.isConnected || slot.querySelector(".stop") !== cancel) return undefined;
     given[name] = undefined;
+    if (error instanceof api.Cancelled) {
+      slot.querySelector("input").focus();
+      return say(START.uploadCancelled);
+    }
     return fail(error);
   } finally {
     bar.remove();
+    cancel.remove();
   }
 }
 

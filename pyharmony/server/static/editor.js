@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { commandOf, pythonOf } from "./code.js";
 import { Stage, alphaOf, boundsOf, canvasOf, turnOf } from "./stage.js";
-import { BLENDS, CUTTERS, METHODS, SAID, STEPS as NAMES, TROUBLE, WORK } from "./strings.js";
+import { BLENDS, CUTTERS, METHODS, SAID, STEPS as NAMES, TROUBLE, WORK, plainly } from "./strings.js";
 
 const $ = (id) => document.getElementById(id);
 const all = (selector) => [...document.querySelectorAll(selector)];
@@ -33,8 +33,14 @@ const SETTLE = 350;
 const LIVE_PIXELS = 40_000;
 /** The most blends that are asked for at a time: the way to the service and back takes longer than a blend. */
 const FLYING = 2;
+/** The longer side of what is made while a size or an angle changes: it has to come soon. */
+const QUICK = Math.min(SIDE, 512);
+/** By how far keys and buttons move what is seen of the picture, in pixels of the screen. */
+const PAN = 80;
 /** The milliseconds after which a subject that is dragged is shown by itself, where its blend is still to come. */
 const LATE = 400;
+/** Half pixels go to the whole number that was typed, whatever the last digits of a sum are. */
+const TIE = 1e-4;
 
 export class Editor {
   constructor({ say, tell, fail, home }) {
@@ -42,11 +48,15 @@ export class Editor {
     this.open_ = 0;
     this.stage = new Stage($("stage"), {
       point: (x, y, remove) => this.point(x, y, this.adds && !remove),
-      line: (points) => this.segment({ kind: "scribble", line: points.map(({ x, y }) => [x - 0.5, y - 0.5]), add: this.adds }),
-      painted: (points) => this.paint(points, this.stage.brush, this.adds),
+      line: (points, remove) => this.segment({ kind: "scribble", line: points.map(({ x, y }) => [x - 0.5, y - 0.5]), add: this.adds && !remove }),
+      painted: (points, remove) => this.paint(points, this.stage.brush, this.adds && !remove),
+      begun: (begun) => this.strokeBegun(begun),
       place: (place, done, how) => this.moved(place, done, how),
-      tip: (x, y, done) => done && this.commit({ tip: { x, y }, shadow: this.doc.shadow === "auto" ? "on" : this.doc.shadow }, SAID.shadowMoved),
-      view: (zoom) => { $("zoom-one").title = SAID.fullSize(Math.round(zoom * 100)); },
+      tip: (x, y, done) => this.tipped({ x, y }, done),
+      view: (zoom, whole) => {
+        $("zoom-one").title = SAID.fullSize(Math.round(zoom * 100));
+        $("pan").hidden = whole;
+      },
       compare: (share) => { $("divider").value = share * 100; this.stage.compare(share); },
     });
     this.jobs = new Set();
@@ -63,6 +73,10 @@ export class Editor {
   /** The photograph that is moved, and the one below it. */
   get moving() { return this.pictures.subject ?? this.pictures.source; }
   get below() { return this.pictures.background ?? this.pictures.composite; }
+  /** Whether what the document says is cut out is there to be placed. */
+  get ready() { return Boolean(this.cutout && this.cutout.mask === this.doc.mask); }
+  /** Whether the document says what is cut out: a mask, or a photograph with transparency. */
+  get isCut() { return Boolean(this.doc.mask) || this.moving?.channels === 4; }
 
   // ---- opening and closing ----
 
@@ -119,13 +133,15 @@ export class Editor {
     this.pictures = {};
     this.images = new Map();
     Object.assign(this, {
-      cutout: null, layers: null, laying: false, tiled: null, asked: null, next: null, seen: this.sent, flights: new Map(), waits: 0, people: null, others: null, places: null, touched: false, made: null, shown: null,
+      cutout: null, empty: null, layers: null, laying: false, changing: null, tiled: null, asked: null, next: null, seen: this.sent, flights: new Map(), waits: 0, people: null, others: null, places: null, suggested: null, touched: false, made: null, shown: null,
       masks: new Map(), segmenting: null, wanted: null, mixed: null,
     });
     $("found-people").hidden = true;
     $("code").hidden = true;
     $("places").replaceChildren();
+    this.allowSaving();
     this.compare(false);
+    this.stage.leaveStroke();
     this.stage.clear();
     this.busy();
   }
@@ -155,15 +171,21 @@ export class Editor {
     this.now = next;
     this.touched = true;
     this.say(by < 0 ? SAID.undone : SAID.redone);
-    this.refresh();
+    // What lies nowhere yet is seen where it is cut out; what was cut out in another way has other places.
+    const { doc } = this;
+    if (this.way === "compose" && this.step !== "cut" && (!doc.place || this.suggested !== doc.mask)) this.go(doc.place ? this.step : "cut");
+    else this.refresh();
   }
 
   /** Goes to a step. */
   async go(step) {
     if (!STEPS[this.way]?.some(([name]) => name === step)) return;
-    if (step !== "cut" && this.way === "compose" && !this.cutout) {
+    if (step !== "cut" && this.way === "compose" && !this.ready && this.isCut && this.doc.mask !== this.empty) {
+      await this.cut(this.doc.mask).catch(this.fail);
+    }
+    if (step !== "cut" && this.way === "compose" && !this.ready) {
       if (this.step !== "cut") this.go("cut");
-      this.tell(SAID.cutFirst);
+      this.tell(this.empty && this.empty === this.doc.mask ? SAID.maskEmpty : SAID.cutFirst);
       return;
     }
     this.step = step;
@@ -178,9 +200,10 @@ export class Editor {
     const title = STEPS[this.way].find(([name]) => name === step)[1];
     document.title = SAID.title(title);
     this.say(SAID.step(title));
-    if (step !== "cut" && this.way === "compose" && !this.doc.place) {
-      this.history[this.now] = { ...this.doc, place: this.fittingPlace() };
-      this.suggest();
+    if (step !== "cut" && this.way === "compose" && (!this.doc.place || this.suggested !== this.doc.mask)) {
+      const placed = Boolean(this.doc.place);
+      if (!placed) this.history[this.now] = { ...this.doc, place: this.fittingPlace() };
+      this.suggest(placed);
     }
     this.refresh();
   }
@@ -197,7 +220,10 @@ export class Editor {
     } else {
       this.showPlaced();
     }
-    if (doc.mask !== this.cutout?.mask && this.way === "compose" && doc.mask) this.cut(doc.mask).then(() => this.refresh());
+    if (this.way === "compose" && !this.ready) {
+      if (!this.isCut) this.cutout = null;
+      else if (!this.empty || this.empty !== doc.mask) this.cut(doc.mask).then(() => this.doc === doc && this.refresh()).catch(this.fail);
+    }
     if (!shown) this.later();
   }
 
@@ -205,20 +231,19 @@ export class Editor {
     const { doc, way, step } = this;
     $("undo").disabled = this.now === 0;
     $("redo").disabled = this.now === this.history.length - 1;
-    $("download").disabled = !this.complete;
+    this.allowSaving();
     $("compare").disabled = step === "cut" || way === "merge";
     $("cutter").value = doc.cutter;
     $("cutter-note").textContent = CUTTERS[doc.cutter]?.[1] ?? this.about.segment_methods.find(({ name }) => name === doc.cutter)?.about ?? "";
-    const ready = Boolean(doc.mask);
-    $("to-place").disabled = !ready;
-    $("save-mask").hidden = !ready;
-    if (ready) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
+    $("to-place").disabled = !this.ready;
+    $("save-mask").hidden = !doc.mask;
+    if (doc.mask) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
     $("brush-field").hidden = this.tool !== "paint";
     $("brush-out").textContent = SAID.pixels($("brush").value);
-    if (doc.place && this.cutout) {
+    if (doc.place && this.ready) {
       const middle = this.middle(doc.place);
       const form = $("place").elements;
-      const values = { x: Math.round(middle.x), y: Math.round(middle.y), scale: Math.round(doc.place.scale * 1000) / 10, angle: Math.round(doc.place.angle * 10) / 10 };
+      const values = { x: Math.round(middle.x + TIE), y: Math.round(middle.y + TIE), scale: Math.round(doc.place.scale * 1000) / 10, angle: Math.round(doc.place.angle * 10) / 10 };
       for (const [name, value] of Object.entries(values)) if (document.activeElement !== form[name]) form[name].value = value;
     }
     $("flip").setAttribute("aria-pressed", String(Boolean(doc.place?.flip)));
@@ -232,8 +257,8 @@ export class Editor {
     $("colours").checked = doc.colours;
     for (const input of all("input[name=blend]")) input.checked = input.value === doc.blend;
     for (const input of all("input[name=shadow]")) input.checked = input.value === doc.shadow;
-    $("tip").hidden = doc.shadow === "off" || (doc.shadow === "auto" && !this.layers?.tip);
-    const tip = doc.tip ?? this.layers?.tip;
+    $("tip").hidden = $("tip-pad").hidden = doc.shadow === "off" || (doc.shadow === "auto" && !this.layers?.tip);
+    const tip = this.tipNow;
     const form = $("tip").elements;
     if (document.activeElement !== form.x) form.x.value = tip ? Math.round(tip.x) : "";
     if (document.activeElement !== form.y) form.y.value = tip ? Math.round(tip.y) : "";
@@ -246,15 +271,30 @@ export class Editor {
       const place = this.places?.[thumb.dataset.number]?.place;
       thumb.setAttribute("aria-pressed", String(Boolean(place && doc.place && samePlace(place, doc.place))));
     }
-    const hints = { cut: doc.mask ? "" : SAID.hint, place: "", match: "", save: "" };
-    $("hint").textContent = hints[step] ?? "";
-    $("stage-help").textContent = step === "cut"
-      ? SAID.cutKeys
-      : SAID.placeKeys;
+    $("plain-note").hidden = way !== "compose" || doc.strength !== 0;
+    this.hint();
+    $("stage-help").textContent = step === "cut" ? SAID.cutKeys[this.tool] : SAID.placeKeys;
+  }
+
+  /** Says on the picture what to do next, where that is not plain to see. */
+  hint() {
+    const line = this.stage.anchor ? SAID.lineEnds : "";
+    $("hint").textContent = this.step === "cut" ? line || (this.doc.mask ? "" : SAID.hint) : "";
+  }
+
+  /** Hears that a line or a stroke begins by a click or a key, which another one ends; or that it is left. */
+  strokeBegun(begun) {
+    this.hint();
+    this.say(begun ? SAID.strokeBegun : "");
+  }
+
+  /** Lets only what is complete be saved. */
+  allowSaving() {
+    for (const id of ["download", "save", "save-recipe", "save-result-mask", "copy-command", "copy-python"]) $(id).disabled = !this.complete;
   }
 
   get complete() {
-    if (this.way === "compose" || this.way === "blend") return Boolean(this.doc.place && this.cutout);
+    if (this.way === "compose" || this.way === "blend") return Boolean(this.doc.place && this.ready);
     return this.way === "harmonize" || Boolean(this.shown);
   }
 
@@ -327,7 +367,7 @@ export class Editor {
         if (this.wanted !== wanted) continue;
         this.wanted = null;
         if (!result.mask) {
-          this.tell(SAID.nothingThere(result.info.reason ?? ""));
+          this.tell(SAID.nothingThere(plainly(result.info.reason ?? "")));
           this.refresh();
         } else {
           this.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, SAID.cut);
@@ -401,6 +441,8 @@ export class Editor {
     const subject = this.moving;
     const image = this.images.get(subject.id);
     const alpha = mask ? await this.alpha(mask) : null;
+    // Of two that are on their way, the one that the document says counts.
+    if (mask !== this.doc.mask) return null;
     const canvas = canvasOf(image.naturalWidth, image.naturalHeight, (context, { width, height }) => {
       context.drawImage(image, 0, 0);
       if (alpha) {
@@ -409,7 +451,10 @@ export class Editor {
       }
     });
     const bounds = boundsOf(canvas);
-    if (!bounds) return this.tell(SAID.maskEmpty);
+    if (!bounds) {
+      this.empty = mask;
+      return this.tell(SAID.maskEmpty);
+    }
     // From the middle of the photograph, in its own pixels.
     const box = {
       x: (bounds.x - 0.5) * subject.width, y: (bounds.y - 0.5) * subject.height,
@@ -471,24 +516,54 @@ export class Editor {
   onPixels(place) {
     if (place.scale !== 1 || place.angle !== 0) return place;
     const { width, height } = this.moving;
-    return { ...place, x: Math.round(place.x - width / 2) + width / 2, y: Math.round(place.y - height / 2) + height / 2 };
+    return { ...place, x: Math.round(place.x - width / 2 - TIE) + width / 2, y: Math.round(place.y - height / 2 - TIE) + height / 2 };
   }
 
   /** Hears from the handles. */
   moved(place, done, how) {
     if (done) {
-      this.dragging = null;
+      this.dragging = this.changing = null;
       const { x, y } = this.middle(place);
       this.put(place, how === "move" ? SAID.at(x, y) : SAID.sizedAndTurned(Math.round(place.scale * 100), Math.round(place.angle)));
     } else {
       this.dragging = place;
       this.drawPlaced(place);
+      if (how === "transform") this.layMeanwhile({ ...this.doc, place });
     }
+  }
+
+  /** Hears from the handle of the shadow's tip. */
+  tipped(tip, done) {
+    const shadow = this.doc.shadow === "auto" ? "on" : this.doc.shadow;
+    if (done) {
+      this.dragging = this.changing = null;
+      this.commit({ tip, shadow }, SAID.shadowMoved);
+    } else {
+      this.dragging = this.doc.place;
+      this.layMeanwhile({ ...this.doc, tip, shadow });
+    }
+  }
+
+  /** Where the shadow ends: as it was said, or as it was found. */
+  get tipNow() {
+    const { doc, layers } = this;
+    if (doc.tip || !doc.place) return doc.tip;
+    if (layers?.tip) return { x: layers.tip.x + doc.place.x - layers.place.x, y: layers.tip.y + doc.place.y - layers.place.y };
+    const foot = this.ready && doc.shadow === "on" ? this.foot(doc.place) : null;
+    return foot && { x: foot.x + 40, y: foot.y - 20 };
+  }
+
+  nudgeTip(by, far) {
+    const tip = this.tipNow;
+    if (!tip) return;
+    const step = far ? 10 : 1;
+    const [x, y] = { left: [-step, 0], right: [step, 0], up: [0, -step], down: [0, step] }[by];
+    this.commit({ tip: { x: tip.x + x, y: tip.y + y }, shadow: this.doc.shadow === "auto" ? "on" : this.doc.shadow }, SAID.at(tip.x + x, tip.y + y));
   }
 
   nudge(by, far = false) {
     const { place } = this.doc;
-    if (!place || !this.cutout || this.step === "cut") return;
+    if (!place || !this.ready || this.step === "cut") return;
     const step = far ? 10 : 1;
     const moves = { left: [-step, 0], right: [step, 0], up: [0, -step], down: [0, step] };
     if (moves[by]) {
@@ -505,11 +580,11 @@ export class Editor {
   }
 
   flip() {
-    if (this.way === "compose") this.put(this.turned({ flip: !this.doc.place.flip, angle: -this.doc.place.angle }), SAID.mirrored);
+    if (this.way === "compose" && this.doc.place && this.ready) this.put(this.turned({ flip: !this.doc.place.flip, angle: -this.doc.place.angle }), SAID.mirrored);
   }
 
   async behind() {
-    if (this.way !== "compose" || !this.doc.place) return;
+    if (this.way !== "compose" || !this.doc.place || !this.ready) return;
     if (this.doc.front.length) return this.commit({ front: [] }, SAID.inFront);
     try {
       await this.findBackgroundPeople();
@@ -539,13 +614,16 @@ export class Editor {
     await this.finding;
   }
 
-  /** Asks for the best places; the first is taken unless somebody has moved it meanwhile. */
-  async suggest() {
+  /** Asks for the best places; the first is taken unless it is placed already, or somebody moves it meanwhile. */
+  async suggest(placed = false) {
     const session = this.open_;
+    const { cutout } = this;
     const { mask } = this.doc;
     const box = $("places");
-    this.touched = false;
+    this.touched = placed;
     this.places = null;
+    this.suggested = mask;
+    const stale = () => session !== this.open_ || this.suggested !== mask;
     box.replaceChildren(...[1, 2, 3].map((number) => {
       const thumb = document.createElement("button");
       Object.assign(thumb, { type: "button", className: "thumb waits", disabled: true });
@@ -561,29 +639,31 @@ export class Editor {
         people: this.people.map((one) => one.mask.id), heads: this.people.map((one) => one.head),
         ...(this.others ? { others: this.others.id } : {}), k: 3, preview: true,
       }, options));
-      if (session !== this.open_ || this.doc.mask !== mask) return;
+      if (stale()) return;
       const subject = this.moving;
       this.places = result.places.map((place) => ({
         place: { x: place.at[0] + (subject.width * place.scale) / 2, y: place.at[1] + (subject.height * place.scale) / 2, scale: place.scale, angle: place.angle, flip: place.flip },
         front: place.behind, reason: place.reason,
       }));
-      box.replaceChildren(...this.places.map((one, i) => this.thumb(one, i)));
-      $("place-note").textContent = this.places[0]?.reason ? SAID.notSure(this.places[0].reason) : "";
-      if (!this.touched && this.places.length) {
+      box.replaceChildren(...this.places.map((one, i) => this.thumb(one, i, cutout)));
+      $("place-note").textContent = this.places[0]?.reason ? SAID.notSure(plainly(this.places[0].reason)) : "";
+      if (!this.touched && this.places.length && this.doc.mask === mask) {
         this.history[this.now] = { ...this.doc, place: this.places[0].place, front: this.places[0].front };
         this.say(SAID.placesFound(this.places.length));
       }
       box.dataset.state = "done";
       this.refresh();
     } catch (error) {
-      box.replaceChildren();
-      box.hidden = true;
-      box.dataset.state = "done";
+      if (!stale()) {
+        box.replaceChildren();
+        box.hidden = true;
+        box.dataset.state = "done";
+      }
       this.fail(error);
     }
   }
 
-  thumb(one, i) {
+  thumb(one, i, cutout) {
     const { width, height } = this.below;
     const subject = this.moving;
     const scale = 240 / width;
@@ -593,7 +673,7 @@ export class Editor {
       context.translate(x * scale, y * scale);
       context.rotate((angle * Math.PI) / 180);
       context.scale((flip ? -1 : 1) * size * scale, size * scale);
-      context.drawImage(this.cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
+      context.drawImage(cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
     });
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "thumb" });
@@ -604,7 +684,7 @@ export class Editor {
     button.append(canvas, number);
     button.addEventListener("click", () => {
       this.touched = true;
-      $("place-note").textContent = one.reason ? SAID.notSure(one.reason) : "";
+      $("place-note").textContent = one.reason ? SAID.notSure(plainly(one.reason)) : "";
       this.commit({ place: one.place, front: one.front, tip: null }, SAID.place(i + 1));
     });
     return button;
@@ -614,7 +694,7 @@ export class Editor {
 
   showPlaced() {
     const { below, doc } = this;
-    if (!this.cutout || !doc.place) return;
+    if (!this.ready || !doc.place) return;
     this.stage.setMode("place");
     this.stage.mark([], null);
     this.stage.show(this.images.get(below.id), below.width, below.height, this.shownBase === below.id);
@@ -699,11 +779,9 @@ export class Editor {
   }
 
   drawTip() {
-    const { doc, layers } = this;
+    const { doc } = this;
     const shown = this.way === "compose" && this.step === "match" && doc.shadow !== "off" && doc.strength > 0;
-    const tip = doc.tip ?? (layers?.tip && { x: layers.tip.x + doc.place.x - layers.place.x, y: layers.tip.y + doc.place.y - layers.place.y });
-    const foot = this.foot(doc.place);
-    this.stage.holdTip(shown ? tip ?? (doc.shadow === "on" ? { x: foot.x + 40, y: foot.y - 20 } : null) : null, foot);
+    this.stage.holdTip(shown ? this.tipNow : null, this.foot(doc.place));
   }
 
   /** Returns where what is placed stands: the middle of the lower edge of its box. */
@@ -716,8 +794,11 @@ export class Editor {
   }
 
   get liveMode() {
-    return this.way === "blend" ? MODES.find(([name]) => name === this.doc.mode)[2] : this.doc.blend;
+    return this.way === "blend" ? MODES.find(([name]) => name === this.doc.mode)[2] : this.blendOf(this.doc);
   }
+
+  /** Strength 0 is the plain paste, whatever blend is chosen for what is matched. */
+  blendOf(doc) { return doc.strength === 0 ? "alpha" : doc.blend; }
 
   /** Asks for the real blend at a place; only the newest place counts, and few are on their way at a time. */
   blendLive(place) {
@@ -731,7 +812,7 @@ export class Editor {
       return;
     }
     const detail = this.dragging ? this.detail(place) : 1;
-    const body = { background: this.below.id, mode, side: SIDE, detail, preview: true, format: this.dragging ? "jpeg" : "png" };
+    const body = { background: this.below.id, mode, side: this.way === "blend" ? SIDE : layers.side, detail, preview: true, format: this.dragging ? "jpeg" : "png" };
     if (this.way === "blend") {
       const { gradients } = MODES.find(([name]) => name === this.doc.mode)[1];
       Object.assign(body, { source: this.moving.id, mask: this.doc.mask.id, scale: place.scale, at: this.atOf(place), ...(gradients ? { gradients } : {}) });
@@ -759,7 +840,8 @@ export class Editor {
   /** Returns how fine blends are while something is dragged: so many pixels are solved many times a second. */
   detail(place) {
     const { box } = this.cutout;
-    const factor = place.scale * Math.min(1, SIDE / Math.max(this.below.width, this.below.height));
+    const side = this.way === "blend" ? SIDE : this.layers.side;
+    const factor = place.scale * Math.min(1, side / Math.max(this.below.width, this.below.height));
     return Math.max(0.2, Math.min(1, Math.sqrt(LIVE_PIXELS / (box.width * factor * box.height * factor))));
   }
 
@@ -832,11 +914,33 @@ export class Editor {
 
   element() { return this.stage.element; }
 
-  layersBody() {
-    const { doc } = this;
+  /** Makes the layers of what is being changed, as soon as the service can: one after the other, of the newest state. */
+  async layMeanwhile(doc) {
+    this.changing = doc;
+    if (this.laying) return;
+    const session = this.open_;
+    this.laying = true;
+    try {
+      while (session === this.open_ && this.changing) {
+        const next = this.changing;
+        this.changing = null;
+        await this.lay(session, next, QUICK);
+      }
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      if (session === this.open_) {
+        this.laying = false;
+        if (this.again) this.later();
+        this.again = false;
+      }
+    }
+  }
+
+  layersBody(doc, side) {
     const subject = { picture: this.moving.id, at: this.atOf(doc.place), scale: doc.place.scale, angle: doc.place.angle, flip: doc.place.flip };
     if (doc.mask) subject.mask = doc.mask.id;
-    const body = { subject, background: this.below.id, side: SIDE, preview: true };
+    const body = { subject, background: this.below.id, side, preview: true };
     if (this.people?.length) Object.assign(body, { people: this.people.map((one) => one.mask.id), front: doc.front });
     return { ...body, harmonize: doc.method === "none" ? null : doc.method, sharpness: doc.sharpness, grain: doc.grain, shadow: this.shadowOf(doc) };
   }
@@ -852,27 +956,30 @@ export class Editor {
     return [place.x - (this.moving.width * place.scale) / 2, place.y - (this.moving.height * place.scale) / 2];
   }
 
-  async lay(session) {
-    const { doc } = this;
-    if (!doc.place || !this.cutout) return;
-    const body = this.layersBody();
+  async lay(session, doc = this.doc, side = SIDE) {
+    if (!doc.place || !this.ready) return;
+    const body = this.layersBody(doc, side);
     const key = JSON.stringify(body);
     if (this.layers?.key === key) return;
     const { result } = await this.work(WORK.match, (options) => api.run("layers", body, options), true);
-    const found = { key, place: doc.place, mask: doc.mask };
+    const found = { key, place: doc.place, mask: doc.mask, side };
     await Promise.all(result.layers.map(async ({ name, box, picture }) => {
       const image = await api.image(picture.file_url);
       const values = name === "plain" || name === "matched" ? valuesOf(image) : null;
       found[name] = { box, picture, image, values };
     }));
     if (session !== this.open_) return;
-    if (found.shadow) found.tip = farthest(found.shadow, this.foot(doc.place));
+    if (found.shadow && this.cutout) found.tip = farthest(found.shadow, this.foot(doc.place));
     this.layers = found;
     this.mixed = null;
     this.tiled = this.asked = null;
-    $("match-note").textContent = [...new Set(result.info.reasons)].map((text) => text.charAt(0).toUpperCase() + text.slice(1)).join(". ");
-    if (!this.dragging) this.refresh(true);
-    this.say(SAID.matchShown);
+    $("match-note").textContent = [...new Set(result.info.reasons.map(plainly))].join(". ");
+    if (this.dragging) {
+      this.drawPlaced(this.dragging);
+    } else {
+      this.refresh(true);
+      this.say(SAID.matchShown);
+    }
   }
 
   /** Shows what the service makes of the whole picture, on its proxies. */
@@ -886,7 +993,7 @@ export class Editor {
     const image = await api.image(result.picture.file_url);
     if (session !== this.open_) return;
     this.shown = { key, image, info: result.info };
-    $("match-note").textContent = (result.info.warnings ?? []).join(". ");
+    $("match-note").textContent = [...new Set((result.info.warnings ?? []).map(plainly))].join(". ");
     if (!this.dragging && this.doc === doc) this.refresh(true);
   }
 
@@ -938,7 +1045,7 @@ export class Editor {
     if (doc.mask) subject.mask = doc.mask.id;
     return {
       subjects: [subject], background: this.below.id, people: (this.people ?? []).map((one) => one.mask.id), segment: doc.cutter,
-      harmonize: strength === 0 || doc.method === "none" ? null : doc.method, strength, blend: doc.blend,
+      harmonize: strength === 0 || doc.method === "none" ? null : doc.method, strength, blend: this.blendOf(doc),
       sharpness: doc.sharpness * strength, grain: doc.grain * strength, shadow: strength === 0 ? false : this.shadowOf(doc), format: "png",
     };
   }
@@ -961,10 +1068,12 @@ export class Editor {
   }
 
   /**
-   * Makes the picture of photos of 8 bits in 16, and returns it: what lies between two levels is kept.
+   * Makes the picture of photos of 8 bits in 16, once, and returns it with its recipe: what lies between two levels is kept.
    * null: the photos have 16 bits themselves, and so has the picture.
    */
-  async makeDeep({ body }) {
+  async makeDeep(made) {
+    if (made.deep !== undefined) return made.deep;
+    const { body } = made;
     const photos = [this.moving, this.below, ...(this.pictures.photos ?? [])].filter((photo) => photo?.dtype === "uint8");
     if (!photos.length) return null;
     const deep = await this.work(WORK.deep, (options) => Promise.all(photos.map(({ id }) => (
@@ -972,11 +1081,18 @@ export class Editor {
     try {
       const asked = deep.reduce((text, { result }, i) => text.replaceAll(photos[i].id, result.picture.id), JSON.stringify(body));
       const wanted = { ...JSON.parse(asked), format: "tiff" };
-      return (await this.work(WORK.deep, (options) => api.run(this.way, wanted, options))).result.picture;
+      const { result } = await this.work(WORK.deep, (options) => api.run(this.way, wanted, options));
+      made.deep = { picture: result.picture, recipe: result.recipe_url ?? null };
+      return made.deep;
     } finally {
       for (const { result } of deep) api.remove(result.picture);
     }
   }
+
+  get format() { return document.querySelector("input[name=format]:checked").value; }
+
+  /** The name of the file that is saved as a format. */
+  outName(format) { return `${this.stem}-pyharmony.${{ jpeg: "jpg", tiff: "tif" }[format] ?? format}`; }
 
   get stem() {
     return ((this.below ?? this.pictures.photos?.[0])?.name ?? "picture").replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "");
@@ -986,7 +1102,7 @@ export class Editor {
   async save() {
     if (!this.complete || this.saving) return;
     this.saving = true;
-    const format = document.querySelector("input[name=format]:checked").value;
+    const { format } = this;
     try {
       const made = await this.make();
       let picture;
@@ -995,12 +1111,11 @@ export class Editor {
       } else {
         const kind = format === "ora" ? "png" : format;
         const sources = [this.moving, this.below, ...(this.pictures.photos ?? [])].filter(Boolean).map(({ id }) => id);
-        const from = (kind === "tiff" && await this.makeDeep(made)) || made.picture;
-        const body = { picture: from.id, format: kind, depth: { tiff: 16, jpeg: 8 }[kind] ?? null, sources };
+        const from = (kind === "tiff" && await this.makeDeep(made)) || made;
+        const body = { picture: from.picture.id, format: kind, depth: { tiff: 16, jpeg: 8 }[kind] ?? null, sources };
         picture = (await this.work(WORK.file, (options) => api.run("export", body, options))).result.picture;
       }
-      const suffix = { jpeg: "jpg", tiff: "tif" }[format] ?? format;
-      download(`${picture.file_url}?name=${encodeURIComponent(`${this.stem}-pyharmony.${suffix}`)}`);
+      download(`${picture.file_url}?name=${encodeURIComponent(this.outName(format))}`);
       this.tell(SAID.savedAt(picture));
       this.say(SAID.saved);
     } catch (error) {
@@ -1023,7 +1138,9 @@ export class Editor {
   async saveRecipe() {
     try {
       const made = await this.make();
-      download(made.recipe, "recipe.json");
+      // A recipe is of photographs in their bits.
+      const from = (this.format === "tiff" && await this.makeDeep(made)) || made;
+      download(from.recipe, "recipe.json");
     } catch (error) {
       this.fail(error);
     }
@@ -1032,18 +1149,24 @@ export class Editor {
   /** Copies what repeats the picture, and shows it; a recipe that it needs is saved beside. */
   async copy(write) {
     try {
-      const body = this.way === "compose" ? (await this.make()).body : this.resultBody(this.doc);
-      const name = (picture, other) => picture?.name?.replace(/^.*[\\/]/, "") || other;
+      const made = await this.make();
       const { subject, background, composite, source, mask, photos } = this.pictures;
-      const names = {
-        subject: name(subject, "subject.jpg"), background: name(background, "background.jpg"), composite: name(composite, "composite.png"),
-        source: name(source, "source.png"), mask: name(mask, "mask.png"), photos: (photos ?? []).map((photo, i) => name(photo, `photo${i + 1}.jpg`)),
-      };
-      const text = write({ way: this.way, names, out: `${this.stem}-pyharmony.png`, body: { ...body, scale: body.scale ?? 1 } });
+      const { names, same } = namesOf({
+        subject: [subject, "subject.jpg"], background: [background, "background.jpg"], composite: [composite, "composite.png"],
+        source: [source, "source.png"], mask: [mask, "mask.png"], ...Object.fromEntries((photos ?? []).map((photo, i) => [i, [photo, `photo${i + 1}.jpg`]])),
+      });
+      names.photos = (photos ?? []).map((_, i) => names[i]);
+      const format = this.format === "ora" && this.way !== "compose" ? "png" : this.format;
+      const body = { ...made.body, scale: made.body.scale ?? 1 };
+      const text = write({
+        way: this.way, names, out: this.outName(format), format, body,
+        deepens: format === "tiff" && (photos ?? [this.below]).some(({ dtype }) => dtype === "uint8"),
+        flattens: format === "jpeg" && made.picture.dtype !== "uint8",
+      });
       $("code").textContent = text;
       $("code").hidden = false;
       const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-      this.tell([copied ? SAID.copied : SAID.notCopied, ...(this.way === "compose" ? [SAID.readsRecipe] : [])].join(" "));
+      this.tell([copied ? SAID.copied : SAID.notCopied, ...(this.way === "compose" ? [SAID.readsRecipe] : []), ...(same ? [SAID.sameNames] : [])].join(" "));
     } catch (error) {
       this.fail(error);
     }
@@ -1141,6 +1264,8 @@ export class Editor {
     click("zoom-out", () => this.stage.zoomTo(this.stage.zoom / 1.25));
     click("zoom-one", () => this.oneToOne());
     click("zoom-fit", () => this.stage.fit());
+    for (const button of all("[data-pan]")) button.addEventListener("click", () => this.pan(button.dataset.pan));
+    for (const button of all("[data-tip]")) button.addEventListener("click", (event) => this.nudgeTip(button.dataset.tip, !event.shiftKey));
     click("sheet", () => {
       const low = $("panel").classList.toggle("low");
       $("sheet").setAttribute("aria-expanded", String(!low));
@@ -1195,18 +1320,24 @@ export class Editor {
     document.addEventListener("keydown", (event) => this.key(event));
   }
 
+  /** Looks at another part of the picture. */
+  pan(by) {
+    const [x, y] = { left: [PAN, 0], right: [-PAN, 0], up: [0, PAN], down: [0, -PAN] }[by];
+    this.stage.pan(x, y);
+  }
+
   /** Shows a strength while its slider is dragged. */
   showStrength(strength) {
     this.before ??= this.doc;
     this.history[this.now] = { ...this.doc, strength };
     if (this.way === "harmonize") this.showWhole();
-    else if (this.doc.place && this.cutout && this.step !== "cut") this.drawPlaced(this.doc.place);
+    else if (this.doc.place && this.ready && this.step !== "cut") this.drawPlaced(this.doc.place);
   }
 
   typed(input) {
     const { place } = this.doc;
     const value = Number(input.value);
-    if (!place || input.value === "" || !Number.isFinite(value)) return this.controls();
+    if (!place || !this.ready || input.value === "" || !Number.isFinite(value)) return this.controls();
     if (input.name === "x" || input.name === "y") {
       const middle = this.middle(place);
       return this.put({ ...place, [input.name]: place[input.name] + value - middle[input.name] }, SAID.moved);
@@ -1224,17 +1355,21 @@ export class Editor {
       event.preventDefault();
       return this.travel(name === "y" || event.shiftKey ? 1 : -1);
     }
+    if (event.key === "Escape" && this.stage.leaveStroke()) return undefined;
     if (event.key === "Escape" && this.jobs.size) return [...this.jobs].at(-1).abort();
     if (event.key === "Escape" && this.comparing) return this.compare(false);
-    if (command || event.altKey || event.target !== this.stage.element) return undefined;
+    if (event.target !== this.stage.element) return undefined;
     const far = event.shiftKey;
     const arrows = { arrowleft: [-1, 0, "left"], arrowright: [1, 0, "right"], arrowup: [0, -1, "up"], arrowdown: [0, 1, "down"] };
     const done = (run) => {
       event.preventDefault();
       run();
     };
+    if ((command || event.altKey) && arrows[name]) return done(() => this.pan(arrows[name][2]));
+    if (command || event.altKey) return undefined;
     if (this.step === "cut") {
       if (arrows[name]) return done(() => this.stage.moveCross(arrows[name][0] * (far ? 40 : 8), arrows[name][1] * (far ? 40 : 8)));
+      if (event.key === "Enter" && this.tool !== "click") return done(() => this.stage.strokeAtCross(far));
       if (event.key === "Enter") {
         return done(() => {
           const { x, y } = this.stage.moveCross(0, 0);
@@ -1266,6 +1401,24 @@ export class Editor {
     if (name === "1") return done(() => this.oneToOne());
     return undefined;
   }
+}
+
+/** Returns the names of files by what they are for; of files with one name, all but the first get another. */
+function namesOf(pictures) {
+  const names = {};
+  const taken = new Set();
+  let same = false;
+  for (const [use, [picture, other]] of Object.entries(pictures)) {
+    if (!picture) continue;
+    let name = picture.name?.replace(/^.*[\\/]/, "") || other;
+    for (let number = 2; taken.has(name); number += 1) {
+      name = name.replace(/(-\d+)?(\.[^.]*)?$/, (_, counted, suffix = "") => `-${number}${suffix}`);
+      same = true;
+    }
+    taken.add(name);
+    names[use] = name;
+  }
+  return { names, same };
 }
 
 const samePlace = (a, b) => ["x", "y", "scale", "angle", "flip"].every((name) => a[name] === b[name]);

@@ -50,7 +50,9 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 export class Stage {
   /**
    * @param {HTMLElement} element
-   * @param on what is called: point(x, y, remove), line(points), painted(points), place(place, done), tip(x, y, done), view(zoom), compare(share)
+   * @param on what is called: point(x, y, remove), line(points, remove), painted(points, remove), begun(begun) where a
+   *   click or a key begins one of these and another will end it, place(place, done, how), tip(x, y, done),
+   *   view(zoom, whole), compare(share)
    */
   constructor(element, on) {
     this.element = element;
@@ -62,6 +64,8 @@ export class Stage {
     this.brush = 40;
     this.removes = false;
     this.fitted = true;
+    /** Where a click began a line, and the points of a stroke that a key began. */
+    this.anchor = this.keyed = null;
     this.stage = new Konva.Stage({ container: element, width: 10, height: 10 });
     this.element.querySelector(".konvajs-content").setAttribute("aria-hidden", "true");
     this.pictures = new Konva.Layer({ listening: false });
@@ -172,7 +176,14 @@ export class Stage {
     this.fineBase();
     this.drawEdge();
     this.stage.batchDraw();
-    this.on.view?.(this.zoom);
+    this.on.view?.(this.zoom, this.isWhole());
+  }
+
+  /** Tells whether the whole picture is seen. */
+  isWhole() {
+    if (!this.size || this.fitted) return true;
+    const { x, y } = this.world.position();
+    return x >= -1 && y >= -1 && x + this.size.width * this.zoom <= this.stage.width() + 1 && y + this.size.height * this.zoom <= this.stage.height() + 1;
   }
 
   /** Draws the base once at the size of the screen, so that no frame has to scale it. */
@@ -205,6 +216,7 @@ export class Stage {
   /** Shows an image below everything, as a picture of so many pixels. */
   show(image, width, height, keepView = false) {
     const same = this.size && this.size.width === width && this.size.height === height;
+    if (!same || !keepView) this.cross.visible(false);
     this.size = { width, height };
     this.source = image;
     this.base.setAttrs({ image, width, height, visible: true });
@@ -213,7 +225,8 @@ export class Stage {
   }
 
   clear() {
-    for (const node of [this.shadow, this.subject, this.tile, this.exact, this.front, this.before, this.veil, this.frame, this.tip, this.tipLine, this.cross, this.edge, this.stroke]) node.visible(false);
+    for (const node of [this.shadow, this.subject, this.tile, this.exact, this.front, this.before, this.veil, this.frame, this.tip, this.tipLine, this.edge]) node.visible(false);
+    if (!this.anchor && !this.keyed) this.stroke.visible(false);
     this.drawn = null;
     this.marks.destroyChildren();
     this.transformer.nodes([]);
@@ -296,10 +309,11 @@ export class Stage {
   }
 
   setMode(mode) {
+    if (mode !== this.mode) this.leaveStroke();
     this.mode = mode;
     this.element.dataset.mode = mode;
     this.element.style.cursor = { point: "crosshair", line: "crosshair", paint: "none" }[mode] ?? "default";
-    this.cross.visible(false);
+    if (!["point", "line", "paint"].includes(mode)) this.cross.visible(false);
     this.tools.batchDraw();
   }
 
@@ -333,6 +347,11 @@ export class Stage {
     let pressed = null;
     const { element } = this;
 
+    const drawnTo = (points, remove) => {
+      if (this.mode === "paint") this.on.painted?.(points, remove);
+      else this.on.line?.(points, remove);
+    };
+    this.finish = drawnTo;
     const away = (event) => {
       pointers.delete(event.pointerId);
       if (pointers.size < 2) this.pinched = null;
@@ -350,13 +369,15 @@ export class Stage {
         drawn = null;
         this.stroke.visible(false);
       } else if (this.share === null && (this.mode === "line" || this.mode === "paint") && evt.button === 0) {
+        this.keyed = null;
         drawn = [this.at(evt)];
-        this.drawStroke(drawn);
+        this.drawStroke(this.anchor ? [this.anchor, ...drawn] : drawn);
       }
     });
     element.addEventListener("pointermove", (event) => {
       const last = pointers.get(event.pointerId);
-      if (this.mode === "paint" && !last) this.showBrush(this.at(event));
+      if (this.mode === "paint" && !last && !this.keyed) this.showBrush(this.at(event));
+      if (this.anchor && !last) this.drawStroke([this.anchor, this.at(event)]);
       if (!last || !pressed) return;
       const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
       pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
@@ -372,7 +393,7 @@ export class Stage {
         this.pinched = now;
       } else if (drawn) {
         drawn.push(this.at(event));
-        this.drawStroke(drawn);
+        this.drawStroke(this.anchor ? [this.anchor, ...drawn] : drawn);
       } else if (this.share !== null) {
         this.on.compare?.(clamp(this.at(event).x / this.size.width, 0, 1));
       } else if (pressed.moved) {
@@ -390,9 +411,16 @@ export class Stage {
       const point = this.at(event);
       if (this.share !== null) {
         this.on.compare?.(clamp(point.x / this.size.width, 0, 1));
+      } else if (line && this.mode === "line" && !was.moved && !this.anchor) {
+        // A click begins a line, and another one ends it; a drag does both.
+        this.anchor = point;
+        this.drawStroke([point]);
+        this.on.begun?.(true);
       } else if (line) {
-        if (this.mode === "paint") this.on.painted?.(line);
-        else this.on.line?.(line);
+        const points = this.anchor ? [this.anchor, ...line] : line;
+        this.anchor = null;
+        this.on.begun?.(false);
+        drawnTo(points, was.remove);
       } else if (!was.moved && this.mode === "point" && this.inside(point)) {
         this.on.point?.(point.x, point.y, was.remove);
       }
@@ -403,7 +431,12 @@ export class Stage {
       pressed = drawn = null;
       this.stroke.visible(false);
     });
-    element.addEventListener("pointerleave", () => { if (this.mode === "paint") { this.cross.visible(false); this.tools.batchDraw(); } });
+    element.addEventListener("pointerleave", () => {
+      if (this.mode === "paint" && !drawn && !this.keyed) {
+        this.stroke.visible(false);
+        this.tools.batchDraw();
+      }
+    });
     element.addEventListener("wheel", (event) => {
       event.preventDefault();
       const box = element.getBoundingClientRect();
@@ -447,6 +480,35 @@ export class Stage {
     this.tools.batchDraw();
   }
 
+  /** Begins a line or a stroke at the cross, or ends it there: what a drag does, by keys. */
+  strokeAtCross(remove) {
+    const { x, y } = this.moveCross(0, 0);
+    if (!this.keyed) {
+      this.keyed = [{ x, y }];
+      this.keyedRemoves = remove;
+      this.drawStroke(this.keyed);
+      this.on.begun?.(true);
+      return;
+    }
+    const points = this.keyed;
+    this.keyed = null;
+    this.stroke.visible(false);
+    this.on.begun?.(false);
+    this.finish(points, remove || this.keyedRemoves);
+  }
+
+  /** Leaves a line or a stroke that was begun by a click or a key; tells whether there was one. */
+  leaveStroke() {
+    const begun = Boolean(this.anchor || this.keyed);
+    this.anchor = this.keyed = null;
+    if (begun) {
+      this.stroke.visible(false);
+      this.on.begun?.(false);
+      this.tools.batchDraw();
+    }
+    return begun;
+  }
+
   /** Moves the cross of the keyboard, and returns where it is. */
   moveCross(dx, dy) {
     if (!this.cross.visible()) {
@@ -455,6 +517,10 @@ export class Stage {
       this.cross.position({
         x: clamp(this.cross.x() + dx / this.zoom, 0, this.size.width - 1), y: clamp(this.cross.y() + dy / this.zoom, 0, this.size.height - 1),
       });
+    }
+    if (this.keyed && (dx || dy)) {
+      this.keyed.push({ ...this.cross.position() });
+      this.drawStroke(this.keyed);
     }
     this.tools.batchDraw();
     return this.cross.position();

@@ -26,6 +26,8 @@ export const START = {
     photos: ["Photos of one place", "two or more"],
   },
   upload: "Upload",
+  cancelUpload: "Cancel",
+  uploadCancelled: "The upload was cancelled",
   tooLarge: (name, megabytes) => `${name} is larger than ${megabytes} MB, which is the most here.`,
   limits: (megabytes, megapixels) => `Up to ${megabytes} MB and ${megapixels} megapixels each`,
   photos: (count) => `${count} photos`,
@@ -105,8 +107,14 @@ export const SAID = {
   percent,
   cutFirst: "Click first on who or what you want.",
   hint: "Click on who or what you want",
-  cutKeys: "Arrow keys move a cross, Enter points there, Shift and Enter removes. Space does nothing here.",
-  placeKeys: "Arrow keys move by a pixel, with Shift by ten. Plus and minus change the size, comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full size.",
+  cutKeys: {
+    click: "Arrow keys move a cross, with Shift farther; Enter points there, Shift and Enter removes. With Ctrl, arrow keys move the view; 0 fits, 1 shows full size.",
+    line: "Arrow keys move a cross, with Shift farther; Enter begins a line there, and ends it; with Shift it removes. Escape leaves it. With Ctrl, arrow keys move the view.",
+    paint: "Arrow keys move a cross, with Shift farther; Enter begins a stroke of the brush there, and ends it; with Shift it removes. Escape leaves it. Square brackets change the brush. With Ctrl, arrow keys move the view.",
+  },
+  placeKeys: "Arrow keys move by a pixel, with Shift by ten, and with Ctrl the view. Plus and minus change the size, comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full size.",
+  strokeBegun: "It begins here. Go on to where it ends.",
+  lineEnds: "Click where the line ends",
   pointFirst: "Point first at what belongs to it.",
   nextClick: "The next click is cut out by it",
   nothingThere: (reason) => `Nothing was found there. ${reason}`,
@@ -142,5 +150,23 @@ export const SAID = {
   saved: "The picture was saved",
   copied: "Copied.",
   notCopied: "Here it is.",
-  readsRecipe: "It reads recipe.json: the button Recipe saves it.",
+  readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
+  sameNames: "Two of your files have one name: rename the second as it is written there.",
 };
+
+/** What the library says of a picture, in the words of people who look at it. */
+const REASONS = [
+  [/contradicts itself/, "Its colours: this is not sure here, so they were changed only a little"],
+  [/so little wrong/, "Its colours seem to fit already, so they were changed only a little"],
+  [/change is none of colours|larger than light explains/, "Its colours: light alone does not explain the difference, so they were changed only a little"],
+  [/the object is too small/, "Its colours: too little of it is seen to match them"],
+  [/(there is no background|the background is too small)/, "Its colours: too little of what is around it is seen to match them"],
+  [/the (shadow|reflection) lies outside of the image/, "Its shadow would lie outside of the picture"],
+  [/the object lies below its contact/, "No shadow: it does not stand on anything that is seen"],
+];
+
+/** Returns a reason of the library as a sentence for people, without its end. */
+export function plainly(text) {
+  const [, words] = REASONS.find(([pattern]) => pattern.test(text)) ?? [null, text];
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
