@@ -536,6 +536,52 @@ def test_places_and_scores_are_told() -> None:
         composition.contact_sheet(figure(84), wall(), info)
 
 
+@pytest.mark.usefixtures("everybody")
+def test_somebody_in_a_picture_without_people() -> None:
+    """They are as large in it as in their own photograph, their feet are on the ground, and a bust is at the edge."""
+    looks = {key: value for key, value in PLAIN.items() if key != "shadow"} | {"return_info": True}
+    result, info = pyharmony.compose(figure(84), wall(), **looks)
+    one = info.subjects[0]
+    rows = np.flatnonzero((one.mask > 127).any(1))
+    own = np.flatnonzero((figure(84)[..., 3] > 127).any(1))
+    assert len(rows) / 240 == pytest.approx(len(own) / 84, rel=0.1) and rows[-1] < 239
+    assert one.shadow is not None and one.placement is not None and one.placement.reason == ""
+    assert not np.array_equal(result, wall())
+    _, info = pyharmony.compose(np.ascontiguousarray(figure(84)[:40]), wall(), **looks)
+    low = info.subjects[0]
+    assert (low.mask[-1] > 127).any() and low.shadow is None
+    assert low.placement is not None and low.placement.reason == ""
+
+
+@pytest.mark.usefixtures("everybody")
+def test_a_place_that_breaks_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _plan
+
+    def no_good(*given: Any, **options: Any) -> list[placement.Placement]:
+        found = placement.place(*given, **options)
+        return [dataclasses.replace(one, reason="a face would be covered") for one in found[:1]]
+
+    monkeypatch.setattr(_plan, "place", no_good)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _, info = pyharmony.compose(figure(84), wall(), people=crowd(), return_info=True)
+    assert "a face would be covered" in info.subjects[0].reasons
+    assert any("a face would be covered" in str(one.message) for one in caught)
+
+
+def test_where_all_is_told_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _plan
+
+    def searched(self: Any) -> Any:
+        raise AssertionError("people were looked for")
+
+    monkeypatch.setattr(_plan.People, "_searched", searched)
+    looks = {key: value for key, value in PLAIN.items() if key != "people"}
+    pyharmony.compose([object_(), object_()], ground(), at=[(10, 10), (60, 20)], **looks)
+    with pytest.raises(AssertionError, match="people were looked for"):
+        pyharmony.compose([object_(), object_()], ground(), at=[(10, 10), "auto"], **looks)
+
+
 def test_the_score_of_a_mask_is_told() -> None:
     photo = np.full((80, 100, 3), 220, np.uint8)
     photo[20:60, 30:50] = (30, 60, 120)

@@ -1,6 +1,6 @@
 """`pyharmony.merging`: alignment, light, contours, who is taken over, kinds of images, and what is refused.
 
-Scenes are drawn, so that what is to come of them is known; `benchmarks/bench_merging.py` measures photographs.
+Scenes are drawn, so that what is to come of them is known; `benchmarks/merging.py` measures photographs.
 """
 
 from __future__ import annotations

@@ -246,8 +246,18 @@ def test_somebody_larger_than_the_picture_still_gets_a_place() -> None:
 def test_without_a_good_place_the_best_of_the_others_says_so() -> None:
     background, masks, heads = scene_of(*[(30 + 42 * i, 250, 120) for i in range(15)])
     picture, mask, head = subject_of(90.0, 4.0, 330)
+    # Behind a row of people there is room.
     found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
-    assert len(found) >= 1 and (found[0].reason == "" or len(found) == 1)
+    assert len(found) == 5 and not any(one.reason for one in found)
+    # Where there is a face everywhere, there is none.
+    squares = [(x, y) for y in range(0, HEIGHT - 59, 60) for x in range(0, WIDTH, 60)]
+    masks, heads = [np.zeros((HEIGHT, WIDTH), np.uint8) for _ in squares], [(x, y, 60.0, 60.0) for x, y in squares]
+    for one, (x, y) in zip(masks, squares):
+        one[y : y + 60, x : x + 60] = 255
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    assert [one.reason for one in found] == ["a face would be covered"]
+    x, y, wide, high = found[0].box
+    assert x < WIDTH and y < HEIGHT and x + wide > 0 and y + high > 0 and found[0].terms and 0 < found[0].score <= 1
 
 
 def test_flipping_turns_the_light() -> None:
