@@ -91,6 +91,7 @@ gpu-check: ## the kernels on this machine's GPU, with its own Python: PART=build
 sheets: setup ## contact sheets of the shared photographs in artifacts/sheets
 	@$(BIN)/python examples/sheets.py --out artifacts/sheets
 	@$(BIN)/python examples/harmonize_sheets.py --out artifacts/sheets
+	@$(BIN)/python examples/compose_sheets.py --out artifacts/sheets
 
 docs: setup ## the documentation as a site in artifacts/site; a warning, a broken link or an undocumented name fails
 	@$(BIN)/python -m sphinx -b html -c docs -d build/site -W --keep-going -q . artifacts/site

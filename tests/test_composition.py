@@ -17,6 +17,8 @@ import pyharmony
 from pyharmony import blend, composition, io, placement
 from pyharmony.errors import ArgumentError, MaskError, PyHarmonyWarning, ShapeError
 
+from .shared import load_script
+
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 HEIGHT, WIDTH = 90, 130
@@ -580,6 +582,40 @@ def test_where_all_is_told_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch)
     pyharmony.compose([object_(), object_()], ground(), at=[(10, 10), (60, 20)], **looks)
     with pytest.raises(AssertionError, match="people were looked for"):
         pyharmony.compose([object_(), object_()], ground(), at=[(10, 10), "auto"], **looks)
+
+
+def test_sheets_hold_every_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of small photographs of things, in which nobody is found; each makes a row."""
+    from pyharmony.composition import _plan
+
+    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._Held([], [], [], None))
+    monkeypatch.setattr(pyharmony.segmentation.Session, "heads", lambda self, least=0.0: ())
+    sheets = load_script("examples/compose_sheets.py")
+    photo = {"role": "photo", "category": "person"}
+    listed = {
+        "app_open": [{"file": "a.png"}],
+        "research_only/app": [{"file": "b.png"}, {"file": "empty.png"}],
+        "photos_open": [{"file": f"{i}.png", **photo, "split": "test" if i < 5 else "train"} for i in range(8)],
+    }
+    for name, found in listed.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"entries": found}))
+        for i, entry in enumerate(found):
+            made = np.full((60, 80, 3), 220, np.uint8)
+            if entry["file"] != "empty.png":
+                made[15:45, 30 + i : 50] = (30, 60, 120)
+            Image.fromarray(made).save(tmp_path / name / entry["file"])
+    assert len(list(sheets.pairs(tmp_path))) == 6 and len(list(sheets.people(tmp_path))) == 2
+    assert list(sheets.people(tmp_path)) == list(sheets.people(tmp_path))
+    monkeypatch.setenv("PYHARMONY_DATA", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["compose_sheets.py", "--out", str(tmp_path / "out"), "--size", "64"])
+    sheets.main()
+    said = capsys.readouterr().out
+    assert said.count(" in ") >= 8 and "a.png in b.png: score " in said and "empty.png in a.png: " in said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"pairs_1.jpg", "people_1.jpg"}
+    assert Image.open(tmp_path / "out" / "pairs_1.jpg").size[0] == 4 * (64 + 6) + 6
 
 
 def test_the_score_of_a_mask_is_told() -> None:
