@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io as files
 import json
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -406,6 +407,35 @@ def test_what_becomes_much_smaller_keeps_its_last_rows() -> None:
     assert (rows[0], rows[-1], columns[0], columns[-1]) == (20, 39, 30, 39)
     assert (result[20:40, 30:40] == (200, 40, 40)).all()
     assert not mask[42:].any() and not mask[:, 42:].any() and not mask[:19].any() and not mask[:, :29].any()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3])
+def test_what_becomes_smaller_than_a_pixel_is_not_seen(scale: float) -> None:
+    result, info = pyharmony.compose(object_(), ground(), at=(30, 20), scale=scale, return_info=True, **PLAIN)
+    assert np.abs(result.astype(int) - ground()).max() <= 2
+    again = pyharmony.compose(object_(), ground(), recipe=json.loads(json.dumps(info.recipe)))
+    assert again.tobytes() == result.tobytes()
+
+
+def test_a_blend_of_gradients_keeps_the_colours_of_the_harmonised_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _render
+
+    given = {**PLAIN, "harmonize": "reinhard", "at": (30, 20), "return_info": True}
+    harmonized, info = pyharmony.compose(object_(), ground(), blend="alpha", **given)
+    bases = []
+
+    def seen(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, *, base: np.ndarray) -> Any:
+        bases.append(base.copy())
+        return blend.gaussian_poisson(src, dst, mask, base=base)
+
+    monkeypatch.setattr(_render, "blends", types.SimpleNamespace(alpha=blend.alpha, gaussian_poisson=seen))
+    pyharmony.compose(object_(), ground(), blend="gaussian_poisson", **given)
+    x, y, wide, high = info.subjects[0].box
+    (base,) = bases
+    part = harmonized[y - 8 : y + high + 8, x - 8 : x + wide + 8]
+    assert base.shape == part.shape and np.array_equal(base, part)
+    plain = pyharmony.compose(object_(), ground(), **{**given, "harmonize": None, "return_info": False})
+    assert not np.array_equal(part, plain[y - 8 : y + high + 8, x - 8 : x + wide + 8])
 
 
 def test_several_subjects_are_drawn_from_the_farthest_to_the_nearest() -> None:

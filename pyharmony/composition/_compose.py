@@ -350,7 +350,7 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
         >>> from pyharmony import composition
         >>> subject, background = np.zeros((30, 20, 4), np.uint8), np.full((60, 80, 3), 128, np.uint8)
         >>> subject[5:25, 5:15] = 255
-        >>> _, info = pyharmony.compose(subject, background, people=[], k=2, return_info=True)
+        >>> _, info = pyharmony.compose(subject, background, people=[], k=2, upscale=None, return_info=True)
         >>> composition.contact_sheet(subject, background, info).shape[2]
         3
     """

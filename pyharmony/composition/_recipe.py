@@ -220,7 +220,7 @@ _SUBJECT: dict[str, Check] = {
     "mask": (_is_object, "null or a mask as compose writes it"),
     "x": _NUMBER,
     "y": _NUMBER,
-    "scale": ((lambda value: _is_number(value, 1e-9, 1000)), "a number above 0, at most 1000"),
+    "scale": ((lambda value: _is_number(value, 0, 1000) and value > 0), "a number above 0, at most 1000"),
     "angle": _NUMBER,
     "flip": _FLAG,
     "cover": (_is_object, "null or a mask as compose writes it"),

@@ -185,7 +185,7 @@ def _laid(
     scale = float(entry["scale"]) * ratio / own
     (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
     # Of what becomes much smaller, the mean of so many pixels along each side is as good as all of them.
-    every = max(1, int(1 / (scale * _FINER)))
+    every = max(1, min(int(1 / (scale * _FINER)), max(bottom - top, right - left)))
     top, bottom = _span(top, bottom, len(mask), every)
     left, right = _span(left, right, mask.shape[1], every)
     alpha = _fewer(_part(mask, top, bottom, left, right), every)
