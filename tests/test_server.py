@@ -6,12 +6,14 @@ import base64
 import contextlib
 import dataclasses
 import errno
+import fnmatch
 import functools
 import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -2276,6 +2278,149 @@ def test_the_service_is_loaded_by_nobody_else() -> None:
     code = "import sys, pyharmony.server._worker; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {name.partition(".")[0] for name in done.stdout.split()} & {"fastapi", "starlette", "uvicorn", "torch"}
+
+
+# ---- the container and the examples ----
+
+
+def instructions(path: Path) -> list[tuple[str, str]]:
+    """Returns the instructions of a Dockerfile, each with what follows it, in one line."""
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [(word, rest) for line in joined.splitlines() if line.strip() for word, _, rest in [line.partition(" ")]]
+
+
+def left_out(name: str, patterns: list[str]) -> bool:
+    """Tells whether a path is left out of the context of a build by the patterns of a .dockerignore file."""
+    parts = name.split("/")
+    for pattern in patterns:
+        deep = pattern.startswith("**/")
+        wanted = pattern.removeprefix("**/")
+        heads = ["/".join(parts[: i + 1]) for i in range(len(parts))]
+        if any(fnmatch.fnmatchcase(one, wanted) for one in (parts if deep else heads)):
+            return True
+    return False
+
+
+def test_the_dockerfile_holds_what_it_says() -> None:
+    path = ROOT / "pyharmony/server/Dockerfile"
+    told = instructions(path)
+    assert {word for word, _ in told} <= {
+        "FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT",
+    }  # fmt: skip
+    by_word: dict[str, list[str]] = {}
+    for word, rest in told:
+        by_word.setdefault(word, []).append(rest)
+    # One image by its version, which pyharmony runs on.
+    images = {rest.split()[0] for rest in by_word["FROM"]}
+    (image,) = images
+    version = re.fullmatch(r"python:(3)\.(\d+)\.\d+-slim-[a-z]+", image)
+    assert version is not None and (int(version[1]), int(version[2])) >= (3, 10)
+    # What is copied exists, and reaches the build, with all that the package is built of.
+    ignored = path.with_name("Dockerfile.dockerignore").read_text().split()
+    for rest in by_word["COPY"]:
+        if not rest.startswith("--from="):
+            for source in rest.split()[:-1]:
+                assert (ROOT / source).exists() and not left_out(source, ignored), source
+    assert ". ." in by_word["COPY"]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    for name in tracked:
+        assert not left_out(name, ignored), name
+    assert left_out(".git/config", ignored) and left_out("pyharmony/_C.cpython-311-x86_64-linux-gnu.so", ignored)
+    assert left_out(".venv/bin/python", ignored) and left_out("tests/__pycache__/a.pyc", ignored)
+    # What is installed are extras of the package, at the versions that are tested.
+    project = (ROOT / "pyproject.toml").read_text()
+    extras = project.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    (wheel,) = [rest for rest in by_word["RUN"] if "/wheels/*.whl" in rest]
+    named = re.search(r"\*\.whl\)\[([a-z,]+)\]", wheel)
+    assert named is not None and "-c /wheels/constraints.txt" in wheel
+    assert set(named[1].split(",")) == {"serve", "io", "segment", "heif"}
+    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    for extra in named[1].split(","):
+        needs = re.search(rf"^{extra} = \[([^\]]*)\]", extras, re.M)
+        assert needs is not None, extra
+        for need in re.findall(r'"([a-z-]+)', needs[1]):
+            assert need in pinned, need
+    # It runs as a user of its own, who is not root, and who is made before.
+    (user,) = by_word["USER"]
+    assert user not in ("root", "0") and re.search(rf"useradd [^&]*--uid 10001 [^&]*{user}\b", wheel)
+    assert [word for word, _ in told].index("USER") < [word for word, _ in told].index("ENTRYPOINT")
+    # It starts as the command line takes it, on the port that it tells, and ends by the signal that ends it.
+    (entry,), (port,) = by_word["ENTRYPOINT"], by_word["EXPOSE"]
+    program, *arguments = json.loads(entry)
+    assert program == "pyharmony" and arguments[0] == "serve" and int(port) == Settings().port
+    known = set(re.findall(r"`(--[a-z-]+)", (ROOT / "docs/serve.md").read_text()))
+    assert {one for one in arguments if one.startswith("--")} <= known
+    assert by_word["STOPSIGNAL"] == ["SIGTERM"] and f":{port}/health" in by_word["HEALTHCHECK"][0]
+    compile(json.loads(by_word["HEALTHCHECK"][0].partition("CMD ")[2].strip())[2], "HEALTHCHECK", "exec")
+    page = (ROOT / "docs/serve.md").read_text()
+    assert f"docker build -f {path.relative_to(ROOT)}" in page and "it is user 10001" in page
+
+
+def examples(language: str) -> list[str]:
+    """Returns the blocks of code of docs/serve.md in a language."""
+    page = (ROOT / "docs/serve.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.M | re.S)
+
+
+def photographs(folder: Path, *names: str) -> None:
+    """Writes photographs of the demo under the names that the examples have: somebody, and places to put them."""
+    for name, sample in zip(names, ("astronaut.jpg", "coffee.jpg"), strict=True):
+        Image.open(SAMPLES / sample).save(folder / name, quality=95)
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_the_examples_in_the_shell_run(tmp_path: Path) -> None:
+    if shutil.which("curl") is None or shutil.which("jq") is None:
+        pytest.skip("curl or jq is not installed")
+    photographs(tmp_path, "person.jpg", "beach.jpg")
+    first, *others = [one for one in examples("sh") if "curl" in one]
+    clicks, events = others
+    assert "upload()" in first and "…" in clicks and "$job/events" in events
+    with running() as service:
+        script = "\n".join(
+            [
+                "set -euo pipefail",
+                first,
+                'echo "$person $beach $mask $made" >ids',
+                clicks.replace('"…"', "\"'$person'\"").rstrip() + " >clicks.json",
+                "job=$(curl -sf -H 'X-Pyharmony: 1' --json "
+                '"{\\"picture\\": \\"$mask\\", \\"format\\": \\"png\\"}" "$api/export" | jq -r .id)',
+                events.rstrip() + " >events",
+            ]
+        )
+        known = subprocess.run(["curl", "--help", "all"], capture_output=True, text=True, check=True).stdout
+        if "--json" not in known:  # before 7.82
+            script = script.replace("--json", "-H 'Content-Type: application/json' --data-binary")
+        script = script.replace("http://127.0.0.1:8787", service.address)
+        done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        person, beach, mask, made = (tmp_path / "ids").read_text().split()
+        assert {len(one) for one in (person, beach, mask)} == {32} and made.endswith("/file")
+        wanted = blend.alpha(
+            np.asarray(pyharmony.load(tmp_path / "person.jpg")), np.asarray(pyharmony.load(tmp_path / "beach.jpg")),
+            service.pixels({"file_url": f"/api/v1/pictures/{mask}/file"}), at=(120, 80),
+        )  # fmt: skip
+        assert np.array_equal(np.asarray(pyharmony.load(tmp_path / "result.png")), wanted)
+    answer = json.loads((tmp_path / "clicks.json").read_text())
+    assert answer["status"] == "done"
+    assert answer["result"]["mask"]["width"] == Image.open(tmp_path / "person.jpg").width
+    lines = (tmp_path / "events").read_text().splitlines()
+    told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert "event: job" in lines and told[-1]["status"] == "done"
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_the_example_in_python_runs(tmp_path: Path) -> None:
+    photographs(tmp_path, "friend.jpg", "group.jpg")
+    (code,) = [one for one in examples("python") if "httpx" in one]
+    with running() as service:
+        code = code.replace("http://127.0.0.1:8787", service.address)
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    made = pyharmony.io.read(tmp_path / "result.tif")
+    assert made.pixels.dtype == np.uint16 and made.format == "TIFF"
+    assert made.pixels.shape[:2] == pyharmony.io.read(tmp_path / "group.jpg").pixels.shape[:2]
 
 
 # ---- load ----
