@@ -1347,6 +1347,7 @@ def test_demo_does_the_main_job() -> None:
     assert set(made["steps"]) == {"cut", "place", "laid", "harmonize", "sharpness", "grain", "blend"}
     recipe = json.loads(Path(made["recipe"]).read_text())
     held = recipe["subjects"][0]["harmonize"]["weights"]
+    assert "bottom" in recipe["subjects"][0]["cut"]
     assert set(made["networks"]) == {"clicks-imagenet", held["name"]}
     assert made["networks"][held["name"]] == held["sha256"]
     assert np.array_equal(np.asarray(pyharmony.io.read_layers(made["layers"])[1].pixels[..., :3]), whole)

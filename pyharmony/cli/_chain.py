@@ -190,7 +190,7 @@ def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
     by_hand = [
         f"{clicks} clicks in {len(LOOKS)} looks at the photograph, which say who is meant",
         f"that nobody is in the {BACKGROUND}'s photograph",
-        f"what of it is to be seen; of the {len(one.places)} best places, number {one.number + 1} covers least of that",
+        f"the part of it that is to be seen: number {one.number + 1} of {len(one.places)} places covers the least of it",
     ]
     size = f"{result.shape[1]} x {result.shape[0]}"
     console.note(f"{paths['picture']}: {size}, {SUBJECT} before {BACKGROUND}, {seconds:.2f} s; its layers are in "

@@ -23,7 +23,7 @@ def demo(
 
     The astronaut is cut out by clicks, and composed at a place that is found: together.png, with its layers
     (together.ora) and its recipe (together.json); together.jpg shows both photographs beside it, before_and_after.webp
-    is animated. With --verbose it says what was given by hand.
+    is animated. It says what was given by hand.
 
     Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
     sheet.png (every blend side by side).
