@@ -66,6 +66,7 @@ DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {
     "viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2,
 }  # fmt: skip
+Rectangle = tuple[float, float, float, float]
 #: What screen readers are told.
 NAMES = Path(__file__).with_name("page_names.txt")
 #: The longest that a step may take here, where other tests run beside it, in milliseconds.
@@ -186,6 +187,11 @@ class Visit:
         self.name = held.value.suggested_filename
         return Path(held.value.path()).read_bytes()
 
+    def read(self) -> None:
+        """Closes the messages, which may lie over a handle."""
+        while self.page.locator(".toast button").count():
+            self.page.locator(".toast button").first.click()
+
     def says(self, text: str) -> None:
         self.page.wait_for_function(
             "text => [document.body.innerText, document.querySelector('#live').textContent].join().includes(text)",
@@ -289,6 +295,33 @@ def test_what_is_missing_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         lacking("axe")
 
 
+def these_people(visit: Visit, people: dict[int, tuple[np.ndarray, Rectangle]]) -> None:
+    """Lets a person be found in each photograph of some width: their mask, and x, y, width and height of their head."""
+    client = visit.service.client
+
+    def uploaded(mask: np.ndarray) -> Any:
+        held = io.BytesIO()
+        Image.fromarray(mask).save(held, "png")
+        return client.post("/api/v1/pictures", content=held.getvalue()).json()
+
+    def found(route: Any) -> None:
+        body = route.request.post_data_json or {}
+        if not body.get("people"):
+            route.continue_()
+            return
+        mask, head = people[client.get(f"/api/v1/pictures/{body['picture']}").json()["width"]]
+        rows, columns = np.nonzero(mask)
+        box = [int(value) for value in (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)]
+        one = {"score": 1.0, "box": box, "head": head, "mask": uploaded(mask)}
+        result = {"mask": one["mask"], "masks": [one], "layers": [], "places": []}
+        result |= {"others": uploaded(np.zeros_like(mask)), "info": {"method": "", "reason": ""}}
+        route.fulfill(
+            json={"id": "0" * 32, "operation": "segment", "status": "done", "preview": False, "result": result}
+        )
+
+    visit.page.route("**/api/v1/segment?*", found)
+
+
 # ---- journeys ----
 
 
@@ -373,6 +406,76 @@ def test_a_composite_in_three_actions(browser: Any, service: Any, tmp_path: Path
         visit.set("strength", 0)
         assert np.array_equal(pixels_of(visit.download()), composite)
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= kind["viewport"]["width"]
+
+
+def on_a_phone(visit: Visit, subject: Path, background: Path, on: tuple[float, float]) -> None:
+    """Goes from two photographs to a place, by a finger."""
+    visit.give("subject", subject, background)
+    visit.step("cut")
+    visit.point(*on, touch=True)
+    visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+    visit.click("#to-place")
+    visit.page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+    visit.settled()
+
+
+def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> None:
+    photos = [halved(tmp_path, "astronaut.jpg"), halved(tmp_path, "rocket.jpg")]
+    with visiting(browser, service, PHONE) as visit:
+        page = visit.page
+        without_people(visit)
+        on_a_phone(visit, *photos, (110, 150))
+        made = pixels_of(visit.download())
+        assert made.shape == (214, 320, 3) and visit.actions <= 6
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        # A finger drags her by a hundred pixels of the picture, at another zoom than 1, on a finer screen.
+        for name, value in (("angle", 0), ("scale", 40), ("x", 90), ("y", 140)):
+            visit.type(name, value)
+        visit.choose("method", "none")
+        touches = page.context.new_cdp_session(page)
+        (x, y), zoom = visit.on_picture(90, 140), visit.zoom()
+        assert abs(zoom - 1) > 0.02
+        reach = 100 * zoom
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            told = [{"x": a, "y": b} for a, b in points]
+            touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": told})
+
+        touch("touchStart", (x, y))
+        for i in range(1, 6):
+            touch("touchMove", (x + reach * i / 5, y))
+        touch("touchEnd")
+        assert abs(visit.numbers()["x"] - 190) <= 1 and abs(visit.numbers()["y"] - 140) <= 1
+        visit.click("[data-to=save]")
+        recipe = tmp_path / "recipe.json"
+        made = pixels_of(visit.download("#save"))
+        recipe.write_bytes(visit.download("#save-recipe"))
+        assert np.array_equal(made, np.asarray(pyharmony.compose(*map(str, photos), recipe=recipe)))
+        # With two fingers one looks closer, and the view moves along.
+        visit.read()
+        before = visit.numbers()
+        x, y = centre(page, "#stage")
+        touch("touchStart", (x - 30, y), (x + 30, y))
+        for i in range(1, 5):
+            touch("touchMove", (x - 30 - 8 * i, y), (x + 30 + 8 * i, y))
+        touch("touchEnd")
+        assert visit.zoom() > 1.5 * zoom and visit.numbers() == before
+        page.touchscreen.tap(*centre(page, "#zoom-fit"))
+        assert visit.zoom() == pytest.approx(zoom)
+
+
+def centre(page: Any, selector: str) -> tuple[float, float]:
+    box = page.locator(selector).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+#: The controls that are seen and are smaller than so many pixels. What is unseen over a label is as large as that.
+SMALL = """least => [...document.querySelectorAll("button, a, select, input:not([type=file]), summary")].map((one) => {
+  const seen = one.getBoundingClientRect();
+  const target = /^(radio|checkbox)$/.test(one.type) ? one.closest("label") : one;
+  const box = target.getBoundingClientRect();
+  return [one.id || one.getAttribute("aria-label") || one.textContent || one.name, box.width, box.height, seen.width];
+}).filter(([, wide, high, seen]) => seen && wide > 1 && high > 1 && Math.min(wide, high) < least)"""
 
 
 def test_photos_that_were_held_upright_and_deep_ones(browser: Any, service: Any, tmp_path: Path) -> None:
@@ -477,6 +580,137 @@ DRAG = """([x, y, seconds, ends]) => new Promise((done) => {
   };
   move();
 })"""
+
+
+#: Tells what of a composition is seen on the canvas: the subject by itself, or the real blend, and how wide that is.
+SEEN = """() => {
+  const [, , subject, tile] = Konva.stages[0].getLayers()[0].children[0].children;
+  return { alone: subject.visible(), blend: tile.visible(), wide: tile.width() };
+}"""
+
+
+def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -> None:
+    her = halved(tmp_path, "astronaut.jpg")
+    with Image.open(IMAGES / "astronaut.jpg") as image:
+        scene = np.asarray(image)[:, ::-1]
+    below = saved(tmp_path, "scene.png", np.ascontiguousarray(scene))
+    # Who she is, roughly, so that it does not depend on how people are found: a head, and the rest below it.
+    y, x = np.mgrid[:512, :512]
+    body = (np.hypot((x - 222) / 58, (y - 120) / 85) < 1) | (np.hypot((x - 225) / 225, (y - 460) / 265) < 1)
+    mask = body.astype(np.uint8) * 255
+    people = {256: (mask[::2, ::2], (82.0, 20.0, 58.0, 80.0)), 512: (mask[:, ::-1], (512 - 280.0, 40.0, 116.0, 160.0))}
+    recipe = tmp_path / "recipe.json"
+    with visiting(browser, service) as visit:
+        page, mouse = visit.page, visit.page.mouse
+
+        def exported() -> tuple[np.ndarray, dict[str, Any]]:
+            """Returns the picture, which compose makes of the recipe as well, and what the recipe says of her."""
+            visit.click("[data-to=save]")
+            made = pixels_of(visit.download("#save"))
+            recipe.write_bytes(visit.download("#save-recipe"))
+            assert np.array_equal(made, np.asarray(pyharmony.compose(str(her), str(below), recipe=recipe)))
+            visit.click("[data-to=place]")
+            visit.read()
+            return made, json.loads(recipe.read_text())["subjects"][0]
+
+        def handle(name: str) -> tuple[float, float]:
+            """Returns where a handle is on the screen."""
+            find = """name => {
+              const box = document.querySelector("#stage").getBoundingClientRect();
+              const at = Konva.stages[0].findOne(`.${name}`).getAbsolutePosition();
+              return [box.x + at.x, box.y + at.y];
+            }"""
+            return tuple(page.evaluate(find, name))
+
+        def changed(made: np.ndarray) -> tuple[int, int, int, int]:
+            rows, columns = np.nonzero((made != scene).any(2))
+            return int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
+
+        these_people(visit, people)
+        visit.give("subject", her, below)
+        visit.step("cut")
+        # Who is in the photograph is found, and cut out by a button.
+        visit.click("#people")
+        page.wait_for_selector("#found-people button", timeout=PATIENCE)
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        whole = page.get_attribute("#save-mask", "href")
+        visit.click("#start-over")
+        assert page.is_hidden("#save-mask")
+        visit.click("#found-people button >> nth=0")
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        assert page.get_attribute("#save-mask", "href") == whole
+        assert np.array_equal(pixels_of(visit.download("#save-mask")), mask[::2, ::2])
+
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        first = visit.numbers()
+        assert page.get_attribute(".thumb >> nth=0", "aria-pressed") == "true"
+        visit.click(".thumb >> nth=1")
+        assert page.get_attribute(".thumb >> nth=1", "aria-pressed") == "true" and visit.numbers() != first
+        visit.choose("method", "none")
+        page.eval_on_selector("input[name=shadow][value=off]", "one => one.click()")
+        for name, value in (("angle", 0), ("scale", 50), ("x", 150), ("y", 330)):
+            visit.type(name, value)
+        if page.get_attribute("#behind", "aria-pressed") == "true":
+            visit.click("#behind")
+        # A drag of a hundred pixels, at another zoom than 1.
+        visit.click("#zoom-in")
+        zoom = visit.zoom()
+        assert abs(zoom - 1) > 0.1
+        before, told = exported()
+        x, y = visit.on_picture(150, 330)
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(x + 20, y - 5, steps=2)
+        mouse.move(x + round(100 * zoom), y, steps=3)
+        mouse.up()
+        assert abs(visit.numbers()["x"] - 250) <= 1 and visit.numbers()["y"] == 330
+        made, moved = exported()
+        assert moved["x"] - told["x"] == pytest.approx(100, abs=0.5 / zoom + 1e-6) and moved["y"] == told["y"]
+        assert np.abs(np.subtract(changed(made), changed(before)) - (100, 0, 100, 0)).max() <= 1
+
+        # By the handles it is scaled and turned; meanwhile the real blend is seen as soon as it is made.
+        visit.click("[data-to=match]")
+        page.check("input[name=blend][value=poisson]", force=True)
+        visit.click("[data-to=place]")
+        visit.settled()
+        page.wait_for_function(f"() => ({SEEN})().blend", timeout=PATIENCE)
+        wide = page.evaluate(SEEN)["wide"]
+        mouse.move(*handle("bottom-right"))
+        mouse.down()
+        corner = handle("top-left")
+        mouse.move(*(1.3 * a - 0.3 * b for a, b in zip(handle("bottom-right"), corner, strict=True)), steps=4)
+        blended = f"wide => {{ const s = ({SEEN})(); return s.blend && !s.alone && s.wide > 1.15 * wide; }}"
+        page.wait_for_function(blended, arg=wide, timeout=PATIENCE)
+        mouse.up()
+        assert visit.numbers()["scale"] == pytest.approx(65, abs=1) and visit.numbers()["angle"] == 0
+        middle = visit.on_picture(visit.numbers()["x"], visit.numbers()["y"])
+        a, b = handle("rotater")
+        mouse.move(a, b)
+        mouse.down()
+        reach = math.hypot(a - middle[0], b - middle[1])
+        turned = math.radians(40 - 90)
+        mouse.move(middle[0] + reach * math.cos(turned), middle[1] + reach * math.sin(turned), steps=4)
+        page.wait_for_function(f"() => {{ const s = ({SEEN})(); return s.blend && !s.alone; }}", timeout=PATIENCE)
+        mouse.up()
+        assert visit.numbers()["angle"] == pytest.approx(40, abs=2)
+        made, told = exported()
+        assert told["angle"] == pytest.approx(40, abs=2) and told["blend"] == "poisson"
+
+        # Sent behind, the other one stays in front of her.
+        page.eval_on_selector("input[name=blend][value=alpha]", "one => one.click()")
+        for name, value in (("angle", 0), ("scale", 60), ("x", 140), ("y", 330)):
+            visit.type(name, value)
+        before, told = exported()
+        assert told["cover"] is None
+        visit.click("#behind")
+        page.wait_for_selector("#behind[aria-pressed=true]", timeout=PATIENCE)
+        visit.settled()
+        assert page.evaluate("() => Konva.stages[0].getLayers()[0].children[0].children[4].visible()")
+        made, told = exported()
+        assert told["cover"] is not None
+        hidden = (before != scene).any(2) & (made == scene).all(2)
+        assert hidden.sum() > 0.3 * (before != scene).any(2).sum() and (made != scene).any()
 
 
 def test_what_is_typed_stays(browser: Any, service: Any, tmp_path: Path) -> None:
@@ -1301,6 +1535,8 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
         page = context.new_page()
         page.goto(one.address)
         page.wait_for_selector("#token[open]")
+        found = needed("axe_playwright_python.sync_playwright").Axe().run(page).response["violations"]
+        assert not found, [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
         page.fill("#token input[name=token]", "not the right one")
         page.press("#token input[name=token]", "Enter")
         page.wait_for_function("() => document.querySelector('#token-note').textContent")
@@ -1316,6 +1552,157 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
         page.set_input_files("[data-slot=background] input", str(large))
         page.wait_for_selector("text=holiday.png is larger than 32 MB, which is the most here.")
         context.close()
+
+
+# ---- controls that no journey uses ----
+
+
+def test_sample_photos(browser: Any, service: Any) -> None:
+    with visiting(browser, service) as visit:
+        without_people(visit)
+        for way, step in (("compose", "cut"), ("harmonize", "match"), ("blend", "place")):
+            visit.way(way)
+            visit.click("#sample")
+            visit.step(step)
+            if way != "compose":
+                visit.page.wait_for_selector("#download:enabled", timeout=PATIENCE)
+            assert visit.page.url.endswith(f"#{way}/{step}")
+            visit.click("#home")
+        visit.way("merge")
+        assert visit.page.is_hidden("#sample")
+
+
+def test_lines_and_clicks_that_remove(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    source = np.asarray(Image.open(files["source"]))
+    with visiting(browser, service) as visit:
+        page, mouse = visit.page, visit.page.mouse
+        asked: list[dict[str, Any]] = []
+        page.on("request", lambda request: "/segment?" in request.url and asked.append(request.post_data_json))
+
+        def mask_of(do: Any) -> np.ndarray:
+            before = page.get_attribute("#save-mask", "href")
+            do()
+            page.wait_for_function(
+                "old => document.querySelector('#save-mask').getAttribute('href') !== old", arg=before, timeout=PATIENCE
+            )
+            return pixels_of(visit.download("#save-mask"))
+
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        page.check("input[name=tool][value=line]", force=True)
+        # What is removed before anything is there is refused.
+        page.check("input[name=sign][value='-']", force=True)
+        clicks((40, 60), (80, 60))(visit)
+        visit.says("Point first at what belongs to it")
+        page.check("input[name=sign][value='+']", force=True)
+
+        def drag() -> None:
+            mouse.move(*visit.on_picture(35, 60))
+            mouse.down()
+            mouse.move(*visit.on_picture(60, 50), steps=3)
+            mouse.move(*visit.on_picture(85, 60), steps=3)
+            mouse.up()
+
+        drawn = mask_of(drag)
+        (line,) = asked[-1]["steps"]
+        assert line["kind"] == "scribble" and line["add"] and len(line["line"]) >= 6
+        assert line["line"][0] == pytest.approx([34.5, 59.5], abs=0.5)
+        assert line["line"][-1] == pytest.approx([84.5, 59.5], abs=0.5)
+        assert np.array_equal(drawn, pyharmony.segment(source, scribble=[tuple(one) for one in line["line"]]).mask)
+        # Two clicks draw a line, too; the hint says that the second is waited for.
+        visit.point(60, 40)
+        visit.says("Click where the line ends")
+        mask_of(lambda: visit.point(60, 80))
+        assert np.allclose(asked[-1]["steps"][-1]["line"], [[59.5, 39.5], [59.5, 79.5]], atol=0.5)
+        # A click that removes: by the sign, and with Shift.
+        page.check("input[name=tool][value=click]", force=True)
+        page.check("input[name=sign][value='-']", force=True)
+        mask_of(lambda: visit.point(6, 6))
+        assert asked[-1]["steps"][-1] == {
+            "kind": "click",
+            "x": pytest.approx(5.5, abs=0.5),
+            "y": pytest.approx(5.5, abs=0.5),
+            "add": False,
+        }
+        page.check("input[name=sign][value='+']", force=True)
+        page.keyboard.down("Shift")
+        mask_of(lambda: visit.point(112, 112))
+        page.keyboard.up("Shift")
+        assert asked[-1]["steps"][-1]["add"] is False and len(asked[-1]["steps"]) == 4
+
+
+def test_before_and_after(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        blending(visit, files, "poisson")
+        made, below = pixels_of(visit.download()), np.asarray(Image.open(files["background"]))
+        visit.click("[data-to=match]")
+        visit.settled()
+        page.wait_for_selector("#stage[data-exact=true]", timeout=PATIENCE)
+
+        def colour(x: float, y: float) -> np.ndarray:
+            """Returns what is seen at a point of the picture."""
+            a, b = visit.on_picture(x, y)
+            clip = {"x": a - 1, "y": b - 1, "width": 3, "height": 3}
+            return pixels_of(page.screenshot(clip=clip))[1, 1, :3].astype(int)
+
+        # The disc lies from 160 to 240. Poisson changes its colours; what was before is the disc as it was, pasted.
+        plain = np.array([200, 60, 40])
+        assert np.abs(made[150, 190].astype(int) - plain).max() > 40
+        visit.click("#compare")
+        page.mouse.move(*visit.on_picture(200, 270))
+        page.mouse.down()
+        page.mouse.move(*visit.on_picture(220, 280), steps=4)
+        page.mouse.up()
+        assert float(page.input_value("#divider")) == pytest.approx(55, abs=1)
+        assert np.abs(colour(190, 150) - plain).max() < 12
+        assert np.abs(colour(232, 150) - made[150, 232]).max() < 12
+        page.locator("#divider").focus()
+        page.keyboard.press("Home")
+        assert np.abs(colour(190, 150) - made[150, 190]).max() < 12
+        page.keyboard.press("End")
+        assert np.abs(colour(232, 150) - plain).max() < 12
+        assert np.abs(colour(50, 150) - below[150, 50]).max() < 12
+
+
+def test_an_upload_is_cancelled(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        held: list[Any] = []
+        visit.expected.append("ERR_")
+        page.route("**/api/v1/pictures?*", lambda route: held.append(route))  # and no answer
+        visit.give("subject", files["source"])
+        page.wait_for_selector("[data-slot=subject] .stop")
+        service.until(lambda: page.wait_for_timeout(20) or held)
+        with page.expect_event("requestfailed", lambda request: "pictures?" in request.url):
+            visit.click("[data-slot=subject] .stop")
+        visit.says("The upload was cancelled")
+        assert page.locator("[data-slot=subject] progress").count() == 0
+        assert page.locator("[data-slot=subject] .stop").count() == 0 and page.locator(".toast").count() == 0
+        page.unroute("**/api/v1/pictures?*")
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+
+
+def test_reasons_in_plain_words(browser: Any, service: Any) -> None:
+    from pyharmony.harmonization import _guards, _judged
+
+    told = ["the object is too small", "the background is too small"]
+    for module in (_guards, _judged):
+        found = re.findall(r'"((?:the|there is) [^"{}]*)"', Path(module.__file__).read_text())
+        told += [text for text in found if text not in ("the object", "the background")]
+    assert {_judged._APART, _judged._SLIGHT} <= set(told) and len(told) >= 6
+    with visiting(browser, service) as visit:
+        for reason in told:
+            said = visit.page.evaluate(
+                "text => import('./strings.js').then(({ plainly }) => plainly(`colours: ${text}`))", reason
+            )
+            assert said.startswith("Its colours") and not re.search("network|contradict|object|view", said), said
+        kept = "import('./strings.js').then(({ plainly }) => plainly('no shadow: it floats'))"
+        assert visit.page.evaluate(kept) == "No shadow: it floats"
 
 
 # ---- access ----
@@ -1335,30 +1722,79 @@ def test_axe_finds_nothing(browser: Any, service: Any, tmp_path: Path, kind: dic
         found = (
             visit.page.evaluate("axe.run({resultTypes: ['violations']})") if there else axe.run(visit.page).response
         )["violations"]
+        if kind is PHONE:
+            assert visit.page.evaluate(SMALL, 44) == [], where
         assert not found, (where, [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found])
 
-    with visiting(browser, service, kind, color_scheme=scheme) as visit:
-        check("start")
-        blending(visit, files, "gaussian-poisson")
-        for step in ("place", "match", "save"):
+    def steps(*names: str) -> None:
+        for step in names:
             visit.click(f"[data-to={step}]")
             visit.step(step)
-            check(step)
-        if kind is PHONE:
-            targets = visit.page.evaluate(
-                """() => [...document.querySelectorAll("button, a, select, input:not([type=file])")].map((one) => {
-                  const box = one.getBoundingClientRect();
-                  const name = one.id || one.textContent || one.name;
-                  return [name, box.width, box.height, getComputedStyle(one).opacity];
-                }).filter(([, wide, high, seen]) => wide && high && seen !== "0" && Math.min(wide, high) < 24)"""
-            )
-            assert [one for one in targets if one[0] not in ("user",)] == []
+            for opened in visit.page.locator(f"section[data-step={step}] details:not([open]) summary").all():
+                if opened.is_visible():
+                    opened.click()
+            visit.settled()
+            check(f"{visit.page.url.partition('#')[2]}")
+
+    with visiting(browser, service, kind, color_scheme=scheme) as visit:
+        page = visit.page
+        without_people(visit)
+        for way in ("merge", "harmonize", "blend", "compose"):
+            visit.way(way)
+            check(f"start, {way}")
+        blending(visit, files, "gaussian-poisson")
+        steps("place", "match", "save")
+        page.check("input[name=format][value=jpeg]", force=True)
+        visit.download("#save")
+        visit.click("#copy-python")
+        page.wait_for_selector("#code:not([hidden])", timeout=PATIENCE)
+        check("what is copied, and a message")
+        visit.click("#compare")
+        page.locator(".toast").first.wait_for(state="detached", timeout=PATIENCE)
+        check("before and after")
         visit.click("#home")
         visit.way("compose")
+        visit.expected.append("422")
+        text = tmp_path / "notes.png"
+        text.write_text("no picture at all")
+        visit.give("subject", text)
+        page.wait_for_selector(".toast.error")
+        check("an error")
+        page.click(".toast.error button")
         visit.give("subject", files["source"])
         visit.give("background", files["background"])
         visit.step("cut")
+        page.set_input_files("#load-mask", str(files["mask"]))
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        page.check("input[name=tool][value=paint]", force=True)
         check("cut")
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        visit.choose("method", "none")
+        for _ in range(3):
+            visit.click("#zoom-in")
+        page.wait_for_selector("#pan:not([hidden])")
+        steps("place")
+        visit.click("[data-to=match]")
+        page.check("input[name=shadow][value=on]", force=True)
+        page.wait_for_selector("#tip-pad:not([hidden])", timeout=PATIENCE)
+        steps("match", "save")
+        visit.click("#home")
+        visit.way("harmonize")
+        visit.give(
+            "composite",
+            files["background"],
+            saved(tmp_path, "wide.png", np.pad(np.full((50, 50), 255, np.uint8), ((50, 200), (50, 300)))),
+        )
+        visit.step("match")
+        steps("match", "save")
+        visit.click("#home")
+        visit.way("merge")
+        v, u = np.mgrid[:200, :260]
+        one = np.stack([u % 97, v % 83, (u * v) % 101], -1).astype(np.uint8)
+        visit.give("photos", saved(tmp_path, "one.png", one), saved(tmp_path, "two.png", one))
+        page.wait_for_selector("#save:enabled", timeout=PATIENCE)
+        check("merge")
 
 
 def names_of(visit: Visit, files: dict[str, Path]) -> str:
@@ -1471,13 +1907,7 @@ def test_dragging_is_smooth(browser: Any, service: Any, tmp_path: Path, mode: st
 @pytest.mark.full
 def test_phone_from_photos_to_a_download(browser: Any, service: Any) -> None:
     with visiting(browser, service, PHONE) as visit:
-        visit.give("subject", IMAGES / "astronaut.jpg", ROCKET)
-        visit.step("cut")
-        visit.point(220, 300, touch=True)
-        visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
-        visit.click("#to-place")
-        visit.page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
-        visit.settled()
+        on_a_phone(visit, IMAGES / "astronaut.jpg", ROCKET, (220, 300))
         assert pixels_of(visit.download()).shape == (427, 640, 3) and visit.actions <= 6
 
 
