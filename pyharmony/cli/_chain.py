@@ -187,10 +187,11 @@ def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
         )
     spot = one.places[one.number]
     clicks = sum(len(look.on) + len(look.beside) for look in LOOKS)
+    which = f"number {one.number + 1} of {len(one.places)} places covers the least of it"
     by_hand = [
         f"{clicks} clicks in {len(LOOKS)} looks at the photograph, which say who is meant",
         f"that nobody is in the {BACKGROUND}'s photograph",
-        f"the part of it that is to be seen: number {one.number + 1} of {len(one.places)} places covers the least of it",
+        f"the part of it that is to be seen: {which}",
     ]
     size = f"{result.shape[1]} x {result.shape[0]}"
     console.note(f"{paths['picture']}: {size}, {SUBJECT} before {BACKGROUND}, {seconds:.2f} s; its layers are in "
