@@ -35,22 +35,29 @@ class Camera:
         """Returns the row at which the ground is so far away."""
         return self.horizon + self.focal * self.above / z
 
-    def sights(self, finer: int = 1) -> npt.NDArray[np.float64]:
-        """Returns for each pixel, or part of one, the direction of sight with z = 1, [3, H, W]."""
-        rows, columns = ((np.arange(n * finer) + 0.5) / finer - 0.5 for n in (self.height, self.width))
+    def sights(self, finer: int = 1, columns: slice = slice(None)) -> npt.NDArray[np.float64]:
+        """Returns for each pixel of some columns, or part of one, the direction of sight with z = 1, [3, H, W]."""
+        start, stop, _ = columns.indices(self.width)
+        rows, columns = ((np.arange(n * finer, m * finer) + 0.5) / finer - 0.5
+                         for n, m in ((0, self.height), (start, stop)))  # fmt: skip
         x, y = np.meshgrid((columns - self.middle) / self.focal, -(rows - self.horizon) / self.focal)
         return np.stack([x, y, np.ones_like(x)])
 
     def matte(self, z: float, shape: Shape) -> npt.NDArray[np.float32]:
         """Returns how far each pixel is covered by a card at z, whose points (x, y) are those of a shape."""
         x, y, _ = self.sights(4) * z
-        inside = shape(x, y + self.above)
-        parts = inside.reshape(self.height, 4, self.width, 4).mean((1, 3))
-        return parts.astype(np.float32)
+        return means(shape(x, y + self.above), 4).astype(np.float32)
 
-    def ground(self, wall: float | None = None) -> tuple[npt.NDArray[np.float64], Bools]:
+    def matte_of(self, hides: Callable[[Any, Any], Bools]) -> npt.NDArray[np.float32]:
+        """Returns how far each pixel is covered by something that hides what is in the direction of sight."""
+        eye = np.array([0.0, self.above, 0.0])[:, None, None]
+        return means(hides(eye, self.sights(4)), 4).astype(np.float32)
+
+    def ground(
+        self, wall: float | None = None, finer: int = 1, columns: slice = slice(None)
+    ) -> tuple[npt.NDArray[np.float64], Bools]:
         """Returns the points that pixels see of the ground, or of a wall at z, [3, H, W], and which see one."""
-        sights = self.sights()
+        sights = self.sights(finer, columns)
         down = sights[1] < -1e-9
         z = np.where(down, -self.above / np.where(down, sights[1], -1), np.inf)
         z = z if wall is None else np.minimum(z, wall)
@@ -58,6 +65,13 @@ class Camera:
         points = sights * np.where(seen, z, 0)
         points[1] += self.above
         return points, seen
+
+
+def means(values: Any, finer: int) -> npt.NDArray[np.float64]:
+    """Returns the means over the parts of pixels, of which each has so many along each side."""
+    height, width = values.shape
+    found: npt.NDArray[np.float64] = values.reshape(height // finer, finer, width // finer, finer).mean((1, 3))
+    return found
 
 
 def lights(azimuth: float, elevation: float, softness: float, count: int = 61) -> npt.NDArray[np.float64]:
@@ -98,10 +112,35 @@ def behind_box(low: tuple[float, float, float], high: tuple[float, float, float]
     return hides
 
 
-def shaded(camera: Camera, hides: Callable[[Any, Any], Bools], sources: Any, wall: float | None = None) -> Any:
-    """Returns the share of a source that is hidden from what each pixel sees, [H, W]."""
-    points, seen = camera.ground(wall)
-    return np.where(seen, np.mean([hides(points, source) for source in sources], 0), 0)
+def behind_pole(x: float, z: float, radius: float, height: float) -> Callable[[Any, Any], Bools]:
+    """Returns whether a round pole that stands at (x, z) hides a light from points."""
+
+    def hides(points: Any, light: Any) -> Bools:
+        px, pz = points[0] - x, points[2] - z
+        a, b = light[0] ** 2 + light[2] ** 2, px * light[0] + pz * light[2]
+        root = b**2 - a * (px**2 + pz**2 - radius**2)
+        half = np.sqrt(np.maximum(root, 0))
+        up = np.where(np.abs(light[1]) < 1e-12, 1e-12, light[1])
+        ends = -points[1] / up, (height - points[1]) / up
+        first = np.maximum(np.maximum((-b - half) / a, np.minimum(*ends)), 1e-6)
+        last = np.minimum((-b + half) / a, np.maximum(*ends))
+        found: Bools = (root > 0) & (last > first)
+        return found
+
+    return hides
+
+
+def shaded(
+    camera: Camera,
+    hides: Callable[[Any, Any], Bools],
+    sources: Any,
+    wall: float | None = None,
+    finer: int = 1,
+    columns: slice = slice(None),
+) -> Any:
+    """Returns the share of a source that is hidden from what each pixel sees, [H, W]: at its middle, or its mean."""
+    points, seen = camera.ground(wall, finer, columns)
+    return means(np.where(seen, np.mean([hides(points, source) for source in sources], 0), 0), finer)
 
 
 def person(x: Any, y: Any) -> Bools:

@@ -9,8 +9,9 @@ import pytest
 
 from pyharmony import shadows
 from pyharmony.errors import ArgumentError, MaskError, ShapeError, UnchangedWarning
+from pyharmony.shadows import _soft
 
-from .rendered import Camera, behind_box, behind_card, lights, person, shaded
+from .rendered import Camera, behind_box, behind_card, behind_pole, lights, person, shaded
 
 CAMERA = Camera()
 #: The whole ground in the shadow is black, and nothing is darker right under the object.
@@ -66,24 +67,88 @@ def test_a_thick_thing_throws_a_thick_shadow(sun: tuple[float, float]) -> None:
     assert iou(made, wanted, outside) > 0.8
 
 
-@pytest.mark.parametrize("softness", [2.0, 6.0])
+@pytest.mark.parametrize("softness", [0.5, 4.0])
+@pytest.mark.parametrize("sun", [(30, 40), (150, 35), (-30, 45), (200, 50), (-20, 35)])
+def test_a_pole_throws_the_shadow_that_rays_say(sun: tuple[float, float], softness: float) -> None:
+    """A round pole of ten centimetres: its silhouette is taken for a card through its axis."""
+    hides = behind_pole(-0.2, Z, 0.05, 1.5)
+    mask = CAMERA.matte_of(hides)
+    assert 5 <= (mask[150] > 0).sum() <= 8 and 90 < (mask.max(1) > 0.5).sum() < 100
+    wanted = shaded(CAMERA, hides, lights(*sun, softness), finer=2)
+    made = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
+    assert ((wanted > 0.5) & (mask < 0.5)).sum() > 90
+    assert iou(made, wanted, mask) > 0.8
+
+
+@pytest.mark.parametrize("sun", [(165, 35), (-165, 30)])
+def test_a_pole_stands_before_a_wall(sun: tuple[float, float]) -> None:
+    hides, far = behind_pole(-0.2, Z, 0.05, 1.5), 6.0
+    mask = CAMERA.matte_of(hides)
+    wanted = shaded(CAMERA, hides, lights(*sun, 1.0), far, 2)
+    assert wanted[: int(CAMERA.row(far))].max() > 0.9
+    given = {"azimuth": sun[0], "elevation": sun[1], "softness": 1.0, "contact": CAMERA.row(Z)}
+    assert iou(cover(mask, wall=CAMERA.row(far), **given), wanted, mask) > 0.8
+
+
+def penumbra(plane: np.ndarray) -> float:
+    """Returns how wide the last penumbra of columns is: that of the even one which has the same standard deviation.
+
+    The shadow falls from 1 to 0 down the columns [H, W]; the squares are means over the columns, in which the edge lies
+    elsewhere in a pixel each, since it is slanted.
+    """
+    falls = plane[:-1] - plane[1:]
+    assert np.abs(falls.sum(0) - 1).max() < 0.02
+    at = np.arange(len(falls))[:, None]
+    middle = (falls * at).sum(0)
+    return float(np.sqrt(12 * (falls * (at - middle) ** 2).sum(0).mean()))
+
+
+@pytest.mark.parametrize("softness", [0.5, 1.0, 2.0, 6.0])
 @pytest.mark.parametrize("height", [0.8, 1.5])
-def test_the_penumbra_is_as_wide_as_the_source_makes_it(height: float, softness: float) -> None:
-    """The shadow of a wide fence ends in a penumbra, whose rows are counted."""
+@pytest.mark.parametrize("sun", [(5, 55), (-30, 45), (40, 50), (-50, 50)])
+def test_the_penumbra_is_as_wide_as_the_source_makes_it(
+    sun: tuple[float, float], height: float, softness: float
+) -> None:
+    """The shadow of a wide fence ends in a penumbra, which is as wide within a fifth, however narrow it is.
+
+    Both are means over pixels: what a pixel adds to the width is in both of them.
+    """
 
     def fence(x: Any, y: Any) -> np.ndarray:
-        return (abs(x) < 4) & (y >= 0) & (y < height)
+        return (abs(x) < 4) & (y >= 0) & (y < height + 0.05 * x)
 
-    def rows(plane: np.ndarray) -> float:
-        column = plane[int(CAMERA.row(Z)) + 2 :, 160]
-        return float(
-            np.interp(-0.1, -column, np.arange(len(column))) - np.interp(-0.9, -column, np.arange(len(column)))
-        )
-
+    columns, below = slice(120, 200), int(CAMERA.row(Z)) + 2
     mask = CAMERA.matte(Z, fence)
-    wanted = shaded(CAMERA, behind_card(Z, fence), lights(5, 55, softness, 400))
-    made = cover(mask, azimuth=5, elevation=55, softness=softness, contact=CAMERA.row(Z))
-    assert rows(made) == pytest.approx(rows(wanted), rel=0.2, abs=0.5)
+    wanted = shaded(CAMERA, behind_card(Z, fence), lights(*sun, softness, 200), finer=4, columns=columns)
+    made = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
+    assert penumbra(made[below:, columns]) == pytest.approx(penumbra(wanted[below:]), rel=0.2)
+
+
+@pytest.mark.parametrize("softness", [1.0, 4.0])
+def test_a_low_sun_draws_the_penumbra_out(softness: float) -> None:
+    """A pixel of the fence's edge is thrown on two thirds of a row: in a picture that is three times as fine."""
+    camera, sun = Camera(960, 720, 239.5, 960.0), (20, 35)
+
+    def fence(x: Any, y: Any) -> np.ndarray:
+        return (abs(x) < 4) & (y >= 0) & (y < 0.8 + 0.05 * x)
+
+    columns, below = slice(440, 520), int(camera.row(Z)) + 6
+    wanted = shaded(camera, behind_card(Z, fence), lights(*sun, softness, 200), finer=2, columns=columns)
+    given = {"azimuth": sun[0], "elevation": sun[1], "softness": softness, "contact": camera.row(Z)}
+    made = cover(camera.matte(Z, fence), **given | {"horizon": camera.horizon})
+    assert penumbra(made[below:, columns]) == pytest.approx(penumbra(wanted[below:]), rel=0.2)
+
+
+@pytest.mark.parametrize("deviation", [0.1, 0.3, 0.6, 1.0, 1.5, 4.0])
+def test_a_blur_has_its_deviation_however_small(deviation: float) -> None:
+    dot = np.zeros((61, 61), np.float32)
+    dot[30, 30] = 1
+    found = _soft.softened(dot, np.full(61, deviation))
+    at = np.arange(61) - 30
+    for axis in (0, 1):
+        along = found.sum(axis, dtype=np.float64)
+        assert along.sum() == pytest.approx(1, abs=1e-5)
+        assert np.sqrt((along * at**2).sum()) == pytest.approx(deviation, rel=1e-3)
 
 
 def test_no_light_comes_between_an_object_and_its_shadow() -> None:

@@ -17,9 +17,13 @@ _PASSES = 3
 def reach_of(deviations: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Returns the half widths of the intervals whose means, taken in turn, have these standard deviations in pixels.
 
-    A mean over an interval of half width r has the variance r (r + 1) / 3.
+    A mean over an interval of half width n + f, for a whole n and a share f of the next pixel on each side, has the
+    variance (n (n + 1) (2 n + 1) / 3 + 2 f (n + 1)^2) / (2 n + 1 + 2 f): n (n + 1) / 3 where f is 0.
     """
-    found: npt.NDArray[np.float64] = (np.sqrt(1 + 12 * np.square(deviations, dtype=np.float64) / _PASSES) - 1) / 2
+    variance = np.square(deviations, dtype=np.float64) / _PASSES
+    n = np.floor((np.sqrt(1 + 12 * variance) - 1) / 2)
+    missing = variance - n * (n + 1) / 3
+    found: npt.NDArray[np.float64] = n + missing * (2 * n + 1) / (2 * ((n + 1) ** 2 - variance))
     return found
 
 
