@@ -192,6 +192,27 @@ def test_masks_that_end_before_the_frame_have_their_edge(placing: Any) -> None:
     assert len(edge) == 40 and set(edge[:, 1]) == {197.5} and edge[0, 0] == 100.5
 
 
+def test_the_frame_of_a_photograph_cuts_whom_it_cuts_there(placing: Any) -> None:
+    photo, masks = np.full((300, 400, 3), 128, np.uint8), []
+    bodies = [(40.0, 60.0, 100.0, 300.0), (160.0, 80.0, 220.0, 240.0), (330.0, 70.0, 400.0, 230.0)]
+    heads = [(x0 + 15, y0, x0 + 45, y0 + 30) for x0, y0, _, _ in bodies]
+    for x0, y0, x1, y1 in bodies:
+        masks.append(np.zeros((300, 400), np.uint8))
+        # As masks in photographs do, this one ends a little before the frame.
+        masks[-1][int(y0) : min(int(y1), 298), int(x0) : min(int(x1), 397)] = 255
+    for index, cut in enumerate((("bottom",), (), ("right",))):
+        task = placing.LeftOut(photo, masks, heads, bodies, index, np.random.default_rng(index))
+        assert task.cut == cut and len(task.people) == len(task.heads) == 2
+        for side in cut:
+            edge = placing.edge_of(task.portrait.mask, side, task.before)
+            assert len(edge) * task.scale == pytest.approx(60 if side == "bottom" else 160, rel=0.1)
+        # Put back with its end at the frame, nothing of it floats; put elsewhere it does, where something was cut.
+        x, y = (heads[index][i] - task.portrait.head[i] * task.scale for i in (0, 1))
+        x, y = x + 3 * ("right" in cut), y + 2 * ("bottom" in cut)
+        assert placing.faults(task, placed(x, y, task.scale)) == (False, False)
+        assert placing.faults(task, placed(x - 25, y - 25, task.scale))[1] == bool(cut)
+
+
 def test_every_way_has_as_many_guesses(placing: Any) -> None:
     for number in range(3):
         task = placing.Task(number, "test")
