@@ -418,7 +418,7 @@ def test_what_becomes_smaller_than_a_pixel_is_not_seen(scale: float) -> None:
 
 
 def test_a_blend_of_gradients_keeps_the_colours_of_the_harmonised_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyharmony.composition import _render
+    from pyharmony.composition import laying
 
     given = {**PLAIN, "harmonize": "reinhard", "at": (30, 20), "return_info": True}
     harmonized, info = pyharmony.compose(object_(), ground(), blend="alpha", **given)
@@ -428,7 +428,7 @@ def test_a_blend_of_gradients_keeps_the_colours_of_the_harmonised_picture(monkey
         bases.append(base.copy())
         return blend.gaussian_poisson(src, dst, mask, base=base)
 
-    monkeypatch.setattr(_render, "blends", types.SimpleNamespace(alpha=blend.alpha, gaussian_poisson=seen))
+    monkeypatch.setattr(laying, "blends", types.SimpleNamespace(alpha=blend.alpha, gaussian_poisson=seen))
     pyharmony.compose(object_(), ground(), blend="gaussian_poisson", **given)
     x, y, wide, high = info.subjects[0].box
     (base,) = bases

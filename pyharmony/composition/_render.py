@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import blend as blends
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.memory import Memory
 from .._images.region import Region
@@ -25,6 +24,7 @@ from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ..upscaling import super_resolve
 from ._plan import ENLARGED, Photo, base_is_seen, is_cut_below
 from ._recipe import decoded
+from .laying import BESIDE, laid_over, over
 
 Float32 = npt.NDArray[np.float32]
 
@@ -460,30 +460,14 @@ def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
     if method == "alpha":
         over(region.of(canvas), laid.colours, laid.alpha)
         return
-    around = region.expand(8, canvas.shape[:2])
-    dst = around.of(canvas).copy()
-    inner = (around.y0, around.x0)
-    mask = np.zeros(dst.shape[:2], laid.alpha.dtype)
-    region.of(mask, inner)[...] = laid.alpha
-    src = dst.copy()
-    seen = laid.alpha > 0
-    region.of(src, inner)[seen] = laid.colours[seen]
-    if method == "poisson":
-        result = blends.poisson(src, dst, mask)
-    else:
-        base = dst.copy()
-        over(region.of(base, inner), laid.colours, laid.alpha)
-        result = blends.gaussian_poisson(src, dst, mask, base=base)
-    part = region.of(result, inner)
+    around = region.expand(BESIDE, canvas.shape[:2])
+    rows, columns = (region.y0 - around.y0, region.y1 - around.y0), (region.x0 - around.x0, region.x1 - around.x0)
+    inner, seen = (slice(*rows), slice(*columns)), laid.alpha > 0
+    part = laid_over(around.of(canvas).copy(), laid.colours, laid.alpha, inner, method)[inner]
     full = VALUE_RANGE[canvas.dtype.name]
     laid.colours = np.ascontiguousarray(part)
     laid.alpha = np.where(seen, np.array(full, canvas.dtype), np.array(0, canvas.dtype))
     region.of(canvas)[seen] = part[seen]
-
-
-def over(canvas: NumpyArray, colours: NumpyArray, alpha: NumpyArray) -> None:
-    """Lays colours over canvas [h, w, 3] by alpha [h, w], in place, as `pyharmony.blend.alpha` does."""
-    blends.alpha(np.dstack([colours, alpha]), canvas.copy(), out=canvas, decontaminate=False)
 
 
 def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:

@@ -17,6 +17,7 @@ from .. import blend as blends
 from .. import io
 from .._arrays import NumpyArray
 from ..composition import Composed, compose
+from ..composition.laying import BESIDE, laid_over
 from ..errors import MaskError, PyHarmonyWarning
 from ..io import Picture
 from ..segmentation.layers import resized
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 
 #: How much finer than the screen a subject is before it is laid.
 _FINER = 1.5
-#: The pixels around a subject that a blend sees, as in `compose`.
-_AROUND = 8
-#: The same for blends of a source under its mask, some of which look farther.
+#: The pixels around a subject that are seen by blends of a source under its mask, some of which look farther.
 _FAR = 32
 _GREY = np.array([0.299, 0.587, 0.114])
 
@@ -86,7 +85,7 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         height, width = background.shape[:2]
         high, wide = mask.shape
         x, y = (round(value * ratio) for value in body.at)
-        around = _AROUND if body.source is None else _FAR
+        around = BESIDE if body.source is None else _FAR
         left, top = max(0, x - around), max(0, y - around)
         right, bottom = min(width, x + wide + around), min(height, y + high + around)
         if right <= left or bottom <= top:
@@ -185,22 +184,12 @@ def _kept(desk: Desk, key: str, make: Callable[[], tuple[NumpyArray, NumpyArray]
 
 def _blended(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any, mode: str) -> NumpyArray:
     """Returns dst with colours [h, w, 3] under their alpha [h, w] in its rectangle, as `compose` blends them."""
-    mask = np.zeros(dst.shape[:2], np.uint8)
-    mask[inner] = alpha
     seen = alpha > 0
     if not seen.any():
         return dst
-    src = dst.copy()
-    np.copyto(src[inner], colours, where=seen[..., None])
-    if mode == "poisson":
-        made: NumpyArray = blends.poisson(src, dst, mask)
-        return made
-    below, base = np.ascontiguousarray(dst[inner]), dst.copy()
-    base[inner] = blends.alpha(np.dstack([colours, alpha]), below, decontaminate=False)
-    if mode == "alpha":
-        return base
-    smooth: NumpyArray = blends.gaussian_poisson(src, dst, mask, base=base)
-    return smooth
+    laid, made = laid_over(dst, colours, alpha, inner, mode), dst.copy()
+    np.copyto(made[inner], laid[inner], where=seen[..., None])
+    return made
 
 
 def _mixed(desk: Desk, body: LiveBody) -> tuple[NumpyArray, NumpyArray]:
