@@ -42,14 +42,14 @@ RECORD = Record("placement", "place.md")
 #: From this share of the union on two boxes are one place; and how many answers count.
 RIGHT, TOP = 0.5, 5
 #: Faces count as covered from this share on, and an edge as floating if so many pixels of it, of the background, are
-#: seen further than the last number from the frame.
+#: seen further than the last number from the frame, and further than the mask may have ended before its own.
 COVERED, FLOATING, AWAY = 0.02, 3, 2
 #: How far guesses lie beside each other, in the width of who is placed. Steps of two thirds leave no column out that
 #: one of them shares half of the union with; at this one the simple ways are best on scenes of the layouts that weights
 #: are learned from.
 BESIDE = 0.55
-#: How far a mask in a photograph may end before the frame that cuts it, as a share of the side, and how near to the
-#: frame, in the same shares, a box that is drawn by hand reaches it.
+#: How far a mask in a photograph may end before the frame that cuts it, as a share of the longer side, and how near to
+#: the frame, in shares of each side, a box that is drawn by hand reaches it.
 BEFORE, REACHES = 0.012, 0.005
 #: The sides of a frame, and the names of all ways in the tables, ours first.
 SIDES = ("left", "top", "right", "bottom")
@@ -67,7 +67,7 @@ Floats = npt.NDArray[np.float64]
 class Task:
     """Somebody to be placed: the scene without them, the others, their own photograph, and the truth."""
 
-    #: How far the mask may end before a side that cuts it.
+    #: How many pixels before a side that cuts it the mask may end.
     before = 0.0
 
     def __init__(self, number: int, part: str) -> None:
@@ -118,8 +118,6 @@ class LeftOut:
         random: by which their own photograph is made: a part of this one around them, at another size.
     """
 
-    before = BEFORE
-
     def __init__(
         self,
         photo: npt.NDArray[np.uint8],
@@ -154,6 +152,7 @@ class LeftOut:
         x0, y0, x1, y1 = ((v - start) * factor for v, start in zip(head, (left, top, left, top)))
         self.portrait = scenes.Portrait(own, own_mask, (x0, y0, x1, y1), 0.0, bool((own_mask[-1] >= 128).any()))
         self.scale = 1 / factor
+        self.before = BEFORE * max(width, height) * factor
 
     def found(self) -> list[placement.Placement]:
         heads, own = ([(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes]
@@ -231,11 +230,11 @@ def _beside(places: Sequence[float], wide: float, width: int) -> list[float]:
 def edge_of(mask: npt.NDArray[np.uint8], side: str, before: float) -> Floats:
     """Returns the middles (x, y) of the outermost pixels of a mask at a side of its frame, [N, 2].
 
-    before: how far the mask may end before the frame, as a share of the picture.
+    before: how many pixels before the frame the mask may end.
     """
     region = mask >= 128
     seen = {"left": region.T, "right": region[:, ::-1].T, "top": region, "bottom": region[::-1]}[side]
-    depth = 1 + round(before * len(seen))
+    depth = 1 + round(before)
     along = np.flatnonzero(seen[:depth].any(0))
     first = seen[:depth, along].argmax(0)
     if side in ("right", "bottom"):
@@ -268,7 +267,9 @@ def faults(task: Task | LeftOut, one: placement.Placement) -> tuple[bool, bool]:
     for side in task.cut:
         edge = edge_of(task.portrait.mask, side, task.before)
         x, y = matrix[:2] @ np.concatenate([edge, np.ones((len(edge), 1))], 1).T
-        away = (x > AWAY) & (x < width - AWAY) & (y > AWAY) & (y < height - AWAY)
+        # A mask that may end before the frame says no better where its edge is.
+        near = AWAY + task.before * one.scale
+        away = (x > near) & (x < width - near) & (y > near) & (y < height - near)
         columns, rows = np.floor(x[away]).astype(int), np.floor(y[away]).astype(int)
         hidden = np.zeros(len(rows), bool)
         for i in one.behind:

@@ -188,7 +188,7 @@ def test_masks_that_end_before_the_frame_have_their_edge(placing: Any) -> None:
     mask = np.zeros((200, 300), np.uint8)
     mask[60:198, 100:140] = 255
     assert len(placing.edge_of(mask, "bottom", 0.0)) == 0
-    edge = placing.edge_of(mask, "bottom", placing.BEFORE)
+    edge = placing.edge_of(mask, "bottom", 2.4)
     assert len(edge) == 40 and set(edge[:, 1]) == {197.5} and edge[0, 0] == 100.5
 
 
