@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pyharmony import segmentation
+from pyharmony.segmentation.layers import Layer
 
 from .shared import runners
 from .test_segmentation import BOX, DISC, Colours, annotations, box_mask, finding, iou, scene, weights
@@ -90,6 +91,25 @@ def test_one_answer_has_a_number_too() -> None:
     box = ",".join(map(str, BOX))
     call("scene.png", "-o", "mask.tif", "--box", box, "--every", "--mask-only", *PLAIN)
     assert iou(np.asarray(Image.open("mask-1.tif")), box_mask()) > 0.9 and not Path("mask-2.tif").exists()
+
+
+def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two people are found where the box and the disc are: each one alone, and without --every both of them."""
+    y, x = np.mgrid[:90, :120]
+    shapes = [box_mask(), np.hypot(x - DISC[0], y - DISC[1]) < DISC[2]]
+    layers = [Layer((0, 0, 120, 90), shape.astype(np.float32), 0.9) for shape in shapes]
+    heads = ((30, 15, 10, 10), (80, 23, 10, 10))
+    monkeypatch.setattr(segmentation.Session, "people", lambda self: self._masks(layers, "", heads))
+    asked = ("scene.png", "--people", "--model", finding, "--mask-only")
+    result = told(*asked, "-o", "person.png", "--every")
+    assert [(one["output"], tuple(one["head"])) for one in result["masks"]] == [
+        ("person-1.png", heads[0]), ("person-2.png", heads[1])
+    ]  # fmt: skip
+    for i, shape in enumerate(shapes):
+        assert iou(np.asarray(Image.open(f"person-{i + 1}.png")), shape) > 0.9
+    both = told(*asked, "-o", "all.png")
+    assert both["output"] == "all.png" and "output" not in both["masks"][0]
+    assert iou(np.asarray(Image.open("all.png")), shapes[0] | shapes[1]) > 0.9
 
 
 def test_people_and_weights_of_the_user(weights: Path, finding: Path) -> None:
