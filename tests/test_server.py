@@ -548,7 +548,7 @@ def test_a_download_tells_the_operations_and_the_weights_that_ran(service: Runni
     digests = {entry.name: entry.sha256 for entry in every()}
 
     def weights(*names: str) -> str:
-        return "; ".join(f"weights {name} sha256:{digests[name]}" for name in sorted(names))
+        return "; ".join(f"weights {name}, SHA-256 {digests[name]}" for name in sorted(names))
 
     subject, _ = person(96, 72, 2)
     files = {"subject": file_of(subject), "background": file_of(placed()["background"])}

@@ -63,7 +63,7 @@ def told(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, 
 
 
 def _parameters(weights: Sequence[tuple[str, str]]) -> str:
-    text = "; ".join(f"weights {name} sha256:{digest}" for name, digest in weights)
+    text = "; ".join(f"weights {name}, SHA-256 {digest}" for name, digest in weights)
     return f"<stEvt:parameters>{escape(text)}</stEvt:parameters>" if text else ""
 
 
