@@ -196,6 +196,7 @@ async function open(name, pictures) {
 
 function home() {
   editor.close();
+  $("toasts").replaceChildren();
   document.body.dataset.view = "start";
   $("start").hidden = false;
   $("editor").hidden = true;
