@@ -156,11 +156,11 @@ export const SAID = {
 
 /** What the library says of a picture, in the words of people who look at it. */
 const REASONS = [
-  [/contradicts itself/, "Its colours: this is not sure here, so they were changed only a little"],
+  [/contradicts itself/, "How its colours should change is not sure here, so they were changed only a little"],
   [/so little wrong/, "Its colours seem to fit already, so they were changed only a little"],
-  [/change is none of colours|larger than light explains/, "Its colours: light alone does not explain the difference, so they were changed only a little"],
-  [/the object is too small/, "Its colours: too little of it is seen to match them"],
-  [/(there is no background|the background is too small)/, "Its colours: too little of what is around it is seen to match them"],
+  [/change is none of colours|larger than light explains/, "Light alone does not explain how its colours differ, so they were changed only a little"],
+  [/the object is too small/, "Too little of it is seen to match its colours"],
+  [/(there is no background|the background is too small)/, "Too little of what is around it is seen to match its colours"],
   [/the (shadow|reflection) lies outside of the image/, "Its shadow would lie outside of the picture"],
   [/the object lies below its contact/, "No shadow: it does not stand on anything that is seen"],
 ];
