@@ -81,14 +81,12 @@ class NetworkCutter:
         found = self._looked((0, 0, width, height), prompts, known, mirrored)
         return found if last is not None else self._closely(prompts, found, mirrored)
 
-    def glanced(self, prompts: Prompts) -> list[Layer]:
-        """Returns masks for points by one quick look at the whole picture, the best first."""
+    def quickly(self, prompts: Prompts) -> list[Layer]:
+        """Returns masks by one quick look at a box and its surroundings, the best first."""
         height, width = self.picture.shape[:2]
-        return self._looked((0, 0, width, height), prompts, None, False)
-
-    def closely(self, prompts: Prompts, found: Sequence[Layer]) -> list[Layer]:
-        """Returns masks by a quick look at the surroundings of what a look at the whole picture found, and those."""
-        return self._closely(prompts, found, False)
+        known = self._prior(prompts)
+        near = None if known is None else self._near(known, prompts)
+        return self._looked(near or (0, 0, width, height), prompts, known, False)
 
     def _closely(self, prompts: Prompts, found: Sequence[Layer], mirrored: bool) -> list[Layer]:
         if (near := self._near(found[0], prompts)) is None:

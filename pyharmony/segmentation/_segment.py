@@ -183,7 +183,7 @@ class Session:
         """Returns the heads of all people who seem to be there, the surest first: more than those who get a mask.
 
         Args:
-            least: how sure they are at least, 0.15 to 1; `people` takes those of at least 0.3.
+            least: how sure they are at least, 0.15 to 1; `people` takes those of at least 0.4.
 
         Raises:
             ArgumentError: the method does not find people, or least is not a number from 0.15 to 1.

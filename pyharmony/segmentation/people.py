@@ -1,7 +1,8 @@
 """People: where they are, one by one, with a box for each and one for the head.
 
 The network tells in one look where heads are, how large, and how far each person goes (`pyharmony.models.clicks`,
-`Clicks.heads`). A click at the head and one at the chest, which the program sets itself, then cut each of them out.
+`Clicks.heads`). Clicks at the head and at the chest, which the program sets itself, in a box of how far the person goes,
+then cut each of them out.
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ import numpy.typing as npt
 from .._native import get_num_threads
 from ..ops.distance import distance_inside
 from ._network import NetworkCutter, Prompts
-from .heads import Head, area, both, corners
+from .heads import Head, corners
 from .layers import Bools, Box, Layer, Pixels, box_of, grown, parts, resized, sampled
 
-#: People have a head that is as sure as that.
-SURE = 0.3
+#: People have a head that is as sure as that: as many heads are missed then in photographs of groups as are none.
+SURE = 0.4
 #: Masks are of one person if they share so much of the smaller one.
 _SAME = 0.6
 #: The side of the picture in which masks are compared.
 _SIDE = 128
 #: How surely people must be where somebody is, and how thin what is left beside those who were found is, in sides.
 _PEOPLE, _DEEP = 0.5, 0.025
-#: How much the larger of two masks that a click found counts, as an exponent of its share of the picture, and how much
-#: the one that reaches as far as the person seems to go.
-_WHOLER, _FAR = 0.5, 1.0
+#: How much the larger of two masks that a click found counts, as an exponent of its share of the picture.
+_WHOLER = 0.5
 #: The share of a silhouette's height in which the neck is looked for, and how much narrower than the head it is.
 _UPPER, _NARROWER = 0.55, 0.85
 #: The height of a head without a neck: the share of a standing person's height, and its width in heads.
@@ -70,21 +70,9 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
 
 
 def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
-    """Returns the mask of somebody, of those that clicks at the head and the chest find."""
+    """Returns the mask of somebody, by clicks at the head and the chest in a box of how far they go."""
     points = head.clicks(len(cutter.picture))
-    prompts = Prompts(points, [1] * len(points))
-    found = cutter.closely(prompts, cutter.glanced(prompts))
-    return max(found, key=lambda layer: layer.score * _reaches(layer, head) ** _FAR)
-
-
-def _reaches(layer: Layer, head: Head) -> float:
-    """Returns the share of the union of the boxes of a mask and of a person that both cover."""
-    box = box_of(layer)
-    if box is None:
-        return 0.0
-    body = corners(head.body)
-    common = both(box, body)
-    return common / (area(box) + area(body) - common)
+    return cutter.quickly(Prompts(points, [1] * len(points), _whole_pixels(corners(head.body))))[0]
 
 
 def whole_one(scores: Sequence[float], masks: Sequence[Pixels]) -> int:
