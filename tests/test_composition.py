@@ -764,10 +764,7 @@ def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) 
     wanted[20:50, 5:20] = 255
 
     class Cut(list[np.ndarray]):
-        scores = (0.4, 0.6)
-
-        def reduced(self, size: tuple[int, int]) -> list[np.ndarray]:
-            return list(self)
+        scores, mask = (0.6, 0.4), wanted
 
     class Session:
         finds_people = True
@@ -778,9 +775,9 @@ def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) 
         def heads(self, least: float) -> list[Head]:
             return [Head((50, 10, 6, 6), (46, 10, 14, 30), 0.9), Head((8, 20, 8, 8), (5, 20, 15, 30), 0.8)]
 
-        def segment(self, points: list[tuple[float, float]]) -> Cut:
-            assert points == [(11.5, 23.5), (11.5, pytest.approx(34.7))]
-            return Cut([wanted[:, ::-1], wanted])
+        def segment(self, points: list[tuple[float, float]], box: tuple[int, int, int, int]) -> Cut:
+            assert points == [(11.5, 23.5), (11.5, pytest.approx(34.7))] and box == (5, 20, 15, 30)
+            return Cut([wanted, wanted[:, ::-1]])
 
     monkeypatch.setattr(_plan, "Session", Session)
     photo = np.full((60, 80, 3), 90, np.uint8)

@@ -253,21 +253,17 @@ def test_a_second_look_is_finer() -> None:
     assert network.looks == 2
 
 
-def test_a_glance_is_one_look_and_a_closer_one_is_finer() -> None:
+def test_a_quick_look_is_one_look_at_a_box_and_its_surroundings() -> None:
     picture, inside = reds(700, 900, (400, 300, 37, 29))
-    network, prompts = Reds(), Prompts([(418.0, 314.0)], [1])
+    network = Reds()
     cutter = NetworkCutter(network, picture)  # type: ignore[arg-type]
-    found = cutter.glanced(prompts)
-    assert network.looks == 1 and found[0].box == (0, 0, 900, 700)
-    near = cutter.closely(prompts, found)
-    assert network.looks == 2 and near[0].box[2] - near[0].box[0] < 150
-    assert iou(at_full_size(picture, near[0]), inside) > 0.95
-    # What fills the picture is as near as can be.
-    filling, _ = reds(90, 120, (5, 5, 110, 80))
-    cutter, prompts = NetworkCutter(network, filling), Prompts([(60.0, 45.0)], [1])  # type: ignore[arg-type]
-    found = cutter.glanced(prompts)
-    network.looks = 0
-    assert cutter.closely(prompts, found) == found and network.looks == 0
+    found = cutter.quickly(Prompts([(418.0, 314.0)], [1], (396, 296, 441, 333)))
+    assert network.looks == 1 and found[0].box[2] - found[0].box[0] < 150
+    assert iou(at_full_size(picture, found[0]), inside) > 0.95
+    # What fills the picture is as near as can be, and without a box all of it is seen.
+    for box in ((10, 10, 890, 690), None):
+        assert cutter.quickly(Prompts([(418.0, 314.0)], [1], box))[0].box == (0, 0, 900, 700)
+    assert network.looks == 3
 
 
 class Sided(Reds):
@@ -570,7 +566,7 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
 
 
 class Figures:
-    """Stands for the network: two figures, of which a click gives a part, one, or both."""
+    """Stands for the network: two figures, of which a look gives one, or a part."""
 
     def __init__(self, *sure: float) -> None:
         self.picture = np.zeros((200, 300, 3), np.uint8)
@@ -585,16 +581,12 @@ class Figures:
         boxes = ((40, 17, 40, 50), (190, 17, 40, 50))
         return [Head(box, (box[0] - 20, 17, 80, 183), sure) for box, sure in zip(boxes, self.sure, strict=True)]
 
-    def glanced(self, prompts: Prompts) -> Sequence[Layer]:
+    def quickly(self, prompts: Prompts) -> Sequence[Layer]:
         self.asked.append(prompts)
         mask = self.masks[0] if prompts.points[0][0] < 135 else self.masks[1]
         part = mask.copy()
         part[80:] = 0
-        every = ((part, 0.9), (mask, 0.8), (np.maximum(*self.masks), 0.85))
-        return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in every]
-
-    def closely(self, prompts: Prompts, found: Sequence[Layer]) -> Sequence[Layer]:
-        return found
+        return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in ((mask, 0.9), (part, 0.8))]
 
 
 def figure(x: int) -> np.ndarray:
@@ -612,12 +604,11 @@ def test_people_are_cut_out_one_by_one_by_their_heads() -> None:
     found = people.people_of(figures)  # type: ignore[arg-type]
     assert len(found) == 2
     for person, mask, head, sure in zip(found, figures.masks, figures.heads(), (0.9, 0.5), strict=True):
-        # All of one of them: neither the part, whose score is best, nor both.
         assert np.array_equal(person.layer.values > 0.5, mask) and person.layer.score == sure
         assert person.head == (head.box[0], 17, head.box[0] + 40, 67)
-    # Clicks fall on the head and on the chest.
-    clicks = sorted(prompts.points for prompts in figures.asked)
-    assert clicks[0] == [(59.5, 41.5), (59.5, 111.5)] and len(clicks) == 2
+    # Clicks fall on the head and on the chest, and the box is that of the person.
+    first, _ = sorted(figures.asked, key=lambda prompts: prompts.points)
+    assert first == Prompts([(59.5, 41.5), (59.5, 111.5)], [1, 1], (20, 17, 100, 200))
 
 
 def test_who_is_hardly_there_is_not_cut_out() -> None:

@@ -231,11 +231,10 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     if heads:
         # Whoever is nearest has the largest head.
         head = max(heads, key=lambda one: one.sure * one.box[2] * one.box[3])
-        found = searched.segment(points=head.clicks(height))
+        found = searched.segment(points=head.clicks(height), box=head.extent)
         if len(found):
-            index = whole_one(found.scores, found.reduced(_looked_at(photo.size)))
             many = f"{len(heads)} people were found, the largest was taken" if len(heads) > 1 else ""
-            return CutOut(found[index], False, many, head.box, True, float(found.scores[index]))
+            return CutOut(found.mask, False, many, head.box, True, float(found.scores[0]))
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")

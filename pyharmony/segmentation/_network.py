@@ -79,7 +79,9 @@ class NetworkCutter:
         if known is not None and (near := self._near(known, prompts)) is not None:
             return self._settled(near, prompts, known, mirrored)
         found = self._looked((0, 0, width, height), prompts, known, mirrored)
-        return found if last is not None else self._closely(prompts, found, mirrored)
+        if last is not None or (near := self._near(found[0], prompts)) is None:
+            return found
+        return distinct([*self._settled(near, prompts, found[0], mirrored), *found])
 
     def quickly(self, prompts: Prompts) -> list[Layer]:
         """Returns masks by one quick look at a box and its surroundings, the best first."""
@@ -87,11 +89,6 @@ class NetworkCutter:
         known = self._prior(prompts)
         near = None if known is None else self._near(known, prompts)
         return self._looked(near or (0, 0, width, height), prompts, known, False)
-
-    def _closely(self, prompts: Prompts, found: Sequence[Layer], mirrored: bool) -> list[Layer]:
-        if (near := self._near(found[0], prompts)) is None:
-            return list(found)
-        return distinct([*self._settled(near, prompts, found[0], mirrored), *found])
 
     def _settled(self, box: Box, prompts: Prompts, known: Layer, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""

@@ -42,6 +42,12 @@ class Head(NamedTuple):
         """The middle (x, y) of the head; that of the picture's first pixel is (0, 0)."""
         return self.box[0] + self.box[2] / 2 - 0.5, self.box[1] + self.box[3] / 2 - 0.5
 
+    @property
+    def extent(self) -> tuple[int, int, int, int]:
+        """The rectangle (x, y, width, height) of whole pixels around the person."""
+        left, top = math.floor(self.body[0]), math.floor(self.body[1])
+        return left, top, math.ceil(self.body[0] + self.body[2]) - left, math.ceil(self.body[1] + self.body[3]) - top
+
     def clicks(self, height: int) -> list[tuple[float, float]]:
         """Returns the places (x, y) to click: the middle of the head, and the chest where the person goes on so far.
 

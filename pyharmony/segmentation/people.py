@@ -1,8 +1,8 @@
 """People: where they are, one by one, with a box for each and one for the head.
 
 The network tells in one look where heads are, how large, and how far each person goes (`pyharmony.models.clicks`,
-`Clicks.heads`). Clicks at the head and at the chest, which the program sets itself, in a box of how far the person goes,
-then cut each of them out.
+`Clicks.heads`). Clicks at the head and at the chest, which the program sets itself, then cut each of them out, in a box
+of how far the person goes.
 """
 
 from __future__ import annotations
