@@ -23,9 +23,6 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 LAYOUTS = Path(__file__).with_name("layouts.json")
-MORE = Path(__file__).parent.parent / "tools" / "annotations" / "heads.json"
-#: How many people a photograph of a group shows, and the least height of a head, in percent.
-GROUP, SEEN = (2, 14), 4.0
 #: The longer side of a scene, in pixels.
 SIDE = 640
 #: How far places and sizes are off, as shares of a head's width and of the size; the largest tilt, in degrees.
@@ -104,23 +101,9 @@ class Portrait(NamedTuple):
 
 @functools.cache
 def layouts(part: str = "all") -> list[dict[str, Any]]:
-    """Returns the layouts of the photographs: all, or those of which weights are learned ('learn') or not ('test').
-
-    Weights are learned of further photographs as well, whose people were drawn to find people by.
-    """
+    """Returns the layouts of the photographs: all, or those of which weights are learned ('learn') or not ('test')."""
     found: list[dict[str, Any]] = json.loads(LAYOUTS.read_text("utf-8"))["layouts"]
-    if part == "learn":
-        more = json.loads(MORE.read_text("utf-8"))["photographs"]
-        return [*found[::2], *filter(_is_group, more)]
-    return found if part == "all" else found[1::2]
-
-
-def _is_group(entry: dict[str, Any]) -> bool:
-    """Returns whether a photograph shows some people, whole heads of whom are seen, and no crowd."""
-    heads = [person["head"] for person in entry["people"]]
-    if not GROUP[0] <= len(heads) <= GROUP[1] or None in heads or entry["ignore"]:
-        return False
-    return min(bottom - top for _, top, _, bottom in heads) >= SEEN
+    return found if part == "all" else found[0 if part == "learn" else 1 :: 2]
 
 
 def scene(number: int, seed: int = 0, part: str = "all") -> Scene:
