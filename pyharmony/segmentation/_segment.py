@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .._native import get_num_threads
 from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..typing import ImageLike, MaskLike
@@ -90,16 +92,16 @@ class Masks:
         if not (1 <= size[0] <= width and 1 <= size[1] <= height):
             raise ArgumentError(f"size: {size!r}, expected (width, height) from (1, 1) to ({width}, {height})")
         picture, across, down = resized(self._picture, size), size[0] / width, size[1] / height
-        found = []
-        for layer in self._layers:
+
+        def made(layer: Layer) -> Pixels:
             left, top, right, bottom = layer.box
             box = round(left * across), round(top * down), round(right * across), round(bottom * down)
             # Of what is smaller than a pixel nothing is left.
             thin = box[0] == box[2] or box[1] == box[3]
-            found.append(
-                np.zeros(picture.shape[:2], np.uint8) if thin else at_full_size(picture, layer._replace(box=box))
-            )
-        return found
+            return np.zeros(picture.shape[:2], np.uint8) if thin else at_full_size(picture, layer._replace(box=box))
+
+        with ThreadPoolExecutor(max(1, min(get_num_threads(), len(self._layers)))) as pool:
+            return list(pool.map(made, self._layers))
 
 
 class Session:
