@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,11 @@ _TOUCHES = 0.12
 _INSIDE, _WIDER = 0.04, 1.6
 #: How far before the frame a mask that it cuts may end, as a share of the picture.
 _BEFORE = 0.012
+#: From this level on a pixel of a mask is inside, and the most points along an edge.
+_INSIDE_MASK, _POINTS = 128, 256
 #: Somebody whose mask ends so near the lower edge, as a share of the height, stands on it if that is so many heads
-#: below the top and no pixel reaches the edge, and is cut by it if less than the last number: masks that are drawn by
-#: hand seldom reach the frame.
+#: below the top and no pixel reaches the edge, and is cut by it if it is fewer and one does, or fewer than the last
+#: number: masks that are drawn by hand seldom reach the frame.
 _NEAR, _STANDS, _CUT = 0.04, 6.2, 5.0
 #: Who is fewer heads tall was cut by something in the picture, a table or somebody else, where the frame did not.
 _HIDDEN = 3.8
@@ -46,6 +48,7 @@ class Subject(NamedTuple):
         cut: the sides on which the picture's frame cut it.
         hidden: whether it counts as cut at the bottom since something in its picture hid the rest.
         bands: [B, 4], the left, top, right and bottom of the silhouette, band by band from above.
+        edges: for each of the sides in cut the points [N, 2] on which it is cut, by the picture's own pixels.
     """
 
     size: tuple[int, int]
@@ -55,6 +58,7 @@ class Subject(NamedTuple):
     cut: frozenset[str]
     hidden: bool
     bands: Float
+    edges: Mapping[str, Float]
 
     @property
     def anchor(self) -> tuple[float, float, float, float]:
@@ -69,24 +73,7 @@ class Subject(NamedTuple):
 
     def contour(self) -> Float:
         """Returns the points [N, 2] on which the object is cut: (x, y) of the edges of its outermost pixels."""
-        height, width = self.mask.shape
-        across, down = self.size[0] / width, self.size[1] / height
-        found = []
-        for side in sorted(self.cut):
-            # Seen from the side, rows go away from it.
-            region = _seen_from(self.mask, side)
-            depth = int(region.any(1).argmax()) + _slack(region)
-            at = np.flatnonzero(region[:depth].any(0))
-            first = region[:depth, at].argmax(0).astype(np.float64)
-            along = at + 0.5
-            if len(at):
-                # The outermost pixels reach half a pixel farther.
-                along[0], along[-1] = at[0], at[-1] + 1
-            if side in ("left", "right"):
-                found.append(np.stack([(first if side == "left" else width - first) * across, along * down], 1))
-            else:
-                found.append(np.stack([along * across, (first if side == "top" else height - first) * down], 1))
-        return np.concatenate(found) if found else np.empty((0, 2))
+        return np.concatenate([np.empty((0, 2)), *(self.edges[side] for side in sorted(self.cut))])
 
 
 def subject_of(
@@ -118,17 +105,40 @@ def subject_of(
         sides = _sides(region)
         tall = math.inf if head is None else (box[3] - box[1]) / (head[3] - head[1])
         near = head is not None and box[3] >= (1 - _NEAR) * height
-        if tall < (_CUT if near else _HIDDEN):
+        touches = near and bool((mask[-1] >= _INSIDE_MASK).any())
+        if tall < (_STANDS if touches else _CUT if near else _HIDDEN):
             hidden = not near and "bottom" not in sides
             sides |= {"bottom"}
-        elif near and tall > _STANDS and not region[-1].any():
+        elif near and tall > _STANDS and not touches:
             sides -= {"bottom"}
     else:
         for side in cut:
             if side not in SIDES:
                 raise ArgumentError(f"cut: {side!r}, expected some of {', '.join(SIDES)}")
         sides = frozenset(cut)
-    return Subject((width, height), region, box, head, sides, hidden, _bands(region, box, (width, height)))
+    bands, edges = _bands(region, box, (width, height)), {side: _edge(mask, side) for side in sides}
+    return Subject((width, height), region, box, head, sides, hidden, bands, edges)
+
+
+def _edge(mask: Pixels, side: str) -> Float:
+    """Returns points [N, 2] along what of a mask [H, W] lies at a side of its picture: (x, y) of edges of pixels."""
+    # Seen from the side, rows go away from it.
+    seen = _seen_from(mask, side)
+    rows = seen.max(1) >= _INSIDE_MASK
+    if not rows.any():
+        return np.empty((0, 2))
+    depth = int(rows.argmax()) + _slack(seen)
+    region = seen[:depth] >= _INSIDE_MASK
+    at = np.flatnonzero(region.any(0))
+    at = at[np.unique(np.linspace(0, len(at) - 1, _POINTS).round().astype(int))]
+    away = region[:, at].argmax(0).astype(np.float64)
+    along = at + 0.5
+    # The outermost pixels reach half a pixel farther.
+    along[0], along[-1] = at[0], at[-1] + 1
+    height, width = mask.shape
+    if side in ("left", "right"):
+        return np.stack([away if side == "left" else width - away, along], 1)
+    return np.stack([along, away if side == "top" else height - away], 1)
 
 
 def _sides(region: Bools) -> frozenset[str]:
@@ -147,8 +157,8 @@ def _sides(region: Bools) -> frozenset[str]:
     return frozenset(found)
 
 
-def _seen_from(region: Bools, side: str) -> Bools:
-    """Returns a region turned so that its first row is the one at a side."""
+def _seen_from(region: npt.NDArray[Any], side: str) -> npt.NDArray[Any]:
+    """Returns a region or mask turned so that its first row is the one at a side."""
     return {"left": region.T, "right": region.T[::-1], "top": region, "bottom": region[::-1]}[side]
 
 
