@@ -12,10 +12,12 @@ from ._cutout import cutout
 from ._methods import DEFAULT, METHODS, Method, trained
 from ._onnx import salient, sam
 from ._segment import Masks, Session, segment
+from .heads import Head
 
 __all__ = [
     "DEFAULT",
     "METHODS",
+    "Head",
     "Masks",
     "Method",
     "Session",

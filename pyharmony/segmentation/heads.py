@@ -31,6 +31,12 @@ class Head(NamedTuple):
         box: the rectangle (x, y, width, height) of the head, in pixels.
         body: that of all of the person that is to be seen.
         sure: how sure it is that somebody is there, 0 to 1.
+
+    Example:
+        >>> from pyharmony import segmentation
+        >>> head = segmentation.Head(box=(40, 20, 30, 40), body=(20, 20, 80, 180), sure=0.8)
+        >>> head.middle, head.clicks(400)
+        ((54.5, 39.5), [(54.5, 39.5), (54.5, 95.5)])
     """
 
     box: tuple[float, float, float, float]
