@@ -1461,6 +1461,8 @@ def test_a_job_is_cancelled_and_the_page_goes_on(browser: Any, service: Any, tmp
         visit.give("subject", IMAGES / "astronaut.jpg")
         visit.give("background", files["background"])
         visit.step("cut")
+        # A worker that stands still has not answered before the click.
+        os.kill(service.pid(), signal.SIGSTOP)
         visit.click("#people")
         visit.page.wait_for_selector("#busy:not([hidden])")
         service.until(lambda: [job.operation.name for job in service.service.pool.running] == ["segment"])
