@@ -23,9 +23,6 @@ _SIDE = 256
 #: How much larger heads are that lie lower, in octaves a height of a picture, where no two people say it: its mean, and
 #: how many pairs of people with a head's height between them it counts for.
 _USUAL, _PAIRS = 0.35, 3.0
-#: How far away, along the rows and the columns and in heights of a head, a person counts less by a factor of e for how
-#: large heads are, and what everybody counts at least.
-_NEAR, _FAR = (1.0, 3.0), 1e-3
 #: The largest change that is believed, in octaves a height of the picture.
 _STEEPEST = 3.0
 #: A mask ends at the lower edge of the picture if it does so near it, as a share of the height; so many of its lowest
@@ -83,12 +80,11 @@ class Crowd(NamedTuple):
         """Returns how high a head is at places of the picture, which is as high as `height`.
 
         Heads grow with the row by a constant number of octaves: the slopes of all pairs give it by their weighted
-        median (Theil 1950, Sen 1968), together with what is usual, and it is never negative. How large they are beside
-        that, the weighted median tells, in which those count most who are near.
+        median (Theil 1950, Sen 1968), together with what is usual, and it is never negative.
         """
-        columns, rows = self.middles()
+        _, rows = self.middles()
         octaves = np.log2(self.sizes)
-        across, at = self.upright(x, y)
+        _, at = self.upright(x, y)
         first, second = np.triu_indices(len(self), 1)
         apart = rows[second] - rows[first]
         size = np.sqrt(self.sizes[first] * self.sizes[second])
@@ -97,14 +93,11 @@ class Crowd(NamedTuple):
         weights = np.minimum(np.abs(apart[far]) / size[far], 3.0)
         slope = _median(np.append(slopes, _USUAL), np.append(weights, _PAIRS))
         slope = float(np.clip(slope, 0.0, _STEEPEST))
+        # Of several people the one in the middle, whatever the row.
+        level = np.median(octaves - slope * rows / height)
         # Beyond those who are there nothing is known: sizes go on by one head's height, and no further.
         typical = float(np.median(self.sizes))
         at = np.clip(at, rows.min() - typical, rows.max() + typical)
-        levels = octaves - slope * rows / height
-        order = np.argsort(levels)
-        away = np.abs(at[..., None] - rows[order]) / _NEAR[0] + np.abs(across[..., None] - columns[order]) / _NEAR[1]
-        passed = np.cumsum(np.exp(-away / typical) + _FAR, -1)
-        level = levels[order][(passed >= passed[..., -1:] / 2).argmax(-1)]
         return np.asarray(2.0 ** (level + slope * at / height))
 
     def ground(self) -> tuple[Float, Float, Float]:

@@ -14,9 +14,8 @@ from .. import _checks as checks
 from ..errors import ArgumentError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Masks, Session
-from ..segmentation.heads import corners
 from ..segmentation.layers import Layer, Pixels, resized
-from ..segmentation.people import head_in, head_of
+from ..segmentation.people import head_of
 from ..typing import ImageLike, MaskLike
 from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import reduced, roll_in
@@ -181,11 +180,8 @@ def place(
     picture, matte = _subject_of(subject, mask)
     scene = levels_of(background)
     own_head = None if head is None else _box(head, "head")
-    if own_head is None and (person is None or person):
-        session = Session(picture)
-        person = person or session.shows_people(matte)
-        seen_there = head_in(session.heads(), matte) if person else None
-        own_head = None if seen_there is None else corners(seen_there.box)
+    if person is None:
+        person = head is not None or Session(picture).shows_people(matte)
     object_ = subject_of(matte, own_head, bool(person), cut)
     if people is None:
         people, heads, others = _looked_for(scene, heads, others)
