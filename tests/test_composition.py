@@ -617,7 +617,7 @@ def test_where_all_is_told_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch)
 def test_sheets_hold_every_pair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of small photographs of things, in which nobody is found; each makes a row."""
+    """Small photographs of things, in which nobody is found, make a row each."""
     from pyharmony.composition import _plan
 
     monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._Held([], [], [], None))

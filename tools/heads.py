@@ -4,8 +4,8 @@
     python tools/heads.py measure DATA WEIGHTS.safetensors
 
 DATA is a folder with the open data. `tools/annotations/heads.json` says where heads and people are in its photographs,
-drawn by hand, and `nobody.json` which of them show nobody. Measured are the photographs that were not trained on, and
-those of `benchmarks/layouts.json`, which no weight was learned from.
+drawn by hand, and `nobody.json` which of them show nobody. Measured are the photographs of val and test, and those of
+`benchmarks/layouts.json`, from which no head was learned; most are in the split that the rest of the network knows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the images of the service were made of: it goes with them from operation to operation, and into downloads."""
+"""The history of the images of the service, which goes with them from operation to operation, and into downloads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
 
 class History(NamedTuple):
-    """What an image was made of: the SHA-256 of the files that were uploaded, and the operations, in order."""
+    """The history of an image: the SHA-256 of the files that it was made of, and the operations, in order."""
 
     sources: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()

@@ -581,7 +581,7 @@ def _mask(picture: Any) -> Any:
 
 
 class Subject(BaseModel):
-    """Somebody or something that is put in, and what is said of it; without points, box and mask the largest person."""
+    """Somebody or something that is put in, and what is said of it; without points, box and mask whoever is largest."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
