@@ -204,6 +204,48 @@ def test_weights_of_something_else_are_refused(weights: Path, tmp_path: Path) ->
         segmentation.trained(tmp_path / "none.safetensors")
 
 
+def test_counters_may_be_left_out_and_nothing_else(weights: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
+    from pyharmony import models
+
+    whole = weights.read_bytes()
+    packed = load_script("tools/presets.py").packed(whole)
+    written, kept = safetensors.load(whole), safetensors.load(packed)
+    counters = {key for key in written if key.endswith("num_batches_tracked")}
+    assert counters and kept.keys() == written.keys() - counters and len(packed) < len(whole) - 64 * len(counters)
+    assert all(kept[key].dtype == written[key].dtype and torch.equal(kept[key], written[key]) for key in kept)
+    # Both networks answer as before, and a model that is filled counts from 0.
+    image = np.random.default_rng(1).random((64, 64, 3), np.float32)
+    prompt = _clicks.prompt_of(image, [(10, 20)], [1])
+    ours, theirs = (_clicks.parsed(data, "x").cut(image, prompt) for data in (packed, whole))
+    assert np.array_equal(ours.logits, theirs.logits) and np.array_equal(ours.scores, theirs.scores)
+    planes = [torch.from_numpy(np.moveaxis(x, 2, 0)[None].copy()) for x in (image, prompt)]
+    filled = models.create("clicks", preset="small").eval()
+    filled.get_buffer("down.0.norm.num_batches_tracked").fill_(7)
+    models.load(packed, model=filled)
+    for model in (models.load(packed), filled):
+        assert torch.equal(model(*planes).logits, models.load(whole)(*planes).logits)
+        assert not any(model.state_dict()[key].any() for key in counters)
+
+    def refused(drop: str, data: bytes) -> None:
+        state = safetensors.load(data)
+        del state[drop]
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        less = safetensors.save(state, metadata)
+        with pytest.raises(WeightsError, match=f"{drop} missing"):
+            models.load(less)
+        if not drop.endswith("num_batches_tracked"):
+            with pytest.raises(WeightsError, match="damaged"):
+                _clicks.parsed(less, "x")
+
+    for drop in ("down.0.norm.running_var", "score.bias", "place"):
+        refused(drop, whole)
+        refused(drop, packed)
+    # A file that counts has all counters.
+    refused("down.0.norm.num_batches_tracked", whole)
+
+
 def test_a_damaged_network_says_so(weights: Path) -> None:
     network = _clicks.parsed(weights.read_bytes(), "x")
     network.tensors["masks.bias"][:] = np.nan
@@ -446,6 +488,32 @@ def test_methods_without_a_network_cut_out_what_is_plain(method: str, package: s
         if method == "grabcut" or "point" not in asked:
             found = pyharmony.segment(scene(), method=method, **asked)
             assert iou(found.mask, box_mask()) > 0.85, asked
+
+
+@pytest.mark.parametrize(("second", "package"), [("grabcut", "cv2"), ("random_walker", "skimage")])
+def test_a_method_goes_on_from_what_the_default_found(
+    second: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    name = f"{segmentation.DEFAULT}+{second}"
+    method = segmentation.METHODS[name]
+    assert method.weights == segmentation.DEFAULT and not method.people and segmentation.DEFAULT in method.summary
+    # The network leaves out the right rim of the box, and what comes after it sees by colours where the box ends.
+    part = np.zeros((90, 120), np.float32)
+    part[BOX[1] : BOX[1] + BOX[3], BOX[0] : BOX[0] + BOX[2] - 4] = 1
+    first = [Layer((0, 0, 120, 90), part, 0.8), Layer((0, 0, 120, 90), part * 0.9, 0.3)]
+    asked: list[tuple[str, Prompts, Any]] = []
+    monkeypatch.setattr(_methods._clicks, "network", lambda weights: asked.append((weights, Prompts(), None)))
+    monkeypatch.setattr(NetworkCutter, "cut", lambda self, *given: asked.append(("cut", *given)) or first)
+    session = segmentation.Session(scene(), method=name)
+    found = session.click(40, 40)
+    assert [one[0] for one in asked] == [segmentation.DEFAULT, "cut"] and asked[1][2] is None
+    assert found.method == name and found.scores == (0.8, 0.3)
+    assert iou(255 * part, box_mask()) == pytest.approx(0.9) and iou(found.mask, box_mask()) > 0.95
+    assert np.array_equal(found[1], at_full_size(scene(), first[1]))
+    # The next click hands the better mask to the network.
+    session.click(50, 40)
+    assert asked[2][2] is found._layers[0]
 
 
 def test_a_method_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def _refuse_pickle(source: Source) -> None:
         )
 
 
-def read(source: Source) -> tuple[Header, dict[str, Tensor]]:
+def read(source: Source) -> tuple[Header, Mapping[str, Tensor]]:
     """Reads the description and the tensors of a file, or of weights that come with pyharmony.
 
     Raises:
@@ -97,6 +97,14 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose
         trouble.append(f"other shapes: {_some(other)}")
     if trouble:
         raise WeightsError(f"{what} does not fit {whose}: {'; '.join(trouble)}")
+
+
+def _counted(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Tensor]:
+    """Returns the tensors with the counters of norms at 0 where a file has none, since no answer depends on them."""
+    counters = {key: value for key, value in module.state_dict().items() if key.endswith(".num_batches_tracked")}
+    if any(key in state for key in counters):
+        return state
+    return {**state, **{key: torch.zeros(value.shape, dtype=value.dtype) for key, value in counters.items()}}
 
 
 def _as_stored(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dict[str, Tensor]:
@@ -207,6 +215,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         if header.name != model.name:
             raise WeightsError(f"{shown(source)}: weights of {header.name}, the model is {model.name}")
         part = _part_of(model, header.part)
+        state = _counted(state, part)
         check_state(part, state, f"{shown(source)}, {header.name},", f"the {model.name} that is to be filled")
         part.load_state_dict(_as_stored(state, part, shown(source)))
         model.calibration = header.calibration
@@ -221,6 +230,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{shown(source)}: {reason}") from error
     part = _part_of(made, header.part)
+    state = _counted(state, part)
     check_state(part, state, shown(source), f"the {header.name} of its configuration")
     stored = _as_stored(state, part, shown(source))
     if part is not made and not known:

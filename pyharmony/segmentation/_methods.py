@@ -91,7 +91,7 @@ def _featured(picture: Pixels) -> NetworkCutter:
 
 
 def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixels], Cutter]:
-    return lambda picture: _After(_network(picture), second(picture))
+    return lambda picture: _After(_featured(picture), second(picture))
 
 
 _WEIGHTS, _FEATURED = "clicks", "clicks-imagenet"
@@ -113,13 +113,19 @@ METHODS: dict[str, Method] = {
         Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS),
         Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
         Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
-        Method("clicks+grabcut", "GrabCut from what the network found", _after(_classic.grabcut), (_OPENCV,), _WEIGHTS),
         Method(
-            "clicks+random_walker",
-            "the random walker from what the network found",
+            f"{_FEATURED}+grabcut",
+            f"GrabCut from what {_FEATURED} found",
+            _after(_classic.grabcut),
+            (_OPENCV,),
+            _FEATURED,
+        ),
+        Method(
+            f"{_FEATURED}+random_walker",
+            f"the random walker from what {_FEATURED} found",
             _after(_classic.random_walker),
             (_SKIMAGE,),
-            _WEIGHTS,
+            _FEATURED,
         ),
     )
 }

@@ -58,8 +58,8 @@ export const CUTTERS = {
   "clicks-imagenet": ["Network of clicks on ImageNet", "The automatic choice, by its name: features learned on ImageNet tell it what belongs together."],
   grabcut: ["GrabCut", "By colours alone, without a network. It suits objects whose colours differ from what is around them."],
   random_walker: ["Random walker", "By edges alone, without a network. It needs a click or line on each part, and others beside it."],
-  "clicks+grabcut": ["Network, then GrabCut", "What the network finds, with its edge drawn anew by colours."],
-  "clicks+random_walker": ["Network, then random walker", "What the network finds, with its edge drawn anew along edges of the photo."],
+  "clicks-imagenet+grabcut": ["Network, then GrabCut", "What the network finds, with its edge drawn anew by colours."],
+  "clicks-imagenet+random_walker": ["Network, then random walker", "What the network finds, with its edge drawn anew along edges of the photo."],
 };
 
 /** The methods of matching that are not called by their own name. */
