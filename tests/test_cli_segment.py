@@ -78,6 +78,11 @@ def test_every_answer_is_written(weights: Path) -> None:
     found = segmentation.segment("scene.png", point=(40, 40), method=segmentation.trained(weights))
     for i, name in enumerate(names):
         assert np.array_equal(alpha(name), found[i])
+    # The first one is the best, and by their areas they go from part to whole.
+    scores, areas = ([one[key] for one in result["masks"]] for key in ("score", "area"))
+    assert scores == sorted(scores, reverse=True) and tuple(areas) == found.areas
+    covered = [int((alpha(name) >= 128).sum()) for name in names]
+    assert len(set(covered)) == len(covered) and np.argsort(areas).tolist() == np.argsort(covered).tolist()
     # Nothing is written if one of the files is there already.
     for name in ("cut-1.png", "cut-2.png"):
         Path(name).rename(f"old-{name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -306,6 +306,50 @@ def test_a_quick_look_is_one_look_at_a_box_and_its_surroundings() -> None:
     for box in ((10, 10, 890, 690), None):
         assert cutter.quickly(Prompts([(418.0, 314.0)], [1], box))[0].box == (0, 0, 900, 700)
     assert network.looks == 3
+
+
+class Nested(Reds):
+    """Sees the middle, more, and all of what is red; the scores of a look that shows much else beside it are others.
+
+    The last two that it sees from near are taken for one, so that one of those seen from afar is in the answer.
+    """
+
+    SHARES: ClassVar = {True: (0.45, 0.75, 0.9), False: (0.3, 0.97, 1.0)}
+
+    def __init__(self, scores: Sequence[float], far: float) -> None:
+        super().__init__()
+        self.scores, self.far = np.array(scores, np.float32), np.float32(far)
+
+    def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
+        found = super().cut(image, prompt, seen)
+        y, x = (np.flatnonzero((found.logits[0] > 0).any(axis)) for axis in (1, 0))
+        logits, far = np.full_like(found.logits, -8), len(y) < self.size // 2
+        for plane, share in zip(logits, self.SHARES[far], strict=True):
+            down, across = (round(0.5 * (1 - share) * len(side)) for side in (y, x))
+            plane[y[0] + down : y[-1] + 1 - down, x[0] + across : x[-1] + 1 - across] = 8
+        return found._replace(logits=logits, scores=self.scores * self.far if far else self.scores)
+
+
+@pytest.mark.parametrize("scores", [(0.5, 0.8, 0.7), (0.3, 0.2, 0.4), (0.9, 0.6, 0.3)])
+@pytest.mark.parametrize("far", [0.5, 1, 1.1])
+def test_the_best_comes_first_and_areas_tell_part_from_whole(
+    scores: Sequence[float], far: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, inside = reds(256, 256, (60, 70, 80, 88))
+    network = Nested(scores, far)
+    monkeypatch.setattr(_methods._clicks, "network", lambda weights: network)
+    session = segmentation.Session(picture)
+    found = session.click(100, 114)
+    assert network.looks > 2 and len(found) == 3
+    assert list(found.scores) == sorted(found.scores, reverse=True)
+    covered = [int((found[i] >= 128).sum()) for i in range(len(found))]
+    assert found.areas == pytest.approx(covered, rel=0.1)
+    smallest, middle, largest = (found[i] >= 128 for i in np.argsort(found.areas))
+    assert np.count_nonzero(smallest) < np.count_nonzero(middle) < np.count_nonzero(largest)
+    assert np.count_nonzero(largest & ~inside) < 0.05 * np.count_nonzero(inside)
+    # Who means the whole says so, and it comes first whatever its score.
+    chosen = session.choose(int(np.argmax(found.areas)))
+    assert np.array_equal(chosen.mask >= 128, largest) and chosen.areas[0] == max(found.areas)
 
 
 class Sided(Reds):

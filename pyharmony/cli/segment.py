@@ -74,7 +74,8 @@ def segment(
 
     One click on the object often is enough; more of them, on it or beside it, correct the answer, and so does each
     line after the first. OUT has IMAGE's depth, colour profile and metadata. A click may mean a part or the whole:
-    --every writes up to three answers. Where nothing is found nothing is written, and it ends with 3.
+    --every writes up to three answers, and --json tells the area of each, by which they go from part to whole. Where
+    nothing is found nothing is written, and it ends with 3.
     """
     from .. import segmentation
 
@@ -135,7 +136,8 @@ def segment(
         _write(picture, found[index] if every else found.mask, name, mask_only, crop, overwrite)
     seconds = time.perf_counter() - start
     masks: list[dict[str, Any]] = [
-        {"score": round(score, 4), "box": list(rect)} for score, rect in zip(found.scores, found.boxes)
+        {"score": round(score, 4), "box": list(rect), "area": area}
+        for score, rect, area in zip(found.scores, found.boxes, found.areas)
     ]
     for one, head in zip(masks, found.heads):
         one["head"] = list(head)

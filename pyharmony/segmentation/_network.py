@@ -81,7 +81,9 @@ class NetworkCutter:
         found = self._looked((0, 0, width, height), prompts, known, mirrored)
         if last is not None or (near := self._near(found[0], prompts)) is None:
             return found
-        return distinct([*self._settled(near, prompts, found[0], mirrored), *found])
+        # Of two masks that are alike that of the nearer look counts.
+        every = distinct([*self._settled(near, prompts, found[0], mirrored), *found])
+        return sorted(every, key=lambda layer: -layer.score)
 
     def quickly(self, prompts: Prompts) -> list[Layer]:
         """Returns masks by one quick look at a box and its surroundings, the best first."""
