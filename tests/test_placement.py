@@ -115,6 +115,16 @@ def test_feet_are_cut_where_they_reach_the_frame_and_not_where_they_end_before_i
     assert all(one.box[1] + one.box[3] >= HEIGHT - 1 for one in with_cut if not one.reason)
 
 
+@pytest.mark.parametrize(("high", "is_cut"), [(24, False), (60, True)])
+def test_what_is_wider_inside_is_cut_where_it_touches_the_frame_along_much_of_it(high: int, is_cut: bool) -> None:
+    picture, mask = np.full((200, 120, 3), 90, np.uint8), np.zeros((200, 120), np.uint8)
+    mask[20:160, 4:70] = mask[80 - high // 2 : 80 + high // 2, :4] = 255
+    background = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
+    found = placement.place(picture, background, mask=mask, people=[], person=False)
+    assert not found[0].reason
+    assert all(one.box[0] <= 1 for one in found) == is_cut
+
+
 def test_a_bust_that_something_hid_is_cut_too() -> None:
     background, masks, heads = scene_of((150, 130, 60), (480, 120, 62))
     picture, mask, head = subject_of(90.0, 3.4, 600)

@@ -23,8 +23,9 @@ SIDES = ("left", "top", "right", "bottom")
 _SIDE, BANDS = 256, 12
 #: A side cuts the object if it touches the frame there along this share of its own width or height, ...
 _TOUCHES = 0.12
-#: ... and if it is hardly wider a little further inside, where a head or a shoe that only touches would be.
-_INSIDE, _WIDER = 0.04, 1.6
+#: ... and if it is hardly wider a little further inside, where a head or a shoe that only touches would be, or if it
+#: touches along so much of it that nothing round would.
+_INSIDE, _WIDER, _ALONG = 0.04, 1.6, 0.25
 #: How far before the frame a mask that it cuts may end, as a share of the picture.
 _BEFORE = 0.012
 #: From this level on a pixel of a mask is inside, and the most points along an edge.
@@ -152,7 +153,8 @@ def _sides(region: Bools) -> frozenset[str]:
         slack = _slack(seen)
         touching = int(np.count_nonzero(seen[:slack].any(0)))
         inside = int(np.count_nonzero(seen[min(slack + round(_INSIDE * into), len(seen) - 1)]))
-        if touching >= max(2, _TOUCHES * extent) and inside <= _WIDER * touching:
+        like_cut = inside <= _WIDER * touching or touching >= _ALONG * extent
+        if touching >= max(2, _TOUCHES * extent) and like_cut:
             found.add(side)
     return frozenset(found)
 
