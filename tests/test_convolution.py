@@ -102,6 +102,18 @@ def test_linear_is_a_product():
     assert (np.abs(found - expected) <= error_of(x, weight, bias)[0]).all()
 
 
+def test_parts_of_larger_arrays_are_taken_as_they_are():
+    image, weight, bias = made(6, 64, 64, 16, 3, 3)
+    wide = np.random.default_rng(7).standard_normal((64, 64, 4)).astype(np.float32)
+    part = wide[..., :3]
+    expected = convolution(image, weight, bias, added=part.copy())
+    # Those that come after take the memory that a freed copy of a part would have had.
+    for _ in range(20):
+        assert (convolution(image, weight, bias, added=part) == expected).all()
+    weight = weight[:, :, :3].copy()
+    assert (convolution(part, weight, bias) == convolution(part.copy(), weight, bias)).all()
+
+
 def test_nothing_gives_nothing():
     _, weight, bias = made(7, 1, 1, 3, 3, 5)
     assert convolution(np.zeros((0, 7, 3), np.float32), weight, bias).shape == (0, 7, 5)

@@ -49,11 +49,14 @@ def convolution(
     out = np.empty((*size, bias.shape[0]), np.float32)
     if not out.size:
         return out
+    # A view holds no reference: the arrays have names until the call is over.
+    image = np.ascontiguousarray(image)
+    added = None if added is None else np.ascontiguousarray(added)
     native.convolution(
-        _arrays.view(np.ascontiguousarray(image), "image"),
+        _arrays.view(image, "image"),
         _arrays.view(weight, "weight"),
         _arrays.view(bias, "bias"),
-        None if added is None else _arrays.view(np.ascontiguousarray(added), "added"),
+        None if added is None else _arrays.view(added, "added"),
         _arrays.view(out, "out", writable=True),
         stride,
         weight.shape[0] // 2 if before is None else before,
