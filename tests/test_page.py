@@ -761,7 +761,7 @@ def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Pat
         (left, top, wide, high), values = shown
         files = {name: np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("source", "mask", "below")}
         at = round(left + wide / 2 - 60), round(top + high / 2 - 60)
-        assert (round(wide), round(high)) == (120 + 64, 120 + 64)
+        assert (round(wide), round(high)) == (80 + 4, 80 + 4)  # the disc and its rim
         wanted = blend.poisson(files["source"], files["below"], files["mask"], at=at)
         part = Image.fromarray(wanted).crop((round(left), round(top), round(left + wide), round(top + high)))
         difference = np.abs(
@@ -1510,6 +1510,100 @@ def test_a_service_that_cannot_be_reached_is_said_and_found_again(browser: Any, 
         visit.step("cut")
 
 
+def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    photos = [str(files["source"]), str(files["background"])]
+    runs = [test_server.Command(tmp_path, "--port", "0")]
+
+    def killed() -> None:
+        (worker,) = runs[-1].children()
+        for pid in (runs[-1].process.pid, worker):
+            os.kill(pid, signal.SIGKILL)
+        runs[-1].process.wait(60)
+
+    def begun() -> None:
+        runs.append(test_server.Command(tmp_path, "--port", runs[0].address.rpartition(":")[2]))
+
+    try:
+        with visiting(browser, runs[0]) as visit:
+            page = visit.page
+            visit.expected += ["ERR_", "404"]
+            without_people(visit)
+            visit.give("subject", files["source"], files["background"])
+            visit.step("cut")
+            # In the midst of a job: it is told, and the job is done by the next service, which knows of no photo.
+            os.kill(runs[0].children()[0], signal.SIGSTOP)
+            visit.point(60, 60)
+            page.wait_for_selector("#busy:not([hidden])")
+            killed()
+            visit.says("What you made stays on this page")
+            assert page.locator(".toast[role=alert]").count() == 1
+            begun()
+            page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+            visit.says("The service is back")
+            page.check("input[name=tool][value=paint]", force=True)
+            before = page.get_attribute("#save-mask", "href")
+            visit.point(12, 12)
+            page.wait_for_function(
+                "old => document.querySelector('#save-mask').getAttribute('href') !== old", arg=before, timeout=PATIENCE
+            )
+            painted = pixels_of(visit.download("#save-mask"))
+            assert painted[12, 12] == 255
+            visit.click("#to-place")
+            page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+            visit.settled()
+            # Between two jobs, with what was made of what was made before.
+            killed()
+            for name, value in (("angle", 0), ("scale", 80), ("x", 170), ("y", 120)):
+                visit.type(name, value)
+            visit.says("What you made stays on this page")
+            begun()
+            visit.settled()
+            visit.click("[data-to=save]")
+            made = pixels_of(visit.download("#save"))
+            killed()
+            begun()
+            # What was made already is made again where its files are asked for.
+            recipe = tmp_path / "recipe.json"
+            recipe.write_bytes(visit.download("#save-recipe"))
+            assert np.array_equal(made, np.asarray(pyharmony.compose(*photos, recipe=recipe)))
+            assert (made != pixels_of(files["background"].read_bytes())).any()
+            visit.click("[data-to=cut]")
+            assert np.array_equal(pixels_of(visit.download("#save-mask")), painted)
+    finally:
+        for run in runs:
+            run.process.kill()
+
+
+def test_what_has_expired_is_made_again(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    source, mask, below = (np.asarray(Image.open(files[name])) for name in ("source", "mask", "background"))
+
+    def expire() -> None:
+        for id in list(service.service.store.pictures):
+            assert service.client.delete(f"/api/v1/pictures/{id}").status_code == 204
+
+    with visiting(browser, service) as visit:
+        page = visit.page
+        visit.expected.append("404")
+        blending(visit, files, "poisson")
+        visit.settled()
+        expire()
+        page.locator("#stage").focus()
+        page.eval_on_selector("#stage", "one => { delete one.dataset.blend; }")
+        page.keyboard.press("Shift+ArrowRight")
+        # The blend that follows a drag, too.
+        page.wait_for_selector("#stage[data-blend=fine]", timeout=PATIENCE)
+        visit.settled()
+        assert page.locator(".toast").count() == 0
+        expire()
+        assert np.array_equal(pixels_of(visit.download()), blend.poisson(source, below, mask, at=(150, 90)))
+        # Who goes to the start has nothing that is kept.
+        visit.click("#home")
+        visit.give("source", files["source"], files["mask"], files["background"])
+        visit.step("place")
+
+
 def test_a_connection_that_is_lost_is_taken_up_again(browser: Any, service: Any, tmp_path: Path) -> None:
     lost: list[str] = []
 
@@ -1962,38 +2056,6 @@ def test_a_worker_that_dies_takes_one_job_and_no_page(browser: Any, tmp_path: Pa
         visit.says("it may have needed more memory than there is")
         visit.point(220, 300)
         visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
-
-
-@pytest.mark.full
-def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Path) -> None:
-    files = shapes(tmp_path)
-    first = test_server.Command(tmp_path, "--port", "0")
-    try:
-        with visiting(browser, first) as visit:
-            visit.expected += ["ERR_", "404"]
-            visit.give("subject", IMAGES / "astronaut.jpg")
-            visit.give("background", files["background"])
-            visit.step("cut")
-            visit.click("#people")
-            visit.page.wait_for_selector("#busy:not([hidden])")
-            first.process.kill()
-            first.process.wait(20)
-            visit.page.wait_for_selector(".toast[role=alert]", timeout=PATIENCE)
-            said = visit.page.inner_text(".toast[role=alert]")
-            assert "The connection to the service was lost" in said or "The service does not answer" in said
-            second = test_server.Command(tmp_path, "--port", first.address.rpartition(":")[2])
-            try:
-                visit.point(220, 300)
-                visit.says("There is no image of that id; it may have expired")
-                visit.click("#home")
-                visit.give("subject", files["source"], files["background"])
-                visit.step("cut")
-                visit.point(60, 60)
-                visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
-            finally:
-                second.end(signal.SIGTERM)
-    finally:
-        first.process.kill()
 
 
 @pytest.mark.full

@@ -393,6 +393,14 @@ def test_live_blends_are_those_that_are_made_in_the_end(service: Running) -> Non
         wanted = getattr(blend, mode)(images["subject"], images["background"], images["mask"], at=(110, 40))
         part = wanted[y : y + high, x : x + wide]
         assert np.abs(shown(made).astype(int) - part).max() <= JPEG, mode
+        # All that changes is in it, and little else.
+        changed = np.argwhere((wanted != images["background"]).any(2))
+        assert (changed >= (y, x)).all() and (changed < (y + high, x + wide)).all(), mode
+        rows, columns = np.nonzero(images["mask"])
+        assert (wide, high) == (np.ptp(columns) + 5, np.ptp(rows) + 5) and (x, y) == (
+            110 + columns.min() - 2,
+            40 + rows.min() - 2,
+        )
     mixed = service.done("live", **given, at=[110, 40], mode="poisson", gradients="mixed")
     wanted = blend.poisson(images["subject"], images["background"], images["mask"], at=(110, 40), gradients="mixed")
     x, y, wide, high = (int(value) for value in mixed["info"]["box"])

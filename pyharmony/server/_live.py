@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _FINER = 1.5
 #: The pixels around a subject that are seen by blends of a source under its mask, some of which look farther.
 _FAR = 32
+#: The pixels around a subject that are sent with it, so that its edge is not that of an image.
+_RIM = 2
 _GREY = np.array([0.299, 0.587, 0.114])
 
 
@@ -84,7 +86,7 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         colours, mask = _mixed(desk, body) if body.source is None else _scaled(desk, body, ratio)
         height, width = background.shape[:2]
         high, wide = mask.shape
-        x, y = (round(value * ratio) for value in body.at)
+        x, y = at = round(body.at[0] * ratio), round(body.at[1] * ratio)
         around = BESIDE if body.source is None else _FAR
         left, top = max(0, x - around), max(0, y - around)
         right, bottom = min(width, x + wide + around), min(height, y + high + around)
@@ -104,14 +106,34 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
                 inner = rows, np.s_[max(0, x) - left : min(width, x + wide) - left]
                 part = np.s_[max(0, -y) : height - y, max(0, -x) : width - x]
                 made = _blended(dst, colours[part], mask[part], inner, body.mode)
+        made, (left, top) = _trimmed(made, (left, top), mask, at)
+        if not made.size:
+            return {"info": {"box": [0, 0, 0, 0], "url": ""}}
         if desk.sizes[body.background].channels == 1:
-            made = np.ascontiguousarray(_shown(made, True))
+            made = _shown(made, True)
         # The image goes out as text, without a file: while something is dragged, each is seen for an instant.
         held = streams.BytesIO()
-        io.write(Picture(made), held, format=body.format, quality=88)
+        io.write(Picture(np.ascontiguousarray(made)), held, format=body.format, quality=88)
         data = base64.b64encode(held.getvalue()).decode()
-        box = [value / ratio for value in (left, top, right - left, bottom - top)]
+        box = [value / ratio for value in (left, top, made.shape[1], made.shape[0])]
         return {"info": {"box": box, "url": f"data:image/{body.format};base64,{data}"}}
+
+
+def _trimmed(
+    made: NumpyArray, corner: tuple[int, int], mask: NumpyArray, at: tuple[int, int]
+) -> tuple[NumpyArray, tuple[int, int]]:
+    """Returns the part of a blend [h, w, 3] that a mask [h, w] at (x, y) covers, with a rim, and its corner (x, y).
+
+    What is around it is the background: it would be drawn over itself, and takes as long to encode.
+    """
+    covered = _bounds(mask > 0)
+    if covered is None:
+        return made[:0], corner
+    x, y, wide, high = covered
+    left, top = (max(0, a + b - c - _RIM) for a, b, c in zip(at, (x, y), corner, strict=True))
+    right, bottom = (a + b + c - d + _RIM for a, b, c, d in zip(at, (x, y), (wide, high), corner, strict=True))
+    part = made[top : max(top, bottom), left : max(left, right)]
+    return part, (corner[0] + left, corner[1] + top)
 
 
 def _shadow_layer(desk: Desk, body: LiveBody) -> NumpyArray:

@@ -58,6 +58,7 @@ export function tell(text, { error = false, action = null } = {}) {
   $("toasts").append(toast);
   while ($("toasts").children.length > 3) $("toasts").firstChild.remove();
   if (!error) setTimeout(() => toast.remove(), 6000);
+  return toast;
 }
 
 /** Tells of a failure in words; what somebody cancelled is none. */
@@ -196,6 +197,7 @@ async function open(name, pictures) {
 
 function home() {
   editor.close();
+  api.forget();
   $("toasts").replaceChildren();
   document.body.dataset.view = "start";
   $("start").hidden = false;
@@ -226,6 +228,16 @@ async function samples() {
     button.disabled = false;
   }
 }
+
+// ---- a service that is gone ----
+
+let gone = null;
+api.onGone((isGone) => {
+  const known = gone?.isConnected;
+  gone?.remove();
+  gone = isGone ? tell(TROUBLE.gone, { error: true }) : null;
+  if (!isGone && known) tell(TROUBLE.isBack);
+});
 
 // ---- the token ----
 

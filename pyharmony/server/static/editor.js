@@ -834,7 +834,8 @@ export class Editor {
       this.waits = 0;
     }
     // While one is drawn, the next is solved.
-    if (this.flights.size < FLYING) this.blendNext();
+    // What is let go is not waited with: it is the next one, whatever is on its way.
+    if (this.flights.size < FLYING || !this.dragging) this.blendNext();
   }
 
   /** Returns how fine blends are while something is dragged: so many pixels are solved many times a second. */
@@ -851,7 +852,7 @@ export class Editor {
     this.sent += 1;
     this.waits ||= performance.now();
     this.flights.set(this.sent, asked);
-    this.blends.postMessage({ number: this.sent, body: asked.body });
+    this.blends.postMessage({ number: this.sent, body: api.currently(asked.body) });
   }
 
   /** Shows a blend that has come, unless a newer one is shown or the document is another by now. */
@@ -865,7 +866,11 @@ export class Editor {
       this.asked = null;
       // A session that has expired is opened by any other request.
       if (error.status === 401) api.service().then(() => this.refresh(), this.fail);
-      else this.fail(new api.ServiceError(error.message, error));
+      else {
+        const session = this.open_;
+        api.mend(new api.ServiceError(error.message, error), JSON.stringify(asked.body))
+          .then(() => session === this.open_ && this.refresh(), this.fail);
+      }
     } else if (asked.layers === this.layers && asked.mode === this.liveMode && number > this.seen) {
       this.seen = number;
       this.tiled = asked.key;
@@ -874,6 +879,7 @@ export class Editor {
       this.drawMoving(this.dragging ?? this.doc.place);
       this.frames = (this.frames ?? 0) + 1;
       this.stage.element.dataset.frames = this.frames;
+      this.stage.element.dataset.blend = asked.place === this.doc.place ? "fine" : "passing";
     }
   }
 
@@ -1115,7 +1121,7 @@ export class Editor {
         const body = { picture: from.picture.id, format: kind, depth: { tiff: 16, jpeg: 8 }[kind] ?? null, sources };
         picture = (await this.work(WORK.file, (options) => api.run("export", body, options))).result.picture;
       }
-      download(`${picture.file_url}?name=${encodeURIComponent(this.outName(format))}`);
+      download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.outName(format))}`);
       this.tell(SAID.savedAt(picture));
       this.say(SAID.saved);
     } catch (error) {
@@ -1129,7 +1135,7 @@ export class Editor {
     try {
       const made = await this.make();
       const mask = made.mask ?? this.doc.mask ?? this.pictures.mask;
-      download(`${mask.file_url}?name=${encodeURIComponent(`${this.stem}-mask.png`)}`);
+      download(`${await api.there(mask.file_url)}?name=${encodeURIComponent(`${this.stem}-mask.png`)}`);
     } catch (error) {
       this.fail(error);
     }
@@ -1140,7 +1146,7 @@ export class Editor {
       const made = await this.make();
       // A recipe is of photographs in their bits.
       const from = (this.format === "tiff" && await this.makeDeep(made)) || made;
-      download(from.recipe, "recipe.json");
+      download(await api.there(from.recipe), "recipe.json");
     } catch (error) {
       this.fail(error);
     }
@@ -1253,6 +1259,10 @@ export class Editor {
     click("save", () => this.save());
     click("save-recipe", () => this.saveRecipe());
     click("save-result-mask", () => this.saveMask());
+    click("save-mask", (event) => {
+      event.preventDefault();
+      api.there(this.doc.mask.file_url).then((url) => download(`${url}?name=mask.png`), this.fail);
+    });
     click("copy-command", () => this.copy(commandOf));
     click("copy-python", () => this.copy(pythonOf));
     click("people", () => this.findPeople());

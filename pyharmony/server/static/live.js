@@ -4,7 +4,7 @@ import { run } from "./api.js";
 
 globalThis.addEventListener("message", async ({ data: { number, body } }) => {
   try {
-    const { result: { info: { url, box } } } = await run("live", body, { wait: 20 });
+    const { result: { info: { url, box } } } = await run("live", body, { wait: 20, patient: false });
     const image = url ? await decoded(url) : null;
     globalThis.postMessage({ number, box, image }, image ? [image] : []);
   } catch (error) {
