@@ -339,3 +339,22 @@ def test_harmonisers_are_better_than_the_composite(name: str, data_dir: Path) ->
     result = evaluation.evaluate(made, {name: evaluation.harmonizer(name, device="cpu")}, size=128)
     (summary,) = [s for s in result.summaries if (s.method, s.group) == (name, "all")]
     assert summary.gains["fmse"].mean < 0 and summary.gains["psnr"].mean > 0
+
+
+def test_the_command_that_makes_the_masks_we_drew_reads_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = load_script("tools/annotated.py")
+    tables = [json.loads(file.read_text("utf-8")) for file in tool.OWN]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = {image["file_name"] for table in tables for image in table.get("images", [])}
+    nobody = [name for table in tables for name in table.get("nobody", [])]
+    for name in {*names, *nobody}:
+        (photos / name).write_bytes(b"a photograph, which is only copied")
+    monkeypatch.setattr(sys, "argv", ["annotated.py", str(photos), str(tmp_path / "drawn")])
+    tool.main()
+    entries = json.loads((tmp_path / "drawn" / "manifest.json").read_text("utf-8"))["entries"]
+    masks = sum(entry["role"] == "mask" for entry in entries)
+    assert masks == sum(len(table.get("annotations", [])) for table in tables) > 300
+    assert sum(entry["category"] == "nobody" for entry in entries) == len(nobody) > 100

@@ -16,7 +16,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-ANNOTATIONS = Path(__file__).parent / "annotations"
+#: Those of masks, and of photographs of nobody; heads are learned from the photographs themselves.
+OWN = tuple(Path(__file__).parent / "annotations" / name for name in ("nobody.json", "photos_open.json"))
 
 
 def written(annotations: Path, photos: Path, out: Path) -> list[dict[str, Any]]:
@@ -59,12 +60,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("annotations", type=Path, nargs="*", help="none: all of tools/annotations")
+    parser.add_argument("annotations", type=Path, nargs="*", help="none: our own")
     given = parser.parse_args()
     for folder in ("images", "masks"):
         (given.out / folder).mkdir(parents=True, exist_ok=True)
     entries = []
-    for file in given.annotations or sorted(ANNOTATIONS.glob("*.json")):
+    for file in given.annotations or OWN:
         entries += written(file, given.photos, given.out)
     (given.out / "manifest.json").write_text(json.dumps({"entries": entries}, indent=1) + "\n", "utf-8")
     objects = sum(entry["role"] == "mask" for entry in entries)
