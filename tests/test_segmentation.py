@@ -377,6 +377,27 @@ def test_a_box_that_is_drawn_is_looked_into() -> None:
     assert iou(at_full_size(picture, layer), inside) > 0.95
 
 
+def test_what_lies_beyond_a_box_is_not_meant() -> None:
+    picture, inside = reds(400, 400, (100, 150, 200, 40))
+    network = Reds()
+    cutter = NetworkCutter(network, picture)  # type: ignore[arg-type]
+    box = (90, 130, 190, 210)
+    (layer, *_) = cutter.cut(Prompts(box=box))
+    # It looks at the box and its mirror image, and once more at what it found; each look is widened.
+    looks, network.looks = network.looks, 0
+    made = at_full_size(picture, layer) >= 128
+    shown = inside.copy()
+    shown[:, box[2] :] = False
+    # A box may be drawn a little too small.
+    assert not made[:, box[2] + 6 :].any() and iou(255 * made.astype(np.uint8), shown) > 0.95
+    # Further clicks in the box stay there, and one beyond it says that more is meant.
+    for x, wider in ((120.0, False), (280.0, True)):
+        (again, *_) = cutter.cut(Prompts([(x, 170.0)], [1], box), layer)
+        made = at_full_size(picture, again) >= 128
+        assert bool(made[:, box[2] + 6 :].any()) == wider
+    assert looks == 2 * 2 + 2 and network.looks > 0
+
+
 def test_a_look_that_an_object_leaves_is_widened() -> None:
     """What was found of a long thing is a part of it; the next click sees where it goes on."""
     picture, inside = reds(400, 400, (180, 60, 40, 280))

@@ -22,6 +22,8 @@ _WHOLE = 0.75
 #: The longer side of a picture that is reduced for looks at large parts of it is at least this, and a look has so many
 #: times its own pixels before it.
 _ENOUGH, _FINER = 1000, 2
+#: How far an object may go beyond the box that is drawn around it, in sides of the box.
+_DRAWN = 0.02
 #: Masks that agree so far are taken for one.
 _SAME = 0.9
 #: The number of masks of an answer.
@@ -73,6 +75,17 @@ class NetworkCutter:
 
         A first answer is given with care, which takes twice the time.
         """
+        found = self._answered(prompts, last)
+        box = prompts.box
+        if box is None or not all(_holds(box, point) for point in prompts.inside):
+            return found
+        found = _limited(found, box)
+        if last is None and not prompts.points:
+            # A box says less than a click does: the network sees what it found there once more.
+            found = _limited(self._answered(prompts, found[0]), box)
+        return found
+
+    def _answered(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
         height, width = self.picture.shape[:2]
         mirrored = last is None
         known = last or self._prior(prompts)
@@ -208,6 +221,24 @@ class NetworkCutter:
             view = resized(source, size, part).astype(np.float32) * np.float32(1 / 255)
             found = self._views[box] = view, self.network.seen(view)
         return found
+
+
+def _holds(box: Box, point: tuple[float, float]) -> bool:
+    return box[0] <= point[0] + 0.5 < box[2] and box[1] <= point[1] + 0.5 < box[3]
+
+
+def _limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
+    """Returns masks without what lies beyond a box, which may have been drawn a little too small."""
+    beyond = _DRAWN * (box[2] - box[0]), _DRAWN * (box[3] - box[1])
+    found = []
+    for layer in layers:
+        sides = []
+        for axis, count in enumerate(layer.values.shape[::-1]):
+            start, end = layer.box[axis], layer.box[axis + 2]
+            at = start + (np.arange(count) + 0.5) * (end - start) / count
+            sides.append((at >= box[axis] - beyond[axis]) & (at < box[axis + 2] + beyond[axis]))
+        found.append(layer._replace(values=layer.values * (sides[1][:, None] & sides[0])))
+    return distinct(found)
 
 
 def _reduced(picture: Pixels, every: int) -> Pixels:
