@@ -14,18 +14,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
+import io
 import json
 import os
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from composition import CLICK, PHOTOS, PIXELS, enlarged
 from PIL import Image
@@ -50,7 +54,7 @@ DRAGGED = 2.5
 #: The visits that say how soon the page is there, a round.
 VISITS = 3
 #: What the issue of the page asks for: at most, and of the rates at least.
-ASKED = {"ready": 1500, "journey": 60, "fine": 150, "blends": 15}
+ASKED = {"ready": 1500, "journey": 60, "fine": 150, "blends": 15, "full": 50, "vast": 100}
 
 #: What is told of a drag.
 DRAGS = ("blends", "frames", "fine", "rests")
@@ -107,10 +111,10 @@ SHOWN = """() => {
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(folder: Path, *options: str) -> Iterator[str]:
     """Runs the service, and yields its address."""
     log = folder / "log"
-    words = [sys.executable, "-m", "pyharmony", "serve", "--port", "0", "--log-json"]
+    words = [sys.executable, "-m", "pyharmony", "serve", "--port", "0", "--log-json", *options]
     with log.open("w") as file:
         process = subprocess.Popen(words, stderr=file, env={**os.environ, "TMPDIR": str(folder)})
     try:
@@ -187,6 +191,45 @@ def drags(page: Page, rounds: int, name: str) -> list[dict[str, float]]:
         found.append(told)
         print(f"{name}, round {number + 1}:", *(f"{key} {value:.0f}" for key, value in told.items()), flush=True)
     return found
+
+
+def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Measures, in milliseconds, what has to be at once: a full queue or a vast image is refused, a job stops."""
+    steps = np.arange(1400) // 64
+    levels = ((steps * 7 + steps[:, None] * 13) % 256).astype(np.uint8)
+    mask = np.zeros_like(levels)
+    mask[8:-8, 8:-8] = 255
+    size = struct.pack(">4sIIBBBBB", b"IHDR", 65535, 65535, 8, 2, 0, 0, 0)
+    vast = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
+    found: dict[str, list[float]] = {"full": [], "stops": [], "vast": []}
+
+    def timed(name: str, status: int, ask: Callable[[], httpx.Response]) -> None:
+        start = time.perf_counter()
+        answer = ask()
+        found[name].append(1e3 * (time.perf_counter() - start))
+        assert answer.status_code == status, answer.text
+
+    with (
+        serving(folder, "--queue", "2", "--workers", "1") as address,
+        httpx.Client(base_url=address, headers={"X-Pyharmony": "1"}, timeout=60) as client,
+    ):
+        ids = {}
+        for name, image in (("src", levels), ("dst", levels.T), ("mask", mask)):
+            held = io.BytesIO()
+            Image.fromarray(image).save(held, "png")
+            ids[name] = client.post("/api/v1/pictures", content=held.getvalue()).json()["id"]
+        body = {**ids, "mode": "gaussian-poisson", "tolerance": 1e-7}
+        for _ in range(3 * rounds):
+            timed("vast", 413, lambda: client.post("/api/v1/pictures", content=vast))
+            jobs = [client.post("/api/v1/blend", json=body).json() for _ in range(3)]
+            while client.get(jobs[0]["url"]).json().get("phase", {}).get("name") != "solve":
+                time.sleep(0.01)
+            for _ in range(3):
+                timed("full", 429, lambda: client.post("/api/v1/blend", json=body))
+            for job in jobs[:0:-1]:
+                client.delete(job["url"])
+            timed("stops", 200, lambda jobs=jobs: client.delete(jobs[0]["url"]))
+    return {name: summed(values) for name, values in found.items()}
 
 
 def weighed() -> dict[str, int]:
@@ -291,8 +334,10 @@ def measured(root: Path, rounds: int) -> dict[str, Any]:
                     )
                     found[f"mask, {mode}, {kind}"] = drags(page, rounds, f"mask, {mode}, {kind}")
         version = browser.version
-    print(f"{time.monotonic() - began:.0f} s in all", flush=True)
+        quick = at_once(folder, rounds)
+    print(quick, f"{time.monotonic() - began:.0f} s in all", flush=True)
     return {
+        "at_once": quick,
         "bytes": weighed(),
         "ready": summed(ready),
         "actions": actions,
@@ -358,7 +403,13 @@ def report() -> None:
         "solved: what is matched moves along. The match of colours at a new place begins 350 ms after the last move, "
         "which its time has in it."
     )
-    RECORD.tell(rows_of(lines) + "\n\n" + rows_of(moved) + "\n\n" + facts)
+    quick = whole["at_once"]
+    other = (
+        f"In milliseconds, median and best: a full queue refuses in {both(quick['full'])} (asked: {ASKED['full']}), a "
+        f"job that runs stops, with its work, in {both(quick['stops'])}, and an image of 4 gigapixels is refused by "
+        f"its header in {both(quick['vast'])} (asked: {ASKED['vast']})."
+    )
+    RECORD.tell(rows_of(lines) + "\n\n" + rows_of(moved) + "\n\n" + facts + "\n\n" + other)
 
 
 def main() -> None:

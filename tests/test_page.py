@@ -21,7 +21,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -125,6 +125,17 @@ class Visit:
             }"""
         )
 
+    def drawn(self) -> None:
+        """Waits until what was changed is drawn: only then is it felt what lies under a pointer."""
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def comes(self, condition: Callable[[], Any]) -> None:
+        """Waits for a condition."""
+        end = time.monotonic() + PATIENCE / 1000
+        while not condition():
+            assert time.monotonic() < end, "it did not come about"
+            self.page.wait_for_timeout(20)
+
     def settled(self) -> None:
         """Waits until nothing is being made."""
         self.page.wait_for_selector("#stage[data-state=rests]", timeout=PATIENCE)
@@ -132,6 +143,7 @@ class Visit:
 
     def on_picture(self, x: float, y: float, touch: bool = False) -> tuple[float, float]:
         """Returns where a pixel of the picture is on the screen."""
+        self.drawn()
         return tuple(
             self.page.evaluate(
                 """([x, y]) => {
@@ -205,7 +217,7 @@ def visiting(browser: Any, service: Any, kind: dict[str, Any] = DESKTOP, **optio
     """Opens the page; at the end, nothing was wrong in its console, and no request left the machine."""
     context = browser.new_context(**{"locale": "en", "reduced_motion": "reduce", **kind, **options})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE)
     wrong: list[str] = []
     expected: list[str] = []
     page.on("console", lambda said: said.type in ("error", "warning") and wrong.append(said.text))
@@ -331,7 +343,6 @@ def test_two_photos_to_a_download_that_compose_gives_too(
 ) -> None:
     photos = [halved(tmp_path, "astronaut.jpg"), halved(tmp_path, "rocket.jpg")]
     with visiting(browser, service) as visit:
-        start = time.monotonic()
         visit.give("subject", *photos)
         visit.step("cut")
         visit.point(110, 150)
@@ -340,11 +351,7 @@ def test_two_photos_to_a_download_that_compose_gives_too(
         visit.page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
         visit.settled()
         made = visit.download()
-        seconds = time.monotonic() - start
         assert visit.actions <= 6
-        # A minute on two cores; here others may have most of them.
-        assert seconds < 180, seconds
-        print(f"two photos to a download: {visit.actions} actions, {seconds:.1f} s")
         assert visit.name == "rocket-pyharmony.png"
         with Image.open(io.BytesIO(made)) as image:
             assert image.size == (320, 214)
@@ -554,34 +561,19 @@ def test_a_drag_of_a_hundred_pixels_moves_by_a_hundred(browser: Any, service: An
         assert visit.numbers()["x"] == 300
 
 
-#: Moves the mouse at every frame of the screen for some seconds, and with ends lets it go, in the page itself: a driver
-#: beside it would be what is measured. Returns the blends and frames a second, and the milliseconds to the last blend.
-DRAG = """([x, y, seconds, ends]) => new Promise((done) => {
+#: Moves the mouse around a point at every frame of the screen, in the page itself, until so many blends were
+#: shown, or for the longest that a step may take.
+DRAG = """([x, y, least]) => new Promise((done) => {
   const stage = document.querySelector("#stage");
   const blends = () => Number(stage.dataset.frames ?? 0);
   const [begun, before] = [performance.now(), blends()];
-  let [frames, last] = [0, 0];
-  const send = (name, at) => window.dispatchEvent(new MouseEvent(name, {
-    clientX: x + 60 * Math.sin(3 * at), clientY: y + 30 * Math.cos(3 * at), bubbles: true, buttons: 1,
-  }));
   const move = () => {
     const at = (performance.now() - begun) / 1000;
-    frames += 1;
-    send("mousemove", at);
-    if (at < seconds) {
-      requestAnimationFrame(move);
-      return;
-    }
-    const found = { blends: (blends() - before) / at, frames: frames / at };
-    if (!ends) {
-      done(found);
-      return;
-    }
-    const dropped = performance.now();
-    const watch = new MutationObserver(() => { last = performance.now() - dropped; });
-    watch.observe(stage, { attributes: true, attributeFilter: ["data-frames"] });
-    send("mouseup", at);
-    setTimeout(() => { watch.disconnect(); done({ ...found, after: last }); }, 600);
+    window.dispatchEvent(new MouseEvent("mousemove", {
+      clientX: x + 60 * Math.sin(3 * at), clientY: y + 30 * Math.cos(3 * at), bubbles: true, buttons: 1,
+    }));
+    if (blends() - before < least && at < 90) requestAnimationFrame(move);
+    else done(blends() - before);
   };
   move();
 })"""
@@ -625,6 +617,7 @@ def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -
               const at = Konva.stages[0].findOne(`.${name}`).getAbsolutePosition();
               return [box.x + at.x, box.y + at.y];
             }"""
+            visit.drawn()
             return tuple(page.evaluate(find, name))
 
         def changed(made: np.ndarray) -> tuple[int, int, int, int]:
@@ -739,9 +732,8 @@ def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Pat
         x, y = visit.on_picture(200, 150)
         visit.page.mouse.move(x, y)
         visit.page.mouse.down()
-        seen = visit.page.evaluate(DRAG, [x, y, 0.8, False])
-        # How many there are depends on who else computes here; the long form asks for the figures.
-        assert seen["blends"] > 0, seen
+        # Blend after blend while the pointer moves on; how many a second benchmarks/page.py measures.
+        assert visit.page.evaluate(DRAG, [x, y, 5]) >= 5
         # The subject by itself is seen while its blend is late, and never beside it.
         visit.page.wait_for_function(f"() => {{ const s = ({SEEN})(); return s.blend && !s.alone; }}", timeout=PATIENCE)
         # What is seen while it is dragged is the blend of the library, but for JPEG and the screen.
@@ -797,7 +789,7 @@ def test_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
         # On to the end by the keys of any form.
         page.locator("[data-to=save]").focus()
         page.keyboard.press("Enter")
-        assert page.url.endswith("#blend/save")
+        visit.comes(lambda: page.url.endswith("#blend/save"))
         with page.expect_download(timeout=PATIENCE) as held:
             page.locator("#save").focus()
             page.keyboard.press("Enter")
@@ -929,10 +921,8 @@ def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: 
             for how, do in (("click", click), ("key", key)):
                 before = state(visit, tells)
                 do(visit)
-                deadline = time.monotonic() + PATIENCE / 1000
-                while state(visit, tells) == before:
-                    assert time.monotonic() < deadline, f"{what} is not changed by a {how}"
-                    page.wait_for_timeout(50)
+                print(f"{what} is changed by a {how}")
+                visit.comes(lambda before=before, tells=tells: state(visit, tells) != before)
         # What was drawn by keys is drawn as far as the cross went.
         visit.click("[data-to=cut]")
         page.set_input_files(
@@ -1147,7 +1137,7 @@ def test_undo_where_it_is_placed(browser: Any, service: Any, tmp_path: Path) -> 
         assert visit.numbers() != placed
         visit.click("#undo")
         page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
-        assert page.is_visible("section[data-step=place]") and visit.numbers() == placed
+        visit.comes(lambda: page.is_visible("section[data-step=place]") and visit.numbers() == placed)
         page.wait_for_selector("#download:enabled", timeout=PATIENCE)
         page.locator("#stage").focus()
         page.keyboard.press("ArrowLeft")
@@ -1233,8 +1223,10 @@ def test_what_is_copied_repeats_a_blend(browser: Any, service: Any, tmp_path: Pa
             visit.page.keyboard.press(key)
         visit.type("x", 3)
         visit.settled()
-        repeated(visit, tmp_path, named, "png tiff jpeg")
+        visit.click("[data-to=save]")
+        visit.click("#copy-command")
         visit.says("Two of your files have one name")
+        repeated(visit, tmp_path, named, "png tiff jpeg")
         # With its colours matched, and in part.
         visit.click("[data-to=match]")
         visit.page.check("#colours")
@@ -1486,14 +1478,14 @@ def test_a_full_queue_is_waited_for(browser: Any, service: Any, tmp_path: Path) 
             return
         refusals.append(1)
         body = {"error": {"kind": "busy", "message": "32 jobs are waiting, which is as many as may"}}
-        route.fulfill(status=429, json=body, headers={"Retry-After": "1"})
+        route.fulfill(status=429, json=body, headers={"Retry-After": "3"})
 
     with visiting(browser, service) as visit:
         visit.expected.append("429")
         visit.page.route("**/api/v1/blend?*", full)
         visit.way("blend")
         visit.give("source", files["source"], files["mask"], files["background"])
-        visit.says("The service is busy; trying again in 1 s")
+        visit.says("The service is busy; trying again in 3 s")
         visit.page.wait_for_selector("#stage[data-exact=true]", timeout=PATIENCE)
         assert refusals
 
@@ -1539,8 +1531,8 @@ def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Pat
             visit.says("What you made stays on this page")
             assert page.locator(".toast[role=alert]").count() == 1
             begun()
-            page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
             visit.says("The service is back")
+            page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
             page.check("input[name=tool][value=paint]", force=True)
             before = page.get_attribute("#save-mask", "href")
             visit.point(12, 12)
@@ -1635,6 +1627,7 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
     ):
         context = browser.new_context(**DESKTOP)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         page.goto(one.address)
         page.wait_for_selector("#token[open]")
         found = needed("axe_playwright_python.sync_playwright").Axe().run(page).response["violations"]
@@ -1668,7 +1661,7 @@ def test_sample_photos(browser: Any, service: Any) -> None:
             visit.step(step)
             if way != "compose":
                 visit.page.wait_for_selector("#download:enabled", timeout=PATIENCE)
-            assert visit.page.url.endswith(f"#{way}/{step}")
+            visit.page.wait_for_url(f"**#{way}/{step}")
             visit.click("#home")
         visit.way("merge")
         assert visit.page.is_hidden("#sample")
@@ -1758,14 +1751,14 @@ def test_before_and_after(browser: Any, service: Any, tmp_path: Path) -> None:
         page.mouse.down()
         page.mouse.move(*visit.on_picture(220, 280), steps=4)
         page.mouse.up()
-        assert float(page.input_value("#divider")) == pytest.approx(55, abs=1)
-        assert np.abs(colour(190, 150) - plain).max() < 12
-        assert np.abs(colour(232, 150) - made[150, 232]).max() < 12
+        visit.comes(lambda: abs(float(page.input_value("#divider")) - 55) <= 1)
+        visit.comes(lambda: np.abs(colour(190, 150) - plain).max() < 12)
+        visit.comes(lambda: np.abs(colour(232, 150) - made[150, 232]).max() < 12)
         page.locator("#divider").focus()
         page.keyboard.press("Home")
-        assert np.abs(colour(190, 150) - made[150, 190]).max() < 12
+        visit.comes(lambda: np.abs(colour(190, 150) - made[150, 190]).max() < 12)
         page.keyboard.press("End")
-        assert np.abs(colour(232, 150) - plain).max() < 12
+        visit.comes(lambda: np.abs(colour(232, 150) - plain).max() < 12)
         assert np.abs(colour(50, 150) - below[150, 50]).max() < 12
 
 
@@ -1947,16 +1940,91 @@ def test_what_is_read_aloud(browser: Any, service: Any, tmp_path: Path) -> None:
         assert unnamed == []
 
 
-def test_it_is_small_and_soon_there(browser: Any, service: Any) -> None:
+# ---- looks ----
+
+
+def shots_of(visit: Visit, files: dict[str, Path]) -> Iterator[tuple[str, Image.Image]]:
+    """Goes through the page, and yields what it looks like: at the start and in each step, in each way."""
+    page = visit.page
+
+    def shot(name: str) -> tuple[str, Image.Image]:
+        visit.read()
+        page.wait_for_selector("html:not([data-busy=true])")
+        page.wait_for_function("() => [...document.images].every((one) => one.complete)")
+        visit.drawn()
+        return name, Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+    without_people(visit)
+    for way in ("merge", "harmonize", "blend", "compose"):
+        visit.way(way)
+        if way in ("blend", "compose"):
+            yield shot(f"start-{way}")
+    visit.give("subject", files["source"], files["background"])
+    visit.step("cut")
+    visit.point(60, 60)
+    page.wait_for_selector("#to-place:enabled")
+    yield shot("cut")
+    visit.click("#to-place")
+    page.wait_for_selector("#places[data-state=done]", state="attached")
+    visit.choose("method", "none")
+    for name, value in (("angle", 0), ("scale", 150), ("x", 150), ("y", 140)):
+        visit.type(name, value)
+    visit.settled()
+    yield shot("place")
+    visit.click("[data-to=match]")
+    page.check("input[name=shadow][value=on]", force=True)
+    visit.settled()
+    yield shot("match")
+    visit.click("#compare")
+    visit.settled()
+    yield shot("compare")
+    visit.click("#compare")
+    visit.click("[data-to=save]")
+    visit.settled()
+    yield shot("save")
+    visit.click("#home")
+    blending(visit, files, "poisson")
+    visit.settled()
+    yield shot("blend")
+
+
+#: What the page looks like, by the screen, an eighth as wide and grey; `python -m tests.test_page looks` makes it anew.
+LOOKS = Path(__file__).with_name("page_looks")
+SCREENS = {"desktop-light": (DESKTOP, "light"), "phone-dark": (PHONE, "dark")}
+
+
+def look(shot: Image.Image) -> Image.Image:
+    return shot.convert("L").reduce(8)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_it_looks_as_it_did(browser: Any, service: Any, tmp_path: Path, screen: str) -> None:
+    """Compares places of panels, pictures and words; another font or another version of the browser passes."""
+    kind, scheme = SCREENS[screen]
+    known = {path.stem for path in LOOKS.glob(f"{screen}-*.webp")}
+    others = []
+    with visiting(browser, service, kind, color_scheme=scheme) as visit:
+        for name, shot in shots_of(visit, shapes(tmp_path)):
+            known.remove(f"{screen}-{name}")
+            with Image.open(LOOKS / f"{screen}-{name}.webp") as image:
+                wanted = np.asarray(image.convert("L")).astype(int)
+            difference = np.abs(np.asarray(look(shot)) - wanted)
+            share = (difference > 40).mean()
+            print(f"{name}: {share:.4f} of it looks otherwise")
+            # Another font changes half a percent of it, a button that is missing one and a half.
+            if share > 0.012:
+                kept = ROOT / "artifacts" / "page" / f"{screen}-{name}.png"
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shot.save(kept)
+                others.append(kept)
+    assert not others and not known, "the page looks otherwise; if it should, make the small pictures anew"
+
+
+def test_it_is_small(browser: Any, service: Any) -> None:
     sizes = {path: len(gzip.compress(path.read_bytes(), 9)) for path in PAGE.rglob("*") if path.is_file()}
     assert sum(sizes.values()) <= 300_000
     assert sum(size for path, size in sizes.items() if path.suffix == ".js") <= 150_000
     with visiting(browser, service) as visit:
-        ready = visit.page.evaluate("performance.now()")
-        parsed = visit.page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
-        print(f"{sum(sizes.values())} bytes, interactive after {parsed:.0f} ms, ready before {ready:.0f} ms")
-        # A second and a half on two cores; here others may have most of them.
-        assert parsed < 6000
         loaded = visit.page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
         assert all(name.startswith(service.address) for name in loaded) and len(loaded) >= 6
 
@@ -1976,34 +2044,6 @@ def test_no_source_of_the_page_names_another_place(service: Any) -> None:
 
 
 # ---- long forms ----
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("mode", ["poisson", "gaussian-poisson"])
-def test_dragging_is_smooth(browser: Any, service: Any, tmp_path: Path, mode: str) -> None:
-    photo, below = (np.asarray(Image.open(IMAGES / name)) for name in ("astronaut.jpg", "rocket.jpg"))
-    y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]
-    oval = (np.hypot((x - 255.5) / 230, (y - 255.5) / 230) < 1).astype(np.uint8) * 255
-    large = np.asarray(Image.fromarray(below).resize((1600, 1067)))
-    files = {name: saved(tmp_path, f"{name}.png", image) for name, image in
-             (("source", photo), ("mask", oval), ("background", large))}  # fmt: skip
-    with visiting(browser, service) as visit:
-        blending(visit, files, mode)
-        tries = []
-        # Others may use the cores as well: it has to come about once in a while.
-        while len(tries) < 8 and not (
-            tries and max(one["blends"] for one in tries) >= 15 and min(one["after"] for one in tries) <= 150
-        ):
-            values = visit.numbers()
-            place = visit.on_picture(values["x"], values["y"])
-            visit.page.mouse.move(*place)
-            visit.page.mouse.down()
-            tries.append(visit.page.evaluate(DRAG, [*place, 3, True]))
-            visit.page.mouse.up()
-            visit.settled()
-        print(mode, *({name: round(value, 1) for name, value in one.items()} for one in tries), sep="\n")
-        assert max(one["blends"] for one in tries) >= 15 and max(one["frames"] for one in tries) >= 30, tries
-        assert min(one["after"] for one in tries) <= 150 and all(one["after"] for one in tries), tries
 
 
 @pytest.mark.full
@@ -2050,8 +2090,9 @@ def test_a_worker_that_dies_takes_one_job_and_no_page(browser: Any, tmp_path: Pa
     with test_server.running(page=PAGE) as one, visiting(browser, one) as visit:
         visit.give("subject", IMAGES / "astronaut.jpg", ROCKET)
         visit.step("cut")
+        os.kill(one.pid(), signal.SIGSTOP)  # so that it is at work when it dies
         visit.click("#people")
-        visit.page.wait_for_timeout(700)
+        one.until(lambda: [job.operation.name for job in one.service.pool.running] == ["segment"])
         os.kill(one.pid(), signal.SIGKILL)
         visit.says("it may have needed more memory than there is")
         visit.point(220, 300)
@@ -2192,8 +2233,31 @@ def write_names() -> None:
         NAMES.write_text(names_of(visit, shapes(Path(folder))))
 
 
+def write_looks(folder: Path, screens: dict[str, Any], whole: bool = False) -> None:
+    """Writes what the page looks like, which a test compares, or whole screenshots."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.webp"):
+        old.unlink()
+    with (
+        tempfile.TemporaryDirectory() as files,
+        test_server.running(page=PAGE, timeout=120.0, max_upload=3_000_000) as one,
+        playwright.sync_playwright() as driver,
+        contextlib.closing(driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])) as browser,
+    ):
+        for screen, (kind, scheme) in screens.items():
+            with visiting(browser, one, kind, color_scheme=scheme) as visit:
+                for name, shot in shots_of(visit, shapes(Path(files))):
+                    path = folder / f"{screen}-{name}.webp"
+                    shot.save(path, quality=90) if whole else look(shot).save(path, quality=80, method=6)
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["names"]:
         write_names()
+    elif sys.argv[1:] == ["looks"]:
+        write_looks(LOOKS, SCREENS)
+    elif sys.argv[1:] == ["shots"]:
+        every = {**SCREENS, "desktop-dark": (DESKTOP, "dark"), "phone-light": (PHONE, "light")}
+        write_looks(ROOT / "artifacts" / "page", every, whole=True)
     else:
         record(ROOT / "docs" / "images" / "serve")

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { commandOf, pythonOf } from "./code.js";
 import { Stage, alphaOf, boundsOf, canvasOf, turnOf } from "./stage.js";
-import { BLENDS, CUTTERS, METHODS, SAID, STEPS as NAMES, TROUBLE, WORK, plainly } from "./strings.js";
+import { BLENDS, CUTTERS, METHODS, SAID, STEPS as NAMES, TO_MATCH, TROUBLE, WORK, plainly } from "./strings.js";
 
 const $ = (id) => document.getElementById(id);
 const all = (selector) => [...document.querySelectorAll(selector)];
@@ -99,6 +99,7 @@ export class Editor {
       return item;
     }));
     $("steps").hidden = STEPS[way].length < 2;
+    $("to-match").textContent = TO_MATCH[way] ?? "";
     const named = [this.moving, this.below].filter(Boolean);
     const images = await this.work(WORK.open, async () => Promise.all(named.map(({ proxy_url: url }) => api.image(url))));
     if (session !== this.open_) return;

@@ -93,6 +93,7 @@ export class Stage {
     this.frame.add(this.grip);
     this.cross = new Konva.Group({ listening: false, visible: false });
     this.tipLine = new Konva.Arrow({ strokeWidth: 2, dash: [6, 5], pointerLength: 0, pointerWidth: 0, listening: false, strokeScaleEnabled: false });
+    this.tipped = { tip: false, line: false };
     this.tip = new Konva.Circle({ radius: 11, draggable: true, strokeWidth: 3, visible: false, name: "tip" });
     this.over.add(this.marks, this.stroke, this.frame, this.tipLine, this.tip, this.cross);
     this.transformer = new Konva.Transformer({
@@ -228,6 +229,7 @@ export class Stage {
     for (const node of [this.shadow, this.subject, this.tile, this.exact, this.front, this.before, this.veil, this.frame, this.tip, this.tipLine, this.edge]) node.visible(false);
     if (!this.anchor && !this.keyed) this.stroke.visible(false);
     this.drawn = null;
+    this.tipped = { tip: false, line: false };
     this.marks.destroyChildren();
     this.transformer.nodes([]);
     this.stage.batchDraw();
@@ -298,14 +300,20 @@ export class Stage {
 
   /** Shows the handle of a shadow's tip, and the line from where it begins. */
   holdTip(tip, from) {
-    this.tip.visible(Boolean(tip));
-    this.tipLine.visible(Boolean(tip && from));
+    this.tipped = { tip: Boolean(tip), line: Boolean(tip && from) };
+    this.showTip();
     if (tip) {
       this.tip.position(tip);
       if (from) this.tipLine.points([from.x, from.y, tip.x, tip.y]);
       this.tipFrom = from;
     }
     this.tools.batchDraw();
+  }
+
+  /** Shows the handle of the tip, but not over before and after, where a drag moves the border. */
+  showTip() {
+    this.tip.visible(this.tipped.tip && this.share === null);
+    this.tipLine.visible(this.tipped.line && this.share === null);
   }
 
   setMode(mode) {
@@ -329,6 +337,7 @@ export class Stage {
       this.drawEdge();
     }
     this.transformer.visible(share === null && this.holds !== false);
+    this.showTip();
     this.stage.batchDraw();
   }
 

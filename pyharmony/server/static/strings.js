@@ -54,6 +54,9 @@ export const TROUBLE = {
 /** The steps of each way. */
 export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", save: "Save" };
 
+/** What leads on from the place. */
+export const TO_MATCH = { compose: "Match the light", blend: "Choose the blend" };
+
 /** The methods of cutting out: what they are called, and a sentence about each. */
 export const CUTTERS = {
   auto: ["Automatic", "A small network that knows what things look like. It is the best choice for most photos."],
