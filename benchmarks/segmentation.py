@@ -49,6 +49,9 @@ TOLD, JITTERED = (1, 3, 5), 2
 BEYOND = 0.03
 ANIMALS = ("animal", "bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 
+#: The method that the default is compared with in all that is asked of it, and which figures these are.
+BESIDE, COMPARED = "grabcut", ("1 click", "best", "3 clicks", "5 clicks", "box")
+
 #: The kinds of objects that figures are told of apart.
 KINDS = ("people", "animals", "others")
 #: The table's word for what was not measured, or cannot be.
@@ -151,8 +154,7 @@ def called(name: str) -> str:
 def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int, out: Path, limit: int) -> None:
     samples = Photographs(root, PHOTOS, (split,))
     every = list(range(len(samples)))[:: max(1, len(samples) // limit) if limit else 1]
-    whole: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
-    table = whole.setdefault(split, {"methods": {}})
+    table = recorded(out).get(split, {"methods": {}})
     if table.get("names", [samples.names[i] for i in every]) != [samples.names[i] for i in every]:
         raise SystemExit(f"{out}: holds figures of other images; write elsewhere")
     table |= {
@@ -173,7 +175,16 @@ def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int
         print(f"{name}: {time.monotonic() - start:.0f} s")
         for line in told(table, name):
             print(f"  {line}", flush=True)
-        write_json(out, whole)
+        # What others wrote meanwhile stays.
+        whole = recorded(out)
+        before = whole.get(split, {"methods": {}})["methods"]
+        write_json(out, {**whole, split: {**table, "methods": {**before, name: table["methods"][name]}}})
+
+
+def recorded(out: Path) -> dict[str, Any]:
+    """Returns all that a file of figures holds; nothing where there is none."""
+    found: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
+    return found
 
 
 def parts_of(table: dict[str, Any]) -> dict[str, Bools]:
@@ -478,7 +489,21 @@ def _tables_of_clicks(table: dict[str, Any], times: dict[str, Any]) -> list[list
     for part, chosen in parts.items():
         gains = [np.subtract(every[own]["1 click"], every[name]["1 click"]).tolist() for name in others]
         paired.append([part, *(interval(gain, groups, chosen, "+") for gain in gains)])
-    return [*tables, paired]
+    tables.append(paired)
+    if BESIDE in others:
+        lines = [[f"IoU of `{own}` beside `{BESIDE}`", *(_TITLES.get(key, key) for key in COMPARED)]]
+        gains_of = gains_beside(every, own)
+        for part, chosen in parts.items():
+            cells = [interval(gains_of[key], groups, chosen, "+") if key in gains_of else NONE for key in COMPARED]
+            lines.append([part, *cells])
+        tables.append(lines)
+    return tables
+
+
+def gains_beside(every: dict[str, dict[str, list[float]]], own: str) -> dict[str, list[float]]:
+    """Returns by how much the IoU of a method is higher than that of `BESIDE`, for each figure that both have."""
+    both = [key for key in COMPARED if key in every[own] and key in every[BESIDE]]
+    return {key: np.subtract(every[own][key], every[BESIDE][key]).tolist() for key in both}
 
 
 _TITLES = {"best": "1 click, best of its masks", "box": "a box"}
@@ -500,9 +525,7 @@ def _chosen_lines(table: dict[str, Any]) -> list[list[str]]:
     """Returns the table of the objects by which weights and the default are chosen, and what it gains there."""
     groups = numbered(table["groups"])
     every = {name: figures(found) for name, found in table["methods"].items()}
-    keys = [
-        key for key in ("1 click", "best", "3 clicks", "5 clicks", "box") if any(key in one for one in every.values())
-    ]
+    keys = [key for key in COMPARED if any(key in one for one in every.values())]
     lines = [
         [f"val, {len(groups)} objects: IoU", *(_TITLES.get(key, key) for key in keys)],
         *_lines_of(every, keys, groups),

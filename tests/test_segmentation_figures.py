@@ -103,6 +103,50 @@ def test_records_make_a_report_whatever_they_lack(script: Any, tmp_path: Path) -
         assert f"| {title} | all, 3 | open, 2 | people, 1 | animals, 1 | others, 1 |" in lines
 
 
+def test_the_default_is_beside_grabcut_in_all_that_both_were_asked(script: Any, tmp_path: Path) -> None:
+    default = script.DEFAULT
+    weaker = [row(*(x - 0.1 for x in one["iou"]), best=one["best"] + 0.05) for one in LONG]
+    lines = reported(script, tmp_path, {"test": record(grabcut={"exact": weaker}, **{default: {"exact": LONG}})})
+    at = lines.index(
+        f"| IoU of `{default}` beside `grabcut` | 1 click | 1 click, best of its masks | 3 clicks | 5 clicks | a box |"
+    )
+    more = "+0.10 [+0.10, +0.10]"
+    parts = ("all", "open", "people", "animals", "others")
+    assert lines[at + 2 : at + 7] == [
+        f"| {part} | {more} | -0.05 [-0.05, -0.05] | {more} | {more} | - |" for part in parts
+    ]
+    assert not any("beside `grabcut` |" in line for line in reported(
+        script, tmp_path, {"test": record(clicks={"exact": weaker}, **{default: {"exact": LONG}})}
+    ))  # fmt: skip
+
+
+def test_figures_of_another_run_stay(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody else wrote into the file while a method was measured is in it afterwards."""
+    out = tmp_path / "results.json"
+    out.write_text(json.dumps({"speed": {"a": 1}, "test": record(clicks={"exact": LONG})}))
+
+    class Samples(list):
+        names, groups, categories, is_open = ["a", "b", "c"], ["p", "p", "q"], ["person", "dog", "car"], [True] * 3
+
+    def measure(*given: Any) -> dict[str, Any]:
+        whole = json.loads(out.read_text())
+        whole["test"]["methods"]["random_walker"] = {"exact": LONG}
+        out.write_text(json.dumps({**whole, "people": {"b": 2}}))
+        return LONG[0]
+
+    monkeypatch.setattr(script, "Photographs", lambda *given: Samples([0, 1, 2]))
+    monkeypatch.setattr(script, "reduced", lambda sample: (None, None))
+    monkeypatch.setattr(script, "measured", measure)
+    script.run(tmp_path, "test", ["grabcut"], 20, 1, out, 0)
+    made = json.loads(out.read_text())
+    assert made["speed"] == {"a": 1} and made["people"] == {"b": 2} and made["test"]["open"] == [True] * 3
+    assert list(made["test"]["methods"]) == ["clicks", "random_walker", "grabcut"]
+    assert made["test"]["methods"]["grabcut"]["jittered 0"] == [LONG[0]] * 3
+    monkeypatch.setattr(Samples, "names", ["a", "b", "d"])
+    with pytest.raises(SystemExit, match="holds figures of other images"):
+        script.run(tmp_path, "test", ["grabcut"], 20, 1, out, 0)
+
+
 def test_val_tells_what_is_chosen(script: Any, tmp_path: Path) -> None:
     default = script.DEFAULT
     weaker = [row(*(x - 0.1 for x in one["iou"]), best=0.1, box=0.1) for one in LONG]
@@ -118,6 +162,24 @@ def test_val_tells_what_is_chosen(script: Any, tmp_path: Path) -> None:
 def test_the_record_of_the_repository_makes_a_report(script: Any, tmp_path: Path) -> None:
     lines = reported(script, tmp_path, json.loads(script.RESULTS.read_text()))
     assert sum(line.startswith(f"| `{script.DEFAULT}` |") for line in lines) >= 6
+
+
+def test_the_default_is_in_no_group_worse_than_grabcut(script: Any) -> None:
+    """By the record of the repository, which `benchmarks/segmentation.py run` writes."""
+    table = json.loads(script.RESULTS.read_text())["test"]
+    every = {name: script.figures(found) for name, found in table["methods"].items()}
+    gains = script.gains_beside(every, script.DEFAULT)
+    assert set(gains) == set(script.COMPARED)
+    means = {(part, key): np.mean(np.array(gain)[chosen]) for part, chosen in script.parts_of(table).items()
+             for key, gain in gains.items()}  # fmt: skip
+    assert len(means) == 25 and min(means.values()) > -0.02, means
+
+
+def test_the_default_is_what_wins_on_val(script: Any) -> None:
+    table = json.loads(script.RESULTS.read_text())["val"]
+    means = {name: np.mean(script.figures(found)["1 click"]) for name, found in table["methods"].items()}
+    # Weights that were learned with others, and those without them.
+    assert {script.DEFAULT, "clicks"} <= set(means) and max(means, key=lambda name: means[name]) == script.DEFAULT
 
 
 def test_edges_of_both_kinds_of_records_are_told(script: Any) -> None:
