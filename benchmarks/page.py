@@ -219,8 +219,9 @@ def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
             Image.fromarray(image).save(held, "png")
             ids[name] = client.post("/api/v1/pictures", content=held.getvalue()).json()["id"]
         body = {**ids, "mode": "gaussian-poisson", "tolerance": 1e-7}
-        for _ in range(3 * rounds):
+        for _ in range(9 * rounds):
             timed("vast", 413, lambda: client.post("/api/v1/pictures", content=vast))
+        for _ in range(3 * rounds):
             jobs = [client.post("/api/v1/blend", json=body).json() for _ in range(3)]
             while client.get(jobs[0]["url"]).json().get("phase", {}).get("name") != "solve":
                 time.sleep(0.01)
