@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -579,6 +580,15 @@ def test_a_method_goes_on_from_what_the_default_found(
     # The next click hands the better mask to the network.
     session.click(50, 40)
     assert asked[2][2] is found._layers[0]
+
+
+def test_the_page_and_the_docs_name_every_method() -> None:
+    text = (ROOT / "pyharmony" / "server" / "static" / "strings.js").read_text("utf-8")
+    words = text.split("export const CUTTERS = {")[1].split("\n};")[0]
+    assert set(re.findall(r'^  "?([\w+-]+)"?: \[', words, re.MULTILINE)) == {"auto", *segmentation.METHODS}
+    page = (ROOT / "docs" / "segment.md").read_text("utf-8")
+    table = page.split("## Methods")[1].split("None of the last two")[0]
+    assert set(re.findall(r'`"([\w+-]+)"`', table)) == {"auto", *segmentation.METHODS}
 
 
 def test_a_method_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
