@@ -2218,6 +2218,7 @@ def blending_samples(visit: Visit) -> None:
         visit.type(name, value)
     visit.settled()
     visit.page.wait_for_selector("#stage[data-exact=true]", timeout=PATIENCE)
+    visit.page.mouse.move(0, 0)  # so that nothing is under it
     visit.page.wait_for_timeout(400)
 
 
