@@ -766,6 +766,9 @@ def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) 
     class Cut(list[np.ndarray]):
         scores, mask = (0.6, 0.4), wanted
 
+        def reduced(self, size: tuple[int, int]) -> list[np.ndarray]:
+            return list(self)
+
     class Session:
         finds_people = True
 
@@ -784,6 +787,78 @@ def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) 
     _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **PLAIN)
     assert info.subjects[0].mask[30, 10] == 255 and info.subjects[0].mask[30, 60] == 0
     assert info.subjects[0].reasons == ("2 people were found, the largest was taken",)
+
+
+def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _plan
+    from pyharmony.segmentation import Head, Masks
+    from pyharmony.segmentation.layers import Layer
+
+    photo = np.full((60, 80, 3), 90, np.uint8)
+    both, one = np.zeros((60, 80), np.float32), np.zeros((60, 80), np.float32)
+    both[20:50, 5:35], one[20:50, 5:20] = 1, 1
+    box = (0, 0, 80, 60)
+
+    class Session:
+        finds_people = True
+
+        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
+            self.picture = picture
+
+        def heads(self, least: float) -> list[Head]:
+            # Of the second and the third, one is covered by the first answer.
+            return [
+                Head((8, 20, 9, 9), (5, 20, 30, 30), 0.9), Head((24, 21, 7, 7), (20, 20, 15, 30), 0.8),
+                Head((60, 10, 7, 7), (50, 10, 20, 30), 0.8),
+            ]  # fmt: skip
+
+        def found(self, mask: np.ndarray) -> Masks:
+            return Masks(None, (0.9,), (box,), (), "clicks", "", self.picture, (Layer(box, mask, 0.9),))
+
+        def segment(self, **given: Any) -> Masks:
+            return self.found(both)
+
+        def click(self, x: float, y: float, *, add: bool = True) -> Masks:
+            assert (x, y, add) == (27.0, 24.0, False)
+            return self.found(one)
+
+    monkeypatch.setattr(_plan, "Session", Session)
+    _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **PLAIN)
+    assert info.subjects[0].mask[35, 12] > 127 and info.subjects[0].mask[35, 28] == 0
+
+
+def test_faces_of_people_without_a_mask_are_not_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _plan
+    from pyharmony.placement._crowd import _head_around
+    from pyharmony.segmentation import Head, Masks, Session
+    from pyharmony.segmentation.layers import Layer
+
+    known, more = (25, 60, 30, 30), (205.2, 60.4, 30.0, 30.5)
+    body = (13.0, 60.0, 54.0, 175.0)
+    heads = (Head((25.4, 60.3, 29.2, 29.4), body, 0.9), Head(more, (193, 60, 54, 175), 0.6))
+
+    def people(self: Session) -> Masks:
+        layer = Layer((0, 0, 360, 240), (crowd()[0] / 255).astype(np.float32), 0.9)
+        return self._masks([layer], "", (known,))
+
+    asked: list[dict[str, Any]] = []
+
+    def place(*images: np.ndarray, **given: Any) -> list[placement.Placement]:
+        asked.append(given)
+        return placement.place(*images, **given)
+
+    monkeypatch.setattr(Session, "people", people)
+    monkeypatch.setattr(Session, "others", lambda self, masks, size: np.zeros(size[::-1], np.uint8))
+    monkeypatch.setattr(Session, "heads", lambda self, least=0.0: heads)
+    monkeypatch.setattr(Session, "shows_people", lambda self, mask: True)
+    monkeypatch.setattr(_plan, "place", place)
+    looks = {name: value for name, value in PLAIN.items() if name != "people"}
+    _, info = pyharmony.compose(figure(84), wall(), return_info=True, **looks)
+    (face,) = asked[0]["faces"]
+    left, top, right, bottom = _head_around((face[0], face[1], face[0] + face[2], face[1] + face[3]))
+    assert np.allclose((left, top, right - left, bottom - top), more)
+    x, y, wide, high = (round(v) for v in face)
+    assert not info.subjects[0].mask[y : y + high, x : x + wide].any() and not info.subjects[0].placement.reason
 
 
 def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

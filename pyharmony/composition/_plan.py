@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..placement._subject import subject_of
 from ..segmentation import METHODS, Masks, Method, Session
-from ..segmentation.heads import corners
+from ..segmentation.heads import Head, corners
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import SURE, head_in, head_of, whole_one
 from ._recipe import encoded
@@ -29,6 +29,11 @@ _SIDE = 1600
 _LOOKED_AT = 256
 #: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
 _LIKE = 2
+#: How a face lies in the rectangle of its head: what is left out at each side and above, in faces, and how many times
+#: as wide and as high as the face the head is.
+_BESIDE, _ABOVE, _WIDER, _HIGHER = 0.05, 0.3, 1.1, 1.42
+#: Rectangles are of one head if their sides differ by a pixel and this share of its height at most.
+_ROUNDED = 0.05
 #: Subjects become so many times as large before their detail is made, and it is made for four times from there on.
 ENLARGED, _TWICE = 1.5, 3.0
 #: A base is seen if this share of the lowest part of the object is, and that part, as a share of its height.
@@ -108,6 +113,11 @@ class People:
         return self._found.heads
 
     @property
+    def faces(self) -> list[Rectangle]:
+        """The rectangles of the faces of people who have no mask of their own, in the background."""
+        return self._found.faces
+
+    @property
     def others(self) -> NumpyArray | None:
         """Where more people seem to be, [h, w] uint8 at the smaller size."""
         return self._found.others
@@ -136,6 +146,7 @@ class People:
         return _Held(
             [functools.partial(people.__getitem__, i) for i in range(len(people))], reduced,
             [_rectangle(head) for head in people.heads], session.others(reduced, self.size),
+            _more_faces(session.heads(SURE), people.heads),
         )  # fmt: skip
 
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
@@ -158,6 +169,25 @@ class _Held:
     reduced: list[NumpyArray]
     heads: list[Rectangle]
     others: NumpyArray | None
+    faces: list[Rectangle] = field(default_factory=list)
+
+
+def _more_faces(heads: Sequence[Head], told: Sequence[Rectangle]) -> list[Rectangle]:
+    """Returns the faces of heads that are not among those of people who are told apart."""
+    known = np.array([corners(head) for head in told], np.float64).reshape(-1, 4)
+    found = []
+    for head in heads:
+        apart = np.abs(known - corners(head.box)).max(1, initial=0)
+        if not (apart <= 1 + _ROUNDED * head.box[3]).any():
+            found.append(face_in(head.box))
+    return found
+
+
+def face_in(head: Rectangle) -> Rectangle:
+    """Returns the rectangle of the face in that of a head, as `pyharmony.place` takes faces."""
+    x, y, wide, high = head
+    wide, high = wide / _WIDER, high / _HIGHER
+    return x + _BESIDE * wide, y + _ABOVE * high, wide, high
 
 
 def _rectangle(values: Sequence[float]) -> Rectangle:
@@ -232,6 +262,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         # Whoever is nearest has the largest head.
         head = max(heads, key=lambda one: one.sure * one.box[2] * one.box[3])
         found = searched.segment(points=head.clicks(height), box=head.extent)
+        found = _alone(searched, found, head, heads)
         if len(found):
             many = f"{len(heads)} people were found, the largest was taken" if len(heads) > 1 else ""
             return CutOut(found.mask, False, many, head.box, True, float(found.scores[0]))
@@ -240,6 +271,21 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
     return CutOut(found.mask, False, said, score=float(found.scores[0]))
+
+
+def _alone(session: Session, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
+    """Returns what was found of somebody, corrected by a click beside them at the head of everybody else it covers."""
+    if not len(found) or len(heads) < 2:
+        return found
+    height, width = session.picture.shape[:2]
+    small = _looked_at((width, height))
+    seen = found.reduced(small)[0] >= 128
+    for one in heads:
+        x, y = one.middle
+        column, row = int((x + 0.5) * small[0] / width), int((y + 0.5) * small[1] / height)
+        if one is not head and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
+            found = session.click(x, y, add=False)
+    return found
 
 
 def _taken(session: Session, found: Masks, clicked: bool) -> CutOut:
@@ -351,6 +397,7 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
     heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
     given: dict[str, Any] = {"people": people.reduced, "heads": heads, "others": people.others}
+    given["faces"] = [tuple(v * factor for v in face) for face in people.faces]
     given |= {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
     if wanted.scale != "auto":
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
