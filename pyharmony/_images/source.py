@@ -21,6 +21,8 @@ _OPAQUE = 0.98
 #: Colours are taken from the opaque part up to this distance in pixels, or this share of the object's short side if
 #: larger: not of the image's, which may be cropped.
 _EDGE, _EDGE_SHARE = 8.0, 1 / 200
+#: The side of the tiles in which a large image is filled, so that little is computed and held: a power of two.
+_TILE = 256
 #: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
 _SHARP = (0.25, 0.75)
 #: A smaller share of a pixel is taken for a rounding error.
@@ -225,16 +227,35 @@ def decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, in
     weight = memory.hold(distance_inside(unknown))
     np.clip((edge - weight) / np.float32(0.5 * edge), 0, 1, out=weight)
     weight[~soft] = 0
-    ys, xs = np.nonzero(weight)
-    filled = fill(memory.hold(part.astype(np.float32)), unknown, memory)[ys, xs]
-    old = part[ys, xs].astype(np.float32)
-    new = old + weight[ys, xs, None] * (filled - old)
-    memory.touch(4 * new.nbytes + 2 * ys.nbytes)
     result = memory.hold(colours.copy())
-    if result.dtype.kind == "u":
-        np.rint(new, out=new)
-    box.of(result)[ys, xs] = new
+    beyond = _TILE // 4 * max(1, math.ceil(edge / (_TILE // 8)))
+    for tile in _tiles(part.shape[:2]):
+        if not tile.of(weight).any():
+            continue
+        # Whatever lies farther away has no say in colours so near to the opaque part.
+        around = tile.expand(beyond, part.shape[:2])
+        filled = tile.of(fill(memory.hold(around.of(part).astype(np.float32)), around.of(unknown), memory),
+                         (around.y0, around.x0))  # fmt: skip
+        ys, xs = np.nonzero(tile.of(weight))
+        old = tile.of(part)[ys, xs].astype(np.float32)
+        new = old + tile.of(weight)[ys, xs, None] * (filled[ys, xs] - old)
+        memory.touch(4 * new.nbytes + 2 * ys.nbytes)
+        if result.dtype.kind == "u":
+            # Smooth continuations may go a little beyond what is black or white.
+            np.clip(np.rint(new, out=new), 0, level, out=new)
+        tile.of(box.of(result))[ys, xs] = new
     return result
+
+
+def _tiles(shape: tuple[int, int]) -> list[Region]:
+    """Returns the parts of a large image that are filled one by one; a small one is a single part."""
+    if min(shape) <= 4 * _TILE:
+        return [Region(0, shape[0], 0, shape[1])]
+    return [
+        Region(y, min(y + _TILE, shape[0]), x, min(x + _TILE, shape[1]))
+        for y in range(0, shape[0], _TILE)
+        for x in range(0, shape[1], _TILE)
+    ]
 
 
 def _share(t: float) -> tuple[float, ...]:

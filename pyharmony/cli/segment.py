@@ -133,7 +133,7 @@ def segment(
     for name in names[1:]:
         check_output(name, not overwrite)
     for index, name in enumerate(names):
-        _write(picture, found[index] if every else found.mask, name, mask_only, crop, overwrite)
+        _write(picture, found.alpha(index if every else None), name, mask_only, crop, overwrite)
     seconds = time.perf_counter() - start
     masks: list[dict[str, Any]] = [
         {"score": round(score, 4), "box": list(rect), "area": area}

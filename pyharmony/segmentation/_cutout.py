@@ -15,9 +15,10 @@ from ..data import _files
 from ..errors import ArgumentError
 from ..io import Picture
 from ..typing import ImageLike, MaskLike
+from ._segment import Masks
 
 
-def cutout(image: ImageLike, mask: MaskLike, *, crop: bool = False) -> Any:
+def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> Any:
     """Returns what a mask covers of an image, with transparency, ready to be pasted.
 
     The pixels of a soft edge hold a share of what was behind the object. They take the colours of the object beside
@@ -26,7 +27,8 @@ def cutout(image: ImageLike, mask: MaskLike, *, crop: bool = False) -> Any:
     Args:
         image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white; or a path,
             the bytes of a file, an open binary file, a PIL image or a `pyharmony.io.Picture`.
-        mask: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file, like image.
+        mask: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file, like image: it
+            is taken as it is. What `segment` found in image: `Masks.alpha` makes a soft edge of the best mask.
         crop: whether the result is cut to the mask.
 
     Returns:
@@ -50,13 +52,12 @@ def cutout(image: ImageLike, mask: MaskLike, *, crop: bool = False) -> Any:
     picture: Picture | None = None if _arrays.is_array(given) else io.read(given)
     pixels = _checks.image(given, "image") if picture is None else picture.pixels[..., :3]
     height, width = pixels.shape[:2]
-    if not _arrays.is_array(mask):
-        mask = _files.read_mask(mask)
-    inside = _checks.mask(mask, "mask", height, width)
-    share = inside.astype(np.float64) / (1.0 if inside.dtype == bool else VALUE_RANGE[inside.dtype.name])
-    level = VALUE_RANGE[pixels.dtype.name]
-    alpha = (np.rint(share * level) if pixels.dtype.kind == "u" else share * level).astype(pixels.dtype)
-    colours = decontaminated(np.ascontiguousarray(np.broadcast_to(pixels, (height, width, 3))), alpha, (0, 0), Memory())
+    given_mask: Any = mask.alpha() if isinstance(mask, Masks) else mask
+    if not _arrays.is_array(given_mask):
+        given_mask = _files.read_mask(given_mask)
+    inside = _checks.mask(given_mask, "mask", height, width)
+    alpha = _in_levels(inside, pixels.dtype)
+    colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory())
     found: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
     if crop:
         rows, columns = (np.flatnonzero(alpha.any(axis)) for axis in (1, 0))
@@ -64,3 +65,12 @@ def cutout(image: ImageLike, mask: MaskLike, *, crop: bool = False) -> Any:
             raise ArgumentError("mask: empty, there is nothing to crop to")
         found = np.ascontiguousarray(found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     return found if picture is None else dataclasses.replace(picture, pixels=found, format=None)
+
+
+def _in_levels(mask: NumpyArray, dtype: np.dtype[Any]) -> NumpyArray:
+    """Returns a mask in the levels of an image of a dtype."""
+    if mask.dtype == dtype:
+        return mask
+    share = mask.astype(np.float64) / (1.0 if mask.dtype == bool else VALUE_RANGE[mask.dtype.name])
+    level = VALUE_RANGE[dtype.name]
+    return (np.rint(share * level) if dtype.kind == "u" else share * level).astype(dtype)

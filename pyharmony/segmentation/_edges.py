@@ -40,14 +40,14 @@ def contrast(picture: Pixels, layer: Layer) -> float:
     seen = resized(picture, (width, height), layer.box).astype(np.float32)
     inside = (layer.values > 0.5).astype(np.float32)
     outside = np.float32(1) - inside
-    shares = [_mean(region, _ACROSS) for region in (inside, outside)]
+    shares = [mean(region, _ACROSS) for region in (inside, outside)]
     contour = np.minimum(*shares) > _BOTH
     if not contour.any():
         return 0.0
     squares = np.zeros(np.count_nonzero(contour), np.float32)
     for channel in range(3):
         near, far = (
-            _mean(seen[..., channel] * region, _ACROSS)[contour] / share[contour]
+            mean(seen[..., channel] * region, _ACROSS)[contour] / share[contour]
             for region, share in zip((inside, outside), shares, strict=True)
         )
         squares += np.square(near - far)
@@ -62,7 +62,7 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     guide = resized(picture, size).astype(np.float32) * np.float32(1 / 255)
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
     wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
-    slopes, level = _affine(guide, wanted, radius)
+    slopes, level = affine(guide, wanted, radius, _RIDGE)
     planes = np.stack([wanted, level, *slopes])
     found = np.zeros((height, width), np.uint8)
     for top in range(0, height, _BLOCK):
@@ -70,12 +70,12 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
             bottom, right = min(top + _BLOCK, height), min(left + _BLOCK, width)
             box = (left * size[0] / width, top * size[1] / height, right * size[0] / width, bottom * size[1] / height)
             # Where the layer is sure, colours have no say.
-            known = _around(wanted, box)
+            known = around(wanted, box)
             if known.min() == known.max() and known.flat[0] in (0, 1):
                 found[top:bottom, left:right] = known.flat[0] * 255
                 continue
             block = (right - left, bottom - top)
-            known, made, *slope = _between(planes, block, box)
+            known, made, *slope = between(planes, block, box)
             colours = picture[top:bottom, left:right] * np.float32(1 / 255)
             for channel in range(3):
                 made += slope[channel] * colours[..., channel]
@@ -86,9 +86,11 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     return found
 
 
-def _between(planes: Float32, size: tuple[int, int], box: tuple[float, float, float, float]) -> Float32:
+def between(planes: Float32, size: tuple[int, int], box: tuple[float, float, float, float]) -> Float32:
     """Returns a box of planes [P, h, w] enlarged to [P, H, W], bilinearly; the outermost pixels go on."""
     for axis, count, start, end in ((1, size[1], box[1], box[3]), (2, size[0], box[0], box[2])):
+        if (start, end) == (0, count) and count == planes.shape[axis]:
+            continue
         last = planes.shape[axis] - 1
         at = np.clip(start + (np.arange(count) + 0.5) * (end - start) / count - 0.5, 0, last)
         first = np.minimum(at.astype(np.intp), max(0, last - 1))
@@ -98,7 +100,7 @@ def _between(planes: Float32, size: tuple[int, int], box: tuple[float, float, fl
     return planes
 
 
-def _around(values: Float32, box: tuple[float, float, float, float]) -> Float32:
+def around(values: Float32, box: tuple[float, float, float, float]) -> Float32:
     """Returns the part of values [H, W] that what lies in a box is interpolated from."""
     left, top, right, bottom = box
     return values[max(0, int(top) - 1) : int(np.ceil(bottom)) + 1, max(0, int(left) - 1) : int(np.ceil(right)) + 1]
@@ -116,15 +118,18 @@ def _narrowed(values: Float32, radius: int) -> Float32:
     return found
 
 
-def _affine(guide: Float32, wanted: Float32, radius: int) -> tuple[list[Float32], Float32]:
-    """Returns slopes of three channels and a level, [h, w] each, by which colours give what is wanted."""
+def affine(guide: Float32, wanted: Float32, radius: int, ridge: float) -> tuple[list[Float32], Float32]:
+    """Returns slopes of three channels and a level, [h, w] each, by which colours give what is wanted.
+
+    They are found within so many pixels of each place. The larger the ridge, the less colours have to say.
+    """
     channels = [np.ascontiguousarray(guide[..., c]) for c in range(3)]
-    mean = [_mean(c, radius) for c in channels]
-    middle = _mean(wanted, radius)
+    means = [mean(c, radius) for c in channels]
+    middle = mean(wanted, radius)
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-    rr, rg, rb, gg, gb, bb = (_mean(channels[a] * channels[b], radius) - mean[a] * mean[b] for a, b in pairs)
-    rr, gg, bb = rr + _RIDGE, gg + _RIDGE, bb + _RIDGE
-    with_r, with_g, with_b = (_mean(channels[c] * wanted, radius) - mean[c] * middle for c in range(3))
+    rr, rg, rb, gg, gb, bb = (mean(channels[a] * channels[b], radius) - means[a] * means[b] for a, b in pairs)
+    rr, gg, bb = rr + ridge, gg + ridge, bb + ridge
+    with_r, with_g, with_b = (mean(channels[c] * wanted, radius) - means[c] * middle for c in range(3))
     # The inverse of a symmetric matrix by its cofactors.
     a, b, c = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
     d, e, f = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
@@ -134,11 +139,11 @@ def _affine(guide: Float32, wanted: Float32, radius: int) -> tuple[list[Float32]
         (b * with_r + d * with_g + e * with_b) / whole,
         (c * with_r + e * with_g + f * with_b) / whole,
     ]
-    level = middle - sum(slope * m for slope, m in zip(slopes, mean))
-    return [_mean(slope, radius) for slope in slopes], _mean(level, radius)
+    level = middle - sum(slope * m for slope, m in zip(slopes, means))
+    return [mean(slope, radius) for slope in slopes], mean(level, radius)
 
 
-def _mean(x: Float32, radius: int) -> Float32:
+def mean(x: Float32, radius: int) -> Float32:
     """Returns the mean of the existing pixels of x [H, W] at most radius away along each axis."""
     height, width = x.shape
     framed = np.pad(x, radius)

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size, contrast
+from ._matting import soft_alpha
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
 from .heads import FAINT, Head
@@ -93,6 +94,30 @@ class Masks:
 
     def __getitem__(self, index: int) -> Pixels:
         return at_full_size(self._picture, self._layers[index])
+
+    def alpha(self, index: int | None = None) -> Pixels:
+        """Returns the alpha of a cut-out, [H, W] uint8: how much each pixel near the contour shows of the object.
+
+        It is nearer to soft edges, such as hair, than a mask is, and takes a little longer. `cutout` uses it.
+
+        Args:
+            index: which of the masks; None: the best, or all people together.
+
+        Raises:
+            IndexError: there is no such mask.
+
+        Example:
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> pyharmony.segment(image, point=(40, 30)).alpha().shape
+            (60, 80)
+        """
+        if index is not None:
+            return soft_alpha(self._picture, self._layers[index])
+        found = np.zeros(self._picture.shape[:2], np.uint8)
+        for layer in self._layers if self.heads else self._layers[:1]:
+            np.maximum(found, soft_alpha(self._picture, layer), out=found)
+        return found
 
     def reduced(self, size: tuple[int, int]) -> list[Pixels]:
         """Returns all masks as [h, w] uint8 at a smaller size (width, height), without making the large ones.

@@ -1,0 +1,233 @@
+"""Soft alpha from a rough mask: what each pixel near the contour shows of the object.
+
+Source: Levin, Lischinski and Weiss, "A Closed-Form Solution to Natural Image Matting", PAMI 2008: in each window of
+3 x 3 pixels alpha is about an affine function of the colours. Only the band in which a mask may be wrong is solved for,
+on a reduced image; the functions are then carried to the picture's own resolution, as in `_edges`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._native import get_num_threads
+from ..ops.distance import distance_inside
+from ._edges import affine, around, at_full_size, between, mean
+from .layers import Bools, Float32, Layer, Pixels, resized
+
+#: The longer side of the image on which alpha is found.
+_SIDE = 448
+#: How far the band goes beyond the places of which a mask is not sure, in pixels of the mask, and what is sure.
+_BAND, _SURE = 2.0, 0.95
+#: The regularisation of colours in [0, 1], how much the guided filter's alpha counts, and the number of steps.
+_RIDGE, _PRIOR, _STEPS = 2e-5, 1e-3, 60
+#: How much it counts where there is no edge within so many pixels, and the variance of colours of [0, 1] that is none.
+_BLIND, _NEAR, _PLAIN = 1.0, 5, 1e-4
+#: The radius and regularisation with which the functions are carried to the picture, and the contrast about one half.
+_RADIUS, _CARRIED, _CONTRAST = 1, 1e-4, 1.1
+#: The squared error at which there is nothing left to be solved.
+_SOLVED = 1e-10
+#: The side of the blocks of the picture that are computed at once.
+_BLOCK = 128
+#: The pixels of a window, from its middle: down and across.
+_WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+
+
+class _System(NamedTuple):
+    """The equations of the pixels of a band.
+
+    Attributes:
+        pixels: [P], the places in the flat image of all pixels that have a say.
+        unknown: [N], which of them lie in the band.
+        weights: [25, N], how much each of the 5 x 5 pixels around one counts.
+        beside: [25, N], which of the pixels that is.
+    """
+
+    pixels: npt.NDArray[np.intp]
+    unknown: npt.NDArray[np.intp]
+    weights: Float32
+    beside: npt.NDArray[np.intp]
+
+
+def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
+    """Returns the alpha [H, W] of what a rough mask covers of a picture [H, W, 3], 0 to 255."""
+    left, top, right, bottom = layer.box
+    wide, high = right - left, bottom - top
+    factor = min(1.0, _SIDE / max(wide, high))
+    size = max(1, round(wide * factor)), max(1, round(high * factor))
+    values = resized(layer.values.astype(np.float32, copy=False), size)
+    band = _unsure(values, _BAND * max(size) / max(layer.values.shape))
+    if min(size) < 3 or not band.any():
+        return at_full_size(picture, layer)
+    part = picture[top:bottom, left:right]
+    small = resized(part, size)
+    filtered = at_full_size(small, Layer((0, 0, *size), layer.values, layer.score)) * np.float32(1 / 255)
+    guide = small.astype(np.float32) * np.float32(1 / 255)
+    start = np.where(band, filtered, np.where(values > 0.5, np.float32(1), np.float32(0)))
+    alpha = _solved(guide, band, start).clip(0, 1)
+    whole = np.zeros(picture.shape[:2], np.uint8)
+    whole[top:bottom, left:right] = _carried(part, guide, alpha, band)
+    return whole
+
+
+def _unsure(values: Float32, reach: float) -> Bools:
+    """Returns where values [h, w] are not sure, and all that is so near to such places."""
+    unsure = (values > 1 - _SURE) & (values < _SURE)
+    inside = values > 0.5
+    # Where they go from one to the other at once, both sides are unsure.
+    for axis in (0, 1):
+        jump = np.diff(inside, axis=axis)
+        ends = [(0, 0), (0, 0)]
+        for ends[axis] in ((1, 0), (0, 1)):
+            unsure |= np.pad(jump, ends)
+    near: Bools = distance_inside(np.pad(~unsure, 1, constant_values=True))[1:-1, 1:-1] <= reach
+    return near
+
+
+def _grown(region: Bools) -> Bools:
+    """Returns a region [h, w] with all pixels that touch it, at corners too."""
+    rows = region.copy()
+    rows[1:] |= region[:-1]
+    rows[:-1] |= region[1:]
+    found = rows.copy()
+    found[:, 1:] |= rows[:, :-1]
+    found[:, :-1] |= rows[:, 1:]
+    return found
+
+
+def _equations(guide: Float32, band: Bools) -> _System:
+    """Returns the matting Laplacian's rows of a band [h, w], of an image [h, w, 3] with values in [0, 1]."""
+    height, width = band.shape
+    windows = _grown(band)
+    windows[[0, -1]] = False
+    windows[:, [0, -1]] = False
+    middles = np.flatnonzero(windows)
+    pixels = np.flatnonzero(_grown(windows) | band)
+    number = np.zeros(height * width, np.intp)
+    number[pixels] = np.arange(len(pixels))
+    members = [number[middles + down * width + across] for down, across in _WINDOW]
+    colours = guide.reshape(-1, 3)[pixels].T.astype(np.float64)
+    white = _whitened(np.stack([colours[:, member] for member in members]))
+    weights = np.zeros((5, 5, len(pixels)), np.float32)
+    for a, (down, across) in enumerate(_WINDOW):
+        for b in range(a, 9):
+            share = np.float32(1 if a == b else 0) - (1 + (white[a] * white[b]).sum(0)) * np.float32(1 / 9)
+            # How far b is from a. No pixel is twice the same member of a window.
+            y, x = _WINDOW[b][0] - down, _WINDOW[b][1] - across
+            weights[2 + y, 2 + x, members[a]] += share
+            if a != b:
+                weights[2 - y, 2 - x, members[b]] += share
+    unknown = np.flatnonzero(band.ravel()[pixels])
+    steps = np.array([down * width + across for down in range(-2, 3) for across in range(-2, 3)])
+    # Whoever lies beyond the picture has no weight.
+    places = np.clip(pixels[unknown] + steps[:, None], 0, height * width - 1)
+    return _System(pixels, unknown, weights.reshape(25, -1)[:, unknown], number[places])
+
+
+def _whitened(colours: npt.NDArray[np.float64]) -> Float32:
+    """Returns the colours of windows [9, 3, M] less their mean, in which no colour tells of another: by Cholesky."""
+    off = colours - colours.mean(0)
+
+    def shared(a: int, b: int) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = (off[:, a] * off[:, b]).mean(0) + (_RIDGE / 9 if a == b else 0)
+        return found
+
+    first = np.sqrt(shared(0, 0))
+    second_by_first, third_by_first = shared(0, 1) / first, shared(0, 2) / first
+    second = np.sqrt(shared(1, 1) - second_by_first**2)
+    third_by_second = (shared(1, 2) - third_by_first * second_by_first) / second
+    third = np.sqrt(shared(2, 2) - third_by_first**2 - third_by_second**2)
+    x = off[:, 0] / first
+    y = (off[:, 1] - second_by_first * x) / second
+    z = (off[:, 2] - third_by_first * x - third_by_second * y) / third
+    return np.stack([x, y, z], 1).astype(np.float32)
+
+
+def _solved(guide: Float32, band: Bools, start: Float32) -> Float32:
+    """Returns alpha [h, w] that is start outside of a band and fits the colours in it, by conjugate gradients.
+
+    The steps are few: from what the guided filter found they reach the contour, and do not go far beyond.
+    """
+    system = _equations(guide, band)
+    weights, unknown = system.weights, system.unknown
+    prior = _trust(guide).ravel()[system.pixels[unknown]]
+    weights[12] += prior
+    alpha = start.ravel()[system.pixels]
+    found = alpha[unknown]
+    scale = 1 / weights[12]
+    left = prior * found - _product(system, alpha)
+    along = scale * left
+    size = _dot(left, along)
+    held = np.zeros_like(alpha)
+    for _ in range(_STEPS):
+        if size < _SOLVED:
+            break
+        held[unknown] = along
+        turned = _product(system, held)
+        step = np.float32(size / _dot(along, turned))
+        found += step * along
+        left -= step * turned
+        nearer = scale * left
+        before, size = size, _dot(left, nearer)
+        along = nearer + np.float32(size / before) * along
+    made = start.copy()
+    made.ravel()[system.pixels[unknown]] = found
+    return made
+
+
+def _trust(guide: Float32) -> Float32:
+    """Returns how much the guided filter's alpha counts, [h, w]: more where colours tell nothing of a contour."""
+    planes = [np.ascontiguousarray(guide[..., channel]) for channel in range(3)]
+    varied = np.zeros(guide.shape[:2], np.float32)
+    for plane in planes:
+        varied += mean(plane * plane, _NEAR) - mean(plane, _NEAR) ** 2
+    found: Float32 = np.float32(_PRIOR) + np.float32(_BLIND * _PLAIN) / (varied.clip(0, None) + np.float32(_PLAIN))
+    return found
+
+
+def _product(system: _System, values: Float32) -> Float32:
+    """Returns the Laplacian's rows times values of all pixels that have a say."""
+    found = np.zeros(len(system.unknown), np.float32)
+    for weight, beside in zip(system.weights, system.beside, strict=True):
+        found += weight * values.take(beside)
+    return found
+
+
+def _dot(a: Float32, b: Float32) -> float:
+    """Returns the scalar product, whose rounding does not depend on the number of threads."""
+    return float((a * b).sum(dtype=np.float64))
+
+
+def _carried(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pixels:
+    """Returns alpha [h, w] of a reduced image at the size of its picture [H, W, 3], 0 to 255."""
+    height, width = picture.shape[:2]
+    rows, columns = alpha.shape
+    slopes, level = affine(guide, alpha, _RADIUS, _CARRIED)
+    planes = np.stack([alpha, band.astype(np.float32), level, *slopes])
+    found = np.zeros((height, width), np.uint8)
+
+    def make(top: int) -> None:
+        bottom = min(top + _BLOCK, height)
+        above, below = top * rows / height, bottom * rows / height
+        strip = between(planes, (columns, bottom - top), (0, above, columns, below))
+        for left in range(0, width, _BLOCK):
+            right = min(left + _BLOCK, width)
+            box = left * columns / width, above, right * columns / width, below
+            if not around(planes[1], box).any():
+                found[top:bottom, left:right] = around(alpha, box).flat[0] * 255
+                continue
+            size = right - left, bottom - top
+            plain, share, made, *slope = between(strip, size, (box[0], 0, box[2], bottom - top))
+            colours = picture[top:bottom, left:right] * np.float32(1 / 255)
+            for channel in range(3):
+                made += slope[channel] * colours[..., channel]
+            made = plain + share * (made - plain)
+            made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
+            found[top:bottom, left:right] = np.rint(made.clip(0, 1) * 255)
+
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        list(pool.map(make, range(0, height, _BLOCK)))
+    return found
