@@ -34,6 +34,8 @@ _LIKE = 2
 _BESIDE, _ABOVE, _WIDER, _HIGHER = 0.05, 0.3, 1.1, 1.42
 #: Rectangles are of one head if their sides differ by a pixel and this share of its height at most.
 _ROUNDED = 0.05
+#: How far somebody may go beyond the rectangle in which the network expects them, in its sides.
+_MORE = 0.25
 #: Subjects become so many times as large before their detail is made, and it is made for four times from there on.
 ENLARGED, _TWICE = 1.5, 3.0
 #: A base is seen if this share of the lowest part of the object is, and that part, as a share of its height.
@@ -261,7 +263,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     if heads:
         # Whoever is nearest has the largest head.
         head = max(heads, key=lambda one: one.sure * one.box[2] * one.box[3])
-        found = searched.segment(points=head.clicks(height), box=head.extent)
+        found = searched.segment(points=head.clicks(height), box=_around(head, width, height))
         found = _alone(searched, found, head, heads)
         if len(found):
             many = f"{len(heads)} people were found, the largest was taken" if len(heads) > 1 else ""
@@ -271,6 +273,14 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
     return CutOut(found.mask, False, said, score=float(found.scores[0]))
+
+
+def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
+    """Returns a rectangle of whole pixels of a photograph that all of somebody is in: what is beyond it stays out."""
+    x, y, wide, high = head.body
+    left, top = max(0, math.floor(x - _MORE * wide)), max(0, math.floor(y - _MORE * high))
+    right, bottom = math.ceil(x + (1 + _MORE) * wide), math.ceil(y + (1 + _MORE) * high)
+    return left, top, min(width, right) - left, min(height, bottom) - top
 
 
 def _alone(session: Session, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
