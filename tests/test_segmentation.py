@@ -531,6 +531,21 @@ def test_a_session_goes_on_and_back() -> None:
         session.people()
 
 
+@pytest.mark.parametrize(("method", "package"), [("grabcut", "cv2"), ("random_walker", "skimage")])
+def test_what_a_method_makes_better_stays_in_its_box(method: str, package: str) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    cutter = segmentation.METHODS[method].opened(scene())
+    y, x = np.mgrid[:90, :120]
+    both = box_mask() | (np.hypot(x - DISC[0], y - DISC[1]) < DISC[2])
+    found = Layer((0, 0, 120, 90), both.astype(np.float32), 0.9)
+    # The disc is beyond the box that is drawn, until a click says that it is meant, too.
+    drawn = (BOX[0] - 2, BOX[1] - 2, BOX[0] + BOX[2] + 2, BOX[1] + BOX[3] + 2)
+    nothing: list[tuple[float, float]] = []
+    for points, wanted in ((nothing, box_mask()), ([(40.0, 40.0), (85.0, 45.0)], both)):
+        (better, *_) = cutter.refined(Prompts(points, [1] * len(points), drawn), found)
+        assert iou(at_full_size(scene(), better), wanted) > 0.9
+
+
 def test_another_mask_can_be_the_one_that_is_meant(weights: Path) -> None:
     session = segmentation.Session(scene(), method=segmentation.trained(weights))
     with pytest.raises(ArgumentError, match="index: 0, the last answer has 0 masks"):

@@ -56,6 +56,8 @@ class ClassicCutter:
         inside, outside = (self._near(prompts, label, _SURE) for label in (1, 0))
         if last is not None:
             known = _softened(sampled(last, whole, self.size) > 0.5)
+            if (box := prompts.limit) is not None:
+                outside |= self._boxed(box)[1]
         elif prompts.mask is not None:
             known = _softened(resized(prompts.mask, self.size) >= 128)
         elif prompts.box is not None:

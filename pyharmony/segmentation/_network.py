@@ -55,6 +55,14 @@ class Prompts(NamedTuple):
         """The places on the object."""
         return [point for point, label in zip(self.points, self.labels, strict=True) if label]
 
+    @property
+    def limit(self) -> Box | None:
+        """The box, unless a click on the object lies beyond it."""
+        box = self.box
+        if box is None or not all(box[0] <= x + 0.5 < box[2] and box[1] <= y + 0.5 < box[3] for x, y in self.inside):
+            return None
+        return box
+
 
 @dataclass
 class NetworkCutter:
@@ -75,9 +83,8 @@ class NetworkCutter:
 
         A first answer is given with care, which takes twice the time.
         """
-        found = self._answered(prompts, last)
-        box = prompts.box
-        if box is None or not all(_holds(box, point) for point in prompts.inside):
+        found, box = self._answered(prompts, last), prompts.limit
+        if box is None:
             return found
         found = _limited(found, box)
         if last is None and not prompts.points:
@@ -221,10 +228,6 @@ class NetworkCutter:
             view = resized(source, size, part).astype(np.float32) * np.float32(1 / 255)
             found = self._views[box] = view, self.network.seen(view)
         return found
-
-
-def _holds(box: Box, point: tuple[float, float]) -> bool:
-    return box[0] <= point[0] + 0.5 < box[2] and box[1] <= point[1] + 0.5 < box[3]
 
 
 def _limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
