@@ -65,6 +65,8 @@ def test_a_person_is_as_large_as_the_others_and_stands_in_the_gap() -> None:
     assert 260 < x < 380 and 90 < y < 150
     assert len(found) == 5 and [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     assert found[0].terms and 0 < sum(one.score for one in found) <= 1.001
+    # Others are of other sizes, too: who is left out may be taller, or nearer.
+    assert max(head_at(one, head)[2] for one in found[1:]) > 1.1 * size
 
 
 def test_heads_grow_with_the_row_they_are_in() -> None:

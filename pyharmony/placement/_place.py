@@ -46,8 +46,10 @@ Rectangle = tuple[float, float, float, float]
 _SIDE = 256
 #: The places of the grid that are looked at in other sizes, those that are then compared, how alike two answers may be,
 #: how many finer steps about one are checked at the silhouette, and what a broken rule costs where places are sorted.
-_RESIZED, _TRIED, _ALIKE, _FINER, _BROKEN = 300, 600, 0.5, 3, 1e3
-#: What counts of how likely a place is at another size than the usual one, beside that one.
+_RESIZED, _TRIED, _ALIKE, _FINER, _BROKEN = 300, 800, 0.5, 3, 1e3
+#: How alike a place is that breaks a rule where another one does, and how many that break one are looked at.
+_AS_BAD, _DOUBTED = 0.8, 60
+#: What counts of how likely a place is for the first answer at another size than the usual one, beside that one.
 _UNUSUAL = 0.5
 #: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.
 _TURNED, _LEAST = 10.0, 0.75
@@ -69,7 +71,7 @@ class Placement:
         flip: whether it is mirrored, before it is turned.
         behind: the people of the background who stand before it, by their numbers; they stay in front.
         score: how likely the place and those around it are, as a share of all places, 0 to 1; of places that an earlier
-            answer is nearly the same as, it counts none.
+            answer is nearly the same as, it counts none. No answer has more than the one before it.
         terms: what speaks for the place and against it: what each term adds to the logarithm of how likely it is.
         box: the rectangle (x, y, width, height) of the background in which the object comes to lie, which may go
             beyond it.
@@ -154,8 +156,8 @@ def place(
         k: how many places are wanted.
 
     Returns:
-        Up to k places, the best first, whose boxes share less than half of their union. There is always one: where none
-        keeps all rules, the best of the others, which says so by its `reason`.
+        Up to k places, the best first, no two of which share about half of what is seen of their boxes. There is always
+        one: where none keeps all rules, the best of the others, which says so by its `reason`.
 
     Raises:
         MaskError: the mask is empty or has values outside of its range, or subject has no alpha and no mask is given.
@@ -336,21 +338,25 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     worth /= worth.sum()
     likely = np.argsort(-worth, kind="stable")[:_TRIED]
     likely = likely[worth[likely] > 0]
-    boxes = _boxes(subject, places.taken(likely))
-    same = _overlaps(boxes) >= _ALIKE
+    # What is seen of two places tells whether they are the same.
+    boxes = np.clip(_boxes(subject, places.taken(likely)), 0.0, np.array([*ground.size, *ground.size], np.float64))
+    shared = _overlaps(boxes)
+    same = shared >= _ALIKE
     left = worth[likely].copy()
-    # Another size than the one that the people say has to be much more likely to be an answer.
-    weights = np.where(np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1]), 1.0, _UNUSUAL)
+    # Another size than the one that the people say has to be much more likely to be the first answer.
+    first = np.where(np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1]), 1.0, _UNUSUAL)
     tried = np.zeros(len(likely), bool)
     found: list[Placement] = []
     doubtful: list[Placement] = []
-    while len(found) < k and not tried.all():
-        gains = np.where(tried, -1.0, weights * (same @ left))
+    while len(found) < k and len(doubtful) < _DOUBTED and not tried.all():
+        gains = np.where(tried, -1.0, same @ left * (1.0 if found else first))
         i = int(gains.argmax())
         tried[i] = True
-        one = _settled_near(subject, ground, places.taken(likely[i : i + 1]), angle, scale, float(gains[i]))
+        share = min(float(gains[i]), found[-1].score if found else 1.0)
+        one = _settled_near(subject, ground, places.taken(likely[i : i + 1]), angle, scale, share)
         if one.reason:
             doubtful.append(one)
+            tried |= shared[i] >= _AS_BAD
             continue
         found.append(one)
         left[same[i]] = 0
@@ -423,7 +429,7 @@ def _overlaps(boxes: Float) -> Float:
     high = (np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)).clip(0)
     area = (right - left) * (bottom - top)
     shared = wide * high
-    return np.asarray(shared / (np.add.outer(area, area) - shared))
+    return np.asarray(shared / np.maximum(np.add.outer(area, area) - shared, np.float32(_SLIGHT)))
 
 
 def _checked(

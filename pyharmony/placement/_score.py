@@ -16,7 +16,8 @@ from ._subject import Bools, Float, Subject
 _COLUMNS, _ROWS, _ABOVE, _BELOW = 48, 14, 1.3, 1.8
 #: Sizes beside the one that the people say; of these again the finer ones, and shifts in steps of the columns, that are
 #: tried where a place breaks a rule.
-RESIZED, FINER, SHIFTS = (0.76, 0.87, 1.0, 1.15, 1.32), (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
+RESIZED = (0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682)
+FINER, SHIFTS = (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
 #: Sizes that are tried where nobody says it, and the rows that feet or a base are put in, as shares of the height.
 _FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
 #: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
@@ -39,15 +40,16 @@ _MARGIN = 0.15
 #: What a unit of each term is worth, for people among people: learned from half of the layouts of real photographs of
 #: `benchmarks/layouts.json`, by `benchmarks/placement.py fit`.
 AMONG_PEOPLE = {
-    "scale": -0.11,
-    "head_line": -1.48,
-    "off": -5.59,
-    "high": -1.29,
-    "margin": 0.63,
-    "room": 0.79,
-    "border": -2.02,
-    "covers": -0.68,
-    "behind": -3.2,
+    "scale": -0.07,
+    "smaller": -3.56,
+    "head_line": -1.31,
+    "off": -4.99,
+    "high": -1.06,
+    "margin": 0.58,
+    "room": 0.87,
+    "border": -1.33,
+    "covers": -0.62,
+    "behind": -3.08,
 }
 #: The same by judgement: drawn scenes do not tell it.
 JUDGED = {"resolution": -1.0, "light": -0.5, "others": -6.0}
@@ -250,6 +252,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms["covers"] = np.where(terms["body_overlap"] > _COVERS, 1.0, 0.0)
     terms["behind"] = np.where(terms["hidden"] > FACE, 1.0, 0.0)
     terms["scale"] = (places.octaves / _SPREAD) ** 2
+    terms["smaller"] = (-places.octaves).clip(0)
     terms |= _among(subject, ground, places, bands[:, -1, 3])
     terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
     # Nobody of these can be left in front, nor is it known where their faces are.
