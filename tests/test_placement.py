@@ -56,6 +56,15 @@ def head_at(one: placement.Placement, head: Box) -> tuple[float, float, float]:
     return float(x), float(y), head[3] * one.scale
 
 
+def hidden_of(one: placement.Placement, mask: np.ndarray, head: Box, masks: list[np.ndarray]) -> float:
+    """Returns the share of what is in the picture of a head at its place that people in front of it cover."""
+    x, y, wide, high = (round(v) for v in head)
+    rows, columns = np.nonzero(mask[y : y + high, x : x + wide])
+    lies = np.rint(one.matrix @ [columns + x, rows + y, np.ones(len(rows))]).astype(int)
+    columns, rows = lies[:, (lies >= 0).all(0) & (lies[0] < WIDTH) & (lies[1] < HEIGHT)]
+    return float(np.any([masks[i][rows, columns] > 0 for i in one.behind], 0).mean()) if one.behind else 0.0
+
+
 def test_a_person_is_as_large_as_the_others_and_stands_in_the_gap() -> None:
     background, masks, heads = scene_of((120, 100, 40), (210, 96, 41), (430, 102, 40), (520, 99, 39))
     picture, mask, head = subject_of()
@@ -175,6 +184,15 @@ def test_no_face_is_covered() -> None:
             assert i in one.behind or covered < 0.04
 
 
+def test_the_own_head_stays_in_sight() -> None:
+    # Who stands near takes most of the picture: behind them there is no room for a head.
+    background, masks, heads = scene_of((150, 60, 110), (330, 150, 40), (500, 70, 110))
+    picture, mask, head = subject_of()
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, k=8)
+    assert any(one.behind for one in found)
+    assert all(one.reason or hidden_of(one, mask, head, masks) <= 0.35 for one in found)
+
+
 def test_faces_of_others_are_not_covered_either() -> None:
     background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
     picture, mask, head = subject_of()
@@ -261,6 +279,7 @@ def test_without_a_good_place_the_best_of_the_others_says_so() -> None:
     # Behind a row of people there is room.
     found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
     assert len(found) == 5 and not any(one.reason for one in found)
+    assert max(hidden_of(one, mask, head, masks) for one in found) <= 0.35
     # Where there is a face everywhere, there is none.
     squares = [(x, y) for y in range(0, HEIGHT - 59, 60) for x in range(0, WIDTH, 60)]
     masks, heads = [np.zeros((HEIGHT, WIDTH), np.uint8) for _ in squares], [(x, y, 60.0, 60.0) for x, y in squares]

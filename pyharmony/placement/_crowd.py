@@ -29,7 +29,7 @@ _STEEPEST = 3.0
 #: rows, as a share of a head, are its lower end, and that is hidden by others if they are below this share of it.
 _AT_EDGE, _END, _OTHERS = 0.03, 0.3, 0.5
 #: Who is fewer heads tall ends at the hips at most, or sits; and so many heads beside somebody the same thing hides.
-_SHORT, _BESIDE = 4.6, 4.0
+_SHORT, _BESIDE = 4.6, 2.0
 #: What hides two people leaves heights of them that differ by so many heads at most.
 _AS_SHORT = 1.0
 #: Somebody stands before another if this lies lower by the last number of heads: the chin and so many heads below it.

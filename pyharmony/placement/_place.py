@@ -24,6 +24,7 @@ from ._score import (
     AMONG_PEOPLE,
     FACE,
     FINER,
+    HIDDEN,
     JUDGED,
     RESIZED,
     SHIFTS,
@@ -58,6 +59,15 @@ _LINE = 0.3
 #: How far an object is moved so that a cut edge leaves the picture, in its heights, by how many moves, and what is no
 #: way from the frame, in pixels.
 _MOVED, _MOVES, _SLIGHT = 0.15, 4, 1e-6
+
+
+#: What may be wrong with a place, from what is the least bad.
+_REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
+    "an edge of the object that its own picture cut would be seen",
+    "the head of the object would be hidden",
+    "a face would be covered",
+    "nothing of the object would be seen",
+)
 
 
 @dataclass(frozen=True)
@@ -361,7 +371,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         found.append(one)
         left[same[i]] = 0
         tried |= same[i]
-    return found or [max(doubtful, key=lambda one: one.score)]
+    return found or [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
 
 
 def _settled_near(
@@ -463,19 +473,33 @@ def _checked(
     x, y, floats = _settled(kept, ~_grown(~solid), ground.size, (x, y), scale, angle, flip)
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
     lies = _lying(subject, matrix, ground.size, cover.shape)
-    near, lies = _grown(lies) & ~cover, lies & ~cover
-    reason = "an edge of the object that its own picture cut would be seen" if floats else ""
+    near = _grown(lies) & ~cover
+    reason = _EDGE if floats else ""
+    if subject.head is not None and _hidden(subject, matrix, ground.size, cover) > HIDDEN:
+        reason = _HEAD
+    lies &= ~cover
     for i in range(len(ground.crowd)):
         face = ground.crowd.faces[i]
         if i not in behind and np.count_nonzero(near & face) > FACE * np.count_nonzero(face):
-            reason = "a face would be covered"
+            reason = _FACE
     corners = np.array([[*corner, 1.0] for corner in _corners(subject)])
     found = corners @ matrix.T
     low, high = found.min(0), found.max(0)
     if not lies.any():
-        reason = "nothing of the object would be seen"
+        reason = _NOTHING
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
     return Placement(x, y, scale, angle, flip, behind, round(score, 4), terms, box, subject.size, reason)
+
+
+def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], cover: Bools) -> float:
+    """Returns the share of what is in the picture of an object's head that a region of people covers."""
+    high, wide = subject.mask.shape
+    left, top, right, bottom = np.array(subject.anchor) * np.tile((wide / subject.size[0], high / subject.size[1]), 2)
+    head = np.zeros_like(subject.mask)
+    part = slice(max(0, math.floor(top)), math.ceil(bottom)), slice(max(0, math.floor(left)), math.ceil(right))
+    head[part] = subject.mask[part]
+    lies = _lying(subject._replace(mask=head), matrix, size, cover.shape)
+    return float(np.count_nonzero(lies & cover) / max(1, np.count_nonzero(lies)))
 
 
 def _corners(subject: Subject) -> list[tuple[float, float]]:
