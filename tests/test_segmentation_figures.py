@@ -204,6 +204,16 @@ def test_edges_of_both_kinds_of_records_are_told(script: Any) -> None:
     assert lines[1][0] == "**from one click: 1 of 2 photographs**"
     assert [line[0] for line in lines[2:]] == ["hard mask", "guided filter", "closed form, 3"]
     assert lines[4][3].startswith("-12.8")
+    # What nothing was learned from is told of once more, beside what cut-outs have.
+    errors |= {"matting": [[0.05, 0.1], [0.05, 0.1]]}
+    lines = script._matting_lines(
+        {"groups": ["a", "b"], "seen": [True, False], "starts": {"a box": {"iou": [0.9, 0.9], "errors": errors}}}
+    )
+    assert [line[0] for line in lines if line[1] == ""] == [
+        "**from a box: 2 of 2 photographs**",
+        "**from a box: 1 of 1 photographs, those of test and val**",
+    ]
+    assert lines[0][3] == "alpha, matting less by" and lines[-1][0] == "matting" and lines[-1][3] == "-"
 
 
 def test_a_trimap_is_unsure_where_the_mask_is(script: Any) -> None:
@@ -238,7 +248,7 @@ def test_edges_begin_with_the_objects_mask_and_with_what_is_found(script: Any) -
     assert list(starts) == ["its own mask, 256 x 256", "one click", "a box"]
     for layer in starts.values():
         errors, like = script._edge_errors(sample, layer)
-        assert like > 0.9 and {"hard mask", "feathered by 2 px", "guided filter"} <= set(errors)
+        assert like > 0.9 and {"hard mask", "feathered by 2 px", "guided filter", "matting"} <= set(errors)
         assert errors["guided filter"][0] < errors["hard mask"][0]
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._native import get_num_threads
 from ..ops.distance import distance_inside
 from .fill import fill
 from .memory import Memory
 from .region import Region, as_float, bounding_box, check_finite
 from .resample import CUBIC, TRIANGLE, Kernel, resample
+from .threads import in_threads
 
 _REACH = 2  # the pixels that resampling reads to each side
 #: The alpha from which on a colour belongs to the object alone.
@@ -229,21 +231,25 @@ def decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, in
     weight[~soft] = 0
     result = memory.hold(colours.copy())
     beyond = _TILE // 4 * max(1, math.ceil(edge / (_TILE // 8)))
-    for tile in _tiles(part.shape[:2]):
-        if not tile.of(weight).any():
-            continue
+    tiles = [tile for tile in _tiles(part.shape[:2]) if tile.of(weight).any()]
+
+    def clean(tile: Region) -> int:
+        """Cleans the pixels of a tile, and returns how much memory that took."""
+        held = Memory()
         # Whatever lies farther away has no say in colours so near to the opaque part.
         around = tile.expand(beyond, part.shape[:2])
-        filled = tile.of(fill(memory.hold(around.of(part).astype(np.float32)), around.of(unknown), memory),
-                         (around.y0, around.x0))  # fmt: skip
+        filled = fill(held.hold(around.of(part).astype(np.float32)), around.of(unknown), held)
         ys, xs = np.nonzero(tile.of(weight))
         old = tile.of(part)[ys, xs].astype(np.float32)
-        new = old + tile.of(weight)[ys, xs, None] * (filled[ys, xs] - old)
-        memory.touch(4 * new.nbytes + 2 * ys.nbytes)
+        new = old + tile.of(weight)[ys, xs, None] * (tile.of(filled, (around.y0, around.x0))[ys, xs] - old)
+        held.touch(4 * new.nbytes + 2 * ys.nbytes)
         if result.dtype.kind == "u":
             # Smooth continuations may go a little beyond what is black or white.
             np.clip(np.rint(new, out=new), 0, level, out=new)
         tile.of(box.of(result))[ys, xs] = new
+        return held.peak
+
+    memory.touch(min(get_num_threads(), len(tiles)) * max(in_threads(clean, tiles), default=0))
     return result
 
 

@@ -7,13 +7,12 @@ on a reduced image; the functions are then carried to the picture's own resoluti
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .._native import get_num_threads
+from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._edges import affine, around, at_full_size, between, mean
 from .layers import Bools, Float32, Layer, Pixels, resized
@@ -228,6 +227,5 @@ def _carried(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pi
             made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
             found[top:bottom, left:right] = np.rint(made.clip(0, 1) * 255)
 
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        list(pool.map(make, range(0, height, _BLOCK)))
+    in_threads(make, range(0, height, _BLOCK))
     return found
