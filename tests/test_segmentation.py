@@ -301,11 +301,11 @@ def test_a_quick_look_is_one_look_at_a_box_and_its_surroundings() -> None:
     network = Reds()
     cutter = NetworkCutter(network, picture)  # type: ignore[arg-type]
     found = cutter.quickly(Prompts([(418.0, 314.0)], [1], (396, 296, 441, 333)))
-    assert network.looks == 1 and found[0].box[2] - found[0].box[0] < 150
-    assert iou(at_full_size(picture, found[0]), inside) > 0.95
+    assert network.looks == 1 and found.box[2] - found.box[0] < 150
+    assert iou(at_full_size(picture, found), inside) > 0.95
     # What fills the picture is as near as can be, and without a box all of it is seen.
     for box in ((10, 10, 890, 690), None):
-        assert cutter.quickly(Prompts([(418.0, 314.0)], [1], box))[0].box == (0, 0, 900, 700)
+        assert cutter.quickly(Prompts([(418.0, 314.0)], [1], box)).box == (0, 0, 900, 700)
     assert network.looks == 3
 
 
@@ -739,12 +739,10 @@ class Figures:
         boxes = ((40, 17, 40, 50), (190, 17, 40, 50))
         return [Head(box, (box[0] - 20, 17, 80, 183), sure) for box, sure in zip(boxes, self.sure, strict=True)]
 
-    def quickly(self, prompts: Prompts) -> Sequence[Layer]:
+    def quickly(self, prompts: Prompts) -> Layer:
         self.asked.append(prompts)
         mask = self.masks[0] if prompts.points[0][0] < 135 else self.masks[1]
-        part = mask.copy()
-        part[80:] = 0
-        return [Layer((0, 0, 300, 200), m.astype(np.float32), s) for m, s in ((mask, 0.9), (part, 0.8))]
+        return Layer((0, 0, 300, 200), mask.astype(np.float32), 0.9)
 
 
 def figure(x: int) -> np.ndarray:

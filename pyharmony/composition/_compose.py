@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,10 +30,10 @@ from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, PathLike, Position
 from ..upscaling import METHODS
 from . import _plan
-from ._plan import People, Photo, Wanted
-from ._recipe import BLENDS, SCHEMA, accepted, check_looks, decoded, digest, encoded, read_recipe
+from ._plan import DECIDED, People, Photo, Wanted
+from ._recipe import BLENDS, SCHEMA, accepted, check_looks, decoded, digest, layers_in, mask_over, read_recipe
 from ._render import Laid, draw, layers_of
-from ._weights import changed, enlarges, harmonizes
+from ._weights import changed, enlarges, harmonizes, sum_of
 
 Rectangle = tuple[float, float, float, float]
 Spot = Literal["auto"] | Position | Placement
@@ -269,31 +269,42 @@ def compose(
     if not isinstance(segment, Method) and segment not in ("auto", *CUTTERS):
         raise ArgumentError(f"segment: {segment!r}, expected one of 'auto', {', '.join(map(repr, CUTTERS))}")
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
-    file: Any = background
+    told = None if recipe is None else read_recipe(recipe)
+    least = None if side is None else max(int(side), DECIDED)
     with ThreadPoolExecutor(get_num_threads()) as pool:
         # Files are decoded beside one another; what else is given may be one object several times.
+        files = [_file_of(told, i) for i in (None, *range(len(given)))]
         ahead = [
-            pool.submit(io.read, one, name) if isinstance(one, (str, os.PathLike)) else None
-            for one, name in zip(given, names, strict=True)
+            pool.submit(_read, one, name, least, file, keep_gps and name == "background")
+            if isinstance(one, (str, os.PathLike))
+            else None
+            for one, name, file in zip((background, *given), ("background", *names), files, strict=True)
         ]
-        whole: Any = background if _arrays.is_array(background) else io.read(file, "background", keep_gps=keep_gps)
-        given = [one if read is None else read.result() for one, read in zip(given, ahead, strict=True)]
+        first, *reads = [None if read is None else read.result() for read in ahead]
+    file: Any = background
+    whole: Any = first.picture if first else file
+    if not first and not _arrays.is_array(background):
+        whole = io.read(file, "background", keep_gps=keep_gps)
     target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
     if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
         raise ShapeError("background: a batch, expected one image; call compose for each")
     like = whole if isinstance(whole, Picture) else Picture(target)
-    photos = [_photo(one, like, name) for one, name in zip(given, names, strict=True)]
+    photos = [
+        _photo(one, like, name) if read is None else _known(_photo(read.picture, like, name), read)
+        for one, read, name in zip(given, reads, names, strict=True)
+    ]
+    scene = _scene(target) if first is None else _known(_scene(target), first)
     seconds = {"read": time.perf_counter() - start}
-    if recipe is None:
+    if told is None:
         looks = _looks(harmonize, strength, blend, sharpness, grain, shadow, reflection)
         wanted = _wanted(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
         looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
         plan, found_of, others = _decided(
-            photos, target, wanted, segment, people, looks, int(seed), several, seconds, int(k)
+            photos, scene, target, wanted, segment, people, looks, int(seed), several, seconds, int(k)
         )
     else:
-        plan, others = read_recipe(recipe), []
-        _fits(plan, photos, target)
+        plan, others = told, []
+        _fits(plan, photos, scene, target)
         # In the order of the photographs.
         found_of = [Found(changed(plan["subjects"][plan["order"].index(i)])) for i in range(len(photos))]
     # What is drawn comes from the recipe alone, so that the recipe gives the same again.
@@ -320,10 +331,10 @@ def compose(
         return held[-1]
 
     ratio = 1.0
-    if side is not None and side < max(target.shape[:2]):
-        ratio = side / max(target.shape[:2])
-        whole, photos = _reduced(whole, photos, plan, ratio)
-        ratio = max((whole.pixels if isinstance(whole, Picture) else whole).shape[:2]) / max(target.shape[:2])
+    if side is not None and side < max(scene.size):
+        ratio = side / max(scene.size)
+        whole, photos = _reduced(whole, scene, photos, plan, ratio)
+        ratio = max((whole.pixels if isinstance(whole, Picture) else whole).shape[:2]) / max(scene.size)
     call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device="cpu" if _on_cpu(whole) else None)
     result = call.run(work, tell=lambda info: None)
     for info in held:
@@ -363,7 +374,9 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
             continue
         mask = None
         if entry["mask"] is not None:
-            mask = decoded(entry["mask"], f"subjects[{at}].mask", (entry["size"][0], entry["size"][1]))
+            name, size = f"subjects[{number}]", (entry["size"][0], entry["size"][1])
+            levels = _photo(given[number], Picture(np.zeros((1, 1, 3), np.uint8)), name).levels
+            mask = mask_over(entry["mask"], f"{name}.mask", size, levels)
         sheets.append(placement_sheet(given[number], background, one.places, mask=mask))
     if not sheets:
         raise ArgumentError("info: no place was looked for, expected at='auto' or a Placement for some subject")
@@ -398,6 +411,53 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
     made = io.convert(colours, like, name).pixels[..., :3]
     made = np.ascontiguousarray(np.broadcast_to(made, (*made.shape[:2], 3)))
     return Photo(made, levels, alpha)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A file that was read: its image, for a preview reduced pixels of it, its size where they are, and its SHA-256."""
+
+    picture: Picture
+    whole: tuple[int, int] | None
+    file: str | None
+
+
+def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: bool) -> _Read:
+    """Returns a file that was read.
+
+    Args:
+        least: the longer side that a preview needs; None: all pixels.
+        file: the SHA-256 that a recipe says; of another file all pixels are read. Empty without a recipe.
+    """
+    try:
+        found = sum_of(path)
+    except OSError:
+        # Reading the image tells what is wrong.
+        found = None
+    if least is not None and file in ("", found):
+        return _Read(*io.read_reduced(path, name, least, keep_gps=keep_gps), found)
+    return _Read(io.read(path, name, keep_gps=keep_gps), None, found)
+
+
+def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None:
+    """Returns the SHA-256 of a subject's file as a recipe says it, or the background's for None; empty without one."""
+    if recipe is None:
+        return ""
+    if number is None:
+        return recipe["background_file"]
+    order = recipe["order"]
+    return recipe["subjects"][order.index(number)]["file"] if number in order else None
+
+
+def _known(photo: Photo, read: _Read) -> Photo:
+    """Returns the photograph of a file."""
+    return replace(photo, whole=read.whole, file=read.file)
+
+
+def _scene(target: NumpyArray) -> Photo:
+    """Returns the background [H, W, C] as a photograph."""
+    pixels = np.ascontiguousarray(target[..., :3])
+    return Photo(pixels, levels_of(pixels), None)
 
 
 def _looks(
@@ -487,13 +547,12 @@ class Found:
 
 
 def _decided(
-    photos: list[Photo], target: NumpyArray, wanted: list[Wanted], method: str | Method, given: Any,
+    photos: list[Photo], scene: Photo, target: NumpyArray, wanted: list[Wanted], method: str | Method, given: Any,
     looks: dict[str, Any], seed: int, several: bool, seconds: dict[str, float], k: int,
 ) -> tuple[dict[str, Any], list[Found], list[dict[str, Any]]]:  # fmt: skip
     """Returns the recipe of a composite, what was found of each subject, and the recipes of the next best places."""
-    levels = levels_of(np.ascontiguousarray(target[..., :3]))
-    people = People(levels, method, given)
-    height, width = levels.shape[:2]
+    people = People(scene, method, given)
+    width, height = scene.size
     entries: list[dict[str, Any]] = []
     found_of: list[Found] = []
     others: list[dict[str, Any]] = []
@@ -501,12 +560,12 @@ def _decided(
     # Where everything is told, nobody is looked for.
     among_people = any(isinstance(one.at, str) or not isinstance(one.behind, str) for one in wanted)
 
-    def search() -> str:
+    def search() -> str | None:
         start = time.perf_counter()
         if among_people:
             _ = people.heads
         seconds["people"] = time.perf_counter() - start
-        return digest(target)
+        return None if scene.whole else digest(target)
 
     # The people of the background are looked for beside the first subject.
     with ThreadPoolExecutor(1) as pool:
@@ -523,10 +582,11 @@ def _decided(
         start = time.perf_counter()
         if looks["shadow"] == "auto":
             cut = _plan.with_who(photo, cut)
-        lies, places = _plan.decide(photo, cut, one, people, levels, name, k)
+        lies, places = _plan.decide(photo, cut, one, people, name, k)
         # All that is the same wherever it lies.
-        same: dict[str, Any] = {"size": list(photo.size), "digest": digest(photo.levels)}
-        same |= {"mask": None if cut.by_alpha else encoded(cut.mask), **_plan.ends(cut), **looks}
+        same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
+        same["file"] = photo.file
+        same |= {"mask": _plan.written(photo, cut), **_plan.ends(photo, cut), **looks}
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         told_of_people = given is not None or isinstance(one.at, str)
         entry, *next_best = [_entry(same, spot, people.heads if told_of_people else []) for spot in lies]
@@ -542,8 +602,8 @@ def _decided(
     # Who stands lower is nearer, and drawn later.
     order = sorted(range(len(entries)), key=lambda i: nearness[i] if nearness else 0.0)
     recipe = {
-        "schema": SCHEMA, "version": __version__, "size": [width, height], "background": known, "seed": seed,
-        "order": order, "subjects": [entries[i] for i in order],
+        "schema": SCHEMA, "version": __version__, "size": [width, height], "background": known,
+        "background_file": scene.file, "seed": seed, "order": order, "subjects": [entries[i] for i in order],
     }  # fmt: skip
     return recipe, found_of, [{**recipe, "subjects": [other]} for other in others]
 
@@ -560,35 +620,57 @@ def _entry(same: Mapping[str, Any], spot: Mapping[str, Any], heads: Sequence[Rec
     return entry
 
 
-def _fits(recipe: Mapping[str, Any], photos: list[Photo], target: NumpyArray) -> None:
+def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: NumpyArray) -> None:
     """Refuses a recipe of other photographs."""
     order = recipe["order"]
     if len(order) != len(photos):
         raise ArgumentError(f"recipe: it has {len(order)} subjects, {len(photos)} are given")
-    height, width = target.shape[:2]
+    width, height = scene.size
+    held = [(recipe["background"], recipe["background_file"], scene, target, "background")]
+    held += [
+        (entry["digest"], entry["file"], photos[number], photos[number].levels, f"subjects[{number}]")
+        for entry, number in zip(recipe["subjects"], order, strict=True)
+    ]
+
+    def is_same(one: tuple[str | None, str | None, Photo, NumpyArray, str]) -> bool:
+        known, file, photo, pixels, _ = one
+        return (file is not None and file == photo.file) or (known is not None and known == digest(pixels))
+
     with ThreadPoolExecutor(get_num_threads()) as pool:
-        known, *of_photos = pool.map(digest, [target, *(photo.levels for photo in photos)])
-    if recipe["size"] != [width, height] or recipe["background"] != known:
+        for (known, _, _, _, name), same in zip(held, pool.map(is_same, held), strict=True):
+            if not same:
+                # Previews of files know them by their bytes alone.
+                by_file = "; it was made by a preview of a file, expected that file" if known is None else ""
+                raise ArgumentError(f"recipe: {name} is not the one that it was made with{by_file}")
+    if recipe["size"] != [width, height]:
         raise ArgumentError("recipe: background is not the one that it was made with")
     for entry, number in zip(recipe["subjects"], order, strict=True):
-        if entry["digest"] != of_photos[number]:
-            raise ArgumentError(f"recipe: subjects[{number}] is not the one that it was made with")
         if entry["size"] != list(photos[number].size):
             raise ArgumentError(f"recipe: subjects[{number}].size: {entry['size']!r}, it is {photos[number].size}")
         if entry["mask"] is not None:
-            decoded(entry["mask"], f"subjects[{number}].mask", photos[number].size)
+            _fits_in(entry["mask"], f"subjects[{number}].mask", photos[number].size)
         elif photos[number].alpha is None:
             raise ArgumentError(f"recipe: subjects[{number}] has no alpha, which is its mask in the recipe")
         if entry["cover"] is not None:
-            decoded(entry["cover"], f"subjects[{number}].cover", (width, height))
+            _fits_in(entry["cover"], f"subjects[{number}].cover", (width, height))
 
 
-def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: float) -> tuple[Any, list[Photo]]:
+def _fits_in(mask: Mapping[str, Any], name: str, size: tuple[int, int]) -> None:
+    """Refuses a damaged mask of a photograph of a size (width, height)."""
+    if mask["png"] or not layers_in(mask, name, size):
+        decoded(mask, name, size)
+
+
+def _reduced(
+    whole: Any, scene: Photo, photos: list[Photo], recipe: Mapping[str, Any], ratio: float
+) -> tuple[Any, list[Photo]]:
     """Returns background and photographs at the size of a preview."""
-    import dataclasses
 
-    def small(pixels: NumpyArray, factor: float) -> NumpyArray:
-        size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
+    def small(pixels: NumpyArray, factor: float, of: Photo) -> NumpyArray:
+        wide, high = (max(1, round(v * factor)) for v in of.size)
+        size = min(wide, pixels.shape[1]), min(high, pixels.shape[0])
+        if np.may_share_memory(pixels, of.levels) and pixels.shape == of.levels.shape and size[0] <= of.small.shape[1]:
+            pixels = of.small
         if pixels.dtype == np.uint8:
             return resized(pixels if pixels.shape[2] > 1 else pixels[..., 0], size).reshape(size[1], size[0], -1)
         planes = [resized(pixels[..., i].astype(np.float32), size) for i in range(pixels.shape[2])]
@@ -602,19 +684,19 @@ def _reduced(whole: Any, photos: list[Photo], recipe: Mapping[str, Any], ratio: 
     def reduced(photo: Photo, factor: float) -> Photo:
         alpha = None
         if photo.alpha is not None:
-            alpha = np.ascontiguousarray(small(photo.alpha[..., None], factor)[..., 0])
-        pixels = small(photo.pixels, factor)
+            alpha = np.ascontiguousarray(small(photo.alpha[..., None], factor, photo)[..., 0])
+        pixels = small(photo.pixels, factor, photo)
         # Photographs in the background's colours have the same values twice.
         same = photo.pixels.dtype == np.uint8 and np.shares_memory(photo.pixels, photo.levels)
-        return Photo(pixels, pixels if same else small(photo.levels, factor), alpha)
+        return Photo(pixels, pixels if same else small(photo.levels, factor, photo), alpha)
 
     pixels = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
     with ThreadPoolExecutor(get_num_threads()) as pool:
-        below = pool.submit(small, pixels, ratio)
+        below = pool.submit(small, pixels, ratio, scene)
         found = list(pool.map(reduced, photos, [min(1.0, ratio * scales[i] * _FINER) for i in range(len(photos))]))
         made = below.result()
     if isinstance(whole, Picture):
-        return dataclasses.replace(whole, pixels=made), found
+        return replace(whole, pixels=made), found
     return (made if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else made[..., 0]), found
 
 

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._native import get_num_threads
 from ..errors import ArgumentError, MaskError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..placement._subject import subject_of
 from ..segmentation import METHODS, Masks, Method, Session
-from ..segmentation.heads import Head, corners
+from ..segmentation._segment import prompts_of
+from ..segmentation.drawing import drawn, layers_of, size_of
+from ..segmentation.heads import FAINT, Head, corners
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import SURE, head_in, head_of, whole_one
-from ._recipe import encoded
+from ._recipe import as_written, encoded, of_layers
 
 Rectangle = tuple[float, float, float, float]
 
-#: The longer side of the pictures in which people and places are looked for.
-_SIDE = 1600
+#: The longer side of the photographs in which people and things are looked for, at least, where they have so many.
+DECIDED = 1200
+#: About the longer side of the photographs in which masks are looked at, and that of the background in which places
+#: are looked for.
+_SIDE, _PLACES = 1000, 800
 #: The longer side of masks that are compared.
 _LOOKED_AT = 256
 #: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
@@ -64,25 +71,106 @@ class Photo:
         pixels: [h, w, 3] in the background's colours and dtype.
         levels: [h, w, 3] uint8 in its own.
         alpha: [h, w] in the background's dtype; None without.
+        whole: width and height of the photograph, of which these are reduced pixels; None where they are all.
+        file: the SHA-256 of its file; None where it is none.
     """
 
     pixels: NumpyArray
     levels: NumpyArray
     alpha: NumpyArray | None
+    whole: tuple[int, int] | None = None
+    file: str | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.levels.shape[1], self.levels.shape[0]
+        """Width and height of the photograph."""
+        return self.whole or (self.levels.shape[1], self.levels.shape[0])
+
+    @functools.cached_property
+    def seen(self) -> NumpyArray:
+        """The levels in which people and things are looked for: of large photographs the same ones in a preview."""
+        every = max(k for k in (1, 2, 4, 8) if k == 1 or max(self.size) // k >= DECIDED)
+        return _fewer(self.levels, round(every * self.levels.shape[1] / self.size[0]))
 
     @functools.cached_property
     def small(self) -> NumpyArray:
-        """The levels at the size at which things and places are looked for."""
-        return resized(self.levels, small_size(self.size))
+        """The levels at the size at which masks are looked at."""
+        return _fewer(self.seen, round(max(self.seen.shape) / _SIDE))
 
     @property
     def factor(self) -> float:
         """The side of the small levels by that of the photograph."""
         return self.small.shape[1] / self.size[0]
+
+
+def _fewer(levels: NumpyArray, every: int) -> NumpyArray:
+    """Returns an image [h, w, 3] of which so many pixels along each side became one, their mean."""
+    from PIL import Image
+
+    return levels if every <= 1 else np.asarray(Image.fromarray(levels).reduce(every))
+
+
+class Looked:
+    """A photograph that is asked what is where, in pixels of all of it, of which reduced ones may be looked at."""
+
+    def __init__(self, photo: Photo, method: str | Method = "auto") -> None:
+        self._session, self._photo = Session(photo.seen, method=method), photo
+        height, width = photo.seen.shape[:2]
+        self._across, self._down = width / photo.size[0], height / photo.size[1]
+
+    @property
+    def finds_people(self) -> bool:
+        """Whether the method finds people."""
+        return self._session.finds_people
+
+    def heads(self, least: float = FAINT) -> list[Head]:
+        """Returns the heads of people, the surest first."""
+        return [Head(self._back(one.box), self._back(one.body), one.sure) for one in self._session.heads(least)]
+
+    def segment(self, **given: Any) -> Masks:
+        """Returns what is pointed at, as `Session.segment` does; `layers` tells where that is."""
+        if self._across == self._down == 1:
+            return self._session.segment(**given)
+        prompts = prompts_of(self._photo.size, **given)
+        asked: dict[str, Any] = {}
+        if prompts.points:
+            across, down = self._across, self._down
+            asked["points"] = [((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5) for x, y in prompts.points]
+        if prompts.box is not None:
+            left, right = (v * self._across for v in prompts.box[::2])
+            top, bottom = (v * self._down for v in prompts.box[1::2])
+            asked["box"] = left, top, right - left, bottom - top
+        if prompts.mask is not None:
+            asked["mask"] = resized(prompts.mask, (self._photo.seen.shape[1], self._photo.seen.shape[0]))
+        return self._session.segment(**asked)
+
+    def click_beside(self, x: float, y: float) -> Masks:
+        """Returns the last answer corrected by a click that is not on the object."""
+        return self._session.click((x + 0.5) * self._across - 0.5, (y + 0.5) * self._down - 0.5, add=False)
+
+    def layers(self, found: Masks) -> list[Layer]:
+        """Returns what masks are drawn from."""
+        every = layers_of(found)
+        boxes = [tuple(round(v) for v in self._back(layer.box)) for layer in every]
+        return [layer._replace(box=(a, b, c, d)) for layer, (a, b, c, d) in zip(every, boxes, strict=True)]
+
+    def people(self) -> tuple[list[Layer], list[Rectangle]]:
+        """Returns what masks of people are drawn from, and the rectangles of their heads."""
+        found = self._session.people()
+        return self.layers(found), [self._back(head) for head in found.heads]
+
+    def others(self, masks: list[NumpyArray], size: tuple[int, int]) -> NumpyArray:
+        """Returns where people seem to be of whom none has a mask, [h, w] at the size of these masks."""
+        return self._session.others(masks, size)
+
+    def shows_people(self, mask: NumpyArray) -> bool:
+        """Returns whether what a mask [h, w] covers is people, on the whole."""
+        return self._session.shows_people(mask)
+
+    def _back(self, rectangle: Sequence[float]) -> Rectangle:
+        """Returns numbers x, y, x, y of the pixels that are looked at in those of the photograph."""
+        x, y, wide, high = rectangle
+        return x / self._across, y / self._down, wide / self._across, high / self._down
 
 
 class People:
@@ -93,16 +181,16 @@ class People:
         factor: the side of that by the background's.
     """
 
-    def __init__(self, background: NumpyArray, method: str | Method, given: Masks | Sequence[Any] | None) -> None:
+    def __init__(self, background: Photo, method: str | Method, given: Masks | Sequence[Any] | None) -> None:
         self._background, self._method, self._given = background, method, given
         self._held: _Held | None = None
-        self.size = small_size((background.shape[1], background.shape[0]))
-        self.factor = self.size[0] / background.shape[1]
+        self.size = _at_most(background.size, _PLACES)
+        self.factor = self.size[0] / background.size[0]
 
     @functools.cached_property
     def small(self) -> NumpyArray:
         """The background at the smaller size."""
-        return resized(self._background, self.size)
+        return resized(self._background.small, self.size)
 
     @property
     def reduced(self) -> list[NumpyArray]:
@@ -124,14 +212,16 @@ class People:
         """Where more people seem to be, [h, w] uint8 at the smaller size."""
         return self._found.others
 
-    def mask(self, index: int) -> NumpyArray:
-        """Returns the mask [H, W] uint8 of one of them."""
-        height, width = self._background.shape[:2]
-        return mask_of(self._found.masks[index](), height, width)
+    def together(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Returns where some of them are in the background, for the recipe."""
+        parts = [self._found.masks[i] for i in numbers]
+        masks = [part for part in parts if not isinstance(part, Layer)]
+        found = np.maximum.reduce(masks) if masks else None
+        return of_layers([part for part in parts if isinstance(part, Layer)], self._background.size, found)
 
     def add(self, mask: NumpyArray, head: Rectangle) -> None:
         """Adds somebody who was placed, so that the next one does not cover them."""
-        self._found.masks.append(lambda: mask)
+        self._found.masks.append(mask)
         self._found.reduced.append(resized(mask, self.size))
         self._found.heads.append(head)
 
@@ -142,32 +232,32 @@ class People:
         return self._held
 
     def _searched(self) -> _Held:
-        session = Session(self._background, method=_of_people(self._method))
-        people = session.people()
-        reduced = people.reduced(self.size)
-        return _Held(
-            [functools.partial(people.__getitem__, i) for i in range(len(people))], reduced,
-            [_rectangle(head) for head in people.heads], session.others(reduced, self.size),
-            _more_faces(session.heads(SURE), people.heads),
-        )  # fmt: skip
+        looked = Looked(self._background, _of_people(self._method))
+        layers, heads = looked.people()
+        reduced = self._reduced(layers)
+        faces = _more_faces(looked.heads(SURE), heads)
+        return _Held([*layers], reduced, heads, looked.others(reduced, self.size), faces)
 
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
-        height, width = self._background.shape[:2]
+        width, height = self._background.size
+        if isinstance(given, Masks) and len(given.heads) == len(given) and size_of(given) == (width, height):
+            heads = [_rectangle(head) for head in given.heads]
+            return _Held([*layers_of(given)], self._reduced(layers_of(given)), heads, None)
         whole = [mask_of(given[i], height, width) for i in range(len(given))]
-        heads = [_rectangle(head) for head in given.heads] if isinstance(given, Masks) else []
-        if len(heads) != len(whole):
-            heads = [_head_of(mask) for mask in whole]
-        return _Held(
-            [functools.partial(np.asarray, mask) for mask in whole], [resized(mask, self.size) for mask in whole],
-            heads, None,
-        )  # fmt: skip
+        return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
+
+    def _reduced(self, layers: Sequence[Layer]) -> list[NumpyArray]:
+        """Returns masks at the smaller size."""
+        picture, size = self.small, self._background.size
+        with ThreadPoolExecutor(max(1, min(get_num_threads(), len(layers)))) as pool:
+            return list(pool.map(lambda layer: drawn(picture, layer, size), layers))
 
 
 @dataclass
 class _Held:
-    """The people as they were found: masks, which are made when they are asked for, and the fields of `People`."""
+    """The people as they were found: masks, or what they are drawn from, and the fields of `People`."""
 
-    masks: list[Callable[[], NumpyArray]]
+    masks: list[NumpyArray | Layer]
     reduced: list[NumpyArray]
     heads: list[Rectangle]
     others: NumpyArray | None
@@ -211,12 +301,13 @@ class CutOut(NamedTuple):
     """A subject that was cut out.
 
     Attributes:
-        mask: [h, w] uint8.
+        mask: [h, w] uint8 of its photograph, at the size of `Photo.small` where `layer` is known.
         by_alpha: whether that is its alpha.
         reason: what is to be said of it.
         head: the rectangle of its head, where that is known.
         person: whether it is somebody; None where that is not known.
         score: how sure its mask is, 0 to 1; None where it was given.
+        layer: what its mask is drawn from, at any size; None where it was given.
     """
 
     mask: NumpyArray
@@ -225,11 +316,12 @@ class CutOut(NamedTuple):
     head: Rectangle | None = None
     person: bool | None = None
     score: float | None = None
+    layer: Layer | None = None
 
 
-def small_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Returns the size (width, height) of a photograph in which things and places are looked for."""
-    factor = min(1.0, _SIDE / max(size))
+def _at_most(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Returns the size (width, height) of a photograph whose longer side is made as small as that."""
+    factor = min(1.0, side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
@@ -248,7 +340,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     if not pointed and photo.alpha is not None:
         levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
         return CutOut(_filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, "")
-    session = Session(photo.levels, method=method)
+    session = Looked(photo, method)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
         if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
@@ -257,22 +349,22 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
         clicked = points is not None and len(points) == 1 and wanted.box is None and wanted.mask is None
-        return _taken(session, found, clicked)
-    searched = session if session.finds_people else Session(photo.levels)
+        return _pointed_at(photo, session, found, clicked)
+    searched = session if session.finds_people else Looked(photo)
     heads = searched.heads(SURE)
     if heads:
         # Whoever is nearest has the largest head.
         head = max(heads, key=lambda one: one.sure * one.box[2] * one.box[3])
         found = searched.segment(points=head.clicks(height), box=_around(head, width, height))
-        found = _alone(searched, found, head, heads)
+        found = _alone(photo, searched, found, head, heads)
         if len(found):
             many = f"{len(heads)} people were found, the largest was taken" if len(heads) > 1 else ""
-            return CutOut(found.mask, False, many, head.box, True, float(found.scores[0]))
+            return _taken(photo, searched.layers(found)[0], many, head.box, True)
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
-    return CutOut(found.mask, False, said, score=float(found.scores[0]))
+    return _taken(photo, session.layers(found)[0], said)
 
 
 def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
@@ -283,35 +375,40 @@ def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, min(width, right) - left, min(height, bottom) - top
 
 
-def _alone(session: Session, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
+def _alone(photo: Photo, session: Looked, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
     """Returns what was found of somebody, corrected by a click beside them at the head of everybody else it covers."""
     if not len(found) or len(heads) < 2:
         return found
-    height, width = session.picture.shape[:2]
-    small = _looked_at((width, height))
-    seen = found.reduced(small)[0] >= 128
+    (width, height), small = photo.size, _at_most(photo.size, _LOOKED_AT)
+    seen = drawn(resized(photo.small, small), session.layers(found)[0], photo.size) >= 128
     for one in heads:
         x, y = one.middle
         column, row = int((x + 0.5) * small[0] / width), int((y + 0.5) * small[1] / height)
         if one is not head and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
-            found = session.click(x, y, add=False)
+            found = session.click_beside(x, y)
     return found
 
 
-def _taken(session: Session, found: Masks, clicked: bool) -> CutOut:
+def _taken(photo: Photo, found: Layer, said: str, head: Rectangle | None = None, person: bool | None = None) -> CutOut:
+    """Returns the subject of one of the masks that were found."""
+    layer = as_written(found)
+    return CutOut(drawn(photo.small, layer, photo.size), False, said, head, person, found.score, layer)
+
+
+def _pointed_at(photo: Photo, session: Looked, found: Masks, clicked: bool) -> CutOut:
     """Returns what was found where something was pointed at: of a person that was clicked once, all of them."""
+    layers = session.layers(found)
     if not session.finds_people:
-        return CutOut(found.mask, False, found.reason, score=float(found.scores[0]))
-    height, width = session.picture.shape[:2]
-    index = whole_one(found.scores, found.reduced(_looked_at((width, height)))) if clicked else 0
-    mask = found[index]
-    person = session.shows_people(mask)
-    if not person:
-        first = mask if index == 0 else found[0]
-        return CutOut(first, False, found.reason, None, False, float(found.scores[0]))
-    head = head_in(session.heads(), mask)
-    own = _head_of(mask) if head is None else head.box
-    return CutOut(mask, False, found.reason, own, True, float(found.scores[index]))
+        return _taken(photo, layers[0], found.reason)
+    index = 0
+    if clicked:
+        seen = resized(photo.small, _at_most(photo.size, _LOOKED_AT))
+        index = whole_one(found.scores, [drawn(seen, layer, photo.size) for layer in layers])
+    cut = _taken(photo, layers[index], found.reason)
+    if not session.shows_people(cut.mask):
+        return (cut if index == 0 else _taken(photo, layers[0], found.reason))._replace(person=False)
+    head = head_in(session.heads(), cut.mask, photo.factor)
+    return cut._replace(person=True, head=_head_in_photo(photo, cut.mask) if head is None else head.box)
 
 
 def with_who(photo: Photo, cut: CutOut) -> CutOut:
@@ -323,28 +420,30 @@ def with_who(photo: Photo, cut: CutOut) -> CutOut:
     if not (cut.person or session.shows_people(mask)):
         return cut._replace(person=False)
     head = head_in(session.heads(), mask) if session.finds_people else None
-    own = _head_of(cut.mask) if head is None else _rectangle([v / photo.factor for v in head.box])
+    own = _head_in_photo(photo, mask) if head is None else _rectangle([v / photo.factor for v in head.box])
     return cut._replace(person=True, head=own)
 
 
-def ends(cut: CutOut) -> dict[str, Any]:
+def written(photo: Photo, cut: CutOut) -> dict[str, Any] | None:
+    """Returns where a subject is in its photograph, for the recipe; None where its alpha says it."""
+    if cut.by_alpha:
+        return None
+    return encoded(cut.mask) if cut.layer is None else of_layers([cut.layer], photo.size)
+
+
+def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
     """Returns where a subject ends too early, for the recipe.
 
     `cut` are the sides on which it does, and `hidden` tells whether something in its photograph hid the lower end.
     """
-    head = None if cut.head is None else corners(cut.head)
+    factor = cut.mask.shape[1] / photo.size[0]
+    head = None if cut.head is None else corners([v * factor for v in cut.head])
     try:
         known = subject_of(cut.mask, head, bool(cut.person), None)
     except MaskError:
         # Nothing so small is cut by its frame.
         return {"cut": [], "hidden": False}
     return {"cut": sorted(known.cut), "hidden": known.hidden}
-
-
-def _looked_at(size: tuple[int, int]) -> tuple[int, int]:
-    """Returns the size (width, height) at which masks of a photograph are compared."""
-    factor = min(1.0, _LOOKED_AT / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _filled(mask: NumpyArray, name: str) -> NumpyArray:
@@ -354,7 +453,7 @@ def _filled(mask: NumpyArray, name: str) -> NumpyArray:
 
 
 def decide(
-    photo: Photo, cut: CutOut, wanted: Wanted, people: People, background: NumpyArray, name: str, k: int = 1
+    photo: Photo, cut: CutOut, wanted: Wanted, people: People, name: str, k: int = 1
 ) -> tuple[list[dict[str, Any]], list[Placement]]:
     """Returns where a subject lies in each of its best places, for the recipe, and these places.
 
@@ -362,12 +461,12 @@ def decide(
     """
     given = wanted.at
     if isinstance(given, Placement):
-        return [_lies(given, wanted, people, background, name)], [given]
+        return [_lies(given, wanted, people, name)], [given]
     if isinstance(given, str):
         if given != "auto":
             raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement")
         found = _placed(photo, cut, wanted, people, k)
-        return [_lies(one, wanted, people, background, name) for one in found], found
+        return [_lies(one, wanted, people, name) for one in found], found
     try:
         x, y = (float(v) for v in given)
     except (TypeError, ValueError):
@@ -380,10 +479,10 @@ def decide(
     # The middle of the picture, whose first corner is at `at` before it is turned about that middle.
     x, y = x + (wide * scale - 1) / 2, y + (high * scale - 1) / 2
     spot = Placement(x, y, scale, angle, bool(wanted.flip), (), 0.0, {}, (0.0, 0.0, 0.0, 0.0), photo.size)
-    return [_lies(spot, wanted, people, background, name)], []
+    return [_lies(spot, wanted, people, name)], []
 
 
-def _lies(spot: Placement, wanted: Wanted, people: People, background: NumpyArray, name: str) -> dict[str, Any]:
+def _lies(spot: Placement, wanted: Wanted, people: People, name: str) -> dict[str, Any]:
     """Returns a place for the recipe, and what stands before it."""
     behind = spot.behind if wanted.behind == "auto" else wanted.behind
     entry: dict[str, Any] = {key: getattr(spot, key) for key in ("x", "y", "scale", "angle", "flip")}
@@ -393,10 +492,7 @@ def _lies(spot: Placement, wanted: Wanted, people: People, background: NumpyArra
             0 <= i < len(people.heads) for i in behind
         ):
             raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {len(people.heads)} people")
-        held = np.zeros(background.shape[:2], np.uint8)
-        for i in behind:
-            np.maximum(held, people.mask(i), out=held)
-        entry["cover"] = encoded(held)
+        entry["cover"] = people.together(behind)
     return entry
 
 
@@ -423,6 +519,12 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -
         )
         for one in place(own, small, mask=own_mask, k=k, **given)
     ]  # fmt: skip
+
+
+def _head_in_photo(photo: Photo, mask: NumpyArray) -> Rectangle:
+    """Returns the rectangle of the head of a silhouette that is smaller than the photograph."""
+    factor = mask.shape[1] / photo.size[0]
+    return _rectangle([v / factor for v in _head_of(mask)])
 
 
 def _head_of(mask: NumpyArray) -> Rectangle:
@@ -493,12 +595,13 @@ def base_is_seen(alpha: NumpyArray, cover: NumpyArray | None, bottom: int, heigh
 def as_it_lies(entry: dict[str, Any], mask: NumpyArray, size: tuple[int, int]) -> tuple[NumpyArray, Rectangle]:
     """Returns the mask [H, W] uint8 of a subject as it lies in the background of a size, and the rectangle of its head.
 
-    It is for who comes after it, not for drawing.
+    The mask may be smaller than the photograph. The answer is for who comes after the subject, not for drawing it.
     """
     from PIL import Image
 
+    scale = entry["scale"] * entry["size"][0] / mask.shape[1]
     placed = Placement(
-        entry["x"], entry["y"], entry["scale"], entry["angle"], entry["flip"], (), 0.0, {}, (0.0, 0.0, 0.0, 0.0),
+        entry["x"], entry["y"], scale, entry["angle"], entry["flip"], (), 0.0, {}, (0.0, 0.0, 0.0, 0.0),
         (mask.shape[1], mask.shape[0]),
     )  # fmt: skip
     inverse = np.linalg.inv(np.vstack([placed.matrix, [0, 0, 1]]))

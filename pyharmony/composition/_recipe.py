@@ -9,7 +9,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ import numpy as np
 from .. import io as images
 from .. import shadows
 from .._arrays import NumpyArray
+from .._native import get_num_threads
 from .._warnings import quiet
 from ..errors import ArgumentError, PyHarmonyError
 from ..placement._subject import SIDES
+from ..segmentation.drawing import drawn
+from ..segmentation.layers import Layer, resized
 from ..typing import PathLike
 from ..upscaling import METHODS
 
@@ -29,6 +33,8 @@ SCHEMA = "pyharmony.recipe/1"
 BLENDS = ("alpha", "gaussian_poisson", "poisson")
 #: The largest recipe that is read, in bytes.
 _LARGEST = 256 << 20
+#: The most values along a side that a mask is drawn from.
+_FINEST = 4096
 
 
 def encoded(mask: NumpyArray) -> dict[str, Any]:
@@ -44,6 +50,62 @@ def encoded(mask: NumpyArray) -> dict[str, Any]:
     if part.size:
         Image.fromarray(np.ascontiguousarray(part)).save(held, "PNG", compress_level=6)
     return {"size": [mask.shape[1], mask.shape[0]], "box": box, "png": base64.b64encode(held.getvalue()).decode()}
+
+
+def as_written(layer: Layer) -> Layer:
+    """Returns a layer as a recipe holds it, in 255 steps."""
+    return layer._replace(values=np.rint(layer.values * 255).astype(np.float32) / np.float32(255))
+
+
+def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray | None = None) -> dict[str, Any]:
+    """Returns masks of a photograph of a size (width, height) as JSON, together: what they are drawn from.
+
+    mask: another one, [h, w] uint8, which is held as it is.
+    """
+    found: dict[str, Any] = {"size": list(size), "box": [0, 0, 0, 0], "png": ""} if mask is None else encoded(mask)
+    if layers:
+        found["layers"] = [
+            {"box": list(layer.box), "values": encoded(np.rint(layer.values * 255).astype(np.uint8))}
+            for layer in layers
+        ]
+    return found
+
+
+def mask_over(value: Any, name: str, size: tuple[int, int], picture: NumpyArray, *, soft: bool = False) -> NumpyArray:
+    """Returns the mask that `encoded` or `of_layers` made of a photograph of a size (width, height).
+
+    Args:
+        picture: the photograph [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
+        soft: whether to find the alpha of what is drawn from layers, which takes longer.
+
+    Raises:
+        ArgumentError: it is damaged or has another size.
+    """
+    layers = layers_in(value, name, size)
+    found = np.zeros(picture.shape[:2], np.uint8)
+    if value["png"] or not layers:
+        found = np.array(resized(decoded(value, name, size), (picture.shape[1], picture.shape[0])))
+    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(layers)))) as pool:
+        for one in pool.map(lambda layer: drawn(picture, layer, size, soft=soft), layers):
+            np.maximum(found, one, out=found)
+    return found
+
+
+def layers_in(value: Any, name: str, size: tuple[int, int]) -> list[Layer]:
+    """Returns what a mask of a recipe, of a photograph of a size (width, height), is drawn from.
+
+    Raises:
+        ArgumentError: it is damaged.
+    """
+    found = []
+    for i, one in enumerate(value.get("layers", ())):
+        left, top, right, bottom = one["box"]
+        if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
+            raise _damaged(f"{name}.layers[{i}]", "a mask that goes beyond its picture")
+        wide, high = one["values"]["size"]
+        levels = decoded(one["values"], f"{name}.layers[{i}].values", (wide, high))
+        found.append(Layer((left, top, right, bottom), levels.astype(np.float32) / np.float32(255), 0.0))
+    return found
 
 
 def decoded(value: Any, name: str, size: tuple[int, int]) -> NumpyArray:
@@ -111,17 +173,21 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         raise ArgumentError(f"recipe: {given!r}, expected one of compose, {SCHEMA!r}")
     whole = dict(found)
     _check(whole, _WHOLE, "")
+    _check_known(whole, "background", "background_file", "")
     subjects = whole["subjects"]
     if sorted(whole["order"]) != list(range(len(subjects))):
         raise _damaged("order", f"{whole['order']!r}, expected each number below {len(subjects)} once")
     for i, one in enumerate(subjects):
         name = f"subjects[{i}]."
         _check(one, _SUBJECT, name)
+        _check_known(one, "digest", "file", name)
         for key, of in (("mask", one["size"]), ("cover", whole["size"])):
             if one[key] is not None:
-                _check(one[key], _MASK, f"{name}{key}.")
+                plain = {field: value for field, value in one[key].items() if field != "layers"}
+                _check(plain, _MASK, f"{name}{key}.")
                 if one[key]["size"] != of:
                     raise _damaged(f"{name}{key}.size", f"{one[key]['size']!r}, its picture has {of!r}")
+                _check_layers(one[key].get("layers", []), f"{name}{key}.layers")
         if one["harmonize"] is not None:
             _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
         if one["upscale"] is not None:
@@ -203,12 +269,15 @@ _SIZE: Check = (lambda value: _are(value, 2, lambda v: _is_count(v, 1))), "width
 _NUMBER: Check = _is_number, "a number"
 _SHARE: Check = (lambda value: _is_number(value, 0, 1)), "a number from 0 to 1"
 _FLAG: Check = (lambda value: isinstance(value, bool)), "true or false"
-_DIGEST: Check = _is_sum, "64 digits and letters a to f, a SHA-256"
+_DIGEST: Check = (
+    (lambda value: value is None or _is_sum(value)), "null, or 64 digits and letters a to f, a SHA-256"
+)  # fmt: skip
 _WEIGHTS: Check = _is_weights, "null, or name and sha256 of weights"
 
 _WHOLE: dict[str, Check] = {
     "size": _SIZE,
     "background": _DIGEST,
+    "background_file": _DIGEST,
     "version": ((lambda value: isinstance(value, str)), "the version of pyharmony that made it"),
     "seed": ((lambda value: _is_count(value, 0)), "a whole number of at least 0"),
     "order": ((lambda value: _are(value, None, lambda v: _is_count(v, 0))), "the numbers of the subjects"),
@@ -217,6 +286,7 @@ _WHOLE: dict[str, Check] = {
 _SUBJECT: dict[str, Check] = {
     "size": _SIZE,
     "digest": _DIGEST,
+    "file": _DIGEST,
     "mask": (_is_object, "null or a mask as compose writes it"),
     "x": _NUMBER,
     "y": _NUMBER,
@@ -238,6 +308,10 @@ _MASK: dict[str, Check] = {
     "size": _SIZE,
     "box": ((lambda value: _are(value, 4, lambda v: _is_count(v, 0))), "left, top, right and bottom"),
     "png": ((lambda value: isinstance(value, str)), "a PNG in base 64"),
+}
+_LAYER: dict[str, Check] = {
+    "box": _MASK["box"],
+    "values": ((lambda value: isinstance(value, Mapping)), "a mask as compose writes it"),
 }
 _HARMONIZE: dict[str, Check] = {
     "method": ((lambda value: isinstance(value, str) and value != ""), "a method of harmonize"),
@@ -266,6 +340,23 @@ def _check(given: Mapping[str, Any], accepts: Mapping[str, Check], name: str) ->
     for key in given:
         if key not in accepts and not (name == "" and key == "schema"):
             raise _damaged(f"{name}{key}", f"unknown, expected {', '.join(accepts)}")
+
+
+def _check_known(given: Mapping[str, Any], pixels: str, file: str, name: str) -> None:
+    """Refuses a recipe that does not tell of which photograph it is."""
+    if given[pixels] is None and given[file] is None:
+        raise _damaged(f"{name}{pixels}", f"null beside {name}{file}, which is null, expected a SHA-256 of one of them")
+
+
+def _check_layers(given: Any, name: str) -> None:
+    """Refuses what a mask cannot be drawn from."""
+    if not _are(given, None, lambda one: isinstance(one, Mapping)):
+        raise _damaged(name, f"{_short(given)}, expected a list of them")
+    for i, one in enumerate(given):
+        _check(one, _LAYER, f"{name}[{i}].")
+        _check(one["values"], _MASK, f"{name}[{i}].values.")
+        if max(one["values"]["size"]) > _FINEST:
+            raise _damaged(f"{name}[{i}].values.size", f"{one['values']['size']}, expected at most {_FINEST}")
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ from .._images.memory import Memory
 from .._images.region import Region
 from .._images.source import decontaminated, place, place_scaled
 from .._warnings import quiet
+from ..evaluation.pictures import levels_of
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
@@ -23,7 +24,7 @@ from ..segmentation.layers import resized
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ..upscaling import super_resolve
 from ._plan import ENLARGED, Photo, base_is_seen, is_cut_below
-from ._recipe import decoded
+from ._recipe import mask_over
 from .laying import BESIDE, laid_over, over
 
 Float32 = npt.NDArray[np.float32]
@@ -79,7 +80,8 @@ def draw(canvas: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], rat
     before = canvas.copy()
     found = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
-        found.append(_drawn(canvas, recipe, entry, photo, ratio, number))
+        cover = _cover(recipe, entry, before, f"subjects[{number}].cover")
+        found.append(_drawn(canvas, recipe, entry, photo, cover, ratio, number))
     if canvas.dtype.kind == "u":
         # What viewers of layers make of them is what is exported, bit for bit: one rounding at the end.
         for region in _regions(found):
@@ -122,38 +124,40 @@ def _regions(found: Sequence[Laid]) -> list[Region]:
 
 
 def _drawn(
-    canvas: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo, ratio: float, number: int
-) -> Laid:
+    canvas: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo, cover: NumpyArray | None,
+    ratio: float, number: int,
+) -> Laid:  # fmt: skip
     start = time.perf_counter()
     name = f"subjects[{number}]"
     full_size = int(entry["size"][0]), int(entry["size"][1])
     own = photo.size[0] / full_size[0]
-    mask = _matte(entry, photo, full_size, f"{name}.mask")
+    # Previews, which are drawn again and again, do without the time of a soft edge.
+    mask = _matte(entry, photo, full_size, f"{name}.mask", soft=ratio == 1)
     laid = _laid(canvas, entry, photo, mask, ratio, own)
     laid.seconds["laid"] = time.perf_counter() - start
-    cover = _cover(recipe, entry, laid.region, canvas, name)
+    over_it = None if cover is None else laid.region.of(cover)
     unhidden = laid.alpha
-    if cover is not None:
-        laid.alpha = _scaled(laid.alpha, 255 - cover)
+    if over_it is not None:
+        laid.alpha = _scaled(laid.alpha, 255 - over_it)
     if laid.region.empty or not laid.alpha.any():
         laid.reasons.append("nothing of it would be seen in the background")
         return laid
     wanted = entry.get("shadow")
     if wanted == "auto":
-        wanted = {} if base_is_seen(_levels(unhidden), cover, laid.region.y1, len(canvas)) else None
+        wanted = {} if base_is_seen(_levels(unhidden), over_it, laid.region.y1, len(canvas)) else None
         if wanted is not None and is_cut_below(entry):
             wanted = None
             if not entry["hidden"]:
                 laid.reasons.append("no shadow: its photograph ends where its lower edge is, so it may go on below")
     if wanted is not None:
         start = time.perf_counter()
-        _shade(canvas, laid, unhidden, recipe, entry, wanted, ratio, name)
+        _shade(canvas, laid, unhidden, cover, wanted, ratio)
         laid.seconds["shadow"] = time.perf_counter() - start
     with quiet():  # what was left as it is, or changed by less than asked, stands in the infos and reasons
         _match(canvas, laid, recipe, entry, photo, mask, ratio)
     if entry.get("reflection") is not None:
         start = time.perf_counter()
-        _reflect(canvas, laid, unhidden, recipe, entry, ratio, name)
+        _reflect(canvas, laid, unhidden, cover, entry, ratio)
         laid.seconds["reflection"] = time.perf_counter() - start
     start = time.perf_counter()
     _blend(canvas, laid, entry["blend"])
@@ -161,14 +165,12 @@ def _drawn(
     return laid
 
 
-def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], name: str) -> NumpyArray:
+def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], name: str, *, soft: bool) -> NumpyArray:
     """Returns the mask of a subject, [h, w] of the background's dtype: its alpha, that of the recipe, or both."""
     if entry["mask"] is None:
         assert photo.alpha is not None  # noqa: S101  # the recipe was checked
         return photo.alpha
-    mask = decoded(entry["mask"], name, full_size)
-    if photo.size != full_size:
-        mask = resized(mask, photo.size)
+    mask = mask_over(entry["mask"], name, full_size, photo.levels, soft=soft)
     made = _of_levels(mask, photo.pixels.dtype)
     return made if photo.alpha is None else np.minimum(made, photo.alpha)
 
@@ -316,22 +318,17 @@ def _turned(
     return region, np.clip(colours, 0, unit), share
 
 
-def _cover(
-    recipe: Mapping[str, Any], entry: Mapping[str, Any], region: Region, canvas: NumpyArray, name: str
-) -> NumpyArray | None:
-    """Returns what stands before a subject over its region, [h, w] uint8."""
-    if entry.get("cover") is None or region.empty:
+def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: NumpyArray, name: str) -> NumpyArray | None:
+    """Returns what stands before a subject in the background [h, w, 3], [h, w] uint8; None where nothing does."""
+    if entry.get("cover") is None:
         return None
     width, height = (int(v) for v in recipe["size"])
-    whole = decoded(entry["cover"], f"{name}.cover", (width, height))
-    if whole.shape != canvas.shape[:2]:
-        whole = resized(whole, (canvas.shape[1], canvas.shape[0]))
-    return np.ascontiguousarray(region.of(whole))
+    return mask_over(entry["cover"], name, (width, height), levels_of(background))
 
 
 def _shade(
-    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any],
-    wanted: Mapping[str, Any], ratio: float, name: str,
+    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, cover: NumpyArray | None, wanted: Mapping[str, Any],
+    ratio: float,
 ) -> None:  # fmt: skip
     """Draws the shadow of a subject into the canvas, except on whoever stands before it."""
     given = _in_pixels(wanted, ratio)
@@ -348,9 +345,8 @@ def _shade(
     region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
     layer = region.of(info.layer)
     share = layer[..., 3:].astype(np.float64) / 255
-    cover = _cover(recipe, entry, region, canvas, name)
     if cover is not None:
-        share *= 1 - cover[..., None].astype(np.float64) / 255
+        share *= 1 - region.of(cover)[..., None].astype(np.float64) / 255
     factor = np.rint(255 * (1 - share) + share * layer[..., :3]).astype(np.uint8)
     laid.shadow = factor, region
     part = region.of(canvas)
@@ -359,8 +355,8 @@ def _shade(
 
 
 def _reflect(
-    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any],
-    ratio: float, name: str,
+    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, cover: NumpyArray | None, entry: Mapping[str, Any],
+    ratio: float,
 ) -> None:  # fmt: skip
     """Draws the reflection of a subject into the canvas, except on whoever stands before it."""
     whole = canvas.copy()
@@ -379,9 +375,8 @@ def _reflect(
         return
     region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
     layer = region.of(info.layer).copy()
-    cover = _cover(recipe, entry, region, canvas, name)
     if cover is not None:
-        layer[..., 3] = _scaled(layer[..., 3], 255 - cover)
+        layer[..., 3] = _scaled(layer[..., 3], 255 - region.of(cover))
     laid.reflection = layer, region
     over(region.of(canvas), layer[..., :3], layer[..., 3])
 

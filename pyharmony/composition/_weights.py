@@ -57,8 +57,13 @@ def _known(name: str) -> Known | None:
     path = Path(name)
     if not path.is_file():
         return None
+    return {"name": path.name, "sha256": sum_of(path)}
+
+
+def sum_of(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of a file."""
     found = hashlib.sha256()
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         while data := file.read(1 << 20):
             found.update(data)
-    return {"name": path.name, "sha256": found.hexdigest()}
+    return found.hexdigest()

@@ -105,6 +105,8 @@ class Decoded:
     dpi: Any = None
     format: str | None = None
     orientation: int = 1
+    whole: tuple[int, int] | None = None
+    """The width and height of the whole image, upright, where a part of its pixels was decoded."""
 
 
 class _Refuse(Exception):
@@ -121,8 +123,12 @@ def _limit(max_pixels: Any) -> int:
     return int(max_pixels)
 
 
-def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
-    """Decodes the image of any source, upright, its metadata cleaned."""
+def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int | None = None) -> Decoded:
+    """Decodes the image of any source, upright, its metadata cleaned.
+
+    least: the longer side in pixels that is needed; of a JPEG file at a path no more may be decoded than a half, a
+    quarter or an eighth of each side. None: all.
+    """
     limit = _limit(max_pixels)
     if is_pil(source):
         return _guarded(lambda: _from_pil(source, limit, name, keep_gps), f"{name}: the PIL image")
@@ -135,7 +141,7 @@ def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool) -> Decoded:
         if _ADDRESS.match(path) and not os.path.exists(path):
             raise DecodeError(f"{name}: {path[:100]} is an address; pyharmony opens none, download the file first")
         with _opened_file(path, name) as file:
-            return _from_stream(file, f"{name}: {path}", limit, name, keep_gps)
+            return _from_stream(file, f"{name}: {path}", limit, name, keep_gps, least)
     if hasattr(source, "read"):
         stream = _whole(source, name)
         label = getattr(source, "name", None)
@@ -189,7 +195,7 @@ def _brief(error: BaseException) -> str:
     return text[:200] if text else type(error).__name__
 
 
-def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool) -> Decoded:
+def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, least: int | None = None) -> Decoded:
     head = stream.read(64)
     format, instead = sniff(head)
     if format is None:
@@ -200,7 +206,7 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool) 
     stream.seek(0)
 
     check = functools.partial(_check_size, limit=limit, what=what)
-    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format, _pillow_file)
+    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format, functools.partial(_pillow_file, least=least))
 
     def work() -> Decoded:
         decoded = decoder(stream, format, check, name, keep_gps)
@@ -236,6 +242,8 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     decoded.dpi = _dpi(decoded.dpi)
     if decoded.dpi and decoded.orientation >= 5:
         decoded.dpi = decoded.dpi[::-1]
+    if decoded.whole and decoded.orientation >= 5:
+        decoded.whole = decoded.whole[::-1]
     return decoded
 
 
@@ -382,7 +390,7 @@ def _check_webp(stream: Any, check: Any) -> None:
     stream.seek(0)
 
 
-def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
+def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool, least: int | None = None) -> Decoded:
     if format == "WEBP":
         _check_webp(stream, check)
     image = _plugin(format)(stream)
@@ -394,9 +402,15 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
         _run_lengths_fit(image, _size(stream))
     if getattr(image, "n_frames", 1) > 1:
         logger.warning("%s: an animation of %d frames; the first one is taken", name, image.n_frames)
+    whole = image.size
+    if format == "JPEG" and least is not None:
+        factor = least / max(whole)
+        image.draft(None, (math.ceil(whole[0] * factor), math.ceil(whole[1] * factor)))
     image.load()
     info = image.info
-    return Decoded(image, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
+    decoded = Decoded(image, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
+    decoded.whole = whole if image.size != whole else None
+    return decoded
 
 
 def _jpeg_fits(image: Any, size: int) -> None:

@@ -173,7 +173,7 @@ class Network(NamedTuple):
         height, width, _ = felt.shape
         inside = inside.reshape(height, 2, width, 2, MASKS).mean((1, 3)).reshape(-1, MASKS)
         flat = felt.reshape(len(inside), -1)
-        seen = [part.T @ flat / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
+        seen = [_product(part.T, flat) / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
         seen.append(np.broadcast_to(whole, (MASKS, len(whole))))
         hidden = _linear(np.concatenate(seen, 1), self.tensors, "hidden", slope=0)
         return sigmoid(_linear(hidden, self.tensors, "score")[:, 0])
@@ -310,16 +310,26 @@ def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
     places, width = x.shape
     asked = _linear(_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
     query, key, value = (asked[:, i].swapaxes(0, 1) for i in range(3))
-    scores = query @ key.swapaxes(1, 2) / np.float32((width // heads) ** 0.5)
+    scores = np.stack([_product(q, k.T) for q, k in zip(query, key, strict=True)])
+    scores /= np.float32((width // heads) ** 0.5)
     weights = np.exp(scores - scores.max(2, keepdims=True))
     weights /= weights.sum(2, keepdims=True)
-    x = x + _linear((weights @ value).swapaxes(0, 1).reshape(places, width), state, "answered")
+    answers = np.stack([_product(w, v) for w, v in zip(weights, value, strict=True)], 1)
+    x = x + _linear(answers.reshape(places, width), state, "answered")
     wide = _linear(_norm(x, state, "norms.1"), state, "wide", slope=0)
     return x + _linear(wide, state, "narrow")
 
 
 def _linear(x: Float32, state: Mapping[str, Float32], name: str, slope: float = 1.0) -> Float32:
     return linear(x, state[f"{name}.weight"], state[f"{name}.bias"], slope=slope)
+
+
+def _product(first: Float32, second: Float32) -> Float32:
+    """Returns the product of two matrices, by the kernel of convolutions.
+
+    Threads of NumPy's own product wait busily for the next one, which costs whoever runs beside.
+    """
+    return linear(first, np.ascontiguousarray(second), np.zeros(second.shape[1], np.float32))
 
 
 def _norm(x: Float32, state: Mapping[str, Float32], name: str) -> Float32:
@@ -352,7 +362,8 @@ def prompt_of(
                 squares /= np.float32(height * width)
                 nearest = np.minimum(nearest, squares)
                 weights = np.exp(-(squares - squares.min()) / np.float32(2 * _SAMPLED**2))
-                color = np.tensordot(weights / weights.sum(), image, 2)
+                weights /= weights.sum()
+                color = np.array([(weights * image[..., channel]).sum() for channel in range(3)])
                 apart = np.minimum(apart, np.sqrt(np.square(image - color).mean(2)))
         planes += [np.exp(-nearest / np.float32(2 * reach**2)) for reach in _REACHES]
         planes.append(apart)

@@ -105,12 +105,15 @@ class NetworkCutter:
         every = distinct([*self._settled(near, prompts, found[0], mirrored), *found])
         return sorted(every, key=lambda layer: -layer.score)
 
-    def quickly(self, prompts: Prompts) -> list[Layer]:
-        """Returns masks by one quick look at a box and its surroundings, the best first."""
+    def quickly(self, prompts: Prompts) -> Layer:
+        """Returns the best mask by one quick look at a box and its surroundings."""
         height, width = self.picture.shape[:2]
         known = self._prior(prompts)
         near = None if known is None else self._near(known, prompts)
-        return self._looked(near or (0, 0, width, height), prompts, known, False)
+        box = near or (0, 0, width, height)
+        logits, scores = self._asked(box, prompts, known, False)
+        best = int(scores.argmax())
+        return connected(Layer(box, _clicks.sigmoid(logits[best]), float(scores[best])), prompts.inside)
 
     def _settled(self, box: Box, prompts: Prompts, known: Layer, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""
@@ -191,6 +194,13 @@ class NetworkCutter:
 
     def _looked(self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, the best first."""
+        logits, scores = self._asked(box, prompts, known, mirrored)
+        layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
+        layers = [connected(layer, prompts.inside) for layer in layers]
+        return distinct(sorted(layers, key=lambda layer: -layer.score))
+
+    def _asked(self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool) -> tuple[Float32, Float32]:
+        """Returns the logits [M, S, S] of the network's masks of a part of the picture, and their scores [M]."""
         side = self.network.size
         left, top, right, bottom = box
         points, labels = [], []
@@ -210,9 +220,7 @@ class NetworkCutter:
             other = self.network.cut(other_view, other_prompt, other_seen)
             half = np.float32(0.5)
             logits, scores = half * (logits + other.logits[..., ::-1]), half * (scores + other.scores)
-        layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
-        layers = [connected(layer, prompts.inside) for layer in layers]
-        return distinct(sorted(layers, key=lambda layer: -layer.score))
+        return logits, scores
 
     def _view(self, box: Box) -> tuple[Float32, list[Float32]]:
         """Returns a part of the picture as the network sees it, and the features of it."""

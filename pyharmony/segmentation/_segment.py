@@ -18,6 +18,7 @@ from ._edges import at_full_size, contrast
 from ._matting import soft_alpha
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
+from .drawing import drawn
 from .heads import FAINT, Head
 from .layers import Layer, Pixels, box_of, resized
 from .people import others, people_of, shows_people
@@ -134,17 +135,9 @@ class Masks:
         height, width = self._picture.shape[:2]
         if not (1 <= size[0] <= width and 1 <= size[1] <= height):
             raise ArgumentError(f"size: {size!r}, expected (width, height) from (1, 1) to ({width}, {height})")
-        picture, across, down = resized(self._picture, size), size[0] / width, size[1] / height
-
-        def made(layer: Layer) -> Pixels:
-            left, top, right, bottom = layer.box
-            box = round(left * across), round(top * down), round(right * across), round(bottom * down)
-            # Of what is smaller than a pixel nothing is left.
-            thin = box[0] == box[2] or box[1] == box[3]
-            return np.zeros(picture.shape[:2], np.uint8) if thin else at_full_size(picture, layer._replace(box=box))
-
+        picture = resized(self._picture, size)
         with ThreadPoolExecutor(max(1, min(get_num_threads(), len(self._layers)))) as pool:
-            return list(pool.map(made, self._layers))
+            return list(pool.map(lambda layer: drawn(picture, layer, (width, height)), self._layers))
 
 
 class Session:
@@ -285,10 +278,16 @@ class Session:
     def shows_people(self, mask: MaskLike) -> bool:
         """Returns whether what a mask covers is people, on the whole; see `segment` for masks.
 
+        Args:
+            mask: of the picture's size, or an array of the whole picture at a smaller size.
+
         Raises:
             ArgumentError: the method does not know people.
         """
-        return shows_people(self._of_people(), mask_of(mask, *self.picture.shape[:2]))
+        height, width = self.picture.shape[:2]
+        if isinstance(mask, np.ndarray) and mask.ndim == 2:
+            height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
+        return shows_people(self._of_people(), mask_of(mask, height, width))
 
     @property
     def finds_people(self) -> bool:
@@ -421,6 +420,16 @@ def _prompts(picture: Pixels, point: Any, points: Any, labels: Any, box: Any, li
         beside = " on the object" if places else ""
         raise ArgumentError(f"point: nothing{beside} is pointed at; expected point, points, box, scribble or mask")
     return prompts
+
+
+def prompts_of(size: tuple[int, int], **given: Any) -> Prompts:
+    """Returns what is pointed at in an image of a size (width, height); for the arguments see `segment`.
+
+    Raises:
+        ArgumentError, ShapeError, MaskError: as `segment` raises them.
+    """
+    named = {name: given.get(name) for name in ("point", "points", "labels", "box", "scribble", "mask")}
+    return _prompts(np.broadcast_to(np.uint8(0), (size[1], size[0], 3)), *named.values())
 
 
 def _along(line: Any, name: str, picture: Pixels) -> list[Point]:

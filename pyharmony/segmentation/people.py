@@ -72,7 +72,7 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
 def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
     """Returns the mask of somebody, by clicks at the head and the chest in a box of how far they go."""
     points = head.clicks(len(cutter.picture))
-    return cutter.quickly(Prompts(points, [1] * len(points), _whole_pixels(corners(head.body))))[0]
+    return cutter.quickly(Prompts(points, [1] * len(points), _whole_pixels(corners(head.body))))
 
 
 def whole_one(scores: Sequence[float], masks: Sequence[Pixels]) -> int:
@@ -84,10 +84,13 @@ def whole_one(scores: Sequence[float], masks: Sequence[Pixels]) -> int:
     return max(range(len(masks)), key=lambda i: scores[i] * shares[i] ** _WHOLER)
 
 
-def head_in(heads: Sequence[Head], mask: Pixels) -> Head | None:
-    """Returns the surest of the heads whose middle is in a mask [H, W] of 0 to 255; None without any."""
+def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | None:
+    """Returns the surest of the heads whose middle is in a mask [h, w] of 0 to 255; None without any.
+
+    factor: the side of the mask by that of the picture.
+    """
     for head in heads:
-        x, y = head.middle
+        x, y = ((v + 0.5) * factor - 0.5 for v in head.middle)
         if mask[min(max(round(y), 0), len(mask) - 1), min(max(round(x), 0), mask.shape[1] - 1)] > 127:
             return head
     return None
