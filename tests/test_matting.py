@@ -1,0 +1,220 @@
+"""Alpha from rough masks: known edges come back, and what is sure stays as it is."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import pyharmony
+from pyharmony import segmentation
+from pyharmony._images import source
+from pyharmony.segmentation import _segment
+from pyharmony.segmentation._edges import at_full_size
+from pyharmony.segmentation._matting import soft_alpha
+from pyharmony.segmentation.drawing import drawn
+from pyharmony.segmentation.layers import Layer
+
+Values = npt.NDArray[np.float64]
+
+
+def scene(height: int = 300, width: int = 360) -> tuple[npt.NDArray[np.uint8], Values]:
+    """Returns an image by the equation of compositing, and its alpha: a disc with an edge that is 8 pixels wide."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    away = np.hypot(y - 0.5 * height, x - 0.5 * width) - 0.3 * height
+    alpha = np.clip(0.5 - away / 8, 0, 1)
+    shade = 20 * np.sin(x / 37) + 15 * np.cos(y / 29)
+    above = np.stack([180 + shade, 90 + 0.5 * shade, 60 - shade], -1)
+    below = np.stack([60 + 0.3 * shade, 110 - shade, 150 + shade], -1)
+    image = alpha[..., None] * above + (1 - alpha[..., None]) * below
+    return np.rint(image).astype(np.uint8), alpha
+
+
+def rough(alpha: Values, times: int = 3, shift: tuple[int, int] = (0, 0)) -> Layer:
+    """Returns a hard mask of what alpha covers, moved by pixels, each of whose pixels is so many of the image's."""
+    height, width = alpha.shape
+    moved = np.roll(alpha > 0.5, shift, (0, 1))
+    small = Image.fromarray(moved.astype(np.uint8) * 255).resize(
+        (width // times, height // times), Image.Resampling.BOX
+    )
+    return Layer((0, 0, width, height), np.asarray(small, np.float32) / 255, 1.0)
+
+
+def error(made: Any, alpha: Values) -> float:
+    """Returns the mean error of 255 near the edge."""
+    near = (alpha > 0) & (alpha < 1)
+    for axis in (0, 1):
+        near = near | np.roll(near, 6, axis) | np.roll(near, -6, axis)
+    return float(np.abs(made.astype(np.float64) - 255 * alpha)[near].mean())
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, 0), (0, -3), (2, 2)])
+def test_an_edge_comes_back_from_a_mask_that_is_off(shift: tuple[int, int]) -> None:
+    image, alpha = scene()
+    layer = rough(alpha, shift=shift)
+    made = error(soft_alpha(image, layer), alpha)
+    assert made < 12
+    assert made < 0.75 * error(at_full_size(image, layer), alpha)
+
+
+def test_strands_beyond_a_mask_are_found() -> None:
+    image = np.full((240, 240, 3), (40, 90, 160), np.uint8)
+    image[90:200, 60:180] = (200, 60, 50)
+    # A strand of hair, of which the mask has nothing.
+    image[86:90, 117:122] = (200, 60, 50)
+    inside = np.zeros((80, 80), np.float32)
+    inside[30:67, 20:60] = 1
+    layer = Layer((0, 0, 240, 240), inside, 1.0)
+    made = soft_alpha(image, layer)
+    assert made[87, 119] > 150 and made[87, 105] < 60
+    assert at_full_size(image, layer)[87, 119] < 100
+
+
+def test_what_is_sure_stays() -> None:
+    image, alpha = scene()
+    made = soft_alpha(image, rough(alpha))
+    y, x = np.mgrid[:300, :360]
+    away = np.hypot(y - 150, x - 180) - 90
+    assert (made[away < -30] == 255).all() and (made[away > 30] == 0).all()
+
+
+@pytest.mark.parametrize("values", [np.zeros((8, 8)), np.ones((8, 8))])
+def test_a_mask_without_a_contour_is_all_or_nothing(values: Any) -> None:
+    image, _ = scene(60, 80)
+    made = soft_alpha(image, Layer((10, 5, 70, 50), values.astype(np.float32), 1.0))
+    assert (made[5:50, 10:70] == 255 * values[0, 0]).all()
+    made[5:50, 10:70] = 0
+    assert not made.any()
+
+
+def test_without_colours_the_mask_decides() -> None:
+    _, alpha = scene()
+    made = soft_alpha(np.full((300, 360, 3), 128, np.uint8), rough(alpha))
+    assert error(made, alpha) < error(255 * (alpha > 0.5), alpha)
+    assert made[150, 180] == 255 and made[5, 5] == 0
+
+
+@pytest.mark.parametrize("side", ["top", "left", "bottom", "right"])
+def test_an_edge_may_meet_the_frame(side: str) -> None:
+    y, x = np.mgrid[:150, :200]
+    wide = {"top": y < 4, "left": x < 4, "bottom": y >= 146, "right": x >= 196}[side] | (np.hypot(y - 75, x - 100) < 30)
+    image = np.where(wide[..., None], np.uint8(200), np.uint8(60)).repeat(3, 2)
+    layer = Layer((0, 0, 200, 150), wide[::2, ::2].astype(np.float32), 1.0)
+    made = soft_alpha(image, layer)
+    assert np.abs(made / 255 - wide).mean() < 0.01
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 9), (3, 3), (1, 40), (5, 4)])
+def test_tiny_images(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    values = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    assert soft_alpha(image, Layer((0, 0, shape[1], shape[0]), values, 1.0)).shape == shape
+
+
+def test_it_is_the_same_each_time_and_for_other_strides() -> None:
+    image, alpha = scene()
+    layer, before = rough(alpha), image.copy()
+    made = soft_alpha(image, layer)
+    turned = np.ascontiguousarray(image[::-1])[::-1]
+    assert np.array_equal(made, soft_alpha(image, layer)) and np.array_equal(made, soft_alpha(turned, layer))
+    assert np.array_equal(image, before)
+
+
+def test_noise_stays_finite() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
+    values = np.random.default_rng(2).random((30, 40), np.float32)
+    made = soft_alpha(image, Layer((0, 0, 120, 90), values, 1.0))
+    assert made.shape == (90, 120) and made.min() < 128 < made.max()
+
+
+def test_twelve_megapixels_take_little_memory() -> None:
+    image, alpha = (np.ascontiguousarray(x.repeat(10, 0).repeat(11, 1)) for x in scene())
+    layer = rough(alpha, 16)
+    tracemalloc.start()
+    made = soft_alpha(image, layer)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert made.shape == (3000, 3960) and error(made, alpha) < 40
+    assert peak < 100e6
+
+
+# The colours of an edge
+
+
+def test_cleaned_colours_stay_within_black_and_white() -> None:
+    y, x = np.mgrid[:80, :100]
+    share = np.clip(30 - np.hypot(x - 50, y - 40), 0, 8) / 8
+    squares = np.where((x // 6 + y // 6) % 2, 255, 0)
+    image = np.rint(share * squares + (1 - share) * 128).astype(np.uint8)
+    mask = np.rint(share * 255).astype(np.uint8)
+    levels = segmentation.cutout(image, mask)[..., :3]
+    exact = 255 * segmentation.cutout(image / 255, mask)[..., :3]
+    assert exact.min() < -1 and np.abs(levels - exact.clip(0, 255)).max() < 0.51
+
+
+def test_large_images_are_cleaned_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, alpha = scene()
+    whole = segmentation.cutout(image, alpha)
+    monkeypatch.setattr(source, "_TILE", 32)
+    tiled = segmentation.cutout(image, alpha)
+    apart = np.abs(whole.astype(int) - tiled)
+    assert 0 < apart.max() <= 10 and apart.mean() < 0.1 and np.abs(image.astype(int) - tiled[..., :3]).max() > 30
+
+
+# Who uses it
+
+
+def test_a_cut_out_of_what_was_found_has_it() -> None:
+    image, alpha = scene()
+    layer = rough(alpha, shift=(3, 0))
+    found = _segment.Masks(None, (0.9,), ((0, 0, 1, 1),), (), "auto", "", image, (layer,))
+    wanted = soft_alpha(image, layer)
+    assert np.array_equal(found.alpha(), wanted) and np.array_equal(found.alpha(0), wanted)
+    with pytest.raises(IndexError):
+        found.alpha(1)
+    cut = segmentation.cutout(image, found)
+    assert np.array_equal(cut[..., 3], wanted)
+    assert np.array_equal(found.mask, at_full_size(image, layer))
+    # What is given as a mask is taken as it is.
+    assert np.array_equal(segmentation.cutout(image, found.mask)[..., 3], found.mask)
+
+
+def test_all_people_together() -> None:
+    image, alpha = scene()
+    layers = rough(alpha, shift=(0, 60)), rough(alpha, shift=(0, -60))
+    rectangles = ((0, 0, 1, 1),) * 2
+    found = _segment.Masks(None, (0.9, 0.8), rectangles, rectangles, "auto", "", image, layers)
+    assert np.array_equal(found.alpha(), np.maximum(found.alpha(0), found.alpha(1)))
+
+
+def test_it_is_drawn_at_other_sizes() -> None:
+    image, alpha = scene()
+    small = np.asarray(Image.fromarray(image).resize((180, 150), Image.Resampling.BOX))
+    made = drawn(small, rough(alpha, shift=(3, 0)), (360, 300), soft=True)
+    assert error(made, alpha.reshape(150, 2, 180, 2).mean((1, 3))) < 15
+
+
+def test_composites_have_it_and_previews_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = scene()
+    background = np.full((300, 400, 3), 90, np.uint8)
+    options: dict[str, Any] = {"at": (20, 10), "scale": 1.0, "shadow": False, "blend": "alpha", "harmonize": None}
+    options |= {"grain": 0, "sharpness": 0, "return_info": True}
+    calls: list[Any] = []
+
+    def spied(picture: Any, layer: Layer) -> Any:
+        calls.append(soft_alpha(picture, layer))
+        return calls[-1]
+
+    monkeypatch.setattr("pyharmony.segmentation.drawing.soft_alpha", spied)
+    _, info = pyharmony.compose(image, background, points=[(180, 150)], **options)
+    (made,) = calls
+    rows, columns = (np.flatnonzero(made.any(axis)) for axis in (1, 0))
+    laid = info.subjects[0].mask
+    assert np.array_equal(laid[10 + rows[0] : 11 + rows[-1], 20 + columns[0] : 21 + columns[-1]],
+                          made[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])  # fmt: skip
+    pyharmony.compose(image, background, recipe=info.recipe, side=200)
+    assert len(calls) == 1
