@@ -789,6 +789,12 @@ def test_the_recipe_of_a_preview_makes_the_picture(tmp_path: Path, monkeypatch: 
     assert recipe["background"] is None and recipe["subjects"][0]["digest"] is None
     whole, told = pyharmony.compose(subject, scene, recipe=recipe, return_info=True)
     assert whole.size == (2600, 1735) and told.recipe == recipe
+    # Without the preview's recipe the picture of the files is the same: all is decided by the same pixels.
+    alone, info = pyharmony.compose(subject, scene, return_info=True, **looks)
+    assert np.array_equal(np.asarray(alone), np.asarray(whole))
+    decided = json.loads(json.dumps(info.recipe))
+    decided["background"] = decided["subjects"][0]["digest"] = None
+    assert decided == recipe
     reduced = np.asarray(whole.resize((325, 217), Image.Resampling.BOX)).astype(float)
     assert np.abs(np.asarray(small) - reduced).mean() < 2
     mask = np.asarray(Image.fromarray(told.subjects[0].mask).resize((325, 217), Image.Resampling.BOX)) > 127

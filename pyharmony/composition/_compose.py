@@ -293,7 +293,7 @@ def compose(
         _photo(one, like, name) if read is None else _known(_photo(read.picture, like, name), read)
         for one, read, name in zip(given, reads, names, strict=True)
     ]
-    scene = _scene(target) if first is None else _known(_scene(target), first)
+    scene = _scene(target) if first is None else _known(_scene(target), first, True)
     seconds = {"read": time.perf_counter() - start}
     if told is None:
         looks = _looks(harmonize, strength, blend, sharpness, grain, shadow, reflection)
@@ -415,11 +415,19 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
 
 @dataclass(frozen=True)
 class _Read:
-    """A file that was read: its image, for a preview reduced pixels of it, its size where they are, and its SHA-256."""
+    """A file that was read.
+
+    Attributes:
+        picture: its image, for a preview reduced pixels of it.
+        whole: its size where they are.
+        file: its SHA-256.
+        decided: the reduced pixels by which a preview decides, where these are others.
+    """
 
     picture: Picture
     whole: tuple[int, int] | None
     file: str | None
+    decided: Picture | None = None
 
 
 def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: bool) -> _Read:
@@ -435,8 +443,14 @@ def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: b
         # Reading the image tells what is wrong.
         found = None
     if least is not None and file in ("", found):
-        return _Read(*io.read_reduced(path, name, least, keep_gps=keep_gps), found)
-    return _Read(io.read(path, name, keep_gps=keep_gps), None, found)
+        picture, whole = io.read_reduced(path, name, least, keep_gps=keep_gps)
+    else:
+        picture, whole = io.read(path, name, keep_gps=keep_gps), None
+    if file != "" or max(picture.pixels.shape[:2]) < 2 * DECIDED:
+        return _Read(picture, whole, found)
+    # Whoever decides without a preview does so by the same pixels.
+    decided, size = io.read_reduced(path, name, DECIDED, keep_gps=keep_gps)
+    return _Read(picture, whole, found, decided if size else None)
 
 
 def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None:
@@ -449,9 +463,16 @@ def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None
     return recipe["subjects"][order.index(number)]["file"] if number in order else None
 
 
-def _known(photo: Photo, read: _Read) -> Photo:
+def _known(photo: Photo, read: _Read, is_background: bool = False) -> Photo:
     """Returns the photograph of a file."""
-    return replace(photo, whole=read.whole, file=read.file)
+    decided = read.decided
+    if decided is None:
+        levels = None
+    elif is_background:
+        levels = _scene(decided.pixels).levels
+    else:
+        levels = levels_of(Picture(np.ascontiguousarray(decided.pixels[..., :3]), decided.profile))
+    return replace(photo, whole=read.whole, file=read.file, decided=levels)
 
 
 def _scene(target: NumpyArray) -> Photo:

@@ -18,11 +18,11 @@ from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..placement._subject import subject_of
 from ..segmentation import METHODS, Masks, Method, Session
-from ..segmentation._segment import prompts_of
 from ..segmentation.drawing import drawn, layers_of, size_of
 from ..segmentation.heads import FAINT, Head, corners
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import SURE, head_in, head_of, whole_one
+from ..segmentation.pointing import prompts_of
 from ._recipe import as_written, encoded, of_layers
 
 Rectangle = tuple[float, float, float, float]
@@ -73,6 +73,7 @@ class Photo:
         alpha: [h, w] in the background's dtype; None without.
         whole: width and height of the photograph, of which these are reduced pixels; None where they are all.
         file: the SHA-256 of its file; None where it is none.
+        decided: the reduced levels that a preview of the file has; None where these are made from all.
     """
 
     pixels: NumpyArray
@@ -80,6 +81,7 @@ class Photo:
     alpha: NumpyArray | None
     whole: tuple[int, int] | None = None
     file: str | None = None
+    decided: NumpyArray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -89,6 +91,8 @@ class Photo:
     @functools.cached_property
     def seen(self) -> NumpyArray:
         """The levels in which people and things are looked for: of large photographs the same ones in a preview."""
+        if self.decided is not None:
+            return self.decided
         every = max(k for k in (1, 2, 4, 8) if k == 1 or max(self.size) // k >= DECIDED)
         return _fewer(self.levels, round(every * self.levels.shape[1] / self.size[0]))
 

@@ -422,16 +422,6 @@ def _prompts(picture: Pixels, point: Any, points: Any, labels: Any, box: Any, li
     return prompts
 
 
-def prompts_of(size: tuple[int, int], **given: Any) -> Prompts:
-    """Returns what is pointed at in an image of a size (width, height); for the arguments see `segment`.
-
-    Raises:
-        ArgumentError, ShapeError, MaskError: as `segment` raises them.
-    """
-    named = {name: given.get(name) for name in ("point", "points", "labels", "box", "scribble", "mask")}
-    return _prompts(np.broadcast_to(np.uint8(0), (size[1], size[0], 3)), *named.values())
-
-
 def _along(line: Any, name: str, picture: Pixels) -> list[Point]:
     """Returns points along a line, evenly."""
     corners = [_point(x, f"{name}[{i}]", picture) for i, x in enumerate(line)]
