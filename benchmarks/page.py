@@ -386,9 +386,8 @@ def report() -> None:
         kind, screen = name.split(", ")
         photos = {"bundled": "the sample photographs", "12 MP": "two of 12 megapixels"}[kind]
         width = {"desktop": "1280", "phone": "360"}[screen]
-        lines.append(
-            [f"{photos}, {width} pixels wide, {whole['actions']} actions", both(one, 1), f"{ASKED['journey']}"]
-        )
+        label = f"{photos}, {width} pixels wide, {whole['actions']} actions"
+        lines.append([label, f"{one['count']}", both(one, 1), f"{ASKED['journey']}"])
     one = whole["composite"]
     lines.append(["a composite and its mask, 3 actions", f"{one['count']}", both(one, 1), ""])
     head = ["a drag", "blends a second", "frames a second", "the blend where it is let go, ms"]
@@ -396,11 +395,11 @@ def report() -> None:
     for name, one in whole["drags"].items():
         way, mode, kind = name.split(", ")
         label = f"{way}, {mode}, {'12 megapixels' if kind == '12 MP' else 'samples'}"
-        moved.append([label, *(both(one[key]) if key in one else "" for key in DRAGS)])
+        moved.append([label, *(both(one[key]) if one.get(key, {}).get("best") else "" for key in DRAGS)])
     chromium, load = whole["machine"]["chromium"], whole["machine"]["load"]
     facts = (
-        f"Medians and the best of {whole['rounds']} drags each, service and Chromium {chromium} on the same {cores} "
-        f"cores, without a GPU, where others took {load:.1f} when it began. The page is ready "
+        f"Medians and the best; {whole['rounds']} times each drag. Service and Chromium {chromium} were on the same "
+        f"{cores} cores, without a GPU, at a load of {load:.1f} by others when it began. The page is ready "
         f"{both(whole['ready'])} ms after its address was "
         f"asked for (asked: {ASKED['ready']}), and has {weights['all'] / 1e3:.0f} kB compressed (asked: 300), "
         f"{weights['konva'] / 1e3:.0f} of which are Konva. Asked of a drag: {ASKED['blends']} frames a second, better "
