@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .. import _shipped
 from .._header import Calibration, arrays_of, damage
 from ..errors import WeightsError
+from ..ops.convolution import linear
 from ._guards import Care, Found
 from ._hints import Hints
 from ._judged import hardened, judged_maps, views_of
@@ -269,10 +270,9 @@ def _compared(alike: tuple[Float32, Float32], given: Float32, mapped: Float32, s
 
 
 def _linear(x: Float32, state: State, name: str) -> Float32:
-    # One large product is quicker than one for each view.
-    found: Float32 = x.reshape(-1, x.shape[-1]) @ state[f"{name}.weight"].T
-    found += state[f"{name}.bias"]
-    return found.reshape(*x.shape[:-1], -1)
+    # One large product is quicker than one for each view. Threads of NumPy's own wait busily for the next one.
+    weight, flat = np.ascontiguousarray(state[f"{name}.weight"].T), np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
+    return linear(flat, weight, state[f"{name}.bias"]).reshape(*x.shape[:-1], -1)
 
 
 def _silu(x: Float32) -> Float32:
