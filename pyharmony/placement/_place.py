@@ -439,7 +439,8 @@ def _overlaps(boxes: Float) -> Float:
     high = (np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)).clip(0)
     area = (right - left) * (bottom - top)
     shared = wide * high
-    return np.asarray(shared / np.maximum(np.add.outer(area, area) - shared, np.float32(_SLIGHT)))
+    union = np.maximum(np.add.outer(area, area) - shared, np.float32(_SLIGHT))
+    return np.asarray(shared / union)
 
 
 def _checked(
@@ -499,7 +500,7 @@ def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], cover: Bools
     part = slice(max(0, math.floor(top)), math.ceil(bottom)), slice(max(0, math.floor(left)), math.ceil(right))
     head[part] = subject.mask[part]
     lies = _lying(subject._replace(mask=head), matrix, size, cover.shape)
-    return float(np.count_nonzero(lies & cover) / max(1, np.count_nonzero(lies)))
+    return int(np.count_nonzero(lies & cover)) / max(1, int(np.count_nonzero(lies)))
 
 
 def _corners(subject: Subject) -> list[tuple[float, float]]:
