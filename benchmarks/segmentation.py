@@ -282,7 +282,7 @@ def box_iou(a: Sequence[int], b: Sequence[int]) -> float:
 
 
 def speed(out: Path, methods: Sequence[str]) -> None:
-    """Measures the time of clicks and the memory of a process for each method, on 1 and 12 megapixels."""
+    """Measures the times of clicks and of a cut-out by one, and the memory of a process, on 1 and 12 megapixels."""
     whole: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     for number in range(ROUNDS):
         for given in methods:
@@ -321,8 +321,12 @@ for x, y, add in ((0.5, 0.5, True), (0.45, 0.6, True), (0.1, 0.1, False), (0.5, 
     start = time.perf_counter()
     session.click(x * {width}, y * {height}, add=add).mask
     ms.append(round(1000 * (time.perf_counter() - start), 1))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps(dict(first=ms[0], next=sorted(ms[1:])[1], megabytes=round(peak / 1024), before=round(base / 1024))))
+start = time.perf_counter()
+segmentation.cutout(picture, segmentation.Session(picture, method={method}).click({width} / 2, {height} / 2))
+cutout = round(1000 * (time.perf_counter() - start), 1)
+peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+told = dict(first=ms[0], next=sorted(ms[1:])[1], cutout=cutout, megabytes=peak, before=round(base / 1024))
+print(json.dumps(told))
 """
 
 
@@ -599,9 +603,12 @@ def _levels(values: npt.NDArray[np.float64], groups: Sequence[Any], sign: str = 
 
 
 def _speed_lines(times: dict[str, Any]) -> list[list[str]]:
-    lines = [[f"time, two cores, best of {ROUNDS}", "1 MP: first, next click", "12 MP: first, next", "memory at 12 MP"]]
+    sizes = ("1", "12")
+    lines = [[f"time in ms, two cores, best of {ROUNDS}", *(f"{size} MP: first, next click" for size in sizes),
+              *(f"{size} MP: a click and a cut-out" for size in sizes), "memory at 12 MP"]]  # fmt: skip
     for name, found in times.items():
-        cells = [f"{found[size]['first']:.0f}, {found[size]['next']:.0f} ms" for size in ("1", "12")]
+        cells = [f"{found[size]['first']:.0f}, {found[size]['next']:.0f}" for size in sizes]
+        cells += [f"{found[size]['cutout']:.0f}" if "cutout" in found[size] else NONE for size in sizes]
         lines.append([f"`{name}`", *cells, f"{found['12']['megabytes']} MB"])
     return lines
 
