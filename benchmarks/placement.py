@@ -369,8 +369,8 @@ def fit(count: int) -> dict[str, float]:
     for number in range(count):
         task = Task(number, "learn")
         subject = _subject.subject_of(task.portrait.mask, None, True, None)
-        masks, heads = _place._people_of(task.picture, task.people, None)
-        crowd = _crowd.crowd_of(masks, heads, [], task.size, placement.roll_of(task.picture))
+        masks, heads, sure = _place._people_of(task.picture, task.people, None)
+        crowd = _crowd.crowd_of(masks, heads, [], task.size, placement.roll_of(task.picture), sure)
         others = _place._others_of(task.picture, None)
         ground = _place._ground(task.picture, crowd, heads, others, task.portrait.picture, subject)
         places = _score.candidates(subject, ground, (False,))

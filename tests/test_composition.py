@@ -971,8 +971,8 @@ def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.
 
 def test_faces_of_people_without_a_mask_are_not_covered(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyharmony.composition import _plan
-    from pyharmony.placement._crowd import _head_around
     from pyharmony.segmentation import Head, Masks, Session
+    from pyharmony.segmentation.heads import head_around
     from pyharmony.segmentation.layers import Layer
 
     known, more = (25, 60, 30, 30), (205.2, 60.4, 30.0, 30.5)
@@ -997,7 +997,7 @@ def test_faces_of_people_without_a_mask_are_not_covered(monkeypatch: pytest.Monk
     looks = {name: value for name, value in PLAIN.items() if name != "people"}
     _, info = pyharmony.compose(figure(84), wall(), return_info=True, **looks)
     (face,) = asked[0]["faces"]
-    left, top, right, bottom = _head_around((face[0], face[1], face[0] + face[2], face[1] + face[3]))
+    left, top, right, bottom = head_around((face[0], face[1], face[0] + face[2], face[1] + face[3]))
     assert np.allclose((left, top, right - left, bottom - top), more)
     x, y, wide, high = (round(v) for v in face)
     assert not info.subjects[0].mask[y : y + high, x : x + wide].any() and not info.subjects[0].placement.reason

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
 import pyharmony
-from pyharmony import placement
+from pyharmony import placement, segmentation
 from pyharmony.errors import ArgumentError, MaskError, ShapeError
-from pyharmony.segmentation import Masks
+from pyharmony.segmentation import Masks, Session
+from pyharmony.segmentation.layers import Layer
 
 from .shared import ROOT, load_script
 
@@ -313,6 +315,36 @@ def test_alpha_is_the_mask_and_masks_carry_heads() -> None:
     none = Masks(np.zeros((HEIGHT, WIDTH), np.uint8), (), (), (), "clicks", "no person was found", background, ())
     alone = placement.place(picture, background, mask=mask, people=none, head=head)
     assert alone[0].behind == ()
+
+
+def test_surer_heads_tell_more_of_the_size() -> None:
+    background, masks, boxes = scene_of((150, 100, 30), (480, 90, 54))
+    picture, mask, head = subject_of()
+    sizes = []
+    for sure in ((0.4, 0.8), (0.8, 0.4), (0.6, 0.6)):
+        heads = [segmentation.Head(box, box, share) for box, share in zip(boxes, sure)]
+        one = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0]
+        sizes.append(head_at(one, head)[2])
+    alike = placement.place(picture, background, mask=mask, people=masks, heads=boxes, head=head)[0]
+    assert sizes[0] > 1.3 * sizes[2] > 1.6 * sizes[1]
+    assert head_at(alike, head)[2] == sizes[2]
+
+
+def test_people_are_looked_for_and_faces_of_those_without_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    background, masks, boxes = scene_of((120, 100, 40), (320, 98, 40), (520, 102, 40))
+    picture, mask, head = subject_of()
+    heads = tuple(segmentation.Head(box, box, 0.7) for box in boxes)
+    found = Session(background).segment(point=(120, 200))
+    layers = [Layer((0, 0, WIDTH, HEIGHT), np.float32(masks[i]) / 255, 0.7) for i in (0, 2)]
+    two = dataclasses.replace(found, _layers=tuple(layers), scores=(0.7, 0.7), heads=(boxes[0], boxes[2]))
+    monkeypatch.setattr(Session, "people", lambda self: two)
+    monkeypatch.setattr(Session, "heads", lambda self, least=0.0: heads)
+    monkeypatch.setattr(Session, "others", lambda self, masks, size: np.zeros(size[::-1], np.uint8))
+    x, y, wide, high = boxes[1]
+    for one in placement.place(picture, background, mask=mask, head=head):
+        lies = one.matrix @ np.vstack([np.nonzero(mask)[::-1], np.ones(np.count_nonzero(mask))])
+        within = (lies[0] > x + 4) & (lies[0] < x + wide - 4) & (lies[1] > y + 14) & (lies[1] < y + high - 4)
+        assert one.reason or not within.any()
 
 
 def test_people_are_looked_for() -> None:

@@ -19,7 +19,7 @@ from ..placement import Placement, place
 from ..placement._subject import subject_of
 from ..segmentation import METHODS, Masks, Method, Session
 from ..segmentation.drawing import drawn, layers_of, size_of
-from ..segmentation.heads import FAINT, Head, corners
+from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import SURE, head_in, head_of, whole_one
 from ..segmentation.pointing import prompts_of
@@ -36,11 +36,6 @@ _SIDE, _PLACES = 1000, 800
 _LOOKED_AT = 256
 #: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
 _LIKE = 2
-#: How a face lies in the rectangle of its head: what is left out at each side and above, in faces, and how many times
-#: as wide and as high as the face the head is.
-_BESIDE, _ABOVE, _WIDER, _HIGHER = 0.05, 0.3, 1.1, 1.42
-#: Rectangles are of one head if their sides differ by a pixel and this share of its height at most.
-_ROUNDED = 0.05
 #: How far somebody may go beyond the rectangle in which the network expects them, in its sides.
 _MORE = 0.25
 #: Subjects become so many times as large before their detail is made, and it is made for four times from there on.
@@ -207,6 +202,11 @@ class People:
         return self._found.heads
 
     @property
+    def sure(self) -> list[float]:
+        """How sure it is that each of them is there, 0 to 1."""
+        return [part.score if isinstance(part, Layer) else 1.0 for part in self._found.masks]
+
+    @property
     def faces(self) -> list[Rectangle]:
         """The rectangles of the faces of people who have no mask of their own, in the background."""
         return self._found.faces
@@ -239,7 +239,7 @@ class People:
         looked = Looked(self._background, _of_people(self._method))
         layers, heads = looked.people()
         reduced = self._reduced(layers)
-        faces = _more_faces(looked.heads(SURE), heads)
+        faces = faces_of_others(looked.heads(SURE), heads)
         return _Held([*layers], reduced, heads, looked.others(reduced, self.size), faces)
 
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
@@ -266,24 +266,6 @@ class _Held:
     heads: list[Rectangle]
     others: NumpyArray | None
     faces: list[Rectangle] = field(default_factory=list)
-
-
-def _more_faces(heads: Sequence[Head], told: Sequence[Rectangle]) -> list[Rectangle]:
-    """Returns the faces of heads that are not among those of people who are told apart."""
-    known = np.array([corners(head) for head in told], np.float64).reshape(-1, 4)
-    found = []
-    for head in heads:
-        apart = np.abs(known - corners(head.box)).max(1, initial=0)
-        if not (apart <= 1 + _ROUNDED * head.box[3]).any():
-            found.append(face_in(head.box))
-    return found
-
-
-def face_in(head: Rectangle) -> Rectangle:
-    """Returns the rectangle of the face in that of a head, as `pyharmony.place` takes faces."""
-    x, y, wide, high = head
-    wide, high = wide / _WIDER, high / _HIGHER
-    return x + _BESIDE * wide, y + _ABOVE * high, wide, high
 
 
 def _rectangle(values: Sequence[float]) -> Rectangle:
@@ -505,7 +487,8 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -
     small, factor = people.small, people.factor
     own, own_factor = photo.small, photo.factor
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
-    heads = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
+    boxes = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
+    heads = [Head(box, box, sure) for box, sure in zip(boxes, people.sure, strict=True)]
     given: dict[str, Any] = {"people": people.reduced, "heads": heads, "others": people.others}
     given["faces"] = [tuple(v * factor for v in face) for face in people.faces]
     given |= {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..segmentation.heads import head_around
 from ..segmentation.layers import Pixels
 from ._roll import turned
 from ._subject import Bools, Float
@@ -16,8 +17,6 @@ from ._subject import Bools, Float
 _FACE = (0.08, 0.2, 0.08, 0.0)
 #: From this level on a pixel of a mask made smaller is inside all over.
 _SOLID = 250
-#: The head around a face: beyond it at each side, above and below, in its width and height.
-_AROUND, _OVER, _UNDER = 0.05, 0.3, 0.12
 #: The longer side of masks where nobody has one.
 _SIDE = 256
 #: How much larger heads are that lie lower, in octaves a height of a picture, where no two people say it: its mean, and
@@ -25,6 +24,8 @@ _SIDE = 256
 _USUAL, _PAIRS = 0.35, 3.0
 #: The largest change that is believed, in octaves a height of the picture.
 _STEEPEST = 3.0
+#: By how much of the whole two halves of the weight may differ and be even.
+_EVEN = 1e-9
 #: A mask ends at the lower edge of the picture if it does so near it, as a share of the height; so many of its lowest
 #: rows, as a share of a head, are its lower end, and that is hidden by others if they are below this share of it.
 _AT_EDGE, _END, _OTHERS = 0.03, 0.3, 0.5
@@ -49,6 +50,7 @@ class Crowd(NamedTuple):
             can stand behind them.
         ends: the row at which each ends, [P] in pixels: the feet, or the edge of a table; NaN where the picture ends
             first, or somebody hides it.
+        sure: how sure it is that each is there, [P].
     """
 
     masks: Bools
@@ -58,6 +60,7 @@ class Crowd(NamedTuple):
     roll: float
     masked: int
     ends: Float
+    sure: Float
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -93,8 +96,8 @@ class Crowd(NamedTuple):
         weights = np.minimum(np.abs(apart[far]) / size[far], 3.0)
         slope = _median(np.append(slopes, _USUAL), np.append(weights, _PAIRS))
         slope = float(np.clip(slope, 0.0, _STEEPEST))
-        # Of several people the one in the middle, whatever the row.
-        level = np.median(octaves - slope * rows / height)
+        # Of several people the one in the middle, whatever the row; who may be none hardly counts.
+        level = _middle(octaves - slope * rows / height, self.sure**2)
         # Beyond those who are there nothing is known: sizes go on by one head's height, and no further.
         typical = float(np.median(self.sizes))
         at = np.clip(at, rows.min() - typical, rows.max() + typical)
@@ -142,8 +145,9 @@ def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float, tall: float
 
 
 def crowd_of(
-    masks: Sequence[Pixels], heads: Float, faces: Sequence[Sequence[float]], size: tuple[int, int], roll: float
-) -> Crowd:
+    masks: Sequence[Pixels], heads: Float, faces: Sequence[Sequence[float]], size: tuple[int, int], roll: float,
+    sure: Float,
+) -> Crowd:  # fmt: skip
     """Returns the people of a picture of a size (width, height).
 
     Args:
@@ -152,15 +156,16 @@ def crowd_of(
         faces: the boxes of faces of others.
         size: of the picture.
         roll: by how much it is turned.
+        sure: how sure it is that each of those with a mask is there, [P]; others are as sure as the least of them.
     """
     if not len(masks) + len(faces):
         none = np.empty((0, 1, 1), bool)
-        return Crowd(none, none, none, np.empty((0, 4)), roll, 0, np.empty(0))
+        return Crowd(none, none, none, np.empty((0, 4)), roll, 0, np.empty(0), np.empty(0))
     factor = min(1.0, _SIDE / max(size))
     height, width = masks[0].shape if masks else (max(1, round(v * factor)) for v in size[::-1])
     across, down = width / size[0], height / size[1]
     y, x = np.mgrid[:height, :width] + 0.5
-    others = np.array([_head_around(face) for face in faces], np.float64).reshape(-1, 4)
+    others = np.array([head_around(face) for face in faces], np.float64).reshape(-1, 4)
     ovals = []
     for left, top, right, bottom in others:
         u = (x / across - (left + right) / 2) / (right - left)
@@ -177,7 +182,8 @@ def crowd_of(
     for i in range(len(masks)):
         ends[i] = _end(every[i], every[np.arange(len(every)) != i].any(0), (heads[i, 3] - heads[i, 1]) * down) / down
     solid = np.stack([*(mask >= _SOLID for mask in masks), *ovals])
-    return Crowd(every, solid, inner, heads, roll, len(masks), ends)
+    every_sure = np.concatenate([sure, np.full(len(faces), sure.min(initial=1.0))])
+    return Crowd(every, solid, inner, heads, roll, len(masks), ends, every_sure)
 
 
 def _end(mask: Bools, others: Bools, head: float) -> float:
@@ -195,14 +201,16 @@ def _end(mask: Bools, others: Bools, head: float) -> float:
     return np.nan if below.mean() > _OTHERS else float(end)
 
 
-def _head_around(face: Sequence[float]) -> tuple[float, float, float, float]:
-    """Returns the box of the head that a face, as finders of faces frame it, belongs to."""
-    left, top, right, bottom = face
-    wide, high = right - left, bottom - top
-    return left - _AROUND * wide, top - _OVER * high, right + _AROUND * wide, bottom + _UNDER * high
-
-
 def _median(values: Float, weights: Float) -> float:
+    """Returns the weighted median: of two values between which half of the weight lies the lower one."""
     order = np.argsort(values)
     passed = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(passed, passed[-1] / 2)])
+
+
+def _middle(values: Float, weights: Float) -> float:
+    """Returns the weighted median: the mean of both values between which half of the weight lies."""
+    order = np.argsort(values)
+    passed = np.cumsum(weights[order]) / weights.sum()
+    first, last = np.searchsorted(passed, (0.5 - _EVEN, 0.5 + _EVEN))
+    return float((values[order][first] + values[order][min(last, len(values) - 1)]) / 2)

@@ -13,9 +13,10 @@ from .. import _arrays, io
 from .. import _checks as checks
 from ..errors import ArgumentError
 from ..evaluation.pictures import levels_of, mask_of
-from ..segmentation import Masks, Session
+from ..segmentation import Head, Masks, Session
+from ..segmentation.heads import faces_of_others
 from ..segmentation.layers import Layer, Pixels, resized
-from ..segmentation.people import head_of
+from ..segmentation.people import SURE, Rectangle, head_of
 from ..typing import ImageLike, MaskLike
 from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import reduced, roll_in
@@ -41,8 +42,6 @@ from ._score import (
 )  # fmt: skip
 from ._subject import Bools, Float, Subject, matrix_of, subject_of
 
-Rectangle = tuple[float, float, float, float]
-
 #: The longer side of the background that is looked at.
 _SIDE = 256
 #: The places of the grid that are looked at in other sizes, those that are then compared, how alike two answers may be,
@@ -59,6 +58,8 @@ _LINE = 0.3
 #: How far an object is moved so that a cut edge leaves the picture, in its heights, by how many moves, and what is no
 #: way from the frame, in pixels.
 _MOVED, _MOVES, _SLIGHT = 0.15, 4, 1e-6
+#: How sure everybody is at least.
+_FAINTEST = 0.01
 
 
 #: What may be wrong with a place, from what is the least bad.
@@ -127,7 +128,7 @@ def place(
     *,
     mask: MaskLike | None = None,
     people: Masks | Sequence[MaskLike] | None = None,
-    heads: Sequence[Rectangle] | None = None,
+    heads: Sequence[Rectangle | Head] | None = None,
     faces: Sequence[Rectangle] = (),
     others: MaskLike | None = None,
     head: Rectangle | None = None,
@@ -152,7 +153,8 @@ def place(
         mask: where the object is, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject.
         people: the people in the background: what `pyharmony.segment` returned with people=True, or a mask of
             each; None: they are looked for.
-        heads: the rectangles (x, y, width, height) of their heads, if people are masks; None: by their silhouettes.
+        heads: the rectangles (x, y, width, height) of their heads, if people are masks, or each a `segmentation.Head`,
+            of which the surer ones tell more of the size; None: by their silhouettes.
         faces: rectangles of faces of people without a mask, which must not be covered either.
         others: where more people are who are not told apart, see `pyharmony.segmentation.Session.others`; the less of
             them is covered the better. None: looked for if people are, else nowhere.
@@ -195,14 +197,15 @@ def place(
     if person is None:
         person = head is not None or Session(picture).shows_people(matte)
     object_ = subject_of(matte, own_head, bool(person), cut)
+    more: list[Rectangle] = []
     if people is None:
-        people, heads, others = _looked_for(scene, heads, others)
-    masks, boxes = _people_of(scene, people, heads)
-    seen = [_box(face, f"faces[{i}]") for i, face in enumerate(faces)]
+        people, more, others = _looked_for(scene, heads, others)
+    masks, boxes, sure = _people_of(scene, people, heads)
+    seen = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
     size = (scene.shape[1], scene.shape[0])
     turned = roll_in(scene)
     angle = float(roll) if roll is not None else _angle(picture, turned)
-    crowd = crowd_of(masks, boxes, seen, size, turned)
+    crowd = crowd_of(masks, boxes, seen, size, turned, sure)
     ground = _ground(scene, crowd, boxes, _others_of(scene, others), picture, object_)
     return _best(object_, ground, angle, flip, scale, int(k))
 
@@ -224,17 +227,18 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
 
 
 def _looked_for(
-    scene: Pixels, heads: Sequence[Rectangle] | None, others: Any
-) -> tuple[list[Pixels], Sequence[Rectangle], Any]:
-    """Returns masks and heads of the people in a picture, and where others are."""
+    scene: Pixels, heads: Sequence[Rectangle | Head] | None, others: Any
+) -> tuple[Masks, list[Rectangle], Any]:
+    """Returns the people in a picture, the faces of those without a mask, and where others are."""
     if heads is not None:
         raise ArgumentError("heads: given without people, expected one each")
     session = Session(scene)
     people = session.people()
+    faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:
         size = (scene.shape[1], scene.shape[0])
         others = resized(session.others(people.reduced(_small(size)), _small(size)), size)
-    return [people[i] for i in range(len(people))], people.heads, others
+    return people, faces, others
 
 
 def _small(size: tuple[int, int]) -> tuple[int, int]:
@@ -252,28 +256,35 @@ def _others_of(scene: Pixels, others: Any) -> Bools:
     return _small_mask(others, height, width, size) > 127
 
 
-def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float]:
-    """Returns masks of people at a small size, [h, w] uint8, and the boxes of their heads in pixels of the picture."""
+def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float, Float]:
+    """Returns the people of a picture.
+
+    They are masks at a small size, [h, w] uint8, the boxes of their heads in pixels of the picture, and how sure it is
+    that each is there.
+    """
     height, width = scene.shape[:2]
     size = _small((width, height))
     every = [people[i] for i in range(len(people))]
     if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
-        heads = people.heads
+        heads = [Head(box, box, score) for box, score in zip(people.heads, people.scores)]
     if heads is not None and len(heads) != len(every):
         raise ArgumentError(f"heads: {len(heads)} beside {len(every)} people, expected one each")
     masks: list[Pixels] = []
     boxes: list[tuple[float, ...]] = []
+    sure: list[float] = []
     for i, one in enumerate(every):
         small = _small_mask(one, height, width, size)
         if not (small > 127).any():
             continue
-        if heads is not None:
-            boxes.append(_box(heads[i], f"heads[{i}]"))
-        else:
+        head = None if heads is None else heads[i]
+        if head is None:
             layer = Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0)
             boxes.append(tuple(float(v) for v in head_of(layer)))
+        else:
+            boxes.append(_box(head.box if isinstance(head, Head) else head, f"heads[{i}]"))
+        sure.append(max(float(head.sure), _FAINTEST) if isinstance(head, Head) else 1.0)
         masks.append(small)
-    return masks, np.array(boxes, np.float64).reshape(-1, 4)
+    return masks, np.array(boxes, np.float64).reshape(-1, 4), np.array(sure)
 
 
 def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int]) -> Pixels:

@@ -20,6 +20,11 @@ _CHEST = 1.4
 #: Of two heads that share so much of the smaller one the surer one stays.
 _SAME = 0.5
 
+#: The head around a face: beyond it at each side, above and below, in its width and height.
+_AROUND, _OVER, _UNDER = 0.05, 0.3, 0.12
+#: Rectangles are of one head if their sides differ by a pixel and this share of its height at most.
+_ROUNDED = 0.05
+
 Area = tuple[float, float, float, float]
 """A part of a picture in pixels: left, top, right, bottom."""
 
@@ -111,6 +116,31 @@ def shared(first: Sequence[float], second: Sequence[float]) -> float:
 def corners(rectangle: Sequence[float]) -> Area:
     """Returns the box of a rectangle (x, y, width, height)."""
     return rectangle[0], rectangle[1], rectangle[0] + rectangle[2], rectangle[1] + rectangle[3]
+
+
+def head_around(face: Sequence[float]) -> Area:
+    """Returns the box of the head that the box of a face, as finders of faces frame it, belongs to."""
+    left, top, right, bottom = face
+    wide, high = right - left, bottom - top
+    return left - _AROUND * wide, top - _OVER * high, right + _AROUND * wide, bottom + _UNDER * high
+
+
+def face_in(head: Sequence[float]) -> tuple[float, float, float, float]:
+    """Returns the rectangle of the face in that of a head, as finders of faces frame it."""
+    x, y, wide, high = head
+    wide, high = wide / (1 + 2 * _AROUND), high / (1 + _OVER + _UNDER)
+    return x + _AROUND * wide, y + _OVER * high, wide, high
+
+
+def faces_of_others(heads: Sequence[Head], told: Sequence[Sequence[float]]) -> list[tuple[float, float, float, float]]:
+    """Returns the rectangles of the faces of heads that are not among those of people who have a mask."""
+    known = np.array([corners(head) for head in told], np.float64).reshape(-1, 4)
+    found = []
+    for head in heads:
+        apart = np.abs(known - corners(head.box)).max(1, initial=0)
+        if not (apart <= 1 + _ROUNDED * head.box[3]).any():
+            found.append(face_in(head.box))
+    return found
 
 
 def _rectangle(box: Area, width: int, height: int) -> tuple[float, float, float, float]:
