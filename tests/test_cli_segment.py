@@ -77,7 +77,7 @@ def test_every_answer_is_written(weights: Path) -> None:
     assert result["output"] == "cut-1.png" and not Path("cut.png").exists()
     found = segmentation.segment("scene.png", point=(40, 40), method=segmentation.trained(weights))
     for i, name in enumerate(names):
-        assert np.array_equal(alpha(name), found[i])
+        assert np.array_equal(alpha(name), found.alpha(i))
     # The first one is the best, and by their areas they go from part to whole.
     scores, areas = ([one[key] for one in result["masks"]] for key in ("score", "area"))
     assert scores == sorted(scores, reverse=True) and tuple(areas) == found.areas
