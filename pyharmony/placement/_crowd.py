@@ -96,7 +96,7 @@ class Crowd(NamedTuple):
         weights = np.minimum(np.abs(apart[far]) / size[far], 3.0)
         slope = _median(np.append(slopes, _USUAL), np.append(weights, _PAIRS))
         slope = float(np.clip(slope, 0.0, _STEEPEST))
-        # Of several people the one in the middle, whatever the row; who may be none hardly counts.
+        # The median is right even if some heads are small or large; a head that may be none hardly counts.
         level = _middle(octaves - slope * rows / height, self.sure**2)
         # Beyond those who are there nothing is known: sizes go on by one head's height, and no further.
         typical = float(np.median(self.sizes))

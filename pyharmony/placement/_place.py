@@ -359,7 +359,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     worth /= worth.sum()
     likely = np.argsort(-worth, kind="stable")[:_TRIED]
     likely = likely[worth[likely] > 0]
-    # What is seen of two places tells whether they are the same.
+    # Two places are the same if the parts of their boxes inside the picture are.
     boxes = np.clip(_boxes(subject, places.taken(likely)), 0.0, np.array([*ground.size, *ground.size], np.float64))
     shared = _overlaps(boxes)
     same = shared >= _ALIKE

@@ -34,7 +34,7 @@ def drawn(picture: Pixels, layer: Layer, size: tuple[int, int], *, soft: bool = 
     across, down = picture.shape[1] / size[0], picture.shape[0] / size[1]
     left, top, right, bottom = layer.box
     box = round(left * across), round(top * down), round(right * across), round(bottom * down)
-    # Of what is smaller than a pixel nothing is left.
+    # Nothing is left of a mask that is smaller than a pixel here.
     if box[0] == box[2] or box[1] == box[3]:
         return np.zeros(picture.shape[:2], np.uint8)
     return (soft_alpha if soft else at_full_size)(picture, layer._replace(box=box))

@@ -1,4 +1,4 @@
-"""What is pointed at in an image, checked without it."""
+"""Prompts of a user, checked for an image of which nothing but the size is known."""
 
 from __future__ import annotations
 
