@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -486,6 +487,26 @@ def test_a_run_leaves_what_it_says(triples: Path, tmp_path: Path) -> None:
     last = models.load(tmp_path / "last.safetensors").state_dict()
     assert all(torch.equal(v, last[k]) for k, v in checkpoint.ema.state_dict().items())
     assert any(not torch.equal(v, last[k]) for k, v in checkpoint.model.state_dict().items())
+
+
+def test_statistics_of_batch_norms_are_averaged_with_the_weights() -> None:
+    model, kept = (torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(2, 2, 1)) for _ in range(2))
+    model, kept = (torch.nn.Sequential(conv, torch.nn.BatchNorm2d(2)) for conv in (model, kept))
+    model[1].running_mean.fill_(4.0)
+    model[1].running_var.fill_(3.0)
+    model[1].num_batches_tracked.fill_(9)
+    run = types.SimpleNamespace(
+        model=model,
+        step=types.SimpleNamespace(count=10_000),
+        config=types.SimpleNamespace(run=types.SimpleNamespace(ema=0.75)),
+    )
+    _loop.Run._average(cast(_loop.Run, run), kept)
+    for name, value in (("running_mean", 1.0), ("running_var", 1.5)):
+        assert torch.allclose(getattr(kept[1], name), torch.tensor(value))
+    # Everything else that is no weight is as it is now: the mean of two unit vectors is none.
+    assert kept[1].num_batches_tracked == 9
+    own, other = (dict(one[0].named_buffers()) for one in (kept, model))
+    assert own and all(torch.equal(value, other[name]) for name, value in own.items())
 
 
 def test_tensorboard_has_scalars_a_grid_and_a_graph(triples: Path, tmp_path: Path) -> None:

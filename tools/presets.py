@@ -163,15 +163,19 @@ def average(arguments: argparse.Namespace) -> None:
 
     parts = {name: float(share) for name, _, share in (text.partition("=") for text in arguments.part)}
     first, second = (models.load(path) for path in (arguments.first, arguments.second))
-    other = dict(first.named_parameters())
     for start in parts:
-        if not any(name.startswith(start) for name in other):
+        if not any(name.startswith(start) for name, _ in first.named_parameters()):
             raise SystemExit(f"--part: {start}, which begins the name of no parameter of {first.name}")
+    # Weights of an input that the first alone has count as 0 in the second.
+    mean = models.create(first.name, **vars(first.config))
+    mean.start_from(second)
+    other = first.state_dict()
     with torch.no_grad():
-        for name, parameter in second.named_parameters():
-            shares = [share for start, share in parts.items() if name.startswith(start)]
-            parameter.lerp_(other[name], shares[0] if shares else arguments.share)
-    models.save(second, arguments.output)
+        for name, value in mean.state_dict().items():
+            if value.is_floating_point():
+                shares = [share for start, share in parts.items() if name.startswith(start)]
+                value.lerp_(other[name], shares[0] if shares else arguments.share)
+    models.save(mean, arguments.output)
 
 
 def packed(content: bytes) -> bytes:

@@ -51,7 +51,7 @@ class DataConfig:
         unchanged: the share of those composites, in training, that are the photograph itself.
         scene: for a network that cuts out objects, the side to which photographs are resized, parts of which are shown
             at `size`; 0: twice as large.
-        pasted, seamless, nearer, worn: for such a network shares of the scenes, like `retouched`, see
+        pasted, seamless, nearer, worn, crowded: for such a network shares of the scenes, like `retouched`, see
             `pyharmony.data.Pasted`.
         persons: the categories of photographs in a manifest whose mask is that of a person.
         empty: the categories of photographs that show nobody.
@@ -91,6 +91,7 @@ class DataConfig:
     seamless: float = 0.6
     nearer: float = 0.5
     worn: float = 0.25
+    crowded: float = 0.0
     persons: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
     per_photo: int = 1
@@ -109,7 +110,7 @@ class ScheduleConfig:
 
     Attributes:
         epochs, steps, minutes: the limits of the run, which ends at the first that is reached; 0: no limit.
-        decay: the share of the run, at its end, in which the rates fall linearly to 0, epoch by epoch.
+        decay: the share of the run, at its end, in which the rates fall linearly to 0.
         drops: shares of the run, 0 to 1 and rising; from each on the rates are a tenth of what they were.
         warm_up: the number of steps in which the rates rise from 0.
         expected_steps: how many steps a run of `minutes` makes where it was tried; a run that ends with less than a
@@ -175,7 +176,7 @@ _LEAST = {
 _SHARES = (
     "schedule.decay",
     *(f"data.{name}" for name in ("retouched", "inverted", "borrowed", "reshaped", "unchanged")),
-    *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "worn")),
+    *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "worn", "crowded")),
 )
 
 

@@ -529,8 +529,12 @@ class Run:
         # In the first steps the average follows closely, so that the random start is soon forgotten.
         decay = min(self.config.run.ema, (1 + self.step.count) / (10 + self.step.count))
         torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay)
-        for kept, buffer in zip(ema.buffers(), self.model.buffers()):
-            kept.copy_(buffer)
+        for (name, kept), buffer in zip(ema.named_buffers(), self.model.buffers()):
+            # Statistics of batch norms are averaged too: those of the last batches are noisy, and of other weights.
+            if name.endswith(("running_mean", "running_var")):
+                kept.lerp_(buffer, 1 - decay)
+            else:
+                kept.copy_(buffer)
 
     def evaluate(self, log: _Log | None, watch: _Watch) -> None:
         """Computes figures over the validation samples and saves the best weights separately."""

@@ -175,7 +175,7 @@ def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Datas
     masked = [i for i in range(len(found)) if "mask" in found[i]]
     if side:
         return data.Cached(data.Resized(data.Subset(found, masked), chosen.size))
-    shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "retouched", "worn")}
+    shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "retouched", "worn", "crowded")}
     persons, empty = (
         [i for i, category in enumerate(found.categories) if category in wanted]
         for wanted in (chosen.persons, chosen.empty)
