@@ -97,6 +97,26 @@ def test_where_people_are_is_known_of_what_is_pasted() -> None:
     assert all((scene["people"] == 128).all() for scene in nobody)
 
 
+def test_people_of_a_crowd_stand_beside_one_another() -> None:
+    share = PLAIN | {"pasted": 1.0, "crowded": 1.0}
+    scenes = data.Pasted(Squares(), size=64, per_photo=40, persons=[0, 1], **share)
+    before = behind = company = 0
+    for scene in list(scenes)[:80]:
+        people = scene["people"] == 255
+        assert people[scene["mask"] > 0].mean() > 0.95
+        company += (people & (scene["mask"] == 0)).sum() > 20
+        rows, columns = (np.flatnonzero((scene["mask"] > 0).any(axis)) for axis in (1, 0))
+        filled = (scene["mask"] > 0).sum() / (len(rows) * len(columns))
+        # A disc fills its box by 0.79; less is seen of one that is behind another.
+        behind, before = behind + (filled < 0.7), before + (filled > 0.74)
+    assert before > 20 and behind > 5 and company > 60
+    # Things have no company.
+    alone, same = (data.Pasted(Squares(), size=64, persons=[0], **x) for x in (PLAIN, PLAIN | {"crowded": 1.0}))
+    assert np.array_equal(alone[2]["image"], same[2]["image"]) and not np.array_equal(
+        alone[0]["image"], same[0]["image"]
+    )
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"pasted: 1\.5, expected 0 to 1"):
         data.Pasted(Squares(), pasted=1.5)

@@ -21,6 +21,10 @@ Bools = npt.NDArray[np.bool_]
 _SIZES, _LEAST = (0.12, 0.95), 0.002
 #: The largest number of objects that are pasted into a scene.
 _PASTED = 3
+#: How tall people are who stand beside somebody, in their height; how far apart their middles are, in half the sum of
+#: their widths; how much higher or lower their heads are, in the height; and how soft the rim is of somebody before
+#: others.
+_TALL, _APART, _LOWER, _RIM = (0.7, 1.4), (0.2, 1.1), 0.15, 0.7
 #: How much a pasted object is stretched along one axis (a factor and its inverse), and turned, in degrees.
 _STRETCHED, _TURNED = 1.25, 25.0
 #: The values of the plane `people`: nobody, not known, a person.
@@ -59,6 +63,8 @@ class Pasted(Drawn):
         worn: the share of the scenes that are blurred, noisy, grey or saved as JPEG.
         persons: the numbers of the photographs whose mask is that of a person.
         empty: the numbers of the photographs that show nobody.
+        crowded: the share of the scenes with somebody in which other people are pasted beside them, as tall as they
+            are, before them or behind, as people stand in groups.
         with_masks: the numbers of the photographs that have a mask; None: all are read now to find out.
         per_photo: the number of scenes of each of these photographs.
         seed: the seed of all that is drawn.
@@ -88,6 +94,7 @@ class Pasted(Drawn):
         worn: float = 0.25,
         persons: Sequence[int] = (),
         empty: Sequence[int] = (),
+        crowded: float = 0.0,
         with_masks: Sequence[int] | None = None,
         per_photo: int = 1,
         seed: int = 0,
@@ -95,6 +102,7 @@ class Pasted(Drawn):
         count = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
         self.size = int(_checks.number(size, "size", low=8, accepts="8 or more"))
         shares = {"pasted": pasted, "seamless": seamless, "nearer": nearer, "retouched": retouched, "worn": worn}
+        shares["crowded"] = crowded
         self._share = {name: _checks.number(value, name, high=1.0, accepts="0 to 1") for name, value in shares.items()}
         if with_masks is None:
             with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
@@ -102,6 +110,7 @@ class Pasted(Drawn):
         if not self._shown:
             raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
         self._persons, self._empty = set(persons), set(empty)
+        self._company = [i for i in self._shown if i in self._persons]
         own = set(self._shown)
         self._others = [i for i in range(len(photos)) if i not in own]
 
@@ -155,6 +164,8 @@ class Pasted(Drawn):
         image, own = self._photo(number)
         assert own is not None  # noqa: S101  # it is one of those with a mask
         people = self._people(number, own, own.shape)
+        if number in self._persons and self._chance("crowded", random):
+            return self._crowd(image, own, people, random)
         if not self._chance("pasted", random):
             return _Scene(image, own, people)
         # The object itself goes before another photograph, or others come beside it.
@@ -167,32 +178,50 @@ class Pasted(Drawn):
             people = self._people(behind, None, added.shape)
             people[added] = self._kind(number)
             objects = [added]
-        sizes = [np.count_nonzero(objects[0])]
+        sizes = [int(np.count_nonzero(objects[0]))]
         for _ in range(int(random.integers(1, _PASTED + 1))):
             another = self._shown[int(random.integers(len(self._shown)))]
             other, its = self._photo(another)
             image, added = self._with(image, other, its, random)
             people[added] = self._kind(another)
             objects = [x & ~added for x in objects] + [added]
-            sizes.append(np.count_nonzero(added))
-        for i in random.permutation(len(objects)):
-            if np.count_nonzero(objects[i]) > _VISIBLE * sizes[i]:
-                return _Scene(image, objects[i], people)
-        return _Scene(image, objects[-1], people)
+            sizes.append(int(np.count_nonzero(added)))
+        return _Scene(image, _one_of(objects, sizes, random), people)
 
-    def _with(self, image: Pixels, other: Pixels, mask: Any, random: np.random.Generator) -> tuple[Pixels, Bools]:
-        """Returns an image with the object of another one before it, and where that is."""
+    def _crowd(self, image: Pixels, own: Bools, people: Pixels, random: np.random.Generator) -> _Scene:
+        """Returns a scene with other people beside the one who is there, before them or behind."""
+        objects, sizes = [own], [int(np.count_nonzero(own))]
+        for _ in range(int(random.integers(1, _PASTED + 1))):
+            other, its = self._photo(self._company[int(random.integers(len(self._company)))])
+            before = image
+            image, added = self._with(image, other, its, random, beside=own)
+            if random.integers(2):
+                image, added = _mixed(image, before, _soft(own)), added & ~own
+            people[added] = _PERSON
+            objects = [x & ~added for x in objects] + [added]
+            sizes.append(int(np.count_nonzero(added)))
+        return _Scene(image, _one_of(objects, sizes, random), people)
+
+    def _with(
+        self, image: Pixels, other: Pixels, mask: Any, random: np.random.Generator, beside: Bools | None = None
+    ) -> tuple[Pixels, Bools]:
+        """Returns an image with the object of another one before it, and where that is.
+
+        beside: somebody [H, W] whom the object, a person too, comes beside; None: it comes anywhere.
+        """
         from PIL import Image
 
-        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
         height, width = image.shape[:2]
         nothing = np.zeros((height, width), np.bool_)
-        if not len(rows):
+        box = _box_of(mask)
+        if box is None:
             return image, nothing
-        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-        low, high = _SIZES
-        longer = math.exp(random.uniform(math.log(low), math.log(high))) * max(height, width)
-        factor = longer / max(box[2] - box[0], box[3] - box[1])
+        around = None if beside is None else _box_of(beside)
+        if around is None:
+            longer = _between(_SIZES, random) * max(height, width)
+            factor = longer / max(box[2] - box[0], box[3] - box[1])
+        else:
+            factor = _between(_TALL, random) * (around[3] - around[1]) / (box[3] - box[1])
         stretch = _STRETCHED ** random.uniform(-0.5, 0.5)
         size = (
             max(2, round((box[2] - box[0]) * factor * stretch)),
@@ -207,9 +236,15 @@ class Pasted(Drawn):
             angle = random.uniform(-_TURNED, _TURNED)
             object_, alpha = (x.rotate(angle, Image.Resampling.BICUBIC, expand=True) for x in (object_, alpha))
             size = object_.size
-        # Half of an object may lie beyond the frame.
-        left = int(random.integers(-(size[0] // 2), max(1, width - size[0] // 2)))
-        top = int(random.integers(-(size[1] // 2), max(1, height - size[1] // 2)))
+        if around is None:
+            # Half of an object may lie beyond the frame.
+            left = int(random.integers(-(size[0] // 2), max(1, width - size[0] // 2)))
+            top = int(random.integers(-(size[1] // 2), max(1, height - size[1] // 2)))
+        else:
+            apart = random.uniform(*_APART) * (size[0] + around[2] - around[0]) / 2
+            middle = (around[0] + around[2]) / 2 + random.choice([-1, 1]) * apart
+            left = round(middle - size[0] / 2)
+            top = round(around[1] + random.uniform(-_LOWER, _LOWER) * (around[3] - around[1]))
         source = Image.fromarray(image)
         source.paste(object_, (left, top))
         soft = Image.new("L", (width, height))
@@ -269,6 +304,36 @@ def _mixed(first: Pixels, second: Pixels, share: Any) -> Pixels:
     mixed = first + share * (second.astype(np.float32) - first)
     found: Pixels = np.rint(mixed).astype(np.uint8)
     return found
+
+
+def _one_of(objects: Sequence[Bools], sizes: Sequence[int], random: np.random.Generator) -> Bools:
+    """Returns one of the objects of which enough is seen, by their pixels before others covered them."""
+    for i in random.permutation(len(objects)):
+        if np.count_nonzero(objects[i]) > _VISIBLE * sizes[i]:
+            return objects[i]
+    return objects[-1]
+
+
+def _between(ends: tuple[float, float], random: np.random.Generator) -> float:
+    """Returns a number between two, drawn evenly by its logarithm."""
+    return math.exp(random.uniform(math.log(ends[0]), math.log(ends[1])))
+
+
+def _box_of(region: Bools) -> tuple[int, int, int, int] | None:
+    """Returns the box (left, top, right, bottom) of a region; None where it is empty."""
+    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _soft(region: Bools) -> npt.NDArray[np.float32]:
+    """Returns a region [H, W] with a soft rim, [H, W, 1] in [0, 1]."""
+    from PIL import Image, ImageFilter
+
+    hard = Image.fromarray(np.where(region, np.uint8(255), np.uint8(0)))
+    soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(_RIM)), np.float32)
+    return soft[..., None] * np.float32(1 / 255)
 
 
 def _around(region: Bools) -> tuple[slice, slice]:
