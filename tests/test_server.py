@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import dataclasses
@@ -972,6 +973,31 @@ def test_phases_that_pass_at_once_are_all_told(service: Running) -> None:
     assert names(1) == ["solve", "encode", None] and names(3) == [None]
     assert [one.status for one in pool.changes(job, 1)] == ["running", "running", "done"]
     assert [one.finished is None for one in pool.changes(job, 2)] == [True, False]
+
+
+def test_the_end_is_told_of_a_job_that_ends_while_an_event_is_sent(service: Running) -> None:
+    from pyharmony.server._operations import OPERATIONS
+    from pyharmony.server._pool import Job
+
+    job = Job("1" * 32, OPERATIONS["blend"], "", [], status="running", started=time.time())
+
+    async def told() -> list[str]:
+        answer = await service.service.events(job.id)
+        found = []
+        async for sent in answer.body_iterator:
+            if "data: " in (text := str(sent)):
+                found.append(json.loads(text.partition("data: ")[2])["status"])
+            if found == ["running"]:  # the first event is on its way
+                job.status, job.finished = "done", time.time()
+                job.touch()
+        return found
+
+    jobs = service.service.pool.jobs
+    jobs[job.id] = job
+    try:
+        assert asyncio.run(told()) == ["running", "done"]
+    finally:
+        del jobs[job.id]
 
 
 def test_cancelling_stops_the_work_and_frees_the_worker(service: Running) -> None:

@@ -433,11 +433,12 @@ class Service:
             # Phases may pass faster than they are sent: each is told all the same.
             known = len(job.phases)
             while True:
-                changed, told = job.changed, self.pool.changes(job, known)
+                # All of one moment: while these are sent the job may go on, and end.
+                changed, told, over = job.changed, self.pool.changes(job, known), job.over
                 known = len(job.phases)
                 for one in told:
                     yield f"event: job\ndata: {as_json(one)}\n\n"
-                if job.over:
+                if over:
                     return
                 while True:
                     try:
