@@ -171,11 +171,11 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
     """
     dtype = dtype_name(x)
     check_dtype(dtype, name, MASK_DTYPES)
-    size = x.itemsize
-    if any(stride % size for stride in x.strides) or x.ctypes.data % size:
+    size, pointer = x.itemsize, x.ctypes.data
+    if pointer % size or any(stride % size for stride in x.strides):
         raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {size}-byte items; pass a copy")
     strides = tuple(stride // size for stride in x.strides)
-    return native.ArrayView(x.ctypes.data, dtype, x.shape, strides, writable)
+    return native.ArrayView(pointer, dtype, x.shape, strides, writable)
 
 
 @functools.cache

@@ -172,6 +172,19 @@ def test_texture_is_no_grain() -> None:
     assert max(info.surroundings[0]) < 2
 
 
+def test_where_little_is_around_the_whole_image_tells_of_noise() -> None:
+    random = np.random.default_rng(2)
+    image = 128 + random.normal(0, 4, (HEIGHT, WIDTH))
+    # All that is near the object is foliage.
+    image[110:, 230:] += np.kron(random.normal(0, 30, (125, 125)), np.ones((2, 2)))
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[280:, 400:] = 255
+    image[mask > 0] = 128
+    _, info = matching.match_grain(image.round().clip(0, 255).astype(np.uint8), mask, return_info=True)
+    right = np.sqrt(np.square(_grain.bands(random.normal(0, 4, (1, 256, 256, 1)).astype(np.float32))[0]).mean())
+    assert info.surroundings[0][0] == pytest.approx(right, rel=0.1)
+
+
 def test_the_smoothest_blocks_of_white_noise() -> None:
     plane = np.random.default_rng(1).standard_normal((300, 64, 64, 1)).astype(np.float32)
     for number, band in enumerate(_grain.bands(plane)):

@@ -25,6 +25,8 @@ _EDGES = (1.0, 2.0, 4.0)
 #: Noise is told from the smoothest blocks: their sides, band by band, the border of a tile in which bands cannot be
 #: told, the share of the blocks that is taken, and the levels beyond which a block is clipped, which hides noise.
 _BLOCKS, _BORDER, _SMOOTH, _CLIPPED = (16, 24, 48), 8, 0.1, (0.01, 0.99)
+#: Fewer tiles than these around an object may show texture alone; noise is everywhere alike.
+_FEW = 16
 #: By how much less energy in each band a share of the blocks of white noise has, those with the least, than all.
 _SHARES = (0.02, 0.03, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 _LEAST = (
@@ -88,9 +90,9 @@ def match_grain(
 ) -> Any:
     """Gives an object the grain of its surroundings: noise is added until it has as much in each of three bands.
 
-    Noise is told from the flattest tiles of 64 x 64 pixels, in bands of about one, two and four pixels, for grey and
-    for two differences of colours. What is added is normal noise of the same bands. An object that has more noise than
-    its surroundings stays as it is.
+    Noise is told from the flattest tiles of 64 x 64 pixels around the object, or of the whole image where few are
+    around it, in bands of about one, two and four pixels, for grey and for two differences of colours. What is added is
+    normal noise of the same bands. An object that has more noise than its surroundings stays as it is.
 
     Args:
         image: the composite, see `pyharmony.blend`.
@@ -137,7 +139,7 @@ def _grained(job: Job, share: float, seed: int) -> GrainInfo:
     job.start()
     if job.bbox.empty:
         return GrainInfo("copy", (), ())
-    outside, inside = tiles(job, False), tiles(job, True)
+    outside, inside = tiles(job, False, few=_FEW), tiles(job, True)
     if not len(outside):
         return GrainInfo("copy", (), (), reason="there is no room around the object to tell the grain from")
     wanted = noise_of(outside)

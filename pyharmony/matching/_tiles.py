@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .._arrays import VALUE_RANGE
 from .._images.frame import Job
 from .._images.region import Region, as_float
+from ..ops.convolution import linear
 
 Float32 = npt.NDArray[np.float32]
 
@@ -23,13 +24,18 @@ _INSIDE, _OUTSIDE = 0.99, 0.01
 _WHOLE = 0.98
 
 
-def tiles(job: Job, inside: bool) -> Float32:
-    """Returns tiles [N, SIDE, SIDE, C] in [0, 1], inside of the object or around it, evenly chosen; N may be 0."""
+def tiles(job: Job, inside: bool, few: int = 0) -> Float32:
+    """Returns tiles [N, SIDE, SIDE, C] in [0, 1], inside of the object or around it, evenly chosen; N may be 0.
+
+    few: with fewer tiles than these around the object, they are of the whole image.
+    """
     height, width = job.shape
     box = job.bbox
     if not inside:
         reach = max(_LEAST, round(_AROUND * max(box.shape)))
         box = box.expand(reach, (height, width))
+        if few and len(_places(job, box, inside, SIDE)) < few:
+            box = Region(0, height, 0, width)
     found = []
     for step in (SIDE, SIDE // 2, SIDE // 4):
         places = _places(job, box, inside, step)
@@ -69,10 +75,20 @@ def gaussian(values: Float32, deviation: float, axes: tuple[int, int] = (1, 2)) 
     weights = np.exp(-0.5 * np.square(at / deviation))
     weights /= weights.sum()
     for axis in axes:
+        count = values.shape[axis]
+        if count <= SIDE:
+            # In a tile, each pixel becomes a weighted sum of its row or column: one product of matrices blurs all.
+            reflected = np.pad(np.eye(count), ((radius, radius), (0, 0)), mode="symmetric")
+            shares = sum(weight * reflected[shift : shift + count] for shift, weight in enumerate(weights))
+            last = np.moveaxis(values, axis, -1)
+            made = linear(
+                last.reshape(-1, count), np.ascontiguousarray(shares.T, np.float32), np.zeros(count, np.float32)
+            )
+            values = np.moveaxis(made.reshape(last.shape), -1, axis)
+            continue
         pads = [(0, 0)] * values.ndim
         pads[axis] = (radius, radius)
         padded = np.pad(values, pads, mode="symmetric")
-        count = values.shape[axis]
         total, part = np.zeros_like(values), np.empty_like(values)
         before = (slice(None),) * axis
         for shift, weight in enumerate(weights):
