@@ -1,6 +1,6 @@
 """Measures how well objects are cut out by clicks, by every method in one run.
 
-    python benchmarks/segmentation.py run DATA                 # measures the test images, hours on one thread
+    python benchmarks/segmentation.py run DATA --processes 2   # measures the test images, an hour or two
     python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # what is chosen by
     python benchmarks/segmentation.py people DATA              # of those who are masked, how many are found
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
@@ -11,7 +11,8 @@ Clicks are simulated as usual (Xu et al., CVPR 2016): the first falls at the dee
 one at the deepest place of the larger error, on the object or beside it. With jitter they fall anywhere where it is at
 least half as deep. A box is a little larger than the object. Images are reduced to 512 pixels on the longer side. A
 method is a name of `segmentation.METHODS`, a file of weights (.safetensors), a file of a network of what stands out
-(.onnx), or the two files of a network like Segment Anything's: ENCODER.onnx,DECODER.onnx.
+(NETWORK.onnx, or NETWORK.onnx:MEAN:STD with the mean and the deviation of colours that it takes), or the two files of a
+network like Segment Anything's: ENCODER.onnx,DECODER.onnx.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +38,7 @@ from photographs import PHOTOS, Photographs, photograph
 from PIL import Image
 from tables import bootstrap, numbered, rows_of, write_json
 
+import pyharmony
 from pyharmony import data, segmentation
 from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
@@ -137,14 +144,31 @@ def rough_box(region: Bools) -> tuple[int, int, int, int]:
     return round(x - beyond[0]), round(y - beyond[1]), round(across + 2 * beyond[0]), round(down + 2 * beyond[1])
 
 
-def method_of(name: str) -> str | segmentation.Method:
-    """Returns the method that is meant: by its name, or by files."""
+def call_of(name: str) -> tuple[str, list[str], dict[str, Any]] | None:
+    """Returns the function, arguments and options that make a method of files; None for one that has a name."""
     files = name.split(",")
     if name.endswith(".safetensors"):
-        return segmentation.trained(name)
-    if files[0].endswith(".onnx"):
-        return segmentation.sam(*files) if len(files) == 2 else segmentation.salient(name)
-    return name
+        return "trained", files, {}
+    if len(files) == 2:
+        return "sam", files, {}
+    named = re.fullmatch(r"(.+\.onnx)(?::([^:]+):([^:]+))?", name)
+    if named is None:
+        return None
+    colours = {} if named[2] is None else {"mean": [float(named[2])] * 3, "std": [float(named[3])] * 3}
+    return "salient", [named[1]], colours
+
+
+def method_of(name: str) -> str | segmentation.Method:
+    """Returns the method that is meant: by its name, or by files."""
+    call = call_of(name)
+    made: str | segmentation.Method = name if call is None else getattr(segmentation, call[0])(*call[1], **call[2])
+    return made
+
+
+def _made(name: str) -> str:
+    """Returns the code that makes a method."""
+    call = call_of(name)
+    return repr(name) if call is None else f"segmentation.{call[0]}(*{call[1]!r}, **{call[2]!r})"
 
 
 def called(name: str) -> str:
@@ -152,7 +176,9 @@ def called(name: str) -> str:
     return ", ".join(Path(file).name for file in name.split(","))
 
 
-def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int, out: Path, limit: int) -> None:
+def run(
+    root: Path, split: str, methods: Sequence[str], most: int, jittered: int, out: Path, limit: int, processes: int = 1
+) -> None:
     samples = Photographs(root, PHOTOS, (split,))
     every = list(range(len(samples)))[:: max(1, len(samples) // limit) if limit else 1]
     table = recorded(out).get(split, {"methods": {}})
@@ -165,21 +191,43 @@ def run(root: Path, split: str, methods: Sequence[str], most: int, jittered: int
         "open": [samples.is_open[i] for i in every],
     }
     images = [reduced(samples[i]) for i in every]
-    for given in methods:
-        start = time.monotonic()
-        method, name = method_of(given), called(given)
-        rows = [measured(image, region, method, most, None) for image, region in images]
-        table["methods"][name] = {"exact": rows, "most": most}
-        for seed in range(jittered):
-            again = [measured(image, region, method, max(TOLD), seed) for image, region in images]
-            table["methods"][name][f"jittered {seed}"] = again
-        print(f"{name}: {time.monotonic() - start:.0f} s")
-        for line in told(table, name):
-            print(f"  {line}", flush=True)
-        # What others wrote meanwhile stays.
-        whole = recorded(out)
-        before = whole.get(split, {"methods": {}})["methods"]
-        write_json(out, {**whole, split: {**table, "methods": {**before, name: table["methods"][name]}}})
+    with ExitStack() as stack:
+        shared: Any = map
+        if processes > 1:
+            shared = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)).map
+        for given in methods:
+            _run_method(shared, table, given, images, most, jittered)
+            # What others wrote meanwhile stays.
+            whole, name = recorded(out), called(given)
+            before = whole.get(split, {"methods": {}})["methods"]
+            write_json(out, {**whole, split: {**table, "methods": {**before, name: table["methods"][name]}}})
+
+
+def _one_thread() -> None:
+    """Leaves one core to each of several processes."""
+    pyharmony.set_num_threads(1)
+    cv2 = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
+    if cv2 is not None:
+        cv2.setNumThreads(1)
+
+
+def _run_method(
+    shared: Any, table: dict[str, Any], given: str, images: Sequence[Any], most: int, jittered: int
+) -> None:
+    """Measures a method on images [(image, region)] by a form of `map`, into the table, and prints what it reaches."""
+    start, name = time.monotonic(), called(given)
+    table["methods"][name] = {"most": most}
+    for part, clicks, seed in (("exact", most, None), *((f"jittered {i}", max(TOLD), i) for i in range(jittered))):
+        measure = partial(_measured, given=given, most=clicks, seed=seed)
+        table["methods"][name][part] = list(shared(measure, images))
+    print(f"{name}: {time.monotonic() - start:.0f} s")
+    for line in told(table, name):
+        print(f"  {line}", flush=True)
+
+
+def _measured(shown: tuple[Any, Bools], given: str, most: int, seed: int | None) -> dict[str, Any]:
+    """Measures a method, by its name or files, on one image and region."""
+    return measured(*shown, method_of(given), most, seed)
 
 
 def recorded(out: Path) -> dict[str, Any]:
@@ -297,16 +345,6 @@ def speed(out: Path, methods: Sequence[str]) -> None:
                     made = {key: (max if key == "megabytes" else min)(made[key], found[size][key]) for key in made}
                 found[size] = made
     write_json(out, whole)
-
-
-def _made(name: str) -> str:
-    """Returns the code that makes a method."""
-    files = name.split(",")
-    if name.endswith(".safetensors"):
-        return f"segmentation.trained({name!r})"
-    if files[0].endswith(".onnx"):
-        return f"segmentation.{'sam' if len(files) == 2 else 'salient'}(*{files!r})"
-    return repr(name)
 
 
 _TIMED = """
@@ -623,6 +661,7 @@ def main() -> None:
     running.add_argument("--clicks", type=int, default=MOST)
     running.add_argument("--jittered", type=int, default=JITTERED)
     running.add_argument("--limit", type=int, default=0, help="so many images, evenly chosen; 0: all")
+    running.add_argument("--processes", type=int, default=1, help="how many objects are measured at once")
     running.add_argument("--out", type=Path, default=RESULTS)
     timing = commands.add_parser("speed")
     timing.add_argument("--method", action="append")
@@ -654,7 +693,7 @@ def main() -> None:
     if given.command == "speed":
         speed(given.out, methods)
         return
-    run(given.data, given.split, methods, given.clicks, given.jittered, given.out, given.limit)
+    run(given.data, given.split, methods, given.clicks, given.jittered, given.out, given.limit, given.processes)
 
 
 if __name__ == "__main__":

@@ -902,7 +902,7 @@ def found_masks(photo: np.ndarray, *masks: np.ndarray) -> pyharmony.segmentation
     return pyharmony.segmentation.Masks(None, scores, tuple(box for _ in masks), (), "clicks", "", photo, layers)
 
 
-def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_is_foremost_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyharmony.composition import _plan
     from pyharmony.segmentation.heads import Head
 
@@ -916,7 +916,10 @@ def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) 
             self.picture = picture
 
         def heads(self, least: float) -> list[Head]:
-            return [Head((50, 10, 6, 6), (46, 10, 14, 30), 0.9), Head((8, 20, 8, 8), (5, 20, 15, 30), 0.8)]
+            return [Head((50, 10, 6, 6), (46, 10, 14, 30), 0.9), self.foremost()]
+
+        def foremost(self) -> Head:
+            return Head((8, 20, 8, 8), (5, 20, 15, 30), 0.8)
 
         def segment(self, points: list[tuple[float, float]], box: tuple[int, int, int, int]) -> Any:
             assert points == [(11.5, 23.5), (11.5, pytest.approx(34.7))]
@@ -928,7 +931,7 @@ def test_whoever_has_the_largest_head_is_taken(monkeypatch: pytest.MonkeyPatch) 
     photo = np.full((60, 80, 3), 90, np.uint8)
     _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **PLAIN)
     assert info.subjects[0].mask[30, 10] == 255 and info.subjects[0].mask[30, 60] == 0
-    assert info.subjects[0].reasons == ("2 people were found, the largest was taken",)
+    assert info.subjects[0].reasons == ("2 people were found, one who is large and apart was taken",)
 
 
 def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -953,6 +956,9 @@ def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.
                 Head((8, 20, 9, 9), (5, 20, 30, 30), 0.9), Head((24, 21, 7, 7), (20, 20, 15, 30), 0.8),
                 Head((60, 10, 7, 7), (50, 10, 20, 30), 0.8),
             ]  # fmt: skip
+
+        def foremost(self) -> Head:
+            return self.heads(0.4)[0]
 
         def found(self, mask: np.ndarray) -> Masks:
             return Masks(None, (0.9,), (box,), (), "clicks", "", self.picture, (Layer(box, mask, 0.9),))

@@ -64,6 +64,12 @@ def featured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def edged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns such weights to which edges come in."""
+    return written(tmp_path_factory.mktemp("weights") / "clicks.safetensors", edges=True)
+
+
+@pytest.fixture(scope="module")
 def finding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns such weights with a part that finds heads."""
     return written(tmp_path_factory.mktemp("weights") / "clicks.safetensors", finder=8)
@@ -89,7 +95,7 @@ def written(path: Path, **settings: Any) -> Path:
 # The network
 
 
-@pytest.mark.parametrize("which", ["weights", "featured"])
+@pytest.mark.parametrize("which", ["weights", "featured", "edged"])
 def test_the_network_in_numpy_is_the_one_in_torch(which: str, request: pytest.FixtureRequest) -> None:
     weights: Path = request.getfixturevalue(which)
     torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -99,9 +105,12 @@ def test_the_network_in_numpy_is_the_one_in_torch(which: str, request: pytest.Fi
     model = models.load(weights).eval()
     network = _clicks.parsed(weights.read_bytes(), str(weights))
     random = np.random.default_rng(1)
-    for points, labels in (([(10.0, 20.0), (40.5, 3.25), (50.0, 60.0)], [1, 0, 1]), ([], []), ([(0.0, 63.0)], [1])):
-        image = random.random((64, 64, 3), np.float32)
-        last = random.random((64, 64), np.float32) if len(points) > 1 else None
+    # The last image is smaller than those that the network is made for.
+    for points, labels, side in (
+        ([(10.0, 20.0), (40.5, 3.25), (50.0, 60.0)], [1, 0, 1], 64), ([], [], 64), ([(0.0, 31.0)], [1], 32),
+    ):  # fmt: skip
+        image = random.random((side, side, 3), np.float32)
+        last = random.random((side, side), np.float32) if len(points) > 1 else None
         prompt = _clicks.prompt_of(image, points, labels, last)
         planes = torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
         at = torch.tensor([points or [(0.0, 0.0)]])
@@ -126,6 +135,37 @@ def test_features_count(featured: Path) -> None:
     prompt = _clicks.prompt_of(image, [(3, 3)], [1])
     nothing = [np.zeros_like(x) for x in network.seen(image)]
     assert np.abs(network.cut(image, prompt).logits - network.cut(image, prompt, nothing).logits).max() > 1e-3
+
+
+def test_edges_are_the_steepest_of_the_channels_gradients() -> None:
+    image = np.zeros((4, 5, 3), np.float32)
+    image[:, 3:, 0], image[2:, :, 1] = 0.5, 0.25
+    found = _clicks.edges_of(image)[..., 0]
+    across = np.array([0, 0, 0.5, 0.5, 0], np.float32)
+    down = np.array([0, 0.25, 0.25, 0], np.float32)
+    assert np.array_equal(found, np.maximum(across, down[:, None]))
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony.models.clicks import edges_of
+
+    noise = np.random.default_rng(1).random((6, 7, 3), np.float32)
+    theirs = edges_of(torch.from_numpy(noise.transpose(2, 0, 1)[None].copy()))
+    assert np.abs(theirs[0, 0].numpy() - _clicks.edges_of(noise)[..., 0]).max() < 1e-6
+
+
+def test_a_network_with_edges_starts_from_one_without(weights: Path, edged: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import errors, models
+
+    before, wide = models.load(weights).eval(), models.create("clicks", "small", edges=True).eval()
+    wide.start_from(before)
+    image, prompt = torch.rand(1, 3, 64, 64), torch.rand(1, 7, 64, 64)
+    with torch.no_grad():
+        right, found = before(image, prompt), wide(image, prompt)
+        assert (found.logits - right.logits).abs().max() < 1e-5 * right.logits.abs().max()
+        wide.down[0].conv.weight[:, -1] = 1
+        assert (wide(image, prompt).logits - right.logits).abs().max() > 1e-3
+    with pytest.raises(errors.WeightsError, match="start: weights of other settings than the model's"):
+        models.create("clicks", "small").start_from(models.load(edged))
 
 
 def test_features_of_a_view_are_found_once(featured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -716,6 +756,8 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
     assert session.segment(box=BOX).boxes[0][0] == pytest.approx(BOX[0], abs=3)
     nothing = session.segment(point=(4, 4))
     assert len(nothing) == 0 and nothing.reason
+    found = session.click(40, 40).mask
+    assert np.array_equal(session.click(4, 4).mask, found)  # beside another click it changes nothing
     with pytest.raises(ArgumentError, match=r"std: .*three numbers above 0"):
         segmentation.salient(file, std=(1, 0, 1))
 
@@ -765,6 +807,23 @@ def test_people_are_cut_out_one_by_one_by_their_heads() -> None:
     # Clicks fall on the head and on the chest, and the box is that of the person.
     first, _ = sorted(figures.asked, key=lambda prompts: prompts.points)
     assert first == Prompts([(59.5, 41.5), (59.5, 111.5)], [1, 1], (20, 17, 100, 200))
+
+
+def test_who_is_foremost_is_large_and_apart() -> None:
+    figures = Figures(0.9, 0.8)
+    first, second = figures.heads()
+    # They are far from one another, so nobody has to be cut out: the larger one it is.
+    assert people.foremost(figures, [second, first]) == first and not figures.asked  # type: ignore[arg-type]
+    third = Head((140, 20, 30, 40), (110, 20, 120, 180), 0.8)
+    # The third one's mask is the second's, and so the first is foremost even where both others are larger.
+    small = Head((45, 17, 30, 40), (20, 17, 100, 183), 0.9)
+    large = Head((190, 17, 45, 60), (150, 17, 120, 183), 0.9)
+    assert people.foremost(figures, [large, third, small]) == small  # type: ignore[arg-type]
+    assert len(figures.asked) == 3
+    # Nobody whose head is less than a third of the largest is.
+    tiny = Head((45, 17, 12, 15), (20, 17, 60, 183), 0.9)
+    assert people.foremost(figures, [large, third, tiny]) == large  # type: ignore[arg-type]
+    assert segmentation.Session(np.zeros((60, 80, 3), np.uint8)).foremost() is None
 
 
 def test_who_is_hardly_there_is_not_cut_out() -> None:

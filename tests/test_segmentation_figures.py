@@ -273,11 +273,13 @@ def test_methods_are_files_too(script: Any, tmp_path: Path, weights: Path) -> No
     assert script.method_of("grabcut") == "grabcut" and script.called("grabcut") == "grabcut"
     assert script.method_of(str(weights)).name == "trained" and script.called(str(weights)) == "clicks.safetensors"
     assert script.method_of(pair).name == "sam" and script.called(pair) == "encoder.onnx, decoder.onnx"
-    assert script.method_of(str(decoder)).name == "salient"
+    assert script.method_of(str(decoder)).name == script.method_of(f"{decoder}:0:1").name == "salient"
+    assert script.called(f"{decoder}:0:1") == "decoder.onnx:0:1"
+    assert script.call_of(f"{decoder}:0:1") == ("salient", [str(decoder)], {"mean": [0.0] * 3, "std": [1.0] * 3})
     found = script.measured(scene(), box_mask(), script.method_of(pair), 5, None)
     assert found["iou"][0] > 0.9 and found["best"] >= found["iou"][0]
     # What the time of is measured in a process of its own is the same.
-    for name in ("grabcut", str(weights), pair, str(decoder)):
+    for name in ("grabcut", str(weights), pair, str(decoder), f"{decoder}:0:1"):
         made = eval(script._made(name), {"segmentation": segmentation})  # noqa: S307  # the program's own code
         expected = script.method_of(name)
         assert getattr(made, "name", made) == getattr(expected, "name", expected)

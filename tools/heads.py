@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from pyharmony import models
 from pyharmony.models.clicks import HEADS, PLACE, Clicks
+from pyharmony.segmentation.heads import corners, heads_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ANNOTATIONS, LAYOUTS = Path(__file__).parent / "annotations", ROOT / "benchmarks" / "layouts.json"
@@ -290,25 +291,6 @@ def _save(network: Clicks, mean: Any, out: Path) -> None:
     models.save(whole, out)
 
 
-def heads_of(planes: npt.NDArray[np.float32], least: float) -> list[tuple[float, Floats, Floats]]:
-    """Returns the heads of planes [9, S, S], the surest first: how sure it is, and the boxes of head and person."""
-    side = planes.shape[1]
-    share = 1 / (1 + np.exp(-planes[0].astype(np.float64)))
-    padded = np.pad(share, 1)
-    around = np.max([padded[i : i + side, k : k + side] for i in range(3) for k in range(3)], 0)
-    found: list[tuple[float, Floats, Floats]] = []
-    places = np.argwhere((share >= around) & (share >= least))
-    for row, column in sorted(places, key=lambda place: -share[tuple(place)]):
-        right, below, *logs = planes[1:, row, column].astype(np.float64)
-        x, y = (column + 0.5 + right) / side, (row + 0.5 + below) / side
-        wide, high, *beside = np.exp(logs)
-        head = np.array([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2])
-        if all(shared(head, other) < 0.4 for _, other, _ in found):
-            body = np.array([x - beside[0], y - beside[1], x + beside[2], y + beside[3]])
-            found.append((float(share[row, column]), head, body))
-    return found
-
-
 def shared(first: Floats, second: Floats) -> float:
     """Returns the share of the union of two boxes that both cover."""
     low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
@@ -330,13 +312,15 @@ def measure(data: Path, weights: Path) -> None:
             there = ~np.isnan(photo.heads[:, 0])
             heads, whole = photo.heads[there], photo.bodies[there]
             count, free = count + len(heads), set(range(len(heads)))
-            for sure, head, body in heads_of(planes, 0.05):
+            side = network.config.size
+            for found in heads_of(np.moveaxis(planes, 0, 2), side, side, least=0.05):
+                sure, head, body = found.sure, np.array(corners(found.box)) / side, np.array(corners(found.body)) / side
                 best = max(free, key=lambda i: shared(head, heads[i]), default=None)
                 if best is not None and shared(head, heads[best]) > FOUND:
                     free.remove(best)
                     rows.append((sure, True))
                     sizes.append(abs(math.log2((head[3] - head[1]) / (heads[best][3] - heads[best][1]))))
-                    bodies.append(shared(np.clip(body, 0, 1), whole[best]))
+                    bodies.append(shared(body, whole[best]))
                 elif not any(_covers(box, head) for box in photo.unknown):
                     rows.append((sure, False))
         rows.sort(reverse=True)

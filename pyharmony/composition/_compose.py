@@ -192,7 +192,8 @@ def compose(
         background: the photograph that they are put into. An array [H, W] or [H, W, C], a tensor, a path, the bytes of
             a file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
         points: a click (x, y) on the subject, or several [(x, y), …]; of several subjects a list with one entry each.
-            Without points, box and mask whoever has the largest head is taken, or else what is in the middle.
+            Without points, box and mask whoever is large and apart from others is taken, or else what is in the
+            middle.
         boxes: a rectangle (x, y, width, height) that the subject lies in; of several subjects a list.
         masks: where the subject is, of its photograph's size; of several subjects a list.
         segment: a method of `pyharmony.segment`, which cuts out what is pointed at, and finds people where it can.

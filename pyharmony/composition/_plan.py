@@ -5,20 +5,18 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._native import get_num_threads
 from ..errors import ArgumentError, MaskError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..placement._subject import subject_of
 from ..segmentation import METHODS, Masks, Method, Session
-from ..segmentation.drawing import drawn, layers_of, size_of
+from ..segmentation.drawing import drawn, layers_of, roughly, size_of
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import SURE, head_in, head_of, whole_one
@@ -125,6 +123,11 @@ class Looked:
     def heads(self, least: float = FAINT) -> list[Head]:
         """Returns the heads of people, the surest first."""
         return [Head(self._back(one.box), self._back(one.body), one.sure) for one in self._session.heads(least)]
+
+    def foremost(self) -> Head | None:
+        """Returns the head of whoever is large and apart from others, see `Session.foremost`."""
+        found = self._session.foremost()
+        return None if found is None else Head(self._back(found.box), self._back(found.body), found.sure)
 
     def segment(self, **given: Any) -> Masks:
         """Returns what is pointed at, as `Session.segment` does; `layers` tells where that is."""
@@ -251,10 +254,8 @@ class People:
         return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
 
     def _reduced(self, layers: Sequence[Layer]) -> list[NumpyArray]:
-        """Returns masks at the smaller size."""
-        picture, size = self.small, self._background.size
-        with ThreadPoolExecutor(max(1, min(get_num_threads(), len(layers)))) as pool:
-            return list(pool.map(lambda layer: drawn(picture, layer, size), layers))
+        """Returns masks at the smaller size, as fine as places are told apart."""
+        return [roughly(layer, self._background.size, self.size) for layer in layers]
 
 
 @dataclass
@@ -337,15 +338,13 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         clicked = points is not None and len(points) == 1 and wanted.box is None and wanted.mask is None
         return _pointed_at(photo, session, found, clicked)
     searched = session if session.finds_people else Looked(photo)
-    heads = searched.heads(SURE)
-    if heads:
-        # Whoever is nearest has the largest head.
-        head = max(heads, key=lambda one: one.sure * one.box[2] * one.box[3])
+    heads, head = searched.heads(SURE), searched.foremost()
+    if head is not None:
         found = searched.segment(points=head.clicks(height), box=_around(head, width, height))
         found = _alone(photo, searched, found, head, heads)
         if len(found):
-            many = f"{len(heads)} people were found, the largest was taken" if len(heads) > 1 else ""
-            return _taken(photo, searched.layers(found)[0], many, head.box, True)
+            said = f"{len(heads)} people were found, one who is large and apart was taken" if len(heads) > 1 else ""
+            return _taken(photo, searched.layers(found)[0], said, head.box, True)
     found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
@@ -366,11 +365,11 @@ def _alone(photo: Photo, session: Looked, found: Masks, head: Head, heads: Seque
     if not len(found) or len(heads) < 2:
         return found
     (width, height), small = photo.size, _at_most(photo.size, _LOOKED_AT)
-    seen = drawn(resized(photo.small, small), session.layers(found)[0], photo.size) >= 128
+    seen = roughly(session.layers(found)[0], photo.size, small) >= 128
     for one in heads:
         x, y = one.middle
         column, row = int((x + 0.5) * small[0] / width), int((y + 0.5) * small[1] / height)
-        if one is not head and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
+        if one != head and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
             found = session.click_beside(x, y)
     return found
 
@@ -388,8 +387,8 @@ def _pointed_at(photo: Photo, session: Looked, found: Masks, clicked: bool) -> C
         return _taken(photo, layers[0], found.reason)
     index = 0
     if clicked:
-        seen = resized(photo.small, _at_most(photo.size, _LOOKED_AT))
-        index = whole_one(found.scores, [drawn(seen, layer, photo.size) for layer in layers])
+        small = _at_most(photo.size, _LOOKED_AT)
+        index = whole_one(found.scores, [roughly(layer, photo.size, small) for layer in layers])
     cut = _taken(photo, layers[index], found.reason)
     if not session.shows_people(cut.mask):
         return (cut if index == 0 else _taken(photo, layers[0], found.reason))._replace(person=False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, WeightsError
 from . import checks
 from ._efficientnet import WIDTHS, EfficientNetLite0
 from ._registry import Model, register
@@ -54,6 +54,7 @@ class ClicksConfig:
         features: '', or 'efficientnet-lite0': what that network, which knows things by their look, makes of the image
             comes in at every level.
         finder: the channels of the part that finds people by their heads; 0: there is none.
+        edges: whether the edges of the image come in beside it, see `edges_of`.
     """
 
     size: int = 256
@@ -63,6 +64,7 @@ class ClicksConfig:
     looks: int = 2
     features: str = ""
     finder: int = 0
+    edges: bool = False
 
     def __post_init__(self) -> None:
         checks.check_whole(self.size, "size", 64)
@@ -77,6 +79,7 @@ class ClicksConfig:
         checks.check_whole(self.looks, "looks", 0)
         checks.check_choice(self.features, "features", FEATURES)
         checks.check_whole(self.finder, "finder", 0)
+        checks.check_flag(self.edges, "edges")
         if self.widths[-1] % self.heads:
             raise ArgumentError(f"heads: {self.heads}, expected a divisor of the last of widths, {self.widths[-1]}")
 
@@ -120,6 +123,17 @@ def prompt_of(image: Tensor, points: Tensor, labels: Tensor, last: Tensor | None
         planes.append(apart.masked_fill(missing, 1.0).amin(1))
     planes.append(torch.zeros_like(planes[0]) if last is None else last[:, 0])
     return torch.stack(planes, 1)
+
+
+def edges_of(image: Tensor) -> Tensor:
+    """Returns the edges [N, 1, H, W] of images [N, 3, H, W]: at each pixel the steepest of the channels' gradients.
+
+    A gradient is the difference of the two neighbours along rows and along columns; beyond the border is the border.
+    """
+    framed = functional.pad(image, (1, 1, 1, 1), mode="replicate")
+    across = framed[..., 1:-1, 2:] - framed[..., 1:-1, :-2]
+    down = framed[..., 2:, 1:-1] - framed[..., :-2, 1:-1]
+    return (across.square() + down.square()).amax(1, keepdim=True).sqrt()
 
 
 class _Block(nn.Module):
@@ -219,7 +233,7 @@ class Clicks(Model):
     def __init__(self, config: ClicksConfig) -> None:
         super().__init__(config, size=config.size, takes_mask=False)
         widths, last = config.widths, config.widths[-1]
-        before = (3 + PROMPT, *widths)
+        before = (3 + PROMPT + int(config.edges), *widths)
         self.down = nn.ModuleList(_Joined(before[i], widths[i], stride=2) for i in range(5))
         self.blocks = nn.ModuleList(
             nn.Sequential(*(_Block(width) for _ in range(depth))) for width, depth in zip(widths, config.depths)
@@ -237,6 +251,17 @@ class Clicks(Model):
         self.score = nn.Linear(_JUDGED, 1)
         if config.finder:
             self.finder = _Finder((last, widths[3], widths[2], 2 * widths[1]), config.finder)
+
+    def _take(self, other: Model) -> None:
+        """Takes the weights of a network with or without edges; those of edges are 0 before anything is learned."""
+        state = dict(other.state_dict())
+        first = state["down.0.conv.weight"]
+        if self.config.edges and first.shape[1] == 3 + PROMPT:
+            state["down.0.conv.weight"] = torch.cat([first, torch.zeros_like(first[:, :1])], 1)
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError(f"start: weights of other settings than the model's: {error}") from error
 
     def seen(self, image: Tensor) -> tuple[Tensor, ...]:
         """Returns what the network of features makes of images, for any number of calls; without one, nothing."""
@@ -277,7 +302,8 @@ class Clicks(Model):
     ) -> tuple[list[Tensor], Tensor, Tensor, Tensor, Tensor]:
         """Returns the levels on the way down, the coarsest after attention, its mean, the second finest on the way up,
         and the logits of the masks, at half the sides of the image."""
-        x = torch.cat([image * 2 - 1, prompt], 1)
+        edges = [edges_of(image)] if self.config.edges else []
+        x = torch.cat([image * 2 - 1, prompt, *edges], 1)
         levels = []
         for i, (down, blocks) in enumerate(zip(self.down, self.blocks)):
             x = down(x)

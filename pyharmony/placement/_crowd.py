@@ -97,7 +97,7 @@ class Crowd(NamedTuple):
         slope = _median(np.append(slopes, _USUAL), np.append(weights, _PAIRS))
         slope = float(np.clip(slope, 0.0, _STEEPEST))
         # The median is right even if some heads are small or large; a head that may be none hardly counts.
-        level = _middle(octaves - slope * rows / height, self.sure**2)
+        level = _median(octaves - slope * rows / height, self.sure**2)
         # Beyond those who are there nothing is known: sizes go on by one head's height, and no further.
         typical = float(np.median(self.sizes))
         at = np.clip(at, rows.min() - typical, rows.max() + typical)
@@ -202,14 +202,7 @@ def _end(mask: Bools, others: Bools, head: float) -> float:
 
 
 def _median(values: Float, weights: Float) -> float:
-    """Returns the weighted median: of two values between which half of the weight lies the lower one."""
-    order = np.argsort(values)
-    passed = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(passed, passed[-1] / 2)])
-
-
-def _middle(values: Float, weights: Float) -> float:
-    """Returns the weighted median: the mean of both values between which half of the weight lies."""
+    """Returns the weighted median: of two values between which half of the weight lies the mean."""
     order = np.argsort(values)
     passed = np.cumsum(weights[order]) / weights.sum()
     first, last = np.searchsorted(passed, (0.5 - _EVEN, 0.5 + _EVEN))

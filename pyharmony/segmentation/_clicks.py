@@ -17,6 +17,7 @@ from .. import _shipped
 from .._header import arrays_of, damage
 from ..errors import WeightsError
 from ..ops.convolution import convolution, linear
+from ._edges import between
 
 Float32 = npt.NDArray[np.float32]
 
@@ -24,7 +25,7 @@ Float32 = npt.NDArray[np.float32]
 _EPSILON = 1e-5
 #: As in `pyharmony.models.clicks`.
 MASKS, BOXED = 3, 0.5
-_REACHES, _SAMPLED, _NONE = (0.012, 0.12), 0.008, 1e3
+_REACHES, _SAMPLED = (0.012, 0.12), 0.008
 #: Of the blocks of EfficientNet-Lite0: those whose features come in, and those that halve the sides.
 _LEVELS, _STRIDES = (0, 2, 4, 10, 11), {1: 2, 3: 2, 5: 2, 11: 2}
 #: The number of levels that heads are found by.
@@ -79,6 +80,7 @@ class Network(NamedTuple):
         beside: for each level the convolution of its features.
         finder: for each level that heads are found by, coarsest first, its convolution and a pair; none where it finds
             no heads.
+        edges: whether the edges of the image come in beside it.
     """
 
     size: int
@@ -91,6 +93,7 @@ class Network(NamedTuple):
     known: tuple[Inverted, ...] = ()
     beside: tuple[Conv, ...] = ()
     finder: tuple[tuple[Conv, tuple[Conv, Conv]], ...] = ()
+    edges: bool = False
 
     def seen(self, image: Float32) -> list[Float32]:
         """Returns what the features of an image [S, S, 3] in [0, 1] add to each level; nothing where it has none."""
@@ -146,7 +149,8 @@ class Network(NamedTuple):
         self, image: Float32, prompt: Float32, features: Sequence[Float32]
     ) -> tuple[list[Float32], Float32, Float32, Float32]:
         """Computes `Clicks._levels`, without the mean of the coarsest level, with channels last."""
-        x = np.concatenate([image * 2 - 1, prompt], 2)
+        edges = [edges_of(image)] if self.edges else []
+        x = np.concatenate([image * 2 - 1, prompt, *edges], 2)
         levels = []
         for i, (down, blocks) in enumerate(self.levels):
             x = convolution(x, *down, stride=2, added=features[i] if features else None, slope=0)
@@ -156,7 +160,7 @@ class Network(NamedTuple):
         height, width, channels = x.shape
         y = x.reshape(-1, channels)
         if self.looks:
-            y = y + self.tensors["place"][0]
+            y = y + self._places(height, width)
         for look in self.looks:
             y = _look(y, look, self.heads)
         x = coarsest = y.reshape(height, width, channels)
@@ -166,6 +170,16 @@ class Network(NamedTuple):
             if i == 1:
                 felt = x
         return levels, coarsest, felt, convolution(x, self.tensors["masks.weight"], self.tensors["masks.bias"])
+
+    def _places(self, height: int, width: int) -> Float32:
+        """Returns what is added at each place of the coarsest level, [height * width, C]."""
+        side = self.size // 32
+        found: Float32 = self.tensors["place"][0]
+        if (height, width) == (side, side):
+            return found
+        planes = np.moveaxis(found.reshape(side, side, -1), 2, 0)
+        planes = between(planes, (width, height), (0.0, 0.0, float(side), float(side)))
+        return np.ascontiguousarray(np.moveaxis(planes, 0, 2).reshape(height * width, -1))
 
     def _scores(self, logits: Float32, felt: Float32, whole: Float32) -> Float32:
         """Computes `Clicks._scores` of masks [h, w, 3]."""
@@ -233,7 +247,10 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
             (_folded(state, f"finder.beside.{i}.conv", f"finder.beside.{i}.norm"), _pair(state, f"finder.blocks.{i}"))
             for i in range(_FOUND_BY)
         ]
-    found = Network(config["size"], tuple(levels), looks, config["heads"], ups, tensors, finder=tuple(finder))
+    edges = bool(config.get("edges"))
+    found = Network(
+        config["size"], tuple(levels), looks, config["heads"], ups, tensors, finder=tuple(finder), edges=edges
+    )
     if not config.get("features"):
         return found
     known: list[Inverted] = []
@@ -286,6 +303,14 @@ def _inverted(x: Float32, block: Inverted) -> Float32:
     y = convolution(y, *block.each, stride=block.stride, before=before, slope=0, high=6)
     same = block.stride == 1 and x.shape[2] == len(block.narrow.bias)
     return convolution(y, *block.narrow, added=x if same else None)
+
+
+def edges_of(image: Float32) -> Float32:
+    """Returns the edges [H, W, 1] of an image [H, W, 3], as the model's function of this name does."""
+    framed = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
+    across, down = framed[1:-1, 2:] - framed[1:-1, :-2], framed[2:, 1:-1] - framed[:-2, 1:-1]
+    found: Float32 = np.sqrt((across * across + down * down).max(2, keepdims=True))
+    return found
 
 
 def _block(x: Float32, pair: tuple[Conv, Conv]) -> Float32:
@@ -353,19 +378,24 @@ def prompt_of(
     height, width, _ = image.shape
     x, y = (np.arange(side, dtype=np.float32) for side in (width, height))
     planes: list[Any] = []
+
+    def bump(px: float, py: float, reach: float) -> Float32:
+        """Returns exp(-d² / 2r²), where d is the distance from a place in sides, and r the reach."""
+        scale = np.float32(-1 / (2 * reach**2 * height * width))
+        down, across = (np.exp(scale * np.square(at - np.float32(p))) for at, p in ((y, py), (x, px)))
+        return down[:, None] * across
+
     for sign in (1, 0):
-        nearest = np.full((height, width), np.float32(_NONE))
+        near = [np.zeros((height, width), np.float32) for _ in _REACHES]
         apart = np.ones((height, width), np.float32)
         for (px, py), label in zip(points, labels, strict=True):
             if label == sign:
-                squares = ((y - np.float32(py)) ** 2)[:, None] + (x - np.float32(px)) ** 2
-                squares /= np.float32(height * width)
-                nearest = np.minimum(nearest, squares)
-                weights = np.exp(-(squares - squares.min()) / np.float32(2 * _SAMPLED**2))
-                weights /= weights.sum()
-                color = np.array([(weights * image[..., channel]).sum() for channel in range(3)])
-                apart = np.minimum(apart, np.sqrt(np.square(image - color).mean(2)))
-        planes += [np.exp(-nearest / np.float32(2 * reach**2)) for reach in _REACHES]
-        planes.append(apart)
+                for plane, reach in zip(near, _REACHES, strict=True):
+                    np.maximum(plane, bump(px, py, reach), out=plane)
+                weights = bump(px, py, _SAMPLED)
+                color = np.tensordot(weights / weights.sum(), image, 2)
+                off = np.square(image - color) @ np.full(3, 1 / 3, np.float32)
+                np.minimum(apart, np.sqrt(off, out=off), out=apart)
+        planes += [*near, apart]
     planes.append(np.zeros((height, width), np.float32) if last is None else last)
     return np.stack(planes, 2).astype(np.float32, copy=False)

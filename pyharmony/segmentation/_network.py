@@ -26,6 +26,8 @@ _ENOUGH, _FINER = 1000, 2
 _DRAWN = 0.02
 #: Masks that agree so far are taken for one.
 _SAME = 0.9
+#: The side of what the network sees in a quick look, at most.
+_QUICK = 192
 #: The number of masks of an answer.
 COUNT = 3
 
@@ -72,7 +74,7 @@ class NetworkCutter:
     picture: Pixels
 
     def __post_init__(self) -> None:
-        self._views: dict[Box, tuple[Float32, list[Float32]]] = {}
+        self._views: dict[tuple[Box, int], tuple[Float32, list[Float32]]] = {}
         self._crowd: _clicks.Crowd | None = None
         # Of large pictures most looks need little: they are made from the means of so many pixels along each side.
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
@@ -111,7 +113,7 @@ class NetworkCutter:
         known = self._prior(prompts)
         near = None if known is None else self._near(known, prompts)
         box = near or (0, 0, width, height)
-        logits, scores = self._asked(box, prompts, known, False)
+        logits, scores = self._asked(box, prompts, known, False, min(_QUICK, self.network.size))
         best = int(scores.argmax())
         return connected(Layer(box, _clicks.sigmoid(logits[best]), float(scores[best])), prompts.inside)
 
@@ -154,7 +156,7 @@ class NetworkCutter:
     def _seen(self) -> _clicks.Crowd:
         if self._crowd is None:
             height, width = self.picture.shape[:2]
-            self._crowd = self.network.crowd(*self._view((0, 0, width, height)))
+            self._crowd = self.network.crowd(*self._view((0, 0, width, height), self.network.size))
         return self._crowd
 
     def _prior(self, prompts: Prompts) -> Layer | None:
@@ -199,9 +201,14 @@ class NetworkCutter:
         layers = [connected(layer, prompts.inside) for layer in layers]
         return distinct(sorted(layers, key=lambda layer: -layer.score))
 
-    def _asked(self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool) -> tuple[Float32, Float32]:
-        """Returns the logits [M, S, S] of the network's masks of a part of the picture, and their scores [M]."""
-        side = self.network.size
+    def _asked(
+        self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool, side: int | None = None
+    ) -> tuple[Float32, Float32]:
+        """Returns the logits [M, S, S] of the network's masks of a part of the picture, and their scores [M].
+
+        side: the side of what the network sees; None: that which it was made for.
+        """
+        side = side or self.network.size
         left, top, right, bottom = box
         points, labels = [], []
         for (x, y), label in zip(prompts.points, prompts.labels, strict=True):
@@ -209,7 +216,7 @@ class NetworkCutter:
             if -0.5 <= column < side - 0.5 and -0.5 <= row < side - 0.5:
                 points.append((column, row))
                 labels.append(label)
-        view, seen = self._view(box)
+        view, seen = self._view(box, side)
         last = None if known is None else sampled(known, box, (side, side))
         prompt = _clicks.prompt_of(view, points, labels, last)
         logits, scores, _ = self.network.cut(view, prompt, seen)
@@ -222,19 +229,19 @@ class NetworkCutter:
             logits, scores = half * (logits + other.logits[..., ::-1]), half * (scores + other.scores)
         return logits, scores
 
-    def _view(self, box: Box) -> tuple[Float32, list[Float32]]:
-        """Returns a part of the picture as the network sees it, and the features of it."""
+    def _view(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
+        """Returns a part of the picture as the network sees it at a side, and the features of it."""
         # Several threads may ask, and one of them may clear what another one looks up.
-        found = self._views.get(box)
+        found = self._views.get((box, side))
         if found is None:
             if len(self._views) > 8:
                 self._views.clear()
-            size = (self.network.size, self.network.size)
+            size = (side, side)
             every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _FINER * self._every * size[0] else 1
             source = self.picture if every == 1 else self._fewer
             part = box[0] / every, box[1] / every, box[2] / every, box[3] / every
             view = resized(source, size, part).astype(np.float32) * np.float32(1 / 255)
-            found = self._views[box] = view, self.network.seen(view)
+            found = self._views[box, side] = view, self.network.seen(view)
         return found
 
 

@@ -59,7 +59,8 @@ def salient(network: PathLike, *, mean: Sequence[float] = _MEAN, std: Sequence[f
     """Returns a method by a network that finds what stands out in a picture, of which a click chooses a part.
 
     It takes [1, 3, S, S] and gives a plane [1, 1, S, S] first, of probabilities or logits, as U²-Net, IS-Net and their
-    kin do.
+    kin do. Every answer is of that plane: further clicks add parts of it, and one where nothing stands out changes
+    nothing.
 
     Args:
         network: the file, .onnx.
@@ -219,10 +220,10 @@ class _Salient:
         if prompts.box is not None:
             inside = sampled(Layer(prompts.box, np.ones((2, 2), np.float32), 0.0), layer.box, (width, height))
             layer = layer._replace(values=layer.values * (inside > 0.5))
-        for x, y, label in zip(*zip(*prompts.points), prompts.labels) if prompts.points else ():
-            values = sampled(layer, (int(x), int(y), int(x) + 1, int(y) + 1), (1, 1))
-            if label and values[0, 0] <= 0.5:
-                return []
+        # A click where nothing stands out changes nothing; where all clicks are such, there is no answer.
+        pixels = [(int(x), int(y), int(x) + 1, int(y) + 1) for x, y in prompts.inside]
+        if pixels and all(sampled(layer, pixel, (1, 1))[0, 0] <= 0.5 for pixel in pixels):
+            return []
         layer = connected(layer, prompts.inside)
         region = layer.values > 0.5
         return [layer._replace(score=float(layer.values[region].mean()))] if region.any() else []

@@ -21,7 +21,7 @@ from ._network import NetworkCutter, Prompts
 from .drawing import drawn
 from .heads import FAINT, Head
 from .layers import Layer, Pixels, box_of, resized
-from .people import others, people_of, shows_people
+from .people import SURE, foremost, others, people_of, shows_people
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -236,6 +236,23 @@ class Session:
             raise ArgumentError(f"least: {least!r}, expected a number from {FAINT:g} to 1")
         found = [] if _of_one_colour(self.picture) else cutter.heads()
         return tuple(head for head in found if head.sure >= least)
+
+    def foremost(self) -> Head | None:
+        """Returns the head of whoever is large and apart from others, to cut out where nobody is pointed at.
+
+        Returns:
+            One of `heads` of at least 0.4; None where nobody was found.
+
+        Raises:
+            ArgumentError: the method does not find people.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> segmentation.Session(np.zeros((60, 80, 3), np.uint8)).foremost() is None
+            True
+        """
+        heads = self.heads(SURE)
+        return foremost(self._of_people(True), heads) if heads else None
 
     def people(self) -> Masks:
         """Returns a mask of each person, the largest first; clicks go on from what was there before.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._edges import at_full_size
 from ._matting import soft_alpha
-from .layers import Layer, Pixels
+from .layers import Box, Layer, Pixels, resized
 
 if TYPE_CHECKING:
     from ._segment import Masks
@@ -31,10 +31,29 @@ def drawn(picture: Pixels, layer: Layer, size: tuple[int, int], *, soft: bool = 
     size: the width and height of the picture in which the layer was found; this one may be smaller.
     soft: whether to find alpha for a cut-out, which takes longer, as `Masks.alpha` does.
     """
-    across, down = picture.shape[1] / size[0], picture.shape[0] / size[1]
-    left, top, right, bottom = layer.box
-    box = round(left * across), round(top * down), round(right * across), round(bottom * down)
+    height, width = picture.shape[:2]
+    box = _scaled(layer, size, (width, height))
     # Nothing is left of a mask that is smaller than a pixel here.
     if box[0] == box[2] or box[1] == box[3]:
-        return np.zeros(picture.shape[:2], np.uint8)
+        return np.zeros((height, width), np.uint8)
     return (soft_alpha if soft else at_full_size)(picture, layer._replace(box=box))
+
+
+def roughly(layer: Layer, size: tuple[int, int], to: tuple[int, int]) -> Pixels:
+    """Returns the mask of a layer [h, w], 0 to 255, as it was found: without a look at the picture's edges.
+
+    size: the width and height of the picture in which the layer was found.
+    to: those of the mask.
+    """
+    left, top, right, bottom = _scaled(layer, size, to)
+    found = np.zeros(to[::-1], np.uint8)
+    if left < right and top < bottom:
+        found[top:bottom, left:right] = np.rint(resized(layer.values, (right - left, bottom - top)) * np.float32(255))
+    return found
+
+
+def _scaled(layer: Layer, size: tuple[int, int], to: tuple[int, int]) -> Box:
+    """Returns the box of a layer in a picture of another size."""
+    across, down = to[0] / size[0], to[1] / size[1]
+    left, top, right, bottom = layer.box
+    return round(left * across), round(top * down), round(right * across), round(bottom * down)

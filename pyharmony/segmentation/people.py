@@ -18,7 +18,7 @@ import numpy.typing as npt
 from .._native import get_num_threads
 from ..ops.distance import distance_inside
 from ._network import NetworkCutter, Prompts
-from .heads import Head, corners
+from .heads import Head, both, corners
 from .layers import Bools, Box, Layer, Pixels, box_of, grown, parts, resized, sampled
 
 #: People have a head that is as sure as that: as many heads are missed then in photographs of groups as are none.
@@ -29,6 +29,8 @@ _SAME = 0.6
 _SIDE = 128
 #: How surely people must be where somebody is, and how thin what is left beside those who were found is, in sides.
 _PEOPLE, _DEEP = 0.5, 0.025
+#: Of so many people, the largest heads first, whose head is at least this share of the largest one, one is foremost.
+_COMPARED, _LARGE = 8, 0.3
 #: How much the larger of two masks that a click found counts, as an exponent of its share of the picture.
 _WHOLER = 0.5
 #: The share of a silhouette's height in which the neck is looked for, and how much narrower than the head it is.
@@ -54,8 +56,7 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     heads = [head for head in cutter.heads() if head.sure >= SURE]
     if not heads:
         return []
-    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(heads)))) as pool:
-        layers = list(pool.map(lambda head: _cut_out(cutter, head), heads))
+    layers = _cut_outs(cutter, heads)
     regions = [sampled(layer, (0, 0, width, height), (_SIDE, _SIDE)) > 0.5 for layer in layers]
     kept: list[int] = []
     for i, region in enumerate(regions):
@@ -67,6 +68,41 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
             kept.append(i)
     kept.sort(key=lambda i: -np.count_nonzero(regions[i]))
     return [Person(layers[i]._replace(score=heads[i].sure), _whole_pixels(corners(heads[i].box))) for i in kept]
+
+
+def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
+    """Returns the head of whoever is large and apart from the others, so that little of them comes along.
+
+    Whoever is nearest has the largest head. That counts less the more of them has the mask of others too, and the more
+    heads of others are in it.
+    """
+    height, width = cutter.picture.shape[:2]
+    sizes = {head: head.sure * head.box[2] * head.box[3] for head in heads}
+    order = sorted(heads, key=lambda head: -sizes[head])[:_COMPARED]
+    regions: dict[Head, Bools] = {}
+    best, most = order[0], _LARGE * sizes[order[0]]
+    for head in order:
+        if sizes[head] <= most:
+            break
+        near = [one for one in order if one is not head and both(corners(one.body), corners(head.body)) > 0]
+        if not near:
+            return head
+        missing = [one for one in (head, *near) if one not in regions]
+        for one, layer in zip(missing, _cut_outs(cutter, missing), strict=True):
+            regions[one] = sampled(layer, (0, 0, width, height), (_SIDE, _SIDE)) > 0.5
+        own, covered = regions[head], np.logical_or.reduce([regions[one] for one in near])
+        free = int(np.count_nonzero(own & ~covered)) / max(1, int(np.count_nonzero(own)))
+        places = [(int(y * _SIDE / height), int(x * _SIDE / width)) for x, y in (one.middle for one in near)]
+        worth = sizes[head] * free**2 / (1 + sum(bool(own[place]) for place in places))
+        if worth > most:
+            best, most = head, worth
+    return best
+
+
+def _cut_outs(cutter: NetworkCutter, heads: Sequence[Head]) -> list[Layer]:
+    """Returns the masks of people by their heads."""
+    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(heads)))) as pool:
+        return list(pool.map(lambda head: _cut_out(cutter, head), heads))
 
 
 def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
