@@ -295,6 +295,24 @@ def test_two_runs_are_averaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         tool.main()
 
 
+def test_an_input_that_one_of_two_runs_has_is_averaged_with_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: Any
+) -> None:
+    narrow = {"size": 64, "widths": (8, 8, 8, 8, 8), "depths": (1, 1, 1, 1, 1), "heads": 2, "looks": 1}
+    first, second = (models.create("clicks", edges=edges, **narrow) for edges in (True, False))
+    second.down[0].norm.running_mean.fill_(2.0)
+    paths = [str(tmp_path / f"{name}.safetensors") for name in ("first", "second", "mean")]
+    for model, path in zip((first, second), paths):
+        models.save(model, path)
+    monkeypatch.setattr(sys, "argv", ["presets.py", "average", *paths[:2], "--share", "0.75", "-o", paths[2]])
+    tool.main()
+    mean = models.load(paths[2])
+    own, other, found = (model.down[0].conv.weight for model in (first, second, mean))
+    torch.testing.assert_close(found[:, -1:], 0.75 * own[:, -1:])
+    torch.testing.assert_close(found[:, :-1], 0.75 * own[:, :-1] + 0.25 * other)
+    torch.testing.assert_close(mean.down[0].norm.running_mean, torch.full_like(first.down[0].norm.running_mean, 0.5))
+
+
 def test_the_tool_weakens_what_is_added(tool: Any) -> None:
     torch.manual_seed(0)
     model = models.create("dovenet", "residual", width=2).eval()
