@@ -764,6 +764,27 @@ def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Pat
         assert visit.page.get_attribute("#stage", "data-exact") == "true"
 
 
+def test_blends_come_where_what_asks_for_them_was_not_loaded_at_first(
+    browser: Any, service: Any, tmp_path: Path
+) -> None:
+    lost: list[str] = []
+
+    def lose(route: Any) -> None:
+        lost.append(route.request.url)
+        route.abort("connectionfailed")
+
+    with visiting(browser, service) as visit:
+        visit.expected.append("ERR_CONNECTION_FAILED")
+        visit.page.route("**/live.js", lose)
+        visit.page.reload()
+        visit.page.wait_for_selector("html[data-ready]")
+        visit.comes(lambda: lost)
+        visit.page.unroute("**/live.js", lose)
+        blending(visit, shapes(tmp_path), "poisson")
+        visit.page.wait_for_selector("#stage[data-blend=fine]", timeout=PATIENCE)
+        assert visit.page.locator(".toast").count() == 0
+
+
 def test_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     source, mask, below = (np.asarray(Image.open(files[name])) for name in ("source", "mask", "background"))

@@ -61,9 +61,8 @@ export class Editor {
     });
     this.jobs = new Set();
     this.sent = 0;
-    this.blends = new Worker(new URL("live.js", import.meta.url), { type: "module" });
-    this.blends.addEventListener("message", ({ data }) => this.blended(data));
-    this.blends.addEventListener("error", () => this.fail(new Error(TROUBLE.noBlend)));
+    this.flights = new Map();
+    this.beginBlends();
     this.wire();
   }
 
@@ -853,7 +852,23 @@ export class Editor {
     this.sent += 1;
     this.waits ||= performance.now();
     this.flights.set(this.sent, asked);
+    if (!this.blends) this.beginBlends();
     this.blends.postMessage({ number: this.sent, body: api.currently(asked.body) });
+  }
+
+  /** Begins the worker that asks for blends. One that cannot be loaded matters where a blend was asked for; the next one begins another. */
+  beginBlends() {
+    const blends = new Worker(new URL("live.js", import.meta.url), { type: "module" });
+    blends.addEventListener("message", ({ data }) => this.blended(data));
+    blends.addEventListener("error", () => {
+      blends.terminate();
+      this.blends = null;
+      if (!this.flights.size) return;
+      this.flights.clear();
+      Object.assign(this, { asked: null, next: null, waits: 0 });
+      this.fail(new Error(TROUBLE.noBlend));
+    });
+    this.blends = blends;
   }
 
   /** Shows a blend that has come, unless a newer one is shown or the document is another by now. */
