@@ -2197,6 +2197,22 @@ def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], C
     assert [line["operation"] for line in lines if line.get("status") == "done"][-1] == "blend"
 
 
+def test_who_waits_for_a_worker_gets_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.server import _pool
+
+    async def killed() -> list[int]:
+        sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+        other = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+        codes = [await other.wait()]
+        # Whoever polls reaps a process that has just ended, and asyncio, which waits for it, has to guess its status.
+        monkeypatch.setattr("subprocess.Popen.poll", lambda _: pytest.fail("it was polled"))
+        for process in (sleeper, other):
+            _pool._kill(process)
+        return [*codes, await sleeper.wait()]
+
+    assert asyncio.run(killed()) == [0, -signal.SIGKILL]
+
+
 def test_what_takes_longer_than_the_grace_is_cancelled() -> None:
     with running(grace=0.2) as service, ThreadPoolExecutor(2) as threads:
         mask = service.upload(scene()["mask"])["id"]

@@ -124,8 +124,7 @@ class _Slot:
     def kill(self) -> None:
         self.ready = False
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+            _kill(self.process)
 
 
 class Pool:
@@ -412,8 +411,7 @@ class Pool:
         try:
             await self._listen(slot, process)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            _kill(process)
             await process.wait()
             await prints
 
@@ -536,6 +534,13 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kills a process, unless it has ended. Its own method would reap one that just has, before who waits for it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def _ended(code: int | None) -> str:
