@@ -18,6 +18,8 @@ from pyharmony.composition import _plan
 
 from .shared import runners
 
+pytestmark = pytest.mark.chains
+
 call, told = runners("compose")
 PLAIN = ("--harmonize", "none", "--shadow", "off", "--grain", "0", "--sharpness", "0", "--at", "30,20")
 

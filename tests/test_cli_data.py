@@ -15,6 +15,8 @@ from pyharmony import data
 
 from .shared import runners, save_triples
 
+pytestmark = pytest.mark.chains
+
 call, told = runners("data")
 
 

@@ -13,6 +13,8 @@ import pyharmony
 
 from .shared import runners
 
+pytestmark = pytest.mark.chains
+
 call, told = runners("place")
 
 

@@ -14,6 +14,8 @@ import pyharmony
 from .rendered import Camera, person
 from .shared import runners
 
+pytestmark = pytest.mark.chains
+
 call, told = runners("shadow")
 CAMERA = Camera()
 

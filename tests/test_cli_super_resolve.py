@@ -14,6 +14,8 @@ from pyharmony import upscaling
 from .shared import runners, to_dtype
 from .test_upscaling import light_weights, picture
 
+pytestmark = pytest.mark.chains
+
 call, told = runners("super-resolve")
 
 

@@ -20,6 +20,8 @@ from pyharmony.errors import ArgumentError, MaskError, PyHarmonyWarning, ShapeEr
 
 from .shared import load_script
 
+pytestmark = pytest.mark.chains
+
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 HEIGHT, WIDTH = 90, 130

@@ -13,6 +13,8 @@ from pyharmony.errors import ArgumentError, MaskError, UnchangedWarning
 from pyharmony.matching import _grain, _sharpness
 from pyharmony.matching._tiles import gaussian
 
+pytestmark = pytest.mark.chains
+
 HEIGHT, WIDTH = 360, 480
 
 

@@ -19,6 +19,8 @@ from pyharmony.segmentation._matting import soft_alpha
 from pyharmony.segmentation.drawing import drawn
 from pyharmony.segmentation.layers import Layer
 
+pytestmark = pytest.mark.chains
+
 Values = npt.NDArray[np.float64]
 
 

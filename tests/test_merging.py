@@ -24,6 +24,8 @@ from pyharmony.merging import _light, _planes, _seam
 
 from .shared import RANGE, to_dtype
 
+pytestmark = pytest.mark.chains
+
 SIZE = 480, 360
 
 

@@ -10,6 +10,8 @@ import pytest
 from pyharmony import data
 from pyharmony.errors import ArgumentError, DataError
 
+pytestmark = pytest.mark.chains
+
 SIDE = 96
 COLOURS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (90, 90, 90))
 

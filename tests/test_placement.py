@@ -16,6 +16,8 @@ from pyharmony.segmentation.layers import Layer
 
 from .shared import ROOT, load_script
 
+pytestmark = pytest.mark.chains
+
 pytest.importorskip("PIL", reason="Pillow is not installed")
 
 WIDTH, HEIGHT = 640, 420

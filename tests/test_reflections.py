@@ -12,6 +12,8 @@ from pyharmony.errors import ArgumentError, MaskError, ShapeError, UnchangedWarn
 
 from .rendered import Camera, person
 
+pytestmark = pytest.mark.chains
+
 CAMERA = Camera()
 Z = 5.0
 #: The row on which somebody at `Z` stands is the one whose lower edge is the contact of the scene.

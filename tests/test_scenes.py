@@ -16,6 +16,8 @@ import pytest
 
 from .shared import ROOT, load_script
 
+pytestmark = pytest.mark.chains
+
 
 @pytest.fixture(scope="module")
 def scenes() -> Any:

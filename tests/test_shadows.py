@@ -13,6 +13,8 @@ from pyharmony.shadows import _soft
 
 from .rendered import Camera, behind_box, behind_card, behind_pole, lights, person, shaded
 
+pytestmark = pytest.mark.chains
+
 CAMERA = Camera()
 #: The whole ground in the shadow is black, and nothing is darker right under the object.
 PLAIN: dict[str, Any] = {"strength": 1.0, "tint": (1, 1, 1), "under": 0.0, "horizon": CAMERA.horizon}

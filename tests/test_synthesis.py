@@ -21,6 +21,8 @@ from pyharmony.data._varied import reshaped_mask
 
 from .shared import runners
 
+pytestmark = pytest.mark.chains
+
 
 class Photographs(data.Dataset):
     """Crops of real photographs with an ellipse as the object; the one called bad cannot be read."""

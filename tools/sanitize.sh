@@ -59,7 +59,7 @@ else
   export OMP_NUM_THREADS=1
 fi
 if [ -n "${SHORT:-}" ]; then
-  tests="$tests and not large and not networks and (cases or not emulated)"
+  tests="$tests and not large and not networks and not chains and (cases or not emulated)"
   export HYPOTHESIS_PROFILE=short
 fi
 run() { $fixed env LD_PRELOAD="$preload" "$python" "$@"; }
