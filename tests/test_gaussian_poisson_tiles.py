@@ -135,6 +135,7 @@ def test_slices_are_all_that_it_asks_for() -> None:
     assert np.array_equal(out._array, images[1])
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(("width", "channels"), [(1501, 1), (1031, 2), (701, 3), (1013, 4)])
 def test_a_result_past_the_caches_has_the_same_bits(simd: str, width: int, channels: int) -> None:
     """Large float32 results are stored another way than tiles, row by row from any offset of a vector."""

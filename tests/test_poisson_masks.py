@@ -165,6 +165,7 @@ FOUND = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("kind", ["flat", "noise"])
 @pytest.mark.parametrize("name", FOUND)
@@ -192,6 +193,7 @@ def test_few_known_pixels_in_large_images(shape: tuple[int, int]) -> None:
             assert info.max_error <= TOLERANCE[dtype]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("shape", [(30000, 3), (1, 65000), (65000, 3), (63470, 1)])
 def test_bounds_of_the_longest_ways_are_finite(shape: tuple[int, int]) -> None:
     mask = ones(*shape, (0, 0))
