@@ -402,7 +402,8 @@ def test_scenes_are_placed_without_faults(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = load_script("benchmarks/placement.py")
     right = 0
-    for number in range(6):
+    # In the last two the frame cut an arm.
+    for number in (*range(6), 312, 596):
         task = script.Task(number, "test")
         found = task.found()
         for one in found:

@@ -24,7 +24,8 @@ _SIDE, BANDS = 256, 12
 #: A side cuts the object if it touches the frame there along this share of its own width or height, ...
 _TOUCHES = 0.12
 #: ... and if it is hardly wider a little further inside, where a head or a shoe that only touches would be, or if it
-#: touches along so much of it that nothing round would.
+#: touches along so much of it that nothing round would. What touches at the left or the right of a person is an arm or
+#: a shoulder, which widens inwards where it is cut, too.
 _INSIDE, _WIDER, _ALONG = 0.04, 1.6, 0.25
 #: How far before the frame a mask that it cuts may end, as a share of the picture.
 _BEFORE = 0.012
@@ -103,7 +104,7 @@ def subject_of(
         head = head_of(layer)
     hidden = False
     if cut is None:
-        sides = _sides(region)
+        sides = _sides(region, head is not None)
         tall = math.inf if head is None else (box[3] - box[1]) / (head[3] - head[1])
         near = head is not None and box[3] >= (1 - _NEAR) * height
         touches = near and bool((mask[-1] >= _INSIDE_MASK).any())
@@ -142,7 +143,7 @@ def _edge(mask: Pixels, side: str) -> Float:
     return np.stack([along, away if side == "top" else height - away], 1)
 
 
-def _sides(region: Bools) -> frozenset[str]:
+def _sides(region: Bools, is_person: bool) -> frozenset[str]:
     """Returns the sides of the frame that cut a region."""
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     high, wide = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
@@ -153,7 +154,8 @@ def _sides(region: Bools) -> frozenset[str]:
         slack = _slack(seen)
         touching = int(np.count_nonzero(seen[:slack].any(0)))
         inside = int(np.count_nonzero(seen[min(slack + round(_INSIDE * into), len(seen) - 1)]))
-        like_cut = inside <= _WIDER * touching or touching >= _ALONG * extent
+        limb = is_person and side in ("left", "right")
+        like_cut = limb or inside <= _WIDER * touching or touching >= _ALONG * extent
         if touching >= max(2, _TOUCHES * extent) and like_cut:
             found.add(side)
     return frozenset(found)
