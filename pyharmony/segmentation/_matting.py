@@ -29,8 +29,8 @@ _BLIND, _NEAR, _PLAIN = 1.0, 5, 1e-4
 _RADIUS, _CARRIED, _CONTRAST = 1, 1e-4, 1.1
 #: The squared error at which there is nothing left to be solved.
 _SOLVED = 1e-10
-#: The side of the blocks of the picture that are computed at once.
-_BLOCK = 128
+#: The side of the blocks of the picture, and the number of equations, that are computed at once.
+_BLOCK, _ROWS = 128, 16384
 #: The pixels of a window, from its middle: down and across.
 _WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
 
@@ -190,8 +190,18 @@ def _trust(guide: Float32) -> Float32:
 def _product(system: _System, values: Float32) -> Float32:
     """Returns the Laplacian's rows times values of all pixels that have a say."""
     found = np.zeros(len(system.unknown), np.float32)
-    for weight, beside in zip(system.weights, system.beside, strict=True):
-        found += weight * values.take(beside)
+
+    def add(first: int) -> None:
+        part = slice(first, first + _ROWS)
+        total = found[part]
+        share = np.empty_like(total)
+        for weight, beside in zip(system.weights[:, part], system.beside[:, part], strict=True):
+            # No place is beyond the values; to clip is quicker than to check.
+            values.take(beside, out=share, mode="clip")
+            share *= weight
+            total += share
+
+    in_threads(add, range(0, len(found), _ROWS))
     return found
 
 
