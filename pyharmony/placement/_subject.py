@@ -24,8 +24,8 @@ _SIDE, BANDS = 256, 12
 #: A side cuts the object if it touches the frame there along this share of its own width or height, ...
 _TOUCHES = 0.12
 #: ... and if it is hardly wider a little further inside, where a head or a shoe that only touches would be, or if it
-#: touches along so much of it that nothing round would. What touches at the left or the right of a person is an arm or
-#: a shoulder, which widens inwards where it is cut, too.
+#: touches along so much of it that nothing round would. What touches at the left or the right of a person is a limb,
+#: which widens inwards where it is cut, too.
 _INSIDE, _WIDER, _ALONG = 0.04, 1.6, 0.25
 #: How far before the frame a mask that it cuts may end, as a share of the picture.
 _BEFORE = 0.012
@@ -147,17 +147,21 @@ def _sides(region: Bools, is_person: bool) -> frozenset[str]:
     """Returns the sides of the frame that cut a region."""
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     high, wide = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    found = set()
+    found: set[str] = set()
+    limbs: set[str] = set()
     for side in SIDES:
         seen = _seen_from(region, side)
         extent, into = (wide, high) if side in ("top", "bottom") else (high, wide)
         slack = _slack(seen)
         touching = int(np.count_nonzero(seen[:slack].any(0)))
         inside = int(np.count_nonzero(seen[min(slack + round(_INSIDE * into), len(seen) - 1)]))
-        limb = is_person and side in ("left", "right")
-        like_cut = limb or inside <= _WIDER * touching or touching >= _ALONG * extent
-        if touching >= max(2, _TOUCHES * extent) and like_cut:
-            found.add(side)
+        like_cut = inside <= _WIDER * touching or touching >= _ALONG * extent
+        if touching >= max(2, _TOUCHES * extent):
+            (found if like_cut else limbs).add(side)
+    limbs &= {"left", "right"}
+    # Who is cut at both sides fits nowhere, so there the rounder one is let go.
+    if is_person and len(limbs | found & {"left", "right"}) == 1:
+        found |= limbs
     return frozenset(found)
 
 
