@@ -197,7 +197,7 @@ def run(
             shared = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)).map
         for given in methods:
             _run_method(shared, table, given, images, most, jittered)
-            # What others wrote meanwhile stays.
+            # Keeps what other runs wrote meanwhile.
             whole, name = recorded(out), called(given)
             before = whole.get(split, {"methods": {}})["methods"]
             write_json(out, {**whole, split: {**table, "methods": {**before, name: table["methods"][name]}}})

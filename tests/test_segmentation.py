@@ -810,19 +810,19 @@ def test_people_are_cut_out_one_by_one_by_their_heads() -> None:
 
 
 def test_who_is_foremost_is_large_and_apart() -> None:
-    figures = Figures(0.9, 0.8)
+    figures: Any = Figures(0.9, 0.8)
     first, second = figures.heads()
     # They are far from one another, so nobody has to be cut out: the larger one it is.
-    assert people.foremost(figures, [second, first]) == first and not figures.asked  # type: ignore[arg-type]
+    assert people.foremost(figures, [second, first]) == first and not figures.asked
     third = Head((140, 20, 30, 40), (110, 20, 120, 180), 0.8)
     # The third one's mask is the second's, and so the first is foremost even where both others are larger.
     small = Head((45, 17, 30, 40), (20, 17, 100, 183), 0.9)
     large = Head((190, 17, 45, 60), (150, 17, 120, 183), 0.9)
-    assert people.foremost(figures, [large, third, small]) == small  # type: ignore[arg-type]
+    assert people.foremost(figures, [large, third, small]) == small
     assert len(figures.asked) == 3
     # Nobody whose head is less than a third of the largest is.
     tiny = Head((45, 17, 12, 15), (20, 17, 60, 183), 0.9)
-    assert people.foremost(figures, [large, third, tiny]) == large  # type: ignore[arg-type]
+    assert people.foremost(figures, [large, third, tiny]) == large
     assert segmentation.Session(np.zeros((60, 80, 3), np.uint8)).foremost() is None
 
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the module with sanitizers in separate folders and runs the tests of the kernels with it.
 # Usage: tools/sanitize.sh memory|threads PYTHON [pytest arguments]. memory: AddressSanitizer and UBSan, all tests;
-# SHORT=1 runs fewer cases of each property and leaves out the tests that are marked large; of the CUDA kernels it runs
-# small cases of each.
+# SHORT=1 runs fewer cases of each property and leaves out the tests that are marked large, networks or chains; of the
+# CUDA kernels it runs small cases of each.
 # threads: ThreadSanitizer and the tests of simultaneous calls.
 set -eu
 kind=$1

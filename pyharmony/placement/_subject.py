@@ -158,10 +158,10 @@ def _sides(region: Bools, is_person: bool) -> frozenset[str]:
         like_cut = inside <= _WIDER * touching or touching >= _ALONG * extent
         if touching >= max(2, _TOUCHES * extent):
             (found if like_cut else limbs).add(side)
-    limbs &= {"left", "right"}
     # Who is cut at both sides fits nowhere, so there the rounder one is let go.
-    if is_person and len(limbs | found & {"left", "right"}) == 1:
-        found |= limbs
+    upright = {"left", "right"}
+    if is_person and len((found | limbs) & upright) == 1:
+        found |= limbs & upright
     return frozenset(found)
 
 
