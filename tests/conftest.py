@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import importlib.machinery
 import importlib.util
 import os
@@ -18,8 +17,9 @@ import pyharmony
 from pyharmony import _native
 from pyharmony._native import native
 
+from . import skips
+
 ROOT = Path(__file__).resolve().parent.parent
-EXPECTED_SKIPS = Path(__file__).with_name("expected_skips.txt")
 
 # Cases are the same every time, but for the full profile. Times are measured in benchmarks/, not here.
 hypothesis.settings.register_profile("short", max_examples=10, deadline=None, derandomize=True, database=None)
@@ -45,14 +45,14 @@ def data_dir() -> Path:
     return path
 
 
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
+@pytest.fixture(params=skips.INSTRUCTION_SETS)
 def simd(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs the test once with the kernels of each instruction set that this CPU has."""
+    """Runs the test once with the kernels of each instruction set that is available."""
     before = native.simd_level()
     try:
         native.set_simd_level(request.param)
     except ValueError:
-        pytest.skip(f"{request.param} is not available on this CPU")
+        pytest.skip(skips.not_available(request.param))
     yield request.param
     native.set_simd_level(before)
 
@@ -86,8 +86,8 @@ def load_emulator(name: str) -> Any:
         newest = max(path.stat().st_mtime for path in sources)
         found = [path for path in found if path.stat().st_mtime >= newest]
     if not found:
-        checker = "'s checker" if name.endswith("_check") else ""
-        pytest.skip(f"the emulator{checker} is not built")
+        checked = name.endswith("_check")
+        pytest.skip("the emulator's checker is not built" if checked else "the emulator is not built")
     spec = importlib.util.spec_from_file_location(name, max(found, key=lambda path: path.stat().st_mtime))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -144,19 +144,13 @@ def device_module() -> Any:
 
 
 class ExpectedSkips:
-    """Fails the run for a skip or expected failure that tests/expected_skips.txt does not name with its reason."""
+    """Fails the run for a skip or expected failure that tests/skips.py does not name with its reason."""
 
-    def __init__(self, path: Path) -> None:
-        lines = (line.strip() for line in path.read_text().splitlines())
-        rules = [line.partition(" | ") for line in lines if line and not line.startswith("#")]
-        self.rules = [(name.strip(), reason.strip()) for name, _, reason in rules]
+    def __init__(self) -> None:
         self.unexpected: list[tuple[str, str]] = []
 
     def check(self, name: str, reason: str) -> None:
-        def fits(text: str, pattern: str) -> bool:
-            return text == pattern or fnmatch.fnmatchcase(text, pattern)
-
-        if not any(fits(name, a) and fits(reason, b) for a, b in self.rules):
+        if not skips.expected(name, reason):
             self.unexpected.append((name, reason))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -174,7 +168,7 @@ class ExpectedSkips:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.unexpected:
-            terminalreporter.section("skips that tests/expected_skips.txt does not name", red=True)
+            terminalreporter.section("skips that tests/skips.py does not name", red=True)
             for name, reason in self.unexpected:
                 terminalreporter.write_line(f"{name} | {reason}")
 
@@ -218,7 +212,7 @@ class IdleTests:
 
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("PYHARMONY_CHECK_SKIPS") == "1":
-        config.pluginmanager.register(ExpectedSkips(EXPECTED_SKIPS), "expected-skips")
+        config.pluginmanager.register(ExpectedSkips(), "expected-skips")
     if path := os.environ.get("PYHARMONY_NOTE_IDLE"):
         config.pluginmanager.register(IdleTests(Path(path)), "idle-tests")
 

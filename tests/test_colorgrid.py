@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony import models  # noqa: E402
 from pyharmony.color.spaces import srgb_to_linear  # noqa: E402

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pyharmony
 from pyharmony import blend, composition, io, placement
@@ -22,7 +23,6 @@ from .shared import load_script
 
 pytestmark = pytest.mark.chains
 
-Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 HEIGHT, WIDTH = 90, 130
 PLAIN: dict[str, Any] = {"harmonize": None, "shadow": False, "grain": 0.0, "sharpness": 0.0, "people": []}

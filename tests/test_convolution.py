@@ -64,7 +64,7 @@ def test_each_channel_by_itself_follows_the_definition(height, width, channels, 
 
 
 def test_it_is_torchs():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     image, weight, bias = made(3, 33, 47, 24, 3, 40)
     expected = torch.nn.functional.conv2d(
         torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(weight).permute(3, 2, 0, 1),

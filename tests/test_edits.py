@@ -86,7 +86,7 @@ def test_it_follows_the_definition(name: str, mask: np.ndarray, dtype: str) -> N
 
 def laplacian(shape: tuple[int, int]) -> Any:
     """Returns the 5-point Laplacian of a grid and the list of its edges, as scipy sparse matrices."""
-    sparse = pytest.importorskip("scipy.sparse")
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
     index = np.arange(shape[0] * shape[1]).reshape(shape)
     pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in
                             ((index[:, :-1], index[:, 1:]), (index[:-1], index[1:]))])  # fmt: skip
@@ -96,7 +96,7 @@ def laplacian(shape: tuple[int, int]) -> Any:
 
 
 def sparse_solve(matrix: Any, rhs: np.ndarray, inside: np.ndarray, image: np.ndarray) -> np.ndarray:
-    linalg = pytest.importorskip("scipy.sparse.linalg")
+    linalg = pytest.importorskip("scipy.sparse.linalg", reason="SciPy is not installed")
     x = image.reshape(-1, image.shape[2]).copy()
     u, k = np.flatnonzero(inside.ravel()), np.flatnonzero(~inside.ravel())
     x[u] = linalg.splu(matrix[u][:, u].tocsc()).solve(rhs[u] - matrix[u][:, k] @ x[k])
@@ -112,7 +112,7 @@ def test_the_equations_are_those_of_the_paper() -> None:
 
     def solve(v: np.ndarray, f: np.ndarray, weight: float = 0.0) -> np.ndarray:
         rhs = d.T @ (a * v + (1 - a) * (d @ f)) + weight * f
-        identity = pytest.importorskip("scipy.sparse").eye(len(f))
+        identity = pytest.importorskip("scipy.sparse", reason="SciPy is not installed").eye(len(f))
         return sparse_solve((matrix + weight * identity).tocsc(), rhs, inside, f.reshape(H, W, 3))
 
     norm = exact.sobel_norm(image)
@@ -339,18 +339,19 @@ def test_nan_outside_is_kept_and_inside_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", EDITS)
 def test_files_and_lists(name: str, tmp_path: Path) -> None:
-    pil = pytest.importorskip("PIL.Image")
+    from PIL import Image
+
     image, mask = cast(photo(), "uint8"), cast(disc(), "uint8")
     expected = call(name, image, mask)
-    pil.fromarray(image).save(tmp_path / "image.png")
-    pil.fromarray(mask).save(tmp_path / "mask.png")
+    Image.fromarray(image).save(tmp_path / "image.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
     result = call(name, tmp_path / "image.png", tmp_path / "mask.png")
-    assert isinstance(result, pil.Image)
+    assert isinstance(result, Image.Image)
     np.testing.assert_array_equal(result, expected)
     with open(tmp_path / "image.png", "rb") as file:  # read once
         np.testing.assert_array_equal(call(name, file, mask), expected)
     assert call(name, image, mask, out=tmp_path / "out.png") == tmp_path / "out.png"
-    np.testing.assert_array_equal(pil.open(tmp_path / "out.png"), expected)
+    np.testing.assert_array_equal(Image.open(tmp_path / "out.png"), expected)
     results = call(name, [image, tmp_path / "none.png", image], mask, errors="return")
     np.testing.assert_array_equal(results[2], expected)
     assert isinstance(results[1], OSError)

@@ -24,6 +24,7 @@ import pytest
 import pyharmony
 from pyharmony import data
 
+from . import skips
 from .test_api_snapshot import MODULES, TORCH_MODULES, public_names
 
 pytestmark = pytest.mark.house
@@ -106,7 +107,7 @@ def test_the_example_runs(
     example = example_of(name, CALLABLES[name])
     assert example.examples, f"{name} has no example"
     for package in missing(example):
-        pytest.skip(f"{package} is not installed")
+        pytest.skip(skips.not_installed(package))
     for data_set in data_sets.iterdir():
         (tmp_path / data_set.name).symlink_to(data_set)
     monkeypatch.chdir(tmp_path)

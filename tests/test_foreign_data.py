@@ -382,7 +382,7 @@ def test_a_number_in_place_of_bytes_is_refused_and_not_allocated(entry: bytes) -
 
 
 def test_a_damaged_record_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
-    pytest.importorskip("google_crc32c")
+    pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
     from pyharmony.data._tfrecord import _masked_crc
 
     def record(body: bytes) -> bytes:

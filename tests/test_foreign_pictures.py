@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pyharmony
 from pyharmony import errors
 from pyharmony import io as files
 from pyharmony.io import _metadata, _tiff
 from tests.foreign import confined
-
-Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 #: The seconds of CPU time, and the MB that memory may grow by at most.
 READ = """

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,9 @@ import pytest
 
 import pyharmony
 import pyharmony.blend
+from pyharmony.cli import _facts
+
+from . import skips
 
 pytestmark = pytest.mark.house
 
@@ -480,11 +484,91 @@ def test_nothing_missing_says_nothing(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def reasons_of(path: Path) -> Iterator[ast.expr | None]:
+    """Yields the reason of each skip that a file of tests asks for; None: one that pytest makes up."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name in ("pytest.skip", "pytest.importorskip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.xfail"):
+            named = {keyword.arg: keyword.value for keyword in node.keywords}
+            first = node.args[0] if name in ("pytest.skip", "pytest.xfail") and node.args else None
+            yield named.get("reason", first)
+
+
+def test_every_reason_for_a_skip_is_one_that_a_run_may_have() -> None:
+    """A text that a machine with another CPU or other packages gives would fail its run alone."""
+    for path in sorted((ROOT / "tests").glob("*.py")):
+        for reason in reasons_of(path):
+            where = f"{path.name}:{getattr(reason, 'lineno', '')}"
+            assert reason is not None, f"{path.name}: a skip without a reason"
+            texts = [reason.body, reason.orelse] if isinstance(reason, ast.IfExp) else [reason]
+            for text in texts:
+                if isinstance(text, ast.Constant):
+                    test = f"tests/{path.name}::test"
+                    known = skips.expected(test if path.name != "conftest.py" else "tests/*::test", text.value)
+                    assert known, f"{where}: {text.value!r} is not in tests/skips.py"
+                else:
+                    function = ast.unparse(text.func) if isinstance(text, ast.Call) else ast.unparse(text)
+                    assert function in ("skips.not_installed", "skips.not_available"), f"{where}: {ast.unparse(text)}"
+
+
+def test_reasons_that_are_computed_are_expected() -> None:
+    for module in skips.PACKAGES:
+        assert skips.expected("tests/test_x.py::test_y", skips.not_installed(module))
+    for level in ("avx2", "avx512"):
+        assert skips.expected("tests/test_x.py::test_y[avx2]", skips.not_available(level))
+    assert not skips.expected("tests/test_x.py::test_y", skips.not_available("baseline"))
+    assert not skips.expected("tests/test_x.py::test_y", "there is one CUDA device")
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2"])
+def test_instruction_sets_above_the_limit_are_not_available(level: str) -> None:
+    """A run with PYHARMONY_SIMD is one of a CPU that lacks what is above it, whoever asks for more."""
+    if level not in _facts.simd_levels():
+        pytest.skip(skips.not_available(level))
+    code = """
+import json, pyharmony
+from pyharmony._native import native
+from pyharmony.cli import _facts
+
+refused = {}
+for name in ("baseline", "avx2", "avx512"):
+    try:
+        native.set_simd_level(name)
+    except ValueError as error:
+        refused[name] = str(error)
+native.set_simd_level("baseline")
+print(json.dumps([_facts.simd_levels(), refused]))
+"""
+    levels, refused = json.loads(run_python(code, PYHARMONY_SIMD=level))
+    all_levels = list(skips.INSTRUCTION_SETS)
+    lower, higher = all_levels[: all_levels.index(level) + 1], all_levels[all_levels.index(level) + 1 :]
+    assert levels == lower
+    assert list(refused) == higher
+    for name, message in refused.items():
+        assert message == f"simd: '{name}' is not available here, the best is '{level}', by PYHARMONY_SIMD"
+
+
+def test_the_skips_of_a_cpu_without_an_instruction_set_are_expected() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_color_stats.py",
+         "-k", "instruction_set"],
+        cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "PYHARMONY_SIMD": "baseline", "PYHARMONY_CHECK_SKIPS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "avx512 is not available on this processor" in done.stdout
+
+
 def test_a_skip_that_is_not_expected_fails_the_run(tmp_path: Path) -> None:
     tests = tmp_path / "tests"
     tests.mkdir()
     shutil.copy(ROOT / "tests" / "conftest.py", tests)
-    (tests / "expected_skips.txt").write_text("# a comment\n*test_it.py::test_a* | known *\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+    (tests / "skips.py").write_text(
+        (ROOT / "tests" / "skips.py").read_text() + 'EXPECTED += [("*test_it.py::test_a*", "known reason")]\n'
+    )
     case = "import pytest\n\n@pytest.mark.parametrize('x', [1])\ndef test_a(x): pytest.skip({reason!r})\n"
 
     def run(reason: str, check: str) -> subprocess.CompletedProcess[str]:

@@ -13,12 +13,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from pyharmony import _install
 
+from . import skips
 from .shared import load_script
 
 pytestmark = pytest.mark.house
@@ -318,10 +320,14 @@ SMALL_PROJECT = {
 }
 
 
+def needed(module: str) -> Any:
+    return pytest.importorskip(module, reason=skips.not_installed(module))
+
+
 def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path) -> None:
     """The builds are `pip install .` and `pip install '.[io]'`, each with its own CMake, Ninja and pybind11."""
-    modules = {name: Path(pytest.importorskip(name).__file__).parent for name in ("cmake", "ninja", "pybind11")}
-    setuptools = Path(pytest.importorskip("setuptools").__file__).parent.parent
+    modules = {name: Path(needed(name).__file__).parent for name in ("cmake", "ninja", "pybind11")}
+    setuptools = Path(needed("setuptools").__file__).parent.parent
     project = tmp_path / "project"
     for name, text in SMALL_PROJECT.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)

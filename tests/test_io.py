@@ -19,16 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms, features
 
 import pyharmony as ph
 from pyharmony import errors
 from pyharmony.io import Picture, _decode, convert, read, save, write
 
-Image = pytest.importorskip("PIL.Image")
-ImageCms = pytest.importorskip("PIL.ImageCms")
-cv2 = pytest.importorskip("cv2")
-tifffile = pytest.importorskip("tifffile")
-features = pytest.importorskip("PIL.features")
+cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
 
 pytestmark = pytest.mark.house
 

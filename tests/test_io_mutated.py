@@ -19,12 +19,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms, features
 
-Image = pytest.importorskip("PIL.Image")
-ImageCms = pytest.importorskip("PIL.ImageCms")
-cv2 = pytest.importorskip("cv2")
-tifffile = pytest.importorskip("tifffile")
-features = pytest.importorskip("PIL.features")
+cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
 
 pytestmark = pytest.mark.house
 

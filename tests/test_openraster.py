@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
 from pyharmony import errors
 from pyharmony import io as ph_io
 from pyharmony.io import Layer, Picture, merged_of, read_layers, write_layers
 
-Image = pytest.importorskip("PIL.Image")
-ImageCms = pytest.importorskip("PIL.ImageCms")
-cv2 = pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 pytestmark = pytest.mark.house
 

@@ -35,12 +35,14 @@ from pyharmony import blend
 from pyharmony.cli._app import app
 from pyharmony.server import PAGE
 
+from . import skips
+
 
 def lacking(what: str) -> NoReturn:
     """Skips where something is not installed; with CI set nothing may be missing, and it fails."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is not installed, and CI is set: the page has to be tested", pytrace=False)
-    pytest.skip(f"{what} is not installed", allow_module_level=True)
+    pytest.skip(skips.not_installed(what), allow_module_level=True)
 
 
 def needed(module: str) -> Any:

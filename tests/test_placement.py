@@ -18,7 +18,6 @@ from .shared import ROOT, load_script
 
 pytestmark = pytest.mark.chains
 
-pytest.importorskip("PIL", reason="Pillow is not installed")
 
 WIDTH, HEIGHT = 640, 420
 Box = tuple[float, float, float, float]

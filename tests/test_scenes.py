@@ -21,7 +21,6 @@ pytestmark = pytest.mark.chains
 
 @pytest.fixture(scope="module")
 def scenes() -> Any:
-    pytest.importorskip("PIL", reason="Pillow is not installed")
     return load_script("benchmarks/scenes.py")
 
 
@@ -137,7 +136,6 @@ def test_a_placer_that_is_loaded_is_seen(way: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def placing() -> Any:
-    pytest.importorskip("PIL", reason="Pillow is not installed")
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         return load_script("benchmarks/placement.py")

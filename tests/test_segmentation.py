@@ -22,6 +22,7 @@ from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.heads import Head
 from pyharmony.segmentation.layers import Layer
 
+from . import skips
 from .shared import ROOT, load_script
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
@@ -573,7 +574,7 @@ def test_a_session_goes_on_and_back() -> None:
 
 @pytest.mark.parametrize(("method", "package"), [("grabcut", "cv2"), ("random_walker", "skimage")])
 def test_what_a_method_makes_better_stays_in_its_box(method: str, package: str) -> None:
-    pytest.importorskip(package, reason=f"{package} is not installed")
+    pytest.importorskip(package, reason=skips.not_installed(package))
     cutter = segmentation.METHODS[method].opened(scene())
     y, x = np.mgrid[:90, :120]
     both = box_mask() | (np.hypot(x - DISC[0], y - DISC[1]) < DISC[2])
@@ -602,7 +603,7 @@ def test_another_mask_can_be_the_one_that_is_meant(weights: Path) -> None:
 
 @pytest.mark.parametrize(("method", "package"), [("grabcut", "cv2"), ("random_walker", "skimage")])
 def test_methods_without_a_network_cut_out_what_is_plain(method: str, package: str) -> None:
-    pytest.importorskip(package, reason=f"{package} is not installed")
+    pytest.importorskip(package, reason=skips.not_installed(package))
     coarse = np.zeros((90, 120), np.uint8)
     coarse[19:62, 23:57] = 255
     for asked in ({"box": (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)}, {"mask": coarse}, {"point": (40, 40)}):
@@ -615,7 +616,7 @@ def test_methods_without_a_network_cut_out_what_is_plain(method: str, package: s
 def test_a_method_goes_on_from_what_the_default_found(
     second: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip(package, reason=f"{package} is not installed")
+    pytest.importorskip(package, reason=skips.not_installed(package))
     name = f"{segmentation.DEFAULT}+{second}"
     method = segmentation.METHODS[name]
     assert method.weights == segmentation.DEFAULT and not method.people and segmentation.DEFAULT in method.summary

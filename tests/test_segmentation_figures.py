@@ -22,7 +22,6 @@ pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 @pytest.fixture(scope="module")
 def script() -> Any:
-    pytest.importorskip("PIL", reason="Pillow is not installed")
     pytest.importorskip("scipy", reason="SciPy is not installed")
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:

@@ -21,6 +21,7 @@ from pyharmony import _catalogue, _checks, _device, blend, data, harmonization, 
 from pyharmony import typing as types
 from pyharmony.reference.gaussian_poisson import GRADIENT_KERNELS
 
+from . import skips
 from .shared import load_script
 
 pytestmark = pytest.mark.house
@@ -59,7 +60,7 @@ def errors_of_pyright(*files: Path) -> dict[Path, set[int]]:
 @pytest.mark.parametrize("checker", [errors_of_mypy, errors_of_pyright], ids=["mypy", "pyright"])
 def test_a_checker_finds_each_mistake_and_no_other(checker: typing.Callable[..., dict[Path, set[int]]]) -> None:
     name = checker.__name__.rpartition("_")[2]
-    pytest.importorskip(name, reason=f"{name} is not installed")
+    pytest.importorskip(name, reason=skips.not_installed(name))
     pytest.importorskip("torch", reason="torch is not installed")
     marked = {i for i, line in enumerate(MISTAKES.read_text().splitlines(), 1) if line.endswith("# wrong")}
     assert len(marked) >= 20

@@ -457,7 +457,6 @@ def test_the_default_is_what_ships(weights: Path, monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(found, upscaling.super_resolve(image, method=upscaling.trained(weights)))
 
 
-@pytest.mark.skipif(bool(upscaling.METHODS["srgan"].missing), reason="the weights srgan-light are not shipped yet")
 def test_what_ships_is_better_than_bicubic(data_dir: Path) -> None:
     samples = data.Manifest(data_dir / "photos_open", "test", ("image",))
     gains = []

@@ -21,7 +21,7 @@ bool has_f16c() {
 }
 #endif
 
-SimdLevel best_level() {
+SimdLevel cpu_level() {
 #ifdef HM_SIMD_X86
   __builtin_cpu_init();
   // These are the sets of x86-64-v4 and x86-64-v3, which the copies are compiled for.
@@ -38,6 +38,32 @@ SimdLevel best_level() {
   return SimdLevel::kBaseline;
 }
 
+const char* limit_by_hand() {
+  const char* name = std::getenv("PYHARMONY_SIMD");
+  return name != nullptr && *name != '\0' ? name : nullptr;
+}
+
+SimdLevel level_named(const char* name) {
+  for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+    if (std::strcmp(name, simd_level_name(level)) == 0) return level;
+  }
+  fail("simd: '", name, "', expected 'baseline', 'avx2' or 'avx512'");
+}
+
+// Returns the best level that may be used: that of the CPU, or a lower one that PYHARMONY_SIMD
+// names. Those above it are not there for anybody, as on a CPU that lacks them.
+SimdLevel best_level() {
+  static const SimdLevel best = [] {
+    const char* name = limit_by_hand();
+    if (name == nullptr) return cpu_level();
+    const SimdLevel level = level_named(name);
+    HM_CHECK(level <= cpu_level(), "simd: '", name, "' is not available here, the best is '",
+             simd_level_name(cpu_level()), "'");
+    return level;
+  }();
+  return best;
+}
+
 std::atomic<int> g_level{-1};
 
 }  // namespace
@@ -52,26 +78,17 @@ const char* simd_level_name(SimdLevel level) {
 }
 
 void set_simd_level(const char* name) {
-  for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
-    if (std::strcmp(name, simd_level_name(level)) != 0) continue;
-    HM_CHECK(level <= best_level(), "simd: '", name, "' is not available here, the best is '",
-             simd_level_name(best_level()), "'");
-    g_level.store(static_cast<int>(level));
-    return;
-  }
-  fail("simd: '", name, "', expected 'baseline', 'avx2' or 'avx512'");
+  const SimdLevel level = level_named(name), best = best_level();
+  HM_CHECK(level <= best, "simd: '", name, "' is not available here, the best is '",
+           simd_level_name(best), "'", limit_by_hand() != nullptr ? ", by PYHARMONY_SIMD" : "");
+  g_level.store(static_cast<int>(level));
 }
 
 SimdLevel simd_level() {
   int level = g_level.load(std::memory_order_relaxed);
   if (level < 0) {
-    const char* wanted = std::getenv("PYHARMONY_SIMD");
-    if (wanted != nullptr && *wanted != '\0') {
-      set_simd_level(wanted);
-    } else {
-      g_level.store(static_cast<int>(best_level()));
-    }
-    level = g_level.load();
+    level = static_cast<int>(best_level());
+    g_level.store(level);
   }
   return static_cast<SimdLevel>(level);
 }

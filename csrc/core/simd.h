@@ -15,11 +15,12 @@ namespace pyharmony {
 
 enum class SimdLevel : int { kBaseline, kAvx2, kAvx512 };
 
-// Returns the best level of this CPU, or a lower one that PYHARMONY_SIMD (baseline, avx2, avx512)
-// or set_simd_level asks for.
+// Returns the level in use: the best one that is available, or the one that set_simd_level chose.
+// PYHARMONY_SIMD (baseline, avx2, avx512) makes those above the one that it names unavailable, so
+// that a machine behaves as one whose CPU lacks them.
 SimdLevel simd_level();
 const char* simd_level_name(SimdLevel level);
-// Throws std::invalid_argument for a level that this build or CPU does not have.
+// Throws std::invalid_argument for a level that is not available.
 void set_simd_level(const char* name);
 
 }  // namespace pyharmony
