@@ -1186,6 +1186,15 @@ def test_doctor_finds_nothing_here() -> None:
     assert all(check["remedy"] for check in found["checks"] if check["state"] != "ok")
 
 
+def test_doctor_tells_the_dtype_that_networks_are_trained_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for limit, dtype in (("AVX2", "float32"), ("AVX512_CORE", "float32")):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        (row,) = (x for x in json.loads(call("doctor", "--json").stdout)["checks"] if x["name"] == "torch")
+        assert row["found"].endswith(f"networks are trained in {dtype} by dtype='auto'")
+
+
 def test_doctor_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyharmony.cli import doctor
 

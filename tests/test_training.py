@@ -27,7 +27,7 @@ pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installe
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training  # noqa: E402
-from pyharmony.training import _checkpoint, _evaluate, _loop, steps  # noqa: E402
+from pyharmony.training import _checkpoint, _evaluate, _loop, _precision, steps  # noqa: E402
 from pyharmony.training._batches import KEPT, Prepared, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._train import datasets  # noqa: E402
 
@@ -309,6 +309,36 @@ def test_a_bad_sample_is_named(triples: Path, tmp_path: Path) -> None:
     for workers in (0, 1):
         with pytest.raises(PyHarmonyError, match=r"03\.png"):
             training.train(config(root, data__workers=workers), tmp_path / f"run{workers}", device="cpu")
+
+
+def test_a_run_takes_the_dtype_that_the_cpu_is_fast_in_and_keeps_it(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_precision, "cpu_has_bfloat16", lambda: False)
+    given = config(triples, step__dtype="auto")
+    with caplog.at_level("INFO", logger="pyharmony"):
+        first = training.train(given, tmp_path / "a", device="cpu")
+    assert first.dtype == "float32" and "networks are trained in float32" in caplog.text
+    assert json.loads((tmp_path / "a" / "config.json").read_text())["step"]["dtype"] == "float32"
+    training.train(config(triples), tmp_path / "plain", device="cpu")
+    assert weights(tmp_path / "a") == weights(tmp_path / "plain")
+    # It goes on as it began on a machine that is fast in another.
+    monkeypatch.setattr(_precision, "cpu_has_bfloat16", lambda: True)
+    more = config(triples, step__dtype="auto", schedule__steps=8)
+    assert training.train(more, tmp_path / "a", resume="auto", device="cpu").dtype == "float32"
+    assert training.train(given, tmp_path / "b", device="cpu").dtype == "bfloat16"
+
+
+def test_a_dtype_that_somebody_asks_for_is_taken_with_a_warning(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_precision, "cpu_has_bfloat16", lambda: False)
+    assert training.train(config(triples, step__dtype="bfloat16"), tmp_path, device="cpu").dtype == "bfloat16"
+    assert "step.dtype: bfloat16, for which the CPU has no instructions" in caplog.text
+
+
+def test_no_recipe_sets_a_dtype_that_a_machine_may_be_slow_in() -> None:
+    assert all(training.recipe(name).get("step", {}).get("dtype") != "bfloat16" for name in training.recipes())
 
 
 def test_photographs_become_other_composites_in_every_epoch(triples: Path, tmp_path: Path) -> None:

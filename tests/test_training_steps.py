@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +22,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from pyharmony import losses, models  # noqa: E402
-from pyharmony.training import steps  # noqa: E402
+from pyharmony.training import _precision, steps  # noqa: E402
 from pyharmony.training.steps import _step  # noqa: E402
 
 from . import recoloured  # noqa: E402
@@ -386,6 +389,50 @@ def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path
     assert any(not torch.equal(value, found["float32"][loss]) for loss, value in found["bfloat16"].items())
 
 
+@pytest.mark.parametrize(
+    ("flags", "limit", "dtype"),
+    [
+        ("avx2 fma", "", "float32"),
+        ("avx2 avx512f avx512bw avx512_vnni", "", "float32"),
+        ("avx2 avx512f avx512_bf16", "", "bfloat16"),
+        ("avx2 amx_tile amx_bf16", "DEFAULT", "bfloat16"),
+        ("asimd bf16 i8mm", "", "bfloat16"),
+        ("avx2 avx512f avx512_bf16", "avx2", "float32"),
+        ("avx2 avx512f avx512_bf16", "AVX512_CORE", "float32"),
+        ("avx2 avx512f avx512_bf16", "AVX512_CORE_BF16", "bfloat16"),
+        ("avx2 fma", "AVX512_CORE_BF16", "float32"),
+    ],
+)
+def test_networks_are_trained_in_the_dtype_that_the_cpu_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, flags: str, limit: str, dtype: str
+) -> None:
+    monkeypatch.setattr(_precision, "cpu_flags", lambda: frozenset(flags.split()))
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    step = steps.create(models.create("pix2pix", "small"), dtype="auto")
+    assert step.settings.dtype == dtype
+    with step._precision():
+        assert torch.is_autocast_enabled("cpu") == (dtype == "bfloat16")
+    for name in ("float32", "bfloat16"):  # what somebody asks for is done
+        assert steps.create(models.create("pix2pix", "small"), dtype=name).settings.dtype == name
+
+
+def test_the_flags_of_this_cpu_are_read() -> None:
+    if not Path("/proc/cpuinfo").exists():
+        pytest.skip("/proc is not mounted")
+    assert _precision.cpu_flags() & {"sse2", "asimd"}
+
+
+def test_a_limit_of_the_instruction_set_holds_for_the_dtype() -> None:
+    code = (
+        "from pyharmony import models; from pyharmony.training import steps; "
+        "print(steps.create(models.create('pix2pix', 'small'), dtype='auto').settings.dtype)"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "float32\n"
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_the_layout_changes_rounding_alone(name: str, data_dir: Path) -> None:
     """Sums in another order, through all layers, change a loss by 1e-4, or 1e-4 of 1 where it is near 0."""
@@ -506,7 +553,7 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1.0, expected at least 0"),
         ("pix2pix", {"foreground": -1.0}, "foreground: -1.0, expected at least 0"),
         ("pix2pix", {"adversary": "chess"}, "'chess', expected one of 'hinge'"),
-        ("pix2pix", {"dtype": "float16"}, "dtype: 'float16', expected one of 'float32', 'bfloat16'"),
+        ("pix2pix", {"dtype": "float16"}, "dtype: 'float16', expected one of 'auto', 'float32', 'bfloat16'"),
         ("dovenet_lite", {"verification": "much"}, "verification: 'much', expected at least 0"),
         ("dovenet_lite", {"betas": (0.9, 1.0)}, "betas: "),
         ("gp_gan", {"clip": 0.0}, "clip: 0.0, expected more than 0"),

@@ -207,15 +207,18 @@ def _torch() -> str:
     import importlib
 
     from .. import blend
+    from ..training._precision import fast_dtype
 
     torch = importlib.import_module("torch")
 
     image = torch.zeros(3, 8, 9)
     if not torch.equal(blend.alpha(image + 1, image), image + 1):
         raise RuntimeError("a blend of tensors is wrong")
+    gpu = torch.cuda.is_available()
+    trains = f"networks are trained in {fast_dtype('cuda' if gpu else 'cpu')} by dtype='auto'"
     if torch.version.cuda is None:
-        return "built without CUDA"
-    return f"built for CUDA {torch.version.cuda}, finds {'a' if torch.cuda.is_available() else 'no'} GPU"
+        return f"built without CUDA; {trains}"
+    return f"built for CUDA {torch.version.cuda}, finds {'a' if gpu else 'no'} GPU; {trains}"
 
 
 def _cupy() -> str:

@@ -28,7 +28,7 @@ from .._warnings import warn
 from ..data import Crops, Dataset, Pasted, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
-from . import _checkpoint, steps
+from . import _checkpoint, _precision, steps
 from ._batches import Prepared, order, repeated
 from ._checkpoint import Checkpoint
 from ._config import TrainConfig, digest
@@ -240,6 +240,9 @@ class Run:
         if extractor is not None:
             extractor.to(self.processes.device)
         self.step = steps.create(self.model, settings.pop("preset", None), extractor=extractor, **settings)
+        self._auto = config.step.get("dtype") == "auto"
+        if self._auto:
+            self._record_dtype()
         self.step.accumulate = run.accumulate
         if self.processes.world > 1:
             self.step.reduce = self.processes.mean
@@ -253,6 +256,11 @@ class Run:
         self._captured: steps.CapturedStep | None = None
         if run.capture and (run.accumulate > 1 or self.processes.world > 1):
             raise ArgumentError("run.capture: goes with one process and run.accumulate=1")
+
+    def _record_dtype(self) -> None:
+        """Puts the dtype that the step chose into the configuration, which goes into the run's folder."""
+        step = {**self.config.step, "dtype": self.step.settings.dtype}
+        self.config = dataclasses.replace(self.config, step=step)
 
     # ---- checkpoints ----
 
@@ -300,6 +308,11 @@ class Run:
             WeightsError: it is damaged.
         """
         found = _checkpoint.read(path)
+        if self._auto:
+            # A run that was begun on another machine goes on in the dtype that was chosen there.
+            dtype = json.loads(found.facts["digest"])["step"].get("dtype", "float32")
+            self.step.settings = dataclasses.replace(self.step.settings, dtype=dtype)
+            self._record_dtype()
         if found.facts["digest"] != digest(self.config):
             what = _difference(found.facts["digest"], digest(self.config))
             raise ArgumentError(f"resume: {path} is of a run with other settings: {what}")
@@ -367,6 +380,14 @@ class Run:
     def run(self) -> TrainResult:
         """Runs to the end, or until the run is interrupted."""
         log = _Log(self.out, self.step.count) if self.processes.first else None
+        dtype = self.step.settings.dtype
+        _LOG.info("networks are trained in %s", dtype)
+        if dtype == "bfloat16" and _precision.fast_dtype(self.processes.device.type) != dtype:
+            _LOG.warning(
+                "step.dtype: bfloat16, for which the %s has no instructions; a step takes several times as long as in "
+                "float32",
+                "CPU" if self.processes.device.type == "cpu" else "GPU",
+            )
         if log is not None and self.step.count == 0:
             log.graph(self.model)
         watch = _Watch(self.step.count, int(self.step.skipped))
@@ -414,6 +435,7 @@ class Run:
             folder=self.out,
             seconds=self.seconds,
             short=short,
+            dtype=dtype,
         )
 
     def _too_short(self) -> str:

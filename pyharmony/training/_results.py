@@ -50,6 +50,7 @@ class TrainResult:
         folder: the run's folder.
         seconds: the seconds of work, in all parts of the run together; evaluations are left out.
         short: a sentence that says why so few steps hardly train a network; else empty.
+        dtype: the dtype of the networks' arithmetic, 'float32' or 'bfloat16'.
     """
 
     model: Model
@@ -61,3 +62,4 @@ class TrainResult:
     folder: Path
     seconds: float = 0.0
     short: str = ""
+    dtype: str = "float32"

@@ -81,7 +81,7 @@ def train(
         elif config.run.start:
             run.start_from(config.run.start)
         if run.processes.first:
-            text = json.dumps(config.as_dict(), indent=2, sort_keys=True)
+            text = json.dumps(run.config.as_dict(), indent=2, sort_keys=True)
             _temporary.write_text(folder / "config.json", text + "\n")
         return run.run()
 

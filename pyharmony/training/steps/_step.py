@@ -17,6 +17,7 @@ from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...losses import Adversary, adversary, foreground_mse
 from ...models import Adversarial, Model
 from ...models.checks import check_choice, check_flag, check_image, check_like
+from .. import _precision
 
 Losses = dict[str, Tensor]
 
@@ -27,15 +28,16 @@ class StepSettings:
 
     Attributes:
         dtype: 'float32', or 'bfloat16' for the arithmetic of the networks by autocast: weights, norms, losses and the
-            optimizers' moments stay in float32.
+            optimizers' moments stay in float32. 'auto': bfloat16 where the model's device has instructions for it, else
+            float32; the settings of a step say which.
         channels_last: whether weights and images lie in memory with the channels last.
     """
 
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
 
     def __post_init__(self) -> None:
-        check_choice(self.dtype, "dtype", ("float32", "bfloat16"))
+        check_choice(self.dtype, "dtype", ("auto", "float32", "bfloat16"))
         self._check_flags("channels_last")
 
     def _check_flags(self, *names: str) -> None:
@@ -125,7 +127,7 @@ class Step:
         optional: the names of those that it may also hold.
         extracts: whether a loss can use an extractor.
         progress: the names of the numbers that say how far the step is, which `state_dict` keeps.
-        model, settings: as given; the model is put into training mode.
+        model, settings: as given, but for a dtype of 'auto'; the model is put into training mode.
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: the optimizers, by the name of the network that each trains.
         count: the number of steps made.
@@ -153,6 +155,8 @@ class Step:
         if first.is_meta:
             raise ArgumentError("model: an outline, without numbers; make it with models.create")
         self.device = first.device
+        if settings.dtype == "auto":
+            self.settings = dataclasses.replace(settings, dtype=_precision.fast_dtype(self.device.type))
         self.skipped = torch.zeros((), device=self.device)
         if extractor is not None:
             for tensor in (*extractor.parameters(), *extractor.buffers()):
