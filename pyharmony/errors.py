@@ -115,6 +115,20 @@ class DataError(PyHarmonyError, ValueError):
     """
 
 
+class UnusableSample(DataError, MaskError):
+    """A sample of a data set has no pixel of its object at the size that is asked for, or in any part that was drawn.
+
+    Example:
+        >>> from pyharmony import data
+        >>> mask = np.zeros((480, 640), np.uint8)
+        >>> mask[1:4, 1:4] = 255
+        >>> data.resize_sample({"name": "a", "mask": mask}, 64)
+        Traceback (most recent call last):
+            ...
+        pyharmony.errors.UnusableSample: a: ...
+    """
+
+
 class WeightsError(PyHarmonyError, RuntimeError):
     """A model's weights are missing, do not match their checksum, or may not be used.
 

@@ -47,6 +47,15 @@ def test_a_data_set_is_checked(triples: Path) -> None:
     assert [problem["name"] for problem in found["problems"]] == ["t4"]
 
 
+def test_masks_that_are_empty_at_a_size_are_named(triples: Path) -> None:
+    """Every fifth row and column is kept, the first of them the third: an object in the first column is gone."""
+    result = call("check", triples, "--size", "8", code=5)
+    assert "t0: its mask is empty at 8 x 8 pixels" in result.stderr
+    assert [problem["name"] for problem in told("check", triples, "--size", "8", code=5)["problems"]] == ["t0", "t3"]
+    call("check", triples, "--size", "40")
+    call("check", triples, "--size", "0", code=2)
+
+
 def test_a_data_set_is_counted(triples: Path) -> None:
     damage(triples)
     found = told("stats", triples)

@@ -581,6 +581,47 @@ def test_a_sample_is_resized_as_published(triples: Path) -> None:
     assert (soft["mask"] == 255).all()
 
 
+class SmallObjects(data.Dataset):
+    """Fifty photographs of 640 x 480 pixels with an object of 8 x 8 each, somewhere."""
+
+    def __init__(self) -> None:
+        self.names = [f"p{i}" for i in range(50)]
+        self.places = np.random.default_rng(0).integers((0, 0), (632, 472), (50, 2))
+
+    def _load(self, index: int) -> dict[str, Any]:
+        left, top = self.places[index]
+        mask = np.zeros((480, 640), np.uint8)
+        mask[top : top + 8, left : left + 8] = 255
+        return {"name": self.names[index], "image": np.full((480, 640, 3), 99, np.uint8), "mask": mask}
+
+
+def test_objects_that_vanish_at_the_size_of_a_training_are_problems() -> None:
+    """Of ten columns one is kept: an object whose eight lie between two of those is gone."""
+    photos = SmallObjects()
+    assert photos.check() == []
+    gone = [i for i, (left, _) in enumerate(photos.places) if left % 10 in (6, 7)]
+    assert gone
+    problems = photos.check(size=64, threads=2)
+    assert [problem.name for problem in problems] == [f"p{i}" for i in gone]
+    assert problems[0].message == f"p{gone[0]}: its mask is empty at 64 x 64 pixels"
+    assert photos.check(size=256) == []
+    with pytest.raises(errors.UnusableSample, match="its mask is empty"):
+        data.Resized(photos, 64)[gone[0]]
+    with pytest.raises(errors.ArgumentError, match="size: 0"):
+        photos.check(size=0)
+
+
+def test_a_mask_of_the_whole_image_is_not_inverted() -> None:
+    class Whole(SmallObjects):
+        def _load(self, index: int) -> dict[str, Any]:
+            return {**super()._load(index), "mask": np.full((480, 640), 255, np.uint8)}
+
+    photos = Whole()
+    varied = data.Varied(photos, inverted=1.0, with_masks=range(50))
+    assert all(varied[i]["mask"].min() == 255 for i in range(5))
+    assert data.Varied(SmallObjects(), inverted=1.0, with_masks=range(50))[0]["mask"].mean() > 250
+
+
 def test_a_name_is_dealt_by_itself() -> None:
     names = [f"photo {i}" for i in range(4000)]
     found = [data.split_of(name) for name in names]

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from pyharmony import data
-from pyharmony.errors import ArgumentError, PyHarmonyError, WeightsError
+from pyharmony.errors import ArgumentError, DataError, PyHarmonyError, PyHarmonyWarning, WeightsError
 from pyharmony.scoring import harmony_score
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -309,6 +309,116 @@ def test_a_bad_sample_is_named(triples: Path, tmp_path: Path) -> None:
     for workers in (0, 1):
         with pytest.raises(PyHarmonyError, match=r"03\.png"):
             training.train(config(root, data__workers=workers), tmp_path / f"run{workers}", device="cpu")
+
+
+def with_masks(triples: Path, root: Path, masks: dict[int, np.ndarray]) -> Path:
+    """Returns a copy of the triples with other masks for some of them."""
+    shutil.copytree(triples, root)
+    for number, mask in masks.items():
+        Image.fromarray(mask).save(root / "mask" / f"{number:02}.png")
+    return root
+
+
+def dot() -> np.ndarray:
+    """Returns a mask of one pixel, in a row of which nothing is left at 32 x 32."""
+    mask = np.zeros((40, 44), np.uint8)
+    mask[2, 2] = 255
+    return mask
+
+
+def as_photographs(root: Path) -> Path:
+    (root / "target").rename(root / "images")
+    (root / "mask").rename(root / "masks")
+    shutil.rmtree(root / "composite")
+    return root
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", ["triples", "photographs"])
+def test_another_sample_stands_in_for_an_object_that_vanishes(
+    triples: Path, tmp_path: Path, kind: str, workers: int
+) -> None:
+    root = with_masks(triples, tmp_path / "set", dict.fromkeys((3, 5), dot()))
+    if kind == "photographs":
+        as_photographs(root)
+    assert data.open_dataset(root).check() == []
+    assert [problem.name for problem in data.open_dataset(root).check(size=SIZE)] == ["03", "05"]
+    changes = {"data__crop": 0.0, "data__validation": 0.0, "data__workers": workers, "schedule__steps": 12}
+    with pytest.warns(PyHarmonyWarning, match=r"another sample stood in 4 times .* at 32 x 32; `pyharmony data check"):
+        result = training.train(config(root, **changes), tmp_path / "run", device="cpu")
+    # Two epochs show each of the two once.
+    assert (result.steps, result.replaced, result.skipped) == (12, 4, 0)
+    entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    counts = [entry["replaced"] for entry in entries if entry["kind"] == "loss"]
+    assert counts == sorted(counts) and counts[-1] == 4
+
+
+def test_a_run_that_goes_on_counts_on(triples: Path, tmp_path: Path) -> None:
+    root = with_masks(triples, tmp_path / "set", {3: dot()})
+    changes: dict[str, Any] = {"data__crop": 0.0, "data__validation": 0.0}
+    with pytest.warns(PyHarmonyWarning, match="stood in 2 times"):
+        whole = training.train(config(root, **changes, schedule__steps=12), tmp_path / "whole", device="cpu")
+    changes["schedule__decay"] = 0.0
+    with pytest.warns(PyHarmonyWarning, match="stood in 1 times"):
+        training.train(config(root, **changes), tmp_path / "part", device="cpu")
+    more = config(root, **changes, schedule__steps=12)
+    with pytest.warns(PyHarmonyWarning, match="stood in 2 times"):
+        part = training.train(more, tmp_path / "part", resume="auto", device="cpu")
+    assert part.replaced == whole.replaced == 2
+
+
+def test_objects_that_vanish_are_left_out_of_the_figures(triples: Path, tmp_path: Path) -> None:
+    held_back = with_masks(triples, tmp_path / "held", {3: dot()})
+    given = config(triples, data__validation=str(held_back))
+    with pytest.warns(PyHarmonyWarning, match="1 of the 12 samples held back are left out"):
+        result = training.train(given, tmp_path / "run", device="cpu")
+    whole = data.Subset(data.open_dataset(held_back), [i for i in range(12) if i != 3])
+    model = models.load(tmp_path / "run" / "last.safetensors")
+    prepared = Prepared(whole, ("composite", "mask", "target"), SIZE, model.low)
+    assert _evaluate.evaluate(model, prepared)[0] == result.figures
+    gone = with_masks(triples, tmp_path / "gone", dict.fromkeys(range(12), dot()))
+    with pytest.warns(PyHarmonyWarning, match="12 of the 12 samples held back"):
+        result = training.train(config(triples, data__validation=str(gone)), tmp_path / "other", device="cpu")
+    assert result.figures == {} and result.steps == 6
+
+
+def test_a_set_of_objects_that_all_vanish_ends_the_run(triples: Path, tmp_path: Path) -> None:
+    root = with_masks(triples, tmp_path / "set", dict.fromkeys(range(12), dot()))
+    for workers in (0, 1):
+        given = config(root, data__workers=workers, data__crop=0.0)
+        with pytest.raises(DataError, match=r"data\.root: 20 samples in a row are unusable; the last: .*empty at 32"):
+            training.train(given, tmp_path / f"run{workers}", device="cpu")
+
+
+def test_the_first_crop_that_shows_the_object_is_taken(triples: Path, tmp_path: Path) -> None:
+    mask = np.zeros((40, 44), np.uint8)
+    mask[:4, :4] = 255
+    samples = data.Subset(data.open_dataset(with_masks(triples, tmp_path / "set", {0: mask})), [0])
+    for epoch in range(20):
+        prepared = Prepared(samples, ("mask", "target"), SIZE, 0.0, crop=0.5, seed=(0, epoch))
+        assert prepared[0]["mask"].any()
+
+
+def test_a_mask_of_the_whole_image_trains_colorgrid(triples: Path, tmp_path: Path) -> None:
+    """Of its recipe a share shows the inverse of a mask, which of such a mask is empty."""
+    whole = np.full((40, 44), 255, np.uint8)
+    root = as_photographs(with_masks(triples, tmp_path / "set", dict.fromkeys(range(12), whole)))
+    changes = {name: value for name, value in training.recipe("colorgrid")["data"].items() if name != "size"}
+    changes |= {"inverted": 1.0, "borrowed": 0.0, "reshaped": 0.5, "validation": 0.0}
+    model = {"name": "colorgrid", "heads": 1}
+    given = config(root, model=model, **{f"data__{k}": v for k, v in changes.items()})
+    training_set, _ = datasets(given)
+    assert all(sample["mask"].any() for sample in training_set)
+
+
+def test_photographs_to_vary_are_taken_without_those_whose_object_vanishes(
+    triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = as_photographs(with_masks(triples, tmp_path / "set", {3: dot()}))
+    varied = {"data__inverted": 0.1, "data__borrowed": 0.5, "data__crop": 0.0, "data__validation": 0.0}
+    training_set, _ = datasets(config(root, **varied))
+    assert "03" not in training_set.names and len(training_set) == 11
+    assert "a sample is left out: 03: its mask is empty at 32 x 32 pixels" in caplog.text
 
 
 def test_a_run_takes_the_dtype_that_the_cpu_is_fast_in_and_keeps_it(

@@ -57,14 +57,23 @@ def _shares(text: str) -> dict[str, float]:
 
 @app.command("check")
 @command("data.check")
-def check(console: Console, path: Root, source: Source, threads: Threads = None) -> None:
+def check(
+    console: Console,
+    path: Root,
+    source: Source,
+    size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Name samples, too, whose masks are empty at N x N pixels."),
+    ] = None,
+    threads: Threads = None,
+) -> None:
     """Load every sample, and name all that is wrong.
 
     Nothing is changed. Ends with 5 where there is a problem.
     """
     found = source.open(path)
     with console.progress(len(found), "checking") as advance:
-        problems = found.check(advance, threads=threads or cores())
+        problems = found.check(advance, threads=threads or cores(), size=size)
     status, rows = "some failed" if problems else "ok", console.problems(problems)
     console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
     console.note(f"{path}: {len(found):,} samples, {len(problems):,} problems")

@@ -87,7 +87,7 @@ def train(
     if int(os.environ.get("RANK", "0")):
         return
     figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped, "short": result.short}
-    figures |= {"dtype": result.dtype}
+    figures |= {"replaced": result.replaced, "dtype": result.dtype}
     best = str(folder / "best.safetensors")
     if result.interrupted:
         told = f"saved at step {result.steps}; --resume auto goes on from there"

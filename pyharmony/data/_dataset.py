@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import _checks
-from ..errors import ArgumentError, DTypeError, MaskError, PyHarmonyError, ShapeError
+from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
 from . import _files
 
 logger = logging.getLogger("pyharmony")
@@ -85,15 +85,21 @@ class Dataset:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} samples)"
 
-    def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
+    def check(
+        self, progress: Callable[[], None] | None = None, *, threads: int = 1, size: int | None = None
+    ) -> list[Problem]:
         """Returns every problem of the data set: each sample is loaded, and a failure stops nothing.
 
         Args:
             progress: called after each sample.
             threads: the number of samples that are decoded at once.
+            size: the side of the images that a network is trained on, such as `data.size` of a recipe: a sample whose
+                mask is empty at that size, see `resize_sample`, is a problem too. None: masks are checked as they are.
         """
+        side = None if size is None else _files.whole(size, "size")
         found, seen = self._strays(), set()
-        for name, problems in zip(self.names, in_order(self._check_one, len(self), threads), strict=True):
+        work = functools.partial(self._check_at, size=side)
+        for name, problems in zip(self.names, in_order(work, len(self), threads), strict=True):
             if name in seen:
                 found.append(Problem(name, f"{name}: there are several samples of this name"))
             seen.add(name)
@@ -117,6 +123,18 @@ class Dataset:
             self._load(index)
         except (PyHarmonyError, OSError) as error:
             return [Problem(self.names[index], said(error))]
+        return []
+
+    def _check_at(self, index: int, size: int | None) -> list[Problem]:
+        """Returns the problems of a sample; where it has none, that of its mask at size x size pixels."""
+        problems = self._check_one(index)
+        if problems or size is None:
+            return problems
+        sample = self._load(index)
+        try:
+            resize_sample({"name": self.names[index], **{k: v for k, v in sample.items() if k == "mask"}}, size)
+        except UnusableSample as error:
+            return [Problem(self.names[index], str(error))]
         return []
 
     def _strays(self) -> list[Problem]:
@@ -389,7 +407,7 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
     where it is at least half inside, and resized to the nearest pixel: the protocol of Cong et al. 2020.
 
     Raises:
-        MaskError: the mask is empty at that size.
+        UnusableSample: the mask is empty at that size.
         ShapeError, DTypeError: an image is not [H, W, 3] or a mask not [H, W], of uint8.
 
     Example:
@@ -416,7 +434,7 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
             hard = Image.fromarray(np.where(value >= 128, np.uint8(255), np.uint8(0)))
             found[role] = np.array(hard.resize((side, side), Image.Resampling.NEAREST))
             if not found[role].any():
-                raise MaskError(f"{sample.get('name', 'mask')}: its mask is empty at {side} x {side} pixels")
+                raise UnusableSample(f"{sample.get('name', 'mask')}: its mask is empty at {side} x {side} pixels")
         elif value.shape[:2] != (side, side):
             picture = Image.fromarray(value)
             found[role] = np.array(picture.resize((side, side), Image.Resampling.BILINEAR))

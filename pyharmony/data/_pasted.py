@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color, ops
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, UnusableSample
 from ._dataset import Dataset, Drawn, Sample
 
 Pixels = npt.NDArray[np.uint8]
@@ -129,7 +129,7 @@ class Pasted(Drawn):
             if np.count_nonzero(mask) >= _LEAST * mask.size:
                 break
         else:
-            raise DataError(f"{self.names[index]}: no scene in {_TRIES} tries shows enough of the object")
+            raise UnusableSample(f"{self.names[index]}: no scene in {_TRIES} tries shows enough of the object")
         if self._chance("retouched", random):
             image = color.retouch(image, parameters=color.Retouching.draw(random, 0.8))[0]
         if self._chance("worn", random):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _checks, color
 from ..color.transfers import TRANSFERS
-from ..errors import ArgumentError, DataError, PyHarmonyError
+from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 from ..typing import SynthesisMethod
 from ._dataset import Dataset, Drawn, Sample, resize_sample, said
 
@@ -126,7 +126,7 @@ class Synthesis(Drawn):
             if not beyond:
                 break
         if best is None:
-            raise DataError(f"{self.names[index]}: no composite in {_TRIES} tries; the last, {trouble}")
+            raise UnusableSample(f"{self.names[index]}: no composite in {_TRIES} tries; the last, {trouble}")
         return self._weakened(best, random)
 
     def _weakened(self, sample: Sample, random: np.random.Generator) -> Sample:

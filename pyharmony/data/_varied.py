@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, UnusableSample
 from ._dataset import Dataset, Drawn, Sample
 
 #: The least and largest share of the photograph that a borrowed mask may cover.
@@ -96,7 +96,8 @@ class Varied(Drawn):
             found["mask"] = self._mask(found[role].shape[:2], self.names[index], random)
         if self._reshaped and random.random() < self._reshaped:
             found["mask"] = reshaped_mask(found["mask"], random)
-        if shares[1] < self._inverted:
+        # The inverse of a mask of the whole image would show nothing.
+        if shares[1] < self._inverted and found["mask"].min() < 128:
             found["mask"] = 255 - found["mask"]
         if shares[2] < self._retouched:
             light = color.Retouching.draw(random, 0.5)
@@ -115,7 +116,9 @@ class Varied(Drawn):
             resized = np.array(Image.fromarray(np.ascontiguousarray(mask)).resize((width, height)))
             if _COVERED[0] <= np.count_nonzero(resized >= 128) / resized.size <= _COVERED[1]:
                 return resized
-        raise DataError(f"{name}: no mask in {_TRIES} tries that covers {_COVERED[0]:.0%} to {_COVERED[1]:.0%} of it")
+        raise UnusableSample(
+            f"{name}: no mask in {_TRIES} tries that covers {_COVERED[0]:.0%} to {_COVERED[1]:.0%} of it"
+        )
 
 
 def reshaped_mask(mask: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,8 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data import Dataset
-from ..errors import ArgumentError, PyHarmonyError
+from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 
+_LOG = logging.getLogger(__name__)
+#: The number of crops of a sample that are drawn until one shows the object, and of samples that stand in for another.
+_TRIES = 20
 #: The number of batches whose samples are kept in memory at once where samples are used more than once.
 KEPT = 8
 
@@ -64,20 +68,41 @@ class Prepared:
     ) -> None:
         self.dataset, self.inputs, self.size, self.low, self.scale = dataset, tuple(inputs), size, low, scale
         self.crop, self.flip, self.seed = crop, flip, seed
+        self.left_out = 0
+
+    def usable(self) -> Iterator[dict[str, Tensor]]:
+        """Yields the samples in order; `left_out` counts those that are unusable."""
+        for index in range(len(self)):
+            try:
+                yield self[index]
+            except UnusableSample as error:
+                _LOG.info("a sample is left out: %s", error)
+                self.left_out += 1
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Returns a sample's tensors; of crops the first that shows the object is taken.
+
+        Raises:
+            UnusableSample: the object has no pixel at this size.
+        """
         sample = self.dataset[index]
         random = np.random.default_rng((*self.seed, index))
-        box = None
-        if self.crop:
-            height, width = sample["target" if "target" in sample else "image"].shape[:2]
-            kept = 1 - random.uniform(0, self.crop)
-            h, w = max(1, round(height * kept)), max(1, round(width * kept))
-            top, left = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
-            box = (left, top, left + w, top + h)
+        mask = None
+        if "mask" in self.inputs and "mask" in sample:
+            mask = np.where(sample["mask"] >= 128, np.uint8(255), np.uint8(0))
+        for _ in range(_TRIES if self.crop else 1):
+            box = self._drawn_box(sample, random) if self.crop else None
+            region = None if mask is None else resized(mask, self.size, box)
+            if region is None or region.any():
+                break
+        else:
+            raise UnusableSample(
+                f"{sample.get('name', index)}: its mask is empty at {self.size} x {self.size} pixels"
+                + (f", in {_TRIES} crops" if self.crop else "")
+            )
         mirrored = self.flip and bool(random.integers(2))
         found = {}
         for name in self.inputs:
@@ -85,8 +110,7 @@ class Prepared:
             if source not in sample:
                 # The step says what it misses.
                 continue
-            plane = np.where(sample[name] >= 128, np.uint8(255), np.uint8(0)) if name == "mask" else sample[source]
-            picture = resized(plane, self.size, box)
+            picture = region if name == "mask" else resized(sample[source], self.size, box)
             picture = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
             x = torch.from_numpy(picture.copy() if not picture.flags.writeable else picture).float() / 255
             if x.ndim == 2:
@@ -99,6 +123,39 @@ class Prepared:
                 ].clamp(0, 1)
             found[name] = (x * (1 - self.low) + self.low).contiguous()
         return found
+
+    def _drawn_box(self, sample: Mapping[str, Any], random: np.random.Generator) -> Box:
+        height, width = sample["target" if "target" in sample else "image"].shape[:2]
+        kept = 1 - random.uniform(0, self.crop)
+        h, w = max(1, round(height * kept)), max(1, round(width * kept))
+        top, left = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
+        return left, top, left + w, top + h
+
+
+class Replacing:
+    """Prepared samples; where one is unusable, another that is drawn stands in for it.
+
+    Each sample has one more tensor, `replaced` []: 1 where another stands in, else 0.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+
+    def __len__(self) -> int:
+        return len(self.prepared)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        random = np.random.default_rng((*self.prepared.seed, index, 1))
+        chosen = index
+        for tries in range(_TRIES):
+            try:
+                found = self.prepared[chosen]
+            except UnusableSample as error:
+                _LOG.info("another sample stands in for %s", error)
+                last, chosen = error, int(random.integers(len(self)))
+                continue
+            return {**found, "replaced": torch.tensor(float(tries > 0))}
+        raise DataError(f"data.root: {_TRIES} samples in a row are unusable; the last: {last}")
 
 
 def stacked(samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -120,7 +177,7 @@ def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: i
 
 
 def batches(
-    prepared: Prepared, chosen: Sequence[Sequence[int]], workers: int, *, ahead: int = 2, pin: bool = False
+    prepared: Prepared | Replacing, chosen: Sequence[Sequence[int]], workers: int, *, ahead: int = 2, pin: bool = False
 ) -> Iterator[dict[str, Tensor]]:
     """Yields the batches of these samples; each worker process reads `ahead` batches in advance."""
     if not workers:
@@ -144,7 +201,7 @@ def batches(
 
 
 def repeated(
-    prepared: Prepared,
+    prepared: Prepared | Replacing,
     chosen: Sequence[Sequence[int]],
     workers: int,
     repeats: int,

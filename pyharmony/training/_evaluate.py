@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,8 @@ DECISIVE = {
     "style": ("auc", True),
 }
 _SHOWN = 8
+#: The figures and the sheet of no samples.
+_NOTHING: tuple[dict[str, float], npt.NDArray[np.uint8]] = ({}, np.zeros((1, 1, 3), np.uint8))
 _BATCH = 8
 
 
@@ -55,9 +58,9 @@ def evaluate(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.ND
 
 def _batches(model: Model, prepared: Prepared) -> Iterator[dict[str, Tensor]]:
     device = next(model.parameters()).device
-    for start in range(0, len(prepared), _BATCH):
-        batch = stacked([prepared[i] for i in range(start, min(start + _BATCH, len(prepared)))])
-        yield {name: x.to(device) for name, x in batch.items()}
+    samples = prepared.usable()
+    while some := list(itertools.islice(samples, _BATCH)):
+        yield {name: x.to(device) for name, x in stacked(some).items()}
 
 
 def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
@@ -74,7 +77,7 @@ def _images(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.NDA
         target = _bytes(batch["target"], low)
         given = batch.get("composite", batch.get("image"))
         if given is None:  # images made from noise are compared with nothing
-            return {}, np.zeros((1, 1, 3), np.uint8)
+            return _NOTHING
         mask = batch.get("mask")
         output = levels(model.predict(given, mask), low)
         before = _bytes(given, low)
@@ -90,7 +93,7 @@ def _images(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.NDA
             if len(rows) - 1 in chosen:
                 small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
                 shown.append(np.concatenate([small, made, target[i]], 1))
-    return _means(rows), np.concatenate(shown)
+    return (_means(rows), np.concatenate(shown)) if rows else _NOTHING
 
 
 def _scores(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
@@ -109,6 +112,8 @@ def _scores(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArr
             if number in chosen:
                 shown.append(row)
             number += 1
+    if not number:
+        return _NOTHING
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown)
 
 
@@ -132,6 +137,8 @@ def _cuts(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray
                 rows = [image[one], *(x[None].expand(3, -1, -1).float() for x in (made[one], mask[one, 0]))]
                 sheet.append(np.concatenate(list(_bytes(torch.stack(rows), 0.0)), 1))
             number += 1
+    if not number:
+        return _NOTHING
     return {name: float(torch.cat(values).mean()) for name, values in found.items()}, np.concatenate(sheet)
 
 

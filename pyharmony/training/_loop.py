@@ -29,7 +29,7 @@ from ..data import Crops, Dataset, Pasted, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
 from . import _checkpoint, _precision, steps
-from ._batches import Prepared, order, repeated
+from ._batches import Prepared, Replacing, order, repeated
 from ._checkpoint import Checkpoint
 from ._config import TrainConfig, digest
 from ._evaluate import better, evaluate
@@ -250,7 +250,9 @@ class Run:
         self.training, self.validation = training, validation
         self.scale = int(getattr(self.model.config, "scale", 1))
         self.epoch = self.position = 0
+        self.replaced = 0
         self.seconds = 0.0
+        self._left_out = False
         self.best: dict[str, float] = {}
         self.figures: dict[str, float] = {}
         self._captured: steps.CapturedStep | None = None
@@ -279,6 +281,7 @@ class Run:
                 "best": self.best,
                 "figures": self.figures,
                 "skipped": int(self.step.skipped),
+                "replaced": self.replaced,
                 "world": self.processes.world,
                 "digest": digest(self.config),
                 "samples": self._samples(),
@@ -335,6 +338,7 @@ class Run:
         self.seconds = found.facts["seconds"]
         self.best, self.figures = found.facts["best"], found.facts["figures"]
         self.step.skipped.fill_(found.facts["skipped"])
+        self.replaced = found.facts.get("replaced", 0)
         _checkpoint.set_random_states(found.random, self.processes.rank, self.processes.device)
 
     def _samples(self) -> list[Any]:
@@ -425,6 +429,12 @@ class Run:
         short = "" if watch.stopped else self._too_short()
         if short and self.processes.first:
             warn(short)
+        if self.replaced and self.processes.first:
+            size = self.config.data.size
+            warn(
+                f"another sample stood in {self.replaced:,} times for one whose object has no pixel at {size} x "
+                f"{size}; `pyharmony data check --size {size}` names such samples"
+            )
         return TrainResult(
             model=final.eval(),
             steps=self.step.count,
@@ -436,6 +446,7 @@ class Run:
             seconds=self.seconds,
             short=short,
             dtype=dtype,
+            replaced=self.replaced,
         )
 
     def _too_short(self) -> str:
@@ -462,7 +473,7 @@ class Run:
             watch.skipped = skipped
             values = {name: float(loss) for name, loss in losses.items()}
             if log is not None:
-                log.scalars("loss", count, {**values, "skipped": skipped})
+                log.scalars("loss", count, {**values, "skipped": skipped, "replaced": self.replaced})
             self._tell(values, watch)
             if watch.skips >= run.largest_skips:
                 raise ArgumentError(
@@ -521,7 +532,7 @@ class Run:
             raise ArgumentError(f"data.root: {len(self.training)} samples, fewer than run.accumulate batches hold")
         cuda = processes.device.type == "cuda"
         for batch in repeated(
-            prepared,
+            Replacing(prepared),
             chosen[:whole],
             config.data.workers,
             config.data.repeats,
@@ -529,6 +540,7 @@ class Run:
             seed=(config.run.seed, self.epoch, processes.rank),
             pin=cuda,
         ):
+            self.replaced += int(batch.pop("replaced").sum())
             yield {name: x.to(processes.device, non_blocking=cuda) for name, x in batch.items()}
 
     def _one(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -564,7 +576,15 @@ class Run:
         if len(self.validation):
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
-                self.figures, sheet = evaluate(model, self._prepared(self.validation))
+                held_back = self._prepared(self.validation)
+                self.figures, sheet = evaluate(model, held_back)
+                if held_back.left_out and not self._left_out:
+                    self._left_out = True
+                    size = self.config.data.size
+                    warn(
+                        f"{held_back.left_out:,} of the {len(held_back):,} samples held back are left out: their "
+                        f"objects have no pixel at {size} x {size}"
+                    )
                 if self.figures and better(model, self.figures, self.best):
                     self.best = {**self.figures, "step": float(self.step.count)}
                     _save_part(model, self.out / "best.safetensors")

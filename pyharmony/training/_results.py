@@ -50,6 +50,7 @@ class TrainResult:
         folder: the run's folder.
         seconds: the seconds of work, in all parts of the run together; evaluations are left out.
         short: a sentence that says why so few steps hardly train a network; else empty.
+        replaced: how often another sample stood in for one whose object has no pixel at the size of the training.
         dtype: the dtype of the networks' arithmetic, 'float32' or 'bfloat16'.
     """
 
@@ -62,4 +63,5 @@ class TrainResult:
     folder: Path
     seconds: float = 0.0
     short: str = ""
+    replaced: int = 0
     dtype: str = "float32"

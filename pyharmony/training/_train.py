@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from .. import _catalogue, _install, _temporary, data
-from ..errors import ArgumentError
+from ..errors import ArgumentError, UnusableSample
 from ..typing import TorchDevice
 from ._config import TrainConfig, config_of
 from ._results import Progress, TrainResult
 
+_LOG = logging.getLogger(__name__)
 #: The largest number of composites of each photograph that is held back.
 _HELD_BACK = 8
 
@@ -192,6 +194,21 @@ def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Datas
     )
 
 
+def _usable(found: data.Dataset) -> tuple[data.Dataset, list[int]]:
+    """Returns the samples without those whose object vanishes at their size, and the numbers of those with a mask."""
+    usable, masked = [], []
+    for index in range(len(found)):
+        try:
+            sample = found[index]
+        except UnusableSample as error:
+            _LOG.warning("a sample is left out: %s", error)
+            continue
+        if "mask" in sample:
+            masked.append(len(usable))
+        usable.append(index)
+    return (found if len(usable) == len(found) else data.Subset(found, usable)), masked
+
+
 def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     chosen = config.data
     if not chosen.roots:
@@ -251,7 +268,7 @@ def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: in
         found = data.Cached(data.Resized(found, size))
     per_photo = min(chosen.per_photo, _HELD_BACK) if side else chosen.per_photo
     if varies:
-        masked = [i for i in range(len(found)) if "mask" in found[i]]
+        found, masked = _usable(found)
         if side:
             found = data.Subset(found, masked)
             if not masked:
