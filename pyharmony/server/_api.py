@@ -285,7 +285,7 @@ class Service:
 
     async def close_session(self, request: Request, response: Response) -> None:
         """Ends the session of the cookie."""
-        self.keys.close(session_of(request.headers))
+        self.keys.close(session_of(request.scope["cookie"]))
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
 
     async def upload(

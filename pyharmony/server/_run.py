@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -23,11 +24,35 @@ from .settings import Settings
 _log = logging.getLogger("pyharmony.server")
 
 #: The most bytes of the first line and the headers of a request.
-_HEAD = 32_768
+MAX_HEAD = 32_768
+#: What ends them.
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 #: The seconds that a connection may be idle between requests.
 _IDLE = 20
 #: The seconds that answers have to end after the jobs have.
 _LAST = 3
+
+
+class _Connection(h11.Connection):
+    """The state of a connection, which takes no head above the limit.
+
+    h11 itself counts only what is incomplete: a larger head passes where it comes in one piece.
+    """
+
+    head_is_too_large = False
+
+    def next_event(self) -> Any:
+        """Returns what came, as h11 does.
+
+        Raises:
+            h11.RemoteProtocolError: it is no HTTP, or its head is too large.
+        """
+        if self.their_state is h11.IDLE:
+            waiting = self.trailing_data[0]
+            if len(waiting) > MAX_HEAD and not _END_OF_HEAD.search(waiting, 0, MAX_HEAD):
+                self.head_is_too_large = True
+                raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+        return super().next_event()
 
 
 def protocol_of(settings: Settings) -> type[H11Protocol]:
@@ -40,6 +65,7 @@ def protocol_of(settings: Settings) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.conn = _Connection(h11.SERVER, MAX_HEAD)
             self.access_log = False  # the guard writes one
             # asyncio does so for sockets that it opened itself; without it every answer waits 40 ms for the client.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -82,7 +108,9 @@ def protocol_of(settings: Settings) -> type[H11Protocol]:
 
         def send_400_response(self, msg: str) -> None:
             """Answers what is no HTTP, unless an answer has begun."""
-            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            if isinstance(self.conn, _Connection) and self.conn.head_is_too_large:
+                self._say(431, "head_too_large", f"the headers are larger than {MAX_HEAD:,} bytes")
+            elif self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
                 self._say(400, "malformed", "this is no HTTP request")
             else:
                 self.transport.close()
@@ -152,7 +180,7 @@ def serving(settings: Settings, started: Callable[[str], None]) -> Iterator[tupl
         config = uvicorn.Config(
             service.guard, http=protocol_of(settings), ws="none", loop="asyncio", lifespan="on", log_config=None,
             access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=_IDLE,
-            timeout_graceful_shutdown=_LAST, h11_max_incomplete_event_size=_HEAD,
+            timeout_graceful_shutdown=_LAST, h11_max_incomplete_event_size=MAX_HEAD,
         )  # fmt: skip
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         yield Server(config, service, lambda: started(address)), listener
