@@ -16,7 +16,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 from pyharmony.server._guard import Guard, Keys, session_of
 from pyharmony.server._run import MAX_HEAD
-from tests.test_server import TOKEN, Running, running
+from tests.test_server import TOKEN, Running, kind_of, running
 
 pytestmark = pytest.mark.house
 
@@ -100,3 +100,14 @@ def test_a_head_has_its_limit_however_it_comes(service: Running, monkeypatch: py
     assert first.startswith(b"HTTP/1.1 400 ")
     # What was refused came to no layer behind the parser.
     assert len(heads) == 3 and max(heads) < MAX_HEAD
+
+
+def test_a_host_is_a_name_and_a_port(service: Running) -> None:
+    for host in ("localhost", "localhost:", "localhost:80", "LocalHost.", "127.0.0.1:8787", "[::1]", "[::1]:80"):
+        assert service.client.get("/health", headers={"Host": host}).status_code == 200, host
+    for host in (
+        "localhost:evil.example", "localhost:80:80", "localhost:evil.example:80", "127.0.0.1:x", "[::1]evil.example",
+        "[::1]:x", "[::1", "::1", "localhost@evil.example", "localhost/evil.example", "localhost:123456",
+    ):  # fmt: skip
+        answer = service.client.get("/health", headers={"Host": host})
+        assert answer.status_code == 421 and kind_of(answer) == "host", host

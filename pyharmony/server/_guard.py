@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -173,10 +174,9 @@ class Guard:
 
 
 def _name_of(host: str) -> str:
-    """Returns the name in a Host header, without its port."""
-    if host.startswith("["):
-        return host.partition("]")[0][1:].lower()
-    return host.partition(":")[0].lower().rstrip(".")
+    """Returns the name in a Host header, without its port; empty where it is no name or address with a port."""
+    parts = _HOST.fullmatch(host.lower())
+    return "" if parts is None else (parts["address"] or parts["name"].rstrip("."))
 
 
 def _place_of(origin: str) -> str:
@@ -185,6 +185,10 @@ def _place_of(origin: str) -> str:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
+
+
+#: A Host header: a name, or an address of version 6 in brackets, and a port.
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-z:.%_-]+)\]|(?P<name>[a-z0-9_.-]+))(?::\d{0,5})?", re.ASCII)
 
 
 class _Gone(Exception):
