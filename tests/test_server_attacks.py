@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.cookies
+import json
 import re
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,9 +16,12 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
+from fastapi.exceptions import RequestValidationError
+
 from pyharmony.server._guard import Guard, Keys, session_of
+from pyharmony.server._operations import MAX_JSON, MAX_JSON_OF_POINTS, MAX_LINE, MAX_POINTS
 from pyharmony.server._run import MAX_HEAD
-from tests.test_server import TOKEN, Running, kind_of, running
+from tests.test_server import TOKEN, Running, kind_of, running, scene
 
 pytestmark = pytest.mark.house
 
@@ -111,3 +116,75 @@ def test_a_host_is_a_name_and_a_port(service: Running) -> None:
     ):  # fmt: skip
         answer = service.client.get("/health", headers={"Host": host})
         assert answer.status_code == 421 and kind_of(answer) == "host", host
+
+
+# ---- bodies ----
+
+ID = "0" * 32
+JSON = {"content-type": "application/json"}
+
+
+def bodies() -> Iterator[tuple[str, int, Any]]:
+    """Yields operations, the status that a body is refused by, and bodies that ask for too much or are wrong often."""
+    wrong = {"kind": "scribble", "line": [1] * 9_990}
+    point = [100.25, 200.5]
+    yield "segment", 413, {"picture": ID, "steps": [wrong] * 199}
+    yield "segment", 422, {"picture": ID, "steps": [{"kind": "scribble", "line": [1] * 200}] * 199}
+    yield "segment", 422, {"picture": ID, "steps": [{"kind": "scribble", "line": [point] * 7_000}] * 3}
+    yield "segment", 413, {"picture": ID, "steps": [{"kind": "scribble", "line": [point] * 3_270}] * 199}
+    yield "segment", 422, {"picture": ID, "steps": [{"kind": "click", "x": "a", "y": "b", "z": 1}] * 200}
+    yield "segment", 422, {"picture": ID, "steps": [{"kind": "click", **{f"a{i}": i for i in range(9_000)}}]}
+    yield "paint", 413, {"picture": ID, "strokes": [{"line": [point] * 9_990, "width": 1}] * 100}
+    yield "paint", 422, {"picture": ID, "strokes": [{"line": [point] * 120, "width": 1}] * 199}
+    yield "paint", 422, {"picture": ID, "strokes": [{"line": [["a", "b"]] * 9_000, "width": "c"}] * 2}
+    yield "compose", 413, {"subjects": [{"picture": ID, "behind": [1] * 1_300_000}], "background": ID}
+    yield "compose", 422, {"subjects": [{"picture": ID, "behind": ["a"] * 49_000}], "background": ID}
+    yield "compose", 422, {"subjects": [{"picture": ID, "behind": [1] * 51}], "background": ID}
+    yield "compose", 422, {"subjects": [{"picture": "x", "points": [1] * 100, "behind": 1, "box": []}] * 8}
+    yield "compose", 422, {"people": ["x"] * 40_000}
+    yield "compose", 413, {f"a{i}": i for i in range(330_000)}
+    yield "compose", 422, {f"a{i}": i for i in range(49_000)}
+    yield "layers", 413, {f"a{i}": i for i in range(49_000)}
+    yield "layers", 422, {"front": ["a"] * 20_000}
+    yield "merge", 422, {"photos": ["x"] * 20_000, "people": [1] * 20_000}
+    yield "place", 422, {"heads": [[1]] * 20_000, "people": [1] * 20_000}
+    yield "export", 422, {"sources": ["x"] * 30_000}
+
+
+def test_what_is_wrong_with_a_body_is_told_in_a_few_errors(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[int] = []
+    normalised = RequestValidationError.errors
+
+    def counted(self: RequestValidationError) -> Any:
+        errors.append(len(normalised(self)))
+        return normalised(self)
+
+    monkeypatch.setattr(RequestValidationError, "errors", counted)
+    parsed: list[int] = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text, **kw: (parsed.append(len(text)), loads(text, **kw))[1])
+    for name, status, body in bodies():
+        text = json.dumps(body, separators=(",", ":"))
+        answer = service.client.post(f"/api/v1/{name}", content=text, headers=JSON)
+        assert answer.status_code == status, (name, text[:80], answer.text)
+        assert len(answer.text) < 3000 and "Value error" not in answer.text
+    assert max(errors) < 40  # some of them have as many fields
+    # What holds more values than any body was not parsed: the values of a list or object are counted by their commas.
+    assert max(parsed) < MAX_JSON_OF_POINTS
+
+
+def test_bodies_at_their_limits_are_taken(service: Running) -> None:
+    points = [[index % 37 + 0.125, index % 29 + 0.25] for index in range(MAX_LINE)]
+    picture = service.upload(scene()["mask"])["id"]
+    strokes = [{"line": points, "width": 2.5}] * (MAX_POINTS // MAX_LINE)
+    made = service.done("paint", picture=picture, strokes=strokes)
+    assert service.pixels(made["mask"]).max() == 255
+    answer = service.start("paint", picture=picture, strokes=[*strokes, {"line": points[:1], "width": 2.5}])
+    assert answer.status_code == 422 and f"expected at most {MAX_POINTS}" in answer.text
+    limits = service.client.get("/api/v1/service").json()["json_limits"]
+    for name, limit in limits.items():
+        answer = service.client.post(f"/api/v1/{name}", content=b" " * limit, headers=JSON)
+        assert answer.status_code == 400, name
+        answer = service.client.post(f"/api/v1/{name}", content=b" " * (limit + 1), headers=JSON)
+        assert answer.status_code == 413 and kind_of(answer) == "too_large", name
+    assert limits["live"] == MAX_JSON < limits["paint"] == MAX_JSON_OF_POINTS < limits["compose"]

@@ -175,6 +175,7 @@ class ServiceInfo(Answer):
     max_upload: int = Field(description="The most bytes of an uploaded file.")
     max_pixels: int = Field(description="The most pixels of an image.")
     max_json: int = Field(description="The most bytes of a request other than an upload.")
+    json_limits: dict[str, int] = Field(description="The most bytes of a request of each operation.")
     queue: int = Field(description="The most jobs that wait.")
     workers: int
     timeout: float = Field(description="The seconds that a job may run.")

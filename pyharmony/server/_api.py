@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -29,10 +30,10 @@ from ._answers import (
     refusal_response,
     repeated,
 )
-from ._guard import COOKIE, CSRF_HEADER, MAX_JSON, UNEXPECTED, Guard, Keys, session_of
+from ._guard import COOKIE, CSRF_HEADER, UNEXPECTED, Guard, Keys, session_of
 from ._history import History
 from ._metrics import CONTENT_TYPE, Metrics
-from ._operations import OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
+from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
 from ._page import Page
 from ._pool import Job, Pool, as_json
 from ._store import Store, StoredPicture
@@ -50,6 +51,10 @@ _HEARTBEAT = 15.0
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
           "AVIF": "image/avif", "HEIF": "image/heif", "OPENRASTER": "image/openraster"}  # fmt: skip
 _SUFFIXES = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic", "OPENRASTER": "ora"}
+#: The most values, lists and objects of a body of JSON, so that what is read and refused takes a moment.
+MAX_VALUES = 50_000
+#: The most errors of a body that are told.
+MAX_ERRORS = 5
 #: The statuses of failures to read an upload; others are 422.
 _UNREADABLE = {"ImageTooLarge": 413, "OutOfMemory": 413, "MemoryError": 413}
 
@@ -78,6 +83,24 @@ class PictureResponse(FileResponse):
             self._store.unpin(self._picture)
 
 
+class _Route(APIRoute):
+    """A route whose body is measured before it is parsed."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Returns what answers a request."""
+        answer = super().get_route_handler()
+        if self.body_field is None:
+            return answer
+
+        async def run(request: Request) -> Response:
+            # Each value of JSON but the first of a list or object has a comma before it.
+            if (await request.body()).count(b",") > MAX_VALUES:
+                raise Refusal(413, "too_large", f"the body holds more than {MAX_VALUES:,} values")
+            return await answer(request)
+
+        return run
+
+
 class Service:
     """A service: its files, workers, figures and routes; `guard` is the application to run.
 
@@ -98,7 +121,8 @@ class Service:
         self._looker: asyncio.Task[None] | None = None
         self.page = Page(settings.page, SAMPLES)
         self.app = self._application()
-        self.guard = Guard(self._answer, settings, self.metrics, self.keys)
+        limits = {f"{_API}/{operation.name}": operation.max_json for operation in OPERATIONS.values()}
+        self.guard = Guard(self._answer, settings, self.metrics, self.keys, limits, MAX_JSON)
         self.failure = ""
         self._about = self._told()
         pool, store = self.pool, self.store
@@ -172,6 +196,7 @@ class Service:
             responses=_PROBLEMS,
             redirect_slashes=False,
         )
+        app.router.route_class = _Route
         make = app.openapi
 
         def openapi() -> dict[str, Any]:
@@ -258,7 +283,8 @@ class Service:
             operations=list(OPERATIONS),
             max_upload=settings.upload_limit,
             max_pixels=settings.max_pixels,
-            max_json=MAX_JSON,
+            max_json=max(operation.max_json for operation in OPERATIONS.values()),
+            json_limits={operation.name: operation.max_json for operation in OPERATIONS.values()},
             queue=settings.queue,
             workers=len(self.pool.slots),
             timeout=settings.timeout,
@@ -485,7 +511,11 @@ async def _not_valid(request: Request, error: Any) -> JSONResponse:
     if request.method == "POST" and kind != "application/json" and not unread:
         request.scope["refused"] = "media_type"
         return refusal_response(415, "media_type", "expected a body of JSON, with Content-Type: application/json")
-    told = [f"{'.'.join(repeated(part) for part in one['loc'][1:]) or 'body'}: {repeated(one['msg'])}" for one in found]
-    more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
+    told = [
+        f"{'.'.join(repeated(part) for part in one['loc'][1:]) or 'body'}: "
+        f"{repeated(one['msg'].removeprefix('Value error, '))}"
+        for one in found[:MAX_ERRORS]
+    ]
+    more = f"; and {len(found) - MAX_ERRORS} more" if len(found) > MAX_ERRORS else ""
     request.scope["refused"] = "malformed"
-    return refusal_response(400 if unread else 422, "malformed", "; ".join(told[:5]) + more)
+    return refusal_response(400 if unread else 422, "malformed", "; ".join(told) + more)

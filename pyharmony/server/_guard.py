@@ -29,8 +29,6 @@ _log = logging.getLogger("pyharmony.server")
 #: The header that requests which change something carry: no form and no foreign page can set it.
 CSRF_HEADER = "x-pyharmony"
 COOKIE = "pyharmony"
-#: The most bytes of a request that is no upload.
-MAX_JSON = 4_000_000
 UPLOADS = "/api/v1/pictures"
 #: The bytes a second that a sender needs to go on beyond the first pause that it may make.
 _LEAST_RATE = 16_000
@@ -111,8 +109,12 @@ def _digest(text: str) -> bytes:
 class Guard:
     """The outermost layer of the service."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, keys: Keys) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, keys: Keys, limits: Mapping[str, int], limit: int
+    ) -> None:
         self.app, self.settings, self.metrics, self.keys = app, settings, metrics, keys
+        #: The most bytes of a body that is no upload, by path, and of others.
+        self.limits, self.limit = limits, limit
         self.stopping = False
         own = settings.host.strip("[]").lower()
         names = {"localhost", "127.0.0.1", "::1", own, *(name.lower() for name in settings.hosts)}
@@ -201,8 +203,9 @@ class _Exchange:
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self._guard, self._scope, self._receive, self._send = guard, scope, receive, send
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        upload = scope["path"].rstrip("/") == UPLOADS and scope["method"] == "POST"
-        self.limit = guard.settings.upload_limit if upload else MAX_JSON
+        path = scope["path"].rstrip("/")
+        self.upload = path == UPLOADS and scope["method"] == "POST"
+        self.limit = guard.settings.upload_limit if self.upload else guard.limits.get(path, guard.limit)
         length = self.headers.get("content-length", "")
         self.announced = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
         self.has_body = "transfer-encoding" in self.headers or length not in ("", "0")
@@ -304,7 +307,7 @@ class _Exchange:
         metrics.request_seconds.labels(route).observe(told["ms"] / 1e3)
         if (kind := self._scope.get("refused")) is not None:
             metrics.refusals.labels(kind).inc()
-        if self.limit != MAX_JSON:
+        if self.upload:
             metrics.uploaded.inc(self.came)
         level = logging.DEBUG if route in ("/health", "/metrics") else logging.INFO
         line = "%s %s %s %.1f ms"

@@ -30,6 +30,16 @@ else:
     CutterName = Literal[("auto", *CUTTERS)]
 
 _ID = r"[0-9a-f]{32}"
+#: The most bytes of a body: of most operations, of those that take points, and of those that take a recipe.
+MAX_JSON, MAX_JSON_OF_POINTS, MAX_JSON_OF_RECIPE = 128_000, 1_000_000, 4_000_000
+#: The most points of a line, and of all lines of a body together.
+MAX_LINE, MAX_POINTS = 10_000, 20_000
+#: The most people of an image.
+MAX_PEOPLE = 50
+#: Lists of much end at their first error.
+_FIRST = Field(fail_fast=True)
+#: The most fields beyond those that there are, each of which is told of as unknown.
+_UNKNOWN = 5
 
 
 class PictureId(str):
@@ -40,10 +50,21 @@ class PictureId(str):
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(pattern=f"^{_ID}$"))
 
 
-class Body(BaseModel):
-    """The base of what operations are asked by."""
+class Part(BaseModel):
+    """The base of all that bodies are made of. What does not fit is told of in a few errors, however much there is."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > len(cls.model_fields) + _UNKNOWN:
+            raise ValueError(f"{len(given)} fields, expected some of {', '.join(cls.model_fields)}")
+        return given
+
+
+class Body(Part):
+    """The base of what operations are asked by."""
 
     preview: bool = Field(
         default=False,
@@ -93,6 +114,7 @@ class Operation:
         body: the type of what it is asked by.
         run: does it in a worker, and returns a `_answers.Result` as JSON, with what `Desk.made` returns for images.
         shares: the field whose image the worker keeps something of, so that the next such job goes to the same one.
+        max_json: the most bytes of its body.
     """
 
     name: str
@@ -100,6 +122,7 @@ class Operation:
     body: type[Body]
     run: Callable[[Any, Desk], dict[str, Any]]
     shares: str = ""
+    max_json: int = MAX_JSON
 
 
 # ---- blend, edit and harmonize, from the options of _jobs ----
@@ -241,13 +264,15 @@ BlendBody, EditBody, HarmonizeBody = _body_of(BLEND), _body_of(EDIT), _body_of(H
 
 # ---- segment ----
 
+Points = Annotated[list[Position], _FIRST]
+Ids = Annotated[list[PictureId], _FIRST]
+People = Annotated[Ids, Field(max_length=MAX_PEOPLE)]
+Numbers = Annotated[list[int], Field(max_length=MAX_PEOPLE), _FIRST]
 X = Annotated[float, Field(description="In pixels of the image at full size; the middle of the first one is 0.")]
 
 
-class Click(BaseModel):
+class Click(Part):
     """A click on the object, or, with add=false, beside it."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Literal["click"]
     x: X
@@ -255,38 +280,30 @@ class Click(BaseModel):
     add: bool = True
 
 
-class Scribble(BaseModel):
+class Scribble(Part):
     """A line that is drawn over the object, or, with add=false, beside it."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
     kind: Literal["scribble"]
-    line: list[Position] = Field(min_length=1, max_length=10_000)
+    line: Points = Field(min_length=1, max_length=MAX_LINE)
     add: bool = True
 
 
-class Box(BaseModel):
+class Box(Part):
     """The rectangle x, y, width, height that the object lies in; the first step only."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Literal["box"]
     box: tuple[float, float, float, float]
 
 
-class Coarse(BaseModel):
+class Coarse(Part):
     """A coarse mask of the image's size, which is made better; the first step only."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Literal["mask"]
     mask: PictureId
 
 
-class Choose(BaseModel):
+class Choose(Part):
     """Takes another mask of the last answer for the best one."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: Literal["choose"]
     index: int = Field(ge=0, le=2)
@@ -299,7 +316,7 @@ class SegmentBody(Body):
     """segment"""
 
     picture: PictureId = Field(description="The image.")
-    steps: list[Step] = Field(default=[], max_length=200,
+    steps: Annotated[list[Step], _FIRST] = Field(default=[], max_length=200,
         description="All that was pointed at, in order. The answer follows from the steps alone; to go on, send the "
         "steps before and one more, to undo, one less. The worker keeps the image, so that the next click is quick.",
     )  # fmt: skip
@@ -317,6 +334,7 @@ class SegmentBody(Body):
             raise ValueError("steps: a box or a mask is the first step")
         if self.steps and self.steps[0].kind == "choose":
             raise ValueError("steps: there is nothing to choose from before the first answer")
+        _check_points("steps", [step.line for step in self.steps if step.kind == "scribble"])
         return self
 
     def check(self) -> None:
@@ -324,6 +342,17 @@ class SegmentBody(Body):
         if self.people and self.method != "auto" and not CUTTERS[self.method].people:
             names = ", ".join(["auto", *(name for name, cutter in CUTTERS.items() if cutter.people)])
             raise Failure(f"method: {self.method!r} finds no people, expected one of {names}", Code.USAGE)
+
+
+def _check_points(field: str, lines: list[Points]) -> None:
+    """Refuses lines of too many points.
+
+    Raises:
+        ValueError: the message says how many there are.
+    """
+    count = sum(map(len, lines))
+    if count > MAX_POINTS:
+        raise ValueError(f"{field}: {count} points in all lines, expected at most {MAX_POINTS}")
 
 
 def _check_cutter(name: str, field: str) -> None:
@@ -385,13 +414,11 @@ def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str
 # ---- paint ----
 
 
-class Stroke(BaseModel):
+class Stroke(Part):
     """A stroke of a brush with a round tip, which adds to a mask or, with add=false, removes from it."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    line: list[Position] = Field(
-        min_length=1, max_length=10_000,
+    line: Points = Field(
+        min_length=1, max_length=MAX_LINE,
         description="The points that it goes through, in pixels of the image at full size; the middle of the first one "
         "is 0.",
     )  # fmt: skip
@@ -404,7 +431,12 @@ class PaintBody(Body):
 
     picture: PictureId = Field(description="The image that the mask is for.")
     mask: PictureId | None = Field(default=None, description="The mask to paint into; none: an empty one.")
-    strokes: list[Stroke] = Field(min_length=1, max_length=200, description="The strokes, in order.")
+    strokes: Annotated[list[Stroke], _FIRST] = Field(min_length=1, max_length=200, description="The strokes, in order.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> PaintBody:
+        _check_points("strokes", [stroke.line for stroke in self.strokes])
+        return self
 
 
 def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
@@ -475,7 +507,7 @@ class ExportBody(Body):
     )
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
     keep_gps: bool = Field(default=False, description="Keep in the metadata where the image was taken.")
-    sources: list[PictureId] = Field(default=[], max_length=50,
+    sources: Ids = Field(default=[], max_length=50,
         description="More images that it was made of, masks too: its metadata tell their SHA-256, and that it is a "
         "composite. Those that operations here made it of are told of without.",
     )  # fmt: skip
@@ -517,11 +549,15 @@ class PlaceBody(Body):
     subject: PictureId = Field(description="The image with the person or the object.")
     background: PictureId = Field(description="The image that they belong in.")
     mask: PictureId | None = Field(default=None, description="Where they are in subject; none: its alpha.")
-    people: list[PictureId] | None = Field(
-        default=None, max_length=50, description="A mask of each person in background; none: they are looked for."
+    people: Ids | None = Field(
+        default=None,
+        max_length=MAX_PEOPLE,
+        description="A mask of each person in background; none: they are looked for.",
     )
-    heads: list[Rectangle] | None = Field(
-        default=None, max_length=50, description="x, y, width and height of the head of each of people; none: found."
+    heads: Annotated[list[Rectangle], _FIRST] | None = Field(
+        default=None,
+        max_length=MAX_PEOPLE,
+        description="x, y, width and height of the head of each of people; none: found.",
     )
     others: PictureId | None = Field(
         default=None, description="A mask of more people in background, who are not told apart, as segment gives it."
@@ -580,14 +616,12 @@ def _mask(picture: Any) -> Any:
     return mask_of(picture, "people")
 
 
-class Subject(BaseModel):
+class Subject(Part):
     """Somebody or something that is put in, and what is said of it; without points, box and mask whoever is largest."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     picture: PictureId = Field(description="The photograph with it.")
     mask: PictureId | None = Field(default=None, description="Where it is in its photograph.")
-    points: list[Position] | None = Field(default=None, min_length=1, max_length=100, description="Clicks on it.")
+    points: Points | None = Field(default=None, min_length=1, max_length=100, description="Clicks on it.")
     box: Rectangle | None = Field(default=None, description="x, y, width and height of what it lies in.")
     at: Literal["auto"] | Position = Field(
         default="auto", description="Where the first pixel of its photograph lies, before it is turned; or the best."
@@ -595,16 +629,18 @@ class Subject(BaseModel):
     scale: Literal["auto"] | float = Field(default="auto", description="How much larger it becomes.")
     angle: Literal["auto"] | float = Field(default="auto", description="The turn in degrees clockwise.")
     flip: bool = Field(default=False, description="Whether it may be mirrored; with a position, whether it is.")
-    behind: Literal["auto"] | list[int] = Field(default="auto", description="The people who stay in front of it.")
+    behind: Literal["auto"] | Numbers = Field(default="auto", description="The people who stay in front of it.")
 
 
 class ComposeBody(Body):
     """compose"""
 
-    subjects: list[Subject] = Field(min_length=1, max_length=8, description="What is put in.")
+    subjects: Annotated[list[Subject], _FIRST] = Field(min_length=1, max_length=8, description="What is put in.")
     background: PictureId = Field(description="The photograph that it is put into.")
-    people: list[PictureId] | None = Field(
-        default=None, max_length=50, description="A mask of each person in background; none: they are looked for."
+    people: Ids | None = Field(
+        default=None,
+        max_length=MAX_PEOPLE,
+        description="A mask of each person in background; none: they are looked for.",
     )
     segment: CutterName = Field(
         default="auto",
@@ -694,10 +730,8 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
 # ---- layers and live, for pages ----
 
 
-class Laid(BaseModel):
+class Laid(Part):
     """Somebody or something that is cut out, and where it lies."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     picture: PictureId = Field(description="The photograph with it.")
     mask: PictureId | None = Field(default=None, description="Where it is in its photograph; none: its alpha.")
@@ -715,10 +749,12 @@ class LayersBody(Body):
 
     subject: Laid = Field(description="What is put in.")
     background: PictureId = Field(description="The photograph that it is put into.")
-    people: list[PictureId] | None = Field(
-        default=None, max_length=50, description="A mask of each person in background, whose light is looked at."
+    people: Ids | None = Field(
+        default=None,
+        max_length=MAX_PEOPLE,
+        description="A mask of each person in background, whose light is looked at.",
     )
-    front: list[int] = Field(default=[], max_length=50, description="The people, by number, who stay in front.")
+    front: Numbers = Field(default=[], description="The people, by number, who stay in front.")
     harmonize: str | None = Field(default="auto", max_length=100, description="A method of harmonize; null: none.")
     sharpness: float = Field(default=1.0, ge=0, le=1, description="How much of the blur of the surroundings it gets.")
     grain: float = Field(default=1.0, ge=0, le=1, description="How much of their grain it gets.")
@@ -785,11 +821,11 @@ def _live(body: LiveBody, desk: Desk) -> dict[str, Any]:
 class MergeBody(Body):
     """merge"""
 
-    photos: list[PictureId] = Field(
+    photos: Ids = Field(
         min_length=2, max_length=8, description="Photographs of one place, one of which gets the people of the others."
     )
     base: int | None = Field(default=None, ge=0, description="The number of that one; null: the best one.")
-    people: list[PictureId | None] | None = Field(
+    people: Annotated[list[PictureId | None], _FIRST] | None = Field(
         default=None, max_length=8,
         description="For each a mask of its people, or null: they are found; none: all are.",
     )  # fmt: skip
@@ -843,10 +879,13 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation(
             "harmonize", "Gives an object the light and colour of its surroundings.", HarmonizeBody, _run_kind
         ),
-        Operation("segment", "Cuts out what is pointed at, or all people.", SegmentBody, _segment, "picture"),
-        Operation("paint", "Paints into a mask with a brush, at the image's full size.", PaintBody, _paint),
+        Operation("segment", "Cuts out what is pointed at, or all people.", SegmentBody, _segment, "picture",
+                  MAX_JSON_OF_POINTS),
+        Operation("paint", "Paints into a mask with a brush, at the image's full size.", PaintBody, _paint,
+                  max_json=MAX_JSON_OF_POINTS),
         Operation("place", "Finds the best places for a person or an object in an image.", PlaceBody, _place),
-        Operation("compose", "Cuts out, places, matches and blends, in one go.", ComposeBody, _compose),
+        Operation("compose", "Cuts out, places, matches and blends, in one go.", ComposeBody, _compose,
+                  max_json=MAX_JSON_OF_RECIPE),
         Operation("merge", "Merges photographs of one place into one with everyone.", MergeBody, _merge),
         Operation("layers", "Composes on proxies, and gives what is laid over the background.", LayersBody, _layers,
                   "background"),
