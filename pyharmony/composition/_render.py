@@ -25,7 +25,7 @@ from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ..upscaling import super_resolve
 from ._plan import ENLARGED, Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
-from .laying import BESIDE, laid_over, over
+from .laying import BESIDE, in_canvas_pixels, laid_over, over
 
 Float32 = npt.NDArray[np.float32]
 
@@ -331,7 +331,7 @@ def _shade(
     ratio: float,
 ) -> None:  # fmt: skip
     """Draws the shadow of a subject into the canvas, except on whoever stands before it."""
-    given = _in_pixels(wanted, ratio)
+    given = in_canvas_pixels(wanted, ratio)
     with quiet():
         info: ShadowInfo
         _, info = shadow(canvas, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
@@ -365,7 +365,7 @@ def _reflect(
         info: ReflectionInfo
         _, info = reflection(
             whole, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
-            **_in_pixels(entry["reflection"], ratio, _LOWER_EDGE),
+            **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
         laid.reasons.append(f"no reflection: {info.reason}")
@@ -379,23 +379,6 @@ def _reflect(
         layer[..., 3] = _scaled(layer[..., 3], 255 - region.of(cover))
     laid.reflection = layer, region
     over(region.of(canvas), layer[..., :3], layer[..., 3])
-
-
-def _in_pixels(given: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
-    """Returns what is said of a shadow or a reflection for a canvas of another size.
-
-    below: how far below the middle of the row that is given the ground is met, in pixels of either size.
-    """
-    found = dict(given)
-    if ratio != 1:
-        for key in ("tip", "horizon", "contact", "wall"):
-            if found.get(key) is None:
-                continue
-            # Whole numbers are at the middles of pixels; of a place, the second number is the row.
-            place = np.asarray(found[key], np.float64)
-            beyond = np.array([0.0, below]) if place.ndim else np.array(below)
-            found[key] = ((place + 0.5 + beyond) * ratio - 0.5 - beyond).tolist()
-    return found
 
 
 def _match(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,3 +44,28 @@ def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: An
         blends.poisson(src, dst, mask) if method == "poisson" else blends.gaussian_poisson(src, dst, mask, base=base)
     )
     return made
+
+
+def in_canvas_pixels(given: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
+    """Returns the arguments of a shadow or a reflection for a canvas of another size.
+
+    Whole numbers are at the middles of pixels, on either canvas.
+
+    Args:
+        given: the arguments, in pixels of the background at full size.
+        ratio: the size of the canvas by that of the background.
+        below: how far below the middle of the row that is given the ground is met, in pixels of either size.
+
+    Raises:
+        TypeError, ValueError: a place or a line is no number and no list of numbers.
+    """
+    found = dict(given)
+    if ratio != 1:
+        for key in ("tip", "horizon", "contact", "wall"):
+            if found.get(key) is None:
+                continue
+            place = np.asarray(found[key], np.float64)
+            # Of a place, the second number is the row.
+            beyond = np.array([0.0, below]) if place.ndim else np.array(below)
+            found[key] = ((place + 0.5 + beyond) * ratio - 0.5 - beyond).tolist()
+    return found

@@ -17,7 +17,7 @@ from .. import blend as blends
 from .. import io
 from .._arrays import NumpyArray
 from ..composition import Composed, compose
-from ..composition.laying import BESIDE, laid_over
+from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
 from ..errors import MaskError, PyHarmonyWarning
 from ..io import Picture
 from ..segmentation.layers import resized
@@ -87,11 +87,11 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         height, width = background.shape[:2]
         high, wide = mask.shape
         x, y = at = round(body.at[0] * ratio), round(body.at[1] * ratio)
+        if x >= width or y >= height or x + wide <= 0 or y + high <= 0:  # nothing of it is seen
+            return {"info": {"box": [0, 0, 0, 0], "url": ""}}
         around = BESIDE if body.source is None else _FAR
         left, top = max(0, x - around), max(0, y - around)
         right, bottom = min(width, x + wide + around), min(height, y + high + around)
-        if right <= left or bottom <= top:
-            return {"info": {"box": [0, 0, 0, 0], "url": ""}}
         dst = np.ascontiguousarray(background[top:bottom, left:right, :3])
         if body.shadow is not None and body.cast is not None:
             dst = _shaded(dst, _shadow_layer(desk, body), [round(value * ratio) for value in body.cast], (left, top))
@@ -271,13 +271,10 @@ def _shadow(asked: Any, ratio: float) -> Any:
     """Returns the arguments of a shadow, in pixels of the reduced background."""
     if not isinstance(asked, Mapping):
         return asked
-    in_pixels = {name: _times(asked[name], ratio) for name in ("tip", "horizon", "contact", "wall") if asked.get(name)}
-    return {**asked, **in_pixels}
-
-
-def _times(value: Any, ratio: float) -> Any:
-    """Returns a number, or numbers in lists, times a ratio."""
-    return [_times(one, ratio) for one in value] if isinstance(value, Sequence) else value * ratio
+    try:
+        return in_canvas_pixels(asked, ratio)
+    except (TypeError, ValueError):  # compose says what is wrong with them
+        return asked
 
 
 def _bounds(seen: NumpyArray) -> tuple[int, int, int, int] | None:

@@ -1,0 +1,19 @@
+"""Texts of clients and messages of the library, as answers hold them: of bounded length, and written safely."""
+
+from __future__ import annotations
+
+#: The longest text of a client that an answer repeats, and the longest message of an answer.
+_REPEATED, MAX_MESSAGE = 200, 2000
+
+
+def repeated(text: object) -> str:
+    """Returns text of a client as an answer may repeat it: short, and without what cannot be written."""
+    start = str(text)[: _REPEATED + 1]
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in start)
+    return shown if len(shown) <= _REPEATED else f"{shown[:_REPEATED]}…"
+
+
+def shortened(message: str) -> str:
+    """Returns a message as an answer holds it: its length does not grow with what a client wrote."""
+    told = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
+    return told.encode("utf-8", "backslashreplace").decode()
