@@ -8,9 +8,13 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from pyharmony.errors import PyHarmonyError
 
 pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("fastapi", reason="fastapi is not installed")
@@ -21,7 +25,8 @@ from fastapi.exceptions import RequestValidationError
 from pyharmony.server._guard import Guard, Keys, session_of
 from pyharmony.server._operations import MAX_JSON, MAX_JSON_OF_POINTS, MAX_LINE, MAX_POINTS
 from pyharmony.server._run import MAX_HEAD
-from tests.test_server import TOKEN, Running, kind_of, running, scene
+from pyharmony.server._text import MAX_MESSAGE
+from tests.test_server import TOKEN, Running, file_of, kind_of, placed, running, scene, until
 
 pytestmark = pytest.mark.house
 
@@ -188,3 +193,116 @@ def test_bodies_at_their_limits_are_taken(service: Running) -> None:
         answer = service.client.post(f"/api/v1/{name}", content=b" " * (limit + 1), headers=JSON)
         assert answer.status_code == 413 and kind_of(answer) == "too_large", name
     assert limits["live"] == MAX_JSON < limits["paint"] == MAX_JSON_OF_POINTS < limits["compose"]
+
+
+def test_recipes_that_are_none_are_refused(service: Running) -> None:
+    picture = service.upload(scene()["dst"])["id"]
+    body = {"subjects": [{"picture": picture}], "background": picture}
+    long = "x" * 3_900_000
+    for recipe in (
+        {"subjects": 5}, {"subjects": "abc"}, {"subjects": {"a": 1}}, {"subjects": None}, {"subjects": True},
+        {"subjects": [{"harmonize": 5}]}, {"subjects": [{"harmonize": []}]},
+        {"subjects": [{"harmonize": {"method": {}}}]},
+        {"subjects": [{"harmonize": long}]}, {"subjects": [{"harmonize": {"method": long}}]}, {"subjects": long},
+        {"subjects": [{"harmonize": {"method": [long]}}]},
+    ):  # fmt: skip
+        answer = service.start("compose", **body, recipe=recipe)
+        assert answer.status_code == 422 and kind_of(answer) == "usage", answer.text[:300]
+        assert len(answer.text) < 1000
+    for recipe in (
+        {}, {"subjects": []}, {"subjects": [5]}, {"subjects": [[]]}, {"schema": long}, {"schema": "pyharmony.recipe/1"},
+        {"schema": "pyharmony.recipe/1", long: 1}, {"schema": "pyharmony.recipe/1", "size": long},
+    ):  # fmt: skip
+        told = service.start("compose", 60, **body, recipe=recipe).json()
+        assert told["status"] == "failed" and told["error"]["kind"] == "ArgumentError", str(told)[:300]
+        assert len(told["error"]["message"]) <= MAX_MESSAGE + 1
+
+
+# ---- live ----
+
+
+def test_what_is_dragged_beyond_an_edge_is_not_seen(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    high, wide = images["background"].shape[:2]
+    look = {"harmonize": None, "grain": 0, "sharpness": 0, "shadow": False}
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [110, 40]}
+    layers = service.done("layers", subject=subject, background=ids["background"], **look)["layers"]
+    laid = {one["name"]: one["picture"] for one in layers}
+    shapes = {"layers": (laid["plain"]["width"], laid["plain"]["height"]), "source": images["mask"].shape[::-1]}
+    given = {
+        "layers": {"plain": laid["plain"]["id"], "matched": laid["matched"]["id"]},
+        "source": {"source": ids["subject"], "mask": ids["mask"]},
+    }
+    for kind, named in given.items():
+        own_wide, own_high = shapes[kind]
+        for mode in ("alpha", "poisson", "gaussian_poisson"):
+            for beyond in (0, 1, 3, 7, 8, 31, 33, 500):
+                for at in (
+                    (wide + beyond, 30),
+                    (-own_wide - beyond, 30),
+                    (80, high + beyond),
+                    (80, -own_high - beyond),
+                ):
+                    made = service.done("live", background=ids["background"], **named, at=at, mode=mode)
+                    assert made["info"] == {"box": [0, 0, 0, 0], "url": ""}, (kind, mode, at)
+
+
+def test_a_tip_is_at_the_same_place_while_it_is_dragged_and_in_the_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyharmony.server import _live
+    from pyharmony.server._desk import Desk, Memory
+    from pyharmony.server._operations import OPERATIONS, LayersBody
+    from pyharmony.server._tree import Sizes, Tree
+
+    tree, sizes = Tree(tmp_path), dict[str, Sizes]()
+    for name in ("pictures", "proxies", "jobs"):
+        (tmp_path / name).mkdir()
+    tree.of_job("f" * 32).mkdir()
+    images = placed()
+    ids = {name: f"{i:032x}" for i, name in enumerate(images)}
+    for name, image in images.items():
+        large = np.repeat(np.repeat(image, 8, 0), 8, 1)
+        tree.picture(ids[name]).write_bytes(file_of(large))
+        sizes[ids[name]] = Sizes(large.shape[1], large.shape[0], 1 if image.ndim == 2 else 3, 1600)
+    asked: list[Any] = []
+    compose = _live.compose
+    monkeypatch.setattr(
+        _live, "compose", lambda *of, **given: (asked.append(given["shadow"]), compose(*of, **given))[1]
+    )
+
+    # In the middle of a pixel of the reduced background, whose pixels are 8 of the photograph along each side.
+    tip, horizon = [8 * 250 + 3.5, 8 * 150 + 3.5], 8 * 20 + 3.5
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [880, 320]}
+    body = {"subject": subject, "background": ids["background"], "side": 300, "harmonize": None}
+    desk = Desk(tree, Memory(10_000_000, 1600), "f" * 32, sizes, lambda *_: None)
+    OPERATIONS["layers"].run(LayersBody(**body, shadow={"tip": tip, "horizon": horizon, "softness": 2}), desk)
+    assert asked == [False, {"tip": [250.0, 150.0], "horizon": 20.0, "softness": 2}]
+    for wrong in ({"tip": "abc"}, {"tip": [1, [2]]}, {"horizon": {"a": 1}}, {"wall": "abc"}, {"contact": [[1], 2]}):
+        with pytest.raises(PyHarmonyError):
+            OPERATIONS["layers"].run(LayersBody(**body, shadow=wrong), desk)
+
+
+# ---- clients that leave ----
+
+
+def test_a_client_that_leaves_is_no_error(service: Running, caplog: pytest.LogCaptureFixture) -> None:
+    port = int(service.address.rpartition(":")[2])
+
+    def statuses() -> set[str]:
+        samples = next(iter(service.service.metrics.requests.collect())).samples
+        return {sample.labels["status"] for sample in samples}
+
+    for path, kind in (("pictures", "image/png"), ("blend", "application/json")):
+        with socket.create_connection(("127.0.0.1", port), 60) as line:
+            head = f"POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nX-Pyharmony: 1\r\nContent-Type: {kind}\r\n"
+            line.sendall(head.encode() + b"Content-Length: 5000\r\n\r\n" + b"x" * 100)
+
+        def left(path: str = path) -> bool:
+            text = service.client.get("/metrics").text
+            return f'route="/api/v1/{path}",status="499"' in text
+
+        until(left)
+    assert "500" not in statuses() and "none" not in statuses()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-#: The longest text of a client that an answer repeats.
-_REPEATED = 200
+from ._text import shortened
 
 
 class Refusal(HTTPException):
@@ -30,14 +29,7 @@ class Refusal(HTTPException):
 
 def refusal_response(status: int, kind: str, message: str, headers: Any = None) -> JSONResponse:
     """Returns a response of the type `Problem`."""
-    told = message.encode("utf-8", "backslashreplace").decode()
-    return JSONResponse({"error": {"kind": kind, "message": told}}, status, headers)
-
-
-def repeated(text: object) -> str:
-    """Returns text of a client as an answer may repeat it: short, and without what cannot be written."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in str(text))
-    return shown if len(shown) <= _REPEATED else f"{shown[:_REPEATED]}…"
+    return JSONResponse({"error": {"kind": kind, "message": shortened(message)}}, status, headers)
 
 
 class Answer(BaseModel):

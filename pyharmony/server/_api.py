@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
@@ -28,15 +29,15 @@ from ._answers import (
     SegmentMethod,
     ServiceInfo,
     refusal_response,
-    repeated,
 )
-from ._guard import COOKIE, CSRF_HEADER, UNEXPECTED, Guard, Keys, session_of
+from ._guard import CLIENT_LEFT, COOKIE, CSRF_HEADER, UNEXPECTED, Guard, Keys, session_of
 from ._history import History
 from ._metrics import CONTENT_TYPE, Metrics
 from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
 from ._page import Page
 from ._pool import Job, Pool, as_json
 from ._store import Store, StoredPicture
+from ._text import repeated
 from ._tree import Tree, new_id, proxy_format
 from .settings import SAMPLES, Settings
 
@@ -212,6 +213,7 @@ class Service:
         app.openapi = openapi  # type: ignore[method-assign]
         app.add_exception_handler(HTTPException, _refused)
         app.add_exception_handler(RequestValidationError, _not_valid)
+        app.add_exception_handler(ClientDisconnect, lambda request, error: Response(status_code=CLIENT_LEFT))
         app.add_exception_handler(Exception, lambda request, error: UNEXPECTED.answer())
         add = app.add_api_route
         add("/health", self.health, methods=["GET"], response_model=Health, tags=["service"])

@@ -54,6 +54,8 @@ HEADERS = {
 _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
+#: The status of a request whose client left before it was answered, for figures and the log: no error of the service.
+CLIENT_LEFT = 499
 UNEXPECTED = Refusal(500, "unexpected", "this failed in an unexpected way; the log of the service says more")
 
 
@@ -132,7 +134,8 @@ class Guard:
         try:
             await self._answer(scope, exchange)
         except (_Gone, ClientDisconnect) as gone:
-            exchange.note = str(gone) or "the client left"
+            exchange.note = str(gone)
+            exchange.status = exchange.status or CLIENT_LEFT
         except Exception:
             _log.exception("a request failed in an unexpected way", extra={"fields": exchange.told()})
             if exchange.status is None:
@@ -294,7 +297,7 @@ class _Exchange:
             "sent": self.went,
             "client": client[0] if client else None,
             **({"refused": kind} if (kind := self._scope.get("refused")) else {}),
-            **({"note": self.note} if self.note else {}),
+            **({"note": note} if (note := self.note or "the client left" * (self.status == CLIENT_LEFT)) else {}),
         }
 
     def finish(self) -> None:

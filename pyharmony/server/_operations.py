@@ -20,6 +20,7 @@ from .._jobs.task import Task, task_of
 from ..errors import ImageTooLarge
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
+from ._text import repeated
 from ._tree import Sizes
 
 if TYPE_CHECKING:
@@ -670,13 +671,16 @@ class ComposeBody(Body):
         _check_cutter(self.segment, "segment")
         methods = harmonize_methods()
         asked = [self.harmonize]
-        for one in self.recipe.get("subjects", ()) if self.recipe else ():
+        subjects = (self.recipe or {}).get("subjects", [])
+        if not isinstance(subjects, list):
+            raise Failure(f"recipe: subjects: {repeated(subjects)}, expected a list of them", Code.USAGE)
+        for one in subjects:
             told = one.get("harmonize") if isinstance(one, dict) else None
             asked.append(told.get("method") if isinstance(told, dict) else told)
         # The function takes paths of weights too, which clients may not name.
         for method in asked:
             if method is not None and method not in methods:
-                raise Failure(f"harmonize: {method!r}, expected one of {', '.join(methods)}", Code.USAGE)
+                raise Failure(f"harmonize: {repeated(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
 
 
 def _is_deep(values: list[Any]) -> bool:

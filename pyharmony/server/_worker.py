@@ -24,6 +24,7 @@ from .._jobs.failures import Code, Failure, as_failure
 from ._desk import Desk, Memory, scrubbed
 from ._history import History
 from ._operations import flags_as_fields, operation_of
+from ._text import shortened
 from ._tree import Sizes, Tree
 
 
@@ -115,7 +116,7 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         if unexpected and not isinstance(error, ImportError):
             logging.getLogger("pyharmony.server").exception("a job failed in an unexpected way")
             text = "this failed in an unexpected way; the log of the service says more"
-        channel.send("failed", job=job, kind=failure.kind, message=text, exit_code=int(failure.code))
+        channel.send("failed", job=job, kind=failure.kind, message=shortened(text), exit_code=int(failure.code))
 
 
 def _finite(x: Any) -> Any:
