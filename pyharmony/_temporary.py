@@ -41,7 +41,7 @@ def _host() -> str:
     return hashlib.sha256(socket.gethostname().encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def _lock(descriptor: int, *, wait: bool) -> bool:
+def lock(descriptor: int, *, wait: bool) -> bool:
     """Locks an open file until it is closed; returns False where another has the lock or locks are not supported."""
     try:
         import fcntl
@@ -54,7 +54,7 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
     """Returns whether path is the name of the open file."""
     try:
         there = os.lstat(path)
@@ -79,8 +79,8 @@ def _made(beside: Path, *, folder: bool) -> tuple[Path, int]:
                 continue
         else:
             descriptor = os.open(path, _NEW, 0o666)
-        _lock(descriptor, wait=True)
-        if _is_at(descriptor, path):
+        lock(descriptor, wait=True)
+        if is_at(descriptor, path):
             return path, descriptor
         os.close(descriptor)
 
@@ -120,7 +120,7 @@ def sweep(beside: Path) -> None:
             access = os.O_RDONLY if stat.S_ISDIR(mode) else os.O_RDWR
             descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                if _lock(descriptor, wait=False) and _is_at(descriptor, path):
+                if lock(descriptor, wait=False) and is_at(descriptor, path):
                     _remove(path)
             finally:
                 os.close(descriptor)
@@ -149,7 +149,7 @@ def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
         yield path, descriptor
     finally:
         try:
-            if _is_at(descriptor, path):
+            if is_at(descriptor, path):
                 _remove(path)
         finally:
             os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.cookies
 import json
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 from fastapi.exceptions import RequestValidationError
 
+from pyharmony.server import _tree
 from pyharmony.server._guard import Guard, Keys, session_of
 from pyharmony.server._operations import MAX_JSON, MAX_JSON_OF_POINTS, MAX_LINE, MAX_POINTS
 from pyharmony.server._run import MAX_HEAD
@@ -306,3 +308,31 @@ def test_a_client_that_leaves_is_no_error(service: Running, caplog: pytest.LogCa
         until(left)
     assert "500" not in statuses() and "none" not in statuses()
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+# ---- the folder of a run ----
+
+
+def test_services_that_start_at_once_leave_each_other_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    opened, removed = os.open, list[str]()
+
+    def others(path: Any, *of: Any) -> int:
+        """Lets another service start after the lock was made, and before it is held."""
+        descriptor = opened(path, *of)
+        if not removed and str(path).endswith("lock"):
+            before = set(os.listdir(tmp_path))
+            monkeypatch.setattr(os, "open", opened)
+            _tree._sweep(tmp_path)
+            removed.extend(before - set(os.listdir(tmp_path)))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", others)
+    with _tree.run_folder() as tree:
+        assert len(removed) == 1  # the first one was swept away, and is not what the service runs in
+        assert os.listdir(tmp_path) == [tree.folder.name]
+        _tree._sweep(tmp_path)
+        assert {"pictures", "proxies", "recipes", "jobs", "lock"} == set(os.listdir(tree.folder))
+    assert os.listdir(tmp_path) == []

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from .. import _temporary
 from ..typing import ImageFormat
 
 _FOLDER = re.compile(r"pyharmony-serve-[0-9a-f]{16}")
@@ -87,11 +88,8 @@ def run_folder() -> Iterator[Tree]:
     """
     parent = Path(tempfile.gettempdir())
     _sweep(parent)
-    folder = parent / f"pyharmony-serve-{secrets.token_hex(8)}"
-    folder.mkdir(mode=0o700)
-    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    folder, descriptor = _locked_folder(parent)
     try:
-        _locked(descriptor)
         tree = Tree(folder)
         tree.make()
         yield tree
@@ -100,14 +98,20 @@ def run_folder() -> Iterator[Tree]:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
-    import fcntl
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """Makes a folder whose lock this process has, and returns it with the descriptor of the lock.
 
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    Another service that starts may sweep it away before it is locked; then another one is made.
+    """
+    while True:
+        folder = parent / f"pyharmony-serve-{secrets.token_hex(8)}"
+        folder.mkdir(mode=0o700)
+        lock = folder / _LOCK
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        _temporary.lock(descriptor, wait=True)
+        if _temporary.is_at(descriptor, lock):
+            return folder, descriptor
+        os.close(descriptor)
 
 
 def _sweep(parent: Path) -> None:
@@ -118,9 +122,10 @@ def _sweep(parent: Path) -> None:
                 ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid()
                 if not ours or not _FOLDER.fullmatch(entry.name):
                     continue
-                descriptor = os.open(os.path.join(entry.path, _LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                lock = Path(entry.path, _LOCK)
+                descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
-                    if _locked(descriptor):
+                    if _temporary.lock(descriptor, wait=False) and _temporary.is_at(descriptor, lock):
                         shutil.rmtree(entry.path, ignore_errors=True)
                 finally:
                     os.close(descriptor)
