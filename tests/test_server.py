@@ -1388,8 +1388,8 @@ def test_names_lead_nowhere(service: Running, tmp_path: Path) -> None:
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").write_text("<p>page")
     (tmp_path / "secret.txt").write_text("secret")
-    before, recipes = set(tmp_path.rglob("*")), set(os.listdir(service.folder / "recipes"))
     clear(service)
+    before, recipes = set(tmp_path.rglob("*")), set(os.listdir(service.folder / "recipes"))
     with having(service, page=tmp_path / "page"):
         tried = traversals()
         assert len(tried) > 250
@@ -1855,8 +1855,9 @@ def test_what_is_used_stays(service: Running) -> None:
 def test_there_is_room_for_so_many_files(service: Running) -> None:
     noise = file_of(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
     clear(service)
-    with having(service, max_files=5 * len(noise) + 100):
-        first = service.upload(noise)
+    service.client.delete(service.upload(noise)["url"])
+    first = service.upload(noise)
+    with having(service, max_files=5 * service.service.store.held + 100):  # each with its proxy
         for _ in range(3):  # previews go before anything is refused
             assert service.done("export", picture=first["id"], format="png", preview=True)["picture"]["width"] == 100
         held = [first, *(service.upload(noise) for _ in range(4))]

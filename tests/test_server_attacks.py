@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.cookies
 import json
 import os
 import re
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +25,12 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 from fastapi.exceptions import RequestValidationError
 
-from pyharmony.server import _tree
+from pyharmony.server import _pool, _tree
 from pyharmony.server._guard import Guard, Keys, session_of
 from pyharmony.server._operations import MAX_JSON, MAX_JSON_OF_POINTS, MAX_LINE, MAX_POINTS
 from pyharmony.server._run import MAX_HEAD
-from pyharmony.server._text import MAX_MESSAGE
-from tests.test_server import TOKEN, Running, file_of, kind_of, placed, running, scene, until
+from pyharmony.server._text import MAX_ANSWER, MAX_MESSAGE
+from tests.test_server import TOKEN, Running, clear, file_of, having, kind_of, placed, running, scene, until
 
 pytestmark = pytest.mark.house
 
@@ -336,3 +338,136 @@ def test_services_that_start_at_once_leave_each_other_their_folders(
         _tree._sweep(tmp_path)
         assert {"pictures", "proxies", "recipes", "jobs", "lock"} == set(os.listdir(tree.folder))
     assert os.listdir(tmp_path) == []
+
+
+def on_disk(service: Running) -> int:
+    return sum(path.stat().st_size for path in service.folder.glob("[prx]*/*"))
+
+
+def test_all_files_are_counted_and_go_with_their_image(service: Running) -> None:
+    clear(service)
+    store, images = service.service.store, placed()
+    ids = service.ids(**images)
+    assert store.held == on_disk(service) > sum(picture.bytes for picture in store.pictures.values())
+    asked = {"subjects": [{"picture": ids["subject"], "mask": ids["mask"], "at": [110, 40]}]}
+    look = {"background": ids["background"], "harmonize": None, "shadow": False}
+    jobs = [service.start("compose", 60, **asked, **look).json() for _ in range(2)]
+    made = [job["result"]["picture"] for job in jobs]
+    assert service.client.get(jobs[0]["result"]["recipe_url"]).status_code == 200
+    service.bytes(made[0], "proxy_url")  # made now
+    service.done("export", picture=made[1]["id"], format="png", preview=True)  # makes one too
+    assert store.held == on_disk(service) and len(os.listdir(service.folder / "recipes")) == len(store.recipes) == 2
+    assert service.client.delete(made[0]["url"]).status_code == 204
+    assert kind_of(service.client.get(jobs[0]["result"]["recipe_url"])) == "no_recipe"
+    assert service.client.get(jobs[0]["url"]).status_code == 200
+    assert os.listdir(service.folder / "recipes") == [f"{jobs[1]['id']}.json"]
+    assert store.held == on_disk(service)
+    clear(service)
+    assert store.held == on_disk(service) == 0 and store.recipes == {}
+
+
+def test_nobody_else_may_read_a_file(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [110, 40]}
+    job = service.start("compose", 60, subjects=[subject], background=ids["background"], harmonize=None, layers=True)
+    assert job.json()["status"] == "done"
+    paths = [service.folder, *service.folder.rglob("*")]
+    assert len([path for path in paths if path.is_file()]) > 8
+    assert [path for path in paths if path.stat().st_mode & 0o077] == []
+
+
+def test_a_full_disk_is_told_as_such(service: Running) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    picture, pid = service.upload(noise)["id"], service.pid()
+    mask = service.upload(np.full((300, 300), 255, np.uint8))["id"]
+    subject = {"picture": picture, "mask": mask, "at": [0, 0]}
+    bodies: list[tuple[str, Any]] = [
+        ("export", {"picture": picture, "format": "png"}),
+        ("export", {"picture": picture, "format": "tiff"}),
+        ("edit", {"image": picture, "mask": mask, "mode": "detail-boost"}),
+        ("compose", {"subjects": [subject], "background": picture, "harmonize": None, "layers": True}),
+        ("layers", {"subject": subject, "background": picture, "harmonize": None}),
+    ]
+    # A file that grows beyond its limit fails as one does on a disk that is full, for this process alone.
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))
+    try:
+        for name, body in bodies:
+            told = service.start(name, 60, **body).json()
+            assert told["status"] == "failed" and told["error"]["kind"] == "full", told
+            assert "disk" in told["error"]["message"] and told["error"]["exit_code"] == 4
+        refused = service.client.post("/api/v1/pictures", content=file_of(noise))
+        assert refused.status_code == 429 and kind_of(refused) == "full" and refused.headers["retry-after"] == "60"
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    assert os.listdir(service.folder / "jobs") == [] and service.service.store.held == on_disk(service)
+    assert service.pid() == pid and service.done("export", picture=picture, format="png")["picture"]["width"] == 300
+
+
+# ---- what is remembered ----
+
+
+def test_what_is_looked_at_once_is_forgotten_when_it_was_sent(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    body = {"source": ids["subject"], "mask": ids["mask"], "background": ids["background"], "mode": "alpha"}
+    pool = service.service.pool
+    for x in range(8):
+        job = service.start("live", 60, **body, at=[x, 20]).json()
+        assert job["status"] == "done" and job["result"]["info"]["url"]
+        assert service.client.get(job["url"]).status_code == 404
+    with service.at_rest():
+        jobs = [service.start("live", **body, at=[x, 20]).json() for x in range(2)]
+    told = service.client.get(jobs[0]["url"], params={"wait": 60}).json()
+    assert told["status"] == "done" and told["result"]["info"]["url"]
+    until(lambda: not pool.running and not pool.queue)
+    assert '"status":"done"' in service.client.get(jobs[1]["events_url"]).text
+    until(lambda: not [job for job in pool.jobs.values() if job.operation.name == "live"])
+
+
+def test_jobs_are_remembered_by_number_and_by_bytes(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, picture = service.service.pool, service.upload(scene()["mask"])["id"]
+    first = service.start("export", 60, picture=picture, format="png").json()
+    size = pool.jobs[first["id"]].bytes
+    assert 100 < size < 2000 and pool.jobs[first["id"]].raw is None
+    monkeypatch.setattr(_pool, "MAX_JOB_BYTES", 5 * size + size // 2)
+    jobs = [service.start("export", 60, picture=picture, format="png").json() for _ in range(8)]
+    ended = [job for job in pool.jobs.values() if job.over]
+    assert sum(job.bytes for job in ended) <= _pool.MAX_JOB_BYTES and 4 <= len(ended) <= 6
+    assert service.client.get(jobs[-1]["url"]).json()["status"] == "done"
+    assert service.client.get(first["url"]).status_code == 404
+    monkeypatch.setattr(_pool, "MAX_JOBS", 3)
+    service.start("export", 60, picture=picture, format="png")
+    assert len([job for job in pool.jobs.values() if job.over]) == 3
+
+
+def test_the_largest_answer_is_one_that_the_service_takes(service: Running) -> None:
+    pid = service.pid()
+    noise = np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8)
+    with having(service, max_upload=20_000_000):
+        ids = service.ids(background=np.zeros_like(noise), source=noise, mask=np.full((1600, 1600), 255, np.uint8))
+    body = {**ids, "at": [0, 0], "mode": "alpha", "side": 1600}
+    made = service.done("live", **body, format="png")
+    assert made["info"]["box"] == [0, 0, 1600, 1600] and 10_000_000 < len(made["info"]["url"]) < MAX_ANSWER
+    assert service.done("live", **body, format="jpeg")["info"]["box"] == [0, 0, 1600, 1600]
+    assert service.pid() == pid
+
+
+def test_an_answer_that_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from pyharmony.server import _worker
+    from pyharmony.server._operations import OPERATIONS
+
+    told = {"info": {"text": "x" * MAX_ANSWER}}
+    operation = dataclasses.replace(OPERATIONS["export"], run=lambda body, desk: told)
+    monkeypatch.setattr(_worker, "operation_of", lambda name: operation)
+    stream = io.BytesIO()
+    body = json.dumps({"picture": ID, "format": "png"})
+    message = {"job": ID, "operation": "export", "body": body, "sizes": {}, "histories": {}}
+    _worker._do(message, _tree.Tree(tmp_path), None, _worker.Channel(stream))  # type: ignore[arg-type]
+    (line,) = stream.getvalue().splitlines()
+    said = json.loads(line)
+    assert said["event"] == "failed" and said["kind"] == "AnswerTooLarge" and said["exit_code"] == 4
+    assert f"at most {MAX_ANSWER:,}" in said["message"]
+    assert len(line) < 1000

@@ -36,7 +36,7 @@ from ._metrics import CONTENT_TYPE, Metrics
 from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
 from ._page import Page
 from ._pool import Job, Pool, as_json
-from ._store import Store, StoredPicture
+from ._store import FULL_RETRY, Store, StoredPicture
 from ._text import repeated
 from ._tree import Tree, new_id, proxy_format
 from .settings import SAMPLES, Settings
@@ -57,7 +57,7 @@ MAX_VALUES = 50_000
 #: The most errors of a body that are told.
 MAX_ERRORS = 5
 #: The statuses of failures to read an upload; others are 422.
-_UNREADABLE = {"ImageTooLarge": 413, "OutOfMemory": 413, "MemoryError": 413}
+_UNREADABLE = {"ImageTooLarge": 413, "OutOfMemory": 413, "MemoryError": 413, "full": 429}
 
 Id = Annotated[str, Path(pattern=_ID, description="32 hexadecimal digits.")]
 Wait = Annotated[
@@ -426,6 +426,7 @@ class Service:
             response.headers["Location"] = info.url
             if job.over:
                 response.status_code = 200
+            self.pool.told(job)
             return info
 
         # The type of the body is the operation's, which a signature written here cannot say.
@@ -436,7 +437,9 @@ class Service:
         """Tells of a job."""
         job = self.pool.get(id)
         await job.wait(wait)
-        return self.pool.info(job)
+        info = self.pool.info(job)
+        self.pool.told(job)
+        return info
 
     async def cancel(self, id: Id) -> JobInfo:
         """Stops a job; one that has ended stays as it is."""
@@ -467,6 +470,7 @@ class Service:
                 for one in told:
                     yield f"event: job\ndata: {as_json(one)}\n\n"
                 if over:
+                    self.pool.told(job)
                     return
                 while True:
                     try:
@@ -483,7 +487,8 @@ def _unreadable(job: Job) -> Refusal:
     """Returns the refusal of a file that could not be read."""
     if job.status == "cancelled" or job.error is None:
         return Refusal(503, "stopping", "the service is stopping", 5)
-    return Refusal(_UNREADABLE.get(job.error.kind, 422), job.error.kind, job.error.message)
+    retry = FULL_RETRY if job.error.kind == "full" else None
+    return Refusal(_UNREADABLE.get(job.error.kind, 422), job.error.kind, job.error.message, retry)
 
 
 def _file_name(name: str, suffix: str) -> str:

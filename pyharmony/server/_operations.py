@@ -116,6 +116,7 @@ class Operation:
         run: does it in a worker, and returns a `_answers.Result` as JSON, with what `Desk.made` returns for images.
         shares: the field whose image the worker keeps something of, so that the next such job goes to the same one.
         max_json: the most bytes of its body.
+        told_once: whether its result is looked at once, and forgotten when it was sent.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Operation:
     run: Callable[[Any, Desk], dict[str, Any]]
     shares: str = ""
     max_json: int = MAX_JSON
+    told_once: bool = False
 
 
 # ---- blend, edit and harmonize, from the options of _jobs ----
@@ -894,7 +896,7 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("layers", "Composes on proxies, and gives what is laid over the background.", LayersBody, _layers,
                   "background"),
         Operation("live", "Blends layers at a place, for a page on which they are dragged.", LiveBody, _live,
-                  "background"),
+                  "background", told_once=True),
         Operation("cutout", "Makes what a mask covers an image with transparency.", CutoutBody, _cutout),
         Operation("export", "Writes an image in another format or depth.", ExportBody, _export),
     )

@@ -24,17 +24,16 @@ from ._history import joined
 from ._metrics import Metrics
 from ._operations import Body, Operation
 from ._store import Store, StoredPicture
-from ._tree import new_id
+from ._text import MAX_ANSWER
+from ._tree import DISK_FULL, is_full, new_id
 from .settings import Settings, cores
 
 _log = logging.getLogger("pyharmony.server")
 
-#: The most jobs that are remembered after they ended.
-_REMEMBERED = 1000
+#: The most jobs that are remembered after they ended, and the most bytes of what they made.
+MAX_JOBS, MAX_JOB_BYTES = 1000, 32_000_000
 #: The images whose sessions a worker is taken to have still.
 _SHARED = 8
-#: The most bytes of a message of a worker, and of a line that its libraries print.
-_LINE = 4_000_000
 #: The seconds that a worker may take to start, and the longest pause before it is started again.
 _START, _LONGEST_PAUSE = 120.0, 5.0
 #: How often a worker that does not come to work is started before the service gives up its own start.
@@ -60,6 +59,8 @@ class Job:
         shares: the image whose session it goes on with; empty: none.
         pictures: the images that it needs, which are kept meanwhile.
         phases: the phases that it has come to, in order.
+        raw: what the worker told at its end, of a hidden one.
+        bytes: how many those were, of which its result is made.
         why: why its worker is killed, if it is.
         changed: is set, and replaced, at every change.
     """
@@ -79,6 +80,7 @@ class Job:
     result: Result | None = None
     error: Error | None = None
     raw: Mapping[str, Any] | None = None
+    bytes: int = 0
     why: Status | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -228,7 +230,6 @@ class Pool:
         job = Job(id, operation, asked, pictures, body.preview, hidden, shares)
         self.jobs[job.id] = job
         self.queue.append(job)
-        self._forget()
         self._hand_out()
         return job
 
@@ -294,17 +295,24 @@ class Pool:
             if job.finished is not None and now - job.finished >= self.settings.lifetime:
                 self._drop(id)
 
+    def told(self, job: Job) -> None:
+        """Hears that a client was told of a job; one whose result is looked at once, and has been, is forgotten."""
+        if job.over and job.operation.told_once and job.id in self.jobs:
+            self._drop(job.id)
+
     def _forget(self) -> None:
-        """Forgets the oldest of too many jobs that ended, those of previews first."""
-        over = len(self.jobs) - _REMEMBERED - len(self.queue) - len(self.slots)
-        if over > 0:
-            ended = [job for job in self.jobs.values() if job.over]
-            for id in [job.id for job in sorted(ended, key=lambda job: not job.preview)[:over]]:
-                self._drop(id)
+        """Forgets the oldest jobs that ended, those of previews first, while they are too many or hold too much."""
+        ended = [job for job in self.jobs.values() if job.over]
+        count, held = len(ended), sum(job.bytes for job in ended)
+        for job in sorted(ended, key=lambda job: not job.preview):
+            if count <= MAX_JOBS and held <= MAX_JOB_BYTES:
+                return
+            self._drop(job.id)
+            count, held = count - 1, held - job.bytes
 
     def _drop(self, id: str) -> None:
         del self.jobs[id]
-        self.store.tree.recipe(id).unlink(missing_ok=True)
+        self.store.remove_recipe(id)
 
     def _hand_out(self) -> None:
         """Gives waiting jobs to idle workers: to the one that has a job's image still, if it is idle."""
@@ -358,6 +366,7 @@ class Pool:
         _log.info("job %s %s", job.operation.name, status, extra={"fields": told})
         if job.hidden:
             self.jobs.pop(job.id, None)
+        self._forget()
         job.touch()
 
     # ---- workers ----
@@ -405,7 +414,7 @@ class Pool:
         slot.process = process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _CODE, *map(str, arguments),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env=environment, limit=_LINE, start_new_session=True,
+            env=environment, limit=MAX_ANSWER, start_new_session=True,
         )  # fmt: skip
         prints = asyncio.create_task(self._hear(slot, process))
         try:
@@ -427,12 +436,12 @@ class Pool:
             if not line.endswith(b"\n"):
                 return
             try:
-                self._told(slot, json.loads(line))
+                self._told(slot, json.loads(line), len(line))
             except (ValueError, KeyError, TypeError, OSError):
                 _log.exception("worker %d told nonsense and is stopped", slot.number)
                 return
 
-    def _told(self, slot: _Slot, message: Mapping[str, Any]) -> None:
+    def _told(self, slot: _Slot, message: Mapping[str, Any], size: int) -> None:
         event, job = message["event"], slot.job
         self._worked = time.monotonic()
         if event == "log":
@@ -447,11 +456,18 @@ class Pool:
             job.phases.append(Phase(name=message["name"], step=message["step"], steps=message["steps"]))
             job.touch()
         elif event == "done":
-            job.raw = message["result"]
-            if not job.hidden:
-                job.result = self._result(job, message["result"], message["weights"])
+            error = None
+            if job.hidden:
+                job.raw = message["result"]
+            else:
+                try:
+                    job.result, job.bytes = self._result(job, message["result"], message["weights"]), size
+                except OSError as failure:
+                    if not is_full(failure):
+                        raise
+                    error = Error(kind="full", message=DISK_FULL, exit_code=4)
             self._free(slot)
-            self._end(job, "done")
+            self._end(job, "done" if error is None else "failed", error)
             self._hand_out()
         elif event == "failed":
             error = Error(kind=message["kind"], message=message["message"], exit_code=message["exit_code"])
@@ -492,7 +508,7 @@ class Pool:
         places = [Place(**place) for place in made.get("places", ())]
         recipe = None
         if made.get("recipe") is not None:
-            self.store.adopt_recipe(job.id, str(made["recipe"]))
+            self.store.adopt_recipe(job.id, str(made["recipe"]), picture.id)
             recipe = f"/api/v1/jobs/{job.id}/recipe"
         return Result(
             picture=picture, mask=mask, masks=masks, others=others, places=places, layers=layers, openraster=openraster,

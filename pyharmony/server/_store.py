@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -15,12 +14,12 @@ from typing import Any, BinaryIO
 
 from ._answers import PictureInfo, Refusal, moment
 from ._history import History
-from ._tree import Sizes, Tree, new_id
+from ._tree import DISK_FULL, Sizes, Tree, is_full, new_id
 from .settings import Settings
 
 _FILE, _RECIPE = re.compile(r"[0-9a-f]{32}(\.png)?"), re.compile(r"[0-9a-f]{32}\.json")
 #: The seconds that a client is asked to wait where there is no room for files.
-_FULL_RETRY = 60
+FULL_RETRY = 60
 
 
 @dataclass(eq=False)
@@ -29,6 +28,8 @@ class StoredPicture:
 
     Attributes:
         history: what it was made of, and how.
+        proxy_bytes: the bytes of its proxy; 0: there is none yet.
+        recipe: the job whose recipe made it, which goes with it; empty: none.
         used: when it was used last, by time.time.
         pins: how many jobs work on it; it does not expire meanwhile.
         gone: whether it was deleted; its file goes when the last job lets go of it.
@@ -42,6 +43,8 @@ class StoredPicture:
     format: str
     preview: bool
     history: History
+    proxy_bytes: int = 0
+    recipe: str = ""
     used: float = field(default_factory=time.time)
     pins: int = 0
     gone: bool = False
@@ -53,7 +56,9 @@ class Store:
     def __init__(self, tree: Tree, settings: Settings) -> None:
         self.tree, self.settings = tree, settings
         self.pictures: dict[str, StoredPicture] = {}
-        #: The bytes of all images, with those that are being uploaded.
+        #: The bytes of the recipes, by the jobs that decided on them.
+        self.recipes: dict[str, int] = {}
+        #: The bytes of all images, with those that are being uploaded, of proxies and recipes.
         self.held = 0
 
     def get(self, id: str) -> StoredPicture:
@@ -100,7 +105,15 @@ class Store:
         made = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview, history)
         self.pictures[id] = made
         self.held += size
+        self._count_proxy(made)
         return made
+
+    def _count_proxy(self, picture: StoredPicture) -> None:
+        """Counts the proxy of an image, which any job that works on it may have made."""
+        if not picture.proxy_bytes:
+            with contextlib.suppress(FileNotFoundError):
+                picture.proxy_bytes = os.path.getsize(self.tree.proxy(picture.id))
+                self.held += picture.proxy_bytes
 
     def adopt(self, job: str, about: Mapping[str, Any], history: History, preview: bool) -> str:
         """Takes over an image that a job wrote, and returns its id.
@@ -116,8 +129,8 @@ class Store:
         self.add(id, about, history, preview=preview)
         return id
 
-    def adopt_recipe(self, job: str, file: str) -> None:
-        """Takes over the recipe that a job wrote.
+    def adopt_recipe(self, job: str, file: str, picture: str) -> None:
+        """Takes over the recipe that a job wrote; it goes with the image that was made by it.
 
         Raises:
             ValueError: the worker names no file of the job's folder.
@@ -125,6 +138,14 @@ class Store:
         if not _RECIPE.fullmatch(file):
             raise ValueError(f"a worker wrote {file!r}")
         os.rename(self.tree.of_job(job) / file, self.tree.recipe(job))
+        self.recipes[job] = os.path.getsize(self.tree.recipe(job))
+        self.held += self.recipes[job]
+        self.pictures[picture].recipe = job
+
+    def remove_recipe(self, job: str) -> None:
+        """Deletes the recipe of a job, where there is one."""
+        self.held -= self.recipes.pop(job, 0)
+        self.tree.recipe(job).unlink(missing_ok=True)
 
     @staticmethod
     @contextlib.contextmanager
@@ -137,9 +158,9 @@ class Store:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if not is_full(error):
                 raise
-            raise Refusal(429, "full", "the disk of the service is full; try again later", _FULL_RETRY) from error
+            raise Refusal(429, "full", DISK_FULL, FULL_RETRY) from error
 
     def make_room(self, count: int = 0) -> None:
         """Makes sure that there is room for so many bytes; images of previews go first.
@@ -158,14 +179,14 @@ class Store:
                 429,
                 "full",
                 f"the service holds as many files as it may, {limit // 1_000_000} MB; delete some or wait a while",
-                _FULL_RETRY,
+                FULL_RETRY,
             )
 
     @contextlib.contextmanager
     def incoming(self, id: str) -> Iterator[Incoming]:
         """Opens the file of an image that is being uploaded; unless it is added meanwhile, it is removed."""
         path = self.tree.picture(id)
-        with path.open("xb") as file:
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             incoming = Incoming(self, file)
             try:
                 yield incoming
@@ -185,6 +206,7 @@ class Store:
         """Lets go of an image that was kept for a job."""
         picture.pins -= 1
         picture.used = time.time()
+        self._count_proxy(picture)
         if picture.gone and not picture.pins:
             self._unlink(picture)
 
@@ -210,7 +232,9 @@ class Store:
         return self.settings.preview_lifetime if picture.preview else self.settings.lifetime
 
     def _unlink(self, picture: StoredPicture) -> None:
-        self.held -= picture.bytes
+        self.held -= picture.bytes + picture.proxy_bytes
+        if picture.recipe:
+            self.remove_recipe(picture.recipe)
         for path in (self.tree.picture(picture.id), self.tree.proxy(picture.id)):
             path.unlink(missing_ok=True)
 

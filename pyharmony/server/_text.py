@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: The longest text of a client that an answer repeats, and the longest message of an answer.
 _REPEATED, MAX_MESSAGE = 200, 2000
+#: The most bytes of a message of a worker. The longest is a live blend of noise, as a PNG in base 64.
+MAX_ANSWER = 12_000_000
 
 
 def repeated(text: object) -> str:

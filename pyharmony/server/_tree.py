@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -18,6 +19,19 @@ from ..typing import ImageFormat
 
 _FOLDER = re.compile(r"pyharmony-serve-[0-9a-f]{16}")
 _LOCK = "lock"
+#: The errors of a system that has no room for a file.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What is said then.
+DISK_FULL = "the disk of the service is full; try again later"
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Tells whether an error, or one that it was raised from, says that the disk is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def new_id() -> str:

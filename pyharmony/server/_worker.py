@@ -24,8 +24,11 @@ from .._jobs.failures import Code, Failure, as_failure
 from ._desk import Desk, Memory, scrubbed
 from ._history import History
 from ._operations import flags_as_fields, operation_of
-from ._text import shortened
-from ._tree import Sizes, Tree
+from ._text import MAX_ANSWER, shortened
+from ._tree import DISK_FULL, Sizes, Tree, is_full
+
+#: The most characters of a record for the log.
+_LOGGED = 20_000
 
 
 class Channel:
@@ -35,8 +38,17 @@ class Channel:
         self._stream, self._lock = stream, threading.Lock()
 
     def send(self, event: str, **fields: Any) -> None:
-        """Sends a message."""
+        """Sends a message.
+
+        Raises:
+            Failure: it is too long for the service.
+        """
         line = json.dumps({"event": event, **fields}, default=_plain).encode() + b"\n"
+        if len(line) > MAX_ANSWER:
+            what = (
+                f"the answer takes {len(line):,} bytes, expected at most {MAX_ANSWER:,}; ask for less, or for less size"
+            )
+            raise Failure(what, Code.RESOURCES, "AnswerTooLarge")
         with self._lock:
             self._stream.write(line)
             self._stream.flush()
@@ -51,7 +63,9 @@ class _Told(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):
-            self.channel.send("log", level=record.levelno, message=scrubbed(self.format(record), self.tree.folder))
+            # The end of a long one says what failed.
+            message = scrubbed(self.format(record)[-_LOGGED:], self.tree.folder)
+            self.channel.send("log", level=record.levelno, message=message)
 
 
 def main() -> None:
@@ -63,6 +77,7 @@ def main() -> None:
     os.dup2(2, 1)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.umask(0o077)
     _first_to_go()
     logging.getLogger("pyharmony").addHandler(_Told(channel, tree))
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -110,7 +125,7 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
             made = operation.run(body, Desk(tree, memory, job, sizes, tell, histories, weights))
         channel.send("done", job=job, result=_finite(made), weights=weights)
     except Exception as error:
-        failure = as_failure(error)
+        failure = Failure(DISK_FULL, Code.RESOURCES, "full") if is_full(error) else as_failure(error)
         unexpected = not isinstance(error, Failure) and failure.code == Code.UNEXPECTED
         text = flags_as_fields(scrubbed(str(failure), tree.folder))
         if unexpected and not isinstance(error, ImportError):
