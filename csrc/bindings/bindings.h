@@ -1,8 +1,10 @@
 // Declarations for all files of bindings/. pybind11 stays in this folder.
 #pragma once
 
+#include <cxxabi.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <unistd.h>
 
 #include <functional>
 
@@ -22,10 +24,33 @@ std::function<R(A..., B...)> chain(Made (*make)(A...), R (*use)(Taken, B...)) {
   };
 }
 
+// Lets other threads of Python run until the end of its scope. Where Python has shut down by then,
+// the thread waits for the end of the process: Python would end the thread by unwinding its stack,
+// which ends the process with std::terminate at the first destructor.
+class GilRelease {
+ public:
+  GilRelease() : state_(PyEval_SaveThread()) {}
+  ~GilRelease() {
+    try {
+      if (Py_IsInitialized()) {
+        PyEval_RestoreThread(state_);
+        return;
+      }
+    } catch (const abi::__forced_unwind&) {
+    }
+    for (;;) pause();
+  }
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
 // Calls a function that needs nothing of Python while other threads of Python run.
 template <typename Fn>
 auto without_gil(Fn&& fn) {
-  const py::gil_scoped_release release;
+  const GilRelease release;
   return fn();
 }
 

@@ -3,7 +3,7 @@
 namespace pyharmony {
 
 void bind_color_grid(py::module_& m) {
-  const py::call_guard<py::gil_scoped_release> release;
+  const py::call_guard<GilRelease> release;
   m.def("color_grid",
         chain(
             color_grid_arguments,

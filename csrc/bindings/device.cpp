@@ -75,7 +75,7 @@ void bind_device(py::module_& m) {
         const Guard guard(index);
         device::give_back();
       },
-      "device"_a, py::call_guard<py::gil_scoped_release>());
+      "device"_a, py::call_guard<GilRelease>());
   m.def("runtime_version", &device::runtime_version);
   m.def("driver_version", &device::driver_version);
   m.def("architectures", &device::architectures);

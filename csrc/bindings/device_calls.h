@@ -35,7 +35,7 @@ template <typename R, typename... Args, typename... Extra>
 void define_on_device(py::module_& m, const char* name, std::function<R(Args...)> call,
                       const Extra&... extra) {
   m.def(name, on_device(std::move(call), std::make_index_sequence<sizeof...(Args) - 1>()), extra...,
-        py::arg("device"), py::arg("stream"), py::call_guard<py::gil_scoped_release>());
+        py::arg("device"), py::arg("stream"), py::call_guard<GilRelease>());
 }
 template <typename Function, typename... Extra>
 void define_on_device(py::module_& m, const char* name, Function call, const Extra&... extra) {

@@ -5,7 +5,7 @@
 namespace pyharmony {
 
 void bind_distance(py::module_& m) {
-  m.def("distance", &distance, "mask"_a, "out"_a, py::call_guard<py::gil_scoped_release>());
+  m.def("distance", &distance, "mask"_a, "out"_a, py::call_guard<GilRelease>());
 }
 
 }  // namespace pyharmony

@@ -193,7 +193,7 @@ bool run_tile(gp::ChebyshevTiles& tiles, const ArrayView& src, const ArrayView& 
       problem_of(src, dst, mask, base, weight, weight_map, w0, w1, preserve_background);
   HM_CHECK(out.writable, "out: the array is read-only");
   const ImageView into = as_image(out, "out");
-  py::gil_scoped_release release;
+  GilRelease release;
   return tiles.run(problem, y0, y0 + into.height, x0, x0 + into.width, into);
 }
 
@@ -214,16 +214,16 @@ void bind_gaussian_poisson(py::module_& m) {
   m.def("gaussian_poisson_residual", &residual, "src"_a, "dst"_a, "mask"_a, "base"_a, "x"_a,
         py::kw_only(), "weight"_a, "weight_map"_a, "w0"_a, "w1"_a, "preserve_background"_a,
         "gradients"_a, "field"_a = py::none(), "out"_a = py::none(),
-        py::call_guard<py::gil_scoped_release>());
+        py::call_guard<GilRelease>());
   m.def("gaussian_poisson_dct", &dct, "src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a, py::kw_only(),
         "weight"_a, "w0"_a, "w1"_a, "double_precision"_a, "rhs"_a = py::none(),
         "mean"_a = py::none());
   m.def("gaussian_poisson_field", &field, "src"_a, "dst"_a, "mask"_a, "gain"_a, py::kw_only(),
-        "along"_a, "across"_a, "out"_a, py::call_guard<py::gil_scoped_release>());
+        "along"_a, "across"_a, "out"_a, py::call_guard<GilRelease>());
   m.def("gradient_norm", &norm, "image"_a, py::kw_only(), "smooth"_a, "out"_a,
-        py::call_guard<py::gil_scoped_release>());
+        py::call_guard<GilRelease>());
   m.def("edge_map", &edges, "norm"_a, "low"_a, "high"_a, "out"_a,
-        py::call_guard<py::gil_scoped_release>());
+        py::call_guard<GilRelease>());
   m.def("gaussian_poisson_chebyshev", &chebyshev, "src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a,
         py::kw_only(), "weight"_a, "weight_map"_a, "w0"_a, "w1"_a, "preserve_background"_a,
         "tolerance"_a, "rhs"_a, "max_steps"_a, "strip_floats"_a = 0, "segment_rows"_a = 0);

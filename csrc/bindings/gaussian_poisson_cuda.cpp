@@ -130,7 +130,7 @@ void bind_gaussian_poisson_cuda(py::module_& m) {
       .def_readonly("first", &ChebyshevSchedule::first)
       .def_readonly("repeat", &ChebyshevSchedule::repeat);
   const auto define = [&](const auto&... names) {
-    const py::call_guard<py::gil_scoped_release> release;
+    const py::call_guard<GilRelease> release;
     m.def("gaussian_poisson_chebyshev_schedule", chain(make_params, schedule), names..., "device"_a,
           "processors"_a = 0, "shared_per_processor"_a = 64 << 10, release);
     m.def("gaussian_poisson_chebyshev", chain(make_params, chebyshev), names..., "workspace"_a,

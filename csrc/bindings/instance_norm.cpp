@@ -10,7 +10,7 @@ void run_instance_norm(const InstanceNormCall& call) { HM_SIMD_CALL(instance_nor
 }  // namespace
 
 void bind_instance_norm(py::module_& m) {
-  const py::call_guard<py::gil_scoped_release> release;
+  const py::call_guard<GilRelease> release;
   const py::arg slope("negative_slope");
   m.def("instance_norm", chain(instance_norm_call, run_instance_norm), "x"_a, "eps"_a, slope, "y"_a,
         "stats"_a, release);

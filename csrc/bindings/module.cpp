@@ -1,12 +1,24 @@
 #include <string>
 
 #include "bindings/bindings.h"
+#include "core/interrupt.h"
 #include "core/parallel.h"
 #include "core/simd.h"
+
+namespace {
+
+// Runs Python's handlers of the signals that have come, and throws what they raise.
+void handle_signals() {
+  const pyharmony::py::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() != 0) throw pyharmony::py::error_already_set();
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_C, m) {
   using namespace pyharmony;
   m.doc() = "Native kernels of pyharmony. Private: use pyharmony.ops.";
+  set_interrupt_hook(&handle_signals);
   bind_array_view(m);
   m.def("num_threads", &num_threads);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));

@@ -57,7 +57,7 @@ void epilogue_grad(const ArrayView& grad, const ArrayView* y, const std::optiona
 }  // namespace
 
 void bind_partial_conv(py::module_& m) {
-  const py::call_guard<py::gil_scoped_release> release;
+  const py::call_guard<GilRelease> release;
   m.def("partial_conv_mask_kind", &partial_conv_mask_kind, "mask"_a, release);
   m.def("partial_conv_plan", &plan, "mask"_a, "groups"_a, "soft"_a, "layers"_a, release);
   m.def("partial_conv_index", &index_rows, "rows"_a, "index"_a, release);

@@ -32,7 +32,7 @@ std::unique_ptr<Hierarchy> make_hierarchy(const std::optional<ArrayView>& mask,
   }
   const ImageView map = optional_image(weight_map, "weight_map");
   // Not a call_guard: pybind11 registers the new object inside the guard, which needs the GIL.
-  py::gil_scoped_release release;
+  GilRelease release;
   return std::make_unique<Hierarchy>(plane, weight, map, w0, w1);
 }
 

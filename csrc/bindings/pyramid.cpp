@@ -5,7 +5,7 @@
 namespace pyharmony {
 
 void bind_pyramid(py::module_& m) {
-  const py::call_guard<py::gil_scoped_release> release;
+  const py::call_guard<GilRelease> release;
   m.def("pyramid_downsample", &downsample, "image"_a, "smooth_sigma"_a, "out"_a, release);
   m.def("pyramid_downsample_mask", &downsample_mask, "mask"_a, "out"_a, release);
   m.def("pyramid_upsample", &upsample, "image"_a, "out"_a, release);

@@ -6,7 +6,7 @@ namespace pyharmony {
 
 void bind_regrain(py::module_& m) {
   m.def("regrain", &regrain, "image"_a, "inside"_a, "change"_a,
-        py::call_guard<py::gil_scoped_release>());
+        py::call_guard<GilRelease>());
 }
 
 }  // namespace pyharmony

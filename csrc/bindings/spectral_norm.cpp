@@ -3,7 +3,7 @@
 namespace pyharmony {
 
 void bind_spectral_norm(py::module_& m) {
-  const py::call_guard<py::gil_scoped_release> release;
+  const py::call_guard<GilRelease> release;
   using Views = const std::vector<ArrayView>&;
   m.def(
       "spectral_norm",

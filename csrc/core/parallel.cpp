@@ -2,21 +2,41 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
-#include <vector>
+#include <utility>
+
+#include "core/interrupt.h"
 
 namespace pyharmony {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kInterruptPeriod{50};
+
+// Thrown out of a job inside a job that has failed; the error of the outer one takes its place.
+struct Abandoned {};
+
+struct Job;
+thread_local const Job* current_job = nullptr;  // the innermost job whose body this thread runs
+thread_local Clock::time_point next_interrupt_check{};
 
 struct Job {
   std::int64_t n, grain;
@@ -28,23 +48,59 @@ struct Job {
   std::exception_ptr error{};
   std::atomic<bool> failed{false};
   std::mutex error_mutex{};
+  const Job* outer = current_job;  // waits for this one, so it lives longer
 
   bool exhausted() const { return next.load(std::memory_order_relaxed) >= n; }
 
+  // Returns whether this job, or one that it is a part of, has failed.
+  bool abandoned() const {
+    for (const Job* job = this; job != nullptr; job = job->outer) {
+      if (job->failed.load(std::memory_order_relaxed)) return true;
+    }
+    return false;
+  }
+
+  // Keeps the exception that is handled at the moment; an interrupt takes the place of another one.
+  void fail(bool interrupt) {
+    std::lock_guard<std::mutex> lock(error_mutex);
+    if (!error || interrupt) error = std::current_exception();
+    failed.store(true);
+  }
+
+  void poll() {
+    try {
+      check_interrupt();
+    } catch (...) {
+      fail(true);
+    }
+  }
+
   void run() {
-    while (!failed.load(std::memory_order_relaxed)) {
+    const Job* const before = std::exchange(current_job, this);
+    for (;;) {
+      poll();
+      if (abandoned()) break;
       const std::int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= n) return;
+      if (begin >= n) break;
       try {
         body(context, begin, std::min(begin + grain, n));
       } catch (...) {
-        std::lock_guard<std::mutex> lock(error_mutex);
-        if (!error) error = std::current_exception();
-        failed.store(true);
+        fail(false);
       }
     }
+    current_job = before;
   }
 };
+
+// Takes the memory that a thread needs for its thread_local variables and for exceptions while there
+// is some: the C library takes it at their first use, and aborts the process where there is none.
+void take_thread_memory() {
+  current_job = nullptr;
+  try {
+    throw Abandoned();
+  } catch (const Abandoned&) {
+  }
+}
 
 class Pool {
  public:
@@ -52,12 +108,11 @@ class Pool {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       try {
-        while (static_cast<int>(workers_.size()) < threads - 1) {
-          workers_.emplace_back([this] { work(); });
-          workers_.back().detach();
-        }
+        for (; workers_ < threads - 1; ++workers_) std::thread([this] { work(); }).detach();
       } catch (const std::system_error&) {
         // There is no room for another stack: the existing threads do the work.
+      } catch (const std::bad_alloc&) {
+        // There is none for what describes a thread.
       }
       job.helpers = threads - 1;
       job.running = 1;
@@ -68,11 +123,16 @@ class Pool {
     std::unique_lock<std::mutex> lock(mutex_);
     jobs_.erase(std::remove(jobs_.begin(), jobs_.end(), &job), jobs_.end());
     --job.running;
-    done_.wait(lock, [&] { return job.running == 0; });
+    while (!done_.wait_for(lock, kInterruptPeriod, [&] { return job.running == 0; })) {
+      lock.unlock();
+      job.poll();
+      lock.lock();
+    }
   }
 
  private:
   void work() {
+    take_thread_memory();
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       Job* job = nullptr;
@@ -97,7 +157,7 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::deque<Job*> jobs_;
-  std::vector<std::thread> workers_;
+  int workers_ = 0;
 };
 
 // The pool is never destroyed: detached workers may outlive static destructors at exit.
@@ -116,6 +176,16 @@ Pool& pool() {
     if (g_pool.compare_exchange_strong(current, fresh.get())) current = fresh.release();
   }
   return *current;
+}
+
+std::atomic<InterruptHook> g_interrupt_hook{nullptr};
+
+bool is_first_thread() {
+#ifdef __linux__
+  return syscall(SYS_gettid) == getpid();
+#else
+  return true;  // the hook finds out
+#endif
 }
 
 int default_threads() {
@@ -139,6 +209,25 @@ int num_threads() {
   return n;
 }
 
+void set_interrupt_hook(InterruptHook hook) {
+  take_thread_memory();
+  g_interrupt_hook.store(hook);
+}
+
+void check_interrupt() {
+  const Clock::time_point now = Clock::now();
+  if (now < next_interrupt_check) return;
+  next_interrupt_check = now + kInterruptPeriod;
+  const InterruptHook hook = g_interrupt_hook.load(std::memory_order_relaxed);
+  if (hook != nullptr && is_first_thread()) {
+    hook();
+    // Where the hook has to wait for another thread, it does so less often.
+    const Clock::time_point after = Clock::now();
+    next_interrupt_check = after + std::clamp<Clock::duration>(40 * (after - now), kInterruptPeriod,
+                                                               4 * kInterruptPeriod);
+  }
+}
+
 void set_num_threads(int n) { g_threads.store(std::max(1, n)); }
 
 void detail::parallel_run(std::int64_t n, std::int64_t grain, Body body, void* context) {
@@ -153,6 +242,7 @@ void detail::parallel_run(std::int64_t n, std::int64_t grain, Body body, void* c
     pool().run(job, threads);
   }
   if (job.error) std::rethrow_exception(job.error);
+  if (job.abandoned()) throw Abandoned();
 }
 
 }  // namespace pyharmony

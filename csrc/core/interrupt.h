@@ -1,0 +1,17 @@
+// Interrupts: signals end a long call between two parts of its work.
+#pragma once
+
+namespace pyharmony {
+
+// A function that handles pending signals, and throws where one of them ends the call.
+using InterruptHook = void (*)();
+
+// Sets the function that handles signals; core itself knows nothing of Python.
+void set_interrupt_hook(InterruptHook hook);
+
+// Calls the hook if 50 ms or more have passed since this thread called it last, and this thread is
+// the first of the process, the only one that handles signals. parallel_for does so before each
+// range; a loop that may take long without parallel_for calls it every millisecond or so.
+void check_interrupt();
+
+}  // namespace pyharmony
