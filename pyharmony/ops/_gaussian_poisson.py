@@ -28,6 +28,12 @@ CHEBYSHEV_STEPS_PINNED = 44
 #: Below this weight the proven bound is reported, but the solve does not continue until it is reached.
 CERTIFIED_STOP_FROM = 0.02
 
+#: The share of the least eigenvalue of L but 0 up to which weights change the solution little, but for its mean.
+SMALL_WEIGHTS = 0.1
+
+#: `Equation.hold_on_mean` up to which float32 iterations are not to be trusted with the mean.
+LOOSE_MEAN = 100.0
+
 MAX_SIGMA = 0.8
 #: This times 1 / (row excess of A) is the error in 8-bit levels below which float32 cannot prove a bound.
 CHEBYSHEV_ROUNDING = 1.5e-3
@@ -168,10 +174,10 @@ class Equation:
         return b
 
     def mean(self) -> list[float] | None:
-        """Returns the mean of x by channel where b does not determine it, else None."""
-        if self.field is None or self.weight > 0:
+        """Returns the mean of x by channel on the rectangle with one weight; None where the native code forms b."""
+        if self.field is None:
             return None
-        return [float(m) for m in self.base.mean((0, 1), dtype=np.float64)]
+        return [float(m) for m in self.base.mean((0, 1), dtype=np.float64) / self.gain()]
 
     def largest_weight(self) -> float:
         return self.weight if self.weight_map is None else float(self.weight_map.max())
@@ -191,18 +197,38 @@ class Equation:
         return max(0.0, min(excess(self.weight), excess(self.largest_weight())))
 
     def least_eigenvalue(self) -> float:
-        """Returns the least eigenvalue of L + weight G on the rectangle; with weight 0, of L on images of mean zero.
+        """Returns the least eigenvalue of L + weight G on images of the rectangle whose mean is zero.
 
         An eigenvalue is affine in the cosine of each axis, so the least one is at the ends of the cosines, or
-        beside the end that weight 0 leaves out.
+        beside the end that is the mean.
         """
         cy, cx = (np.cos(np.pi * np.array(sorted({0, min(1, n - 1), n - 1})) / n) for n in self.mask.shape)
         cy = cy[:, None]
         g = (self.w0 + 2 * self.w1 * cy) * (self.w0 + 2 * self.w1 * cx)
         eigenvalues = 4 - 2 * cy - 2 * cx + self.weight * g
-        if self.weight == 0:
-            eigenvalues[0, 0] = np.inf
-        return float(eigenvalues.min()) if eigenvalues.size > 1 or self.weight else 1.0
+        eigenvalues[0, 0] = np.inf
+        return float(eigenvalues.min()) if eigenvalues.size > 1 else 1.0
+
+    def gain(self) -> float:
+        """Returns (w0 + 2 w1)^2, which times the result's mean, weighted by color_weight, is that of base."""
+        return (self.w0 + 2 * self.w1) ** 2 if self.largest_weight() > 0 else 1.0
+
+    def hold_on_mean(self) -> float:
+        """Returns the mean weight as a share of the least eigenvalue of L but 0; infinite where known pixels hold.
+
+        Below 1 the mean of the image is the loosest part of the solution: rounding moves it the most.
+        """
+        return math.inf if self.pinned else self._mean_weight() / self._flattest()
+
+    def is_loose(self) -> bool:
+        """Returns whether all weights are small beside the least eigenvalue of L but 0, and no pixel is known."""
+        return not self.pinned and self.largest_weight() <= SMALL_WEIGHTS * self._flattest()
+
+    def _mean_weight(self) -> float:
+        return self.weight if self.weight_map is None else float(self.weight_map.mean(dtype=np.float64))
+
+    def _flattest(self) -> float:
+        return 4 * math.sin(math.pi / (2 * max(self.mask.shape))) ** 2
 
 
 def expected_steps(eq: Equation, levels: float) -> float:
@@ -231,13 +257,16 @@ def choose_method(eq: Equation, levels: float) -> str:
 
 
 def warn_of_bound(eq: Equation, outcome: Outcome, limit: float, level: float) -> None:
-    """Warns where the proven bound is above the limit; both are in the unit of the dtype, as is an 8-bit level.
+    """Warns where the error may be above the limit; both are in the unit of the dtype, as is an 8-bit level.
 
-    max_error is NaN where it was not computed; the methods that prove no bound converge by construction.
+    Below `CERTIFIED_STOP_FROM` a bound may be too blunt for the tolerance: there, and where there is none, the
+    estimate decides by which the solve stopped. A direct solve without a bound has no estimate either.
     """
-    if outcome.max_error > limit * (1 + 1e-9) and eq.weight >= CERTIFIED_STOP_FROM:
+    left, known = outcome.max_error, "only known to be below"
+    if not math.isfinite(left) or (eq.weight < CERTIFIED_STOP_FROM and outcome.estimate < left):
+        left, known = outcome.estimate, "estimated at"
+    if left > limit * (1 + 1e-9):
         warn(
-            f"gaussian_poisson: the error is only known to be below {outcome.max_error / level:.3g} levels, "
-            f"tolerance {limit / level:.3g}",
+            f"gaussian_poisson: the error is {known} {left / level:.3g} levels, tolerance {limit / level:.3g}",
             RuntimeWarning,
         )

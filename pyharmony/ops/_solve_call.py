@@ -41,6 +41,7 @@ class Outcome:
 
     Attributes:
         clipped: the number of values that were clipped where they were stored, on the CPU.
+        estimate: the estimate of the error by which the solve stopped; NaN where the method has none.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Outcome:
     max_error: float
     peak_bytes: int
     clipped: int = 0
+    estimate: float = math.nan
 
     def info(self, level: float, milliseconds: float, device: str = "cpu", values: int = 1) -> SolveInfo:
         """Returns the outcome for callers, in 8-bit levels.

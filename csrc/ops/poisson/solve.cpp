@@ -16,6 +16,8 @@ namespace {
 // Below this share of the first estimate, a tolerance is affected by float32's rounding.
 constexpr double kFloatReach = 1e-4;
 
+constexpr double kFloatUnit = 1.0 / (1 << 24);  // the relative rounding of one float32 operation
+
 constexpr int kMaxRefinements = 12;
 
 // The limits of a proof: its corrections, those while each helps, and the iterations of each.
@@ -764,6 +766,7 @@ class Solver {
   // term is small beside the first or the tolerance. Where x is proven, or the best possible, it
   // stays; else e_ becomes x plus corrections, with the second term as bound, and it returns true.
   bool certify(double amplification) {
+    const bool single = e_.empty() && !eq_.has_rhs();  // x was written as sums src + e in float32
     if (e_.empty()) to_double(1);
     double magnitude = 0, bound = 0;
     Arithmetic arithmetic = Arithmetic::kDouble;
@@ -791,7 +794,7 @@ class Solver {
       bound += step;
       largest = residual(eq_, &r_, &e_, arithmetic, 1, &magnitude);
     }
-    report_.max_error = bound + rest();
+    report_.max_error = bound + rest() + (single ? kFloatUnit * magnitude : 0);
     if (report_.max_error <= params_.tolerance || !(rest() < report_.max_error)) {
       const bool proven = report_.max_error <= params_.tolerance;
       const bool trusted = !doubtful() || std::isfinite(report_.max_error);
