@@ -14,18 +14,21 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import _install
 from .._arrays import NumpyArray, is_pil
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
-from . import _metadata, _png, _profiles, _tiff, _tiff_pixels
+from . import _color_tags, _metadata, _png, _profiles, _tiff, _tiff_pixels
 from ._picture import MAX_PIXELS, Picture, with_metadata
 
 logger = logging.getLogger("pyharmony")
+
+Result = TypeVar("Result")
 
 ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or AVIF"
 
@@ -105,6 +108,8 @@ class Decoded:
     dpi: Any = None
     format: str | None = None
     orientation: int = 1
+    colors: _color_tags.Colors | None = None
+    """What a file without a profile says of its colours."""
     whole: tuple[int, int] | None = None
     """The width and height of the whole image, upright, where a part of its pixels was decoded."""
 
@@ -227,6 +232,10 @@ def _check_size(width: int, height: int, *, limit: int, what: str) -> None:
 
 def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     """Returns the pixels in one of our modes and upright, with cleaned metadata."""
+    if not decoded.profile and (colors := decoded.colors or _metadata.colors_of(decoded.exif)):
+        mode = decoded.pixels.mode if is_pil(decoded.pixels) else "L" if decoded.pixels.shape[2] == 1 else "RGB"
+        if mode not in ("CMYK", "LAB"):
+            decoded.profile = _color_tags.profile(colors, mode in ("1", "L", "LA", "La"))
     if is_pil(decoded.pixels):
         decoded.pixels, decoded.profile = _in_our_mode(decoded.pixels, decoded.profile, name)
     else:
@@ -393,8 +402,12 @@ def _check_webp(stream: Any, check: Any) -> None:
 def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool, least: int | None = None) -> Decoded:
     if format == "WEBP":
         _check_webp(stream, check)
+    boxes = _boxes_of(stream) if format in ("AVIF", "HEIF") else _color_tags.Heif()
     image = _plugin(format)(stream)
     check(*image.size)
+    points, colors = boxes.code_points, None
+    if points is not None and not image.info.get("icc_profile"):
+        colors = _said(lambda: _color_tags.of_code_points(*points), name)
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
         _scans_fit(image, stream)
@@ -409,8 +422,32 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     image.load()
     info = image.info
     decoded = Decoded(image, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
+    decoded.colors = colors
     decoded.whole = whole if image.size != whole else None
     return decoded
+
+
+def _said(work: Callable[[], Result], name: str) -> Result | None:
+    """Returns what a file's colour tags say, or None, with a warning, where they cannot be used."""
+    try:
+        return work()
+    except _color_tags.UnusualColors as error:
+        raise _Refuse(str(error)) from None
+    except _color_tags.UnknownColors as error:
+        logger.warning("%s: its colour tags are unusual (%s) and were left out; sRGB is assumed", name, error)
+        return None
+
+
+def _boxes_of(stream: Any) -> _color_tags.Heif:
+    size = _size(stream)
+
+    def read(offset: int, length: int) -> bytes:
+        stream.seek(min(offset, size))
+        return bytes(stream.read(length))
+
+    boxes = _color_tags.of_boxes(read)
+    stream.seek(0)
+    return boxes
 
 
 def _jpeg_fits(image: Any, size: int) -> None:
@@ -527,6 +564,7 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
     elif image.mode == "F":
         pixels = np.array(image)[..., None]
     decoded = Decoded(pixels, profile, exif, xmp, dpi, image.format)
+    decoded.colors = None if profile else _said(lambda: _color_tags.of_pil(info), name)
     return _finished(decoded, name, keep_gps)
 
 
@@ -541,6 +579,7 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
         png = _png.parse(stream.read())
     except _png.PngError as error:
         raise _Refuse(f"is damaged: {error}") from None
+    profile, colors = _said(lambda: _png.colors_of(png), name) or (None, None)
     if png.animated:
         logger.warning("%s: an animated PNG; its first frame is taken", name)
     if png.depth == 16:
@@ -549,7 +588,7 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
         pixels = _plugin("PNG")(io.BytesIO(png.pixels))
         png.pixels = b""
         pixels.load()
-    return Decoded(pixels, png.profile, png.exif, png.xmp, png.dpi, format)
+    return Decoded(pixels, profile, png.exif, png.xmp, png.dpi, format, colors=colors)
 
 
 def _cv2(what: str) -> Any:
@@ -610,6 +649,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         xmp.data if xmp else None,
         _metadata.dpi_of(main),
         format,
+        colors=_metadata.colors_of_directory(main),
     )
     decoded.orientation = main.number(_tiff.ORIENTATION, 1)
     if not 1 <= decoded.orientation <= 8:

@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Iterable
 
-from . import _tiff
+from . import _color_tags, _tiff
 
 logger = logging.getLogger("pyharmony")
 
@@ -23,7 +23,8 @@ def _body(exif: bytes) -> bytes:
 def clean_exif(exif: bytes | None, name: str, keep_gps: bool) -> tuple[bytes | None, int]:
     """Returns EXIF without orientation, thumbnail and GPS, and the orientation it had (1 to 8).
 
-    The rest keeps its place, so that the offsets in maker notes stay valid. EXIF that cannot be read is dropped
+    It no longer says Adobe RGB, which a profile says from here on: converted colours would be told wrongly. The rest
+    keeps its place, so that the offsets in maker notes stay valid. EXIF that cannot be read is dropped
     with a warning.
     """
     if not exif or not _body(exif):
@@ -79,16 +80,72 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
             wipe_directory(main.number(_tiff.GPS_IFD, 0))
     if main.next:
         wipe_directory(main.next)
-    # The directory is written again without what is dropped: the entries move up.
-    count = struct.unpack_from(order + "H", body, first)[0]
-    rows = [bytes(body[first + 2 + 12 * i : first + 14 + 12 * i]) for i in range(count)]
-    rows = [row for row in rows if struct.unpack_from(order + "H", row)[0] not in drop]
-    end = first + 2 + 12 * count + 4
-    body[first:end] = (struct.pack(order + "H", len(rows)) + b"".join(rows)).ljust(end - first, b"\0")
+    if colors_of_directory(main) and (exif := _part(main, _tiff.EXIF_IFD)):
+        _unsay_colors(body, main.number(_tiff.EXIF_IFD, 0), exif)
+    end = _without_fields(body, order, first, drop)
     for start, stop in sorted(wiped, reverse=True):
         if stop == len(body) and start >= end:
             del body[start:]
     return orientation if 1 <= orientation <= 8 else 1
+
+
+def _without_fields(body: bytearray, order: str, at: int, drop: Iterable[int]) -> int:
+    """Writes a directory again without some fields, which move up, and returns where it ends."""
+    count = struct.unpack_from(order + "H", body, at)[0]
+    rows = [bytes(body[at + 2 + 12 * i : at + 14 + 12 * i]) for i in range(count)]
+    rows = [row for row in rows if struct.unpack_from(order + "H", row)[0] not in drop]
+    end = at + 2 + 12 * count + 4
+    body[at:end] = (struct.pack(order + "H", len(rows)) + b"".join(rows)).ljust(end - at, b"\0")
+    return end
+
+
+_COLOR_SPACE, _INTEROP_INDEX = 0xA001, 0x0001
+_UNCALIBRATED = 65535
+
+
+def _part(main: _tiff.Directory, tag: int) -> _tiff.Directory | None:
+    """Returns the directory that a field points to."""
+    try:
+        return _tiff.directory(main.read, main.order, False, at) if (at := main.number(tag, 0)) else None
+    except _tiff.TiffError:
+        return None
+
+
+def colors_of_directory(main: _tiff.Directory) -> _color_tags.Colors | None:
+    """Returns the colours that EXIF says where they are not sRGB's: Adobe RGB, as cameras write it.
+
+    ColorSpace is 65535 (uncalibrated), and InteroperabilityIndex "R03"; some programs write 2 as ColorSpace.
+    """
+    if (exif := _part(main, _tiff.EXIF_IFD)) is None:
+        return None
+    space = exif.number(_COLOR_SPACE, 0)
+    if space == _UNCALIBRATED and (interop := _part(exif, _tiff.INTEROP_IFD)):
+        index = interop.entry(_INTEROP_INDEX, 64)
+        return _color_tags.ADOBE_RGB if index and index.data.rstrip(b"\0 ") == b"R03" else None
+    return _color_tags.ADOBE_RGB if space == 2 else None
+
+
+def colors_of(exif: bytes | None) -> _color_tags.Colors | None:
+    """Returns `colors_of_directory` of EXIF."""
+    if not exif:
+        return None
+    try:
+        read = _tiff.reader(_body(exif))
+        order, big, first = _tiff.header(read)
+        return colors_of_directory(_tiff.directory(read, order, big, first))
+    except _tiff.TiffError:
+        return None
+
+
+def _unsay_colors(body: bytearray, at: int, exif: _tiff.Directory) -> None:
+    """Makes an EXIF directory that says Adobe RGB say that the colours are uncalibrated."""
+    kind, _, value = exif.where[_COLOR_SPACE]
+    long = kind != 3
+    if (interop := _part(exif, _tiff.INTEROP_IFD)) and _INTEROP_INDEX in interop.where:
+        index = interop.where[_INTEROP_INDEX][2]
+        body[index : index + 4] = bytes(4)[: max(len(body) - index, 0)]
+    body[value : value + (4 if long else 2)] = struct.pack(exif.order + "HI"[long], _UNCALIBRATED)
+    _without_fields(body, exif.order, at, (_tiff.INTEROP_IFD,))
 
 
 def dpi_of(main: _tiff.Directory) -> tuple[float, float] | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .._arrays import NumpyArray
+from . import _color_tags
 from ._profiles import in_threads
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,6 +23,7 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 _DEFLATE = 1032
 _MAX_METADATA = 1 << 25
 _XMP = b"XML:com.adobe.xmp"
+_COLORS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 
 
 class PngError(ValueError):
@@ -43,6 +45,8 @@ class Png:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     animated: bool = False
+    colors: dict[bytes, bytes] = field(default_factory=dict)
+    """The chunks that say colours otherwise than by a profile."""
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -84,6 +88,9 @@ def parse(data: bytes) -> Png:
                 raise PngError(f"it has an unknown critical chunk {kind.decode('latin-1')!r}")
             critical.append(view[at:end])
             packed += size if kind == b"IDAT" else 0
+        elif kind in _COLORS:
+            if size <= 32 and zlib.crc32(view[at + 4 : end - 4]) == struct.unpack_from(">I", data, end - 4)[0]:
+                png.colors.setdefault(kind, bytes(body))
         elif size <= _MAX_METADATA:
             _ancillary(png, kind, bytes(body), seen)
         at = end
@@ -122,6 +129,32 @@ def _ancillary(png: Png, kind: bytes, body: bytes, seen: set[bytes]) -> None:
         png.animated = struct.unpack_from(">I", body)[0] > 1
 
 
+def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
+    """Returns the profile or the colours of a file: of cICP, iCCP, sRGB, and gAMA with cHRM, the first counts (4.3).
+
+    Raises:
+        UnusualColors: it is an HDR image, or its pixels have the narrow range of video, from 16 to 235 at 8 bit.
+        UnknownColors: the chunk that counts holds impossible numbers.
+    """
+    cicp = png.colors.get(b"cICP", b"")
+    if len(cicp) == 4 and not cicp[2]:
+        colors = _color_tags.of_code_points(cicp[0], cicp[1])
+        if colors is not None:
+            if not cicp[3]:
+                raise _color_tags.UnusualColors("has pixels of the narrow range of video, expected the full one")
+            return None, colors
+    if png.profile is not None:
+        return png.profile, None
+    if b"sRGB" in png.colors:
+        return None, _color_tags.SRGB
+    gamma, points = png.colors.get(b"gAMA", b""), png.colors.get(b"cHRM", b"")
+    numbers = [value / 100_000 for value in struct.unpack(">8I", points)] if len(points) == 32 else []
+    flat = [(numbers[i], numbers[i + 1]) for i in (2, 4, 6, 0)] if numbers else None
+    return None, _color_tags.of_gamma(
+        struct.unpack(">I", gamma)[0] / 100_000 if len(gamma) == 4 else None, None if flat is None else tuple(flat)
+    )
+
+
 def transparent_grey(png: Png) -> int | None:
     """Returns the grey value that a tRNS chunk makes transparent."""
     at = png.pixels.find(b"tRNS", 33, png.pixels.find(b"IDAT", 33))
@@ -149,7 +182,9 @@ def metadata(
 ) -> list[bytes]:
     """Returns the chunks that carry the metadata, for the place behind the header."""
     extra = []
-    if profile is not None:
+    if profile is not None and profile in (_color_tags.profile(_color_tags.SRGB, grey) for grey in (False, True)):
+        extra.append(chunk(b"sRGB", b"\0"))
+    elif profile is not None:
         extra.append(chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)))
     if dpi is not None:
         extra.append(chunk(b"pHYs", struct.pack(">IIB", *(min(round(x / 0.0254), 0x7FFFFFFF) for x in dpi), 1)))

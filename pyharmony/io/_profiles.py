@@ -40,7 +40,7 @@ LUMA = (0.299, 0.587, 0.114)
 #: Bradford transform (ICC.1:2022, annex E). White is D50.
 _SRGB_MATRIX = np.array([[0.43604125, 0.38511282, 0.14304593], [0.22248440, 0.71690514, 0.06061046],
                          [0.01392019, 0.09706724, 0.71391257]])  # fmt: skip
-_D50 = (0.9642, 1.0, 0.8249)
+D50 = (0.9642, 1.0, 0.8249)
 
 
 class ProfileError(ValueError):
@@ -258,7 +258,8 @@ def usable(profile: bytes | None, channels: int, name: str, *, grey_too: bool = 
     return None
 
 
-def _s15(*values: float) -> bytes:
+def xyz_tag(*values: float) -> bytes:
+    """Returns an XYZType of numbers."""
     return b"XYZ \0\0\0\0" + struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 
@@ -270,19 +271,23 @@ def rgb_of_grey(profile: bytes) -> bytes:
     tags = {
         b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text) + 1) + text + bytes(1 + 78),
         b"cprt": b"text\0\0\0\0No copyright\0",
-        b"wtpt": _s15(*_D50),
-        **{name + b"XYZ": _s15(*_SRGB_MATRIX[:, i]) for i, name in enumerate((b"r", b"g", b"b"))},
+        b"wtpt": xyz_tag(*D50),
+        **{name + b"XYZ": xyz_tag(*_SRGB_MATRIX[:, i]) for i, name in enumerate((b"r", b"g", b"b"))},
         **{name + b"TRC": tag for name in (b"r", b"g", b"b")},
     }
+    return assembled(tags, profile[8:12], b"RGB ")
+
+
+def assembled(tags: dict[bytes, bytes], version: bytes, kind: bytes) -> bytes:
+    """Returns the profile of a display with these tags; equal ones are stored once."""
     table, body, at, seen = b"", b"", 132 + 12 * len(tags), {}
     for name, data in tags.items():
         if data not in seen:
             seen[data] = at + len(body)
             body += data + bytes(-len(data) % 4)
         table += struct.pack(">4sII", name, seen[data], len(data))
-    version = profile[8:12]
-    head = struct.pack(">I4s4s4s4s4s", at + len(body), b"", version, b"mntr", b"RGB ", b"XYZ ")
-    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + _s15(*_D50)[8:]
+    head = struct.pack(">I4s4s4s4s4s", at + len(body), b"", version, b"mntr", kind, b"XYZ ")
+    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + xyz_tag(*D50)[8:]
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
 

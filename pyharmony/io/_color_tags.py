@@ -1,0 +1,268 @@
+"""Colours that a file states otherwise than by an ICC profile, and the profiles that say the same.
+
+Sources: ITU-T H.273 (07/2024), tables 2 and 3, for code points of primaries and transfer functions; Portable Network
+Graphics (Third Edition), W3C 2025, sections 4.3 and 11.3.2; EXIF 2.32 (CIPA DC-008), ColorSpace, and DCF 2.0,
+InteroperabilityIndex, for Adobe RGB (1998); ISO/IEC 23008-12 and 14496-12 for the boxes of AVIF and HEIC;
+ICC.1:2022, annex E, for the Bradford transform.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays import NumpyArray
+from . import _profiles
+
+_D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+#: The chromaticities of red, green, blue and white, by their code points in H.273.
+_PRIMARIES = {
+    1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65),  # BT.709 and sRGB
+    4: ((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), _C),
+    5: ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06), _D65),
+    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),
+    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), _D65),
+    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), _C),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), _D65),  # BT.2020
+    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _DCI),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), _D65),  # Display P3
+    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), _D65),
+}
+_ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65)
+
+#: Tone curves as ICC's parametricCurveType has them: the form, then g, a, b, c, d.
+_SRGB_CURVE = (3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_ALPHA, _BETA = 1.099296826809442, 0.018053968510807
+_BT709 = (3, 1 / 0.45, 1 / _ALPHA, (_ALPHA - 1) / _ALPHA, 1 / 4.5, 4.5 * _BETA)
+_SMPTE_240 = (3, 1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 4 * 0.0228)
+_TRANSFERS = {
+    1: _BT709, 4: (0, 2.2), 5: (0, 2.8), 6: _BT709, 7: _SMPTE_240, 8: (0, 1.0), 11: _BT709, 12: _BT709,
+    13: _SRGB_CURVE, 14: _BT709, 15: _BT709,
+}  # fmt: skip
+_UNSPECIFIED = 2
+#: The transfer functions whose light cannot be shown between black and white as it is.
+_HIGH_RANGE = {16: "PQ", 18: "HLG", 9: "logarithmic", 10: "logarithmic"}
+_NAMES = {(1, 13): "sRGB", (12, 13): "Display P3", (1, 1): "BT.709", (9, 14): "BT.2020", (9, 15): "BT.2020"}
+
+Chromaticities = tuple[tuple[float, float], ...]
+
+
+class UnusualColors(ValueError):
+    """An error for colours that are not accepted, such as those of HDR; the text goes on after the file's name."""
+
+
+class UnknownColors(ValueError):
+    """An error for tags that say nothing which can be used; the text says what they hold."""
+
+
+@dataclass(frozen=True)
+class Colors:
+    """Chromaticities of red, green, blue and white, and a tone curve in the form of ICC's parametricCurveType."""
+
+    primaries: Chromaticities
+    curve: tuple[float, ...]
+    name: str
+
+
+SRGB = Colors(_PRIMARIES[1], _SRGB_CURVE, "sRGB")
+#: Adobe RGB (1998): its gamma is 2 + 51/256.
+ADOBE_RGB = Colors(_ADOBE_PRIMARIES, (0, 563 / 256), "Compatible with Adobe RGB (1998)")
+
+
+def of_code_points(primaries: int, transfer: int) -> Colors | None:
+    """Returns the colours that two code points of H.273 say; None where both leave it open.
+
+    Raises:
+        UnusualColors: the transfer function is one of HDR.
+        UnknownColors: there are no such primaries or transfer functions, or they cannot be used.
+    """
+    if transfer in _HIGH_RANGE:
+        raise UnusualColors(
+            f"is an HDR image ({_HIGH_RANGE[transfer]}), which is not accepted: its light goes beyond white; export it "
+            "for standard range (SDR)"
+        )
+    if primaries == transfer == _UNSPECIFIED:
+        return None
+    primaries = 1 if primaries == _UNSPECIFIED else primaries
+    transfer = 13 if transfer == _UNSPECIFIED else transfer
+    if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
+        raise UnknownColors(f"primaries {primaries} and transfer function {transfer} of H.273")
+    name = _NAMES.get((primaries, transfer), f"H.273 primaries {primaries}, transfer function {transfer}")
+    return Colors(_PRIMARIES[primaries], _TRANSFERS[transfer], name)
+
+
+def of_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Colors | None:
+    """Returns the colours that PNG's gAMA and cHRM say; None without both.
+
+    What is missing is that of sRGB. A gamma of 1/2.2 with the primaries of sRGB is what encoders write for sRGB, beside
+    the chunk of that name or instead of it, so it counts as sRGB.
+
+    Raises:
+        UnknownColors: they hold impossible numbers.
+    """
+    if gamma is None and chromaticities is None:
+        return None
+    if gamma is not None and not 0.1 <= gamma <= 10:
+        raise UnknownColors(f"a gamma of {gamma:g}")
+    is_srgb = chromaticities is None or np.allclose(chromaticities, SRGB.primaries, atol=2e-3)
+    if is_srgb and (gamma is None or abs(gamma - 1 / 2.2) < 1e-4):
+        return SRGB
+    primaries = SRGB.primaries if chromaticities is None or is_srgb else chromaticities
+    curve = _SRGB_CURVE if gamma is None else (0, 1 / gamma)
+    colors = Colors(primaries, curve, f"PNG gamma {'of sRGB' if gamma is None else f'{gamma:.5f}'}")
+    _matrix(primaries)
+    return colors
+
+
+def of_pil(info: Mapping[Any, Any]) -> Colors | None:
+    """Returns the colours that the info of a PIL image says, which came from a PNG or, by pillow-heif, a HEIC file.
+
+    Raises:
+        UnusualColors, UnknownColors: like `of_code_points` and `of_gamma`.
+    """
+    if isinstance(nclx := info.get("nclx_profile"), Mapping):
+        return of_code_points(
+            *(int(nclx.get(key, _UNSPECIFIED)) for key in ("color_primaries", "transfer_characteristics"))
+        )
+    if "srgb" in info:
+        return SRGB
+    gamma, flat = info.get("gamma"), info.get("chromaticity")
+    try:
+        points = None if flat is None else tuple((float(flat[i]), float(flat[i + 1])) for i in (2, 4, 6, 0))
+        return of_gamma(None if gamma is None else float(gamma), points)
+    except (TypeError, ValueError, IndexError):
+        return None
+
+
+def _matrix(primaries: Chromaticities) -> tuple[NumpyArray, NumpyArray]:
+    """Returns the matrix from linear RGB to XYZ of D50, and the Bradford transform in it."""
+
+    def xyz(x: float, y: float) -> tuple[float, float, float]:
+        return x / y, 1.0, (1 - x - y) / y
+
+    if not all(0 <= x <= 1 and 0 < y <= 1 and x + y <= 1.01 for x, y in primaries):
+        raise UnknownColors(f"chromaticities {primaries}")
+    columns, white = np.array([xyz(*point) for point in primaries[:3]]).T, np.array(xyz(*primaries[3]))
+    bradford = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+    scale = bradford @ np.array(_profiles.D50) / (bradford @ white)
+    if abs(np.linalg.det(columns)) < 1e-4 or not (scale.min() > 0.1 and scale.max() < 10):
+        raise UnknownColors(f"chromaticities {primaries}")
+    adapted = np.linalg.inv(bradford) @ np.diag(scale) @ bradford
+    matrix = adapted @ (columns * np.linalg.solve(columns, white))
+    if not abs(matrix).max() < 4 or not abs(np.linalg.det(matrix)) > 1e-4:
+        raise UnknownColors(f"chromaticities {primaries}")
+    return matrix, adapted
+
+
+@functools.lru_cache(maxsize=64)
+def profile(colors: Colors, grey: bool) -> bytes:
+    """Makes an ICC profile (version 4.3) of the colours, or of their tone curve alone for grey pixels."""
+    matrix, adapted = _matrix(colors.primaries)
+    form, *numbers = colors.curve
+    curve = b"para\0\0\0\0" + struct.pack(">HH", int(form), 0)
+    curve += struct.pack(f">{len(numbers)}i", *(round(number * 65536) for number in numbers))
+    tags = {
+        b"desc": _text(colors.name),
+        b"cprt": _text("No copyright"),
+        b"wtpt": _profiles.xyz_tag(*_profiles.D50),
+        b"chad": b"sf32" + _profiles.xyz_tag(*adapted.ravel())[4:],
+    }
+    if grey:
+        return _profiles.assembled({**tags, b"kTRC": curve}, b"\4\x30\0\0", b"GRAY")
+    for i, channel in enumerate((b"r", b"g", b"b")):
+        tags[channel + b"XYZ"] = _profiles.xyz_tag(*matrix[:, i])
+        tags[channel + b"TRC"] = curve
+    return _profiles.assembled(tags, b"\4\x30\0\0", b"RGB ")
+
+
+def _text(text: str) -> bytes:
+    """Returns a multiLocalizedUnicodeType of one text in English."""
+    data = text.encode("utf-16-be")
+    return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(data), 28) + data
+
+
+# ---- The boxes of AVIF and HEIC ----
+
+_MAX_META = 1 << 24
+_AUXILIARY = {b"urn:com:apple:photo:2020:aux:hdrgainmap": "gain map", b":auxiliary:depth": "depth map",
+              b"urn:mpeg:hevc:2015:auxid:2": "depth map"}  # fmt: skip
+
+
+@dataclass
+class Heif:
+    """What the boxes of a HEIF or AVIF file say beside its pixels: code points, or None, and other images in it."""
+
+    code_points: tuple[int, int] | None = None
+    others: tuple[str, ...] = ()
+
+
+def of_boxes(read: Callable[[int, int], bytes]) -> Heif:
+    """Reads the `meta` box of a file: the nclx property of its primary image, and auxiliary images of known kinds."""
+    at = 0
+    for _ in range(64):
+        head = read(at, 16).ljust(16, b"\0")
+        size, kind = struct.unpack(">I4s", head[:8])
+        start = 8
+        if size == 1:
+            size, start = struct.unpack(">Q", head[8:])[0], 16
+        if size == 0:  # it goes on to the end of the file
+            size = start + _MAX_META
+        if kind == b"meta" and size <= start + _MAX_META:
+            return _of_meta(read(at + start, size - start)[4:])
+        if size < start:
+            break
+        at += size
+    return Heif()
+
+
+def _boxes(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if size < 8 or at + size > len(data):
+            return
+        yield kind, data[at + 8 : at + size]
+        at += size
+
+
+def _of_meta(meta: bytes) -> Heif:
+    parts = dict(_boxes(meta))
+    others = [what for mark, what in _AUXILIARY.items() if mark in parts.get(b"iprp", b"")]
+    if b"tmap" in parts.get(b"iinf", b""):
+        others.append("gain map")
+    found = Heif(others=tuple(dict.fromkeys(others)))
+    try:
+        pitm = parts[b"pitm"]
+        primary = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)[0]
+        properties = list(_boxes(next(data for kind, data in _boxes(parts[b"iprp"]) if kind == b"ipco")))
+        for kind, data in _boxes(parts[b"iprp"]):
+            if kind == b"ipma" and (indices := _associated(data, primary)):
+                mine = (properties[i - 1] for i in indices if 0 < i <= len(properties))
+                found.code_points = next(
+                    (struct.unpack_from(">HH", body, 4) for name, body in mine
+                     if name == b"colr" and body[:4] == b"nclx" and len(body) >= 8), None,
+                )  # fmt: skip
+                break
+    except (KeyError, StopIteration, struct.error, IndexError):
+        pass  # A damaged box says nothing; whether there is an image is for the decoder to say.
+    return found
+
+
+def _associated(ipma: bytes, item: int) -> list[int]:
+    """Returns the numbers of an item's properties, counted from 1."""
+    wide, long_id = ipma[3] & 1, ipma[0] >= 1
+    count, at = struct.unpack_from(">I", ipma, 4)[0], 8
+    for _ in range(count):
+        number = struct.unpack_from(">I" if long_id else ">H", ipma, at)[0]
+        at += 4 if long_id else 2
+        links = ipma[at]
+        at += 1
+        if number == item:
+            indices = struct.unpack_from(f">{links}{'H' if wide else 'B'}", ipma, at)
+            return [index & (0x7FFF if wide else 0x7F) for index in indices]
+        at += links * (2 if wide else 1)
+    return []

@@ -1,0 +1,385 @@
+"""Colours that a file says otherwise than by an ICC profile, and metadata that tells of what is not kept."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony as ph
+from pyharmony import errors
+from pyharmony.io import Picture, convert, read, write
+
+Image = pytest.importorskip("PIL.Image")
+ImageCms = pytest.importorskip("PIL.ImageCms")
+features = pytest.importorskip("PIL.features")
+
+pytestmark = pytest.mark.house
+
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
+
+# What the tags say, by the formulae of the standards; nothing of the package is used. All these have the white of D65.
+
+BT709 = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+ADOBE = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
+P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
+BT2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
+D65 = (0.3127, 0.3290)
+
+Curve = Callable[[np.ndarray], np.ndarray]
+
+
+def to_xyz(primaries: Any) -> np.ndarray:
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
+    white = np.array((D65[0] / D65[1], 1, (1 - D65[0] - D65[1]) / D65[1]))
+    return columns * np.linalg.solve(columns, white)
+
+
+def srgb_light(x: np.ndarray) -> np.ndarray:
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_device(y: np.ndarray) -> np.ndarray:
+    return np.where(y <= 0.0031308, y * 12.92, 1.055 * np.maximum(y, 0) ** (1 / 2.4) - 0.055)
+
+
+def bt709_device(y: np.ndarray) -> np.ndarray:
+    return np.where(y < 0.018054, 4.5 * y, 1.099297 * np.maximum(y, 1e-9) ** 0.45 - 0.099297)
+
+
+def bt709_light(x: np.ndarray) -> np.ndarray:
+    return np.where(x < 4.5 * 0.018054, x / 4.5, ((x + 0.099297) / 1.099297) ** (1 / 0.45))
+
+
+def power(gamma: float) -> tuple[Curve, Curve]:
+    return lambda x: x**gamma, lambda y: np.maximum(y, 0) ** (1 / gamma)
+
+
+SRGB_CURVES, BT709_CURVES = (srgb_light, srgb_device), (bt709_light, bt709_device)
+
+
+def photo(height: int = 48, width: int = 64) -> np.ndarray:
+    """Returns an sRGB image in [0, 1] of many colours, smooth enough for lossy kinds of file."""
+    y, x = np.mgrid[0:height, 0:width] / (height, 1)[0]
+    rgb = np.stack([x * height / width, y, 0.5 + 0.5 * np.sin(5 * x + 3 * y)], -1)
+    return 0.04 + 0.92 * rgb
+
+
+def stored(primaries: Any, curves: tuple[Curve, Curve], levels: int) -> np.ndarray:
+    """Returns the values of the photo in another space, in levels."""
+    light = srgb_light(photo()) @ (np.linalg.inv(to_xyz(primaries)) @ to_xyz(BT709)).T
+    return np.rint(np.clip(curves[1](light), 0, 1) * levels)
+
+
+def twin(device: np.ndarray, primaries: Any, curves: tuple[Curve, Curve]) -> np.ndarray:
+    """Returns the sRGB levels of what is stored."""
+    light = curves[0](device) @ (np.linalg.inv(to_xyz(BT709)) @ to_xyz(primaries)).T
+    return srgb_device(np.clip(light, 0, 1)) * 255
+
+
+# The files
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(pixels: np.ndarray, *chunks: bytes) -> bytes:
+    """Returns a PNG of uint8 or uint16 pixels [H, W, 1 or 3] with chunks of one's own."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(pixels.dtype.newbyteorder(">")).tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, {1: 0, 3: 2}[channels], 0, 0, 0)
+    body = [chunk(b"IHDR", head), *chunks, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+def gama(gamma: float) -> bytes:
+    return chunk(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+
+
+def chrm(primaries: Any) -> bytes:
+    return chunk(b"cHRM", struct.pack(">8I", *(round(v * 100_000) for point in (D65, *primaries) for v in point)))
+
+
+def cicp(primaries: int, transfer: int, full: int = 1) -> bytes:
+    return chunk(b"cICP", bytes([primaries, transfer, 0, full]))
+
+
+def exif_of(space: int, index: bytes = b"R03\0", order: str = "<") -> bytes:
+    """Returns EXIF of a camera with a colour space and an index of interoperability."""
+
+    def directory(*rows: tuple[int, int, int, bytes]) -> bytes:
+        fields = b"".join(struct.pack(order + "HHI", *row[:3]) + row[3].ljust(4, b"\0") for row in rows)
+        return struct.pack(order + "H", len(rows)) + fields + bytes(4)
+
+    def u32(value: int) -> bytes:
+        return struct.pack(order + "I", value)
+
+    main, exif = 8, 8 + 2 + 2 * 12 + 4
+    interop = exif + 2 + 3 * 12 + 4
+    body = directory((0x010F, 2, 4, b"Cam\0"), (0x8769, 4, 1, u32(exif)))
+    color = (0xA001, 3, 1, struct.pack(order + "H", space))
+    body += directory((0x9000, 7, 4, b"0230"), color, (0xA005, 4, 1, u32(interop)))
+    body += directory((1, 2, 4, index), (2, 7, 4, b"0100"))
+    return b"Exif\0\0" + (b"II*\0" if order == "<" else b"MM\0*") + u32(main) + body
+
+
+def by_pillow(pixels: np.ndarray, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format, **options)
+    return stream.getvalue()
+
+
+def jpeg(pixels: np.ndarray, exif: bytes) -> bytes:
+    return by_pillow(pixels, "JPEG", quality=100, subsampling=0, exif=exif)
+
+
+def avif(pixels: np.ndarray, primaries: int, transfer: int) -> bytes:
+    """Returns an AVIF whose container names other code points than Pillow writes."""
+    data = by_pillow(pixels, "AVIF", quality=100, subsampling="4:4:4")
+    mark = b"colrnclx" + struct.pack(">HH", 1, 13)
+    assert data.count(mark) == 1
+    return data.replace(mark, b"colrnclx" + struct.pack(">HH", primaries, transfer))
+
+
+def heic(pixels: np.ndarray, primaries: int, transfer: int) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    stream = io.BytesIO()
+    image = pillow_heif.from_pillow(Image.fromarray(pixels))
+    # Without `save_nclx_profile` the code points are not written.
+    image.save(stream, quality=-1, chroma=444, color_primaries=primaries, transfer_characteristics=transfer,
+               matrix_coefficients=1, full_range_flag=1, save_nclx_profile=True)  # fmt: skip
+    return stream.getvalue()
+
+
+TAGGED: dict[str, tuple[Any, tuple[Curve, Curve], type[np.generic], Callable[[np.ndarray], bytes]]] = {
+    "Adobe RGB by EXIF": (ADOBE, power(563 / 256), np.uint8, lambda p: jpeg(p, exif_of(65535))),
+    "Adobe RGB by EXIF, big-endian": (ADOBE, power(563 / 256), np.uint8, lambda p: jpeg(p, exif_of(65535, order=">"))),
+    "Adobe RGB by ColorSpace 2": (ADOBE, power(563 / 256), np.uint8, lambda p: jpeg(p, exif_of(2, b"R98\0"))),
+    "Adobe RGB by EXIF in WebP": (
+        ADOBE, power(563 / 256), np.uint8, lambda p: by_pillow(p, "WEBP", lossless=True, exif=exif_of(65535))
+    ),
+    "gAMA 1": (BT709, power(1), np.uint8, lambda p: png(p, gama(1))),
+    "gAMA 1, 16 bit": (BT709, power(1), np.uint16, lambda p: png(p, gama(1))),
+    "gAMA 1/1.8": (BT709, power(1.8), np.uint8, lambda p: png(p, gama(1 / 1.8))),
+    "gAMA of sRGB": (BT709, SRGB_CURVES, np.uint8, lambda p: png(p, gama(0.45455))),
+    "cHRM of sRGB and gAMA": (BT709, SRGB_CURVES, np.uint8, lambda p: png(p, gama(0.45455), chrm(BT709))),
+    "cHRM of P3": (P3, SRGB_CURVES, np.uint8, lambda p: png(p, chrm(P3))),
+    "cHRM of Adobe RGB and gAMA": (ADOBE, power(2.2), np.uint8, lambda p: png(p, gama(0.45455), chrm(ADOBE))),
+    "cHRM of BT.2020 and gAMA, 16 bit": (BT2020, power(2.4), np.uint16, lambda p: png(p, gama(1 / 2.4), chrm(BT2020))),
+    "cICP sRGB": (BT709, SRGB_CURVES, np.uint8, lambda p: png(p, cicp(1, 13))),
+    "cICP P3": (P3, SRGB_CURVES, np.uint8, lambda p: png(p, cicp(12, 13))),
+    "cICP P3, 16 bit": (P3, SRGB_CURVES, np.uint16, lambda p: png(p, cicp(12, 13))),
+    "cICP BT.709": (BT709, BT709_CURVES, np.uint8, lambda p: png(p, cicp(1, 1))),
+    "cICP BT.2020": (BT2020, BT709_CURVES, np.uint8, lambda p: png(p, cicp(9, 14))),
+    "cICP linear, 16 bit": (BT709, power(1), np.uint16, lambda p: png(p, cicp(1, 8))),
+    "sRGB chunk": (BT709, SRGB_CURVES, np.uint8, lambda p: png(p, chunk(b"sRGB", b"\0"))),
+    "nclx sRGB of AVIF": (BT709, SRGB_CURVES, np.uint8, lambda p: avif(p, 1, 13)),
+    "nclx P3 of AVIF": (P3, SRGB_CURVES, np.uint8, lambda p: avif(p, 12, 13)),
+    "nclx BT.2020 of AVIF": (BT2020, BT709_CURVES, np.uint8, lambda p: avif(p, 9, 1)),
+    "nclx P3 of HEIC": (P3, SRGB_CURVES, np.uint8, lambda p: heic(p, 12, 13)),
+    "nclx sRGB of HEIC": (BT709, SRGB_CURVES, np.uint8, lambda p: heic(p, 1, 13)),
+}  # fmt: skip
+KINDS = [pytest.param(name, marks=needs_avif if "AVIF" in name else ()) for name in TAGGED]
+
+
+def tagged(name: str) -> tuple[bytes, np.ndarray]:
+    """Returns a file, and the sRGB levels of what is in it."""
+    primaries, curves, dtype, encode = TAGGED[name]
+    levels = np.iinfo(dtype).max
+    data = encode(stored(primaries, curves, levels).astype(dtype))
+    return data, twin(read(data).pixels / levels, primaries, curves)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_colours_without_a_profile_are_those_of_the_tags(name: str) -> None:
+    """As src they come within 3 levels of the sRGB twin, and of the photo where the kind of file is fine enough."""
+    data, expected = tagged(name)
+    for dtype in (np.uint8, np.uint16, np.float32):
+        like = Picture(np.zeros((1, 1, 3), dtype))
+        result = convert(read(data), like).pixels / (1 if dtype == np.float32 else np.iinfo(dtype).max) * 255
+        assert np.abs(np.clip(result, 0, 255) - expected).max() < 3  # floats are not clipped
+    coarse = "linear" in name or "gAMA 1" in name
+    assert np.abs(expected - 255 * photo()).mean() < (8 if coarse else 3)
+    untagged = np.abs(read(data).pixels / np.iinfo(read(data).pixels.dtype).max * 255 - expected).max()
+    assert untagged > 3 or "sRGB" in name  # what reading them as sRGB is off by
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("suffix", ["png", "tiff", "jpg"])
+def test_as_dst_they_go_back_as_they_came(tmp_path: Path, name: str, suffix: str) -> None:
+    """The result of a blend has the pixels of dst where nothing is put, and they mean what they meant."""
+    data, expected = tagged(name)
+    dst = read(data)
+    if suffix == "jpg" and dst.pixels.dtype != np.uint8:
+        suffix = "png"
+    (tmp_path / "dst").write_bytes(data)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[20:24, 20:24] = 255
+    src = Picture(np.full((48, 64, 3), 90, np.uint8))
+    result = ph.blend.alpha(src, dst, mask, out=tmp_path / f"out.{suffix}")
+    del result
+    back = read(tmp_path / f"out.{suffix}")
+    assert back.profile == dst.profile is not None
+    meaning = convert(back, Picture(np.zeros((1, 1, 3), np.float32))).pixels * 255
+    away = np.s_[:16] if suffix == "jpg" else np.s_[:20]
+    if suffix != "jpg":
+        np.testing.assert_array_equal(back.pixels[:20], dst.pixels[:20])
+    assert np.abs(meaning - expected)[away].mean() < 3
+    # Where src was put, its grey of sRGB has become that of dst's colours.
+    assert np.abs(meaning[22, 22] - 90).max() < 3 + 6 * (suffix == "jpg") + 5 * (dst.pixels.dtype == np.uint8)
+    if back.exif is not None:
+        assert b"R03" not in back.exif
+
+
+def test_little_cms_takes_the_profiles_for_what_they_are() -> None:
+    for name in ("cICP P3", "cHRM of Adobe RGB and gAMA", "cICP BT.2020", "gAMA 1/1.8"):
+        data, expected = tagged(name)
+        picture = read(data)
+        assert picture.profile is not None
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.profile))
+        theirs = ImageCms.profileToProfile(Image.fromarray(picture.pixels), profile, ImageCms.createProfile("sRGB"))
+        assert np.abs(np.asarray(theirs) - expected).max() < 3
+
+
+def test_the_first_in_order_counts() -> None:
+    """cICP, then iCCP, then sRGB, then gAMA and cHRM, wherever they stand."""
+    pixels = stored(BT709, SRGB_CURVES, 255).astype(np.uint8)
+    p3 = read(png(pixels, cicp(12, 13))).profile
+    srgb = read(png(pixels, chunk(b"sRGB", b"\0"))).profile
+    assert p3 is not None
+    icc = chunk(b"iCCP", b"x\0\0" + zlib.compress(p3))
+    linear = read(png(pixels, gama(1))).profile
+    assert len({p3, srgb, linear}) == 3
+    for chunks, expected in (
+        ((gama(1), chrm(P3), chunk(b"sRGB", b"\0"), icc, cicp(1, 13)), srgb),
+        ((gama(1), chunk(b"sRGB", b"\0"), icc), p3),
+        ((gama(1), chrm(P3), chunk(b"sRGB", b"\0")), srgb),
+        ((icc, cicp(2, 2)), p3),
+        ((gama(1), cicp(2, 2)), linear),
+        ((gama(1), gama(1 / 1.8)), linear),
+        ((), None),
+    ):
+        assert read(png(pixels, *chunks)).profile == expected
+    # What EXIF says in a PNG is less than what the file itself says; a profile is more in a JPEG.
+    assert read(png(pixels, chunk(b"eXIf", exif_of(65535)[6:]), chunk(b"sRGB", b"\0"))).profile == srgb
+    own = by_pillow(pixels, "JPEG", exif=exif_of(65535), icc_profile=p3)
+    assert read(own).profile == p3
+    assert b"R03" not in (read(own).exif or b"")
+
+
+@pytest.mark.parametrize("space", [1, 65535])
+def test_exif_that_says_less_is_srgb(space: int) -> None:
+    pixels = stored(BT709, SRGB_CURVES, 255).astype(np.uint8)
+    exif = exif_of(space, b"R98\0")
+    picture = read(jpeg(pixels, exif))
+    assert picture.profile is None
+    assert picture.exif == exif
+
+
+def test_converted_colours_are_not_said_to_be_adobes() -> None:
+    data, expected = tagged("Adobe RGB by EXIF")
+    picture = convert(read(data), Picture(np.zeros((1, 1, 3), np.uint8)))
+    stream = io.BytesIO()
+    write(picture, stream, format="png")
+    back = read(stream.getvalue())
+    assert back.profile is None
+    assert back.exif is not None and b"Cam" in back.exif
+    assert np.abs(back.pixels - expected).max() < 3
+
+
+def test_tiff_says_adobe_rgb_in_its_exif_too() -> None:
+    pixels = stored(ADOBE, power(563 / 256), 255).astype(np.uint8)
+    body = exif_of(65535)[6:]
+    # The directories of EXIF lie behind the pixels, and their offsets count from there.
+    at = 8 + pixels.nbytes
+    shifted = bytearray(body[8:])
+    struct.pack_into("<I", shifted, 2 + 12 + 8, at + 2 + 2 * 12 + 4)
+    struct.pack_into("<I", shifted, 2 + 2 * 12 + 4 + 2 + 2 * 12 + 8, at + 2 + 2 * 12 + 4 + 2 + 3 * 12 + 4)
+    first = at + len(shifted)
+    rows = [(256, 64), (257, 48), (258, 8), (259, 1), (262, 2), (273, 8), (277, 3), (278, 48), (279, pixels.nbytes)]
+    rows.append((34665, at + 2 + 2 * 12 + 4))
+    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in rows)
+    data = b"II*\0" + struct.pack("<I", first) + pixels.tobytes() + bytes(shifted)
+    data += struct.pack("<H", len(rows)) + fields + bytes(4)
+    expected = twin(pixels / 255, ADOBE, power(563 / 256))
+    assert np.abs(convert(read(data), Picture(np.zeros((1, 1, 3), np.uint8))).pixels - expected).max() < 3
+
+
+@pytest.mark.parametrize("chunks", [(gama(1),), (cicp(1, 8),), (chunk(b"sRGB", b"\0"),)], ids=["gAMA", "cICP", "sRGB"])
+def test_grey_files_get_a_profile_of_grey(chunks: tuple[bytes, ...]) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    picture = read(png(grey, *chunks))
+    assert picture.profile is not None and picture.profile[16:20] == b"GRAY"
+    stream = io.BytesIO()
+    write(picture, stream, format="png")
+    assert read(stream.getvalue()).profile == picture.profile
+    assert (b"iCCP" in stream.getvalue()) == (chunks[0][4:8] != b"sRGB")
+    light = srgb_light(grey / 255) if chunks[0][4:8] == b"sRGB" else grey / 255
+    for channels in (1, 3):
+        result = convert(picture, Picture(np.zeros((1, 1, channels), np.float32))).pixels
+        np.testing.assert_allclose(result, np.repeat(srgb_device(light), channels, 2), atol=2e-3)
+
+
+def test_images_of_pillow_say_it_too() -> None:
+    for name in ("gAMA 1", "cHRM of P3", "gAMA of sRGB", "sRGB chunk", "Adobe RGB by EXIF"):
+        data, _ = tagged(name)
+        assert read(Image.open(io.BytesIO(data))).profile == read(data).profile, name
+    loaded = ph.load(tagged("cICP P3")[0])
+    assert loaded.info["icc_profile"] == read(tagged("cICP P3")[0]).profile
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_is_refused(transfer: int) -> None:
+    pixels = stored(BT2020, BT709_CURVES, 255).astype(np.uint8)
+    files = [png(pixels, cicp(9, transfer)), png(pixels.astype(np.uint16) * 257, cicp(9, transfer))]
+    files += [avif(pixels, 9, transfer)] * features.check("avif")
+    for data in files:
+        with pytest.raises(errors.DecodeError, match=r"src: .* is an HDR image \((PQ|HLG)\).*export it"):
+            read(data, "src")
+
+
+@needs_avif
+def test_hdr_heic_is_refused() -> None:
+    pixels = stored(BT2020, BT709_CURVES, 255).astype(np.uint8)
+    for transfer in (16, 18):
+        with pytest.raises(errors.DecodeError, match="is an HDR image"):
+            read(heic(pixels, 9, transfer))
+
+
+def test_video_levels_are_refused() -> None:
+    with pytest.raises(errors.DecodeError, match="narrow range of video"):
+        read(png(np.zeros((2, 2, 3), np.uint8), cicp(1, 13, full=0)))
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        gama(0),
+        gama(50),
+        chrm(((0, 0), (0, 0), (0, 0))),
+        chrm(((0.3, 0.3), (0.3, 0.3), (0.3, 0.3))),
+        chunk(b"cHRM", struct.pack(">8I", *[2**32 - 1] * 8)),
+        cicp(3, 13),
+        cicp(1, 200),
+        cicp(10, 13),
+    ],
+)
+def test_impossible_tags_are_left_out_with_a_warning(tag: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        assert read(png(np.zeros((2, 2, 3), np.uint8), tag), "src").profile is None
+    assert "src: its colour tags are unusual" in caplog.text
+
+
+def test_damaged_tags_are_not_read() -> None:
+    broken = bytearray(gama(1))
+    broken[-1] ^= 1
+    for tag in (bytes(broken), chunk(b"gAMA", b"\0"), chunk(b"cHRM", bytes(31)), chunk(b"cICP", b"\1\15\0")):
+        assert read(png(np.zeros((2, 2, 3), np.uint8), tag)).profile is None
