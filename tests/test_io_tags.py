@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 import pyharmony as ph
 from pyharmony import errors
-from pyharmony.io import Picture, convert, read, write
+from pyharmony.io import Picture, _metadata, convert, provenance, read, write
 
 Image = pytest.importorskip("PIL.Image")
 ImageCms = pytest.importorskip("PIL.ImageCms")
@@ -383,3 +385,154 @@ def test_damaged_tags_are_not_read() -> None:
     broken[-1] ^= 1
     for tag in (bytes(broken), chunk(b"gAMA", b"\0"), chunk(b"cHRM", bytes(31)), chunk(b"cICP", b"\1\15\0")):
         assert read(png(np.zeros((2, 2, 3), np.uint8), tag)).profile is None
+
+
+# XMP that tells of what is not kept
+
+HEAD = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+TITLE = b"<dc:title xmlns:dc='http://purl.org/dc/elements/1.1/'>Tower</dc:title>"
+END = b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+CONTAINER = (
+    b"<rdf:Description xmlns:C='http://ns.google.com/photos/1.0/container/'"
+    b" xmlns:I='http://ns.google.com/photos/1.0/container/item/'%s>%s<C:Directory><rdf:Seq>"
+    b"<rdf:li rdf:parseType='Resource'><C:Item I:Semantic='Primary' I:Mime='image/jpeg'/></rdf:li>"
+    b"<rdf:li rdf:parseType='Resource'><C:Item I:Semantic='%s' I:Length='5'/></rdf:li></rdf:Seq></C:Directory>"
+)
+PROMISING = {
+    "the gain map is": HEAD
+    + b"<rdf:Description xmlns:hdrgm='http://ns.adobe.com/hdr-gain-map/1.0/' hdrgm:Version='1.0'>"
+    + TITLE + END,
+    "the gain map is, in elements": HEAD
+    + b'<rdf:Description xmlns:g = "http://ns.adobe.com/hdr-gain-map/1.0/"><g:Version>1.0</g:Version>'
+    b"<g:GainMapMax><rdf:Seq><rdf:li>1</rdf:li></rdf:Seq></g:GainMapMax>" + TITLE + END,
+    "the gain map is, by Google": HEAD
+    + CONTAINER % (b" xmlns:hdrgm='http://ns.adobe.com/hdr-gain-map/1.0/' hdrgm:Version='1.0'", TITLE, b"GainMap")
+    + END,
+    "the gain map is, by Apple": HEAD
+    + b"<rdf:Description xmlns:H='http://ns.apple.com/HDRGainMap/1.0/' H:HDRGainMapVersion='65536'>" + TITLE + END,
+    "the video is": HEAD + CONTAINER % (
+        b" xmlns:GCamera='http://ns.google.com/photos/1.0/camera/' GCamera:MotionPhoto='1'"
+        b" GCamera:MotionPhotoVersion='1'",
+        TITLE, b"MotionPhoto",
+    ) + END,
+    "the video is, of older phones": HEAD
+    + b"<rdf:Description xmlns:GCamera='http://ns.google.com/photos/1.0/camera/' GCamera:MicroVideo='1' "
+    b"GCamera:MicroVideoOffset='12345' GCamera:BurstID='kept'>" + TITLE + END,
+    "the depth map and the image before the effect are": HEAD
+    + b"<rdf:Description xmlns:GDepth='http://ns.google.com/photos/1.0/depthmap/' GDepth:Format='RangeInverse'"
+    b" xmlns:GImage='http://ns.google.com/photos/1.0/image/' GImage:Mime='image/jpeg'>" + TITLE + END,
+    "the extended XMP is": HEAD
+    + b"<rdf:Description xmlns:xmpNote='http://ns.adobe.com/xmp/note/' xmpNote:HasExtendedXMP='0123456789ABCDEF'>"
+    + TITLE + END,
+}  # fmt: skip
+WORDS = (b"Version", b"GainMap", b"MicroVideo", b"MotionPhoto", b"Semantic", b"GDepth", b"GImage:Mime", b"Extended",
+         b"hdr-gain-map")  # fmt: skip
+
+
+def with_xmp(format: str, xmp: bytes) -> bytes:
+    pixels = stored(BT709, SRGB_CURVES, 255).astype(np.uint8)
+    if format == "png":
+        return png(pixels, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))
+    return by_pillow(pixels, format, xmp=xmp)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("promise", PROMISING)
+def test_what_is_not_kept_is_not_promised(format: str, promise: str) -> None:
+    xmp = PROMISING[promise]
+    if format == "tiff":
+        stream = io.BytesIO()
+        write(Picture(np.zeros((4, 4, 3), np.uint8), xmp=xmp), stream, format="tiff")
+        data = stream.getvalue()
+    else:
+        data = with_xmp(format, xmp)
+    with pytest.warns(errors.PyHarmonyWarning, match=rf"^dst: {promise.split(',')[0]} not kept") as said:
+        picture = read(data, "dst")
+    assert len(said) == 1
+    assert picture.xmp is not None
+    assert b"Tower" in picture.xmp
+    assert not any(word in picture.xmp for word in WORDS)
+    assert (b"BurstID='kept'" in picture.xmp) == (b"BurstID" in xmp)
+    ElementTree.fromstring(picture.xmp)  # noqa: S314 (the packet is made here)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(data, "src")  # of which the colours alone are taken
+        stream = io.BytesIO()
+        write(picture, stream, format="jpeg" if format == "jpeg" else "png")
+        assert read(stream.getvalue(), "dst").xmp == picture.xmp
+
+
+def test_a_gain_map_that_xmp_does_not_tell_of_is_told_of() -> None:
+    """ISO 21496-1 has a segment of its own in the JPEG."""
+    data = jpeg(stored(BT709, SRGB_CURVES, 255).astype(np.uint8), b"")
+    mark = b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"
+    data = data[:2] + b"\xff\xe2" + struct.pack(">H", len(mark) + 2) + mark + data[2:]
+    with pytest.warns(errors.PyHarmonyWarning, match="the gain map is not kept"):
+        picture = read(data)
+    stream = io.BytesIO()
+    write(picture, stream, format="jpeg")
+    assert b"21496" not in stream.getvalue()
+
+
+@needs_avif
+def test_a_gain_map_of_apples_heic_is_told_of() -> None:
+    data = avif(stored(P3, SRGB_CURVES, 255).astype(np.uint8), 12, 13)
+    at = data.index(b"ipco") + 4
+    # A property that no item has; its box and those around it grow.
+    urn = b"urn:com:apple:photo:2020:aux:hdrgainmap\0"
+    box = struct.pack(">I", 12 + len(urn)) + b"auxC" + bytes(4) + urn
+    end = at - 8 + struct.unpack_from(">I", data, at - 8)[0]
+    grown = bytearray(data[:end] + box + data[end:])
+    for name in (b"ipco", b"iprp", b"meta"):
+        where = data.index(name) - 4
+        struct.pack_into(">I", grown, where, struct.unpack_from(">I", data, where)[0] + len(box))
+    item = data.index(b"iloc") - 4
+    size = struct.unpack_from(">I", data, item)[0]
+    offset = data.index(b"mdat") + 4
+    where = data.index(struct.pack(">I", offset), item, item + size)
+    struct.pack_into(">I", grown, where, offset + len(box))
+    with pytest.warns(errors.PyHarmonyWarning, match="the gain map is not kept"):
+        read(bytes(grown))
+
+
+def test_promises_in_an_unusual_form_take_the_packet_with_them() -> None:
+    open_ended = HEAD + b"<rdf:Description xmlns:g='http://ns.adobe.com/hdr-gain-map/1.0/'><g:Version>1.0" + TITLE + END
+    assert _metadata.without_promises(open_ended) == (None, ["gain map"])
+    names = b"".join(
+        b" xmlns:g%d='http://ns.adobe.com/hdr-gain-map/1.0/' g%d:Version='1'" % (i, i) for i in range(100_000)
+    )
+    assert _metadata.without_promises(HEAD + b"<rdf:Description" + names + b">" + END)[0] is None
+
+
+# XMP with a document type
+
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;&lol;">'
+    b'<!ENTITY xxe SYSTEM "file:///etc/passwd">]>' + HEAD + b"<rdf:Description>&lol2;&xxe;" + TITLE + END
+)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
+def test_xmp_with_entities_is_dropped(format: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for packet in (BOMB, BOMB.replace(b"!DOCTYPE", b"!doctype"), BOMB.replace(b"DOCTYPE", b"DocType")):
+        data = with_xmp(format, packet)
+        with caplog.at_level(logging.WARNING, "pyharmony"):
+            assert read(data).xmp is None
+        assert "has a DOCTYPE" in caplog.text
+        ph.save(read(data), tmp_path / f"out.{format}")
+        assert b"ENTITY" not in (tmp_path / f"out.{format}").read_bytes()
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "tiff"])
+def test_xmp_with_entities_is_not_written(format: str, caplog: pytest.LogCaptureFixture) -> None:
+    stream = io.BytesIO()
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        write(Picture(np.zeros((4, 4, 3), np.uint8), xmp=BOMB), stream, format=format)
+    assert b"ENTITY" not in stream.getvalue()
+    assert "has a DOCTYPE" in caplog.text
+
+
+def test_a_composites_xmp_is_not_added_to_entities() -> None:
+    packet = provenance.told(BOMB, ["0" * 64])
+    assert b"ENTITY" not in packet
+    assert b"sha256:000" in packet

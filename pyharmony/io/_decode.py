@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _install
+from .. import _install, _warnings
 from .._arrays import NumpyArray, is_pil
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
 from . import _color_tags, _metadata, _png, _profiles, _tiff, _tiff_pixels
@@ -110,6 +110,8 @@ class Decoded:
     orientation: int = 1
     colors: _color_tags.Colors | None = None
     """What a file without a profile says of its colours."""
+    others: tuple[str, ...] = ()
+    """What the file holds beside the image, such as 'gain map'."""
     whole: tuple[int, int] | None = None
     """The width and height of the whole image, upright, where a part of its pixels was decoded."""
 
@@ -248,12 +250,31 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
         decoded.orientation = orientation
     decoded.pixels = _upright(decoded.pixels, decoded.orientation)
     decoded.xmp = _metadata.clean_xmp(decoded.xmp, name, keep_gps, oriented=decoded.orientation != 1)
+    _leave_others(decoded, name)
     decoded.dpi = _dpi(decoded.dpi)
     if decoded.dpi and decoded.orientation >= 5:
         decoded.dpi = decoded.dpi[::-1]
     if decoded.whole and decoded.orientation >= 5:
         decoded.whole = decoded.whole[::-1]
     return decoded
+
+
+#: What is read for its colours or its shape alone: what else its file holds is of no interest.
+_PARTS = ("src", "mask")
+
+
+def _leave_others(decoded: Decoded, name: str) -> None:
+    """Takes out of XMP what tells of other images in the file, since only the pixels are kept; warns of it once."""
+    others = list(decoded.others)
+    if decoded.xmp:
+        decoded.xmp, told = _metadata.without_promises(decoded.xmp)
+        others += told
+        if decoded.xmp is None:
+            logger.warning("%s: the XMP data tells of what is not kept in an unusual form and was dropped", name)
+    if others and name not in _PARTS:
+        *first, last = (f"the {other}" for other in dict.fromkeys(others))
+        listed = f"{', '.join(first)} and {last} are" if first else f"{last} is"
+        _warnings.warn(f"{name}: {listed} not kept: only the pixels are, and what describes them")
 
 
 def _dpi(dpi: Any) -> tuple[float, float] | None:
@@ -422,7 +443,9 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     image.load()
     info = image.info
     decoded = Decoded(image, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
-    decoded.colors = colors
+    decoded.colors, decoded.others = colors, boxes.others
+    if any(data.startswith(_GAIN_MAP) for _, data in getattr(image, "applist", ())):
+        decoded.others = ("gain map",)
     decoded.whole = whole if image.size != whole else None
     return decoded
 
@@ -448,6 +471,10 @@ def _boxes_of(stream: Any) -> _color_tags.Heif:
     boxes = _color_tags.of_boxes(read)
     stream.seek(0)
     return boxes
+
+
+#: What the segment begins with by which a JPEG tells of a gain map, ISO 21496-1, annex C.
+_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 
 
 def _jpeg_fits(image: Any, size: int) -> None:

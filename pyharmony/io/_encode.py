@@ -11,6 +11,7 @@ import stat
 import struct
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,9 @@ def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
         ArgumentError: the format cannot hold an image of that size or its profile.
         OutOfMemory: there is too little memory.
     """
+    if picture.xmp is not None and _metadata.declares(picture.xmp):
+        logger.warning("the XMP data has a DOCTYPE, which XMP has not, and was not written")
+        picture = replace(picture, xmp=None)
     try:
         if format == "TIFF":
             return _tiff_file(picture)

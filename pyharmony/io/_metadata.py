@@ -172,13 +172,17 @@ _MAX_XMP = 1 << 24
 def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = False) -> bytes | None:
     """Returns XMP without the GPS properties of EXIF and, if the pixels were turned upright, without orientation.
 
-    A packet that still holds GPS afterwards, or is damaged, is dropped with a warning.
+    A packet that still holds GPS afterwards, is damaged, or has a document type, whose entities programs that read it
+    would expand, is dropped with a warning.
     """
     if not xmp:
         return None
     packet: bytes | None = bytes(xmp).rstrip(b"\0")
     if len(xmp) > _MAX_XMP or not packet or b"\0" in packet or b"<" not in packet:
         packet = None
+    if packet and declares(packet):
+        logger.warning("%s: the XMP data has a DOCTYPE, which XMP has not, and was dropped", name)
+        return None
     for each in ([] if keep_gps else [rb"exif:GPS\w*"]) + ([rb"tiff:Orientation"] if oriented else []):
         packet = packet and _without(packet, each)
     if packet is None:
@@ -187,6 +191,61 @@ def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = 
         logger.warning("%s: the XMP data holds GPS in a form that cannot be taken out and was dropped", name)
         packet = None
     return packet
+
+
+_DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
+
+
+def declares(packet: bytes) -> bool:
+    """Tells whether XML has a document type, whose entities may grow without bound, or name files."""
+    return _DECLARATION.search(packet) is not None
+
+
+#: Namespaces of XMP, the properties in them that tell of something beside the pixels, and what that is.
+_ANY = rb"[\w.-]+"
+_PROMISES = (
+    (rb"http://ns\.adobe\.com/hdr-gain-map/1\.0/", _ANY, "gain map"),
+    (rb"http://ns\.apple\.com/HDRGainMap/1\.0/", _ANY, "gain map"),
+    (rb"http://ns\.google\.com/photos/1\.0/camera/", rb"(?:MicroVideo|MotionPhoto)\w*", "video"),
+    (rb"http://ns\.oplus\.com/photos/1\.0/camera/", rb"(?:MicroVideo|MotionPhoto|OLivePhoto|Video)\w*", "video"),
+    (rb"http://ns\.xiaomi\.com/photos/1\.0/camera/", rb"(?:MicroVideo|MotionPhoto|XMPMeta)\w*", "video"),
+    (rb"http://ns\.google\.com/photos/1\.0/depthmap/", _ANY, "depth map"),
+    (rb"http://ns\.google\.com/photos/dd/1\.0/\w+/", _ANY, "depth map"),
+    (rb"http://ns\.apple\.com/(?:depth\w+|pixeldatainfo|portraitEffectsMatte)/1\.0/", _ANY, "depth map"),
+    (rb"http://ns\.google\.com/photos/1\.0/image/", _ANY, "image before the effect"),
+    (rb"http://ns\.google\.com/photos/1\.0/audio/", _ANY, "sound"),
+    (rb"http://ns\.adobe\.com/xmp/note/", rb"HasExtendedXMP", "extended XMP"),
+    # A list of what lies behind the image; what its items are is said by their semantics.
+    (rb"http://ns\.google\.com/photos/1\.0/container/(?:item/)?", _ANY, ""),
+)  # fmt: skip
+_MAX_PREFIXES = 8
+_SEMANTICS = {b"GainMap": "gain map", b"MotionPhoto": "video", b"Depth": "depth map"}
+
+
+def without_promises(packet: bytes) -> tuple[bytes | None, list[str]]:
+    """Returns XMP without what tells of images, videos and sound beside the pixels, and the names of these.
+
+    None instead of XMP where they cannot be taken out.
+    """
+    names: list[str] = []
+    left: bytes | None = packet
+    for space, properties, name in _PROMISES:
+        declared = re.compile(rb"\sxmlns:([\w.-]{1,64})\s*=\s*[\"']" + space + rb"[\"']")
+        prefixes = {match.group(1) for match in declared.finditer(packet)}
+        for prefix in sorted(prefixes)[:_MAX_PREFIXES]:
+            head = re.escape(prefix) + rb":"
+            told = re.compile(rb"[\s<]" + head + properties)
+            if told.search(packet) is None:
+                continue
+            names += [name] if name else [what for word, what in _SEMANTICS.items() if word in packet]
+            left = left and _without(left, head + properties)
+            if left is None or told.search(left):
+                left = None
+            elif properties is _ANY:
+                left = re.sub(rb"\sxmlns:" + head[:-1] + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", left)
+        if len(prefixes) > _MAX_PREFIXES:
+            left = None
+    return left, list(dict.fromkeys(names))
 
 
 def _without(packet: bytes, name: bytes) -> bytes | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape
 
 from .._version import __version__
+from . import _metadata
 
 #: IPTC's term for a picture that was put together from photographs.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
@@ -58,7 +59,11 @@ def told(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, 
         f"<rdf:Description rdf:about='' {_SPACES}><xmp:CreatorTool>{tool}</xmp:CreatorTool>{kind}"
         f"<dc:relation><rdf:Bag>{files}</rdf:Bag></dc:relation>{history}</rdf:Description>"
     ).encode()
-    packet = xmp if xmp is not None and xmp.count(_END) == 1 else _HEAD + _EMPTY + b"<?xpacket end='w'?>"
+    packet = (
+        xmp
+        if xmp is not None and xmp.count(_END) == 1 and not _metadata.declares(xmp)
+        else _HEAD + _EMPTY + b"<?xpacket end='w'?>"
+    )
     return packet.replace(_END, about + _END)
 
 
