@@ -17,7 +17,7 @@ from . import _arrays
 from ._arrays import NumpyArray
 from ._native import native
 from ._warnings import warn
-from .errors import ArgumentError, DTypeError, MaskError, ShapeError
+from .errors import ArgumentError, DTypeError, MaskError, MaskWarning, ShapeError
 from .typing import Contour, Gradients
 
 Word = TypeVar("Word", bound=str)
@@ -127,16 +127,29 @@ def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
         a = a[..., 0]
     mask_form(a.shape, dtype, name, height, width)
     if dtype in ("uint8", "uint16"):
-        if a.size > 1 and a.max() == 1:
-            raise MaskError(
-                f"{name}: {dtype} with 1 as its largest value, where {int(_arrays.VALUE_RANGE[dtype])} means fully "
-                f"inside; pass `{name} > 0` if ones mean inside"
-            )
+        if a.size > 1:
+            mask_levels(int(a.max()), dtype, name)
     elif dtype != "bool":
         low, high = float(a.min()), float(a.max())
         if not (low >= 0 and high <= 1):  # NaN is refused too
             raise MaskError(f"{name}: values from {low:g} to {high:g}, expected floats in [0, 1]")
     return a
+
+
+def mask_levels(largest: int, dtype: str, name: str) -> None:
+    """Refuses an integer mask whose largest value is 1, and warns of one that looks like a map of labels."""
+    white = int(_arrays.VALUE_RANGE[dtype])
+    if largest == 1:
+        raise MaskError(
+            f"{name}: {dtype} with 1 as its largest value, where {white} means fully inside; pass `{name} > 0` if ones "
+            "mean inside"
+        )
+    if 0 < largest <= white // 2:
+        warn(
+            f"{name}: {dtype} with {largest} as its largest value, which is {100 * largest / white:.2g} % inside, as "
+            f"{white} means fully; of a map of labels pass `{name} == label`, or `{name} > 0` for all of them",
+            MaskWarning,
+        )
 
 
 def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width: int) -> None:

@@ -211,6 +211,20 @@ class ClippedWarning(PyHarmonyWarning):
     """
 
 
+class MaskWarning(PyHarmonyWarning):
+    """A mask says something else than what is likely meant: an integer mask that looks like a map of labels.
+
+    Example:
+        >>> import warnings
+        >>> from pyharmony import blend
+        >>> image, labels = np.zeros((4, 4, 3), np.uint8), np.eye(4, dtype=np.uint8) * 15
+        >>> with warnings.catch_warnings(record=True) as said:
+        ...     result = blend.alpha(image, image, labels)
+        >>> said[0].category.__name__
+        'MaskWarning'
+    """
+
+
 class ConfidenceWarning(PyHarmonyWarning):
     """The guard of `pyharmony.harmonize` held a change back, or the change is hardly to be trusted.
 

@@ -15,7 +15,9 @@ Every blend takes the same first and last arguments:
 * ``mask``: an array of src's height and width, of bool, uint8 or uint16 (their largest value is fully
   inside) or floats from 0 to 1; for a batch, one for all items or one for each; or an image of another kind,
   which is grey or gives its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
-  since 1 of 255 is hardly ever meant. In a JPEG, values within 8 of black or white are black or white. For
+  since 1 of 255 is hardly ever meant, and those whose largest value is below half of white, as of a map of labels,
+  give a `pyharmony.errors.MaskWarning`. In a JPEG, WebP, AVIF or HEIC, values within 8 of black or white are black or
+  white. For
   `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask and
   dst's border counts as inside, as long as other pixels of dst are outside: its colours would flow into the object.
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of

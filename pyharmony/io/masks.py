@@ -8,28 +8,50 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import MaskError
 from ._picture import Picture
 
-#: A JPEG does not keep black and white exactly: in a mask, values at most this far from them count as black and white.
-_JPEG_NOISE = 8
+#: Formats whose compression does not keep black and white exactly, or may not, and those where it is so of alpha, too.
+_LOSSY, _LOSSY_ALPHA = ("JPEG", "WEBP", "AVIF", "HEIF"), ("AVIF", "HEIF")
+#: In a mask of these formats, values at most this far from black and white, in 8-bit levels, count as black and white,
+#: and channels at most this far from each other as equal.
+_NOISE = 8
 
 
 def mask_of(picture: Picture, name: str) -> NumpyArray:
     """Returns the mask [H, W] that an image holds: its alpha, or else its grey channel or three equal channels.
 
     Args:
-        picture: the image; where it is a JPEG, it has 8 bits.
+        picture: the image.
         name: the name of the mask in messages.
 
     Raises:
         MaskError: it has colours, and no alpha.
     """
-    pixels = picture.pixels
-    if pixels.shape[2] == 4 and (pixels[..., 3] != VALUE_RANGE[pixels.dtype.name]).any():
-        return pixels[..., 3]
-    grey = pixels[..., 0]
-    if pixels.shape[2] > 1 and not all(np.array_equal(grey, pixels[..., k]) for k in (1, 2)):
+    pixels, white = picture.pixels, VALUE_RANGE[picture.pixels.dtype.name]
+    noise = white * _NOISE / 255 if picture.format in _LOSSY else 0
+    if pixels.shape[2] == 4:
+        alpha = _cleaned(pixels[..., 3], noise if picture.format in _LOSSY_ALPHA else 0)
+        if (alpha != white).any():
+            return alpha
+    grey = pixels[..., min(1, pixels.shape[2] - 1)]  # of three channels green, which is the nearest to their luma
+    if pixels.shape[2] > 1 and not _equal(pixels, noise):
         raise MaskError(f"{name}: a colour image, expected a grey one or one with alpha")
-    if picture.format == "JPEG":
-        grey = grey.copy()
-        grey[grey <= _JPEG_NOISE] = 0
-        grey[grey >= 255 - _JPEG_NOISE] = 255
-    return grey
+    return _cleaned(grey, noise)
+
+
+def _equal(pixels: NumpyArray, noise: float) -> bool:
+    """Returns whether the three colours of each pixel differ by at most `noise`."""
+    red, green, blue = (pixels[..., k] for k in range(3))
+    if noise == 0:
+        return np.array_equal(red, green) and np.array_equal(green, blue)
+    low, high = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+    return bool((high - low).max() <= noise)
+
+
+def _cleaned(mask: NumpyArray, noise: float) -> NumpyArray:
+    """Returns a mask whose values within `noise` of black and white are black and white."""
+    if noise == 0:
+        return mask
+    white = VALUE_RANGE[mask.dtype.name]
+    mask = mask.copy()
+    mask[mask <= noise] = 0
+    mask[mask >= white - noise] = white
+    return mask

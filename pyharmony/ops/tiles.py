@@ -15,7 +15,7 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._native import native
-from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..reference.gaussian_poisson import gaussian_taps
 from ..typing import SlicedArray, SlicedT
 from .gaussian_poisson import MAX_SIGMA
@@ -214,18 +214,15 @@ class Images:
 
     def check_mask(self) -> None:
         """Checks the rules of masks, which concern all values together."""
-        largest, name = 0.0, np.dtype(self._mask.dtype).name
+        largest, name = 0, np.dtype(self._mask.dtype).name
         for y in range(0, self.shape[0], _BAND):
             part = np.asarray(self._mask[y : y + _BAND, 0 : self.shape[1]])
             if name in ("uint8", "uint16"):
-                largest = max(largest, float(part.max()))
+                largest = max(largest, int(part.max()))
             elif name != "bool":
                 _checks.mask(part, "mask", *part.shape)
-        if largest == 1:
-            raise MaskError(
-                f"mask: {name} with 1 as its largest value, where {int(_arrays.VALUE_RANGE[name])} means fully inside; "
-                "pass a bool mask if ones mean inside"
-            )
+        if largest:
+            _checks.mask_levels(largest, name, "mask")
 
     def range(self) -> float:
         """Returns the largest size of dst's values, which decides the number of steps; floats are sampled on a grid."""
