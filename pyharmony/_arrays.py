@@ -99,6 +99,20 @@ def plain(x: Any, name: str) -> Any:
     return x.resolve_conj().resolve_neg()
 
 
+def check_memory(x: Any, name: str) -> None:
+    """Refuses a tensor whose storage was resized, such as by FSDP, to less than its shape and strides reach.
+
+    Raises:
+        DTypeError: its values are not in memory.
+    """
+    if not x.numel():
+        return
+    last = x.storage_offset() + sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
+    has = x.untyped_storage().nbytes()
+    if (last + 1) * x.element_size() > has:
+        raise DTypeError(f"{name}: a tensor of shape {list(x.shape)} whose storage was resized to {has} bytes")
+
+
 def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
     """Returns a numpy array over the memory of x, with its strides; a copy of a tensor whose values are not in memory.
 
@@ -117,11 +131,13 @@ def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
         if (given := plain(x, name)) is not x and writable:
             raise DTypeError(f"{name}: a view that torch computes when it is read, expected memory of its own")
         x = given
+        check_memory(x, name)
         try:
             return x.numpy()
         except TypeError as error:
+            remedy = f"; use {name}.float()" if x.is_floating_point() else ""
             raise DTypeError(
-                f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}"
+                f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}{remedy}"
             ) from error
     raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray or a torch.Tensor")
 
@@ -198,6 +214,7 @@ def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
     pointer = given.data_ptr()
     if not pointer and given.numel():
         raise DTypeError(f"tensor: one on {x.device} without memory")
+    check_memory(given, "tensor")
     arguments = (
         pointer,
         dtype_of(x),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import _device, _native
-from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, check_dtype, dtype_of, is_torch, plain
+from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, check_dtype, check_memory, dtype_of, is_torch, plain
 from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 
 _DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers of device types
@@ -237,6 +237,7 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
     if given is not x and name == "out":  # the name that results have everywhere
         raise DTypeError("out: a view that torch computes when it is read, expected memory of its own")
     x = given
+    check_memory(x, name)
     return DeviceArray(
         x.data_ptr(),
         tuple(x.shape),
