@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import inspect
 import numbers
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from .. import _checks, _cuda, _device
-from .._arrays import VALUE_RANGE, is_array, is_pil, is_torch
+from .._arrays import VALUE_RANGE, dtype_of, is_array, is_pil, is_torch
 from .._warnings import warn
 from ..errors import (
     ArgumentError,
@@ -33,11 +32,12 @@ from ..errors import (
     ShapeError,
     UnchangedWarning,
 )
-from ..io import Picture, check_target, convert, read, write
+from ..io import Picture, check_target, convert, write
 from ..io.masks import mask_of
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from .device import DeviceFrame
-from .frame import Frame, Infos, as_images, scale_of
+from .frame import Frame, Infos, as_images, at_of_items, scale_of
+from .kinds import as_delivered, in_float32, is_file, picture_of, warn_of_gradients
 from .places import PLACES
 
 #: The src of a call that edits one image: that image is dst, and messages call it image.
@@ -48,6 +48,13 @@ Work = Callable[..., Infos]
 #: A function that returns the warning that an item's info calls for, or None.
 Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
 
+
+#: The op with gradients that is nearest to a function.
+_DIFFERENTIABLE = {
+    **dict.fromkeys(("gaussian_poisson", "gp_gan"), "gaussian_poisson"),
+    **dict.fromkeys(("alpha", "laplacian", "poisson", "texture_flattening", "illumination_change"), "poisson"),
+    **dict.fromkeys(("detail_boost", "inpaint"), "poisson"),
+}
 
 #: The share of clipped values from which on a call warns.
 _CLIPPED = 0.05
@@ -65,11 +72,6 @@ def solved(what: str) -> Tell:
         return None
 
     return tell
-
-
-def is_file(x: Any) -> bool:
-    """Returns whether x is a path, the bytes of a file or an open file."""
-    return isinstance(x, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(x, "read")
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,14 @@ class Call:
         _checks.one_of(self.errors, "errors", ("raise", "return"))
         tell = tell or solved("blended")
         whole = Item(self.src, self.dst, self.mask, self.at, self.scale, self.out, beside)
+        warn_of_gradients(_singly(whole), _DIFFERENTIABLE.get(self.function, ""))
         if not isinstance(self.dst, (list, tuple)):
             for name, value in {"src": self.src, "mask": self.mask, "scale": self.scale, **beside}.items():
                 if isinstance(value, (list, tuple)):
                     raise DTypeError(
                         f"{name}: a {type(value).__name__} beside one {whole.name}; pass {whole.name} as a list too"
                     )
-            result, infos = self.answer(whole, work, place)
+            result, infos = self._way(whole)(whole, work, place)
             _warn_of(tell, infos, whole)
             return (result, infos) if self.return_info else result
 
@@ -162,7 +165,7 @@ class Call:
         all_infos: list[Any] = []
         for i, item in enumerate(_items(whole)):
             try:
-                result, info = self.answer(item, work, place)
+                result, info = self._way(item)(item, work, place)
                 _warn_of(tell, info, item, f"{item.name}[{i}]: ")
             except (PyHarmonyError, OSError) as error:
                 if self.errors == "raise":
@@ -172,6 +175,35 @@ class Call:
             all_infos.append(info)
         made = tuple(results) if isinstance(self.dst, tuple) else results
         return (made, all_infos) if self.return_info else made
+
+    def _way(self, item: Item) -> Callable[[Item, Work, _cuda.Place | None], tuple[Any, Any]]:
+        """Returns what answers an item: `answer`, or `_in_float32` where a tensor has the dtype bfloat16."""
+        every = (*item.images.values(), item.out)
+        return self.answer if all(in_float32(x) is x for x in every) else self._in_float32
+
+    def _in_float32(self, item: Item, work: Work, place: _cuda.Place | None) -> tuple[Any, Any]:
+        """Does what `answer` does, on copies in float32 of tensors of bfloat16, which NumPy and the kernels lack."""
+        own, out = item.name, item.out
+        dtypes = {name: dtype_of(x) for name, x in {**item.images, "out": out}.items() if is_array(x)}
+        for name in ("src", "base", "source", "out"):
+            if own in dtypes and dtypes.get(name, dtypes[own]) != dtypes[own]:
+                raise DTypeError(f"{name}: dtype {dtypes[name]}, expected that of {own}, {dtypes[own]}")
+        images = {name: in_float32(x) for name, x in item.images.items()}
+        in_float = dataclasses.replace(
+            item,
+            src=images.pop("src", ITSELF),
+            dst=images.pop(own),
+            mask=images.pop("mask"),
+            out=None if is_array(out) else out,
+            beside=images,
+        )
+        result, info = self.answer(in_float, work, place)
+        if dtypes.get(own) != "bfloat16" or item.to_file:
+            return result, info
+        if out is None:
+            return result.to(item.dst.dtype), info
+        _checks.same_shape(out, "out", result, own)
+        return out.copy_(result), info
 
     def answer(self, item: Item, work: Work, place: _cuda.Place | None) -> tuple[Any, Any]:
         """Opens, converts, works on and delivers one item; returns the result and its info."""
@@ -281,14 +313,7 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
     """Opens the files of an item, converts its images to dst's profile, depth and channels, and checks `out`."""
 
     def opened(x: Any, name: str) -> Picture:
-        if isinstance(x, Picture):
-            return x
-        if not (is_file(x) or is_pil(x)):
-            raise DTypeError(
-                f"{name}: {type(x).__name__}, expected a numpy.ndarray, a torch.Tensor, a PIL image, a path, the bytes "
-                "of a file, an open binary file or a pyharmony.io.Picture"
-            )
-        return read(x, name, keep_gps=keep_gps)
+        return picture_of(x, name, keep_gps=keep_gps)
 
     own, dst = item.name, item.dst
     picture = None if is_array(dst) else opened(dst, own)
@@ -366,13 +391,6 @@ def deliver(item: Item, opened: Opened, result: Any) -> Any:
     return made if isinstance(item.dst, Picture) else as_delivered(made)
 
 
-def as_delivered(picture: Picture) -> Any:
-    """Returns the result of a call on a file or a PIL image: a PIL image of 8 bit, an array of more."""
-    if picture.pixels.dtype == np.uint8:
-        return picture.to_pil()
-    return picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
-
-
 #: The shared arguments that stand behind a function's own.
 _LAST = ("decontaminate", "keep_gps", "device", "errors", "out", "return_info")
 
@@ -442,6 +460,17 @@ def _with_own(public: Callable[..., Any], function: Callable[..., Any]) -> Calla
     return public
 
 
+def _singly(whole: Item) -> dict[str, Any]:
+    """Returns the images of a call by the name of their argument, those of a list one by one."""
+    found: dict[str, Any] = {}
+    for name, value in whole.images.items():
+        if isinstance(value, (list, tuple)):
+            found |= {f"{name}[{i}]": x for i, x in enumerate(value)}
+        else:
+            found[name] = value
+    return found
+
+
 def _items(whole: Item) -> list[Item]:
     """Returns the items of a call whose dst is a list: other lists go item by item, any other value goes to all."""
     count = len(whole.dst)
@@ -453,11 +482,9 @@ def _items(whole: Item) -> list[Item]:
             raise ShapeError(f"{name}: a list of {len(x)} beside {count} of dst")
         return x
 
-    at, out = whole.at, whole.out
-    # One position is a pair of numbers, so a list of positions is known by the pairs or None in it.
-    several = isinstance(at, (list, tuple)) and any(x is None or isinstance(x, (list, tuple, np.ndarray)) for x in at)
+    out, several = whole.out, at_of_items(whole.at)
     sources, masks = spread(whole.src, "src"), spread(whole.mask, "mask")
-    positions = spread(at, "at") if several else [at] * count
+    positions = [whole.at] * count if several is None else spread(several, "at")
     if out is not None and not isinstance(out, (list, tuple)):
         raise DTypeError(f"out: {type(out).__name__}, expected None or a list, one for each of {count} of dst")
     outs, scales = spread(out, "out"), spread(whole.scale, "scale")

@@ -18,7 +18,7 @@ from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.images_cuda import planes_of, unsupported, weight_on
 from ..ops.pyramid import lay, lay_mask
-from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, position_of, size_of, sizes_differ
+from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, positions_of, size_of, sizes_differ
 from .memory import Memory
 from .region import Region, to_border
 
@@ -261,7 +261,10 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
         if source.shape[1:3] != target.shape[1:3]:
             raise ShapeError(sizes_differ(source.shape[1:3], target.shape[1:3], 1.0))
         at = (0, 0)
-    x, y = position_of(at)
+    positions = set(positions_of(at, target.shape[0], True))
+    if len(positions) > 1:
+        raise ArgumentError("at: a position for each item is for arrays on the CPU; pass dst as a list of images")
+    ((x, y),) = positions
     if not (x.is_integer() and y.is_integer()):
         raise ArgumentError(
             f"at: {at!r}, expected whole pixels; a part of a pixel resamples src, which is for arrays on the CPU"

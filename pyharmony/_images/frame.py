@@ -11,6 +11,7 @@ A blend that has kernels for a device is given a `Crop` of the job, which lies o
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -358,10 +359,38 @@ def masks_of(mask: Any, count: int, height: int, width: int, batch: bool, name: 
 def position_of(at: Any) -> tuple[float, float]:
     """Returns `at` as finite numbers (x, y)."""
     accepts = "expected None or (x, y), the pixels where the first pixel of src lands in dst"
+    if _arrays.is_array(at):
+        at = _arrays.to_numpy(at, "at").tolist()
     x, y = _checks.two_numbers(at, "at", accepts)
     if not (abs(float(x)) < _FAR and abs(float(y)) < _FAR):
         raise ArgumentError(f"at: {at!r}, {accepts}; finite and below {_FAR} in size")
     return float(x), float(y)
+
+
+def positions_of(at: Any, count: int, batch: bool) -> list[tuple[float, float]]:
+    """Returns `at` as finite numbers (x, y) for each of count items: one position for all, or [count, 2].
+
+    Raises:
+        ShapeError: there are several positions, and not one for each item of a batch.
+        ArgumentError, DTypeError: see `position_of`.
+    """
+    pairs = at_of_items(at)
+    if pairs is None:
+        return [position_of(at)] * count
+    if not batch or len(pairs) != count:
+        beside = f"a batch of {count}" if batch else "one image"
+        raise ShapeError(f"at: {len(pairs)} positions beside {beside}; expected one (x, y), or one for each item")
+    return [position_of(pair) for pair in pairs]
+
+
+def at_of_items(at: Any) -> list[Any] | None:
+    """Returns the positions of several items as a list, from a list of pairs or an array [N, 2]; None for a single."""
+    if _arrays.is_array(at):
+        return list(_arrays.to_numpy(at, "at").tolist()) if at.ndim == 2 else None
+    # One position is a pair of numbers, so several are known by the pairs or None among them.
+    if isinstance(at, (list, tuple)) and any(x is None or np.ndim(x) == 1 for x in at):
+        return list(at)
+    return None
 
 
 def scale_of(scale: Any) -> float:
@@ -480,9 +509,10 @@ class Frame(AnyFrame):
         self._scale = scale_of(scale)
         if at is None and (scaled(s[1], self._scale), scaled(s[2], self._scale)) != d[1:3]:
             raise ShapeError(sizes_differ(s[1:3], d[1:3], self._scale))
-        x, y = (0.0, 0.0) if at is None else position_of(at)
-        self._x, self._y = math.floor(x), math.floor(y)
-        self._fraction = y - self._y, x - self._x
+        positions = [(0.0, 0.0)] * s[0] if at is None else positions_of(at, s[0], batch)
+        #: The whole part (y, x) of each item's position, and the rest.
+        self._shifts = [(math.floor(y), math.floor(x)) for x, y in positions]
+        self._fractions = [(y - math.floor(y), x - math.floor(x)) for x, y in positions]
         self._decontaminate = decontaminate
         for item, name in ((self._src, source), *(() if itself else ((self.dst, self.name),))):
             _checks.warn_of_levels(item, name)
@@ -491,10 +521,12 @@ class Frame(AnyFrame):
         if itself and at is not None and mask is not None:
             h, w = _size_of_mask(mask)
             self._given_masks = masks_of(mask, s[0], h, w, batch)
-            shift, self._fraction, self._y, self._x = (self._y, self._x), (0.0, 0.0), 0, 0
-            fraction = y - shift[0], x - shift[1]
-            laid = {id(m): lay_mask(m, (d[1], d[2]), shift, fraction) for m in self._given_masks}
-            self._mask = [laid[id(m)] for m in self._given_masks]
+            laid = functools.cache(lambda i, shift, fraction: lay_mask(masks[i], (d[1], d[2]), shift, fraction))
+            masks = self._given_masks
+            same = len({id(m) for m in masks}) == 1
+            places = zip(self._shifts, self._fractions, strict=True)
+            self._mask = [laid(0 if same else i, *where) for i, where in enumerate(places)]
+            self._shifts, self._fractions = [(0, 0)] * s[0], [(0.0, 0.0)] * s[0]
         elif mask is not None:
             self._mask = self._given_masks = masks_of(mask, s[0], s[1], s[2], batch)
         if s[3] == 4 and self._src.dtype.kind == "f":
@@ -550,15 +582,16 @@ class Frame(AnyFrame):
             memory = Memory()
             colours = min(dst.shape[2], 3)
             cover = None if self._mask is None else self._mask[i]
+            shift, fraction = self._shifts[i], self._fractions[i]
             options: dict[str, Any] = {
                 "real": np.float64 if dst.dtype == np.float64 else np.float32,
                 "decontaminate": self._decontaminate,
                 "memory": memory,
             }
             if self._scale == 1:
-                source = place(src, cover, self.shape, (self._y, self._x), self._fraction, **options)
+                source = place(src, cover, self.shape, shift, fraction, **options)
             else:
-                position = self._y + self._fraction[0], self._x + self._fraction[1]
+                position = shift[0] + fraction[0], shift[1] + fraction[1]
                 source = place_scaled(src, cover, self.shape, position, self._scale, **options)
             placed, mask = source.placed, source.mask
             box = bounding_box(mask) if mask.size else Region(0, 0, 0, 0)
@@ -573,7 +606,7 @@ class Frame(AnyFrame):
                 mask=mask,
                 holes=source.holes,
                 placed=placed,
-                shift=(self._y, self._x),
+                shift=shift,
                 bbox=box,
                 out=out[..., :colours],
                 out_alpha=out[..., 3] if has_alpha else None,

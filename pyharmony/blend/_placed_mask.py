@@ -77,7 +77,8 @@ def placed_mask(
 def _like(masks: list[NumpyArray], dst: Any) -> Any:
     """Returns the masks of one dst, in its kind."""
     if is_array(dst):
-        return _arrays.like_kind(np.stack(masks) if dst.ndim == 4 else masks[0], dst)
+        found = _arrays.like_kind(np.stack(masks) if dst.ndim == 4 else masks[0], dst)
+        return found.to(dst.dtype) if _arrays.is_torch(dst) else found
     if isinstance(dst, Picture):
         return Picture(masks[0][..., None])
     return Picture(_levels(masks[0])[..., None]).to_pil()

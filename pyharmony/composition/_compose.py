@@ -13,8 +13,9 @@ import numpy as np
 
 from .. import _arrays, io
 from .._arrays import NumpyArray
-from .._images.call import ITSELF, Call, as_delivered
+from .._images.call import ITSELF, Call
 from .._images.frame import Frame, Infos, Job, as_images
+from .._images.kinds import as_delivered
 from .._images.region import Region
 from .._native import get_num_threads
 from .._version import __version__

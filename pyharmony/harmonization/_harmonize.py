@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from .. import _catalogue, _checks, _device, _shipped
-from .._images.call import ITSELF, Call, is_file, on_one_image
+from .._images.call import ITSELF, Call, on_one_image
 from .._images.frame import Frame, Infos, Job
+from .._images.kinds import is_file
 from .._images.region import check_finite
 from ..errors import (
     ArgumentError,

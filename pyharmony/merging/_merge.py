@@ -12,8 +12,9 @@ import numpy as np
 
 from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
-from .._images.call import ITSELF, Call, as_delivered
+from .._images.call import ITSELF, Call
 from .._images.frame import Frame, Infos, Job, size_of
+from .._images.kinds import as_delivered
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, UnchangedWarning
 from ..io import Picture

@@ -1,0 +1,135 @@
+"""One image or mask of any kind as an array, and a result as the kind of the image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks
+from .._arrays import NumpyArray, is_array, is_pil, is_torch
+from .._warnings import warn
+from ..errors import DTypeError, ShapeError
+from ..io import Picture, convert, read
+from ..io.masks import mask_of
+from .frame import layout
+
+
+def is_file(x: Any) -> bool:
+    """Returns whether x is a path, the bytes of a file or an open file."""
+    return isinstance(x, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(x, "read")
+
+
+def picture_of(x: Any, name: str, *, keep_gps: bool = False) -> Picture:
+    """Returns an image that is no array as a `Picture`.
+
+    Raises:
+        DTypeError: x is no image of any kind.
+        DecodeError, ImageTooLarge, OSError: see `pyharmony.io.read`.
+    """
+    if isinstance(x, Picture):
+        return x
+    if not (is_file(x) or is_pil(x)):
+        raise DTypeError(
+            f"{name}: {type(x).__name__}, expected a numpy.ndarray, a torch.Tensor, a PIL image, a path, the bytes "
+            "of a file, an open binary file or a pyharmony.io.Picture"
+        )
+    return read(x, name, keep_gps=keep_gps)
+
+
+def as_delivered(picture: Picture) -> Any:
+    """Returns the result of a call on a file or a PIL image: a PIL image of 8 bit, an array of more."""
+    if picture.pixels.dtype == np.uint8:
+        return picture.to_pil()
+    return picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
+
+
+@dataclass(frozen=True)
+class OneImage:
+    """An image of any kind as pixels.
+
+    Attributes:
+        given: the image as the caller passed it.
+        pixels: [H, W, C] of 1, 3 or 4 channels, over the memory of an array.
+        picture: the `Picture` of a file, a PIL image or a `Picture`; None for an array.
+    """
+
+    given: Any
+    pixels: NumpyArray
+    picture: Picture | None
+
+    def like(self, pixels: NumpyArray) -> Any:
+        """Returns pixels [h, w, c] as the kind, and in the layout, of the image."""
+        if self.picture is not None:
+            # What was a JPEG may have alpha now, so the format of the file is not kept.
+            made = dataclasses.replace(self.picture, pixels=pixels, format=None)
+            return made if isinstance(self.given, Picture) else as_delivered(made)
+        flat = self.given.ndim == 2 and pixels.shape[2] == 1
+        if not is_torch(self.given):
+            return pixels[..., 0] if flat else pixels
+        planes = np.ascontiguousarray(pixels[..., 0] if flat else np.moveaxis(pixels, -1, 0))
+        return _arrays.like_kind(planes, self.given).to(self.given.dtype)
+
+
+def one_image(x: Any, name: str) -> OneImage:
+    """Returns an image of any kind as pixels.
+
+    Raises:
+        ShapeError, DTypeError: an array is no image, or a batch of them.
+        DecodeError, ImageTooLarge, OSError: see `pyharmony.io.read`.
+    """
+    if not is_array(x):
+        picture = picture_of(x, name)
+        return OneImage(x, picture.pixels, picture)
+    if x.ndim == 4:
+        raise ShapeError(f"{name}: shape {list(x.shape)}, a batch; expected one image, call it for each")
+    warn_of_gradients({name: x})
+    values: Any = in_float32(x)
+    _arrays.to_numpy(values, name)  # a tensor on a device is refused here
+    return OneImage(x, layout(values, name)[0][0], None)
+
+
+def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:
+    """Returns the pixels of an image in the colours, neither in the dtype nor with the channels, of another.
+
+    An array is in the colours of whatever it lies beside. A grey image and a coloured one stay as they are.
+    """
+    grey = image.pixels.shape[2] == 1
+    if image.picture is None or grey != (like.pixels.shape[2] == 1):
+        return image.pixels
+    profile = None if like.picture is None else like.picture.profile
+    return convert(image.picture, Picture(image.pixels[:1, :1, : 1 if grey else 3], profile), name).pixels
+
+
+def one_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
+    """Returns a mask of any kind as a checked array [H, W] of bool, integers, or floats in [0, 1].
+
+    Raises:
+        ShapeError, DTypeError, MaskError: it is no mask of that size.
+        DecodeError, ImageTooLarge, OSError: see `pyharmony.io.read`.
+    """
+    values: Any = in_float32(x) if is_array(x) else mask_of(picture_of(x, name), name)
+    # The one channel of a tensor is its first axis.
+    if is_torch(values) and tuple(values.shape) == (1, height, width):
+        values = values[0]
+    return _checks.mask(values, name, height, width)
+
+
+def in_float32(x: Any) -> Any:
+    """Returns a tensor of bfloat16, which NumPy lacks, in float32; anything else as it is."""
+    return x.float() if is_torch(x) and _arrays.dtype_of(x) == "bfloat16" else x
+
+
+def warn_of_gradients(images: dict[str, Any], instead: str = "") -> None:
+    """Warns that a result has no gradients, where an image of a call requires them.
+
+    instead: the function that has gradients, for the message.
+    """
+    for name, x in images.items():
+        if _arrays.in_graph(x):
+            remedy = f"pyharmony.ops.{instead}, on tensors [H, W, C], computes them, or " if instead else ""
+            warn(f"{name}: a tensor that requires gradients, and the result has none; {remedy}pass {name}.detach()")
+            return
