@@ -34,7 +34,7 @@ class DTypeError(PyHarmonyError, TypeError):
 
     Example:
         >>> from pyharmony import metrics
-        >>> metrics.mse("image.png", "target.png")
+        >>> metrics.mse(1.0, 2.0)
         Traceback (most recent call last):
             ...
         pyharmony.errors.DTypeError: output: ...

@@ -33,9 +33,9 @@ def realism_score(
     training images were photographs: where composites are rarer, a score is too low for a probability.
 
     Args:
-        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
-            clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
-            PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
+        image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
+            1.0 for white, which are clipped to [0, 1]; or a path, the bytes of a file, an open binary file, a PIL image
+            or a `pyharmony.io.Picture`, which is brought to sRGB. Alpha is left out.
         mask: the mask of the object that was put in, if known: [H, W], bool, uint8 or uint16 scaled by its range, or
             floats in [0, 1]; or a file or `Picture`, like image. One half or more is inside. None: unknown, or none.
         model: a `realism_cnn` of `pyharmony.models`, or what `pyharmony.models.load` takes; None: the weights that come
@@ -89,9 +89,9 @@ def harmony_score(
     square of the network's size, so seams and fine detail do not count.
 
     Args:
-        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, which are
-            clipped to [0, 1], NumPy or torch on the CPU; or a path, the bytes of a file, an open binary file, a
-            PIL image or a `pyharmony.io.Picture`, which is brought to sRGB.
+        image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
+            1.0 for white, which are clipped to [0, 1]; or a path, the bytes of a file, an open binary file, a PIL image
+            or a `pyharmony.io.Picture`, which is brought to sRGB. Alpha is left out.
         mask: the mask of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file
             or `Picture`, like image. Values of at least one half are the object, all else the background.
         weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,

@@ -5,13 +5,19 @@ The details of each are tested where they live: `test_blend.py`, `test_io*.py`, 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
+import importlib
 import importlib.util
+import inspect
 import io
 import logging
 import os
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +26,8 @@ import pytest
 from PIL import Image, ImageCms
 
 import pyharmony as ph
-from pyharmony import blend, errors
+from pyharmony import blend, color, composition, errors, metrics, placement
+from pyharmony.harmonization import ColorMap
 from pyharmony.io import Picture
 
 #: Functions that treat every channel alike; a network knows red from blue.
@@ -413,3 +420,327 @@ def test_what_becomes_of_arrays_on_a_device_is_told_of_every_function() -> None:
     for name, place in PLACES.items():
         assert bool(place.why) == (place.way != "there")
         assert f"| `{name}` | {said[place.way]} | {place.why} |" in page
+
+
+#: The kinds of an image, each made of an array [H, W, C] or a mask [H, W].
+KINDS = ("numpy", "torch", "pil", "str", "path", "bytes", "file", "picture")
+
+
+def of_kind(kind: str, array: np.ndarray, folder: Path) -> Any:
+    """Returns an image or a mask as another kind; a tensor has its channels first."""
+    if kind == "numpy":
+        return array
+    if kind == "torch":
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+        return torch.from_numpy(array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0))
+    if kind == "pil":
+        return Image.fromarray(array)
+    if kind == "picture":
+        return Picture(array if array.ndim == 3 else array[..., None])
+    if kind == "bytes":
+        return encoded(array)
+    if kind == "file":
+        return io.BytesIO(encoded(array))
+    path = folder / f"{hashlib.sha256(array.tobytes()).hexdigest()}.png"
+    path.write_bytes(encoded(array))
+    return str(path) if kind == "str" else path
+
+
+def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    noise = np.random.default_rng(seed).integers(-12, 13, (height, width, 3))
+    return np.clip(np.stack([3 * x + 20, 4 * y + 9 * seed, 90 + x - y], -1) + noise, 0, 255).astype(np.uint8)
+
+
+IMAGE, OTHER = scene(1), scene(5)
+_Y, _X = np.mgrid[:48, :64]
+INSIDE = np.rint(255 * np.clip(1.3 - np.hypot((_Y - 24) / 16, (_X - 30) / 20), 0, 0.3) / 0.3).astype(np.uint8)
+
+Make = Callable[[np.ndarray], Any]
+
+
+def _saved(image: Any) -> np.ndarray:
+    buffer = io.BytesIO()
+    ph.save(image, buffer)
+    return np.asarray(ph.load(buffer.getvalue()))
+
+
+def _composed(k: Make) -> Any:
+    return ph.compose(
+        k(OTHER), k(IMAGE), masks=k(INSIDE), at=(5.0, 3.0), scale=0.5, angle=0.0, people=[], harmonize=None,
+        sharpness=0.0, grain=0.0, shadow=False, upscale=None,
+    )  # fmt: skip
+
+
+def _sheet(k: Make) -> np.ndarray:
+    """Returns the contact sheet of a subject at the places that were found for it."""
+    rgba = np.dstack([OTHER, INSIDE])
+    options: dict[str, Any] = {"people": [], "k": 2, "upscale": None, "harmonize": None, "shadow": False}
+    _, info = ph.compose(rgba, IMAGE, return_info=True, **options)
+    return composition.contact_sheet(k(rgba), k(IMAGE), info)
+
+
+def _places(k: Make) -> list[placement.Placement]:
+    return ph.place(k(OTHER), k(IMAGE), mask=k(INSIDE), others=k(INSIDE), people=[], person=False, k=2)
+
+
+_NEGATIVE = ColorMap(affine=np.column_stack([-np.eye(3), np.ones(3)]))
+_LUTS = [color.random_lut(seed, 5) for seed in (0, 1)]
+
+#: The functions that give an image of the kind of their first, or of dst: a call with all images made by `k`.
+ALIKE: dict[str, Callable[[Make], Any]] = {
+    **{f"blend.{name}": lambda k, name=name: call(name, k(OTHER), k(IMAGE), k(INSIDE)) for name in BLENDS},
+    **{
+        f"blend.{name}": lambda k, name=name: getattr(blend, name)(k(IMAGE), k(INSIDE))
+        for name in ("texture_flattening", "illumination_change", "inpaint")
+    },
+    "blend.detail_boost": lambda k: blend.detail_boost(k(IMAGE), k(INSIDE), color_weight=0.1),
+    **{
+        f"color.{name}": lambda k, name=name: getattr(color, name)(k(IMAGE), k(OTHER), k(INSIDE), k(255 - INSIDE))
+        for name in ("reinhard", "xiao_ma", "mkl", "match_histogram", "fecker", "idt", "luminance_temperature")
+    },
+    "color.regrain": lambda k: color.regrain(k(IMAGE), k(OTHER), k(INSIDE)),
+    "color.brightness_contrast": lambda k: color.brightness_contrast(k(IMAGE), k(INSIDE), brightness=0.2),
+    "color.shift_temperature": lambda k: color.shift_temperature(k(IMAGE), 40, k(INSIDE)),
+    "color.lut_mix": lambda k: color.lut_mix(k(IMAGE), _LUTS, k(INSIDE), weights=[0.5, 0.5]),
+    "color.retouch": lambda k: color.retouch(k(IMAGE), k(INSIDE), rng=3)[0],
+    "harmonize": lambda k: ph.harmonize(k(IMAGE), k(INSIDE), method="mkl", guard=False),
+    "harmonization.harmonize_frames": lambda k: next(
+        iter(ph.harmonization.harmonize_frames([k(IMAGE)], [k(INSIDE)], method="mkl", guard=False))
+    ),
+    "harmonization.ColorMap.apply": lambda k: _NEGATIVE.apply(k(IMAGE), k(INSIDE)),
+    "match_grain": lambda k: ph.match_grain(k(IMAGE), k(INSIDE)),
+    "match_sharpness": lambda k: ph.match_sharpness(k(IMAGE), k(INSIDE)),
+    "reflection": lambda k: ph.reflection(k(IMAGE), k(INSIDE)),
+    "shadow": lambda k: ph.shadow(k(IMAGE), k(INSIDE)),
+    "super_resolve": lambda k: ph.super_resolve(k(IMAGE), method="lanczos"),
+    "segmentation.cutout": lambda k: ph.segmentation.cutout(k(IMAGE), k(INSIDE), crop=True),
+    "compose": _composed,
+    "merge": lambda k: ph.merge([k(IMAGE), k(OTHER)], base=0, people=[[], [k(INSIDE)]], align=False),
+}
+#: The functions whose result is no image of that kind: an array, a number or places.
+VALUES: dict[str, Callable[[Make], Any]] = {
+    **{
+        f"metrics.{name}": lambda k, name=name: getattr(metrics, name)(k(IMAGE), k(OTHER))
+        for name in ("mse", "psnr", "ssim")
+    },
+    **{
+        f"metrics.{name}": lambda k, name=name: getattr(metrics, name)(k(IMAGE), k(OTHER), k(INSIDE))
+        for name in ("fmse", "fpsnr", "fssim", "evaluate")
+    },
+    "metrics.seam_error": lambda k: metrics.seam_error(k(IMAGE), k(OTHER), k(255 - IMAGE), k(INSIDE)),
+    "realism_score": lambda k: ph.realism_score(k(IMAGE), k(INSIDE)),
+    "harmony_score": lambda k: ph.harmony_score(k(IMAGE), k(INSIDE)),
+    "segment": lambda k: ph.segment(k(IMAGE), mask=k(INSIDE)).mask,
+    "segmentation.Session.__init__": lambda k: ph.segmentation.Session(k(IMAGE)).picture,
+    "segmentation.Session.segment": lambda k: ph.segmentation.Session(IMAGE).segment(mask=k(INSIDE)).mask,
+    "segmentation.Session.others": lambda k: ph.segmentation.Session(IMAGE).others([k(INSIDE)], (64, 48)),
+    "segmentation.Session.shows_people": lambda k: ph.segmentation.Session(IMAGE).shows_people(k(INSIDE)),
+    "placement.contact_sheet": lambda k: placement.contact_sheet(
+        k(OTHER), k(IMAGE), _places(lambda array: array), mask=k(INSIDE)
+    ),
+    "placement.roll_of": lambda k: placement.roll_of(k(IMAGE)),
+    "place": _places,
+    "composition.contact_sheet": _sheet,
+    "blend.placed_mask": lambda k: np.asarray(
+        getattr(blend.placed_mask(k(OTHER), k(IMAGE), k(INSIDE)), "pixels", None)
+        if isinstance(k(IMAGE), Picture)
+        else blend.placed_mask(k(OTHER), k(IMAGE), k(INSIDE))
+    ).reshape(48, 64),
+}
+#: The functions and rooms with arguments that are images and yet not of any kind, and the reason.
+OF_THEIR_OWN = {
+    "blend.gaussian_poisson_tiles": "it reads slices of images that do not fit in memory",
+    "compat": "OpenCV's signature has NumPy arrays",
+    "data": "data sets hold uint8 arrays [H, W, 3]",
+    "evaluation": "it measures the samples of data sets",
+    "io": "it opens images, as Pictures",
+    "losses": "losses are functions of tensors [N, C, H, W]",
+    "models": "networks take tensors [N, C, H, W]",
+    "nn": "layers take tensors [N, C, H, W]",
+    "ops": "ops take arrays and tensors [H, W, C] of any number of channels",
+    "save": "it writes arrays, PIL images and Pictures: a file is written already",
+    "metrics.bootstrap": "its values are numbers",
+    "color.lut_mix": "its tables are arrays",
+}
+#: The functions that need a package beside NumPy and Pillow.
+NEEDS = {"merge": ("cv2", "OpenCV"), "realism_score": ("torch", "torch"), "harmony_score": ("torch", "torch")}
+
+
+def public_functions() -> dict[str, Any]:
+    """Returns the public functions and methods with an argument that is an image or a mask, by name."""
+    words = ("ImageLike", "MaskLike", "Array", "Tensor", "Picture", "Pixels", "ImageT")
+    found: dict[str, Any] = {}
+    for room in ("", *ph._SUBPACKAGES):
+        try:
+            module = importlib.import_module(f"pyharmony.{room}".rstrip("."))
+        except ImportError:  # one of torch's rooms, and torch is not installed
+            continue
+        for name in getattr(module, "__all__", ()):
+            thing, full = getattr(module, name), f"{room}.{name}".lstrip(".")
+            methods = {
+                f"{full}.{key}": value
+                for key, value in (vars(thing).items() if inspect.isclass(thing) else ())
+                if inspect.isfunction(value)
+                and (not key.startswith("_") or (key == "__init__" and not dataclasses.is_dataclass(thing)))
+            }
+            for key, function in {full: thing, **methods}.items():
+                arguments = inspect.signature(function).parameters if inspect.isfunction(function) else {}
+                if any(word in str(argument.annotation) for argument in arguments.values() for word in words):
+                    found.setdefault(key, function)
+    return found
+
+
+def test_every_public_function_on_images_is_in_the_tables() -> None:
+    tables = {**ALIKE, **VALUES}
+    short = {name.rpartition(".")[2] for name in tables if name in ph.__all__}
+    for name in public_functions():
+        room, _, function = name.partition(".")
+        known = {name, room, function if function in short else name}
+        assert known & (tables.keys() | OF_THEIR_OWN.keys()), f"{name}: takes an image, and is in no table"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [*ALIKE, *VALUES])
+def test_every_public_function_takes_an_image_of_any_kind(name: str, kind: str, tmp_path: Path) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name][0], reason=f"{NEEDS[name][1]} is not installed")
+    function = {**ALIKE, **VALUES}[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.PyHarmonyWarning)
+        expected = _expected(name)
+        made = function(lambda array: of_kind(kind, array, tmp_path))
+    if name in VALUES:
+        same(made, expected) if isinstance(made, np.ndarray) else _equal(made, expected)
+        return
+    if kind == "torch":
+        assert type(made).__name__ == "Tensor"
+        made = made.permute(1, 2, 0)
+    else:
+        assert type(made) is {"numpy": np.ndarray, "picture": Picture}.get(kind, Image.Image)
+    same(made.pixels if kind == "picture" else made, expected)
+
+
+@functools.cache
+def _expected(name: str) -> Any:
+    return {**ALIKE, **VALUES}[name](lambda array: array)
+
+
+def _equal(made: Any, expected: Any) -> None:
+    assert made == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_alpha_of_an_image_is_its_mask_in_transfers_and_is_kept(kind: str, tmp_path: Path) -> None:
+    rgba = np.dstack([IMAGE, INSIDE])
+    rgba[INSIDE == 0, :3] = 255
+    for transfer in (color.reinhard, color.idt, color.match_histogram):
+        made = transfer(of_kind(kind, rgba, tmp_path), OTHER)
+        made = made.permute(1, 2, 0) if kind == "torch" else made.pixels if kind == "picture" else made
+        same(np.asarray(made)[..., 3], INSIDE)
+        same(np.asarray(made)[..., :3], transfer(rgba[..., :3], OTHER, INSIDE))
+
+
+@pytest.mark.parametrize("name", [name for name in (*ALIKE, *VALUES) if name.partition(".")[0] in ("color", "metrics")])
+def test_a_batch_is_refused_where_one_image_is_meant(name: str) -> None:
+    with pytest.raises(errors.ShapeError, match=r"a batch; expected one image"):
+        {**ALIKE, **VALUES}[name](lambda array: array[None] if array.ndim == 3 else array)
+
+
+def test_channels_on_the_wrong_side_are_named_with_the_remedy() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    planes, last = torch.from_numpy(np.moveaxis(IMAGE, -1, 0)), torch.from_numpy(IMAGE)
+    for function in (
+        lambda x: color.reinhard(x, x),
+        lambda x: metrics.mse(x, x),
+        lambda x: ph.segment(x, points=[(9, 9)]),
+    ):
+        with pytest.raises(errors.ShapeError, match=r"channels come first: x\.movedim\(-1, -3\)"):
+            function(last)
+        with pytest.raises(errors.ShapeError, match=r"channels come last: numpy\.moveaxis\(x, -3, -1\)"):
+            function(planes.numpy())
+    with pytest.raises(errors.ShapeError, match=r"expected the channels first: image\.movedim\(-1, 0\)"):
+        ph.save(last, io.BytesIO())
+    same(_saved(planes), IMAGE)
+    for name in ("rgb_to_lab", "rgb_to_xyz", "ycbcr_to_rgb", "xyz_to_xyy"):
+        with pytest.raises(errors.ShapeError, match=r"colours: shape \[3, 48, 64\], .*channels come last"):
+            getattr(color, name)(planes)
+
+
+@pytest.mark.parametrize("name", BLENDS)
+def test_bfloat16_is_blended_in_float32_and_given_back(name: str, src: np.ndarray, dst: np.ndarray) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    a, b = (torch.from_numpy(x / np.float32(255)).permute(2, 0, 1).bfloat16() for x in (src, dst))
+    inside = torch.ones(24, 30, dtype=torch.bfloat16)
+    made = call(name, a, b, inside, at=AT)
+    assert made.dtype == torch.bfloat16
+    assert torch.equal(made, call(name, a.float(), b.float(), inside.float(), at=AT).bfloat16())
+    out = torch.zeros_like(b)
+    assert call(name, a, b, inside, at=AT, out=out) is out
+    assert torch.equal(out, made)
+    for wrong, says in (({"src": a.float()}, "src: dtype float32"), ({"out": b.float()}, "out: dtype float32")):
+        with pytest.raises(errors.DTypeError, match=f"{says}, expected that of dst, bfloat16"):
+            call(name, **{"src": a, "dst": b, "mask": inside, "at": AT, **wrong})
+    assert color.reinhard(a, b).dtype == ph.super_resolve(a, method="lanczos").dtype == torch.bfloat16
+    assert blend.placed_mask(a, b, inside, at=AT).dtype == torch.bfloat16
+    with pytest.raises(errors.DTypeError, match=r"src: dtype torch\.bfloat16 is not supported.*; use src\.float\(\)"):
+        ph.ops.poisson(a, a, inside)
+
+
+def test_a_batch_has_a_position_for_each_item(src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    sources, targets, at = np.stack([src, src[::-1]]), np.stack([dst, dst[::-1]]), [(9, 4), (20.5, -3)]
+    expected = [blend.poisson(s, d, mask, at=where) for s, d, where in zip(sources, targets, at)]
+    for where in (at, np.array(at), torch.tensor(at), tuple(at)):
+        same(blend.poisson(sources, targets, mask, at=where), expected)
+        same(blend.poisson(list(sources), list(targets), mask, at=where), expected)
+    planes = [torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2) for x in (sources, targets)]
+    same(blend.poisson(*planes, mask, at=torch.tensor(at)).permute(0, 2, 3, 1), expected)
+    same(blend.poisson(src, dst, mask, at=torch.tensor([9, 4])), expected[0])
+    masks = np.stack([mask, mask[:, ::-1]])
+    alone = [ph.harmonize(d, m, at=where, method="mkl", guard=False) for d, m, where in zip(targets, masks, at)]
+    same(ph.harmonize(targets, masks, at=at, method="mkl", guard=False), alone)
+    with pytest.raises(errors.ShapeError, match="at: 2 positions beside one image; expected one"):
+        blend.poisson(src, dst, mask, at=at)
+    with pytest.raises(errors.ShapeError, match="at: 3 positions beside a batch of 2"):
+        blend.poisson(sources, targets, mask, at=[*at, (0, 0)])
+
+
+def test_a_result_without_gradients_is_told_once(src: np.ndarray, dst: np.ndarray) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    a, b = (torch.from_numpy(x / np.float32(255)).permute(2, 0, 1).requires_grad_() for x in (src, dst))
+    for name in CHANNELWISE:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            call(name, [a, a], [b, b], at=AT)
+        nearest = "gaussian_poisson" if name == "gaussian_poisson" else "poisson"
+        told = [str(warning.message) for warning in caught if "gradients" in str(warning.message)]
+        assert len(told) == 1
+        assert told[0].startswith("dst[0]: a tensor that requires gradients, and the result has none; pyharmony.ops.")
+        assert f"pyharmony.ops.{nearest}," in told[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        blend.alpha(a.detach(), b.detach(), at=AT)
+        with torch.no_grad():
+            blend.alpha(a, b, at=AT)
+    with pytest.warns(errors.PyHarmonyWarning, match="output: a tensor that requires gradients"):
+        metrics.mse(a, a)
+
+
+@pytest.mark.parametrize("name", BLENDS)
+def test_a_tensor_whose_memory_was_freed_is_refused(name: str) -> None:
+    """As sharded training leaves parameters: shape and strides say more than the storage holds."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    image = torch.rand(3, 24, 30)
+    for size in (0, 3 * 24 * 30 * 4 - 1):
+        freed = torch.rand(3, 24, 30)
+        freed.untyped_storage().resize_(size)
+        for wrong in ({"src": freed}, {"dst": freed}, {"out": freed}):
+            with pytest.raises(errors.DTypeError, match=rf"(src|dst|out): .*whose storage was resized to {size} bytes"):
+                call(name, **{"src": image, "dst": image, **wrong})
+        layer = torch.rand(1, 3, 24, 30)
+        layer.untyped_storage().resize_(size)
+        with pytest.raises(errors.DTypeError, match="whose storage was resized|without memory"):
+            ph.ops.instance_norm(layer)
+    for view in (image[:, ::2], image[2:], image.transpose(1, 2), image[:1].expand(3, 24, 30), image[:, -1:, -1:]):
+        blend.alpha(view, view)

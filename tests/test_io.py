@@ -959,13 +959,13 @@ def test_what_does_not_fit_a_file_is_told_how_it_does(tmp_path: Path) -> None:
     ):
         save(np.zeros((3, 4, 5), np.uint8), tmp_path / "a.png")
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    tensor = torch.zeros(3, 4, 5, dtype=torch.uint8)
+    tensor = torch.zeros(5, 6, 3, dtype=torch.uint8)
     with pytest.raises(
-        errors.ShapeError, match=r"shape \[3, 4, 5\], expected the channels last: image\.movedim\(0, -1\)"
+        errors.ShapeError, match=r"shape \[5, 6, 3\], expected the channels first: image\.movedim\(-1, 0\)"
     ):
         save(tensor, tmp_path / "a.png")
-    save(tensor.movedim(0, -1), tmp_path / "a.png")
-    assert Image.open(tmp_path / "a.png").size == (5, 4)
+    save(tensor.movedim(-1, 0), tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").size == (6, 5)
 
 
 def test_the_path_itself_raises_what_the_system_says(tmp_path: Path) -> None:

@@ -245,7 +245,8 @@ def test_strides_do_not_matter(height: int, width: int, channels: int | None, se
 def test_tensors_are_taken() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     a, b, mask = cases()["another"]
-    assert metrics.evaluate(*map(torch.from_numpy, (a, b, mask))) == metrics.evaluate(a, b, mask)
+    x, y = (torch.from_numpy(v).permute(2, 0, 1) for v in (a, b))
+    assert metrics.evaluate(x, y, torch.from_numpy(mask)) == metrics.evaluate(a, b, mask)
 
 
 # Other libraries
@@ -333,14 +334,14 @@ INSIDE = disc(16, 20)
         (A, A[:12], INSIDE, errors.ShapeError, "output: shape [16, 20, 3] differs from target [12, 20, 3]"),
         (A, A / 255, INSIDE, errors.DTypeError, "output: dtype uint8 differs from target float64"),
         (np.dstack([A, INSIDE]), A, INSIDE, errors.ShapeError, "leave alpha out: output[..., :3]"),
-        (A.transpose(2, 0, 1), A, INSIDE, errors.ShapeError, "output: shape [3, 16, 20], expected [H, W]"),
+        (A.transpose(2, 0, 1), A, INSIDE, errors.ShapeError, "channels come last: numpy.moveaxis(x, -3, -1)"),
         (A > 3, A, INSIDE, errors.DTypeError, "output: a bool image"),
         (A * np.float32(np.nan), A * np.float32(1), INSIDE, errors.ArgumentError, "output: nan at pixel (y=0, x=0)"),
         (A, A, INSIDE[:12], errors.ShapeError, "mask: shape [12, 20], expected [16, 20]"),
         (A, A, INSIDE // 255, errors.MaskError, "pass `mask > 0`"),
         (A, A, INSIDE * 0, errors.MaskError, "mask: empty; a metric of the foreground needs a pixel inside"),
         (A, A, INSIDE / 100, errors.MaskError, "mask: values from 0 to 2.55"),
-        ("a.png", A, INSIDE, errors.DTypeError, "output: str, expected a numpy.ndarray"),
+        (0.5, A, INSIDE, errors.DTypeError, "output: float, expected a numpy.ndarray"),
     ],
 )
 def test_what_is_no_pair_is_refused(output: Any, target: Any, mask: Any, error: type[Exception], says: str) -> None:
@@ -350,9 +351,9 @@ def test_what_is_no_pair_is_refused(output: Any, target: Any, mask: Any, error: 
 
 
 def test_the_pictures_of_a_seam_are_one_frame() -> None:
-    with pytest.raises(errors.ShapeError, match=r"dst: shape \[12, 20, 3\] differs from output"):
+    with pytest.raises(errors.ShapeError, match=r"output: shape \[16, 20, 3\] differs from dst \[12, 20, 3\]"):
         metrics.seam_error(A, A, A[:12], INSIDE)
-    with pytest.raises(errors.DTypeError, match="src: dtype float64 differs from output uint8"):
+    with pytest.raises(errors.DTypeError, match="output: dtype uint8 differs from src float64"):
         metrics.seam_error(A, A / 255, A, INSIDE)
 
 

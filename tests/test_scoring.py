@@ -71,7 +71,7 @@ def test_kinds_of_pictures_say_the_same(model: Any, picture: Any, mask: Any, tmp
     for kind in (
         picture.astype(np.float32) / 255,
         wide,
-        torch.from_numpy(picture),
+        torch.from_numpy(picture).permute(2, 0, 1),
         np.asfortranarray(picture),
         tmp_path / "p.png",
         (tmp_path / "p.png").read_bytes(),
@@ -97,7 +97,7 @@ def test_nothing_that_is_given_changes(model: Any, picture: Any, mask: Any) -> N
 
 #: Images and masks that both scores refuse.
 REFUSED = [
-    (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\], expected"),
+    (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\] has 2 channels, expected"),
     (lambda p, m: (p > 3, m), errors.DTypeError, "image: a bool image"),
     (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
     (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
@@ -181,7 +181,7 @@ def test_kinds_of_pictures_have_the_same_harmony(encoder: Any, picture: Any, mas
     for kind in (
         picture.astype(np.float32) / 255,
         picture.astype(np.uint16) * 257,
-        torch.from_numpy(picture),
+        torch.from_numpy(picture).permute(2, 0, 1),
         tmp_path / "p.png",
         (tmp_path / "p.png").read_bytes(),
         Image.fromarray(picture),

@@ -1000,9 +1000,10 @@ def test_a_cut_out_has_the_colours_of_the_object_alone(dtype: str) -> None:
 def test_a_cut_out_of_a_file_keeps_what_it_says_of_itself(tmp_path: Path) -> None:
     Image.fromarray(scene()).save(tmp_path / "scene.png", dpi=(300, 300))
     found = segmentation.cutout(tmp_path / "scene.png", box_mask())
-    assert (
-        isinstance(found, Picture) and found.pixels.shape == (90, 120, 4) and found.dpi[0] == pytest.approx(300, 0.01)
-    )
+    assert (found.mode, found.size) == ("RGBA", (120, 90)) and found.info["dpi"][0] == pytest.approx(300, 0.01)
+    picture = segmentation.cutout(pyharmony.io.read(tmp_path / "scene.png"), box_mask())
+    assert isinstance(picture, Picture) and picture.pixels.shape == (90, 120, 4)
+    assert picture.dpi[0] == pytest.approx(300, 0.01)
     with pytest.raises(ArgumentError, match="nothing to crop to"):
         segmentation.cutout(scene(), np.zeros((90, 120), bool), crop=True)
     with pytest.raises(ShapeError, match="mask"):

@@ -1,7 +1,8 @@
 """Changes of an image's colours: transfers from another image, temperature, tables and retouching.
 
-Images are arrays [H, W, 3] in RGB, uint8, uint16 or floats with 1.0 for white; masks [H, W] are soft, as in
-`pyharmony.blend`. Where the mask is zero the result is the image, bit for bit. All compute in float32 with NumPy only.
+Images are of any kind with three colours, as in `pyharmony.blend`, and so are masks, which are soft; the result is of
+the kind of the image. Where the mask is zero it is the image, bit for bit. All compute in float32 with NumPy only. The
+conversions between spaces take colours [..., 3] as arrays.
 """
 
 from __future__ import annotations

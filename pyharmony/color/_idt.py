@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ShapeError
-from ..ops.color_map import Affine, Curves, bounds, color_image, encode, share
+from ..ops.color_map import Affine, Curves, bounds, encode, share
 from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
 from ..ops.regrain import regrain as smooth_change
-from ..typing import Array, ArrayT, Rng
+from ..typing import ImageLike, MaskLike, Rng
 from .common import Float64, Region, both, generator, region, whole
 from .histogram import quantile_tables
 
@@ -20,9 +20,9 @@ Float32 = npt.NDArray[np.float32]
 
 
 def idt(
-    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ImageLike, reference: ImageLike, mask: MaskLike | None = None, reference_mask: MaskLike | None = None, *,
     iterations: int = 20, bins: int = 512, seed: Rng = 0, regrain: bool = True, strength: float = 1.0,
-) -> ArrayT:  # fmt: skip
+) -> Any:  # fmt: skip
     """Matches the whole distribution of colours by iterative distribution transfer, followed by `regrain`.
 
     Each iteration rotates colours by R, matches the cumulative histogram along each axis, and rotates them
@@ -65,7 +65,7 @@ def idt(
     moved = x[0]
     if regrain:
         moved = ours + _smoothed_change(target, moved - ours)
-    return target.replace(moved, amount, image)
+    return target.replace(moved, amount)
 
 
 def random_rotation(rng: np.random.Generator) -> Float64:
@@ -92,7 +92,7 @@ def _match_along(
     run_map(x, whole_turn, None, 1.0, x)
 
 
-def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
+def regrain(image: ImageLike, recolored: ImageLike, mask: MaskLike | None = None, *, strength: float = 1.0) -> Any:
     """Returns the colours of recolored, with the gradients of image where image is smooth.
 
     The change J - I minimises Σ φ |∇(J - I)|² + ψ |J - T|² for image I and recolored T, with g = |∇I| in 8-bit levels,
@@ -101,9 +101,9 @@ def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, stren
     Kokaram and Dahyot, *Automated Colour Grading Using Colour Distribution Transfer*, 2007.
 
     Args:
-        image: [H, W, 3], any image dtype.
-        recolored: [H, W, 3], image after a transfer, of any image dtype.
-        mask: [H, W], soft: where the transfer was made; None: everywhere.
+        image: an image of any kind, see `reinhard`.
+        recolored: image after a transfer, of any kind and dtype.
+        mask: soft, of any kind: where the transfer was made; None: everywhere.
         strength: how far colours move away from image, 0 to 1; 0 gives a copy of image.
 
     Returns:
@@ -121,14 +121,14 @@ def regrain(image: ArrayT, recolored: Array, mask: Array | None = None, *, stren
     """
     target = region(image, mask)
     amount = share(strength, "strength")
-    after = color_image(recolored, "recolored")
+    after = region(recolored, None, "recolored", target).image
     if after.shape != target.image.shape:
         raise ShapeError(f"recolored: shape {list(after.shape)} differs from image {list(target.image.shape)}")
     changed = Region(after, target.mask, "recolored")
     for part in (target, changed):
         part.stats()
     ours, moved = target.pixels[0], changed.pixels[0]
-    return target.replace(ours + _smoothed_change(target, moved - ours), amount, image)
+    return target.replace(ours + _smoothed_change(target, moved - ours), amount)
 
 
 def _smoothed_change(target: Region, change: Float32) -> Float32:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Lut, share
-from ..typing import Array, ArrayT, Rng
+from ..typing import Array, ImageLike, MaskLike, Rng
 from .common import generator, region, whole
 from .spaces import LUMA
 
@@ -61,21 +61,21 @@ def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[
 
 
 def lut_mix(
-    image: ArrayT,
+    image: ImageLike,
     luts: Sequence[Array] | Array,
-    mask: Array | None = None,
+    mask: MaskLike | None = None,
     *,
     weights: Sequence[float] | Array | None = None,
     rng: Rng | None = None,
     strength: float = 1.0,
-) -> ArrayT:
+) -> Any:
     """Maps colours through a convex mix of tables, interpolated tetrahedrally.
 
     x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one, gives many looks from a few tables, at the cost of one. After Niu et
     al., *Deep Image Harmonization with Learnable Augmentation*, 2023, where a network gives the weights.
 
     Args:
-        image: [H, W, 3], any image dtype; floats are held to [0, 1].
+        image: an image of any kind, see `reinhard`; floats are held to [0, 1].
         luts: [K, n, n, n, 3] or a list of K tables like those of `random_lut`.
         mask, strength: see `reinhard`.
         weights: K numbers of at least 0, divided by their sum. None: uniform over the simplex, drawn from rng.
@@ -123,4 +123,4 @@ def lut_mix(
     mixed = np.zeros(tables[0].shape, np.float32)
     for w, table in zip(mix, tables):
         mixed += np.float32(w) * table
-    return target.map([Lut(mixed)], amount, image)
+    return target.map([Lut(mixed)], amount)

@@ -13,7 +13,7 @@ import numpy as np
 from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Affine, Curves, Light, Stage, share
-from ..typing import Array, ArrayT, Rng
+from ..typing import ImageLike, MaskLike, Rng
 from .common import Float64, generator, region
 from .spaces import (
     LUMA,
@@ -37,12 +37,13 @@ _STEPS = 4096
 
 
 def brightness_contrast(
-    image: ArrayT, mask: Array | None = None, *, brightness: float = 0.0, contrast: float = 0.0, strength: float = 1.0
-) -> ArrayT:
+    image: ImageLike, mask: MaskLike | None = None, *, brightness: float = 0.0, contrast: float = 0.0,
+    strength: float = 1.0,
+) -> Any:  # fmt: skip
     """Applies x' = (1 + contrast) (x - μ) + μ + brightness, where μ is the mean luma under the mask.
 
     Args:
-        image: [H, W, 3], any image dtype.
+        image: an image of any kind, see `reinhard`.
         mask, strength: see `reinhard`.
         brightness: the brightness to add, -1 to 1; 1 is white.
         contrast: the contrast to add, -1 (grey) to 4.
@@ -64,7 +65,7 @@ def brightness_contrast(
     gain = 1 + _checks.number(contrast, "contrast", low=-1, high=4, accepts="a number from -1 to 4")
     mean = float(LUMA @ target.stats().mean)
     matrix = np.column_stack([gain * np.eye(3), np.full(3, (1 - gain) * mean + lift)])
-    return target.map([Affine(matrix)], amount, image)
+    return target.map([Affine(matrix)], amount)
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ _ACCEPTED = {
 
 
 def retouch(
-    image: ArrayT, mask: Array | None = None, *, rng: Rng | None = None, parameters: Retouching | None = None,
+    image: ImageLike, mask: MaskLike | None = None, *, rng: Rng | None = None, parameters: Retouching | None = None,
     strength: float = 1.0,
-) -> tuple[ArrayT, Retouching]:  # fmt: skip
+) -> tuple[Any, Retouching]:  # fmt: skip
     """Changes exposure, white balance, tone, saturation, hue, haze and light, in one pass.
 
     In linear light y = h A + (1 - h) S H G W 2^e ℓ(u, v) x: the field of light ℓ, exposure e, the white balance W that
@@ -171,7 +172,7 @@ def retouch(
     with contrast c, shadows s and highlights k; the curve never falls.
 
     Args:
-        image: [H, W, 3] in sRGB, any image dtype; colours are held to [0, 1], floats too.
+        image: an image of any kind, see `reinhard`, in sRGB; colours are held to [0, 1], floats too.
         mask, strength: see `reinhard`.
         rng: draws the parameters (`Retouching.draw`): a numpy.random.Generator, which is advanced, or a whole number.
         parameters: given parameters, in place of rng.
@@ -199,7 +200,7 @@ def retouch(
     if target.image.dtype.kind == "f":
         target.stats()
     stages: list[Stage] = [to_linear(), Light(done.light), Affine(_matrix(done)), Curves(_tones(done), 0.0, 1.0)]
-    return target.map(stages, amount, image), done
+    return target.map(stages, amount), done
 
 
 def _matrix(p: Retouching) -> Float64:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, _checks
-from .._arrays import VALUE_RANGE, Array, NumpyArray
-from ..errors import ArgumentError, DTypeError, MaskError
-from ..ops.color_map import Stage, bounds, color_image, encode, share
+from .. import _checks
+from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.kinds import OneImage, in_colours, one_image, one_mask
+from .._images.region import as_float
+from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
+from ..ops.color_map import Stage, bounds, encode, share
 from ..ops.color_map import run as run_map
 from ..ops.color_stats import RegionStats
 from ..ops.color_stats import run as run_stats
@@ -26,11 +28,16 @@ NO_SPREAD = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """The pixels of an image [H, W, 3] that a mask holds."""
+    """The pixels of an image [H, W, 3] that a mask holds.
+
+    Attributes:
+        given: the image of any kind that the result shall be like; None: an array [H, W, 3].
+    """
 
     image: NumpyArray
     mask: NumpyArray | None
     name: str
+    given: OneImage | None = None
 
     def stats(self, stages: Sequence[Stage] = (), bins: int = 0, low: Any = 0.0, high: Any = 1.0) -> RegionStats:
         """Returns the statistics of the region's colours after stages."""
@@ -61,15 +68,19 @@ class Region:
         weights = self.mask.reshape(-1).take(self.places).astype(np.float32)
         return colors, weights / np.float32(VALUE_RANGE.get(self.mask.dtype.name, 1.0))
 
-    def map(self, stages: Sequence[Stage], strength: float, like: Array) -> Array:
-        """Returns the image with its colours inside the mask mapped, as an array of like's kind."""
+    def mapped(self, stages: Sequence[Stage], strength: float) -> NumpyArray:
+        """Returns the image [H, W, 3] with its colours inside the mask mapped."""
         encoded, _held = encode(stages)
         out = np.array(self.image, order="C")
         if strength > 0:
             run_map(self.image, encoded, self.mask, strength, out)
-        return _arrays.like_kind(out, like)
+        return out
 
-    def replace(self, colors: npt.NDArray[Any], strength: float, like: Array) -> Array:
+    def map(self, stages: Sequence[Stage], strength: float) -> Any:
+        """Returns the image with its colours inside the mask mapped, as the kind that was given."""
+        return self._like_given(self.mapped(stages, strength))
+
+    def replace(self, colors: npt.NDArray[Any], strength: float) -> Any:
         """Returns the image with colours [N, 3] in place of `pixels`, blended by mask and strength."""
         out = np.array(self.image, order="C")
         if strength > 0:
@@ -80,21 +91,37 @@ class Region:
                 high = np.float32(VALUE_RANGE[out.dtype.name])
                 mixed = np.rint((mixed * high).clip(0, high))
             out.reshape(-1, 3)[self.places] = mixed.astype(out.dtype)
-        return _arrays.like_kind(out, like)
+        return self._like_given(out)
+
+    def _like_given(self, colors: NumpyArray) -> Any:
+        if self.given is None:
+            return colors
+        alpha = self.given.pixels[..., 3:]
+        return self.given.like(np.concatenate([colors, alpha], 2) if alpha.size else colors)
 
 
-def region(image: Any, mask: Any, name: str = "image") -> Region:
-    a = color_image(image, name)
+def region(image: Any, mask: Any, name: str = "image", like: Region | None = None) -> Region:
+    """Returns the region of an image of any kind, in the colours of another; its alpha multiplies the mask."""
+    given = one_image(image, name)
+    if given.pixels.shape[2] == 1:
+        raise ShapeError(f"{name}: shape {list(np.shape(given.pixels))}, a grey image; expected colours, [H, W, 3]")
+    pixels = given.pixels if like is None or like.given is None else in_colours(given, like.given, name)
+    height, width = pixels.shape[:2]
     mask_name = "mask" if name == "image" else f"{name}_mask"
-    m = None if mask is None else _checks.mask(mask, mask_name, *a.shape[:2])
+    m = None if mask is None else one_mask(mask, mask_name, height, width)
+    if pixels.shape[2] == 4:
+        alpha = _checks.mask(pixels[..., 3], f"the alpha of {name}", height, width)
+        if alpha.min() < VALUE_RANGE[alpha.dtype.name]:
+            m = alpha if m is None else as_float(m) * as_float(alpha)
     if m is not None and not m.any():
         raise MaskError(f"{mask_name}: zero everywhere; expected a pixel above zero")
-    return Region(a, m, name)
+    return Region(pixels[..., :3], m, name, given)
 
 
 def both(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: Any) -> tuple[Region, Region, float]:
     """Returns the two regions of a transfer, and its strength."""
-    return region(image, mask), region(reference, reference_mask, "reference"), share(strength, "strength")
+    target = region(image, mask)
+    return target, region(reference, reference_mask, "reference", target), share(strength, "strength")
 
 
 def whole(x: Any, name: str, low: int, high: int) -> int:

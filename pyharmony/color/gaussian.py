@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _checks
 from ..ops.color_map import Affine, Exp, Log
-from ..typing import Array, ArrayT
+from ..typing import ImageLike, MaskLike
 from .common import NO_SPREAD, Float64, about, both
 from .spaces import LMS_FLOOR, LMS_TO_LALPHABETA, RGB_TO_LMS
 
@@ -17,9 +17,9 @@ _FROM_LMS = np.linalg.inv(RGB_TO_LMS)
 
 
 def reinhard(
-    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ImageLike, reference: ImageLike, mask: MaskLike | None = None, reference_mask: MaskLike | None = None, *,
     strength: float = 1.0,
-) -> ArrayT:  # fmt: skip
+) -> Any:  # fmt: skip
     """Matches mean and standard deviation of each channel of ℓαβ: x' = (x - μ) σ_r / σ + μ_r.
 
     ℓαβ are the decorrelated logarithms of the cones' responses; 1/255 is added before the logarithm and subtracted
@@ -27,18 +27,24 @@ def reinhard(
     Images*, 2001.
 
     Args:
-        image: [H, W, 3] in RGB, any image dtype.
-        reference: [H', W', 3], of any image dtype and size: the image that gives the colours.
-        mask: [H, W], soft: where image is changed, and the weights of its statistics. None: everywhere.
-        reference_mask: [H', W'], the weights of reference's statistics; None: the whole reference counts.
+        image: an image of any kind: NumPy [H, W, 3] or [H, W, 4], torch [3, H, W] or [4, H, W] on the CPU, in RGB and
+            any image dtype; a PIL image, a path, the bytes of a file, an open binary file or a `pyharmony.io.Picture`.
+            Its alpha multiplies the mask, and is kept.
+        reference: the image that gives the colours, of any kind, dtype and size. A file is brought to the colour
+            profile of image.
+        mask: soft, of any kind, [H, W] as an array: where image is changed, and the weights of its statistics. None:
+            everywhere.
+        reference_mask: the weights of reference's statistics, like mask; None: the whole reference counts.
         strength: how far colours go, 0 to 1; 0 gives a copy.
 
     Returns:
-        [H, W, 3] of image's kind and dtype. Where the mask is zero it is image, bit for bit; elsewhere
-        image + strength · mask · (image' - image), integers rounded half to even and clamped, floats not clipped.
+        An image of image's kind, layout and dtype; for a file a PIL image, or an array where it has more than 8 bits.
+        Where the mask is zero it is image, bit for bit; elsewhere image + strength · mask · (image' - image), integers
+        rounded half to even and clamped, floats not clipped.
 
     Raises:
-        ShapeError, DTypeError: an image is no [H, W, 3], or a mask has another size.
+        ShapeError, DTypeError: an image has no three colours, or is a batch; a mask has another size.
+        DecodeError: a file is not an image.
         MaskError: a mask is zero everywhere, or none.
         ArgumentError: strength is outside 0 to 1, or NaN or infinities are inside a mask.
 
@@ -58,15 +64,13 @@ def reinhard(
     scale = np.where(spread > NO_SPREAD, wanted / np.maximum(spread, NO_SPREAD), 1.0)
     mixed = LMS_TO_LALPHABETA.T @ np.diag(scale) @ LMS_TO_LALPHABETA
     back = np.column_stack([_FROM_LMS, _FROM_LMS @ np.full(3, -LMS_FLOOR)])
-    return target.map(
-        [_TO_LMS, Log(), Affine(about(mixed, ours.mean, theirs.mean)), Exp(), Affine(back)], amount, image
-    )
+    return target.map([_TO_LMS, Log(), Affine(about(mixed, ours.mean, theirs.mean)), Exp(), Affine(back)], amount)
 
 
 def xiao_ma(
-    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ImageLike, reference: ImageLike, mask: MaskLike | None = None, reference_mask: MaskLike | None = None, *,
     strength: float = 1.0,
-) -> ArrayT:  # fmt: skip
+) -> Any:  # fmt: skip
     """Matches mean and covariance in RGB, by the principal axes: x' = U_r S_r^½ S^-½ Uᵀ (x - μ) + μ_r.
 
     U S Uᵀ is a covariance, with axes in the order of falling variance; of an axis' two directions the nearer is taken.
@@ -94,13 +98,13 @@ def xiao_ma(
     onto = onto * np.where((axes * onto).sum(0) < 0, -1.0, 1.0)
     spread, goal = np.sqrt(variance), np.sqrt(wanted)
     scale = np.where(spread > NO_SPREAD, goal / np.maximum(spread, NO_SPREAD), 1.0)
-    return target.map([Affine(about(onto @ np.diag(scale) @ axes.T, ours.mean, theirs.mean))], amount, image)
+    return target.map([Affine(about(onto @ np.diag(scale) @ axes.T, ours.mean, theirs.mean))], amount)
 
 
 def mkl(
-    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ImageLike, reference: ImageLike, mask: MaskLike | None = None, reference_mask: MaskLike | None = None, *,
     floor: float = 0.0, strength: float = 1.0,
-) -> ArrayT:  # fmt: skip
+) -> Any:  # fmt: skip
     """Matches mean and covariance in RGB, moving colours as little as possible: the linear Monge-Kantorovich map.
 
     x' = T (x - μ) + μ_r with T = Σ^-½ (Σ^½ Σ_r Σ^½)^½ Σ^-½, the optimal transport between Gaussians. After Pitié and
@@ -129,7 +133,7 @@ def mkl(
     least = _checks.number(floor, "floor")
     ours, theirs = target.stats(), source.stats()
     matrix = transport(floored(ours.covariance, least), floored(theirs.covariance, least))
-    return target.map([Affine(about(matrix, ours.mean, theirs.mean))], amount, image)
+    return target.map([Affine(about(matrix, ours.mean, theirs.mean))], amount)
 
 
 def floored(covariance: Float64, least: float) -> Float64:

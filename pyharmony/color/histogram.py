@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.color_map import Affine, Curves, Stage
-from ..typing import Array, ArrayT
+from ..typing import ImageLike, MaskLike
 from .common import Float64, Region, both, whole
 from .spaces import RGB_TO_YCBCR
 
@@ -17,9 +17,9 @@ _FROM_YCBCR = Affine(np.column_stack([_BACK, _BACK @ [0.0, -0.5, -0.5]]))
 
 
 def match_histogram(
-    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ImageLike, reference: ImageLike, mask: MaskLike | None = None, reference_mask: MaskLike | None = None, *,
     bins: int | None = None, strength: float = 1.0,
-) -> ArrayT:  # fmt: skip
+) -> Any:  # fmt: skip
     """Matches the cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
 
     F and F_r are the cumulative histograms, linear within a bin. A value of uint8 is a bin of its own, so x' is taken
@@ -48,13 +48,13 @@ def match_histogram(
     low, high = limits(target, source, [])
     if target.image.dtype == np.uint8:
         low, high = low - 0.5 / 255, high + 0.5 / 255
-    return target.map([matching(target, source, [], count, low, high)], amount, image)
+    return target.map([matching(target, source, [], count, low, high)], amount)
 
 
 def fecker(
-    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ImageLike, reference: ImageLike, mask: MaskLike | None = None, reference_mask: MaskLike | None = None, *,
     bins: int = 256, strength: float = 1.0,
-) -> ArrayT:  # fmt: skip
+) -> Any:  # fmt: skip
     """Matches the cumulative histogram of each channel of YCbCr: x' = F_r⁻¹(F(x)).
 
     After Fecker, Barkowsky and Kaup, *Histogram-Based Prefiltering for Luminance and Chrominance Compensation of
@@ -80,7 +80,7 @@ def fecker(
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     count = whole(bins, "bins", 2, 65536)
     curves = matching(target, source, [_TO_YCBCR], count, *limits(target, source, [_TO_YCBCR]))
-    return target.map([_TO_YCBCR, curves, _FROM_YCBCR], amount, image)
+    return target.map([_TO_YCBCR, curves, _FROM_YCBCR], amount)
 
 
 def limits(target: Region, source: Region, stages: list[Stage]) -> tuple[Float64, Float64]:

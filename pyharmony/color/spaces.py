@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import is_torch
+from ..errors import DTypeError, ShapeError
+
 Float64 = npt.NDArray[np.float64]
 
 #: The matrix from linear sRGB to XYZ (IEC 61966-2-1), where Y of white is 1.
@@ -51,6 +54,22 @@ def _floats(x: Any) -> Float64:
     return np.asarray(x, np.float64)
 
 
+def _colors(x: Any) -> Float64:
+    """Returns colours [..., 3] as float64.
+
+    Raises:
+        ShapeError, DTypeError: x is no array of numbers whose last axis has three channels.
+    """
+    try:
+        a = _floats(x.detach() if is_torch(x) else x)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"colours: {type(x).__name__}, expected an array of numbers [..., 3]") from error
+    if a.shape[-1:] != (3,):
+        first = "; channels come last: x.movedim(-3, -1)" if is_torch(x) and a.ndim > 2 and a.shape[-3] == 3 else ""
+        raise ShapeError(f"colours: shape {list(a.shape)}, expected [..., 3]{first}")
+    return a
+
+
 def srgb_to_linear(rgb: Any) -> Float64:
     """Converts sRGB to linear light by sRGB's curve (IEC 61966-2-1), mirrored below zero.
 
@@ -86,7 +105,7 @@ def rgb_to_xyz(rgb: Any) -> Float64:
         >>> color.rgb_to_xyz(np.array([1.0, 1.0, 1.0])).round(3).tolist()
         [0.95, 1.0, 1.089]
     """
-    return srgb_to_linear(rgb) @ RGB_TO_XYZ.T
+    return srgb_to_linear(_colors(rgb)) @ RGB_TO_XYZ.T
 
 
 def xyz_to_rgb(xyz: Any) -> Float64:
@@ -97,7 +116,7 @@ def xyz_to_rgb(xyz: Any) -> Float64:
         >>> color.xyz_to_rgb(color.rgb_to_xyz(np.array([0.2, 0.4, 0.6]))).round(3).tolist()
         [0.2, 0.4, 0.6]
     """
-    return linear_to_srgb(_floats(xyz) @ XYZ_TO_RGB.T)
+    return linear_to_srgb(_colors(xyz) @ XYZ_TO_RGB.T)
 
 
 def lab_f(t: Any) -> Float64:
@@ -130,7 +149,7 @@ def lab_to_rgb(lab: Any) -> Float64:
         >>> color.lab_to_rgb(np.array([50.0, 0.0, 0.0])).round(3).tolist()
         [0.466, 0.466, 0.466]
     """
-    f = (_floats(lab) + [16.0, 0.0, 0.0]) @ np.linalg.inv(F_TO_LAB).T
+    f = (_colors(lab) + [16.0, 0.0, 0.0]) @ np.linalg.inv(F_TO_LAB).T
     return xyz_to_rgb(lab_f_inverse(f) * WHITE)
 
 
@@ -142,7 +161,7 @@ def rgb_to_lalphabeta(rgb: Any) -> Float64:
         >>> color.rgb_to_lalphabeta(np.array([0.2, 0.4, 0.6])).round(3).tolist()
         [-1.517, -0.377, -0.088]
     """
-    lms = _floats(rgb) @ RGB_TO_LMS.T + LMS_FLOOR
+    lms = _colors(rgb) @ RGB_TO_LMS.T + LMS_FLOOR
     return np.log(np.maximum(lms, np.finfo(np.float32).tiny)) @ LMS_TO_LALPHABETA.T
 
 
@@ -155,7 +174,7 @@ def lalphabeta_to_rgb(lalphabeta: Any) -> Float64:
         >>> color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(rgb)).round(3).tolist()
         [0.2, 0.4, 0.6]
     """
-    lms = np.exp(_floats(lalphabeta) @ LMS_TO_LALPHABETA)  # the matrix is orthogonal
+    lms = np.exp(_colors(lalphabeta) @ LMS_TO_LALPHABETA)  # the matrix is orthogonal
     return (lms - LMS_FLOOR) @ np.linalg.inv(RGB_TO_LMS).T
 
 
@@ -167,7 +186,7 @@ def rgb_to_ycbcr(rgb: Any) -> Float64:
         >>> color.rgb_to_ycbcr(np.array([1.0, 0.0, 0.0])).round(3).tolist()
         [0.299, 0.331, 1.0]
     """
-    return _floats(rgb) @ RGB_TO_YCBCR.T + [0.0, 0.5, 0.5]
+    return _colors(rgb) @ RGB_TO_YCBCR.T + [0.0, 0.5, 0.5]
 
 
 def ycbcr_to_rgb(ycbcr: Any) -> Float64:
@@ -178,7 +197,7 @@ def ycbcr_to_rgb(ycbcr: Any) -> Float64:
         >>> color.ycbcr_to_rgb(color.rgb_to_ycbcr(np.array([0.2, 0.4, 0.6]))).round(3).tolist()
         [0.2, 0.4, 0.6]
     """
-    return (_floats(ycbcr) - [0.0, 0.5, 0.5]) @ np.linalg.inv(RGB_TO_YCBCR).T
+    return (_colors(ycbcr) - [0.0, 0.5, 0.5]) @ np.linalg.inv(RGB_TO_YCBCR).T
 
 
 def xyz_to_xyy(xyz: Any) -> Float64:
@@ -189,7 +208,7 @@ def xyz_to_xyy(xyz: Any) -> Float64:
         >>> color.xyz_to_xyy(np.array([0.95, 1.0, 1.09])).round(3).tolist()
         [0.312, 0.329, 1.0]
     """
-    a = _floats(xyz)
+    a = _colors(xyz)
     total = a.sum(-1, keepdims=True)
     white = WHITE / WHITE.sum()
     xy = np.where(total > 0, a[..., :2] / np.where(total > 0, total, 1), white[:2])
@@ -204,7 +223,7 @@ def xyy_to_xyz(xyy: Any) -> Float64:
         >>> color.xyy_to_xyz(np.array([0.3127, 0.329, 1.0])).round(3).tolist()
         [0.95, 1.0, 1.089]
     """
-    a = _floats(xyy)
+    a = _colors(xyy)
     x, y, luminance = a[..., 0], a[..., 1], a[..., 2]
     scale = luminance / np.where(y > 0, y, 1)
     return np.stack([x * scale, luminance, (1 - x - y) * scale], -1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _checks
 from ..ops.color_map import Affine, Curves, Stage, share
-from ..typing import Array, ArrayT, Chroma
+from ..typing import Chroma, ImageLike, MaskLike
 from .common import Float64, Region, both, region
 from .gaussian import floored, transport
 from .spaces import (
@@ -71,9 +71,9 @@ def from_lab() -> tuple[Stage, ...]:
 
 
 def luminance_temperature(
-    image: ArrayT, reference: Array, mask: Array | None = None, reference_mask: Array | None = None, *,
+    image: ImageLike, reference: ImageLike, mask: MaskLike | None = None, reference_mask: MaskLike | None = None, *,
     chroma: Chroma = "transport", max_shift: float = 0.4, floor: float = 7.5, strength: float = 1.0,
-) -> ArrayT:  # fmt: skip
+) -> Any:  # fmt: skip
     """Matches luminance by a smooth curve, and chroma by a linear map or by the colour temperature.
 
     In CIELAB, with L in [0, 1], 32 samples l of image's and l_r of reference's cumulative histogram give the targets
@@ -119,20 +119,20 @@ def luminance_temperature(
         matrix[1:, 3] = theirs.mean[1:] - ab @ ours.mean[1:]
     stages = [*to_lab(), Curves(ends, _LOW, _HIGH), Affine(matrix), *from_lab()]
     if chroma == "transport":
-        return target.map(stages, amount, image)
+        return target.map(stages, amount)
     difference = mean_mired(source) - mean_mired(target)
-    toned = Region(np.asarray(target.map(stages, 1.0, target.image)), target.mask, "image")
-    return target.replace(_shifted(toned.pixels[0], difference), amount, image)
+    toned = Region(target.mapped(stages, 1.0), target.mask, "image")
+    return target.replace(_shifted(toned.pixels[0], difference), amount)
 
 
-def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
+def shift_temperature(image: ImageLike, mired: float, mask: MaskLike | None = None, *, strength: float = 1.0) -> Any:
     """Moves each colour's correlated temperature by a number of mired, at constant tint and luminance.
 
     The chromaticity x, y of the linear colour is moved along the Planckian locus, while its distance from the locus and
     Y are kept; temperatures are clipped to 1,500 to 20,000 K. The locus is Krystek's (1985).
 
     Args:
-        image: [H, W, 3] in sRGB, any image dtype; negative values count as zero.
+        image: an image of any kind, see `reinhard`, in sRGB; negative values count as zero.
         mired: the shift in 10⁶ / K, -600 to 600; above zero is warmer.
         mask, strength: see `reinhard`.
 
@@ -151,7 +151,7 @@ def shift_temperature(image: ArrayT, mired: float, mask: Array | None = None, *,
     amount = share(strength, "strength")
     shift = _checks.number(mired, "mired", low=-600, high=600, accepts="a number of mired from -600 to 600")
     target.stats()
-    return target.replace(_shifted(target.pixels[0], shift), amount, image)
+    return target.replace(_shifted(target.pixels[0], shift), amount)
 
 
 def _shifted(colors: Any, mired: float) -> Any:

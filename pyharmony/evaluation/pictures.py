@@ -9,20 +9,22 @@ import numpy as np
 from .. import _arrays
 from .. import _checks as checks
 from .._arrays import NumpyArray
+from .._images.kinds import one_image, one_mask, picture_of
 from ..data import _files
 from ..metrics import _checks
 
 
-def levels_of(image: Any) -> NumpyArray:
-    """Returns an image as uint8 [H, W, 3].
+def levels_of(image: Any, name: str = "image") -> NumpyArray:
+    """Returns an image of any kind as uint8 [H, W, 3] without its alpha.
 
     Raises:
-        ShapeError, DTypeError, ArgumentError: an array is no image of 1 or 3 channels with finite values.
+        ShapeError, DTypeError, ArgumentError: it is no image, a batch, or not finite.
         DecodeError: a file is not an image.
     """
     if not _arrays.is_array(image):
-        return _files.read_picture(image, "image")
-    a = _checks.picture(image, "image")
+        return _files.read_picture(picture_of(image, name), name)
+    a = one_image(image, name).pixels[..., :3]
+    checks.finite(a, name)
     if a.dtype != np.uint8:
         a = np.rint(np.clip(a.astype(np.float64) * _checks.scale(a), 0, 255)).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(a, (*a.shape[:2], 3)))
@@ -34,7 +36,5 @@ def mask_of(mask: Any, height: int, width: int) -> NumpyArray:
     Raises:
         ShapeError, DTypeError, MaskError: it is no mask of that size.
     """
-    if not _arrays.is_array(mask):
-        mask = _files.read_mask(mask)
-    a = checks.mask(mask, "mask", height, width)
+    a = one_mask(mask if _arrays.is_array(mask) else _files.read_mask(mask), "mask", height, width)
     return a.copy() if a.dtype == np.uint8 else np.rint(255 * _checks.weights(a, height, width)).astype(np.uint8)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, _checks, ops
+from .. import _arrays, ops
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.kinds import one_image, one_mask
 from .._images.region import as_float
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import color_image, encode
 from ..ops.color_map import run as run_stages
-from ..typing import Array, ArrayT
+from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[int, int]
@@ -132,34 +133,45 @@ class ColorMap:
         still = self.affine is None or np.array_equal(self.affine, _IDENTITY)
         return bool(still and all(x is None or not x.any() for x in (self.curves, self.grid)))
 
+    @overload
+    def apply(
+        self, image: ImageT, mask: MaskLike | None = None, *, origin: Pair = (0, 0), frame: Pair | None = None
+    ) -> ImageT: ...
+    @overload
+    def apply(
+        self, image: FileLike, mask: MaskLike | None = None, *, origin: Pair = (0, 0), frame: Pair | None = None
+    ) -> PILImage | Any: ...
     def apply(
         self,
-        image: ArrayT,
-        mask: Array | None = None,
+        image: ImageLike,
+        mask: MaskLike | None = None,
         *,
         origin: tuple[int, int] = (0, 0),
         frame: tuple[int, int] | None = None,
-    ) -> ArrayT:
+    ) -> Any:
         """Returns the image with its colours mapped inside the mask.
 
         The bits of a tile are those that the whole image gives at the same pixels.
 
         Args:
-            image: [H, W, 3] in RGB, any image dtype and strides; a numpy array or a torch tensor.
-            mask: [H, W], soft; None: everywhere.
+            image: an image with three colours, in RGB, of any kind: NumPy [H, W, 3] or [H, W, 4], torch [3, H, W] or
+                [4, H, W], of any dtype and strides; or a file, a PIL image or a `pyharmony.io.Picture`. Its alpha
+                is kept.
+            mask: soft, of any kind, [H, W] as an array; None: everywhere.
             origin: (x, y) of the image's first pixel in the frame of which it is a tile.
             frame: (H, W) of that frame; None: the image is the whole frame.
 
         Returns:
-            [H, W, 3] of image's kind and dtype. Where the mask is zero it is image, bit for bit. Integers are rounded
-            half to even; floats beyond [0, 1] stay beyond.
+            An image of image's kind, layout and dtype. Where the mask is zero it is image, bit for bit. Integers are
+            rounded half to even; floats beyond [0, 1] stay beyond.
 
         Raises:
-            ShapeError, DTypeError, MaskError: image is no [H, W, 3], or mask is no mask for it.
+            ShapeError, DTypeError, MaskError: image has no three colours, or mask is no mask for it.
             ArgumentError: the tile does not lie inside the frame.
         """
-        a = color_image(image, "image")
-        m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
+        given = one_image(image, "image")
+        a = color_image(given.pixels[..., :3], "image")
+        m = None if mask is None else one_mask(mask, "mask", *a.shape[:2])
         whole = a.shape[:2] if frame is None else _pair(frame, "frame")
         x, y = _pair(origin, "origin")
         if x < 0 or y < 0 or x + a.shape[1] > whole[1] or y + a.shape[0] > whole[0]:
@@ -168,7 +180,7 @@ class ColorMap:
             )
         out = np.array(a, order="C")
         apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
-        return _arrays.like_kind(out, image)
+        return given.like(np.concatenate([out, given.pixels[..., 3:]], 2))
 
 
 IDENTITY = ColorMap()

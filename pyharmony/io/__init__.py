@@ -218,7 +218,8 @@ def save(
     """Writes an image to a file, at once or not at all.
 
     Args:
-        image: a PIL image, an array [H, W] or [H, W, C] of 1, 3 or 4 channels, or a `pyharmony.io.Picture`.
+        image: a PIL image, a NumPy array [H, W] or [H, W, C] or a tensor [H, W] or [C, H, W] of 1, 3 or 4 channels, or
+            a `pyharmony.io.Picture`.
         target: a path or a binary file object.
         like: the image whose colour profile, EXIF, XMP and resolution the file gets: a path, bytes, a file object, a
             PIL image or a Picture. None: those of image. The pixels stay as they are.
@@ -246,14 +247,18 @@ def save(
     elif _arrays.is_pil(image):
         picture = read(image, "image", max_pixels=2**62, keep_gps=keep_gps)
     else:
-        pixels = _arrays.to_numpy(image, "image")
+        pixels, torch = _arrays.to_numpy(image, "image"), _arrays.is_torch(image)
         if pixels.dtype.name == "bool":
             raise DTypeError("image: a bool array; convert it to uint8 (0 and 255) first")
+        last = "[C, H, W]" if torch else "[H, W, C]"
         if pixels.ndim not in (2, 3):
-            raise ShapeError(f"image: shape {list(pixels.shape)}, expected [H, W] or [H, W, C] with C = 1, 3 or 4")
-        if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3, 4):
-            last = "image.movedim(0, -1)" if _arrays.is_torch(image) else "numpy.moveaxis(image, 0, -1)"
-            raise ShapeError(f"image: shape {list(pixels.shape)}, expected the channels last: {last}")
+            raise ShapeError(f"image: shape {list(pixels.shape)}, expected [H, W] or {last} with C = 1, 3 or 4")
+        channels, elsewhere = (0, 2) if torch else (2, 0)
+        if pixels.ndim == 3 and pixels.shape[channels] not in (1, 3, 4) and pixels.shape[elsewhere] in (1, 3, 4):
+            turned = "first: image.movedim(-1, 0)" if torch else "last: numpy.moveaxis(image, 0, -1)"
+            raise ShapeError(f"image: shape {list(pixels.shape)}, expected the channels {turned}")
+        if torch and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         if pixels.dtype.byteorder not in "=|":
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))

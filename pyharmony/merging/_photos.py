@@ -9,9 +9,9 @@ import numpy as np
 from .. import _arrays, _checks, io
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.frame import as_images
+from .._images.kinds import one_mask
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..io import Picture
-from ..io.masks import mask_of
 from ..segmentation import Masks
 from ..segmentation.layers import parts, resized
 from ..typing import ImageLike
@@ -145,8 +145,7 @@ def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | N
 
 def _mask(mask: Any, name: str, height: int, width: int) -> Bools:
     """Returns where a mask of any kind is at least half inside."""
-    opened = read(mask, name)
-    values = _checks.mask(mask_of(opened, name) if isinstance(opened, Picture) else opened, name, height, width)
+    values = one_mask(mask, name, height, width)
     return np.asarray(values if values.dtype == bool else values > VALUE_RANGE[values.dtype.name] / 2)
 
 

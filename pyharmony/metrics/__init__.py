@@ -1,8 +1,8 @@
 """Metrics of how far a result is from its target, and how much of a seam it shows; docs/metrics.md defines each.
 
-Images are arrays [H, W] or [H, W, C] with C = 1 or 3, uint8, uint16 or floats with 1.0 for white; both of a pair have
-one shape and dtype. Whatever the dtype, errors are in 8-bit levels: the range is always 255. A mask [H, W] is bool,
-uint8 or uint16 scaled by its range, or floats in [0, 1]; a pixel that is partly inside counts in part.
+Images are of any kind, as in `pyharmony.blend`: grey or with three colours, uint8, uint16 or floats with 1.0 for white;
+both of a pair have one shape and dtype. Whatever the dtype, errors are in 8-bit levels: the range is always 255. A mask
+is bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; a pixel that is partly inside counts in part.
 """
 
 from __future__ import annotations

@@ -5,29 +5,43 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import Array, NumpyArray
+from .._arrays import NumpyArray, is_torch
+from .._images.kinds import in_colours, one_image, one_mask
 from ..errors import MaskError, ShapeError
+from ..typing import ImageLike, MaskLike
 
 #: The value of white in the unit of every metric.
 RANGE = 255.0
 
 
-def picture(x: Array, name: str) -> NumpyArray:
-    """Returns x as a checked image [H, W, C] of 1 or 3 channels, finite."""
-    a = _checks.image(x, name)
-    if a.shape[2] not in (1, 3):
-        hint = f"; leave alpha out: {name}[..., :3]" if a.shape[2] == 4 else ""
-        raise ShapeError(f"{name}: shape {list(x.shape)}, expected [H, W] or [H, W, C] with C = 1 or 3{hint}")
-    _checks.finite(a, name)
-    return a
+def pictures(**images: ImageLike) -> list[NumpyArray]:
+    """Returns images of any kind, by the names of their arguments, as checked [H, W, C] of one shape and dtype.
+
+    They have 1 or 3 channels and finite values, and are in the colours of the first.
+    """
+    found: list[NumpyArray] = []
+    first, name_of_first = None, next(iter(images))
+    for name, x in images.items():
+        given = one_image(x, name)
+        a = given.pixels if first is None else in_colours(given, first, name)
+        first = first or given
+        if a.shape[2] not in (1, 3):
+            layouts, colours = ("[C, H, W]", "[:3]") if is_torch(x) else ("[H, W, C]", "[..., :3]")
+            raise ShapeError(
+                f"{name}: an image with alpha, expected [H, W] or {layouts} with C = 1 or 3; leave alpha out: "
+                f"{name}{colours}"
+            )
+        _checks.finite(a, name)
+        if found:
+            _checks.same_shape(found[0], name_of_first, a, name)
+            _checks.same_dtype(found[0], name_of_first, a, name)
+        found.append(a)
+    return found
 
 
-def pair(output: Array, target: Array) -> tuple[NumpyArray, NumpyArray]:
+def pair(output: ImageLike, target: ImageLike) -> list[NumpyArray]:
     """Returns output and target as checked images of one shape and dtype."""
-    a, b = picture(output, "output"), picture(target, "target")
-    _checks.same_shape(output, "output", target, "target")
-    _checks.same_dtype(a, "output", b, "target")
-    return a, b
+    return pictures(output=output, target=target)
 
 
 def scale(picture: NumpyArray) -> float:
@@ -35,13 +49,13 @@ def scale(picture: NumpyArray) -> float:
     return RANGE / _arrays.VALUE_RANGE[picture.dtype.name]
 
 
-def weights(mask: Array, height: int, width: int) -> NumpyArray:
-    """Returns a mask as float64 [H, W] in [0, 1]."""
-    a = _checks.mask(mask, "mask", height, width)
+def weights(mask: MaskLike, height: int, width: int) -> NumpyArray:
+    """Returns a mask of any kind as float64 [H, W] in [0, 1]."""
+    a = one_mask(mask, "mask", height, width)
     return a.astype(np.float64) / (1.0 if a.dtype == bool else _arrays.VALUE_RANGE[a.dtype.name])
 
 
-def foreground(mask: Array, height: int, width: int) -> NumpyArray:
+def foreground(mask: MaskLike, height: int, width: int) -> NumpyArray:
     """Returns a mask that is not empty as float64 [H, W] in [0, 1]."""
     m = weights(mask, height, width)
     if not m.any():

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from ..errors import ShapeError
-from ..typing import Array
+from ..typing import ImageLike, MaskLike
 from . import _checks
 from ._checks import RANGE
 from ._seam import excess
@@ -26,14 +26,15 @@ C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2
 STRIP = 8
 
 
-def mse(output: Array, target: Array) -> float:
+def mse(output: ImageLike, target: ImageLike) -> float:
     """Returns the mean of (output - target)² over all pixels and channels, in squared 8-bit levels.
 
     Args:
-        output, target: [H, W] or [H, W, C], C = 1 or 3, of one shape and dtype.
+        output, target: images of any kind, of one shape and dtype, grey or with three colours; as arrays NumPy [H, W]
+            or [H, W, C], torch [C, H, W]. A file is brought to the colour profile of output.
 
     Raises:
-        ShapeError, DTypeError: they are no images, or differ in shape or dtype.
+        ShapeError, DTypeError: they are no images, one is a batch, or they differ in shape or dtype.
         ArgumentError: one holds NaN or Inf.
 
     Example:
@@ -45,7 +46,7 @@ def mse(output: Array, target: Array) -> float:
     return float(_squares(*_checks.pair(output, target)).mean())
 
 
-def psnr(output: Array, target: Array) -> float:
+def psnr(output: ImageLike, target: ImageLike) -> float:
     """Returns 10 log10(255² / MSE) in dB; MSE is taken as at least 1e-6, so that equal images have 108.13 dB.
 
     Args, Raises: see `mse`.
@@ -59,7 +60,7 @@ def psnr(output: Array, target: Array) -> float:
     return _decibels(mse(output, target))
 
 
-def ssim(output: Array, target: Array) -> float:
+def ssim(output: ImageLike, target: ImageLike) -> float:
     """Returns the structural similarity of Wang et al. 2004, at most 1: its map's mean where windows fit the image.
 
     The window is 11 x 11, a Gaussian of sigma 1.5; K1 = 0.01, K2 = 0.03, range 255; variances are those of the weighted
@@ -76,15 +77,17 @@ def ssim(output: Array, target: Array) -> float:
     return float(_inside(_similarity(*_checks.pair(output, target))).mean())
 
 
-def fmse(output: Array, target: Array, mask: Array) -> float:
+def fmse(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
     """Returns the MSE of the object, sum m (output - target)² / (C sum m), in squared 8-bit levels.
 
     Args:
-        output, target: [H, W] or [H, W, C], C = 1 or 3, of one shape and dtype.
-        mask: [H, W], bool, integers scaled by their range, or floats in [0, 1].
+        output, target: images of any kind, of one shape and dtype, grey or with three colours; as arrays NumPy [H, W]
+            or [H, W, C], torch [C, H, W]. A file is brought to the colour profile of output.
+        mask: of any kind; as an array [H, W], bool, integers scaled by their range, or floats in [0, 1].
 
     Raises:
-        ShapeError, DTypeError: they are no images, or differ in shape or dtype; mask is of another size.
+        ShapeError, DTypeError: they are no images, one is a batch, or they differ in shape or dtype; mask is of another
+            size.
         MaskError: mask is empty, holds 0 and 1 as integers, or values outside [0, 1].
         ArgumentError: an image holds NaN or Inf.
 
@@ -100,7 +103,7 @@ def fmse(output: Array, target: Array, mask: Array) -> float:
     return _weighted(_squares(a, b), _checks.foreground(mask, *a.shape[:2]))
 
 
-def fpsnr(output: Array, target: Array, mask: Array) -> float:
+def fpsnr(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
     """Returns 10 log10(255² / fMSE) in dB; fMSE is taken as at least 1e-6.
 
     Args, Raises: see `fmse`.
@@ -116,7 +119,7 @@ def fpsnr(output: Array, target: Array, mask: Array) -> float:
     return _decibels(fmse(output, target, mask))
 
 
-def fssim(output: Array, target: Array, mask: Array) -> float:
+def fssim(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
     """Returns the SSIM of the object, sum m s / sum m of the map s of `ssim`, with images mirrored at the borders.
 
     Windows reach out of the mask, so pixels around the object count too.
@@ -135,13 +138,13 @@ def fssim(output: Array, target: Array, mask: Array) -> float:
     return _weighted(_similarity(a, b), _checks.foreground(mask, *a.shape[:2]))
 
 
-def evaluate(output: Array, target: Array, mask: Array) -> dict[str, float]:
+def evaluate(output: ImageLike, target: ImageLike, mask: MaskLike) -> dict[str, float]:
     """Computes all metrics of one result at once.
 
     Args:
-        output: the result, [H, W] or [H, W, C], C = 1 or 3, with sides of at least 11 pixels.
+        output: the result, see `mse`, with sides of at least 11 pixels.
         target: the right image, of the same shape and dtype.
-        mask: [H, W], the mask of the object that was to change.
+        mask: the mask of the object that was to change, see `fmse`.
 
     Returns:
         'mse', 'psnr', 'ssim', 'fmse', 'fpsnr', 'fssim', 'seam_error' (`pyharmony.metrics.seam_error` with target as

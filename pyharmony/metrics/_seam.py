@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import _checks as checks
 from .._arrays import NumpyArray
-from ..typing import Array
+from ..typing import ImageLike, MaskLike
 from . import _checks
 
 #: The sides of the squares that are compared across the contour, in pixels.
@@ -19,7 +18,7 @@ REACH = 2 * max(SIZES)
 AT_ONCE = 8192
 
 
-def seam_error(output: Array, src: Array, dst: Array, mask: Array) -> float:
+def seam_error(output: ImageLike, src: ImageLike, dst: ImageLike, mask: MaskLike) -> float:
     """Returns how much more output changes across the contour of mask than src and dst do there, in 8-bit levels.
 
     Between two neighbouring pixels with different mask values let a2, a1 | b1, b2 be the means of four squares of n x n
@@ -36,10 +35,10 @@ def seam_error(output: Array, src: Array, dst: Array, mask: Array) -> float:
     between two flat images has s, and a line of s levels, one pixel on either side, 23 s / 45.
 
     Args:
-        output: the image to measure, [H, W] or [H, W, C], C = 1 or 3.
+        output: the image to measure, of any kind, see `pyharmony.metrics.mse`.
         src, dst: the images that it was made of, on the same frame, of the same shape and dtype. For a harmonised image
             both are its target.
-        mask: [H, W], bool, integers scaled by their range, or floats in [0, 1].
+        mask: of any kind; as an array [H, W], bool, integers scaled by their range, or floats in [0, 1].
 
     Raises:
         ShapeError, DTypeError: they are no images, or differ in shape or dtype; mask is of another size.
@@ -55,12 +54,7 @@ def seam_error(output: Array, src: Array, dst: Array, mask: Array) -> float:
         >>> metrics.seam_error(pasted, src, dst, mask) > metrics.seam_error(dst, src, dst, mask)
         True
     """
-    a = _checks.picture(output, "output")
-    pictures = []
-    for picture, name in ((src, "src"), (dst, "dst")):
-        pictures.append(_checks.picture(picture, name))
-        checks.same_shape(picture, name, output, "output")
-        checks.same_dtype(pictures[-1], name, a, "output")
+    a, *pictures = _checks.pictures(output=output, src=src, dst=dst)
     return excess(a, pictures, _checks.weights(mask, *a.shape[:2]))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, io
-from .. import _checks as checks
+from .. import _arrays
+from .._images.kinds import one_image, one_mask
 from ..errors import ArgumentError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Head, Masks, Session
@@ -192,7 +192,7 @@ def place(
     if scale is not None and not 0 < _number(scale, "scale") <= 1000:
         raise ArgumentError(f"scale: {scale!r}, expected a number above 0, at most 1000")
     picture, matte = _subject_of(subject, mask)
-    scene = levels_of(background)
+    scene = levels_of(background, "background")
     own_head = None if head is None else _box(head, "head")
     if person is None:
         person = head is not None or Session(picture).shows_people(matte)
@@ -213,16 +213,15 @@ def place(
 def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     """Returns the picture of an object and its mask, as levels."""
     if mask is not None:
-        picture = levels_of(subject)
+        picture = levels_of(subject, "subject")
         return picture, mask_of(mask, *picture.shape[:2])
-    given = subject if _arrays.is_array(subject) else io.read(subject).pixels
-    pixels = _arrays.to_numpy(given, "subject")
-    if pixels.ndim != 3 or pixels.shape[2] != 4:
+    pixels = one_image(subject, "subject").pixels
+    if pixels.shape[2] != 4:
         raise ArgumentError(
             "mask: not given, and subject has no alpha; expected one of both, as `segmentation.cutout` makes"
         )
     alpha = np.ascontiguousarray(pixels[..., 3])
-    picture = levels_of(np.ascontiguousarray(pixels[..., :3]))
+    picture = levels_of(np.ascontiguousarray(pixels[..., :3]), "subject")
     return picture, mask_of(alpha, *picture.shape[:2])
 
 
@@ -290,7 +289,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
 def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int]) -> Pixels:
     """Returns a mask [height, width] at a smaller size (width, height); a large one is checked, but not copied."""
     if _arrays.is_array(mask):
-        values = checks.mask(mask, "mask", height, width)
+        values = one_mask(mask, "mask", height, width)
         if values.dtype == np.uint8:
             return reduced(values, size)
     return reduced(mask_of(mask, height, width), size)
@@ -631,7 +630,7 @@ def contact_sheet(
     if not placements:
         raise ArgumentError("placements: empty, expected at least one")
     picture, matte = _subject_of(subject, mask)
-    scene = levels_of(background)
+    scene = levels_of(background, "background")
     height, width = scene.shape[:2]
     wide = 420
     high = round(wide * height / width)

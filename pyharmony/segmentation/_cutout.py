@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks, io
+from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.kinds import one_image, one_mask
 from .._images.memory import Memory
 from .._images.source import decontaminated
 from ..data import _files
 from ..errors import ArgumentError
-from ..io import Picture
 from ..typing import ImageLike, MaskLike
 from ._segment import Masks
 
@@ -25,14 +24,16 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     them, so that no halo is left before another background.
 
     Args:
-        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white; or a path,
-            the bytes of a file, an open binary file, a PIL image or a `pyharmony.io.Picture`.
-        mask: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file, like image: it
-            is taken as it is. What `segment` found in image: `Masks.alpha` makes a soft edge of the best mask.
+        image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
+            1.0 for white; a path, the bytes of a file, an open binary file, a PIL image or a `pyharmony.io.Picture`.
+            Alpha that it has already is left out.
+        mask: of any kind; as an array [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]. It is
+            taken as it is. What `segment` found in image: `Masks.alpha` makes a soft edge of the best mask.
         crop: whether the result is cut to the mask.
 
     Returns:
-        RGBA [H, W, 4] of image's dtype, not premultiplied; for what is no array, a `Picture` of its depth and colours.
+        RGBA of image's kind and dtype, not premultiplied: [H, W, 4], or for a tensor [4, H, W]. For a file a PIL image,
+        or an array where it has more than 8 bits.
 
     Raises:
         ShapeError, DTypeError: image or mask has a shape or dtype that is not accepted, or they differ in size.
@@ -48,14 +49,11 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
         >>> segmentation.cutout(image, mask, crop=True).shape
         (10, 20, 4)
     """
-    given: Any = image
-    picture: Picture | None = None if _arrays.is_array(given) else io.read(given)
-    pixels = _checks.image(given, "image") if picture is None else picture.pixels[..., :3]
+    whole = one_image(image, "image")
+    pixels = whole.pixels[..., :3]
     height, width = pixels.shape[:2]
-    given_mask: Any = mask.alpha() if isinstance(mask, Masks) else mask
-    if not _arrays.is_array(given_mask):
-        given_mask = _files.read_mask(given_mask)
-    inside = _checks.mask(given_mask, "mask", height, width)
+    cover: Any = mask.alpha() if isinstance(mask, Masks) else mask
+    inside = one_mask(cover if _arrays.is_array(cover) else _files.read_mask(cover), "mask", height, width)
     alpha = _in_levels(inside, pixels.dtype)
     colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory())
     found: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
@@ -64,7 +62,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
         if not len(rows):
             raise ArgumentError("mask: empty, there is nothing to crop to")
         found = np.ascontiguousarray(found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    return found if picture is None else dataclasses.replace(picture, pixels=found, format=None)
+    return whole.like(found)
 
 
 def _in_levels(mask: NumpyArray, dtype: np.dtype[Any]) -> NumpyArray:

@@ -359,16 +359,16 @@ def segment(
     """Cuts out what is pointed at, or all people.
 
     Args:
-        image: an image [H, W] or [H, W, C] of 1 or 3 channels, uint8, uint16 or floats with 1.0 for white, NumPy or
-            torch on the CPU; or a path, the bytes of a file, an open binary file, a PIL image or a
-            `pyharmony.io.Picture`, which is brought to sRGB.
+        image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
+            1.0 for white; or a path, the bytes of a file, an open binary file, a PIL image or a
+            `pyharmony.io.Picture`, which is brought to sRGB. Alpha is left out.
         point: one click on the object, (x, y) in pixels; the middle of the first pixel is (0, 0).
         points: several clicks; with `labels`, some of them beside the object.
         labels: for each of the points 1 on the object and 0 beside it; None: all are on it.
         box: the rectangle (x, y, width, height) that the object lies in.
         scribble: a line over the object, [(x, y), …].
-        mask: a coarse mask of the object, which is made better: [H, W], bool, uint8 or uint16 scaled by its range, or
-            floats in [0, 1]; or a file, like image.
+        mask: a coarse mask of the object, which is made better, of any kind; as an array [H, W], bool, uint8 or uint16
+            scaled by its range, or floats in [0, 1].
         people: whether all people are wanted instead, one by one. It finds some of them only, see docs/segment.md.
         method: 'auto', the name of another of `METHODS`, or one made by `sam` or `salient` of networks of your own.
 
