@@ -27,7 +27,7 @@ pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installe
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training  # noqa: E402
-from pyharmony.training import _checkpoint, _evaluate, _loop, _precision, steps  # noqa: E402
+from pyharmony.training import _checkpoint, _evaluate, _loop, precision, steps  # noqa: E402
 from pyharmony.training._batches import KEPT, Prepared, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._train import datasets  # noqa: E402
 
@@ -424,7 +424,7 @@ def test_photographs_to_vary_are_taken_without_those_whose_object_vanishes(
 def test_a_run_takes_the_dtype_that_the_cpu_is_fast_in_and_keeps_it(
     triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_precision, "cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
     given = config(triples, step__dtype="auto")
     with caplog.at_level("INFO", logger="pyharmony"):
         first = training.train(given, tmp_path / "a", device="cpu")
@@ -433,7 +433,7 @@ def test_a_run_takes_the_dtype_that_the_cpu_is_fast_in_and_keeps_it(
     training.train(config(triples), tmp_path / "plain", device="cpu")
     assert weights(tmp_path / "a") == weights(tmp_path / "plain")
     # It goes on as it began on a machine that is fast in another.
-    monkeypatch.setattr(_precision, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
     more = config(triples, step__dtype="auto", schedule__steps=8)
     assert training.train(more, tmp_path / "a", resume="auto", device="cpu").dtype == "float32"
     assert training.train(given, tmp_path / "b", device="cpu").dtype == "bfloat16"
@@ -442,7 +442,7 @@ def test_a_run_takes_the_dtype_that_the_cpu_is_fast_in_and_keeps_it(
 def test_a_dtype_that_somebody_asks_for_is_taken_with_a_warning(
     triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_precision, "cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
     assert training.train(config(triples, step__dtype="bfloat16"), tmp_path, device="cpu").dtype == "bfloat16"
     assert "step.dtype: bfloat16, for which the CPU has no instructions" in caplog.text
 

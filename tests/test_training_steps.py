@@ -22,7 +22,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from pyharmony import losses, models  # noqa: E402
-from pyharmony.training import _precision, steps  # noqa: E402
+from pyharmony.training import precision, steps  # noqa: E402
 from pyharmony.training.steps import _step  # noqa: E402
 
 from . import recoloured  # noqa: E402
@@ -406,7 +406,7 @@ def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path
 def test_networks_are_trained_in_the_dtype_that_the_cpu_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, flags: str, limit: str, dtype: str
 ) -> None:
-    monkeypatch.setattr(_precision, "cpu_flags", lambda: frozenset(flags.split()))
+    monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags.split()))
     monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     step = steps.create(models.create("pix2pix", "small"), dtype="auto")
@@ -420,7 +420,7 @@ def test_networks_are_trained_in_the_dtype_that_the_cpu_is_fast_in(
 def test_the_flags_of_this_cpu_are_read() -> None:
     if not Path("/proc/cpuinfo").exists():
         pytest.skip("/proc is not mounted")
-    assert _precision.cpu_flags() & {"sse2", "asimd"}
+    assert precision.cpu_flags() & {"sse2", "asimd"}
 
 
 def test_a_limit_of_the_instruction_set_holds_for_the_dtype() -> None:

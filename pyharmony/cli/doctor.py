@@ -207,7 +207,7 @@ def _torch() -> str:
     import importlib
 
     from .. import blend
-    from ..training._precision import fast_dtype
+    from ..training.precision import fast_dtype
 
     torch = importlib.import_module("torch")
 

@@ -28,7 +28,7 @@ from .._warnings import warn
 from ..data import Crops, Dataset, Pasted, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
-from . import _checkpoint, _precision, steps
+from . import _checkpoint, precision, steps
 from ._batches import Prepared, Replacing, order, repeated
 from ._checkpoint import Checkpoint
 from ._config import TrainConfig, digest
@@ -386,7 +386,7 @@ class Run:
         log = _Log(self.out, self.step.count) if self.processes.first else None
         dtype = self.step.settings.dtype
         _LOG.info("networks are trained in %s", dtype)
-        if dtype == "bfloat16" and _precision.fast_dtype(self.processes.device.type) != dtype:
+        if dtype == "bfloat16" and precision.fast_dtype(self.processes.device.type) != dtype:
             _LOG.warning(
                 "step.dtype: bfloat16, for which the %s has no instructions; a step takes several times as long as in "
                 "float32",

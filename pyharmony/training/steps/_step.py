@@ -17,7 +17,7 @@ from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...losses import Adversary, adversary, foreground_mse
 from ...models import Adversarial, Model
 from ...models.checks import check_choice, check_flag, check_image, check_like
-from .. import _precision
+from .. import precision
 
 Losses = dict[str, Tensor]
 
@@ -156,7 +156,7 @@ class Step:
             raise ArgumentError("model: an outline, without numbers; make it with models.create")
         self.device = first.device
         if settings.dtype == "auto":
-            self.settings = dataclasses.replace(settings, dtype=_precision.fast_dtype(self.device.type))
+            self.settings = dataclasses.replace(settings, dtype=precision.fast_dtype(self.device.type))
         self.skipped = torch.zeros((), device=self.device)
         if extractor is not None:
             for tensor in (*extractor.parameters(), *extractor.buffers()):
