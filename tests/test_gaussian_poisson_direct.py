@@ -14,7 +14,7 @@ from pyharmony.reference import gaussian_poisson as definition
 
 from .shared import to_dtype
 
-pytest.importorskip("scipy", reason="scipy is not installed")
+pytest.importorskip("scipy", reason="SciPy is not installed")
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 METHODS = ("auto", "auto", "chebyshev", "dct", "multigrid")

@@ -94,10 +94,13 @@ def file_of(image: np.ndarray, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
 LOSSY = [
     ("JPEG", {"quality": 60}),
     ("WEBP", {"quality": 50}),
-    pytest.param("AVIF", {"quality": 40}, marks=pytest.mark.skipif(not features.check("avif"), reason="no AVIF")),
+    pytest.param(
+        "AVIF", {"quality": 40}, marks=pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
+    ),
 ]
 
 
