@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pyharmony import _install
+from pyharmony import _install, training
 
 from . import skips
 from .shared import load_script
@@ -359,3 +359,25 @@ def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path)
     for name in ("build.ninja", "CMakeCache.txt"):
         (text,) = (path.read_text(errors="replace") for path in (project / "build").rglob(name))
         assert "pip-build-env-0" not in text
+
+
+def requirements() -> dict[str, list[str]]:
+    """Returns what each extra needs, and the package itself as ''."""
+    project = training.read_toml(ROOT / "pyproject.toml")["project"]
+    return {"": project["dependencies"], **project["optional-dependencies"]}
+
+
+def test_no_package_has_an_upper_bound() -> None:
+    """With one, an extra would replace the newer torch or NumPy that is there by an older one."""
+    needs = [need.partition(";")[0] for needs in requirements().values() for need in needs]
+    assert len(needs) > 40
+    bounded = [need for need in needs if re.search(r"[<~]|==", need)]
+    assert bounded == []
+
+
+def test_versions_of_the_service_with_published_vulnerabilities_are_refused() -> None:
+    """h11: CVE-2025-43859, until 0.15. starlette: CVE-2025-62727, CVE-2026-48710 and CVE-2026-54283, until 1.3.0."""
+    for extra in ("serve", "test"):
+        least = {name: version for name, _, version in (x.partition(">=") for x in requirements()[extra])}
+        assert tuple(map(int, least["h11"].split("."))) >= (0, 16)
+        assert tuple(map(int, least["starlette"].split("."))) >= (1, 3, 1)
