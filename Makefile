@@ -19,7 +19,7 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc cmake -type f 2>/dev
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo emulator emulator-check kernel-budgets test test-full lint format bench gpu-check sheets docs sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full lint format bench gpu-check sheets docs sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,9 @@ kernel-budgets: setup ## nvcc compiles the CUDA kernels: registers, spills and s
 # Two processes with one torch thread each: threads of torch wait busily, and those of two processes for each other.
 test: setup emulator ## the tests, about a quarter of an hour on two cores
 	@PYHARMONY_CHECK_SKIPS=1 OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --dist worksteal
+
+test-newest: ## the tests with the newest NumPy, SciPy, Pillow, OpenCV and torch, a download of gigabytes
+	@sh tools/test_newest.sh build/newest torch,train,onnx,io,segment,serve,heif,tfrecord,test tests -q -m 'not house and not full' -n 2
 
 test-full: setup emulator-check sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
 	@PYHARMONY_CHECK_SKIPS=1 HYPOTHESIS_PROFILE=full $(PYTEST) tests -m ''
