@@ -561,6 +561,33 @@ def test_the_skips_of_a_cpu_without_an_instruction_set_are_expected() -> None:
     assert "avx512 is not available on this processor" in done.stdout
 
 
+@pytest.mark.parametrize("level", ["baseline", "avx2"])
+def test_a_command_runs_as_on_an_older_cpu(level: str) -> None:
+    if level not in _facts.simd_levels():
+        pytest.skip(skips.not_available(level))
+    code = """
+import importlib.util
+import numpy._core._multiarray_umath as numpy_features
+import pyharmony
+
+higher = [name for name in numpy_features.__cpu_dispatch__ if "AVX512" in name or "V4" in name]
+assert not any(numpy_features.__cpu_features__[name] for name in higher), numpy_features.__cpu_features__
+if importlib.util.find_spec("torch"):
+    import torch
+    from pyharmony import models
+    from pyharmony.training import steps
+
+    assert torch.backends.cpu.get_cpu_capability() == {"baseline": "DEFAULT", "avx2": "AVX2"}[pyharmony.simd_level()]
+    assert steps.create(models.create("pix2pix", "small"), dtype="auto").settings.dtype == "float32"
+print(pyharmony.simd_level())
+"""
+    done = subprocess.run(
+        ["sh", "tools/as_cpu.sh", level, sys.executable, sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"{level}\n"), done.stderr
+
+
 def test_a_skip_that_is_not_expected_fails_the_run(tmp_path: Path) -> None:
     tests = tmp_path / "tests"
     tests.mkdir()
