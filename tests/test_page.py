@@ -1492,6 +1492,51 @@ def test_a_job_is_cancelled_and_the_page_goes_on(browser: Any, service: Any, tmp
         visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
 
 
+def test_a_picture_takes_as_long_as_it_needs_or_is_cancelled(browser: Any, tmp_path: Path) -> None:
+    files, limit = shapes(tmp_path), 6.0
+    with test_server.running(page=PAGE, preview_timeout=limit) as service, visiting(browser, service) as visit:
+        blending(visit, files, "alpha")
+        pool = service.service.pool
+
+        def stopped() -> int:
+            """Stops the worker, as one whose work takes long."""
+            visit.settled()
+            pid = service.until(lambda: pool.slots[0].idle and service.pid())
+            os.kill(pid, signal.SIGSTOP)
+            return pid
+
+        def takes(seconds: float) -> None:
+            visit.page.wait_for_function(
+                """seconds => {
+                  const busy = /^Making the picture at full size: (?:step \\d of 3, )?(\\d+) s$/;
+                  return Number(document.querySelector("#busy-text").textContent.match(busy)?.[1]) > seconds;
+                }""",
+                arg=seconds, timeout=PATIENCE,
+            )  # fmt: skip
+
+        pid = stopped()
+        with visit.page.expect_download(timeout=PATIENCE) as held:
+            visit.click("#download")
+            takes(limit + 2)
+            assert [job.operation.name for job in pool.running] == ["blend"]
+            os.kill(pid, signal.SIGCONT)
+        assert pixels_of(Path(held.value.path()).read_bytes()).shape == (300, 400, 3)
+        assert service.pid() == pid
+        # Cancel stops the work, at full size too, and the next picture is made.
+        visit.choose("mode", "poisson")
+        visit.page.wait_for_selector("#stage[data-exact=true]", timeout=PATIENCE)
+        stopped()
+        visit.click("#zoom-one")
+        takes(3)
+        job = pool.running[0]
+        assert (job.operation.name, job.preview) == ("blend", False)
+        visit.click("#cancel")
+        visit.says("Cancelled")
+        visit.page.wait_for_selector("#busy", state="hidden")
+        service.until(lambda: job.status == "cancelled")
+        assert pixels_of(visit.download()).shape == (300, 400, 3)
+
+
 def test_a_full_queue_is_waited_for(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     refusals = []

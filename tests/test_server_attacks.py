@@ -9,7 +9,9 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -471,3 +473,109 @@ def test_an_answer_that_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest
     assert said["event"] == "failed" and said["kind"] == "AnswerTooLarge" and said["exit_code"] == 4
     assert f"at most {MAX_ANSWER:,}" in said["message"]
     assert len(line) < 1000
+
+
+# ---- times ----
+
+
+@contextlib.contextmanager
+def at_a_stop(service: Running) -> Iterator[None]:
+    """Stops the worker, as one whose work takes for ever; it goes on afterwards, unless it was killed."""
+    pid = until(lambda: service.service.pool.slots[0].idle and service.pid())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_an_export_runs_as_long_as_somebody_waits_for_it(service: Running) -> None:
+    picture, pool = service.upload(scene()["dst"])["id"], service.service.pool
+    body = {"picture": picture, "format": "png"}
+    with having(service, preview_timeout=0.4):
+        # Beyond the time of previews, by asking again and again, and by listening.
+        with at_a_stop(service):
+            job = service.start("export", **body).json()
+            for _ in range(4):
+                assert service.client.get(job["url"], params={"wait": 0.3}).json()["status"] == "running"
+        assert service.client.get(job["url"], params={"wait": 60}).json()["status"] == "done"
+        with at_a_stop(service):
+            job = service.start("export", **body).json()
+            with service.client.stream("GET", job["events_url"]) as stream:
+                lines = stream.iter_lines()
+                next(lines)
+                time.sleep(1.2)
+                assert pool.jobs[job["id"]].status == "running" and pool.jobs[job["id"]].listeners == 1
+        assert service.client.get(job["url"], params={"wait": 60}).json()["status"] == "done"
+        # Nobody asks any more.
+        with at_a_stop(service):
+            job = service.start("export", **body).json()
+            until(lambda: pool.jobs[job["id"]].over)
+        told = service.client.get(job["url"]).json()
+        assert told["error"]["kind"] == "timeout" and "nobody asked for this for 0.4 s" in told["error"]["message"]
+        # What is looked at while one works has its time, whoever waits.
+        for name, asked in (("export", {**body, "preview": True}), ("segment", {"picture": picture, "people": True})):
+            with at_a_stop(service):
+                told = service.start(name, 60, **asked).json()
+            assert told["error"]["kind"] == "timeout" and "longer than 0.4 s" in told["error"]["message"]
+        # An operator's limit is one of every job.
+        with having(service, timeout=0.6), at_a_stop(service):
+            told = service.start("export", 60, **body).json()
+        assert told["error"]["kind"] == "timeout" and "longer than 0.6 s" in told["error"]["message"]
+    assert service.done("export", **body)["picture"]["width"] == 80
+    about = service.client.get("/api/v1/service").json()
+    assert about["timeout"] == 60 and about["export_timeout"] is None
+
+
+def endless(path: Path) -> Path:
+    """Writes a network whose loop runs 2^62 rounds before its plane comes."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    import onnx
+
+    helper, kinds = onnx.helper, onnx.TensorProto
+
+    def info(name: str, kind: int, shape: list[int]) -> Any:
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    def scalar(name: str, kind: int, value: float) -> Any:
+        return helper.make_node("Constant", [], [name], value=helper.make_tensor(name, kind, [], [value]))
+
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["goes"]), helper.make_node("Mul", ["before", "before"], ["after"])],
+        "round",
+        [info("round", kinds.INT64, []), info("going", kinds.BOOL, []), info("before", kinds.FLOAT, [1, 1, 32, 32])],
+        [info("goes", kinds.BOOL, []), info("after", kinds.FLOAT, [1, 1, 32, 32])],
+    )
+    axes = helper.make_tensor("axes", kinds.INT64, [1], [1])
+    nodes = [
+        scalar("rounds", kinds.INT64, 1 << 62), scalar("start", kinds.BOOL, 1),
+        helper.make_node("Constant", [], ["axes"], value=axes),
+        helper.make_node("ReduceMean", ["image", "axes"], ["grey"]),
+        helper.make_node("Loop", ["rounds", "start", "grey"], ["plane"], body=body),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "endless", [info("image", kinds.FLOAT, [1, 3, 32, 32])], [info("plane", kinds.FLOAT, [1, 1, 32, 32])]
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+def test_a_network_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method of the operator's own, which clients name: they cannot send one."""
+    path = endless(tmp_path / "endless.onnx")
+    own = f"""
+from pyharmony import segmentation
+segmentation.METHODS["grabcut"] = segmentation.salient({str(path)!r})
+from pyharmony.server._worker import main
+"""
+    monkeypatch.setattr(_pool, "_CODE", _pool._CODE.replace("from pyharmony.server._worker import main", own.strip()))
+    with running(preview_timeout=5.0) as service:
+        pid, picture = service.pid(), service.upload(scene()["dst"])["id"]
+        click = {"picture": picture, "method": "grabcut", "steps": [{"kind": "click", "x": 20, "y": 20}]}
+        told = service.start("segment", 60, **click).json()
+        assert told["status"] == "failed" and told["error"]["kind"] == "timeout"
+        assert told["error"]["message"] == "this took longer than 5 s and was stopped"
+        assert service.done("export", picture=picture, format="png")["picture"]["width"] == 80
+        assert service.pid() != pid and not Path(f"/proc/{pid}").exists()

@@ -45,7 +45,14 @@ def serve(
         typer.Option(metavar="N", help="Processes that compute.", show_default="one for two cores, or for the GPU"),
     ] = None,
     queue: Annotated[int, typer.Option(metavar="M", help="How many jobs may wait.")] = 32,
-    timeout: Annotated[float, typer.Option(metavar="S", help="The seconds that a job may take.")] = 60.0,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="The seconds that any job may take.",
+            show_default="60; exports as long as somebody waits for them",
+        ),
+    ] = None,
     no_ui: Annotated[bool, typer.Option("--no-ui", help="The API alone, without the page.")] = False,
 ) -> None:
     """Show a page in the browser that does it all, and answer other programs by HTTP.

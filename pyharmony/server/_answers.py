@@ -170,7 +170,10 @@ class ServiceInfo(Answer):
     json_limits: dict[str, int] = Field(description="The most bytes of a request of each operation.")
     queue: int = Field(description="The most jobs that wait.")
     workers: int
-    timeout: float = Field(description="The seconds that a job may run.")
+    timeout: float = Field(description="The seconds that a job may run that is no export.")
+    export_timeout: float | None = Field(
+        description="The seconds that an export may run; null: as long as somebody asks of it within those of timeout."
+    )
     lifetime: float = Field(description="The seconds that files and jobs stay after they were last used.")
     preview_lifetime: float
     proxy_side: int

@@ -289,7 +289,8 @@ class Service:
             json_limits={operation.name: operation.max_json for operation in OPERATIONS.values()},
             queue=settings.queue,
             workers=len(self.pool.slots),
-            timeout=settings.timeout,
+            timeout=settings.timeout or settings.preview_timeout,
+            export_timeout=settings.timeout,
             lifetime=settings.lifetime,
             preview_lifetime=settings.preview_lifetime,
             proxy_side=settings.proxy_side,
@@ -474,7 +475,8 @@ class Service:
                     return
                 while True:
                     try:
-                        await asyncio.wait_for(changed.wait(), _HEARTBEAT)
+                        with job.heard_by():
+                            await asyncio.wait_for(changed.wait(), _HEARTBEAT)
                         break
                     except asyncio.TimeoutError:
                         yield ": still here\n\n"

@@ -31,11 +31,11 @@ CSRF_HEADER = "x-pyharmony"
 COOKIE = "pyharmony"
 UPLOADS = "/api/v1/pictures"
 #: The bytes a second that a sender needs to go on beyond the first pause that it may make.
-_LEAST_RATE = 16_000
+LEAST_RATE = 16_000
 #: After a refusal, how much of a body is read away, and for how long, so that the client gets to read the answer.
 _LINGER_BYTES, _LINGER_SECONDS = 64_000_000, 2.0
 #: The seconds that a session of the page lasts, and the most sessions.
-_SESSION, _SESSIONS = 12 * 3600.0, 1000
+SESSION, MAX_SESSIONS = 12 * 3600.0, 1000
 _SAFE = ("GET", "HEAD")
 
 _POLICY = (
@@ -71,10 +71,10 @@ class Keys:
         """Returns the name of a new session."""
         now = time.monotonic()
         self._sessions = {name: end for name, end in self._sessions.items() if end > now}
-        while len(self._sessions) >= _SESSIONS:
+        while len(self._sessions) >= MAX_SESSIONS:
             self._sessions.pop(next(iter(self._sessions)))
         name = new_id()
-        self._sessions[_digest(name)] = now + _SESSION
+        self._sessions[_digest(name)] = now + SESSION
         return name
 
     def close(self, name: str) -> None:
@@ -232,7 +232,7 @@ class _Exchange:
         if self.whole:
             return await self._receive()
         patience = self._guard.settings.patience
-        end = self.began + patience + self.came / _LEAST_RATE
+        end = self.began + patience + self.came / LEAST_RATE
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, min(patience, end - time.monotonic())))
         except asyncio.TimeoutError:

@@ -117,6 +117,7 @@ class Operation:
         shares: the field whose image the worker keeps something of, so that the next such job goes to the same one.
         max_json: the most bytes of its body.
         told_once: whether its result is looked at once, and forgotten when it was sent.
+        exports: whether it makes an image at full size, and takes as long as that needs, unless it is a preview.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Operation:
     shares: str = ""
     max_json: int = MAX_JSON
     told_once: bool = False
+    exports: bool = False
 
 
 # ---- blend, edit and harmonize, from the options of _jobs ----
@@ -880,25 +882,25 @@ def _merge(body: MergeBody, desk: Desk) -> dict[str, Any]:
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
-        Operation("blend", "Puts one image into another where a mask is white.", BlendBody, _run_kind),
-        Operation("edit", "Inpaints, evens out the light, flattens texture or boosts detail.", EditBody, _run_kind),
-        Operation(
-            "harmonize", "Gives an object the light and colour of its surroundings.", HarmonizeBody, _run_kind
-        ),
+        Operation("blend", "Puts one image into another where a mask is white.", BlendBody, _run_kind, exports=True),
+        Operation("edit", "Inpaints, evens out the light, flattens texture or boosts detail.", EditBody, _run_kind,
+                  exports=True),
+        Operation("harmonize", "Gives an object the light and colour of its surroundings.", HarmonizeBody, _run_kind,
+                  exports=True),
         Operation("segment", "Cuts out what is pointed at, or all people.", SegmentBody, _segment, "picture",
                   MAX_JSON_OF_POINTS),
         Operation("paint", "Paints into a mask with a brush, at the image's full size.", PaintBody, _paint,
                   max_json=MAX_JSON_OF_POINTS),
         Operation("place", "Finds the best places for a person or an object in an image.", PlaceBody, _place),
         Operation("compose", "Cuts out, places, matches and blends, in one go.", ComposeBody, _compose,
-                  max_json=MAX_JSON_OF_RECIPE),
-        Operation("merge", "Merges photographs of one place into one with everyone.", MergeBody, _merge),
+                  max_json=MAX_JSON_OF_RECIPE, exports=True),
+        Operation("merge", "Merges photographs of one place into one with everyone.", MergeBody, _merge, exports=True),
         Operation("layers", "Composes on proxies, and gives what is laid over the background.", LayersBody, _layers,
                   "background"),
         Operation("live", "Blends layers at a place, for a page on which they are dragged.", LiveBody, _live,
                   "background", told_once=True),
-        Operation("cutout", "Makes what a mask covers an image with transparency.", CutoutBody, _cutout),
-        Operation("export", "Writes an image in another format or depth.", ExportBody, _export),
+        Operation("cutout", "Makes what a mask covers an image with transparency.", CutoutBody, _cutout, exports=True),
+        Operation("export", "Writes an image in another format or depth.", ExportBody, _export, exports=True),
     )
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -38,6 +38,8 @@ _SHARED = 8
 _START, _LONGEST_PAUSE = 120.0, 5.0
 #: How often a worker that does not come to work is started before the service gives up its own start.
 _TRIES = 2
+#: How often in the time after which nobody waits for an export its clients are counted.
+_LOOKS = 4
 #: The longest time that a client is asked to wait.
 _LONGEST_RETRY = 60
 #: The code of a worker. Modules are looked for where this process finds them, not in the folder that it runs in.
@@ -62,6 +64,9 @@ class Job:
         raw: what the worker told at its end, of a hidden one.
         bytes: how many those were, of which its result is made.
         why: why its worker is killed, if it is.
+        overdue: what is said of that where it took too long.
+        listeners: how many clients wait for it.
+        heard: when it began, or one of them asked last, by time.monotonic.
         changed: is set, and replaced, at every change.
     """
 
@@ -82,12 +87,30 @@ class Job:
     raw: Mapping[str, Any] | None = None
     bytes: int = 0
     why: Status | None = None
+    overdue: str = ""
+    listeners: int = 0
+    heard: float = field(default_factory=time.monotonic)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def over(self) -> bool:
         """Whether it ended."""
         return self.finished is not None
+
+    @property
+    def exports(self) -> bool:
+        """Whether it takes as long as it needs, while somebody waits for it."""
+        return self.operation.exports and not self.preview
+
+    @contextlib.contextmanager
+    def heard_by(self) -> Iterator[None]:
+        """Counts a client that waits for it meanwhile."""
+        self.listeners += 1
+        try:
+            yield
+        finally:
+            self.listeners -= 1
+            self.heard = time.monotonic()
 
     @property
     def phase(self) -> Phase | None:
@@ -102,9 +125,10 @@ class Job:
     async def wait(self, seconds: float) -> None:
         """Waits until it ended, or so many seconds."""
         end = time.monotonic() + seconds
-        while not self.over and (left := end - time.monotonic()) > 0:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), left)
+        with self.heard_by():
+            while not self.over and (left := end - time.monotonic()) > 0:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), left)
 
 
 class _Slot:
@@ -334,7 +358,7 @@ class Pool:
 
     def _give(self, job: Job, slot: _Slot) -> None:
         process = cast(asyncio.subprocess.Process, slot.process)
-        slot.job, job.status, job.started = job, "running", time.time()
+        slot.job, job.status, job.started, job.heard = job, "running", time.time(), time.monotonic()
         self.metrics.wait_seconds.observe(job.started - job.created)
         if job.shares:
             if job.shares in slot.shared:
@@ -345,8 +369,29 @@ class Pool:
         message["histories"] = {picture.id: picture.history for picture in job.pictures}
         job.asked = ""
         cast(asyncio.StreamWriter, process.stdin).write(json.dumps(message).encode() + b"\n")
-        slot.timer = asyncio.get_running_loop().call_later(self.settings.timeout, self.cancel, job, "failed")
+        self._time(job, slot)
         job.touch()
+
+    def _time(self, job: Job, slot: _Slot) -> None:
+        """Sets the time after which a job is stopped, or, where it is an export, its clients are counted again."""
+        settings, loop = self.settings, asyncio.get_running_loop()
+        if settings.timeout is None and job.exports:
+            slot.timer = loop.call_later(settings.preview_timeout / _LOOKS, self._stop_unheard, job, slot)
+            return
+        seconds = settings.timeout or settings.preview_timeout
+        slot.timer = loop.call_later(seconds, self._stop, job, f"this took longer than {seconds:g} s and was stopped")
+
+    def _stop_unheard(self, job: Job, slot: _Slot) -> None:
+        """Stops an export that nobody waits for any more."""
+        seconds = self.settings.preview_timeout
+        if job.listeners or time.monotonic() - job.heard < seconds:
+            self._time(job, slot)
+        else:
+            self._stop(job, f"nobody asked for this for {seconds:g} s, and it was stopped")
+
+    def _stop(self, job: Job, message: str) -> None:
+        job.overdue = message
+        self.cancel(job, "failed")
 
     def _end(self, job: Job, status: Status, error: Error | None = None) -> None:
         job.status, job.error, job.finished = status, error, time.time()
@@ -486,8 +531,7 @@ class Pool:
         if job.why == "cancelled":
             self._end(job, "cancelled")
         elif job.why == "failed":
-            message = f"this took longer than {self.settings.timeout:g} s and was stopped"
-            self._end(job, "failed", Error(kind="timeout", message=message, exit_code=4))
+            self._end(job, "failed", Error(kind="timeout", message=job.overdue, exit_code=4))
         else:
             _log.error("a worker ended with %s in the midst of a job", _ended(code), extra={"fields": {"job": job.id}})
             message = "the process that did this ended; it may have needed more memory than there is"

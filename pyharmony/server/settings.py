@@ -17,9 +17,9 @@ SAMPLES = Path(__file__).parent.parent / "cli" / "images"
 
 _MB = 1_000_000
 #: The largest upload without and with a token: others may reach the service only with one.
-_LOCAL_UPLOAD, _SHARED_UPLOAD = 512 * _MB, 32 * _MB
+LOCAL_UPLOAD, SHARED_UPLOAD = 512 * _MB, 32 * _MB
 #: The number of largest uploads that the folder has room for.
-_UPLOADS = 20
+UPLOADS = 20
 #: The least number of characters of a token: 16 random letters and digits are 95 bits.
 _TOKEN = 16
 
@@ -37,7 +37,10 @@ class Settings:
         max_files: the most bytes of all files together; None: 20 of the largest uploads.
         workers: the number of processes that compute; None: one for two cores, or one where there is a GPU.
         queue: the most jobs that wait.
-        timeout: the seconds that a job may run.
+        timeout: the seconds that any job may run; None: those of preview_timeout, and an export as long as somebody
+            waits for it.
+        preview_timeout: the seconds that previews, clicks and uploads may run, and for which nobody may ask of an
+            export that runs.
         patience: the seconds that a sender or reader may pause.
         lifetime: the seconds that files and jobs stay after they were last used.
         preview_lifetime: the same for what previews make.
@@ -56,7 +59,8 @@ class Settings:
     max_files: int | None = None
     workers: int | None = None
     queue: int = 32
-    timeout: float = 60.0
+    timeout: float | None = None
+    preview_timeout: float = 60.0
     patience: float = 30.0
     lifetime: float = 3600.0
     preview_lifetime: float = 120.0
@@ -70,9 +74,10 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(f"{name}: {value}, expected at least 1")
-        for name in ("timeout", "patience", "lifetime", "preview_lifetime"):
-            if not getattr(self, name) > 0:
-                raise ArgumentError(f"{name}: {getattr(self, name)}, expected more than 0 seconds")
+        for name in ("timeout", "preview_timeout", "patience", "lifetime", "preview_lifetime"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ArgumentError(f"{name}: {value}, expected more than 0 seconds")
         if not 0 <= self.port <= 65535:
             raise ArgumentError(f"port: {self.port}, expected 0 to 65535")
         if not 1024 <= self.proxy_side <= 1600:
@@ -87,12 +92,12 @@ class Settings:
     @property
     def upload_limit(self) -> int:
         """The most bytes of an uploaded file."""
-        return self.max_upload or (_LOCAL_UPLOAD if self.token is None else _SHARED_UPLOAD)
+        return self.max_upload or (LOCAL_UPLOAD if self.token is None else SHARED_UPLOAD)
 
     @property
     def files_limit(self) -> int:
         """The most bytes of all files together."""
-        return self.max_files or _UPLOADS * self.upload_limit
+        return self.max_files or UPLOADS * self.upload_limit
 
     @property
     def worker_count(self) -> int:

@@ -35,6 +35,8 @@ const LIVE_PIXELS = 40_000;
 const FLYING = 2;
 /** The longer side of what is made while a size or an angle changes: it has to come soon. */
 const QUICK = Math.min(SIDE, 512);
+/** The seconds after which what is being made says how far it is. */
+const LONG = 3;
 /** By how far keys and buttons move what is seen of the picture, in pixels of the screen. */
 const PAN = 80;
 /** The milliseconds after which a subject that is dragged is shown by itself, where its blend is still to come. */
@@ -1217,16 +1219,21 @@ export class Editor {
     const controller = new AbortController();
     controller.title = title;
     controller.quiet = quiet;
+    controller.began = performance.now();
     this.jobs.add(controller);
     this.busy();
     const told = ({ step, steps, position, busy }) => {
       controller.told = position !== undefined && position !== null ? WORK.waits : busy ? WORK.busy(busy) : "";
       controller.share = steps ? Math.max(0, step - 0.5) / steps : 0;
+      Object.assign(controller, { step, steps });
       this.busy();
     };
+    // What takes long says how far it is, and for how long it has been at it.
+    const clock = setInterval(() => this.busy(), 1000);
     try {
       return await job({ told, signal: controller.signal });
     } finally {
+      clearInterval(clock);
       this.jobs.delete(controller);
       this.busy();
     }
@@ -1237,7 +1244,9 @@ export class Editor {
     $("busy").hidden = !shown;
     document.documentElement.dataset.busy = String(Boolean(shown));
     if (!shown) return;
-    $("busy-text").textContent = WORK.now(shown.title, shown.told);
+    const seconds = Math.round((performance.now() - shown.began) / 1000);
+    const far = seconds >= LONG ? WORK.far(Math.max(1, shown.step ?? 1), shown.steps ?? 1, seconds) : "";
+    $("busy-text").textContent = WORK.now(shown.title, shown.told || far);
     $("busy-bar").value = shown.share ?? 0;
     if (!shown.quiet && this.saidBusy !== shown) this.say(shown.title);
     this.saidBusy = shown;

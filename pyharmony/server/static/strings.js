@@ -97,6 +97,7 @@ export const WORK = {
   file: "Writing the file",
   waits: "waits for its turn",
   busy: (seconds) => `The service is busy; trying again in ${seconds} s`,
+  far: (step, steps, seconds) => `${steps > 1 ? `step ${step} of ${steps}, ` : ""}${seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`}`,
   now: (title, how) => (how ? `${title}: ${how}` : `${title} …`),
 };
 
