@@ -174,6 +174,14 @@ def _pyramid_pointwise(native: Any, memory: Memory) -> Sequence[Array]:
     return base.get(), weights.get()
 
 
+@case("pyramid_limit")
+def _pyramid_limit(native: Any, memory: Memory) -> Sequence[Array]:
+    src, dst, out = (memory.put(_images((2, 9, 140, 3), seed=seed)) for seed in range(3))
+    mask = memory.put(_images((2, 9, 140), seed=3))
+    native.pyramid_limit(src.view(), dst.view(), mask.view(), out.view(), **ON)
+    return (out.get(),)
+
+
 @case("pyramid_lay, pyramid_lay_mask")
 def _pyramid_lay(native: Any, memory: Memory) -> Sequence[Array]:
     src, dst = memory.put(_images((2, 9, 40, 3))), memory.put(_images((2, 15, 61, 3), seed=1))

@@ -1,4 +1,4 @@
-"""What masks say: maps of labels, and files that do not keep black and white."""
+"""What masks say: maps of labels, files that do not keep black and white, and soft masks, which bound what changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pytest
 from PIL import Image, features
 
 import pyharmony
-from pyharmony import blend, metrics, ops
+from pyharmony import blend, compat, metrics, ops
+from pyharmony._images import frame
+from pyharmony.blend import _edits as edits
+from pyharmony.blend import _laplacian as laplacian
 from pyharmony.errors import MaskError, MaskWarning
 from pyharmony.io import Picture
 from pyharmony.io.masks import mask_of
@@ -155,3 +158,160 @@ def test_the_alpha_of_a_lossy_file(kind):
     pixels[..., 3] = 252  # opaque but for noise
     if kind != "WEBP":
         assert (mask_of(Picture(pixels, format=kind), "mask") == 90).all()
+
+
+# ---- soft masks bound what changes -------------------------------------------------------------------
+
+#: Every blend with the options that change what it solves.
+EVERY: list[tuple[str, dict[str, Any]]] = [
+    ("alpha", {}),
+    ("alpha", {"feather": 3}),
+    ("laplacian", {}),
+    ("laplacian", {"levels": 4}),
+    ("poisson", {}),
+    ("poisson", {"contour": "full", "gradients": "mixed"}),
+    ("poisson", {"gradients": "average", "color_weight": 0.1}),
+    ("gaussian_poisson", {}),
+    ("gaussian_poisson", {"base": "copy-paste", "color_weight": 0.3}),
+    ("gaussian_poisson", {"gradient_kernel": "sobel"}),
+    ("texture_flattening", {"low": 30, "high": 60}),
+    ("illumination_change", {}),
+    ("detail_boost", {"gain": 4}),
+    ("inpaint", {}),
+]
+EDITS = ("texture_flattening", "illumination_change", "detail_boost", "inpaint")
+WHITE = {"uint8": 255, "uint16": 65535, "float32": 1.0}
+
+
+def blended(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray, **options: Any) -> np.ndarray:
+    images = (dst,) if name in EDITS else (src, dst)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result: np.ndarray = getattr(blend, name)(*images, mask, **options)
+    return result
+
+
+def soft_mask(seed: int, shape: tuple[int, int], dtype: str) -> np.ndarray:
+    """Returns an object in full, around it 1 to 20 of 255, and zeros along the border, where strips count as inside."""
+    rng = np.random.default_rng(seed)
+    values = rng.choice([0, 1, 1, 1, 2, 5, 20], shape)
+    values[12:24, 14:30] = rng.choice([255, 128, 200], (12, 16))
+    if seed % 2:
+        values[14:20, 16:26] = 255
+    values[:4] = values[-4:] = values[:, :4] = values[:, -4:] = 0
+    if dtype == "float32":
+        return (values / np.float32(255)).astype(np.float32)
+    return values.astype(np.uint8) if dtype == "uint8" else (values * 257).astype(np.uint16)
+
+
+def excess(result: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> float:
+    """Returns how far results lie beyond mask * range from dst, in the unit of the dtype; floats are not clipped."""
+    share = mask / WHITE[mask.dtype.name]
+    beyond = np.abs(result.astype(np.float64) - dst) - (share * WHITE[dst.dtype.name])[..., None]
+    return float(beyond[share < 1 if dst.dtype.kind == "f" else share >= 0].max())
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+@pytest.mark.parametrize("dtype", WHITE)
+def test_a_mask_of_k_of_255_changes_dst_by_at_most_k_of_255(name, options, dtype):
+    for seed in range(4):
+        src, dst = scene(seed, dtype=dtype)
+        for kind in WHITE:
+            mask = soft_mask(seed, src.shape[:2], kind)
+            result = blended(name, src, dst, mask, **options)
+            assert (result != dst).any()
+            assert excess(result, dst, mask) <= (1e-6 if dtype == "float32" else 0)
+            into = dst.copy()
+            np.testing.assert_array_equal(blended(name, src, into, mask, out=into, **options), result)
+
+
+@pytest.mark.parametrize("name", ["laplacian", "poisson", "gaussian_poisson"])
+def test_a_black_that_is_1_of_255_leaves_the_photograph(name):
+    """Of two pictures of one size 100 % of what is outside changed, by 75 levels in the mean."""
+    src, dst = scene(3, (80, 96))
+    mask = np.ones((80, 96), np.uint8)
+    mask[:5, :5] = 0  # something has to fix the colours of `poisson`
+    mask[20:60, 30:70] = 255
+    (result, texts) = said(lambda: getattr(blend, name)(src, dst, mask))
+    assert np.abs(result.astype(int) - dst)[mask == 1].max() <= 1
+    share = (mask == 1).sum() / (mask > 0).sum()
+    assert texts == [
+        f"mask: {share:.0%} of what is inside is below 4 %, where dst can change by as little only; if that is meant "
+        "to be black, pass `numpy.where(mask > 10, mask, 0)`"
+    ]
+    inside = mask == 255
+    assert np.abs(result.astype(int) - dst)[inside].mean() > 20
+
+
+def test_the_least_mask_above_zero_leaves_dst():
+    src, dst = scene(8)
+    mask = np.zeros(src.shape[:2])
+    mask[6:34, 6:42] = 1e-60  # zero as float32
+    mask[12:24, 14:30] = 1
+    for name in ("laplacian", "poisson", "gaussian_poisson"):
+        np.testing.assert_array_equal(blended(name, src, dst, mask)[mask < 1], dst[mask < 1])
+
+
+def test_tiles_and_lists_bound_it_too():
+    src, dst = scene(5)
+    mask = soft_mask(1, src.shape[:2], "uint8")
+    expected = blended("gaussian_poisson", src, dst, mask)
+    out = np.empty_like(dst)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for tile in (16, 33):
+            blend.gaussian_poisson_tiles(src, dst, mask, out, tile=tile)
+            np.testing.assert_array_equal(out, expected)
+        (again,) = blend.gaussian_poisson([src], [dst], mask)
+        batch = blend.gaussian_poisson(np.stack([src, dst]), np.stack([dst, src]), mask)
+    np.testing.assert_array_equal(again, expected)
+    np.testing.assert_array_equal(batch[0], expected)
+    assert excess(batch[1], src, mask) <= 0
+    _, texts = said(lambda: blend.gaussian_poisson_tiles(src, dst, np.maximum(mask, 1), out))
+    assert len(texts) == 1 and texts[0].startswith("mask: ")
+
+
+def test_a_clone_bounds_it_too():
+    src, dst = scene(6)
+    mask = soft_mask(1, src.shape[:2], "uint8")
+    for flags in (compat.NORMAL_CLONE_WIDE, compat.MIXED_CLONE_WIDE, compat.MONOCHROME_TRANSFER_WIDE):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = compat.seamlessClone(src, dst, mask, (dst.shape[1] // 2, dst.shape[0] // 2), flags)
+        assert excess(result, dst, mask) <= 0
+
+
+@pytest.mark.parametrize("name", ["laplacian", "poisson", "gaussian_poisson"])
+def test_floats_beyond_white_have_the_range_of_what_is_there(name):
+    src, dst = scene(2, dtype="float32")
+    src, dst = src * 40, dst * 9  # lamps and suns
+    mask = np.zeros(src.shape[:2], np.float32)
+    mask[10:30, 10:38] = 0.5
+    result = blended(name, src, dst, mask)
+    reach = np.maximum.reduce([np.ones_like(src), src, dst, np.abs(src - dst)]) / 2
+    assert (np.abs(result - dst) <= reach * np.where(mask > 0, 1, 0)[..., None] * (1 + 1e-6)).all()
+    assert np.abs(result - dst).max() > 5
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_a_hard_mask_bounds_nothing(name, options, monkeypatch):
+    """A hard mask takes no pass over the images, and a mask near 1 no other result than before."""
+    src, dst = scene(4)
+    mask = np.zeros(src.shape[:2], np.uint8)
+    mask[10:30, 10:38] = 255
+    expected = blended(name, src, dst, mask, **options)
+    for module in (frame, laplacian, edits):
+        monkeypatch.setattr(module, "limit_change", None)
+    np.testing.assert_array_equal(blended(name, src, dst, mask, **options), expected)
+    np.testing.assert_array_equal(blended(name, src, dst, mask > 0, **options), expected)
+
+
+def test_masks_that_are_soft_at_the_contour_alone_are_not_told_of():
+    src, dst = scene(1, (80, 96))
+    y, x = np.mgrid[:80, :96]
+    feathered = np.clip(1.5 - np.hypot(y - 40, x - 48) / 20, 0, 1)
+    for mask in (feathered, np.rint(feathered * 255).astype(np.uint8), (feathered > 0.5) * 0.05):
+        assert said(lambda mask=mask: blend.poisson(src, dst, mask))[1] == []
+    layer = np.dstack([src, np.maximum(np.rint(feathered * 255), 2).astype(np.uint8)])
+    _, texts = said(lambda: blend.alpha(layer, dst))
+    assert len(texts) == 1 and texts[0].startswith("the alpha of src: ") and "an alpha of 0" in texts[0]

@@ -431,6 +431,25 @@ def test_what_a_blend_does_not_take_is_named(change: dict[str, Any], error: type
         blend.poisson(**there)
 
 
+@pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", CASES)
+def test_a_soft_mask_bounds_what_changes(run: Any, dtype: str) -> None:
+    """Where the mask is k/255 dst changes by at most that share of its range, as on the CPU."""
+    src, dst, _ = pair((26, 30, 3), dtype)
+    src = src[::-1]
+    rng = np.random.default_rng(1)
+    share = rng.choice([0, 1, 2, 20], (26, 30)).astype(np.uint8)
+    share[10:18, 8:20] = 255
+    share[:4] = share[-4:] = share[:, :4] = share[:, -4:] = 0
+    masks: list[Image] = [share, share * np.uint16(257), (share / 255).astype(np.float32), share / 255]
+    for mask in masks:
+        made = fetched(run(*map(Interface, (src, dst, mask))))
+        change = np.abs(made.astype(np.float64) - dst).max(2) / CASES[dtype] * 255
+        assert (change <= share + (0.2 if dtype == "float16" else 1e-3))[share < 255].all()
+        assert levels(made, run(src, dst, mask, device="cpu")) <= 2 * allowed(dtype)
+    assert np.array_equal(fetched(run(*map(Interface, (src, dst, share == 255))))[share < 255], dst[share < 255])
+
+
 def test_blends_write_where_they_are_told_to() -> None:
     src, dst, mask = pair((20, 20, 3), "uint8")
     out = np.zeros_like(dst)

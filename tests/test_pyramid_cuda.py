@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pyharmony._images.limit import limit_change
 from pyharmony.ops import pyramid as cpu
 from pyharmony.reference import pyramid as reference
 
@@ -268,6 +269,22 @@ def test_the_first_base(emulator, dtype):
     m = mask[..., None] / 255
     expected = m * src.astype(np.float64) + (1 - m) * dst.astype(np.float64)
     np.testing.assert_allclose(base, expected, rtol=0, atol=3 * EPS * largest(src, dst))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_limit_of_a_soft_mask(emulator, dtype):
+    rng = np.random.default_rng(13)
+    src, dst, out = (random_image(rng, (2, 9, 70, 3), dtype) for _ in range(3))
+    mask = rng.choice([0, 1, 2, 40, 254, 255], (2, 9, 70)).astype(np.uint8)
+    expected = out.copy()
+    for item in range(2):
+        limit_change(src[item], dst[item], mask[item], expected[item])
+    assert (expected != out).any()
+    emulator.pyramid_limit(
+        view(emulator, src), view(emulator, dst), view(emulator, mask), view(emulator, out, True), **ON
+    )
+    bound = 0 if out.dtype.kind == "u" else tolerance(expected, 2, dtype)
+    np.testing.assert_allclose(out.astype(float), expected.astype(float), rtol=0, atol=bound)
 
 
 def test_weights_that_hold_the_membrane(emulator):

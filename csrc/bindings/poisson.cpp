@@ -6,6 +6,7 @@
 #include "bindings/bindings.h"
 #include "core/checks.h"
 #include "core/finite.h"
+#include "core/limit.h"
 
 namespace pyharmony {
 namespace {
@@ -93,6 +94,14 @@ py::object first_nonfinite_pixel(const ArrayView& image, const std::optional<Arr
   return py::make_tuple(found.y, found.x, found.channel);
 }
 
+void limit(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+           const ArrayView& out) {
+  HM_CHECK(out.writable, "out: read-only");
+  const ImageView source = as_image(src, "src"), target = as_image(dst, "dst");
+  const ImageView plane = as_image(mask, "mask"), result = as_image(out, "out");
+  without_gil([&] { limit_change(source, target, plane, result); });
+}
+
 }  // namespace
 
 void bind_poisson(py::module_& m) {
@@ -112,6 +121,7 @@ void bind_poisson(py::module_& m) {
       .def("solve_rhs", &solve_rhs, "rhs"_a, "out"_a, py::kw_only(), "tolerance"_a,
            "max_iterations"_a, "certify"_a = false);
   m.def("first_nonfinite", &first_nonfinite_pixel, "image"_a, "mask"_a);
+  m.def("limit_change", &limit, "src"_a, "dst"_a, "mask"_a, "out"_a);
 }
 
 }  // namespace pyharmony

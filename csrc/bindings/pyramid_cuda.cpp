@@ -42,6 +42,8 @@ void bind_pyramid_cuda(py::module_& m) {
                    "known"_a, "out"_a, named, "from_mask"_a = false);
   define_on_device(m, "pyramid_copy_paste", launch_pyramid_copy_paste, "src"_a, "dst"_a, "mask"_a,
                    "out"_a, named);
+  define_on_device(m, "pyramid_limit", launch_pyramid_limit, "src"_a, "dst"_a, "mask"_a, "out"_a,
+                   named);
   define_on_device(m, "pyramid_lay", launch_pyramid_lay, "src"_a, "dst"_a, "top"_a, "left"_a,
                    "out"_a, named);
   define_on_device(m, "pyramid_lay_mask", lay_mask, "mask"_a, "top"_a, "left"_a, "height"_a,

@@ -17,7 +17,7 @@ from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.images_cuda import planes_of, unsupported, weight_on
-from ..ops.pyramid import lay, lay_mask
+from ..ops.pyramid import lay, lay_mask, limit
 from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, positions_of, size_of, sizes_differ
 from .memory import Memory
 from .region import Region, to_border
@@ -227,8 +227,13 @@ class DeviceJob:
             raise ArgumentError(only_on_cpu)
         if self.boxed or crop.region.shape != self.shape:
             self.frame.start()
+        frame = self.frame
+        soft = not everywhere and frame.mask is not None and frame.mask.dtype != np.bool_
         with _cuda.failures(name):
-            return solve(crop)
+            infos = solve(crop)
+            if soft:
+                limit(frame.place, crop.src, crop.dst, crop.mask, crop.target(crop.region))
+            return infos
 
 
 def _channels(a: DeviceArray, first: int, end: int) -> DeviceArray:

@@ -26,6 +26,7 @@ from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
 from .fill import fill
+from .limit import count_faint, is_hard, limit_change, warn_of_faint
 from .memory import Memory
 from .region import Region, bounding_box, check_finite, close_strips, to_border
 from .source import lay_mask, place, place_scaled
@@ -156,6 +157,14 @@ class Job:
     dst_alpha: NumpyArray | None
     memory: Memory
     strips: bool = False
+    _soft: bool | None = None
+
+    @property
+    def soft(self) -> bool:
+        """Whether a pixel of the mask is neither zero nor fully inside."""
+        if self._soft is None:
+            self._soft = not self.bbox.empty and not is_hard(self.bbox.of(self.mask, (self.placed.y0, self.placed.x0)))
+        return self._soft
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -233,8 +242,14 @@ class Job:
                 inside = True if everywhere else (crop.mask > 0)[..., None]
                 infos: Infos = attempt(place, name, lambda: self._solved_on(place, crop, solve, inside))
                 if infos is not NotImplemented:
-                    return infos
-        return solve(crop)
+                    return self._limited(crop, infos, everywhere)
+        return self._limited(crop, solve(crop), everywhere)
+
+    def _limited(self, crop: Crop, infos: Infos, everywhere: bool) -> Infos:
+        """Keeps the result where the mask is soft as near to dst as the mask says, and returns infos."""
+        if self.soft and not everywhere:
+            limit_change(crop.src, crop.dst, crop.mask, crop.region.of(self.out))
+        return infos
 
     def _solved_on(self, place: Place, crop: Crop, solve: Solve, inside: NumpyArray | bool) -> Infos:
         """Solves a copy of the crop on a device, and writes the result where `inside` is True."""
@@ -622,6 +637,11 @@ class Frame(AnyFrame):
         infos = []
         for job in self.jobs():
             start = time.perf_counter()
+            if job.soft:
+                source = "src" if self.name == "dst" else self.name
+                name = f"the alpha of {source}" if self._mask is None else "mask"
+                counts = count_faint(job.bbox.of(job.mask, (job.placed.y0, job.placed.x0)))
+                warn_of_faint(*counts, job.mask.dtype.name, name)
             info = blend(job)
             if isinstance(info, list):
                 (info,) = info

@@ -20,6 +20,9 @@ Every blend takes the same first and last arguments:
   white. For
   `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask and
   dst's border counts as inside, as long as other pixels of dst are outside: its colours would flow into the object.
+  Where a mask is above 0 and below fully inside, no blend changes dst by more than that share of its range; only
+  `alpha` of floats beyond 0 to 1, and preserve_background=False of `gaussian_poisson` and `gp_gan`, may. Where more
+  than half of what is inside is below 4 %, a `MaskWarning` says so.
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
   src lands in dst. Where these are not whole, src is resampled (colours by Catmull and Rom's cubic, the mask by
   area). The part of src that lies outside dst is cut off.

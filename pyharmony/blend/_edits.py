@@ -14,6 +14,7 @@ from .._arrays import NumpyArray
 from .._images.call import Call, on_one_image, solved
 from .._images.fill import fill
 from .._images.frame import Frame, Infos, Job, direct_info, store
+from .._images.limit import limit_change
 from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._native import native
@@ -311,6 +312,8 @@ def _write_edit(
         info = dataclasses.replace(
             info, residual=info.residual / level, max_error=info.max_error / level, clipped=share
         )
+    if job.soft:
+        limit_change(image, image, mask, target)
     return info
 
 
@@ -352,6 +355,8 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
         values -= offset
         clipped += _arrays.count_clipped(values, result.dtype, inside[rows])
         _arrays.round_into(values, result[rows], where=inside[rows])
+    if job.soft:
+        limit_change(image, image, mask, result)
     proven = math.expm1(min(info.max_error / 255, 700.0)) * (most + offset) / white * 255
     share = clipped / (np.count_nonzero(inside) * result.shape[2])
     return dataclasses.replace(info, max_error=proven, clipped=share)

@@ -11,6 +11,7 @@ from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._images.call import Call, on_two_images
 from .._images.frame import Frame, Infos, Job, direct_info, store
+from .._images.limit import limit_change
 from .._images.memory import Memory
 from .._images.region import Region, as_float
 from ..errors import ArgumentError, DTypeError
@@ -103,7 +104,8 @@ def _blend(job: Job, levels: int | None) -> SolveInfo:
     source = job.src_of(region)
     band = memory.hold(np.empty(dst.shape, np.float32))
     np.subtract(source, dst, out=band, dtype=job.real, casting="same_kind")
-    del source
+    if not job.soft:
+        del source
     bands = []
     for _ in weights[1:]:
         coarse = memory.hold(downsample(band))
@@ -122,11 +124,16 @@ def _blend(job: Job, levels: int | None) -> SolveInfo:
         total = band
     assert total is not None  # noqa: S101  # there is always the finest band
     result = region.of(job.start())
+    ground = memory.hold(dst.copy()) if job.soft and job.in_place else dst
+    clipped = 0.0
     if result.dtype.kind == "f":
         np.add(dst, total, out=result, where=inside[..., None], casting="same_kind")
-        return direct_info("laplacian")
-    total += dst
-    return direct_info("laplacian", store(total, result, inside))
+    else:
+        total += dst
+        clipped = store(total, result, inside)
+    if job.soft:
+        limit_change(source, ground, mask, result)
+    return direct_info("laplacian", clipped)
 
 
 def _aligned(region: Region, step: int, shape: tuple[int, int]) -> Region:

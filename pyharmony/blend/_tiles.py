@@ -14,6 +14,7 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._images.call import solved
 from .._images.frame import direct_info
+from .._images.limit import count_faint, is_hard, limit_change, warn_of_faint
 from .._images.memory import Memory
 from .._images.region import STRIP, Region, bounding_box, close_strips, covered_by, regions_of, to_border
 from .._warnings import warn
@@ -103,6 +104,7 @@ def gaussian_poisson_tiles(
     allowed = _checks.tolerance(tolerance, images.dtype)
     images.check_mask()
     bbox = _bounding_box(mask, images.shape)
+    _warn_of_faint(mask, bbox)
     closed = _Closed(mask)
     if to_border(bbox, images.shape).shape != images.shape or _Outside(closed).anywhere():
         mask, bbox = closed, to_border(bbox, images.shape)
@@ -117,6 +119,8 @@ def gaussian_poisson_tiles(
     with tempfile.TemporaryDirectory(dir=folder) as place:
         pyramid = _Pyramid(images, src, dst, mask, out, regions, Path(place), smoothing)
         info = pyramid.solve(tile, allowed, tolerance, options)
+    if preserve_background:
+        _limit(src, dst, mask, out, bbox)
     info = dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3)
     if found := solved("blended")(info):
         warn(*found)
@@ -330,6 +334,24 @@ def _bounding_box(mask: Any, shape: tuple[int, int]) -> Region:
                 min(found.y0, box.y0 + y), max(found.y1, box.y1 + y), min(found.x0, box.x0), max(found.x1, box.x1)
             )
     return Region(0, 0, 0, 0) if found.empty else found
+
+
+def _warn_of_faint(mask: Any, box: Region) -> None:
+    rows = range(box.y0, box.y1, _BAND)
+    counts = [count_faint(np.asarray(mask[y : min(y + _BAND, box.y1), box.x0 : box.x1])) for y in rows]
+    warn_of_faint(sum(c[0] for c in counts), sum(c[1] for c in counts), np.dtype(mask.dtype).name, "mask")
+
+
+def _limit(src: Any, dst: Any, mask: Any, out: Any, box: Region) -> None:
+    """Keeps out, where the mask is soft, as near to dst as the mask says, band by band."""
+    for y in range(box.y0, box.y1, _BAND):
+        band = Region(y, min(y + _BAND, box.y1), box.x0, box.x1)
+        cover = np.asarray(mask[band.y0 : band.y1, band.x0 : band.x1])
+        if not is_hard(cover):
+            source, ground, result = (_Part(x, band, image=True).whole() for x in (src, dst, out))
+            result = np.array(result)
+            limit_change(source, ground, cover, result)
+            _Part(out, band, image=True)[slice(0, band.shape[0]), slice(0, band.shape[1])] = result
 
 
 def _copy_around(images: Images, region: Region) -> None:

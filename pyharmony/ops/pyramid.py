@@ -197,6 +197,12 @@ def hold(place: Place, known: DeviceArray) -> DeviceArray:
     return out
 
 
+def limit(place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, out: DeviceArray) -> None:
+    """Brings out, where its mask is soft, to at most mask * range from dst; see `pyharmony._images.limit`."""
+    arrays = src.view("src"), dst.view("dst"), mask.view("mask"), out.view("out", writable=True)
+    place.module.pyramid_limit(*arrays, **_at(place))
+
+
 def lay(place: Place, src: DeviceArray, dst: DeviceArray, corner: tuple[int, int]) -> DeviceArray:
     """Returns src with its first pixel at corner (y, x) of dst, and around it dst plus the nearest difference."""
     out = _new(place, dst.shape)

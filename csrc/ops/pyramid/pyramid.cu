@@ -833,6 +833,30 @@ __global__ void __launch_bounds__(kPointThreads)
 }
 
 __global__ void __launch_bounds__(kPointThreads)
+    pyramid_limit_kernel(const __grid_constant__ PointParams p) {
+  const std::int64_t i = std::int64_t(blockIdx.x) * kPointThreads + threadIdx.x;
+  if (i >= p.count) return;
+  const Point at = point_of(p.out, i);
+  const float m = device::load_mask(p.mask, at.n, at.y, at.x);
+  if (!(m > 0 && m < 1)) return;
+  const float dst = device::load_value(p.dst, at.n, at.y, at.x, at.c);
+  const bool whole = p.out.dtype == DType::kUInt8 || p.out.dtype == DType::kUInt16;
+  float range = p.out.dtype == DType::kUInt8 ? 255.0f : 65535.0f;
+  if (!whole) {
+    const float src = device::load_value(p.src, at.n, at.y, at.x, at.c);
+    range = fmaxf(fmaxf(1.0f, fabsf(src)), fmaxf(fabsf(dst), fabsf(src - dst)));
+  }
+  const float value = device::load_value(p.out, at.n, at.y, at.x, at.c);
+  float low = dst - m * range, high = dst + m * range;
+  if (whole) {
+    low = rintf(low);
+    high = rintf(high);
+  }
+  if (value < low) device::store_value(p.out, at.n, at.y, at.x, at.c, low);
+  if (value > high) device::store_value(p.out, at.n, at.y, at.x, at.c, high);
+}
+
+__global__ void __launch_bounds__(kPointThreads)
     pyramid_hold_kernel(const __grid_constant__ PointParams p) {
   const std::int64_t i = std::int64_t(blockIdx.x) * kPointThreads + threadIdx.x;
   if (i >= p.count) return;
@@ -1021,6 +1045,21 @@ void launch_pyramid_copy_paste(const ArrayView& src, const ArrayView& dst, const
   check_image_shape(p.mask, "mask", p.out.count, p.out.height, p.out.width, 1);
   const dim3 blocks = points_of(p);
   HM_LAUNCH(pyramid_copy_paste_kernel, blocks, dim3(kPointThreads), 0, stream, p);
+}
+
+void launch_pyramid_limit(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                          const ArrayView& out, cudaStream_t stream) {
+  HM_CHECK(out.writable, "out: read-only");
+  PointParams p{};
+  p.src = picture_of(src, "src");
+  p.dst = picture_of(dst, "dst");
+  p.mask = image_of(mask, "mask", true);
+  p.out = picture_of(out, "out");
+  check_image_shape(p.src, "src", p.out.count, p.out.height, p.out.width, p.out.channels);
+  check_image_shape(p.dst, "dst", p.out.count, p.out.height, p.out.width, p.out.channels);
+  check_image_shape(p.mask, "mask", p.out.count, p.out.height, p.out.width, 1);
+  const dim3 blocks = points_of(p);
+  HM_LAUNCH(pyramid_limit_kernel, blocks, dim3(kPointThreads), 0, stream, p);
 }
 
 void launch_pyramid_lay(const ArrayView& src, const ArrayView& dst, int top, int left,

@@ -39,6 +39,11 @@ void launch_pyramid_upsample_meet(const ArrayView& image, const ArrayView& dst,
 void launch_pyramid_copy_paste(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
                                const ArrayView& out, cudaStream_t stream);
 
+// Where mask [N, H, W] is above 0 and below 1, brings out to at most mask * range from dst, as
+// `limit_change` of core/limit.h does; src, dst, out [N, H, W, C] of any image dtypes.
+void launch_pyramid_limit(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
+                          const ArrayView& out, cudaStream_t stream);
+
 // The place of a source in dst: its first pixel and its size.
 struct LaidPlace {
   int top, left, height, width;

@@ -1,0 +1,64 @@
+"""Soft masks: how far they let an image change, and those that are hardly meant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import _arrays
+from .._arrays import NumpyArray
+from .._native import native
+from .._warnings import warn
+from ..errors import MaskWarning
+
+_ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
+#: A pixel below this share is faint, and a mask is told of where more than _MOST of its pixels above 0 are.
+_FAINT, _MOST = 0.04, 0.5
+
+
+def is_hard(mask: NumpyArray) -> bool:
+    """Returns whether a mask [h, w] of any dtype is zero or fully inside in every pixel."""
+    if mask.dtype == np.bool_:
+        return True
+    for y in range(0, mask.shape[0], _ROWS):
+        m = mask[y : y + _ROWS]
+        # One more than the largest integer is zero.
+        soft = (m + m.dtype.type(1)).max() > 1 if m.dtype.kind == "u" else ((m > 0) & (m < 1)).any()
+        if soft:
+            return False
+    return True
+
+
+def limit_change(src: NumpyArray, dst: NumpyArray, mask: NumpyArray, out: NumpyArray) -> None:
+    """Brings out [h, w, C], where its mask [h, w] is soft, to at most mask * range from dst.
+
+    The range is that of out's dtype; for floats the largest of 1, abs(src), abs(dst) and abs(src - dst). src and dst
+    may have other dtypes, in the unit of out.
+    """
+    native.limit_change(
+        _arrays.view(src, "src"),
+        _arrays.view(dst, "dst"),
+        _arrays.view(mask, "mask"),
+        _arrays.view(out, "out", writable=True),
+    )
+
+
+def count_faint(mask: NumpyArray) -> tuple[int, int]:
+    """Returns how many pixels of a mask [h, w] are above zero, and how many of them are faint."""
+    inside = np.count_nonzero(mask)
+    least = _FAINT * _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0)
+    # A comparison with an integer of its own dtype is ten times as fast.
+    clear = mask > mask.dtype.type(least) if mask.dtype.kind == "u" else mask >= least
+    return inside, inside - np.count_nonzero(clear)
+
+
+def warn_of_faint(inside: int, faint: int, dtype: str, name: str) -> None:
+    """Warns of a mask that is not zero where it most likely means zero, from what `count_faint` returns."""
+    white = _arrays.VALUE_RANGE.get(dtype, 1.0)
+    if faint > _MOST * inside:
+        least = "0.04" if white == 1 else f"{int(_FAINT * white)}"
+        remedy = f"`numpy.where({name} > {least}, {name}, 0)`" if name == "mask" else "an alpha of 0 there"
+        warn(
+            f"{name}: {faint / inside:.0%} of what is inside is below 4 %, where dst can change by as little only; if "
+            f"that is meant to be black, pass {remedy}",
+            MaskWarning,
+        )
