@@ -212,7 +212,10 @@ class ClippedWarning(PyHarmonyWarning):
 
 
 class MaskWarning(PyHarmonyWarning):
-    """A mask says something else than what is likely meant: an integer mask that looks like a map of labels.
+    """A mask, or what dst has under it, is hardly what is meant.
+
+    An integer mask looks like a map of labels; a soft one is mostly near zero; dst is nearly one colour under the mask
+    and not beside it, as if an object had been erased there.
 
     Example:
         >>> import warnings

@@ -382,7 +382,7 @@ def test_the_alpha_of_the_source_multiplies_the_mask(name, scene):
 @pytest.mark.parametrize("name", BLENDS)
 def test_the_alpha_of_the_destination_is_kept(name, scene):
     src, dst = cast(scene[0], "uint8"), cast(scene[1], "uint8")
-    alpha = np.random.default_rng(6).integers(0, 256, (90, 110, 1)).astype(np.uint8)
+    alpha = np.random.default_rng(6).integers(1, 256, (90, 110, 1)).astype(np.uint8)  # at 0 dst is unknown
     result = call(name, src, np.concatenate([dst, alpha], 2), scene[2])
     np.testing.assert_array_equal(result[..., 3:], alpha)
     np.testing.assert_array_equal(result[..., :3], call(name, src, dst, scene[2]))
@@ -720,6 +720,35 @@ def test_poisson_follows_the_definition(dtype, contour, gradients):
     error = np.abs(result - expected).max() / RANGE[dtype] * 255
     assert error <= LEVELS[dtype]
     assert info.residual >= 0
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.05, 0.0])
+@pytest.mark.parametrize("kernel", ["normal", "sobel"])
+def test_gaussian_poisson_takes_the_full_contour(weight, kernel):
+    """One level, whose base is given; beyond what a soft mask allows it is cut off."""
+    rng = np.random.default_rng(14)
+    src, dst, base = (smooth(rng, 40, 50) for _ in range(3))
+    y, x = np.mgrid[:40, :50]
+    soft = np.clip(1.5 - np.hypot(y - 20, x - 25) / 10, 0, 1)
+    for mask in (ellipse(40, 50).astype(float), soft):
+        options = {"color_weight": weight, "gradient_kernel": kernel, "contour": "full"}
+        result, info = blend.gaussian_poisson(src, dst, mask, base=base, return_info=True, **options)
+        exact = gp_reference.gaussian_poisson(src, dst, mask, base, preserve_background=True, **options)
+        reach = np.where((mask > 0) & (mask < 1), mask, np.inf)[..., None]
+        assert np.abs(result - np.clip(exact, dst - reach, dst + reach)).max() * 255 <= max(info.max_error, 1e-9)
+        half = blend.gaussian_poisson(src, dst, mask, base=base, **{**options, "contour": "half"})
+        assert np.abs(result - half).max() > 1e-5
+    # Through a pyramid, nothing of dst under a hard mask counts.
+    src, dst, inside = smooth(rng, 150, 170), smooth(rng, 150, 170), ellipse(150, 170)
+    results = []
+    for value in (0.5, np.nan):
+        ground = np.where(inside[..., None], value, dst)
+        results.append(
+            blend.gaussian_poisson(src, ground, inside, contour="full", color_weight=weight, gradient_kernel=kernel)
+        )
+    np.testing.assert_array_equal(*results)
+    with pytest.raises(ArgumentError, match="contour: 'whole', expected one of 'half', 'full'"):
+        blend.gaussian_poisson(src, dst, inside, contour="whole")
 
 
 def test_poisson_keeps_colours_where_it_is_told_to():

@@ -207,7 +207,7 @@ def test_the_background_is_kept_bit_for_bit() -> None:
 
 def test_alpha_of_both() -> None:
     src, dst, mask = case()
-    alpha = np.random.default_rng(1).integers(0, 256, (180, 180, 1), np.uint8)
+    alpha = np.random.default_rng(1).integers(1, 256, (180, 180, 1), np.uint8)  # at 0 dst is unknown
     cut = np.dstack([src, mask])
     made = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow())
     assert np.array_equal(made[..., 3:], alpha)

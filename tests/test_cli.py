@@ -118,6 +118,7 @@ OPTIONS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("--mode laplacian --levels 2", blend.laplacian, {"levels": 2}),
     ("--mode gaussian-poisson", blend.gaussian_poisson, {}),
     ("--mode gaussian-poisson --color-weight 2 --sigma 0.7", blend.gaussian_poisson, {"color_weight": 2, "sigma": 0.7}),
+    ("--mode gaussian-poisson --contour full", blend.gaussian_poisson, {"contour": "full"}),
     ("--mode gaussian-poisson --smooth-sigma 2", blend.gaussian_poisson, {"smooth_sigma": 2}),
     ("--mode gaussian-poisson --base copy-paste", blend.gaussian_poisson, {"base": "copy-paste"}),
     ("--mode gaussian-poisson --base membrane --decontaminate", blend.gaussian_poisson, {}),
@@ -136,6 +137,28 @@ OPTIONS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
 def test_an_option_is_the_argument_of_its_name(options: str, function: Any, arguments: dict[str, Any]) -> None:
     call("blend", *PATCH, "-o", "out.png", *options.split())
     assert np.array_equal(pixels("out.png"), function(*patch_arrays(), at=(86, 180), **arguments))
+
+
+def test_unknown_pixels_of_dst_are_black_in_a_file() -> None:
+    src, dst, mask = patch_arrays()
+    valid = blend.placed_mask(src, dst, mask, at=(86, 180)) == 0
+    Image.fromarray(valid * np.uint8(255)).save("valid.png")
+    for mode in ("gaussian-poisson", "poisson", "laplacian", "alpha"):
+        call("blend", *PATCH, "-o", "out.png", "--mode", mode, "--dst-valid", "valid.png", "--overwrite")
+        function = getattr(blend, mode.replace("-", "_"))
+        assert np.array_equal(pixels("out.png"), function(src, dst, mask, at=(86, 180), dst_valid=valid))
+    assert "absent.png" in call("blend", *PATCH, "-o", "no.png", "--dst-valid", "absent.png", code=3).stderr
+    refused = call("blend", *PATCH, "-o", "no.png", "--dst-valid", "out.png", code=3).stderr
+    assert "dst_valid (out.png): a colour image" in refused
+
+
+def test_an_erased_object_is_told_of_with_its_file_and_the_option() -> None:
+    src, dst, mask = patch_arrays()
+    erased = dst.copy()
+    erased[blend.placed_mask(src, dst, mask, at=(86, 180)) > 0] = 0
+    Image.fromarray(erased).save("erased.png")
+    told = call("blend", *[name.replace("coffee.jpg", "erased.png") for name in PATCH], "-o", "out.png").stderr
+    assert "erased.png: nearly one colour, (0, 0, 0), under" in told and "or --dst-valid, False there" in told
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +277,7 @@ def test_edits_have_lists_streams_and_exit_codes() -> None:
         ("--feather 2", ("--feather", "--mode gaussian-poisson", "alpha")),
         ("--gradients mixed", ("--gradients", "--mode gaussian-poisson", "but with poisson")),
         ("--mode alpha --gradients mixed", ("--gradients", "--mode alpha", "poisson")),
-        ("--mode gaussian-poisson --contour full", ("--contour", "--mode gaussian-poisson", "poisson")),
+        ("--mode laplacian --contour full", ("--contour", "--mode laplacian", "gaussian-poisson, poisson")),
         ("--mode laplacian --color-weight 1", ("--color-weight", "--mode laplacian", "gaussian-poisson")),
         ("--mode alpha --levels 3", ("--levels", "--mode alpha", "laplacian")),
         ("--mode poisson --sigma 0.5", ("--sigma", "--mode poisson", "gaussian-poisson")),

@@ -390,7 +390,7 @@ def test_a_source_lies_where_at_says(kind: str, at: tuple[int, int] | None, dtyp
 def test_a_batch_lies_where_at_says_and_the_alpha_of_dst_stays(run: Any) -> None:
     dst, src, mask = pair((2, 40, 44, 3), "uint8")
     src, masks = src[:, :30, :20], np.stack([mask[:30, :20], mask[10:40, 20:40]])
-    alpha = np.random.default_rng(3).integers(0, 256, (2, 40, 44, 1)).astype(np.uint8)
+    alpha = np.random.default_rng(3).integers(1, 256, (2, 40, 44, 1)).astype(np.uint8)
     over = np.concatenate([dst, alpha], -1)
     for cover in (masks, masks[0]):
         expected = run(src, over, cover, at=(17, -4), device="cpu")
@@ -448,6 +448,21 @@ def test_a_soft_mask_bounds_what_changes(run: Any, dtype: str) -> None:
         assert (change <= share + (0.2 if dtype == "float16" else 1e-3))[share < 255].all()
         assert levels(made, run(src, dst, mask, device="cpu")) <= 2 * allowed(dtype)
     assert np.array_equal(fetched(run(*map(Interface, (src, dst, share == 255))))[share < 255], dst[share < 255])
+
+
+@pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson], ids=lambda f: f.__name__)
+def test_unknown_pixels_of_dst_are_left_to_the_cpu(run: Any) -> None:
+    """Kernels read every pixel of dst; the result of those on the CPU goes back to where dst is."""
+    src, dst, mask = pair((26, 30, 3), "uint8")
+    valid = np.ones((26, 30), np.uint8) * np.uint8(255)
+    valid[5:12, 6:14] = 0
+    expected = run(src, dst, mask, dst_valid=valid, device="cpu")
+    made = run(*map(Interface, (src, dst, mask)), dst_valid=Interface(valid))
+    assert isinstance(made, DeviceArray) and np.array_equal(fetched(made), expected)
+    holed = fetched(run(*map(Interface, (src, np.dstack([dst, valid]), mask))))
+    assert np.array_equal(holed, np.dstack([expected, valid]))
+    # Images of the CPU that are solved on the device are prepared before.
+    assert levels(run(src, dst, mask, dst_valid=valid, device="cuda"), expected) <= allowed("uint8")
 
 
 def test_blends_write_where_they_are_told_to() -> None:

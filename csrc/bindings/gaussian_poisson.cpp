@@ -114,9 +114,10 @@ void check_float_plane(const ArrayView& array, const char* name) {
 }
 
 void field(const ArrayView& src, const ArrayView& dst, const ArrayView& mask,
-           const std::optional<ArrayView>& gain, double along, double across,
+           const std::optional<ArrayView>& gain, double along, double across, bool full,
            const ArrayView& out) {
   gp::FieldParams params;
+  params.full = full;
   params.src = as_image(src, "src");
   params.dst = as_image(dst, "dst");
   HM_CHECK(src.dtype != DType::kBool && dst.dtype != DType::kBool,
@@ -219,7 +220,7 @@ void bind_gaussian_poisson(py::module_& m) {
         "weight"_a, "w0"_a, "w1"_a, "double_precision"_a, "rhs"_a = py::none(),
         "mean"_a = py::none());
   m.def("gaussian_poisson_field", &field, "src"_a, "dst"_a, "mask"_a, "gain"_a, py::kw_only(),
-        "along"_a, "across"_a, "out"_a, py::call_guard<GilRelease>());
+        "along"_a, "across"_a, "full"_a = false, "out"_a, py::call_guard<GilRelease>());
   m.def("gradient_norm", &norm, "image"_a, py::kw_only(), "smooth"_a, "out"_a,
         py::call_guard<GilRelease>());
   m.def("edge_map", &edges, "norm"_a, "low"_a, "high"_a, "out"_a,

@@ -35,7 +35,7 @@ from ..errors import (
 from ..io import Picture, check_target, convert, write
 from ..io.masks import mask_of
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
-from .device import DeviceFrame
+from .device import DeviceFrame, has_unknown
 from .frame import Frame, Infos, as_images, at_of_items, scale_of
 from .kinds import as_delivered, in_float32, is_file, picture_of, warn_of_gradients
 from .places import PLACES
@@ -90,6 +90,7 @@ class Item:
     scale: Any
     out: Any
     beside: dict[str, Any]
+    dst_valid: Any = None
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ class Item:
     def images(self) -> dict[str, Any]:
         """The images that are read, by the name of their argument."""
         source = {} if self.src is ITSELF else {"src": self.src}
-        return {self.name: self.dst, "mask": self.mask, **source, **self.beside}
+        return {self.name: self.dst, "mask": self.mask, "dst_valid": self.dst_valid, **source, **self.beside}
 
     @property
     def to_file(self) -> bool:
@@ -129,6 +130,7 @@ class Call:
     errors: str = "raise"
     out: Any = None
     return_info: bool = False
+    dst_valid: Any = None
 
     def with_mask(self, mask: Any, at: Any) -> Call:
         """Returns this call on one image with its mask, where `at` says where that lies; it works on the CPU."""
@@ -149,10 +151,11 @@ class Call:
             place = None
         _checks.one_of(self.errors, "errors", ("raise", "return"))
         tell = tell or solved("blended")
-        whole = Item(self.src, self.dst, self.mask, self.at, self.scale, self.out, beside)
+        whole = Item(self.src, self.dst, self.mask, self.at, self.scale, self.out, beside, self.dst_valid)
         warn_of_gradients(_singly(whole), _DIFFERENTIABLE.get(self.function, ""))
         if not isinstance(self.dst, (list, tuple)):
-            for name, value in {"src": self.src, "mask": self.mask, "scale": self.scale, **beside}.items():
+            singles = {"src": self.src, "mask": self.mask, "scale": self.scale, "dst_valid": self.dst_valid, **beside}
+            for name, value in singles.items():
                 if isinstance(value, (list, tuple)):
                     raise DTypeError(
                         f"{name}: a {type(value).__name__} beside one {whole.name}; pass {whole.name} as a list too"
@@ -194,6 +197,7 @@ class Call:
             src=images.pop("src", ITSELF),
             dst=images.pop(own),
             mask=images.pop("mask"),
+            dst_valid=images.pop("dst_valid"),
             out=None if is_array(out) else out,
             beside=images,
         )
@@ -219,6 +223,7 @@ class Call:
                 None if item.to_file else item.out,
                 scale=item.scale,
                 decontaminate=bool(self.decontaminate),
+                dst_valid=opened.dst_valid,
                 place=place,
             )
             infos = work(frame, **opened.beside)
@@ -232,7 +237,11 @@ class Call:
     def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Blends arrays on a device in the way that `PLACES` gives for the function."""
         own, way = item.name, PLACES[self.function].way
-        if way == "copied":
+        # The kernels take every pixel of dst for known.
+        partly = way == "there" and (
+            item.dst_valid is not None or (_cuda.is_device_array(item.dst) and has_unknown(item.dst))
+        )
+        if way == "copied" or partly:
             return self._through_cpu(item, work)
         if way == "refused":
             raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
@@ -281,6 +290,7 @@ class Call:
             src=copies.pop("src", ITSELF),
             dst=copies.pop(own),
             mask=copies.pop("mask"),
+            dst_valid=copies.pop("dst_valid"),
             out=None if "out" in on_device else item.out,
             beside=copies,
         )
@@ -296,7 +306,8 @@ class Opened:
 
     Attributes:
         picture: the `Picture` of dst, whose profile and metadata the result gets; None where dst is an array.
-        source, target, mask, beside: arrays for a `Frame`, in dst's colours; source is None where the target is edited.
+        source, target, mask, beside, dst_valid: arrays for a `Frame`, in dst's colours; source is None where the target
+            is edited.
         widened: whether a grey target was given three equal channels, because a grey image has no room for the
             source's alpha.
     """
@@ -306,6 +317,7 @@ class Opened:
     target: Any
     mask: Any
     beside: dict[str, Any]
+    dst_valid: Any = None
     widened: bool = False
 
 
@@ -327,6 +339,9 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
     mask = item.mask
     if not (mask is None or is_array(mask)):
         mask = mask_of(opened(mask, "mask"), "mask")
+    valid = item.dst_valid
+    if not (valid is None or is_array(valid)):
+        valid = mask_of(opened(valid, "dst_valid"), "dst_valid")
     beside = dict(item.beside)
     base, weight = beside.get("base"), beside.get("color_weight")
     if base is not None and not (isinstance(base, str) and base == "copy-paste"):
@@ -340,7 +355,7 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
         values = mask_of(opened(weight, "color_weight"), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
-    result = Opened(picture, source, dst if picture is None else picture.pixels, mask, beside)
+    result = Opened(picture, source, dst if picture is None else picture.pixels, mask, beside, valid)
     _widen(result)
     _check_out(item, result)
     return result
@@ -409,6 +424,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         *,
         at: OneOrMany[Position | None] = None,
         scale: OneOrMany[float] = 1.0,
+        dst_valid: OneOrMany[MaskLike | None] = None,
         decontaminate: bool = True,
         keep_gps: bool = False,
         device: Device | None = None,
@@ -417,10 +433,8 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         return_info: bool = False,
         **own: Any,
     ) -> Any:
-        call = Call(
-            function.__name__, src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out, return_info
-        )
-        return function(call, **own)
+        shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid)
+        return function(Call(function.__name__, src, dst, mask, at, scale, *shared), **own)
 
     return _with_own(public, function)
 
@@ -484,6 +498,7 @@ def _items(whole: Item) -> list[Item]:
 
     out, several = whole.out, at_of_items(whole.at)
     sources, masks = spread(whole.src, "src"), spread(whole.mask, "mask")
+    valid = spread(whole.dst_valid, "dst_valid")
     positions = [whole.at] * count if several is None else spread(several, "at")
     if out is not None and not isinstance(out, (list, tuple)):
         raise DTypeError(f"out: {type(out).__name__}, expected None or a list, one for each of {count} of dst")
@@ -497,6 +512,7 @@ def _items(whole: Item) -> list[Item]:
             at=positions[i],
             scale=scales[i],
             out=outs[i],
+            dst_valid=valid[i],
             beside={name: values[i] for name, values in beside.items()},
         )
         for i in range(count)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _cuda
-from .._arrays import is_torch
+from .._arrays import VALUE_RANGE, is_torch
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -150,6 +150,11 @@ class DeviceJob:
     strips: bool = False
 
     @property
+    def soft(self) -> bool:
+        """Whether a pixel of the mask may be neither zero nor fully inside; values on a device are not read."""
+        return True
+
+    @property
     def shape(self) -> tuple[int, int]:
         return self.frame.shape
 
@@ -169,7 +174,10 @@ class DeviceJob:
         """Returns whether the object is known to cover dst without reading a mask."""
         return not self.boxed and self.frame.mask is None and self.frame.placed.shape == self.shape
 
-    def check_finite(self, region: Region, mask: DeviceArray | None = None) -> None:
+    def check_finite(self, region: Region, mask: DeviceArray | None = None, *, hide: bool = False) -> None:
+        """Does nothing: values on a device are not read."""
+
+    def warn_of_erased(self, *, hard: bool = True) -> None:
         """Does nothing: values on a device are not read."""
 
     def mask_of(self, region: Region) -> DeviceArray:
@@ -201,7 +209,14 @@ class DeviceJob:
         return lay(frame.place, src, dst, (inner.y0 - region.y0, inner.x0 - region.x0))
 
     def crop(
-        self, region: Region, mask: DeviceArray, weight: float | WeightMap = 0.0, base: DeviceArray | None = None
+        self,
+        region: Region,
+        mask: DeviceArray,
+        weight: float | WeightMap = 0.0,
+        base: DeviceArray | None = None,
+        *,
+        monochrome: bool = False,
+        hide: bool = False,
     ) -> Crop:
         """Returns what a solve over a region reads; see `Job.crop`."""
         frame = self.frame
@@ -219,6 +234,7 @@ class DeviceJob:
             weight=weight,
             target=lambda part: part.of(frame.out.items(self.item)),
             memory=Memory(),
+            unit=VALUE_RANGE[frame.dtype],
         )
 
     def solved(self, crop: Crop, solve: Solve, *, name: str, everywhere: bool = False, only_on_cpu: str = "") -> Infos:
@@ -234,6 +250,16 @@ class DeviceJob:
             if soft:
                 limit(frame.place, crop.src, crop.dst, crop.mask, crop.target(crop.region))
             return infos
+
+
+def has_unknown(dst: Any) -> bool:
+    """Returns whether the alpha of an image on a device is zero anywhere, for which it waits for the device."""
+    target, _ = layout(dst, "dst")
+    if target.shape[3] != 4:
+        return False
+    place = _cuda.place_of({"dst": dst}, None)
+    assert place is not None  # noqa: S101  # it is on a device
+    return not (place.fetch(_channels(place.take(target, "dst"), 3, 4)) > 0).all()
 
 
 def _channels(a: DeviceArray, first: int, end: int) -> DeviceArray:

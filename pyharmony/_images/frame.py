@@ -23,9 +23,11 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
+from ..reference.gaussian_poisson import LUMA
 from .fill import fill
+from .ground import Ground, warn_of_erased
 from .limit import count_faint, is_hard, limit_change, warn_of_faint
 from .memory import Memory
 from .region import Region, bounding_box, check_finite, close_strips, to_border
@@ -38,6 +40,12 @@ _FAR = 1 << 31  # pixels; a position beyond this is taken for a mistake
 def direct_info(method: str, clipped: float = 0.0) -> _checks.SolveInfo:
     """Returns the report of a blend that solves nothing, such as 'copy' where no pixel is inside."""
     return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0, clipped=clipped)
+
+
+def luma(x: NumpyArray, real: type) -> NumpyArray:
+    """Returns the luma of an image [h, w, C] in each of its channels; of other than three channels the mean."""
+    weights: NumpyArray = np.array(LUMA if x.shape[2] == 3 else [1 / x.shape[2]] * x.shape[2], real)
+    return np.broadcast_to((x.astype(real) @ weights)[..., None], x.shape)
 
 
 def store(values: NumpyArray, out: NumpyArray, inside: NumpyArray) -> float:
@@ -72,6 +80,10 @@ class Crop:
     Attributes:
         place: the device of all arrays; None: the CPU.
         region: where the arrays lie in dst.
+        unit: the value of white in the images.
+        ground: the colours that the result stays near where its mask is soft; on a device dst.
+        cover: the mask that says how near; mask itself is 1 where dst is unknown.
+        apart: the result over the region where pixels of dst are unknown, which a solve may write to; else None.
         weight: color_weight, a number or a map; on a device a `WeightMap`.
         target: returns the array to write the result into over a part of the region; on the CPU it holds dst.
         memory: counts the memory that is held on the CPU.
@@ -87,12 +99,11 @@ class Crop:
     weight: Any
     target: Callable[[Region], Any]
     memory: Memory
+    unit: float
+    ground: Any = None
+    cover: Any = None
+    apart: NumpyArray | None = None
     fetched: bool = False
-
-    @property
-    def unit(self) -> float:
-        """The value of white in dst."""
-        return _arrays.VALUE_RANGE[self.dst.dtype.name]
 
     def on(self, place: Place, out: DeviceArray) -> Crop:
         """Returns a copy of this crop on a device, whose result goes into `out`."""
@@ -139,6 +150,7 @@ class Job:
         bbox: the smallest region that holds every mask pixel above zero; may be empty.
         out: colours [H, W, C] of the result, not written yet.
         out_alpha, dst_alpha: [H, W], where dst has alpha.
+        ground: the colours of dst where they are known, and what stands for them elsewhere.
         memory: counts the memory that the blend of this item holds beside the caller's arrays.
         strips: whether strips between the mask and dst's border count as inside; see `to_border`.
     """
@@ -155,6 +167,7 @@ class Job:
     out: NumpyArray
     out_alpha: NumpyArray | None
     dst_alpha: NumpyArray | None
+    ground: Ground
     memory: Memory
     strips: bool = False
     _soft: bool | None = None
@@ -204,21 +217,55 @@ class Job:
         return self.bbox.shape == self.shape and bool(mask.min() > 0)
 
     def crop(
-        self, region: Region, mask: NumpyArray, weight: float | NumpyArray = 0.0, base: NumpyArray | None = None
+        self,
+        region: Region,
+        mask: NumpyArray,
+        weight: float | NumpyArray = 0.0,
+        base: NumpyArray | None = None,
+        *,
+        monochrome: bool = False,
+        hide: bool = False,
     ) -> Crop:
-        """Returns what a solve over a region reads; weight and base are color_weight and an image over dst."""
+        """Returns what a solve over a region reads; weight and base are color_weight and an image over dst.
+
+        Where dst is unknown inside, or everywhere inside with hide, it becomes src, or its luma where that is the
+        guidance (monochrome), plus what the two differ by around; and the mask becomes 1. So each edge there has the
+        gradient of the guidance.
+        """
         if base is not None:
             base = region.of(base)
             check_finite(base, "base", (region.y0, region.x0))
+        src, dst, cover = self.src_of(region), self.dst_of(region), mask
+        ground, unknown, apart = dst, self.ground.unknown(region), None
+        if unknown is not None:
+            apart = self.memory.hold(np.empty(dst.shape, self.dst.dtype))
+            _arrays.round_into(self.memory.hold(dst.copy()), apart)
+        if unknown is not None or hide:
+            inside = mask > 0
+            unknown = inside if hide or unknown is None else unknown & inside
+            if unknown.any():
+                guide = luma(src, self.real) if monochrome else src
+                difference = self.memory.hold(np.subtract(dst, guide, dtype=self.real))
+                # NaN beside the pixels that a solve reads is not to be continued.
+                absent = unknown | ~np.isfinite(difference).all(2)
+                dst = self.memory.hold(fill(difference, absent, self.memory))
+                dst += guide
+                np.copyto(dst, ground, where=~unknown[..., None])
+                mask = self.memory.hold(mask.copy())
+                mask[unknown] = mask.dtype.type(_arrays.VALUE_RANGE.get(mask.dtype.name, 1))
         return Crop(
             place=None,
             region=region,
-            src=self.src_of(region),
-            dst=self.dst_of(region),
+            src=src,
+            dst=dst,
             mask=mask,
+            unit=_arrays.VALUE_RANGE[self.dst.dtype.name],
+            ground=ground,
+            cover=cover,
+            apart=apart,
             base=base,
             weight=weight if isinstance(weight, float) else region.of(weight),
-            target=lambda part: part.of(self.start()),
+            target=lambda part: part.of(self.start()) if apart is None else part.of(apart, (region.y0, region.x0)),
             memory=self.memory,
         )
 
@@ -240,28 +287,47 @@ class Job:
                 raise ArgumentError(only_on_cpu)
             if not only_on_cpu:
                 inside = True if everywhere else (crop.mask > 0)[..., None]
-                infos: Infos = attempt(place, name, lambda: self._solved_on(place, crop, solve, inside))
+                infos = attempt(place, name, lambda: self._solved_on(place, crop, solve, inside))
                 if infos is not NotImplemented:
                     return self._limited(crop, infos, everywhere)
-        return self._limited(crop, solve(crop), everywhere)
+        infos = solve(crop)
+        if crop.apart is not None:
+            np.copyto(crop.region.of(self.start()), crop.apart, where=everywhere or (crop.cover > 0)[..., None])
+        return self._limited(crop, infos, everywhere)
 
     def _limited(self, crop: Crop, infos: Infos, everywhere: bool) -> Infos:
         """Keeps the result where the mask is soft as near to dst as the mask says, and returns infos."""
         if self.soft and not everywhere:
-            limit_change(crop.src, crop.dst, crop.mask, crop.region.of(self.out))
+            limit_change(crop.src, crop.ground, crop.cover, crop.region.of(self.out))
         return infos
 
     def _solved_on(self, place: Place, crop: Crop, solve: Solve, inside: NumpyArray | bool) -> Infos:
         """Solves a copy of the crop on a device, and writes the result where `inside` is True."""
-        _, out = place.empty((1, *crop.dst.shape), crop.dst.dtype)
+        _, out = place.empty((1, *crop.dst.shape), self.dst.dtype)
         infos = solve(crop.on(place, out))
         np.copyto(crop.region.of(self.start()), place.fetch(out)[0], where=inside)
         return infos
 
+    @property
+    def leaves_source(self) -> bool:
+        """Whether an edge at the contour may lead to a pixel that src does not have; it has the gradient of dst."""
+        return self.holes is not None or not self.placed.contains(self.bbox.expand(1, self.shape))
+
+    def warn_of_erased(self, *, hard: bool = True) -> None:
+        """Warns where dst looks as if an object had been erased under the mask.
+
+        hard is whether the blend reads dst under a hard mask, where src goes on beyond the contour.
+        """
+        if (hard or self.soft or self.leaves_source) and not self.bbox.empty and self.ground.unknown(self.bbox) is None:
+            warn_of_erased(self.dst, self.mask, self.placed, self.bbox)
+
     def dst_of(self, region: Region) -> NumpyArray:
-        """Returns dst over a region, in memory apart from out, because a solve reads it again after it has written."""
-        part = region.of(self.dst)
-        return part.copy() if self.in_place else part
+        """Returns dst over a region, in memory apart from out, because a solve reads it again after it has written.
+
+        Where pixels of dst are unknown they are floats in its unit, see `Ground`.
+        """
+        part, unknown = self.ground.of(region)
+        return part.copy() if unknown is None and self.in_place else part
 
     def mask_of(self, region: Region) -> NumpyArray:
         """Returns the mask over a region of dst: a view of the caller's mask where src covers the region."""
@@ -285,17 +351,19 @@ class Job:
         origin = self.placed.y0, self.placed.x0
         common = self.placed.overlap(region)
         if common.empty:
-            return region.of(self.dst)
+            return self.ground.of(region)[0]
         holes = None if self.holes is None else common.of(self.holes, origin)
         if holes is not None and not holes.any():
             holes = None
         if holes is None and common == region:
             return region.of(self.src, origin)
         known = self.memory.hold(common.of(self.src, origin).astype(self.real))
-        difference = self.memory.hold(known - common.of(self.dst))
+        whole, corner = self.ground.of(region)[0], (region.y0, region.x0)
+        below = common.of(whole, corner)
+        difference = self.memory.hold(known - below)
         if holes is not None:
             difference = fill(difference, holes, self.memory)
-            np.add(common.of(self.dst), difference, out=known, where=holes[..., None])
+            np.add(below, difference, out=known, where=holes[..., None])
         if common == region:
             return known
         around = (
@@ -304,12 +372,15 @@ class Job:
             (0, 0),
         )
         result = self.memory.hold(np.pad(difference, around, mode="edge"))
-        result += region.of(self.dst)
-        common.of(result, (region.y0, region.x0))[...] = known
+        result += whole
+        common.of(result, corner)[...] = known
         return result
 
-    def check_finite(self, region: Region, mask: NumpyArray | None = None) -> None:
-        """Refuses NaN and Inf in the pixels of src and dst that a blend reads in a region: all, or those near mask."""
+    def check_finite(self, region: Region, mask: NumpyArray | None = None, *, hide: bool = False) -> None:
+        """Refuses NaN and Inf in the pixels of src and dst that a blend reads in a region: all, or those near mask.
+
+        With hide it does not read dst inside, unless src ends at the contour.
+        """
         common = self.placed.overlap(region)
         origin = self.placed.y0, self.placed.x0
         source = common.of(self.src, origin)
@@ -318,7 +389,11 @@ class Job:
         if holes is not None and source.dtype.kind == "f":
             self.memory.touch(source.nbytes)
         check_finite(source, "src", (common.y0 - self.shift[0], common.x0 - self.shift[1]), skip=holes, mask=near)
-        check_finite(region.of(self.dst), "dst", (region.y0, region.x0), mask=mask)
+        skip = self.ground.unknown(region)
+        if hide and not self.leaves_source:
+            inside = self.mask_of(region) > 0
+            skip = inside if skip is None else inside | skip
+        check_finite(region.of(self.dst), "dst", (region.y0, region.x0), skip=skip, mask=mask)
 
 
 def layout(x: Any, name: str) -> tuple[Any, bool]:
@@ -504,6 +579,7 @@ class Frame(AnyFrame):
         *,
         scale: Any = 1.0,
         decontaminate: bool = True,
+        dst_valid: Array | None = None,
         place: Place | None = None,
     ) -> None:
         self._place = place
@@ -547,7 +623,13 @@ class Frame(AnyFrame):
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
+        self._valid = None if dst_valid is None else masks_of(dst_valid, d[0], d[1], d[2], batch, "dst_valid")
+        if self._valid is not None and not all(valid.any() for valid in self._valid):
+            raise MaskError(
+                "dst_valid: zero everywhere, so that nothing of dst is known; expected it above zero somewhere"
+            )
         self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
+        self._inputs.append((dst_valid, "dst_valid"))
         self._out = out
         self.result = self._take_out(out)
         self._results, _ = layout(self.result, "out")
@@ -613,6 +695,12 @@ class Frame(AnyFrame):
             if not box.empty:
                 box = Region(box.y0 + placed.y0, box.y1 + placed.y0, box.x0 + placed.x0, box.x1 + placed.x0)
             has_alpha = dst.shape[2] == 4
+            ground = Ground(
+                dst[..., :colours],
+                dst[..., 3] if has_alpha and self.name == "dst" else None,
+                None if self._valid is None else self._valid[i],
+                memory,
+            )
             yield Job(
                 item=i,
                 place=self._place,
@@ -626,6 +714,7 @@ class Frame(AnyFrame):
                 out=out[..., :colours],
                 out_alpha=out[..., 3] if has_alpha else None,
                 dst_alpha=dst[..., 3] if has_alpha else None,
+                ground=ground,
                 memory=memory,
             )
 

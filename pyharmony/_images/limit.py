@@ -44,11 +44,11 @@ def limit_change(src: NumpyArray, dst: NumpyArray, mask: NumpyArray, out: NumpyA
 
 def count_faint(mask: NumpyArray) -> tuple[int, int]:
     """Returns how many pixels of a mask [h, w] are above zero, and how many of them are faint."""
-    inside = np.count_nonzero(mask)
+    inside = int(np.count_nonzero(mask))
     least = _FAINT * _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0)
     # A comparison with an integer of its own dtype is ten times as fast.
     clear = mask > mask.dtype.type(least) if mask.dtype.kind == "u" else mask >= least
-    return inside, inside - np.count_nonzero(clear)
+    return inside, inside - int(np.count_nonzero(clear))
 
 
 def warn_of_faint(inside: int, faint: int, dtype: str, name: str) -> None:

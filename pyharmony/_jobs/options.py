@@ -161,10 +161,15 @@ BLEND = Kind(
             metavar="X,Y",
         ),
         Option("scale", float, "The factor of SRC's size; its first pixel stays at X,Y.", "1", metavar="F", low=0),
+        Option(
+            "dst_valid", str,
+            "A grey image of DST's size, black where DST is unknown, as if something was erased; so is an alpha of 0.",
+            metavar="FILE",
+        ),
         Option("gradients", _GRADIENTS, "the image whose edges count.", "source", ("poisson",)),
         Option(
             "contour", _CONTOURS, "how much of SRC's edges counts across a hard contour of MASK.", "half",
-            ("poisson",),
+            ("gaussian-poisson", "poisson"),
         ),
         Option(
             "color_weight", str,

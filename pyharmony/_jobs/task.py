@@ -54,7 +54,7 @@ class Task:
     """One image to make, its arguments checked as far as they can be without reading.
 
     Attributes:
-        files: the paths of the inputs and, where they are images, of 'base', 'color_weight' and the hints.
+        files: the paths of the inputs and, where they are images, of 'dst_valid', 'base', 'color_weight' and the hints.
         out: a path, or '-'.
         arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, without the images.
         harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it stays as it is blended.
@@ -102,8 +102,11 @@ class Task:
         return "stdin" if path == STREAM else path
 
     def with_files(self, text: str) -> str:
-        """Returns a sentence about inputs with the names of their files."""
-        return re.sub(rf"\b({'|'.join(self.files)})\b", lambda found: self._named(found[1]), text)
+        """Returns a sentence about inputs with the names of their files; code between backquotes stays."""
+        inputs = rf"(?<![\w-])({'|'.join(self.files)})(?![\w-])"
+        parts = text.split("`")
+        parts[::2] = [re.sub(inputs, lambda found: self._named(found[1]), part) for part in parts[::2]]
+        return "`".join(parts)
 
     def failure(self, error: BaseException) -> Failure:
         """Returns an error as a failure whose message names files and options instead of arguments."""
@@ -144,6 +147,8 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
             raise Failure("--model and --method both say what to do; give the one or the other", Code.USAGE)
         arguments["method"] = mode = given.get("model", mode)
         files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
+    if "dst_valid" in arguments:
+        files["dst_valid"] = arguments.pop("dst_valid")
     if "at" in given:
         arguments["at"] = _position(given["at"])
     if mode == "inpaint" and "mask" not in files:

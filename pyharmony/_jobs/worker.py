@@ -186,8 +186,7 @@ class Worker:
 
     def _call(self, task: Task, pictures: Mapping[str, Picture]) -> tuple[Picture, Any]:
         arguments = dict(task.arguments)
-        if "base" in pictures:
-            arguments["base"] = pictures["base"]
+        arguments |= {name: pictures[name] for name in ("dst_valid", "base") if name in pictures}
         if "color_weight" in pictures:
             arguments["color_weight"] = _scaled(pictures["color_weight"], task.weight_scale)
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]

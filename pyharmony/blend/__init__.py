@@ -9,7 +9,8 @@ Every blend takes the same first and last arguments:
   binary files, and `pyharmony.io.Picture`: their orientation is applied, and src is brought to
   dst's colour profile, depth and channels (an array has no profile: an image of another kind laid over it
   becomes sRGB, and an array laid over such an image is taken to be in its profile). The alpha of src
-  multiplies the mask; the alpha of dst is kept, and its colours are not premultiplied. A batch
+  multiplies the mask; the alpha of dst is kept, dst is unknown where it is zero (not everywhere), and its colours are
+  not premultiplied. A batch
   needs as many sources as destinations. Where dst is a list of any of these, the result is a list; each other
   argument is then a list of the same length, or one value for all.
 * ``mask``: an array of src's height and width, of bool, uint8 or uint16 (their largest value is fully
@@ -17,12 +18,15 @@ Every blend takes the same first and last arguments:
   which is grey or gives its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
   since 1 of 255 is hardly ever meant, and those whose largest value is below half of white, as of a map of labels,
   give a `pyharmony.errors.MaskWarning`. In a JPEG, WebP, AVIF or HEIC, values within 8 of black or white are black or
-  white. For
-  `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask and
-  dst's border counts as inside, as long as other pixels of dst are outside: its colours would flow into the object.
+  white. For `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask
+  and dst's border counts as inside, as long as other pixels of dst are outside: its colours would flow into the object.
   Where a mask is above 0 and below fully inside, no blend changes dst by more than that share of its range; only
   `alpha` of floats beyond 0 to 1, and preserve_background=False of `gaussian_poisson` and `gp_gan`, may. Where more
   than half of what is inside is below 4 %, a `MaskWarning` says so.
+* ``dst_valid``: None, or a mask of dst's height and width, of any kind that ``mask`` may have: where it is zero dst is
+  unknown, as it is where its alpha is zero. Unknown pixels are not read: their colours are those of the nearest known
+  ones, and at edges that touch them inside all of the gradient is that of src. Where dst is nearly one colour under
+  the mask and not beside it, as if an object had been erased, and counts, a `MaskWarning` says so.
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
   src lands in dst. Where these are not whole, src is resampled (colours by Catmull and Rom's cubic, the mask by
   area). The part of src that lies outside dst is cut off.

@@ -18,79 +18,79 @@ __all__ = [
 @overload
 def alpha(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def alpha(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def alpha(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def alpha(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def alpha(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def alpha(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutT, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
 ) -> tuple[OutT, SolveInfo | Any]: ...
 @overload
 def alpha(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, feather: float = 0.0,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def alpha(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, feather: float = 0.0,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[ImageT], list[SolveInfo]]: ...
 @overload
 def alpha(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, feather: float = 0.0,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def alpha(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, feather: float = 0.0,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[PILImage | Any], list[SolveInfo]]: ...
 @overload
 def alpha(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
+    dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def alpha(
     src: OneOrMany[ImageLike], dst: Sequence[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, feather: float = 0.0,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    feather: float = 0.0, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def detail_boost(
@@ -170,108 +170,115 @@ def detail_boost(
 @overload
 def gaussian_poisson(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, contour: Contour = "half", base: Literal['copy-paste'] | ImageLike | None = None,
+    color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def gaussian_poisson(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, contour: Contour = "half", base: Literal['copy-paste'] | ImageLike | None = None,
+    color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def gaussian_poisson(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, contour: Contour = "half", base: Literal['copy-paste'] | ImageLike | None = None,
+    color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def gaussian_poisson(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, contour: Contour = "half", base: Literal['copy-paste'] | ImageLike | None = None,
+    color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def gaussian_poisson(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, contour: Contour = "half", base: Literal['copy-paste'] | ImageLike | None = None,
+    color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def gaussian_poisson(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, contour: Contour = "half", base: Literal['copy-paste'] | ImageLike | None = None,
+    color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OutT, return_info: Literal[True]
 ) -> tuple[OutT, SolveInfo | Any]: ...
 @overload
 def gaussian_poisson(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0,
-    base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
-    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
-    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    contour: Contour = "half", base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None,
+    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def gaussian_poisson(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0,
-    base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
-    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
-    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    contour: Contour = "half", base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None,
+    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[ImageT], list[SolveInfo]]: ...
 @overload
 def gaussian_poisson(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0,
-    base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
-    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
-    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    contour: Contour = "half", base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None,
+    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def gaussian_poisson(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0,
-    base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
-    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
-    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    contour: Contour = "half", base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None,
+    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[PILImage | Any], list[SolveInfo]]: ...
 @overload
 def gaussian_poisson(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
+    dst_valid: MaskLike | None = None, contour: Contour = "half", base: Literal['copy-paste'] | ImageLike | None = None,
+    color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def gaussian_poisson(
     src: OneOrMany[ImageLike], dst: Sequence[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0,
-    base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
-    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
-    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    contour: Contour = "half", base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None,
+    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
+    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def gaussian_poisson_tiles(
@@ -294,115 +301,125 @@ def gaussian_poisson_tiles(
 @overload
 def gp_gan(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
-    n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, generator: Network | PathLike | None = None, supervised: bool | None = None,
+    nz: int | None = None, n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0,
+    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
+    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
+    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def gp_gan(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
-    n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, generator: Network | PathLike | None = None, supervised: bool | None = None,
+    nz: int | None = None, n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0,
+    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
+    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
+    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def gp_gan(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
-    n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, generator: Network | PathLike | None = None, supervised: bool | None = None,
+    nz: int | None = None, n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0,
+    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
+    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
+    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def gp_gan(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
-    n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, generator: Network | PathLike | None = None, supervised: bool | None = None,
+    nz: int | None = None, n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0,
+    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
+    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
+    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def gp_gan(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
-    n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, generator: Network | PathLike | None = None, supervised: bool | None = None,
+    nz: int | None = None, n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0,
+    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
+    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
+    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: OutT, return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def gp_gan(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
-    n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, generator: Network | PathLike | None = None, supervised: bool | None = None,
+    nz: int | None = None, n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0,
+    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
+    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
+    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: OutT, return_info: Literal[True]
 ) -> tuple[OutT, SolveInfo | Any]: ...
 @overload
 def gp_gan(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, generator: Network | PathLike | None = None,
-    supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
-    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
-    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
+    n_iteration: int = 1000, seed: int = 0, color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5,
+    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def gp_gan(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, generator: Network | PathLike | None = None,
-    supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
-    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
-    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
+    n_iteration: int = 1000, seed: int = 0, color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5,
+    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[ImageT], list[SolveInfo]]: ...
 @overload
 def gp_gan(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, generator: Network | PathLike | None = None,
-    supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
-    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
-    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
+    n_iteration: int = 1000, seed: int = 0, color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5,
+    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def gp_gan(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, generator: Network | PathLike | None = None,
-    supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
-    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
-    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
+    n_iteration: int = 1000, seed: int = 0, color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5,
+    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[PILImage | Any], list[SolveInfo]]: ...
 @overload
 def gp_gan(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
-    n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
-    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
+    dst_valid: MaskLike | None = None, generator: Network | PathLike | None = None, supervised: bool | None = None,
+    nz: int | None = None, n_iteration: int = 1000, seed: int = 0, color_weight: float | MaskLike = 1.0,
+    sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
+    preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
+    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def gp_gan(
     src: OneOrMany[ImageLike], dst: Sequence[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, generator: Network | PathLike | None = None,
-    supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
-    color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
-    gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    generator: Network | PathLike | None = None, supervised: bool | None = None, nz: int | None = None,
+    n_iteration: int = 1000, seed: int = 0, color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5,
+    smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OneOrMany[OutLike | None] = None,
+    return_info: bool = False
 ) -> Any: ...
 @overload
 def illumination_change(
@@ -542,79 +559,79 @@ def inpaint(
 @overload
 def laplacian(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def laplacian(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def laplacian(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def laplacian(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def laplacian(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def laplacian(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutT, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
 ) -> tuple[OutT, SolveInfo | Any]: ...
 @overload
 def laplacian(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, levels: int | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def laplacian(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, levels: int | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[ImageT], list[SolveInfo]]: ...
 @overload
 def laplacian(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, levels: int | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def laplacian(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, levels: int | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[PILImage | Any], list[SolveInfo]]: ...
 @overload
 def laplacian(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
+    dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def laplacian(
     src: OneOrMany[ImageLike], dst: Sequence[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, levels: int | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    levels: int | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def placed_mask(
@@ -649,91 +666,98 @@ def placed_mask(
 @overload
 def poisson(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    gradients: Gradients = "source", contour: Contour = "half", color_weight: float | MaskLike = 0.0,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
+    color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def poisson(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    gradients: Gradients = "source", contour: Contour = "half", color_weight: float | MaskLike = 0.0,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
+    color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def poisson(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    gradients: Gradients = "source", contour: Contour = "half", color_weight: float | MaskLike = 0.0,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
+    color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def poisson(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    gradients: Gradients = "source", contour: Contour = "half", color_weight: float | MaskLike = 0.0,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
+    color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def poisson(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    gradients: Gradients = "source", contour: Contour = "half", color_weight: float | MaskLike = 0.0,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
+    color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def poisson(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    gradients: Gradients = "source", contour: Contour = "half", color_weight: float | MaskLike = 0.0,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutT, return_info: Literal[True]
+    dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
+    color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    return_info: Literal[True]
 ) -> tuple[OutT, SolveInfo | Any]: ...
 @overload
 def poisson(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, gradients: Gradients = "source",
-    contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    gradients: Gradients = "source", contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def poisson(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, gradients: Gradients = "source",
-    contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    gradients: Gradients = "source", contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[ImageT], list[SolveInfo]]: ...
 @overload
 def poisson(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, gradients: Gradients = "source",
-    contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    gradients: Gradients = "source", contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def poisson(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, gradients: Gradients = "source",
-    contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    gradients: Gradients = "source", contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[list[PILImage | Any], list[SolveInfo]]: ...
 @overload
 def poisson(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None = None, scale: float = 1.0,
-    gradients: Gradients = "source", contour: Contour = "half", color_weight: float | MaskLike = 0.0,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
+    dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
+    color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None,
+    return_info: bool = False
 ) -> Any: ...
 @overload
 def poisson(
     src: OneOrMany[ImageLike], dst: Sequence[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
-    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, gradients: Gradients = "source",
-    contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    at: OneOrMany[Position | None] = None, scale: OneOrMany[float] = 1.0, dst_valid: OneOrMany[MaskLike | None] = None,
+    gradients: Gradients = "source", contour: Contour = "half", color_weight: OneOrMany[float | MaskLike] = 0.0,
+    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def texture_flattening(

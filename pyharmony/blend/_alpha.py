@@ -25,7 +25,7 @@ def alpha(
     """Lays src over dst: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
             inside the mask; the border of dst is no contour. Nothing changes outside the mask.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'alpha' ('copy'
@@ -60,9 +60,12 @@ def _blend(job: Job, feather: float) -> str:
         return "copy"
     mask = job.mask_of(box)
     origin = job.placed.y0, job.placed.x0
-    src, dst = box.of(job.src, origin), box.of(job.dst)
+    src = box.of(job.src, origin)
+    dst, unknown = job.ground.of(box)
     outside = job.memory.hold(mask == 0)
-    _check_finite(job, src, dst, outside)
+    if job.soft or feather > 0:
+        job.warn_of_erased()
+    _check_finite(job, src, outside, unknown)
     if feather > 0:
         mask = _feathered(job, mask, feather)
     result = box.of(job.start())
@@ -88,12 +91,13 @@ def _blend_rows(
     round_into(s, out, where=~outside[..., None])
 
 
-def _check_finite(job: Job, src: NumpyArray, dst: NumpyArray, outside: NumpyArray) -> None:
+def _check_finite(job: Job, src: NumpyArray, outside: NumpyArray, unknown: NumpyArray | None) -> None:
     box = job.bbox
     if src.dtype.kind == "f":
         job.memory.touch(src.nbytes)  # check_finite makes a copy without the pixels outside.
     check_finite(src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), skip=outside)
-    check_finite(dst, "dst", (box.y0, box.x0), skip=outside)
+    skip = outside if unknown is None else outside | unknown
+    check_finite(box.of(job.dst), "dst", (box.y0, box.x0), skip=skip)
 
 
 def _feathered(job: Job, mask: NumpyArray, feather: float) -> NumpyArray:

@@ -10,7 +10,7 @@ from .. import _checks
 from .._images.call import Call, on_two_images
 from .._images.frame import Infos
 from ..errors import ArgumentError
-from ..typing import GradientKernel, ImageLike, MaskLike, OneOrMany
+from ..typing import Contour, GradientKernel, ImageLike, MaskLike, OneOrMany
 from ._pyramid import Options, equation_of, solve
 
 
@@ -18,6 +18,7 @@ from ._pyramid import Options, equation_of, solve
 def gaussian_poisson(
     call: Call,
     *,
+    contour: Contour = "half",
     base: OneOrMany[Literal["copy-paste"] | ImageLike | None] = None,
     color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5,
@@ -35,8 +36,11 @@ def gaussian_poisson(
     surroundings is at most 64 pixels. The coarsest level starts from the colours of the base.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`. Strips of at
-            most three pixels between the mask and dst's border count as inside.
+        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+            Strips of at most three pixels between the mask and dst's border count as inside.
+        contour: the share of src's gradient that an edge takes, the rest being dst's: 'half', the mean of the mask at
+            its two pixels; 'full', the larger of the two, so that with a hard mask nothing of dst inside it counts
+            where src goes on beyond it.
         base: the colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
             which has no seam, or src where the mask covers all. 'copy-paste': mask * src + (1 - mask) *
             dst, whose seam shows at high color_weight. Or an image like dst, of any kind.
@@ -81,7 +85,7 @@ def gaussian_poisson(
         >>> info.max_error < 0.25
         True
     """
-    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference)
+    equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference, contour)
     if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):
         raise ArgumentError(f"base: {base!r}, expected None, 'copy-paste' or an image; there is no file of this name")
 

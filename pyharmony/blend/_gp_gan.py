@@ -57,8 +57,8 @@ def gp_gan(
     network.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network takes
-            colours as RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
+        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network
+            takes colours as RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
             None: 'gp-gan-small', the weights that come with pyharmony.
         supervised: True: the blending generator; False: the generator from noise, of whose images L-BFGS searches
@@ -168,8 +168,8 @@ def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: i
         view.y0 & -cell, min((view.y1 + cell - 1) & -cell, job.shape[0]),
         view.x0 & -cell, min((view.x1 + cell - 1) & -cell, job.shape[1]),
     )  # fmt: skip
-    pasted = aligned.of(job.dst)
-    check_finite(pasted, "dst", (aligned.y0, aligned.x0))
+    pasted, unknown = job.ground.of(aligned)
+    check_finite(aligned.of(job.dst), "dst", (aligned.y0, aligned.x0), skip=unknown)
     for _ in range(halvings):
         pasted = memory.hold(downsample(pasted, smooth_sigma))
     if halvings == 0:

@@ -37,7 +37,7 @@ def laplacian(
     taken from src - dst; where src has no pixels, the difference at its nearest pixel is used.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         levels: how often the image is halved, 0 to 16. None: as long as the coarsest band has its
             full weight in a quarter of the mask, so that the object keeps its colours.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'laplacian'
@@ -87,8 +87,9 @@ def _blend(job: Job, levels: int | None) -> SolveInfo:
         count = min(count, max(min(job.bbox.shape) // 8, 1).bit_length() - 1)
     region = _aligned(job.bbox.expand(_MARGIN << count, job.shape), 1 << count, job.shape)
     job.check_finite(region)
+    job.warn_of_erased()
     mask = job.mask_of(region)
-    dst = region.of(job.dst)
+    dst, _ = job.ground.of(region)
     inside = memory.hold(mask > 0)
 
     soft, known = memory.hold(as_float(mask)), inside

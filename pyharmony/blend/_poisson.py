@@ -32,7 +32,7 @@ def poisson(
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
 
     Args:
-        src, dst, mask, at, scale, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
             With color_weight 0 at least one pixel of the mask, laid over dst, must be zero. Strips of at most three
             pixels between the mask and dst's border count as inside.
         gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
@@ -88,8 +88,10 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
     if isinstance(weight, float) and weight == 0 and job.covered(mask):
         raise MaskError(_NOTHING_KNOWN)
     job.check_finite(region, mask)
+    job.warn_of_erased(hard=options["contour"] == "half")
 
     def solve(crop: Crop) -> Infos:
         return solve_poisson(crop, crop.target(region), **options)
 
-    return job.solved(job.crop(region, mask, weight), solve, name="poisson")
+    monochrome = options["gradients"] == "monochrome"
+    return job.solved(job.crop(region, mask, weight, monochrome=monochrome), solve, name="poisson")

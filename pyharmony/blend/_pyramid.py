@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ class Equation:
     gradient_kernel: str
     preserve_background: bool
     reference: bool
+    contour: str = "half"
 
     @property
     def only_on_cpu(self) -> str:
@@ -41,13 +42,22 @@ class Equation:
         if self.gradient_kernel != "normal":
             kernel = f"gradient_kernel: {self.gradient_kernel!r}"
             return f"{kernel} is for arrays on the CPU; CUDA kernels have 'normal'"
+        if self.contour != "half":
+            return (
+                f"contour: {self.contour!r} with a soft mask is for arrays on the CPU; CUDA kernels have 'half' there"
+            )
         if self.reference:
             return "reference: True is for arrays on the CPU; CUDA kernels do not clip between levels"
         return ""
 
 
 def equation_of(
-    sigma: float, smooth_sigma: float, gradient_kernel: str, preserve_background: bool, reference: bool
+    sigma: float,
+    smooth_sigma: float,
+    gradient_kernel: str,
+    preserve_background: bool,
+    reference: bool,
+    contour: str = "half",
 ) -> Equation:
     """Checks the arguments of these names and returns their equation."""
     if not reference:
@@ -67,6 +77,7 @@ def equation_of(
         gradient_kernel=_checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS)),
         preserve_background=bool(preserve_background),
         reference=bool(reference),
+        contour=_checks.one_of(contour, "contour", _checks.CONTOURS),
     )
 
 
@@ -113,10 +124,16 @@ def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = N
     regions = regions_of(job.bbox, job.shape, not equation.preserve_background)
     # Every level is computed over the part of dst under the coarsest region.
     part = covered_by(regions, job.shape)
-    job.check_finite(part)
+    # Under a hard mask the full contour leaves nothing of dst inside; a coarse level would mix it in.
+    hide = equation.contour == "full" and not job.soft
+    if hide and equation.gradient_kernel == "normal":  # both contours are the same then
+        equation = replace(equation, contour="half")
+        options = replace(options, equation=equation)
+    job.check_finite(part, hide=hide)
+    job.warn_of_erased(hard=not hide)
     mask = job.mask_of(part)
     descend = partial(_descend, job, regions=regions, options=options, guess=guess, covered=job.covered(mask))
-    crop = job.crop(part, mask, options.weight, None if bases is None else bases[job.item])
+    crop = job.crop(part, mask, options.weight, None if bases is None else bases[job.item], hide=hide)
     whole = not equation.preserve_background
     return job.solved(crop, descend, name="gaussian_poisson", everywhere=whole, only_on_cpu=equation.only_on_cpu)
 
@@ -146,7 +163,17 @@ def _descend(
     else:
         tolerance = coarse_tolerance_of(options.tolerance)
         only_src = covered and place is None
-        colours = first_base(levels[-1], options.base, only_src, tolerance, crop.unit, place, memory, coarse=count > 0)
+        colours = first_base(
+            levels[-1],
+            options.base,
+            only_src,
+            tolerance,
+            crop.unit,
+            place,
+            memory,
+            coarse=count > 0,
+            contour=equation.contour,
+        )
     infos: Infos = []
     for k in range(count, -1, -1):
         whole = crop.region.halved(k)
@@ -166,6 +193,7 @@ def _descend(
             half_base=k < count,
             reference=equation.reference,
             gradient_kernel=equation.gradient_kernel,
+            contour=equation.contour,
             certify=k == 0 and options.certify,
             tell=k == 0 and (options.certify or crop.fetched),
         )
@@ -187,6 +215,7 @@ def first_base(
     memory: Memory,
     *,
     coarse: bool,
+    contour: str = "half",
 ) -> Any:
     """Returns the base colours of the coarsest level, float32 (or src as it is, where only_src says so)."""
     if kind == "copy-paste":
@@ -204,7 +233,7 @@ def first_base(
     weights = None
     if coarse:
         weights = _hold(level.known, memory) if place is None else hold(place, level.known)
-    return membrane(level, weights, tolerance, unit, place, memory)
+    return membrane(level, weights, tolerance, unit, place, memory, contour)
 
 
 def _hold(known: NumpyArray, memory: Memory) -> NumpyArray | None:

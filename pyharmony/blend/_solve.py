@@ -82,12 +82,33 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
         )
     hierarchy = kept_hierarchy_of(crop.mask, _contiguous(crop.weight, crop.memory))
     images = crop.src, crop.dst, None, out
-    info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance, certify, contour=contour)
+    scale = _scale(crop.dst, crop.unit)
+    info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance * scale, certify, contour=contour)
     crop.memory.touch(info.peak_bytes)
-    return [info]
+    return [_in_levels(info, scale)]
 
 
-def membrane(level: Level, weights: Any, tolerance: float, unit: float, place: Place | None, memory: Memory) -> Any:
+def _scale(dst: NumpyArray, unit: float) -> float:
+    """Returns white, which is unit, over what the dtype of dst says: they differ for floats in the unit of integers."""
+    return float(unit / VALUE_RANGE[dst.dtype.name])
+
+
+def _in_levels(info: SolveInfo, scale: float) -> SolveInfo:
+    """Returns an info in 8-bit levels of a dst whose white is scale times that of its dtype."""
+    if scale == 1:
+        return info
+    return dataclasses.replace(info, residual=info.residual / scale, max_error=info.max_error / scale)
+
+
+def membrane(
+    level: Level,
+    weights: Any,
+    tolerance: float,
+    unit: float,
+    place: Place | None,
+    memory: Memory,
+    contour: str = "half",
+) -> Any:
     """Returns the membrane of a level's src over dst, float32.
 
     Args:
@@ -105,7 +126,7 @@ def membrane(level: Level, weights: Any, tolerance: float, unit: float, place: P
     src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
     out = memory.hold(dst.copy())
     hierarchy = kept_hierarchy_of(level.mask, 0.0 if weights is None else weights)
-    info = solve_image(hierarchy, level.mask, src, dst, dst, out, "source", tolerance * unit, False)
+    info = solve_image(hierarchy, level.mask, src, dst, dst, out, "source", tolerance * unit, False, contour=contour)
     memory.touch(info.peak_bytes)
     return out
 
@@ -124,6 +145,7 @@ def solve_gaussian_poisson(
     half_base: bool = False,
     reference: bool = False,
     gradient_kernel: str = "normal",
+    contour: str = "half",
     certify: bool = False,
     tell: bool = False,
 ) -> Infos:
@@ -148,12 +170,13 @@ def solve_gaussian_poisson(
         base = memory.hold(double(base, level.dst, cover, level.known))
     weight = _contiguous(level.weight, memory)
     equation = Equation.of(level.src, level.dst, level.mask, base, weight, w0, w1, pinned)
-    if gradient_kernel != "normal":
-        equation.field = memory.hold(wanted_field(level.src, level.dst, level.mask, gradient_kernel))
-    levels = tolerance * (unit / VALUE_RANGE[level.dst.dtype.name])  # coarser levels are float32 in the unit of dst
-    info = solve(equation, out, method="auto", tolerance=levels, certify=certify)
+    if gradient_kernel != "normal" or contour != "half":
+        field = wanted_field(level.src, level.dst, level.mask, gradient_kernel, contour=contour)
+        equation.field = memory.hold(field)
+    scale = _scale(level.dst, unit)  # coarser levels are float32 in the unit of dst
+    info = solve(equation, out, method="auto", tolerance=tolerance * scale, certify=certify)
     memory.touch(info.peak_bytes)
-    return [info]
+    return [_in_levels(info, scale)]
 
 
 def solve_edit(

@@ -363,6 +363,7 @@ def wanted_field(
     mask: NumpyArray,
     gradient_kernel: str = "normal",
     gain: NumpyArray | None = None,
+    contour: str = "half",
 ) -> NumpyArray:
     """Returns `Equation.field` of images [H, W, C] and a mask [H, W]; gain [H, W] multiplies src's differences."""
     centred, across = GRADIENT_KERNELS[gradient_kernel]
@@ -374,6 +375,7 @@ def wanted_field(
         None if gain is None else _arrays.view(gain, "gain"),
         along=0.25 if centred else 0.0,
         across=across,
+        full=contour == "full",
         out=_arrays.view(field, "field", writable=True),
     )
     return field

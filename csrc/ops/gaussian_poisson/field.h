@@ -20,7 +20,8 @@ struct FieldParams {
   ImageView mask;      // [H, W]
   ImageView gain;      // [H, W] float32 or float64, factor of src's differences; data is null for 1
   Derivative derivative;
-  ImageView out;  // [H, W, C] float64
+  bool full = false;  // an edge takes the larger mask of its pixels, instead of their mean
+  ImageView out;      // [H, W, C] float64
 };
 
 // |gradient| [H, W]. Where smooth, it is by Sobel's kernel over 8, of the channel where it is the

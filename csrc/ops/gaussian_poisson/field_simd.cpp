@@ -175,14 +175,17 @@ class FieldBlock {
   }
 
  private:
-  // Computes dd + a (g ds - dd) for `pixels` edges, where a and g are the means of both ends.
+  // Computes dd + a (g ds - dd) for `pixels` edges, where g is the mean of both ends, and a as well
+  // or, for the full contour, the larger.
   void edges(const double* __restrict s0, const double* __restrict s1, const double* __restrict d0,
              const double* __restrict d1, const double* __restrict m0, const double* __restrict m1,
              const double* __restrict g0, const double* __restrict g1, std::int64_t pixels,
              double* __restrict out) const {
     const std::int64_t n = pixels * channels_;
+    const bool full = params_.full;
     for (std::int64_t i = 0; i < n; ++i) {
-      const double a = (m0[i] + m1[i]) * 0.5, g = (g0[i] + g1[i]) * 0.5;
+      const double mean = (m0[i] + m1[i]) * 0.5, larger = m0[i] < m1[i] ? m1[i] : m0[i];
+      const double a = full ? larger : mean, g = (g0[i] + g1[i]) * 0.5;
       const double dd = d1[i] - d0[i];
       out[i] = dd + a * (g * (s1[i] - s0[i]) - dd);
     }

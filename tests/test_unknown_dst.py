@@ -1,0 +1,393 @@
+"""What blends make of a dst that is partly unknown, by an alpha of 0 or `dst_valid`, and of one that looks erased."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
+
+from pyharmony import blend, compat
+from pyharmony._images import frame, ground
+from pyharmony.cli._pictures import PAIRS, load
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+
+from .test_masks import said, scene
+
+#: Every blend with the options that change what it reads of dst.
+EVERY: list[tuple[str, dict[str, Any]]] = [
+    ("alpha", {}),
+    ("alpha", {"feather": 4}),
+    ("laplacian", {}),
+    ("laplacian", {"levels": 3}),
+    *(
+        ("poisson", {"contour": c, "gradients": g})
+        for c in ("half", "full")
+        for g in ("source", "mixed", "average", "monochrome")
+    ),
+    ("poisson", {"color_weight": 0.2}),
+    ("gaussian_poisson", {}),
+    ("gaussian_poisson", {"contour": "full"}),
+    ("gaussian_poisson", {"base": "copy-paste", "color_weight": 0.01}),
+    ("gaussian_poisson", {"color_weight": 0.0}),
+    ("gaussian_poisson", {"gradient_kernel": "scharr"}),
+]
+SHAPE = (40, 48)
+Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
+DISC = np.hypot(Y - 19.5, X - 23.5) < 12
+SOFT = np.clip(1.3 - np.hypot(Y - 19.5, X - 23.5) / 11, 0, 1).astype(np.float32)
+#: Where dst is unknown: what the disc covers, a part of it, more than it, specks in and beside it.
+HOLES = {
+    "under": DISC,
+    "partly": DISC & (X > 20),
+    "beyond": np.hypot(Y - 19.5, X - 30) < 16,
+    "specks": (X * 7 + Y * 5) % 11 == 0,
+}
+
+
+def blended(name: str, *arguments: Any, **options: Any) -> Any:
+    return blended_as(getattr(blend, name), *arguments, **options)
+
+
+def blended_as(call: Any, *arguments: Any, **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call(*arguments, **options)
+
+
+def erased(dst: np.ndarray, unknown: np.ndarray) -> list[np.ndarray]:
+    """Returns dst with other values where it is unknown: black, white, noise, and NaN where it is floats."""
+    white = {"uint8": 255, "uint16": 65535}.get(dst.dtype.name, 1)
+    noise = (np.random.default_rng(9).random(dst.shape) * white).astype(dst.dtype)
+    values: list[Any] = [0, white, noise[unknown]]
+    if dst.dtype.kind == "f":
+        values += [np.nan, np.inf]
+    results = [dst.copy() for _ in values]
+    for result, value in zip(results, values, strict=True):
+        result[unknown] = value
+    return results
+
+
+# ---- unknown pixels are not read ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+@pytest.mark.parametrize("hole", HOLES)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_the_result_does_not_depend_on_what_is_stored_where_dst_is_unknown(name, options, hole, dtype):
+    src, dst = scene(dtype=dtype)
+    unknown = HOLES[hole]
+    for mask in (DISC, SOFT):
+        inside = mask > 0
+        expected = blended(name, src, dst, mask, dst_valid=~unknown, **options)
+        assert np.isfinite(expected[inside]).all()
+        for given_dst in erased(dst, unknown):
+            result = blended(name, src, given_dst, mask, dst_valid=~unknown, **options)
+            np.testing.assert_array_equal(result[inside], expected[inside])
+            np.testing.assert_array_equal(result[~inside], given_dst[~inside])
+            into = given_dst.copy()
+            blended(name, src, into, mask, dst_valid=~unknown, out=into, **options)
+            np.testing.assert_array_equal(into, result)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_it_does_not_depend_on_it_for_any_mask_and_hole(seed):
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(6, 40, 2)
+    src, dst = scene(seed, (height, width), "float32")
+    levels = ndimage.gaussian_filter(rng.random((2, height, width)), (0, 2, 2))
+    mask, unknown = (plane > np.quantile(plane, rng.uniform(0.1, 0.9)) for plane in levels)
+    unknown[rng.integers(height), rng.integers(width)] = False
+    name, options = EVERY[rng.integers(len(EVERY))]
+    if mask.all() or not mask.any():
+        return
+    expected = blended(name, src, dst, mask, dst_valid=~unknown, **options)
+    other = erased(dst, unknown)[rng.integers(5)]
+    result = blended(name, src, other, mask, dst_valid=~unknown, **options)
+    closed = result.view(np.uint32) != other.view(np.uint32)
+    np.testing.assert_array_equal(result[mask], expected[mask])
+    assert (closed.any(2) <= ndimage.binary_dilation(mask, np.ones((7, 7)))).all()  # strips apart
+
+
+def test_gp_gan_does_not_depend_on_it_either():
+    pytest.importorskip("torch", reason="torch is not installed")
+    src, dst = scene(shape=(96, 96))
+    y, x = np.mgrid[:96, :96]
+    mask = np.hypot(y - 48, x - 48) < 20
+    unknown = np.hypot(y - 48, x - 52) < 24
+    expected, *others = (blended("gp_gan", src, one, mask, dst_valid=~unknown) for one in (dst, *erased(dst, unknown)))
+    for other in others:
+        np.testing.assert_array_equal(other[mask], expected[mask])
+
+
+@pytest.mark.parametrize("gradients", ["source", "monochrome"])
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_under_a_hard_mask_unknown_means_all_of_the_guidance(gradients, dtype):
+    """All of src's gradient at each edge is what the full contour asks for; nothing else of dst counts then."""
+    src, dst = scene(2, dtype=dtype)
+    unit = 1 if dtype == "uint8" else 255
+    expected, proven = blended("poisson", src, dst, DISC, gradients=gradients, contour="full", return_info=True)
+    result, info = blended("poisson", src, dst, DISC, gradients=gradients, dst_valid=~DISC, return_info=True)
+    bound = proven.max_error + info.max_error + (1 if dtype == "uint8" else 0)
+    assert np.abs(result.astype(np.float64) - expected).max() * unit <= bound
+    assert info.max_error <= (0.25 if dtype == "uint8" else 1e-5)  # in levels of dst, not of the floats in between
+
+
+def test_infos_are_in_levels_of_dst():
+    src, dst = scene(2)
+    for name in ("poisson", "gaussian_poisson"):
+        for valid in (None, ~DISC):
+            info = blended(name, src, dst, DISC, dst_valid=valid, return_info=True)[1]
+            assert 0 < info.max_error <= 0.25
+            assert 0 < info.residual <= 1
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_where_all_of_dst_is_known_nothing_differs_or_is_filled(name, options, monkeypatch):
+    src, dst = scene(3)
+    expected = [blended(name, src, dst, mask, **options) for mask in (DISC, SOFT)]
+    monkeypatch.setattr(ground, "fill", None)
+    if (name, options) != ("gaussian_poisson", {"contour": "full"}):  # it hides what dst has under a hard mask
+        monkeypatch.setattr(frame, "fill", None)
+    for mask, plain in zip((DISC, SOFT), expected, strict=True):
+        opaque = np.dstack([dst, np.full(SHAPE, 255, np.uint8)])
+        faint = np.dstack([dst, np.full(SHAPE, 1, np.uint8)])
+        far = np.ones(SHAPE, bool)
+        if name != "laplacian":  # it reads farther
+            far[:2, :2] = False
+        for result in (
+            blended(name, src, dst, mask, dst_valid=np.ones(SHAPE, bool), **options),
+            blended(name, src, dst, mask, dst_valid=far, **options),
+            blended(name, src, opaque, mask, **options)[..., :3],
+            blended(name, src, faint, mask, **options)[..., :3],
+        ):
+            np.testing.assert_array_equal(result, plain)
+
+
+def test_soft_pixels_take_the_nearest_known_colours():
+    """A dark hole under a feathered object made a dark rim."""
+    src = np.full((*SHAPE, 3), 200, np.uint8)
+    dst = np.full((*SHAPE, 3), 90, np.uint8)
+    dst[DISC] = 0
+    result = blended("alpha", src, dst, SOFT, dst_valid=~DISC)
+    expected = np.rint(SOFT[..., None] * 200.0 + (1 - SOFT[..., None]) * 90.0)
+    assert np.abs(result - expected)[SOFT > 0].max() <= 1
+    for name in ("laplacian", "poisson", "gaussian_poisson"):
+        result = blended(name, src, dst, SOFT, dst_valid=~DISC)
+        assert result[SOFT > 0].min() >= 89
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "before", "most"),
+    [
+        ("poisson", {}, 28, 3.5),
+        ("poisson", {"contour": "full"}, 0, 0),
+        ("gaussian_poisson", {}, 31, 4.5),
+        ("gaussian_poisson", {"contour": "full"}, 0, 0),
+        ("laplacian", {}, 31, 10),
+        ("alpha", {}, 0, 0),
+    ],
+)
+def test_the_cat_on_its_coffee_stays_a_cat(name, options, before, most):
+    """The cat beside that on the true photograph; what is left is the step of dst across the contour, half of it."""
+    src, dst, mask = (load(file) for file in PAIRS[1].files)
+    mask, at = mask > 127, PAIRS[1].at
+    true = blended(name, src, dst, mask, at=at, **options)
+    hole = blend.placed_mask(src, dst, mask, at=at) > 0
+    for value in (0, 128, 255):
+        erased_dst = dst.copy()
+        erased_dst[hole] = value
+        off = np.abs(blended(name, src, erased_dst, mask, at=at, **options).astype(int) - true)[hole].mean()
+        assert off >= before
+        result = blended(name, src, erased_dst, mask, at=at, dst_valid=~hole, **options)
+        assert np.abs(result.astype(int) - true)[hole].mean() <= most
+
+
+# ---- how it is said ------------------------------------------------------------------------------------
+
+
+def clear(dst: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """Returns dst as RGBA with a hole."""
+    return np.dstack([dst, np.where(unknown, 0, 255).astype(np.uint8)])
+
+
+@pytest.mark.parametrize("name", ["alpha", "laplacian", "poisson", "gaussian_poisson"])
+def test_every_kind_of_it_says_the_same(name, tmp_path):
+    src, dst = scene(4)
+    hole = HOLES["partly"]
+    dst[hole] = 0
+    expected = blended(name, src, dst, SOFT, dst_valid=~hole)
+    valid = (~hole * 255).astype(np.uint8)
+    Image.fromarray(valid).save(tmp_path / "valid.png")
+    for one in (valid, valid.astype(bool), valid / 255, np.uint16(257) * valid, valid[..., None],
+                Image.fromarray(valid), tmp_path / "valid.png", (tmp_path / "valid.png").read_bytes()):  # fmt: skip
+        np.testing.assert_array_equal(blended(name, src, dst, SOFT, dst_valid=one), expected)
+    result = blended(name, src, clear(dst, hole), SOFT)
+    np.testing.assert_array_equal(result[..., :3], expected)
+    np.testing.assert_array_equal(result[..., 3], np.where(hole, 0, 255))  # the alpha of dst is kept
+    picture = blended(name, src, Image.fromarray(clear(dst, hole)), SOFT)
+    np.testing.assert_array_equal(np.asarray(picture), result)
+    # Either of the two makes a pixel unknown.
+    left = hole & (X < 24)
+    both = blended(name, src, clear(dst, left), SOFT, dst_valid=~(hole & ~left))
+    np.testing.assert_array_equal(both[..., :3], expected)
+
+
+def test_batches_and_lists_have_one_or_one_each():
+    src, dst = scene(5)
+    hole = HOLES["under"]
+    plain, holed = blended("poisson", src, dst, DISC), blended("poisson", src, dst, DISC, dst_valid=~hole)
+    assert (plain != holed).any()
+    each = np.stack([np.ones(SHAPE, bool), ~hole])
+    pairs = np.stack([src, src]), np.stack([dst, dst])
+    np.testing.assert_array_equal(blended("poisson", *pairs, DISC, dst_valid=each), np.stack([plain, holed]))
+    np.testing.assert_array_equal(blended("poisson", *pairs, DISC, dst_valid=~hole), np.stack([holed, holed]))
+    found = blended("poisson", src, [dst, dst], DISC, dst_valid=[None, ~hole])
+    np.testing.assert_array_equal(np.stack(found), np.stack([plain, holed]))
+    with pytest.raises(DTypeError, match="dst_valid: a list beside one dst"):
+        blend.poisson(src, dst, DISC, dst_valid=[~hole])
+
+
+def test_tensors_have_it_too():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    src, dst = scene(5)
+    hole = HOLES["under"]
+    expected = blended("gaussian_poisson", src, dst, DISC, dst_valid=~hole)
+    images = [torch.from_numpy(np.ascontiguousarray(np.moveaxis(one, -1, 0))) for one in (src, dst)]
+    for valid in (torch.from_numpy(~hole), torch.from_numpy(~hole)[None].float()):
+        result = blended("gaussian_poisson", *images, torch.from_numpy(DISC), dst_valid=valid)
+        np.testing.assert_array_equal(np.moveaxis(result.numpy(), 0, -1), expected)
+
+
+def test_wrong_ones_are_refused():
+    src, dst = scene(6)
+    for wrong, kind, says in (
+        (np.zeros(SHAPE, bool), MaskError, "dst_valid: zero everywhere"),
+        (np.ones(SHAPE, np.uint8), MaskError, "dst_valid: uint8 with 1 as its largest value"),
+        (np.full(SHAPE, 2.0), MaskError, r"dst_valid: values from 2 to 2"),
+        (np.ones((4, 4), bool), ShapeError, r"dst_valid: shape \[4, 4\], expected \[40, 48\]"),
+        (np.ones(SHAPE, np.int64), DTypeError, "dst_valid: dtype int64"),
+        (3, DTypeError, "dst_valid: int"),
+    ):
+        with pytest.raises(kind, match=says):
+            blend.poisson(src, dst, DISC, dst_valid=wrong)  # type: ignore[arg-type]
+    valid = np.ones((*SHAPE, 3), np.uint8)[..., 0] * np.uint8(255)
+    floats = dst / 255
+    floats[5, 5] = np.nan
+    with pytest.raises(ArgumentError, match="dst: nan"):  # known, and read
+        blend.poisson(src / 255, floats, np.pad(DISC[1:-1, 1:-1], 1) | (X == 5), dst_valid=valid)
+
+
+def test_an_alpha_that_is_zero_everywhere_says_nothing():
+    src, dst = scene(7)
+    layer = clear(dst, np.ones(SHAPE, bool))
+    for name in ("alpha", "poisson"):
+        np.testing.assert_array_equal(blended(name, src, layer, SOFT)[..., :3], blended(name, src, dst, SOFT))
+
+
+# ---- a dst that looks erased ---------------------------------------------------------------------------
+
+SAYS = "and not beside it, as if an object had been erased there"
+
+
+def texture(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    return scene(seed, (120, 140))
+
+
+BIG = np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) < 35
+BIG_SOFT = np.clip(1.4 - np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) / 35, 0, 1)
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("name", ["laplacian", "poisson", "gaussian_poisson"])
+def test_an_erased_object_is_told_of_with_the_remedy(name, value):
+    src, dst = texture()
+    rng = np.random.default_rng(0)
+    for mask in (BIG, BIG_SOFT):
+        for noise in (0, 1):  # a JPEG's
+            one = dst.copy()
+            one[BIG] = np.clip(value + rng.integers(-noise, noise + 1, (BIG.sum(), 3)), 0, 255)
+            (text,) = said(lambda one=one, mask=mask: getattr(blend, name)(src, one, mask))[1]
+            assert text.startswith("dst: nearly one colour, (") and SAYS in text
+            assert "an alpha of 0 there, or dst_valid" in text
+            assert said(lambda one=one, mask=mask: getattr(blend, name)(src, one, mask, dst_valid=~BIG))[1] == []
+            assert said(lambda one=one, mask=mask: getattr(blend, name)(src, clear(one, BIG), mask))[1] == []
+
+
+def test_what_does_not_count_is_not_told_of():
+    src, dst = texture()
+    dst[BIG] = 0
+    assert said(lambda: blend.poisson(src, dst, BIG, contour="full"))[1] == []
+    assert said(lambda: blend.gaussian_poisson(src, dst, BIG, contour="full"))[1] == []
+    assert said(lambda: blend.alpha(src, dst, BIG))[1] == []
+    assert len(said(lambda: blend.alpha(src, dst, BIG_SOFT))[1]) == 1
+    assert len(said(lambda: blend.alpha(src, dst, BIG, feather=3))[1]) == 1
+
+
+def test_a_cut_out_with_alpha_counts_dst_along_all_of_its_contour():
+    """Edges from it lead to pixels that src does not have, which the full contour does not help."""
+    src, dst, mask = (load(file) for file in PAIRS[1].files)
+    cut, at = np.dstack([src[..., :3], (mask > 127) * np.uint8(255)]), PAIRS[1].at
+    hole = blend.placed_mask(cut, dst, at=at) > 0
+    empty = np.where(hole[..., None], np.uint8(0), dst)
+    for name in ("poisson", "gaussian_poisson"):
+        for contour in ("half", "full"):
+
+            def call(ground: np.ndarray, name: str = name, contour: str = contour, **options: Any) -> Any:
+                return getattr(blend, name)(cut, ground, at=at, contour=contour, **options).astype(int)
+
+            true = blended_as(call, dst)
+            spoilt, texts = said(lambda call=call: call(empty))
+            assert len(texts) == 1 and SAYS in texts[0]
+            assert np.abs(spoilt - true)[hole].mean() > 100
+            assert np.abs(blended_as(call, empty, dst_valid=~hole) - true)[hole].mean() < 8
+    floats = np.where(hole[..., None], np.nan, dst / 255)
+    with pytest.raises(ArgumentError, match="dst: nan"):
+        blend.gaussian_poisson(cut / 255, floats, at=at, contour="full")
+
+
+def test_nan_beside_what_is_read_does_no_harm():
+    src, dst = scene(1, dtype="float64")
+    dst[:3] = np.nan  # known, and farther from the mask than a solve reads
+    for options in ({"dst_valid": ~DISC}, {"contour": "full"}):
+        result = blended("poisson", src, dst, DISC, **options)
+        assert np.isfinite(result[3:]).all()
+
+
+def test_ordinary_photographs_are_not_told_of():
+    src, dst = texture()
+    flat = np.full_like(dst, 130)
+    wall = dst // 16 + 100  # little texture everywhere
+    sky = dst.copy()
+    sky[:95] = 250  # the mask lies in the sky
+    for one in (dst, flat, wall, sky):
+        for mask in (BIG, BIG_SOFT):
+            for name in ("alpha", "laplacian", "poisson", "gaussian_poisson"):
+                assert said(lambda one=one, mask=mask, name=name: getattr(blend, name)(src, one, mask))[1] == []
+    for pair in PAIRS:
+        images = [load(file) for file in pair.files]
+        assert said(lambda pair=pair, images=images: blend.poisson(*images, at=pair.at))[1] == []
+
+
+def test_a_clone_tells_of_it_and_takes_alpha():
+    src, dst = texture(1)
+    true = dst.copy()
+    dst[BIG] = 0
+    mask = (BIG * 255).astype(np.uint8)
+    middle = (70, 60)
+
+    def clone(image: np.ndarray) -> np.ndarray:
+        return compat.seamlessClone(src, image, mask, middle, compat.NORMAL_CLONE_WIDE)
+
+    spoilt, (text,) = said(lambda: clone(dst))
+    assert text.startswith("dst: nearly one colour, (0, 0, 0), ") and "an alpha of 0 there" in text
+    result, texts = said(lambda: clone(clear(dst, BIG)))
+    assert texts == []
+    expected = clone(true).astype(int)
+    assert np.abs(spoilt - expected)[BIG].mean() > 4 * np.abs(result[..., :3] - expected)[BIG].mean()
+    np.testing.assert_array_equal(result[..., 3], np.where(BIG, 0, 255))
