@@ -13,13 +13,17 @@ from .errors import PyHarmonyWarning
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
-_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+#: The kinds of warnings that are not given.
+_QUIET: ContextVar[tuple[type[Warning], ...]] = ContextVar("quiet", default=())
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps functions of the package from warning, in this thread, where the caller says the same in its own words."""
-    token = _QUIET.set(True)
+def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
+    """Keeps functions of the package from giving warnings of a kind, in this thread.
+
+    It is for callers that say the same in their own words, or that know better.
+    """
+    token = _QUIET.set((*_QUIET.get(), kind))
     try:
         yield
     finally:
@@ -28,7 +32,7 @@ def quiet() -> Iterator[None]:
 
 def warn(message: str, kind: type[Warning] = PyHarmonyWarning) -> None:
     """Warns at the line outside of the package that called into it, however deep the call is."""
-    if _QUIET.get():
+    if issubclass(kind, _QUIET.get()):
         return
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from pyharmony import blend, harmonization, harmonize
-from pyharmony.errors import ConfidenceWarning, PyHarmonyWarning, UnchangedWarning
+from pyharmony._warnings import quiet
+from pyharmony.composition.laying import over
+from pyharmony.errors import ConfidenceWarning, MaskWarning, PyHarmonyWarning, UnchangedWarning
 
 SRC, DST = np.full((20, 30, 3), 90, np.uint8), np.full((60, 80, 3), 140, np.uint8)
 BLENDS = [blend.alpha, blend.laplacian, blend.poisson, blend.gaussian_poisson]
@@ -241,3 +243,31 @@ def test_pictures_in_files_are_spoken_of_by_width_and_height(tmp_path: Path) -> 
     Image.fromarray(DST).save(tmp_path / "dst.png")
     with pytest.raises(ValueError, match=r"src: 30 x 20 pixels beside 80 x 60 of dst \(width x height\)"):
         blend.alpha(SRC, tmp_path / "dst.png")
+
+
+def test_a_caller_may_silence_one_kind_and_what_it_calls_another() -> None:
+    labels = np.full((20, 30), 15, np.uint8)
+
+    def blended() -> None:
+        blend.alpha(SRC, DST, labels, at=(0, 0))
+        blend.alpha(SRC, DST, EMPTY, at=(0, 0))
+
+    def kinds() -> list[str]:
+        return [one.category.__name__ for one in said(blended)[1]]
+
+    assert kinds() == ["MaskWarning", "UnchangedWarning"]
+    with quiet(MaskWarning):
+        assert kinds() == ["UnchangedWarning"]
+        with quiet(UnchangedWarning):
+            assert kinds() == []
+        assert kinds() == ["UnchangedWarning"]
+    with quiet(), quiet(MaskWarning):
+        assert kinds() == []
+
+
+def test_faint_layers_that_compose_draws_are_not_spoken_of() -> None:
+    alpha = np.full((20, 30), 4, np.uint8)
+    canvas = DST.copy()
+    assert len(said(lambda: blend.alpha(np.dstack([SRC, alpha]), DST, at=(0, 0)))[1]) == 1
+    assert said(lambda: over(canvas[:20, :30], SRC, alpha))[1] == []
+    assert (canvas[:20, :30] == 139).all()

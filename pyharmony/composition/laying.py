@@ -9,6 +9,8 @@ import numpy as np
 
 from .. import blend as blends
 from .._arrays import NumpyArray
+from .._warnings import quiet
+from ..errors import MaskWarning
 
 #: The pixels around a subject that a blend by gradients sees.
 BESIDE = 8
@@ -16,7 +18,8 @@ BESIDE = 8
 
 def over(canvas: NumpyArray, colours: NumpyArray, alpha: NumpyArray) -> None:
     """Lays colours over canvas [h, w, 3] by alpha [h, w], in place, as `pyharmony.blend.alpha` does."""
-    blends.alpha(np.dstack([colours, alpha]), canvas.copy(), out=canvas, decontaminate=False)
+    with quiet(MaskWarning):  # a shadow is faint
+        blends.alpha(np.dstack([colours, alpha]), canvas.copy(), out=canvas, decontaminate=False)
 
 
 def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any, method: str) -> NumpyArray:
@@ -40,9 +43,12 @@ def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: An
     mask[inner] = alpha
     src = dst.copy()
     np.copyto(src[inner], colours, where=(alpha > 0)[..., None])
-    made: NumpyArray = (
-        blends.poisson(src, dst, mask) if method == "poisson" else blends.gaussian_poisson(src, dst, mask, base=base)
-    )
+    made: NumpyArray
+    with quiet(MaskWarning):  # its arguments are not those that the warning names
+        if method == "poisson":
+            made = blends.poisson(src, dst, mask)
+        else:
+            made = blends.gaussian_poisson(src, dst, mask, base=base)
     return made
 
 
