@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io as files
 import json
+import tracemalloc
 import types
 import warnings
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import blend, composition, io, placement
+from pyharmony.composition import _subject
 from pyharmony.errors import ArgumentError, MaskError, PyHarmonyWarning, ShapeError
 
 from .shared import load_script
@@ -417,6 +419,63 @@ def test_what_becomes_smaller_than_a_pixel_is_not_seen(scale: float) -> None:
     assert np.abs(result.astype(int) - ground()).max() <= 2
     again = pyharmony.compose(object_(), ground(), recipe=json.loads(json.dumps(info.recipe)))
     assert again.tobytes() == result.tobytes()
+
+
+def peak_of(call: Any) -> int:
+    """Returns the most bytes of NumPy's arrays that a call holds at once."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("angle", "upscale"), [(0.0, None), (1.0, None), (0.0, "auto"), (-130.0, "auto")])
+def test_memory_follows_what_is_seen_of_a_subject(angle: float, upscale: str | None) -> None:
+    """A subject of 8000 x 6000 pixels, of which 200 x 150 lie in the background, takes the memory of these."""
+    subject = np.dstack([np.random.default_rng(0).integers(0, 255, (60, 80, 3)), np.full((60, 80), 255)])
+    subject = subject.astype(np.uint8)
+    given = {"at": (-4000, -3000), "scale": 100.0, "angle": angle, "upscale": upscale, **PLAIN}
+    background = np.full((150, 200, 3), 90, np.uint8)
+    pyharmony.compose(object_(), ground(), at=(0, 0), scale=2.0, **PLAIN)  # loads what is needed
+    assert peak_of(lambda: pyharmony.compose(subject, background, **given)) < 24 << 20
+    assert (pyharmony.compose(subject, background, **given) != 90).any(2).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(("angle", "flip"), [(0.0, False), (0.0, True), (7.0, True)])
+def test_parts_of_a_subject_are_those_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, dtype: type, angle: float, flip: bool
+) -> None:
+    """Neither the tiles in which it is laid nor what lies beyond the background change what is seen of a subject."""
+    subject = object_(dtype)
+    given = {"at": (-21.25, -9.5), "scale": 3.4, "angle": angle, "flip": flip, **PLAIN}
+    whole = pyharmony.compose(subject, ground(dtype), **given)
+    monkeypatch.setattr(_subject, "_TILE", 17)
+    monkeypatch.setattr(_subject, "_TURNED_WHOLE", 0)
+    tiled = pyharmony.compose(subject, ground(dtype), **given)
+    if angle == 0:
+        assert np.array_equal(whole, tiled)
+    else:
+        # Pillow counts places from the corner of what it turns.
+        unit = 1 if dtype != np.float32 else 1e-5
+        assert np.abs(whole.astype(np.float64) - tiled).max() <= unit
+
+
+def test_transparent_tiles_are_not_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.upscaling import _super_resolve
+
+    image = np.zeros((700, 600, 4), np.uint8)
+    image[..., :3] = np.random.default_rng(0).integers(0, 255, (700, 600, 3))
+    image[5:70, 520:590, 3] = 255
+    wanted = pyharmony.super_resolve(image, 2)
+    made = _super_resolve.enlarged_where(image, 2, "auto", _super_resolve.Region(0, 700, 0, 600))
+    assert np.array_equal(made[..., 3], wanted[..., 3])
+    seen = wanted[..., 3] > 0
+    assert np.array_equal(made[seen], wanted[seen]) and not made[600:].any()
+    nothing = _super_resolve.enlarged_where(image, 2, "auto", _super_resolve.Region(300, 700, 0, 200))
+    assert not nothing.any()
 
 
 def test_a_blend_of_gradients_keeps_the_colours_of_the_harmonised_picture(monkeypatch: pytest.MonkeyPatch) -> None:

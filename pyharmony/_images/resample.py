@@ -35,20 +35,28 @@ def resample(
     *,
     kernel: Kernel = CUBIC,
     real: Any = np.float32,
+    first_cell: int = 0,
+    first_pixel: int = 0,
+    count: int | None = None,
 ) -> NumpyArray:
     """Returns x [h, w, C] resampled by a kernel along an axis, contiguous and of the type real.
 
     Cell i covers the pixels of x from start + i * step to start + (i + 1) * step; where step is more than a pixel, the
     kernel is wider by that factor. Taps beyond the border are left out.
+
+    Args:
+        first_cell: the number of the first cell that is made; a part is to the bit what it is in the whole.
+        first_pixel, count: the number of the first pixel of x, and of the pixels that x is a part of, which holds all
+            that the cells read; None: x is all of them.
     """
     weight_at, reach = kernel
-    count, wide = x.shape[axis], max(step, 1.0)
-    centres = np.clip(start + (np.arange(cells) + 0.5) * step - 0.5, 0, count - 1)
+    count, wide = x.shape[axis] if count is None else count, max(step, 1.0)
+    centres = np.clip(start + (np.arange(first_cell, first_cell + cells) + 0.5) * step - 0.5, 0, count - 1)
     first = np.floor(centres - reach * wide).astype(int)[:, None] + 1
     taps = first + np.arange(int(np.ceil(2 * reach * wide)) + 1)
     weights = np.where((taps < 0) | (taps >= count), 0.0, weight_at(np.abs(taps - centres[:, None]) / wide))
     weights /= weights.sum(1, keepdims=True)
-    taps = np.clip(taps, 0, count - 1)
+    taps = np.clip(np.clip(taps, 0, count - 1) - first_pixel, 0, x.shape[axis] - 1)
     shape = (cells, 1, 1) if axis == 0 else (cells, 1)
     result = np.zeros((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
     for tap, weight in zip(taps.T, weights.T, strict=True):

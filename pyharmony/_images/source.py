@@ -114,6 +114,14 @@ def place(
     )
 
 
+def scaled_region(size: tuple[int, int], shape: tuple[int, int], position: tuple[float, float], scale: float) -> Region:
+    """Returns the region of a destination of `shape` that `place_scaled` covers with a source of a size (h, w)."""
+    sides = []
+    for low, length, end in zip(position, size, shape, strict=True):
+        sides += [max(math.floor(low + _NO_SHARE), 0), min(math.ceil(low + length * scale - _NO_SHARE), end)]
+    return Region(*sides)
+
+
 def place_scaled(
     src: NumpyArray,
     mask: NumpyArray | None,
@@ -124,19 +132,19 @@ def place_scaled(
     real: type,
     decontaminate: bool,
     memory: Memory,
+    within: Region | None = None,
 ) -> Source:
     """Does what `place` does for src [h, w, C] resized to [h * scale, w * scale], its first corner at position (y, x).
 
     Colours are multiplied by alpha first (premultiplied) and resampled by a cubic kernel where alpha is large enough,
     by a triangle beside the contour; mask and alpha are resampled by a triangle. Kernels widen as they shrink. Where
     src covers only a share of a pixel of dst, the mask is multiplied by that share.
+
+    within: the part of the destination that is made, each pixel to the bit as without it; None: all of it.
     """
-    sides, spans = [], []
-    for low, length, end in zip(position, src.shape[:2], shape, strict=True):
-        high = low + length * scale
-        sides.append((max(math.floor(low + _NO_SHARE), 0), min(math.ceil(high - _NO_SHARE), end)))
-        spans.append((low, high))
-    placed = Region(*sides[0], *sides[1])
+    whole = scaled_region((src.shape[0], src.shape[1]), shape, position, scale)
+    spans = [(low, low + length * scale) for low, length in zip(position, src.shape[:2], strict=True)]
+    placed = whole if within is None else whole.overlap(within)
     if placed.empty:
         none = Region(0, 0, 0, 0)
         return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, none)
@@ -154,9 +162,22 @@ def place_scaled(
     seen = None if alpha is None else memory.hold(as_float(part.of(alpha)))
     check_finite(part.of(colours), "src", (part.y0, part.x0), skip=None if seen is None else seen == 0)
 
+    # The arithmetic is that of the whole, so that parts of it are the same to the bit.
+    full = Region(
+        *(math.floor((whole.y0 - top) * step - reach), math.ceil((whole.y1 - top) * step + reach)),
+        *(math.floor((whole.x0 - left) * step - reach), math.ceil((whole.x1 - left) * step + reach)),
+    ).overlap(Region(0, src.shape[0], 0, src.shape[1]))
+    axes = (
+        (0, (whole.y0 - top) * step - full.y0, placed.y0 - whole.y0, part.y0 - full.y0),
+        (1, (whole.x0 - left) * step - full.x0, placed.x0 - whole.x0, part.x0 - full.x0),
+    )
+
     def at_size(x: NumpyArray, kernel: Kernel) -> NumpyArray:
-        for axis, low, first in ((0, placed.y0 - top, part.y0), (1, placed.x0 - left, part.x0)):
-            x = resample(x, axis, low * step - first, step, placed.shape[axis], kernel=kernel, real=real)
+        for axis, start, cell, pixel in axes:
+            x = resample(
+                x, axis, start, step, placed.shape[axis], kernel=kernel, real=real, first_cell=cell,
+                first_pixel=pixel, count=full.shape[axis],
+            )  # fmt: skip
         return memory.hold(x)
 
     values = memory.hold(part.of(colours).astype(real))
@@ -175,7 +196,7 @@ def place_scaled(
         holes = memory.hold(soft[..., 0] <= _NO_SHARE)
     covered = [
         np.minimum(np.arange(low, high) + 1, span[1]) - np.maximum(np.arange(low, high), span[0])
-        for (low, high), span in zip(sides, spans, strict=True)
+        for (low, high), span in zip(((placed.y0, placed.y1), (placed.x0, placed.x1)), spans, strict=True)
     ]
     cover = at_size(cover[..., None], TRIANGLE)[..., 0].astype(np.float32)
     cover *= np.outer(*(c.clip(0, 1).astype(np.float32) for c in covered))

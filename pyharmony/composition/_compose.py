@@ -33,7 +33,8 @@ from ..upscaling import METHODS
 from . import _plan
 from ._plan import DECIDED, People, Photo, Wanted
 from ._recipe import BLENDS, SCHEMA, accepted, check_looks, decoded, digest, layers_in, mask_over, read_recipe
-from ._render import Laid, draw, layers_of
+from ._render import draw, layers_of
+from ._subject import Laid
 from ._weights import changed, enlarges, harmonizes, sum_of
 
 Rectangle = tuple[float, float, float, float]
@@ -325,7 +326,7 @@ def compose(
         given = job.start()
         # A grey background is drawn on in three equal channels.
         canvas = given if given.shape[2] == 3 else np.repeat(given, 3, 2)
-        found = draw(canvas, plan, [photos[i] for i in plan["order"]], ratio)
+        found = draw(canvas, below[..., :3], plan, [photos[i] for i in plan["order"]], ratio)
         if canvas is not given:
             grey = canvas.astype(np.float64) @ np.array(_GREY)
             given[..., 0] = np.rint(grey) if given.dtype.kind == "u" else grey

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.memory import Memory
 from .._images.region import Region
-from .._images.source import decontaminated, place, place_scaled
 from .._warnings import quiet
 from ..evaluation.pictures import levels_of
 from ..harmonization import harmonize
@@ -22,19 +18,16 @@ from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
 from ..segmentation.layers import resized
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
-from ..upscaling import super_resolve
-from ._plan import ENLARGED, Photo, base_is_seen, is_cut_below
+from ._plan import Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
+from ._subject import Laid, lay
 from .laying import BESIDE, in_canvas_pixels, laid_over, over
-
-Float32 = npt.NDArray[np.float32]
 
 #: How far around an object its surroundings are looked at for grain and sharpness: a share of its longer side, and at
 #: least so many pixels.
 _AROUND, _LEAST = 0.5, 200
-#: How many pixels around a subject are laid with it, and how many pixels of its photograph go at least into one of the
-#: background where it becomes smaller.
-_MARGIN, _FINER = 2, 1.5
+#: The pixels that are blended at once.
+_AT_ONCE = 1 << 20
 #: The longer side of a subject's own photograph in which its light is looked for.
 _SOURCE = 768
 #: Where in the row of its contact a reflection begins, from the middle of the row.
@@ -43,52 +36,51 @@ _LOWER_EDGE = 0.5
 _FACE = (0.36, 0.36, 0.56)
 
 
-@dataclass
-class Laid:
-    """A subject as it lies in the background.
-
-    Attributes:
-        region: where in the background it is.
-        colours: [h, w, 3] of the background's dtype.
-        alpha: [h, w] of the background's dtype, without what is hidden behind somebody.
-        shadow: what the background is multiplied by, [h, w, 3] uint8, white for nothing, and its region; None without
-            one.
-        reflection: what is laid over the background, [h, w, 4] of its dtype, and its region; None without one.
-        reasons: what is to be said.
-        seconds: how long each step took.
-        harmonized, grain, sharpness, shadow_info: the infos of the steps; None where they were left out.
-    """
-
-    region: Region
-    colours: NumpyArray
-    alpha: NumpyArray
-    shadow: tuple[NumpyArray, Region] | None = None
-    reflection: tuple[NumpyArray, Region] | None = None
-    reasons: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    harmonized: Any = None
-    grain: Any = None
-    sharpness: Any = None
-    shadow_info: Any = None
-
-
-def draw(canvas: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float) -> list[Laid]:
+def draw(
+    canvas: NumpyArray, background: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float
+) -> list[Laid]:
     """Draws the subjects of a recipe into canvas [H, W, 3], one after another, and returns them.
 
-    ratio is the size of canvas by that which the recipe is about; photos may be reduced as well.
+    Args:
+        canvas: a copy of the background.
+        background: [H, W, 3].
+        ratio: the size of canvas by that which the recipe is about; photos may be reduced as well.
     """
-    before = canvas.copy()
     found = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
-        cover = _cover(recipe, entry, before, f"subjects[{number}].cover")
+        cover = _cover(recipe, entry, background, f"subjects[{number}].cover")
         found.append(_drawn(canvas, recipe, entry, photo, cover, ratio, number))
     if canvas.dtype.kind == "u":
         # What viewers of layers make of them is what is exported, bit for bit: one rounding at the end.
         for region in _regions(found):
-            height, width = region.shape
-            merged = merged_of(layers_of(region.of(before), found, region), (width, height))
-            region.of(canvas)[...] = merged[..., :3]
+            for rows in _rows(region):
+                height, width = rows.shape
+                merged = merged_of(layers_of(rows.of(background), [_within(one, rows) for one in found], rows),
+                                   (width, height))  # fmt: skip
+                rows.of(canvas)[...] = merged[..., :3]
     return found
+
+
+def _rows(region: Region) -> Iterator[Region]:
+    """Yields a region in parts of some of its rows, so that what is computed of each stays small."""
+    step = max(1, _AT_ONCE // max(1, region.shape[1]))
+    for y in range(region.y0, region.y1, step):
+        yield Region(y, min(y + step, region.y1), region.x0, region.x1)
+
+
+def _within(laid: Laid, part: Region) -> Laid:
+    """Returns the part of a subject, its shadow and its reflection that lies in a part of the background."""
+
+    def cut(drawn: tuple[NumpyArray, Region] | None) -> tuple[NumpyArray, Region] | None:
+        if drawn is None:
+            return None
+        inside = drawn[1].overlap(part)
+        return None if inside.empty else (inside.of(drawn[0], (drawn[1].y0, drawn[1].x0)), inside)
+
+    origin, inside = (laid.region.y0, laid.region.x0), laid.region.overlap(part)
+    inside = Region(0, 0, 0, 0) if inside.empty else inside
+    colours, alpha = (inside.of(x, origin) if not inside.empty else x[:0] for x in (laid.colours, laid.alpha))
+    return Laid(inside, colours, alpha, cut(laid.shadow), cut(laid.reflection))
 
 
 def layers_of(background: NumpyArray, found: Sequence[Laid], region: Region) -> list[Layer]:
@@ -133,7 +125,7 @@ def _drawn(
     own = photo.size[0] / full_size[0]
     # Previews, which are drawn again and again, do without the time of a soft edge.
     mask = _matte(entry, photo, full_size, f"{name}.mask", soft=ratio == 1)
-    laid = _laid(canvas, entry, photo, mask, ratio, own)
+    laid = lay(canvas, entry, photo, mask, ratio, own)
     laid.seconds["laid"] = time.perf_counter() - start
     over_it = None if cover is None else laid.region.of(cover)
     unhidden = laid.alpha
@@ -173,149 +165,6 @@ def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], n
     mask = mask_over(entry["mask"], name, full_size, photo.levels, soft=soft)
     made = _of_levels(mask, photo.pixels.dtype)
     return made if photo.alpha is None else np.minimum(made, photo.alpha)
-
-
-def _laid(
-    canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float
-) -> Laid:
-    """Returns a subject at its place: cleaned of its old background, mirrored, scaled, turned."""
-    memory = Memory()
-    dtype, unit = canvas.dtype, VALUE_RANGE[canvas.dtype.name]
-    real = np.float64 if dtype == np.float64 else np.float32
-    shape = (canvas.shape[0], canvas.shape[1])
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    scale = float(entry["scale"]) * ratio / own
-    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
-    # Of what becomes much smaller, the mean of so many pixels along each side is as good as all of them.
-    every = max(1, min(int(1 / (scale * _FINER)), max(bottom - top, right - left)))
-    top, bottom = _span(top, bottom, len(mask), every)
-    left, right = _span(left, right, mask.shape[1], every)
-    alpha = _fewer(_part(mask, top, bottom, left, right), every)
-    pixels = _fewer(_part(photo.pixels, top, bottom, left, right), every)
-    colours = decontaminated(pixels, alpha, (0, 0), memory)
-    source = np.concatenate([colours, alpha[..., None]], 2)
-    times, reasons, seconds = 1 / every, [], {}
-    if entry.get("upscale") is not None and scale > ENLARGED:
-        start = time.perf_counter()
-        method, times = entry["upscale"]["method"], int(entry["upscale"]["scale"])
-        source = np.ascontiguousarray(super_resolve(source, times, method=method))
-        seconds["upscale"] = time.perf_counter() - start
-        reasons.append(f"it is {scale:.1f} times as large as in its photograph, enlarged by {method}")
-    angle, flip = float(entry["angle"]), bool(entry["flip"])
-    if flip:
-        source = source[:, ::-1]
-    high, wide = source.shape[:2]
-    # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.
-    dx, dy = (left + right - mask.shape[1]) / 2, (top + bottom - mask.shape[0]) / 2
-    dx = -dx if flip else dx
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    middle = (
-        (float(entry["x"]) + 0.5) * ratio + scale * (cos * dx - sin * dy),
-        (float(entry["y"]) + 0.5) * ratio + scale * (sin * dx + cos * dy),
-    )
-    scale /= times
-    options: dict[str, Any] = {"real": real, "decontaminate": False, "memory": memory}
-    if angle == 0:
-        x, y = middle[0] - scale * wide / 2, middle[1] - scale * high / 2
-        x, y = (round(v) if abs(v - round(v)) < 1e-6 else v for v in (x, y))
-        if scale == 1:
-            shift = math.floor(y), math.floor(x)
-            found = place(source, None, shape, shift, (y - shift[0], x - shift[1]), **options)
-        else:
-            found = place_scaled(source, None, shape, (y, x), scale, **options)
-        region, laid, cover = found.placed, found.colours, found.mask
-    else:
-        region, laid, cover = _turned(source, shape, middle, scale, angle, options)
-    if laid.dtype != dtype:
-        laid = np.rint(np.clip(laid, 0, unit)).astype(dtype) if dtype.kind == "u" else laid.astype(dtype)
-    if cover.dtype != dtype:
-        share = cover.astype(np.float64) / (VALUE_RANGE[cover.dtype.name] if cover.dtype != bool else 1)
-        share = np.clip(share, 0, 1)
-        cover = np.rint(share * unit).astype(dtype) if dtype.kind == "u" else share.astype(dtype)
-    return Laid(region, np.ascontiguousarray(laid), np.ascontiguousarray(cover), reasons=reasons, seconds=seconds)
-
-
-def _span(start: int, end: int, size: int, every: int) -> tuple[int, int]:
-    """Returns where a part of `size` pixels begins and ends: with a margin, and of whole groups of pixels.
-
-    It ends beyond the last pixel where there are too few.
-    """
-    start, end = max(0, start - _MARGIN), min(size, end + _MARGIN)
-    end = min(size, end + -(end - start) % every)
-    start = max(0, start - -(end - start) % every)
-    return start, end + -(end - start) % every
-
-
-def _part(values: NumpyArray, top: int, bottom: int, left: int, right: int) -> NumpyArray:
-    """Returns a part of an image or plane, whose last rows and columns are repeated beyond its ends."""
-    found = values[top:bottom, left:right]
-    beyond = [(0, bottom - top - found.shape[0]), (0, right - left - found.shape[1])]
-    if not any(after for _, after in beyond):
-        return found
-    return np.pad(found, [*beyond, *[(0, 0)] * (values.ndim - 2)], "edge")
-
-
-def _fewer(values: NumpyArray, every: int) -> NumpyArray:
-    """Returns an image or plane of which so many pixels along each side became one, their mean."""
-    from PIL import Image
-
-    if every == 1:
-        return np.ascontiguousarray(values)
-    if values.dtype == np.uint8:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(values)).reduce(every))
-    high, wide = values.shape[0] // every, values.shape[1] // every
-    means = values.reshape(high, every, wide, every, *values.shape[2:]).mean((1, 3))
-    return np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means.astype(values.dtype)
-
-
-def _turned(
-    source: NumpyArray, shape: tuple[int, int], middle: tuple[float, float], scale: float, angle: float,
-    options: dict[str, Any],
-) -> tuple[Region, NumpyArray, NumpyArray]:  # fmt: skip
-    """Returns the region, colours and cover of a source [h, w, 4] that is scaled and then turned about its middle."""
-    from PIL import Image
-
-    high, wide = source.shape[:2]
-    size = max(1, math.ceil(high * scale)), max(1, math.ceil(wide * scale))
-    found = (
-        place_scaled(source, None, size, (0.0, 0.0), scale, **options)
-        if scale != 1
-        else place(source, None, size, (0, 0), (0.0, 0.0), **options)
-    )
-    unit = VALUE_RANGE[source.dtype.name]
-    cover = found.mask.astype(np.float32)
-    if found.mask.dtype.kind == "u":
-        cover /= unit
-    planes = np.dstack([found.colours.astype(np.float32) * cover[..., None], cover])
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    across = (abs(cos) * wide + abs(sin) * high) * scale / 2 + 2
-    down = (abs(sin) * wide + abs(cos) * high) * scale / 2 + 2
-    region = Region(
-        math.floor(middle[1] - down), math.ceil(middle[1] + down),
-        math.floor(middle[0] - across), math.ceil(middle[0] + across),
-    ).overlap(Region(0, shape[0], 0, shape[1]))  # fmt: skip
-    if region.empty:
-        return Region(0, 0, 0, 0), source[:0, :0, :3], np.zeros((0, 0), np.float32)
-    # From corners of the region back to corners of the source.
-    x0, y0 = region.x0 - middle[0], region.y0 - middle[1]
-    back = (
-        cos, sin, cos * x0 + sin * y0 + wide * scale / 2,
-        -sin, cos, -sin * x0 + cos * y0 + high * scale / 2,
-    )  # fmt: skip
-    turned = np.dstack(
-        [
-            np.asarray(
-                Image.fromarray(np.ascontiguousarray(planes[..., i])).transform(
-                    (region.shape[1], region.shape[0]), Image.Transform.AFFINE, back, Image.Resampling.BICUBIC
-                )
-            )
-            for i in range(planes.shape[2])
-        ]
-    )
-    share = np.clip(turned[..., 3], 0, 1)
-    colours = turned[..., :3] / np.maximum(turned[..., 3:], 1e-6)
-    colours = np.where(share[..., None] > 1 / 512, colours, 0)
-    return region, np.clip(colours, 0, unit), share
 
 
 def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: NumpyArray, name: str) -> NumpyArray | None:
@@ -392,8 +241,6 @@ def _match(
     wanted = entry.get("harmonize")
     if wanted is not None:
         start = time.perf_counter()
-        whole = canvas.copy()
-        region.of(whole)[seen] = laid.colours[seen]
         hints: dict[str, Any] = {}
         if wanted.get("source"):
             small, where = _small(photo, _levels(mask))
@@ -404,14 +251,20 @@ def _match(
             region.of(like)[seen] = 0
             if (like >= 128).sum() >= 64:
                 hints["reference"] = like
-        result, info = harmonize(
-            whole, hard, at=(region.x0, region.y0), method=wanted["method"], strength=wanted["strength"],
-            return_info=True, **hints,
-        )  # fmt: skip
+        # The subject lies in the canvas for as long as that takes: a copy of all of it would take the memory of it.
+        below = region.of(canvas).copy()
+        try:
+            region.of(canvas)[seen] = laid.colours[seen]
+            _, info = harmonize(
+                canvas, hard, at=(region.x0, region.y0), method=wanted["method"], strength=wanted["strength"],
+                out=canvas, return_info=True, **hints,
+            )  # fmt: skip
+            laid.colours[seen] = region.of(canvas)[seen]
+        finally:
+            region.of(canvas)[...] = below
         laid.harmonized = info
         if info.reason:
             laid.reasons.append(f"colours: {info.reason}")
-        laid.colours[seen] = region.of(result)[seen]
         laid.seconds["harmonize"] = time.perf_counter() - start
     match: Any
     for key, match in (("sharpness", match_sharpness), ("grain", match_grain)):
@@ -436,7 +289,9 @@ def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
     """Blends a subject into the canvas."""
     region = laid.region
     if method == "alpha":
-        over(region.of(canvas), laid.colours, laid.alpha)
+        for rows in _rows(region):
+            origin = region.y0, region.x0
+            over(rows.of(canvas), rows.of(laid.colours, origin), rows.of(laid.alpha, origin))
         return
     around = region.expand(BESIDE, canvas.shape[:2])
     rows, columns = (region.y0 - around.y0, region.y1 - around.y0), (region.x0 - around.x0, region.x1 - around.x0)

@@ -1,0 +1,334 @@
+"""Lays a subject over the background at its place: cleaned of its old background, enlarged, mirrored, scaled, turned.
+
+Only what comes to lie in the background is made, and in tiles, so that neither time nor memory follows what is beyond.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.memory import Memory
+from .._images.region import Region
+from .._images.source import decontaminated, place, place_scaled, scaled_region
+from .._images.threads import in_threads
+from ..upscaling._super_resolve import enlarged_where
+from ._plan import ENLARGED, Photo
+
+#: Two numbers, of rows and columns or of height and width.
+Pair = tuple[float, float]
+
+#: How many pixels around a subject are laid with it, and how many pixels of its photograph go at least into one of the
+#: background where it becomes smaller.
+_MARGIN, _FINER = 2, 1.5
+#: The side of the tiles in which a subject is laid, in pixels of the background.
+_TILE = 512
+#: The pixels beside a place that resampling looks at, in pixels of what is resampled.
+_BESIDE = 4
+#: A subject with a longer side of fewer pixels of the background is not seen there.
+_SPECK = 1e-3
+#: A scaled subject of so many pixels is made as a whole before it is turned.
+_TURNED_WHOLE = 1 << 22
+
+
+@dataclass
+class Laid:
+    """A subject as it lies in the background.
+
+    Attributes:
+        region: where in the background it is.
+        colours: [h, w, 3] of the background's dtype.
+        alpha: [h, w] of the background's dtype, without what is hidden behind somebody.
+        shadow: what the background is multiplied by, [h, w, 3] uint8, white for nothing, and its region; None without
+            one.
+        reflection: what is laid over the background, [h, w, 4] of its dtype, and its region; None without one.
+        reasons: what is to be said.
+        warnings: those of them that call for something to be done.
+        seconds: how long each step took.
+        harmonized, grain, sharpness, shadow_info: the infos of the steps; None where they were left out.
+    """
+
+    region: Region
+    colours: NumpyArray
+    alpha: NumpyArray
+    shadow: tuple[NumpyArray, Region] | None = None
+    reflection: tuple[NumpyArray, Region] | None = None
+    reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    harmonized: Any = None
+    grain: Any = None
+    sharpness: Any = None
+    shadow_info: Any = None
+
+    def warn(self, reason: str) -> None:
+        """Notes a reason that calls for something to be done."""
+        self.reasons.append(reason)
+        self.warnings.append(reason)
+
+
+def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float) -> Laid:
+    """Returns a subject at its place in canvas [H, W, 3].
+
+    Args:
+        entry: the subject's part of the recipe.
+        mask: [h, w], of the photograph's shape and the background's dtype.
+        ratio, own: the sizes of canvas and photograph by those that the recipe is about.
+    """
+    dtype = canvas.dtype
+    shape = (canvas.shape[0], canvas.shape[1])
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    nothing = Laid(Region(0, 0, 0, 0), np.zeros((0, 0, 3), dtype), np.zeros((0, 0), dtype))
+    if not len(rows):
+        return nothing
+    scale = float(entry["scale"]) * ratio / own
+    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
+    # Of what becomes much smaller, the mean of so many pixels along each side is as good as all of them.
+    longest = max(bottom - top, right - left)
+    if scale * longest < _SPECK:
+        return nothing
+    every = max(1, min(int(1 / (scale * _FINER)), longest))
+    top, bottom = _span(top, bottom, len(mask), every)
+    left, right = _span(left, right, mask.shape[1], every)
+    alpha = _fewer(_part(mask, top, bottom, left, right), every)
+    angle, flip = float(entry["angle"]), bool(entry["flip"])
+    # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.
+    dx, dy = (left + right - mask.shape[1]) / 2, (top + bottom - mask.shape[0]) / 2
+    dx = -dx if flip else dx
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    middle = (
+        (float(entry["x"]) + 0.5) * ratio + scale * (cos * dx - sin * dy),
+        (float(entry["y"]) + 0.5) * ratio + scale * (sin * dx + cos * dy),
+    )
+    across, down = scale * every * alpha.shape[1] / 2, scale * every * alpha.shape[0] / 2
+    reach = abs(cos) * across + abs(sin) * down, abs(sin) * across + abs(cos) * down
+    if not all(-far - 2 < at < end + far + 2 for at, far, end in zip(middle, reach, shape[::-1], strict=True)):
+        return nothing
+    pixels = _fewer(_part(photo.pixels, top, bottom, left, right), every)
+    colours = decontaminated(pixels, alpha, (0, 0), Memory())
+    source = np.concatenate([colours, alpha[..., None]], 2)
+    times, reasons, seconds = 1 / every, [], {}
+    if entry.get("upscale") is not None and scale > ENLARGED:
+        start = time.perf_counter()
+        method, times = entry["upscale"]["method"], int(entry["upscale"]["scale"])
+        seen = _seen(source.shape[:2], shape, middle, scale, angle, flip)
+        source = enlarged_where(source, times, method, seen)
+        seconds["upscale"] = time.perf_counter() - start
+        reasons.append(f"it is {scale:.1f} times as large as in its photograph, enlarged by {method}")
+    if flip:
+        source = source[:, ::-1]
+    high, wide = source.shape[:2]
+    scale /= times
+    real = np.float64 if dtype == np.float64 else np.float32
+    if angle == 0:
+        x, y = middle[0] - scale * wide / 2, middle[1] - scale * high / 2
+        x, y = (round(v) if abs(v - round(v)) < 1e-6 else v for v in (x, y))
+        region, part = _upright(source, shape, (x, y), scale, real)
+    else:
+        region, part = _turned(source, shape, middle, scale, angle, real)
+    if region.empty:
+        return Laid(Region(0, 0, 0, 0), nothing.colours, nothing.alpha, reasons=reasons, seconds=seconds)
+    laid, cover = np.zeros((*region.shape, 3), dtype), np.zeros(region.shape, dtype)
+
+    def fill(tile: Region) -> None:
+        if made := part(tile):
+            tile.of(laid, (region.y0, region.x0))[...] = _in_dtype(made[0], dtype)
+            tile.of(cover, (region.y0, region.x0))[...] = _share_in_dtype(made[1], dtype)
+
+    in_threads(fill, _tiles(region))
+    return Laid(region, laid, cover, reasons=reasons, seconds=seconds)
+
+
+#: Returns the colours and the alpha of a subject over a tile of the background; None where nothing of it is there.
+Part = Callable[[Region], "tuple[NumpyArray, NumpyArray] | None"]
+
+
+def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float, real: type) -> tuple[Region, Part]:
+    """Returns the region of a background of `shape` that a source [h, w, 4] covers, and how to make its tiles.
+
+    at: where its first corner lies, (x, y).
+    """
+    x, y = at
+    if scale == 1:
+        shift = math.floor(y), math.floor(x)
+        fraction = (y - shift[0], x - shift[1])
+        found = place(source, None, shape, shift, fraction, real=real, decontaminate=False, memory=Memory())
+        origin = found.placed.y0, found.placed.x0
+        return found.placed, lambda tile: (tile.of(found.colours, origin), tile.of(found.mask, origin))
+    region = scaled_region((source.shape[0], source.shape[1]), shape, (y, x), scale)
+
+    def part(tile: Region) -> tuple[NumpyArray, NumpyArray] | None:
+        if not _shows(source, [(tile.x0 - x, tile.y0 - y), (tile.x1 - x, tile.y1 - y)], scale):
+            return None
+        found = place_scaled(
+            source, None, shape, (y, x), scale, real=real, decontaminate=False, memory=Memory(), within=tile
+        )
+        return found.colours, found.mask
+
+    return region, part
+
+
+def _turned(
+    source: NumpyArray, shape: tuple[int, int], middle: Pair, scale: float, angle: float, real: type
+) -> tuple[Region, Part]:
+    """Does what `_upright` does for a source that is scaled and then turned about its middle, which lies at (x, y)."""
+    from PIL import Image
+
+    high, wide = source.shape[:2]
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    across = (abs(cos) * wide + abs(sin) * high) * scale / 2 + 2
+    down = (abs(sin) * wide + abs(cos) * high) * scale / 2 + 2
+    region = Region(
+        math.floor(middle[1] - down), math.ceil(middle[1] + down),
+        math.floor(middle[0] - across), math.ceil(middle[0] + across),
+    ).overlap(Region(0, shape[0], 0, shape[1]))  # fmt: skip
+    size = max(1, math.ceil(high * scale)), max(1, math.ceil(wide * scale))
+    upright, of_upright = _upright(source, size, (0.0, 0.0), scale, real)
+    unit = VALUE_RANGE[source.dtype.name]
+
+    def back(tile: Region) -> tuple[float, ...]:
+        """Returns the affine map from corners of a tile to corners of the upright source."""
+        x0, y0 = tile.x0 - middle[0], tile.y0 - middle[1]
+        return (
+            cos, sin, cos * x0 + sin * y0 + wide * scale / 2,
+            -sin, cos, -sin * x0 + cos * y0 + high * scale / 2,
+        )  # fmt: skip
+
+    def made(tile: Region, box: Region) -> tuple[NumpyArray, NumpyArray] | None:
+        """Returns a tile, of which `box` is what it needs of the upright source."""
+        below = of_upright(box)
+        if below is None:
+            return None
+        cover = below[1].astype(np.float32)
+        if below[1].dtype.kind == "u":
+            cover /= unit
+        planes = np.dstack([below[0].astype(np.float32) * cover[..., None], cover])
+        a, b, c, d, e, f = back(tile)
+        tile_size, way = (tile.shape[1], tile.shape[0]), (a, b, c - box.x0, d, e, f - box.y0)
+        images = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(planes, 2, 0)]
+        turned = np.dstack(
+            [
+                np.asarray(one.transform(tile_size, Image.Transform.AFFINE, way, Image.Resampling.BICUBIC))
+                for one in images
+            ]
+        )
+        share = np.clip(turned[..., 3], 0, 1)
+        colours = turned[..., :3] / np.maximum(turned[..., 3:], 1e-6)
+        colours = np.where(share[..., None] > 1 / 512, colours, 0)
+        return np.clip(colours, 0, unit), share
+
+    def part(tile: Region) -> tuple[NumpyArray, NumpyArray] | None:
+        a, b, c, d, e, f = back(tile)
+        corners = [(x, y) for x in (0, tile.shape[1]) for y in (0, tile.shape[0])]
+        places = [(a * x + b * y + c, d * x + e * y + f) for x, y in corners]
+        columns, rows = zip(*places, strict=True)
+        box = Region(
+            math.floor(min(rows)) - _BESIDE, math.ceil(max(rows)) + _BESIDE,
+            math.floor(min(columns)) - _BESIDE, math.ceil(max(columns)) + _BESIDE,
+        ).overlap(upright)  # fmt: skip
+        return None if box.empty or not _shows(source, places, scale) else made(tile, box)
+
+    if region.empty or size[0] * size[1] > _TURNED_WHOLE:
+        return region, part
+    whole = made(region, upright)
+    if whole is None:
+        return Region(0, 0, 0, 0), part
+    origin = region.y0, region.x0
+    return region, lambda tile: (tile.of(whole[0], origin), tile.of(whole[1], origin))
+
+
+def _shows(source: NumpyArray, places: Sequence[Pair], scale: float) -> bool:
+    """Returns whether a source [h, w, 4] is not transparent all over the rectangle around some places.
+
+    places: (x, y), in pixels of the source times scale.
+    """
+    columns, rows = zip(*places, strict=True)
+    beside = _BESIDE * max(1 / scale, 1.0)
+    box = Region(
+        math.floor(min(rows) / scale - beside), math.ceil(max(rows) / scale + beside),
+        math.floor(min(columns) / scale - beside), math.ceil(max(columns) / scale + beside),
+    ).overlap(Region(0, source.shape[0], 0, source.shape[1]))  # fmt: skip
+    return not box.empty and bool(box.of(source)[..., 3].any())
+
+
+def _tiles(region: Region) -> list[Region]:
+    return [
+        Region(y, min(y + _TILE, region.y1), x, min(x + _TILE, region.x1))
+        for y in range(region.y0, region.y1, _TILE)
+        for x in range(region.x0, region.x1, _TILE)
+    ]
+
+
+def _in_dtype(values: NumpyArray, dtype: Any) -> NumpyArray:
+    """Returns colours in units of a dtype, in it."""
+    if values.dtype == dtype:
+        return values
+    if dtype.kind != "u":
+        return values.astype(dtype)
+    return np.rint(np.clip(values, 0, VALUE_RANGE[dtype.name])).astype(dtype)
+
+
+def _share_in_dtype(cover: NumpyArray, dtype: Any) -> NumpyArray:
+    """Returns a mask of any dtype in another."""
+    if cover.dtype == dtype:
+        return cover
+    share = cover.astype(np.float64) / (VALUE_RANGE[cover.dtype.name] if cover.dtype != bool else 1)
+    share = np.clip(share, 0, 1)
+    return np.rint(share * VALUE_RANGE[dtype.name]).astype(dtype) if dtype.kind == "u" else share.astype(dtype)
+
+
+def _seen(
+    size: tuple[int, int], shape: tuple[int, int], middle: Pair, scale: float, angle: float, flip: bool
+) -> Region:
+    """Returns the part of a subject of a size (height, width) that comes to lie in a background of `shape`.
+
+    middle: the place (x, y) of its middle in the background.
+    """
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    corners = np.array([[x, y] for x in (0, shape[1]) for y in (0, shape[0])], np.float64) - middle
+    x, y = (corners @ np.array([[cos, -sin], [sin, cos]])).T / scale
+    sides = []
+    for places, length in ((y, size[0]), (-x if flip else x, size[1])):
+        places = places + length / 2
+        sides += [max(0, math.floor(float(places.min())) - _BESIDE)]
+        sides += [min(length, math.ceil(float(places.max())) + _BESIDE)]
+    return Region(*sides)
+
+
+def _span(start: int, end: int, size: int, every: int) -> tuple[int, int]:
+    """Returns where a part of `size` pixels begins and ends: with a margin, and of whole groups of pixels.
+
+    It ends beyond the last pixel where there are too few.
+    """
+    start, end = max(0, start - _MARGIN), min(size, end + _MARGIN)
+    end = min(size, end + -(end - start) % every)
+    start = max(0, start - -(end - start) % every)
+    return start, end + -(end - start) % every
+
+
+def _part(values: NumpyArray, top: int, bottom: int, left: int, right: int) -> NumpyArray:
+    """Returns a part of an image or plane, whose last rows and columns are repeated beyond its ends."""
+    found = values[top:bottom, left:right]
+    beyond = [(0, bottom - top - found.shape[0]), (0, right - left - found.shape[1])]
+    if not any(after for _, after in beyond):
+        return found
+    return np.pad(found, [*beyond, *[(0, 0)] * (values.ndim - 2)], "edge")
+
+
+def _fewer(values: NumpyArray, every: int) -> NumpyArray:
+    """Returns an image or plane of which so many pixels along each side became one, their mean."""
+    from PIL import Image
+
+    if every == 1:
+        return np.ascontiguousarray(values)
+    if values.dtype == np.uint8:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(values)).reduce(every))
+    high, wide = values.shape[0] // every, values.shape[1] // every
+    means = values.reshape(high, every, wide, every, *values.shape[2:]).mean((1, 3))
+    return np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means.astype(values.dtype)
