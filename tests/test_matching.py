@@ -194,3 +194,29 @@ def test_the_smoothest_blocks_of_white_noise() -> None:
         for share, least in zip(_grain._SHARES, _grain._LEAST[number], strict=True):
             found = energies[: max(1, round(share * len(energies)))].mean() / energies.mean()
             assert abs(found - least) < 0.04
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("size", [(301, 213), (150, 70)])
+def test_parts_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, dtype: type, size: tuple[int, int]) -> None:
+    """A large object is worked on in bands of rows, and looks as if all of it had been worked on at once."""
+    from pyharmony.matching import _tiles
+
+    rng = np.random.default_rng(3)
+    levels = np.clip(rng.normal(128, 9, (520, 400, 3)), 0, 255)
+    y, x = np.mgrid[:520, :400]
+    levels[..., 0] += 60 * np.tanh(4 * np.sin(x / 9)) * (y > 40)
+    mask = np.zeros((520, 400), np.uint8)
+    mask[100 : 100 + size[0], 90 : 90 + size[1]] = 255
+    hard = 128 + 100 * np.sign(np.sin(x / 5))
+    levels = np.where(mask[..., None] > 0, hard[..., None], levels).clip(0, 255) / 255
+    image = levels.astype(dtype) if dtype == np.float32 else np.rint(levels * np.iinfo(dtype).max).astype(dtype)
+    for match in (matching.match_sharpness, matching.match_grain):
+        whole, info = match(image, mask, return_info=True)
+        assert info.method != "copy"
+        with monkeypatch.context() as changed:
+            changed.setattr(_tiles, "_AT_ONCE", 1)
+            parts, same = image.copy(), image.copy()
+            parts = match(image, mask)
+            match(same, mask, out=same)
+        assert parts.tobytes() == whole.tobytes() == same.tobytes()

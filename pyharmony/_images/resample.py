@@ -59,6 +59,13 @@ def resample(
     taps = np.clip(np.clip(taps, 0, count - 1) - first_pixel, 0, x.shape[axis] - 1)
     shape = (cells, 1, 1) if axis == 0 else (cells, 1)
     result = np.zeros((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
+    part = np.empty_like(result) if x.dtype == result.dtype else None
     for tap, weight in zip(taps.T, weights.T, strict=True):
-        result += np.take(x, tap, axis) * weight.reshape(shape).astype(real)
+        factor = weight.reshape(shape).astype(real)
+        if part is None:
+            result += np.take(x, tap, axis) * factor
+        else:
+            np.take(x, tap, axis, out=part, mode="clip")
+            part *= factor
+            result += part
     return result

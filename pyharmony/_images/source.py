@@ -181,6 +181,7 @@ def place_scaled(
         return memory.hold(x)
 
     values = memory.hold(part.of(colours).astype(real))
+    soft = None
     cover = np.ones(part.shape, np.float32) if mask is None else as_float(part.of(mask))
     if seen is None:
         values, holes = at_size(values, CUBIC), None
@@ -198,7 +199,9 @@ def place_scaled(
         np.minimum(np.arange(low, high) + 1, span[1]) - np.maximum(np.arange(low, high), span[0])
         for (low, high), span in zip(((placed.y0, placed.y1), (placed.x0, placed.x1)), spans, strict=True)
     ]
-    cover = at_size(cover[..., None], TRIANGLE)[..., 0].astype(np.float32)
+    # The alpha alone has been resampled already.
+    cover = soft if mask is None and soft is not None else at_size(cover[..., None], TRIANGLE)
+    cover = cover[..., 0].astype(np.float32)
     cover *= np.outer(*(c.clip(0, 1).astype(np.float32) for c in covered))
     cover[cover <= _NO_SHARE] = 0
     return Source(values, memory.hold(cover.clip(0, 1)), holes, placed)

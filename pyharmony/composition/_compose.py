@@ -33,7 +33,7 @@ from ..upscaling import METHODS
 from . import _plan
 from ._plan import DECIDED, People, Photo, Wanted
 from ._recipe import BLENDS, SCHEMA, accepted, check_looks, decoded, digest, layers_in, mask_over, read_recipe
-from ._render import draw, layers_of
+from ._render import draw, layers_of, levels_in
 from ._subject import Laid
 from ._weights import changed, enlarges, harmonizes, sum_of
 
@@ -613,7 +613,8 @@ def _decided(
         same |= {"mask": _plan.written(photo, cut), **_plan.ends(photo, cut), **looks}
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         told_of_people = given is not None or isinstance(one.at, str)
-        entry, *next_best = [_entry(same, spot, people.heads if told_of_people else []) for spot in lies]
+        heads, pixels = people.heads if told_of_people else [], _plan.pixels_of(photo, cut)
+        entry, *next_best = [_entry(same, spot, heads, pixels) for spot in lies]
         entries.append(entry)
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else ""
@@ -632,11 +633,16 @@ def _decided(
     return recipe, found_of, [{**recipe, "subjects": [other]} for other in others]
 
 
-def _entry(same: Mapping[str, Any], spot: Mapping[str, Any], heads: Sequence[Rectangle]) -> dict[str, Any]:
-    """Returns the entry of a subject in the recipe, of what is the same at every place and of one place."""
+def _entry(
+    same: Mapping[str, Any], spot: Mapping[str, Any], heads: Sequence[Rectangle], pixels: float
+) -> dict[str, Any]:
+    """Returns the entry of a subject in the recipe, of what is the same at every place and of one place.
+
+    pixels: how many pixels of its photograph the subject covers.
+    """
     entry = {**same, **spot}
     method, entry["upscale"] = same["upscale"], None
-    if method is not None and (times := _plan.enlarged(float(entry["scale"]))):
+    if method is not None and (times := _plan.enlarged(float(entry["scale"]), pixels)):
         entry["upscale"] = {"method": method, "scale": times, "weights": enlarges(method)}
     if entry["harmonize"] is not None and heads:
         like = _plan.nearest_heads(heads, entry["x"], entry["y"])
@@ -735,9 +741,8 @@ def _told(
     for laid, entry, number in zip(found, recipe["subjects"], recipe["order"], strict=True):
         mask = np.zeros(shape[:2], np.uint8)
         region = laid.region
-        levels = np.rint(laid.alpha.astype(np.float64) * (255 / _arrays.VALUE_RANGE[laid.alpha.dtype.name]))
         # What is changed by less than half a level of alpha is not nothing.
-        region.of(mask)[...] = np.maximum(levels, laid.alpha > 0)
+        np.maximum(levels_in(laid.alpha), laid.alpha > 0, out=region.of(mask))
         layer = None
         if laid.shadow is not None:
             layer = np.full((*shape[:2], 3), 255, np.uint8)

@@ -28,6 +28,8 @@ from .laying import BESIDE, in_canvas_pixels, laid_over, over
 _AROUND, _LEAST = 0.5, 200
 #: The pixels that are blended at once.
 _AT_ONCE = 1 << 20
+#: The columns of the parts in which layers are merged.
+_WIDE = 512
 #: The longer side of a subject's own photograph in which its light is looked for.
 _SOURCE = 768
 #: Where in the row of its contact a reflection begins, from the middle of the row.
@@ -52,20 +54,32 @@ def draw(
         found.append(_drawn(canvas, recipe, entry, photo, cover, ratio, number))
     if canvas.dtype.kind == "u":
         # What viewers of layers make of them is what is exported, bit for bit: one rounding at the end.
-        for region in _regions(found):
-            for rows in _rows(region):
-                height, width = rows.shape
-                merged = merged_of(layers_of(rows.of(background), [_within(one, rows) for one in found], rows),
-                                   (width, height))  # fmt: skip
-                rows.of(canvas)[...] = merged[..., :3]
+        for part in _mixed(found):
+            layers = layers_of(part.of(background), [_within(one, part) for one in found], part)
+            part.of(canvas)[...] = merged_of(layers, part.shape[::-1])[..., :3]
     return found
+
+
+def _mixed(found: Sequence[Laid]) -> Iterator[Region]:
+    """Yields parts of the background in which more than one layer makes the colour of a pixel."""
+    for region in _regions(found):
+        for rows in _rows(region):
+            for x in range(region.x0, region.x1, _WIDE):
+                part = Region(rows.y0, rows.y1, x, min(x + _WIDE, region.x1))
+                over_it = [_within(one, part) for one in found]
+                over_it = [one for one in over_it if not (one.region.empty and one.shadow is one.reflection is None)]
+                if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None:
+                    alpha = over_it[0].alpha
+                    if not ((alpha > 0) & (alpha < VALUE_RANGE[alpha.dtype.name])).any():
+                        continue
+                if over_it:
+                    yield part
 
 
 def _rows(region: Region) -> Iterator[Region]:
     """Yields a region in parts of some of its rows, so that what is computed of each stays small."""
-    step = max(1, _AT_ONCE // max(1, region.shape[1]))
-    for y in range(region.y0, region.y1, step):
-        yield Region(y, min(y + step, region.y1), region.x0, region.x1)
+    for rows in _bands(region.shape):
+        yield Region(region.y0 + rows.start, region.y0 + rows.stop, region.x0, region.x1)
 
 
 def _within(laid: Laid, part: Region) -> Laid:
@@ -136,7 +150,7 @@ def _drawn(
         return laid
     wanted = entry.get("shadow")
     if wanted == "auto":
-        wanted = {} if base_is_seen(_levels(unhidden), over_it, laid.region.y1, len(canvas)) else None
+        wanted = {} if base_is_seen(levels_in(unhidden), over_it, laid.region.y1, len(canvas)) else None
         if wanted is not None and is_cut_below(entry):
             wanted = None
             if not entry["hidden"]:
@@ -183,7 +197,7 @@ def _shade(
     given = in_canvas_pixels(wanted, ratio)
     with quiet():
         info: ShadowInfo
-        _, info = shadow(canvas, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
+        _, info = shadow(canvas, levels_in(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
     laid.shadow_info = info
     if info.layer is None:
         laid.reasons.append(f"no shadow: {info.reason}")
@@ -192,15 +206,17 @@ def _shade(
     if not len(rows):
         return
     region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
-    layer = region.of(info.layer)
-    share = layer[..., 3:].astype(np.float64) / 255
-    if cover is not None:
-        share *= 1 - region.of(cover)[..., None].astype(np.float64) / 255
-    factor = np.rint(255 * (1 - share) + share * layer[..., :3]).astype(np.uint8)
+    factor = np.empty((*region.shape, 3), np.uint8)
     laid.shadow = factor, region
-    part = region.of(canvas)
-    values = part * (factor.astype(np.float64) / 255)
-    part[...] = np.rint(values).astype(canvas.dtype) if canvas.dtype.kind == "u" else values.astype(canvas.dtype)
+    for rows in _rows(region):
+        layer = rows.of(info.layer)
+        share = layer[..., 3:].astype(np.float64) / 255
+        if cover is not None:
+            share *= 1 - rows.of(cover)[..., None].astype(np.float64) / 255
+        own, part = rows.of(factor, (region.y0, region.x0)), rows.of(canvas)
+        own[...] = np.rint(255 * (1 - share) + share * layer[..., :3])
+        values = part * (own.astype(np.float64) / 255)
+        part[...] = np.rint(values) if canvas.dtype.kind == "u" else values
 
 
 def _reflect(
@@ -213,7 +229,7 @@ def _reflect(
     with quiet():
         info: ReflectionInfo
         _, info = reflection(
-            whole, _levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
+            whole, levels_in(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
             **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
@@ -236,32 +252,40 @@ def _match(
 ) -> None:  # fmt: skip
     """Gives a subject light and colour, sharpness and grain of the background."""
     region = laid.region
-    hard = np.where(laid.alpha > 0, np.uint8(255), np.uint8(0))
-    seen = hard > 0
+    seen = (laid.alpha > 0)[..., None]
+    # The subject lies in the canvas for as long as it is matched: a copy of all of it would take the memory of it.
+    below = region.of(canvas).copy()
+    try:
+        np.copyto(region.of(canvas), laid.colours, where=seen)
+        _match_on(canvas, laid, seen, recipe, entry, photo, mask, ratio)
+        np.copyto(laid.colours, region.of(canvas), where=seen)
+    finally:
+        region.of(canvas)[...] = below
+
+
+def _match_on(
+    canvas: NumpyArray, laid: Laid, seen: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any],
+    photo: Photo, mask: NumpyArray, ratio: float,
+) -> None:  # fmt: skip
+    """Matches a subject that lies in the canvas; seen: [h, w, 1] bool, where in its region it is seen."""
+    region, hard = laid.region, seen[..., 0].view(np.uint8) * np.uint8(255)
     wanted = entry.get("harmonize")
     if wanted is not None:
         start = time.perf_counter()
         hints: dict[str, Any] = {}
         if wanted.get("source"):
-            small, where = _small(photo, _levels(mask))
+            small, where = _small(photo, levels_in(mask))
             if (where < 128).mean() > 0.1:
                 hints |= {"source": small, "source_mask": where}
         if wanted.get("reference"):
             like = _faces(canvas, wanted["reference"], ratio)
-            region.of(like)[seen] = 0
+            np.copyto(region.of(like), 0, where=seen[..., 0])
             if (like >= 128).sum() >= 64:
                 hints["reference"] = like
-        # The subject lies in the canvas for as long as that takes: a copy of all of it would take the memory of it.
-        below = region.of(canvas).copy()
-        try:
-            region.of(canvas)[seen] = laid.colours[seen]
-            _, info = harmonize(
-                canvas, hard, at=(region.x0, region.y0), method=wanted["method"], strength=wanted["strength"],
-                out=canvas, return_info=True, **hints,
-            )  # fmt: skip
-            laid.colours[seen] = region.of(canvas)[seen]
-        finally:
-            region.of(canvas)[...] = below
+        _, info = harmonize(
+            canvas, hard, at=(region.x0, region.y0), method=wanted["method"], strength=wanted["strength"],
+            out=canvas, return_info=True, **hints,
+        )  # fmt: skip
         laid.harmonized = info
         if info.reason:
             laid.reasons.append(f"colours: {info.reason}")
@@ -274,14 +298,11 @@ def _match(
         start = time.perf_counter()
         reach = max(_LEAST, round(_AROUND * max(region.shape)))
         around = region.expand(reach, canvas.shape[:2])
-        part = around.of(canvas).copy()
-        inner = region.of(part, (around.y0, around.x0))
-        inner[seen] = laid.colours[seen]
         extra = {"seed": int(recipe.get("seed", 0))} if key == "grain" else {}
         at = (region.x0 - around.x0, region.y0 - around.y0)
-        result, info = match(part, hard, at=at, strength=share, return_info=True, **extra)
+        part = around.of(canvas)
+        _, info = match(part, hard, at=at, strength=share, out=part, return_info=True, **extra)
         setattr(laid, key, info)
-        laid.colours[seen] = region.of(result, (around.y0, around.x0))[seen]
         laid.seconds[key] = time.perf_counter() - start
 
 
@@ -305,15 +326,28 @@ def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
 
 def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:
     """Returns alpha times a mask of levels, in alpha's dtype."""
-    product = alpha.astype(np.float64) * (by.astype(np.float64) / 255)
-    return np.rint(product).astype(alpha.dtype) if alpha.dtype.kind == "u" else product.astype(alpha.dtype)
+    found = np.empty_like(alpha)
+    for rows in _bands(alpha.shape):
+        product = alpha[rows].astype(np.float64) * (by[rows].astype(np.float64) / 255)
+        found[rows] = np.rint(product) if alpha.dtype.kind == "u" else product
+    return found
 
 
-def _levels(alpha: NumpyArray) -> NumpyArray:
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yields the rows of a plane, so many at once that what is computed of them stays small."""
+    step = max(1, _AT_ONCE // max(1, shape[1]))
+    for y in range(0, shape[0], step):
+        yield slice(y, min(y + step, shape[0]))
+
+
+def levels_in(alpha: NumpyArray) -> NumpyArray:
     """Returns alpha of any dtype as uint8."""
     if alpha.dtype == np.uint8:
         return alpha
-    return np.rint(alpha.astype(np.float64) * (255 / VALUE_RANGE[alpha.dtype.name])).astype(np.uint8)
+    found = np.empty(alpha.shape, np.uint8)
+    for rows in _bands(alpha.shape):
+        found[rows] = np.rint(alpha[rows].astype(np.float64) * (255 / VALUE_RANGE[alpha.dtype.name]))
+    return found
 
 
 def _of_levels(mask: NumpyArray, dtype: Any) -> NumpyArray:

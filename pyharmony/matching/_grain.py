@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,9 +17,10 @@ from .._arrays import VALUE_RANGE, round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import as_float, check_finite
+from .._images.threads import in_threads
 from ..errors import MaskError, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position
-from ._tiles import SIDE, Float32, gaussian, tiles
+from ._tiles import SIDE, Float32, bands_of, gaussian, tiles
 
 #: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
 _EDGES = (1.0, 2.0, 4.0)
@@ -43,6 +45,9 @@ _COARSER = (1.5, 1.2)
 _AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float64) / np.sqrt([[3.0], [2.0], [6.0]])
 #: The side of the noise by which the bands of what is made are measured.
 _MEASURED = 512
+#: The rows beside its own from which a part of a coarser band is enlarged, and the values that are drawn at once where
+#: they only lead to others.
+_BESIDE, _SKIPPED = 3, 1 << 16
 
 Levels = tuple[tuple[float, float, float], ...]
 
@@ -216,19 +221,87 @@ def _along_axes(values: Float32) -> Float32:
 
 def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
     """Adds noise whose bands have these variances [axes, 3] under the mask."""
-    region = job.bbox
-    random = np.random.default_rng(seed)
+    region, axes = job.bbox, len(missing)
     shares = np.stack([_shares(one) for one in missing])
-    noise = np.zeros((*region.shape, len(missing)), np.float32)
-    for number in range(3):
-        plane = _noise(random, region.shape, number, len(missing))
-        noise += np.sqrt(shares[:, number]).astype(np.float32) * plane
-    colors = noise @ _AXES.astype(np.float32) if len(missing) == 3 else noise
-    weight = np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
-    before = region.of(job.dst)
     unit = np.float32(VALUE_RANGE[job.dst.dtype.name])
-    values = before.astype(job.real) + unit * weight * colors
-    round_into(values, region.of(job.out), where=weight > 0)
+    parts = bands_of(region)
+    drawn = _Drawn(seed, region.shape, axes, [(part.y0 - region.y0, part.y1 - region.y0) for part in parts])
+
+    def add(number: int) -> None:
+        part = parts[number]
+        noise = np.zeros((*part.shape, axes), np.float32)
+        for band in range(3):
+            factors = np.sqrt(shares[:, band]).astype(np.float32)
+            for axis in np.flatnonzero(factors):
+                noise[..., axis] += factors[axis] * drawn.plane(number, band, int(axis))
+        colors = noise @ _AXES.astype(np.float32) if axes == 3 else noise
+        weight = np.asarray(as_float(job.mask_of(part)), np.float32)[..., None]
+        values = part.of(job.dst).astype(job.real) + unit * weight * colors
+        round_into(values, part.of(job.out), where=weight > 0)
+
+    in_threads(add, range(len(parts)))
+
+
+class _Drawn:
+    """Noise [axes, h, w] of three bands, of which any rows can be had again: the same as if all were drawn at once.
+
+    Each band is drawn at full, half or a quarter of the size, and enlarged from there.
+
+    Args:
+        rows: the first row of each part and the one after its last.
+    """
+
+    def __init__(self, seed: int, size: tuple[int, int], axes: int, rows: Sequence[tuple[int, int]]) -> None:
+        self._size, self._rows = size, rows
+        self._states: dict[tuple[int, int, int], Any] = {}
+        random = np.random.default_rng(seed)
+        for band in range(3):
+            height, width = self._small(band)
+            starts = [self._needed(band, number)[0] for number in range(len(rows))]
+            for axis in range(axes):
+                at = 0
+                for number, start in enumerate(starts):
+                    self._skip(random, start - at, width)
+                    at = start
+                    self._states[number, band, axis] = random.bit_generator.state
+                self._skip(random, height - at, width)
+
+    def plane(self, number: int, band: int, axis: int) -> Float32:
+        """Returns the noise of a band along an axis over the rows of a part, [h, w]."""
+        from PIL import Image
+
+        factor, (top, bottom), width = 2**band, self._rows[number], self._size[1]
+        first, last = self._needed(band, number)
+        random = np.random.Generator(np.random.PCG64())
+        random.bit_generator.state = self._states[number, band, axis]
+        drawn = random.standard_normal((last - first, self._small(band)[1]), np.float32)
+        if factor == 1:
+            return drawn[:, :width]
+        whole = drawn.shape[1] * factor, drawn.shape[0] * factor
+        large = np.asarray(Image.fromarray(drawn).resize(whole, Image.Resampling.BICUBIC))
+        start = top + factor - first * factor
+        return large[start : start + bottom - top, factor : factor + width]
+
+    def _small(self, band: int) -> tuple[int, int]:
+        """Returns the height and width at which a band is drawn."""
+        factor = 2**band
+        return -(-self._size[0] // factor) + 2, -(-self._size[1] // factor) + 2
+
+    def _needed(self, band: int, number: int) -> tuple[int, int]:
+        """Returns the first row of a band that a part needs, and the one after its last."""
+        top, bottom = self._rows[number]
+        factor = 2**band
+        if factor == 1:
+            return top, bottom
+        return max(0, top // factor + 1 - _BESIDE), min(self._small(band)[0], -(-bottom // factor) + 1 + _BESIDE)
+
+    @staticmethod
+    def _skip(random: np.random.Generator, rows: int, width: int) -> None:
+        """Draws rows that are not needed yet."""
+        count = rows * width
+        values = np.empty(min(count, _SKIPPED), np.float32)
+        for start in range(0, count, _SKIPPED):
+            random.standard_normal(dtype=np.float32, out=values[: count - start])
 
 
 def _noise(random: np.random.Generator, size: tuple[int, int], number: int, axes: int) -> Float32:

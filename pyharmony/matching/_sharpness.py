@@ -14,10 +14,11 @@ from .. import _checks
 from .._arrays import round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
-from .._images.region import as_float, check_finite
+from .._images.region import Region, as_float, check_finite
+from .._images.threads import in_threads
 from ..errors import MaskError, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position
-from ._tiles import Float32, gaussian, tiles
+from ._tiles import Float32, bands_of, gaussian, radius_of, taller, tiles
 
 #: The deviations of the two Gaussians under which the slope of an edge is compared, in pixels.
 _NEAR, _FAR = 1.0, 2.0
@@ -185,10 +186,19 @@ def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.b
 
 def _blur(job: Job, deviation: float) -> None:
     """Blurs the object by a Gaussian, whose weights are the mask's, so that nothing from outside runs in."""
-    region = job.bbox
-    mask = np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
-    before = region.of(job.dst).astype(job.real)
-    weighted = gaussian(before * mask, deviation, (0, 1))
-    weights = gaussian(mask, deviation, (0, 1))
-    values = np.where(weights > 1e-4, weighted / np.maximum(weights, 1e-4), before)
-    round_into(before + mask * (values - before), region.of(job.out), where=mask > 0)
+    region, reach = job.bbox, radius_of(deviation)
+    # What is written is not read again by another part.
+    source = job.dst_of(region)
+
+    def blur(part: Region) -> None:
+        around = taller(part, reach, region)
+        mask = np.asarray(as_float(job.mask_of(around)), np.float32)[..., None]
+        before = around.of(source, (region.y0, region.x0)).astype(job.real)
+        weighted = gaussian(before * mask, deviation, (0, 1))
+        weights = gaussian(mask, deviation, (0, 1))
+        values = np.where(weights > 1e-4, weighted / np.maximum(weights, 1e-4), before)
+        values = before + mask * (values - before)
+        inner = slice(part.y0 - around.y0, part.y1 - around.y0)
+        round_into(values[inner], part.of(job.out), where=mask[inner] > 0)
+
+    in_threads(blur, bands_of(region))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -22,6 +23,8 @@ _AROUND, _LEAST = 0.75, 96
 _INSIDE, _OUTSIDE = 0.99, 0.01
 #: The share of a tile's pixels that must lie on its side, and of those of a smaller one that is taken where none does.
 _WHOLE = 0.98
+#: The pixels that are blurred or given grain at once.
+_AT_ONCE = 1 << 19
 
 
 def tiles(job: Job, inside: bool, few: int = 0) -> Float32:
@@ -68,9 +71,30 @@ def _even(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [places[int(i)] for i in np.linspace(0, len(places) - 1, _MOST)]
 
 
+def bands_of(region: Region) -> list[Region]:
+    """Returns a region in bands of its rows, which are worked on one by one so that little is held at once.
+
+    None but a region that is no higher has fewer rows than a tile.
+    """
+    rows, columns = region.shape
+    count = max(1, min(rows // (2 * SIDE), rows * columns // _AT_ONCE))
+    edges = [region.y0 + rows * i // count for i in range(count + 1)]
+    return [Region(top, bottom, region.x0, region.x1) for top, bottom in itertools.pairwise(edges)]
+
+
+def taller(band: Region, rows: int, region: Region) -> Region:
+    """Returns a band of a region with so many more rows of the region above and below."""
+    return Region(max(region.y0, band.y0 - rows), min(region.y1, band.y1 + rows), band.x0, band.x1)
+
+
+def radius_of(deviation: float) -> int:
+    """Returns how far from its own place a pixel looks that `gaussian` makes."""
+    return max(1, math.ceil(4 * deviation))
+
+
 def gaussian(values: Float32, deviation: float, axes: tuple[int, int] = (1, 2)) -> Float32:
     """Returns values blurred by a Gaussian along two axes; beyond the border they go on as a mirror image."""
-    radius = max(1, math.ceil(4 * deviation))
+    radius = radius_of(deviation)
     at = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * np.square(at / deviation))
     weights /= weights.sum()
