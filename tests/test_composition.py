@@ -1068,6 +1068,27 @@ def test_faces_of_people_without_a_mask_are_not_covered(monkeypatch: pytest.Monk
     assert np.allclose((left, top, right - left, bottom - top), more)
     x, y, wide, high = (round(v) for v in face)
     assert not info.subjects[0].mask[y : y + high, x : x + wide].any() and not info.subjects[0].placement.reason
+    # What `segment` tells of the people gives the same place as looking for them.
+    _, told = pyharmony.compose(
+        figure(84), wall(), people=pyharmony.segment(wall(), people=True), return_info=True, **looks
+    )
+    assert told.recipe == info.recipe and asked[1]["faces"] == asked[0]["faces"]
+    assert np.array_equal(asked[1]["others"], asked[0]["others"])
+
+
+@pytest.mark.parametrize(
+    ("subject", "background"),
+    [("000000001296", "000000001000"), ("000000000308", "000000008690"), ("000000000459", "000000001000")],
+)
+def test_people_who_were_found_before_give_the_same_place(data_dir: Path, subject: str, background: str) -> None:
+    photo, scene = (io.read(data_dir / "app_open" / f"coco_{name}.jpg").pixels for name in (subject, background))
+    looks = {name: value for name, value in PLAIN.items() if name != "people"}
+    people = pyharmony.segment(scene, people=True)
+    _, info = pyharmony.compose(photo, scene, return_info=True, **looks)
+    _, told = pyharmony.compose(photo, scene, people=people, return_info=True, **looks)
+    assert told.recipe == info.recipe
+    mask = pyharmony.segment(photo, people=True)[0]
+    assert placement.place(photo, scene, mask=mask) == placement.place(photo, scene, mask=mask, people=people)
 
 
 def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -346,6 +346,11 @@ def test_people_are_looked_for_and_faces_of_those_without_a_mask(monkeypatch: py
         lies = one.matrix @ np.vstack([np.nonzero(mask)[::-1], np.ones(np.count_nonzero(mask))])
         within = (lies[0] > x + 4) & (lies[0] < x + wide - 4) & (lies[1] > y + 14) & (lies[1] < y + high - 4)
         assert one.reason or not within.any()
+    # Masks that were found before are looked beside, too.
+    wanted = placement.place(picture, background, mask=mask, head=head)
+    assert placement.place(picture, background, mask=mask, head=head, people=two) == wanted
+    with pytest.raises(ShapeError, match="people: found in 640 x 420 pixels, expected those of background, 320 x 420"):
+        placement.place(picture, np.ascontiguousarray(background[:, ::2]), mask=mask, head=head, people=two)
 
 
 def test_people_are_looked_for() -> None:

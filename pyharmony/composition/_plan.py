@@ -242,7 +242,10 @@ class People:
 
     def _searched(self) -> _Held:
         looked = Looked(self._background, _of_people(self._method))
-        layers, heads = looked.people()
+        return self._among_others(looked, *looked.people())
+
+    def _among_others(self, looked: Looked, layers: Sequence[Layer], heads: list[Rectangle]) -> _Held:
+        """Returns people with what is seen of those who have no mask of their own: where they are, and their faces."""
         reduced = self._reduced(layers)
         faces = faces_of_others(looked.heads(SURE), heads)
         return _Held([*layers], reduced, heads, looked.others(reduced, self.size), faces)
@@ -250,8 +253,9 @@ class People:
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
         width, height = self._background.size
         if isinstance(given, Masks) and len(given.heads) == len(given) and size_of(given) == (width, height):
-            heads = [_rectangle(head) for head in given.heads]
-            return _Held([*layers_of(given)], self._reduced(layers_of(given)), heads, None)
+            # The masks are not all that tells of people: who has none must not be covered either.
+            looked = Looked(self._background, _of_people(self._method))
+            return self._among_others(looked, layers_of(given), [_rectangle(head) for head in given.heads])
         whole = [mask_of(given[i], height, width) for i in range(len(given))]
         return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
 

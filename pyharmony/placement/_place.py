@@ -11,9 +11,10 @@ import numpy as np
 
 from .. import _arrays
 from .._images.kinds import one_image, one_mask
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Head, Masks, Session
+from ..segmentation.drawing import size_of
 from ..segmentation.heads import faces_of_others
 from ..segmentation.layers import Layer, Pixels, resized
 from ..segmentation.people import SURE, Rectangle, head_of
@@ -152,12 +153,13 @@ def place(
         background: the picture that it belongs in, likewise.
         mask: where the object is, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject.
         people: the people in the background: what `pyharmony.segment` returned with people=True, or a mask of
-            each; None: they are looked for.
+            each; None: they are looked for. Both of the first give the same places: beside the masks, those who have
+            none are looked for too.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks, or each a `segmentation.Head`,
             of which the surer ones tell more of the size; None: by their silhouettes.
         faces: rectangles of faces of people without a mask, which must not be covered either.
         others: where more people are who are not told apart, see `pyharmony.segmentation.Session.others`; the less of
-            them is covered the better. None: looked for if people are, else nowhere.
+            them is covered the better. None: looked for if people are, or were by `pyharmony.segment`, else nowhere.
         head: the rectangle of the object's head; None: found.
         person: whether the object is a person; None: found.
         cut: the sides of the subject's frame that cut the object, of 'left', 'top', 'right' and 'bottom'; None: found.
@@ -198,8 +200,8 @@ def place(
         person = head is not None or Session(picture).shows_people(matte)
     object_ = subject_of(matte, own_head, bool(person), cut)
     more: list[Rectangle] = []
-    if people is None:
-        people, more, others = _looked_for(scene, heads, others)
+    if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
+        people, more, others = _looked_for(scene, people, heads, others)
     masks, boxes, sure = _people_of(scene, people, heads)
     seen = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
     size = (scene.shape[1], scene.shape[0])
@@ -226,13 +228,20 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
 
 
 def _looked_for(
-    scene: Pixels, heads: Sequence[Rectangle | Head] | None, others: Any
+    scene: Pixels, people: Masks | None, heads: Sequence[Rectangle | Head] | None, others: Any
 ) -> tuple[Masks, list[Rectangle], Any]:
-    """Returns the people in a picture, the faces of those without a mask, and where others are."""
+    """Returns the people in a picture, the faces of those without a mask, and where others are.
+
+    people: those who were found before; None: they are looked for too.
+    """
     if heads is not None:
         raise ArgumentError("heads: given without people, expected one each")
     session = Session(scene)
-    people = session.people()
+    if people is None:
+        people = session.people()
+    elif size_of(people) != (scene.shape[1], scene.shape[0]):
+        (wide, high), (height, width) = size_of(people), scene.shape[:2]
+        raise ShapeError(f"people: found in {wide} x {high} pixels, expected those of background, {width} x {height}")
     faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:
         size = (scene.shape[1], scene.shape[0])
