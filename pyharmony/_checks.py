@@ -210,7 +210,10 @@ def number(
 ) -> float:
     if isinstance(x, bool) or not isinstance(x, numbers.Real):
         raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts}")
-    value = float(x)
+    try:
+        value = float(x)
+    except OverflowError:  # a whole number beyond all floats
+        value = math.inf if x > 0 else -math.inf
     if not (math.isfinite(value) and low <= value <= high):
         raise ArgumentError(f"{name}: {value:g}, expected {accepts}")
     return value

@@ -31,11 +31,12 @@ from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, PathLike, Position
 from ..upscaling import METHODS
 from . import _plan
+from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of, whole_number
 from ._plan import DECIDED, People, Photo, Wanted
-from ._recipe import BLENDS, SCHEMA, accepted, check_looks, decoded, digest, layers_in, mask_over, read_recipe
+from ._recipe import BLENDS, SCHEMA, decoded, digest, layers_in, mask_over, read_recipe
 from ._render import draw, layers_of, levels_in
 from ._subject import Laid
-from ._weights import changed, enlarges, harmonizes, sum_of
+from ._weights import changed, enlarges, sum_of
 
 Rectangle = tuple[float, float, float, float]
 Spot = Literal["auto"] | Position | Placement
@@ -252,25 +253,23 @@ def compose(
     given: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
     if not given:
         raise ArgumentError("subjects: empty, expected at least one photograph")
-    if blend not in ("auto", *BLENDS):
-        raise ArgumentError(f"blend: {blend!r}, expected auto, {', '.join(BLENDS)}")
-    if upscale not in (None, "auto", *METHODS):
-        raise ArgumentError(f"upscale: {upscale!r}, expected auto, {', '.join(METHODS)} or None")
-    if side is not None and (isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side < 16):
-        raise ArgumentError(f"side: {side!r}, expected a whole number of at least 16")
-    for name, value in (("sharpness", sharpness), ("grain", grain)):
-        if not 0 <= _plan.number(value, name) <= 1:
-            raise ArgumentError(f"{name}: {value!r}, expected a number from 0 to 1")
-    if not 0 <= _plan.number(strength, "strength") <= 2:
-        raise ArgumentError(f"strength: {strength!r}, expected a number from 0 to 2")
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ArgumentError(f"k: {k!r}, expected a whole number of at least 1")
+    # All that can be refused is refused before anything is read.
+    check_out(out)
+    one_of(blend, "blend", ("auto", *BLENDS), f"auto, {', '.join(BLENDS)}")
+    if upscale is not None:
+        one_of(upscale, "upscale", ("auto", *METHODS), f"auto, {', '.join(METHODS)} or None")
+    if not isinstance(segment, Method):
+        one_of(segment, "segment", ("auto", *CUTTERS), f"one of 'auto', {', '.join(map(repr, CUTTERS))}")
+    if side is not None:
+        whole_number(side, "side", 16)
+    whole_number(k, "k", 1)
+    whole_number(seed, "seed", 0)
     if k > 1 and recipe is None and (len(given) > 1 or not isinstance(at, str)):
         raise ArgumentError(f"k: {k} places, expected 1 beside several subjects, and where `at` says the place")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ArgumentError(f"seed: {seed!r}, expected a whole number of at least 0")
-    if not isinstance(segment, Method) and segment not in ("auto", *CUTTERS):
-        raise ArgumentError(f"segment: {segment!r}, expected one of 'auto', {', '.join(map(repr, CUTTERS))}")
+    check_people(people)
+    looks = looks_of(harmonize, strength, blend, sharpness, grain, shadow, reflection)
+    looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
+    wanted = wanted_of(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
     told = None if recipe is None else read_recipe(recipe)
     least = None if side is None else max(int(side), DECIDED)
@@ -292,6 +291,7 @@ def compose(
     if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
         raise ShapeError("background: a batch, expected one image; call compose for each")
     like = whole if isinstance(whole, Picture) else Picture(target)
+    check_result(out, whole if isinstance(whole, Picture) else Picture(target), background)
     photos = [
         _photo(one, like, name) if read is None else _known(_photo(read.picture, like, name), read)
         for one, read, name in zip(given, reads, names, strict=True)
@@ -299,9 +299,6 @@ def compose(
     scene = _scene(target) if first is None else _known(_scene(target), first, True)
     seconds = {"read": time.perf_counter() - start}
     if told is None:
-        looks = _looks(harmonize, strength, blend, sharpness, grain, shadow, reflection)
-        wanted = _wanted(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
-        looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
         plan, found_of, others = _decided(
             photos, scene, target, wanted, segment, people, looks, int(seed), several, seconds, int(k)
         )
@@ -482,83 +479,6 @@ def _scene(target: NumpyArray) -> Photo:
     """Returns the background [H, W, C] as a photograph."""
     pixels = np.ascontiguousarray(target[..., :3])
     return Photo(pixels, levels_of(pixels), None)
-
-
-def _looks(
-    harmonize: Any, strength: float, blend: str, sharpness: float, grain: float, shadow: Any, reflection: Any
-) -> dict[str, Any]:
-    """Returns what is to be done to every subject, as the recipe says it."""
-    found: dict[str, Any] = {"blend": BLENDS[0] if blend == "auto" else blend}
-    found["harmonize"] = None
-    if harmonize is not None:
-        method, weights = harmonizes(harmonize)
-        found["harmonize"] = {"method": method, "weights": weights, "strength": float(strength)}
-        found["harmonize"] |= {"source": True, "reference": []}
-    found |= {"sharpness": float(sharpness), "grain": float(grain)}
-    if isinstance(shadow, Mapping):
-        found["shadow"] = _numbers(shadow, "shadow")
-    elif isinstance(shadow, bool):
-        found["shadow"] = {} if shadow else None
-    elif shadow == "auto":
-        found["shadow"] = "auto"
-    else:
-        raise ArgumentError(f"shadow: {shadow!r}, expected 'auto', True, False or arguments of pyharmony.shadow")
-    if isinstance(reflection, Mapping):
-        found["reflection"] = _numbers(reflection, "reflection")
-    elif isinstance(reflection, bool):
-        found["reflection"] = {} if reflection else None
-    else:
-        raise ArgumentError(f"reflection: {reflection!r}, expected True, False or arguments of pyharmony.reflection")
-    return found
-
-
-def _numbers(given: Mapping[str, Any], of: str) -> dict[str, Any]:
-    """Returns arguments of a shadow or a reflection for JSON."""
-    import json
-
-    for name in given:
-        if name not in accepted(of):
-            raise ArgumentError(f"{of}: {name!r}, expected some of {', '.join(accepted(of))}")
-    try:
-        found: dict[str, Any] = json.loads(json.dumps(dict(given), default=float))
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{of}: {dict(given)!r}, expected numbers and pairs of numbers") from None
-    check_looks(found, of, "")
-    return found
-
-
-def _wanted(count: int, several: bool, *values: Any) -> list[Wanted]:
-    """Returns what is said of each subject, from values that are one for all or lists with one each."""
-    names = ("points", "boxes", "masks", "at", "scale", "angle", "flip", "behind")
-    columns = []
-    for name, value in zip(names, values, strict=True):
-        # One position is a pair of numbers; a list of them has something else in it. One mask may be an array.
-        shared = name in ("at", "behind") and not _is_list_of_each(value)
-        shared |= name in ("scale", "angle", "flip") and not isinstance(value, (list, tuple, np.ndarray))
-        if not several or shared or value is None:
-            columns.append([value] * count)
-            continue
-        if not isinstance(value, (list, tuple)) or len(value) != count:
-            what = f"{len(value)} of them" if isinstance(value, (list, tuple)) else type(value).__name__
-            raise ArgumentError(f"{name}: {what} beside {count} subjects, expected a list with one each")
-        columns.append(list(value))
-    rows = [Wanted(*row) for row in zip(*columns)]
-    for i, one in enumerate(rows):
-        if not isinstance(one.flip, (bool, np.bool_)):
-            raise ArgumentError(
-                f"flip: {one.flip!r}, expected True or False" + (f" for subjects[{i}]" if several else "")
-            )
-        if one.scale != "auto" and not 0 < _plan.number(one.scale, "scale") <= 1000:
-            raise ArgumentError(f"scale: {one.scale!r}, expected 'auto' or a number above 0, at most 1000")
-        if one.angle != "auto" and abs(_plan.number(one.angle, "angle")) > 180:
-            raise ArgumentError(f"angle: {one.angle!r}, expected 'auto' or -180 to 180 degrees")
-    return rows
-
-
-def _is_list_of_each(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(
-        x is None or isinstance(x, (str, list, tuple, np.ndarray, Placement)) for x in value
-    )
 
 
 @dataclass

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
-from ..errors import ArgumentError, MaskError
+from ..errors import ArgumentError, MaskError, PyHarmonyError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..placement._subject import subject_of
@@ -256,7 +258,7 @@ class People:
             # The masks are not all that tells of people: who has none must not be covered either.
             looked = Looked(self._background, _of_people(self._method))
             return self._among_others(looked, layers_of(given), [_rectangle(head) for head in given.heads])
-        whole = [mask_of(given[i], height, width) for i in range(len(given))]
+        whole = [_named(lambda i=i: mask_of(given[i], height, width), f"people[{i}]") for i in range(len(given))]
         return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
 
     def _reduced(self, layers: Sequence[Layer]) -> list[NumpyArray]:
@@ -273,6 +275,14 @@ class _Held:
     heads: list[Rectangle]
     others: NumpyArray | None
     faces: list[Rectangle] = field(default_factory=list)
+
+
+def _named(make: Callable[[], NumpyArray], name: str) -> NumpyArray:
+    """Returns a mask that a function makes, whose errors get the name of an argument."""
+    try:
+        return make()
+    except PyHarmonyError as error:
+        raise type(error)(re.sub("^mask", lambda _: name, str(error))) from None
 
 
 def _rectangle(values: Sequence[float]) -> Rectangle:
@@ -329,6 +339,8 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     pointed = {key: value for key, value in (("points", wanted.points), ("box", wanted.box)) if value is not None}
     if wanted.mask is not None and not pointed:
         mask = mask_of(wanted.mask, height, width)
+        if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
+            raise MaskError(f"{name}mask: nothing of it lies where the alpha of the photograph is above 0")
         return CutOut(_filled(mask, f"{name}mask"), False, "")
     if not pointed and photo.alpha is not None:
         levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
@@ -459,16 +471,9 @@ def decide(
     if isinstance(given, Placement):
         return [_lies(given, wanted, people, name)], [given]
     if isinstance(given, str):
-        if given != "auto":
-            raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement")
         found = _placed(photo, cut, wanted, people, k)
         return [_lies(one, wanted, people, name) for one in found], found
-    try:
-        x, y = (float(v) for v in given)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name}at: {given!r}, expected 'auto', (x, y) or a Placement") from None
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise ArgumentError(f"{name}at: {given!r}, expected finite numbers")
+    x, y = (float(v) for v in given)
     scale = 1.0 if wanted.scale == "auto" else number(wanted.scale, f"{name}scale")
     angle = 0.0 if wanted.angle == "auto" else number(wanted.angle, f"{name}angle")
     wide, high = photo.size
@@ -484,9 +489,7 @@ def _lies(spot: Placement, wanted: Wanted, people: People, name: str) -> dict[st
     entry: dict[str, Any] = {key: getattr(spot, key) for key in ("x", "y", "scale", "angle", "flip")}
     entry["cover"] = None
     if len(behind):
-        if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in behind) or not all(
-            0 <= i < len(people.heads) for i in behind
-        ):
+        if not all(0 <= i < len(people.heads) for i in behind):
             raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {len(people.heads)} people")
         entry["cover"] = people.together(behind)
     return entry
@@ -551,7 +554,7 @@ def number(value: Any, name: str) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float, np.integer, np.floating))
-        or not math.isfinite(value)
+        or not abs(value) <= sys.float_info.max
     ):
         raise ArgumentError(f"{name}: {value!r}, expected 'auto' or a finite number")
     return float(value)

@@ -488,7 +488,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         return _Method(method, None, "cpu", size, lambda seen, care: plain(seen, care is not Care.ALL), True)
     # Errors are raised before torch is loaded; where the caller passes a network, torch is loaded already.
     if isinstance(method, (str, os.PathLike)):
-        _check_name(method)
+        check_name(method)
     elif sys.modules.get("torch") is None:
         raise _no_method(method)
     light = isinstance(method, str) and method in ("auto", DEFAULT)
@@ -536,7 +536,7 @@ def _no_method(method: Any) -> DTypeError:
     )
 
 
-def _check_name(method: str | os.PathLike[str]) -> None:
+def check_name(method: str | os.PathLike[str]) -> None:
     """Refuses a name that is no method and does not look like weights, and 'auto' where its weights are missing."""
     shipped = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
     if method == "auto":

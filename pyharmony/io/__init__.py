@@ -133,11 +133,26 @@ def check_target(
     """Raises what `write` would for a file that does not hold such a Picture, before the work is done.
 
     Raises:
-        ArgumentError, DTypeError: like `write`.
+        ArgumentError, DTypeError, OSError: like `write`.
     """
     from . import _encode
 
     _encode.check(picture, target, format, quality)
+    _encode.check_folder(target)
+
+
+def check_destination(target: PathLike | WritableFile) -> None:
+    """Raises what `write` would for a path whose suffix names no format or whose folder cannot be written to.
+
+    Nothing of the image needs to be known for that.
+
+    Raises:
+        ArgumentError, DTypeError, OSError: like `write`.
+    """
+    from . import _encode
+
+    _encode.format_of(target, None)
+    _encode.check_folder(target)
 
 
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:

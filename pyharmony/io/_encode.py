@@ -98,6 +98,24 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
     return name
 
 
+def check_folder(target: Any) -> None:
+    """Raises the error that writing to a path would end with, where its folder tells it beforehand."""
+    if not isinstance(target, (str, bytes, os.PathLike)):
+        return
+    path = os.fsdecode(target)
+    real = os.path.realpath(path)
+    folder = os.path.dirname(real)
+    number = 0
+    if os.path.isdir(real):
+        number = errno.EISDIR
+    elif not os.path.isdir(folder):
+        number = errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
+    elif not os.path.lexists(real) and not os.access(folder, os.W_OK):
+        number = errno.EACCES
+    if number:
+        raise OSError(number, os.strerror(number), path)
+
+
 def _in_levels(pixels: NumpyArray) -> bool:
     """Tells whether floats look like levels of 0 to 255 instead of 0 to 1."""
     values = pixels[np.isfinite(pixels)]

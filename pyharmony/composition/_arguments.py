@@ -1,0 +1,258 @@
+"""Checks what a caller of `compose` says, before anything is read or computed."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _checks, io
+from .._cuda import is_device_array
+from .._images.call import is_file
+from .._images.frame import position_of
+from ..errors import ArgumentError, DTypeError, PyHarmonyError
+from ..harmonization import METHODS
+from ..harmonization._harmonize import check_name
+from ..io import Picture
+from ..placement import Placement
+from ..segmentation import Masks
+from ._plan import Wanted, number
+from ._recipe import BLENDS, accepted, check_looks
+from ._weights import harmonizes
+
+#: Positions beyond so many pixels are taken for a mistake.
+_FAR = 1 << 31
+
+
+def one_of(value: Any, name: str, words: Sequence[str], accepts: str) -> None:
+    """Refuses what is none of some words.
+
+    Raises:
+        ArgumentError: it is none of them.
+    """
+    if not isinstance(value, str) or value not in words:
+        raise ArgumentError(f"{name}: {value!r}, expected {accepts}")
+
+
+def whole_number(value: Any, name: str, least: int) -> None:
+    """Refuses what is no whole number of at least so much.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {least}")
+
+
+def check_out(out: Any) -> None:
+    """Refuses a destination that nothing can be written to.
+
+    Raises:
+        DTypeError: it is neither an array nor a path nor an open file.
+        ArgumentError: the suffix of a path names no format.
+        OSError: its folder is not there, or may not be written to.
+    """
+    if out is None or _arrays.is_array(out) or is_device_array(out):
+        return
+    if isinstance(out, (bytes, bytearray, memoryview)) or not (is_file(out) or hasattr(out, "write")):
+        raise DTypeError(f"out: {type(out).__name__}, expected an array like background, a path or an open binary file")
+    io.check_destination(out)
+
+
+def check_result(out: Any, picture: Picture, background: Any) -> None:
+    """Refuses a destination that does not hold a result like the background.
+
+    Raises:
+        ArgumentError, DTypeError, ShapeError: its format, its dtype or its shape is another one.
+    """
+    if out is None or is_device_array(out):
+        return
+    if not _arrays.is_array(out):
+        io.check_target(picture, out)
+    elif _arrays.is_array(background):
+        given = _arrays.to_numpy(background, "background")
+        _checks.out_like(_arrays.to_numpy(out, "out", writable=True), "out", given, "background")
+
+
+def check_people(people: Any) -> None:
+    """Refuses what tells of no people.
+
+    Raises:
+        DTypeError: it is no list of masks, nor what `segment` returns.
+    """
+    stack = isinstance(people, np.ndarray) and people.ndim >= 3
+    if not (people is None or stack or isinstance(people, (Masks, list, tuple))):
+        raise DTypeError(
+            f"people: {type(people).__name__}, expected None, a list of masks, or what pyharmony.segment returns with "
+            "people=True"
+        )
+
+
+def looks_of(
+    harmonize: Any, strength: Any, blend: str, sharpness: Any, grain: Any, shadow: Any, reflection: Any
+) -> dict[str, Any]:
+    """Returns what is to be done to every subject, as the recipe says it.
+
+    Raises:
+        ArgumentError, DTypeError, WeightsError: a value is not accepted.
+    """
+    found: dict[str, Any] = {"blend": BLENDS[0] if blend == "auto" else blend, "harmonize": None}
+    amounts = {
+        name: _amount(value, name, most)
+        for name, value, most in (("strength", strength, 2), ("sharpness", sharpness, 1), ("grain", grain, 1))
+    }
+    if harmonize is not None:
+        _check_method(harmonize)
+        method, weights = harmonizes(harmonize)
+        found["harmonize"] = {"method": method, "weights": weights, "strength": amounts["strength"]}
+        found["harmonize"] |= {"source": True, "reference": []}
+    found |= {"sharpness": amounts["sharpness"], "grain": amounts["grain"]}
+    if isinstance(shadow, Mapping):
+        found["shadow"] = _numbers(shadow, "shadow")
+    elif isinstance(shadow, bool):
+        found["shadow"] = {} if shadow else None
+    elif isinstance(shadow, str) and shadow == "auto":
+        found["shadow"] = "auto"
+    else:
+        raise ArgumentError(f"shadow: {shadow!r}, expected 'auto', True, False or arguments of pyharmony.shadow")
+    if isinstance(reflection, Mapping):
+        found["reflection"] = _numbers(reflection, "reflection")
+    elif isinstance(reflection, bool):
+        found["reflection"] = {} if reflection else None
+    else:
+        raise ArgumentError(f"reflection: {reflection!r}, expected True, False or arguments of pyharmony.reflection")
+    return found
+
+
+def _amount(value: Any, name: str, most: int) -> float:
+    return _checks.number(value, name, high=most, accepts=f"a number from 0 to {most}")
+
+
+def _check_method(method: Any) -> None:
+    """Refuses what is no method of `harmonize`, and weights that are not there."""
+    if not isinstance(method, (str, os.PathLike)):
+        names = ", ".join(map(repr, METHODS))
+        raise DTypeError(
+            f"harmonize: {type(method).__name__}, expected one of {names}, the name or path of weights, or None"
+        )
+    if method in METHODS and method != "auto":
+        return
+    try:
+        check_name(method)
+    except PyHarmonyError as error:
+        raise type(error)(str(error).replace("method:", "harmonize:", 1)) from None
+
+
+def _numbers(given: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """Returns arguments of a shadow or a reflection for JSON."""
+    import json
+
+    for name in given:
+        if name not in accepted(of):
+            raise ArgumentError(f"{of}: {name!r}, expected some of {', '.join(accepted(of))}")
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(given), default=float))
+    except (TypeError, ValueError, OverflowError):
+        raise ArgumentError(f"{of}: {dict(given)!r}, expected numbers and pairs of numbers") from None
+    check_looks(found, of, "")
+    return found
+
+
+def wanted_of(count: int, several: bool, *values: Any) -> list[Wanted]:
+    """Returns what is said of each subject, from values that are one for all or lists with one each.
+
+    Raises:
+        ArgumentError, DTypeError: a value is not accepted, or there are not as many as subjects.
+    """
+    names = ("points", "boxes", "masks", "at", "scale", "angle", "flip", "behind")
+    columns = []
+    for name, value in zip(names, values, strict=True):
+        # One position is a pair of numbers; a list of them has something else in it. One mask may be an array.
+        shared = name in ("at", "behind") and not _is_list_of_each(value)
+        shared |= name in ("scale", "angle", "flip") and not isinstance(value, (list, tuple, np.ndarray))
+        if not several or shared or value is None:
+            columns.append([value] * count)
+            continue
+        if not isinstance(value, (list, tuple)) or len(value) != count:
+            what = f"{len(value)} of them" if isinstance(value, (list, tuple)) else type(value).__name__
+            raise ArgumentError(f"{name}: {what} beside {count} subjects, expected a list with one each")
+        columns.append(list(value))
+    rows = [Wanted(*row) for row in zip(*columns)]
+    for i, one in enumerate(rows):
+        _check_wanted(one, f"subjects[{i}]: " if several else "")
+    return rows
+
+
+def _check_wanted(one: Wanted, name: str) -> None:
+    """Refuses what is said of a subject where it is not accepted; name: what stands before arguments in messages."""
+    if not isinstance(one.flip, (bool, np.bool_)):
+        raise ArgumentError(f"{name}flip: {one.flip!r}, expected True or False")
+    if not _is_auto(one.scale) and not 0 < number(one.scale, f"{name}scale") <= 1000:
+        raise ArgumentError(f"{name}scale: {one.scale!r}, expected 'auto' or a number above 0, at most 1000")
+    if not _is_auto(one.angle) and abs(number(one.angle, f"{name}angle")) > 180:
+        raise ArgumentError(f"{name}angle: {one.angle!r}, expected 'auto' or -180 to 180 degrees")
+    _check_place(one.at, f"{name}at")
+    if not _is_auto(one.behind) and not (
+        isinstance(one.behind, (list, tuple, np.ndarray))
+        and all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in one.behind)
+    ):
+        raise ArgumentError(f"{name}behind: {one.behind!r}, expected 'auto' or a list of numbers of people")
+    if one.points is not None:
+        accepts = "expected (x, y) in pixels, or a list of them"
+        points = one.points
+        try:
+            every = list(points)
+        except TypeError:
+            raise ArgumentError(f"{name}points: {points!r}, {accepts}") from None
+        if not every:
+            raise ArgumentError(f"{name}points: empty, {accepts}")
+        for point in [every] if np.isscalar(every[0]) else every:
+            _finite(_checks.two_numbers(point, f"{name}points", accepts), points, f"{name}points", accepts)
+    if one.box is not None:
+        accepts = "expected (x, y, width, height) in pixels"
+        try:
+            left, top, wide, high = one.box
+        except (TypeError, ValueError):
+            raise ArgumentError(f"{name}boxes: {one.box!r}, {accepts}") from None
+        for pair in ((left, top), (wide, high)):
+            _finite(_checks.two_numbers(pair, f"{name}boxes", accepts), one.box, f"{name}boxes", accepts)
+
+
+def _check_place(at: Any, name: str) -> None:
+    accepts = "expected 'auto', (x, y) or a Placement"
+    if isinstance(at, Placement):
+        numbers = (at.x, at.y, at.scale, at.angle)
+        if (
+            not all(isinstance(v, (int, float, np.number)) and abs(v) < _FAR for v in numbers)
+            or not 0 < at.scale <= 1000
+        ):
+            raise ArgumentError(f"{name}: {at!r}, expected a Placement of finite numbers, with a scale of at most 1000")
+    elif not _is_auto(at):
+        if isinstance(at, str):
+            raise ArgumentError(f"{name}: {at!r}, {accepts}")
+        try:
+            position_of(at)
+        except PyHarmonyError:
+            raise ArgumentError(f"{name}: {at!r}, {accepts}; expected finite numbers below {_FAR}") from None
+
+
+def _finite(pair: tuple[Any, Any], value: Any, name: str, accepts: str) -> None:
+    try:
+        known = all(math.isfinite(v) for v in pair)
+    except OverflowError:
+        known = False
+    if not known:
+        raise ArgumentError(f"{name}: {value!r}, {accepts}, finite")
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _is_list_of_each(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and any(
+        x is None or isinstance(x, (str, list, tuple, np.ndarray, Placement)) for x in value
+    )
