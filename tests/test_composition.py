@@ -913,6 +913,8 @@ def test_the_recipe_of_files_is_one_of_their_pixels_too(tmp_path: Path) -> None:
         ({"box": [9, 0, 9, 9]}, "subjects[0].mask.layers[0]: a mask that goes beyond its picture"),
         ({"values": 3}, "subjects[0].mask.layers[0].values: 3, expected a mask"),
         ({"values": {**MASK_OF, "size": [5000, 2]}}, "subjects[0].mask.layers[0].values.size: [5000, 2], expected at"),
+        ({"values": {**MASK_OF, "size": [4096, 4096]}}, "subjects[0].mask.layers[0].values.size: 4096 x 4096, more"),
+        ({"layers": [{}] * 65}, "subjects[0].mask.layers: 65 of them, expected at most 64"),
         ({"values": {**MASK_OF, "box": [0, 0, 9, 9], "png": "?"}}, "subjects[0].mask.layers[0].values: no mask"),
     ],
 )  # fmt: skip
@@ -930,6 +932,17 @@ def test_what_a_mask_is_drawn_from_is_checked(damage: dict[str, Any], says: str)
     with pytest.raises(ArgumentError) as raised:
         pyharmony.compose(photo, ground(), recipe=recipe)
     assert says in str(raised.value)
+
+
+def test_memory_of_a_recipe_follows_its_picture_and_not_its_layers() -> None:
+    photo = np.full((80, 100, 3), 220, np.uint8)
+    photo[20:60, 30:50] = (30, 60, 120)
+    _, info = pyharmony.compose(photo, ground(), points=(40, 40), at=(0, 0), return_info=True, **PLAIN)
+    recipe = json.loads(json.dumps(info.recipe))
+    mask = recipe["subjects"][0]["mask"]
+    large = {"box": [0, 0, 1, 1], "values": {"size": [1024, 1024], "box": [0, 0, 0, 0], "png": ""}}
+    mask["layers"] = [*mask["layers"], *[large] * 63]
+    assert peak_of(lambda: pyharmony.compose(photo, ground(), recipe=recipe)) < 64 << 20
 
 
 def test_a_click_or_a_box_says_who_is_meant() -> None:

@@ -33,7 +33,7 @@ from ..upscaling import METHODS
 from . import _plan
 from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of, whole_number
 from ._plan import DECIDED, People, Photo, Wanted
-from ._recipe import BLENDS, SCHEMA, decoded, digest, layers_in, mask_over, read_recipe
+from ._recipe import BLENDS, SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of, levels_in
 from ._subject import Laid
 from ._weights import changed, enlarges, sum_of
@@ -598,17 +598,11 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: 
         if entry["size"] != list(photos[number].size):
             raise ArgumentError(f"recipe: subjects[{number}].size: {entry['size']!r}, it is {photos[number].size}")
         if entry["mask"] is not None:
-            _fits_in(entry["mask"], f"subjects[{number}].mask", photos[number].size)
+            check_mask(entry["mask"], f"subjects[{number}].mask", photos[number].size)
         elif photos[number].alpha is None:
             raise ArgumentError(f"recipe: subjects[{number}] has no alpha, which is its mask in the recipe")
         if entry["cover"] is not None:
-            _fits_in(entry["cover"], f"subjects[{number}].cover", (width, height))
-
-
-def _fits_in(mask: Mapping[str, Any], name: str, size: tuple[int, int]) -> None:
-    """Refuses a damaged mask of a photograph of a size (width, height)."""
-    if mask["png"] or not layers_in(mask, name, size):
-        decoded(mask, name, size)
+            check_mask(entry["cover"], f"subjects[{number}].cover", (width, height))
 
 
 def _reduced(

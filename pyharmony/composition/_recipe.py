@@ -10,7 +10,6 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from .. import io as images
 from .. import shadows
 from .._arrays import NumpyArray
+from .._images.threads import in_threads
 from .._native import get_num_threads
 from .._warnings import quiet
 from ..errors import ArgumentError, PyHarmonyError
@@ -33,8 +33,10 @@ SCHEMA = "pyharmony.recipe/1"
 BLENDS = ("alpha", "gaussian_poisson", "poisson")
 #: The largest recipe that is read, in bytes.
 _LARGEST = 256 << 20
-#: The most values along a side that a mask is drawn from.
-_FINEST = 4096
+#: The most layers that a mask is drawn from; pictures have 24 people at most who are told apart.
+_LAYERS = 64
+#: The most values of a layer along a side, and in all; it has more if its box has more pixels.
+_FINEST, _VALUES = 4096, 1 << 20
 
 
 def encoded(mask: NumpyArray) -> dict[str, Any]:
@@ -81,31 +83,48 @@ def mask_over(value: Any, name: str, size: tuple[int, int], picture: NumpyArray,
     Raises:
         ArgumentError: it is damaged or has another size.
     """
-    layers = layers_in(value, name, size)
+    count = len(value.get("layers", ()))
     found = np.zeros(picture.shape[:2], np.uint8)
-    if value["png"] or not layers:
+    if value["png"] or not count:
         found = np.array(resized(decoded(value, name, size), (picture.shape[1], picture.shape[0])))
-    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(layers)))) as pool:
-        for one in pool.map(lambda layer: drawn(picture, layer, size, soft=soft), layers):
+
+    def draw(number: int) -> NumpyArray:
+        return drawn(picture, layer_in(value, number, name, size), size, soft=soft)
+
+    # As many at once as there are threads: each takes the memory of the picture.
+    threads = max(1, min(get_num_threads(), count))
+    for first in range(0, count, threads):
+        for one in in_threads(draw, range(first, min(first + threads, count))):
             np.maximum(found, one, out=found)
     return found
 
 
-def layers_in(value: Any, name: str, size: tuple[int, int]) -> list[Layer]:
-    """Returns what a mask of a recipe, of a photograph of a size (width, height), is drawn from.
+def check_mask(value: Any, name: str, size: tuple[int, int]) -> None:
+    """Refuses a damaged mask of a recipe, of a photograph of a size (width, height).
+
+    Raises:
+        ArgumentError: it is damaged or has another size.
+    """
+    count = len(value.get("layers", ()))
+    for number in range(count):
+        layer_in(value, number, name, size)
+    if value["png"] or not count:
+        decoded(value, name, size)
+
+
+def layer_in(value: Any, number: int, name: str, size: tuple[int, int]) -> Layer:
+    """Returns one of the layers that a mask of a recipe, of a photograph of a size (width, height), is drawn from.
 
     Raises:
         ArgumentError: it is damaged.
     """
-    found = []
-    for i, one in enumerate(value.get("layers", ())):
-        left, top, right, bottom = one["box"]
-        if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
-            raise _damaged(f"{name}.layers[{i}]", "a mask that goes beyond its picture")
-        wide, high = one["values"]["size"]
-        levels = decoded(one["values"], f"{name}.layers[{i}].values", (wide, high))
-        found.append(Layer((left, top, right, bottom), levels.astype(np.float32) / np.float32(255), 0.0))
-    return found
+    one, name = value["layers"][number], f"{name}.layers[{number}]"
+    left, top, right, bottom = one["box"]
+    if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
+        raise _damaged(name, "a mask that goes beyond its picture")
+    wide, high = one["values"]["size"]
+    levels = decoded(one["values"], f"{name}.values", (wide, high))
+    return Layer((left, top, right, bottom), levels.astype(np.float32) / np.float32(255), 0.0)
 
 
 def decoded(value: Any, name: str, size: tuple[int, int]) -> NumpyArray:
@@ -352,11 +371,18 @@ def _check_layers(given: Any, name: str) -> None:
     """Refuses what a mask cannot be drawn from."""
     if not _are(given, None, lambda one: isinstance(one, Mapping)):
         raise _damaged(name, f"{_short(given)}, expected a list of them")
+    if len(given) > _LAYERS:
+        raise _damaged(name, f"{len(given)} of them, expected at most {_LAYERS}")
     for i, one in enumerate(given):
         _check(one, _LAYER, f"{name}[{i}].")
         _check(one["values"], _MASK, f"{name}[{i}].values.")
         if max(one["values"]["size"]) > _FINEST:
             raise _damaged(f"{name}[{i}].values.size", f"{one['values']['size']}, expected at most {_FINEST}")
+        (left, top, right, bottom), (wide, high) = one["box"], one["values"]["size"]
+        most = max(_VALUES, (right - left) * (bottom - top))
+        if wide * high > most:
+            what = f"{wide} x {high}, more than the {most} values of a layer of {right - left} x {bottom - top} pixels"
+            raise _damaged(f"{name}[{i}].values.size", what)
 
 
 def _short(value: Any) -> str:

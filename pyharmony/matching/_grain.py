@@ -18,7 +18,7 @@ from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import as_float, check_finite
 from .._images.threads import in_threads
-from ..errors import MaskError, UnchangedWarning
+from ..errors import ArgumentError, DTypeError, MaskError, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position
 from ._tiles import SIDE, Float32, bands_of, gaussian, tiles
 
@@ -130,7 +130,11 @@ def match_grain(
     if mask is None:
         raise MaskError("mask: None, expected the mask of the object")
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
-    number = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+        raise DTypeError(f"seed: {type(seed).__name__} {seed!r}, expected a whole number of at least 0")
+    if seed < 0:
+        raise ArgumentError(f"seed: {seed}, expected a whole number of at least 0")
+    number = int(seed)
     work = partial(Frame.each, blend=partial(_grained, share=share, seed=number))
     return call.with_mask(mask, at).run(work, tell=_warning_of)
 

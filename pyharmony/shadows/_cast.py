@@ -19,6 +19,8 @@ from ._soft import Float32, margin_of, softened
 #: How far, in cells, the shadow reaches under the object, so that nothing is left between the two, and how far above
 #: the contact the row is that goes on there: what is half covered would let light in between.
 _UNDER, _WHOLE = 2.5, 1.5
+#: The largest standard deviation of a penumbra, in longer sides of the picture.
+_WIDEST = 0.5
 #: The number of copies of the card that stand for a thick object.
 _SLICES = 9
 
@@ -173,16 +175,21 @@ def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, 
     ends = np.clip(last - top - rows + 0.5, 0, 1).astype(np.float32)
     card[start:] = np.where(rows > whole, longer * ends, card[start:])
     heights = np.maximum(scene.foot[1] - np.arange(top, top + height), 0)
+    # What is spread over more than the picture is hardly a shadow, and its margin would have no bound.
+    deviations = np.minimum(deviation * heights, _WIDEST * max(scene.size))
     # A card is softer at the top, beyond which the blur reaches.
-    margin = margin_of(deviation * heights[:1])
+    margin = margin_of(deviations[:1])
     padded = np.pad(card, ((margin, 1), (margin, margin)))
-    heights = np.concatenate([np.full(margin, heights[0]), heights, [0.0]])
-    return softened(padded, deviation * heights), (left - margin, top - margin)
+    deviations = np.concatenate([np.full(margin, deviations[0]), deviations, [0.0]])
+    return softened(padded, deviations), (left - margin, top - margin)
 
 
 def _reached(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]) -> Box | None:
     """Returns the part of the picture that a card is thrown on, or a larger one; None where it is beyond."""
     width, height = scene.size
+    # The light of a plane that it does not reach is a matrix that has no inverse.
+    if not np.isfinite(plane.matrix).all() or np.linalg.matrix_rank(plane.matrix / np.abs(plane.matrix).max()) < 3:
+        return None
     # Places all over the card: what goes behind the camera is left out, and the rest is clipped to the picture.
     x = np.linspace(corner[0] - 1, corner[0] + card.shape[1], 33)
     y = np.linspace(corner[1] - 1, corner[1] + card.shape[0], 33)

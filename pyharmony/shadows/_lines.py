@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,37 @@ from .. import _checks
 from ..errors import ArgumentError
 from ._geometry import Line
 
+#: Places and rows beyond so many pixels are taken for a mistake, and so is a slope of more.
+FAR = 1e7
+
 
 def point_of(value: Any, name: str) -> tuple[float, float]:
     """Returns a place (x, y) of the picture."""
-    x, y = _checks.two_numbers(value, name, "expected (x, y) in pixels")
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise ArgumentError(f"{name}: {value!r}, expected (x, y) in pixels, finite")
+    accepts = "expected (x, y) in pixels"
+    x, y = _checks.two_numbers(value, name, accepts)
+    if not (abs(x) <= FAR and abs(y) <= FAR):
+        raise ArgumentError(f"{name}: {value!r}, {accepts}, finite and at most {FAR:.0e} in size")
     return float(x), float(y)
+
+
+def row_of(value: Any, name: str) -> float:
+    """Returns a row of the picture, which may lie beyond it."""
+    return _checks.number(value, name, low=-FAR, high=FAR, accepts=f"a finite row, at most {FAR:.0e} in size")
+
+
+def check_near(line: Line, name: str, columns: tuple[float, float], height: int) -> None:
+    """Refuses a line of the picture that lies far beyond it between two columns.
+
+    Raises:
+        ArgumentError: it lies more than the picture's height above or below it.
+    """
+    rows = [line.at(column) for column in columns]
+    for row in rows:
+        if not -height <= row <= 2 * height:
+            raise ArgumentError(
+                f"{name}: at row {row:g} where the object is, expected {-height} to {2 * height}, a picture's height "
+                "beyond its edges at most"
+            )
 
 
 def line_of(value: Any, name: str) -> Line | None:
@@ -25,7 +48,7 @@ def line_of(value: Any, name: str) -> Line | None:
     if value is None:
         return None
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return Line(_checks.number(float(value), name, low=-math.inf, accepts="a finite row, or two points"))
+        return Line(row_of(value, name))
     try:
         first, second = value
     except (TypeError, ValueError):
@@ -34,4 +57,6 @@ def line_of(value: Any, name: str) -> Line | None:
     if x0 == x1:
         raise ArgumentError(f"{name}: {value!r} is upright, expected two points of different x")
     slope = (y1 - y0) / (x1 - x0)
+    if not abs(slope) <= FAR:
+        raise ArgumentError(f"{name}: {value!r} is upright, expected two points of different x")
     return Line(y0 - slope * x0, slope)

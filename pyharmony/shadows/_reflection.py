@@ -20,7 +20,7 @@ from ._begin import begun
 from ._geometry import Line
 from ._grid import Box
 from ._ground import contact_of, outline_of
-from ._lines import line_of
+from ._lines import check_near, line_of
 from ._soft import Float32
 
 #: The variance of what one pixel becomes that is reduced, smoothed by a triangle and enlarged again, in squares of the
@@ -143,6 +143,8 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
         return ReflectionInfo("copy", None, (0.0, 0.0))
     (height, width), box = job.shape, found.box
     matte = np.ascontiguousarray(as_float(found.matte), np.float32)
+    if mirror.contact is not None:
+        check_near(mirror.contact, "contact", (box.left, box.right - 1), height)
     contact = mirror.contact or _contact(matte, box)
     told = contact.start, contact.slope
     standing = _standing(job, box, matte, contact)

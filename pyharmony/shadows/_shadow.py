@@ -23,12 +23,14 @@ from ._cast import Cover, Scene, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
 from ._grid import Band, Box, Grid, Spread, spread
 from ._ground import Darkness, Outline, contact_of, darkness_of, outline_of
-from ._lines import line_of, point_of
+from ._lines import check_near, line_of, point_of, row_of
 from ._parts import MIDDLES, border, covered
 from ._soft import Float32, deviation
 
 #: The rows of an image that are worked on at once.
 _ROWS = 64
+#: The least elevation of a source, in degrees: the shadows of lower ones are not longer in any picture.
+_LOWEST = 0.01
 #: The horizon of a picture that says nothing of it, as a share of its height, and the focal length, in longer sides.
 _HORIZON, _FOCAL = 0.4, 1.0
 #: The light of the sky, which an object keeps from the ground right under it: where it comes from, how wide it is, the
@@ -133,7 +135,7 @@ def shadow(
         at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
         azimuth: where the light comes from, in degrees to the right of where the camera looks: at 0 the source is
             before the camera and shadows come towards it, at 90 the source is at the right, at 180 behind the camera.
-        elevation: how high the source is over the horizon, in degrees above 0, to 85.
+        elevation: how high the source is over the horizon, in degrees above 0, to 85; below 0.01 it counts as that.
         tip: (x, y), where on the ground the shadow of the object's highest pixel ends, in place of the two angles.
         softness: the angle under which the source is seen, in degrees from 0 to 90: 0.5 for the sun, 4 for a bright
             haze, 30 for a window.
@@ -179,7 +181,7 @@ def shadow(
         None if tip is None else point_of(tip, "tip"),
         _checks.number(softness, "softness", high=90.0, accepts="degrees from 0 to 90"),
     )
-    row = None if horizon is None else _checks.number(horizon, "horizon", low=-math.inf, accepts="a finite row")
+    row = None if horizon is None else row_of(horizon, "horizon")
     place = _Place(
         line_of(contact, "contact"),
         row,
@@ -199,7 +201,7 @@ def _elevation(value: Any) -> float:
     found = _checks.number(value, "elevation", high=85.0, accepts="degrees above 0, to 85")
     if found == 0:
         raise ArgumentError("elevation: 0, expected degrees above 0, to 85")
-    return found
+    return max(found, _LOWEST)
 
 
 def _tint(value: Any) -> tuple[float, float, float]:
@@ -207,6 +209,8 @@ def _tint(value: Any) -> tuple[float, float, float]:
         red, green, blue = (_checks.number(x, "tint", accepts="three numbers above 0") for x in value)
     except (TypeError, ValueError):
         raise ArgumentError(f"tint: {value!r}, expected three numbers above 0") from None
+    if max(red, green, blue) > 1e300:
+        red, green, blue = red / 4, green / 4, blue / 4
     mean = (red + green + blue) / 3
     if min(red, green, blue) <= 0:
         raise ArgumentError(f"tint: {value!r}, expected three numbers above 0")
@@ -254,7 +258,11 @@ def _scene(grid: Grid, found: Found, place: _Place) -> Scene:
     """Returns the object and what it stands in on the grid."""
     card, box = grid.card(found.matte, found.box, found.white)
     outline = outline_of(card, box)
-    contact = contact_of(outline) if place.contact is None else grid.line(place.contact)
+    if place.contact is None:
+        contact = contact_of(outline)
+    else:
+        check_near(place.contact, "contact", (found.box.left, found.box.right - 1), grid.picture[1])
+        contact = grid.line(place.contact)
     view = _view(grid, contact, place.horizon, outline)
     return Scene(card, box, grid.size, outline, contact, view, _behind(place.wall, contact, view, outline, grid),
                  place.depth)  # fmt: skip
@@ -303,7 +311,11 @@ def _rays(scene: Scene, light: _Light, grid: Grid) -> Rays:
         raise ArgumentError(f"tip: {light.tip} is not on the ground, expected a row below the horizon at {horizon:g}")
     if math.hypot(tip[0] - x, tip[1] - foot) < 1 or y >= foot:
         raise ArgumentError(f"tip: {light.tip} is at the foot of the object, expected a place beside it")
-    return rays_through(scene.view, (x, y), (x, foot), tip)
+    with np.errstate(all="ignore"):
+        rays = rays_through(scene.view, (x, y), (x, foot), tip)
+    if not (np.isfinite(rays.light).all() and np.isfinite(rays.ground).all() and rays.rise):
+        raise ArgumentError(f"tip: {light.tip} is where no light throws the shadow, expected another place")
+    return rays
 
 
 def _darkness(job: Job, object_: Found, scene: Scene, grid: Grid, look: _Look) -> Darkness:
