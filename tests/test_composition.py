@@ -19,7 +19,7 @@ from PIL import Image
 import pyharmony
 from pyharmony import blend, composition, io, placement
 from pyharmony.composition import _subject
-from pyharmony.errors import ArgumentError, MaskError, PyHarmonyWarning, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, WeightsError
 
 from .shared import load_script
 
@@ -660,6 +660,89 @@ def test_a_place_that_breaks_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         _, info = pyharmony.compose(figure(84), wall(), people=crowd(), return_info=True)
     assert "a face would be covered" in info.subjects[0].reasons
     assert any("a face would be covered" in str(one.message) for one in caught)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_files_and_pictures_say_that_they_are_composites(tmp_path: Path, known: bool) -> None:
+    paths = tmp_path / "s.png", tmp_path / "b.png"
+    for path, pixels in zip(paths, (object_(), ground())):
+        Image.fromarray(pixels).save(path)
+    subject, background = paths if known else (object_(), io.read(paths[1]))
+    out = tmp_path / "out.jpg"
+    pyharmony.compose(subject, background, at=(30, 20), out=out, **PLAIN)
+    xmp = io.read(out).xmp
+    assert xmp is not None and xmp.count(b"digitalsourcetype/compositeCapture") == 1
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest().encode() for path in paths]
+    assert [one in xmp for one in sums] == [known, known]
+    made = pyharmony.compose(subject, io.read(paths[1]), at=(30, 20), **PLAIN)
+    assert made.xmp is not None and b"compositeCapture" in made.xmp
+    pyharmony.compose(object_(), ground(), at=(30, 20), out=out, **PLAIN)
+    assert b"compositeCapture" in (io.read(out).xmp or b"")
+
+
+def test_warnings_say_what_to_do_and_good_composites_have_none() -> None:
+    textured = np.random.default_rng(0).integers(60, 200, (HEIGHT, WIDTH, 3), np.uint8)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _, info = pyharmony.compose(
+            object_(), textured, at=(30, 20), scale=2.0, shadow=False, people=[], return_info=True
+        )
+    assert not caught and info.subjects[0].warnings == ()
+    assert any(reason.startswith("it is 2.0 times") for reason in info.subjects[0].reasons)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        given = {**PLAIN, "shadow": {"azimuth": 90.0}, "reflection": {"contact": 10.0}}
+        _, info = pyharmony.compose(object_(), ground(), at=(1000, 20), return_info=True, **given)
+        _, low = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **given)
+    texts = [str(one.message) for one in caught]
+    assert texts == [*info.subjects[0].warnings, *low.subjects[0].warnings]
+    assert texts[0] == "nothing of it would be seen in the background; another place or size brings it in"
+    assert any(text.endswith("; a contact says where the object meets the ground") for text in texts)
+
+
+def refusals(tmp_path: Path) -> list[tuple[dict[str, Any], type[Exception], str]]:
+    return [
+        ({"out": tmp_path / "x.ora"}, ArgumentError, "the suffix '.ora' names no format"),
+        ({"out": tmp_path / "none" / "x.png"}, FileNotFoundError, "none"),
+        ({"out": tmp_path}, ArgumentError, "names no format"),
+        ({"out": b"x.png"}, DTypeError, "out: bytes"),
+        ({"out": 3}, DTypeError, "out: int, expected an array like background"),
+        ({"harmonize": 3}, DTypeError, "harmonize: int, expected one of 'auto'"),
+        ({"harmonize": "nothing"}, ArgumentError, "harmonize: 'nothing', expected one of"),
+        ({"harmonize": "none.safetensors"}, WeightsError, "there is no such file"),
+        ({"people": 3}, DTypeError, "people: int, expected None, a list of masks"),
+        ({"people": "x.png"}, DTypeError, "people: str"),
+        ({"behind": 3}, ArgumentError, "behind: 3, expected 'auto' or a list"),
+        ({"points": 3}, ArgumentError, "points: 3, expected (x, y)"),
+        ({"points": [(1, float("nan"))]}, ArgumentError, "points: [(1, nan)]"),
+        ({"boxes": (1, 2, 3)}, ArgumentError, "boxes: (1, 2, 3), expected (x, y, width, height)"),
+        ({"at": (1e308, 0)}, ArgumentError, "at: (1e+308, 0), expected 'auto', (x, y) or a Placement"),
+        ({"at": np.zeros((2, 2))}, ArgumentError, "at: "),
+        ({"scale": np.zeros(2)}, ArgumentError, "scale: "),
+        ({"blend": np.zeros(2)}, ArgumentError, "blend: "),
+        ({"segment": 3}, ArgumentError, "segment: 3"),
+        ({"recipe": 3}, DTypeError, "recipe: int"),
+        ({"seed": -1}, ArgumentError, "seed: -1"),
+        ({"k": 10**400}, ArgumentError, "k: "),
+        ({"strength": 10**400}, ArgumentError, "strength: inf, expected a number from 0 to 2"),
+        ({"shadow": {"contact": 1e9}}, ArgumentError, "contact: "),
+        ({"shadow": {"tip": (10**400, 1)}}, ArgumentError, "tip: "),
+    ]  # fmt: skip
+
+
+def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.png"
+    for given, error, says in refusals(tmp_path):
+        with pytest.raises(error) as raised:
+            pyharmony.compose(missing, missing, **{"at": (3, 3), **given})
+        assert says in str(raised.value), (given, str(raised.value))
+
+
+def test_alpha_and_mask_that_do_not_meet_are_refused() -> None:
+    mask = np.zeros((50, 40), np.uint8)
+    mask[:4, :4] = 255
+    with pytest.raises(MaskError, match="mask: nothing of it lies where the alpha of the photograph is above 0"):
+        pyharmony.compose(object_(), ground(), masks=mask, at=(3, 3), **PLAIN)
 
 
 def test_where_all_is_told_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

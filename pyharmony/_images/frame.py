@@ -452,7 +452,7 @@ def position_of(at: Any) -> tuple[float, float]:
     if _arrays.is_array(at):
         at = _arrays.to_numpy(at, "at").tolist()
     x, y = _checks.two_numbers(at, "at", accepts)
-    if not (abs(float(x)) < _FAR and abs(float(y)) < _FAR):
+    if not (abs(x) < _FAR and abs(y) < _FAR):
         raise ArgumentError(f"at: {at!r}, {accepts}; finite and below {_FAR} in size")
     return float(x), float(y)
 

@@ -60,16 +60,26 @@ def reading_or_writing(source: Path, output: Path) -> Iterator[None]:
             raise
 
 
+#: The replacements from Python's way to write the shapes of arrays, height first, to the sizes of images.
+SIZES = (
+    (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
+    (r"\[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1"),
+)
+
+
 @contextlib.contextmanager
 def spoken(words: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Turns errors of the library into failures in the words of a command, by replacing patterns in messages."""
+    """Turns errors of the library into failures in the words of a command, by replacing patterns in messages.
+
+    Shapes of arrays become sizes of images, width first.
+    """
     from ..errors import PyHarmonyError
 
     try:
         yield
     except PyHarmonyError as error:
         text = str(error)
-        for pattern, replacement in words:
+        for pattern, replacement in (*words, *SIZES):
             text = re.sub(pattern, replacement, text)
         failure = as_failure(error)
         raise Failure(text, failure.code, failure.kind) from error

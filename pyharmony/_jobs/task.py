@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PyHarmonyError
-from .failures import Code, Failure, as_failure, writing
+from .failures import SIZES, Code, Failure, as_failure, writing
 from .options import BLEND, HINTS, Kind, flag, harmonize_methods
 
 if TYPE_CHECKING:
@@ -266,8 +266,7 @@ def is_stream(path: Path) -> bool:
 #: The replacements from Python's way to write arrays to the usual one for images, width by height.
 _OF_ARRAYS = (
     (r"\bat=\(x, y\)", "--at X,Y"),
-    (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
-    (r"\[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1"),
+    *SIZES,
     (r" \(max_pixels=\d+\)", "; --max-pixels allows more"),
     (r", or drop it: pixels\[[^]]*\]|, or make it 8-bit: .*", ""),
 )

@@ -25,11 +25,14 @@ def read_with_source(image: str) -> tuple[Any, str | bytes]:
         return io.read(source), source
 
 
-def as_composite(picture: Any, sources: Sequence[str | bytes]) -> Any:
-    """Returns a picture whose metadata tell that it was put together, and of which files."""
+def as_composite(picture: Any, below: Any, sources: Sequence[str | bytes]) -> Any:
+    """Returns a picture whose metadata tell that it was put together, and of which files.
+
+    below: the picture that the others were put into, whose metadata it has.
+    """
     from ..io.provenance import provenance
 
-    return dataclasses.replace(picture, xmp=provenance(picture.xmp, sources))
+    return dataclasses.replace(picture, xmp=provenance(below.xmp, sources))
 
 
 def write_image(picture: Any, output: str, overwrite: bool) -> None:

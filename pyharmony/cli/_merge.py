@@ -54,7 +54,7 @@ def merge_photos(
         if i == info.base or any(part.taken for part in photo.parts)
     ]
     # The base alone is no composite.
-    write_image(as_composite(result, sources) if len(sources) > 1 else result, output, overwrite)
+    write_image(as_composite(result, pictures[info.base], sources) if len(sources) > 1 else result, output, overwrite)
     seconds = time.perf_counter() - start
     told = []
     for path, photo in zip(photos, info.photos, strict=True):

@@ -170,13 +170,13 @@ def compose(
         meant = pictures if many else pictures[0]
         result, info = pyharmony.compose(meant, scene, return_info=True, **given)
         sheet = None if explain is None else composition.contact_sheet(meant, scene, info)
-    write_image(as_composite(result, sources), output, overwrite)
+    write_image(as_composite(result, scene, sources), output, overwrite)
     others = []
     for number, other in enumerate(info.others, 2):
         with spoken(_WORDS), reading(background):
             drawn, about = pyharmony.compose(meant, scene, recipe=other, side=side, return_info=True)
         path = _beside(output, number)
-        write_image(as_composite(drawn, sources), path, overwrite)
+        write_image(as_composite(drawn, scene, sources), path, overwrite)
         spot = info.subjects[0].places[number - 1]
         others.append({"output": path, **_told(about.subjects[0], spot, info.subjects[0].mask_score)})
         console.note(f"wrote {path}: score {spot.score:.2f}")

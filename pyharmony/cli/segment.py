@@ -143,7 +143,11 @@ def segment(
         one["head"] = list(head)
     for one, name in zip(masks, names if every else ()):
         one["output"] = name
-    what = f"{len(masks)} of them" if people else f"expected to cover {found.scores[0]:.0%}"
+    what = (
+        f"{len(masks)} {'person' if len(masks) == 1 else 'people'}"
+        if people
+        else f"expected to cover {found.scores[0]:.0%}"
+    )
     written = f"{named(names[0])} to {names[-1]}" if len(names) > 1 else named(names[0])
     console.note(f"wrote {written}: {found.method}, {what}, {seconds:.2f} s")
     console.result(

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _arrays, io
 from .._arrays import NumpyArray
+from .._cuda import is_device_array
 from .._images.call import ITSELF, Call
 from .._images.frame import Frame, Infos, Job, as_images
 from .._images.kinds import as_delivered
@@ -23,6 +24,7 @@ from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
 from ..evaluation.pictures import levels_of
 from ..io import Layer, Picture
+from ..io.provenance import told as told_in_xmp
 from ..placement import Placement
 from ..placement import contact_sheet as placement_sheet
 from ..segmentation import METHODS as CUTTERS
@@ -72,6 +74,7 @@ class Composed:
         mask_score: how good the mask by which it was cut out is expected to be, 0 to 1, as
             `pyharmony.segmentation.Masks` tells it; None where it was given.
         confidence: how far the answer of `harmonize` can be trusted, 0 to 1; None where colours stay.
+        warnings: those of the reasons that call for something to be done, with what that is; compose warns of these.
 
     Example:
         >>> import pyharmony
@@ -99,6 +102,7 @@ class Composed:
     places: tuple[Placement, ...] = ()
     mask_score: float | None = None
     confidence: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def placement(self) -> Placement | None:
@@ -270,8 +274,8 @@ def compose(
     looks = looks_of(harmonize, strength, blend, sharpness, grain, shadow, reflection)
     looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
     wanted = wanted_of(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
-    names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
     told = None if recipe is None else read_recipe(recipe)
+    names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
     least = None if side is None else max(int(side), DECIDED)
     with ThreadPoolExecutor(get_num_threads()) as pool:
         # Files are decoded beside one another; what else is given may be one object several times.
@@ -306,7 +310,8 @@ def compose(
         plan, others = told, []
         _fits(plan, photos, scene, target)
         # In the order of the photographs.
-        found_of = [Found(changed(plan["subjects"][plan["order"].index(i)])) for i in range(len(photos))]
+        texts = [changed(plan["subjects"][plan["order"].index(i)]) for i in range(len(photos))]
+        found_of = [Found(said, [f"{text}: look at it" for text in said]) for said in texts]
     # What is drawn comes from the recipe alone, so that the recipe gives the same again.
     held: list[ComposeInfo] = []
 
@@ -330,17 +335,24 @@ def compose(
         held.append(_told(found, plan, found_of, below, seconds, start, others))
         return held[-1]
 
-    ratio = 1.0
+    ratio, originals = 1.0, photos
     if side is not None and side < max(scene.size):
         ratio = side / max(scene.size)
         whole, photos = _reduced(whole, scene, photos, plan, ratio)
         ratio = max((whole.pixels if isinstance(whole, Picture) else whole).shape[:2]) / max(scene.size)
+    to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
+    if to_file and not isinstance(whole, Picture):
+        whole = Picture(as_images(whole, "background")[0])
+    if isinstance(whole, Picture):
+        # Of arrays and open files nothing is known but that they were put together.
+        sums = [photo.file for photo in (*originals, scene) if photo.file is not None]
+        whole = replace(whole, xmp=told_in_xmp(whole.xmp, sums))
     call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device="cpu" if _on_cpu(whole) else None)
     result = call.run(work, tell=lambda info: None)
     for info in held:
         for i, one in enumerate(info.subjects):
-            for reason in one.reasons:
-                warn(f"subjects[{plan['order'][i]}]: {reason}" if several else reason, PyHarmonyWarning)
+            for text in one.warnings:
+                warn(f"subjects[{plan['order'][i]}]: {text}" if several else text, PyHarmonyWarning)
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
     return (result, held[0]) if return_info else result
@@ -483,9 +495,10 @@ def _scene(target: NumpyArray) -> Photo:
 
 @dataclass
 class Found:
-    """Findings about a subject beside its recipe: what is to be said, its places, the score of its mask."""
+    """Findings about a subject beside its recipe: what is to be said, and to be done, its places, its mask's score."""
 
     said: list[str]
+    warnings: list[str]
     places: list[Placement] = field(default_factory=list)
     mask_score: float | None = None
 
@@ -538,7 +551,8 @@ def _decided(
         entries.append(entry)
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else ""
-        found_of.append(Found([text for text in (cut.reason, doubt) if text], places, cut.score))
+        said = [text for text in (cut.reason, doubt) if text]
+        found_of.append(Found(said, [_with_remedy(text, text == doubt) for text in said], places, cut.score))
         if len(photos) > 1:
             lies_there, head = _plan.as_it_lies(entry, cut.mask, (width, height))
             nearness.append(float(np.flatnonzero(lies_there.any(1))[-1]) if lies_there.any() else 0.0)
@@ -551,6 +565,13 @@ def _decided(
         "background_file": scene.file, "seed": seed, "order": order, "subjects": [entries[i] for i in order],
     }  # fmt: skip
     return recipe, found_of, [{**recipe, "subjects": [other]} for other in others]
+
+
+def _with_remedy(reason: str, of_place: bool) -> str:
+    """Returns a reason with what can be done."""
+    if of_place:
+        return f"{reason}; a position says another place, and k finds more of them"
+    return reason if ";" in reason else f"{reason}; a point or a box says who is meant"
 
 
 def _entry(
@@ -672,6 +693,7 @@ def _told(
             float(entry["scale"]), float(entry["angle"]), bool(entry["flip"]), laid.colours, laid.alpha, layer,
             mirrored, tuple(found_of[number].said + laid.reasons), dict(laid.seconds), tuple(found_of[number].places),
             found_of[number].mask_score, None if laid.harmonized is None else float(laid.harmonized.confidence),
+            (*found_of[number].warnings, *laid.warnings),
         ))  # fmt: skip
     times["all"] = time.perf_counter() - start
     rounded = {key: round(value, 4) for key, value in times.items()}

@@ -21,7 +21,7 @@ from .._arrays import NumpyArray
 from .._images.threads import in_threads
 from .._native import get_num_threads
 from .._warnings import quiet
-from ..errors import ArgumentError, PyHarmonyError
+from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement._subject import SIDES
 from ..segmentation.drawing import drawn
 from ..segmentation.layers import Layer, resized
@@ -180,6 +180,8 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
     """
     found: Any = recipe
     if not isinstance(recipe, Mapping):
+        if not isinstance(recipe, (str, os.PathLike)):
+            raise DTypeError(f"recipe: {type(recipe).__name__}, expected what an earlier call decided, or its file")
         path = Path(os.fspath(recipe))
         if path.stat().st_size > _LARGEST:
             raise ArgumentError(f"recipe: {path} has more than {_LARGEST >> 20} MiB, which no recipe has")

@@ -146,7 +146,7 @@ def _drawn(
     if over_it is not None:
         laid.alpha = _scaled(laid.alpha, 255 - over_it)
     if laid.region.empty or not laid.alpha.any():
-        laid.reasons.append("nothing of it would be seen in the background")
+        laid.warn("nothing of it would be seen in the background", "another place or size brings it in")
         return laid
     wanted = entry.get("shadow")
     if wanted == "auto":
@@ -157,7 +157,7 @@ def _drawn(
                 laid.reasons.append("no shadow: its photograph ends where its lower edge is, so it may go on below")
     if wanted is not None:
         start = time.perf_counter()
-        _shade(canvas, laid, unhidden, cover, wanted, ratio)
+        _shade(canvas, laid, unhidden, cover, wanted, ratio, entry["shadow"] != "auto")
         laid.seconds["shadow"] = time.perf_counter() - start
     with quiet():  # what was left as it is, or changed by less than asked, stands in the infos and reasons
         _match(canvas, laid, recipe, entry, photo, mask, ratio)
@@ -191,16 +191,23 @@ def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: Nump
 
 def _shade(
     canvas: NumpyArray, laid: Laid, alpha: NumpyArray, cover: NumpyArray | None, wanted: Mapping[str, Any],
-    ratio: float,
+    ratio: float, asked: bool,
 ) -> None:  # fmt: skip
-    """Draws the shadow of a subject into the canvas, except on whoever stands before it."""
+    """Draws the shadow of a subject into the canvas, except on whoever stands before it.
+
+    asked: whether the caller wants one, wherever the subject stands.
+    """
     given = in_canvas_pixels(wanted, ratio)
     with quiet():
         info: ShadowInfo
         _, info = shadow(canvas, levels_in(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
     laid.shadow_info = info
     if info.layer is None:
-        laid.reasons.append(f"no shadow: {info.reason}")
+        reason = f"no shadow: {info.reason}"
+        if asked:
+            laid.warn(reason, "another direction of the light, or a tip, brings it in")
+        else:
+            laid.reasons.append(reason)
         return
     rows, columns = (np.flatnonzero(info.layer[..., 3].any(axis)) for axis in (1, 0))
     if not len(rows):
@@ -233,7 +240,7 @@ def _reflect(
             **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
-        laid.reasons.append(f"no reflection: {info.reason}")
+        laid.warn(f"no reflection: {info.reason}", "a contact says where the object meets the ground")
         return
     rows, columns = (np.flatnonzero(info.layer[..., 3].any(axis)) for axis in (1, 0))
     if not len(rows):

@@ -49,7 +49,7 @@ class Laid:
             one.
         reflection: what is laid over the background, [h, w, 4] of its dtype, and its region; None without one.
         reasons: what is to be said.
-        warnings: those of them that call for something to be done.
+        warnings: those of them that call for something to be done, and what.
         seconds: how long each step took.
         harmonized, grain, sharpness, shadow_info: the infos of the steps; None where they were left out.
     """
@@ -67,10 +67,10 @@ class Laid:
     sharpness: Any = None
     shadow_info: Any = None
 
-    def warn(self, reason: str) -> None:
-        """Notes a reason that calls for something to be done."""
+    def warn(self, reason: str, remedy: str) -> None:
+        """Notes a reason that calls for something to be done, and what."""
         self.reasons.append(reason)
-        self.warnings.append(reason)
+        self.warnings.append(f"{reason}; {remedy}")
 
 
 def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float) -> Laid:

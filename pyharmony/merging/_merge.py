@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ import numpy as np
 
 from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
-from .._images.call import ITSELF, Call
-from .._images.frame import Frame, Infos, Job, size_of
+from .._cuda import is_device_array
+from .._images.call import ITSELF, Call, Item, open_item
+from .._images.frame import Frame, Infos, Job, as_images, size_of
 from .._images.kinds import as_delivered
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, UnchangedWarning
-from ..io import Picture
+from ..io import Picture, write
+from ..io.provenance import provenance
 from ..segmentation import Masks
 from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OutLike
@@ -179,11 +182,15 @@ def merge(
         True
     """
     start = time.perf_counter()
+    # A file is written when it is known what the image is made of.
+    to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
     every = numbered(photos, base)
     asked = people_of_each(people, len(every))
     opencv()
     # All arguments are checked before anything is computed.
     opened = [read(image, f"photos[{i}]", keep_gps=bool(keep_gps)) for i, image in enumerate(every)]
+    if to_file:
+        open_item(Item(ITSELF, opened[0], None, None, 1.0, out, {}), keep_gps=False)
     number = 0 if base == AUTO else int(base)
     own, *others = _with_base(number, opened, asked, bool(align))
     looked = Looked()
@@ -213,7 +220,7 @@ def merge(
         found: Any = held
         return found
 
-    call = Call("merge", ITSELF, target, keep_gps=keep_gps, out=out, device="cpu")
+    call = Call("merge", ITSELF, target, keep_gps=keep_gps, out=None if to_file else out, device="cpu")
     result = call.run(work, tell=lambda info: None)
     (info,) = held
     for i, one in enumerate(info.photos):
@@ -224,8 +231,19 @@ def merge(
                 warn(f"photos[{i}]: look at what was taken over at {part.box}, {part.reason}", PyHarmonyWarning)
     if info.reason:
         warn(f"nothing was merged: {info.reason}", UnchangedWarning)
-    if not _arrays.is_array(every[number]) and isinstance(result, Picture) and not isinstance(every[number], Picture):
-        result = as_delivered(result)
+    picture = result if isinstance(result, Picture) else None
+    if to_file and picture is None:
+        picture = Picture(as_images(result, "photos")[0])
+    parts = [i for i, one in enumerate(info.photos) if i == number or any(part.taken for part in one.parts)]
+    if picture is not None and len(parts) > 1:
+        files = [every[i] for i in parts if isinstance(every[i], (str, os.PathLike, bytes))]
+        sources = [file if isinstance(file, bytes) else os.fspath(file) for file in files]
+        picture = dataclasses.replace(picture, xmp=provenance(picture.xmp, sources))
+    if to_file:
+        write(picture, out)
+        result = out
+    elif picture is not None:
+        result = picture if isinstance(every[number], Picture) else as_delivered(picture)
     return (result, info) if return_info else result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -194,16 +195,24 @@ def place(
     if scale is not None and not 0 < _number(scale, "scale") <= 1000:
         raise ArgumentError(f"scale: {scale!r}, expected a number above 0, at most 1000")
     picture, matte = _subject_of(subject, mask)
+    if not isinstance(flip, (bool, np.bool_)):
+        raise ArgumentError(f"flip: {flip!r}, expected True or False")
+    for name, value, what in (("cut", cut, "sides"), ("heads", heads, "rectangles"), ("faces", faces, "rectangles"),
+                              ("people", people, "masks")):  # fmt: skip
+        if not (value is None or isinstance(value, (Masks, np.ndarray, list, tuple, set, frozenset))):
+            raise ArgumentError(f"{name}: {value!r}, expected a list of {what}")
     scene = levels_of(background, "background")
     own_head = None if head is None else _box(head, "head")
     if person is None:
         person = head is not None or Session(picture).shows_people(matte)
     object_ = subject_of(matte, own_head, bool(person), cut)
+    if scale is not None and scale * max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1]) < 1:
+        raise ArgumentError(f"scale: {scale!r}, at which the object is smaller than a pixel")
     more: list[Rectangle] = []
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
         people, more, others = _looked_for(scene, people, heads, others)
     masks, boxes, sure = _people_of(scene, people, heads)
-    seen = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
+    seen = [_box(face, f"faces[{i}]") for i, face in enumerate([*(() if faces is None else faces), *more])]
     size = (scene.shape[1], scene.shape[0])
     turned = roll_in(scene)
     angle = float(roll) if roll is not None else _angle(picture, turned)
@@ -601,7 +610,7 @@ def _grown(region: Bools) -> Bools:
 def _box(rectangle: Any, name: str) -> tuple[float, float, float, float]:
     try:
         x, y, wide, high = (float(v) for v in rectangle)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ArgumentError(f"{name}: {rectangle!r}, expected (x, y, width, height) in pixels") from None
     if not (all(map(math.isfinite, (x, y, wide, high))) and wide > 0 and high > 0):
         raise ArgumentError(f"{name}: {rectangle!r}, expected a width and a height above 0")
@@ -611,6 +620,8 @@ def _box(rectangle: Any, name: str) -> tuple[float, float, float, float]:
 def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ArgumentError(f"{name}: {value!r}, expected a number")
+    if not abs(value) <= sys.float_info.max:
+        raise ArgumentError(f"{name}: {value!r}, expected a finite number")
     return float(value)
 
 

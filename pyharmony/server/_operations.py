@@ -722,6 +722,8 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
     side = desk.memory.proxy_side if body.preview else None
     with desk.phase("compose", 2, 3), desk.warned() as warnings:
         made, info = compose(photos, background, side=side, keep_gps=body.keep_gps, return_info=True, **given)
+        # What it was made of is told by its history, when it is exported.
+        made = dataclasses.replace(made, xmp=background.xmp)
     with desk.phase("encode", 3, 3):
         told: dict[str, Any] = {"seconds": dict(info.seconds), "warnings": warnings, "subjects": []}
         for one in info.subjects:

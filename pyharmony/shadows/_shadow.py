@@ -329,8 +329,12 @@ def _darkness(job: Job, object_: Found, scene: Scene, grid: Grid, look: _Look) -
     reach = _GROUND * (outline.right - outline.left)
     sides = (max(-0.5, outline.left - reach), min(width - 0.5, outline.right + reach))
     ends = (max(-0.5, scene.view.horizon, foot - reach), height - 0.5)
-    ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.matte, object_.box, object_.white)
-    found = darkness_of(ground[beside >= _BARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
+    if ends[1] <= ends[0] or sides[1] <= sides[0]:
+        # The ground is beyond the picture.
+        found = darkness_of(np.empty((0, 3)))
+    else:
+        ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.matte, object_.box, object_.white)
+        found = darkness_of(ground[beside >= _BARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
     return Darkness(
         found.strength if look.strength is None else look.strength, found.tint if look.tint is None else look.tint
     )

@@ -96,7 +96,7 @@ def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", 
         >>> upscaling.super_resolve(image, 2, method="lanczos").shape
         (80, 120, 3)
     """
-    if isinstance(scale, bool) or scale not in (2, 4):
+    if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)) or scale not in (2, 4):
         raise ArgumentError(f"scale: {scale!r}, expected 2 or 4")
     side = _checks.number(tile, "tile", low=_LEAST, accepts=f"a whole number of at least {_LEAST}")
     if side != int(side):
