@@ -191,8 +191,10 @@ def run(settings: Settings, started: Callable[[str], None]) -> None:
     with serving(settings, started) as (server, listener):
         try:
             server.run(sockets=[listener])
-        except SystemExit:  # uvicorn ends the process where the start fails
+        except SystemExit:  # uvicorn ends the process where the start fails; older ones return
             raise RuntimeError(server.service.failure or "the service does not start") from None
+        if server.service.failure and not server.started:
+            raise RuntimeError(server.service.failure)
 
 
 class _Told(logging.Handler):
