@@ -100,9 +100,10 @@ def _ids(value: Any) -> Iterator[PictureId]:
         yield value
     elif isinstance(value, BaseModel):
         yield from _ids([inner for _, inner in value])
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list):
         for inner in value:
-            yield from _ids(inner)
+            if not isinstance(inner, tuple):  # thousands of points, maybe
+                yield from _ids(inner)
 
 
 @dataclass(frozen=True)
