@@ -101,9 +101,7 @@ needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow has n
 LOSSY = [
     ("JPEG", {"quality": 60}),
     ("WEBP", {"quality": 50}),
-    pytest.param(
-        "AVIF", {"quality": 40}, marks=pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
-    ),
+    pytest.param("AVIF", {"quality": 40}, marks=needs_avif),
 ]
 
 
