@@ -33,6 +33,7 @@ inline std::int64_t padded(std::int64_t floats) {
 
 // Mirrors any index, half-sample.
 inline std::int64_t mirror(std::int64_t i, std::int64_t n) {
+  if (i >= 0 && i < n) return i;
   i %= 2 * n;
   if (i < 0) i += 2 * n;
   return i < n ? i : 2 * n - 1 - i;
@@ -64,12 +65,16 @@ inline void copy_pixels(const float* from, std::int64_t from_step, float* to, st
   }
 }
 
-// Converts pixels [x0, x1) of row y, both inside the image, to floats.
-template <typename T, int kC>
-inline void convert_run(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
-                        std::int64_t x1, float* out) {
-  const std::int64_t channels = kC > 0 ? kC : src.channels;
-  const T* row = src.at<T>(y, x0, 0);
+// Converts pixels [x0, x1) of row y, both inside the image, to floats: the only code that depends
+// on the image's dtype.
+using Converter = void (*)(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
+                           std::int64_t x1, float* out);
+
+template <typename T>
+void convert_run(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
+                 std::int64_t x1, float* __restrict out) {
+  const std::int64_t channels = src.channels;
+  const T* __restrict row = src.at<T>(y, x0, 0);
   const std::int64_t n = x1 - x0;
   if (src.col_stride == channels && (channels == 1 || src.channel_stride == 1)) {
     if (range == 1.0f) {
@@ -80,34 +85,40 @@ inline void convert_run(const ImageView& src, float range, std::int64_t y, std::
     return;
   }
   for (std::int64_t c = 0; c < channels; ++c) {
-    const T* p = row + c * src.channel_stride;
+    const T* __restrict p = row + c * src.channel_stride;
     for (std::int64_t i = 0; i < n; ++i)
       out[i * channels + c] = to_real<float>(p[i * src.col_stride]) / range;
   }
 }
 
+Converter converter_of(DType dtype) {
+  return dispatch_any(
+      dtype, [](auto tag) -> Converter { return convert_run<typename decltype(tag)::type>; });
+}
+
 // Loads pixels [x0, x1) of a row; `index` continues it outside the image.
-template <typename T, int kC, typename Index>
-inline void load_row(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
-                     std::int64_t x1, Index index, float* out) {
-  const std::int64_t c = src.channels;
+template <int kC, typename Index>
+inline void load_row(Converter convert, const ImageView& src, float range, std::int64_t y,
+                     std::int64_t x0, std::int64_t x1, Index index, float* out) {
+  const std::int64_t c = kC > 0 ? kC : src.channels;
   const std::int64_t left = std::min(std::max<std::int64_t>(x0, 0), x1);
   const std::int64_t right = std::max(std::min(x1, src.width), left);
-  for (std::int64_t x = x0; x < left; ++x) {
+  convert(src, range, y, left, right, out + (left - x0) * c);
+  const auto continue_at = [&](std::int64_t x) {
     const std::int64_t i = index(x, src.width);
-    convert_run<T, kC>(src, range, y, i, i + 1, out + (x - x0) * c);
-  }
-  convert_run<T, kC>(src, range, y, left, right, out + (left - x0) * c);
-  for (std::int64_t x = right; x < x1; ++x) {
-    const std::int64_t i = index(x, src.width);
-    convert_run<T, kC>(src, range, y, i, i + 1, out + (x - x0) * c);
-  }
+    float* to = out + (x - x0) * c;
+    if (i < left || i >= right) return convert(src, range, y, i, i + 1, to);
+    const float* from = out + (i - x0) * c;
+    for (std::int64_t k = 0; k < c; ++k) to[k] = from[k];
+  };
+  for (std::int64_t x = x0; x < left; ++x) continue_at(x);
+  for (std::int64_t x = right; x < x1; ++x) continue_at(x);
 }
 
 // kHalf is the number of tap pairs, or 0 where it is known only at run time.
-template <typename T, int kC, int kHalf>
-void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1, std::int64_t x0,
-                     std::int64_t x1) {
+template <int kC, int kHalf>
+void downsample_tile(const DownsampleParams& p, Converter convert, std::int64_t y0, std::int64_t y1,
+                     std::int64_t x0, std::int64_t x1) {
   const std::int64_t c = kC > 0 ? kC : p.src.channels;
   const int half = kHalf > 0 ? kHalf : p.half;
   const int taps = 2 * half;
@@ -129,7 +140,7 @@ void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1
 
   const auto slot = [&](std::int64_t y) { return ring + (y % taps + taps) % taps * row_pitch; };
   const auto fill = [&](std::int64_t y) {
-    load_row<T, kC>(p.src, p.range, mirror(y, p.src.height), left, right, mirror, slot(y));
+    load_row<kC>(convert, p.src, p.range, mirror(y, p.src.height), left, right, mirror, slot(y));
   };
   for (std::int64_t y = 2 * y0 - (half - 1); y < 2 * y0 + (half - 1); ++y) fill(y);
 
@@ -169,9 +180,9 @@ inline Vec cubic(Vec near_outer, Vec near, Vec far, Vec far_outer) {
 }
 
 // Makes output rows [2 y0, 2 y1) and pixels [2 x0, 2 x1), as far as they exist.
-template <typename T, int kC>
-void upsample_tile(const UpsampleParams& p, std::int64_t y0, std::int64_t y1, std::int64_t x0,
-                   std::int64_t x1) {
+template <int kC>
+void upsample_tile(const UpsampleParams& p, Converter convert, std::int64_t y0, std::int64_t y1,
+                   std::int64_t x0, std::int64_t x1) {
   constexpr std::int64_t kRing = 5, kReach = 2;
   const std::int64_t c = kC > 0 ? kC : p.src.channels;
   const std::int64_t left = x0 - kReach, right = x1 + kReach;
@@ -185,7 +196,7 @@ void upsample_tile(const UpsampleParams& p, std::int64_t y0, std::int64_t y1, st
 
   const auto slot = [&](std::int64_t y) { return ring + (y + kRing) % kRing * row_pitch; };
   const auto fill = [&](std::int64_t y) {
-    load_row<T, kC>(p.src, 1.0f, clamp(y, p.src.height), left, right, clamp, slot(y));
+    load_row<kC>(convert, p.src, 1.0f, clamp(y, p.src.height), left, right, clamp, slot(y));
   };
   for (std::int64_t y = y0 - kReach; y < y0 + kReach; ++y) fill(y);
 
@@ -241,50 +252,44 @@ void for_each_tile(std::int64_t height, std::int64_t width, std::int64_t tile_wi
   });
 }
 
-template <typename T, int kC, int kHalf>
+template <int kC, int kHalf>
 void downsample_image(const DownsampleParams& p) {
+  const Converter convert = converter_of(p.src.dtype);
   const std::int64_t pixels =
       kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (2 * p.half * p.src.channels);
   for_each_tile((p.src.height + 1) / 2, (p.src.width + 1) / 2,
                 std::max<std::int64_t>(pixels / 2, 32),
                 [&](std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1) {
-                  downsample_tile<T, kC, kHalf>(p, y0, y1, x0, x1);
+                  downsample_tile<kC, kHalf>(p, convert, y0, y1, x0, x1);
                 });
 }
 
-template <typename T>
-void downsample_dtype(const DownsampleParams& p) {
-  constexpr int kSigmaOne = 5, kBox = 1;  // tap pairs of the two usual filters
-  if (p.src.channels == 3 && p.half == kSigmaOne) return downsample_image<T, 3, kSigmaOne>(p);
-  if (p.src.channels == 1 && p.half == kSigmaOne) return downsample_image<T, 1, kSigmaOne>(p);
-  if (p.src.channels == 1 && p.half == kBox) return downsample_image<T, 1, kBox>(p);
-  downsample_image<T, 0, 0>(p);
-}
-
-template <typename T, int kC>
+template <int kC>
 void upsample_image(const UpsampleParams& p) {
+  const Converter convert = converter_of(p.src.dtype);
   const std::int64_t pixels =
       kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (8 * p.src.channels);
   for_each_tile(p.src.height, p.src.width, std::max<std::int64_t>(pixels, 32),
                 [&](std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1) {
-                  upsample_tile<T, kC>(p, y0, y1, x0, x1);
+                  upsample_tile<kC>(p, convert, y0, y1, x0, x1);
                 });
 }
 
 }  // namespace
 
 void downsample_kernel(const DownsampleParams& params) {
-  dispatch_any(params.src.dtype,
-               [&](auto tag) { downsample_dtype<typename decltype(tag)::type>(params); });
+  constexpr int kSigmaOne = 5, kBox = 1;  // tap pairs of the two usual filters
+  const std::int64_t channels = params.src.channels;
+  if (channels == 3 && params.half == kSigmaOne) return downsample_image<3, kSigmaOne>(params);
+  if (channels == 1 && params.half == kSigmaOne) return downsample_image<1, kSigmaOne>(params);
+  if (channels == 1 && params.half == kBox) return downsample_image<1, kBox>(params);
+  downsample_image<0, 0>(params);
 }
 
 void upsample_kernel(const UpsampleParams& params) {
-  dispatch_image(params.src.dtype, "image", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    if (params.src.channels == 3) return upsample_image<T, 3>(params);
-    if (params.src.channels == 1) return upsample_image<T, 1>(params);
-    upsample_image<T, 0>(params);
-  });
+  if (params.src.channels == 3) return upsample_image<3>(params);
+  if (params.src.channels == 1) return upsample_image<1>(params);
+  upsample_image<0>(params);
 }
 
 }  // namespace pyharmony::HM_SIMD_NS
