@@ -1,5 +1,4 @@
-// The right-hand side b, row by row, on a strip of columns; and rows of the answer, rounded and
-// stored. Included by SIMD sources only.
+// The right-hand side b, row by row, on a strip of columns. Included by SIMD sources only.
 #pragma once
 
 #include <algorithm>
@@ -173,40 +172,5 @@ class RhsRows {
   Real* window_[3][3] = {};
   Real *horizontal_ = nullptr, *up_ = nullptr, *down_ = nullptr, *base_row_ = nullptr;
 };
-
-// Rounds as from_real does, without a call to the C library: adding 1.5 * 2^p rounds half to even.
-template <typename T, typename Real>
-inline T round_to(Real value) {
-  if constexpr (std::is_integral_v<T>) {
-    constexpr Real kHigh = static_cast<Real>(std::numeric_limits<T>::max());
-    constexpr Real kMagic =
-        std::is_same_v<Real, float> ? Real(12582912.0) : Real(6755399441055744.0);
-    const Real low = value > Real(0) ? value : Real(0);
-    const Real held = low < kHigh ? low : kHigh;
-    return static_cast<T>(static_cast<std::int32_t>((held + kMagic) - kMagic));
-  } else {
-    return static_cast<T>(value);
-  }
-}
-
-// Stores the row [W, C] as row y of an image, rounded to its dtype.
-template <typename Real>
-inline void store_row(const Real* in, const ImageView& image, std::int64_t y) {
-  dispatch_image(image.dtype, "out", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    T* __restrict row = image.at<T>(y, 0, 0);
-    const Real* __restrict from = in;
-    const std::int64_t w = image.width, c = image.channels, n = w * c;
-    const std::int64_t col_stride = image.col_stride, channel_stride = image.channel_stride;
-    if (channel_stride == 1 && col_stride == c) {
-      for (std::int64_t i = 0; i < n; ++i) row[i] = round_to<T>(from[i]);
-    } else {
-      for (std::int64_t k = 0; k < c; ++k) {
-        T* __restrict plane = row + k * channel_stride;
-        for (std::int64_t x = 0; x < w; ++x) plane[x * col_stride] = round_to<T>(from[x * c + k]);
-      }
-    }
-  });
-}
 
 }  // namespace pyharmony::HM_SIMD_NS

@@ -17,66 +17,16 @@
 namespace pyharmony::HM_SIMD_NS {
 
 // Loads row y of an image, [W, C], in its native unit.
-template <typename Real>
-inline void load_row(const ImageView& image, std::int64_t y, Real* out) {
-  dispatch_image(image.dtype, "image", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    // These are locals because stores through `out` could otherwise change the captured pointers.
-    const T* __restrict row = image.at<T>(y, 0, 0);
-    Real* __restrict to = out;
-    const std::int64_t w = image.width, c = image.channels, n = w * c;
-    const std::int64_t col_stride = image.col_stride, channel_stride = image.channel_stride;
-    if (channel_stride == 1 && col_stride == c) {
-      for (std::int64_t i = 0; i < n; ++i) to[i] = to_real<Real>(row[i]);
-    } else {
-      for (std::int64_t k = 0; k < c; ++k) {
-        const T* __restrict plane = row + k * channel_stride;
-        for (std::int64_t x = 0; x < w; ++x) to[x * c + k] = to_real<Real>(plane[x * col_stride]);
-      }
-    }
-  });
-}
-
-namespace detail {
-
-template <int kChannels, typename Real, typename T>
-inline void repeat_mask(const T* __restrict row, std::int64_t stride, std::int64_t width,
-                        std::int64_t channels, Real range, Real* __restrict out) {
-  const std::int64_t c = kChannels ? kChannels : channels;
-  constexpr std::int64_t kBlock = 64;
-  Real values[kBlock];
-  for (std::int64_t x0 = 0; x0 < width; x0 += kBlock) {
-    const std::int64_t n = width - x0 < kBlock ? width - x0 : kBlock;
-    if (stride == 1) {
-      for (std::int64_t x = 0; x < n; ++x) values[x] = to_real<Real>(row[x0 + x]) / range;
-    } else {
-      for (std::int64_t x = 0; x < n; ++x)
-        values[x] = to_real<Real>(row[(x0 + x) * stride]) / range;
-    }
-    for (std::int64_t x = 0; x < n; ++x) {
-      for (std::int64_t k = 0; k < c; ++k) out[(x0 + x) * c + k] = values[x];
-    }
-  }
-}
-
-}  // namespace detail
+void load_row(const ImageView& image, std::int64_t y, float* out);
+void load_row(const ImageView& image, std::int64_t y, double* out);
 
 // Loads row y of a mask, scaled to [0, 1], each pixel repeated for `channels`.
-template <typename Real>
-inline void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t channels, Real* out) {
-  const Real range = static_cast<Real>(dtype_range(mask.dtype));
-  dispatch_any(mask.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* row = mask.at<T>(y, 0, 0);
-    switch (channels) {
-      case 1: return detail::repeat_mask<1>(row, mask.col_stride, mask.width, 1, range, out);
-      case 3: return detail::repeat_mask<3>(row, mask.col_stride, mask.width, 3, range, out);
-      case 4: return detail::repeat_mask<4>(row, mask.col_stride, mask.width, 4, range, out);
-      default:
-        return detail::repeat_mask<0>(row, mask.col_stride, mask.width, channels, range, out);
-    }
-  });
-}
+void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t channels, float* out);
+void load_mask_row(const ImageView& mask, std::int64_t y, std::int64_t channels, double* out);
+
+// Stores the row [W, C] as row y of an image, rounded to its dtype.
+void store_row(const float* in, const ImageView& image, std::int64_t y);
+void store_row(const double* in, const ImageView& image, std::int64_t y);
 
 // Continues a row by mirroring: row[-C..] and row[W * C..] become the first and the last pixel.
 template <typename Real>
