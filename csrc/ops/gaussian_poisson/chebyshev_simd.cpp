@@ -58,37 +58,38 @@ std::int64_t mirror(std::int64_t i, std::int64_t n) {
 
 // ---- rows in and out ----------------------------------------------------------------------------
 
-// Writes the pixels beyond the image on both sides of [a, b), which is inside; out is [xb - xa, C].
-template <int C>
-void mirror_sides(std::int64_t width, std::int64_t xa, std::int64_t xb, float* out) {
+// Writes the pixels beyond the image on both sides of [a, b), which is inside; out is [xb - xa, c].
+void mirror_sides(std::int64_t width, std::int64_t xa, std::int64_t xb, std::int64_t c,
+                  float* out) {
   auto copy = [&](std::int64_t x) {
-    std::memcpy(out + (x - xa) * C, out + (mirror(x, width) - xa) * C, C * sizeof(float));
+    const float* from = out + (mirror(x, width) - xa) * c;
+    for (std::int64_t k = 0; k < c; ++k) out[(x - xa) * c + k] = from[k];
   };
   for (std::int64_t x = xa; x < std::min<std::int64_t>(xb, 0); ++x) copy(x);
   for (std::int64_t x = std::max(xa, width); x < xb; ++x) copy(x);
 }
 
-// Loads columns [xa, xb) and channels [k0, k0 + C) of row y, mirrored beyond the image's sides.
-template <int C>
+// Loads columns [xa, xb) and channels [k0, k0 + c) of row y, mirrored beyond the image's sides.
 void load_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::int64_t xb,
-                 std::int64_t k0, float* __restrict out) {
+                 std::int64_t k0, std::int64_t c, float* __restrict out) {
   const std::int64_t a = std::max<std::int64_t>(xa, 0), n = std::min(xb, image.width) - a;
-  float* __restrict inside = out + (a - xa) * C;
+  float* __restrict inside = out + (a - xa) * c;
   dispatch_image(image.dtype, "image", [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* __restrict row = image.at<T>(y, a, k0);
-    if (image.col_stride == C && (C == 1 || image.channel_stride == 1)) {
-      convert_to_float(row, n * C, inside);
+    if (image.col_stride == c && (c == 1 || image.channel_stride == 1)) {
+      convert_to_float(row, n * c, inside);
     } else {
-      const std::int64_t pixels = n, stride = image.col_stride;
-      for (int k = 0; k < C; ++k) {
+      const std::int64_t pixels = n, stride = image.col_stride, channels = c;
+      for (std::int64_t k = 0; k < channels; ++k) {
         const T* __restrict plane = row + k * image.channel_stride;
         float* __restrict to = inside + k;
-        for (std::int64_t i = 0; i < pixels; ++i) to[i * C] = static_cast<float>(plane[i * stride]);
+        for (std::int64_t i = 0; i < pixels; ++i)
+          to[i * channels] = static_cast<float>(plane[i * stride]);
       }
     }
   });
-  mirror_sides<C>(image.width, xa, xb, out);
+  mirror_sides(image.width, xa, xb, c, out);
 }
 
 template <int C, int kPart, int... kIndex>
@@ -120,10 +121,19 @@ void repeat_pixels(const float* __restrict pixels, std::int64_t n, float* __rest
   }
 }
 
-// Loads a row of a plane, divided by `range`. A value above zero stays above zero, even halved.
-template <int C>
+void repeat_pixels(const float* pixels, std::int64_t n, std::int64_t c, float* out) {
+  switch (c) {
+    case 1: return repeat_pixels<1>(pixels, n, out);
+    case 2: return repeat_pixels<2>(pixels, n, out);
+    case 3: return repeat_pixels<3>(pixels, n, out);
+    default: return repeat_pixels<4>(pixels, n, out);
+  }
+}
+
+// Loads a row of a plane, divided by `range`, each pixel c times. A value above zero stays above
+// zero, even halved.
 void load_plane(const ImageView& plane, std::int64_t y, std::int64_t xa, std::int64_t xb,
-                float* __restrict pixels, float* __restrict out) {
+                std::int64_t c, float* __restrict pixels, float* __restrict out) {
   const std::int64_t a = std::max<std::int64_t>(xa, 0), n = std::min(xb, plane.width) - a;
   const float range = static_cast<float>(dtype_range(plane.dtype));
   dispatch_any(plane.dtype, [&](auto tag) {
@@ -143,8 +153,8 @@ void load_plane(const ImageView& plane, std::int64_t y, std::int64_t xa, std::in
       }
     }
   });
-  repeat_pixels<C>(pixels, n, out + (a - xa) * C);
-  mirror_sides<C>(plane.width, xa, xb, out);
+  repeat_pixels(pixels, n, c, out + (a - xa) * c);
+  mirror_sides(plane.width, xa, xb, c, out);
 }
 
 // Returns whether the result is written past the caches: they cannot hold it anyway, and a line
@@ -165,22 +175,21 @@ inline void stream_floats(const float* __restrict from, std::int64_t n, float* _
   for (; i < n; ++i) to[i] = from[i];
 }
 
-// Stores pixels [n, C] in row y from column x on, channels from k0 on.
-template <int C>
+// Stores pixels [n, c] in row y from column x on, channels from k0 on.
 void store_pixels(const float* __restrict pixels, std::int64_t n, const ImageView& out,
-                  std::int64_t y, std::int64_t x, std::int64_t k0) {
-  if (is_streamed(out, C)) return stream_floats(pixels, n * C, out.at<float>(y, x, k0));
+                  std::int64_t y, std::int64_t x, std::int64_t k0, std::int64_t c) {
+  if (is_streamed(out, c)) return stream_floats(pixels, n * c, out.at<float>(y, x, k0));
   dispatch_image(out.dtype, "out", [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* __restrict row = out.at<T>(y, x, k0);
-    if (out.col_stride == C && (C == 1 || out.channel_stride == 1)) {
-      convert_from_float(pixels, n * C, row);
+    if (out.col_stride == c && (c == 1 || out.channel_stride == 1)) {
+      convert_from_float(pixels, n * c, row);
     } else {
-      const std::int64_t count = n, stride = out.col_stride;
-      for (int k = 0; k < C; ++k) {
+      const std::int64_t count = n, stride = out.col_stride, channels = c;
+      for (std::int64_t k = 0; k < channels; ++k) {
         T* __restrict plane = row + k * out.channel_stride;
         for (std::int64_t i = 0; i < count; ++i)
-          plane[i * stride] = from_real<T>(pixels[i * C + k]);
+          plane[i * stride] = from_real<T>(pixels[i * channels + k]);
       }
     }
   });
@@ -225,10 +234,18 @@ void step_rows(const float* const* x, float* const* y, const float* const* b, st
   const Vec keep = splat(coefficients.keep), vertical = splat(coefficients.vertical),
             x_side = splat(coefficients.x_side), v_side = splat(coefficients.v_side),
             step = splat(coefficients.step), momentum = splat(-coefficients.momentum);
+  // Copies, which a store cannot change.
+  const float *from[kRows + 2], *rhs[kRows];
+  float* to[kRows];
+  for (int r = 0; r < kRows + 2; ++r) from[r] = x[r];
+  for (int r = 0; r < kRows; ++r) {
+    to[r] = y[r];
+    rhs[r] = b[r];
+  }
   Vec left[kRows], here[kRows], partial[kRows];
   auto column = [&](std::int64_t i, Vec* t, Vec* p) {
     Vec rows[kRows + 2];
-    for (int r = 0; r < kRows + 2; ++r) rows[r] = load(x[r] + i);
+    for (int r = 0; r < kRows + 2; ++r) rows[r] = load(from[r] + i);
     for (int r = 0; r < kRows; ++r) {
       const Vec v = rows[r] + rows[r + 2];
       t[r] = fma(v_side, v, x_side * rows[r + 1]);
@@ -242,10 +259,10 @@ void step_rows(const float* const* x, float* const* y, const float* const* b, st
     column(i + kLanes, right, next_partial);
     for (int r = 0; r < kRows; ++r) {
       const Vec sides = extract<kLanes - C>(left[r], here[r]) + extract<C>(here[r], right[r]);
-      Vec next = fma(step, load(b[r] + i), partial[r] + sides);
-      if constexpr (!kFirst) next = fma(momentum, load(y[r] + i), next);
-      if constexpr (kPinned) next = next == next ? next : load(x[r + 1] + i);
-      store(y[r] + i, next);
+      Vec next = fma(step, load(rhs[r] + i), partial[r] + sides);
+      if constexpr (!kFirst) next = fma(momentum, load(to[r] + i), next);
+      if constexpr (kPinned) next = next == next ? next : load(from[r + 1] + i);
+      store(to[r] + i, next);
       left[r] = here[r];
       here[r] = right[r];
       partial[r] = next_partial[r];
@@ -278,12 +295,14 @@ inline float sum_of_squares(const float* r, std::int64_t begin, std::int64_t end
 template <int C, bool kPinned>
 void finish_row(const float* const* x, const float* b, float* out, float* residual,
                 std::int64_t begin, std::int64_t end, const Stencil& stencil, float damping,
-                Maxima& maxima) {
+                Maxima& total) {
+  Maxima maxima = total;  // a local, which stays in registers
   const Vec c0 = splat(-stencil.c0), c1 = splat(stencil.c1), c2 = splat(stencil.c2),
             minus_c1 = splat(-stencil.c1), omega = splat(damping);
+  const float *const above = x[0], *const centre = x[1], *const below = x[2];
   auto column = [&](std::int64_t i, Vec& middle, Vec& v) {
-    middle = load(x[1] + i);
-    v = load(x[0] + i) + load(x[2] + i);
+    middle = load(centre + i);
+    v = load(above + i) + load(below + i);
     return fma(c2, v, c1 * middle);
   };
   Vec middle, v;
@@ -304,6 +323,7 @@ void finish_row(const float* const* x, const float* b, float* out, float* residu
     middle = next_middle;
     v = next_v;
   }
+  total = maxima;
 }
 
 // Computes b - A x with a map of weights, at offset i.
@@ -312,8 +332,9 @@ struct MapStencil {
 };
 
 template <int C>
-inline Vec map_residual(const float* const* x, const float* const* c, Vec b, std::int64_t i,
-                        const MapStencil& stencil) {
+__attribute__((always_inline)) inline Vec map_residual(const float* const* x, const float* const* c,
+                                                       Vec b, std::int64_t i,
+                                                       const MapStencil& stencil) {
   const Vec middle = load(x[1] + i), weight = load(c[1] + i);
   Vec edges{}, corners{}, laplace{};
   auto link = [&](int row, int offset, Vec& sum) {
@@ -343,9 +364,12 @@ void map_step_row(const float* const* x, const float* const* c, float* y, const 
                   std::int64_t begin, std::int64_t end, const MapStencil& stencil,
                   const StepCoefficients& coefficients) {
   const Vec step = splat(coefficients.step), momentum = splat(coefficients.momentum);
+  // Copies, which a store through y cannot change.
+  const float *const rows[3] = {x[0], x[1], x[2]}, *const weights[3] = {c[0], c[1], c[2]};
+  const MapStencil local = stencil;
   for (std::int64_t i = begin; i < end; i += kLanes) {
-    const Vec middle = load(x[1] + i);
-    Vec next = fma(step, map_residual<C>(x, c, load(b + i), i, stencil), middle);
+    const Vec middle = load(rows[1] + i);
+    Vec next = fma(step, map_residual<C>(rows, weights, load(b + i), i, local), middle);
     if constexpr (!kFirst) next = fma(momentum, middle - load(y + i), next);
     store(y + i, next == next ? next : middle);
   }
@@ -354,12 +378,15 @@ void map_step_row(const float* const* x, const float* const* c, float* y, const 
 template <int C>
 void map_finish_row(const float* const* x, const float* const* c, const float* b, float* out,
                     float* residual, std::int64_t begin, std::int64_t end,
-                    const MapStencil& stencil, const ChebyshevPass& pass, Maxima& maxima) {
+                    const MapStencil& stencil, const ChebyshevPass& pass, Maxima& total) {
+  Maxima maxima = total;
   const Vec omega = splat(static_cast<float>(pass.damping));
   const Vec slope = splat(static_cast<float>(pass.excess_slope));
+  const float *const rows[3] = {x[0], x[1], x[2]}, *const weights[3] = {c[0], c[1], c[2]};
+  const MapStencil local = stencil;
   for (std::int64_t i = begin; i < end; i += kLanes) {
-    const Vec middle = load(x[1] + i), weight = load(c[1] + i);
-    Vec r = map_residual<C>(x, c, load(b + i), i, stencil);
+    const Vec middle = load(rows[1] + i), weight = load(weights[1] + i);
+    Vec r = map_residual<C>(rows, weights, load(b + i), i, local);
     r = r == r ? r : Vec{};
     store(out + i, fma(omega, r, middle));
     if (residual != nullptr) store(residual + i, r);
@@ -368,6 +395,7 @@ void map_finish_row(const float* const* x, const float* const* c, const float* b
     maxima.scaled = maximum(maxima.scaled, size / (slope * weight));
     maxima.state = maximum(maxima.state, before_end(magnitude(middle), i, end));
   }
+  total = maxima;
 }
 
 // ---- tiles --------------------------------------------------------------------------------------
@@ -403,6 +431,104 @@ Coefficients make_coefficients(const ChebyshevPass& pass) {
 }
 
 enum class Kind { kPlain, kPinned, kMap };
+
+// The rows that b of one row is formed from: `here` and `below` of src, dst and the halved mask.
+struct RhsRow {
+  const float *src[2], *dst[2], *mask[2];
+  const float *x, *weights;  // weights is null without a map
+  float *b, *vertical;       // vertical holds the edges above and receives those below
+  std::int64_t count;
+  float weight;
+  bool pinned;
+};
+
+template <int C, Kind kKind>
+void form_rhs_row(const RhsRow& row) {
+  const float *s0 = row.src[0], *s1 = row.src[1], *d0 = row.dst[0], *d1 = row.dst[1];
+  const float *m0 = row.mask[0], *m1 = row.mask[1], *x = row.x, *weights = row.weights;
+  float *b = row.b, *vertical = row.vertical;
+  const std::int64_t count = row.count;
+  const bool pinned = row.pinned;
+  const Vec weight = splat(row.weight);
+  auto wanted = [](Vec ds, Vec dd, Vec a) { return fma(a, ds - dd, dd); };
+  Vec before{};
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const Vec s = load(s0 + i), d = load(d0 + i), m = load(m0 + i);
+    const Vec down = wanted(load(s1 + i) - s, load(d1 + i) - d, m + load(m1 + i));
+    const Vec right = wanted(load_unaligned(s0 + i + C) - s, load_unaligned(d0 + i + C) - d,
+                             m + load_unaligned(m0 + i + C));
+    Vec divergence = (extract<kLanes - C>(before, right) - right) + (load(vertical + i) - down);
+    const Vec w = kKind == Kind::kMap ? load(weights + i) : weight;
+    divergence = fma(w, load(x + i), divergence);
+    if constexpr (kKind != Kind::kPlain) {
+      if (pinned) divergence = m > 0 ? divergence : splat(__builtin_nanf(""));
+    }
+    store(b + i, divergence);
+    store(vertical + i, down);
+    before = right;
+  }
+}
+
+// The loops over rows, which are compiled for each number of channels: all else is compiled once.
+struct Kernels {
+  using StepRows = void (*)(const float* const* x, float* const* y, const float* const* b,
+                            std::int64_t begin, std::int64_t end, const StepCoefficients&);
+  using MapStepRow = void (*)(const float* const* x, const float* const* c, float* y,
+                              const float* b, std::int64_t begin, std::int64_t end,
+                              const MapStencil&, const StepCoefficients&);
+
+  std::int64_t channels;
+  Kind kind;
+  void (*form_rhs)(const RhsRow& row);
+  StepRows step[3][2];  // one, two and four rows; later steps and the first
+  MapStepRow map_step[2];
+  void (*finish)(const float* const* x, const float* b, float* out, float* residual,
+                 std::int64_t begin, std::int64_t end, const Stencil&, float damping, Maxima&);
+  void (*map_finish)(const float* const* x, const float* const* c, const float* b, float* out,
+                     float* residual, std::int64_t begin, std::int64_t end, const MapStencil&,
+                     const ChebyshevPass&, Maxima&);
+};
+
+template <int C, Kind kKind>
+constexpr Kernels kKernels = [] {
+  Kernels kernels = {};
+  kernels.channels = C;
+  kernels.kind = kKind;
+  kernels.form_rhs = form_rhs_row<C, kKind>;
+  if constexpr (kKind == Kind::kMap) {
+    kernels.map_step[0] = map_step_row<C, false>;
+    kernels.map_step[1] = map_step_row<C, true>;
+    kernels.map_finish = map_finish_row<C>;
+  } else {
+    constexpr bool kPinned = kKind == Kind::kPinned;
+    kernels.step[0][0] = step_rows<C, 1, false, kPinned>;
+    kernels.step[0][1] = step_rows<C, 1, true, kPinned>;
+    kernels.step[1][0] = step_rows<C, 2, false, kPinned>;
+    kernels.step[1][1] = step_rows<C, 2, true, kPinned>;
+    if constexpr (kMaxBlockRows >= 4) {
+      kernels.step[2][0] = step_rows<C, 4, false, kPinned>;
+      kernels.step[2][1] = step_rows<C, 4, true, kPinned>;
+    }
+    kernels.finish = finish_row<C, kPinned>;
+  }
+  return kernels;
+}();
+
+template <Kind kKind>
+const Kernels& kernels_of(std::int64_t channels) {
+  switch (channels) {
+    case 1: return kKernels<1, kKind>;
+    case 2: return kKernels<2, kKind>;
+    case 3: return kKernels<3, kKind>;
+    default: return kKernels<4, kKind>;
+  }
+}
+
+const Kernels& kernels_of(const Problem& problem, std::int64_t channels) {
+  if (problem.has_map()) return kernels_of<Kind::kMap>(channels);
+  if (problem.preserve_background) return kernels_of<Kind::kPinned>(channels);
+  return kernels_of<Kind::kPlain>(channels);
+}
 
 // Holds rows of floats for one tile at a time; a row starts kLanes floats into its pitch.
 class Workspace {
@@ -450,12 +576,13 @@ class Workspace {
   Buffer<float> memory_;
 };
 
-template <int C, Kind kKind>
 class TileRun {
  public:
-  TileRun(const ChebyshevPass& pass, const Coefficients& coefficients, Workspace& work,
-          const Tile& tile, double* row_norms)
-      : pass_(pass),
+  TileRun(const Kernels& kernels, const ChebyshevPass& pass, const Coefficients& coefficients,
+          Workspace& work, const Tile& tile, double* row_norms)
+      : kernels_(kernels),
+        channels_(kernels.channels),
+        pass_(pass),
         problem_(*pass.problem),
         coefficients_(coefficients),
         work_(work),
@@ -465,8 +592,8 @@ class TileRun {
         height_(problem_.height()),
         xa_(tile.x0 - work.halo),
         xb_(tile.x1 + work.halo),
-        first_(work.margin - work.halo * C),
-        count_(first_ + (xb_ - xa_) * C) {}
+        first_(work.margin - work.halo * channels_),
+        count_(first_ + (xb_ - xa_) * channels_) {}
 
   ChebyshevMeasure run() {
     const std::int64_t last = steps_ + 1;  // the sweep that measures
@@ -517,23 +644,23 @@ class TileRun {
       const bool load = y < high(0);
       switch (i % kImages) {
         case 0:
-          if (load) prefetch_pixels<false>(problem_.src, y, xa_, xb_, tile_.k0, C);
+          if (load) prefetch_pixels<false>(problem_.src, y, xa_, xb_, tile_.k0, channels_);
           break;
         case 1:
-          if (load) prefetch_pixels<false>(problem_.dst, y, xa_, xb_, tile_.k0, C);
+          if (load) prefetch_pixels<false>(problem_.dst, y, xa_, xb_, tile_.k0, channels_);
           break;
         case 2:
           if (load) {
             const ImageView& image = problem_.has_rhs() ? problem_.rhs : problem_.base;
-            prefetch_pixels<false>(image, y, xa_, xb_, tile_.k0, C);
+            prefetch_pixels<false>(image, y, xa_, xb_, tile_.k0, channels_);
           }
           break;
         case 3:
           if (load) prefetch_pixels<false>(problem_.mask, y, xa_, xb_, 0, 1);
           break;
         default:
-          if (stored >= tile_.y0 && stored < tile_.y1 && !is_streamed(pass_.out, C)) {
-            prefetch_pixels<true>(pass_.out, stored, tile_.x0, tile_.x1, tile_.k0, C);
+          if (stored >= tile_.y0 && stored < tile_.y1 && !is_streamed(pass_.out, channels_)) {
+            prefetch_pixels<true>(pass_.out, stored, tile_.x0, tile_.x1, tile_.k0, channels_);
           }
       }
     }
@@ -573,21 +700,21 @@ class TileRun {
   // Loads row y, starts the state there and completes b of row y - 1 (and of the last row).
   void load_row(std::int64_t y) {
     float* x = row(work_.state[0], y);
-    const bool pinned = kKind != Kind::kPlain && problem_.preserve_background;
+    const bool pinned = problem_.preserve_background;
     std::swap(work_.mask[0], work_.mask[1]);
     float* mask = work_.mask[1];
     if (!problem_.has_rhs() || pinned) {
-      load_plane<C>(problem_.mask, y, xa_, xb_, work_.pixels, mask + first_);
+      load_plane(problem_.mask, y, xa_, xb_, channels_, work_.pixels, mask + first_);
       clear_margins(mask);
     }
-    if constexpr (kKind == Kind::kMap) {
+    if (kernels_.kind == Kind::kMap) {
       float* weights = row(work_.weights, y);
-      load_plane<C>(problem_.weight_map, y, xa_, xb_, work_.pixels, weights + first_);
+      load_plane(problem_.weight_map, y, xa_, xb_, channels_, work_.pixels, weights + first_);
       clear_margins(weights);
     }
     if (problem_.has_rhs()) {
       float* b = row(work_.b, y);
-      load_pixels<C>(problem_.rhs, y, xa_, xb_, tile_.k0, b + first_);
+      load_pixels(problem_.rhs, y, xa_, xb_, tile_.k0, channels_, b + first_);
       clear_margins(b);
       track_base(b);
       std::memset(x, 0, static_cast<std::size_t>(round_up(count_, kLanes)) * sizeof(float));
@@ -602,9 +729,9 @@ class TileRun {
     std::swap(work_.src[0], work_.src[1]);
     std::swap(work_.dst[0], work_.dst[1]);
     float* dst = work_.dst[1];
-    load_pixels<C>(problem_.src, y, xa_, xb_, tile_.k0, work_.src[1] + first_);
-    load_pixels<C>(problem_.dst, y, xa_, xb_, tile_.k0, dst + first_);
-    load_pixels<C>(problem_.base, y, xa_, xb_, tile_.k0, x + first_);
+    load_pixels(problem_.src, y, xa_, xb_, tile_.k0, channels_, work_.src[1] + first_);
+    load_pixels(problem_.dst, y, xa_, xb_, tile_.k0, channels_, dst + first_);
+    load_pixels(problem_.base, y, xa_, xb_, tile_.k0, channels_, x + first_);
     clear_margins(work_.src[1]);
     clear_margins(dst);
     clear_margins(x);
@@ -629,36 +756,26 @@ class TileRun {
 
   // Forms b of row y, whose images are in slot `here`; `below` is the slot of the row below it.
   void form_rhs(std::int64_t y, int here, int below) {
-    const float *s0 = work_.src[here], *s1 = work_.src[below];
-    const float *d0 = work_.dst[here], *d1 = work_.dst[below];
-    const float *m0 = work_.mask[here], *m1 = work_.mask[below];
-    const float* x = row(work_.state[0], y);
-    const float* weights = kKind == Kind::kMap ? row(work_.weights, y) : nullptr;
-    float *b = row(work_.b, y), *vertical = work_.vertical;
-    const bool pinned = kKind != Kind::kPlain && problem_.preserve_background;
-    const Vec weight = splat(coefficients_.weight);
-    auto wanted = [](Vec ds, Vec dd, Vec a) { return fma(a, ds - dd, dd); };
-    Vec before{};
-    for (std::int64_t i = 0; i < count_; i += kLanes) {
-      const Vec s = load(s0 + i), d = load(d0 + i), m = load(m0 + i);
-      const Vec down = wanted(load(s1 + i) - s, load(d1 + i) - d, m + load(m1 + i));
-      const Vec right = wanted(load_unaligned(s0 + i + C) - s, load_unaligned(d0 + i + C) - d,
-                               m + load_unaligned(m0 + i + C));
-      Vec divergence = (extract<kLanes - C>(before, right) - right) + (load(vertical + i) - down);
-      const Vec w = kKind == Kind::kMap ? load(weights + i) : weight;
-      divergence = fma(w, load(x + i), divergence);
-      if constexpr (kKind != Kind::kPlain) {
-        if (pinned) divergence = m > 0 ? divergence : splat(__builtin_nanf(""));
-      }
-      store(b + i, divergence);
-      store(vertical + i, down);
-      before = right;
+    RhsRow rhs = {};
+    const int slots[2] = {here, below};
+    for (int i = 0; i < 2; ++i) {
+      rhs.src[i] = work_.src[slots[i]];
+      rhs.dst[i] = work_.dst[slots[i]];
+      rhs.mask[i] = work_.mask[slots[i]];
     }
+    rhs.x = row(work_.state[0], y);
+    rhs.weights = kernels_.kind == Kind::kMap ? row(work_.weights, y) : nullptr;
+    rhs.b = row(work_.b, y);
+    rhs.vertical = work_.vertical;
+    rhs.count = count_;
+    rhs.weight = coefficients_.weight;
+    rhs.pinned = problem_.preserve_background;
+    kernels_.form_rhs(rhs);
   }
 
   void step(std::int64_t k, std::int64_t begin, std::int64_t end) {
     std::int64_t y = begin;
-    if constexpr (kKind == Kind::kMap) {
+    if (kernels_.kind == Kind::kMap) {
       for (; y < end; ++y) map_step(k, y);
     } else {
       if constexpr (kMaxBlockRows >= 4) {
@@ -671,10 +788,10 @@ class TileRun {
 
   // These bound the vectors of a row that step k must compute.
   std::int64_t from(std::int64_t k) const {
-    return (work_.margin - (steps_ + 1 - k) * C) / kLanes * kLanes;
+    return (work_.margin - (steps_ + 1 - k) * channels_) / kLanes * kLanes;
   }
   std::int64_t to(std::int64_t k) const {
-    return work_.margin + (tile_.x1 - tile_.x0 + steps_ + 1 - k) * C;
+    return work_.margin + (tile_.x1 - tile_.x0 + steps_ + 1 - k) * channels_;
   }
 
   template <int kRows>
@@ -688,13 +805,7 @@ class TileRun {
       next[r] = row(work_.state[k & 1], y + r);
       b[r] = row(work_.b, y + r);
     }
-    const StepCoefficients& c = coefficients_.steps[k - 1];
-    constexpr bool kPinned = kKind == Kind::kPinned;
-    if (k == 1) {
-      step_rows<C, kRows, true, kPinned>(x, next, b, from(k), to(k), c);
-    } else {
-      step_rows<C, kRows, false, kPinned>(x, next, b, from(k), to(k), c);
-    }
+    kernels_.step[kRows / 2][k == 1](x, next, b, from(k), to(k), coefficients_.steps[k - 1]);
   }
 
   void map_step(std::int64_t k, std::int64_t y) {
@@ -705,36 +816,34 @@ class TileRun {
     }
     float* next = row(work_.state[k & 1], y);
     const float* b = row(work_.b, y);
-    const StepCoefficients& step = coefficients_.steps[k - 1];
-    if (k == 1) {
-      map_step_row<C, true>(x, c, next, b, from(k), to(k), coefficients_.map, step);
-    } else {
-      map_step_row<C, false>(x, c, next, b, from(k), to(k), coefficients_.map, step);
-    }
+    kernels_.map_step[k == 1](x, c, next, b, from(k), to(k), coefficients_.map,
+                              coefficients_.steps[k - 1]);
   }
 
   void finish(std::int64_t y) {
     const float *x[3], *c[3];
     for (int r = 0; r < 3; ++r) {
       x[r] = neighbour(work_.state[steps_ & 1], y - 1 + r);
-      c[r] = kKind == Kind::kMap ? neighbour(work_.weights, y - 1 + r) : nullptr;
+      c[r] = kernels_.kind == Kind::kMap ? neighbour(work_.weights, y - 1 + r) : nullptr;
     }
     const float* b = row(work_.b, y);
     const std::int64_t pixels = tile_.x1 - tile_.x0;
-    const std::int64_t begin = work_.margin, end = begin + pixels * C;
+    const std::int64_t begin = work_.margin, end = begin + pixels * channels_;
     float* residual = pass_.want_norm ? work_.residual : nullptr;
-    if constexpr (kKind == Kind::kMap) {
-      map_finish_row<C>(x, c, b, work_.out, residual, begin, end, coefficients_.map, pass_,
-                        maxima_);
+    if (kernels_.kind == Kind::kMap) {
+      kernels_.map_finish(x, c, b, work_.out, residual, begin, end, coefficients_.map, pass_,
+                          maxima_);
     } else {
-      finish_row<C, kKind == Kind::kPinned>(x, b, work_.out, residual, begin, end,
-                                            coefficients_.stencil, coefficients_.damping, maxima_);
+      kernels_.finish(x, b, work_.out, residual, begin, end, coefficients_.stencil,
+                      coefficients_.damping, maxima_);
     }
     if (residual != nullptr) row_norms_[y] = sum_of_squares(residual, begin, end);
     measure_.clipped += count_clipped(work_.out + begin, end - begin, pass_.out.dtype);
-    store_pixels<C>(work_.out + begin, pixels, pass_.out, y, tile_.x0, tile_.k0);
+    store_pixels(work_.out + begin, pixels, pass_.out, y, tile_.x0, tile_.k0, channels_);
   }
 
+  const Kernels& kernels_;
+  const std::int64_t channels_;
   const ChebyshevPass& pass_;
   const Problem& problem_;
   const Coefficients& coefficients_;
@@ -749,16 +858,15 @@ class TileRun {
 };
 
 // Writes the known pixels of a tile: dst, or zero where b is given.
-template <int C>
-void copy_known(const ChebyshevPass& pass, Workspace& work, const Tile& tile) {
+void copy_known(const ChebyshevPass& pass, Workspace& work, const Tile& tile, std::int64_t c) {
   if (tile.x0 >= tile.x1) return;
   for (std::int64_t y = tile.y0; y < tile.y1; ++y) {
     if (pass.problem->has_rhs()) {
-      std::memset(work.out, 0, static_cast<std::size_t>((tile.x1 - tile.x0) * C) * sizeof(float));
+      std::memset(work.out, 0, static_cast<std::size_t>((tile.x1 - tile.x0) * c) * sizeof(float));
     } else {
-      load_pixels<C>(pass.problem->dst, y, tile.x0, tile.x1, tile.k0, work.out);
+      load_pixels(pass.problem->dst, y, tile.x0, tile.x1, tile.k0, c, work.out);
     }
-    store_pixels<C>(work.out, tile.x1 - tile.x0, pass.out, y, tile.x0, tile.k0);
+    store_pixels(work.out, tile.x1 - tile.x0, pass.out, y, tile.x0, tile.k0, c);
   }
 }
 
@@ -793,34 +901,23 @@ Tile unknown_part(const ImageView& mask, const Tile& tile) {
   return part;
 }
 
-template <int C, Kind kKind>
-ChebyshevMeasure run_tile(const ChebyshevPass& pass, const Coefficients& coefficients,
-                          Workspace& work, const Tile& tile, double* row_norms) {
+ChebyshevMeasure run_tile(const Kernels& kernels, const ChebyshevPass& pass,
+                          const Coefficients& coefficients, Workspace& work, const Tile& tile,
+                          double* row_norms) {
   if (!pass.problem->preserve_background) {
-    return TileRun<C, kKind>(pass, coefficients, work, tile, row_norms).run();
+    return TileRun(kernels, pass, coefficients, work, tile, row_norms).run();
   }
+  const std::int64_t c = kernels.channels;
   const Tile part = unknown_part(pass.problem->mask, tile);
   if (part.y0 >= part.y1) {
-    copy_known<C>(pass, work, tile);
+    copy_known(pass, work, tile, c);
     return {};
   }
-  copy_known<C>(pass, work, {tile.x0, tile.x1, tile.y0, part.y0, tile.k0, tile.strip});
-  copy_known<C>(pass, work, {tile.x0, tile.x1, part.y1, tile.y1, tile.k0, tile.strip});
-  copy_known<C>(pass, work, {tile.x0, part.x0, part.y0, part.y1, tile.k0, tile.strip});
-  copy_known<C>(pass, work, {part.x1, tile.x1, part.y0, part.y1, tile.k0, tile.strip});
-  return TileRun<C, kKind>(pass, coefficients, work, part, row_norms).run();
-}
-
-template <int C>
-ChebyshevMeasure run_tile(const ChebyshevPass& pass, const Coefficients& coefficients,
-                          Workspace& work, const Tile& tile, double* row_norms) {
-  if (pass.problem->has_map()) {
-    return run_tile<C, Kind::kMap>(pass, coefficients, work, tile, row_norms);
-  }
-  if (pass.problem->preserve_background) {
-    return run_tile<C, Kind::kPinned>(pass, coefficients, work, tile, row_norms);
-  }
-  return run_tile<C, Kind::kPlain>(pass, coefficients, work, tile, row_norms);
+  copy_known(pass, work, {tile.x0, tile.x1, tile.y0, part.y0, tile.k0, tile.strip}, c);
+  copy_known(pass, work, {tile.x0, tile.x1, part.y1, tile.y1, tile.k0, tile.strip}, c);
+  copy_known(pass, work, {tile.x0, part.x0, part.y0, part.y1, tile.k0, tile.strip}, c);
+  copy_known(pass, work, {part.x1, tile.x1, part.y0, part.y1, tile.k0, tile.strip}, c);
+  return TileRun(kernels, pass, coefficients, work, part, row_norms).run();
 }
 
 }  // namespace
@@ -866,10 +963,7 @@ ChebyshevMeasure gaussian_poisson_chebyshev_pass(const ChebyshevPass& pass) {
       double* norms = row_norms.data() + (pass.want_norm ? (g * strips + s) * rows : 0);
       const std::int64_t c = std::min(group, channels - g * group);
       const ChebyshevMeasure measure =
-          c == 1   ? run_tile<1>(pass, coefficients, *work, tile, norms)
-          : c == 2 ? run_tile<2>(pass, coefficients, *work, tile, norms)
-          : c == 3 ? run_tile<3>(pass, coefficients, *work, tile, norms)
-                   : run_tile<4>(pass, coefficients, *work, tile, norms);
+          run_tile(kernels_of(problem, c), pass, coefficients, *work, tile, norms);
       std::lock_guard<std::mutex> lock(mutex);
       gaussian_poisson::merge(total, measure);
     }
