@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "core/dispatch.h"
+#include "core/planes.h"
 #include "ops/color_grid/tables.h"
 #include "ops/color_map/stages.h"
 

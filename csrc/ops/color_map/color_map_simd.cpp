@@ -3,6 +3,7 @@
 
 #include "core/dispatch.h"
 #include "core/parallel.h"
+#include "core/planes.h"
 #include "core/vec.h"
 #include "ops/color_map/color_map.h"
 

@@ -6,6 +6,7 @@
 
 #include "core/buffer.h"
 #include "core/dispatch.h"
+#include "core/planes.h"
 #include "ops/poisson/images.h"
 
 namespace pyharmony::HM_SIMD_NS {
@@ -19,35 +20,6 @@ using poisson::kPad;
 using poisson::LevelView;
 using poisson::ResidualPass;
 using poisson::WritePass;
-
-// Loads columns [x0, x1) of row y of every channel: out[k][x - x0].
-template <typename Real>
-void load_channels(const ImageView& image, std::int64_t y, std::int64_t x0, std::int64_t x1,
-                   Real* const* out) {
-  dispatch_image(image.dtype, "image", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T* __restrict in = image.at<T>(y, x0, 0);
-    const std::int64_t n = x1 - x0;
-    if (image.channels == 3 && image.channel_stride == 1 && image.col_stride == 3) {
-      Real* __restrict a = out[0], * __restrict b = out[1], * __restrict c = out[2];
-      for (std::int64_t j = 0; j < n; ++j) {
-        a[j] = to_real<Real>(in[3 * j]);
-        b[j] = to_real<Real>(in[3 * j + 1]);
-        c[j] = to_real<Real>(in[3 * j + 2]);
-      }
-      return;
-    }
-    for (std::int64_t k = 0; k < image.channels; ++k) {
-      const T* __restrict plane = in + k * image.channel_stride;
-      Real* __restrict row = out[k];
-      if (image.col_stride == 1) {
-        for (std::int64_t j = 0; j < n; ++j) row[j] = to_real<Real>(plane[j]);
-      } else {
-        for (std::int64_t j = 0; j < n; ++j) row[j] = to_real<Real>(plane[j * image.col_stride]);
-      }
-    }
-  });
-}
 
 // Holds a few rows of `pitch` reals, and three of each kind that follow the sweep.
 template <typename Real>
@@ -160,9 +132,9 @@ class Band {
     read_plane(eq_.mask, y, x0, x1 - x0, mask(i) + first);
     mirror(mask(i));
     for (int k = 0; k < channels_; ++k) pointers_[k] = source(i, k) + first;
-    load_channels(eq_.src, y, x0, x1, pointers_.data());
+    read_channels(eq_.src, y, x0, x1, pointers_.data());
     for (int k = 0; k < channels_; ++k) pointers_[k] = target(i, k) + first;
-    load_channels(eq_.dst, y, x0, x1, pointers_.data());
+    read_channels(eq_.dst, y, x0, x1, pointers_.data());
     for (int k = 0; k < channels_; ++k) {
       const Real* __restrict s = source(i, k);
       const Real* __restrict d = target(i, k);
@@ -297,7 +269,7 @@ class Band {
     if (!eq_.has_rhs()) edge_weights(i, i, 1, lo - 1, hi, a);
     if (eq_.has_rhs() || (eq_.weighted() && eq_.base.data != nullptr)) {
       for (int k = 0; k < channels_; ++k) pointers_[k] = base_.row(k) + lo;
-      load_channels(eq_.has_rhs() ? eq_.rhs : eq_.base, y, eq_.left + lo, eq_.left + hi,
+      read_channels(eq_.has_rhs() ? eq_.rhs : eq_.base, y, eq_.left + lo, eq_.left + hi,
                     pointers_.data());
       for (int k = 0; k < channels_; ++k) note(base_.row(k), lo, hi);
     }
@@ -362,49 +334,56 @@ class Band {
   double largest_ = 0, magnitude_ = 0;
 };
 
-template <typename Real, typename E>
-std::int64_t write_rows(const WritePass& pass, const E* const* e, int begin, int end) {
+// Stores the active ones of n values in channel k of row y from column x on, rounded to the image's
+// dtype; returns how many were clipped.
+template <typename Real>
+std::int64_t store_active(const Real* __restrict row, const std::int8_t* __restrict active, int n,
+                          const ImageView& out, std::int64_t y, std::int64_t x, std::int64_t k) {
+  return dispatch_image(out.dtype, "out", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const Real* __restrict from = row;
+    const std::int8_t* __restrict stored = active;
+    T* __restrict to = out.at<T>(y, x, 0) + k * out.channel_stride;
+    const std::int64_t step = out.col_stride;
+    const int count = n;
+    int beyond = 0;
+    for (int j = 0; j < count; ++j) {
+      T& pixel = to[j * step];
+      pixel = stored[j] ? from_real<T>(from[j]) : pixel;
+      beyond += stored[j] && is_clipped<T>(from[j]);
+    }
+    return static_cast<std::int64_t>(beyond);
+  });
+}
+
+template <typename Real>
+std::int64_t write_rows(const WritePass& pass, const Real* const* e, int begin, int end) {
   std::int64_t clipped = 0;
   const LevelView& level = pass.level;
   const Equation& eq = pass.equation;
   const int channels = static_cast<int>(eq.channels());
   Rows<Real> rows(level.stride, channels);
   std::vector<Real*> pointers(static_cast<std::size_t>(channels));
-  dispatch_image(pass.out.dtype, "out", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (int i = begin; i < end; ++i) {
-      const int lo = level.lo[i], hi = std::min(level.hi[i], level.width);
-      if (lo >= hi) continue;
-      const std::int64_t y = eq.top + i, x = eq.left + lo;
-      if (!eq.has_rhs()) {
-        for (int k = 0; k < channels; ++k) pointers[k] = rows.row(k) + lo;
-        load_channels(eq.src, y, x, eq.left + hi, pointers.data());
-      }
-      const std::int8_t* __restrict active = level.active + i * level.stride;
-      for (int k = 0; k < channels; ++k) {
-        Real* __restrict row = rows.row(k);
-        const E* __restrict add = e[k] + i * level.stride;
-        if (eq.has_rhs()) {
-          for (int j = lo; j < hi; ++j) row[j] = static_cast<Real>(add[j]);
-        } else {
-          for (int j = lo; j < hi; ++j) row[j] += static_cast<Real>(add[j]);
-        }
-      }
-      T* __restrict out = pass.out.at<T>(y, x, 0);
-      const std::int64_t step = pass.out.col_stride;
-      for (int k = 0; k < channels; ++k) {
-        const Real* __restrict row = rows.row(k);
-        T* __restrict to = out + k * pass.out.channel_stride;
-        int beyond = 0;
-        for (int j = lo; j < hi; ++j) {
-          T& pixel = to[(j - lo) * step];
-          pixel = active[j] ? from_real<T>(row[j]) : pixel;
-          beyond += active[j] && is_clipped<T>(row[j]);
-        }
-        clipped += beyond;
-      }
+  for (int i = begin; i < end; ++i) {
+    const int lo = level.lo[i], hi = std::min(level.hi[i], level.width);
+    if (lo >= hi) continue;
+    const std::int64_t y = eq.top + i, x = eq.left + lo;
+    if (!eq.has_rhs()) {
+      for (int k = 0; k < channels; ++k) pointers[k] = rows.row(k) + lo;
+      read_channels(eq.src, y, x, eq.left + hi, pointers.data());
     }
-  });
+    const std::int8_t* active = level.active + i * level.stride + lo;
+    for (int k = 0; k < channels; ++k) {
+      Real* __restrict row = rows.row(k);
+      const Real* __restrict add = e[k] + i * level.stride;
+      if (eq.has_rhs()) {
+        for (int j = lo; j < hi; ++j) row[j] = add[j];
+      } else {
+        for (int j = lo; j < hi; ++j) row[j] += add[j];
+      }
+      clipped += store_active(row + lo, active, hi - lo, pass.out, y, x, k);
+    }
+  }
   return clipped;
 }
 
@@ -414,13 +393,18 @@ void poisson_residual(const ResidualPass& pass, int begin, int end, int band) {
   switch (pass.arithmetic) {
     case Arithmetic::kSingle: return Band<float>(pass).run(begin, end, band);
     case Arithmetic::kDouble: return Band<double>(pass).run(begin, end, band);
+#if HM_SIMD_BYTES == 64
+    // No vector holds a long double: AVX-512 has nothing to add to the code for AVX2.
+    case Arithmetic::kExtended: return simd_avx2::poisson_residual(pass, begin, end, band);
+#else
     case Arithmetic::kExtended: return Band<long double>(pass).run(begin, end, band);
+#endif
   }
 }
 
 std::int64_t poisson_write(const WritePass& pass, int begin, int end) {
-  return pass.e_double != nullptr ? write_rows<double>(pass, pass.e_double, begin, end)
-                                  : write_rows<float>(pass, pass.e, begin, end);
+  return pass.e_double != nullptr ? write_rows(pass, pass.e_double, begin, end)
+                                  : write_rows(pass, pass.e, begin, end);
 }
 
 }  // namespace pyharmony::HM_SIMD_NS
