@@ -39,6 +39,21 @@
 #define POCKETFFT_NO_MULTITHREADING
 #include "third_party/pocketfft/pocketfft_hdronly.h"
 
+// Bluestein's algorithm prepares itself by a transform of plain numbers, which is a forward one:
+// the backward one is a seventh of what this file compiles to, and is never called.
+namespace pocketfft::detail {
+template <>
+template <>
+inline void cfftp<float>::exec(cmplx<float> c[], float factor, bool) const {
+  pass_all<true>(c, factor);
+}
+template <>
+template <>
+inline void cfftp<double>::exec(cmplx<double> c[], double factor, bool) const {
+  pass_all<true>(c, factor);
+}
+}  // namespace pocketfft::detail
+
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
@@ -357,11 +372,16 @@ class DctSolver {
   // Finds s(y). At each frequency along y the flux into the padding is mu S, S the padding's sum;
   // it becomes s = (1 + q h) mu S, h the sum of the corners of the inverses of both parts.
   void find_flux() {
+    constexpr std::int64_t kLines = kWidth<double>;  // channels that are transformed at once
     const pocketfft::detail::T_dcst23<double> transform(static_cast<std::size_t>(h_));
-    parallel_for(c_, 1, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<double> s(static_cast<std::size_t>(h_));
-      for (std::int64_t k = begin; k < end; ++k) {
-        for (std::int64_t y = 0; y < h_; ++y) s[y] = padding_sum(k, y);
+    parallel_for((c_ + kLines - 1) / kLines, 1, [&](std::int64_t begin, std::int64_t end) {
+      Buffer<VecD> s(static_cast<std::size_t>(h_));
+      for (std::int64_t k0 = begin * kLines; k0 < std::min(c_, end * kLines); k0 += kLines) {
+        const std::int64_t some = std::min(kLines, c_ - k0);
+        for (std::int64_t y = 0; y < h_; ++y) {
+          s[y] = VecD{};
+          for (std::int64_t i = 0; i < some; ++i) s[y][i] = padding_sum(k0 + i, y);
+        }
         transform.exec(s.data(), 0.5 / static_cast<double>(h_), false, 2, true);
         for (std::int64_t f = 0; f < h_; ++f) {
           const double q = link_of(f, h_), mu = shift_of(f, h_);
@@ -378,7 +398,10 @@ class DctSolver {
           s[f] *= mu == 0 ? 0.0 : factor;
         }
         transform.exec(s.data(), 1.0, false, 3, true);
-        for (std::int64_t y = 0; y < h_; ++y) flux_[k * h_ + y] = static_cast<Real>(s[y]);
+        for (std::int64_t i = 0; i < some; ++i) {
+          for (std::int64_t y = 0; y < h_; ++y)
+            flux_[(k0 + i) * h_ + y] = static_cast<Real>(s[y][i]);
+        }
       }
     });
   }
