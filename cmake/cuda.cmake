@@ -5,7 +5,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/cuda_architectures.cmake)
 
 set(HM_CUDA AUTO CACHE STRING "CUDA kernels: AUTO (where nvcc is found), ON or OFF")
 set(HM_CUDA_ARCHITECTURES auto CACHE STRING
-  "auto (native where there is a GPU, else common), native, common, release, ptx, or a list such as 80-real;90")
+  "auto (native where there is a GPU, else ptx), native, common, release, ptx, or a list such as 80-real;90")
 set(HM_OLDEST_CUDA 12.4)
 
 set(HM_HAS_CUDA OFF)

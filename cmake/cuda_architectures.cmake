@@ -2,8 +2,8 @@
 
 # Machine code for the GPUs in use, and PTX that the driver of later ones compiles.
 set(HM_RELEASE_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120-real 90-virtual 120-virtual)
-# Where there is no GPU to look at, as in a container that is built elsewhere: machine code of each generation in use,
-# which its later members run too, and PTX for the rest. PTX of 7.5 runs on all.
+# For a container that is built where there is no GPU to look at: machine code of each generation in use, which its later
+# members run too, and PTX for the rest. PTX of 7.5 runs on all.
 set(HM_COMMON_ARCHITECTURES 75 80-real 90-real 120-real)
 
 # choice   auto, native, common, release, ptx, or a list such as 80-real;90
@@ -18,10 +18,10 @@ function(hm_choose_architectures out choice known present)
   set(why "")
   if(choice STREQUAL "auto" AND present)
     set(choice native)
-    set(fallback common)
+    set(fallback ptx)
   elseif(choice STREQUAL "auto")
-    set(choice common)
-    set(why "no GPU here; the driver of one that is not named compiles at first use")
+    set(choice ptx)
+    set(why "no GPU here; a driver compiles it at first use, HM_CUDA_ARCHITECTURES=common makes machine code")
   endif()
 
   if(choice STREQUAL "native")

@@ -53,11 +53,11 @@ def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[in
 @pytest.mark.parametrize(
     ("choice", "known", "present", "chosen", "because"),
     [
-        ("auto", CUDA_13_0, "", "75;80-real;90-real;120-real", "no GPU here"),
-        ("auto", CUDA_12_4, "", "75;80-real;90-real", "without 120-real, which this nvcc does not know"),
+        ("auto", CUDA_13_0, "", "75-virtual", "no GPU here"),
+        ("auto", CUDA_12_4, "", "75-virtual", "HM_CUDA_ARCHITECTURES=common makes machine code"),
         ("auto", CUDA_13_0, "90", "90-real", "the GPU of this machine"),
         ("auto", CUDA_13_0, "80;90", "80-real;90-real", "the GPU"),
-        ("auto", CUDA_13_0, "61", "75;80-real;90-real;120-real", "(61) is older than what nvcc compiles for"),
+        ("auto", CUDA_13_0, "61", "75-virtual", "(61) is older than what nvcc compiles for"),
         ("auto", CUDA_13_0, "61;90", "90-real", "but not 61"),
         ("native", CUDA_12_4, "90", "90-real", "the GPU"),
         # GPUs newer than nvcc get machine code of the same family, else PTX of the newest that nvcc knows.
@@ -67,6 +67,7 @@ def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[in
         ("release", CUDA_12_4, "", "75-real;80-real;86-real;89-real;90-real;90-virtual",
          "without 100-real 120-real 120-virtual, which this nvcc does not know"),
         ("common", CUDA_13_0, "90", "75;80-real;90-real;120-real", "the generations in use"),
+        ("common", CUDA_12_4, "", "75;80-real;90-real", "without 120-real, which this nvcc does not know"),
         ("ptx", CUDA_13_0, "90", "75-virtual", "at first use"),
         ("ptx", "80;90", "", "80-virtual", "at first use"),
         ("80-real;90", CUDA_12_4, "", "80-real;90", "as asked for"),
@@ -85,14 +86,16 @@ IN_USE = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0))
 
 
 @needs_cmake
-def test_what_is_built_without_a_gpu_is_compiled_by_the_driver_of_none_in_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("choice", "machine_code"), [("auto", False), ("common", True)])
+def test_what_is_built_without_a_gpu_runs_on_all_in_use(tmp_path: Path, choice: str, machine_code: bool) -> None:
+    """The default compiles one PTX, which drivers compile at first use; `common` has machine code for those in use."""
     from pyharmony.cli._facts import has_machine_code, serves
 
-    _, said = choose(tmp_path, "auto", CUDA_13_0)
+    _, said = choose(tmp_path, choice, CUDA_13_0)
     chosen = said.removeprefix("chosen ").partition(" because")[0].split(";")
-    assert all(has_machine_code(chosen, capability) for capability in IN_USE)
+    assert all(has_machine_code(chosen, capability) == machine_code for capability in IN_USE)
     # GPUs that are rarer, or come later, have PTX.
-    for capability in ((7, 5), (8, 7), (10, 0), (10, 3), (11, 0), (12, 1), (13, 0)):
+    for capability in (*IN_USE, (8, 7), (10, 0), (10, 3), (11, 0), (12, 1), (13, 0)):
         assert serves(chosen, capability)
 
 

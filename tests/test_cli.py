@@ -1300,6 +1300,9 @@ def test_doctor_says_where_the_driver_compiles_at_first_use(monkeypatch: pytest.
     ):  # fmt: skip
         rows = rows_of_doctor(monkeypatch, Cuda(architectures=architectures), "580.65")
         assert ("the driver compiles the kernels for it at their first use" in rows["GPU 0"]["found"]) == compiles
+        assert ("HM_CUDA_ARCHITECTURES=native" in rows["GPU 0"]["found"]) == compiles
+        has_none = architectures == ("75-virtual",)
+        assert ("HM_CUDA_ARCHITECTURES=common" in rows["CUDA kernels"]["found"]) == has_none
 
 
 def test_doctor_says_why_a_gpu_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

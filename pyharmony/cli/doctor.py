@@ -245,10 +245,15 @@ def _kernels() -> str:
     part = _facts.cuda()
     if part is None:
         raise Missing("not compiled in: CMake found no nvcc, or was told HM_CUDA=OFF")
-    return (
-        f"compiled for {', '.join(part.architectures())}; CUDA runtime {_facts.cuda_version(part.runtime_version())}, "
+    names = part.architectures()
+    text = (
+        f"compiled for {', '.join(names)}; CUDA runtime {_facts.cuda_version(part.runtime_version())}, "
         "linked statically"
     )
+    if all(name.endswith("-virtual") for name in names):
+        again = _install.again("-DHM_CUDA_ARCHITECTURES=common")
+        text += f". This is PTX, which a GPU's driver compiles at first use; machine code: {again}"
+    return text
 
 
 def _driver() -> str:
@@ -282,6 +287,7 @@ def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Che
                 raise RuntimeError(f"{text}; the kernels are compiled for {names} and do not run on it")
             if not gpu["machine_code"]:
                 text += "; the driver compiles the kernels for it at their first use, which takes seconds to a minute"
+                text += f" (not after {again})"
             if gpu["device"] == "cuda:0":
                 text += f"; blends at most {_worst_error('cuda'):.1g}/255 from the definition"
             return text
