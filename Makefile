@@ -38,7 +38,7 @@ $(STAMPS)/build-tools: constraints.txt $(STAMPS)/venv
 $(STAMPS)/package: pyproject.toml $(NATIVE_SOURCES) $(STAMPS)/build-tools $(if $(wildcard pyharmony/_C.*.so),,FORCE)
 	@sh tools/check_tools.sh
 	@echo "building and installing pyharmony (editable)"
-	@$(INSTALL) --no-build-isolation -e .
+	@PYHARMONY_PROGRESS=/proc/$$$$/fd/2 $(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import io
 import json
 import os
 import re
@@ -301,6 +302,49 @@ def test_what_a_build_depends_on_changes_its_key(
     assert recipe.build_key(["-DX=1"], ["cmake version 4.4.4"]) != before
 
 
+def entry(name: str, command: str = "c++ -c") -> dict[str, str]:
+    return {"file": f"/src/{name}", "command": f"{command} /src/{name}", "output": f"{name}.o"}
+
+
+def test_a_forecast_is_of_the_files_that_have_no_object(recipe: ModuleType, tmp_path: Path) -> None:
+    files = [entry(f"{i}_simd.cpp") for i in range(35)]
+    other = {"file": "all", "command": "", "output": "all"}
+    assert recipe.forecast([*files, other], tmp_path, 2) == "compiles 35 files, about 1 minute on 2 cores"
+    assert recipe.forecast(files, tmp_path, 1) == "compiles 35 files, about 2 minutes on 1 core"
+    kernels = [entry("a.cu", "nvcc --generate-code=a --generate-code=b -x cu")] * 30
+    assert recipe.seconds_of(kernels[0]["command"]) > recipe.seconds_of(
+        entry("b.cu", "nvcc --generate-code=a -x cu")["command"]
+    )
+    assert "65 files" in recipe.forecast([*files, *kernels], tmp_path, 2)
+    for each in files[1:]:
+        (tmp_path / each["output"]).touch()
+    assert recipe.forecast(files, tmp_path, 2).startswith("compiles 1 file, about ")
+    (tmp_path / files[0]["output"]).touch()
+    assert recipe.forecast(files, tmp_path, 2) == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_line_every_ten_per_cent_and_one_line_on_a_terminal(recipe: ModuleType) -> None:
+    log, terminal = io.StringIO(), Terminal()
+    for stream in (log, terminal):
+        progress = recipe.Progress(stream)
+        progress.say("compiles 50 files")
+        progress.note("[0/2] Re-checking globbed directories...\n")
+        for i in range(50):
+            progress.note(f"[{2 * i + 2:3d}% {i / 2:.3f}s] Building CXX object {i}.o\n")
+            progress.note("a.cpp:1:2: warning: what a compiler says\n")
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "pyharmony: compiles 50 files"
+    assert [int(line.split()[2]) for line in lines[1:]] == list(range(10, 101, 10))
+    assert terminal.getvalue().count("\n") == 2
+    assert terminal.getvalue().endswith("\rpyharmony: compiled 100 % after 24 s\n")
+    recipe.Progress(None).note("[100% 1.0s] Linking\n")
+
+
 SMALL_PROJECT = {
     "CMakeLists.txt": """
         cmake_minimum_required(VERSION 3.22)
@@ -310,6 +354,8 @@ SMALL_PROJECT = {
         find_package(pybind11 CONFIG REQUIRED)
         pybind11_add_module(_C NO_EXTRAS small.cpp)
         set_target_properties(_C PROPERTIES COMPILE_OPTIONS -O0)
+        set_property(GLOBAL APPEND PROPERTY JOB_POOLS few=3)
+        set(CMAKE_JOB_POOL_COMPILE few)
     """,
     "small.cpp": """
         #include <pybind11/detail/common.h>  // a header of pybind11's is a second, all of them are five
@@ -335,6 +381,7 @@ def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path)
     shutil.copy(ROOT / "setup.py", project)
 
     compiled: list[dict[Path, int]] = []
+    progress = tmp_path / "progress"
     for number, python in enumerate(("python", "python3")):
         folder = tmp_path / f"pip-build-env-{number}"
         overlay = folder / "overlay"
@@ -347,15 +394,19 @@ def test_a_second_build_with_programs_elsewhere_compiles_nothing(tmp_path: Path)
         done = subprocess.run(
             [str(environment(folder, python)), "setup.py", "build_ext", "--build-lib", str(folder / "lib")],
             cwd=project, capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": f"{overlay}{os.pathsep}{setuptools}"},
+            env={**os.environ, "PYTHONPATH": f"{overlay}{os.pathsep}{setuptools}", "PYHARMONY_PROGRESS": str(progress)},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+        assert ("pyharmony: compiles 1 file, about 1 s on 3 cores\n" in done.stdout) == (number == 0)
         assert list((folder / "lib" / "pyharmony").glob("_C*.so"))
         files = [*project.rglob("*.o"), *(project / "pyharmony").glob("_C*.so")]
         compiled.append({file: file.stat().st_mtime_ns for file in files})
         assert len(files) == 2
         shutil.rmtree(folder)
     assert compiled[0] == compiled[1]
+    first, *others = progress.read_text().splitlines()
+    assert first == "pyharmony: compiles 1 file, about 1 s on 3 cores"
+    assert re.fullmatch(r"pyharmony: compiled 100 % after \d+ s", others[-1])
     for name in ("build.ninja", "CMakeCache.txt"):
         (text,) = (path.read_text(errors="replace") for path in (project / "build").rglob(name))
         assert "pip-build-env-0" not in text
