@@ -76,10 +76,10 @@ def keep_pybind11(build: Path, version: str) -> Path:
 
 
 def seconds_of(command: str) -> float:
-    """Returns about how many seconds of one core a compiler's command takes, on a machine of 2020."""
-    if ".cu" in command and "-x cu" in command:
-        return 4 + 4 * max(1, command.count("--generate-code"))
-    return 5 if "_simd.cpp" in command else 10 if "unity" in command.lower() else 2
+    """Returns about how many seconds of one core a compiler's command takes."""
+    if "-x cu" in command:
+        return 2 + 2.5 * max(1, command.count("--generate-code"))
+    return 3 if "_simd.cpp" in command else 10 if "Unity/" in command else 1
 
 
 def forecast(commands: Iterable[Mapping[str, str]], build: Path, cores: int) -> str:
@@ -97,7 +97,7 @@ def forecast(commands: Iterable[Mapping[str, str]], build: Path, cores: int) -> 
     missing = [c for c in commands if c["file"].endswith(sources) and not (build / c.get("output", "")).exists()]
     if not missing:
         return ""
-    seconds = sum(seconds_of(c["command"]) for c in missing) / cores
+    seconds = max(1, sum(seconds_of(c["command"]) for c in missing) / cores)
     time = f"{round(seconds / 60)} minutes" if seconds >= 90 else "1 minute" if seconds >= 45 else f"{seconds:.0f} s"
     files = "1 file" if len(missing) == 1 else f"{len(missing)} files"
     return f"compiles {files}, about {time} on {cores} core{'s' * (cores > 1)}"
