@@ -708,7 +708,9 @@ def test_a_pair_like_sams(tmp_path: Path, planes: bool) -> None:
     assert iou(found.mask, box_mask()) > 0.9 and found.scores[0] == pytest.approx(0.9) and found.method == "sam"
     disc = np.hypot(*(np.mgrid[:90, :120][::-1] - np.array(DISC[:2])[:, None, None])) < DISC[2]
     assert iou(session.segment(point=(85, 45)).mask, disc) > 0.85
-    with pytest.raises(WeightsError, match="the decoder has no input"):
+    with pytest.raises(
+        WeightsError, match=r"encoder\.onnx: the network has no input image_embeddings, .*; expected a decoder"
+    ):
         pyharmony.segment(
             scene(), point=(4, 4), method=segmentation.sam(tmp_path / "decoder.onnx", tmp_path / "encoder.onnx")
         )
@@ -724,13 +726,13 @@ def test_a_picture_is_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     from pyharmony.segmentation import _onnx
 
     ran: list[str] = []
-    run = _onnx._run
+    run = _onnx._Network.run
 
-    def counted(session: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
-        ran.append(name)
-        return run(session, name, given)
+    def counted(network: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        ran.append(network.file.stem)
+        return run(network, inputs)
 
-    monkeypatch.setattr(_onnx, "_run", counted)
+    monkeypatch.setattr(_onnx._Network, "run", counted)
     session = segmentation.Session(scene(), method=segmentation.sam(*Colours.pair(tmp_path, True)))
     assert ran == ["encoder"]
     session.click(40, 40)
@@ -761,6 +763,159 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
     assert np.array_equal(session.click(4, 4).mask, found)  # beside another click it changes nothing
     with pytest.raises(ArgumentError, match=r"std: .*three numbers above 0"):
         segmentation.salient(file, std=(1, 0, 1))
+
+
+def network(
+    path: Path,
+    inputs: dict[str, list[Any]],
+    outputs: dict[str, Any],
+    nodes: Sequence[Any] = (),
+) -> Path:
+    """Writes an ONNX network whose outputs are given arrays, or made by nodes where they are a shape."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    constants = {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}
+    tensors = [numpy_helper.from_array(value, f"{name}_value") for name, value in constants.items()]
+    copies = [helper.make_node("Identity", [f"{name}_value"], [name]) for name in constants]
+    kinds = {name: helper.np_dtype_to_tensor_dtype(value.dtype) for name, value in constants.items()}
+    graph = helper.make_graph(
+        [*nodes, *copies],
+        "graph",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [
+            helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), getattr(value, "shape", value))
+            for name, value in outputs.items()
+        ],
+        tensors,
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+def endless() -> list[Any]:
+    """Returns the nodes of a loop of 2^62 rounds over what a network is given."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["goes_on"]), helper.make_node("Mul", ["x", "x"], ["y"])],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+        ],
+    )
+    rounds = helper.make_node("Constant", [], ["rounds"], value=numpy_helper.from_array(np.array(2**62)))
+    true = helper.make_node("Constant", [], ["true"], value=numpy_helper.from_array(np.array(True)))
+    return [rounds, true, helper.make_node("Loop", ["rounds", "true", "image"], ["plane"], body=body)]
+
+
+PLANE = np.full((1, 1, 8, 8), 0.7, np.float32)
+IMAGE = {"image": [1, 3, 8, 8]}
+WRONG_SALIENT: dict[str, tuple[Any, Any, str]] = {
+    "no input": ({}, PLANE, "takes no input; expected an image"),
+    "three axes": ({"image": [3, 8, 8]}, PLANE, r"takes 3 axes; expected one of \[1, 3, S, S\]"),
+    "large sides": ({"image": [1, 3, 2**40, 2**40]}, PLANE, "does not take what it is given"),
+    "other channels": ({"image": [1, 5, 8, 8]}, PLANE, "does not take what it is given"),
+    "NaN": (IMAGE, PLANE * np.nan, "gives NaN or infinities in plane"),
+    "words": (IMAGE, np.array([["a"]], object), "gives plane of object; expected one plane"),
+    "no pixels": (IMAGE, PLANE[..., :0], r"plane of shape \[.*0\]; expected one plane"),
+    "a number": (IMAGE, PLANE[0, 0, 0, 0], r"gives plane of shape \[\]; expected one plane"),
+    "many planes": (IMAGE, np.tile(PLANE, (1, 9, 1, 1)), r"of shape \[1, 9, 8, 8\]"),
+    "a long plane": (IMAGE, np.zeros((1, 5000), np.float32), r"of shape \[1, 5000\]"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SALIENT)
+def test_a_wrong_network_of_what_stands_out_is_named(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    inputs, plane, says = WRONG_SALIENT[name]
+    method = segmentation.salient(network(tmp_path / "net.onnx", inputs, {"plane": np.asarray(plane)}))
+    with pytest.raises(WeightsError, match=rf"net\.onnx: the network .*{says}"):
+        pyharmony.segment(scene(), points=[(40, 40)], method=method)
+
+
+ENCODER: tuple[dict[str, Any], dict[str, Any]] = (
+    {"image": [1, 3, 32, 32]},
+    {"embedding": np.zeros((1, 4, 8, 8), np.float32)},
+)
+ASKED: dict[str, Any] = {
+    "image_embeddings": [1, 4, 8, 8],
+    "point_coords": [1, None, 2],
+    "point_labels": [1, None],
+    "mask_input": [1, 1, 16, 16],
+    "has_mask_input": [1],
+}
+ANSWER = {"low_res_masks": np.ones((1, 2, 16, 16), np.float32), "iou_predictions": np.array([[0.5, 0.9]], np.float32)}
+#: The inputs and outputs of a decoder, or of an encoder, that are wrong.
+WRONG_DECODERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "other outputs": (ASKED, {"masks": PLANE}, "gives masks; expected low_res_masks and iou_predictions"),
+    "flat masks": (
+        ASKED, {**ANSWER, "low_res_masks": np.ones((16, 16), np.float32)},
+        r"gives low_res_masks of shape \[16, 16\]; expected masks \[1, N, h, w\]",
+    ),
+    "words": (ASKED, {**ANSWER, "low_res_masks": np.full((1, 2, 2, 2), "a", object)}, "gives low_res_masks of object"),
+    "NaN": (
+        ASKED, {**ANSWER, "low_res_masks": np.full((1, 2, 16, 16), np.nan, np.float32)},
+        "gives NaN or infinities in low_res_masks",
+    ),
+    "a flat score": (
+        ASKED, {**ANSWER, "iou_predictions": np.array([0.5, 0.9], np.float32)}, r"gives iou_predictions of shape \[2\]",
+    ),
+    "other scores": (ASKED, {**ANSWER, "iou_predictions": np.ones((1, 3), np.float32)}, "gives 2 masks and 3 scores"),
+    "many masks": (
+        ASKED, {"low_res_masks": np.ones((1, 99, 4, 4), np.float32), "iou_predictions": np.ones((1, 99), np.float32)},
+        "gives 99 masks and 99 scores; expected as many of both, at most 16",
+    ),
+}  # fmt: skip
+WRONG_ENCODERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "no input": ({}, ENCODER[1], "takes no input; expected an image"),
+    "two axes": ({"image": [32, 32]}, ENCODER[1], r"takes 2 axes; expected an encoder of \[1, 3, S, S\] or \[H"),
+    "flat": (
+        ENCODER[0], {"embedding": np.zeros((4, 8), np.float32)},
+        r"gives embedding of shape \[4, 8\]; expected an embedding \[1, C, h, w\]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("which", "name"), [*(("decoder", x) for x in WRONG_DECODERS), *(("encoder", x) for x in WRONG_ENCODERS)]
+)
+def test_a_wrong_pair_is_named(tmp_path: Path, which: str, name: str) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    inputs, outputs, says = (WRONG_DECODERS if which == "decoder" else WRONG_ENCODERS)[name]
+    pair: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {"encoder": ENCODER, "decoder": (ASKED, ANSWER)}
+    files = [network(tmp_path / f"{key}.onnx", *value) for key, value in {**pair, which: (inputs, outputs)}.items()]
+    with pytest.raises(WeightsError, match=rf"{which}\.onnx: the network {says}"):
+        pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.sam(*files))
+
+
+def test_those_that_the_wrong_networks_differ_from_cut_out(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    for asked in (ASKED, {**ASKED, "mask_input": []}):  # a file need not say the size of its masks
+        files = network(tmp_path / "encoder.onnx", *ENCODER), network(tmp_path / "decoder.onnx", asked, ANSWER)
+        found = pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.sam(*files))
+        assert found.scores == (pytest.approx(0.9),)
+    plane = network(tmp_path / "net.onnx", IMAGE, {"plane": PLANE})
+    method = segmentation.salient(plane)
+    assert (pyharmony.segment(scene(), points=[(40, 40)], method=method).mask > 127).all()
+
+
+def test_a_network_that_does_not_end_is_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    file = network(tmp_path / "net.onnx", IMAGE, {"plane": [1, 3, 8, 8]}, endless())
+    with pytest.raises(WeightsError, match=r"net\.onnx: the network took longer than 0\.5 s; it was stopped"):
+        pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file, limit=0.5))
+    with pytest.raises(ArgumentError, match="limit: 0, expected a number of seconds above 0"):
+        segmentation.salient(file, limit=0)
 
 
 # People

@@ -6,16 +6,18 @@ Sources: Kirillov et al., "Segment Anything", ICCV 2023, whose decoder has fixed
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import _install
+from .. import _checks, _install
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from ._clicks import sigmoid
@@ -27,15 +29,23 @@ from .layers import Float32, Layer, Pixels, connected, resized, sampled
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: The side of the image of an encoder, and of its decoder's small masks, where the files do not say.
 _SIDE, _SMALL = 1024, 256
+#: The side of the image of a network of what stands out, where the file does not say.
+_SALIENT = 320
 #: The inputs that a decoder must have.
 _ASKED = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
 #: What the labels of points mean to a decoder, beside 1 and 0: nothing, and two corners of a box.
 _NOTHING, _FIRST, _SECOND = -1.0, 2.0, 3.0
 #: The largest absolute logit that a mask becomes.
 _SURE = 10.0
+#: The largest side of an image or mask that a file may ask for, in pixels.
+_MOST = 4096
+#: The most masks that a decoder may give for a click.
+_MASKS = 16
+#: The seconds that a network may take for one picture or click: those known take some seconds on one core.
+_LIMIT = 300.0
 
 
-def sam(encoder: PathLike, decoder: PathLike) -> Method:
+def sam(encoder: PathLike, decoder: PathLike, *, limit: float = _LIMIT) -> Method:
     """Returns a method by a pair of networks like Segment Anything's: `segment(image, point=..., method=sam(a, b))`.
 
     The encoder sees the picture once; every click asks the decoder alone. An encoder takes [1, 3, S, S] scaled by the
@@ -43,19 +53,27 @@ def sam(encoder: PathLike, decoder: PathLike) -> Method:
     does that itself. The decoder is one by SAM's own export, with `image_embeddings`, `point_coords`, `point_labels`,
     `mask_input` and `has_mask_input`; it gives `iou_predictions` and `low_res_masks`.
 
+    An ONNX file is a program, with loops: take it from whom you trust.
+
     Args:
         encoder, decoder: the files, .onnx.
+        limit: the seconds that each of them may take for one picture or click, after which it is stopped.
 
     Raises:
         FileNotFoundError: there is no such file.
-        WeightsError: a file is no network of that kind. Raised when it is first used, like the one that follows.
+        ArgumentError: limit is not a number above 0.
+        WeightsError: a file is no network of that kind, or takes longer than limit. Raised when it is first used, like
+            the one that follows.
         ImportError: onnxruntime is not installed.
     """
     files = _file(encoder, "encoder"), _file(decoder, "decoder")
-    return Method("sam", f"networks of {files[0].name} and {files[1].name}", _Opened(_open_sam, files), _NEEDS)
+    opened = _Opened(_open_sam, files, _seconds(limit))
+    return Method("sam", f"networks of {files[0].name} and {files[1].name}", opened, _NEEDS)
 
 
-def salient(network: PathLike, *, mean: Sequence[float] = _MEAN, std: Sequence[float] = _STD) -> Method:
+def salient(
+    network: PathLike, *, mean: Sequence[float] = _MEAN, std: Sequence[float] = _STD, limit: float = _LIMIT
+) -> Method:
     """Returns a method by a network that finds what stands out in a picture, of which a click chooses a part.
 
     It takes [1, 3, S, S] and gives a plane [1, 1, S, S] first, of probabilities or logits, as U²-Net, IS-Net and their
@@ -65,11 +83,13 @@ def salient(network: PathLike, *, mean: Sequence[float] = _MEAN, std: Sequence[f
     Args:
         network: the file, .onnx.
         mean, std: the colours in [0, 1] that it takes away, and by which it divides.
+        limit: see `sam`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ArgumentError: mean or std are not three numbers, or std is not above 0.
-        WeightsError: the file is no network of that kind. Raised when it is first used, like the one that follows.
+        ArgumentError: mean or std are not three numbers, std is not above 0, or limit is not a number above 0.
+        WeightsError: the file is no network of that kind, or takes longer than limit. Raised when it is first used,
+            like the one that follows.
         ImportError: onnxruntime is not installed.
     """
     file = _file(network, "network")
@@ -77,7 +97,7 @@ def salient(network: PathLike, *, mean: Sequence[float] = _MEAN, std: Sequence[f
         numbers = [x for x in values if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
         if len(numbers) != 3 or len(values) != 3:
             raise ArgumentError(f"{name}: {values!r}, expected three numbers{' above 0' if name == 'std' else ''}")
-    opened = _Opened(functools.partial(_open_salient, mean=tuple(mean), std=tuple(std)), (file,))
+    opened = _Opened(functools.partial(_open_salient, mean=tuple(mean), std=tuple(std)), (file,), _seconds(limit))
     return Method("salient", f"the network of {file.name}", opened, _NEEDS)
 
 
@@ -91,15 +111,23 @@ def _file(path: PathLike, name: str) -> Path:
     return found
 
 
-class _Opened:
-    """Holds the sessions of files, which are read when a picture is first opened."""
+def _seconds(limit: float) -> float:
+    seconds = _checks.number(limit, "limit", accepts="a number of seconds above 0")
+    if not seconds:
+        raise ArgumentError("limit: 0, expected a number of seconds above 0")
+    return seconds
 
-    def __init__(self, make: Callable[..., Cutter], files: tuple[Path, ...]) -> None:
-        self._make, self._files, self._sessions = make, files, ()
+
+class _Opened:
+    """Holds the networks of files, which are read when a picture is first opened."""
+
+    def __init__(self, make: Callable[..., Cutter], files: tuple[Path, ...], limit: float) -> None:
+        self._make, self._files, self._limit = make, files, limit
+        self._networks: tuple[_Network, ...] = ()
 
     def __call__(self, picture: Pixels) -> Cutter:
-        self._sessions = self._sessions or tuple(_session(file) for file in self._files)
-        return self._make(picture, *self._sessions)
+        self._networks = self._networks or tuple(_Network(file, _session(file), self._limit) for file in self._files)
+        return self._make(picture, *self._networks)
 
 
 def _session(file: Path) -> Any:
@@ -113,14 +141,85 @@ def _session(file: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no class of their own
-        raise WeightsError(f"{file}: no ONNX network that runs here: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{file}: no ONNX network that runs here: {_line(error)}") from error
 
 
-def _run(session: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return dict(zip([x.name for x in session.get_outputs()], session.run(None, given), strict=True))
-    except Exception as error:  # as above
-        raise WeightsError(f"the {name} does not take what it is given: {str(error).splitlines()[0]}") from error
+def _line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The network of a file, whose inputs and outputs are checked, since they may be anything.
+
+    Attributes:
+        limit: the seconds that it may take.
+    """
+
+    file: Path
+    session: Any
+    limit: float
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each input by its name; 0 where the file says none, or a side that no picture has."""
+        return {
+            x.name: tuple(side if isinstance(side, int) and 0 < side <= _MOST else 0 for side in x.shape)
+            for x in self.session.get_inputs()
+        }
+
+    def first_input(self) -> tuple[str, tuple[int, ...]]:
+        """Returns the name and the shape of the first input."""
+        if not self.inputs:
+            raise self.wrong("takes no input", "expected an image")
+        return next(iter(self.inputs.items()))
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Returns the outputs by their names.
+
+        Raises:
+            WeightsError: the network does not take the inputs, fails, or takes longer than its limit.
+        """
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        # A network may hold loops without an end, so it runs beside this thread, which can stop it.
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.session.run, None, inputs, options)
+            try:
+                values = running.result(self.limit)
+            except concurrent.futures.TimeoutError:
+                options.terminate = True
+                raise self.wrong(f"took longer than {self.limit:g} s", "it was stopped") from None
+            except Exception as error:  # as above
+                raise self.wrong("does not take what it is given", _line(error)) from error
+            except BaseException:
+                options.terminate = True
+                raise
+        return dict(zip([x.name for x in self.session.get_outputs()], values, strict=True))
+
+    def numbers(self, value: Any, name: str, axes: int, says: str) -> Float32:
+        """Returns an output as finite float32, after its checks.
+
+        Args:
+            name: the name of the output.
+            axes: the number of its axes.
+            says: what they are, for the message.
+        """
+        expected = f"expected {says}"
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+            kind = value.dtype.name if isinstance(value, np.ndarray) else type(value).__name__
+            raise self.wrong(f"gives {name} of {kind}", expected)
+        if value.ndim != axes or not value.size or max(value.shape) > _MOST:
+            raise self.wrong(f"gives {name} of shape {list(value.shape)}", expected)
+        found = value.astype(np.float32)
+        if not np.isfinite(found).all():
+            raise self.wrong(f"gives NaN or infinities in {name}", expected)
+        return found
+
+    def wrong(self, what: str, expected: str) -> WeightsError:
+        """Returns the error that says what the network of the file does."""
+        return WeightsError(f"{self.file}: the network {what}; {expected}")
 
 
 def _planes(image: Float32, mean: Sequence[float], std: Sequence[float]) -> Float32:
@@ -132,14 +231,15 @@ def _planes(image: Float32, mean: Sequence[float], std: Sequence[float]) -> Floa
 class _Sam:
     """One picture, whose embedding is kept."""
 
-    def __init__(self, picture: Pixels, encoder: Any, decoder: Any) -> None:
+    def __init__(self, picture: Pixels, encoder: _Network, decoder: _Network) -> None:
         self._decoder = decoder
-        self._asked = [x.name for x in decoder.get_inputs()]
+        self._asked = decoder.inputs
         if missing := [name for name in _ASKED if name not in self._asked]:
-            raise WeightsError(f"the decoder has no input {', '.join(missing)}; expected one by SAM's own export")
-        (first, *_) = encoder.get_inputs()
-        shape = [x if isinstance(x, int) else 0 for x in first.shape]
+            raise decoder.wrong(f"has no input {', '.join(missing)}", "expected a decoder by SAM's own export")
+        first, shape = encoder.first_input()
         as_planes = len(shape) == 4
+        if not as_planes and len(shape) != 3:
+            raise encoder.wrong(f"takes {len(shape)} axes", "expected an encoder of [1, 3, S, S] or [H, W, 3]")
         side = (shape[2] if as_planes else max(shape[:2])) or _SIDE
         height, width = picture.shape[:2]
         self._factor = side / max(height, width)
@@ -149,12 +249,14 @@ class _Sam:
             planes = np.zeros((1, 3, side, side), np.float32)
             planes[:, :, : self._size[1], : self._size[0]] = _planes(small, _MEAN, _STD)
             small = planes
-        self._embedding = next(iter(_run(encoder, "encoder", {first.name: small}).values()))
+        outputs = encoder.run({first: small})
+        name = next(iter(outputs), "nothing")
+        encoder.numbers(outputs.get(name), name, 4, "an embedding [1, C, h, w]")
+        self._embedding = outputs[name]
         # The part of the picture, with what fills it up, that a small mask covers.
         self._square = (0, 0, round(side / self._factor), round(side / self._factor))
         self._whole = (0, 0, width, height)
-        shape = next(x.shape for x in decoder.get_inputs() if x.name == "mask_input")
-        self._small = shape[-1] if isinstance(shape[-1], int) else _SMALL
+        self._small = next(iter(self._asked["mask_input"][-1:]), 0) or _SMALL
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         places = [(x + 0.5, y + 0.5) for x, y in prompts.points]
@@ -180,12 +282,17 @@ class _Sam:
             "has_mask_input": np.array([float(last is not None)], np.float32),
             "orig_im_size": np.array([self._size[1], self._size[0]], np.float32),
         }
-        found = _run(self._decoder, "decoder", {name: x for name, x in given.items() if name in self._asked})
+        found = self._decoder.run({name: x for name, x in given.items() if name in self._asked})
         if not {"low_res_masks", "iou_predictions"} <= found.keys():
-            raise WeightsError(f"the decoder gives {', '.join(found)}; expected low_res_masks and iou_predictions")
+            raise self._decoder.wrong(f"gives {', '.join(found)}", "expected low_res_masks and iou_predictions")
+        masks = self._decoder.numbers(found["low_res_masks"], "low_res_masks", 4, "masks [1, N, h, w]")[0]
+        scores = self._decoder.numbers(found["iou_predictions"], "iou_predictions", 2, "scores [1, N]")[0]
+        if len(masks) != len(scores) or len(masks) > _MASKS:
+            counts = f"{len(masks)} masks and {len(scores)} scores"
+            raise self._decoder.wrong(f"gives {counts}", f"expected as many of both, at most {_MASKS}")
         layers = []
-        for logits, score in zip(found["low_res_masks"][0], found["iou_predictions"][0], strict=True):
-            square = Layer(self._square, sigmoid(logits.astype(np.float32)), 0.0)
+        for logits, score in zip(masks, scores, strict=True):
+            square = Layer(self._square, sigmoid(logits), 0.0)
             seen = (max(1, round(logits.shape[1] * self._size[0] / max(self._size))),
                     max(1, round(logits.shape[0] * self._size[1] / max(self._size))))  # fmt: skip
             values = sampled(square, self._whole, seen)
@@ -193,25 +300,29 @@ class _Sam:
         return distinct(sorted(layers, key=lambda layer: -layer.score))[:COUNT]
 
 
-def _open_sam(picture: Pixels, encoder: Any, decoder: Any) -> Cutter:
+def _open_sam(picture: Pixels, encoder: _Network, decoder: _Network) -> Cutter:
     return _Sam(picture, encoder, decoder)
 
 
 class _Salient:
     """One picture, of which it is known what stands out."""
 
-    def __init__(self, picture: Pixels, network: Any, mean: Sequence[float], std: Sequence[float]) -> None:
-        (first, *_) = network.get_inputs()
-        sides = [x for x in first.shape[2:] if isinstance(x, int)]
+    def __init__(self, picture: Pixels, network: _Network, mean: Sequence[float], std: Sequence[float]) -> None:
+        first, shape = network.first_input()
+        if len(shape) != 4:
+            raise network.wrong(f"takes {len(shape)} axes", "expected one of [1, 3, S, S]")
         height, width = picture.shape[:2]
-        size = (sides[1], sides[0]) if len(sides) == 2 else (320, 320)
-        planes = _planes(resized(picture, size).astype(np.float32), mean, std)
-        plane = np.squeeze(next(iter(_run(network, "network", {first.name: planes}).values())))
-        if plane.ndim != 2:
-            raise WeightsError(f"the network gives a shape of {list(plane.shape)}; expected one plane")
+        size = (shape[3] or shape[2] or _SALIENT, shape[2] or shape[3] or _SALIENT)
+        outputs = network.run({first: _planes(resized(picture, size).astype(np.float32), mean, std)})
+        name = next(iter(outputs), "nothing")
+        plane = outputs.get(name)
+        if isinstance(plane, np.ndarray):
+            # Of the axes before the plane's own none has more than one entry.
+            plane = plane.reshape(plane.shape[-2:]) if plane.size == np.prod(plane.shape[-2:]) else plane
+        plane = network.numbers(plane, name, 2, "one plane [1, 1, S, S]")
         if plane.min() < 0 or plane.max() > 1:
             plane = sigmoid(plane)
-        self._found = Layer((0, 0, width, height), plane.astype(np.float32), 0.0)
+        self._found = Layer((0, 0, width, height), plane, 0.0)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         del last  # every answer comes from the same plane
@@ -229,5 +340,5 @@ class _Salient:
         return [layer._replace(score=float(layer.values[region].mean()))] if region.any() else []
 
 
-def _open_salient(picture: Pixels, network: Any, mean: Sequence[float], std: Sequence[float]) -> Cutter:
+def _open_salient(picture: Pixels, network: _Network, mean: Sequence[float], std: Sequence[float]) -> Cutter:
     return _Salient(picture, network, mean, std)
