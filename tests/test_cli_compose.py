@@ -51,7 +51,7 @@ def test_it_makes_what_the_function_makes() -> None:
     assert Image.open("out.png").info["dpi"][0] == pytest.approx(300, abs=1)
     masked = told("opaque.png", "scene.png", "-o", "masked.png", *PLAIN, "--mask", "mask.png")
     assert masked["status"] == "ok" and tuple(pixels("masked.png")[45, 50]) == (200, 120, 40)
-    for options in (("--point", "20,25"), ("--box", "8,8,24,34")):
+    for options in (("--points", "20,25"), ("--box", "8,8,24,34")):
         told("opaque.png", "scene.png", "-o", "clicked.png", *PLAIN, *options, "--overwrite")
         assert tuple(pixels("clicked.png")[45, 50]) == (200, 120, 40)
 
@@ -154,7 +154,7 @@ def test_fewer_places_than_wanted_are_told() -> None:
 
 
 def test_scores_of_what_was_given_are_none() -> None:
-    one = told("opaque.png", "scene.png", "-o", "out.png", *PLAIN, "--point", "20,25")["subjects"][0]
+    one = told("opaque.png", "scene.png", "-o", "out.png", *PLAIN, "--points", "20,25")["subjects"][0]
     assert one["place"] is None and one["confidence"] is None and 0 < one["mask_score"] <= 1
 
 

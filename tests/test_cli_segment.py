@@ -34,12 +34,12 @@ def alpha(path: str) -> np.ndarray:
 
 
 def test_a_click_gives_a_cut_out() -> None:
-    result = told("scene.png", "--output", "out.png", "--point", "40,40", "--beside", "85,45", *PLAIN)
+    result = told("scene.png", "--output", "out.png", "--points", "40,40", "--beside", "85,45", *PLAIN)
     assert Image.open("out.png").mode == "RGBA" and iou(alpha("out.png"), box_mask()) > 0.9
     (mask,) = result["masks"]
     assert result["method"] == "grabcut" and mask["box"][2] == pytest.approx(BOX[2], abs=3)
-    call("scene.png", "-o", "out.png", "--point", "40,40", *PLAIN, code=2)
-    call("scene.png", "-o", "out.png", "--point", "40,40", "--overwrite", *PLAIN)
+    call("scene.png", "-o", "out.png", "--points", "40,40", *PLAIN, code=2)
+    call("scene.png", "-o", "out.png", "--point", "40,40", "--overwrite", *PLAIN)  # a second spelling
 
 
 def test_boxes_and_coarse_masks() -> None:
@@ -70,12 +70,12 @@ def test_lines_add_and_remove() -> None:
 
 
 def test_every_answer_is_written(weights: Path) -> None:
-    asked = ("scene.png", "--point", "40,40", "--model", weights)
+    asked = ("scene.png", "--points", "40,40", "--model", weights)
     result = told(*asked, "-o", "cut.png", "--every")
     names = [one["output"] for one in result["masks"]]
     assert names == [f"cut-{i + 1}.png" for i in range(len(names))] and len(names) > 1
     assert result["output"] == "cut-1.png" and not Path("cut.png").exists()
-    found = segmentation.segment("scene.png", point=(40, 40), method=segmentation.trained(weights))
+    found = segmentation.segment("scene.png", points=(40, 40), method=segmentation.trained(weights))
     for i, name in enumerate(names):
         assert np.array_equal(alpha(name), found.alpha(i))
     # The first one is the best, and by their areas they go from part to whole.
@@ -118,22 +118,22 @@ def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_people_and_weights_of_the_user(weights: Path, finding: Path) -> None:
-    call("scene.png", "-o", "out.png", "--point", "40,40", "--model", weights)
+    call("scene.png", "-o", "out.png", "--points", "40,40", "--model", weights)
     assert Image.open("out.png").mode == "RGBA"
     Image.new("RGB", (40, 30), (9, 9, 9)).save("plain.png")
     nobody = call("plain.png", "-o", "people.png", "--people", "--model", finding, code=3)
     assert "no person was found; nothing was written" in nobody.stderr and not Path("people.png").exists()
-    assert "one colour" in call("plain.png", "-o", "x.png", "--point", "3,3", "--model", weights, code=3).stderr
+    assert "one colour" in call("plain.png", "-o", "x.png", "--points", "3,3", "--model", weights, code=3).stderr
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_networks_of_others(tmp_path: Path) -> None:
     encoder, decoder = Colours.pair(tmp_path, planes=True)
-    call("scene.png", "-o", "out.png", "--point", "40,40", "--encoder", encoder, "--decoder", decoder)
+    call("scene.png", "-o", "out.png", "--points", "40,40", "--encoder", encoder, "--decoder", decoder)
     assert iou(alpha("out.png"), box_mask()) > 0.9
-    call("scene.png", "-o", "two.png", "--point", "40,40", "--encoder", encoder, code=2)
-    call("scene.png", "-o", "two.png", "--point", "40,40", "--salient", "none.onnx", code=3)
-    call("scene.png", "-o", "two.png", "--point", "40,40", "--salient", decoder, *PLAIN, code=2)
+    call("scene.png", "-o", "two.png", "--points", "40,40", "--encoder", encoder, code=2)
+    call("scene.png", "-o", "two.png", "--points", "40,40", "--salient", "none.onnx", code=3)
+    call("scene.png", "-o", "two.png", "--points", "40,40", "--salient", decoder, *PLAIN, code=2)
 
 
 def test_annotations_get_masks(tmp_path: Path) -> None:
@@ -147,19 +147,19 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--point", "400,4"), 2, "--point or --beside: (400, 4) is outside of the image"),
-        (("--point", "a,b"), 2, "--point: 'a,b', expected X,Y"),
+        (("--points", "400,4"), 2, "--points or --beside: (400, 4) is outside of the image"),
+        (("--points", "a,b"), 2, "--points: 'a,b', expected X,Y"),
         (("--box", "1,2,3"), 2, "--box: '1,2,3', expected X,Y,W,H"),
         (("--box", "300,2,30,30"), 2, "--box: (300, 2, 30, 30) has nothing of an image of 120 x 90 pixels"),
-        ((), 2, "nothing is pointed at; expected --point, --scribble, --box or --mask"),
-        (("--beside", "4,4"), 2, "nothing on the object is pointed at; expected --point, --scribble, --box or --mask"),
-        (("--scribble-beside", "4,4,9,9"), 2, "nothing is pointed at; expected --point, --scribble, --box or --mask"),
+        ((), 2, "nothing is pointed at; expected --points, --scribble, --box or --mask"),
+        (("--beside", "4,4"), 2, "nothing on the object is pointed at; expected --points, --scribble, --box or --mask"),
+        (("--scribble-beside", "4,4,9,9"), 2, "nothing is pointed at; expected --points, --scribble, --box or --mask"),
         (("--scribble", "4,4,9"), 2, "--scribble: '4,4,9', expected X,Y,X,Y,…, such as 120,80,160,90"),
         (("--scribble", "4,4,9,400"), 2, "--scribble or --scribble-beside: (9, 400) is outside of the image"),
-        (("--point", "40,40", "--scribble-beside", "-4,4,9,9"), 2, "--scribble-beside: (-4, 4) is outside"),
+        (("--points", "40,40", "--scribble-beside", "-4,4,9,9"), 2, "--scribble-beside: (-4, 4) is outside"),
         (("--people", "--scribble", "4,4,9,9"), 2, "do not go together"),
         (("--annotations", "a.json", "--every"), 2, "--every and --annotations do not go together"),
-        (("--people", "--point", "4,4"), 2, "do not go together"),
+        (("--people", "--points", "4,4"), 2, "do not go together"),
         (("--mask", "none.png"), 3, "none.png"),
         (("--people",), 2, "'grabcut' cannot find them"),
     ],
@@ -174,18 +174,18 @@ def test_streams() -> None:
     import sys
 
     made = subprocess.run(
-        [sys.executable, "-m", "pyharmony", "segment", "-", "-o", "-", "--point", "40,40", *PLAIN],
+        [sys.executable, "-m", "pyharmony", "segment", "-", "-o", "-", "--points", "40,40", *PLAIN],
         input=Path("scene.png").read_bytes(), capture_output=True, check=True,
     )  # fmt: skip
     Path("out.png").write_bytes(made.stdout)
     assert iou(alpha("out.png"), box_mask()) > 0.9
-    call("scene.png", "-o", "-", "--point", "40,40", "--json", *PLAIN, code=2)
-    assert "write to files" in call("scene.png", "-o", "-", "--point", "40,40", "--every", *PLAIN, code=2).stderr
+    call("scene.png", "-o", "-", "--points", "40,40", "--json", *PLAIN, code=2)
+    assert "write to files" in call("scene.png", "-o", "-", "--points", "40,40", "--every", *PLAIN, code=2).stderr
 
 
 def test_what_it_says() -> None:
-    asked = ("scene.png", "-o", "out.png", "--point", "40,40", "--overwrite", *PLAIN)
+    asked = ("scene.png", "-o", "out.png", "--points", "40,40", "--overwrite", *PLAIN)
     assert "wrote out.png: grabcut" in call(*asked).stderr and "wrote" in call(*asked, "--verbose").stderr
     assert call(*asked, "--quiet").stderr == ""
     assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
-    assert "Traceback" in call("scene.png", "-o", "out.png", "--point", "400,4", "--debug", *PLAIN, code=2).stderr
+    assert "Traceback" in call("scene.png", "-o", "out.png", "--points", "400,4", "--debug", *PLAIN, code=2).stderr

@@ -796,7 +796,7 @@ def test_the_score_of_a_mask_is_told() -> None:
     photo = np.full((80, 100, 3), 220, np.uint8)
     photo[20:60, 30:50] = (30, 60, 120)
     _, info = pyharmony.compose(photo, ground(), points=(40, 40), at=(0, 0), return_info=True, **PLAIN)
-    found = pyharmony.segment(photo, point=(40, 40))
+    found = pyharmony.segment(photo, points=(40, 40))
     assert info.subjects[0].mask_score == pytest.approx(found.scores[0])
 
 
@@ -1043,7 +1043,7 @@ def test_another_method_cuts_out() -> None:
     photo[20:60, 30:50] = (30, 60, 120)
     options: dict[str, Any] = {"points": (40, 40), "at": (0, 0), "return_info": True, **PLAIN}
     _, info = pyharmony.compose(photo, ground(), segment="grabcut", **options)
-    expected = pyharmony.segment(photo, point=(40, 40), method="grabcut").alpha()
+    expected = pyharmony.segment(photo, points=(40, 40), method="grabcut").alpha()
     assert np.abs(info.subjects[0].mask[:80, :100].astype(int) - expected).max() <= 3
     with pytest.raises(ArgumentError, match="segment: 'lasso', expected one of 'auto', 'clicks-imagenet', 'clicks'"):
         pyharmony.compose(photo, ground(), segment="lasso", **options)

@@ -335,7 +335,7 @@ def test_people_are_looked_for_and_faces_of_those_without_a_mask(monkeypatch: py
     background, masks, boxes = scene_of((120, 100, 40), (320, 98, 40), (520, 102, 40))
     picture, mask, head = subject_of()
     heads = tuple(segmentation.Head(box, box, 0.7) for box in boxes)
-    found = Session(background).segment(point=(120, 200))
+    found = Session(background).segment(points=(120, 200))
     layers = [Layer((0, 0, WIDTH, HEIGHT), np.float32(masks[i]) / 255, 0.7) for i in (0, 2)]
     two = dataclasses.replace(found, _layers=tuple(layers), scores=(0.7, 0.7), heads=(boxes[0], boxes[2]))
     monkeypatch.setattr(Session, "people", lambda self: two)

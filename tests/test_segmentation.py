@@ -16,7 +16,7 @@ import pyharmony
 from pyharmony import data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
-from pyharmony.segmentation import _clicks, _methods, heads, layers, people
+from pyharmony.segmentation import _clicks, _methods, heads, layers, people, pointing
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.heads import Head
@@ -505,14 +505,18 @@ def test_edges_follow_the_picture() -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "says"),
     [
-        ({}, ArgumentError, "point: nothing is pointed at"),
-        ({"point": (120, 5)}, ArgumentError, r"point: \(120, 5\) is outside of the image, expected 0 to 119, 0 to 89"),
-        ({"point": (5, -0.6)}, ArgumentError, "outside"),
-        ({"point": "here"}, ArgumentError, "expected \\(x, y\\) in pixels"),
+        ({}, ArgumentError, "points: nothing is pointed at"),
+        (
+            {"points": (120, 5)},
+            ArgumentError,
+            r"points: \(120, 5\) is outside of the image, expected 0 to 119, 0 to 89",
+        ),
+        ({"points": (5, -0.6)}, ArgumentError, "outside"),
+        ({"points": "here"}, ArgumentError, "expected \\(x, y\\) in pixels"),
         ({"points": [(5, 5)], "labels": [0]}, ArgumentError, "nothing on the object is pointed at"),
         ({"points": [(5, 5)], "labels": [1, 0]}, ShapeError, "labels: 2 beside 1 points"),
         ({"points": [(5, 5)], "labels": [2]}, ArgumentError, r"labels\[0\]: 2"),
-        ({"point": (5, 5), "points": [(5, 5)]}, ArgumentError, "point: given beside points"),
+        ({"points": [(5, 5), (5,)]}, ArgumentError, r"points\[1\]: \(5,\), expected \(x, y\) in pixels"),
         ({"box": (130, 5, 20, 20)}, ArgumentError, "has nothing of an image of 120 x 90 pixels"),
         ({"box": (5, 5, 0, 20)}, ArgumentError, "has nothing"),
         ({"box": (5, 5, 20)}, ArgumentError, "box: "),
@@ -522,9 +526,9 @@ def test_edges_follow_the_picture() -> None:
         ({"mask": np.zeros((90, 120), np.uint8)}, ArgumentError, "mask: empty"),
         ({"mask": np.zeros((9, 12), np.uint8)}, ShapeError, "mask: "),
         ({"mask": np.full((90, 120), 3.0)}, MaskError, "mask: "),
-        ({"people": True, "point": (5, 5)}, ArgumentError, "people: "),
+        ({"people": True, "points": (5, 5)}, ArgumentError, "people: "),
         (
-            {"point": (5, 5), "method": "magic"},
+            {"points": (5, 5), "method": "magic"},
             ArgumentError,
             "method: 'magic', expected one of 'auto', 'clicks-imagenet'",
         ),
@@ -537,20 +541,20 @@ def test_what_cannot_be_is_refused(weights: Path, asked: dict[str, Any], error: 
 
 def test_every_kind_of_image_has_the_same_answer(weights: Path, tmp_path: Path) -> None:
     method, picture = segmentation.trained(weights), scene()
-    wanted = pyharmony.segment(picture, point=(40, 40), method=method)
+    wanted = pyharmony.segment(picture, points=(40, 40), method=method)
     Image.fromarray(picture).save(tmp_path / "scene.png")
     pictures: list[Any] = [tmp_path / "scene.png", Image.fromarray(picture), Picture(picture)]
     pictures += [picture.astype(np.float32) / 255, picture.astype(np.uint16) * 257]
     for one in pictures:
-        assert np.array_equal(pyharmony.segment(one, point=(40, 40), method=method).mask, wanted.mask)
+        assert np.array_equal(pyharmony.segment(one, points=(40, 40), method=method).mask, wanted.mask)
     assert wanted.mask.shape == (90, 120) and wanted.mask.dtype == np.uint8 and wanted.method == "trained"
     assert len(wanted) == len(wanted.scores) == len(wanted.boxes) <= 3 and wanted.heads == ()
     assert all(np.array_equal(wanted[i], wanted[i]) for i in range(len(wanted)))
-    assert pyharmony.segment(picture[..., 0], point=(40, 40), method=method).mask.shape == (90, 120)
+    assert pyharmony.segment(picture[..., 0], points=(40, 40), method=method).mask.shape == (90, 120)
 
 
 def test_one_colour_and_nothing_found_are_said(finding: Path) -> None:
-    found = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), point=(3, 3), method=segmentation.trained(finding))
+    found = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), points=(3, 3), method=segmentation.trained(finding))
     assert len(found) == 0 and not found.mask.any() and "one colour" in found.reason
     nobody = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), people=True, method=segmentation.trained(finding))
     assert len(nobody) == 0 and nobody.reason == "no person was found"
@@ -606,8 +610,8 @@ def test_methods_without_a_network_cut_out_what_is_plain(method: str, package: s
     pytest.importorskip(package, reason=skips.not_installed(package))
     coarse = np.zeros((90, 120), np.uint8)
     coarse[19:62, 23:57] = 255
-    for asked in ({"box": (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)}, {"mask": coarse}, {"point": (40, 40)}):
-        if method == "grabcut" or "point" not in asked:
+    for asked in ({"box": (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)}, {"mask": coarse}, {"points": (40, 40)}):
+        if method == "grabcut" or "points" not in asked:
             found = pyharmony.segment(scene(), method=method, **asked)
             assert iou(found.mask, box_mask()) > 0.85, asked
 
@@ -651,10 +655,27 @@ def test_a_method_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_methods.importlib.util, "find_spec", lambda name: None)
     assert "cv2 is missing" in segmentation.METHODS["grabcut"].missing
     with pytest.raises(ImportError, match="skimage is missing, random_walker needs it"):
-        pyharmony.segment(scene(), point=(5, 5), method="random_walker")
+        pyharmony.segment(scene(), points=(5, 5), method="random_walker")
     monkeypatch.setattr(_methods._shipped, "every", list)
     with pytest.raises(WeightsError, match="weights clicks"):
-        pyharmony.segment(scene(), point=(5, 5))
+        pyharmony.segment(scene(), points=(5, 5))
+
+
+def test_a_click_is_a_pair_and_several_are_a_list_of_them() -> None:
+    """The same name and forms as in `compose`."""
+    expected = Prompts([(40.0, 30.0)], [1], None, None)
+    for points in ((40, 30), [40, 30], [(40, 30)], np.array([40, 30]), np.array([[40, 30]]), (np.array([40, 30]),)):
+        assert pointing.prompts_of((120, 90), points=points) == expected
+    two = pointing.prompts_of((120, 90), points=[(40, 30), (5, 6)], labels=[1, 0])
+    assert (two.points, two.labels) == ([(40.0, 30.0), (5.0, 6.0)], [1, 0])
+    for points, says in (
+        ((400, 3), r"points: \(400, 3\) is outside"),
+        ([(1, 1), (400, 3)], r"points\[1\]: \(400, 3\) is outside"),
+        ((1, 2, 3), r"points\[0\]: 1, expected \(x, y\)"),
+        (7, r"points: 7, expected \(x, y\)"),
+    ):
+        with pytest.raises(ArgumentError, match=says):
+            pointing.prompts_of((120, 90), points=points)
 
 
 class Colours:
@@ -707,16 +728,16 @@ def test_a_pair_like_sams(tmp_path: Path, planes: bool) -> None:
     found = session.click(40, 40)
     assert iou(found.mask, box_mask()) > 0.9 and found.scores[0] == pytest.approx(0.9) and found.method == "sam"
     disc = np.hypot(*(np.mgrid[:90, :120][::-1] - np.array(DISC[:2])[:, None, None])) < DISC[2]
-    assert iou(session.segment(point=(85, 45)).mask, disc) > 0.85
+    assert iou(session.segment(points=(85, 45)).mask, disc) > 0.85
     with pytest.raises(
         WeightsError, match=r"encoder\.onnx: the network has no input image_embeddings, .*; expected a decoder"
     ):
         pyharmony.segment(
-            scene(), point=(4, 4), method=segmentation.sam(tmp_path / "decoder.onnx", tmp_path / "encoder.onnx")
+            scene(), points=(4, 4), method=segmentation.sam(tmp_path / "decoder.onnx", tmp_path / "encoder.onnx")
         )
     (tmp_path / "bad.onnx").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match=r"bad\.onnx: no ONNX network"):
-        pyharmony.segment(scene(), point=(4, 4), method=segmentation.sam(tmp_path / "bad.onnx", tmp_path / "bad.onnx"))
+        pyharmony.segment(scene(), points=(4, 4), method=segmentation.sam(tmp_path / "bad.onnx", tmp_path / "bad.onnx"))
     with pytest.raises(FileNotFoundError, match="encoder: "):
         segmentation.sam(tmp_path / "none.onnx", tmp_path / "decoder.onnx")
 
@@ -757,7 +778,7 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
     session = segmentation.Session(scene(), method=method)
     assert iou(session.click(40, 40).mask, box_mask()) > 0.9
     assert session.segment(box=BOX).boxes[0][0] == pytest.approx(BOX[0], abs=3)
-    nothing = session.segment(point=(4, 4))
+    nothing = session.segment(points=(4, 4))
     assert len(nothing) == 0 and nothing.reason
     found = session.click(40, 40).mask
     assert np.array_equal(session.click(4, 4).mask, found)  # beside another click it changes nothing
@@ -1035,7 +1056,7 @@ def test_the_head_of_an_object_is_the_surest_in_its_mask() -> None:
 def test_masks_at_a_smaller_size_are_the_large_ones_reduced() -> None:
     image = np.full((480, 640, 3), 40, np.uint8)
     image[120:360, 200:420] = (220, 160, 90)
-    masks = segmentation.segment(image, point=(310, 240))
+    masks = segmentation.segment(image, points=(310, 240))
     small = masks.reduced((160, 120))
     assert len(small) == len(masks) > 0
     for index, one in enumerate(small):
@@ -1116,7 +1137,7 @@ def test_the_weights_that_come_with_it_cut_out_what_is_clicked() -> None:
     for x, y in ((224, 115), (150, 420)):
         found = session.click(x, y)
     assert found.mask[115, 224] > 200 and found.mask[420, 150] > 200 and found.mask[40, 480] < 50
-    answers = pyharmony.segment(scene(), point=(40, 40))  # the box, and the box with the disc beside it
+    answers = pyharmony.segment(scene(), points=(40, 40))  # the box, and the box with the disc beside it
     assert max(iou(answers[i], box_mask()) for i in range(len(answers))) > 0.9
 
 
@@ -1124,10 +1145,10 @@ def test_a_click_at_the_sky_is_answered_by_a_guess_that_says_so() -> None:
     images = Path(pyharmony.__file__).parent / "cli" / "images"
     session = segmentation.Session(images / "rocket.jpg")
     assert "the mask is a guess" in session.click(150, 50).reason
-    assert session.segment(point=(320, 240)).reason == ""
-    assert pyharmony.segment(images / "astronaut.jpg", point=(224, 300)).reason == ""
+    assert session.segment(points=(320, 240)).reason == ""
+    assert pyharmony.segment(images / "astronaut.jpg", points=(224, 300)).reason == ""
     grey = np.full((90, 120, 3), 128, np.uint8) + np.random.default_rng(0).integers(0, 3, (90, 120, 3), np.uint8)
-    found = pyharmony.segment(grey, point=(60, 45))
+    found = pyharmony.segment(grey, points=(60, 45))
     assert found.mask.shape == (90, 120) and ("guess" in found.reason or "nothing" in found.reason)
 
 

@@ -17,9 +17,9 @@ from ._images import as_composite, named, read_with_source, write_image
 from ._merge import merge_photos, refuse_others
 
 _WORDS = (
-    (r"^(?:subjects\[(\d+)\]: )?points:", "--point:"),
+    (r"^(?:subjects\[(\d+)\]: )?points:", "--points:"),
     (r"^(?:subjects\[\d+\]: )?mask:", "--mask:"),
-    (r"^points\[\d+\]:", "--point:"),
+    (r"^points\[\d+\]:", "--points:"),
     (r"^boxes?:", "--box:"),
     (r"^masks:", "--mask:"),
     (r"^info: no place was looked for.*", "--explain: every place is given by --at, none is looked for"),
@@ -46,8 +46,9 @@ def compose(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUT", help="The picture to write, or - for stdout.")
     ],
-    point: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help=f"A click on the subject, in pixels{_EACH}.")
+    points: Annotated[
+        list[str] | None,
+        typer.Option("--points", "--point", metavar="X,Y", help=f"A click on the subject, in pixels{_EACH}."),
     ] = None,
     box: Annotated[
         list[str] | None, typer.Option(metavar="X,Y,W,H", help=f"The rectangle that the subject lies in{_EACH}.")
@@ -155,8 +156,8 @@ def compose(
     given["reflection"] = False if reflection is None else {"strength": reflection}
     given["upscale"] = None if upscale == "none" else upscale
     given["scale"], given["angle"] = _or_auto(scale, "--scale"), _or_auto(angle, "--angle")
-    clicks = [_numbers(text, 2, "--point", "X,Y, such as 120,80") for text in point or ()]
-    given["points"] = _each(clicks, many, len(subjects), "--point") if many or len(clicks) < 2 else clicks
+    clicks = [_numbers(text, 2, "--points", "X,Y, such as 120,80") for text in points or ()]
+    given["points"] = _each(clicks, many, len(subjects), "--points") if many or len(clicks) < 2 else clicks
     boxes = [_numbers(text, 4, "--box", "X,Y,W,H, such as 10,20,300,200") for text in box or ()]
     given["boxes"] = _each(boxes, many, len(subjects), "--box")
     given["masks"] = _each(list(mask or ()), many, len(subjects), "--mask")

@@ -16,10 +16,10 @@ from ._images import named, read_image, write_image
 
 _WORDS = (
     (
-        r"^point: (.*); expected point, points, box, scribble or mask$",
-        r"\1; expected --point, --scribble, --box or --mask",
+        r"^points: (.*); expected points, box, scribble or mask$",
+        r"\1; expected --points, --scribble, --box or --mask",
     ),
-    (r"^points\[\d+\]:", "--point or --beside:"),
+    (r"^points(\[\d+\])?:", "--points or --beside:"),
     (r"^(scribble|line)\[\d+\]:", "--scribble or --scribble-beside:"),
     (r"^(box|mask|people):", r"--\1:"),
 )
@@ -33,8 +33,9 @@ def segment(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUT", help="The cut-out to write, or - for stdout; or a folder.")
     ],
-    point: Annotated[
-        list[str] | None, typer.Option(metavar=_POINT, help="A click on the object, in pixels; several times.")
+    points: Annotated[
+        list[str] | None,
+        typer.Option("--points", "--point", metavar=_POINT, help="A click on the object, in pixels; several times."),
     ] = None,
     beside: Annotated[list[str] | None, typer.Option(metavar=_POINT, help="A click beside the object.")] = None,
     scribble: Annotated[
@@ -79,7 +80,7 @@ def segment(
     """
     from .. import segmentation
 
-    pointed = any((point, beside, scribble, scribble_beside, box, mask))
+    pointed = any((points, beside, scribble, scribble_beside, box, mask))
     if sum((people, annotations is not None, pointed)) > 1:
         raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
     if every and annotations is not None:
@@ -100,7 +101,7 @@ def segment(
         _all_boxes(console, Path(image), annotations, Path(output), chosen, overwrite)
         return
     start = time.perf_counter()
-    clicks = [(_numbers(text, 2, "--point"), 1) for text in point or ()]
+    clicks = [(_numbers(text, 2, "--points"), 1) for text in points or ()]
     clicks += [(_numbers(text, 2, "--beside"), 0) for text in beside or ()]
     lines = [_line(text, "--scribble") for text in scribble or ()]
     corrections = [(line, True) for line in lines[1:]]

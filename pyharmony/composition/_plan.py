@@ -363,7 +363,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         if len(found):
             said = f"{len(heads)} people were found, one who is large and apart was taken" if len(heads) > 1 else ""
             return _taken(photo, searched.layers(found)[0], said, head.box, True)
-    found = session.segment(point=((width - 1) / 2, (height - 1) / 2))
+    found = session.segment(points=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"

@@ -46,7 +46,7 @@ _LIMIT = 300.0
 
 
 def sam(encoder: PathLike, decoder: PathLike, *, limit: float = _LIMIT) -> Method:
-    """Returns a method by a pair of networks like Segment Anything's: `segment(image, point=..., method=sam(a, b))`.
+    """Returns a method by a pair of networks like Segment Anything's: `segment(image, points=..., method=sam(a, b))`.
 
     The encoder sees the picture once; every click asks the decoder alone. An encoder takes [1, 3, S, S] scaled by the
     mean and deviation of ImageNet and filled up with zeros, as SAM and MobileSAM do, or [H, W, 3] of 0 to 255 where it

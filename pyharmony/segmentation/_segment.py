@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import is_array
 from .._native import get_num_threads
 from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
@@ -80,7 +82,7 @@ class Masks:
         Example:
             >>> image = np.zeros((60, 80, 3), np.uint8)
             >>> image[20:40, 30:50] = 200
-            >>> found = pyharmony.segment(image, point=(40, 30))
+            >>> found = pyharmony.segment(image, points=(40, 30))
             >>> from_part_to_whole = [found[i] for i in np.argsort(found.areas)]
         """
 
@@ -110,7 +112,7 @@ class Masks:
         Example:
             >>> image = np.zeros((60, 80, 3), np.uint8)
             >>> image[20:40, 30:50] = 200
-            >>> pyharmony.segment(image, point=(40, 30)).alpha().shape
+            >>> pyharmony.segment(image, points=(40, 30)).alpha().shape
             (60, 80)
         """
         if index is not None:
@@ -129,7 +131,7 @@ class Masks:
         Example:
             >>> image = np.zeros((60, 80, 3), np.uint8)
             >>> image[20:40, 30:50] = 200
-            >>> [mask.shape for mask in pyharmony.segment(image, point=(40, 30)).reduced((40, 30))][0]
+            >>> [mask.shape for mask in pyharmony.segment(image, points=(40, 30)).reduced((40, 30))][0]
             (30, 40)
         """
         height, width = self._picture.shape[:2]
@@ -184,15 +186,14 @@ class Session:
     def segment(
         self,
         *,
-        point: Point | None = None,
-        points: Sequence[Point] | None = None,
+        points: Point | Sequence[Point] | None = None,
         labels: Sequence[int | bool] | None = None,
         box: Rectangle | None = None,
         scribble: Sequence[Point] | None = None,
         mask: MaskLike | None = None,
     ) -> Masks:
         """Begins anew, and returns the answer to all that is pointed at; see the function `segment`."""
-        prompts = _prompts(self.picture, point, points, labels, box, scribble, mask)
+        prompts = _prompts(self.picture, points, labels, box, scribble, mask)
         self._steps.clear()
         return self._answer(prompts)
 
@@ -347,8 +348,7 @@ class Session:
 def segment(
     image: ImageLike,
     *,
-    point: Point | None = None,
-    points: Sequence[Point] | None = None,
+    points: Point | Sequence[Point] | None = None,
     labels: Sequence[int | bool] | None = None,
     box: Rectangle | None = None,
     scribble: Sequence[Point] | None = None,
@@ -362,8 +362,8 @@ def segment(
         image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
             1.0 for white; or a path, the bytes of a file, an open binary file, a PIL image or a
             `pyharmony.io.Picture`, which is brought to sRGB. Alpha is left out.
-        point: one click on the object, (x, y) in pixels; the middle of the first pixel is (0, 0).
-        points: several clicks; with `labels`, some of them beside the object.
+        points: one click on the object, (x, y) in pixels, or several [(x, y), …]; the middle of the first pixel is
+            (0, 0). With `labels`, some of them are beside the object.
         labels: for each of the points 1 on the object and 0 beside it; None: all are on it.
         box: the rectangle (x, y, width, height) that the object lies in.
         scribble: a line over the object, [(x, y), …].
@@ -390,13 +390,12 @@ def segment(
         >>> import pyharmony
         >>> image = np.zeros((60, 80, 3), np.uint8)
         >>> image[20:40, 30:50] = 200
-        >>> found = pyharmony.segment(image, point=(40, 30))
+        >>> found = pyharmony.segment(image, points=(40, 30))
         >>> found.mask.shape, found.mask[0, 0]
         ((60, 80), np.uint8(0))
     """
     session = Session(image, method=method)
-    given: dict[str, Any] = {"point": point, "points": points, "labels": labels}
-    given |= {"box": box, "scribble": scribble, "mask": mask}
+    given: dict[str, Any] = {"points": points, "labels": labels, "box": box, "scribble": scribble, "mask": mask}
     if people:
         if any(x is not None for x in given.values()):
             raise ArgumentError("people: all of them are wanted, and something is pointed at; expected one of both")
@@ -413,13 +412,9 @@ def reason_of(layers: Sequence[Layer]) -> str:
     return ""
 
 
-def _prompts(picture: Pixels, point: Any, points: Any, labels: Any, box: Any, line: Any, mask: Any) -> Prompts:
+def _prompts(picture: Pixels, points: Any, labels: Any, box: Any, line: Any, mask: Any) -> Prompts:
     height, width = picture.shape[:2]
-    if point is not None and points is not None:
-        raise ArgumentError("point: given beside points; expected one of them")
-    every = [point] if point is not None else list(points or ())
-    name = "point" if point is not None else "points"
-    places = [_point(x, name if point is not None else f"{name}[{i}]", picture) for i, x in enumerate(every)]
+    places = _clicks(points, picture)
     signs = [1] * len(places) if labels is None else [_label(x, i) for i, x in enumerate(labels)]
     if len(signs) != len(places):
         raise ShapeError(f"labels: {len(signs)} beside {len(places)} points")
@@ -435,8 +430,19 @@ def _prompts(picture: Pixels, point: Any, points: Any, labels: Any, box: Any, li
     prompts = Prompts(places, signs, area, coarse)
     if not prompts.says_something:
         beside = " on the object" if places else ""
-        raise ArgumentError(f"point: nothing{beside} is pointed at; expected point, points, box, scribble or mask")
+        raise ArgumentError(f"points: nothing{beside} is pointed at; expected points, box, scribble or mask")
     return prompts
+
+
+def _clicks(points: Any, picture: Pixels) -> list[Point]:
+    """Returns one click (x, y), or several of them, as a list."""
+    if points is None:
+        return []
+    every = points.tolist() if is_array(points) else points
+    several = isinstance(every, Sequence) and not isinstance(every, str)
+    if not several or (len(every) == 2 and all(isinstance(x, numbers.Real) for x in every)):
+        return [_point(every, "points", picture)]
+    return [_point(x, f"points[{i}]", picture) for i, x in enumerate(every)]
 
 
 def _along(line: Any, name: str, picture: Pixels) -> list[Point]:

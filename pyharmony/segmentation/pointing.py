@@ -16,5 +16,5 @@ def prompts_of(size: tuple[int, int], **given: Any) -> Prompts:
     Raises:
         ArgumentError, ShapeError, MaskError: as `segment` raises them.
     """
-    named = {name: given.get(name) for name in ("point", "points", "labels", "box", "scribble", "mask")}
+    named = {name: given.get(name) for name in ("points", "labels", "box", "scribble", "mask")}
     return _prompts(np.broadcast_to(np.uint8(0), (size[1], size[0], 3)), *named.values())
