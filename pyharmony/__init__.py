@@ -140,4 +140,4 @@ def __dir__() -> list[str]:
     from importlib.util import find_spec
 
     missing = {name for name, needs in _OF_TORCH.items() if any(find_spec(package) is None for package in needs)}
-    return sorted({*globals(), *_SUBPACKAGES, *_LAZY} - missing)
+    return sorted({*__all__, *_SUBPACKAGES} - missing)

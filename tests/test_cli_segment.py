@@ -112,7 +112,8 @@ def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -
     ]  # fmt: skip
     for i, shape in enumerate(shapes):
         assert iou(np.asarray(Image.open(f"person-{i + 1}.png")), shape) > 0.9
-    both = told(*asked, "-o", "all.png")
+    assert "trained, 2 people, " in call(*asked, "-o", "all.png").stderr
+    both = told(*asked, "-o", "all.png", "--overwrite")
     assert both["output"] == "all.png" and "output" not in both["masks"][0]
     assert iou(np.asarray(Image.open("all.png")), shapes[0] | shapes[1]) > 0.9
 

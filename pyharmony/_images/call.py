@@ -34,6 +34,7 @@ from ..errors import (
 )
 from ..io import Picture, check_target, convert, write
 from ..io.masks import mask_of
+from ..io.shown import WithInfo
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
 from .device import DeviceFrame, has_unknown
 from .frame import Frame, Infos, as_images, at_of_items, scale_of
@@ -162,7 +163,7 @@ class Call:
                     )
             result, infos = self._way(whole)(whole, work, place)
             _warn_of(tell, infos, whole)
-            return (result, infos) if self.return_info else result
+            return WithInfo((result, infos)) if self.return_info else result
 
         results: list[Any] = []
         all_infos: list[Any] = []

@@ -81,3 +81,8 @@ __all__ = [
     "poisson",
     "texture_flattening",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

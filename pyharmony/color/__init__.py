@@ -56,3 +56,8 @@ __all__ = [
     "xyz_to_xyy",
     "ycbcr_to_rgb",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -7,3 +7,8 @@ from ._compose import Composed, ComposeInfo, compose, contact_sheet
 from ._recipe import read_recipe
 
 __all__ = ["ComposeInfo", "Composed", "compose", "contact_sheet", "read_recipe"]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _arrays, io
+from .. import _arrays, _reprs, io
 from .._arrays import NumpyArray
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call
@@ -25,6 +25,7 @@ from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
 from ..evaluation.pictures import levels_of
 from ..io import Layer, Picture
 from ..io.provenance import told as told_in_xmp
+from ..io.shown import WithInfo, page, png
 from ..placement import Placement
 from ..placement import contact_sheet as placement_sheet
 from ..segmentation import METHODS as CUTTERS
@@ -109,6 +110,13 @@ class Composed:
         """The place at which it stands; None where a position or a recipe said where."""
         return self.places[0] if self.places else None
 
+    def __repr__(self) -> str:
+        return _reprs.line(self)
+
+    def _repr_png_(self) -> bytes:
+        """Returns what was drawn of the subject, with transparency, as a notebook shows it."""
+        return png(np.concatenate([self.colours, self.alpha[..., None]], 2))
+
 
 @dataclass(frozen=True)
 class ComposeInfo:
@@ -152,6 +160,14 @@ class ComposeInfo:
             raise ArgumentError(f"background: {kind}, layers hold 8 or 16 bits; expected uint8 or uint16")
         height, width = self._background.shape[:2]
         return layers_of(self._background, self._laid, Region(0, height, 0, width))
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
+
+    def _repr_html_(self) -> str:
+        """Returns the subjects as they were drawn, and a line of each, as a notebook shows them."""
+        lines = [f"{one.box}: {'; '.join(one.reasons) or 'nothing to be said'}" for one in self.subjects]
+        return page("\n".join([repr(self), *lines]), *(one._repr_png_() for one in self.subjects))
 
 
 def compose(
@@ -355,7 +371,7 @@ def compose(
                 warn(f"subjects[{plan['order'][i]}]: {text}" if several else text, PyHarmonyWarning)
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
-    return (result, held[0]) if return_info else result
+    return WithInfo((result, held[0])) if return_info else result
 
 
 def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo) -> NumpyArray:

@@ -62,3 +62,8 @@ __all__ = [
     "write_tfrecord_shards",
     "write_triples",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -27,3 +27,8 @@ __all__ = [
     "measure",
     "write_csv",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import metrics
+from .. import _reprs, metrics
 from ..data import Dataset, Problem, resize_sample
 from ..data._dataset import said
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError, WeightsError
@@ -100,6 +100,9 @@ class Result:
     scores: dict[str, dict[str, dict[str, float]]]
     maps: dict[str, dict[str, npt.NDArray[np.float32] | None]]
 
+    def __repr__(self) -> str:
+        return _reprs.line(self)
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -184,6 +187,9 @@ class Evaluation:
                         gains[key] = metrics.bootstrap(values - columns[BASELINE, key][members])
                 found.append(Summary(method, group, len(members), means, gains))
         return found
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 def evaluate(

@@ -10,3 +10,8 @@ from ._harmonize import METHODS, HarmonizeInfo, harmonize, harmonize_frames
 from ._maps import ColorMap
 
 __all__ = ["METHODS", "ColorMap", "HarmonizeInfo", "harmonize", "harmonize_frames"]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _catalogue, _checks, _device, _shipped
+from .. import _catalogue, _checks, _device, _reprs, _shipped
 from .._images.call import ITSELF, Call, on_one_image
 from .._images.frame import Frame, Infos, Job
 from .._images.kinds import is_file
@@ -115,6 +115,9 @@ class HarmonizeInfo:
     def held_back(self) -> bool:
         """Whether the guard made the change smaller than the method asked for, by half a level or more."""
         return self.asked - self.change >= _NOTED
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 @dataclass(frozen=True)

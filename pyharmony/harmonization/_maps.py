@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, ops
+from .. import _arrays, _reprs, ops
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.kinds import one_image, one_mask
 from .._images.region import as_float
@@ -181,6 +181,9 @@ class ColorMap:
         out = np.array(a, order="C")
         apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
         return given.like(np.concatenate([out, given.pixels[..., 3:]], 2))
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 IDENTITY = ColorMap()

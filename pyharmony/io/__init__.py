@@ -283,3 +283,8 @@ def save(
         profile = _profiles.usable(meta.profile, picture.pixels.shape[2], "like", grey_too=True)
         picture = replace(picture, profile=profile, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi)
     write(picture, target, format=format, quality=quality, overwrite=overwrite)
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

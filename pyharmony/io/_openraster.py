@@ -35,6 +35,7 @@ from ..errors import (
 from ..typing import FileLike, PathLike, WritableFile
 from . import _decode, _encode, _png, _profiles
 from ._picture import Picture
+from .shown import png
 
 Blend = Literal["normal", "multiply"]
 
@@ -116,6 +117,10 @@ class Layer:
             f"Layer({self.name!r}, {width}x{height} at {self.at}, {self.pixels.dtype.name}, {self.blend}, "
             f"opacity {self.opacity:g}{hidden})"
         )
+
+    def _repr_png_(self) -> bytes:
+        """Returns the pixels as a notebook shows them."""
+        return png(self.pixels)
 
 
 def _check_pixels(pixels: Any, name: str, channels: tuple[int, ...]) -> None:

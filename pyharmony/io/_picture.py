@@ -9,6 +9,7 @@ import numpy as np
 
 from .._arrays import IMAGE_DTYPES, NumpyArray
 from ..errors import DTypeError, ShapeError
+from .shown import png
 
 #: The most pixels an image may have where the caller names no limit.
 MAX_PIXELS = 256_000_000
@@ -51,6 +52,10 @@ class Picture:
             f"Picture({width}x{height}, {channels} channels, {self.pixels.dtype.name}, format={self.format}"
             f"{', ' + ', '.join(has) if has else ''})"
         )
+
+    def _repr_png_(self) -> bytes:
+        """Returns the image as a notebook shows it: 8 bit, and at most 1024 pixels a side."""
+        return png(self.pixels)
 
     def to_pil(self) -> Any:
         """Returns a PIL image of mode L, RGB or RGBA, with profile and metadata in its info.

@@ -60,3 +60,8 @@ __all__ = [
     "wasserstein_discriminator",
     "wasserstein_generator",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

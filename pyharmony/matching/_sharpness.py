@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _checks, _reprs
 from .._arrays import round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
@@ -66,6 +66,9 @@ class SharpnessInfo:
     reason: str = ""
     milliseconds: float = 0.0
     peak_bytes: int = 0
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 @on_one_image

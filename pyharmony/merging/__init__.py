@@ -8,3 +8,8 @@ from ._base import MergeBase
 from ._merge import MergedPart, MergedPhoto, MergeInfo, merge
 
 __all__ = ["MergeBase", "MergeInfo", "MergedPart", "MergedPhoto", "merge"]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

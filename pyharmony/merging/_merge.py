@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _arrays
+from .. import _arrays, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call, Item, open_item
@@ -21,6 +21,7 @@ from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, UnchangedWarning
 from ..io import Picture, write
 from ..io.provenance import provenance
+from ..io.shown import WithInfo
 from ..segmentation import Masks
 from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OutLike
@@ -98,6 +99,9 @@ class MergedPhoto:
     parts: tuple[MergedPart, ...]
     reason: str = ""
 
+    def __repr__(self) -> str:
+        return _reprs.line(self)
+
 
 @dataclass(frozen=True)
 class MergeInfo:
@@ -122,6 +126,9 @@ class MergeInfo:
     reason: str
     seconds: float
     bases: tuple[MergeBase, ...] = ()
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 def merge(
@@ -244,7 +251,7 @@ def merge(
         result = out
     elif picture is not None:
         result = picture if isinstance(every[number], Picture) else as_delivered(picture)
-    return (result, info) if return_info else result
+    return WithInfo((result, info)) if return_info else result
 
 
 def _with_base(number: int, opened: Sequence[Any], asked: Sequence[Any], align: bool) -> list[Photo]:

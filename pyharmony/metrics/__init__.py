@@ -24,3 +24,8 @@ __all__ = [
     "ssim",
     "summarize",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -72,3 +72,8 @@ def create(name: str, preset: str | None = None, **config: Any) -> Model:
     """
     info = _registry.info_of(name)
     return info.make(_registry.config_of(info, config, preset))
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

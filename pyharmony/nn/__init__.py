@@ -14,3 +14,8 @@ from .partial_conv import PartialConv2d
 from .spectral_norm import SpectralNormGroup, remove_spectral_norm, spectral_norm
 
 __all__ = ["InstanceNorm2d", "PartialConv2d", "SpectralNormGroup", "remove_spectral_norm", "spectral_norm"]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

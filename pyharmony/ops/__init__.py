@@ -37,3 +37,8 @@ __all__ = [
     "poisson",
     "spectral_norm",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks
+from .. import _arrays, _checks, _reprs
 from .._arrays import NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -33,6 +33,9 @@ class Affine:
     """
 
     matrix: Any
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,9 @@ class Curves:
     low: Any = 0.0
     high: Any = 1.0
 
+    def __repr__(self) -> str:
+        return _reprs.line(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Lut:
@@ -93,6 +99,9 @@ class Lut:
 
     table: Any
 
+    def __repr__(self) -> str:
+        return _reprs.line(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Light:
@@ -109,6 +118,9 @@ class Light:
     """
 
     stops: Any
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 Stage = Affine | Log | Exp | Curves | Lut | Light

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks
+from .. import _arrays, _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError
@@ -47,6 +47,9 @@ class RegionStats:
     maximum: NumpyArray
     histogram: NumpyArray
 
+    def __repr__(self) -> str:
+        return _reprs.line(self)
+
 
 @dataclass(frozen=True, eq=False)
 class ColorStats:
@@ -67,6 +70,9 @@ class ColorStats:
 
     foreground: RegionStats
     background: RegionStats | None
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 def color_stats(

@@ -8,3 +8,8 @@ from ._place import Placement, contact_sheet, place
 from ._roll import roll_of
 
 __all__ = ["Placement", "contact_sheet", "place", "roll_of"]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

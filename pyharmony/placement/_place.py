@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays
+from .. import _arrays, _reprs
 from .._images.kinds import one_image, one_mask
 from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
@@ -122,6 +122,9 @@ class Placement:
     def matrix(self) -> Float:
         """Where pixels of the object's picture come to lie: [2, 3], by which (x, y, 1) is multiplied."""
         return matrix_of(self.size, self.x, self.y, self.scale, self.angle, self.flip)
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 def place(

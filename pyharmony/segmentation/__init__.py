@@ -28,3 +28,8 @@ __all__ = [
     "segment",
     "trained",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

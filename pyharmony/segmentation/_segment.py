@@ -15,6 +15,7 @@ from .._arrays import is_array
 from .._native import get_num_threads
 from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
+from ..io.shown import page, png
 from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size, contrast
 from ._matting import soft_alpha
@@ -36,6 +37,8 @@ _GUESS = "nothing there stands out, the mask is a guess; more clicks or a box sa
 #: Colours that differ by fewer levels across the contour of a mask are those of one thing: contours of the objects by
 #: which weights are chosen have 14 at least, in skies and meadows many have fewer.
 _FLAT = 10.0
+#: The longer side of the pictures that a notebook shows of masks.
+_SHOWN = 320
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ class Masks:
     reason: str
     _picture: Pixels
     _layers: tuple[Layer, ...]
+
+    def __repr__(self) -> str:
+        height, width = self._picture.shape[:2]
+        count = f"{len(self)} {'mask' if len(self) == 1 else 'masks'}"
+        scores = f", scores {', '.join(f'{score:.2f}' for score in self.scores)}" if self.scores else ""
+        reason = f", {self.reason!r}" if self.reason else ""
+        return f"Masks({count} of {width}x{height}, {self.method}{scores}{reason})"
+
+    def _repr_html_(self) -> str:
+        """Returns the picture with everything outside darkened, for each of the masks, as a notebook shows it."""
+        height, width = self._picture.shape[:2]
+        factor = min(1.0, _SHOWN / max(height, width))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        small = resized(self._picture, size)
+        shown = [small * (0.2 + 0.8 / 255 * mask[..., None]) for mask in self.reduced(size)] if len(self) else []
+        return page(repr(self), *(png(np.rint(picture).astype(np.uint8)) for picture in shown))
 
     @property
     def mask(self) -> Pixels:
@@ -165,6 +184,10 @@ class Session:
         self.picture, self.method = levels_of(image), chosen.name
         self._cutter = chosen.opened(self.picture)
         self._steps: list[tuple[Prompts, Masks]] = []
+
+    def __repr__(self) -> str:
+        height, width = self.picture.shape[:2]
+        return f"Session({width}x{height}, {self.method}, {len(self._steps)} answers)"
 
     def click(self, x: float, y: float, *, add: bool = True) -> Masks:
         """Returns the answer to one more click: on the object, or, with add=False, beside it.

@@ -8,3 +8,8 @@ from ._reflection import ReflectionInfo, reflection
 from ._shadow import ShadowInfo, shadow
 
 __all__ = ["ReflectionInfo", "ShadowInfo", "reflection", "shadow"]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

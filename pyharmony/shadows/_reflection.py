@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _checks
+from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
@@ -58,6 +58,9 @@ class ReflectionInfo:
     reason: str = ""
     milliseconds: float = 0.0
     peak_bytes: int = 0
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 class _Mirror(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
@@ -76,6 +76,9 @@ class ShadowInfo:
     reason: str = ""
     milliseconds: float = 0.0
     peak_bytes: int = 0
+
+    def __repr__(self) -> str:
+        return _reprs.line(self)
 
 
 class _Light(NamedTuple):

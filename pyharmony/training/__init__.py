@@ -58,4 +58,4 @@ def __dir__() -> list[str]:
     from importlib.util import find_spec
 
     missing = {"steps"} if find_spec("torch") is None else set[str]()
-    return sorted({*globals(), "steps"} - missing)
+    return sorted({*__all__} - missing)

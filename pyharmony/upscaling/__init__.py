@@ -8,3 +8,8 @@ from ._methods import METHODS, Method, trained
 from ._super_resolve import UpscalingInfo, super_resolve
 
 __all__ = ["METHODS", "Method", "UpscalingInfo", "super_resolve", "trained"]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names, for editors and notebooks."""
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+"""What an interpreter shows of a result: a line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+#: The most characters of a value, and the most entries of a tuple, that a line shows.
+_LONG, _MANY = 80, 4
+
+
+def line(x: Any) -> str:
+    """Returns a dataclass in a line: the public fields, arrays as their dtype and shape."""
+    public = [field.name for field in dataclasses.fields(x) if not field.name.startswith("_")]
+    return f"{type(x).__name__}({', '.join(f'{name}={short(getattr(x, name))}' for name in public)})"
+
+
+def short(x: Any) -> str:
+    """Returns a value in at most some dozens of characters."""
+    if isinstance(x, np.ndarray) and x.ndim:
+        return f"<{x.dtype.name} {list(x.shape)}>"
+    if isinstance(x, (float, np.floating)):
+        return f"{x:.4g}"
+    if isinstance(x, Mapping):
+        return f"<{len(x)} keys>" if len(x) > _MANY else f"{{{', '.join(f'{k!r}: {short(v)}' for k, v in x.items())}}}"
+    if isinstance(x, (tuple, list)):
+        open_, close = ("[", "]") if isinstance(x, list) else ("(", ",)" if len(x) == 1 else ")")
+        text = f"{open_}{', '.join(map(short, x[:_MANY]))}{', …' if len(x) > _MANY else ''}{close}"
+        return text if len(text) <= 2 * _LONG else f"<{len(x)} of {type(x[0]).__name__}>"
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        return f"<{type(x).__name__}>"
+    text = repr(x)
+    return text if len(text) <= _LONG and "\n" not in text else f"{text[: _LONG - 20].splitlines()[0]}…"

@@ -1,0 +1,55 @@
+"""What a notebook shows of images and of results."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import Any
+
+import numpy as np
+
+from .._reprs import short
+
+#: The longer side in pixels of the pictures that a notebook shows.
+_SIDE = 1024
+
+
+def png(pixels: Any) -> bytes:
+    """Returns an image [H, W] or [H, W, C] of any image dtype as a PNG of 8 bit, small enough to be shown."""
+    from PIL import Image
+
+    values = np.asarray(pixels)
+    if values.dtype != np.uint8:
+        unit = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1.0
+        values = np.rint(np.nan_to_num(values.astype(np.float32)) * (255 / unit)).clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def page(text: str, *pictures: bytes) -> str:
+    """Returns pictures and a text below them as HTML."""
+    shown = [f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}"/>' for picture in pictures]
+    return f"<div>{' '.join(shown)}<pre>{html.escape(text)}</pre></div>"
+
+
+class WithInfo(tuple[Any, Any]):
+    """A result and its info, of which a notebook shows the picture and the line."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        result, info = self
+        return f"({short(result)}, {info!r})"
+
+    def _repr_html_(self) -> str | None:
+        """Returns the result as a picture, and the info; None where the result is none or several."""
+        result, info = self
+        if isinstance(result, np.ndarray) and (result.ndim == 2 or (result.ndim == 3 and result.shape[2] in (1, 3, 4))):
+            return page(repr(info), png(result))
+        # A PIL image, or a Picture.
+        picture = getattr(result, "_repr_png_", None)
+        return None if picture is None else page(repr(info), picture())
