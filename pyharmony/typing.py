@@ -55,6 +55,7 @@ __all__ = [
     "PathLike",
     "Picture",
     "Position",
+    "Positions",
     "ReadableFile",
     "Rng",
     "Skip",
@@ -182,22 +183,38 @@ PathLike: TypeAlias = str | os.PathLike[str]
 FileLike: TypeAlias = PathLike | bytes | bytearray | memoryview | ReadableFile
 """A file: its path, its bytes, or an open binary file."""
 
-ImageLike: TypeAlias = Array | PILImage | Picture | FileLike
-"""An image: an array, a PIL image, a `pyharmony.io.Picture` or a file."""
+AnyT = TypeVar("AnyT")
 
-MaskLike: TypeAlias = ImageLike
-"""A mask: an array [H, W] of bool, integers scaled by their range or floats in [0, 1], or a grey image."""
+if TYPE_CHECKING:
+    _AnyT_co = TypeVar("_AnyT_co", covariant=True)
 
-OutLike: TypeAlias = Array | PathLike | WritableFile
-"""The destination of a result: an array like dst, a path, or an open binary file."""
+    class _Named(Protocol[_AnyT_co]):
+        """A type without instances. mypy writes an alias that holds itself by its name, and others with all members."""
+
+        def _never(self) -> _AnyT_co: ...
+
+    ImageLike: TypeAlias = Array | PILImage | Picture | FileLike | "_Named[ImageLike]"
+    MaskLike: TypeAlias = Array | PILImage | Picture | FileLike | "_Named[MaskLike]"
+    OutLike: TypeAlias = Array | PathLike | WritableFile | "_Named[OutLike]"
+else:
+    ImageLike: TypeAlias = Array | PILImage | Picture | FileLike
+    """An image: an array, a PIL image, a `pyharmony.io.Picture` or a file."""
+
+    MaskLike: TypeAlias = ImageLike
+    """A mask: an array [H, W] of bool, integers scaled by their range or floats in [0, 1], or a grey image."""
+
+    OutLike: TypeAlias = Array | PathLike | WritableFile
+    """The destination of a result: an array like dst, a path, or an open binary file."""
 
 Position: TypeAlias = tuple[float, float]
 """A position (x, y) in pixels, to the right and down."""
 
+Positions: TypeAlias = Sequence[Position] | Array
+"""A position for each item of a batch [B, 2]; or a single one as an array [2]."""
+
 Rng: TypeAlias = int | np.random.Generator
 """A `numpy.random.Generator`, which is advanced, or an integer that seeds a new one."""
 
-AnyT = TypeVar("AnyT")
 OneOrMany: TypeAlias = AnyT | Sequence[AnyT]
 """One value, or a list or tuple with one for each image."""
 

@@ -138,7 +138,47 @@ def test_help_shows_the_words_types() -> None:
     text = pydoc.plain(pydoc.render_doc(blend.poisson)).replace("\n", " ")
     for shown in (
         "src: 'OneOrMany[ImageLike]'",
-        "at: 'OneOrMany[Position | None]'",
+        "at: 'OneOrMany[Position | None] | Positions'",
         "gradients: 'Gradients' = 'source'",
     ):
         assert shown in re.sub(r"\s+", " ", text)
+
+
+def test_tooltips_describe_what_everyone_needs() -> None:
+    """An editor shows the docstring of the function alone, so src, dst, mask and at are described in each."""
+    for name in blend.__all__:
+        function = getattr(blend, name)
+        if name == "gaussian_poisson_tiles":
+            continue  # its slices are of its own
+        arguments = {"src", "dst", "image", "mask", "at"} & inspect.signature(function).parameters.keys()
+        assert len(arguments) >= 2
+        for argument in arguments:
+            described = re.search(rf"^    {argument}: (.+)", inspect.getdoc(function) or "", re.MULTILINE)
+            assert described and "see `pyharmony" not in described[1], f"{name}: {argument}"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ('blend.poisson(photo, photo, mask, at="86,180")', r'Argument "at" to "poisson" has incompatible type "str"'),
+        ("harmonize(photo, mask, at=(1, 2, 3))", r'Argument "at" to "harmonize" has incompatible type "tuple\['),
+        ('blend.poisson(photo, photo, mask, gradients="mix")', r'No overload variant of "poisson"'),
+        ("blend.alpha(photo, photo, mask, at=86)", r'No overload variant of "alpha"'),
+    ],
+)
+def test_one_mistake_is_told_shortly(tmp_path: Path, call: str, says: str) -> None:
+    """A wrong place was told with 13 signatures of 3,000 characters each."""
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    file = tmp_path / "mistake.py"
+    head = "import numpy as np\nimport numpy.typing as npt\nfrom pyharmony import blend, harmonize\n\n"
+    file.write_text(f"{head}def f(photo: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> None:\n    {call}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", str(file)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    first, *rest = done.stdout.splitlines()
+    assert re.search(says, first), done.stdout
+    assert len(rest) <= 10
+    assert max(map(len, rest)) < 1200
+    if "Argument" in says:
+        assert len(rest) == 1

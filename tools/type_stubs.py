@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "pyharmony.blend",
+    "pyharmony.color",
     "pyharmony.harmonization",
     "pyharmony.matching",
     "pyharmony.ops",
@@ -35,6 +36,8 @@ HEAD = """\
 """
 #: The modules of the names in annotations that are not types of `pyharmony.typing`.
 HOMES = {
+    "Float64": ".common",
+    "Retouching": "._retouch",
     "GrainInfo": "._grain",
     "HarmonizeInfo": "._harmonize",
     "SharpnessInfo": "._sharpness",
@@ -78,14 +81,15 @@ def of_images(first: str, info: str) -> Iterator[Signature]:
         info: the class of what return_info adds.
     """
     one, many = {"out": "None = None"}, {"out": "None = None", "errors": 'Literal["raise"] = "raise"'}
+    without = {"return_info": "Literal[False] = False"}
     for given, result in (("ImageT", "ImageT"), ("FileLike", _FILE)):
         yield from flagged("return_info", {first: given, **one}, result, f"{info} | Any" if given == "ImageT" else info)
-    yield from flagged("return_info", {first: "ImageLike", "out": "OutT"}, "OutT", f"{info} | Any")
+    yield {first: "ImageLike", "out": "OutT", **without}, "OutT"
     for given, result in (("ImageT", "list[ImageT]"), ("FileT", f"list[{_FILE}]")):
-        yield from flagged("return_info", {first: f"list[{given}]", "*": "many", **many}, result, f"list[{info}]")
-    # The rest is known only when it runs: a flag in a variable, a tuple, errors among the results.
-    yield {first: "ImageLike", "out": "OutLike | None = None"}, "Any"
-    yield {first: "Sequence[ImageLike]", "*": "many"}, "Any"
+        yield {first: f"list[{given}]", "*": "many", **many, **without}, result
+    # The rest is Any, so that a message of a type checker, which lists all signatures, stays short: a flag in a
+    # variable, a tuple, errors among the results, infos of a list or beside out.
+    yield {"*": "many"}, "Any"
 
 
 def of_masks() -> Iterator[Signature]:
@@ -121,6 +125,10 @@ def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
         return list(of_masks())
     if short == "spectral_norm":
         return list(of_arrays("normalized", "ArrayT", "list[ArrayT]", weights="Sequence[ArrayT]"))
+    if package == "pyharmony.color" and "image" in arguments:
+        shown = str(inspect.signature(function).return_annotation)
+        kinds = (("ImageT", "ImageT"), ("FileLike", _FILE))
+        return [({"image": given}, shown.replace("Any", result)) for given, result in kinds]
     if "return_info" not in arguments:
         return [({}, str(inspect.signature(function).return_annotation))]
     if short.endswith("_tiles"):
@@ -171,6 +179,10 @@ def imports(module: Any, bodies: list[str]) -> Iterator[str]:
     """Yields the lines of imports: of the names in signatures, and of the rest of what is public."""
     annotations = ast.parse("\n".join(bodies))
     used = {node.id for node in ast.walk(annotations) if isinstance(node, ast.Name)} - set(vars(builtins))
+    for name, line in (("np", "import numpy as np"), ("npt", "import numpy.typing as npt")):
+        if name in used:
+            used.discard(name)
+            yield line
     wanted: dict[str, set[str]] = {}
     for name in used:
         wanted.setdefault(home(name), set()).add(name)

@@ -35,7 +35,7 @@ from ..errors import (
 from ..io import Picture, check_target, convert, write
 from ..io.masks import mask_of
 from ..io.shown import WithInfo
-from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position
+from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions
 from .device import DeviceFrame, has_unknown
 from .frame import Frame, Infos, as_images, at_of_items, scale_of
 from .kinds import as_delivered, in_float32, is_file, picture_of, warn_of_gradients
@@ -423,7 +423,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         dst: OneOrMany[ImageLike],
         mask: OneOrMany[MaskLike | None] = None,
         *,
-        at: OneOrMany[Position | None] = None,
+        at: OneOrMany[Position | None] | Positions = None,
         scale: OneOrMany[float] = 1.0,
         dst_valid: OneOrMany[MaskLike | None] = None,
         decontaminate: bool = True,

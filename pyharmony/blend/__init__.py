@@ -28,8 +28,8 @@ Every blend takes the same first and last arguments:
   ones, and at edges that touch them inside all of the gradient is that of src. Where dst is nearly one colour under
   the mask and not beside it, as if an object had been erased, and counts, a `MaskWarning` says so.
 * ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
-  src lands in dst. Where these are not whole, src is resampled (colours by Catmull and Rom's cubic, the mask by
-  area). The part of src that lies outside dst is cut off.
+  src lands in dst; for a batch also [B, 2], a position for each item. Where these are not whole, src is resampled
+  (colours by Catmull and Rom's cubic, the mask by area). The part of src that lies outside dst is cut off.
 * ``scale``: the factor of src's size, above 0; its first corner stays at ``at``. Colours are resampled
   with their alpha (premultiplied), by Catmull and Rom's cubic and by a triangle beside the contour; the
   mask by a triangle. Kernels widen as they shrink the image, so that nothing aliases. Values are resampled

@@ -25,7 +25,16 @@ def alpha(
     """Lays src over dst: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
+        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. Its alpha multiplies the mask.
+        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+            a batch gives a batch, and a list a list.
+        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
+        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
             inside the mask; the border of dst is no contour. Nothing changes outside the mask.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'alpha' ('copy'

@@ -44,8 +44,13 @@ def texture_flattening(
     as long as it stays at least low; its whole width counts.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
-            covers the image, its mean is kept.
+        image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
+            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
+        mask: where it is edited, soft, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. Where it covers
+            the image, the mean of the image is kept.
+        keep_gps, device, errors, out: see `pyharmony.blend`.
         low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
             8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels between two
             pixels has a gradient of s / 2. `cv2.textureFlattening` takes thresholds 8 times as high, adds up
@@ -103,8 +108,14 @@ def illumination_change(
     grow. One factor holds for all channels, so hues stay.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`. Where the mask
-            covers the image, the mean of its logarithm is kept. Values below zero count as zero.
+        image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
+            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list. Values
+            below zero count as zero.
+        mask: where it is edited, soft, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. Where it covers
+            the image, the mean of its logarithm is kept.
+        keep_gps, device, errors, out: see `pyharmony.blend`.
         alpha: the gradient that stays as it is, as a multiple of the mean one; above 0, at most 10.
         beta: how much gradients are evened out, 0 (not at all) to 2; above 1, larger gradients become the
             smaller ones. Perez uses 0.2 for both. `cv2.illuminationChange`, whose defaults
@@ -157,7 +168,12 @@ def detail_boost(
     larger ones stay. It sharpens without making halos at the contour of the mask.
 
     Args:
-        image, mask, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
+        image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
+            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
+        mask: where it is edited, soft, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
+        keep_gps, device, errors, out: see `pyharmony.blend`.
         gain: the factor of the gradients, 0 to 1000; below 1 smooths.
         color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
             of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
@@ -200,9 +216,13 @@ def inpaint(
     the background under a later paste; a large hole becomes a soft gradient.
 
     Args:
-        image, keep_gps, device, errors, out: image is dst, see `pyharmony.blend`.
-        mask: the pixels to fill: those above zero, blended with the image where the mask is soft. At least
-            one pixel must be zero.
+        image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
+            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
+        keep_gps, device, errors, out: see `pyharmony.blend`.
+        mask: the pixels to fill, of the image's height and width: those above zero, blended with the image where the
+            mask is soft. bool, uint8 or uint16 (their largest value is inside) or floats from 0 to 1; or a grey image.
+            At least one pixel must be zero.
         tolerance, return_info: see `texture_flattening`.
 
     Returns:

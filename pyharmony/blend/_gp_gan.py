@@ -57,8 +57,17 @@ def gp_gan(
     network.
 
     Args:
-        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, errors, out: see `pyharmony.blend`. The network
-            takes colours as RGB, a grey image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
+        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. Its alpha multiplies the mask. The network takes colours as RGB, a grey
+            image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
+        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+            a batch gives a batch, and a list a list.
+        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
+        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        scale, dst_valid, decontaminate, keep_gps, errors, out: see `pyharmony.blend`.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
             None: 'gp-gan-small', the weights that come with pyharmony.
         supervised: True: the blending generator; False: the generator from noise, of whose images L-BFGS searches

@@ -13,7 +13,7 @@ from .._images.frame import Frame, Infos, direct_info
 from .._images.region import as_float
 from ..errors import DTypeError, ShapeError
 from ..io import Picture, write
-from ..typing import ImageLike, MaskLike, OneOrMany, PathLike, Position, WritableFile
+from ..typing import ImageLike, MaskLike, OneOrMany, PathLike, Position, Positions, WritableFile
 
 
 def placed_mask(
@@ -21,7 +21,7 @@ def placed_mask(
     dst: OneOrMany[ImageLike],
     mask: OneOrMany[MaskLike | None] = None,
     *,
-    at: OneOrMany[Position | None] = None,
+    at: OneOrMany[Position | None] | Positions = None,
     scale: OneOrMany[float] = 1.0,
     out: PathLike | WritableFile | None = None,
 ) -> Any:
@@ -30,7 +30,16 @@ def placed_mask(
     It is the mask that `pyharmony.harmonize` takes for the blended image.
 
     Args:
-        src, dst, mask, at, scale: see `pyharmony.blend`; the alpha of src multiplies the mask.
+        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. Its alpha multiplies the mask.
+        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. A batch gives a
+            batch of masks, and a list a list.
+        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
+        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        scale: the factor of src's size, above 0.
         out: a path or open binary file to write the mask to, which is then the result; None: nothing is written.
 
     Returns:

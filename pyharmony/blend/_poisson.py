@@ -32,9 +32,18 @@ def poisson(
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
 
     Args:
-        src, dst, mask, at, scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
-            With color_weight 0 at least one pixel of the mask, laid over dst, must be zero. Strips of at most three
-            pixels between the mask and dst's border count as inside.
+        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
+            `pyharmony.io.Picture`. Its alpha multiplies the mask.
+        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+            a batch gives a batch, and a list a list.
+        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
+            With color_weight 0 at least one pixel of it, laid over dst, must be zero. Strips of at most three pixels
+            between it and dst's border count as inside.
+        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
             over the colours; 'average': their mean; 'monochrome': those of the luma of src.
         contour: the share of these gradients that an edge takes, the rest being dst's: 'half', the mean of the

@@ -2,11 +2,11 @@
 # ruff: noqa
 # fmt: off
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, overload
 from ..typing import (
     Device, Errors, FileLike, FileT, HarmonizeMethod, ImageLike, ImageT, MaskLike, Network, OneOrMany, OutLike, OutT,
-    PILImage, PathLike, Position
+    PILImage, PathLike, Position, Positions
 )
 from ._harmonize import HarmonizeInfo as HarmonizeInfo, METHODS as METHODS
 from ._maps import ColorMap as ColorMap
@@ -15,23 +15,23 @@ __all__ = ["ColorMap", "HarmonizeInfo", "METHODS", "harmonize", "harmonize_frame
 
 @overload
 def harmonize(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
-    source_mask: MaskLike | None = None, reference: MaskLike | None = None, batch_statistics: bool = False,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[False] = False
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None,
+    method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
+    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
+    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def harmonize(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, method: HarmonizeMethod | PathLike | Network = "auto",
-    strength: float = 1.0, guard: bool = True, cautious: bool = False, source: ImageLike | None = None,
-    source_mask: MaskLike | None = None, reference: MaskLike | None = None, batch_statistics: bool = False,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[True]
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None,
+    method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
+    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
+    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, HarmonizeInfo | Any]: ...
 @overload
 def harmonize(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None,
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
     cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
     reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
@@ -39,7 +39,7 @@ def harmonize(
 ) -> PILImage | Any: ...
 @overload
 def harmonize(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None,
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
     cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
     reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
@@ -47,7 +47,7 @@ def harmonize(
 ) -> tuple[PILImage | Any, HarmonizeInfo]: ...
 @overload
 def harmonize(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None,
+    image: ImageLike, mask: MaskLike, *, at: Position | None | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
     cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
     reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
@@ -55,15 +55,7 @@ def harmonize(
 ) -> OutT: ...
 @overload
 def harmonize(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None,
-    method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
-    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
-) -> tuple[OutT, HarmonizeInfo | Any]: ...
-@overload
-def harmonize(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
     cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
     reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
@@ -72,15 +64,7 @@ def harmonize(
 ) -> list[ImageT]: ...
 @overload
 def harmonize(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
-    method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
-    reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
-    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
-) -> tuple[list[ImageT], list[HarmonizeInfo]]: ...
-@overload
-def harmonize(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
     cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
     reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
@@ -89,23 +73,7 @@ def harmonize(
 ) -> list[PILImage | Any]: ...
 @overload
 def harmonize(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
-    method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
-    reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,
-    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
-) -> tuple[list[PILImage | Any], list[HarmonizeInfo]]: ...
-@overload
-def harmonize(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None,
-    method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
-    cautious: bool = False, source: ImageLike | None = None, source_mask: MaskLike | None = None,
-    reference: MaskLike | None = None, batch_statistics: bool = False, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
-) -> Any: ...
-@overload
-def harmonize(
-    image: Sequence[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    image: OneOrMany[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto", strength: float = 1.0, guard: bool = True,
     cautious: bool = False, source: OneOrMany[ImageLike | None] = None, source_mask: OneOrMany[MaskLike | None] = None,
     reference: OneOrMany[MaskLike | None] = None, batch_statistics: bool = False, keep_gps: bool = False,

@@ -37,6 +37,7 @@ from ..typing import (
     OneOrMany,
     PathLike,
     Position,
+    Positions,
 )
 from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
 from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
@@ -143,7 +144,7 @@ def harmonize(
     call: Call,
     mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] = None,
+    at: OneOrMany[Position | None] | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,

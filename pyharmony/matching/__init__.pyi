@@ -2,10 +2,10 @@
 # ruff: noqa
 # fmt: off
 
-from collections.abc import Sequence
 from typing import Any, Literal, overload
 from ..typing import (
-    Device, Errors, FileLike, FileT, ImageLike, ImageT, MaskLike, OneOrMany, OutLike, OutT, PILImage, Position
+    Device, Errors, FileLike, FileT, ImageLike, ImageT, MaskLike, OneOrMany, OutLike, OutT, PILImage, Position,
+    Positions
 )
 from ._grain import GrainInfo as GrainInfo
 from ._sharpness import SharpnessInfo as SharpnessInfo
@@ -14,138 +14,97 @@ __all__ = ["GrainInfo", "SharpnessInfo", "match_grain", "match_sharpness"]
 
 @overload
 def match_grain(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, seed: int = 0,
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0, seed: int = 0,
     keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
     return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def match_grain(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, seed: int = 0,
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0, seed: int = 0,
     keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
     return_info: Literal[True]
 ) -> tuple[ImageT, GrainInfo | Any]: ...
 @overload
 def match_grain(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, seed: int = 0,
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0, seed: int = 0,
     keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
     return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def match_grain(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, seed: int = 0,
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0, seed: int = 0,
     keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
     return_info: Literal[True]
 ) -> tuple[PILImage | Any, GrainInfo]: ...
 @overload
 def match_grain(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, seed: int = 0,
+    image: ImageLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0, seed: int = 0,
     keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
     return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def match_grain(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, seed: int = 0,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
-    return_info: Literal[True]
-) -> tuple[OutT, GrainInfo | Any]: ...
-@overload
-def match_grain(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    seed: int = 0, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
-    out: None = None, return_info: Literal[False] = False
+    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    strength: float = 1.0, seed: int = 0, keep_gps: bool = False, device: Device | None = None,
+    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def match_grain(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    seed: int = 0, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
-    out: None = None, return_info: Literal[True]
-) -> tuple[list[ImageT], list[GrainInfo]]: ...
-@overload
-def match_grain(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    seed: int = 0, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
-    out: None = None, return_info: Literal[False] = False
+    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    strength: float = 1.0, seed: int = 0, keep_gps: bool = False, device: Device | None = None,
+    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def match_grain(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    seed: int = 0, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
-    out: None = None, return_info: Literal[True]
-) -> tuple[list[PILImage | Any], list[GrainInfo]]: ...
-@overload
-def match_grain(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, seed: int = 0,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None,
-    return_info: bool = False
-) -> Any: ...
-@overload
-def match_grain(
-    image: Sequence[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    image: OneOrMany[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
     strength: float = 1.0, seed: int = 0, keep_gps: bool = False, device: Device | None = None,
     errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def match_sharpness(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def match_sharpness(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[ImageT, SharpnessInfo | Any]: ...
 @overload
 def match_sharpness(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def match_sharpness(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[PILImage | Any, SharpnessInfo]: ...
 @overload
 def match_sharpness(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    image: ImageLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 1.0,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def match_sharpness(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
-) -> tuple[OutT, SharpnessInfo | Any]: ...
-@overload
-def match_sharpness(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    strength: float = 1.0, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def match_sharpness(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[True]
-) -> tuple[list[ImageT], list[SharpnessInfo]]: ...
-@overload
-def match_sharpness(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    strength: float = 1.0, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def match_sharpness(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 1.0,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[True]
-) -> tuple[list[PILImage | Any], list[SharpnessInfo]]: ...
-@overload
-def match_sharpness(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 1.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
-) -> Any: ...
-@overload
-def match_sharpness(
-    image: Sequence[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    image: OneOrMany[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
     strength: float = 1.0, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
     out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...

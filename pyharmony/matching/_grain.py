@@ -19,7 +19,7 @@ from .._images.frame import Frame, Job
 from .._images.region import as_float, check_finite
 from .._images.threads import in_threads
 from ..errors import ArgumentError, DTypeError, MaskError, UnchangedWarning
-from ..typing import MaskLike, OneOrMany, Position
+from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import SIDE, Float32, bands_of, gaussian, tiles
 
 #: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
@@ -92,7 +92,7 @@ def match_grain(
     call: Call,
     mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] = None,
+    at: OneOrMany[Position | None] | Positions = None,
     strength: float = 1.0,
     seed: int = 0,
 ) -> Any:

@@ -17,7 +17,7 @@ from .._images.frame import Frame, Job
 from .._images.region import Region, as_float, check_finite
 from .._images.threads import in_threads
 from ..errors import MaskError, UnchangedWarning
-from ..typing import MaskLike, OneOrMany, Position
+from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import Float32, bands_of, gaussian, radius_of, taller, tiles
 
 #: The deviations of the two Gaussians under which the slope of an edge is compared, in pixels.
@@ -76,7 +76,7 @@ def match_sharpness(
     call: Call,
     mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] = None,
+    at: OneOrMany[Position | None] | Positions = None,
     strength: float = 1.0,
 ) -> Any:
     """Gives an object the blur of its surroundings: a Gaussian is added where its edges are sharper than theirs.

@@ -74,6 +74,6 @@ def create(name: str, preset: str | None = None, **config: Any) -> Model:
     return info.make(_registry.config_of(info, config, preset))
 
 
-def __dir__() -> list[str]:
+def __dir__() -> builtins.list[str]:
     """Returns the public names, for editors and notebooks."""
     return sorted(__all__)

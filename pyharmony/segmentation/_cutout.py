@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from .._images.memory import Memory
 from .._images.source import decontaminated
 from ..data import _files
 from ..errors import ArgumentError
-from ..typing import ImageLike, MaskLike
+from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 from ._segment import Masks
 
 
+@overload
+def cutout(image: ImageT, mask: MaskLike | Masks, *, crop: bool = False) -> ImageT: ...
+@overload
+def cutout(image: FileLike, mask: MaskLike | Masks, *, crop: bool = False) -> PILImage | Any: ...
 def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> Any:
     """Returns what a mask covers of an image, with transparency, ready to be pasted.
 

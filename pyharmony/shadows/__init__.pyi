@@ -2,10 +2,10 @@
 # ruff: noqa
 # fmt: off
 
-from collections.abc import Sequence
 from typing import Any, Literal, overload
 from ..typing import (
-    Device, Errors, FileLike, FileT, ImageLike, ImageT, MaskLike, OneOrMany, OutLike, OutT, PILImage, Position
+    Device, Errors, FileLike, FileT, ImageLike, ImageT, MaskLike, OneOrMany, OutLike, OutT, PILImage, Position,
+    Positions
 )
 from ._reflection import ReflectionInfo as ReflectionInfo
 from ._shadow import ShadowInfo as ShadowInfo
@@ -14,85 +14,62 @@ __all__ = ["ReflectionInfo", "ShadowInfo", "reflection", "shadow"]
 
 @overload
 def reflection(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 0.4, fade: float = 0.6,
     blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
     device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def reflection(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 0.4, fade: float = 0.6,
     blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
     device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, ReflectionInfo | Any]: ...
 @overload
 def reflection(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
-    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 0.4,
+    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def reflection(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
-    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 0.4,
+    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[PILImage | Any, ReflectionInfo]: ...
 @overload
 def reflection(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
-    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    image: ImageLike, mask: MaskLike, *, at: Position | None | Positions = None, strength: float = 0.4,
+    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def reflection(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
-    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
-) -> tuple[OutT, ReflectionInfo | Any]: ...
-@overload
-def reflection(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
-    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    strength: float = 0.4, fade: float = 0.6, blur: float = 0.03,
+    contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False, device: Device | None = None,
+    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def reflection(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
-    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[True]
-) -> tuple[list[ImageT], list[ReflectionInfo]]: ...
-@overload
-def reflection(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
-    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    strength: float = 0.4, fade: float = 0.6, blur: float = 0.03,
+    contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False, device: Device | None = None,
+    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def reflection(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, strength: float = 0.4,
-    fade: float = 0.6, blur: float = 0.03, contact: float | tuple[Position, Position] | None = None,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[True]
-) -> tuple[list[PILImage | Any], list[ReflectionInfo]]: ...
-@overload
-def reflection(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, strength: float = 0.4, fade: float = 0.6,
-    blur: float = 0.03, contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
-) -> Any: ...
-@overload
-def reflection(
-    image: Sequence[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    image: OneOrMany[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
     strength: float = 0.4, fade: float = 0.6, blur: float = 0.03,
     contact: float | tuple[Position, Position] | None = None, keep_gps: bool = False, device: Device | None = None,
     errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def shadow(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,
-    tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, azimuth: float = 150.0,
+    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
     tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
     wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
@@ -100,8 +77,8 @@ def shadow(
 ) -> ImageT: ...
 @overload
 def shadow(
-    image: ImageT, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,
-    tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
+    image: ImageT, mask: MaskLike, *, at: Position | None | Positions = None, azimuth: float = 150.0,
+    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
     tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
     wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
@@ -109,8 +86,8 @@ def shadow(
 ) -> tuple[ImageT, ShadowInfo | Any]: ...
 @overload
 def shadow(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,
-    tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, azimuth: float = 150.0,
+    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
     tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
     wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
@@ -118,8 +95,8 @@ def shadow(
 ) -> PILImage | Any: ...
 @overload
 def shadow(
-    image: FileLike, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,
-    tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
+    image: FileLike, mask: MaskLike, *, at: Position | None | Positions = None, azimuth: float = 150.0,
+    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
     tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
     wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
@@ -127,8 +104,8 @@ def shadow(
 ) -> tuple[PILImage | Any, ShadowInfo]: ...
 @overload
 def shadow(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,
-    tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
+    image: ImageLike, mask: MaskLike, *, at: Position | None | Positions = None, azimuth: float = 150.0,
+    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
     tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
     wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
@@ -136,18 +113,9 @@ def shadow(
 ) -> OutT: ...
 @overload
 def shadow(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,
-    tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
-    tint: tuple[float, float, float] | None = None, under: float = 1.0,
-    contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
-    wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
-) -> tuple[OutT, ShadowInfo | Any]: ...
-@overload
-def shadow(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, azimuth: float = 150.0,
-    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
-    tint: tuple[float, float, float] | None = None, under: float = 1.0,
+    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    azimuth: float = 150.0, elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0,
+    strength: float | None = None, tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
     wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
     device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
@@ -155,18 +123,9 @@ def shadow(
 ) -> list[ImageT]: ...
 @overload
 def shadow(
-    image: list[ImageT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, azimuth: float = 150.0,
-    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
-    tint: tuple[float, float, float] | None = None, under: float = 1.0,
-    contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
-    wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
-) -> tuple[list[ImageT], list[ShadowInfo]]: ...
-@overload
-def shadow(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, azimuth: float = 150.0,
-    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
-    tint: tuple[float, float, float] | None = None, under: float = 1.0,
+    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
+    azimuth: float = 150.0, elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0,
+    strength: float | None = None, tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
     wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
     device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
@@ -174,25 +133,7 @@ def shadow(
 ) -> list[PILImage | Any]: ...
 @overload
 def shadow(
-    image: list[FileT], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None, azimuth: float = 150.0,
-    elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
-    tint: tuple[float, float, float] | None = None, under: float = 1.0,
-    contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
-    wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
-) -> tuple[list[PILImage | Any], list[ShadowInfo]]: ...
-@overload
-def shadow(
-    image: ImageLike, mask: MaskLike, *, at: Position | None = None, azimuth: float = 150.0, elevation: float = 45.0,
-    tip: Position | None = None, softness: float = 4.0, strength: float | None = None,
-    tint: tuple[float, float, float] | None = None, under: float = 1.0,
-    contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,
-    wall: float | tuple[Position, Position] | None = None, depth: float = 0.0, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
-) -> Any: ...
-@overload
-def shadow(
-    image: Sequence[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] = None,
+    image: OneOrMany[ImageLike], mask: OneOrMany[MaskLike], *, at: OneOrMany[Position | None] | Positions = None,
     azimuth: float = 150.0, elevation: float = 45.0, tip: Position | None = None, softness: float = 4.0,
     strength: float | None = None, tint: tuple[float, float, float] | None = None, under: float = 1.0,
     contact: float | tuple[Position, Position] | None = None, horizon: float | None = None,

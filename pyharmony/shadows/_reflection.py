@@ -15,7 +15,7 @@ from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import Region, as_float
 from ..errors import MaskError, UnchangedWarning
-from ..typing import MaskLike, OneOrMany, Position
+from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._begin import begun
 from ._geometry import Line
 from ._grid import Box
@@ -77,7 +77,7 @@ def reflection(
     call: Call,
     mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] = None,
+    at: OneOrMany[Position | None] | Positions = None,
     strength: float = 0.4,
     fade: float = 0.6,
     blur: float = 0.03,

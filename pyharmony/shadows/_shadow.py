@@ -17,7 +17,7 @@ from .._images.frame import Frame, Job
 from .._images.region import Region, as_float
 from .._images.threads import in_threads
 from ..errors import ArgumentError, MaskError, UnchangedWarning
-from ..typing import MaskLike, OneOrMany, Position
+from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._begin import Found, begun
 from ._cast import Cover, Scene, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
@@ -112,7 +112,7 @@ def shadow(
     call: Call,
     mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] = None,
+    at: OneOrMany[Position | None] | Positions = None,
     azimuth: float = 150.0,
     elevation: float = 45.0,
     tip: Position | None = None,

@@ -2,7 +2,6 @@
 # ruff: noqa
 # fmt: off
 
-from collections.abc import Sequence
 from typing import Any, Literal, overload
 from ..typing import Device, Errors, FileLike, FileT, ImageLike, ImageT, OneOrMany, OutLike, OutT, PILImage, PathLike
 from ._methods import METHODS as METHODS, Method as Method
@@ -37,20 +36,10 @@ def super_resolve(
 ) -> OutT: ...
 @overload
 def super_resolve(
-    image: ImageLike, scale: int = 2, *, method: str | Method = "auto", tile: int = 256, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[True]
-) -> tuple[OutT, UpscalingInfo | Any]: ...
-@overload
-def super_resolve(
     image: list[ImageT], scale: int = 2, *, method: str | Method = "auto", tile: int = 256, keep_gps: bool = False,
     device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
     return_info: Literal[False] = False
 ) -> list[ImageT]: ...
-@overload
-def super_resolve(
-    image: list[ImageT], scale: int = 2, *, method: str | Method = "auto", tile: int = 256, keep_gps: bool = False,
-    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
-) -> tuple[list[ImageT], list[UpscalingInfo]]: ...
 @overload
 def super_resolve(
     image: list[FileT], scale: int = 2, *, method: str | Method = "auto", tile: int = 256, keep_gps: bool = False,
@@ -59,17 +48,7 @@ def super_resolve(
 ) -> list[PILImage | Any]: ...
 @overload
 def super_resolve(
-    image: list[FileT], scale: int = 2, *, method: str | Method = "auto", tile: int = 256, keep_gps: bool = False,
-    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[True]
-) -> tuple[list[PILImage | Any], list[UpscalingInfo]]: ...
-@overload
-def super_resolve(
-    image: ImageLike, scale: int = 2, *, method: str | Method = "auto", tile: int = 256, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutLike | None = None, return_info: bool = False
-) -> Any: ...
-@overload
-def super_resolve(
-    image: Sequence[ImageLike], scale: int = 2, *, method: str | Method = "auto", tile: int = 256,
+    image: OneOrMany[ImageLike], scale: int = 2, *, method: str | Method = "auto", tile: int = 256,
     keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
     out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 import pyharmony
-from pyharmony import blend, color, compat, data, metrics, models, ops
+from pyharmony import blend, color, compat, data, metrics, models, ops, segmentation
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,8 +47,10 @@ def images(photo: Pixels, mask: Pixels, picture: Image.Image) -> None:
     blend.poisson(photo, photo, mask, out=3)  # wrong
     blend.inpaint(photo)  # wrong
     blend.inpaint(picture, None)  # wrong
-    color.reinhard("photo.png", photo)  # wrong
-    metrics.psnr(picture, picture)  # wrong
+    color.reinhard(3, photo)  # wrong
+    metrics.psnr(3, picture)  # wrong
+    pyharmony.segment(photo, point=(3, 4))  # wrong
+    pyharmony.segment(photo, points="3,4")  # wrong
     compat.seamlessClone(picture, photo, mask, (10, 20), compat.NORMAL_CLONE)  # wrong
     ops.poisson("sticker.png", "photo.jpg", mask)  # wrong
 
@@ -62,6 +64,8 @@ def results(photo: Pixels, mask: Pixels, picture: Image.Image) -> None:
     blend.poisson(photo, photo, mask, return_info=True)[1].max_eror  # wrong
     blend.poisson("sticker.png", ["photo.jpg"])[0].shape  # wrong
     blend.laplacian("sticker.png", photo, out="photo.jpg").shape  # wrong
+    color.mkl("photo.jpg", photo).shape  # wrong
+    segmentation.cutout(photo, mask).save("photo.png")  # wrong
     pyharmony.harmonize(photo, mask).save("photo.png")  # wrong
     pyharmony.harmonize(picture, mask, return_info=True)[1].confident  # wrong
     pyharmony.load("photo.jpg").shape  # wrong
