@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -169,6 +172,8 @@ def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
     if len(shape) > 2 and shape[-2:] == (height, width) and shape[-3] in (3, 4):
         last = f"; its alpha is {name}[..., 3, :, :]" if shape[-3] == 4 else ""
         return f"of {shape[-3]} equal channels pass one, {name}[..., 0, :, :]{last}"
+    if len(shape) == 2 and shape[0] == width and height in (1, 3, 4):
+        return "channels come last in pyharmony.ops, [H, W, C]; x.movedim(-3, -1) of an image [C, H, W] is a view"
     return "masks are never resized"
 
 
@@ -255,8 +260,25 @@ def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
     return np.ascontiguousarray(a, np.float64 if a.dtype == np.float64 else np.float32)
 
 
+def several(x: Any, name: str, accepts: str) -> list[Any]:
+    """Returns the entries of a list, a tuple or an array."""
+    try:
+        if not isinstance(x, (str, bytes, Mapping)):
+            return list(x)
+    except TypeError:  # it is nothing that has entries
+        pass
+    raise DTypeError(f"{name}: {type(x).__name__}, expected {accepts}")
+
+
+def path(x: Any, name: str) -> Path:
+    """Returns the path of a file or folder."""
+    if not isinstance(x, (str, os.PathLike)):
+        raise DTypeError(f"{name}: {type(x).__name__}, expected a path")
+    return Path(x)
+
+
 def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:
-    if x not in names:
+    if not isinstance(x, str) or x not in names:
         raise ArgumentError(f"{name}: {x!r}, expected one of {', '.join(map(repr, names))}")
     return names[names.index(x)]
 

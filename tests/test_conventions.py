@@ -746,3 +746,62 @@ def test_a_tensor_whose_memory_was_freed_is_refused(name: str) -> None:
             ph.ops.instance_norm(layer)
     for view in (image[:, ::2], image[2:], image.transpose(1, 2), image[:1].expand(3, 24, 30), image[:, -1:, -1:]):
         blend.alpha(view, view)
+
+
+def test_ops_name_the_layout_that_they_take(src: np.ndarray) -> None:
+    """They take [H, W, C] of tensors too, whatever the number of channels, and a mask of that height and width."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    planes, mask = torch.from_numpy(np.moveaxis(src, -1, 0).copy()), np.zeros((24, 30), np.uint8)
+    mask[5:9, 5:9] = 255
+    for function in (
+        lambda x: ph.ops.poisson(x, x, mask),
+        lambda x: ph.ops.gaussian_poisson(x, x, mask, x),
+        lambda x: ph.ops.color_map(x, [ph.ops.Log()], mask),
+        lambda x: ph.ops.color_stats(x, mask),
+    ):
+        function(planes.movedim(-3, -1))
+        with pytest.raises(errors.ShapeError, match=r"channels come last.*x\.movedim\(-3, -1\)"):
+            function(planes)
+
+
+#: Arguments of no sense, each for a call that takes them for a number, a word, a list, a size or a path.
+NONSENSE: dict[str, tuple[Any, ...]] = {
+    "number": (10**400, float("nan"), "x", None, [1], 1j),
+    "word": (np.zeros((2, 2)), 3, None, ["auto"], b"auto"),
+    "list": (3, None, "x", object(), {"a": 1}, np.array(["a"])),
+    "size": (3, None, "xy", (1,), (1, 2, 3), {}, np.zeros((2, 2)), (0, 4), (1.5, 2), (10**9, 2)),
+    "path": (3, None, ["a"], np.zeros(3), object()),
+}
+TAKES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "color.reinhard: strength": ("number", lambda x: color.reinhard(IMAGE, OTHER, strength=x)),
+    "color.mkl: floor": ("number", lambda x: color.mkl(IMAGE, OTHER, floor=x)),
+    "color.mkl: large floor": ("number", lambda x: color.mkl(IMAGE, OTHER, floor=1e308)),
+    "color.luminance_temperature: chroma": ("word", lambda x: color.luminance_temperature(IMAGE, OTHER, chroma=x)),
+    "color.lut_mix: luts": ("list", lambda x: color.lut_mix(IMAGE, x, weights=[1.0])),
+    "color.lut_mix: weights": ("list", lambda x: color.lut_mix(IMAGE, _LUTS, weights=x)),
+    "color.srgb_to_linear": ("list", lambda x: color.srgb_to_linear({} if isinstance(x, (int, type(None))) else x)),
+    "color.rgb_to_lab": ("list", color.rgb_to_lab),
+    "ops.color_stats: low": ("list", lambda x: ph.ops.color_stats(IMAGE, low="x", high=x)),
+    "ops.poisson: gradients": ("word", lambda x: ph.ops.poisson(IMAGE, OTHER, INSIDE, gradients=x)),
+    "ops.poisson: color_weight": ("number", lambda x: ph.ops.poisson(IMAGE, OTHER, INSIDE, color_weight=x)),
+    "ops.spectral_norm: weights": ("list", lambda x: ph.ops.spectral_norm(x, [], [])),
+    "segment: labels": ("list", lambda x: ph.segment(IMAGE, points=[(4, 4)], labels=["x"] if x is None else x)),
+    "segment: scribble": ("list", lambda x: ph.segment(IMAGE, scribble=[] if x is None else x)),
+    "segment: points": ("size", lambda x: ph.segment(IMAGE, points=[(10**400, 3)] if np.ndim(x) else x)),
+    "segmentation.Session.click": ("number", lambda x: ph.segmentation.Session(IMAGE).click(x, 4)),
+    "segmentation.Session.others: size": ("size", lambda x: ph.segmentation.Session(IMAGE).others([], x)),
+    "segmentation.Session.others: masks": ("list", lambda x: ph.segmentation.Session(IMAGE).others(x, (64, 48))),
+    "segmentation.Masks.reduced": ("size", lambda x: ph.segment(IMAGE, points=[(4, 4)]).reduced(x)),
+    "segmentation.sam": ("path", lambda x: ph.segmentation.sam(x, x)),
+    "segmentation.salient": ("path", ph.segmentation.salient),
+    "segmentation.salient: mean": ("list", lambda x: ph.segmentation.salient(__file__, mean=x)),
+    "segmentation.trained": ("path", ph.segmentation.trained),
+}
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_nonsense_is_refused_with_an_error_of_ours(name: str) -> None:
+    kind, function = TAKES[name]
+    for value in NONSENSE[kind]:
+        with pytest.raises((errors.PyHarmonyError, FileNotFoundError)):
+            function(value)

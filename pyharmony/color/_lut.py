@@ -96,10 +96,13 @@ def lut_mix(
     """
     target = region(image, mask)
     amount = share(strength, "strength")
-    several: Any = luts
-    tables = [np.asarray(table, np.float32) for table in several]
+    accepts = "[K, n, n, n, 3] or a list of tables"
+    try:
+        tables = [np.asarray(table, np.float32) for table in _checks.several(luts, "luts", accepts)]
+    except ValueError as error:
+        raise DTypeError(f"luts: no numbers, expected {accepts}") from error
     if not tables:
-        raise ShapeError("luts: none, expected [K, n, n, n, 3] or a list of tables")
+        raise ShapeError(f"luts: none, expected {accepts}")
     for table in tables:
         n = len(table) if table.ndim == 4 else 0
         if table.shape != (n, n, n, 3) or table.shape != tables[0].shape:
@@ -111,7 +114,7 @@ def lut_mix(
     else:
         try:
             mix = np.asarray(weights, np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DTypeError(f"weights: {type(weights).__name__}, expected {len(tables)} numbers") from error
         if mix.shape != (len(tables),):
             raise ShapeError(f"weights: shape {list(mix.shape)}, expected [{len(tables)}]")

@@ -113,14 +113,14 @@ def mkl(
 
     Args:
         image, reference, mask, reference_mask, strength: see `reinhard`.
-        floor: each variance is taken to be at least this; 1 is the square of white. It holds back the noise of regions
-            that are nearly of one colour.
+        floor: each variance is taken to be at least this, 0 to 1e6; 1 is the square of white. It holds back the noise
+            of regions that are nearly of one colour.
 
     Returns:
         See `reinhard`.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; floor is below 0.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; floor is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -130,7 +130,7 @@ def mkl(
         True
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
-    least = _checks.number(floor, "floor")
+    least = _checks.number(floor, "floor", high=1e6, accepts="a number from 0 to 1e6")
     ours, theirs = target.stats(), source.stats()
     matrix = transport(floored(ours.covariance, least), floored(theirs.covariance, least))
     return target.map([Affine(about(matrix, ours.mean, theirs.mean))], amount)

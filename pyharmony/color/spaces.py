@@ -51,7 +51,15 @@ _AT_ONCE = 4096
 
 
 def _floats(x: Any) -> Float64:
-    return np.asarray(x, np.float64)
+    """Returns numbers as float64.
+
+    Raises:
+        DTypeError: x is no array of numbers.
+    """
+    try:
+        return np.asarray(x.detach() if is_torch(x) else x, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DTypeError(f"colours: {type(x).__name__}, expected an array of numbers") from error
 
 
 def _colors(x: Any) -> Float64:
@@ -60,10 +68,7 @@ def _colors(x: Any) -> Float64:
     Raises:
         ShapeError, DTypeError: x is no array of numbers whose last axis has three channels.
     """
-    try:
-        a = _floats(x.detach() if is_torch(x) else x)
-    except (TypeError, ValueError) as error:
-        raise DTypeError(f"colours: {type(x).__name__}, expected an array of numbers [..., 3]") from error
+    a = _floats(x)
     if a.shape[-1:] != (3,):
         first = "; channels come last: x.movedim(-3, -1)" if is_torch(x) and a.ndim > 2 and a.shape[-3] == 3 else ""
         raise ShapeError(f"colours: shape {list(a.shape)}, expected [..., 3]{first}")

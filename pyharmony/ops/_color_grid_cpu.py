@@ -35,7 +35,7 @@ def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
         x = _arrays.to_numpy(x, name)
     try:
         a = np.ascontiguousarray(x, real)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
     part_form(a.shape, name, image.shape[0] if image.ndim == 4 else None)
     if not np.isfinite(a).all():

@@ -101,8 +101,7 @@ def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) 
     accepts = "a finite number above 0"
     if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
         raise ArgumentError(f"eps: {size:g}, expected {accepts}")
-    if order not in ORDERS:
-        raise ArgumentError(f"order: {order!r}, expected one of {', '.join(map(repr, ORDERS))}")
+    _checks.one_of(order, "order", ORDERS)
     if not isinstance(update, bool):
         raise DTypeError(f"update: {update!r}, expected True or False")
     return Settings(int(n_power_iterations) if update else 0, size, order)

@@ -145,7 +145,7 @@ def bounds(low: Any, high: Any, name: str) -> tuple[NumpyArray, NumpyArray]:
     for value, which in ((low, "low"), (high, "high")):
         try:
             both.append(np.broadcast_to(np.asarray(value, np.float64), (3,)))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ShapeError(f"{name}{which}: {value!r}, expected a number or three") from error
     # They are compared in float32, as the kernels see them.
     if not (np.isfinite(both).all() and (both[0].astype(np.float32) < both[1].astype(np.float32)).all()):
@@ -200,7 +200,8 @@ def color_image(x: Any, name: str) -> NumpyArray:
     """Returns an image [H, W, 3] as numpy."""
     a = _checks.image(x, name, dims=(3,))
     if a.shape[2] != 3:
-        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W, 3]")
+        first = "; channels come last: x.movedim(-3, -1) is a view" if a.shape[0] == 3 else ""
+        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [H, W, 3]{first}")
     return a
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import _arrays
+from .. import _arrays, _checks
 from .._arrays import Array
 from ..errors import ArgumentError, DTypeError
 from ..typing import SpectralNormOrder
@@ -70,7 +70,8 @@ def spectral_norm(
         [3.0]
     """
     chosen = settings(n_power_iterations, eps, order, update)
-    weights, us, vs = list(weights), list(us), list(vs)
+    lists = (("weights", weights), ("us", us), ("vs", vs))
+    weights, us, vs = (_checks.several(x, name, "a list of arrays") for name, x in lists)
     if not weights or len(us) != len(weights) or len(vs) != len(weights):
         raise ArgumentError(
             f"us, vs: {len(us)} and {len(vs)} for {len(weights)} weights; expected one each, at least 1"

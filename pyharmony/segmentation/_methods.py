@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from .. import _install, _shipped
+from .. import _checks, _install, _shipped
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from . import _classic, _clicks
@@ -76,7 +75,7 @@ def trained(weights: PathLike) -> Method:
         FileNotFoundError: there is no such file.
         WeightsError: the file holds no weights of `clicks`.
     """
-    path = Path(weights)
+    path = _checks.path(weights, "weights")
     network = _clicks.parsed(path.read_bytes(), str(path))
     summary = f"the network of clicks, by {path.name}"
     return Method("trained", summary, lambda picture: NetworkCutter(network, picture), people=bool(network.finder))

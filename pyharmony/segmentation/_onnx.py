@@ -94,8 +94,9 @@ def salient(
     """
     file = _file(network, "network")
     for name, values in (("mean", mean), ("std", std)):
-        numbers = [x for x in values if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
-        if len(numbers) != 3 or len(values) != 3:
+        given = _checks.several(values, name, "three numbers")
+        numbers = [x for x in given if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
+        if len(numbers) != 3 or len(given) != 3:
             raise ArgumentError(f"{name}: {values!r}, expected three numbers{' above 0' if name == 'std' else ''}")
     opened = _Opened(functools.partial(_open_salient, mean=tuple(mean), std=tuple(std)), (file,), _seconds(limit))
     return Method("salient", f"the network of {file.name}", opened, _NEEDS)
@@ -105,7 +106,7 @@ _NEEDS = (("onnxruntime", "onnx"),)
 
 
 def _file(path: PathLike, name: str) -> Path:
-    found = Path(path)
+    found = _checks.path(path, name)
     if not found.is_file():
         raise FileNotFoundError(f"{name}: {os.fspath(path)}: there is no such file")
     return found

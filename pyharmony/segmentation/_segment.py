@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .._arrays import is_array
 from .._native import get_num_threads
 from ..errors import ArgumentError, ShapeError
@@ -37,6 +38,8 @@ _GUESS = "nothing there stands out, the mask is a guess; more clicks or a box sa
 #: Colours that differ by fewer levels across the contour of a mask are those of one thing: contours of the objects by
 #: which weights are chosen have 14 at least, in skies and meadows many have fewer.
 _FLAT = 10.0
+#: What labels of clicks are.
+_LABELS = "1 on the object or 0 beside it, for each point"
 #: The longer side of the pictures that a notebook shows of masks.
 _SHOWN = 320
 
@@ -154,8 +157,7 @@ class Masks:
             (30, 40)
         """
         height, width = self._picture.shape[:2]
-        if not (1 <= size[0] <= width and 1 <= size[1] <= height):
-            raise ArgumentError(f"size: {size!r}, expected (width, height) from (1, 1) to ({width}, {height})")
+        size = _size(size, width, height)
         picture = resized(self._picture, size)
         with ThreadPoolExecutor(max(1, min(get_num_threads(), len(self._layers)))) as pool:
             return list(pool.map(lambda layer: drawn(picture, layer, (width, height)), self._layers))
@@ -310,11 +312,11 @@ class Session:
             (30, 40)
         """
         cutter, (height, width) = self._of_people(), self.picture.shape[:2]
-        if not (1 <= size[0] <= width and 1 <= size[1] <= height):
-            raise ArgumentError(f"size: {size!r}, expected (width, height) from (1, 1) to ({width}, {height})")
+        size = _size(size, width, height)
         if _of_one_colour(self.picture):
             return np.zeros(size[::-1], np.uint8)
-        return others(cutter, [mask_of(mask, size[1], size[0]) for mask in masks], size)
+        given = _checks.several(masks, "masks", "a list of masks")
+        return others(cutter, [mask_of(mask, size[1], size[0]) for mask in given], size)
 
     def shows_people(self, mask: MaskLike) -> bool:
         """Returns whether what a mask covers is people, on the whole; see `segment` for masks.
@@ -438,7 +440,8 @@ def reason_of(layers: Sequence[Layer]) -> str:
 def _prompts(picture: Pixels, points: Any, labels: Any, box: Any, line: Any, mask: Any) -> Prompts:
     height, width = picture.shape[:2]
     places = _clicks(points, picture)
-    signs = [1] * len(places) if labels is None else [_label(x, i) for i, x in enumerate(labels)]
+    given = [1] * len(places) if labels is None else _checks.several(labels, "labels", _LABELS)
+    signs = [_label(x, i) for i, x in enumerate(given)]
     if len(signs) != len(places):
         raise ShapeError(f"labels: {len(signs)} beside {len(places)} points")
     if line is not None:
@@ -470,7 +473,8 @@ def _clicks(points: Any, picture: Pixels) -> list[Point]:
 
 def _along(line: Any, name: str, picture: Pixels) -> list[Point]:
     """Returns points along a line, evenly."""
-    corners = [_point(x, f"{name}[{i}]", picture) for i, x in enumerate(line)]
+    every = _checks.several(line, name, "[(x, y), ...]")
+    corners = [_point(x, f"{name}[{i}]", picture) for i, x in enumerate(every)]
     if not corners:
         raise ArgumentError(f"{name}: empty, expected [(x, y), ...]")
     x, y = (np.array(v) for v in zip(*corners))
@@ -483,7 +487,7 @@ def _point(value: Any, name: str, picture: Pixels) -> Point:
     height, width = picture.shape[:2]
     try:
         x, y = (float(v) for v in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ArgumentError(f"{name}: {value!r}, expected (x, y) in pixels") from None
     if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
         raise ArgumentError(
@@ -492,16 +496,25 @@ def _point(value: Any, name: str, picture: Pixels) -> Point:
     return x, y
 
 
+def _size(size: Any, width: int, height: int) -> tuple[int, int]:
+    """Returns a smaller size (width, height) than that of a picture, after checks."""
+    accepts = f"expected (width, height) from (1, 1) to ({width}, {height})"
+    across, down = _checks.two_numbers(size, "size", accepts)
+    if not (1 <= across <= width and 1 <= down <= height and int(across) == across and int(down) == down):
+        raise ArgumentError(f"size: {size!r}, {accepts}")
+    return int(across), int(down)
+
+
 def _label(value: Any, index: int) -> int:
-    if value not in (0, 1):
-        raise ArgumentError(f"labels[{index}]: {value!r}, expected 1 on the object or 0 beside it")
+    if not isinstance(value, (int, float, np.number, np.bool_)) or value not in (0, 1):
+        raise ArgumentError(f"labels[{index}]: {value!r}, expected {_LABELS}")
     return int(value)
 
 
 def _area(value: Any, width: int, height: int) -> tuple[int, int, int, int]:
     try:
         x, y, across, down = (float(v) for v in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ArgumentError(f"box: {value!r}, expected (x, y, width, height) in pixels") from None
     if not all(map(math.isfinite, (x, y, across, down))):
         raise ArgumentError(f"box: {value!r}, expected numbers that are finite")
