@@ -19,6 +19,7 @@ PACKAGES = {
     "lightning_fabric": "lightning-fabric",
     "tensorboard": "tensorboard",
     "onnxruntime": "onnxruntime",
+    "onnx": "onnx",
     "onnxscript": "onnxscript",
     "cupy": "cupy",
     "cv2": "OpenCV",
