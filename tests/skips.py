@@ -23,6 +23,7 @@ PACKAGES = {
     "onnxscript": "onnxscript",
     "cupy": "cupy",
     "cv2": "OpenCV",
+    "imagecodecs": "imagecodecs",
     "skimage": "scikit-image",
     "pillow_heif": "pillow-heif",
     "google_crc32c": "google-crc32c",

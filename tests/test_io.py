@@ -14,6 +14,7 @@ import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -841,11 +842,38 @@ def test_profiles_with_tables(caplog: pytest.LogCaptureFixture) -> None:
     )
     np.testing.assert_array_equal(result, np.asarray(expected))
     assert not caplog.records
-    deep = Picture(pixels.astype(np.uint16) * 257, profile)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+def test_profiles_with_tables_at_more_than_8_bits(dtype: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Little CMS gives what it gives at 8 bit, within a level of it, and of 16 bits what it gives of floats."""
+    pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    profile, pixels = table_profile(b"RGB ", 3), noise(40, 50, 3)
+    eight = convert(Picture(pixels, profile), Picture(pixels)).pixels
+    largest = LARGEST[dtype]
+    deep = Picture((pixels.astype(np.float64) / 255 * largest).astype(dtype), profile)
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        result = convert(deep, Picture(deep.pixels[:1]))
+        back = convert(Picture(deep.pixels), replace(deep, profile=matrix_profile("Display P3")))
+    assert not caplog.records
+    assert result.profile is None and back.pixels.dtype == result.pixels.dtype == dtype
+    assert np.abs(np.clip(result.pixels / largest, 0, 1) * 255 - eight).mean() < 0.6
+    floats = convert(
+        Picture((pixels / 255).astype(np.float32), profile), Picture(np.zeros((1, 1, 3), np.float32))
+    ).pixels
+    assert np.abs(np.clip(floats, 0, 1) - np.clip(result.pixels / largest, 0, 1)).max() < 2e-5
+
+
+def test_profiles_with_tables_without_imagecodecs(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    deep = Picture(noise(9, 8, 3, "uint16"), table_profile(b"RGB ", 3))
     with caplog.at_level(logging.WARNING, "pyharmony"):
         kept = convert(deep, Picture(deep.pixels), "src").pixels
     np.testing.assert_array_equal(kept, deep.pixels)
     assert [record.getMessage().startswith("src: its colours were kept") for record in caplog.records] == [True]
+    assert "by imagecodecs only: pip install" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["a claim of 2 GB", "cut off", "of CMYK", "no curve", "not a profile"])

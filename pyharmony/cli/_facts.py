@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 #: The optional packages by module, each with its purpose and the extra that brings it.
 OPTIONAL = {
-    "cv2": (_OPENCV, "16-bit PNG, and 16-bit and float TIFF by LZW", "io"),
+    "cv2": (_OPENCV, "16-bit PNG", "io"),
+    "imagecodecs": (("imagecodecs",), "16-bit and float TIFF by LZW", "io"),
     "torch": (("torch",), "tensors in the blends", "torch"),
     "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "CuPy arrays in the blends", "cupy13"),
 }

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .. import _install
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._native import get_num_threads
 from ..errors import ArgumentError
@@ -33,6 +34,10 @@ _MAX_PROFILE = 1 << 25
 #: The values of a strip, which a thread works on at a time; and the pixels of one whose planes stay in the cache.
 _STRIP = 1 << 19
 _SMALL_STRIP = 1 << 15
+#: The values of a strip where each costs the making of a transform.
+_LARGE_STRIP = 1 << 22
+#: The perceptual intent, and a flag of Little CMS: without it 16-bit colours go through a coarse grid, 4 levels off.
+_PERCEPTUAL, _NO_SHORTCUT = 0, 0x0100
 #: The weights of a colour's grey: ITU-R BT.601, like Pillow's mode L and OpenCV.
 LUMA = (0.299, 0.587, 0.114)
 
@@ -543,8 +548,50 @@ def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: st
         except ProfileError as error:
             logger.warning("%s: its colours were kept as they are: %s", name, error)
             return to_depth(color, dtype)
-    logger.warning(
-        "%s: its colours were kept as they are: a profile with tables of colours is applied to 8-bit images only",
-        name,
-    )
+    if source.kind == target.kind == "RGB ":
+        try:
+            return to_depth(_through_tables(color, source.profile, target.profile), dtype)
+        except ProfileError as error:
+            reason = str(error)
+    else:
+        reason = "its profile has tables of colours, and grey is converted by curves only"
+    logger.warning("%s: its colours were kept as they are: %s", name, reason)
     return to_depth(color, dtype)
+
+
+def _through_tables(color: NumpyArray, source: bytes | None, target: bytes | None) -> NumpyArray:
+    """Converts uint16 or float RGB [H, W, 3] by profiles with tables of colours, by Little CMS in imagecodecs.
+
+    Floats come as float32, clipped to 0 to 1, beyond which tables do not go.
+
+    Raises:
+        ProfileError: imagecodecs is missing, or Little CMS refuses a profile.
+    """
+    try:
+        import imagecodecs
+    except ImportError:
+        raise ProfileError(
+            f"a profile with tables of colours is applied beyond 8 bit by imagecodecs only: {_install.hint('io')}"
+        ) from None
+    from PIL import ImageCms
+
+    def data(profile: bytes | None) -> bytes:
+        return profile or bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+
+    out = np.empty(color.shape, np.uint16 if color.dtype.kind == "u" else np.float32)
+    profiles = data(source), data(target)
+
+    def strip(rows: slice) -> None:
+        part = np.ascontiguousarray(color[rows], dtype=out.dtype)
+        if out.dtype.kind == "f":
+            part = np.clip(part, 0, 1)
+        made = imagecodecs.cms_transform(
+            part, *profiles, colorspace="rgb", outcolorspace="rgb", intent=_PERCEPTUAL, flags=_NO_SHORTCUT
+        )
+        out[rows] = made
+
+    try:
+        _strips(color.shape[0], color.shape[1] * 3, strip, _LARGE_STRIP)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ProfileError(str(error)) from error
+    return out
