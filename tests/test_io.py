@@ -292,7 +292,7 @@ def test_tiff_files_of_other_programs(dtype: str, options: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("predictor", [1, 2])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_lzw_goes_through_opencv(predictor: int, channels: int) -> None:
+def test_deep_lzw_is_read(predictor: int, channels: int) -> None:
     pixels = noise(37, 45, channels, "uint16")
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     options = [cv2.IMWRITE_TIFF_COMPRESSION, 5, cv2.IMWRITE_TIFF_PREDICTOR, predictor]
@@ -1025,6 +1025,11 @@ def test_a_file_of_16_bit_without_opencv_says_what_to_install(monkeypatch: pytes
     np.testing.assert_array_equal(read(encoded(picture, "tiff")).pixels, picture.pixels)
 
 
+def claiming_compression(method: int) -> bytes:
+    """Returns a TIFF of 4 x 4 pixels that names a compression."""
+    return tiff_claiming(4, 4, t258=8, t259=method) + bytes(200)
+
+
 def test_kinds_that_are_not_accepted_are_named() -> None:
     def tiff(values: np.ndarray, **options: Any) -> bytes:
         stream = io.BytesIO()
@@ -1032,12 +1037,15 @@ def test_kinds_that_are_not_accepted_are_named() -> None:
         return stream.getvalue()
 
     cases = {
-        r"16-bit signed pixels, expected 8 or 16-bit unsigned": tiff(np.zeros((4, 4), np.int16)),
-        r"32-bit unsigned pixels": tiff(np.zeros((4, 4), np.uint32)),
-        r"5 channels of uint16": tiff(np.zeros((6, 6, 5), np.uint16), photometric="rgb", planarconfig="contig"),
-        r"CMYK pixels of uint16": tiff(np.zeros((4, 4, 4), np.uint16), photometric="separated"),
+        r"16-bit signed values from -7 to -7, expected 0 to 32767": tiff(np.full((4, 4), -7, np.int16)),
+        r"32-bit signed values from 65536 to 65536, expected 0 to 65535": tiff(np.full((4, 4), 65536, np.int32)),
+        r"128-bit unusual values": tiff(np.zeros((4, 4), np.complex128)),
+        r"floating-point pixels of CMYK": tiff(np.zeros((4, 4, 4), np.float32), photometric="separated"),
+        r"floating-point pixels where 0 is white": tiff(np.zeros((4, 4), np.float32), photometric="miniswhite"),
+        r"colour filter array pixels": tiff(np.zeros((4, 4), np.uint16), photometric=32803),
         r"a camera's raw file": tiff(np.zeros((4, 4), np.uint16), extratags=[(50706, 1, 4, (1, 4, 0, 0), True)]),
-        r"float16 pixels compressed by LZMA": tiff(np.zeros((4, 4), np.float16), compression="lzma"),
+        r"8-bit unsigned values compressed by JPEG XL": claiming_compression(50002),
+        r"8-bit unsigned values compressed by method 4242": claiming_compression(4242),
     }
     for message, data in cases.items():
         with pytest.raises(errors.DecodeError, match=message):

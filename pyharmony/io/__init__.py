@@ -2,8 +2,8 @@
 
 It reads JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF, with pillow-heif HEIC; everything else is refused by
 its first bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
-and TIFF by LZW need OpenCV, the extra `io`. Layers go to and come from OpenRaster files, which Krita and GIMP open. No
-package except NumPy is loaded before it is used.
+needs OpenCV, deep TIFF by LZW imagecodecs: the extra `io`. Layers go to and come from OpenRaster files, which Krita and
+GIMP open. No package except NumPy is loaded before it is used.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
     0.299 R + 0.587 G + 0.114 B of the values in like's tone curve. An alpha channel stays, scaled to the
     dtype, and a grey Picture with one has three equal channels; none is added. uint8 to uint16 multiplies by
     257, back rounds to nearest; floats scale by the range. Profiles with tables of colours are applied at
-    8 bit; at 16 bit and in floats the values stay as they are, with a warning.
+    8 bit, and deeper where imagecodecs is installed; else the values stay as they are, with a warning.
 
     Args:
         picture: the Picture to convert.

@@ -23,7 +23,7 @@ import numpy as np
 from .. import _install, _warnings
 from .._arrays import NumpyArray, is_pil
 from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
-from . import _color_tags, _metadata, _png, _profiles, _tiff, _tiff_pixels
+from . import _color_tags, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
 from ._picture import MAX_PIXELS, Picture, with_metadata
 
 logger = logging.getLogger("pyharmony")
@@ -393,31 +393,17 @@ def _size(stream: Any) -> int:
 def _check_webp(stream: Any, check: Any) -> None:
     """Checks the size that a WebP header claims: the decoder allocates the canvas at once, three times over."""
 
-    def triple(data: bytes, at: int) -> int:
-        return int.from_bytes(data[at : at + 3], "little") + 1
+    def read(offset: int, length: int) -> bytes:
+        stream.seek(offset)
+        return bytes(stream.read(length))
 
-    head = stream.read(30)
-    kind = head[12:16]
-    if len(head) < 30:
-        raise _Refuse("is damaged: it ends in its header")
-    if kind == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        check((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    elif kind == b"VP8 ":
-        check(*(int.from_bytes(head[i : i + 2], "little") & 0x3FFF for i in (26, 28)))
-    elif kind == b"VP8X":
-        canvas = triple(head, 24), triple(head, 27)
-        check(*canvas)
-        if head[20] & 2:
-            for _ in range(64):
-                name, size = struct.unpack("<4sI", stream.read(8).ljust(8, b"\0"))
-                if name == b"ANMF":
-                    frame = stream.read(12)
-                    if canvas[0] * canvas[1] > 16 * triple(frame, 6) * triple(frame, 9):
-                        raise _Refuse(f"is an animation whose first image is a small part of {canvas[0]} x {canvas[1]}")
-                    break
-                stream.seek(size + size % 2, os.SEEK_CUR)
-    stream.seek(0)
+    try:
+        check(*_webp.size_of(read(0, 30)))
+        _webp.check_animation(read)
+    except _webp.WebPError as error:
+        raise _Refuse(str(error)) from None
+    finally:
+        stream.seek(0)
 
 
 def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool, least: int | None = None) -> Decoded:
@@ -442,6 +428,10 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
         image.draft(None, (math.ceil(whole[0] * factor), math.ceil(whole[1] * factor)))
     image.load()
     info = image.info
+    if image.mode == "I;16":  # grey of 10 or 12 bits in HEIC, the only one that pillow-heif does not give at 8
+        from PIL import Image
+
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     decoded = Decoded(image, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
     decoded.colors, decoded.others = colors, boxes.others
     if any(data.startswith(_GAIN_MAP) for _, data in getattr(image, "applist", ())):
@@ -667,7 +657,6 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         raise _Refuse(f"is a camera's raw file; develop it first. Expected {ACCEPTED}")
     if main.next:
         logger.warning("%s: a TIFF file of several pages; the first one is taken", name)
-    bits, forms = main.numbers(258, 1024) or (1,), main.numbers(339, 1024) or (1,)
     profile, xmp = main.entry(34675), main.entry(700)
     decoded = Decoded(
         None,
@@ -681,58 +670,51 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     decoded.orientation = main.number(_tiff.ORIENTATION, 1)
     if not 1 <= decoded.orientation <= 8:
         decoded.orientation = 1
-    if max(bits) <= 8 and set(forms) <= {1, 4}:
-        try:
-            _tiff_pixels.segments(main, width, height)  # Pillow leaves out missing segments
-        except _tiff.TiffError as error:
-            raise _Refuse(f"is damaged: {error}") from None
-        decoded.pixels = _pillow_tiff(stream, main)
-        check(*decoded.pixels.size)
-        return decoded
-    kind = {(1, 16): np.uint16, (3, 16): np.float16, (3, 32): np.float32, (3, 64): np.float64}.get(
-        (int(forms[0]), int(bits[0]))
-    )
-    if kind is None or len({*bits}) > 1 or len({*forms}) > 1:
-        form = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(int(forms[0]), "unusual")
-        raise _Refuse(
-            f"has {'/'.join(f'{int(b)}' for b in bits[:8])}-bit {form} pixels, expected 8 or 16-bit unsigned ones or "
-            "16, 32 or 64-bit floating-point ones"
-        )
     try:
-        decoded.pixels = _tiff_pixels.decode(read, main, np.dtype(kind), width, height)
+        stored = _tiff_pixels.layout(main, width, height)
+        _tiff_pixels.segments(main, width, height)  # Pillow leaves out missing segments
+        if _tiff_pixels.is_for_pillow(main, stored):
+            decoded.pixels = _pillow_tiff(stream, main, stored)
+        if decoded.pixels is not None:
+            check(*decoded.pixels.size)
+            return decoded
+        mode, decoded.pixels, left_out = _tiff_pixels.decode(read, main, stored)
     except _tiff_pixels.Unsupported as error:
         raise _Refuse(str(error)) from None
-    except _tiff_pixels.NeedsOpenCV as error:
-        decoded.pixels = _tiff_opencv(stream, np.dtype(kind), width, height, str(error))
     except _tiff.TiffError as error:
         raise _Refuse(f"is damaged: {error}") from None
+    if left_out:
+        logger.warning("%s: %d more channels than colours and alpha; they are left out", name, left_out)
+    if mode is not None:
+        from PIL import Image
+
+        decoded.pixels = Image.frombuffer(
+            mode, (width, height), np.ascontiguousarray(decoded.pixels), "raw", mode, 0, 1
+        )
     return decoded
 
 
-def _pillow_tiff(stream: Any, main: _tiff.Directory) -> Any:
+def _pillow_tiff(stream: Any, main: _tiff.Directory, stored: _tiff_pixels.Layout) -> Any:
+    """Returns the image by Pillow, or None where it does not know such pixels."""
     from PIL import Image
 
     stream.seek(0)
-    image = _plugin("TIFF")(stream)
+    try:
+        image = _plugin("TIFF")(stream)
+    except SyntaxError:
+        return None
     # Pillow's own limit, which warns, is checked here, before the image has memory.
     size = getattr(image, "_tile_size", None)
     if size and size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
         image.im = Image.new(image.mode, size).im
-    image.load()
+    try:
+        image.load()
+    except OSError as error:
+        form = f"{stored.kind} values, {_tiff_pixels.compression_name(stored)}"
+        raise _Refuse(
+            f"is damaged, or its form ({form}) is one that Pillow does not decode: {_brief(error)}"
+        ) from error
     return image
-
-
-def _tiff_opencv(stream: Any, dtype: Any, width: int, height: int, compression: str) -> NumpyArray:
-    cv2 = _cv2(f"a TIFF file of {dtype.name} pixels compressed by {compression}")
-    stream.seek(0)
-    image = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != dtype or image.shape[:2] != (height, width):
-        raise _Refuse(f"cannot be decoded: {dtype.name} pixels compressed by {compression}")
-    if image.ndim == 2:
-        return np.asarray(image[..., None])
-    if image.shape[2] not in (1, 3, 4):
-        raise _Refuse(f"has {image.shape[2]} channels, expected grey, RGB or RGBA")
-    return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] > 1 else image)
 
 
 def picture(decoded: Decoded, name: str) -> Picture:

@@ -1,108 +1,326 @@
-"""The pixels of 16-bit and float TIFF files, which Pillow does not decode.
+"""The pixels of TIFF files that Pillow does not decode: deep, float, signed and packed ones, and rare layouts.
 
-It reads strips and tiles, chunky and planar, uncompressed or by Deflate, with either predictor; see TIFF 6.0 and the
-Technical Notes 1 and 3 of Photoshop's TIFF. The inflated size of a segment is bounded by its own size.
+It reads strips and tiles, chunky and planar, of 1 to 64 bits, uncompressed, by Deflate or LZMA, and WebP by Pillow;
+LZW, PackBits, Zstandard and deep JPEG by imagecodecs, one segment at a time. The size of a segment after decompression
+is known before, and nothing larger is made. Sources: TIFF 6.0 (Adobe, 1992), sections 8, 9 and 14 to 23; the Technical
+Notes 1 and 3 of Photoshop's TIFF; BigTIFF.
 """
 
 from __future__ import annotations
 
+import io
+import lzma
+import struct
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .. import _install
 from .._arrays import NumpyArray
-from . import _tiff
+from . import _tiff, _webp
 from ._profiles import _strips
 
-_COMPRESSIONS = {
-    2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG", 7: "JPEG", 32773: "PackBits", 34712: "JPEG 2000",
-    34892: "lossy JPEG", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+_NAMES = {
+    2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG of TIFF 6.0", 7: "JPEG", 32766: "NeXT", 32773: "PackBits",
+    32809: "ThunderScan", 33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34676: "SGI LogLuv",
+    34677: "SGI LogLuv", 34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG", 34925: "LZMA", 34933: "PNG",
+    34934: "JPEG XR", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
-_BY_OPENCV = (5, 32773)
+_DEFLATE = (8, 32946, 50013)
+_JPEG, _OLD_JPEG, _WEBP, _LZMA, _LZW, _PACKBITS, _ZSTANDARD = 7, 6, 50001, 34925, 5, 32773, 50000
+#: The compressions that imagecodecs undoes, and its functions for them.
+_BY_IMAGECODECS = {_LZW: "lzw_decode", _PACKBITS: "packbits_decode", _ZSTANDARD: "zstd_decode", _JPEG: "jpeg_decode"}
 #: The most bytes that each compression makes of one: none, LZW (4096 of 9 bits), Deflate, PackBits.
-_RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 32773: 64}
+_RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 50013: 1032, 32773: 64}
 #: The most bytes of a list of offsets.
 _MAX_LIST = 1 << 23
 #: The most strips or tiles that may be smaller than so many pixels; each takes as long as thousands of pixels do.
 _MANY, _SMALL = 1 << 16, 256
-_TILED = 324
+#: The values that are unpacked at a time.
+_UNPACKED = 1 << 18
+_STRIP_OFFSETS, _TILE_WIDTH, _TILE_OFFSETS = 273, 322, 324
+_PALETTE, _CMYK, _YCBCR, _LAB, _ICC_LAB = 3, 5, 6, 8, 9
+#: The number of channels of colour of each kind of pixels.
+_COLORS = {0: 1, 1: 1, 2: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3, _ICC_LAB: 3}
 _PHOTOMETRIC = {
-    3: "palette",
-    4: "mask",
-    5: "CMYK",
-    6: "YCbCr",
-    8: "Lab",
-    32803: "colour filter array",
-    34892: "linear raw",
-}
+    4: "mask", 10: "Lab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"
+}  # fmt: skip
+_REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
 
 
 class Unsupported(ValueError):
     """An error for a kind of TIFF that is not accepted; the text goes on after the file's name."""
 
 
-class NeedsOpenCV(ValueError):
-    """An error for a compression that OpenCV undoes; the text is its name."""
+@dataclass(frozen=True)
+class Layout:
+    """How the pixels of a TIFF file are stored; see TIFF 6.0 for the fields."""
+
+    width: int
+    height: int
+    samples: int
+    bits: int
+    form: int
+    alike: bool
+    planar: bool
+    photometric: int
+    compression: int
+    predictor: int
+    extra: tuple[float, ...]
+    reversed: bool
+    subsampled: tuple[int, int]
+
+    @property
+    def kind(self) -> str:
+        """Returns the type of a value in words."""
+        form = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "untyped"}.get(self.form, "unusual")
+        return f"{self.bits}-bit {form}"
 
 
-def decode(read: _tiff.Reader, main: _tiff.Directory, dtype: np.dtype[Any], width: int, height: int) -> NumpyArray:
-    """Decodes pixels [H, W, C] of C = 1, 3 or 4, alpha not premultiplied.
+def layout(main: _tiff.Directory, width: int, height: int) -> Layout:
+    """Reads how pixels are stored.
 
     Raises:
-        Unsupported, NeedsOpenCV, TiffError: see these classes; TiffError is for damage.
+        TiffError: colour is subsampled in an impossible way.
     """
-    samples, planar = main.number(277, 1), main.number(284, 1) == 2
-    photometric, compression, predictor = main.number(262, 1), main.number(259, 1), main.number(317, 1)
-    extra = main.numbers(338, 64)
-    if photometric not in (0, 1, 2):
-        raise Unsupported(
-            f"has {_PHOTOMETRIC.get(photometric, 'unusual')} pixels of {dtype.name}, expected grey or RGB"
-        )
-    colors = 3 if photometric == 2 else 1
-    if samples not in (colors, colors + 1):
-        raise Unsupported(f"has {samples} channels of {dtype.name}, expected grey, RGB or RGBA")
+    bits, forms = main.numbers(258, 1024) or (1,), main.numbers(339, 1024) or (1,)
+    photometric, compression = main.number(262, 1), main.number(259, 1)
+    across, down = 1, 1
+    if photometric == _YCBCR and compression not in (_JPEG, _OLD_JPEG):
+        across, down = (int(v) for v in (*main.numbers(530, 64), 2, 2)[:2]) if 530 in main.where else (2, 2)
+        if across not in (1, 2, 4) or down not in (1, 2, 4):
+            raise _tiff.TiffError(f"its colour is subsampled by {across} x {down}")
+    return Layout(
+        width,
+        height,
+        samples=main.number(277, 1),
+        bits=int(max(bits)),
+        form=int(max(forms)),
+        alike=len({*bits}) == len({*forms}) == 1,
+        planar=main.number(284, 1) == 2,
+        photometric=photometric,
+        compression=compression,
+        predictor=main.number(317, 1),
+        extra=main.numbers(338, 64),
+        reversed=main.number(266, 1) == 2,
+        subsampled=(across, down),
+    )
+
+
+def compression_name(stored: Layout) -> str:
+    if stored.compression in (1, *_DEFLATE):
+        return "uncompressed" if stored.compression == 1 else "Deflate"
+    return _NAMES.get(stored.compression, f"method {stored.compression}")
+
+
+def is_for_pillow(main: _tiff.Directory, stored: Layout) -> bool:
+    """Tells whether Pillow may know such pixels: at most 8 bits, and not one of the layouts that it reads wrongly."""
+    if stored.bits > 8 or stored.form not in (1, 4) or stored.compression in (_WEBP, 50013):
+        return False
+    if stored.photometric == _YCBCR and (stored.compression == 1 or stored.planar) and stored.compression != _JPEG:
+        return False
+    return _TILE_WIDTH not in main.where or _TILE_OFFSETS in main.where
+
+
+def decode(read: _tiff.Reader, main: _tiff.Directory, stored: Layout) -> tuple[str | None, NumpyArray, int]:
+    """Decodes pixels [H, W, C], alpha not premultiplied.
+
+    Values of 1 to 8 bits become uint8, other integers uint16, scaled by their ranges; floats stay what they are.
+
+    Returns:
+        None and C = 1, 3 or 4 channels, or Pillow's mode 'CMYK' or 'LAB' and channels for it; and the number of
+        channels that were left out.
+
+    Raises:
+        Unsupported, TiffError: see these classes; TiffError is for damage.
+    """
+    colors = _checked(main, stored)
+    alpha = stored.samples == colors + 1 if not stored.extra else stored.extra[0] in (1, 2)
+    if stored.photometric in (_CMYK, _LAB, _ICC_LAB):
+        alpha = False
+    kept = colors + alpha
+    out = _samples(read, main, stored, kept)
+    if stored.photometric == 0:
+        if out.dtype.kind == "f":
+            raise Unsupported("has floating-point pixels where 0 is white, expected 0 to be black")
+        np.subtract(np.iinfo(out.dtype).max, out[..., :1], out=out[..., :1])
+    mode = None
+    if stored.photometric == _PALETTE:
+        out = _from_palette(out, main, stored.bits)
+    elif stored.photometric == _YCBCR:
+        _from_ycbcr(out, main)
+    elif stored.photometric == _CMYK:
+        mode, out = "CMYK", out if out.dtype == np.uint8 else _high_bytes(out)
+    elif stored.photometric in (_LAB, _ICC_LAB):
+        mode, out = "LAB", out if out.dtype == np.uint8 else _high_bytes(out)
+        if stored.photometric == _ICC_LAB:
+            out[..., 1:] ^= 128  # Pillow takes them signed
+    if alpha and stored.extra[:1] == (1,):
+        _unpremultiply(out)
+    if out.shape[2] == 2:
+        out = np.ascontiguousarray(out[..., [0, 0, 0, 1]])
+    return mode, out, stored.samples - kept
+
+
+def _checked(main: _tiff.Directory, stored: Layout) -> int:
+    """Returns the number of channels of colour of pixels that can be decoded.
+
+    Raises:
+        Unsupported: they cannot.
+    """
+    if stored.photometric not in _COLORS:
+        kind = _PHOTOMETRIC.get(stored.photometric, f"unusual (type {stored.photometric})")
+        raise Unsupported(f"has {kind} pixels, expected grey, RGB, a palette, CMYK, Lab or YCbCr")
+    if not stored.alike:
+        each = "/".join(f"{int(bits)}" for bits in main.numbers(258, 64))
+        raise Unsupported(f"has channels of different kinds ({each} bits), expected channels alike")
+    colors = _COLORS[stored.photometric]
+    if not colors <= stored.samples <= colors + max(len(stored.extra), 1):
+        raise Unsupported(f"has {stored.samples} channels of {stored.kind} values, of which its fields tell {colors}")
+    floats = stored.form == 3
+    if stored.bits not in ((16, 32, 64) if floats else (*range(1, 33), 64)) or stored.form not in (1, 2, 3, 4):
+        raise Unsupported(f"has {stored.kind} values, expected integers of 1 to 32 bits or floats of 16, 32 or 64")
+    if stored.form == 2 and stored.bits not in (8, 16, 32, 64):
+        raise Unsupported(f"has {stored.kind} values, expected signed ones of 8, 16, 32 or 64 bits")
+    if floats and colors != 3 and stored.photometric not in (0, 1):
+        raise Unsupported("has floating-point pixels of CMYK or a palette, expected grey or RGB")
+    if stored.photometric in (_YCBCR, _LAB, _ICC_LAB) and (stored.bits not in (8, 16) or stored.form not in (1, 2, 4)):
+        raise Unsupported(f"has YCbCr or Lab pixels of {stored.kind} values, expected 8 or 16 bits")
+    if stored.photometric == _YCBCR and (stored.bits != 8 or stored.samples != 3):
+        raise Unsupported(f"has YCbCr pixels of {stored.samples} channels of {stored.bits} bits, expected 3 of 8")
+    if stored.photometric == _PALETTE and stored.bits > 16:
+        raise Unsupported(f"has a palette of {stored.bits} bits, expected 16 at most")
+    if stored.photometric == _CMYK and main.number(332, 1) != 1:
+        raise Unsupported("has inks that are not cyan, magenta, yellow and black")
     if main.number(32997, 1) > 1:
         raise Unsupported("is a volume, expected one image")
-    if compression not in (1, 8, 32946):
-        name = _COMPRESSIONS.get(compression, f"method {compression}")
-        if compression in _BY_OPENCV and not planar and photometric != 0 and dtype != np.float16 and samples != 2:
-            if samples == 4 and extra[:1] == (1,):
-                raise Unsupported(
-                    f"has premultiplied alpha and is compressed by {name}; save it with Deflate or without"
-                )
-            segments(main, width, height)
-            raise NeedsOpenCV(name)
-        raise Unsupported(f"has {dtype.name} pixels compressed by {name}; save it with Deflate, LZW or without")
-    if predictor not in (1, 2, 3) or (predictor == 3) > (dtype.kind == "f") or (predictor == 2 and dtype.kind == "f"):
-        raise Unsupported(f"has {dtype.name} pixels with the predictor {predictor}, which do not go together")
+    if stored.compression not in (1, *_DEFLATE, _LZMA, _WEBP, *_BY_IMAGECODECS):
+        raise Unsupported(
+            f"has {stored.kind} values compressed by {compression_name(stored)}; save it with Deflate, LZW or without"
+        )
+    if stored.compression == _WEBP and (stored.bits != 8 or stored.samples not in (3, 4) or stored.planar):
+        raise Unsupported(
+            f"has {stored.samples} channels of {stored.kind} values compressed by WebP, expected RGB of 8"
+        )
+    if stored.compression == _JPEG and stored.photometric not in (0, 1, 2):
+        raise Unsupported(f"has {stored.kind} YCbCr or CMYK values compressed by JPEG, expected grey or RGB")
+    packed = stored.predictor == 2 and stored.bits not in (8, 16, 32, 64)
+    if stored.predictor not in (1, 2, 3) or (stored.predictor == 3) > floats or (packed and stored.compression != 1):
+        raise Unsupported(f"has {stored.kind} values with the predictor {stored.predictor}, which do not go together")
+    return colors
 
+
+def _samples(read: _tiff.Reader, main: _tiff.Directory, stored: Layout, kept: int) -> NumpyArray:
+    """Returns the first channels [H, W, kept], scaled to the type of the result."""
+    width, height = stored.width, stored.height
     offsets, counts, (_, down, across, seg_h) = segments(main, width, height)
-    seg_w = width if _TILED not in main.where else main.number(322, 0)
-    depth = 1 if planar else samples
-    out = np.empty((height, width, samples), dtype)
-    stored = dtype.newbyteorder("<" if main.order == "<" else ">")
+    tiled = _TILE_WIDTH in main.where
+    seg_w = main.number(_TILE_WIDTH, 0) if tiled else width
+    floats = stored.form == 3
+    out = np.empty((height, width, kept), f"f{stored.bits // 8}" if floats else "u1" if stored.bits <= 8 else "u2")
+    decompress = _decompressor(main, stored)
     for i, (offset, count) in enumerate(zip(offsets, counts)):
         plane, y, x = i // (down * across), i // across % down * seg_h, i % across * seg_w
-        rows = seg_h if _TILED in main.where else min(seg_h, height - y)
-        size = rows * seg_w * depth * dtype.itemsize
-        if compression == 1:
-            data = read(int(offset), size)
+        if plane >= kept:
+            break
+        rows = seg_h if tiled else min(seg_h, height - y)
+        h, v = stored.subsampled if stored.photometric == _YCBCR and (not stored.planar or plane) else (1, 1)
+        if not stored.planar and (h, v) != (1, 1):
+            shape = (-(-rows // v), -(-seg_w // h), h * v + 2)  # a block of luma, then its two chroma values
         else:
-            inflate = zlib.decompressobj()
-            try:
-                data = inflate.decompress(read(int(offset), min(int(count), size + size // 8 + 1024)), size)
-            except zlib.error as error:
-                raise _tiff.TiffError(f"a segment cannot be inflated ({error})") from None
-        if len(data) != size:
-            raise _tiff.TiffError(f"it ends {size - len(data)} bytes too early, or a segment does")
-        segment = _unpredicted(data, (rows, seg_w, depth), stored, predictor)
-        h, w = min(rows, height - y), min(seg_w, width - x)
-        if planar:
-            out[y : y + h, x : x + w, plane] = segment[:h, :w, 0]
+            shape = (-(-rows // v), -(-seg_w // h), 1 if stored.planar else stored.samples)
+        row = (shape[1] * shape[2] * stored.bits + 7) // 8
+        data = decompress(read(int(offset), min(int(count), 2 * shape[0] * row + 4096)), shape)
+        if isinstance(data, bytes):
+            if len(data) < shape[0] * row:
+                raise _tiff.TiffError(f"it ends {shape[0] * row - len(data)} bytes too early, or a segment does")
+            segment = _values(data[: shape[0] * row], shape, stored, main.order)
         else:
-            out[y : y + h, x : x + w] = segment[:h, :w]
-    return _finished(out, colors, photometric, extra)
+            segment = data
+        if (h, v) != (1, 1):
+            segment = _full_size(segment, h, v, stored.planar)
+        rows, columns = min(rows, height - y), min(seg_w, width - x)
+        first = plane if stored.planar else 0
+        part = segment[:rows, :columns, : 1 if stored.planar else kept]
+        _scaled(part, out[y : y + rows, x : x + columns, first : first + part.shape[2]], stored)
+    return out
+
+
+def _decompressor(main: _tiff.Directory, stored: Layout) -> Callable[[bytes, tuple[int, int, int]], Any]:
+    """Returns what makes the bytes, or the array, of a segment's shape.
+
+    Raises:
+        Unsupported: imagecodecs is needed and missing.
+    """
+    if stored.compression in _BY_IMAGECODECS:
+        try:
+            import imagecodecs
+        except ImportError:
+            raise Unsupported(
+                f"has {stored.kind} values compressed by {compression_name(stored)}, which imagecodecs undoes: "
+                f"{_install.hint('io')}; or save it with Deflate or without"
+            ) from None
+        function = getattr(imagecodecs, _BY_IMAGECODECS[stored.compression])
+        tables = main.entry(347, 1 << 20)
+
+    def undo(data: bytes, shape: tuple[int, int, int]) -> Any:
+        if stored.reversed:
+            data = data.translate(_REVERSED)
+        size = shape[0] * ((shape[1] * shape[2] * stored.bits + 7) // 8)
+        try:
+            if stored.compression == 1:
+                return data
+            if stored.compression in _DEFLATE:
+                return zlib.decompressobj().decompress(data, size)
+            if stored.compression == _LZMA:
+                return lzma.LZMADecompressor(lzma.FORMAT_XZ, 1 << 28).decompress(data, size)
+            if stored.compression == _WEBP:
+                return _of_webp(data, shape)
+            if stored.compression == _JPEG:
+                _check_jpeg(data, shape, stored.bits)
+                pixels = function(data, bitspersample=stored.bits, tables=tables.data if tables else None)
+                return np.asarray(pixels).reshape(shape)
+            return bytes(function(data, out=size + 4096))  # some writers pad segments
+        except (zlib.error, lzma.LZMAError, RuntimeError, ValueError, TypeError) as error:
+            raise _tiff.TiffError(f"a segment cannot be decompressed ({error})") from None
+
+    return undo
+
+
+def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
+    """Decodes a WebP image of exactly that shape, which its header says before anything is decoded."""
+    from PIL import features
+
+    if not features.check("webp"):
+        raise Unsupported("has pixels compressed by WebP, which this build of Pillow does not decode")
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    size = _webp.size_of(data[:30])
+    if size != (shape[1], shape[0]):
+        raise _tiff.TiffError(f"a WebP segment has {size[0]} x {size[1]} pixels, expected {shape[1]} x {shape[0]}")
+    image = WebPImageFile(io.BytesIO(data)).convert("RGB" if shape[2] == 3 else "RGBA")
+    return np.asarray(image)
+
+
+def _check_jpeg(data: bytes, shape: tuple[int, int, int], bits: int) -> None:
+    """Checks that a JPEG has the size of its segment, before anything is decoded.
+
+    Raises:
+        TiffError: it has not.
+    """
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        kind, size = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            precision, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
+            if (height, width, channels, precision) != (*shape, bits):
+                break
+            return
+        at += 2 + size
+    raise _tiff.TiffError("a JPEG segment has not the size that the file says")
 
 
 def segments(
@@ -115,9 +333,9 @@ def segments(
     """
     samples, bits = main.number(277, 1), main.number(258, 1)
     planes = samples if main.number(284, 1) == 2 else 1
-    tiled = _TILED in main.where
+    tiled = _TILE_WIDTH in main.where
     if tiled:
-        seg_h, seg_w = main.number(323, 0), main.number(322, 0)
+        seg_h, seg_w = main.number(323, 0), main.number(_TILE_WIDTH, 0)
         if not (0 < seg_h <= height + 4096 and 0 < seg_w <= width + 4096):
             raise _tiff.TiffError(f"its tiles have {seg_w} x {seg_h} pixels")
     else:
@@ -128,8 +346,9 @@ def segments(
     number = planes * down * across
     if number > _MANY and seg_h * seg_w < _SMALL:
         raise _tiff.TiffError(f"it has {number} strips or tiles of {seg_w} x {seg_h} pixels")
-    offsets = main.numbers(_TILED if tiled else 273, _MAX_LIST)
-    counts = main.numbers(325 if tiled else 279, _MAX_LIST)
+    strips = not tiled or _TILE_OFFSETS not in main.where  # early writers list tiles as strips
+    offsets = main.numbers(_STRIP_OFFSETS if strips else _TILE_OFFSETS, _MAX_LIST)
+    counts = main.numbers(279 if strips else 325, _MAX_LIST)
     if len(offsets) < number or len(counts) < number:
         raise _tiff.TiffError(f"it lists {min(len(offsets), len(counts))} of its {number} strips or tiles")
     offsets, counts = offsets[:number], counts[:number]
@@ -137,43 +356,134 @@ def segments(
         raise _tiff.TiffError("strips or tiles are missing")
     ratio = _RATIOS.get(main.number(259, 1))
     row_bits = width * bits * (samples if planes == 1 else 1)
-    if ratio and sum(counts) * ratio < planes * height * ((row_bits + 7) // 8):
+    least = planes * height * ((row_bits + 7) // 8)
+    if main.number(262, 1) == _YCBCR:
+        least = height * ((width * bits + 7) // 8)  # colour may be subsampled, luma is there for every pixel
+    if ratio and sum(counts) * ratio < least:
         raise _tiff.TiffError(f"its header claims {width} x {height} pixels, which its bytes cannot hold")
     return offsets, counts, (planes, down, across, seg_h)
 
 
-def _unpredicted(data: bytes, shape: tuple[int, int, int], stored: np.dtype[Any], predictor: int) -> NumpyArray:
+def _values(data: bytes, shape: tuple[int, int, int], stored: Layout, order: str) -> NumpyArray:
+    """Returns the values of a segment, in the smallest type that holds them, the predictor undone."""
     rows, columns, depth = shape
-    if predictor == 3:  # the bytes of a row, most significant ones first, as differences
-        planes = np.frombuffer(data, np.uint8).reshape(rows, columns * stored.itemsize, depth)
-        planes = np.add.accumulate(planes, axis=1, dtype=np.uint8).reshape(rows, stored.itemsize, columns * depth)
-        whole = np.ascontiguousarray(planes.transpose(0, 2, 1))
-        return whole.view(stored.newbyteorder(">")).reshape(shape)
-    segment = np.frombuffer(data, stored).reshape(shape)
-    if predictor == 2:
-        return np.add.accumulate(segment.astype(stored.newbyteorder("=")), axis=1, dtype=stored.newbyteorder("="))
-    return segment
+    size = stored.bits // 8
+    if stored.predictor == 3:  # the bytes of a row, most significant ones first, as differences
+        planes = np.frombuffer(data, np.uint8).reshape(rows, columns * size, depth)
+        planes = np.add.accumulate(planes, axis=1, dtype=np.uint8).reshape(rows, size, columns * depth)
+        return np.ascontiguousarray(planes.transpose(0, 2, 1)).view(f">f{size}").reshape(shape)
+    if stored.bits in (8, 16, 32, 64):
+        values = np.frombuffer(data, np.dtype(f"u{size}").newbyteorder("<" if order == "<" else ">")).reshape(shape)
+    else:
+        values = _unpacked(data, rows, columns * depth, stored.bits).reshape(shape)
+    if stored.predictor == 2:
+        native = values.dtype.newbyteorder("=")
+        values = np.add.accumulate(values.astype(native), axis=1, dtype=native)
+        if stored.bits not in (8, 16, 32, 64):
+            values &= native.type((1 << stored.bits) - 1)
+    if stored.form in (2, 3):
+        values = values.view(values.dtype.str.replace("u", "i" if stored.form == 2 else "f"))
+    return values
 
 
-def _finished(out: NumpyArray, colors: int, photometric: int, extra: tuple[float, ...]) -> NumpyArray:
-    """Makes white the largest value, grey with alpha RGBA, and alpha not premultiplied."""
-    if photometric == 0:
-        if out.dtype.kind == "f":
-            raise Unsupported("has floating-point pixels where 0 is white, expected 0 to be black")
-        np.subtract(65535, out[..., :1], out=out[..., :1])
-    if out.shape[2] == colors:
-        return out
-    if extra[:1] == (0,):  # a channel that is not alpha
-        return np.ascontiguousarray(out[..., :colors])
-    if extra[:1] == (1,):
-        _unpremultiply(out)
-    if colors == 1:
-        return np.ascontiguousarray(out[..., [0, 0, 0, 1]])
+def _unpacked(data: bytes, rows: int, number: int, bits: int) -> NumpyArray:
+    """Returns [rows, number] of values of so many bits, whose rows begin at a byte, the highest bit first."""
+    out = np.empty((rows, number), np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32)
+    packed = np.frombuffer(data, np.uint8).reshape(rows, -1)
+    step = max(1, _UNPACKED // number)
+    for y in range(0, rows, step):
+        each = np.unpackbits(packed[y : y + step], axis=1, count=number * bits).reshape(-1, number, bits)
+        part = np.zeros(each.shape[:2], out.dtype)
+        for bit in range(bits):
+            part <<= part.dtype.type(1)
+            part |= each[..., bit]
+        out[y : y + step] = part
     return out
 
 
+def _full_size(segment: NumpyArray, h: int, v: int, planar: bool) -> NumpyArray:
+    """Returns values of subsampled colour [rows, columns, 3 or 1] at the size of luma, each repeated."""
+    if planar:
+        return np.repeat(np.repeat(segment, v, 0), h, 1)
+    down, across = segment.shape[:2]
+    luma = segment[..., : h * v].reshape(down, across, v, h).transpose(0, 2, 1, 3).reshape(down * v, across * h, 1)
+    return np.concatenate((luma, np.repeat(np.repeat(segment[..., h * v :], v, 0), h, 1)), 2)
+
+
+def _scaled(part: NumpyArray, out: NumpyArray, stored: Layout) -> None:
+    """Writes the values of a segment in the range of the result's type.
+
+    Signed integers of 32 bits and more are values of 16 bits, as programs write them that have no type between.
+
+    Raises:
+        Unsupported: there are values below black, or too large ones.
+    """
+    lab = stored.photometric in (_LAB, _ICC_LAB)
+    if stored.form == 3:
+        out[...] = part
+        return
+    if stored.form == 2 and not lab:
+        least, most = int(part.min()), int(part.max())
+        limit = 65535 if stored.bits >= 32 else (1 << stored.bits - 1) - 1
+        if least < 0 or most > limit:
+            raise Unsupported(f"has {stored.kind} values from {least} to {most}, expected 0 to {limit}")
+        if stored.bits >= 32:
+            out[...] = part
+            return
+        bits = stored.bits - 1
+    else:
+        bits = stored.bits
+    if stored.photometric == _PALETTE or bits == 8 * out.itemsize or lab:
+        out[...] = part if part.dtype.kind == "u" else part.view(part.dtype.str.replace("i", "u"))
+        return
+    work = part.astype(np.uint64)
+    if bits > 32:
+        work >>= np.uint64(bits - 32)
+        bits = 32
+    largest, half = np.uint64(np.iinfo(out.dtype).max), np.uint64((1 << bits) - 1)
+    work *= largest
+    work += half >> np.uint64(1)
+    work //= half
+    out[...] = work
+
+
+def _from_palette(indices: NumpyArray, main: _tiff.Directory, bits: int) -> NumpyArray:
+    """Returns the colours of a palette: uint8 for one of up to 256 colours, else uint16."""
+    colors = np.array(main.numbers(320, 1 << 19), np.uint16)
+    if len(colors) != 3 << bits:
+        raise _tiff.TiffError(f"its palette has {len(colors)} values, expected {3 << bits}")
+    colors = colors.reshape(3, -1).T
+    if bits <= 8:
+        colors = (colors >> 8).astype(np.uint8)  # as Pillow reads the palettes that it knows
+    return np.concatenate((colors[indices[..., 0]], indices[..., 1:].astype(colors.dtype)), 2)
+
+
+def _from_ycbcr(out: NumpyArray, main: _tiff.Directory) -> None:
+    """Converts 8-bit YCbCr to RGB, by section 21 of TIFF 6.0."""
+    weights, range_ = main.numbers(529, 64), main.numbers(532, 64)
+    if len(weights) != 3 or not all(0 < weight < 1 for weight in weights):
+        weights = (0.299, 0.587, 0.114)
+    if len(range_) != 6 or not all(range_[i] < range_[i + 1] <= 255 for i in (0, 2, 4)):
+        range_ = (0, 255, 128, 255, 128, 255)
+    red, green, blue = weights
+
+    def strip(rows: slice) -> None:
+        part = out[rows].astype(np.float32)
+        y = (part[..., 0] - range_[0]) * (255 / (range_[1] - range_[0]))
+        cb, cr = ((part[..., i] - range_[2 * i]) * (127 / (range_[2 * i + 1] - range_[2 * i])) for i in (1, 2))
+        r, b = y + (2 - 2 * red) * cr, y + (2 - 2 * blue) * cb
+        rgb = np.stack((r, (y - blue * b - red * r) / green, b), -1)
+        out[rows] = np.rint(np.clip(rgb, 0, 255))
+
+    _strips(out.shape[0], out.shape[1] * 3, strip)
+
+
+def _high_bytes(out: NumpyArray) -> NumpyArray:
+    return (out >> 8).astype(np.uint8)
+
+
 def _unpremultiply(out: NumpyArray) -> None:
-    largest = 65535.0 if out.dtype.kind == "u" else 1.0
+    largest = float(np.iinfo(out.dtype).max) if out.dtype.kind == "u" else 1.0
 
     def strip(rows: slice) -> None:
         part = out[rows].astype(np.float64)

@@ -1,0 +1,53 @@
+"""The header of a WebP file (RFC 9649), which says its size before anything is decoded."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+
+class WebPError(ValueError):
+    """An error for bytes that are not a WebP file that is accepted; the text goes on after the file's name."""
+
+
+def _triple(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 3], "little") + 1
+
+
+def size_of(head: bytes) -> tuple[int, int]:
+    """Returns the width and the height that the first 30 bytes claim: the decoder allocates the canvas at once.
+
+    Raises:
+        WebPError: they are no header of WebP.
+    """
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        raise WebPError("is damaged: it ends in its header, or has none")
+    kind = head[12:16]
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    if kind == b"VP8X":
+        return _triple(head, 24), _triple(head, 27)
+    raise WebPError(f"is damaged: its first chunk is {kind!r}")
+
+
+def check_animation(read: Callable[[int, int], bytes]) -> None:
+    """Checks that the first image of an animation is no small part of its canvas, which would cost much for little.
+
+    Raises:
+        WebPError: it is.
+    """
+    head = read(0, 30)
+    if head[12:16] != b"VP8X" or not head[20] & 2:
+        return
+    canvas, at = (_triple(head, 24), _triple(head, 27)), 30
+    for _ in range(64):
+        name, size = struct.unpack("<4sI", read(at, 8).ljust(8, b"\0"))
+        if name == b"ANMF":
+            frame = read(at + 8, 12).ljust(12, b"\0")
+            if canvas[0] * canvas[1] > 16 * _triple(frame, 6) * _triple(frame, 9):
+                raise WebPError(f"is an animation whose first image is a small part of {canvas[0]} x {canvas[1]}")
+            return
+        at += 8 + size + size % 2
