@@ -7,6 +7,7 @@ lengths and sizes, and puts checksums right again so that decoders see what lies
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import struct
 import subprocess
@@ -21,8 +22,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
+from tests import tiffs
+
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
 
 pytestmark = pytest.mark.house
 
@@ -98,6 +102,29 @@ def seeds() -> dict[str, bytes]:
             found[f"tiff {name} {kind}"] = stream.getvalue()
     found["tiff 16 lzw"] = cv2.imencode(".tiff", deep, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
     found["tiff float lzw"] = cv2.imencode(".tiff", floats, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
+    layouts: dict[str, tuple[np.ndarray, int, int, dict[str, Any]]] = {
+        "12 bits": (deep >> 4, 12, 2, {"rows": 9}),
+        "4 bits planar": (rgb >> 4, 4, 2, {"planar": True}),
+        "32 bits": (deep.astype(np.uint32) * 65537, 32, 2, {"tile": (16, 16)}),
+        "16 planar lzw": (deep, 16, 2, {"planar": True, "compression": 5, "compress": imagecodecs.lzw_encode}),
+        "16 zstd": (deep, 16, 2, {"compression": 50000, "compress": imagecodecs.zstd_encode, "predictor": 2}),
+        "16 packbits": (deep, 16, 2, {"compression": 32773, "compress": imagecodecs.packbits_encode}),
+        "16 lzma": (deep, 16, 2, {"compression": 34925, "compress": lzma.compress, "rows": 8}),
+        "16 palette": (deep[..., :1] >> 8, 16, 3, {"more": {320: (3, list(range(65536)) * 3)}}),
+        "16 cmyk": (np.dstack([deep, deep[..., :1]]), 16, 5, {}),
+    }
+    for name, (values, bits, photometric, more) in layouts.items():
+        found[f"tiff {name}"] = tiffs.encode(values, bits, photometric, **more)
+    found["tiff ycbcr"] = tiffs.subsampled(rgb, 2, 2, 8)[0]
+    strip = found["webp"]
+    found["tiff webp"] = tiffs.encode(rgb, 8, 2, compression=50001, compress=lambda _: strip)
+    for name, tag in (
+        ("cicp", b"cICP" + bytes((12, 13, 0, 1))),
+        ("gama", b"gAMA" + struct.pack(">I", 55556)),
+        ("chrm", b"cHRM" + struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)),
+    ):
+        part = struct.pack(">I", len(tag) - 4) + tag + struct.pack(">I", zlib.crc32(tag))
+        found[f"png {name}"] = found["png la"][:33] + part + found["png la"][33:]
     for name, pixels in (("rgb", deep), ("rgba", rgba.astype(np.uint16) * 257), ("grey", deep[..., 0])):
         found[f"png 16 {name}"] = cv2.imencode(".png", pixels)[1].tobytes()
     return found

@@ -605,6 +605,8 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
         pixels = _plugin("PNG")(io.BytesIO(png.pixels))
         png.pixels = b""
         pixels.load()
+        if png.color == 0 and png.depth in (2, 4) and isinstance(key := pixels.info.get("transparency"), int):
+            pixels.info["transparency"] = key * 255 // ((1 << png.depth) - 1)  # Pillow scales the pixels alone
     return Decoded(pixels, profile, png.exif, png.xmp, png.dpi, format, colors=colors)
 
 

@@ -122,6 +122,11 @@ def is_for_pillow(main: _tiff.Directory, stored: Layout) -> bool:
         return False
     if stored.photometric == _YCBCR and (stored.compression == 1 or stored.planar) and stored.compression != _JPEG:
         return False
+    plain = stored.compression in (1, *_DEFLATE, _LZMA)
+    if plain and (stored.planar or stored.reversed):
+        return False
+    if stored.planar and (len(stored.extra) > 1 or stored.samples == 2):
+        return False
     return _TILE_WIDTH not in main.where or _TILE_OFFSETS in main.where
 
 
