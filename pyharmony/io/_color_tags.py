@@ -188,7 +188,8 @@ def _text(text: str) -> bytes:
 
 # ---- The boxes of AVIF and HEIC ----
 
-_MAX_META = 1 << 24
+#: The most bytes of the box that describes the images of a file, and the most boxes in a box.
+_MAX_META, _MAX_BOXES = 1 << 22, 1 << 14
 _AUXILIARY = {b"urn:com:apple:photo:2020:aux:hdrgainmap": "gain map", b":auxiliary:depth": "depth map",
               b"urn:mpeg:hevc:2015:auxid:2": "depth map"}  # fmt: skip
 
@@ -221,7 +222,9 @@ def of_boxes(read: Callable[[int, int], bytes]) -> Heif:
 
 
 def _boxes(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    while at + 8 <= len(data):
+    for _ in range(_MAX_BOXES):
+        if at + 8 > len(data):
+            return
         size, kind = struct.unpack_from(">I4s", data, at)
         if size < 8 or at + size > len(data):
             return
