@@ -293,6 +293,7 @@ def test_tiff_files_of_other_programs(dtype: str, options: dict[str, Any]) -> No
 @pytest.mark.parametrize("predictor", [1, 2])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_deep_lzw_is_read(predictor: int, channels: int) -> None:
+    pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
     pixels = noise(37, 45, channels, "uint16")
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     options = [cv2.IMWRITE_TIFF_COMPRESSION, 5, cv2.IMWRITE_TIFF_PREDICTOR, predictor]

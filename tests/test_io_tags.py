@@ -14,14 +14,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms, features
 
 import pyharmony as ph
 from pyharmony import errors
 from pyharmony.io import Picture, _metadata, convert, provenance, read, write
-
-Image = pytest.importorskip("PIL.Image")
-ImageCms = pytest.importorskip("PIL.ImageCms")
-features = pytest.importorskip("PIL.features")
 
 pytestmark = pytest.mark.house
 

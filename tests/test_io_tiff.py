@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pyharmony import _install, errors
 from pyharmony.io import read
 from tests import tiffs
 from tests.foreign import confined
 
-Image = pytest.importorskip("PIL.Image")
-features = pytest.importorskip("PIL.features")
 imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
-tifffile = pytest.importorskip("tifffile")
+tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
 
 pytestmark = pytest.mark.house
 
@@ -117,7 +116,6 @@ def test_compressions_of_deep_pixels(name: str, planar: bool, dtype: str) -> Non
             np.testing.assert_array_equal(read(data).pixels, values)
 
 
-@pytest.mark.skipif(not features.check("webp"), reason="Pillow has no WebP")
 @pytest.mark.parametrize("channels", [3, 4])
 def test_webp_inside(channels: int) -> None:
     pixels = np.kron(codes(8, channels, 6, 8), np.ones((8, 8, 1), np.uint8))
