@@ -36,6 +36,7 @@ else:
 __all__ = [
     "Array",
     "Chroma",
+    "CompositeBlend",
     "Contour",
     "CudaArray",
     "DataKind",
@@ -58,6 +59,7 @@ __all__ = [
     "Positions",
     "ReadableFile",
     "Rng",
+    "SegmentMethod",
     "Skip",
     "SlicedArray",
     "SolveMethod",
@@ -67,6 +69,7 @@ __all__ = [
     "Task",
     "Tensor",
     "TorchDevice",
+    "UpscaleMethod",
     "WritableFile",
 ]
 
@@ -100,6 +103,18 @@ HarmonizeMethod = Literal[
     "auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue"
 ]  # fmt: skip
 """The methods of `pyharmony.harmonize` that have names of their own; it also takes names and paths of weights."""
+
+SegmentMethod = Literal[
+    "auto", "clicks-imagenet", "clicks", "grabcut", "random_walker", "clicks-imagenet+grabcut",
+    "clicks-imagenet+random_walker",
+]  # fmt: skip
+"""The methods of `pyharmony.segment` by name."""
+
+UpscaleMethod = Literal["auto", "srgan", "lanczos", "bicubic"]
+"""The methods of `pyharmony.super_resolve` by name."""
+
+CompositeBlend = Literal["auto", "alpha", "gaussian_poisson", "poisson"]
+"""The blends of `pyharmony.compose`."""
 
 Chroma = Literal["transport", "temperature"]
 """The treatment of chroma by `pyharmony.color.luminance_temperature`."""

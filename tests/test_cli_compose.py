@@ -241,7 +241,7 @@ def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
         (("b.png", "--base", "c.png"), "--base: 'c.png', expected auto or one of a.png, b.png", 2),
         ((), "--merge: one photograph, expected two or more of one place", 2),
         (("b.png", "--mask", "a_mask.png"), "--mask: given 1 times for 2 photographs, expected once each", 2),
-        (("b.png", "--mask", "mask.png", "--mask", "b_mask.png"), "mask.png: shape [50, 40], expected", 3),
+        (("b.png", "--mask", "mask.png", "--mask", "b_mask.png"), "mask.png: 40 x 50 pixels, expected 320 x 240", 3),
     ],
 )
 def test_what_cannot_be_merged_is_said(options: tuple[str, ...], says: str, code: int, tmp_path: Path) -> None:

@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "pyharmony.blend",
     "pyharmony.color",
+    "pyharmony.composition",
     "pyharmony.harmonization",
     "pyharmony.matching",
+    "pyharmony.merging",
     "pyharmony.ops",
     "pyharmony.shadows",
     "pyharmony.upscaling",
@@ -51,6 +53,19 @@ HOMES = {
     "Stage": ".color_map",
     "Method": "._methods",
     "UpscalingInfo": "._super_resolve",
+}
+#: The same of names that are of another module in some package, by package and name.
+HOMES_IN = {
+    ("pyharmony.composition", "Method"): "..segmentation",
+    ("pyharmony.composition", "Masks"): "..segmentation",
+    ("pyharmony.composition", "ComposeInfo"): "._compose",
+    ("pyharmony.composition", "Front"): "._compose",
+    ("pyharmony.composition", "Number"): "._compose",
+    ("pyharmony.composition", "NumpyArray"): ".._arrays",
+    ("pyharmony.composition", "Rectangle"): "._compose",
+    ("pyharmony.composition", "Spot"): "._compose",
+    ("pyharmony.merging", "Masks"): "..segmentation",
+    ("pyharmony.merging", "MergeInfo"): "._merge",
 }
 #: What return_info adds, by function; a SolveInfo by default.
 INFOS = {
@@ -92,6 +107,22 @@ def of_images(first: str, info: str) -> Iterator[Signature]:
     yield {"*": "many"}, "Any"
 
 
+def of_composites(first: str, info: str, several: bool) -> Iterator[Signature]:
+    """Yields the signatures of a function that makes one image of several.
+
+    Args:
+        first: the argument whose type the result has.
+        info: the class of what return_info adds.
+        several: whether that argument is a list.
+    """
+    many, no_out = {"*": "many"}, {"out": "None = None"}
+    for given, result in (("ImageT", "ImageT"), ("FileLike", _FILE)):
+        kind = f"Sequence[{given}]" if several else given
+        yield from flagged("return_info", {first: kind, **no_out, **many}, result, info)
+    yield from flagged("return_info", {"out": "OutT", **many}, "OutT", info)
+    yield many, "Any"
+
+
 def of_masks() -> Iterator[Signature]:
     """Yields the signatures of a function that gives the mask of its dst."""
     for given, result in (("ImageT", "ImageT"), ("FileLike", "PILImage")):
@@ -129,6 +160,10 @@ def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
         shown = str(inspect.signature(function).return_annotation)
         kinds = (("ImageT", "ImageT"), ("FileLike", _FILE))
         return [({"image": given}, shown.replace("Any", result)) for given, result in kinds]
+    if name == "pyharmony.composition.compose":
+        return list(of_composites("background", "ComposeInfo", False))
+    if name == "pyharmony.merging.merge":
+        return list(of_composites("photos", "MergeInfo", True))
     if "return_info" not in arguments:
         return [({}, str(inspect.signature(function).return_annotation))]
     if short.endswith("_tiles"):
@@ -185,7 +220,7 @@ def imports(module: Any, bodies: list[str]) -> Iterator[str]:
             yield line
     wanted: dict[str, set[str]] = {}
     for name in used:
-        wanted.setdefault(home(name), set()).add(name)
+        wanted.setdefault(home(name, module.__name__), set()).add(name)
     for node in ast.parse(Path(str(module.__file__)).read_text("utf-8")).body:
         for alias in node.names if isinstance(node, ast.ImportFrom) and node.level else ():
             if alias.name in module.__all__ and not inspect.isfunction(getattr(module, alias.name)):
@@ -197,8 +232,10 @@ def imports(module: Any, bodies: list[str]) -> Iterator[str]:
         yield line if len(line) <= 120 else wrapped(f"from {place} import (", sorted(wanted[place]), ")")
 
 
-def home(name: str) -> str:
-    """Returns the module that a name of an annotation is imported from."""
+def home(name: str, package: str) -> str:
+    """Returns the module that a name of an annotation is imported from in the stub of a package."""
+    if (package, name) in HOMES_IN:
+        return HOMES_IN[package, name]
     if name in ("Any", "Literal", "overload"):
         return "typing"
     if name in ("Callable", "Iterable", "Iterator", "Mapping", "Sequence"):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._jobs.failures import reading, spoken, writing
-from .._jobs.task import STREAM
+from .._jobs.task import STREAM, check_output
 
 
 def read_image(image: str) -> Any:
@@ -33,6 +33,16 @@ def as_composite(picture: Any, below: Any, sources: Sequence[str | bytes]) -> An
     from ..io.provenance import provenance
 
     return dataclasses.replace(picture, xmp=provenance(below.xmp, sources))
+
+
+def check_image(output: str, overwrite: bool) -> None:
+    """Refuses a file that no image can be written into, before any work; `STREAM` is left out."""
+    from .. import io
+
+    if output != STREAM:
+        check_output(output, not overwrite)
+        with writing(output), spoken(()):
+            io.check_destination(output)
 
 
 def write_image(picture: Any, output: str, overwrite: bool) -> None:

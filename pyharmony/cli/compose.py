@@ -13,7 +13,7 @@ from .._jobs.failures import Code, Failure, reading, spoken, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, command
 from ._console import Console
-from ._images import as_composite, named, read_with_source, write_image
+from ._images import as_composite, check_image, named, read_with_source, write_image
 from ._merge import merge_photos, refuse_others
 
 _WORDS = (
@@ -127,9 +127,8 @@ def compose(
     if merge:
         own = inspect.signature(globals()["compose"]).parameters
         refuse_others(given, {name: own[name].default for name in given if name in own and name not in _MERGE})
-        if output != STREAM:
-            check_output(output, not overwrite)
-        elif console.as_json:
+        check_image(output, overwrite)
+        if output == STREAM and console.as_json:
             raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
         merge_photos(console, photos, output, mask, base, overwrite)
         return
@@ -148,6 +147,8 @@ def compose(
     for path in outputs:
         if path != STREAM:
             check_output(path, not overwrite)
+            if path not in (save_recipe, layers):
+                check_image(path, overwrite)
         elif console.as_json or path is not output:
             raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
     given = {"k": top, "flip": flip, "strength": strength, "blend": blend, "sharpness": sharpness}

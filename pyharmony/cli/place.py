@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from .._jobs.failures import Code, Failure, reading, spoken
-from .._jobs.task import STREAM, check_output
+from .._jobs.task import STREAM
 from ._command import Overwrite, command
 from ._console import Console
-from ._images import named, read_image, write_image
+from ._images import check_image, named, read_image, write_image
 
 _WORDS = (
     (r"^k:", "--top:"),
@@ -58,7 +58,7 @@ def place(
     if head is not None:
         given["head"] = _rectangle(head)
     if explain is not None and explain != STREAM:
-        check_output(explain, not overwrite)
+        check_image(explain, overwrite)
     elif explain is not None and console.as_json:
         raise Failure("--json and --explain - both want stdout; write to a file", Code.USAGE)
     start = time.perf_counter()

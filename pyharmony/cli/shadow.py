@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from .._jobs.failures import Code, Failure, reading, spoken
-from .._jobs.task import STREAM, check_output
+from .._jobs.task import STREAM
 from ._command import Overwrite, command
 from ._console import Console
-from ._images import named, read_image, write_image
+from ._images import check_image, named, read_image, write_image
 
 _WORDS = ((r"^(azimuth|elevation|tip|softness|strength|under|contact|horizon|wall|depth):", r"--\1:"),)
 LINE = "Y|X,Y,X,Y"
@@ -92,8 +92,8 @@ def drawn(
         The function's info, and the seconds that all of it took.
     """
     for path in (output, layer):
-        if path is not None and path != STREAM:
-            check_output(path, not overwrite)
+        if path is not None:
+            check_image(path, overwrite)
     if output == STREAM and console.as_json:
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
     start = time.perf_counter()

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from .._jobs.failures import Code, Failure, reading, spoken
-from .._jobs.task import STREAM, check_output
+from .._jobs.task import STREAM
 from ._command import Overwrite, command
 from ._console import Console
-from ._images import named, read_image, write_image
+from ._images import check_image, named, read_image, write_image
 
 _WORDS = ((r"^(scale|method|tile):", r"--\1:"),)
 
@@ -41,7 +41,7 @@ def super_resolve(
     if model is not None and method != "auto":
         raise Failure("--method and --model both say what to do; give one", Code.USAGE)
     if output != STREAM:
-        check_output(output, not overwrite)
+        check_image(output, overwrite)
     elif console.as_json:
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
     chosen: Any = method

@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import _arrays, _checks, io
 from .._cuda import is_device_array
-from .._images.call import is_file
 from .._images.frame import position_of
+from .._images.kinds import is_file
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..harmonization import METHODS
 from ..harmonization._harmonize import check_name

@@ -31,7 +31,18 @@ from ..placement import contact_sheet as placement_sheet
 from ..segmentation import METHODS as CUTTERS
 from ..segmentation import Masks, Method
 from ..segmentation.layers import resized
-from ..typing import ImageLike, MaskLike, OneOrMany, OutLike, PathLike, Position
+from ..typing import (
+    CompositeBlend,
+    HarmonizeMethod,
+    ImageLike,
+    MaskLike,
+    OneOrMany,
+    OutLike,
+    PathLike,
+    Position,
+    SegmentMethod,
+    UpscaleMethod,
+)
 from ..upscaling import METHODS
 from . import _plan
 from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of, whole_number
@@ -177,7 +188,7 @@ def compose(
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None,
     masks: OneOrMany[MaskLike | None] = None,
-    segment: str | Method = "auto",
+    segment: SegmentMethod | Method = "auto",
     people: Masks | Sequence[MaskLike] | None = None,
     at: Spot | Sequence[Spot] = "auto",
     scale: Number | Sequence[Number] = "auto",
@@ -185,14 +196,14 @@ def compose(
     flip: bool | Sequence[bool] = False,
     behind: Front | Sequence[Front] = "auto",
     k: int = 1,
-    harmonize: str | PathLike | None = "auto",
+    harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0,
-    blend: str = "auto",
+    blend: CompositeBlend = "auto",
     sharpness: float = _SHARPNESS,
     grain: float = _GRAIN,
     shadow: Literal["auto"] | bool | Mapping[str, object] = "auto",
     reflection: bool | Mapping[str, object] = False,
-    upscale: str | None = "auto",
+    upscale: UpscaleMethod | None = "auto",
     seed: int = 0,
     recipe: Mapping[str, object] | PathLike | None = None,
     side: int | None = None,
@@ -568,7 +579,10 @@ def _decided(
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else ""
         said = [text for text in (cut.reason, doubt) if text]
-        found_of.append(Found(said, [_with_remedy(text, text == doubt) for text in said], places, cut.score))
+        told = [_with_remedy(text, text == doubt) for text in said]
+        if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
+            said, told = [*said, size], [*told, f"{size}; scale says another size"]
+        found_of.append(Found(said, told, places, cut.score))
         if len(photos) > 1:
             lies_there, head = _plan.as_it_lies(entry, cut.mask, (width, height))
             nearness.append(float(np.flatnonzero(lies_there.any(1))[-1]) if lies_there.any() else 0.0)

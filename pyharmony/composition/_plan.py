@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,6 +31,8 @@ DECIDED = 1200
 #: About the longer side of the photographs in which masks are looked at, and that of the background in which places
 #: are looked for.
 _SIDE, _PLACES = 1000, 800
+#: By how much heads of people who are near one another differ at most in their heights.
+_UNLIKE = 2.0
 #: The longer side of masks that are compared.
 _LOOKED_AT = 256
 #: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
@@ -258,7 +259,7 @@ class People:
             # The masks are not all that tells of people: who has none must not be covered either.
             looked = Looked(self._background, _of_people(self._method))
             return self._among_others(looked, layers_of(given), [_rectangle(head) for head in given.heads])
-        whole = [_named(lambda i=i: mask_of(given[i], height, width), f"people[{i}]") for i in range(len(given))]
+        whole = [_mask_of(given[i], height, width, f"people[{i}]") for i in range(len(given))]
         return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
 
     def _reduced(self, layers: Sequence[Layer]) -> list[NumpyArray]:
@@ -277,10 +278,10 @@ class _Held:
     faces: list[Rectangle] = field(default_factory=list)
 
 
-def _named(make: Callable[[], NumpyArray], name: str) -> NumpyArray:
-    """Returns a mask that a function makes, whose errors get the name of an argument."""
+def _mask_of(mask: Any, height: int, width: int, name: str) -> NumpyArray:
+    """Returns a mask of any kind, whose errors tell the name of an argument."""
     try:
-        return make()
+        return mask_of(mask, height, width)
     except PyHarmonyError as error:
         raise type(error)(re.sub("^mask", lambda _: name, str(error))) from None
 
@@ -551,11 +552,11 @@ def number(value: Any, name: str) -> float:
     Raises:
         ArgumentError: it is none.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float, np.integer, np.floating))
-        or not abs(value) <= sys.float_info.max
-    ):
+    try:
+        known = isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        known = False
+    if isinstance(value, bool) or not known:
         raise ArgumentError(f"{name}: {value!r}, expected 'auto' or a finite number")
     return float(value)
 
@@ -564,6 +565,18 @@ def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[f
     """Returns the rectangles of the heads that are nearest to a place."""
     ranked = sorted(heads, key=lambda head: math.hypot(head[0] + head[2] / 2 - x, head[1] + head[3] / 2 - y))
     return [[float(v) for v in head] for head in ranked[:_LIKE]]
+
+
+def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectangle]) -> str:
+    """Returns that somebody is much smaller or larger than those beside them; empty where they are not.
+
+    heads: the rectangles of the heads of the people of the background.
+    """
+    if not cut.person or cut.head is None or not heads:
+        return ""
+    near = nearest_heads(heads, entry["x"], entry["y"])
+    times = cut.head[3] * entry["scale"] / float(np.mean([head[3] for head in near]))
+    return "" if 1 / _UNLIKE <= times <= _UNLIKE else f"the head is {times:.2g} times as high as those beside it"
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:

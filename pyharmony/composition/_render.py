@@ -215,12 +215,12 @@ def _shade(
     region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
     factor = np.empty((*region.shape, 3), np.uint8)
     laid.shadow = factor, region
-    for rows in _rows(region):
-        layer = rows.of(info.layer)
+    for band in _rows(region):
+        layer = band.of(info.layer)
         share = layer[..., 3:].astype(np.float64) / 255
         if cover is not None:
-            share *= 1 - rows.of(cover)[..., None].astype(np.float64) / 255
-        own, part = rows.of(factor, (region.y0, region.x0)), rows.of(canvas)
+            share *= 1 - band.of(cover)[..., None].astype(np.float64) / 255
+        own, part = band.of(factor, (region.y0, region.x0)), band.of(canvas)
         own[...] = np.rint(255 * (1 - share) + share * layer[..., :3])
         values = part * (own.astype(np.float64) / 255)
         part[...] = np.rint(values) if canvas.dtype.kind == "u" else values
@@ -317,9 +317,9 @@ def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
     """Blends a subject into the canvas."""
     region = laid.region
     if method == "alpha":
-        for rows in _rows(region):
-            origin = region.y0, region.x0
-            over(rows.of(canvas), rows.of(laid.colours, origin), rows.of(laid.alpha, origin))
+        origin = region.y0, region.x0
+        for band in _rows(region):
+            over(band.of(canvas), band.of(laid.colours, origin), band.of(laid.alpha, origin))
         return
     around = region.expand(BESIDE, canvas.shape[:2])
     rows, columns = (region.y0 - around.y0, region.y1 - around.y0), (region.x0 - around.x0, region.x1 - around.x0)

@@ -247,8 +247,10 @@ def merge(
         sources = [file if isinstance(file, bytes) else os.fspath(file) for file in files]
         picture = dataclasses.replace(picture, xmp=provenance(picture.xmp, sources))
     if to_file:
-        write(picture, out)
-        result = out
+        assert picture is not None  # noqa: S101  # files are made of pictures
+        file: Any = out
+        write(picture, file)
+        result = file
     elif picture is not None:
         result = picture if isinstance(every[number], Picture) else as_delivered(picture)
     return WithInfo((result, info)) if return_info else result

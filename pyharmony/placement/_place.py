@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -623,9 +622,13 @@ def _box(rectangle: Any, name: str) -> tuple[float, float, float, float]:
 def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ArgumentError(f"{name}: {value!r}, expected a number")
-    if not abs(value) <= sys.float_info.max:
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
         raise ArgumentError(f"{name}: {value!r}, expected a finite number")
-    return float(value)
+    return found
 
 
 def contact_sheet(

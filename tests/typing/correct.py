@@ -17,8 +17,10 @@ from typing_extensions import assert_type
 
 import pyharmony
 from pyharmony import blend, color, compat, data, harmonization, metrics, models, ops, segmentation
+from pyharmony.composition import ComposeInfo
 from pyharmony.harmonization import HarmonizeInfo
 from pyharmony.io import Picture
+from pyharmony.merging import MergeInfo
 from pyharmony.ops import SolveInfo
 from pyharmony.typing import FileLike, Gradients, HarmonizeMethod, ImageLike, MaskLike, Position
 
@@ -62,6 +64,20 @@ def infos_come_with_the_result(photo: Pixels, mask: Pixels, picture: Image.Image
     assert_type(ops.poisson(photo, photo, mask, return_info=True)[0], Pixels)
     assert_type(ops.PoissonSolver(mask).solve(photo, photo), Pixels)
     assert_type(ops.PoissonSolver(mask).sequence().solve(photo, photo, return_info=True)[0], Pixels)
+
+
+def composites_are_of_the_kind_of_their_background(
+    photo: Pixels, picture: Image.Image, tensor: torch.Tensor, masks: list[Pixels]
+) -> None:
+    assert_type(pyharmony.compose("friend.jpg", photo), Pixels)
+    assert_type(pyharmony.compose([photo, "friend.jpg"], picture, points=[(1, 2), None], at="auto"), Image.Image)
+    assert_type(pyharmony.compose(picture, tensor, people=masks, blend="poisson", upscale=None), torch.Tensor)
+    assert_type(pyharmony.compose("friend.jpg", "group.jpg", segment="grabcut"), Image.Image | Any)
+    assert_type(pyharmony.compose("friend.jpg", photo, return_info=True), tuple[Pixels, ComposeInfo])
+    assert_type(pyharmony.compose("friend.jpg", "group.jpg", out="card.jpg"), str)
+    assert_type(pyharmony.compose(photo, photo, harmonize="own.safetensors", out=photo, return_info=True)[0], Pixels)
+    assert_type(pyharmony.merge([photo, photo]), Pixels)
+    assert_type(pyharmony.merge(["a.jpg", "b.jpg"], return_info=True), tuple[Image.Image | Any, MergeInfo])
 
 
 def out_is_the_result(photo: Pixels, mask: Pixels, floats: Floats) -> None:

@@ -34,6 +34,10 @@ def places_and_words(photo: Pixels, mask: Pixels, picture: Image.Image) -> None:
     data.Synthesis(data.Photos("photos"), ["reinhart"])  # wrong
     models.list("compose")  # wrong
     pyharmony.set_device("gpu")  # wrong
+    pyharmony.compose(photo, photo, blend="mix")  # wrong
+    pyharmony.compose(photo, photo, harmonize=3)  # wrong
+    pyharmony.compose(photo, photo, at=86)  # wrong
+    pyharmony.merge([photo, photo], base="first")  # wrong
     pyharmony.realism_score(photo, device="auto")  # wrong
 
 
@@ -72,4 +76,7 @@ def results(photo: Pixels, mask: Pixels, picture: Image.Image) -> None:
     ops.poisson(photo, photo, mask, return_info=True).shape  # wrong
     ops.PoissonSolver(mask).solve(photo, photo).save("photo.png")  # wrong
     color.mkl(photo, photo).save("photo.png")  # wrong
+    pyharmony.compose(photo, photo).save("photo.png")  # wrong
+    pyharmony.compose(photo, picture, return_info=True)[1].subject  # wrong
+    pyharmony.merge([photo, photo]).save("photo.png")  # wrong
     print(text)
