@@ -106,6 +106,7 @@ def test_several_subjects() -> None:
         (("--top", "2", *PLAIN), "--top: more than one place is for one subject whose place is looked for", 2),
         (("--top", "2", "--recipe", "r.json"), "--recipe and --top do not go together", 2),
         (("--explain", "e.png", "--recipe", "r.json"), "--recipe and --explain do not go together", 2),
+        (("--explain", "e.ora", *PLAIN), "e.ora: the suffix '.ora' names no format", 2),
         (("--explain", "e.png", *PLAIN), "--explain: every place is given by --at", 2),
         (("--layers", "x.zip", *PLAIN), ".ora", 2),
     ],
@@ -113,6 +114,12 @@ def test_several_subjects() -> None:
 def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: str, code: int) -> None:
     result = call("subject.png", "scene.png", "-o", "out.png", *options, code=code)
     assert says in result.stderr
+
+
+def test_a_wrong_suffix_is_told_before_anything_is_read() -> None:
+    for options in ((), ("--merge",)):
+        result = call("none.png", "no.png", "-o", "out.ora", *options, code=2)
+        assert "out.ora: the suffix '.ora' names no format" in result.stderr
 
 
 @pytest.fixture

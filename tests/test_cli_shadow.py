@@ -86,6 +86,16 @@ def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: s
     assert says in result.stderr and not Path("out.png").exists()
 
 
+@pytest.mark.parametrize("command", ["shadow", "reflection"])
+def test_sizes_are_told_width_first_and_suffixes_beforehand(command: str) -> None:
+    run, _ = runners(command)
+    Image.new("L", (20, 30)).save("small.png")
+    result = run("ground.png", "small.png", "-o", "out.png", code=3)
+    assert f"20 x 30 pixels, expected {CAMERA.width} x {CAMERA.height}" in result.stderr
+    assert "names no format" in run("none.png", "mask.png", "-o", "out.ora", code=2).stderr
+    assert "names no format" in run("none.png", "mask.png", "-o", "out.png", "--layer", "x.ora", code=2).stderr
+
+
 def test_nothing_is_written_without_an_object() -> None:
     Image.new("L", (CAMERA.width, CAMERA.height)).save("empty.png")
     result = call("ground.png", "empty.png", "-o", "out.png", code=3)

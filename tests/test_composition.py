@@ -700,6 +700,19 @@ def test_warnings_say_what_to_do_and_good_composites_have_none() -> None:
     assert any(text.endswith("; a contact says where the object meets the ground") for text in texts)
 
 
+def test_somebody_of_another_size_than_those_beside_is_told() -> None:
+    from pyharmony.composition import _plan
+
+    cut = _plan.CutOut(np.zeros((4, 4), np.uint8), False, "", head=(0.0, 0.0, 20.0, 30.0), person=True)
+    heads = [(0.0, 0.0, 30.0, 40.0), (200.0, 0.0, 30.0, 40.0), (900.0, 0.0, 3.0, 4.0)]
+    at = {"x": 100.0, "y": 20.0}
+    for scale, says in ((1.0, ""), (0.7, ""), (0.4, "0.3 times"), (4.0, "3 times")):
+        found = _plan.unlike_others(cut, {**at, "scale": scale}, heads)
+        assert found == (f"the head is {says} as high as those beside it" if says else "")
+    assert _plan.unlike_others(cut._replace(person=False), {**at, "scale": 0.1}, heads) == ""
+    assert _plan.unlike_others(cut, {**at, "scale": 0.1}, []) == ""
+
+
 def refusals(tmp_path: Path) -> list[tuple[dict[str, Any], type[Exception], str]]:
     return [
         ({"out": tmp_path / "x.ora"}, ArgumentError, "the suffix '.ora' names no format"),

@@ -516,3 +516,25 @@ def test_warped_images_are_cubic_and_exact_at_whole_steps() -> None:
     assert np.abs(half - between).mean() < 4
     size = (image.shape[1], image.shape[0])
     assert _planes.shown(size, shift, (0, 0, *size)).sum() == (size[0] - 5) * (size[1] - 3)
+
+
+def test_a_merged_file_says_that_it_is_a_composite(tmp_path: Path) -> None:
+    background = place(0)
+    photo, mask = person(background, 60, 200, 120, 1)
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    for path, pixels in zip(paths, (background, photo)):
+        Image.fromarray(pixels).save(path)
+    out = tmp_path / "out.png"
+    assert merge(paths, base=0, people=[[], [mask]], align=False, out=out) == out
+    xmp = pyharmony.io.read(out).xmp
+    assert xmp is not None and b"digitalsourcetype/compositeCapture" in xmp and xmp.count(b"sha256:") == 2
+    result = merge([background, photo], base=0, people=[[], [mask]], align=False)
+    assert np.array_equal(np.asarray(Image.open(out)), result)
+    merge([background, photo], base=0, people=[[], [mask]], align=False, out=out)
+    assert b"compositeCapture" in (pyharmony.io.read(out).xmp or b"")
+    # The base alone is no composite.
+    with pytest.warns(UnchangedWarning):
+        merge(paths, base=0, people=[[], []], align=False, out=out)
+    assert b"compositeCapture" not in (pyharmony.io.read(out).xmp or b"")
+    with pytest.raises(ArgumentError, match="names no format"):
+        merge(paths, base=0, people=[[], []], align=False, out=tmp_path / "x.ora")
