@@ -464,17 +464,18 @@ def test_parts_of_a_subject_are_those_of_the_whole(
 
 
 def test_transparent_tiles_are_not_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyharmony.upscaling import _super_resolve
+    from pyharmony._images.region import Region
+    from pyharmony.upscaling.cutouts import enlarged_where
 
     image = np.zeros((700, 600, 4), np.uint8)
     image[..., :3] = np.random.default_rng(0).integers(0, 255, (700, 600, 3))
     image[5:70, 520:590, 3] = 255
     wanted = pyharmony.super_resolve(image, 2)
-    made = _super_resolve.enlarged_where(image, 2, "auto", _super_resolve.Region(0, 700, 0, 600))
+    made = enlarged_where(image, 2, "auto", Region(0, 700, 0, 600))
     assert np.array_equal(made[..., 3], wanted[..., 3])
     seen = wanted[..., 3] > 0
     assert np.array_equal(made[seen], wanted[seen]) and not made[600:].any()
-    nothing = _super_resolve.enlarged_where(image, 2, "auto", _super_resolve.Region(300, 700, 0, 200))
+    nothing = enlarged_where(image, 2, "auto", Region(300, 700, 0, 200))
     assert not nothing.any()
 
 

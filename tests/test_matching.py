@@ -220,3 +220,22 @@ def test_parts_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, dtype: 
             parts = match(image, mask)
             match(same, mask, out=same)
         assert parts.tobytes() == whole.tobytes() == same.tobytes()
+
+
+def test_the_noise_of_a_very_large_object_is_as_strong_and_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.matching import _tiles
+
+    image = np.clip(np.random.default_rng(5).normal(128, 8, (700, 500, 3)), 0, 255).round().astype(np.uint8)
+    mask = np.zeros((700, 500), np.uint8)
+    mask[100:600, 100:400] = 255
+    image[mask > 0] = 128
+    usual = matching.match_grain(image, mask, seed=4)
+    monkeypatch.setattr(_grain, "_LARGE", 0)
+    monkeypatch.setattr(_tiles, "_AT_ONCE", 1)
+    large = matching.match_grain(image, mask, seed=4)
+    assert np.array_equal(large, matching.match_grain(image, mask, seed=4))
+    assert not np.array_equal(large, matching.match_grain(image, mask, seed=5))
+    assert abs(large[mask > 0].std() / usual[mask > 0].std() - 1) < 0.02
+    # Neighbouring rows differ where parts meet as they do elsewhere.
+    steps = np.abs(np.diff(large[100:600, 100:400].astype(float), axis=0)).mean((1, 2))
+    assert steps.max() < 1.15 * steps.mean()

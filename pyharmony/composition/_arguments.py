@@ -15,7 +15,7 @@ from .._images.frame import position_of
 from .._images.kinds import is_file
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..harmonization import METHODS
-from ..harmonization._harmonize import check_name
+from ..harmonization.names import check_name
 from ..io import Picture
 from ..placement import Placement
 from ..segmentation import Masks

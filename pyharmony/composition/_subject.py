@@ -18,7 +18,7 @@ from .._images.memory import Memory
 from .._images.region import Region
 from .._images.source import decontaminated, place, place_scaled, scaled_region
 from .._images.threads import in_threads
-from ..upscaling._super_resolve import enlarged_where
+from ..upscaling.cutouts import enlarged_where
 from ._plan import ENLARGED, Photo
 
 #: Two numbers, of rows and columns or of height and width.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _shipped, harmonization, upscaling
-from ..harmonization._harmonize import DEFAULT
+from ..harmonization.names import DEFAULT
 
 #: The weights of a method: their name, and the SHA-256 of their file.
 Known = dict[str, str]

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import _catalogue, _checks, _device, _reprs, _shipped
+from .. import _checks, _device, _reprs
 from .._images.call import ITSELF, Call, on_one_image
 from .._images.frame import Frame, Infos, Job
 from .._images.kinds import is_file
@@ -26,7 +25,6 @@ from ..errors import (
     PyHarmonyWarning,
     ShapeError,
     UnchangedWarning,
-    WeightsError,
 )
 from ..typing import (
     Device,
@@ -44,6 +42,7 @@ from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
 from ._judged import hardened
 from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Float32, Scene, fitting, scene
+from .names import DEFAULT, METHODS, check_name
 
 #: The methods without weights.
 _PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
@@ -54,12 +53,6 @@ _PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
     "lalonde_efros": _lalonde_efros.lalonde_efros,
     "xue": _xue.xue,
 }
-
-#: The names of methods that `harmonize` knows; it takes networks too.
-METHODS = ("auto", *_PLAIN)
-
-#: The name of the weights that 'auto' runs.
-DEFAULT = "colorgrid"
 
 #: The largest strength.
 _MOST = 2.0
@@ -538,28 +531,6 @@ def _no_method(method: Any) -> DTypeError:
         f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
         "weights, or a model of pyharmony.models"
     )
-
-
-def check_name(method: str | os.PathLike[str]) -> None:
-    """Refuses a name that is no method and does not look like weights, and 'auto' where its weights are missing."""
-    shipped = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
-    if method == "auto":
-        if DEFAULT not in shipped:
-            raise WeightsError(
-                f"method: 'auto' runs the weights {DEFAULT}, and this pyharmony comes without them; pass the path of "
-                f"weights, or one of {', '.join(map(repr, _PLAIN))}"
-            )
-        return
-    name = os.fspath(method)
-    if isinstance(method, os.PathLike) or Path(name).suffix or os.sep in name:
-        _catalogue.check_weights(method)
-    elif not Path(name).exists():
-        known = {*shipped, *(entry.name for entry in _catalogue.every("harmonize"))}
-        if method not in known:
-            raise ArgumentError(
-                f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the "
-                f"name of weights that come with pyharmony{': ' if shipped else ''}{', '.join(shipped)}"
-            )
 
 
 def _refuse_none(image: Any, mask: Any) -> None:

@@ -48,6 +48,8 @@ _MEASURED = 512
 #: The rows beside its own from which a part of a coarser band is enlarged, and the values that are drawn at once where
 #: they only lead to others.
 _BESIDE, _SKIPPED = 3, 1 << 16
+#: Objects of more pixels have noise that is drawn part by part.
+_LARGE = 1 << 23
 
 Levels = tuple[tuple[float, float, float], ...]
 
@@ -252,7 +254,8 @@ def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
 class _Drawn:
     """Noise [axes, h, w] of three bands, of which any rows can be had again: the same as if all were drawn at once.
 
-    Each band is drawn at full, half or a quarter of the size, and enlarged from there.
+    Each band is drawn at full, half or a quarter of the size, and enlarged from there. Each part of a very large object
+    has noise of its own, since to draw all of it twice would take most of the time.
 
     Args:
         rows: the first row of each part and the one after its last.
@@ -261,6 +264,10 @@ class _Drawn:
     def __init__(self, seed: int, size: tuple[int, int], axes: int, rows: Sequence[tuple[int, int]]) -> None:
         self._size, self._rows = size, rows
         self._states: dict[tuple[int, int, int], Any] = {}
+        if size[0] * size[1] > _LARGE:
+            for key in itertools.product(range(len(rows)), range(3), range(axes)):
+                self._states[key] = np.random.PCG64([seed, *key]).state
+            return
         random = np.random.default_rng(seed)
         for band in range(3):
             height, width = self._small(band)

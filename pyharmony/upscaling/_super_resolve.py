@@ -27,8 +27,8 @@ from ._tiles import Float32, Pass, enlarged, regions, resampled
 
 #: The least side of a tile: what is around a tile takes more time than the tile itself well before that.
 _LEAST = 16
-#: The side of tiles by default, and the pixels beside a tile whose alpha reaches into its enlargement.
-_TILE, _BESIDE = 256, 2
+#: The side of tiles by default.
+TILE = 256
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class UpscalingInfo:
 
 
 @on_one_image
-def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", tile: int = _TILE) -> Any:
+def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", tile: int = TILE) -> Any:
     """Enlarges an image twice or four times, with more detail than an interpolation gives.
 
     The default is the generator of a small SRGAN (Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a
@@ -150,7 +150,7 @@ class _Enlarged:
         for image, target in zip(self._images, self._results, strict=True):
             start = time.perf_counter()
             _checks.warn_of_levels(image, "image")
-            tiles = _enlarge(image, target, self._factor, passes, side)
+            tiles = enlarge(image, target, self._factor, passes, side)
             infos.append(UpscalingInfo(method, self._factor, tiles, (time.perf_counter() - start) * 1e3))
         return infos
 
@@ -177,26 +177,7 @@ def _taken(image: Any, out: Any, scale: int) -> Any:
     return out
 
 
-def enlarged_where(image: NumpyArray, factor: int, method: str | Method, part: Region) -> NumpyArray:
-    """Returns a cut-out [h, w, 4] enlarged as `super_resolve` does, where a part of it is not transparent.
-
-    Tiles with nothing of that are left transparent, and take neither time nor memory.
-
-    Args:
-        part: the part of image that is looked at.
-    """
-    out = np.zeros((factor * image.shape[0], factor * image.shape[1], 4), image.dtype)
-    near = part.expand(_BESIDE, image.shape)
-
-    def is_seen(tile: Region) -> bool:
-        around = tile.expand(_BESIDE, image.shape).overlap(near)
-        return not around.empty and bool(around.of(image)[..., 3].any())
-
-    _enlarge(image, out, factor, method_of(method).passes(factor), _TILE, is_seen)
-    return out
-
-
-def _enlarge(
+def enlarge(
     image: NumpyArray,
     out: NumpyArray,
     factor: int,

@@ -1,0 +1,45 @@
+"""The names of methods that harmonise, and what is known of one before it runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .. import _catalogue, _shipped
+from ..errors import ArgumentError, WeightsError
+
+#: The names of the methods without weights.
+PLAIN = ("reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
+
+#: The names of methods that `harmonize` knows; it takes networks too.
+METHODS = ("auto", *PLAIN)
+
+#: The name of the weights that 'auto' runs.
+DEFAULT = "colorgrid"
+
+
+def check_name(method: str | os.PathLike[str]) -> None:
+    """Refuses a name that is no method and does not look like weights, and 'auto' where its weights are missing.
+
+    Raises:
+        ArgumentError: there is no such method.
+        WeightsError: the weights are missing.
+    """
+    shipped = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
+    if method == "auto":
+        if DEFAULT not in shipped:
+            raise WeightsError(
+                f"method: 'auto' runs the weights {DEFAULT}, and this pyharmony comes without them; pass the path of "
+                f"weights, or one of {', '.join(map(repr, PLAIN))}"
+            )
+        return
+    name = os.fspath(method)
+    if isinstance(method, os.PathLike) or Path(name).suffix or os.sep in name:
+        _catalogue.check_weights(method)
+    elif not Path(name).exists():
+        known = {*shipped, *(entry.name for entry in _catalogue.every("harmonize"))}
+        if method not in known:
+            raise ArgumentError(
+                f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the "
+                f"name of weights that come with pyharmony{': ' if shipped else ''}{', '.join(shipped)}"
+            )
