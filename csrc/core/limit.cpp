@@ -15,6 +15,17 @@ constexpr std::int64_t kRows = 32;
 
 bool is_soft(double mask) { return mask > 0 && mask < 1; }
 
+// Reads a row of the mask as shares of the dtype's range.
+void read_shares(const ImageView& mask, std::int64_t y, double* __restrict out) {
+  dispatch_any(mask.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const double range = dtype_range(mask.dtype);
+    const T* __restrict in = mask.at<T>(y, 0, 0);
+    const std::int64_t step = mask.col_stride;
+    for (std::int64_t x = 0; x < mask.width; ++x) out[x] = to_real<double>(in[x * step]) / range;
+  });
+}
+
 // Reads a channel of columns [x0, x1) of row y into out[x0..].
 template <typename Real>
 void read_channel(const ImageView& image, std::int64_t y, std::int64_t channel, std::int64_t x0,
@@ -81,7 +92,7 @@ void limit_rows(const ImageView& src, const ImageView& dst, const ImageView& mas
   Real* const rows[3] = {m + width, m + 2 * width, m + 3 * width};
   for (std::int64_t y = begin; y < end; ++y) {
     const double* share = exact.data();
-    read_plane(mask, y, 0, width, exact.data());
+    read_shares(mask, y, exact.data());
     for (std::int64_t x = 0; x < width; ++x) {
       if (!is_soft(share[x])) continue;
       const std::int64_t first = x;
