@@ -104,6 +104,11 @@ def _between(position: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     return low.long(), (low.long() + 1).clamp(max=count - 1), position - low
 
 
+def _clamped(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamps with a gradient of 1 at the bounds, like the native pass; torch's clamp has 0 there from 2.14 on."""
+    return torch.where(x < low, low, torch.where(x > high, high, x))
+
+
 def composed(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int],
@@ -114,7 +119,7 @@ def composed(
     x = x if image.ndim == 4 else x[None]
     count, height, width = x.shape[:3]
     one = torch.cat([x, torch.ones_like(x[..., :1])], -1)
-    t = x.clamp(0, 1)
+    t = _clamped(x, 0, 1)
 
     def each(part: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
         """Returns a part with a batch axis, and the index of each image's item in it."""
@@ -138,7 +143,7 @@ def composed(
         x0, y0, frame_height, frame_width = frame
         down, across = _along(y0, height, frame_height, rows, x), _along(x0, width, frame_width, columns, x)
         luma = (t * torch.as_tensor(LUMA, dtype=real, device=x.device)).sum(-1)
-        deep = _between((depth * luma - 0.5).clamp(0, depth - 1), depth)
+        deep = _between(_clamped(depth * luma - 0.5, 0, depth - 1), depth)
         total: Any = 0
         for v, share_v in ((down[0], 1 - down[2]), (down[1], down[2])):
             for u, share_u in ((across[0], 1 - across[2]), (across[1], across[2])):
