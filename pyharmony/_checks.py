@@ -32,6 +32,10 @@ CONTOURS: tuple[Contour, ...] = get_args(Contour)
 #: quarter level, and for float64 what iterative refinement reaches.
 DEFAULT_TOLERANCE = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025, "float64": 1e-6}
 
+#: With this color_weight the result has the colours of its base to within 1/100 of an 8-bit level.
+MAX_COLOR_WEIGHT = 1e6
+COLOR_WEIGHTS = f"from 0 to {MAX_COLOR_WEIGHT:g}, which holds the colours to within 1/100 of a level"
+
 
 @dataclass(frozen=True)
 class SolveInfo:
@@ -244,17 +248,16 @@ def map_or_none(x: Any) -> Any:
 def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
     """Returns a number, or a contiguous map [H, W], float64 if x is, else float32."""
     if isinstance(x, numbers.Real):
-        return number(x, "color_weight")
+        return number(x, "color_weight", high=MAX_COLOR_WEIGHT, accepts=COLOR_WEIGHTS)
     a = _arrays.to_numpy(x, "color_weight")
     if a.ndim == 0:
-        return number(a.item(), "color_weight")
+        return number(a.item(), "color_weight", high=MAX_COLOR_WEIGHT, accepts=COLOR_WEIGHTS)
     if a.dtype.kind != "f":
         raise DTypeError(f"color_weight: a map of dtype {a.dtype.name}, expected floats")
     if a.shape != (height, width):
         raise ShapeError(f"color_weight: a map of shape {list(a.shape)}, expected [{height}, {width}]")
     low, high = float(a.min()), float(a.max())
-    if not (low >= 0 and math.isfinite(high)):
-        raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected finite numbers of at least 0")
+    color_weight_range(low, high)
     if low == high:
         return low
     return np.ascontiguousarray(a, np.float64 if a.dtype == np.float64 else np.float32)
@@ -275,6 +278,12 @@ def path(x: Any, name: str) -> Path:
     if not isinstance(x, (str, os.PathLike)):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a path")
     return Path(x)
+
+
+def color_weight_range(low: float, high: float) -> None:
+    """Refuses the least and the largest value of a map of weights."""
+    if not (low >= 0 and high <= MAX_COLOR_WEIGHT):  # NaN is refused too
+        raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected {COLOR_WEIGHTS}")
 
 
 def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:

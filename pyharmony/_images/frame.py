@@ -35,6 +35,7 @@ from .source import lay_mask, place, place_scaled
 
 CHANNELS = (1, 3, 4)
 _FAR = 1 << 31  # pixels; a position beyond this is taken for a mistake
+_LARGEST_SCALE = 1e6  # one pixel of src then covers any image
 
 
 def direct_info(method: str, clipped: float = 0.0) -> _checks.SolveInfo:
@@ -485,9 +486,10 @@ def at_of_items(at: Any) -> list[Any] | None:
 
 def scale_of(scale: Any) -> float:
     """Returns the checked factor of src's size."""
-    value = _checks.number(scale, "scale", accepts="a finite number above 0, the factor of src's size")
+    accepts = f"a number above 0 and at most {_LARGEST_SCALE:g}, the factor of src's size"
+    value = _checks.number(scale, "scale", high=_LARGEST_SCALE, accepts=accepts)
     if value == 0:
-        raise ArgumentError("scale: 0, expected a finite number above 0, the factor of src's size")
+        raise ArgumentError(f"scale: 0, expected {accepts}")
     return value
 
 

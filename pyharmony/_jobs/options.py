@@ -173,7 +173,7 @@ BLEND = Kind(
         ),
         Option(
             "color_weight", str,
-            "how far colours are kept, at least 0; a number, or a grey image of DST's size, black 0 and white 1.",
+            "how far colours are kept, 0 to 1e6; a number, or a grey image of DST's size, black 0 and white 1.",
             "0 for poisson, else 1", _SOLVED, "W|MAP",
         ),
         _COLOR_WEIGHT_SCALE,

@@ -175,7 +175,7 @@ def detail_boost(
             floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
         keep_gps, device, errors, out: see `pyharmony.blend`.
         gain: the factor of the gradients, 0 to 1000; below 1 smooths.
-        color_weight: how far the colours of the image are held, at least 0; a number or a map [H, W]
+        color_weight: how far the colours of the image are held, 0 to 1e6; a number or a map [H, W]
             of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
             With 0 and a mask that covers the image, the mean is kept.
         tolerance, return_info: see `texture_flattening`.

@@ -53,9 +53,9 @@ def gaussian_poisson(
         base: the colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
             which has no seam, or src where the mask covers all. 'copy-paste': mask * src + (1 - mask) *
             dst, whose seam shows at high color_weight. Or an image like dst, of any kind.
-        color_weight: how far the colours of the base are kept, at least 0; a number, or a map
+        color_weight: how far the colours of the base are kept, 0 to 1e6; a number, or a map
             [H, W] over dst, which coarser levels average: floats, or a grey image whose white is 1.
-        sigma: the width of the Gaussian of the colour term, in pixels, 0 to 0.8 (any with reference).
+        sigma: the width of the Gaussian of the colour term, in pixels, 0 to 0.8 (0 to 1000 with reference).
         smooth_sigma: the width of the Gaussian that smooths before each halving, in pixels, 0 to 16.
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', the kernel of derivatives on
             every level; only 'normal' reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.

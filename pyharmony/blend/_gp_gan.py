@@ -75,7 +75,7 @@ def gp_gan(
         nz: the length of the noise; None: the length that the weights have.
         n_iteration: the most iterations of the search, at least 1.
         seed: the seed of the noise where the search starts, at least 0. Equal seeds give equal results.
-        color_weight: how far the network's colours are kept, at least 0; a number, or a map [H, W] over dst.
+        color_weight: how far the network's colours are kept, 0 to 1e6; a number, or a map [H, W] over dst.
         sigma, smooth_sigma, gradient_kernel, preserve_background, reference, tolerance: see `gaussian_poisson`.
         device: see `pyharmony.blend`; the pyramid runs on the CPU.
         return_info: whether to return a SolveInfo too, see `gaussian_poisson`.

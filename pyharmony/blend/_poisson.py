@@ -49,7 +49,7 @@ def poisson(
         contour: the share of these gradients that an edge takes, the rest being dst's: 'half', the mean of the
             mask at its two pixels; 'full', the larger of the two, so that an edge across a hard contour takes
             all of it, as in the paper's equation.
-        color_weight: how far the colours of src are kept, at least 0; a number, or a map [H, W]
+        color_weight: how far the colours of src are kept, 0 to 1e6; a number, or a map [H, W]
             over dst: floats, or a grey image whose white is 1.
         tolerance: the largest error allowed in 8-bit levels (1/255 of the value range). None: 0.25
             for uint8, 0.004 for uint16, 0.025 for float16 and float32, 1e-6 for float64.

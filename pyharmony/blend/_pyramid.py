@@ -16,7 +16,7 @@ from .._images.frame import Crop, Infos
 from .._images.memory import Memory
 from .._images.region import Region, as_float, covered_by, regions_of
 from ..errors import ArgumentError
-from ..ops.gaussian_poisson import MAX_SIGMA
+from ..ops.gaussian_poisson import MAX_REFERENCE_SIGMA, MAX_SIGMA, REFERENCE_SIGMAS
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, copy_paste, empty_like, halve, hold
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
 from ._solve import Level, membrane, solve_gaussian_poisson
@@ -63,7 +63,7 @@ def equation_of(
     if not reference:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     else:
-        width = _checks.number(sigma, "sigma")
+        width = _checks.number(sigma, "sigma", high=MAX_REFERENCE_SIGMA, accepts=REFERENCE_SIGMAS)
         if preserve_background:
             raise ArgumentError(
                 "preserve_background: True with reference=True; GP-GAN's code solves the whole image, pass "

@@ -96,7 +96,7 @@ def gaussian_poisson_tiles(
             color_weight,
             "color_weight",
             low=LEAST_TILED_WEIGHT,
-            high=1e6,
+            high=_checks.MAX_COLOR_WEIGHT,
             accepts=f"a number of at least {LEAST_TILED_WEIGHT:g}; below it the whole image acts on each pixel",
         ),
     }

@@ -35,6 +35,8 @@ SMALL_WEIGHTS = 0.1
 LOOSE_MEAN = 100.0
 
 MAX_SIGMA = 0.8
+MAX_REFERENCE_SIGMA = 1000.0
+REFERENCE_SIGMAS = f"0 to {MAX_REFERENCE_SIGMA:g} pixels"
 #: This times 1 / (row excess of A) is the error in 8-bit levels below which float32 cannot prove a bound.
 CHEBYSHEV_ROUNDING = 1.5e-3
 _STRIP = 64  # rows whose temporaries stay in the cache
@@ -61,7 +63,7 @@ def call_of(
     _checks.one_of(method, "method", METHODS)
     _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
     if reference:
-        sigma = _checks.number(sigma, "sigma")
+        sigma = _checks.number(sigma, "sigma", high=MAX_REFERENCE_SIGMA, accepts=REFERENCE_SIGMAS)
     else:
         sigma = _checks.number(
             sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, what a 3-tap Gaussian can hold"
@@ -240,7 +242,8 @@ def expected_steps(eq: Equation, levels: float) -> float:
     if not eq.weight > 0:
         return math.inf
     root = math.sqrt((8 + eq.largest_weight()) / eq.weight)
-    return math.log(170 / levels) / math.log((root + 1) / (root - 1))
+    step = 2 * math.atanh(1 / root)  # the logarithm of (root + 1) / (root - 1), exact for large roots
+    return math.log(170 / levels) / step if step > 0 else math.inf
 
 
 def chebyshev_is_faster(eq: Equation, levels: float) -> bool:

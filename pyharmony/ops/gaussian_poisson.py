@@ -7,8 +7,10 @@ from typing import Any
 from .. import _arrays, _cuda
 from ..typing import Array, ArrayT, Device, GradientKernel, SolveMethod
 from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
+from ._gaussian_poisson import MAX_REFERENCE_SIGMA as MAX_REFERENCE_SIGMA
 from ._gaussian_poisson import MAX_SIGMA as MAX_SIGMA
 from ._gaussian_poisson import METHODS as METHODS
+from ._gaussian_poisson import REFERENCE_SIGMAS as REFERENCE_SIGMAS
 from ._gaussian_poisson import Equation as Equation
 from ._gaussian_poisson import call_of
 from ._gaussian_poisson_cpu import solve as solve
@@ -52,9 +54,9 @@ def gaussian_poisson(
         mask: [H, W], or [N, H, W] with a batch; bool, uint8 or uint16 scaled by their range, or
             floats in [0, 1]. The gradient of an edge is mixed by the mean of its two pixels.
         base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too.
-        color_weight: a number of at least 0, or a map [H, W] of them. With 0 the mean of the
+        color_weight: a number from 0 to 1e6, or a map [H, W] of them. With 0 the mean of the
             result is that of base.
-        sigma: the width of the Gaussian in pixels, 0 to 0.8 (any with reference).
+        sigma: the width of the Gaussian in pixels, 0 to 0.8 (0 to 1000 with reference).
         reference: keep the taps of GP-GAN's code, whose sum is below one; it brightens.
         gradient_kernel: the kernel of the derivatives of src and dst. 'normal': the difference of
             neighbours, which alone reproduces src exactly. 'sobel', 'scharr', 'prewitt': centred
@@ -62,10 +64,11 @@ def gaussian_poisson(
             give 1 for a ramp of slope 1.
         preserve_background: solve only for the pixels with mask > 0 and keep the others.
         method: 'auto', 'chebyshev', 'dct' or 'multigrid'. 'dct' takes one weight and the whole
-            rectangle; 'chebyshev' a weight above 0.
+            rectangle; 'chebyshev' a weight above 0. Where a method cannot keep the tolerance, another one solves,
+            and SolveInfo names it.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
-            float32, 1e-6 for float64. Weights below 0.02 stop on an estimate.
+            float32, 1e-6 for float64. 'multigrid' and 'dct' keep it by an estimate of the error.
         device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the CPU; None: what
             `pyharmony.set_device` says. Arrays on a device are solved there, see docs/cuda.md.
         return_info: also return a SolveInfo, with a proven bound of the error.
@@ -77,6 +80,9 @@ def gaussian_poisson(
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names
             it, what was given and what is accepted.
+
+    Warns:
+        RuntimeWarning: the tolerance was not reached.
 
     Example:
         >>> from pyharmony import ops

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
 from .._cuda import DeviceArray, Place
-from ..errors import ArgumentError, DTypeError
+from ..errors import DTypeError
 
 #: The dtypes of the images that kernels on a device take.
 DTYPES = ("uint8", "uint16", "float16", "float32")
@@ -109,6 +108,5 @@ def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tupl
     else:
         values = place.fetch(taken)
         low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and math.isfinite(high)):
-        raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected finite numbers of at least 0")
+    _checks.color_weight_range(low, high)
     return low, None if low == high else planes_of(taken, count), high

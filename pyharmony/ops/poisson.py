@@ -90,7 +90,7 @@ class PoissonSolver(_Solves):
     Args:
         mask: [H, W], numpy, torch, or an array on a CUDA device; bool, uint8 or uint16 scaled by their
             range, or floats in [0, 1]. Copied.
-        color_weight: a number of at least 0, or a map [H, W] of them.
+        color_weight: a number from 0 to 1e6, or a map [H, W] of them.
         device: 'cuda' solves images of the CPU on the device; None: on the CPU, unless
             `pyharmony.set_device` says otherwise. Images have to be where mask is.
 
@@ -246,7 +246,7 @@ def poisson(
         contour: how much of these gradients an edge takes, the rest being dst's: 'half', the mean of the mask over
             its two pixels, so half of each across a hard contour; 'full', the larger, so all of it, as in eq. 7 of
             the paper and in fpie.
-        color_weight: a number of at least 0, or a map [H, W]: how strongly the colours of base are kept.
+        color_weight: a number from 0 to 1e6, or a map [H, W]: how strongly the colours of base are kept.
         base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too. None:
             src. It has no effect where color_weight is 0.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before

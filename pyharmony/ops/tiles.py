@@ -18,7 +18,7 @@ from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..reference.gaussian_poisson import gaussian_taps
 from ..typing import SlicedArray, SlicedT
-from .gaussian_poisson import MAX_SIGMA
+from .gaussian_poisson import MAX_REFERENCE_SIGMA, MAX_SIGMA, REFERENCE_SIGMAS
 
 #: The least weight for tiles: with smaller ones the pixels that a tile needs around it become many.
 LEAST_TILED_WEIGHT = 0.25
@@ -92,7 +92,7 @@ def gaussian_poisson_tiles(
     images = Images(src, dst, mask, base, out)
     rows, columns = tile_sides(tile)
     if reference:
-        width = _checks.number(sigma, "sigma")
+        width = _checks.number(sigma, "sigma", high=MAX_REFERENCE_SIGMA, accepts=REFERENCE_SIGMAS)
     else:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     w0, w1 = gaussian_taps(width, normalize=not reference)
@@ -253,7 +253,9 @@ def _weight(x: Any, shape: tuple[int, int]) -> tuple[Any, float, float]:
     accepts = f"a finite number of at least {LEAST_TILED_WEIGHT:g}"
     advice = "; below it the whole image acts on each pixel, use gaussian_poisson"
     if isinstance(x, numbers.Real):
-        weight = _checks.number(x, "color_weight", low=LEAST_TILED_WEIGHT, high=1e6, accepts=accepts + advice)
+        weight = _checks.number(
+            x, "color_weight", low=LEAST_TILED_WEIGHT, high=_checks.MAX_COLOR_WEIGHT, accepts=accepts + advice
+        )
         return None, weight, weight
     if not all(hasattr(x, a) for a in ("shape", "dtype", "__getitem__")) or np.dtype(x.dtype).kind != "f":
         raise DTypeError(f"color_weight: {type(x).__name__}, expected {accepts}, or a map of floats")
@@ -263,7 +265,9 @@ def _weight(x: Any, shape: tuple[int, int]) -> tuple[Any, float, float]:
     for y in range(0, shape[0], _BAND):
         part = np.asarray(x[y : y + _BAND, 0 : shape[1]])
         low, high = min(low, float(part.min())), max(high, float(part.max()))
-        if not (part >= np.float32(LEAST_TILED_WEIGHT)).all() or not high <= 1e6:  # NaN is refused too
+        if (
+            not (part >= np.float32(LEAST_TILED_WEIGHT)).all() or not high <= _checks.MAX_COLOR_WEIGHT
+        ):  # NaN is refused too
             raise ArgumentError(
                 f"color_weight: values from {float(part.min()):g} to {float(part.max()):g}, expected {accepts}{advice}"
             )
