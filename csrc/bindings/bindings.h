@@ -32,18 +32,20 @@ class GilRelease {
   GilRelease() : state_(PyEval_SaveThread()) {}
   ~GilRelease() {
     try {
-      if (Py_IsInitialized()) {
-        PyEval_RestoreThread(state_);
-        return;
-      }
+      if (!Py_IsInitialized()) wait_for_end();
+      PyEval_RestoreThread(state_);
     } catch (const abi::__forced_unwind&) {
+      wait_for_end();  // leaving this handler would abort the process
     }
-    for (;;) pause();
   }
   GilRelease(const GilRelease&) = delete;
   GilRelease& operator=(const GilRelease&) = delete;
 
  private:
+  [[noreturn]] static void wait_for_end() {
+    for (;;) pause();
+  }
+
   PyThreadState* state_;
 };
 
