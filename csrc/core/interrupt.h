@@ -10,8 +10,9 @@ using InterruptHook = void (*)();
 void set_interrupt_hook(InterruptHook hook);
 
 // Calls the hook if 50 ms or more have passed since this thread called it last, and this thread is
-// the first of the process, the only one that handles signals. parallel_for does so before each
-// range; a loop that may take long without parallel_for calls it every millisecond or so.
+// the first of the process, the only one that handles signals. Throws where that, or another thread
+// at work on the same job, ends it. parallel_for asks before each range; what may take long without
+// it calls this every millisecond or so.
 void check_interrupt();
 
 }  // namespace pyharmony

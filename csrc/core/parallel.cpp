@@ -31,8 +31,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kInterruptPeriod{50};
 
-// Thrown out of a job inside a job that has failed; the error of the outer one takes its place.
+// Thrown out of a part of a job that has failed; the error of the job takes its place.
 struct Abandoned {};
+
+void call_hook();  // if it is time to, on the first thread
 
 struct Job;
 thread_local const Job* current_job = nullptr;  // the innermost job whose body this thread runs
@@ -69,7 +71,7 @@ struct Job {
 
   void poll() {
     try {
-      check_interrupt();
+      call_hook();
     } catch (...) {
       fail(true);
     }
@@ -92,8 +94,9 @@ struct Job {
   }
 };
 
-// Takes the memory that a thread needs for its thread_local variables and for exceptions while there
-// is some: the C library takes it at their first use, and aborts the process where there is none.
+// Takes the memory that a thread needs for its thread_local variables and for exceptions while
+// there is some: the C library takes it at their first use, and aborts the process where there is
+// none.
 void take_thread_memory() {
   current_job = nullptr;
   try {
@@ -160,6 +163,29 @@ class Pool {
   int workers_ = 0;
 };
 
+std::atomic<InterruptHook> g_interrupt_hook{nullptr};
+
+bool is_first_thread() {
+#ifdef __linux__
+  return syscall(SYS_gettid) == getpid();
+#else
+  return true;  // the hook finds out
+#endif
+}
+
+void call_hook() {
+  const Clock::time_point now = Clock::now();
+  if (now < next_interrupt_check) return;
+  next_interrupt_check = now + kInterruptPeriod;
+  const InterruptHook hook = g_interrupt_hook.load(std::memory_order_relaxed);
+  if (hook == nullptr || !is_first_thread()) return;
+  hook();
+  // Where the hook has to wait for another thread, it does so less often.
+  const Clock::time_point after = Clock::now();
+  next_interrupt_check = after + std::clamp<Clock::duration>(40 * (after - now), kInterruptPeriod,
+                                                             4 * kInterruptPeriod);
+}
+
 // The pool is never destroyed: detached workers may outlive static destructors at exit.
 std::atomic<Pool*> g_pool{nullptr};
 std::atomic<int> g_threads{0};
@@ -176,16 +202,6 @@ Pool& pool() {
     if (g_pool.compare_exchange_strong(current, fresh.get())) current = fresh.release();
   }
   return *current;
-}
-
-std::atomic<InterruptHook> g_interrupt_hook{nullptr};
-
-bool is_first_thread() {
-#ifdef __linux__
-  return syscall(SYS_gettid) == getpid();
-#else
-  return true;  // the hook finds out
-#endif
 }
 
 int default_threads() {
@@ -215,17 +231,8 @@ void set_interrupt_hook(InterruptHook hook) {
 }
 
 void check_interrupt() {
-  const Clock::time_point now = Clock::now();
-  if (now < next_interrupt_check) return;
-  next_interrupt_check = now + kInterruptPeriod;
-  const InterruptHook hook = g_interrupt_hook.load(std::memory_order_relaxed);
-  if (hook != nullptr && is_first_thread()) {
-    hook();
-    // Where the hook has to wait for another thread, it does so less often.
-    const Clock::time_point after = Clock::now();
-    next_interrupt_check = after + std::clamp<Clock::duration>(40 * (after - now), kInterruptPeriod,
-                                                               4 * kInterruptPeriod);
-  }
+  call_hook();
+  if (current_job != nullptr && current_job->abandoned()) throw Abandoned();
 }
 
 void set_num_threads(int n) { g_threads.store(std::max(1, n)); }

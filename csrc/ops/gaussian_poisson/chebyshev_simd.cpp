@@ -25,6 +25,7 @@
 
 #include "core/buffer.h"
 #include "core/dispatch.h"
+#include "core/interrupt.h"
 #include "core/parallel.h"
 #include "core/pool.h"
 #include "core/vec.h"
@@ -39,6 +40,7 @@ using gaussian_poisson::Problem;
 
 constexpr std::int64_t kStreamedBytes = 8 << 20;  // results of this size exceed a core's caches
 constexpr int kAdvanceRows = 4;                   // rows that each step does at once
+constexpr std::int64_t kManySteps = 32;           // a tile of more may be interrupted
 #if HM_SIMD_BYTES == 64
 constexpr int kMaxBlockRows = 4;  // rows whose neighbours share registers
 #else
@@ -601,6 +603,7 @@ class TileRun {
     for (std::int64_t k = 0; k <= last; ++k) done[k] = low(k);
     std::int64_t loaded = low(0);
     while (done[last] < tile_.y1) {
+      if (last > kManySteps) check_interrupt();
       const std::int64_t target = std::min(high(0), loaded + kAdvanceRows);
       for (; loaded < target; ++loaded) load_row(loaded);
       for (std::int64_t k = 1; k <= last; ++k) {
