@@ -9,8 +9,10 @@ std::vector<double> known_mean(const DctParams& params, const std::vector<double
   const double divisor = mean_divisor(params.problem, params.has_rhs());
   std::vector<double> mean(sums.size());
   for (std::size_t k = 0; k < mean.size(); ++k) {
-    // The sum of a rhs tells the mean badly where the weight is small, so a known one goes before it.
-    mean[k] = !params.mean.empty() ? params.mean[k] : divisor > 0 ? sums[k] / pixels / divisor : 0.0;
+    // The sum of a rhs tells the mean badly where the weight is small.
+    mean[k] = !params.mean.empty() ? params.mean[k]
+              : divisor > 0        ? sums[k] / pixels / divisor
+                                   : 0.0;
   }
   return mean;
 }

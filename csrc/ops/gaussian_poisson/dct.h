@@ -17,7 +17,7 @@ struct DctParams {
   Problem problem;
   ImageView rhs;             // data is null where b is formed from the images
   ImageView out;             // [H, W, C], any image dtype
-  std::vector<double> mean;  // [C], mean of x where it is known; empty: from b, or zero for weight 0
+  std::vector<double> mean;  // [C], mean of x; empty: found from b, and zero for weight 0 with rhs
   bool double_precision = false;
 
   bool has_rhs() const { return rhs.data != nullptr; }
