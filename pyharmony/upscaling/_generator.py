@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _shipped
 from .._header import arrays_of, damage
+from .._images.threads import check_ended
 from ..errors import WeightsError
 from ..ops.convolution import convolution
 from ._tiles import Float32, Pass, resampled
@@ -45,6 +46,7 @@ class Conv(NamedTuple):
 
     def run(self, x: Float32, added: Float32 | None = None) -> Float32:
         """Returns the convolution of x [h, w, C] with zeros around it, plus what is added, and what follows."""
+        check_ended()
         return convolution(x, self.weight, self.bias, added=added, slope=self.slope)
 
 

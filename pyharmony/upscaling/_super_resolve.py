@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from .._images.fill import fill
 from .._images.frame import layout
 from .._images.memory import Memory
 from .._images.region import Region, check_finite
-from .._native import get_num_threads
+from .._images.threads import in_threads
 from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarmonyError, ShapeError
 from ._methods import Method, method_of
 from ._tiles import Float32, Pass, enlarged, regions, resampled
@@ -214,11 +213,7 @@ def enlarge(
             _arrays.round_into(_alpha(alpha, region, factor) * np.float32(unit), target[..., 3])
 
     parts = [tile for tile in regions(shape, side) if is_seen(tile)]
-    if not parts:
-        return 0
-    with ThreadPoolExecutor(min(get_num_threads(), len(parts))) as pool:
-        for _ in pool.map(write, parts):
-            pass
+    in_threads(write, parts)
     return len(parts)
 
 
