@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import signal
 import sys
+import threading
 from typing import Annotated, Any
 
 import typer
@@ -101,4 +105,21 @@ def _terminate(*_: Any) -> None:
 
 def run() -> None:
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(app(prog_name="pyharmony"))
+    try:
+        sys.exit(app(prog_name="pyharmony"))
+    except SystemExit as ended:
+        if ended.code in (128 + signal.SIGINT, 128 + signal.SIGTERM) and threading.active_count() > 1:
+            _leave(int(ended.code))
+        raise
+
+
+def _leave(code: int) -> None:
+    """Ends a process that a signal has stopped while other threads are at work.
+
+    They may be within OpenCV, say, which aborts where Python has shut down before its call returns.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
