@@ -120,6 +120,51 @@ assert np.array_equal(ops.poisson(src, dst, mask), expected)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.house  # sanitizers need memory of their own
+@pytest.mark.parametrize("megabytes", [0.2, 1, 4, 16])
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_memory_that_ends_during_a_solve_is_an_error(megabytes: float, workers: int) -> None:
+    """Each call computes or raises MemoryError, in threads that were there and in new ones; the next is right."""
+    code = f"""
+import resource
+import numpy as np
+import pyharmony
+from pyharmony import blend, ops
+
+def images(height, width):
+    mask = np.ones((height, width), bool)
+    mask[0] = False
+    return *(np.random.default_rng(i).integers(0, 256, (height, width, 3), np.uint8) for i in range(2)), mask
+pyharmony.set_num_threads(1 + {workers})
+small, large = images(120, 160), images(900, 1200)
+calls = [
+    lambda images: ops.poisson(*images),
+    lambda images: ops.gaussian_poisson(*images, images[1]),
+    lambda images: ops.gaussian_poisson(*images, images[1], color_weight=0.001),
+    lambda images: blend.gaussian_poisson(*images),
+]
+expected = [call(small) for call in calls]  # the workers begin here, but have thrown no exception yet
+pyharmony.set_num_threads(2 + {workers})
+with open("/proc/self/status") as status:
+    held = next(int(line.split()[1]) for line in status if line.startswith("VmSize")) * 1024
+before = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (held + int({megabytes} * 2**20), before[1]))
+failed = 0
+for _ in range(3):
+    for call in calls:
+        try:
+            call(large)
+        except MemoryError:
+            failed += 1
+resource.setrlimit(resource.RLIMIT_AS, before)
+assert failed, "there was memory enough"
+for call, result in zip(calls, expected):
+    assert np.array_equal(call(small), result)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # AddressSanitizer's allocator may be locked when another thread is inside it as the process forks.
 @pytest.mark.parametrize("busy", [False, pytest.param(True, marks=pytest.mark.house)])
 def test_a_forked_child_computes(busy: bool) -> None:

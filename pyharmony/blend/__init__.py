@@ -42,7 +42,8 @@ Every blend takes the same first and last arguments:
   runs on the device that it is on.
 * ``errors``: 'raise', or 'return' to get the error of a list's item in place of its result.
 * ``out``: an array like dst to write into, which may be dst; or a path or open binary file, which
-  gets dst's depth, profile and metadata, and is the result.
+  gets dst's depth, profile and metadata, and is the result. A call that is interrupted, or that fails as it solves,
+  leaves an array with some pixels of the result; a file at a path is written whole or not at all.
 
 The result has dst's kind, layout and dtype; integers are rounded half to even. A dst in a file
 gives a PIL image where it has 8 bits, and a numpy array where it has more. Where the mask is zero, those strips

@@ -1,0 +1,241 @@
+"""Signals while a call works: Ctrl-C ends it at once, SIGTERM and the end of Python end the process cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony
+from pyharmony import ops, upscaling
+
+HEIGHT, WIDTH = 1200, 1600
+
+
+class Signals:
+    """Sends SIGINT until a handler in the main thread has run `count` times, and then lets it raise."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.handled = count, 0
+        self._step = threading.Semaphore(0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.handled += 1
+        self._step.release()
+        if self.handled == self.count:
+            raise KeyboardInterrupt
+
+    def _send(self) -> None:
+        time.sleep(0.1)  # the call has begun
+        for _ in range(self.count):
+            if self._stop.is_set():
+                return
+            os.kill(os.getpid(), signal.SIGINT)
+            self._step.acquire()
+
+    def __enter__(self) -> Signals:
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._step.release()
+        self._thread.join()
+        signal.signal(signal.SIGINT, self._before)
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, Any]:
+    rng = np.random.default_rng(3)
+    src, dst = (rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(2))
+    mask = np.ones((HEIGHT, WIDTH), np.float32)
+    mask[0] = 0
+    return {"src": src, "dst": dst, "mask": mask}
+
+
+def _solve(images: dict[str, Any], **options: Any) -> Any:
+    return ops.gaussian_poisson(images["src"], images["dst"], images["mask"], images["dst"], **options)
+
+
+#: Calls of seconds or more; each consists of one native call, or of a few.
+CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "chebyshev": lambda im: _solve(im, method="chebyshev", color_weight=1e-3, tolerance=1e-4),
+    "multigrid": lambda im: _solve(im, method="multigrid", color_weight=1e-4, preserve_background=True, tolerance=1e-9),
+    "poisson": lambda im: ops.poisson(im["src"], im["dst"], im["mask"], tolerance=1e-9, return_info=True),
+}
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("name", CALLS)
+def test_signals_are_handled_while_a_solve_runs(name: str, images: dict[str, Any], threads: int) -> None:
+    """One after the other, within one call: before, all but the first waited for its end."""
+    before = {key: value.copy() for key, value in images.items()}
+    with Signals(3) as signals, pytest.raises(KeyboardInterrupt):
+        CALLS[name](images)
+    assert signals.handled == 3
+    for key, value in images.items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def _for_ever(film: ops.PoissonSequence, images: dict[str, Any]) -> None:
+    while True:
+        film.solve(images["src"], images["dst"], tolerance=1e-9)
+
+
+def test_a_call_after_an_interrupted_one_is_right(threads: int, images: dict[str, Any]) -> None:
+    small = {key: value[:90, :120] for key, value in images.items()}
+    solver = ops.PoissonSolver(images["mask"])
+    expected = ops.poisson(small["src"], small["dst"], small["mask"]), solver.solve(images["src"], images["dst"])
+    film = solver.sequence()
+    first = film.solve(images["src"], images["dst"])
+    for _ in range(2):
+        with Signals(1), pytest.raises(KeyboardInterrupt):
+            _for_ever(film, images)
+        film.reset()
+        np.testing.assert_array_equal(film.solve(images["src"], images["dst"]), first)
+        np.testing.assert_array_equal(ops.poisson(small["src"], small["dst"], small["mask"]), expected[0])
+        np.testing.assert_array_equal(solver.solve(images["src"], images["dst"]), expected[1])
+
+
+def test_a_handler_may_call_the_package(threads: int, images: dict[str, Any]) -> None:
+    """It runs between two parts of a solve, and solves by itself."""
+    small = [images[key][:60, :80] for key in ("src", "dst", "mask")]
+    expected, results = ops.poisson(*small), []
+    before = signal.signal(signal.SIGINT, lambda *_: results.append(ops.poisson(*small)))
+    try:
+        sender = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+        sender.start()
+        image = images["src"][:600, :800], images["dst"][:600, :800], images["mask"][:600, :800]
+        alone = ops.poisson(*image)
+        while not results:
+            np.testing.assert_array_equal(ops.poisson(*image), alone)
+    finally:
+        sender.join()
+        signal.signal(signal.SIGINT, before)
+    np.testing.assert_array_equal(results[0], expected)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = pyharmony.get_num_threads()
+    pyharmony.set_num_threads(2)
+    yield
+    pyharmony.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_enlargement_ends_within_a_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tiles are at work in other threads, which ask between two convolutions."""
+    from pyharmony.upscaling import _generator
+
+    generator = _generator.network("srgan-light")
+    of_a_tile = 3 + 2 * len(generator.blocks) + len(generator.doublings)
+    begun, interrupted = 0, 0
+    compute = _generator.convolution
+
+    def convolution(*arguments: Any, **options: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return compute(*arguments, **options)
+
+    def handle(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = begun
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_generator, "convolution", convolution)
+    image = np.random.default_rng(0).integers(0, 256, (500, 1000, 3), np.uint8)
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            upscaling.super_resolve(image, 2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert interrupted >= 5
+    assert begun - interrupted < of_a_tile  # two tiles were at work, and both went on to their ends
+
+
+#: A process whose threads solve without an end; {end} is what its main thread does.
+BUSY = """
+import os, signal, sys, threading, time
+import numpy as np
+import pyharmony
+from pyharmony import ops
+
+pyharmony.set_num_threads(2)
+src, dst = (np.random.default_rng(i).integers(0, 256, (300, 400, 3), np.uint8) for i in range(2))
+mask = np.ones((300, 400), bool)
+mask[0] = False
+begun = threading.Semaphore(0)
+def work():
+    while True:
+        begun.release()
+        ops.poisson(src, dst, mask)
+        ops.gaussian_poisson(src, dst, mask, dst)
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(6):
+    begun.acquire()
+{end}
+"""
+ENDS = {
+    "the end of the main thread": ("", 0),
+    "sys.exit": ("sys.exit(5)", 5),
+    "an error": ("raise SystemExit(7)", 7),
+    "SIGTERM with a handler": (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\nos.kill(os.getpid(), signal.SIGTERM)\nwork()",
+        143,
+    ),
+    "SIGTERM without one": ("os.kill(os.getpid(), signal.SIGTERM)\nwork()", -signal.SIGTERM),
+}
+
+
+@pytest.mark.house  # sanitizers report what threads hold at the end
+@pytest.mark.parametrize("end", ENDS)
+def test_python_ends_while_other_threads_solve(end: str) -> None:
+    """They came back from a call into a Python that had shut down, and ended the process with std::terminate."""
+    code, expected = ENDS[end]
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", BUSY.format(end=code)], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (done.returncode, done.stderr) == (expected, "")
+
+
+@pytest.mark.large
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_solves_ends_by_a_signal_without_a_file(
+    number: signal.Signals, code: int, images: dict[str, Any], tmp_path: Path
+) -> None:
+    mask = np.rint(images["mask"] * 255).astype(np.uint8)
+    for name, image in (("src", images["src"]), ("dst", images["dst"]), ("mask", mask)):
+        pyharmony.save(image, tmp_path / f"{name}.png")
+    there = sorted(os.listdir(tmp_path))
+    command = [sys.executable, "-m", "pyharmony", "blend", "src.png", "dst.png", "mask.png", "-o", "out.png", "--json"]
+    for wait in (0.3, 0.6, 0.9):
+        with subprocess.Popen(
+            [*command, "--mode", "poisson", "--tolerance", "1e-9"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell may have it ignored
+        ) as running:  # fmt: skip
+            time.sleep(wait)
+            running.send_signal(number)
+            _, said = running.communicate(timeout=60)
+        assert running.returncode in (code, -number), said  # before the command has its handlers it is the signal's own
+        assert "terminate" not in said and "Traceback" not in said, said
+        assert sorted(os.listdir(tmp_path)) == there
