@@ -299,14 +299,15 @@ def _rounding_error(eq: Equation, single: bool) -> float:
     Each stage of a transform rounds b, which is white noise that A^-1 raises by the root mean square of 1 / eigenvalue.
     The result itself, which may be larger than the images, is rounded by every stage, and by more in transforms of
     lengths with large prime factors and where large weights make links negative. The largest error of 10,000 solves
-    was 0.85 of this.
+    was 0.9 of this.
     """
     height, width = eq.mask.shape
     gain, amplitude = _gains(height, width, eq.weight, eq.w0, eq.w1)
-    roundings = math.log2(2 * height * width) * gain + math.sqrt(height)
+    smooth = _largest_factor(width) <= 11
+    roundings = math.log2(2 * height * width) * gain * (1 if smooth else 2) + 2 * math.sqrt(height)
     negative = eq.weight * eq.w0 * eq.w1 > 1
-    roundings += amplitude * (32 if _largest_factor(width) <= 11 else 256) * (3 if negative else 1)
-    return (2.0**-23 if single else 2.0**-52) * _size(eq) * roundings
+    roundings += amplitude * (64 if smooth else 512) * (3 if negative else 1)
+    return (2.0**-24 if single else 2.0**-53) * _size(eq) * roundings
 
 
 @functools.lru_cache(256)

@@ -188,7 +188,10 @@ def _multigrid(
         return []
     reports = native.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
     _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
-    return [Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], workspace.nbytes) for r in reports]
+    return [
+        Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], workspace.nbytes, estimate=r["estimate"])
+        for r in reports
+    ]
 
 
 def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[Outcome]:

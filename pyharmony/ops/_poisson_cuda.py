@@ -430,4 +430,6 @@ def solve_images(
 def outcome_of(report: dict[str, Any], nbytes: int) -> Outcome:
     """Returns the outcome that a report of `DeviceHierarchy.solve` tells of."""
     method = "multigrid" if report["unknowns"] else "copy"
-    return Outcome(method, report["iterations"], report["residual"], report["max_error"], nbytes)
+    return Outcome(
+        method, report["iterations"], report["residual"], report["max_error"], nbytes, estimate=report["estimate"]
+    )
