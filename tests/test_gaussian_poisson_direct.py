@@ -14,7 +14,8 @@ from pyharmony.reference import gaussian_poisson as definition
 
 from .shared import to_dtype
 
-pytest.importorskip("scipy", reason="SciPy is not installed")
+sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
+linalg = pytest.importorskip("scipy.sparse.linalg", reason="SciPy is not installed")
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 METHODS = ("auto", "auto", "chebyshev", "dct", "multigrid")
@@ -94,8 +95,6 @@ def random_case(seed: int) -> Case:
 
 def matrix_of(weight: Any, w0: float, w1: float) -> Any:
     """Returns A of the whole image [H, W] as a sparse matrix, from the links of `definition.apply_operator`."""
-    import scipy.sparse
-
     h, w = weight.shape
     index = np.pad(np.arange(h * w).reshape(h, w), 1, mode="symmetric")
     c = np.pad(weight, 1, mode="symmetric")
@@ -111,13 +110,11 @@ def matrix_of(weight: Any, w0: float, w1: float) -> Any:
             columns += [own, index[i : i + h, j : j + w].ravel()]
             values += [link.ravel(), -link.ravel()]
     triple = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    return scipy.sparse.csc_matrix(triple, (h * w, h * w))
+    return sparse.csc_matrix(triple, (h * w, h * w))
 
 
 def direct_solution(case: Case) -> Any:
     """Returns x [H, W, C] by SciPy's sparse LU in float64, refined with residuals in extended precision."""
-    from scipy.sparse.linalg import splu
-
     h, w, channels = case.dst.shape
     src, dst, base = (x.astype(np.longdouble) for x in (case.src, case.dst, case.base))
     mask = case.mask.astype(np.longdouble)
@@ -139,7 +136,7 @@ def direct_solution(case: Case) -> Any:
         solved[0] = False
     if not solved.any():
         return x
-    lu = splu(matrix_of(weight, w0, w1)[solved][:, solved])
+    lu = linalg.splu(matrix_of(weight, w0, w1)[solved][:, solved])
     for _ in range(8):
         r = (b - definition.apply_operator(x, weight, w0, w1)).reshape(h * w, channels)[solved]
         e = lu.solve(np.ascontiguousarray(r, np.float64))

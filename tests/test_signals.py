@@ -139,12 +139,12 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("two_threads")
 def test_an_enlargement_ends_within_a_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tiles are at work in other threads, which ask between two convolutions."""
+    from pyharmony.ops.convolution import convolution as compute
     from pyharmony.upscaling import _generator
 
     generator = _generator.network("srgan-light")
     of_a_tile = 3 + 2 * len(generator.blocks) + len(generator.doublings)
     begun, interrupted = 0, 0
-    compute = _generator.convolution
 
     def convolution(*arguments: Any, **options: Any) -> Any:
         nonlocal begun

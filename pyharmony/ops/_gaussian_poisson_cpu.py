@@ -398,6 +398,7 @@ def solve(
     start = time.perf_counter()
     level = _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
     limit = tolerance * level
+    outcome: Outcome | None = None
     if eq.pinned and not eq.mask.max() > 0:
         out[...] = eq.dst
         outcome = Outcome("copy", 0, 0.0, 0.0, 0)
@@ -416,11 +417,9 @@ def solve(
             raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
         if check and (method != "chebyshev" or expected_steps(eq, tolerance) > _MAX_STEPS * _MAX_REFINEMENTS):
             eq.check_finite()
-        outcome = None
         if method == "chebyshev" and expected_steps(eq, tolerance) <= _MAX_STEPS * _MAX_REFINEMENTS:
-            outcome = _chebyshev(eq, out, limit, check)
-            if not outcome.max_error <= limit:
-                outcome = None
+            iterated = _chebyshev(eq, out, limit, check)
+            outcome = iterated if iterated.max_error <= limit else None
         if outcome is None:
             if rectangle and (method != "multigrid" or eq.hold_on_mean() <= 1):
                 outcome = _dct(eq, out, limit, certify)
@@ -428,6 +427,8 @@ def solve(
                 outcome = _corrected_dct(eq, out, limit)
             else:
                 outcome = _galerkin(eq, out, limit, certify)
+                if rectangle and eq.field is None and outcome.estimate > limit:
+                    outcome = _dct(eq, out, limit, certify)
     warn_of_bound(eq, outcome, limit, level)
     milliseconds = (time.perf_counter() - start) * 1e3
     pixels = np.count_nonzero(eq.mask) if outcome.clipped and eq.pinned else eq.mask.size
