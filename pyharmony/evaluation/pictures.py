@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays
-from .. import _checks as checks
-from .._arrays import NumpyArray
+from .. import _arrays, _checks
+from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.kinds import one_image, one_mask, picture_of
 from ..data import _files
-from ..metrics import _checks
 
 
 def levels_of(image: Any, name: str = "image") -> NumpyArray:
@@ -24,9 +22,9 @@ def levels_of(image: Any, name: str = "image") -> NumpyArray:
     if not _arrays.is_array(image):
         return _files.read_picture(picture_of(image, name), name)
     a = one_image(image, name).pixels[..., :3]
-    checks.finite(a, name)
+    _checks.finite(a, name)
     if a.dtype != np.uint8:
-        a = np.rint(np.clip(a.astype(np.float64) * _checks.scale(a), 0, 255)).astype(np.uint8)
+        a = np.rint(np.clip(a.astype(np.float64) * (255 / VALUE_RANGE[a.dtype.name]), 0, 255)).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(a, (*a.shape[:2], 3)))
 
 
@@ -37,4 +35,6 @@ def mask_of(mask: Any, height: int, width: int) -> NumpyArray:
         ShapeError, DTypeError, MaskError: it is no mask of that size.
     """
     a = one_mask(mask if _arrays.is_array(mask) else _files.read_mask(mask), "mask", height, width)
-    return a.copy() if a.dtype == np.uint8 else np.rint(255 * _checks.weights(a, height, width)).astype(np.uint8)
+    if a.dtype == np.uint8:
+        return a.copy()
+    return np.rint(255 * (a.astype(np.float64) / VALUE_RANGE.get(a.dtype.name, 1.0))).astype(np.uint8)

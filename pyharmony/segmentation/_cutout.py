@@ -6,12 +6,10 @@ from typing import Any, overload
 
 import numpy as np
 
-from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.kinds import one_image, one_mask
 from .._images.memory import Memory
 from .._images.source import decontaminated
-from ..data import _files
 from ..errors import ArgumentError
 from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 from ._segment import Masks
@@ -57,7 +55,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     pixels = whole.pixels[..., :3]
     height, width = pixels.shape[:2]
     cover: Any = mask.alpha() if isinstance(mask, Masks) else mask
-    inside = one_mask(cover if _arrays.is_array(cover) else _files.read_mask(cover), "mask", height, width)
+    inside = one_mask(cover, "mask", height, width)
     alpha = _in_levels(inside, pixels.dtype)
     colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory())
     found: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
