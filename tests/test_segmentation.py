@@ -643,7 +643,8 @@ def test_a_method_goes_on_from_what_the_default_found(
 
 
 def test_the_page_and_the_docs_name_every_method() -> None:
-    text = (ROOT / "pyharmony" / "server" / "static" / "strings.js").read_text("utf-8")
+    folder = Path(pyharmony.__file__).parent
+    text = (folder / "server" / "static" / "strings.js").read_text("utf-8")
     words = text.split("export const CUTTERS = {")[1].split("\n};")[0]
     assert set(re.findall(r'^  "?([\w+-]+)"?: \[', words, re.MULTILINE)) == {"auto", *segmentation.METHODS}
     page = (ROOT / "docs" / "segment.md").read_text("utf-8")
