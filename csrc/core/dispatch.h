@@ -30,6 +30,24 @@ inline decltype(auto) dispatch_any(DType dtype, Fn&& fn) {
   return dispatch_image(dtype, "image or mask", fn);
 }
 
+// Reads n values of row y of a plane from column x on, divided by the dtype's range. It is a
+// division so that the largest value becomes exactly 1. SIMD sources have it compiled, in planes.h.
+template <typename Real>
+inline void read_plane(const ImageView& plane, std::int64_t y, std::int64_t x, std::int64_t n,
+                       Real* __restrict out) {
+  dispatch_any(plane.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const Real range = static_cast<Real>(dtype_range(plane.dtype));
+    const T* __restrict in = plane.at<T>(y, x, 0);
+    const std::int64_t step = plane.col_stride;
+    if (step == 1) {
+      for (std::int64_t i = 0; i < n; ++i) out[i] = to_real<Real>(in[i]) / range;
+    } else {
+      for (std::int64_t i = 0; i < n; ++i) out[i] = to_real<Real>(in[i * step]) / range;
+    }
+  });
+}
+
 // Returns how many of n values are clipped where they are stored in an image of this dtype.
 template <typename Real>
 inline std::int64_t count_clipped(const Real* values, std::int64_t n, DType dtype) {

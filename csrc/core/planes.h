@@ -7,8 +7,7 @@
 
 namespace pyharmony::HM_SIMD_NS {
 
-// Reads n values of row y of a plane from column x on, divided by the dtype's range. It is a
-// division so that the largest value becomes exactly 1.
+// Reads n values of row y of a plane from column x on, as read_plane of dispatch.h does.
 void read_plane(const ImageView& plane, std::int64_t y, std::int64_t x, std::int64_t n, float* out);
 void read_plane(const ImageView& plane, std::int64_t y, std::int64_t x, std::int64_t n,
                 double* out);

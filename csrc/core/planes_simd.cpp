@@ -6,23 +6,6 @@ namespace pyharmony::HM_SIMD_NS {
 namespace {
 
 template <typename Real>
-void read(const ImageView& plane, std::int64_t y, std::int64_t x, std::int64_t n,
-          Real* __restrict out) {
-  dispatch_any(plane.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const Real range = static_cast<Real>(dtype_range(plane.dtype));
-    const T* __restrict in = plane.at<T>(y, x, 0);
-    Real* __restrict to = out;
-    const std::int64_t step = plane.col_stride, count = n;
-    if (step == 1) {
-      for (std::int64_t i = 0; i < count; ++i) to[i] = to_real<Real>(in[i]) / range;
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) to[i] = to_real<Real>(in[i * step]) / range;
-    }
-  });
-}
-
-template <typename Real>
 void split(const ImageView& image, std::int64_t y, std::int64_t x0, std::int64_t x1,
            Real* const* out) {
   dispatch_image(image.dtype, "image", [&](auto tag) {
@@ -55,15 +38,15 @@ void split(const ImageView& image, std::int64_t y, std::int64_t x0, std::int64_t
 
 void read_plane(const ImageView& plane, std::int64_t y, std::int64_t x, std::int64_t n,
                 float* out) {
-  read(plane, y, x, n, out);
+  pyharmony::read_plane<>(plane, y, x, n, out);
 }
 void read_plane(const ImageView& plane, std::int64_t y, std::int64_t x, std::int64_t n,
                 double* out) {
-  read(plane, y, x, n, out);
+  pyharmony::read_plane<>(plane, y, x, n, out);
 }
 void read_plane(const ImageView& plane, std::int64_t y, std::int64_t x, std::int64_t n,
                 long double* out) {
-  read(plane, y, x, n, out);
+  pyharmony::read_plane<>(plane, y, x, n, out);
 }
 
 void read_channels(const ImageView& image, std::int64_t y, std::int64_t x0, std::int64_t x1,
