@@ -550,6 +550,23 @@ def test_a_download_tells_what_it_is_made_of(service: Running) -> None:
     assert b"compositeCapture" in xmp_of(service.bytes(named))
 
 
+def test_entities_in_the_xmp_of_a_photograph_are_not_exported(service: Running) -> None:
+    packet = (
+        b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "a"><!ENTITY b "&a;&a;&a;&a;">]><x:xmpmeta '
+        b"xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+        b"<rdf:Description>&b;</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "JPEG", xmp=packet)
+    assert b"ENTITY" in stream.getvalue()
+    photo, other = service.upload(stream.getvalue())["id"], service.upload(np.zeros((8, 8, 3), np.uint8))["id"]
+    for format in ("png", "jpeg", "webp"):
+        for sources in ([], [other]):
+            made = service.done("export", picture=photo, format=format, sources=sources)["picture"]
+            assert b"ENTITY" not in service.bytes(made)
+            assert (pyharmony.io.read(service.bytes(made)).xmp is not None) == bool(sources)
+
+
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 def test_a_download_tells_the_operations_and_the_weights_that_ran(service: Running) -> None:
     from pyharmony._shipped import every
