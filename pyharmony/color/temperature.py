@@ -89,7 +89,7 @@ def luminance_temperature(
         image, reference, mask, reference_mask, strength: see `reinhard`. Colours are clipped to [0, 1], floats too.
         chroma: how chroma is matched: 'transport' or 'temperature'.
         max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
-        floor: the least variance of a and b, at least 0.
+        floor: the least variance of a and b, 0 to 1e6.
 
     Returns:
         See `reinhard`.
@@ -107,7 +107,7 @@ def luminance_temperature(
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     _checks.one_of(chroma, "chroma", ("transport", "temperature"))
     tau = _checks.number(max_shift, "max_shift", low=1e-6, high=1.0, accepts="a number above 0, at most 1")
-    least = _checks.number(floor, "floor")
+    least = _checks.number(floor, "floor", high=1e6, accepts="a number from 0 to 1e6")
     ours, theirs = (part.stats(to_lab(), _BINS, _LOW, _HIGH) for part in (target, source))
     curve = tone_curve_between(_luminances(ours.histogram[0]), _luminances(theirs.histogram[0]), tau)
     ends = np.linspace(_LOW, _HIGH, _BINS + 1, axis=1)
