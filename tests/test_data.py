@@ -611,6 +611,15 @@ def test_objects_that_vanish_at_the_size_of_a_training_are_problems() -> None:
         photos.check(size=0)
 
 
+def test_objects_of_shards_that_vanish_at_a_smaller_size_are_problems(tmp_path: Path) -> None:
+    shards = data.write_shards(SmallObjects(), tmp_path / "shards", size=256)
+    assert shards.check() == [] and shards.check(size=256) == []
+    problems = shards.check(size=32)
+    assert problems and all("its mask is empty at 32 x 32 pixels" in problem.message for problem in problems)
+    with pytest.raises(errors.ArgumentError, match="size: 0"):
+        shards.check(size=0)
+
+
 def test_a_mask_of_the_whole_image_is_not_inverted() -> None:
     class Whole(SmallObjects):
         def _load(self, index: int) -> dict[str, Any]:

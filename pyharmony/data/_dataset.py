@@ -128,9 +128,11 @@ class Dataset:
     def _check_at(self, index: int, size: int | None) -> list[Problem]:
         """Returns the problems of a sample; where it has none, that of its mask at size x size pixels."""
         problems = self._check_one(index)
-        if problems or size is None:
-            return problems
-        sample = self._load(index)
+        return problems if problems or size is None else self._check_mask(index, size)
+
+    def _check_mask(self, index: int, size: int) -> list[Problem]:
+        """Returns the problem of a sample whose mask is empty at size x size pixels."""
+        sample = self[index]
         try:
             resize_sample({"name": self.names[index], **{k: v for k, v in sample.items() if k == "mask"}}, size)
         except UnusableSample as error:

@@ -10,6 +10,7 @@ samples, sha256 and the names of its samples.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -190,20 +191,28 @@ class Shards(Dataset):
             self._open[shard] = file
         return file
 
-    def check(self, progress: Callable[[], None] | None = None, *, threads: int = 1) -> list[Problem]:
+    def check(
+        self, progress: Callable[[], None] | None = None, *, threads: int = 1, size: int | None = None
+    ) -> list[Problem]:
         """Returns every file that is missing, damaged or different from the index, by its checksum.
 
         Args:
             progress: called after each sample.
             threads: how many files are read at once.
+            size: the side of the images that a network is trained on, as in `Dataset.check`: where no file is damaged,
+                a sample whose mask is empty at that size is a problem too.
         """
+        side = None if size is None else _files.whole(size, "size")
         found: list[Problem] = []
-        problems = in_order(self._check_file, len(self._table), threads)
-        for one, problem in zip(self._table, problems, strict=True):
+        of_files = in_order(self._check_file, len(self._table), threads)
+        for one, problem in zip(self._table, of_files, strict=True):
             found += problem
             if progress is not None:
                 for _ in range(one["samples"]):
                     progress()
+        if side is not None and not found:
+            for problems in in_order(functools.partial(self._check_mask, size=side), len(self), threads):
+                found += problems
         return found
 
     def _check_file(self, shard: int) -> list[Problem]:
