@@ -6,8 +6,9 @@ for the frames of a sequence. Both give a result of the image's kind. docs/harmo
 
 from __future__ import annotations
 
-from ._harmonize import METHODS, HarmonizeInfo, harmonize, harmonize_frames
+from ._harmonize import HarmonizeInfo, harmonize, harmonize_frames
 from ._maps import ColorMap
+from .names import METHODS
 
 __all__ = ["METHODS", "ColorMap", "HarmonizeInfo", "harmonize", "harmonize_frames"]
 

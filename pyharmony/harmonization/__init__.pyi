@@ -8,8 +8,9 @@ from ..typing import (
     Device, Errors, FileLike, FileT, HarmonizeMethod, ImageLike, ImageT, MaskLike, Network, OneOrMany, OutLike, OutT,
     PILImage, PathLike, Position, Positions
 )
-from ._harmonize import HarmonizeInfo as HarmonizeInfo, METHODS as METHODS
+from ._harmonize import HarmonizeInfo as HarmonizeInfo
 from ._maps import ColorMap as ColorMap
+from .names import METHODS as METHODS
 
 __all__ = ["ColorMap", "HarmonizeInfo", "METHODS", "harmonize", "harmonize_frames"]
 

@@ -110,7 +110,7 @@ class Prepared:
             if source not in sample:
                 # The step says what it misses.
                 continue
-            picture = region if name == "mask" else resized(sample[source], self.size, box)
+            picture = region if name == "mask" and region is not None else resized(sample[source], self.size, box)
             picture = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
             x = torch.from_numpy(picture.copy() if not picture.flags.writeable else picture).float() / 255
             if x.ndim == 2:

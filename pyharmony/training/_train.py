@@ -196,7 +196,8 @@ def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Datas
 
 def _usable(found: data.Dataset) -> tuple[data.Dataset, list[int]]:
     """Returns the samples without those whose object vanishes at their size, and the numbers of those with a mask."""
-    usable, masked = [], []
+    usable: list[int] = []
+    masked: list[int] = []
     for index in range(len(found)):
         try:
             sample = found[index]
