@@ -60,15 +60,24 @@ std::int64_t mirror(std::int64_t i, std::int64_t n) {
 
 // ---- rows in and out ----------------------------------------------------------------------------
 
-// Writes the pixels beyond the image on both sides of [a, b), which is inside; out is [xb - xa, c].
-void mirror_sides(std::int64_t width, std::int64_t xa, std::int64_t xb, std::int64_t c,
-                  float* out) {
+// Writes the pixels beyond the image on both sides of [a, b), which is inside; out is [xb - xa, C].
+template <int C>
+void mirror_sides(std::int64_t width, std::int64_t xa, std::int64_t xb, float* out) {
   auto copy = [&](std::int64_t x) {
-    const float* from = out + (mirror(x, width) - xa) * c;
-    for (std::int64_t k = 0; k < c; ++k) out[(x - xa) * c + k] = from[k];
+    std::memcpy(out + (x - xa) * C, out + (mirror(x, width) - xa) * C, C * sizeof(float));
   };
   for (std::int64_t x = xa; x < std::min<std::int64_t>(xb, 0); ++x) copy(x);
   for (std::int64_t x = std::max(xa, width); x < xb; ++x) copy(x);
+}
+
+void mirror_sides(std::int64_t width, std::int64_t xa, std::int64_t xb, std::int64_t c,
+                  float* out) {
+  switch (c) {
+    case 1: return mirror_sides<1>(width, xa, xb, out);
+    case 2: return mirror_sides<2>(width, xa, xb, out);
+    case 3: return mirror_sides<3>(width, xa, xb, out);
+    default: return mirror_sides<4>(width, xa, xb, out);
+  }
 }
 
 // Loads columns [xa, xb) and channels [k0, k0 + c) of row y, mirrored beyond the image's sides.
