@@ -214,8 +214,7 @@ void bind_gaussian_poisson(py::module_& m) {
            [](const gp::ChebyshevTiles& tiles) { return chebyshev_info(tiles.result()); });
   m.def("gaussian_poisson_residual", &residual, "src"_a, "dst"_a, "mask"_a, "base"_a, "x"_a,
         py::kw_only(), "weight"_a, "weight_map"_a, "w0"_a, "w1"_a, "preserve_background"_a,
-        "gradients"_a, "field"_a = py::none(), "out"_a = py::none(),
-        py::call_guard<GilRelease>());
+        "gradients"_a, "field"_a = py::none(), "out"_a = py::none(), py::call_guard<GilRelease>());
   m.def("gaussian_poisson_dct", &dct, "src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a, py::kw_only(),
         "weight"_a, "w0"_a, "w1"_a, "double_precision"_a, "rhs"_a = py::none(),
         "mean"_a = py::none());
@@ -223,8 +222,7 @@ void bind_gaussian_poisson(py::module_& m) {
         "along"_a, "across"_a, "full"_a = false, "out"_a, py::call_guard<GilRelease>());
   m.def("gradient_norm", &norm, "image"_a, py::kw_only(), "smooth"_a, "out"_a,
         py::call_guard<GilRelease>());
-  m.def("edge_map", &edges, "norm"_a, "low"_a, "high"_a, "out"_a,
-        py::call_guard<GilRelease>());
+  m.def("edge_map", &edges, "norm"_a, "low"_a, "high"_a, "out"_a, py::call_guard<GilRelease>());
   m.def("gaussian_poisson_chebyshev", &chebyshev, "src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a,
         py::kw_only(), "weight"_a, "weight_map"_a, "w0"_a, "w1"_a, "preserve_background"_a,
         "tolerance"_a, "rhs"_a, "max_steps"_a, "strip_floats"_a = 0, "segment_rows"_a = 0);

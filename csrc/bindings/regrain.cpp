@@ -5,8 +5,7 @@
 namespace pyharmony {
 
 void bind_regrain(py::module_& m) {
-  m.def("regrain", &regrain, "image"_a, "inside"_a, "change"_a,
-        py::call_guard<GilRelease>());
+  m.def("regrain", &regrain, "image"_a, "inside"_a, "change"_a, py::call_guard<GilRelease>());
 }
 
 }  // namespace pyharmony
