@@ -732,7 +732,7 @@ def test_a_list_has_columns_for_it() -> None:
         ("--no-guard", 2, "--guard goes with --harmonize"),
         ("--strength 0.5", 2, "--strength goes with --harmonize"),
         ("--harmonize --method fancy", 2, "--method: 'fancy', expected one of auto, reinhard"),
-        ("--scale 0", 2, "--scale: 0, expected a finite number above 0"),
+        ("--scale 0", 2, "--scale: 0, expected a number above 0 and at most 1e+06"),
         ("--save-mask out.png", 2, "--save-mask: out.png is the output, or an input"),
         ("--save-mask coffee.jpg", 2, "--save-mask: coffee.jpg is the output, or an input"),
         ("--save-mask mask", 2, "--save-mask: mask: the suffix '' names no format"),

@@ -226,7 +226,9 @@ def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
     if os.path.realpath(path) in {os.path.realpath(file) for file in (out, *files.values()) if file != STREAM}:
         raise Failure(f"--save-mask: {path} is the output, or an input", Code.USAGE)
     try:
-        check_target(Picture(np.zeros((1, 1, 1), np.uint8)), path)
+        # Its folder is checked, or made, with those of the outputs.
+        with contextlib.suppress(OSError):
+            check_target(Picture(np.zeros((1, 1, 1), np.uint8)), path)
     except PyHarmonyError as error:
         raise Failure(f"--save-mask: {error}", Code.USAGE) from error
 
