@@ -39,7 +39,6 @@ def test_a_click_gives_a_cut_out() -> None:
     (mask,) = result["masks"]
     assert result["method"] == "grabcut" and mask["box"][2] == pytest.approx(BOX[2], abs=3)
     call("scene.png", "-o", "out.png", "--points", "40,40", *PLAIN, code=2)
-    call("scene.png", "-o", "out.png", "--point", "40,40", "--overwrite", *PLAIN)  # a second spelling
 
 
 def test_boxes_and_coarse_masks() -> None:

@@ -1081,8 +1081,8 @@ def test_the_method_that_cuts_out_is_chosen_and_repeated(
         methods = page.eval_on_selector_all("#cutter option", "all => all.map((one) => one.value)")
         assert methods == ["auto", *pyharmony.segmentation.METHODS]
         assert "network" in page.inner_text("#cutter-note")
-        click = {"point": (30, 60)}
-        visit.point(click["point"][0] + 0.5, click["point"][1] + 0.5)
+        click = {"points": (30, 60)}
+        visit.point(click["points"][0] + 0.5, click["points"][1] + 0.5)
         page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
         by_network = pixels_of(visit.download("#save-mask"))
         assert np.array_equal(by_network, pyharmony.segment(source, **click).mask)

@@ -48,7 +48,7 @@ def compose(
     ],
     points: Annotated[
         list[str] | None,
-        typer.Option("--points", "--point", metavar="X,Y", help=f"A click on the subject, in pixels{_EACH}."),
+        typer.Option("--points", metavar="X,Y", help=f"A click on the subject, in pixels{_EACH}."),
     ] = None,
     box: Annotated[
         list[str] | None, typer.Option(metavar="X,Y,W,H", help=f"The rectangle that the subject lies in{_EACH}.")

@@ -35,7 +35,7 @@ def segment(
     ],
     points: Annotated[
         list[str] | None,
-        typer.Option("--points", "--point", metavar=_POINT, help="A click on the object, in pixels; several times."),
+        typer.Option("--points", metavar=_POINT, help="A click on the object, in pixels; several times."),
     ] = None,
     beside: Annotated[list[str] | None, typer.Option(metavar=_POINT, help="A click beside the object.")] = None,
     scribble: Annotated[
