@@ -254,7 +254,8 @@ def test_float64_maps_of_weights_in_gaussian_poisson() -> None:
     answer = gp_definition.gaussian_poisson(src, dst, mask, src, color_weight=weight)
     error = float(np.abs(out - answer).max()) * 255
     assert error <= 1e-8
-    assert error <= info.max_error + 255 * 1e-14
+    # The definition ends at a residual of 1e-14, of values around 1; the smallest weight is the smallest eigenvalue.
+    assert error <= info.max_error + 255 * 1e-14 / weight.min()
 
 
 # ---- masks of all kinds ---------------------------------------------------------------------------------------------
