@@ -431,6 +431,8 @@ def test_state_dicts_go_both_ways(saved: str, loaded: str) -> None:
     theirs = critic()
     for layer in theirs.normalised():
         THEIRS[saved](layer)
+    # One update: with the first vectors, which are random, the norm is a sum that nearly cancels, and rounding shows.
+    theirs(pictures(0))
     ours = critic()
     SpectralNormGroup(ours, modules=ours.normalised(), order=loaded)
     assert ours.load_state_dict(theirs.state_dict()).missing_keys == []
