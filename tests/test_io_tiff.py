@@ -196,6 +196,16 @@ def test_more_channels_than_alpha_are_left_out(caplog: pytest.LogCaptureFixture)
     assert "3 more channels than colours and alpha" in caplog.text
 
 
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_channel_that_is_named_and_not_there_is_no_alpha(bits: int, planar: bool, channels: int) -> None:
+    """Its values would be those of memory that was freed."""
+    values = codes(bits, channels)
+    data = tiffs.encode(values, bits, 2 if channels == 3 else 1, extra=[2], planar=planar)
+    np.testing.assert_array_equal(read(data).pixels, expected_of(values, bits))
+
+
 def test_tiles_that_are_listed_as_strips() -> None:
     """libtiff's own samples are so."""
     values = codes(8, 1, 32, 48)

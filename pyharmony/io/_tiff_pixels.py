@@ -144,7 +144,8 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, stored: Layout) -> tuple[s
     """
     colors = _checked(main, stored)
     alpha = stored.samples == colors + 1 if not stored.extra else stored.extra[0] in (1, 2)
-    if stored.photometric in (_CMYK, _LAB, _ICC_LAB):
+    # ExtraSamples may name channels that are not there.
+    if stored.samples <= colors or stored.photometric in (_CMYK, _LAB, _ICC_LAB):
         alpha = False
     kept = colors + alpha
     out = _samples(read, main, stored, kept)
