@@ -262,6 +262,10 @@ def test_the_first_in_order_counts() -> None:
         ((gama(1), chunk(b"sRGB", b"\0"), icc), p3),
         ((gama(1), chrm(P3), chunk(b"sRGB", b"\0")), srgb),
         ((icc, cicp(2, 2)), p3),
+        # Code points that say nothing known leave the rest to count.
+        ((icc, cicp(10, 13)), p3),
+        ((icc, cicp(1, 17)), p3),
+        ((gama(1), cicp(10, 13)), linear),
         ((gama(1), cicp(2, 2)), linear),
         ((gama(1), gama(1 / 1.8)), linear),
         ((), None),
@@ -374,6 +378,14 @@ def test_video_levels_are_refused() -> None:
 def test_impossible_tags_are_left_out_with_a_warning(tag: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "pyharmony"):
         assert read(png(np.zeros((2, 2, 3), np.uint8), tag), "src").profile is None
+    assert "src: its colour tags are unusual" in caplog.text
+
+
+def test_impossible_tags_of_pil_images_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    image = Image.new("RGB", (2, 2))
+    image.info["gamma"] = 1e9
+    with caplog.at_level("WARNING", "pyharmony"):
+        assert ph.io.read(image, "src").profile is None
     assert "src: its colour tags are unusual" in caplog.text
 
 

@@ -134,9 +134,10 @@ def of_pil(info: Mapping[Any, Any]) -> Colors | None:
     gamma, flat = info.get("gamma"), info.get("chromaticity")
     try:
         points = None if flat is None else tuple((float(flat[i]), float(flat[i + 1])) for i in (2, 4, 6, 0))
-        return of_gamma(None if gamma is None else float(gamma), points)
+        exponent = None if gamma is None else float(gamma)
     except (TypeError, ValueError, IndexError):
         return None
+    return of_gamma(exponent, points)
 
 
 def _matrix(primaries: Chromaticities) -> tuple[NumpyArray, NumpyArray]:

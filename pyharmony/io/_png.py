@@ -138,7 +138,13 @@ def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
     """
     cicp = png.colors.get(b"cICP", b"")
     if len(cicp) == 4 and not cicp[2]:
-        colors = _color_tags.of_code_points(cicp[0], cicp[1])
+        try:
+            colors = _color_tags.of_code_points(cicp[0], cicp[1])
+        except _color_tags.UnknownColors:
+            # Another chunk may say it in a way that is known.
+            if png.profile is None and not png.colors.keys() & {b"sRGB", b"gAMA", b"cHRM"}:
+                raise
+            colors = None
         if colors is not None:
             if not cicp[3]:
                 raise _color_tags.UnusualColors("has pixels of the narrow range of video, expected the full one")
