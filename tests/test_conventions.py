@@ -680,6 +680,10 @@ def test_bfloat16_is_blended_in_float32_and_given_back(name: str, src: np.ndarra
     out = torch.zeros_like(b)
     assert call(name, a, b, inside, at=AT, out=out) is out
     assert torch.equal(out, made)
+    # Only the mask is one: the images stay what they are, and so does out.
+    kept = np.zeros_like(dst)
+    assert call(name, src, dst, inside, at=AT, out=kept) is kept
+    same(kept, call(name, src, dst, inside.float(), at=AT))
     for wrong, says in (({"src": a.float()}, "src: dtype float32"), ({"out": b.float()}, "out: dtype float32")):
         with pytest.raises(errors.DTypeError, match=f"{says}, expected that of dst, bfloat16"):
             call(name, **{"src": a, "dst": b, "mask": inside, "at": AT, **wrong})

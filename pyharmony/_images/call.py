@@ -199,7 +199,7 @@ class Call:
             dst=images.pop(own),
             mask=images.pop("mask"),
             dst_valid=images.pop("dst_valid"),
-            out=None if is_array(out) else out,
+            out=None if dtypes.get(own) == "bfloat16" and is_array(out) else out,
             beside=images,
         )
         result, info = self.answer(in_float, work, place)
