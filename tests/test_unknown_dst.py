@@ -264,6 +264,16 @@ def test_tensors_have_it_too():
         np.testing.assert_array_equal(np.moveaxis(result.numpy(), 0, -1), expected)
 
 
+def test_both_kinds_together_have_to_leave_something_known():
+    src, dst = scene(6)
+    valid = np.zeros(SHAPE, bool)
+    valid[:10] = True
+    transparent = np.dstack([dst, np.where(valid, 0, 255).astype(np.uint8)])
+    for name in ("alpha", "laplacian", "poisson", "gaussian_poisson"):
+        with pytest.raises(MaskError, match="dst_valid: zero wherever the alpha of dst is not"):
+            getattr(blend, name)(src, transparent, DISC, dst_valid=valid)
+
+
 def test_wrong_ones_are_refused():
     src, dst = scene(6)
     for wrong, kind, says in (

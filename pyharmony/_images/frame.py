@@ -630,6 +630,14 @@ class Frame(AnyFrame):
             raise MaskError(
                 "dst_valid: zero everywhere, so that nothing of dst is known; expected it above zero somewhere"
             )
+        if self._valid is not None and self.dst.shape[3] == 4:
+            for valid, item in zip(self._valid, self.dst):
+                opaque = item[..., 3] > 0
+                if opaque.any() and not (opaque & (valid > 0)).any():
+                    raise MaskError(
+                        "dst_valid: zero wherever the alpha of dst is not, so that nothing of dst is known; expected "
+                        "both above zero somewhere"
+                    )
         self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
         self._inputs.append((dst_valid, "dst_valid"))
         self._out = out
