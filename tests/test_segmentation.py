@@ -936,8 +936,10 @@ def test_a_network_that_does_not_end_is_stopped(tmp_path: Path) -> None:
     file = network(tmp_path / "net.onnx", IMAGE, {"plane": [1, 3, 8, 8]}, endless())
     with pytest.raises(WeightsError, match=r"net\.onnx: the network took longer than 0\.5 s; it was stopped"):
         pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file, limit=0.5))
-    with pytest.raises(ArgumentError, match="limit: 0, expected a number of seconds above 0"):
+    with pytest.raises(ArgumentError, match="limit: 0, expected a number of seconds above 0, at most 86400"):
         segmentation.salient(file, limit=0)
+    with pytest.raises(ArgumentError, match=r"limit: 1e\+10"):
+        segmentation.salient(file, limit=1e10)
 
 
 # People

@@ -113,9 +113,10 @@ def _file(path: PathLike, name: str) -> Path:
 
 
 def _seconds(limit: float) -> float:
-    seconds = _checks.number(limit, "limit", accepts="a number of seconds above 0")
+    accepts = "a number of seconds above 0, at most 86400"
+    seconds = _checks.number(limit, "limit", high=86_400, accepts=accepts)
     if not seconds:
-        raise ArgumentError("limit: 0, expected a number of seconds above 0")
+        raise ArgumentError(f"limit: 0, expected {accepts}")
     return seconds
 
 
