@@ -441,6 +441,10 @@ def test_jobs_are_remembered_by_number_and_by_bytes(service: Running, monkeypatc
     monkeypatch.setattr(_pool, "MAX_JOBS", 3)
     service.start("export", 60, picture=picture, format="png")
     assert len([job for job in pool.jobs.values() if job.over]) == 3
+    # What has just ended stays until somebody was told of it, a preview, too.
+    monkeypatch.setattr(_pool, "MAX_JOB_BYTES", size)
+    preview = service.start("export", 60, picture=picture, format="png", preview=True).json()
+    assert preview["id"] in pool.jobs
 
 
 def test_the_largest_answer_is_one_that_the_service_takes(service: Running) -> None:

@@ -324,13 +324,18 @@ class Pool:
         if job.over and job.operation.told_once and job.id in self.jobs:
             self._drop(job.id)
 
-    def _forget(self) -> None:
-        """Forgets the oldest jobs that ended, those of previews first, while they are too many or hold too much."""
+    def _forget(self, newest: Job) -> None:
+        """Forgets the oldest jobs that ended, those of previews first, while they are too many or hold too much.
+
+        The newest stays: nobody has been told of it.
+        """
         ended = [job for job in self.jobs.values() if job.over]
         count, held = len(ended), sum(job.bytes for job in ended)
         for job in sorted(ended, key=lambda job: not job.preview):
             if count <= MAX_JOBS and held <= MAX_JOB_BYTES:
                 return
+            if job is newest:
+                continue
             self._drop(job.id)
             count, held = count - 1, held - job.bytes
 
@@ -411,7 +416,7 @@ class Pool:
         _log.info("job %s %s", job.operation.name, status, extra={"fields": told})
         if job.hidden:
             self.jobs.pop(job.id, None)
-        self._forget()
+        self._forget(job)
         job.touch()
 
     # ---- workers ----
