@@ -173,6 +173,18 @@ def test_palettes(bits: int) -> None:
     np.testing.assert_array_equal(result, expected >> 8 if bits <= 8 else expected)
 
 
+@pytest.mark.parametrize("bits", [4, 8, 12])
+@pytest.mark.parametrize("planar", [False, True])
+def test_palettes_with_alpha(bits: int, planar: bool) -> None:
+    values = codes(bits, 2)
+    colors = np.random.default_rng(1).integers(0, 65536, (1 << bits, 3))
+    more = {320: (3, [int(value) for value in colors.T.ravel()])}
+    result = read(tiffs.encode(values, bits, 3, extra=[2], planar=planar, more=more)).pixels
+    expected = colors[values[..., 0]]
+    np.testing.assert_array_equal(result[..., :3], expected >> 8 if bits <= 8 else expected)
+    np.testing.assert_array_equal(result[..., 3], expected_of(values[..., 1], bits))
+
+
 def test_deep_cmyk_and_lab_are_read_at_8_bit() -> None:
     pixels = np.kron(codes(8, 4, 6, 8), np.ones((4, 4, 1), np.uint8))
     for photometric, channels in ((5, 4), (8, 3)):

@@ -199,6 +199,8 @@ def _checked(main: _tiff.Directory, stored: Layout) -> int:
         raise Unsupported(f"has YCbCr pixels of {stored.samples} channels of {stored.bits} bits, expected 3 of 8")
     if stored.photometric == _PALETTE and stored.bits > 16:
         raise Unsupported(f"has a palette of {stored.bits} bits, expected 16 at most")
+    if stored.photometric == _PALETTE and stored.form == 2:
+        raise Unsupported("has a palette with signed indices, expected unsigned ones")
     if stored.photometric == _CMYK and main.number(332, 1) != 1:
         raise Unsupported("has inks that are not cyan, magenta, yellow and black")
     if main.number(32997, 1) > 1:
@@ -251,7 +253,12 @@ def _samples(read: _tiff.Reader, main: _tiff.Directory, stored: Layout, kept: in
         rows, columns = min(rows, height - y), min(seg_w, width - x)
         first = plane if stored.planar else 0
         part = segment[:rows, :columns, : 1 if stored.planar else kept]
-        _scaled(part, out[y : y + rows, x : x + columns, first : first + part.shape[2]], stored)
+        target = out[y : y + rows, x : x + columns, first : first + part.shape[2]]
+        if stored.photometric == _PALETTE and first == 0:
+            target[..., 0] = part[..., 0]  # an index, which has no range
+            part, target = part[..., 1:], target[..., 1:]
+        if part.size:
+            _scaled(part, target, stored)
     return out
 
 
@@ -439,7 +446,7 @@ def _scaled(part: NumpyArray, out: NumpyArray, stored: Layout) -> None:
         bits = stored.bits - 1
     else:
         bits = stored.bits
-    if stored.photometric == _PALETTE or bits == 8 * out.itemsize or lab:
+    if bits == 8 * out.itemsize or lab:
         out[...] = part if part.dtype.kind == "u" else part.view(part.dtype.str.replace("i", "u"))
         return
     work = part.astype(np.uint64)
