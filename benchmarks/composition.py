@@ -128,7 +128,7 @@ def large(root: Path, rounds: int) -> dict[str, Any]:
         subject, background, small = (Path(folder) / name for name in ("cat.png", "coffee.jpg", "small.jpg"))
         photo = enlarged(root / "app_open" / "chelsea.png", 2e6)
         height, width = photo.shape[:2]
-        alpha = pyharmony.segment(photo, point=(0.5 * width, 0.45 * height)).alpha(0)
+        alpha = pyharmony.segment(photo, points=(0.5 * width, 0.45 * height)).alpha(0)
         Image.fromarray(np.dstack([photo, alpha])).save(subject)
         Image.fromarray(enlarged(root / "app_open" / "coffee.png", 50e6)).save(background, quality=92)
         Image.open(root / "app_open" / "coffee.png").convert("RGB").resize((320, 240)).save(small)
