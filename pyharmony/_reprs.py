@@ -1,4 +1,4 @@
-"""What an interpreter shows of a result: a line."""
+"""One-line representations of results for interpreters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a destination has under its source: colours, where they are known, and what looks erased."""
+"""Destinations under their sources: known and unknown colours, and a warning of erased objects."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class OneImage:
     def like(self, pixels: NumpyArray) -> Any:
         """Returns pixels [h, w, c] as the kind, and in the layout, of the image."""
         if self.picture is not None:
-            # What was a JPEG may have alpha now, so the format of the file is not kept.
+            # The format is not kept: an image from a JPEG file may have alpha now.
             made = dataclasses.replace(self.picture, pixels=pixels, format=None)
             return made if isinstance(self.given, Picture) else as_delivered(made)
         flat = self.given.ndim == 2 and pixels.shape[2] == 1

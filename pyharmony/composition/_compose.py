@@ -371,7 +371,7 @@ def compose(
     if to_file and not isinstance(whole, Picture):
         whole = Picture(as_images(whole, "background")[0])
     if isinstance(whole, Picture):
-        # Of arrays and open files nothing is known but that they were put together.
+        # Arrays and open files have no sum of a file; the mark of a composite is written all the same.
         sums = [photo.file for photo in (*originals, scene) if photo.file is not None]
         whole = replace(whole, xmp=told_in_xmp(whole.xmp, sums))
     call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device="cpu" if _on_cpu(whole) else None)

@@ -91,7 +91,7 @@ def mask_over(value: Any, name: str, size: tuple[int, int], picture: NumpyArray,
     def draw(number: int) -> NumpyArray:
         return drawn(picture, layer_in(value, number, name, size), size, soft=soft)
 
-    # As many at once as there are threads: each takes the memory of the picture.
+    # No more run at once than there are threads: each takes the memory of the picture.
     threads = max(1, min(get_num_threads(), count))
     for first in range(0, count, threads):
         for one in in_threads(draw, range(first, min(first + threads, count))):

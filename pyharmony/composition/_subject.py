@@ -89,7 +89,7 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
         return nothing
     scale = float(entry["scale"]) * ratio / own
     (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
-    # Of what becomes much smaller, the mean of so many pixels along each side is as good as all of them.
+    # Where a subject becomes much smaller, the mean of so many pixels along each side is as good as all of them.
     longest = max(bottom - top, right - left)
     if scale * longest < _SPECK:
         return nothing

@@ -71,7 +71,7 @@ def in_canvas_pixels(given: Mapping[str, Any], ratio: float, below: float = 0.0)
             if found.get(key) is None:
                 continue
             place = np.asarray(found[key], np.float64)
-            # Of a place, the second number is the row.
+            # The second number of a place is its row.
             beyond = np.array([0.0, below]) if place.ndim else np.array(below)
             found[key] = ((place + 0.5 + beyond) * ratio - 0.5 - beyond).tolist()
     return found

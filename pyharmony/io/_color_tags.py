@@ -197,7 +197,7 @@ _AUXILIARY = {b"urn:com:apple:photo:2020:aux:hdrgainmap": "gain map", b":auxilia
 
 @dataclass
 class Heif:
-    """What the boxes of a HEIF or AVIF file say beside its pixels: code points, or None, and other images in it."""
+    """The metadata in the boxes of a HEIF or AVIF file: code points, or None, and the other images in it."""
 
     code_points: tuple[int, int] | None = None
     others: tuple[str, ...] = ()

@@ -109,9 +109,9 @@ class Decoded:
     format: str | None = None
     orientation: int = 1
     colors: _color_tags.Colors | None = None
-    """What a file without a profile says of its colours."""
+    """The colours that the tags of a file without a profile state."""
     others: tuple[str, ...] = ()
-    """What the file holds beside the image, such as 'gain map'."""
+    """The other images in the file, such as 'gain map'."""
     whole: tuple[int, int] | None = None
     """The width and height of the whole image, upright, where a part of its pixels was decoded."""
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of images and of results."""
+"""Pictures of images and results for notebooks."""
 
 from __future__ import annotations
 

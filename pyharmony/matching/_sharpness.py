@@ -190,7 +190,7 @@ def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.b
 def _blur(job: Job, deviation: float) -> None:
     """Blurs the object by a Gaussian, whose weights are the mask's, so that nothing from outside runs in."""
     region, reach = job.bbox, radius_of(deviation)
-    # What is written is not read again by another part.
+    # No other part reads what this one writes.
     source = job.dst_of(region)
 
     def blur(part: Region) -> None:
