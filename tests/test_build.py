@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from . import skips
+
 pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
 CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+NINJA = shutil.which("ninja", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_cmake = pytest.mark.skipif(CMAKE is None, reason="cmake is not installed")
 
 #: The output of `nvcc --list-gpu-arch`.
@@ -178,6 +182,36 @@ def test_cuda_can_be_switched_off(tmp_path: Path) -> None:
     status, said = configure(tmp_path, "-DHM_CUDA=perhaps")
     assert status != 0
     assert "HM_CUDA: perhaps, expected AUTO, ON or OFF" in said
+
+
+@needs_cmake
+def test_a_build_for_this_machine_has_one_copy_of_the_kernels(tmp_path: Path) -> None:
+    import pybind11
+
+    made = f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", "-DHM_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}"
+    commands = {}
+    for choice in ("ON", "NATIVE", "OFF"):
+        status, said = run_cmake("-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja", *made, f"-DHM_SIMD={choice}")
+        assert status == 0, said
+        database = subprocess.check_output([str(NINJA), "-C", str(tmp_path), "-t", "compdb"], text=True)
+        entries = json.loads(database[database.index("[") :])
+        commands[choice] = {each["output"]: each["command"] for each in entries if each["output"].endswith(".o")}
+    levels = {
+        choice: {name for output in names for name in re.findall(r"simd_(\w+)\.dir", output)}
+        for choice, names in commands.items()
+    }
+    best = subprocess.check_output(
+        [sys.executable, "-c", "import pyharmony; print(pyharmony.simd_level())"],
+        cwd=ROOT, text=True, env={**os.environ, "PYHARMONY_SIMD": ""},
+    ).strip()  # fmt: skip
+    on_x86 = best in skips.INSTRUCTION_SETS
+    expected = {"ON": set(skips.INSTRUCTION_SETS), "NATIVE": {best}, "OFF": {"baseline"}}
+    assert levels == (expected if on_x86 else {choice: {"baseline"} for choice in expected})
+    # What a demo has compiled serves the other copies too, but for two files that know which copies there are.
+    again = {name for name, command in commands["NATIVE"].items() if commands["ON"][name] != command}
+    assert {Path(name).name for name in again} <= {"simd.cpp.o", "images_simd.cpp.o"}
+    status, said = run_cmake("-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja", *made, "-DHM_SIMD=some")
+    assert status != 0 and "HM_SIMD: some, expected ON, NATIVE or OFF" in said
 
 
 @needs_cmake

@@ -13,6 +13,19 @@
 namespace pyharmony {
 namespace {
 
+#ifndef HM_SIMD_COPIES
+#define HM_SIMD_COPIES SimdLevel::kBaseline
+#endif
+// These are the levels that the kernels were compiled for, in rising order.
+constexpr SimdLevel kCopies[] = {HM_SIMD_COPIES};
+
+bool is_compiled(SimdLevel level) {
+  for (SimdLevel copy : kCopies) {
+    if (copy == level) return true;
+  }
+  return false;
+}
+
 #ifdef HM_SIMD_X86
 // Returns whether there is F16C: __builtin_cpu_supports of Clang 16 has no name for it.
 bool has_f16c() {
@@ -54,11 +67,19 @@ SimdLevel level_named(const char* name) {
 // names. Those above it are not there for anybody, as on a CPU that lacks them.
 SimdLevel best_level() {
   static const SimdLevel best = [] {
-    const char* name = limit_by_hand();
-    if (name == nullptr) return cpu_level();
-    const SimdLevel level = level_named(name);
-    HM_CHECK(level <= cpu_level(), "simd: '", name, "' is not available here, the best is '",
-             simd_level_name(cpu_level()), "'");
+    SimdLevel limit = cpu_level();
+    if (const char* name = limit_by_hand()) {
+      limit = level_named(name);
+      HM_CHECK(limit <= cpu_level(), "simd: '", name, "' is not available here, the best is '",
+               simd_level_name(cpu_level()), "'");
+    }
+    HM_CHECK(kCopies[0] <= limit, "simd: this build has kernels for '", simd_level_name(kCopies[0]),
+             "' alone (HM_SIMD=NATIVE), and '", simd_level_name(limit),
+             "' is the best that may be used");
+    SimdLevel level = kCopies[0];
+    for (SimdLevel copy : kCopies) {
+      if (copy <= limit) level = copy;
+    }
     return level;
   }();
   return best;
@@ -81,6 +102,8 @@ void set_simd_level(const char* name) {
   const SimdLevel level = level_named(name), best = best_level();
   HM_CHECK(level <= best, "simd: '", name, "' is not available here, the best is '",
            simd_level_name(best), "'", limit_by_hand() != nullptr ? ", by PYHARMONY_SIMD" : "");
+  HM_CHECK(is_compiled(level), "simd: '", name, "' is not in this build, which has '",
+           simd_level_name(best), "' alone (HM_SIMD=NATIVE)");
   g_level.store(static_cast<int>(level));
 }
 

@@ -9,6 +9,9 @@
 //
 // declares one entry point. In the op's header, HM_SIMD_DECLARE(void blur(const BlurParams&))
 // declares all of its copies, and HM_SIMD_CALL(blur, params) calls the right one.
+//
+// A build for one machine may have a single copy (HM_SIMD=NATIVE): the declarations are weak, so
+// that the calls of the others link, and simd_level() never chooses them.
 #pragma once
 
 namespace pyharmony {
@@ -25,16 +28,22 @@ void set_simd_level(const char* name);
 
 }  // namespace pyharmony
 
+#ifdef HM_SIMD_NS
+#define HM_SIMD_LINKAGE
+#else
+#define HM_SIMD_LINKAGE __attribute__((weak))
+#endif
+
 #ifdef HM_SIMD_X86
-#define HM_SIMD_DECLARE(...) \
-  namespace simd_baseline {  \
-  __VA_ARGS__;               \
-  }                          \
-  namespace simd_avx2 {      \
-  __VA_ARGS__;               \
-  }                          \
-  namespace simd_avx512 {    \
-  __VA_ARGS__;               \
+#define HM_SIMD_DECLARE(...)   \
+  namespace simd_baseline {    \
+  __VA_ARGS__ HM_SIMD_LINKAGE; \
+  }                            \
+  namespace simd_avx2 {        \
+  __VA_ARGS__ HM_SIMD_LINKAGE; \
+  }                            \
+  namespace simd_avx512 {      \
+  __VA_ARGS__ HM_SIMD_LINKAGE; \
   }
 #define HM_SIMD_CALL(function, ...)                             \
   (::pyharmony::simd_level() == ::pyharmony::SimdLevel::kAvx512 \

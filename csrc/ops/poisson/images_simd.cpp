@@ -393,7 +393,7 @@ void poisson_residual(const ResidualPass& pass, int begin, int end, int band) {
   switch (pass.arithmetic) {
     case Arithmetic::kSingle: return Band<float>(pass).run(begin, end, band);
     case Arithmetic::kDouble: return Band<double>(pass).run(begin, end, band);
-#if HM_SIMD_BYTES == 64
+#if HM_SIMD_BYTES == 64 && !defined(HM_SIMD_ALONE)
     // No vector holds a long double: AVX-512 has nothing to add to the code for AVX2.
     case Arithmetic::kExtended: return simd_avx2::poisson_residual(pass, begin, end, band);
 #else
