@@ -181,7 +181,22 @@ def test_cuda_can_be_switched_off(tmp_path: Path) -> None:
     assert "CUDA kernels are switched off" in said and "has CUDA: OFF" in said
     status, said = configure(tmp_path, "-DHM_CUDA=perhaps")
     assert status != 0
-    assert "HM_CUDA: perhaps, expected AUTO, ON or OFF" in said
+    assert "HM_CUDA: perhaps, expected AUTO, GPU, ON or OFF" in said
+
+
+@needs_cmake
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_make_compiles_cuda_kernels_where_a_gpu_is(tmp_path: Path) -> None:
+    for folder in ("with", "without"):
+        script(tmp_path / folder, "nvidia-smi", "echo 9.0" if folder == "with" else "exit 9")
+        (tmp_path / folder / "nvcc").symlink_to(str(shutil.which("nvcc")))
+    status, said = configure(tmp_path / "a", "-DHM_CUDA=GPU", path=f"{tmp_path / 'with'}:/usr/bin:/bin")
+    assert status == 0 and "for 90-real (the GPU of this machine)" in said and "has CUDA: ON" in said, said
+    path = f"{tmp_path / 'without'}:/usr/bin:/bin"
+    status, said = configure(tmp_path / "b", "-DHM_CUDA=GPU", path=path)
+    assert status == 0 and "no GPU was found; building for the CPU only" in said and "has CUDA: OFF" in said, said
+    status, said = configure(tmp_path / "c", "-DHM_CUDA=GPU", "-DHM_CUDA_ARCHITECTURES=80-real", path=path)
+    assert status == 0 and "for 80-real (as asked for)" in said, said
 
 
 @needs_cmake
