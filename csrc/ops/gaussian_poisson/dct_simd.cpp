@@ -39,20 +39,24 @@
 #define POCKETFFT_NO_MULTITHREADING
 #include "third_party/pocketfft/pocketfft_hdronly.h"
 
-// Bluestein's algorithm prepares itself by a transform of plain numbers, which is a forward one:
-// the backward one is a seventh of what this file compiles to, and is never called.
+// Bluestein's algorithm prepares itself by a forward transform of plain numbers. It runs in all
+// lanes of registers, as the transforms of rows do: code of its own would be a third of this
+// file's.
+#define HM_TRANSFORM_IN_LANES(Real)                                                       \
+  template <>                                                                             \
+  template <>                                                                             \
+  inline void cfftp<Real>::exec(cmplx<Real> c[], Real factor, bool) const {               \
+    using Vec = pyharmony::HM_SIMD_NS::VecOf<Real>::type;                                 \
+    pyharmony::Buffer<cmplx<Vec>> lanes(length);                                          \
+    for (std::size_t i = 0; i < length; ++i) lanes[i] = {Vec{} + c[i].r, Vec{} + c[i].i}; \
+    pass_all<true>(lanes.data(), factor);                                                 \
+    for (std::size_t i = 0; i < length; ++i) c[i].Set(lanes[i].r[0], lanes[i].i[0]);      \
+  }
 namespace pocketfft::detail {
-template <>
-template <>
-inline void cfftp<float>::exec(cmplx<float> c[], float factor, bool) const {
-  pass_all<true>(c, factor);
-}
-template <>
-template <>
-inline void cfftp<double>::exec(cmplx<double> c[], double factor, bool) const {
-  pass_all<true>(c, factor);
-}
+HM_TRANSFORM_IN_LANES(float)
+HM_TRANSFORM_IN_LANES(double)
 }  // namespace pocketfft::detail
+#undef HM_TRANSFORM_IN_LANES
 
 namespace pyharmony::HM_SIMD_NS {
 namespace {
