@@ -34,11 +34,15 @@ $(STAMPS)/build-tools: constraints.txt $(STAMPS)/venv
 	@$(INSTALL) cmake ninja pybind11 setuptools wheel
 	@touch $@
 
-# The module is built again when it is not there, whatever the stamp says.
-$(STAMPS)/package: pyproject.toml $(NATIVE_SOURCES) $(STAMPS)/build-tools $(if $(wildcard pyharmony/_C.*.so),,FORCE)
+# The module is built again when it is not there, whatever the stamp says. CUDA kernels are of use where a GPU is; the demo
+# runs on this CPU alone, so its module has one copy of the CPU's kernels, and gets the others where `package` is made.
+INSTALL_PACKAGE = PYHARMONY_PROGRESS=/proc/$$$$/fd/2 CMAKE_ARGS="-DHM_CUDA=GPU $(1) $$CMAKE_ARGS" \
+  $(INSTALL) --no-build-isolation -e .
+$(STAMPS)/package $(STAMPS)/demo-package: pyproject.toml $(NATIVE_SOURCES) $(STAMPS)/build-tools \
+  $(if $(wildcard pyharmony/_C.*.so),,FORCE)
 	@sh tools/check_tools.sh
 	@echo "building and installing pyharmony (editable)"
-	@PYHARMONY_PROGRESS=/proc/$$$$/fd/2 $(INSTALL) --no-build-isolation -e .
+	@$(call INSTALL_PACKAGE,$(if $(findstring demo,$@),-DHM_SIMD=NATIVE))
 	@touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package
@@ -48,7 +52,8 @@ $(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package
 
 setup: $(STAMPS)/package $(STAMPS)/dev ## .venv with everything for development
 
-demo: $(STAMPS)/package ## blends real photographs into artifacts/demo, after all the set-up that needs
+DEMO_PACKAGE := $(or $(wildcard $(STAMPS)/package),$(STAMPS)/demo-package)
+demo: $(DEMO_PACKAGE) ## blends real photographs into artifacts/demo, after all the set-up that needs
 	@$(BIN)/python -m pyharmony demo -o artifacts/demo --overwrite
 	@echo "the command is $(BIN)/pyharmony; $(BIN)/pyharmony --help shows what it does"
 

@@ -37,16 +37,12 @@ def find_program(name: str, folder: str) -> str:
     return found
 
 
-def version_of(program: str) -> str:
-    """Returns the first line of what a program says of its version."""
-    return subprocess.check_output([program, "--version"], text=True).partition("\n")[0].strip()
-
-
-def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
+def build_key(options: Iterable[str]) -> str:
     """Returns a key of all that a build is made with: a folder of CMake's serves as long as this stays the same.
 
-    pip makes an environment for each build, in a folder of another name each time: the programs in it count by their
-    versions. The interpreter counts by what a module is compiled for; `python` and `python3` are one.
+    HM_SIMD and HM_CUDA are left out: CMake gets them each time, and compiles what they add. So are the programs that
+    pip brings, in a folder of another name for each build: what Ninja compiles again follows from the commands. The
+    interpreter counts by what a module is compiled for; `python` and `python3` are one.
     """
     interpreter = [
         f"Python {sys.version.split()[0]} of {os.path.realpath(sys.executable)}",
@@ -54,7 +50,8 @@ def build_key(options: Iterable[str], versions: Iterable[str]) -> str:
     ]
     settings = [f"{name}={os.environ.get(name, '')}" for name in VARIABLES]
     settings += [f"{name}: {shutil.which(name)}" for name in ("nvcc", "nvidia-smi")]
-    return "\n".join([*options, *versions, *interpreter, *settings])
+    options = (option for option in options if not option.startswith(("-DHM_SIMD=", "-DHM_CUDA=")))
+    return "\n".join([*options, *interpreter, *settings])
 
 
 def keep_pybind11(build: Path, version: str) -> Path:
@@ -182,14 +179,14 @@ class CMakeBuild(build_ext):
             *("-S", str(ROOT), "-G", "Ninja"),
             f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={PACKAGE}",
             f"-DCMAKE_BUILD_TYPE={'Debug' if self.debug else 'Release'}",
+            *("-DHM_SIMD=ON", "-DHM_CUDA=AUTO"),
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
-        versions = [version_of(cmake), f"ninja {version_of(ninja)}", f"pybind11 {pybind11.__version__}"]
         # Each Python has its folder, so that a second build compiles what changed only. CMake's cache
         # would outlive the options it was made with: those have to be the same.
         build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         made_with = build / "made_with.txt"
-        key = build_key(options, versions)
+        key = build_key(options)
         if not made_with.exists() or made_with.read_text() != key:
             shutil.rmtree(build, ignore_errors=True)
             build.mkdir(parents=True)

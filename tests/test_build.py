@@ -187,6 +187,8 @@ def test_cuda_can_be_switched_off(tmp_path: Path) -> None:
 @needs_cmake
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_make_compiles_cuda_kernels_where_a_gpu_is(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert 'CMAKE_ARGS="-DHM_CUDA=GPU' in makefile
     for folder in ("with", "without"):
         script(tmp_path / folder, "nvidia-smi", "echo 9.0" if folder == "with" else "exit 9")
         (tmp_path / folder / "nvcc").symlink_to(str(shutil.which("nvcc")))

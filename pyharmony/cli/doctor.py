@@ -244,7 +244,7 @@ def _temporary() -> str:
 def _kernels() -> str:
     part = _facts.cuda()
     if part is None:
-        raise Missing("not compiled in: CMake found no nvcc, or was told HM_CUDA=OFF")
+        raise Missing("not compiled in: there was no nvcc, `make` found no GPU, or HM_CUDA=OFF")
     names = part.architectures()
     text = (
         f"compiled for {', '.join(names)}; CUDA runtime {_facts.cuda_version(part.runtime_version())}, "
