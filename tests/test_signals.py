@@ -128,6 +128,17 @@ def test_a_handler_may_call_the_package(threads: int, images: dict[str, Any]) ->
     np.testing.assert_array_equal(results[0], expected)
 
 
+@pytest.mark.house
+def test_an_interrupt_comes_before_other_errors_of_its_job(tmp_path: Path) -> None:
+    """And what its handler computes does not end with the job that it came in."""
+    root = Path(__file__).resolve().parent.parent
+    sources = root / "csrc" / "core" / "parallel.cpp", root / "tests" / "native" / "interrupts.cpp"
+    program = tmp_path / "interrupts"
+    subprocess.run(["g++", "-std=c++17", "-pthread", "-I", root / "csrc", *sources, "-o", program], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     before = pyharmony.get_num_threads()

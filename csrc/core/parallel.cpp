@@ -34,7 +34,13 @@ constexpr std::chrono::milliseconds kInterruptPeriod{50};
 // Thrown out of a part of a job that has failed; the error of the job takes its place.
 struct Abandoned {};
 
-void call_hook();  // if it is time to, on the first thread
+// What the hook throws, on its way through jobs: it takes the place of their other errors, and
+// comes out of the outermost one as it was thrown.
+struct Interrupt {
+  std::exception_ptr error;
+};
+
+void call_hook();  // if it is time to, on the first thread; throws Interrupt
 
 struct Job;
 thread_local const Job* current_job = nullptr;  // the innermost job whose body this thread runs
@@ -72,7 +78,7 @@ struct Job {
   void poll() {
     try {
       call_hook();
-    } catch (...) {
+    } catch (const Interrupt&) {
       fail(true);
     }
   }
@@ -86,6 +92,8 @@ struct Job {
       if (begin >= n) break;
       try {
         body(context, begin, std::min(begin + grain, n));
+      } catch (const Interrupt&) {
+        fail(true);
       } catch (...) {
         fail(false);
       }
@@ -179,11 +187,29 @@ void call_hook() {
   next_interrupt_check = now + kInterruptPeriod;
   const InterruptHook hook = g_interrupt_hook.load(std::memory_order_relaxed);
   if (hook == nullptr || !is_first_thread()) return;
-  hook();
+  // What the hook calls is no part of this thread's job, and does not end where that has failed.
+  const Job* const before = std::exchange(current_job, nullptr);
+  try {
+    hook();
+  } catch (...) {
+    current_job = before;
+    throw Interrupt{std::current_exception()};
+  }
+  current_job = before;
   // Where the hook has to wait for another thread, it does so less often.
   const Clock::time_point after = Clock::now();
   next_interrupt_check = after + std::clamp<Clock::duration>(40 * (after - now), kInterruptPeriod,
                                                              4 * kInterruptPeriod);
+}
+
+// Throws Interrupt within a job, and outside all of them what the hook threw.
+[[noreturn]] void rethrow(const std::exception_ptr& error) {
+  if (current_job != nullptr) std::rethrow_exception(error);
+  try {
+    std::rethrow_exception(error);
+  } catch (const Interrupt& interrupt) {
+    std::rethrow_exception(interrupt.error);
+  }
 }
 
 // The pool is never destroyed: detached workers may outlive static destructors at exit.
@@ -231,7 +257,11 @@ void set_interrupt_hook(InterruptHook hook) {
 }
 
 void check_interrupt() {
-  call_hook();
+  try {
+    call_hook();
+  } catch (const Interrupt&) {
+    rethrow(std::current_exception());
+  }
   if (current_job != nullptr && current_job->abandoned()) throw Abandoned();
 }
 
@@ -248,7 +278,7 @@ void detail::parallel_run(std::int64_t n, std::int64_t grain, Body body, void* c
   } else {
     pool().run(job, threads);
   }
-  if (job.error) std::rethrow_exception(job.error);
+  if (job.error) rethrow(job.error);
   if (job.abandoned()) throw Abandoned();
 }
 

@@ -21,7 +21,8 @@ void parallel_run(std::int64_t n, std::int64_t grain, Body body, void* context);
 // Calls fn(begin, end) on disjoint ranges that cover [0, n), each of at most `grain` items
 // (the last of a run may be shorter). Ranges are handed out as threads become free, so fn must
 // not depend on who runs what. It may be called from several threads at once and may nest.
-// The first exception that fn throws is rethrown here when all ranges are done or abandoned.
+// The first exception that fn throws is rethrown here when all ranges are done or abandoned, or
+// what the hook of core/interrupt.h threw, which comes before all others.
 template <typename Fn>
 void parallel_for(std::int64_t n, std::int64_t grain, Fn&& fn) {
   using F = std::remove_reference_t<Fn>;
