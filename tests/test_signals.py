@@ -18,6 +18,13 @@ import pytest
 
 import pyharmony
 from pyharmony import ops, upscaling
+from pyharmony._images.threads import check_ended, in_threads
+from pyharmony.composition import _compose as _compose_module
+from pyharmony.merging import _views
+from pyharmony.segmentation import _clicks, _segment, people
+from pyharmony.segmentation._methods import method_of
+from pyharmony.segmentation._network import NetworkCutter, Prompts
+from pyharmony.segmentation.heads import Head
 
 HEIGHT, WIDTH = 1200, 1600
 
@@ -179,6 +186,110 @@ def test_an_enlargement_ends_within_a_convolution(monkeypatch: pytest.MonkeyPatc
         signal.signal(signal.SIGINT, before)
     assert interrupted >= 5
     assert begun - interrupted < of_a_tile  # two tiles were at work, and both went on to their ends
+
+
+class Parts:
+    """Parts of the work of threads; at the third one comes Ctrl-C."""
+
+    begun = 0
+
+    def begin(self) -> None:
+        self.begun += 1
+        if self.begun == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+    def work(self, *_: Any, **__: Any) -> None:
+        """Does a hundred parts, and asks before each whether it may end."""
+        for _ in range(100):
+            check_ended()
+            self.begin()
+
+
+def _picture() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
+
+
+def _quick_looks(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(network: _clicks.Network, view: np.ndarray, *_: Any) -> _clicks.Cut:
+        parts.begin()
+        side = len(view)
+        return _clicks.Cut(np.zeros((3, side, side), np.float32), np.zeros(3, np.float32), np.zeros(0, np.float32))
+
+    monkeypatch.setattr(_clicks.Network, "cut", cut)
+    cutter = method_of("auto").opened(_picture())
+    assert isinstance(cutter, NetworkCutter)
+    in_threads(lambda _: [cutter.quickly(Prompts([(5.0, 5.0)], [1])) for _ in range(100)], range(2))
+
+
+def _people(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = [Head((x, 10.0, 20.0, 20.0), (x, 10.0, 30.0, 70.0), 1.0) for x in (10.0, 70.0)]
+    monkeypatch.setattr(NetworkCutter, "heads", lambda _: heads)
+    monkeypatch.setattr(people, "_cut_out", parts.work)
+    pyharmony.segment(_picture(), people=True)
+
+
+def _reduced_masks(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = pyharmony.segment(_picture(), points=(40, 30))
+    assert len(masks) > 1
+    monkeypatch.setattr(_segment, "drawn", parts.work)
+    masks.reduced((40, 30))
+
+
+def _merge(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_views, "_view", parts.work)
+    pyharmony.merge([_picture()] * 2, base="auto", align=False)
+
+
+def _compose(**options: Any) -> Any:
+    subject = np.full((20, 20, 4), 255, np.uint8)
+    plain: dict[str, Any] = {"harmonize": None, "shadow": False, "people": [], "at": (5, 5), "return_info": True}
+    return pyharmony.compose([subject] * 2, _picture(), **{**plain, **options})
+
+
+def _files_of_a_composite(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_compose_module, "_read", parts.work)
+    pyharmony.compose(["a.png"], "b.png")
+
+
+def _background_of_a_composite(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_compose_module, "digest", parts.work)
+    _compose()
+
+
+def _recipe_of_a_composite(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _compose()[1].recipe
+    monkeypatch.setattr(_compose_module, "digest", parts.work)
+    _compose(recipe=recipe)
+
+
+def _preview_of_a_composite(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = _compose()[1].recipe
+    monkeypatch.setattr(_compose_module, "resized", parts.work)
+    _compose(recipe=recipe, side=60)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda parts, _: in_threads(lambda _: in_threads(lambda _: parts.begin(), range(100)), range(2)),
+        _quick_looks, _people, _reduced_masks, _merge,
+        _files_of_a_composite, _background_of_a_composite, _recipe_of_a_composite, _preview_of_a_composite,
+    ],
+)  # fmt: skip
+def test_work_in_threads_ends_with_its_call(
+    call: Callable[[Parts, pytest.MonkeyPatch], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on to its end, for which Ctrl-C waited."""
+    parts = Parts()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call(parts, monkeypatch)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert 3 <= parts.begun < 100
 
 
 #: A process whose threads solve without an end; {end} is what its main thread does.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,35 +15,94 @@ Part = TypeVar("Part")
 Found = TypeVar("Found")
 
 
-#: `ended` holds the events of the calls that this thread works for; each is set when its call ends early.
-_calls = threading.local()
+class _Progress:
+    """Whether a call has ended early."""
+
+    ended = False
+
+
+#: `calls` holds the progress of the calls that this thread works for, the innermost last.
+_state = threading.local()
+
+
+def _calls() -> tuple[_Progress, ...]:
+    return getattr(_state, "calls", ())
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[], Found]) -> Iterator[Callable[[], Found]]:
+    """Runs a function in a thread beside a block, which gets a function that waits for its result.
+
+    Where the block ends early, by an error or by Ctrl-C, the function ends at `check_ended`. The caller waits with a
+    plain lock: Ctrl-C within a method of `threading` or of an executor may leave one of its locks held, for which the
+    other thread would wait for ever.
+    """
+    progress = _Progress()
+    calls = (*_calls(), progress)
+    results: list[Found] = []
+    errors: list[BaseException] = []
+    finished = _thread.allocate_lock()
+    finished.acquire()
+
+    def run() -> None:
+        _state.calls = calls
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            finished.release()
+
+    def wait() -> None:
+        # A signal that comes just before the lock is waited for does not wake it.
+        while not results and not errors and not finished.acquire(timeout=0.1):
+            pass
+
+    def result() -> Found:
+        wait()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    _thread.start_new_thread(run, ())
+    try:
+        yield result
+    except BaseException:
+        progress.ended = True
+        raise
+    finally:
+        wait()
 
 
 def in_threads(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Found]:
     """Returns what a function makes of each part, in their order.
 
     The parts are those that the caller cuts, whatever the number of threads, so that the results are the same. Where
-    the call ends early, by an error or by Ctrl-C, no further part begins, and those at work end at `check_ended`.
+    the call ends early, or one that it works for, no further part begins, and those at work end at `check_ended`.
     """
-    count = min(get_num_threads(), len(parts))
-    if count <= 1:
-        return [work(part) for part in parts]
-    ended = threading.Event()
-    events = (*getattr(_calls, "ended", ()), ended)
 
     def one(part: Part) -> Found:
-        _calls.ended = events
+        check_ended()
         return work(part)
 
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            return list(pool.map(one, parts))
-        except BaseException:
-            ended.set()
-            raise
+    count = min(get_num_threads(), len(parts))
+    if count <= 1:
+        return [one(part) for part in parts]
+
+    def share() -> list[Found]:
+        calls = _calls()
+        with ThreadPoolExecutor(count, initializer=setattr, initargs=(_state, "calls", calls)) as pool:
+            try:
+                return list(pool.map(one, parts))
+            except BaseException:
+                calls[-1].ended = True
+                raise
+
+    with beside(share) as result:
+        return result()
 
 
 def check_ended() -> None:
     """Raises CancelledError where the call that this thread works for has ended; long work asks now and then."""
-    if any(event.is_set() for event in getattr(_calls, "ended", ())):
+    if any(call.ended for call in _calls()):
         raise CancelledError

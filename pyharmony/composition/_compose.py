@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from .._images.call import ITSELF, Call
 from .._images.frame import Frame, Infos, Job, as_images
 from .._images.kinds import as_delivered
 from .._images.region import Region
-from .._native import get_num_threads
+from .._images.threads import beside, in_threads
 from .._version import __version__
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
@@ -304,16 +304,15 @@ def compose(
     told = None if recipe is None else read_recipe(recipe)
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
     least = None if side is None else max(int(side), DECIDED)
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        # Files are decoded beside one another; what else is given may be one object several times.
-        files = [_file_of(told, i) for i in (None, *range(len(given)))]
-        ahead = [
-            pool.submit(_read, one, name, least, file, keep_gps and name == "background")
-            if isinstance(one, (str, os.PathLike))
-            else None
-            for one, name, file in zip((background, *given), ("background", *names), files, strict=True)
-        ]
-        first, *reads = [None if read is None else read.result() for read in ahead]
+
+    def read_file(image: tuple[Any, str, str | None]) -> _Read | None:
+        one, name, file = image
+        is_path = isinstance(one, (str, os.PathLike))
+        return _read(one, name, least, file, keep_gps and name == "background") if is_path else None
+
+    # Files are decoded beside one another; what else is given may be one object several times.
+    files = [_file_of(told, i) for i in (None, *range(len(given)))]
+    first, *reads = in_threads(read_file, list(zip((background, *given), ("background", *names), files, strict=True)))
     file: Any = background
     whole: Any = first.picture if first else file
     if not first and not _arrays.is_array(background):
@@ -552,12 +551,11 @@ def _decided(
         return None if scene.whole else digest(target)
 
     # The people of the background are looked for beside the first subject.
-    with ThreadPoolExecutor(1) as pool:
+    with beside(search) as searched:
         start = time.perf_counter()
-        searched = pool.submit(search)
         first = _plan.cut_out(photos[0], wanted[0], method, "subjects[0]: " if several else "")
         seconds["cut"] = time.perf_counter() - start
-        known = searched.result()
+        known = searched()
     for i, (photo, one) in enumerate(zip(photos, wanted, strict=True)):
         name = f"subjects[{i}]: " if several else ""
         start = time.perf_counter()
@@ -637,12 +635,11 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: 
         known, file, photo, pixels, _ = one
         return (file is not None and file == photo.file) or (known is not None and known == digest(pixels))
 
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        for (known, _, _, _, name), same in zip(held, pool.map(is_same, held), strict=True):
-            if not same:
-                # Previews of files know them by their bytes alone.
-                by_file = "; it was made by a preview of a file, expected that file" if known is None else ""
-                raise ArgumentError(f"recipe: {name} is not the one that it was made with{by_file}")
+    for (known, _, _, _, name), same in zip(held, in_threads(is_same, held), strict=True):
+        if not same:
+            # Previews of files know them by their bytes alone.
+            by_file = "; it was made by a preview of a file, expected that file" if known is None else ""
+            raise ArgumentError(f"recipe: {name} is not the one that it was made with{by_file}")
     if recipe["size"] != [width, height]:
         raise ArgumentError("recipe: background is not the one that it was made with")
     for entry, number in zip(recipe["subjects"], order, strict=True):
@@ -686,10 +683,10 @@ def _reduced(
         return Photo(pixels, pixels if same else small(photo.levels, factor, photo), alpha)
 
     pixels = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        below = pool.submit(small, pixels, ratio, scene)
-        found = list(pool.map(reduced, photos, [min(1.0, ratio * scales[i] * _FINER) for i in range(len(photos))]))
-        made = below.result()
+    tasks: list[Callable[[], Any]] = [functools.partial(small, pixels, ratio, scene)]
+    for number, photo in enumerate(photos):
+        tasks.append(functools.partial(reduced, photo, min(1.0, ratio * scales[number] * _FINER)))
+    made, *found = in_threads(lambda task: task(), tasks)
     if isinstance(whole, Picture):
         return replace(whole, pixels=made), found
     return (made if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else made[..., 0]), found

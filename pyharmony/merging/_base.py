@@ -8,12 +8,11 @@ holds them. So the choice depends on the photographs and not on their order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from .._native import get_num_threads
+from .._images.threads import in_threads
 from ._align import Alignment
 from ._keep import Costs, chosen, slack_of
 from ._photos import Photo, levels_of
@@ -82,17 +81,16 @@ def bases_of(photos: Sequence[Photo], allowed: Sequence[int], looked: Looked, al
         looked: what is seen of them, which is noted here.
         align: whether they are to be aligned.
     """
-    with ThreadPoolExecutor(max(1, get_num_threads())) as pool:
 
-        def look(photo: Photo) -> None:
-            size, levels = reduced(photo.size), levels_of(photo.colours)
-            looked.view(photo, size, levels)
-            if align:
-                looked.features(photo, size, levels)
+    def look(photo: Photo) -> None:
+        size, levels = reduced(photo.size), levels_of(photo.colours)
+        looked.view(photo, size, levels)
+        if align:
+            looked.features(photo, size, levels)
 
-        list(pool.map(look, photos))
-        pairs = [(base, photo) for base in photos for photo in photos if photo is not base]
-        costs = list(pool.map(lambda pair: _compared(pair[0], pair[1], looked, align), pairs))
+    in_threads(look, photos)
+    pairs = [(base, photo) for base in photos for photo in photos if photo is not base]
+    costs = in_threads(lambda pair: _compared(pair[0], pair[1], looked, align), pairs)
     longest = max(max(photo.size) for photo in photos)
     found = []
     for base in photos:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.threads import check_ended
 from . import _clicks
 from .heads import Head, heads_of
 from .layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
@@ -155,6 +156,7 @@ class NetworkCutter:
 
     def _seen(self) -> _clicks.Crowd:
         if self._crowd is None:
+            check_ended()
             height, width = self.picture.shape[:2]
             self._crowd = self.network.crowd(*self._view((0, 0, width, height), self.network.size))
         return self._crowd
@@ -208,6 +210,7 @@ class NetworkCutter:
 
         side: the side of what the network sees; None: that which it was made for.
         """
+        check_ended()
         side = side or self.network.size
         left, top, right, bottom = box
         points, labels = [], []

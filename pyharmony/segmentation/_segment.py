@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import is_array
-from .._native import get_num_threads
+from .._images.threads import in_threads
 from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..io.shown import page, png
@@ -159,8 +158,7 @@ class Masks:
         height, width = self._picture.shape[:2]
         size = _size(size, width, height)
         picture = resized(self._picture, size)
-        with ThreadPoolExecutor(max(1, min(get_num_threads(), len(self._layers)))) as pool:
-            return list(pool.map(lambda layer: drawn(picture, layer, (width, height)), self._layers))
+        return in_threads(lambda layer: drawn(picture, layer, (width, height)), self._layers)
 
 
 class Session:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .._native import get_num_threads
+from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._network import NetworkCutter, Prompts
 from .heads import Head, both, corners
@@ -101,8 +100,7 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
 
 def _cut_outs(cutter: NetworkCutter, heads: Sequence[Head]) -> list[Layer]:
     """Returns the masks of people by their heads."""
-    with ThreadPoolExecutor(max(1, min(get_num_threads(), len(heads)))) as pool:
-        return list(pool.map(lambda head: _cut_out(cutter, head), heads))
+    return in_threads(lambda head: _cut_out(cutter, head), heads)
 
 
 def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
