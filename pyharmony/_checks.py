@@ -228,6 +228,19 @@ def number(
     return value
 
 
+def flag(x: Any, name: str, accepts: str = "True or False") -> bool:
+    """Returns a bool of Python or NumPy; what is merely true or false, such as "no", is refused."""
+    if not isinstance(x, (bool, np.bool_)):
+        raise DTypeError(f"{name}: {x!r}, expected {accepts}")
+    return bool(x)
+
+
+def flags(**values: Any) -> None:
+    """Refuses arguments, by name, that are neither True nor False."""
+    for name, value in values.items():
+        flag(value, name)
+
+
 def two_numbers(x: Any, name: str, accepts: str) -> tuple[Any, Any]:
     """Returns a pair of numbers, of any type and size."""
     try:

@@ -1275,7 +1275,7 @@ def test_larger_than_the_picture() -> None:
         ({"at": (1, float("nan"))}, ArgumentError, "expected finite numbers"),
         ({"scale": 0}, ArgumentError, "scale: 0, expected 'auto' or a number above 0"),
         ({"angle": 200}, ArgumentError, "angle: 200, expected 'auto' or -180"),
-        ({"flip": 1}, ArgumentError, "flip: 1, expected True or False"),
+        ({"flip": 1}, DTypeError, "flip: 1, expected True or False"),
         ({"behind": [2]}, ArgumentError, "behind: [2], expected numbers of the 0 people"),
         ({"upscale": "x"}, ArgumentError, "upscale: 'x', expected auto, srgan, lanczos, bicubic or None"),
         ({"shadow": "x"}, ArgumentError, "shadow: 'x', expected 'auto', True, False"),

@@ -533,7 +533,7 @@ def test_strips_and_threads_change_nothing(threads: int) -> None:
         ({"opacity": -0.1}, errors.ArgumentError, "opacity: -0.1"),
         ({"opacity": float("nan")}, errors.ArgumentError, "opacity: nan"),
         ({"opacity": "1"}, errors.DTypeError, "opacity: str '1', expected a number from 0 to 1"),
-        ({"visible": 1}, errors.DTypeError, "visible: int 1, expected True or False"),
+        ({"visible": 1}, errors.DTypeError, "visible: 1, expected True or False"),
         ({"blend": "screen"}, errors.ArgumentError, "blend: 'screen', expected one of 'normal', 'multiply'"),
     ],
 )

@@ -98,8 +98,8 @@ def gp_gan(
         ((64, 64, 3), [60, 60, 60])
     """
     equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference)
-    if supervised is not None and not isinstance(supervised, bool):
-        raise DTypeError(f"supervised: {supervised!r}, expected None, True or False")
+    if supervised is not None:
+        supervised = _checks.flag(supervised, "supervised", "None, True or False")
     if nz is not None:
         nz = _whole(nz, "nz", 1)
     iterations, start = _whole(n_iteration, "n_iteration", 1), _whole(seed, "seed", 0)

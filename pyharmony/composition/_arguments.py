@@ -112,7 +112,7 @@ def looks_of(
     found |= {"sharpness": amounts["sharpness"], "grain": amounts["grain"]}
     if isinstance(shadow, Mapping):
         found["shadow"] = _numbers(shadow, "shadow")
-    elif isinstance(shadow, bool):
+    elif isinstance(shadow, (bool, np.bool_)):
         found["shadow"] = {} if shadow else None
     elif isinstance(shadow, str) and shadow == "auto":
         found["shadow"] = "auto"
@@ -120,7 +120,7 @@ def looks_of(
         raise ArgumentError(f"shadow: {shadow!r}, expected 'auto', True, False or arguments of pyharmony.shadow")
     if isinstance(reflection, Mapping):
         found["reflection"] = _numbers(reflection, "reflection")
-    elif isinstance(reflection, bool):
+    elif isinstance(reflection, (bool, np.bool_)):
         found["reflection"] = {} if reflection else None
     else:
         raise ArgumentError(f"reflection: {reflection!r}, expected True, False or arguments of pyharmony.reflection")
@@ -188,8 +188,7 @@ def wanted_of(count: int, several: bool, *values: Any) -> list[Wanted]:
 
 def _check_wanted(one: Wanted, name: str) -> None:
     """Refuses what is said of a subject where it is not accepted; name: what stands before arguments in messages."""
-    if not isinstance(one.flip, (bool, np.bool_)):
-        raise ArgumentError(f"{name}flip: {one.flip!r}, expected True or False")
+    _checks.flag(one.flip, f"{name}flip")
     if not _is_auto(one.scale) and not 0 < number(one.scale, f"{name}scale") <= 1000:
         raise ArgumentError(f"{name}scale: {one.scale!r}, expected 'auto' or a number above 0, at most 1000")
     if not _is_auto(one.angle) and abs(number(one.angle, f"{name}angle")) > 180:

@@ -231,9 +231,10 @@ def harmonize(
         >>> bool(np.array_equal(result[mask == 0], image[mask == 0]))
         True
     """
+    of_each = _checks.flag(batch_statistics, "batch_statistics")
     amount, care = _strength(strength), _care(guard, cautious)
     _refuse_none(call.dst, mask)
-    chosen = _method_of(method, call.device, _flag(batch_statistics, "batch_statistics"))
+    chosen = _method_of(method, call.device, of_each)
     step = _Harmonizer(chosen, amount, care)
     # The device of the caller is the network's; the map is applied on the CPU.
     call = call.with_mask(mask, at)
@@ -291,11 +292,12 @@ def harmonize_frames(
         >>> [result.shape for result in film]
         [(32, 32, 3), (32, 32, 3), (32, 32, 3)]
     """
+    _checks.flags(keep_gps=keep_gps, return_info=return_info)
     amount, care = _strength(strength), _care(guard, cautious)
     keep = _checks.number(
         smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
     )
-    chosen = _method_of(method, device, _flag(batch_statistics, "batch_statistics"))
+    chosen = _method_of(method, device, _checks.flag(batch_statistics, "batch_statistics"))
     each = {"frames": frames, "masks": masks} | ({} if reference is None else {"reference": reference})
     for name, value in each.items():
         if is_file(value) or not isinstance(value, Iterable):
@@ -554,15 +556,9 @@ def _hinting(source: Any, source_mask: Any, reference: Any) -> dict[str, Any]:
 
 
 def _care(guard: Any, cautious: Any) -> Care:
-    guarded = _flag(guard, "guard")
-    if not _flag(cautious, "cautious"):
+    guarded = _checks.flag(guard, "guard")
+    if not _checks.flag(cautious, "cautious"):
         return Care.AGREED if guarded else Care.ALL
     if not guarded:
         raise ArgumentError("cautious: True beside guard=False, which makes every change; leave one of them out")
     return Care.CAUTIOUS
-
-
-def _flag(x: Any, name: str) -> bool:
-    if not isinstance(x, (bool, np.bool_)):
-        raise DTypeError(f"{name}: {x!r}, expected True or False")
-    return bool(x)

@@ -105,9 +105,7 @@ class Layer:
         object.__setattr__(self, "at", _two_integers(self.at, "at", "(x, y)", -_LONGEST))
         opacity = _checks.number(self.opacity, "opacity", high=1.0, accepts="a number from 0 to 1")
         object.__setattr__(self, "opacity", opacity)
-        if not isinstance(self.visible, (bool, np.bool_)):
-            raise DTypeError(f"visible: {type(self.visible).__name__} {self.visible!r}, expected True or False")
-        object.__setattr__(self, "visible", bool(self.visible))
+        object.__setattr__(self, "visible", _checks.flag(self.visible, "visible"))
         _checks.one_of(self.blend, "blend", BLENDS)
 
     def __repr__(self) -> str:

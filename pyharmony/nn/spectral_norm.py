@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormStateDictHook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops import _spectral_norm_torch as op
 from ..ops.spectral_norm import Settings, settings, zero_weight
@@ -385,11 +386,10 @@ class SpectralNormGroup:
         fold: bool = False,
         dim: int | None = None,
     ) -> None:
+        _checks.flags(fold=fold)
         self._settings: Settings = settings(n_power_iterations, eps, order)
         if update not in UPDATES:
             raise ArgumentError(f"update: {update!r}, expected one of {', '.join(map(repr, UPDATES))}")
-        if not isinstance(fold, bool):
-            raise DTypeError(f"fold: {fold!r}, expected True or False")
         self.update_once, self.fold = update, fold
         self._forget()
         paths = {id(module): path for path, module in model.named_modules()}

@@ -102,8 +102,7 @@ def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) 
     if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
         raise ArgumentError(f"eps: {size:g}, expected {accepts}")
     _checks.one_of(order, "order", ORDERS)
-    if not isinstance(update, bool):
-        raise DTypeError(f"update: {update!r}, expected True or False")
+    _checks.flags(update=update)
     return Settings(int(n_power_iterations) if update else 0, size, order)
 
 

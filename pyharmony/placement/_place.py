@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _reprs
+from .. import _arrays, _checks, _reprs
 from .._images.kinds import one_image, one_mask
 from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
@@ -190,6 +190,9 @@ def place(
         >>> round(best.box[1] + best.box[3]) >= 90
         True
     """
+    _checks.flags(flip=flip)
+    if person is not None:
+        _checks.flags(person=person)
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ArgumentError(f"k: {k!r}, expected a whole number of at least 1")
     if roll is not None and not abs(_number(roll, "roll")) <= 180:
@@ -197,8 +200,6 @@ def place(
     if scale is not None and not 0 < _number(scale, "scale") <= 1000:
         raise ArgumentError(f"scale: {scale!r}, expected a number above 0, at most 1000")
     picture, matte = _subject_of(subject, mask)
-    if not isinstance(flip, (bool, np.bool_)):
-        raise ArgumentError(f"flip: {flip!r}, expected True or False")
     for name, value, what in (("cut", cut, "sides"), ("heads", heads, "rectangles"), ("faces", faces, "rectangles"),
                               ("people", people, "masks")):  # fmt: skip
         if not (value is None or isinstance(value, (Masks, np.ndarray, list, tuple, set, frozenset))):
