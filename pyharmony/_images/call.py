@@ -133,6 +133,9 @@ class Call:
     return_info: bool = False
     dst_valid: Any = None
 
+    def __post_init__(self) -> None:
+        _checks.flags(decontaminate=self.decontaminate, keep_gps=self.keep_gps, return_info=self.return_info)
+
     def with_mask(self, mask: Any, at: Any) -> Call:
         """Returns this call on one image with its mask, where `at` says where that lies; it works on the CPU."""
         return dataclasses.replace(self, mask=mask, at=at, device="cpu")

@@ -60,6 +60,7 @@ def equation_of(
     contour: str = "half",
 ) -> Equation:
     """Checks the arguments of these names and returns their equation."""
+    _checks.flags(preserve_background=preserve_background, reference=reference)
     if not reference:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
     else:

@@ -82,6 +82,7 @@ def gaussian_poisson_tiles(
         (True, [60, 60, 60])
     """
     start = time.perf_counter()
+    _checks.flags(preserve_background=preserve_background, return_info=return_info)
     images = Images(src, dst, mask, dst, out)
     if len(dst.shape) == 3 and dst.shape[2] not in (1, 3):
         raise ShapeError(

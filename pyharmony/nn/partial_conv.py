@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import _checks
 from ..errors import ShapeError
 from ..ops.partial_conv import LayerPlan, Pair, partial_conv2d
 
@@ -50,6 +51,7 @@ class PartialConv2d(torch.nn.Conv2d):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
+        _checks.flags(bias=bias, multi_channel=multi_channel, soft=soft)
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device=device, dtype=dtype
         )

@@ -38,6 +38,7 @@ def call_of(
     return_info: bool,
 ) -> Call:  # fmt: skip
     """Returns the arguments of `poisson`, checked except for arrays, color_weight and tolerance."""
+    _checks.flags(return_info=return_info)
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     _checks.one_of(contour, "contour", _checks.CONTOURS)
     return Call(src, dst, mask, base, color_weight, tolerance, return_info, gradients, contour)

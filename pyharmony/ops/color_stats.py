@@ -114,6 +114,7 @@ def color_stats(
         >>> stats.foreground.histogram.shape, int(stats.foreground.histogram[0].sum())
         ((3, 4), 1024)
     """
+    _checks.flags(background=background)
     a = color_image(image, "image")
     m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
     if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)):

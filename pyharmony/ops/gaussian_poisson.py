@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _arrays, _cuda
+from .. import _arrays, _checks, _cuda
 from ..typing import Array, ArrayT, Device, GradientKernel, SolveMethod
 from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
 from ._gaussian_poisson import MAX_REFERENCE_SIGMA as MAX_REFERENCE_SIGMA
@@ -92,6 +92,7 @@ def gaussian_poisson(
         >>> ops.gaussian_poisson(src, dst, mask, base=dst)[8, 8].tolist()
         [60, 60, 60]
     """
+    _checks.flags(reference=reference, preserve_background=preserve_background, return_info=return_info)
     if _arrays.in_graph(src, dst, mask, base, color_weight):
         from . import _gaussian_poisson_torch
 

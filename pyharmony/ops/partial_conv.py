@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .. import _arrays
+from .. import _arrays, _checks
 from .._arrays import Array, dtype_of
 from ..errors import ArgumentError
 from ..typing import ArrayT
@@ -43,6 +43,7 @@ class MaskPlan:
     """
 
     def __init__(self, mask: Array, layers: Sequence[Any], *, soft: bool = False) -> None:
+        _checks.flags(soft=soft)
         self._chain = tuple(parse_layer(layer, f"layers[{i}]") for i, layer in enumerate(layers))
         if not self._chain:
             raise ArgumentError("layers: empty, expected at least one layer")
@@ -155,6 +156,7 @@ def partial_conv2d(
         >>> y[0, 0, 2, 2].round(3).item(), new_mask.min().item()
         (9.0, 1.0)
     """
+    _checks.flags(soft=soft)
     window = check_layer(x, weight, bias, stride, padding, dilation, groups)
     slope = 1.0 if negative_slope is None else number(negative_slope, "negative_slope", 0.0)
     if plan is not None and mask is not None:

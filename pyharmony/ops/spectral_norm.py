@@ -69,6 +69,7 @@ def spectral_norm(
         >>> ops.spectral_norm([weight], [u], [v]).tolist()
         [3.0]
     """
+    _checks.flags(normalized=normalized)
     chosen = settings(n_power_iterations, eps, order, update)
     lists = (("weights", weights), ("us", us), ("vs", vs))
     weights, us, vs = (_checks.several(x, name, "a list of arrays") for name, x in lists)

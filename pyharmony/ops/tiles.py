@@ -89,6 +89,7 @@ def gaussian_poisson_tiles(
         (True, [60, 60, 60])
     """
     start = time.perf_counter()
+    _checks.flags(reference=reference, preserve_background=preserve_background, return_info=return_info)
     images = Images(src, dst, mask, base, out)
     rows, columns = tile_sides(tile)
     if reference:
