@@ -6,6 +6,8 @@ import logging
 import os
 from typing import ClassVar, get_args
 
+import numpy as np
+
 from . import _native
 from .errors import ArgumentError, DeviceError, DTypeError
 from .typing import Device
@@ -49,6 +51,8 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
         'cpu'
         >>> pyharmony.set_device("auto")
     """
+    if not isinstance(strict, (bool, np.bool_)):
+        raise DTypeError(f"strict: {strict!r}, expected True or False")
     checked = _checked(device, "device")
     if strict and checked == "cuda" and not _native.has_cuda():
         raise DeviceError(_missing("device"))

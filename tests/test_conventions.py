@@ -14,12 +14,14 @@ import inspect
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -766,6 +768,68 @@ def test_ops_name_the_layout_that_they_take(src: np.ndarray) -> None:
         function(planes.movedim(-3, -1))
         with pytest.raises(errors.ShapeError, match=r"channels come last.*x\.movedim\(-3, -1\)"):
             function(planes)
+
+
+def flags_of_public_functions() -> dict[str, tuple[Callable[..., Any], list[str]]]:
+    """Returns the public functions, methods and classes with arguments that are flags, and the names of these."""
+    every: dict[str, tuple[Callable[..., Any], list[str]]] = {}
+    for room in ("", *ph._SUBPACKAGES):
+        if room in ("typing", "reference"):
+            continue
+        try:
+            module = importlib.import_module(f"pyharmony.{room}".rstrip("."))
+        except ImportError:  # one of torch's rooms, and torch is not installed
+            continue
+        for name in getattr(module, "__all__", ()):
+            thing, full = getattr(module, name), f"{room}.{name}".lstrip(".")
+            functions = {full: thing}
+            if inspect.isclass(thing):  # what dataclasses hold is checked by those who take them
+                functions = {} if dataclasses.is_dataclass(thing) else {
+                    f"{full}.{key}": value
+                    for key, value in vars(thing).items()
+                    if inspect.isfunction(value) and (key == "__init__" or not key.startswith("_"))
+                }  # fmt: skip
+            for key, function in functions.items():
+                arguments = inspect.signature(function).parameters if inspect.isfunction(function) else {}
+                flags = [x for x, one in arguments.items() if one.annotation in (bool, "bool", "bool | None")]
+                if flags and key != "models.Model.__init__":  # its subclasses say it
+                    every[key] = function, flags
+    return every
+
+
+FLAGS = flags_of_public_functions()
+
+
+def test_the_flags_of_public_functions_are_known() -> None:
+    assert {"return_info", "preserve_background", "reference"} < set(FLAGS["blend.gaussian_poisson"][1])
+    assert {"blend.inpaint", "color.idt", "compose", "harmonize", "io.write", "merge", "place", "save"} < set(FLAGS)
+
+
+def message_of(function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+    """Returns the message of the error that a call raises, or nothing."""
+    try:
+        function(*arguments, **options)
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_is_true_or_false(name: str) -> None:
+    """Flags are checked before all else, so that the other arguments may be anything."""
+    function, flags = FLAGS[name]
+    required = [
+        MagicMock() if one.name == "self" else None
+        for one in inspect.signature(function).parameters.values()
+        if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD
+    ]
+    for flag in flags:
+        for value in ("no", 1, np.zeros(3), [], b""):
+            with pytest.raises(
+                errors.DTypeError, match=rf"^{flag}: {re.escape(repr(value))}, expected (None, )?True or False$"
+            ):
+                function(*required, **{flag: value})
+        assert not message_of(function, *required, **{flag: np.bool_(False)}).startswith(f"{flag}:")
 
 
 #: Arguments of no sense, each for a call that takes them for a number, a word, a list, a size or a path.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _checks
 from ..errors import ShapeError
 from ..ops.color_map import Affine, Curves, bounds, encode, share
 from ..ops.color_map import run as run_map
@@ -49,6 +50,7 @@ def idt(
         >>> bool(color.idt(image, reference, iterations=5).mean() > image.mean() + 80)
         True
     """
+    _checks.flags(regrain=regrain)
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     rounds, count = whole(iterations, "iterations", 1, 1000), whole(bins, "bins", 2, 65536)
     rng = generator(seed, "seed")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _arrays, _reprs, io
+from .. import _arrays, _checks, _reprs, io
 from .._arrays import NumpyArray
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call
@@ -280,6 +280,7 @@ def compose(
         ([200, 100, 50], [128, 128, 128])
     """
     start = time.perf_counter()
+    _checks.flags(keep_gps=keep_gps, return_info=return_info)
     several = isinstance(subjects, (list, tuple))
     given: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
     if not given:

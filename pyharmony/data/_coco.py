@@ -49,6 +49,7 @@ class CocoPeople(Dataset):
         max_share: float = 1.0,
         crowd: bool = False,
     ) -> None:
+        _checks.flags(crowd=crowd)
         low = _checks.number(min_share, "min_share", high=1.0, accepts="a number from 0 to 1")
         high = _checks.number(max_share, "max_share", high=1.0, accepts="a number from 0 to 1")
         self.annotations, self.images = Path(annotations), _files.folder_of(images, "images")

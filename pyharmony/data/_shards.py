@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
 from ..typing import PathLike, Skip
@@ -143,6 +144,7 @@ class Shards(Dataset):
             rank, ranks: the number of this process and of all; each gets every ranks-th sample, all the same number.
             drop_last: whether to leave out a last batch that is smaller.
         """
+        _checks.flags(drop_last=drop_last)
         n, ranks = _files.whole(batch_size, "batch_size"), _files.whole(ranks, "ranks")
         if _files.whole(rank, "rank", 0) >= ranks:
             raise ArgumentError(f"rank: {rank}, expected 0 to {ranks - 1}")

@@ -99,6 +99,7 @@ def write_triples(
         >>> written.triples.names, written.problems
         (['a', 'b'], [])
     """
+    _checks.flags(overwrite=overwrite)
     if format not in ("png", "jpeg"):
         raise ArgumentError(f"format: {format!r}, expected 'png' or 'jpeg'")
     if errors not in ("raise", "skip"):

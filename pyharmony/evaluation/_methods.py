@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import harmonization
+from .. import _checks, harmonization
 from ..color.transfers import TRANSFERS
 from ..errors import PyHarmonyWarning
 from ..typing import Network, PathLike, TorchDevice
@@ -81,6 +81,7 @@ def harmonizer(
         >>> callable(method)
         True
     """
+    _checks.flags(batch_statistics=batch_statistics)
     networks = _networks()
     return networks.Harmonizer(networks.loaded(source, device), batch_statistics, size)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _temporary
+from .. import _checks, _temporary
 from ..metrics import Interval
 from ._evaluate import Evaluation, Summary
 from ._methods import Picture, enlarged
@@ -63,6 +63,7 @@ def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
         >>> evaluation.markdown(result).splitlines()[0]
         '# 2 images, full size'
     """
+    _checks.flags(published=published)
     every = [summary for summary in evaluation.summaries if summary.group == "all"]
     size = "full size" if evaluation.size is None else f"{evaluation.size} x {evaluation.size} pixels"
     parts = [f"# {every[0].count:,} images, {size}\n"]

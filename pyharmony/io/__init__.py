@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _arrays
+from .. import _arrays, _checks
 from ..errors import DTypeError, OutOfMemory, ShapeError
 from ..typing import Array, FileLike, ImageFormat, PathLike, PILImage, WritableFile
 from ._picture import MAX_PIXELS, Picture
@@ -71,6 +71,7 @@ def read(
         OSError: the path is missing, a folder, or not readable.
         DTypeError: source is of another type.
     """
+    _checks.flags(keep_gps=keep_gps)
     if isinstance(source, Picture):
         return source
     from . import _decode
@@ -121,6 +122,7 @@ def write(
     """
     from . import _encode
 
+    _checks.flags(overwrite=overwrite)
     if not isinstance(picture, Picture):
         raise DTypeError(f"picture: {type(picture).__name__}, expected a Picture; pyharmony.save takes arrays and PIL")
     name = _encode.check(picture, target, format, quality)
@@ -214,6 +216,7 @@ def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps
     """
     from . import _decode
 
+    _checks.flags(keep_gps=keep_gps)
     decoded = _decode.decode(source, "source", max_pixels, keep_gps)
     if not _arrays.is_pil(decoded.pixels):
         return decoded.pixels[..., 0] if decoded.pixels.shape[2] == 1 else decoded.pixels
@@ -256,6 +259,7 @@ def save(
     """
     from . import _encode, _profiles
 
+    _checks.flags(overwrite=overwrite, keep_gps=keep_gps)
     _encode.format_of(target, format)
     if isinstance(image, Picture):
         picture = image

@@ -279,6 +279,7 @@ def write_layers(
         >>> [layer.name for layer in layers], bool((picture.pixels == merged).all())
         (['photo', 'shadow'], True)
     """
+    _checks.flags(overwrite=overwrite)
     _check_target(target)
     found = _check_layers(layers)
     _check_pixels(merged, "merged", (3, 4))

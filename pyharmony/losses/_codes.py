@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from .. import _checks
 from ._adversarial import hinge_discriminator, hinge_generator
 from ._checks import check_codes
 
@@ -54,6 +55,7 @@ def triplet(
     Raises:
         ShapeError: the codes are not [N, D], or not of one shape.
     """
+    _checks.flags(each_number=each_number)
     check_codes(anchor=anchor, positive=positive, negative=negative)
     codes = (anchor, positive, negative)
     if each_number:

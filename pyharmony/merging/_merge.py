@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _arrays, _reprs
+from .. import _arrays, _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call, Item, open_item
@@ -189,6 +189,7 @@ def merge(
         True
     """
     start = time.perf_counter()
+    _checks.flags(align=align, keep_gps=keep_gps, return_info=return_info)
     # A file is written when it is known what the image is made of.
     to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
     every = numbered(photos, base)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .. import _catalogue, _install, _shipped, _temporary
+from .. import _catalogue, _checks, _install, _shipped, _temporary
 from .._header import FORMAT, Calibration, Header, Part, Source, header_of, shown
 from .._shipped import Weights
 from ..errors import ArgumentError, PyHarmonyError, WeightsError
@@ -208,6 +208,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         WeightsError: there is no such file, or it is a pickle or damaged; its weights are of another model or of other
             shapes; it has the generator alone, and whole is True; the checksum of pyharmony's own weights is wrong.
     """
+    _checks.flags(whole=whole)
     header, state = read(source)
     if whole and header.part == "generator":
         raise WeightsError(f"{shown(source)}: the generator of {header.name} alone; its discriminator is needed too")

@@ -6,6 +6,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.kinds import one_image, one_mask
 from .._images.memory import Memory
@@ -51,6 +52,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
         >>> segmentation.cutout(image, mask, crop=True).shape
         (10, 20, 4)
     """
+    _checks.flags(crop=crop)
     whole = one_image(image, "image")
     pixels = whole.pixels[..., :3]
     height, width = pixels.shape[:2]

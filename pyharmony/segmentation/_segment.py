@@ -195,6 +195,7 @@ class Session:
         Raises:
             ArgumentError: the click is not in the picture, or the first one is beside the object.
         """
+        _checks.flags(add=add)
         return self._more([_point((x, y), "click", self.picture)], add)
 
     def scribble(self, line: Sequence[Point], *, add: bool = True) -> Masks:
@@ -204,6 +205,7 @@ class Session:
             ArgumentError: the line has no point, a point of it is not in the picture, or the first one is beside the
                 object.
         """
+        _checks.flags(add=add)
         return self._more(_along(line, "line", self.picture), add)
 
     def segment(
@@ -417,6 +419,7 @@ def segment(
         >>> found.mask.shape, found.mask[0, 0]
         ((60, 80), np.uint8(0))
     """
+    _checks.flags(people=people)
     session = Session(image, method=method)
     given: dict[str, Any] = {"points": points, "labels": labels, "box": box, "scribble": scribble, "mask": mask}
     if people:
