@@ -82,6 +82,7 @@ def test_blends_tell_and_warn_from_a_twentieth_on(name: str, dtype: str) -> None
         told = [str(one.message) for one in said if one.category is ClippedWarning]
         assert len(told) == (info.clipped >= 0.05)
         assert not told or told[0].startswith(f"{info.clipped:.0%} of the values that were blended")
+        assert type(info.clipped) is float
     assert info.clipped < 0.05
     assert share > 0.05 or name == "laplacian"
 

@@ -57,7 +57,7 @@ def store(values: NumpyArray, out: NumpyArray, inside: NumpyArray) -> float:
     where = inside[..., None]
     clipped = _arrays.count_clipped(values, out.dtype, where)
     _arrays.round_into(values, out, where=where)
-    return clipped and clipped / (np.count_nonzero(inside) * out.shape[2])
+    return clipped / int(max(np.count_nonzero(inside), 1) * out.shape[2])
 
 
 Infos = list[_checks.SolveInfo]

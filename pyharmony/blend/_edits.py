@@ -378,7 +378,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
     if job.soft:
         limit_change(image, image, mask, result)
     proven = math.expm1(min(info.max_error / 255, 700.0)) * (most + offset) / white * 255
-    share = clipped / (np.count_nonzero(inside) * result.shape[2])
+    share = clipped / int(np.count_nonzero(inside) * result.shape[2])
     return dataclasses.replace(info, max_error=proven, clipped=share)
 
 

@@ -65,5 +65,5 @@ class Outcome:
             device=device,
             milliseconds=milliseconds,
             peak_bytes=self.peak_bytes,
-            clipped=self.clipped / max(values, 1) if device == "cpu" else math.nan,
+            clipped=float(self.clipped / max(values, 1)) if device == "cpu" else math.nan,
         )

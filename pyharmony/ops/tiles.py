@@ -153,7 +153,7 @@ def gaussian_poisson_tiles(
         device="cpu",
         milliseconds=(time.perf_counter() - start) * 1e3,
         peak_bytes=held + stats["peak_bytes"],
-        clipped=stats["clipped"] and stats["clipped"] / images.values_inside(bool(preserve_background)),
+        clipped=float(stats["clipped"] and stats["clipped"] / images.values_inside(bool(preserve_background))),
     )
 
 
