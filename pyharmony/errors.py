@@ -196,8 +196,8 @@ class UnchangedWarning(PyHarmonyWarning):
 class ClippedWarning(PyHarmonyWarning):
     """A twentieth or more of what was solved for lies beyond black or white, and was clipped to be stored as integers.
 
-    ``SolveInfo.clipped`` is the share. A blend that holds the colours of src, by ``color_weight``, clips less; floats
-    are not clipped.
+    ``SolveInfo.clipped`` is the share. A blend that holds the colours of src clips less, by a larger ``color_weight``
+    of `poisson` or ``base="copy-paste"`` of `gaussian_poisson`; floats are not clipped.
 
     Example:
         >>> import warnings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from typing import Any
 
@@ -82,9 +83,25 @@ def test_blends_tell_and_warn_from_a_twentieth_on(name: str, dtype: str) -> None
         told = [str(one.message) for one in said if one.category is ClippedWarning]
         assert len(told) == (info.clipped >= 0.05)
         assert not told or told[0].startswith(f"{info.clipped:.0%} of the values that were blended")
+        assert not told or "images of floats are not clipped" in told[0]
         assert type(info.clipped) is float
     assert info.clipped < 0.05
     assert share > 0.05 or name == "laplacian"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("poisson", {"color_weight": 1.0}, "a larger color_weight clips less, and "),
+        ("gaussian_poisson", {"base": "copy-paste"}, "base='copy-paste' with a color_weight near 1 clips less, and "),
+    ],
+)
+def test_what_the_warning_advises_clips_less(name: str, options: dict[str, Any], told: str) -> None:
+    src, dst, mask = scene("uint8", (90, 110, 3))
+    call = getattr(blend, name)
+    with pytest.warns(ClippedWarning, match=re.escape(told)):
+        _, before = call(src, dst, mask, return_info=True)
+    assert call(src, dst, mask, return_info=True, **options)[1].clipped < before.clipped / 4
 
 
 def test_tiles_and_batches_and_lists_tell_the_same() -> None:

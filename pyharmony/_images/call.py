@@ -57,19 +57,28 @@ _DIFFERENTIABLE = {
     **dict.fromkeys(("detail_boost", "inpaint"), "poisson"),
 }
 
-#: The share of clipped values from which on a call warns.
+#: The share of clipped values from which on a call warns, and what clips less, by the function.
 _CLIPPED = 0.05
+_CLIPS_LESS = {
+    "gaussian_poisson": "base='copy-paste' with a color_weight near 1 clips less",
+    "poisson": "a larger color_weight clips less",
+    "detail_boost": "a smaller gain clips less",
+}
 
 
-def solved(what: str) -> Tell:
-    """Returns a `Tell` that warns that a result is a copy, and why, or that much of it was clipped."""
+def solved(what: str, function: str = "") -> Tell:
+    """Returns a `Tell` that warns that a result is a copy, and why, or that much of it was clipped.
+
+    function: the name of the function that made it.
+    """
 
     def tell(info: Any) -> tuple[str, type[PyHarmonyWarning]] | None:
         if info.reason:
             return f"nothing was {what}: {info.reason}", UnchangedWarning
         if info.clipped >= _CLIPPED:
             told = f"{info.clipped:.0%} of the values that were {what} are darker than black or brighter than white"
-            return f"{told}, and were clipped; floats are not", ClippedWarning
+            remedy = f"{_CLIPS_LESS[function]}, and " if function in _CLIPS_LESS else ""
+            return f"{told}, and were clipped; {remedy}images of floats are not clipped", ClippedWarning
         return None
 
     return tell
@@ -154,7 +163,7 @@ class Call:
                 _device.only_on_cpu("this blend")
             place = None
         _checks.one_of(self.errors, "errors", ("raise", "return"))
-        tell = tell or solved("blended")
+        tell = tell or solved("blended", self.function)
         whole = Item(self.src, self.dst, self.mask, self.at, self.scale, self.out, beside, self.dst_valid)
         warn_of_gradients(_singly(whole), _DIFFERENTIABLE.get(self.function, ""))
         if not isinstance(self.dst, (list, tuple)):

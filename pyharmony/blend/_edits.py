@@ -257,7 +257,9 @@ def _run(call: Call, edit: Edit, mask: Any, tolerance: float | None, color_weigh
         weight = frame.color_weight(color_weight)
         return frame.each(lambda job: _edit(edit, job, weight, limit, bool(call.return_info)))
 
-    return dataclasses.replace(call, mask=mask).run(work, tell=solved("edited"), color_weight=color_weight)
+    return dataclasses.replace(call, mask=mask).run(
+        work, tell=solved("edited", call.function), color_weight=color_weight
+    )
 
 
 def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
