@@ -9,6 +9,7 @@ from typing import ClassVar, get_args
 import numpy as np
 
 from . import _native
+from ._warnings import warn
 from .errors import ArgumentError, DeviceError, DTypeError
 from .typing import Device
 
@@ -38,7 +39,7 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
         device: 'auto' (CUDA if the kernels load, else the CPU), 'cpu' or 'cuda'. Before the
             first call it is $PYHARMONY_DEVICE, or 'auto'.
         strict: raise DeviceError where a device that was asked for cannot be used. False: run on
-            the CPU, and say so once, as a warning of the logger 'pyharmony'.
+            the CPU, and say so once, with a `PyHarmonyWarning`.
 
     Raises:
         DTypeError, ArgumentError: device is none of these.
@@ -86,7 +87,8 @@ def resolve(device: str | None) -> str:
     if wanted == "cuda":
         if _State.strict:
             raise DeviceError(_missing("device"))
-        instead_of_device(_missing("device"), "missing")
+        if "missing" not in _State.said and warn(f"{_missing('device')}; running on the CPU"):
+            _State.said.add("missing")
     return "cpu"
 
 

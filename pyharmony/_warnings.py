@@ -30,11 +30,15 @@ def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
         _QUIET.reset(token)
 
 
-def warn(message: str, kind: type[Warning] = PyHarmonyWarning) -> None:
-    """Warns at the line outside of the package that called into it, however deep the call is."""
+def warn(message: str, kind: type[Warning] = PyHarmonyWarning) -> bool:
+    """Warns at the line outside of the package that called into it, however deep the call is.
+
+    Returns whether it did: `quiet` may keep it from it.
+    """
     if issubclass(kind, _QUIET.get()):
-        return
+        return False
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, kind, stacklevel=level)
+    return True
