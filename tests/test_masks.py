@@ -16,7 +16,7 @@ from pyharmony import blend, compat, metrics, ops
 from pyharmony._images import frame
 from pyharmony.blend import _edits as edits
 from pyharmony.blend import _laplacian as laplacian
-from pyharmony.errors import MaskError, MaskWarning
+from pyharmony.errors import MaskError, MaskWarning, PyHarmonyWarning
 from pyharmony.io import Picture
 from pyharmony.io.masks import mask_of
 
@@ -239,6 +239,14 @@ def test_a_black_that_is_1_of_255_leaves_the_photograph(name):
     ]
     inside = mask == 255
     assert np.abs(result.astype(int) - dst)[inside].mean() > 20
+
+
+def test_a_source_that_its_scale_makes_smaller_than_a_pixel_is_told_of():
+    src, dst = scene(3, (80, 96))
+    says = "^scale: 0.0001 makes src 0.0096 x 0.008 pixels, of which next to nothing is seen; a larger scale shows it$"
+    with pytest.warns(PyHarmonyWarning, match=says) as caught:
+        blend.alpha(src, dst, np.full((80, 96), 255, np.uint8), at=(20, 20), scale=1e-4)
+    assert len(caught) == 1
 
 
 def test_the_least_mask_above_zero_leaves_dst():

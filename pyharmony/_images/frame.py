@@ -740,7 +740,13 @@ class Frame(AnyFrame):
                 source = "src" if self.name == "dst" else self.name
                 name = f"the alpha of {source}" if self._mask is None else "mask"
                 counts = count_faint(job.bbox.of(job.mask, (job.placed.y0, job.placed.x0)))
-                warn_of_faint(*counts, job.mask.dtype.name, name)
+                height, width = (length * self._scale for length in self._src[job.item].shape[:2])
+                tiny = (
+                    f"{self._scale:g} makes {source} {width:.2g} x {height:.2g} pixels"
+                    if min(height, width) < 1
+                    else ""
+                )
+                warn_of_faint(*counts, job.mask.dtype.name, name, tiny)
             info = blend(job)
             if isinstance(info, list):
                 (info,) = info

@@ -51,10 +51,16 @@ def count_faint(mask: NumpyArray) -> tuple[int, int]:
     return inside, inside - int(np.count_nonzero(clear))
 
 
-def warn_of_faint(inside: int, faint: int, dtype: str, name: str) -> None:
-    """Warns of a mask that is not zero where it most likely means zero, from what `count_faint` returns."""
+def warn_of_faint(inside: int, faint: int, dtype: str, name: str, tiny: str = "") -> None:
+    """Warns of a mask that is not zero where it most likely means zero, from what `count_faint` returns.
+
+    tiny: the reason where it is so faint because of the scale, which makes the source smaller than a pixel.
+    """
     white = _arrays.VALUE_RANGE.get(dtype, 1.0)
     if faint > _MOST * inside:
+        if tiny:
+            warn(f"scale: {tiny}, of which next to nothing is seen; a larger scale shows it")
+            return
         least = "0.04" if white == 1 else f"{int(_FAINT * white)}"
         remedy = f"`numpy.where({name} > {least}, {name}, 0)`" if name == "mask" else "an alpha of 0 there"
         warn(
