@@ -67,7 +67,10 @@ def dtype_of(x: Any) -> str:
 def check_dtype(dtype: str, name: str, dtypes: tuple[str, ...]) -> None:
     """Refuses a dtype, by its name, that is not one of dtypes."""
     if dtype not in dtypes:
-        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(dtypes)}")
+        remedy = ""
+        if dtype.startswith((">", "<")) and np.dtype(dtype[1:]).name in dtypes:
+            remedy = f"; {name}.astype({name}.dtype.newbyteorder('=')) has the bytes in this machine's order"
+        raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(dtypes)}{remedy}")
 
 
 def check_dense(x: Any, name: str) -> None:

@@ -333,6 +333,15 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stdout.strip() == "cpu"
 
 
+def test_the_other_order_of_bytes_has_a_remedy() -> None:
+    image = np.zeros((4, 4, 3), ">u2")
+    remedy = "src.astype(src.dtype.newbyteorder('=')) has the bytes in this machine's order"
+    with pytest.raises(errors.DTypeError, match=re.escape(f"float64; {remedy}")):
+        blend.alpha(image, image)
+    src = image
+    blend.alpha(src.astype(src.dtype.newbyteorder("=")), np.zeros((4, 4, 3), np.uint16))
+
+
 def test_out(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_path: Path) -> None:
     expected = blend.poisson(src, dst, mask, at=AT)
     target = np.empty_like(dst)
