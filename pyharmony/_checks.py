@@ -222,7 +222,7 @@ def number(
     try:
         value = float(x)
     except OverflowError:  # a whole number beyond all floats
-        value = math.inf if str(x)[0] != "-" else -math.inf
+        value = math.inf if x > 0 else -math.inf  # type: ignore[operator]
     if not (math.isfinite(value) and low <= value <= high):
         raise ArgumentError(f"{name}: {value:g}, expected {accepts}")
     return value

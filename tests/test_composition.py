@@ -245,6 +245,12 @@ def test_a_damaged_recipe_is_refused(whole_recipe: str, field: str, values: tupl
             composition.read_recipe(broken(lambda inner: inner.pop(last)))
 
 
+def test_what_is_no_recipe_is_told_what_it_lacks() -> None:
+    for value, told in (({}, "'schema' is missing"), ({"schema": "x"}, "schema is 'x'")):
+        with pytest.raises(ArgumentError, match=f"^recipe: {told}, expected a recipe of compose, whose 'schema' is "):
+            composition.read_recipe(value)
+
+
 @pytest.mark.parametrize("field", ["mask", "cover"])
 def test_a_damaged_mask_in_a_recipe_is_refused(field: str) -> None:
     person = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -755,7 +761,7 @@ def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path: Path) 
 def test_alpha_and_mask_that_do_not_meet_are_refused() -> None:
     mask = np.zeros((50, 40), np.uint8)
     mask[:4, :4] = 255
-    with pytest.raises(MaskError, match="mask: nothing of it lies where the alpha of the photograph is above 0"):
+    with pytest.raises(MaskError, match="masks: nothing of it lies where the alpha of the photograph is above 0"):
         pyharmony.compose(object_(), ground(), masks=mask, at=(3, 3), **PLAIN)
 
 
@@ -1282,7 +1288,7 @@ def test_larger_than_the_picture() -> None:
         ({"reflection": "x"}, ArgumentError, "reflection: 'x', expected True, False"),
         ({"reflection": {"x": 1}}, ArgumentError, "reflection: 'x', expected some of strength"),
         ({"shadow": {"x": 1}}, ArgumentError, "shadow: 'x', expected some of azimuth"),
-        ({"masks": np.zeros((50, 40), np.uint8)}, MaskError, "mask: empty"),
+        ({"masks": np.zeros((50, 40), np.uint8)}, MaskError, "masks: empty"),
         ({"subjects": [object_()], "masks": [None, None]}, ArgumentError, "masks: 2 of them beside 1 subjects"),
         ({"background": np.zeros((2, 9, 9, 3), np.uint8)}, ShapeError, "background: a batch"),
     ],

@@ -259,7 +259,7 @@ class People:
             # The masks are not all that tells of people: who has none must not be covered either.
             looked = Looked(self._background, _of_people(self._method))
             return self._among_others(looked, layers_of(given), [_rectangle(head) for head in given.heads])
-        whole = [_mask_of(given[i], height, width, f"people[{i}]") for i in range(len(given))]
+        whole = [mask_of(given[i], height, width, f"people[{i}]") for i in range(len(given))]
         return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
 
     def _reduced(self, layers: Sequence[Layer]) -> list[NumpyArray]:
@@ -276,14 +276,6 @@ class _Held:
     heads: list[Rectangle]
     others: NumpyArray | None
     faces: list[Rectangle] = field(default_factory=list)
-
-
-def _mask_of(mask: Any, height: int, width: int, name: str) -> NumpyArray:
-    """Returns a mask of any kind, whose errors tell the name of an argument."""
-    try:
-        return mask_of(mask, height, width)
-    except PyHarmonyError as error:
-        raise type(error)(re.sub("^mask", lambda _: name, str(error))) from None
 
 
 def _rectangle(values: Sequence[float]) -> Rectangle:
@@ -339,10 +331,10 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     width, height = photo.size
     pointed = {key: value for key, value in (("points", wanted.points), ("box", wanted.box)) if value is not None}
     if wanted.mask is not None and not pointed:
-        mask = mask_of(wanted.mask, height, width)
+        mask = mask_of(wanted.mask, height, width, f"{name}masks")
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
-            raise MaskError(f"{name}mask: nothing of it lies where the alpha of the photograph is above 0")
-        return CutOut(_filled(mask, f"{name}mask"), False, "")
+            raise MaskError(f"{name}masks: nothing of it lies where the alpha of the photograph is above 0")
+        return CutOut(_filled(mask, f"{name}masks"), False, "")
     if not pointed and photo.alpha is not None:
         levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
         return CutOut(_filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, "")
@@ -351,7 +343,11 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         points: Any = pointed.get("points")
         if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
             points = [points]
-        found = session.segment(points=points, box=pointed.get("box"), mask=wanted.mask)
+        try:
+            found = session.segment(points=points, box=wanted.box, mask=wanted.mask)
+        except PyHarmonyError as error:
+            text = re.sub("^box:", "boxes:", re.sub("^mask:", "masks:", str(error)))
+            raise type(error)(f"{name}{text}") from None
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
         clicked = points is not None and len(points) == 1 and wanted.box is None and wanted.mask is None

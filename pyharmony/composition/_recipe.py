@@ -190,8 +190,10 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         except ValueError:
             raise ArgumentError(f"recipe: {path} is no JSON") from None
     if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
-        given = found.get("schema") if isinstance(found, Mapping) else type(found).__name__
-        raise ArgumentError(f"recipe: {given!r}, expected one of compose, {SCHEMA!r}")
+        told = type(found).__name__
+        if isinstance(found, Mapping):
+            told = f"schema is {found['schema']!r}" if "schema" in found else "'schema' is missing"
+        raise ArgumentError(f"recipe: {told}, expected a recipe of compose, whose 'schema' is {SCHEMA!r}")
     whole = dict(found)
     _check(whole, _WHOLE, "")
     _check_known(whole, "background", "background_file", "")

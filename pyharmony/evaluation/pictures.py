@@ -28,13 +28,15 @@ def levels_of(image: Any, name: str = "image") -> NumpyArray:
     return np.ascontiguousarray(np.broadcast_to(a, (*a.shape[:2], 3)))
 
 
-def mask_of(mask: Any, height: int, width: int) -> NumpyArray:
+def mask_of(mask: Any, height: int, width: int, name: str = "mask") -> NumpyArray:
     """Returns a mask as uint8 [H, W] of 0 to 255.
+
+    name: the name of the mask in messages.
 
     Raises:
         ShapeError, DTypeError, MaskError: it is no mask of that size.
     """
-    a = one_mask(mask if _arrays.is_array(mask) else _files.read_mask(mask), "mask", height, width)
+    a = one_mask(mask if _arrays.is_array(mask) else _files.read_mask(mask, name), name, height, width)
     if a.dtype == np.uint8:
         return a.copy()
     return np.rint(255 * (a.astype(np.float64) / VALUE_RANGE.get(a.dtype.name, 1.0))).astype(np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _arrays, _checks, _reprs
 from .._images.kinds import one_image, one_mask
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Head, Masks, Session
 from ..segmentation.drawing import size_of
@@ -200,10 +200,11 @@ def place(
     if scale is not None and not 0 < _number(scale, "scale") <= 1000:
         raise ArgumentError(f"scale: {scale!r}, expected a number above 0, at most 1000")
     picture, matte = _subject_of(subject, mask)
-    for name, value, what in (("cut", cut, "sides"), ("heads", heads, "rectangles"), ("faces", faces, "rectangles"),
-                              ("people", people, "masks")):  # fmt: skip
-        if not (value is None or isinstance(value, (Masks, np.ndarray, list, tuple, set, frozenset))):
-            raise ArgumentError(f"{name}: {value!r}, expected a list of {what}")
+    cut = None if cut is None else _checks.several(cut, "cut", "a list of sides")
+    heads = None if heads is None else _checks.several(heads, "heads", "a list of rectangles")
+    faces = () if faces is None else _checks.several(faces, "faces", "a list of rectangles")
+    if not (people is None or isinstance(people, Masks)):
+        people = _checks.several(people, "people", "None, a list of masks, or what `pyharmony.segment` returns")
     scene = levels_of(background, "background")
     own_head = None if head is None else _box(head, "head")
     if person is None:
@@ -215,7 +216,7 @@ def place(
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
         people, more, others = _looked_for(scene, people, heads, others)
     masks, boxes, sure = _people_of(scene, people, heads)
-    seen = [_box(face, f"faces[{i}]") for i, face in enumerate([*(() if faces is None else faces), *more])]
+    seen = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
     size = (scene.shape[1], scene.shape[0])
     turned = roll_in(scene)
     angle = float(roll) if roll is not None else _angle(picture, turned)
@@ -273,7 +274,7 @@ def _others_of(scene: Pixels, others: Any) -> Bools:
     size = _small((width, height))
     if others is None:
         return np.zeros(size[::-1], bool)
-    return _small_mask(others, height, width, size) > 127
+    return _small_mask(others, height, width, size, "others") > 127
 
 
 def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float, Float]:
@@ -293,7 +294,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     boxes: list[tuple[float, ...]] = []
     sure: list[float] = []
     for i, one in enumerate(every):
-        small = _small_mask(one, height, width, size)
+        small = _small_mask(one, height, width, size, f"people[{i}]")
         if not (small > 127).any():
             continue
         head = None if heads is None else heads[i]
@@ -307,13 +308,13 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     return masks, np.array(boxes, np.float64).reshape(-1, 4), np.array(sure)
 
 
-def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int]) -> Pixels:
+def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int], name: str) -> Pixels:
     """Returns a mask [height, width] at a smaller size (width, height); a large one is checked, but not copied."""
     if _arrays.is_array(mask):
-        values = one_mask(mask, "mask", height, width)
+        values = one_mask(mask, name, height, width)
         if values.dtype == np.uint8:
             return reduced(values, size)
-    return reduced(mask_of(mask, height, width), size)
+    return reduced(mask_of(mask, height, width, name), size)
 
 
 def _angle(picture: Pixels, turned: float) -> float:
@@ -654,8 +655,12 @@ def contact_sheet(
     """
     from PIL import Image, ImageDraw
 
+    placements = _checks.several(placements, "placements", accepts := "a list of what `place` returned")
     if not placements:
         raise ArgumentError("placements: empty, expected at least one")
+    for i, one in enumerate(placements):
+        if not isinstance(one, Placement):
+            raise DTypeError(f"placements[{i}]: {type(one).__name__}, expected {accepts}")
     picture, matte = _subject_of(subject, mask)
     scene = levels_of(background, "background")
     height, width = scene.shape[:2]

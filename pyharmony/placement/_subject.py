@@ -115,7 +115,7 @@ def subject_of(
             sides -= {"bottom"}
     else:
         for side in cut:
-            if side not in SIDES:
+            if not isinstance(side, str) or side not in SIDES:
                 raise ArgumentError(f"cut: {side!r}, expected some of {', '.join(SIDES)}")
         sides = frozenset(cut)
     bands, edges = _bands(region, box, (width, height)), {side: _edge(mask, side) for side in sides}
