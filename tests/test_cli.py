@@ -829,6 +829,27 @@ def test_errors_speak_the_words_of_the_command_line(arguments: str, code: int, s
     assert says in said and not PYTHON.search(said), said
 
 
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        (
+            "gaussian-poisson",
+            "; --base copy-paste with a --color-weight near 1 clips less, and images of floats are not",
+        ),
+        ("poisson", "; a larger --color-weight clips less, and images of floats are not clipped"),
+    ],
+)
+def test_warnings_speak_the_words_of_the_command_line(mode: str, says: str) -> None:
+    bars = np.broadcast_to(np.arange(60)[:, None] % 12 < 6, (60, 60, 3)) * np.uint8(255)
+    Image.fromarray(bars).save("bars.png")
+    Image.fromarray(np.full((60, 60, 3), 250, np.uint8)).save("bright.png")
+    inside = np.zeros((60, 60), np.uint8)
+    inside[5:-5, 5:-5] = 255
+    Image.fromarray(inside).save("inside.png")
+    said = call("blend", "bars.png", "bright.png", "inside.png", "-o", "out.png", "--mode", mode).stderr
+    assert says in said and not PYTHON.search(said), said
+
+
 # Lists
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +194,22 @@ def test_a_background_is_needed() -> None:
     assert "BACKGROUND is missing" in call("subject.png", "-o", "out.png", code=2).stderr
     given = ("subject.png", "scene.png", "-o", "out.png", "--base", "scene.png")
     assert "--base goes with --merge" in call(*given, code=2).stderr
+
+
+@pytest.mark.usefixtures("nobody")
+def test_warnings_speak_the_words_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = _plan.decide
+
+    def doubted(*given: Any) -> Any:
+        lies, places = decide(*given)
+        return lies, [dataclasses.replace(one, reason="a face would be covered") for one in places]
+
+    monkeypatch.setattr(_plan, "decide", doubted)
+    looks = ("--harmonize", "none", "--upscale", "none", "--grain", "0", "--sharpness", "0")
+    said = call("subject.png", "scene.png", "-o", "out.png", *looks).stderr
+    assert "warning: a face would be covered; --at says another place, and --top finds more of them" in said
+    two = ("subject.png", "subject.png", "scene.png", "-o", "two.png", *looks, "--at", "10,20", "--at", "999,20")
+    assert "warning: subject.png: nothing of it would be seen" in call(*two).stderr
 
 
 def test_what_it_tells() -> None:

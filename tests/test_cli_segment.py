@@ -162,6 +162,7 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
         (("--people", "--points", "4,4"), 2, "do not go together"),
         (("--mask", "none.png"), 3, "none.png"),
         (("--people",), 2, "'grabcut' cannot find them"),
+        (("-o", "out.jpg", "--points", "4,4"), 2, "the image has one; use PNG, WEBP, TIFF, AVIF\n"),
     ],
 )
 def test_what_cannot_be_is_said(arguments: tuple[str, ...], code: int, says: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 
 class Code(IntEnum):
@@ -60,29 +62,42 @@ def reading_or_writing(source: Path, output: Path) -> Iterator[None]:
             raise
 
 
-#: The replacements from Python's way to write the shapes of arrays, height first, to the sizes of images.
-SIZES = (
+#: The replacements from Python's way to write arrays, height first, to the sizes of images; remedies in code go.
+OF_ARRAYS = (
     (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
     (r"\[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1"),
+    (r", or drop it: pixels\[[^]]*\]|, or make it 8-bit: .*", ""),
 )
+
+
+def replaced(text: str, words: Iterable[tuple[str, str]]) -> str:
+    """Returns a text in which patterns are replaced, one after another."""
+    for pattern, replacement in words:
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 @contextlib.contextmanager
 def spoken(words: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Turns errors of the library into failures in the words of a command, by replacing patterns in messages.
+    """Turns errors and warnings of the library into the words of a command, by replacing patterns in messages.
 
-    Shapes of arrays become sizes of images, width first.
+    Errors become failures, and shapes of arrays sizes of images, width first.
     """
-    from ..errors import PyHarmonyError
+    from ..errors import PyHarmonyError, PyHarmonyWarning
+
+    every, show = (*words, *OF_ARRAYS), warnings.showwarning
+
+    def show_in_words(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        ours = issubclass(category, PyHarmonyWarning)
+        show(category(replaced(str(message), every)) if ours else message, category, *where, **more)
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = show_in_words
+            yield
     except PyHarmonyError as error:
-        text = str(error)
-        for pattern, replacement in (*words, *SIZES):
-            text = re.sub(pattern, replacement, text)
         failure = as_failure(error)
-        raise Failure(text, failure.code, failure.kind) from error
+        raise Failure(replaced(str(error), every), failure.code, failure.kind) from error
 
 
 def as_failure(error: BaseException) -> Failure:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PyHarmonyError
-from .failures import SIZES, Code, Failure, as_failure, writing
+from .failures import OF_ARRAYS, Code, Failure, as_failure, replaced, writing
 from .options import BLEND, HINTS, Kind, flag, harmonize_methods
 
 if TYPE_CHECKING:
@@ -265,26 +265,19 @@ def is_stream(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-#: The replacements from Python's way to write arrays to the usual one for images, width by height.
-_OF_ARRAYS = (
-    (r"\bat=\(x, y\)", "--at X,Y"),
-    *SIZES,
-    (r" \(max_pixels=\d+\)", "; --max-pixels allows more"),
-    (r", or drop it: pixels\[[^]]*\]|, or make it 8-bit: .*", ""),
-)
-
-
 def translated(text: str, kind: Kind) -> str:
     """Returns a message of the library with options in place of arguments, and pixels in place of shapes."""
-    for pattern, words in _OF_ARRAYS:
-        text = re.sub(pattern, words, text)
+    own = ((r"\bat=\(x, y\)", "--at X,Y"), (r" \(max_pixels=\d+\)", "; --max-pixels allows more"))
+    text = replaced(text, (*own, *OF_ARRAYS))
     options = kind.by_name
 
     def option(found: re.Match[str]) -> str:
         name, value = found[1], found[2]
         if value is None:
             return flag(name) if "_" in name else found[0]
+        if value.startswith("'"):
+            return f"{flag(name)} {value[1:-1]}"
         off = options[name].off or f"--no-{flag(name)[2:]}"
         return off if value == "False" else flag(name) if value == "True" else found[0]
 
-    return re.sub(rf"\b({'|'.join(sorted(options, key=len, reverse=True))})\b(?:=(\w+))?", option, text)
+    return re.sub(rf"\b({'|'.join(sorted(options, key=len, reverse=True))})\b(?:=(\w+|'[\w-]+'))?", option, text)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +20,6 @@ def merge_photos(
 ) -> None:
     """Merges photographs, writes the result, and tells what was taken over; base: 'auto' or one of the photographs."""
     import pyharmony
-    from pyharmony.errors import PyHarmonyWarning
 
     if len(photos) < 2:
         raise Failure("--merge: one photograph, expected two or more of one place", Code.USAGE)
@@ -39,15 +36,9 @@ def merge_photos(
         for name, paths in files.items()
         for i, path in enumerate(paths)
     ]
-    with spoken(words), warnings.catch_warnings(record=True) as told_of:
-        warnings.simplefilter("always", PyHarmonyWarning)
+    with spoken(words):
         number: Any = base if base == _AUTO else photos.index(base)
         result, info = pyharmony.merge(pictures, base=number, people=masks or None, return_info=True)
-    for warning in told_of:
-        text = str(warning.message)
-        for pattern, replacement in words:
-            text = re.sub(pattern, replacement, text)
-        console.warn(text)
     sources = [
         source
         for i, ((_, source), photo) in enumerate(zip(read, info.photos, strict=True))

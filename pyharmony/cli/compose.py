@@ -17,11 +17,9 @@ from ._images import as_composite, check_image, named, read_with_source, write_i
 from ._merge import merge_photos, refuse_others
 
 _WORDS = (
-    (r"^(?:subjects\[(\d+)\]: )?points:", "--points:"),
-    (r"^(?:subjects\[\d+\]: )?mask:", "--mask:"),
-    (r"^points\[\d+\]:", "--points:"),
-    (r"^boxes?:", "--box:"),
-    (r"^masks:", "--mask:"),
+    (r"^(?:subjects\[\d+\]: )?points(?:\[\d+\])?:", "--points:"),
+    (r"^(?:subjects\[\d+\]: )?boxes:", "--box:"),
+    (r"^(?:subjects\[\d+\]: )?masks?:", "--mask:"),
     (r"^info: no place was looked for.*", "--explain: every place is given by --at, none is looked for"),
     (
         r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|reflection|upscale|seed|recipe|side|segment):",
@@ -30,6 +28,10 @@ _WORDS = (
     (r"^k:.*", "--top: more than one place is for one subject whose place is looked for, without --at"),
     (r"^(azimuth|elevation|tip|softness):", r"--\1:"),
     (r"^method:", "--harmonize:"),
+    (r"; a position says another place, and k finds", "; --at says another place, and --top finds"),
+    (r"; a point or a box says who is meant$", "; --points or --box says who is meant"),
+    (r"; scale says another size$", "; --scale says another size"),
+    (r"; another direction of the light, or a tip, brings", "; another --azimuth, or a --tip, brings"),
 )
 _EACH = "; of several subjects once for each"
 #: The options that go with --merge.
@@ -168,14 +170,16 @@ def compose(
     start = time.perf_counter()
     *read, (scene, below) = [read_with_source(path) for path in photos]
     pictures, sources = [picture for picture, _ in read], [*(source for _, source in read), below]
-    with spoken(_WORDS), reading(background):
+    names = ["stdin" if path == STREAM else path for path in subjects]
+    words = [*_WORDS, *((rf"^subjects\[{i}\]:", f"{path}:".replace("\\", r"\\")) for i, path in enumerate(names))]
+    with spoken(words), reading(background):
         meant = pictures if many else pictures[0]
         result, info = pyharmony.compose(meant, scene, return_info=True, **given)
         sheet = None if explain is None else composition.contact_sheet(meant, scene, info)
     write_image(as_composite(result, scene, sources), output, overwrite)
     others = []
     for number, other in enumerate(info.others, 2):
-        with spoken(_WORDS), reading(background):
+        with spoken(words), reading(background):
             drawn, about = pyharmony.compose(meant, scene, recipe=other, side=side, return_info=True)
         path = _beside(output, number)
         write_image(as_composite(drawn, scene, sources), path, overwrite)
