@@ -261,7 +261,7 @@ def test_edits_have_lists_streams_and_exit_codes() -> None:
     call("edit", "--list", "list.csv", "--mode", "detail-boost", code=5)
     assert np.array_equal(pixels("a.png"), blend.detail_boost(pixels("cat.png"), pixels("cat_mask.png"), gain=2))
     for arguments, code, says in (
-        ("", 2, "needs IMAGE"),
+        ("", 2, "IMAGE is missing"),
         ("cat.png --mode inpaint -o o.png", 2, "--mode inpaint needs MASK"),
         ("cat.png --gain 3 -o o.png", 2, "--gain does not go with --mode texture-flattening, but with detail-boost"),
         ("cat.png --low 9 --high 2 -o o.png", 2, "--low: 9"),
@@ -432,7 +432,7 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong() -> None:
     ("arguments", "code", "says"),
     [
         ("", 2, "SRC and DST"),
-        ("patch.png", 2, "SRC and DST"),
+        ("patch.png", 2, "DST is missing"),
         ("patch.png coffee.jpg", 2, "-o OUT"),
         ("patch.png coffee.jpg --nonsense", 2, "--nonsense"),
         ("patch.png coffee.jpg -o o.png --mode nothing", 2, "nothing"),
@@ -815,6 +815,8 @@ PYTHON = re.compile(
             3,
             "is an address; pyharmony opens none, download the file first",
         ),
+        ("blend -o o.png", 2, "error: SRC and DST are missing; give them, or a list of images by --list"),
+        ("edit -o o.png", 2, "error: IMAGE is missing; give it, or a list of images by --list"),
         ("edit coffee.jpg -o o.png --mode inpaint", 2, "--mode inpaint needs MASK"),
         ("edit coffee.jpg patch_mask.png -o o.png", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
         (

@@ -202,7 +202,7 @@ def test_a_dry_run_writes_nothing() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ("paste.png -o out.png", 2, "needs IMAGE and MASK, or a list by --list"),
+        ("paste.png -o out.png", 2, "MASK is missing; give it, or a list of images by --list"),
         ("paste.png paste_mask.png", 2, "where to? -o OUT"),
         ("paste.png paste_mask.png -o out.png --method fancy", 2, "--method: 'fancy', expected one of auto, reinhard"),
         ("paste.png paste_mask.png -o out.png --method mkl --model a.safetensors", 2, "give the one or the other"),
@@ -214,7 +214,11 @@ def test_a_dry_run_writes_nothing() -> None:
         ("none.png paste_mask.png -o out.png --method mkl", 3, "image (none.png): no such file"),
         ("paste.png small.png -o out.png --method mkl", 3, "mask (small.png): 9 x 9 pixels, expected 80 x 60; masks"),
         ("paste.png paste_mask.png -o out.png --model none.safetensors", 6, "none.safetensors: there is no such file"),
-        ("paste.png paste_mask.png -o out.png --method mkl --max-pixels 100", 4, "paste.png has 80 x 60 pixels"),
+        (
+            "paste.png paste_mask.png -o out.png --method mkl --max-pixels 100",
+            4,
+            "image (paste.png) has 80 x 60 pixels",
+        ),
         ("folder -o out", 3, "folder: no images"),
         ("folder paste_mask.png -o out", 2, "paste_mask.png: is no folder, and folder is one"),
         ("folder", 2, "a folder of images needs a folder to write to"),
@@ -336,7 +340,9 @@ def test_a_picture_that_fails_takes_no_other_along() -> None:
     Path("in/a.png").write_bytes(b"no picture")
     result = call("in", "-o", "out", "--method", "mkl", code=5)
     assert [path.name for path in Path("out").iterdir()] == ["b.png"]
-    assert "error: a.png: image (in/a.png)" in result.stderr and "error: 1 of 2 images failed" in result.stderr
+    assert (
+        "error: image (in/a.png) is no image file" in result.stderr and "error: 1 of 2 images failed" in result.stderr
+    )
 
 
 def test_an_output_may_be_no_input() -> None:

@@ -170,6 +170,15 @@ def test_what_cannot_be_is_said(arguments: tuple[str, ...], code: int, says: str
     assert not Path("out.png").exists()
 
 
+def test_a_file_that_cannot_be_read_is_named_once() -> None:
+    Path("cut.png").write_bytes(Path("scene.png").read_bytes()[:60])
+    for name in ("cut.png", "none.png"):
+        said = call(name, "-o", "out.png", "--points", "4,4", *PLAIN, code=3).stderr
+        assert said.count(name) == 1, said
+    piped = call("-", "-o", "out.png", "--points", "4,4", *PLAIN, code=3).stderr
+    assert piped.startswith("error: stdin: "), piped
+
+
 def test_streams() -> None:
     import subprocess
     import sys

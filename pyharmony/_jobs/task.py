@@ -117,6 +117,10 @@ class Task:
         if colon and name in self.files:
             # An error in the content of an image is an input's fault, whatever the error is called.
             code = Code.INPUT if failure.code == Code.USAGE else failure.code
+            before = f" {self._named(name)} "
+            if rest.startswith(before):
+                about = translated(rest.removeprefix(before), self.kind)
+                return Failure(f"{self.where(name)} {about}", code, failure.kind)
             return Failure(f"{self.where(name)}:{translated(rest, self.kind)}", code, failure.kind)
         if colon and name in self.kind.by_name:
             return Failure(f"{flag(name)}:{translated(rest, self.kind)}", failure.code, failure.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,10 @@ def read_with_source(image: str) -> tuple[Any, str | bytes]:
     """Returns the picture of a file, or of stdin, and the path of the file, or what came from stdin."""
     from .. import io
 
-    with reading("stdin" if image == STREAM else image), spoken(((r"^image:", f"{image}:"),)):
+    name = "stdin" if image == STREAM else image
+    shown = name.replace("\\", r"\\")
+    # Most errors name the file after the argument; a second time would be once too often.
+    with reading(name), spoken(((rf"^image: (?={re.escape(name)} )", ""), (r"^image:", f"{shown}:"))):
         source = sys.stdin.buffer.read() if image == STREAM else image
         return io.read(source), source
 

@@ -42,9 +42,9 @@ def _worker(request: Request, console: Console) -> Worker:
 
 def _make_one(request: Request, console: Console) -> None:
     kind = request.kind
-    if any(request.inputs[name] is None for name in kind.needed):
-        needed = " and ".join(map(str.upper, kind.needed))
-        raise Failure(f"what is to be done needs {needed}, or a list by --list", Code.USAGE)
+    if missing := [name.upper() for name in kind.needed if request.inputs[name] is None]:
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        raise Failure(f"{' and '.join(missing)} {are} missing; give {them}, or a list of images by --list", Code.USAGE)
     if request.output is None:
         raise Failure("where to? -o OUT, or -o - for stdout", Code.USAGE)
     task = task_of(kind, request.inputs, request.output, request.options)
@@ -134,7 +134,10 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
                 except Exception as error:
                     failure = as_failure(error)
                     failed += 1
-                    console.error(Failure(f"{where}{failure}", failure.code, failure.kind), **key)
+                    text = str(failure)
+                    if "line" in key or not any(path in text for path in task.files.values()):
+                        text = f"{where}{text}"
+                    console.error(Failure(text, failure.code, failure.kind), **key)
                     record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
                     record["error"] = described(failure)
                 items.append({**record, "warnings": console.take_warnings()})
