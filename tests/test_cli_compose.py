@@ -212,6 +212,21 @@ def test_warnings_speak_the_words_of_the_command_line(monkeypatch: pytest.Monkey
     assert "warning: subject.png: nothing of it would be seen" in call(*two).stderr
 
 
+def test_a_subject_beside_the_picture_is_told() -> None:
+    plain = (*PLAIN[:-1], "99999,0")
+    said = call("subject.png", "scene.png", "-o", "out.png", *plain).stderr
+    assert "nothing of subject.png lies in the picture" in said and "0 x 0" not in said
+    assert np.array_equal(pixels("out.png"), pixels("scene.png"))
+
+
+def test_how_sure_it_is_is_told_to_who_asks() -> None:
+    sure = "opaque.png: mask score 0."
+    asked = ("opaque.png", "scene.png", "--points", "20,25", *PLAIN, "--scale", "1.2")
+    said = call(*asked, "-o", "out.png", "-v").stderr
+    assert sure in said and ", place given, 1.20 times its size" in said
+    assert sure not in call(*asked, "-o", "again.png").stderr
+
+
 def test_what_it_tells() -> None:
     asked = ("subject.png", "scene.png", "-o", "out.png", "--overwrite", *PLAIN)
     assert "wrote out.png" in call(*asked, "--verbose").stderr

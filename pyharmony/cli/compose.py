@@ -203,7 +203,11 @@ def compose(
         console.note(f"wrote {layers}")
     seconds = time.perf_counter() - start
     told = [_told(one, one.placement, one.mask_score) for one in info.subjects]
-    for one in info.subjects:
+    for one, number in zip(info.subjects, info.recipe["order"], strict=True):
+        console.detail(f"{names[number]}: {_sureness(one)}")
+        if not one.mask.any():
+            console.note(f"nothing of {names[number]} lies in the picture")
+            continue
         x, y, wide, high = one.box
         how = f"{wide} x {high} at {x},{y}, scale {one.scale:.2f}"
         console.note(how + (f", turned by {one.angle:.1f} degrees" if one.angle else ""))
@@ -231,6 +235,13 @@ def _told(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:
         "reflection": one.reflection is not None, "place": place, "mask_score": _rounded(mask_score),
         "confidence": _rounded(one.confidence), "reasons": list(one.reasons),
     }  # fmt: skip
+
+
+def _sureness(one: Any) -> str:
+    """Returns a line that tells how sure the mask and the place of a subject are, and how far it is enlarged."""
+    mask = "given" if one.mask_score is None else f"score {one.mask_score:.2f}"
+    place = "given" if one.placement is None else f"score {one.placement.score:.2f}"
+    return f"mask {mask}, place {place}, {one.scale:.2f} times its size"
 
 
 def _rounded(value: float | None) -> float | None:
