@@ -112,5 +112,7 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
     save(sheet(everything), sheets[0])
     save(sheet([before, after]), sheets[1])
     console.note(f"open {sheets[1]}: pasted, and blended; {sheets[0]} has every blend side by side")
-    console.note(f"open {composite['page']}: two photographs, and one made of both")
+    console.note(
+        f"open {composite['page']}: two photographs, and one made of both; {composite['animation']} is animated"
+    )
     console.result(status="ok", composite=composite, pictures=records, sheets=[str(path) for path in sheets])
