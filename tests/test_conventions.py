@@ -253,6 +253,34 @@ def test_exif_and_icc(src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_pa
 
 
 @pytest.mark.parametrize("name", BLENDS)
+def test_a_blend_in_a_file_says_that_it_is_a_composite(
+    name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray, tmp_path: Path
+) -> None:
+    paths = tmp_path / "src.png", tmp_path / "dst.png"
+    for path, pixels in zip(paths, (src, dst)):
+        ph.save(pixels, path)
+    sums = [f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}".encode() for path in paths]
+
+    def told(*images: Any, **options: Any) -> bytes:
+        return ph.io.read(call(name, *images, at=AT, out=tmp_path / "out.png", **options)).xmp or b""
+
+    xmp = told(*paths, mask)
+    assert xmp.count(b"digitalsourcetype/compositeCapture") == 1
+    assert all(xmp.count(one) == 1 for one in sums) and xmp.count(b"sha256:") == 2
+    # Of arrays there is no sum. What keeps metadata without a file tells it too.
+    xmp = told(src, dst, mask)
+    assert b"compositeCapture" in xmp and b"sha256:" not in xmp
+    assert b"compositeCapture" in (call(name, src, Picture(dst), mask, at=AT).xmp or b"")
+    # A copy of dst and an edit are no composites.
+    with pytest.warns(errors.UnchangedWarning):
+        assert told(*paths, np.zeros_like(mask)) == b""
+    hole = np.zeros(dst.shape[:2], bool)
+    hole[9:20, 9:20] = True
+    blend.inpaint(paths[1], hole, out=tmp_path / "out.png")
+    assert ph.io.read(tmp_path / "out.png").xmp is None
+
+
+@pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_files_keep_their_levels_through_a_blend(name: str, suffix: str, tmp_path: Path) -> None:
     y, x = np.mgrid[:64, :96]

@@ -34,6 +34,7 @@ from ..errors import (
 )
 from ..io import Picture, check_target, convert, write
 from ..io.masks import mask_of
+from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions
 from .device import DeviceFrame, has_unknown
@@ -126,6 +127,7 @@ class Call:
     Attributes:
         function: the name of the public function, as `PLACES` has it.
         src: the source, or ITSELF.
+        composes: whether the result is a composite of src and dst.
     """
 
     function: str
@@ -141,6 +143,7 @@ class Call:
     out: Any = None
     return_info: bool = False
     dst_valid: Any = None
+    composes: bool = False
 
     def __post_init__(self) -> None:
         _checks.flags(decontaminate=self.decontaminate, keep_gps=self.keep_gps, return_info=self.return_info)
@@ -245,7 +248,9 @@ class Call:
                 raise
             size = f"{list(opened.target.shape)} of {opened.target.dtype}"
             raise OutOfMemory(f"{item.name}: memory ran out blending into {size}") from error
-        return deliver(item, opened, frame.result), infos if frame.batch else infos[0]
+        # A copy of dst is no composite.
+        composite = self.composes and not infos[0].reason
+        return deliver(item, opened, frame.result, composite=composite), infos if frame.batch else infos[0]
 
     def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Blends arrays on a device in the way that `PLACES` gives for the function."""
@@ -400,8 +405,11 @@ def _check_out(item: Item, opened: Opened) -> None:
         raise ArgumentError("out: an array, for a source with alpha over a grey image; leave it None")
 
 
-def deliver(item: Item, opened: Opened, result: Any) -> Any:
-    """Returns the result in dst's kind, or writes it to out."""
+def deliver(item: Item, opened: Opened, result: Any, *, composite: bool = False) -> Any:
+    """Returns the result in dst's kind, or writes it to out.
+
+    composite: whether src is seen in it, which its metadata tell.
+    """
     picture = opened.picture
     if opened.widened:
         result = result[..., :1]
@@ -411,11 +419,13 @@ def deliver(item: Item, opened: Opened, result: Any) -> Any:
             raise ShapeError(
                 f"out: one file for a batch of {len(images)}; pass {item.name} as a list and a list of files"
             )
-        write(Picture(images[0]) if picture is None else dataclasses.replace(picture, pixels=images[0]), item.out)
+        made = Picture(images[0]) if picture is None else dataclasses.replace(picture, pixels=images[0])
+        write(composite_of(made, (item.dst, item.src)) if composite else made, item.out)
         return item.out
     if picture is None or is_array(item.out):
         return result
     made = dataclasses.replace(picture, pixels=result)
+    made = composite_of(made, (item.dst, item.src)) if composite else made
     return made if isinstance(item.dst, Picture) else as_delivered(made)
 
 
@@ -446,7 +456,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         return_info: bool = False,
         **own: Any,
     ) -> Any:
-        shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid)
+        shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid, True)
         return function(Call(function.__name__, src, dst, mask, at, scale, *shared), **own)
 
     return _with_own(public, function)

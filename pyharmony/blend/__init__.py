@@ -43,7 +43,9 @@ Every blend takes the same first and last arguments:
 * ``errors``: 'raise', or 'return' to get the error of a list's item in place of its result.
 * ``out``: an array like dst to write into, which may be dst; or a path or open binary file, which
   gets dst's depth, profile and metadata, and is the result. A call that is interrupted, or that fails as it solves,
-  leaves an array with some pixels of the result; a file at a path is written whole or not at all.
+  leaves an array with some pixels of the result; a file at a path is written whole or not at all. The metadata of what
+  was blended, in a file or not, tell besides that it is a composite (IPTC's compositeCapture), and the SHA-256 of src
+  and dst where these are files.
 
 The result has dst's kind, layout and dtype; integers are rounded half to even. A dst in a file
 gives a PIL image where it has 8 bits, and a numpy array where it has more. Where the mask is zero, those strips

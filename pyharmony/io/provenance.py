@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from xml.sax.saxutils import escape
 
 from .._version import __version__
+from ..typing import PathLike
 from . import _metadata
+from ._picture import Picture
 
 #: IPTC's term for a picture that was put together from photographs.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
@@ -27,7 +31,7 @@ _SPACES = (
 Step = tuple[str, Sequence[tuple[str, str]]]
 
 
-def provenance(xmp: bytes | None, sources: Sequence[str | bytes]) -> bytes:
+def provenance(xmp: bytes | None, sources: Sequence[PathLike | bytes]) -> bytes:
     """Returns XMP that tells, beside what it told, that an image is a composite, of what, and by what it was made.
 
     Args:
@@ -35,6 +39,19 @@ def provenance(xmp: bytes | None, sources: Sequence[str | bytes]) -> bytes:
         sources: the files that it was made of: a path each, or its bytes.
     """
     return told(xmp, [_checksum(source) for source in sources])
+
+
+def composite_of(picture: Picture, images: Iterable[object]) -> Picture:
+    """Returns a picture whose XMP tells that it is a composite, and the SHA-256 of those of its images that are files.
+
+    Pipes and open files, which are read once, have none.
+    """
+    files = [
+        image
+        for image in images
+        if isinstance(image, bytes) or (isinstance(image, (str, os.PathLike)) and os.path.isfile(image))
+    ]
+    return replace(picture, xmp=provenance(picture.xmp, files))
 
 
 def told(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, composite: bool = True) -> bytes:
@@ -72,7 +89,7 @@ def _parameters(weights: Sequence[tuple[str, str]]) -> str:
     return f"<stEvt:parameters>{escape(text)}</stEvt:parameters>" if text else ""
 
 
-def _checksum(source: str | bytes) -> str:
+def _checksum(source: PathLike | bytes) -> str:
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     found = hashlib.sha256()

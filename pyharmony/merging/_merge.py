@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from .._images.kinds import as_delivered
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, UnchangedWarning
 from ..io import Picture, write
-from ..io.provenance import provenance
+from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..segmentation import Masks
 from ..segmentation.layers import resized
@@ -244,9 +243,7 @@ def merge(
         picture = Picture(as_images(result, "photos")[0])
     parts = [i for i, one in enumerate(info.photos) if i == number or any(part.taken for part in one.parts)]
     if picture is not None and len(parts) > 1:
-        files = [every[i] for i in parts if isinstance(every[i], (str, os.PathLike, bytes))]
-        sources = [file if isinstance(file, bytes) else os.fspath(file) for file in files]
-        picture = dataclasses.replace(picture, xmp=provenance(picture.xmp, sources))
+        picture = composite_of(picture, [every[i] for i in parts])
     if to_file:
         assert picture is not None  # noqa: S101  # files are made of pictures
         file: Any = out
