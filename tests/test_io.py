@@ -914,7 +914,10 @@ def test_profiles_that_are_damaged_are_left_out(what: str, caplog: pytest.LogCap
         (b"\x1f\x8b\x08" + bytes(30), "a gzip file"),
     ],
 )  # fmt: skip
-def test_other_files_are_refused_by_their_first_bytes(tmp_path: Path, data: bytes, is_a: str) -> None:
+def test_other_files_are_refused_by_their_first_bytes(
+    tmp_path: Path, data: bytes, is_a: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as where it is not installed
     path = tmp_path / "picture.jpg"  # the name says nothing
     path.write_bytes(data)
     with pytest.raises(errors.DecodeError) as caught:
@@ -923,6 +926,12 @@ def test_other_files_are_refused_by_their_first_bytes(tmp_path: Path, data: byte
     assert message.startswith(f"dst: {path} is {is_a}")
     remedy = "; save the frame that is meant as PNG" if is_a == "a GIF file" else ""
     assert message.endswith(f"expected JPEG, PNG, WebP, TIFF, BMP or AVIF{remedy}")
+
+
+def test_heic_is_among_what_is_expected_where_it_is_read() -> None:
+    pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    with pytest.raises(errors.DecodeError, match=r"expected JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC$"):
+        read(b"hello, world", "dst")
 
 
 def heic(image: Image.Image, **options: Any) -> bytes:

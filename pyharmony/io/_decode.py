@@ -6,7 +6,7 @@ No decoder is tried out: a file goes to the decoder of the format that its first
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import io
 import logging
 import math
@@ -30,7 +30,6 @@ logger = logging.getLogger("pyharmony")
 
 Result = TypeVar("Result")
 
-ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or AVIF"
 
 #: The first bytes of files that are refused, and what such a file is.
 _REFUSED = (
@@ -95,6 +94,12 @@ def sniff(head: bytes) -> tuple[str | None, str]:
     if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE", b"<html")):
         return None, "an SVG, XML or HTML file"
     return None, f"no image file that pyharmony knows (it starts with {head[:8].hex(' ')})"
+
+
+def _accepted() -> str:
+    """Returns the formats that are read here, in words."""
+    heif = importlib.util.find_spec("pillow_heif") is not None
+    return "JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC" if heif else "JPEG, PNG, WebP, TIFF, BMP or AVIF"
 
 
 @dataclass
@@ -207,7 +212,7 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, 
     format, instead = sniff(head)
     if format is None:
         remedy = f"; {_REMEDIES[instead]}" if instead in _REMEDIES else ""
-        raise DecodeError(f"{what} is {instead}, expected {ACCEPTED}{remedy}")
+        raise DecodeError(f"{what} is {instead}, expected {_accepted()}{remedy}")
     if not stream.seekable():
         stream = io.BytesIO(head + stream.read())
     stream.seek(0)
@@ -656,7 +661,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     width, height = main.number(256, 0), main.number(257, 0)
     check(width, height)
     if 50706 in main.where or (main.number(254, 0) & 1 and 330 in main.where):
-        raise _Refuse(f"is a camera's raw file; develop it first. Expected {ACCEPTED}")
+        raise _Refuse(f"is a camera's raw file; develop it first. Expected {_accepted()}")
     if main.next:
         logger.warning("%s: a TIFF file of several pages; the first one is taken", name)
     profile, xmp = main.entry(34675), main.entry(700)
