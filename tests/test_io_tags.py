@@ -140,10 +140,10 @@ def jpeg(pixels: np.ndarray, exif: bytes) -> bytes:
     return by_pillow(pixels, "JPEG", quality=100, subsampling=0, exif=exif)
 
 
-def avif(pixels: np.ndarray, primaries: int, transfer: int) -> bytes:
+def avif(pixels: np.ndarray, primaries: int, transfer: int, **options: Any) -> bytes:
     """Returns an AVIF whose container names other code points than Pillow writes."""
-    data = by_pillow(pixels, "AVIF", quality=100, subsampling="4:4:4")
-    mark = b"colrnclx" + struct.pack(">HH", 1, 13)
+    data = by_pillow(pixels, "AVIF", quality=100, subsampling="4:4:4", **options)
+    mark = b"colrnclx" + (struct.pack(">HH", 2, 2) if options.get("icc_profile") else struct.pack(">HH", 1, 13))
     assert data.count(mark) == 1
     return data.replace(mark, b"colrnclx" + struct.pack(">HH", primaries, transfer))
 
@@ -355,6 +355,26 @@ def test_hdr_heic_is_refused() -> None:
     for transfer in (16, 18):
         with pytest.raises(errors.DecodeError, match="is an HDR image"):
             read(heic(pixels, 9, transfer))
+
+
+@needs_avif
+def test_beside_a_profile_code_points_say_whether_it_is_hdr() -> None:
+    pixels = stored(P3, SRGB_CURVES, 255).astype(np.uint8)
+    icc = read(png(pixels, cicp(12, 13))).profile
+    for primaries, transfer in ((9, 16), (9, 18), (12, 16)):
+        data = avif(pixels, primaries, transfer, icc_profile=icc)
+        with pytest.raises(errors.DecodeError, match="is an HDR image"):
+            read(data)
+    for primaries, transfer in ((9, 14), (1, 13), (2, 2), (10, 17)):
+        data = avif(pixels, primaries, transfer, icc_profile=icc)
+        assert read(data).profile == icc
+
+
+def test_pil_images_of_hdr_are_refused_beside_a_profile() -> None:
+    image = Image.new("RGB", (2, 2))
+    image.info.update(icc_profile=b"any", nclx_profile={"color_primaries": 9, "transfer_characteristics": 16})
+    with pytest.raises(errors.DecodeError, match="is an HDR image"):
+        read(image)
 
 
 def test_video_levels_are_refused() -> None:

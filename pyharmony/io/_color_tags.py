@@ -74,8 +74,10 @@ SRGB = Colors(_PRIMARIES[1], _SRGB_CURVE, "sRGB")
 ADOBE_RGB = Colors(_ADOBE_PRIMARIES, (0, 563 / 256), "Compatible with Adobe RGB (1998)")
 
 
-def of_code_points(primaries: int, transfer: int) -> Colors | None:
+def of_code_points(primaries: int, transfer: int, has_profile: bool = False) -> Colors | None:
     """Returns the colours that two code points of H.273 say; None where both leave it open.
+
+    has_profile: whether there is an ICC profile beside them, which says the colours in their place.
 
     Raises:
         UnusualColors: the transfer function is one of HDR.
@@ -86,7 +88,7 @@ def of_code_points(primaries: int, transfer: int) -> Colors | None:
             f"is an HDR image ({_HIGH_RANGE[transfer]}), which is not accepted: its light goes beyond white; export it "
             "for standard range (SDR)"
         )
-    if primaries == transfer == _UNSPECIFIED:
+    if has_profile or primaries == transfer == _UNSPECIFIED:
         return None
     primaries = 1 if primaries == _UNSPECIFIED else primaries
     transfer = 13 if transfer == _UNSPECIFIED else transfer
@@ -122,13 +124,18 @@ def of_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Colo
 def of_pil(info: Mapping[Any, Any]) -> Colors | None:
     """Returns the colours that the info of a PIL image says, which came from a PNG or, by pillow-heif, a HEIC file.
 
+    None where it has an ICC profile, too.
+
     Raises:
         UnusualColors, UnknownColors: like `of_code_points` and `of_gamma`.
     """
+    has_profile = bool(info.get("icc_profile"))
     if isinstance(nclx := info.get("nclx_profile"), Mapping):
-        return of_code_points(
-            *(int(nclx.get(key, _UNSPECIFIED)) for key in ("color_primaries", "transfer_characteristics"))
-        )
+        keys = ("color_primaries", "transfer_characteristics")
+        primaries, transfer = (int(nclx.get(key, _UNSPECIFIED)) for key in keys)
+        return of_code_points(primaries, transfer, has_profile)
+    if has_profile:
+        return None
     if "srgb" in info:
         return SRGB
     gamma, flat = info.get("gamma"), info.get("chromaticity")

@@ -418,8 +418,9 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     image = _plugin(format)(stream)
     check(*image.size)
     points, colors = boxes.code_points, None
-    if points is not None and not image.info.get("icc_profile"):
-        colors = _said(lambda: _color_tags.of_code_points(*points), name)
+    if points is not None:
+        has_profile = bool(image.info.get("icc_profile"))
+        colors = _said(lambda: _color_tags.of_code_points(*points, has_profile), name)
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
         _scans_fit(image, stream)
@@ -586,7 +587,7 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
     elif image.mode == "F":
         pixels = np.array(image)[..., None]
     decoded = Decoded(pixels, profile, exif, xmp, dpi, image.format)
-    decoded.colors = None if profile else _said(lambda: _color_tags.of_pil(info), name)
+    decoded.colors = _said(lambda: _color_tags.of_pil(info), name)
     return _finished(decoded, name, keep_gps)
 
 
