@@ -942,6 +942,109 @@ def test_a_network_that_does_not_end_is_stopped(tmp_path: Path) -> None:
         segmentation.salient(file, limit=1e10)
 
 
+def declared(sides: Sequence[int], data: str | None = None, values: bytes = b"") -> Any:
+    """Returns a tensor of these sides whose values, or the file of its values, may be others."""
+    from onnx import TensorProto
+
+    tensor = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=sides, raw_data=values)
+    if data is not None:
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=data)
+    return tensor
+
+
+def weighted(path: Path, tensor: Any, nested: bool) -> Path:
+    """Writes a network that adds a tensor to a plane; nested: the tensor is in a graph of a node."""
+    from onnx import TensorProto, helper, save
+
+    made = [helper.make_node("Constant", [], ["weight"], value=tensor)] if nested else []
+    shown = helper.make_tensor_value_info("plane", TensorProto.FLOAT, None)
+    nodes = [*made, helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1]),
+             helper.make_node("ReduceMean", ["weight"], ["add"], keepdims=0),
+             helper.make_node("Add", ["mean", "add"], ["plane"])]  # fmt: skip
+    if nested:
+        body = helper.make_graph(nodes, "body", [], [shown])
+        true = helper.make_tensor("true", TensorProto.BOOL, [], [True])
+        nodes = [helper.make_node("Constant", [], ["always"], value=true),
+                 helper.make_node("If", ["always"], ["plane"], then_branch=body, else_branch=body)]  # fmt: skip
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])
+    graph = helper.make_graph(nodes, "graph", [image], [shown], [] if nested else [tensor])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+BEYOND = r"its data are in '{}', expected a file in the folder of the network"
+#: The sides of a tensor, the file that its values are in, those in the network itself, and what is wrong.
+WEIGHTS: dict[str, tuple[Sequence[int], str | None, bytes, str]] = {
+    "in the file": ([2, 2], None, bytes(16), ""),
+    "beside it": ([16, 64], "weights.bin", b"", ""),
+    "above it": ([16, 64], "../secret.bin", b"", BEYOND.format(r"\.\./secret\.bin")),
+    "by a link": ([16, 64], "link.bin", b"", BEYOND.format(r"link\.bin")),
+    "by a link to a folder": ([16, 64], "up/secret.bin", b"", BEYOND.format(r"up/secret\.bin")),
+    "absolute": ([16, 64], "/dev/zero", b"", BEYOND.format("/dev/zero")),
+    "nowhere": ([16, 64], "none.bin", b"", BEYOND.format(r"none\.bin")),
+    "in memory": ([16, 64], "*/_ORT_MEM_ADDR_/*", b"", BEYOND.format(r"\*/_ORT_MEM_ADDR_/\*")),
+    "of no values": ([100_000, 100_000], None, b"", r"a tensor of 10,000,000,000 values has \d+ bytes of data"),
+    "of few values": ([50_000, 40_000], "weights.bin", b"", "a tensor of 2,000,000,000 values has"),
+    "of negative sides": ([-5], None, bytes(16), "a tensor of 18,446,744,073,709,551,611 values has"),
+    "of sides beyond all numbers": ([2**62] * 9, None, bytes(16), "a tensor of 18,446,744,073,709,551,616 values has"),
+}
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["initializer", "nested"])
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_that_a_network_declares_are_there(tmp_path: Path, name: str, nested: bool) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    folder = tmp_path / "networks"
+    folder.mkdir()
+    for path in (tmp_path / "secret.bin", folder / "weights.bin"):
+        path.write_bytes(bytes(4096))
+    (folder / "link.bin").symlink_to("../secret.bin")
+    (folder / "up").symlink_to("..")
+    sides, data, values, says = WEIGHTS[name]
+    file = weighted(folder / "net.onnx", declared(sides, data, values), nested)
+    if not says:
+        pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file))
+        return
+    with pytest.raises(WeightsError, match=rf"net\.onnx: no ONNX network that runs here: {says}"):
+        pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file))
+
+
+def test_a_network_has_a_size_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from pyharmony.segmentation import _onnx_file
+
+    (tmp_path / "weights.bin").write_bytes(bytes(4096))
+    file = weighted(tmp_path / "net.onnx", declared([16, 64], "weights.bin"), False)
+    size = file.stat().st_size + 4096
+    monkeypatch.setattr(_onnx_file, "LIMIT", size)
+    pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file))
+    for limit in (size - 1, 99):
+        monkeypatch.setattr(_onnx_file, "LIMIT", limit)
+        with pytest.raises(WeightsError, match=rf"with its weights, expected at most {limit:,}"):
+            pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"nothing", "a field of the kind 6, which no ONNX file has"),
+        (b"\x3a\x7f", "a part of it goes on beyond its end"),
+        (b"\x3a" + b"\xff" * 20, "a number in it has no end"),
+        (b"\x3a", "a number in it has no end"),
+        (b"", ""),
+    ],
+)
+def test_what_is_no_onnx_file_is_refused(tmp_path: Path, data: bytes, says: str) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    (tmp_path / "net.onnx").write_bytes(data)
+    with pytest.raises(WeightsError, match=rf"net\.onnx: no ONNX network that runs here: {says}"):
+        pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(tmp_path / "net.onnx"))
+
+
 # People
 
 

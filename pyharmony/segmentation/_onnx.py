@@ -20,6 +20,7 @@ import numpy as np
 from .. import _checks, _install
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
+from . import _onnx_file
 from ._clicks import sigmoid
 from ._methods import Cutter, Method
 from ._network import COUNT, Prompts, distinct
@@ -53,7 +54,8 @@ def sam(encoder: PathLike, decoder: PathLike, *, limit: float = _LIMIT) -> Metho
     does that itself. The decoder is one by SAM's own export, with `image_embeddings`, `point_coords`, `point_labels`,
     `mask_input` and `has_mask_input`; it gives `iou_predictions` and `low_res_masks`.
 
-    An ONNX file is a program, with loops: take it from whom you trust.
+    An ONNX file is a program, with loops: take it from whom you trust. Weights beside it lie in its folder, and it has
+    at most 8 GiB with them.
 
     Args:
         encoder, decoder: the files, .onnx.
@@ -141,6 +143,7 @@ def _session(file: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
+        _onnx_file.check(file)
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no class of their own
         raise WeightsError(f"{file}: no ONNX network that runs here: {_line(error)}") from error

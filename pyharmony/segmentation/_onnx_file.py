@@ -1,0 +1,160 @@
+"""The sizes and files that an ONNX file declares, looked at before onnxruntime allocates or opens anything for it.
+
+The newest onnxruntime refuses tensors without their data, and data outside of the folder; older ones take both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+#: The most bytes of a network, with the files that hold its weights.
+LIMIT = 8_589_934_592
+#: The messages that tensors are in, by the number of the field in the message around them (onnx.proto).
+_WITHIN = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+#: The fields of a tensor, and of an entry of its external data.
+_DIMS, _EXTERNAL, _KEY, _VALUE = 1, 13, 1, 2
+#: How deep messages lie in one another at most, as in protobuf.
+_DEEPEST = 100
+#: The most values that a byte holds, those of 2 bits.
+_IN_A_BYTE = 4
+#: The longest name of a file, in bytes.
+_LONGEST = 4096
+
+#: The first and last place of a field's bytes in the file, or a number and None.
+Field = tuple[int, int, "int | None"]
+
+
+def check(path: Path) -> None:
+    """Refuses a file that onnxruntime would allocate or read beyond it for.
+
+    Raises:
+        ValueError: it is no ONNX file, it is too large, a tensor has more values than data, or its data are a file that
+            is not in the folder of the network.
+    """
+    size = total = path.stat().st_size
+    if total > LIMIT:
+        raise ValueError(_too_large(total))
+    known: dict[Path, int] = {}
+    with path.open("rb") as file:
+        for first, last in _tensors(file, size):
+            values, names = _declared(file, first, last)
+            held = last - first
+            for name in names:
+                data = _beside(path, name)
+                if data not in known:
+                    known[data] = data.stat().st_size
+                    total += known[data]
+                held += known[data]
+            if total > LIMIT:
+                raise ValueError(_too_large(total))
+            if values > _IN_A_BYTE * held:
+                raise ValueError(f"a tensor of {values:,} values has {held:,} bytes of data")
+
+
+def _too_large(size: int) -> str:
+    return f"{size:,} bytes with its weights, expected at most {LIMIT:,}"
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Returns the file of a tensor's data, which lies in the folder of the network, links followed."""
+    data = Path(os.path.realpath(path.parent / name))
+    # A cache may have links to both files in a folder of its own.
+    folders = os.path.realpath(path.parent), os.path.dirname(os.path.realpath(path))
+    inside = any(data.is_relative_to(folder) for folder in folders)
+    if os.path.isabs(name) or not inside or not os.path.isfile(data):
+        raise ValueError(f"its data are in {name!r}, expected a file in the folder of the network")
+    return data
+
+
+def _tensors(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """Yields the first and last place of every tensor."""
+    stack = [("model", _fields(file, 0, size))]
+    while stack:
+        kind, fields = stack[-1]
+        for number, first, last in fields:
+            within = _WITHIN[kind].get(number)
+            if last is None or within is None:
+                continue
+            if within == "tensor":
+                yield first, last
+                continue
+            if len(stack) == _DEEPEST:
+                raise ValueError(f"its graphs lie more than {_DEEPEST} messages deep in one another")
+            stack.append((within, _fields(file, first, last)))
+            break
+        else:
+            stack.pop()
+
+
+def _declared(file: BinaryIO, first: int, last: int) -> tuple[int, set[str]]:
+    """Returns the number of a tensor's values, and the files that it says they are in."""
+    values, names = 1, set()
+    for number, start, end in _fields(file, first, last):
+        if number == _DIMS:
+            sides = [start] if end is None else _packed(file, start, end)
+            for side in sides:
+                values = min(values * side, 1 << 64)
+        elif number == _EXTERNAL and end is not None:
+            entry = {
+                key: _text(file, place, stop) for key, place, stop in _fields(file, start, end) if stop is not None
+            }
+            if entry.get(_KEY) == "location":
+                names.add(entry.get(_VALUE, ""))
+    return values, names
+
+
+def _text(file: BinaryIO, first: int, last: int) -> str:
+    if last - first > _LONGEST:
+        raise ValueError(f"a name of {last - first:,} bytes, expected at most {_LONGEST}")
+    file.seek(first)
+    return file.read(last - first).decode()
+
+
+def _packed(file: BinaryIO, at: int, end: int) -> Iterator[int]:
+    while at < end:
+        file.seek(at)
+        value, at = _number(file, at)
+        yield value
+
+
+def _fields(file: BinaryIO, at: int, end: int) -> Iterator[Field]:
+    """Yields the number of each field of a message with the places of its bytes, or its value and None."""
+    while at < end:
+        file.seek(at)
+        key, at = _number(file, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _number(file, at)
+            yield number, value, None
+        elif wire in (1, 2, 5):
+            length, at = _number(file, at) if wire == 2 else (8 if wire == 1 else 4, at)
+            if length > end - at:
+                raise ValueError("a part of it goes on beyond its end")
+            yield number, at, at + length
+            at += length
+        else:
+            raise ValueError(f"a field of the kind {wire}, which no ONNX file has")
+
+
+def _number(file: BinaryIO, at: int) -> tuple[int, int]:
+    """Returns a number of seven bits a byte, and the place behind it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            break
+        value |= (byte[0] & 127) << shift
+        at += 1
+        if byte[0] < 128:
+            return value, at
+    raise ValueError("a number in it has no end")
