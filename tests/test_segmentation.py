@@ -299,7 +299,7 @@ def test_a_damaged_network_says_so(weights: Path) -> None:
 class Reds:
     """Stands for a network that sees what is red, where it is clicked or was before, and else nothing."""
 
-    size = 64
+    size, finder = 64, ()
 
     def __init__(self) -> None:
         self.looks = 0
@@ -1145,6 +1145,60 @@ def test_the_planes_of_the_network_are_heads() -> None:
     assert heads.heads_of(planes, 320, 160) == []
 
 
+def test_a_head_counts_where_people_are_and_once() -> None:
+    assert heads.quarters(70, 7) == [(0, 0, 40, 4), (30, 0, 70, 4), (0, 3, 40, 7), (30, 3, 70, 7)]
+    assert heads.quarters(1, 1) == [(0, 0, 1, 1)] * 4
+    somebody, lamp = Head((40, 10, 20, 20), (20, 10, 60, 80), 0.9), Head((150, 10, 20, 20), (140, 10, 40, 80), 0.8)
+    where = np.zeros((50, 100), np.float32)
+    where[:, :40] = 0.5
+    assert heads.among_people([somebody, lamp], where, 200, 100) == [somebody]
+    # In the picture they lie where the part does; one that a border within the picture cuts is left to another part.
+    part = 100.0, 0.0, 300.0, 100.0
+    at_border = Head((0, 10, 20, 20), (0, 10, 40, 80), 0.9)
+    assert heads.in_picture([somebody, at_border], part, 300, 200) == [Head((140, 10, 20, 20), (120, 10, 60, 80), 0.9)]
+    assert heads.in_picture([at_border], (0.0, 0.0, 200.0, 100.0), 300, 200) == [at_border]
+    # Of two looks the surer one tells of the head, and both of how far the person goes.
+    near, longer = Head((42, 12, 20, 20), (30, 12, 40, 50), 0.95), lamp._replace(sure=0.5)
+    assert heads.merged([[somebody, lamp], [near]]) == [near._replace(body=(20, 10, 60, 80)), lamp]
+    inside = Head((45, 12, 8, 8), (40, 12, 20, 40), 0.7)
+    assert heads.merged([[somebody], [], [inside, longer]]) == [somebody, longer]
+
+
+def test_heads_are_looked_for_in_quarters_too() -> None:
+    class Far:
+        """Sees a head in what is red from 9 pixels on, and people in what is not black."""
+
+        size, finder = 64, (True,)
+
+        def seen(self, image: np.ndarray) -> list[np.ndarray]:
+            return []
+
+        def crowd(self, image: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Crowd:
+            planes = np.full((16, 16, 9), -9, np.float32)
+            rows, columns = np.nonzero(image[..., 0] > 0.9)
+            if len(rows) >= 9:
+                planes[int(rows.mean()) // 4, int(columns.mean()) // 4] = (
+                    3,
+                    0,
+                    0,
+                    *np.log([0.1, 0.1, 0.1, 0.1, 0.1, 0.1]),
+                )
+            return _clicks.Crowd(np.where(image.max(2) > 0.1, np.float32(8), np.float32(-8)), planes)
+
+    picture = np.full((280, 280, 3), 60, np.uint8)
+    picture[216:228, 60:72] = (255, 0, 0)
+    cutter: Any = NetworkCutter(Far(), picture)  # type: ignore[arg-type]
+    (head,) = cutter.heads()
+    assert np.allclose(head.middle, (66, 222), atol=6) and head.box[2] == pytest.approx(16)
+    # Half as large it is seen in a quarter alone, and no longer where nobody is.
+    picture[216:228, 60:72] = 60
+    picture[220:231, 60:71] = (255, 0, 0)
+    cutter = NetworkCutter(Far(), picture)  # type: ignore[arg-type]
+    assert [one.sure for one in cutter.heads()] == [pytest.approx(1 / (1 + np.exp(-3)))]
+    picture[picture == 60] = 0
+    assert NetworkCutter(Far(), picture).heads() == []  # type: ignore[arg-type]
+
+
 def test_of_what_a_click_found_the_whole_is_a_person() -> None:
     part = figure(60) * np.uint8(255)
     part[80:] = 0
@@ -1227,7 +1281,7 @@ def test_the_weights_that_come_with_it_find_people() -> None:
     assert abs(x - 224) < 30 and abs(y - 115) < 40 and head.sure > people.SURE and 100 < head.box[3] < 280
     found = session.people()
     assert len(found) == 1 and found[0][115, 224] > 200 and found[0][300, 224] > 200 and found[0][20, 20] < 50
-    for name in ("coffee.jpg",):
+    for name in ("coffee.jpg", "rocket.jpg"):
         assert len(pyharmony.segment(photo.with_name(name), people=True)) == 0
     for least in (0.1, 1.5, "0.5", True):
         with pytest.raises(ArgumentError, match=r"least: .*expected a number from 0\.15 to 1"):

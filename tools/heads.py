@@ -2,6 +2,7 @@
 
     python tools/heads.py train DATA START.safetensors OUT.safetensors --minutes 60
     python tools/heads.py measure DATA WEIGHTS.safetensors
+    python tools/heads.py measure DATA auto  # as `Session.heads` tells of them, by the weights that come with pyharmony
 
 DATA is a folder with the open data. `tools/annotations/heads.json` says where heads and people are in its photographs,
 drawn by hand, and `nobody.json` which of them show nobody. Measured are the photographs of val and test, and those of
@@ -25,9 +26,9 @@ from PIL import Image, ImageFilter
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyharmony import models
+from pyharmony import models, segmentation
 from pyharmony.models.clicks import HEADS, PLACE, Clicks
-from pyharmony.segmentation.heads import corners, heads_of
+from pyharmony.segmentation.heads import Head, corners, heads_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ANNOTATIONS, LAYOUTS = Path(__file__).parent / "annotations", ROOT / "benchmarks" / "layouts.json"
@@ -298,23 +299,38 @@ def shared(first: Floats, second: Floats) -> float:
     return both / (sum(float(np.prod(x[2:] - x[:2])) for x in (first, second)) - both)
 
 
-def measure(data: Path, weights: Path) -> None:
-    """Prints how many heads are found, and how many of what is found are heads, by how sure the network is."""
-    network = models.load(weights).eval()
+def _one_look(network: Clicks, photo: Photo) -> list[Head]:
+    """Returns the heads that one look of a network at a photograph tells of, in pixels of the photograph."""
+    image = Image.fromarray(photo.pixels).resize((network.config.size,) * 2, Image.Resampling.BILINEAR)
+    x = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).astype(np.float32) / 255)[None]
+    with torch.no_grad():
+        planes = network.heads(x)[0].numpy()
+    height, width = photo.pixels.shape[:2]
+    return heads_of(np.moveaxis(planes, 0, 2), width, height, least=0.05)
+
+
+def measure(data: Path, weights: str) -> None:
+    """Prints how many heads are found, and how many of what is found are heads, by how sure the network is.
+
+    weights: a file, of which one look at a photograph counts, or a method's name, of which all looks of a session do.
+    """
+    network = None if weights in ("auto", *segmentation.METHODS) else models.load(weights).eval()
     for part in ("held back", "layouts"):
         photos = photos_of(data, part)
         rows, count, sizes, bodies = [], 0, [], []
         for photo in photos:
-            image = Image.fromarray(photo.pixels).resize((network.config.size,) * 2, Image.Resampling.BILINEAR)
-            x = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).astype(np.float32) / 255)[None]
-            with torch.no_grad():
-                planes = network.heads(x)[0].numpy()
+            every = (
+                segmentation.Session(photo.pixels, method=weights).heads()
+                if network is None
+                else _one_look(network, photo)
+            )
             there = ~np.isnan(photo.heads[:, 0])
             heads, whole = photo.heads[there], photo.bodies[there]
             count, free = count + len(heads), set(range(len(heads)))
-            side = network.config.size
-            for found in heads_of(np.moveaxis(planes, 0, 2), side, side, least=0.05):
-                sure, head, body = found.sure, np.array(corners(found.box)) / side, np.array(corners(found.body)) / side
+            height, width = photo.pixels.shape[:2]
+            for found in every:
+                head, body = (np.array(corners(x)) / (width, height, width, height) for x in (found.box, found.body))
+                sure = found.sure
                 best = max(free, key=lambda i: shared(head, heads[i]), default=None)
                 if best is not None and shared(head, heads[best]) > FOUND:
                     free.remove(best)
@@ -359,7 +375,7 @@ def main() -> None:
     training.add_argument("--bfloat16", action="store_true")
     measuring = commands.add_parser("measure")
     measuring.add_argument("data", type=Path)
-    measuring.add_argument("weights", type=Path)
+    measuring.add_argument("weights")
     given = parser.parse_args()
     if given.command == "train":
         train(given.data, given.start, given.out, given.minutes, given)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._images.threads import check_ended
+from .._images.threads import check_ended, in_threads
 from . import _clicks
-from .heads import Head, heads_of
+from .heads import Head, among_people, heads_of, in_picture, merged, quarters
 from .layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
 
 #: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
@@ -77,6 +77,7 @@ class NetworkCutter:
     def __post_init__(self) -> None:
         self._views: dict[tuple[Box, int], tuple[Float32, list[Float32]]] = {}
         self._crowd: _clicks.Crowd | None = None
+        self._heads: list[Head] | None = None
         # Of large pictures most looks need little: they are made from the means of so many pixels along each side.
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
         self._fewer = self.picture if self._every == 1 else _reduced(self.picture, self._every)
@@ -149,10 +150,26 @@ class NetworkCutter:
         return _clicks.sigmoid(self._seen().people)
 
     def heads(self) -> list[Head]:
-        """Returns the heads of people, the surest first; none if the network has no part that finds them."""
+        """Returns the heads of people, the surest first; none if the network has no part that finds them.
+
+        They are looked for in the whole picture and in its quarters, where small ones are larger.
+        """
+        if self._heads is None:
+            height, width = self.picture.shape[:2]
+            boxes = [(0, 0, width, height), *quarters(width, height)] if self.network.finder else []
+            self._heads = merged(in_threads(self._heads_in, boxes))
+        return [*self._heads]
+
+    def _heads_in(self, box: Box) -> list[Head]:
+        """Returns the heads that a look at a part of the picture tells of."""
         height, width = self.picture.shape[:2]
-        planes = self._seen().heads
-        return [] if planes is None else heads_of(planes, width, height)
+        wide, high = box[2] - box[0], box[3] - box[1]
+        whole = (wide, high) == (width, height)
+        crowd = self._seen() if whole else self.network.crowd(*self._made(box, self.network.size))
+        if crowd.heads is None:
+            return []
+        found = among_people(heads_of(crowd.heads, wide, high), _clicks.sigmoid(crowd.people), wide, high)
+        return in_picture(found, box, width, height)
 
     def _seen(self) -> _clicks.Crowd:
         if self._crowd is None:
@@ -233,19 +250,23 @@ class NetworkCutter:
         return logits, scores
 
     def _view(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
-        """Returns a part of the picture as the network sees it at a side, and the features of it."""
+        """Returns a part of the picture as the network sees it at a side, and the features of it; they are kept."""
         # Several threads may ask, and one of them may clear what another one looks up.
         found = self._views.get((box, side))
         if found is None:
             if len(self._views) > 8:
                 self._views.clear()
-            size = (side, side)
-            every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _FINER * self._every * size[0] else 1
-            source = self.picture if every == 1 else self._fewer
-            part = box[0] / every, box[1] / every, box[2] / every, box[3] / every
-            view = resized(source, size, part).astype(np.float32) * np.float32(1 / 255)
-            found = self._views[box, side] = view, self.network.seen(view)
+            found = self._views[box, side] = self._made(box, side)
         return found
+
+    def _made(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
+        """Returns what `_view` does, without keeping it."""
+        check_ended()
+        every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _FINER * self._every * side else 1
+        source = self.picture if every == 1 else self._fewer
+        part = box[0] / every, box[1] / every, box[2] / every, box[3] / every
+        view = resized(source, (side, side), part).astype(np.float32) * np.float32(1 / 255)
+        return view, self.network.seen(view)
 
 
 def _limited(layers: Sequence[Layer], box: Box) -> list[Layer]:

@@ -13,12 +13,18 @@ from .layers import Float32
 
 #: Heads are told from this on.
 FAINT = 0.15
-#: The most heads of one picture.
+#: The most heads of one look.
 _MOST = 24
 #: How far the chest is below the middle of a head, in its heights.
 _CHEST = 1.4
-#: Of two heads that share so much of the smaller one the surer one stays.
+#: Of two heads of one look that share so much of the smaller one the surer one stays.
 _SAME = 0.5
+#: Of the heads of all looks, two are one that share so much of the union, or of the smaller one, the surer one stays.
+_UNION, _SMALLER = 0.3, 0.6
+#: The share of each side of a picture that its quarters have; they overlap.
+_QUARTER = 4 / 7
+#: How surely people are in the box of somebody, on the mean.
+_PEOPLE = 0.3
 
 #: The head around a face: beyond it at each side, above and below, in its width and height.
 _AROUND, _OVER, _UNDER = 0.05, 0.3, 0.12
@@ -98,6 +104,69 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
         if all(shared(corners(head.box), corners(other.box)) < _SAME for other in found):
             found.append(head)
     return found[:_MOST]
+
+
+def quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Returns the boxes of a picture's quarters, in which small heads are larger than in all of it; they overlap."""
+    wide, high = round(_QUARTER * width), round(_QUARTER * height)
+    return [(x, y, x + wide, y + high) for y in (0, height - high) for x in (0, width - wide)]
+
+
+def among_people(heads: Sequence[Head], people: Float32, width: int, height: int) -> list[Head]:
+    """Returns those heads of a picture in whose people's boxes people seem to be: lamps and leaves are none.
+
+    people: how surely somebody is at each place of the picture, [h, w] in [0, 1], by the look that tells of the heads.
+    """
+    rows, columns = people.shape
+
+    def mean(body: Area) -> float:
+        left, top = int(body[0] * columns / width), int(body[1] * rows / height)
+        right, bottom = math.ceil(body[2] * columns / width), math.ceil(body[3] * rows / height)
+        return float(people[top:bottom, left:right].mean())
+
+    return [head for head in heads if mean(corners(head.body)) >= _PEOPLE]
+
+
+def in_picture(heads: Sequence[Head], part: Area, width: int, height: int) -> list[Head]:
+    """Returns heads of a part of a picture in pixels of the picture, without those that the part's border cuts."""
+    left, top, right, bottom = part
+    found = []
+    for head in heads:
+        ends = corners(head.box)
+        cut = (ends[0] <= 0 < left, ends[1] <= 0 < top,
+               ends[2] >= right - left and right < width, ends[3] >= bottom - top and bottom < height)  # fmt: skip
+        # Another part has all of a head that is cut, or it is so large that a look at the whole picture finds it.
+        if not any(cut):
+            box, body = ((x + left, y + top, wide, high) for x, y, wide, high in (head.box, head.body))
+            found.append(head._replace(box=box, body=body))
+    return found
+
+
+def merged(looks: Sequence[Sequence[Head]]) -> list[Head]:
+    """Returns the heads of several looks at a picture, each of them once, the surest first."""
+    found: list[Head] = []
+    for head in sorted((head for heads in looks for head in heads), key=lambda head: -head.sure):
+        same = next((i for i, other in enumerate(found) if _one_head(head, other)), None)
+        if same is None:
+            found.append(head)
+        else:
+            # Of somebody who goes on beyond a part of the picture another look sees more.
+            found[same] = found[same]._replace(body=_around_both(found[same].body, head.body))
+    return found
+
+
+def _one_head(first: Head, second: Head) -> bool:
+    """Returns whether two heads are one that several looks tell of."""
+    boxes = corners(first.box), corners(second.box)
+    common = both(*boxes)
+    return common >= _UNION * (area(boxes[0]) + area(boxes[1]) - common) or shared(*boxes) >= _SMALLER
+
+
+def _around_both(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, float]:
+    """Returns the rectangle around two rectangles."""
+    (left, top, right, bottom), other = corners(first), corners(second)
+    left, top = min(left, other[0]), min(top, other[1])
+    return left, top, max(right, other[2]) - left, max(bottom, other[3]) - top
 
 
 def both(first: Sequence[float], second: Sequence[float]) -> float:
