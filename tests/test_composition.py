@@ -1207,44 +1207,6 @@ def test_people_who_were_found_before_give_the_same_place(data_dir: Path, subjec
     assert placement.place(photo, scene, mask=mask) == placement.place(photo, scene, mask=mask, people=people)
 
 
-def test_a_click_at_a_part_of_somebody_takes_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyharmony.composition import _plan
-    from pyharmony.segmentation.heads import Head
-
-    part, whole = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
-    part[5:20, 30:50], whole[5:55, 25:55] = 255, 255
-
-    class Session:
-        shows, finds_people = True, True
-
-        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
-            self.picture = picture
-
-        def segment(self, **given: Any) -> Any:
-            return found_masks(self.picture, part, whole)
-
-        def shows_people(self, mask: np.ndarray) -> bool:
-            return self.shows and bool(mask[40, 40])
-
-        def heads(self, least: float) -> list[Head]:
-            return [Head((35, 6, 8, 8), (25, 5, 30, 50), 0.9)]
-
-    monkeypatch.setattr(_plan, "Session", Session)
-    photo = np.full((60, 80, 3), 90, np.uint8)
-
-    def takes(wanted: np.ndarray, **pointed: Any) -> bool:
-        _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **pointed, **PLAIN)
-        seen = info.subjects[0].mask[:60, :80] > 127
-        return bool((seen & (wanted > 0)).sum() > 0.7 * (seen | (wanted > 0)).sum())
-
-    assert takes(whole, points=(40, 10))
-    # Who points twice, or draws a box, says how much is meant.
-    assert takes(part, points=[(40, 10), (40, 18)])
-    assert takes(part, points=(40, 10), boxes=(28, 3, 24, 20))
-    Session.shows = False
-    assert takes(part, points=(40, 10))
-
-
 def test_what_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.full((80, 100, 3), 220, np.uint8)
     photo[20:60, 40:60] = (30, 60, 120)

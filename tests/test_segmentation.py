@@ -1199,11 +1199,29 @@ def test_heads_are_looked_for_in_quarters_too() -> None:
     assert NetworkCutter(Far(), picture).heads() == []  # type: ignore[arg-type]
 
 
-def test_of_what_a_click_found_the_whole_is_a_person() -> None:
-    part = figure(60) * np.uint8(255)
-    part[80:] = 0
-    assert people.whole_one([0.6, 0.55], [part, figure(60) * np.uint8(255)]) == 1
-    assert people.whole_one([0.6, 0.1], [part, figure(60) * np.uint8(255)]) == 0
+def test_one_click_at_a_part_of_somebody_means_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, whole = segmentation.Session(np.indices((200, 300)).sum(0).astype(np.uint8)), figure(60)
+    part = whole.copy()
+    part[80:] = False
+    score, where = 0.55, whole.astype(np.float32)
+
+    def cut(self: NetworkCutter, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
+        return [Layer((0, 0, 300, 200), x.astype(np.float32), s) for x, s in ((part, 0.6), (whole, score))]
+
+    monkeypatch.setattr(NetworkCutter, "cut", cut)
+    monkeypatch.setattr(NetworkCutter, "people", lambda self: where)
+
+    def is_whole(**given: Any) -> bool:
+        return bool(session.segment(**given).areas[0] == np.count_nonzero(whole))
+
+    assert is_whole(points=(60, 40)) and session.segment(points=(60, 40)).scores == (0.55, 0.6)
+    # Who points twice, or draws a box, says how much is meant.
+    assert not is_whole(points=[(60, 40), (60, 50)]) and not is_whole(points=(60, 40), box=(30, 10, 60, 80))
+    assert not is_whole(box=(30, 10, 60, 80)) and not is_whole(mask=part)
+    score = 0.1
+    assert not is_whole(points=(60, 40))
+    score, where = 0.55, np.zeros((200, 300), np.float32)
+    assert not is_whole(points=(60, 40))
 
 
 def test_the_head_of_an_object_is_the_surest_in_its_mask() -> None:

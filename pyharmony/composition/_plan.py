@@ -20,7 +20,7 @@ from ..segmentation import METHODS, Masks, Method, Session
 from ..segmentation.drawing import drawn, layers_of, roughly, size_of
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer, resized
-from ..segmentation.people import SURE, head_in, head_of, whole_one
+from ..segmentation.people import SURE, head_in, head_of
 from ..segmentation.pointing import prompts_of
 from ._recipe import as_written, encoded, of_layers
 
@@ -350,8 +350,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
             raise type(error)(f"{name}{text}") from None
         if not len(found):
             raise ArgumentError(f"{name}points: {found.reason}")
-        clicked = points is not None and len(points) == 1 and wanted.box is None and wanted.mask is None
-        return _pointed_at(photo, session, found, clicked)
+        return _pointed_at(photo, session, found)
     searched = session if session.finds_people else Looked(photo)
     heads, head = searched.heads(SURE), searched.foremost()
     if head is not None:
@@ -395,18 +394,13 @@ def _taken(photo: Photo, found: Layer, said: str, head: Rectangle | None = None,
     return CutOut(drawn(photo.small, layer, photo.size), False, said, head, person, found.score, layer)
 
 
-def _pointed_at(photo: Photo, session: Looked, found: Masks, clicked: bool) -> CutOut:
-    """Returns what was found where something was pointed at: of a person that was clicked once, all of them."""
-    layers = session.layers(found)
+def _pointed_at(photo: Photo, session: Looked, found: Masks) -> CutOut:
+    """Returns what was found where something was pointed at."""
+    cut = _taken(photo, session.layers(found)[0], found.reason)
     if not session.finds_people:
-        return _taken(photo, layers[0], found.reason)
-    index = 0
-    if clicked:
-        small = _at_most(photo.size, _LOOKED_AT)
-        index = whole_one(found.scores, [roughly(layer, photo.size, small) for layer in layers])
-    cut = _taken(photo, layers[index], found.reason)
+        return cut
     if not session.shows_people(cut.mask):
-        return (cut if index == 0 else _taken(photo, layers[0], found.reason))._replace(person=False)
+        return cut._replace(person=False)
     head = head_in(session.heads(), cut.mask, photo.factor)
     return cut._replace(person=True, head=_head_in_photo(photo, cut.mask) if head is None else head.box)
 

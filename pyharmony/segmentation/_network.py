@@ -54,6 +54,11 @@ class Prompts(NamedTuple):
         return any(self.labels) or self.box is not None or self.mask is not None
 
     @property
+    def one_click(self) -> bool:
+        """Whether nothing but one place is pointed at."""
+        return len(self.points) == 1 and self.box is None and self.mask is None
+
+    @property
     def inside(self) -> list[tuple[float, float]]:
         """The places on the object."""
         return [point for point, label in zip(self.points, self.labels, strict=True) if label]

@@ -23,8 +23,8 @@ from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
 from .drawing import drawn
 from .heads import FAINT, Head
-from .layers import Layer, Pixels, box_of, resized
-from .people import SURE, foremost, others, people_of, shows_people
+from .layers import Layer, Pixels, box_of, covered, resized
+from .people import SURE, foremost, others, people_of, shows_people, whole_first
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -47,8 +47,9 @@ _SHOWN = 320
 class Masks:
     """Masks that were found, the best first: up to three answers to clicks, or one of each person, the largest first.
 
-    `masks[i]` is one of them, [H, W] uint8, and len(masks) their number. Answers to clicks fall by their scores, unless
-    another one was chosen; by `areas` they go from part to whole.
+    `masks[i]` is one of them, [H, W] uint8, and len(masks) their number. Answers to clicks fall by their scores, but
+    the first one may be another: the one that was chosen, or, after one click on a person, what most likely is all of
+    that person. By `areas` they go from part to whole.
 
     Attributes:
         scores: how good each of the masks is expected to be, 0 to 1: the share of the union of mask and object that
@@ -106,12 +107,7 @@ class Masks:
             >>> found = pyharmony.segment(image, points=(40, 30))
             >>> from_part_to_whole = [found[i] for i in np.argsort(found.areas)]
         """
-
-        def covered(layer: Layer) -> int:
-            left, top, right, bottom = layer.box
-            return round(float(np.mean(layer.values > 0.5)) * (right - left) * (bottom - top))
-
-        return tuple(map(covered, self._layers))
+        return tuple(round(covered(layer)) for layer in self._layers)
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -360,7 +356,10 @@ class Session:
             layers = [layer for layer in layers if box_of(layer) is not None]
             # Who clicks again has seen the answer.
             alike = bool(layers) and not last and contrast(self.picture, layers[0]) < _FLAT
-            found = self._masks(layers, _GUESS if alike else reason_of(layers))
+            reason = _GUESS if alike else reason_of(layers)
+            if len(layers) > 1 and not last and self.finds_people and prompts.one_click:
+                layers = whole_first(self._of_people(), layers)
+            found = self._masks(layers, reason)
         self._steps.append((prompts, found))
         return found
 
@@ -398,7 +397,8 @@ def segment(
         method: 'auto', the name of another of `METHODS`, or one made by `sam` or `salient` of networks of your own.
 
     Returns:
-        Up to three masks, since one click may mean a part or the whole, the best first; or a mask of each person. Where
+        Up to three masks, since one click may mean a part or the whole, the best first; after one click on a person
+        the first is what most likely is all of that person. With `people`, a mask of each person. Where
         nothing was found there is none, `mask` is empty and `reason` says why; it also says so where nothing that
         stands out was clicked, such as the sky, and the mask is a guess.
 

@@ -96,6 +96,12 @@ def box_of(layer: Layer) -> Box | None:
     )
 
 
+def covered(layer: Layer) -> float:
+    """Returns the area of the picture that a layer covers, in pixels."""
+    left, top, right, bottom = layer.box
+    return float(np.mean(layer.values > 0.5)) * (right - left) * (bottom - top)
+
+
 def alike(first: Layer, second: Layer) -> float:
     """Returns the share of the union of two layers that both cover."""
     box = (

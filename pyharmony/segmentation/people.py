@@ -18,7 +18,7 @@ from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._network import NetworkCutter, Prompts
 from .heads import Head, both, corners
-from .layers import Bools, Box, Layer, Pixels, box_of, grown, parts, resized, sampled
+from .layers import Bools, Box, Float32, Layer, Pixels, box_of, covered, grown, parts, resized, sampled
 
 #: People have a head that is as sure as that: as many heads are missed then in photographs of groups as are none.
 SURE = 0.4
@@ -30,7 +30,7 @@ _SIDE = 128
 _PEOPLE, _DEEP = 0.5, 0.025
 #: Of so many people, the largest heads first, whose head is at least this share of the largest one, one is foremost.
 _COMPARED, _LARGE = 8, 0.3
-#: How much the larger of two masks that a click found counts, as an exponent of its share of the picture.
+#: How much the larger of two masks that a click found counts, as an exponent of its area.
 _WHOLER = 0.5
 #: The share of a silhouette's height in which the neck is looked for, and how much narrower than the head it is.
 _UPPER, _NARROWER = 0.55, 0.85
@@ -109,13 +109,23 @@ def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
     return cutter.quickly(Prompts(points, [1] * len(points), _whole_pixels(corners(head.body))))
 
 
-def whole_one(scores: Sequence[float], masks: Sequence[Pixels]) -> int:
-    """Returns the number of the mask that most likely is a whole person, of those that a click found.
+def whole_first(cutter: NetworkCutter, layers: Sequence[Layer]) -> list[Layer]:
+    """Returns the masks that one click found, the best first; where that is on a person, what most likely is all of it.
 
-    A click at a face may mean the face; who wants a person in another picture wants all of it.
+    A click at a face may mean the face; most who click at a person mean all of it.
     """
-    shares = [float((mask > 127).mean()) for mask in masks]
-    return max(range(len(masks)), key=lambda i: scores[i] * shares[i] ** _WHOLER)
+    first = max(layers, key=lambda layer: layer.score * covered(layer) ** _WHOLER)
+    if first is layers[0]:
+        return [*layers]
+    (height, width), where = cutter.picture.shape[:2], cutter.people()
+    if not _mostly_people(where, sampled(first, (0, 0, width, height), (where.shape[1], where.shape[0])) > 0.5):
+        return [*layers]
+    return [first, *(layer for layer in layers if layer is not first)]
+
+
+def _mostly_people(where: Float32, inside: Bools) -> bool:
+    """Returns whether a region is people, on the whole, by how surely they are at each place."""
+    return bool(inside.any() and where[inside].mean() > _PEOPLE)
 
 
 def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | None:
@@ -133,8 +143,7 @@ def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | 
 def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
     """Returns whether what a mask [H, W] of 0 to 255 covers is people, on the whole."""
     where = cutter.people()
-    inside = resized(mask, (where.shape[1], where.shape[0])) > 127
-    return bool(inside.any() and where[inside].mean() > _PEOPLE)
+    return _mostly_people(where, resized(mask, (where.shape[1], where.shape[0])) > 127)
 
 
 def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
