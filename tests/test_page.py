@@ -1124,7 +1124,7 @@ def test_the_method_that_cuts_out_is_chosen_and_repeated(
 def test_undo_where_it_is_placed(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     half = np.asarray(Image.open(files["mask"])).copy()
-    half[:, 60:] = 0
+    half[60:] = 0
     other, nothing = saved(tmp_path, "half.png", half), saved(tmp_path, "nothing.png", np.zeros_like(half))
     with visiting(browser, service) as visit:
         page = visit.page

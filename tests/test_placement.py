@@ -115,6 +115,21 @@ def test_who_is_cut_at_the_bottom_stays_cut() -> None:
         assert one.angle == roll and (rows[seen] >= HEIGHT - 1).all()
 
 
+def test_where_nobody_is_there_a_size_is_near_the_usual_ones() -> None:
+    background = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
+    # Small in their own picture, and cut at the bottom by it.
+    mask, head = figure(200.0, 480.0, 40.0, 400, 600), rectangle(200.0, 480.0, 40.0)
+    one = placement.place(np.full((600, 400, 3), 90, np.uint8), background, mask=mask, people=[], head=head)[0]
+    assert HEIGHT / 7 < head_at(one, head)[2] < HEIGHT / 3 and not one.reason
+    picture, mask, head = subject_of()
+    one = placement.place(picture, background, mask=mask, people=[], head=head)[0]
+    assert HEIGHT / 3 < one.box[3] < 0.75 * HEIGHT
+    # A thing that takes all of its picture.
+    patch = np.full((86, 86, 4), 255, np.uint8)
+    for one in placement.place(patch, background, people=[], person=False, cut=[]):
+        assert HEIGHT / 4 < one.box[3] < 0.62 * HEIGHT
+
+
 def test_feet_are_cut_where_they_reach_the_frame_and_not_where_they_end_before_it() -> None:
     background, masks, heads = scene_of((150, 60, 30), (480, 62, 31))
     picture, mask, head = subject_of(70.0, 7.2, 60 + 500)

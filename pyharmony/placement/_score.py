@@ -20,6 +20,10 @@ RESIZED = (0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682)
 FINER, SHIFTS = (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
 #: Sizes that are tried where nobody says it, and the rows that feet or a base are put in, as shares of the height.
 _FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
+#: Where nobody is there, how high the head of somebody is who is cut at the bottom, and how high all of who is not, as
+#: shares of the picture's height: the least and the most; how large a thing is at most, as a share of the picture; and
+#: by how many octaves any size may differ.
+_HEADS, _BODIES, _LARGEST, _FROM_FIT = (1 / 6, 0.4), (1 / 3, 2 / 3), 0.5, 1.0
 #: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
 _LOWER = (0.0, 0.12, 0.25, 0.4)
 #: The share of a face that may be covered, and of the own head that may be hidden.
@@ -159,10 +163,9 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 size = crowd.size_at(columns, y, height) if scale is None else size
             add(columns, y, size)
     else:
-        # As large in the picture as it was in its own.
-        share = min(height / subject.size[1], width / subject.size[0]) if scale is None else scale
+        fit = (_fit(subject, ground.size) if scale is None else scale) * high
         for factor in _FREE_SIZES if scale is None else (1.0,):
-            size = np.full(_COLUMNS, high * share * factor)
+            size = np.full(_COLUMNS, fit * factor)
             if is_cut:
                 feet = [height + lower * tall * size for lower in _LOWER]
             else:
@@ -174,6 +177,22 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
     return Candidates(
         np.tile(x, many), np.tile(y, many), np.tile(size, many), np.tile(octaves, many), np.repeat(flips, len(x))
     )
+
+
+def _fit(subject: Subject, size: tuple[int, int]) -> float:
+    """Returns how much larger an object becomes in a picture of a size (width, height) where nobody says it."""
+    width, height = size
+    share = min(height / subject.size[1], width / subject.size[0])
+    if subject.cut >= {"left", "right"} or subject.cut >= {"top", "bottom"}:
+        # Only as large as in its own picture both edges are beyond the frame.
+        return share
+    left, top, right, bottom = subject.box
+    full = width / (right - left)
+    if subject.head is None:
+        return min(share, _LARGEST * height / (bottom - top), _LARGEST * full)
+    (_, top, _, bottom), sizes = (subject.head, _HEADS) if "bottom" in subject.cut else (subject.box, _BODIES)
+    least, most = (size * height / (bottom - top) for size in sizes)
+    return float(np.clip(share, min(least, full), most))
 
 
 def around(chosen: Candidates, factors: Sequence[float], steps: Sequence[float], ground: Ground) -> Candidates:
@@ -235,6 +254,8 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     head_seen = (inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) / (high * wide)
     terms: dict[str, Float] = {}
     allowed = head_seen > 0.85 if subject.head is not None else seen > 0.5 * area
+    if not len(crowd) or subject.head is None:
+        allowed &= np.abs(places.octaves) <= _FROM_FIT
     pixels = ground.people.shape[1] - 1, ground.people.shape[2] - 1
     unit = pixels[0] * pixels[1] / (height * width)
     terms["body_overlap"] = terms["hidden"] = np.zeros(len(places))
