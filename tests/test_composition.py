@@ -711,12 +711,15 @@ def test_somebody_of_another_size_than_those_beside_is_told() -> None:
 
     cut = _plan.CutOut(np.zeros((4, 4), np.uint8), False, "", head=(0.0, 0.0, 20.0, 30.0), person=True)
     heads = [(0.0, 0.0, 30.0, 40.0), (200.0, 0.0, 30.0, 40.0), (900.0, 0.0, 3.0, 4.0)]
-    at = {"x": 100.0, "y": 20.0}
+    at = {"x": 100.0, "y": 20.0, "size": [20, 30], "angle": 0.0, "flip": False, "cut": []}
     for scale, says in ((1.0, ""), (0.7, ""), (0.4, "0.3 times"), (4.0, "3 times")):
         found = _plan.unlike_others(cut, {**at, "scale": scale}, heads)
         assert found == (f"the head is {says} as high as those beside it" if says else "")
     assert _plan.unlike_others(cut._replace(person=False), {**at, "scale": 0.1}, heads) == ""
     assert _plan.unlike_others(cut, {**at, "scale": 0.1}, []) == ""
+    # Who is near is cut at the bottom, and has a larger head on the line of the others' heads.
+    near = {**at, "scale": 4.0, "cut": ["bottom"]}
+    assert _plan.unlike_others(cut, near, heads) == "" and _plan.unlike_others(cut, {**near, "y": 200.0}, heads)
 
 
 def refusals(tmp_path: Path) -> list[tuple[dict[str, Any], type[Exception], str]]:

@@ -115,6 +115,17 @@ def test_who_is_cut_at_the_bottom_stays_cut() -> None:
         assert one.angle == roll and (rows[seen] >= HEIGHT - 1).all()
 
 
+def test_somebody_near_who_is_cut_has_a_large_head_on_the_line_of_those_of_others() -> None:
+    background, masks, heads = scene_of((120, 150, 14), (210, 149, 15), (430, 151, 14), (520, 150, 14))
+    picture, mask, head = subject_of(90.0, 4.0, 330)
+    _, y, size = head_at(placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0], head)
+    assert abs(y - 157) < 0.5 * size and 60 < size <= 1.2 * HEIGHT / 3
+    # Whoever is cut among others who are near is as large as these.
+    background, masks, heads = scene_of((120, 100, 80), (500, 96, 82))
+    _, _, size = head_at(placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0], head)
+    assert abs(np.log2(size / 80)) < 0.4
+
+
 def test_where_nobody_is_there_a_size_is_near_the_usual_ones() -> None:
     background = np.full((HEIGHT, WIDTH, 3), 150, np.uint8)
     # Small in their own picture, and cut at the bottom by it.

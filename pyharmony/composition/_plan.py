@@ -15,7 +15,7 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import ArgumentError, MaskError, PyHarmonyError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
-from ..placement._subject import subject_of
+from ..placement._subject import matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Session
 from ..segmentation.drawing import drawn, layers_of, roughly, size_of
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
@@ -560,12 +560,21 @@ def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[f
 def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectangle]) -> str:
     """Returns that somebody is much smaller or larger than those beside them; empty where they are not.
 
+    Who is near, and so cut at the bottom, has a larger head on the line of the others' heads.
+
     heads: the rectangles of the heads of the people of the background.
     """
     if not cut.person or cut.head is None or not heads:
         return ""
     near = nearest_heads(heads, entry["x"], entry["y"])
     times = cut.head[3] * entry["scale"] / float(np.mean([head[3] for head in near]))
+    if times > _UNLIKE and is_cut_below(entry):
+        left, top, wide, high = cut.head
+        matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
+        row = float(matrix[1] @ (left + wide / 2, top + high / 2, 1.0))
+        line = float(np.median([head[1] + head[3] / 2 for head in heads]))
+        if abs(row - line) <= high * entry["scale"]:
+            return ""
     return "" if 1 / _UNLIKE <= times <= _UNLIKE else f"the head is {times:.2g} times as high as those beside it"
 
 

@@ -147,8 +147,9 @@ def place(
 
     A person comes to stand among the people who are there: as large as their heads say, on the line of their heads and
     feet; no face is covered, and where the frame of its own picture cut the object, the edge comes to lie at the same
-    edge of the background, or behind somebody. Who stands lower is nearer. Among nobody, or for a thing, its size in
-    its own picture counts, within bounds.
+    edge of the background, or behind somebody. Who stands lower is nearer, and so may be who is cut at the bottom,
+    with a larger head on the same line. Among nobody, or for a thing, its size in its own picture counts, within
+    bounds.
 
     Args:
         subject: the picture with the object, see `pyharmony.segment`. It should not be cropped: where its frame cuts

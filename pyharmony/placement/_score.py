@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ _FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98
 _HEADS, _BODIES, _LARGEST, _FROM_FIT = (1 / 6, 0.4), (1 / 3, 2 / 3), 0.5, 1.0
 #: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
 _LOWER = (0.0, 0.12, 0.25, 0.4)
+#: Of somebody near whom the frame cut at the bottom: how many sizes are tried an octave, and how high the head is at
+#: most, as a share of the picture's height.
+_AN_OCTAVE, _NEAREST = 4, 1 / 3
 #: The share of a face that may be covered, and of the own head that may be hidden.
 FACE, HIDDEN = 0.02, 0.3
 #: Who is covered by more than this share counts as covered.
@@ -143,8 +147,7 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
         typical = float(np.median(crowd.sizes))
         upright = np.linspace(rows.min() - _ABOVE * typical, rows.max() + _BELOW * typical, _ROWS)
         x, wanted = (v.ravel() for v in np.meshgrid(columns, upright))
-        angle = np.radians(crowd.roll)
-        y = (wanted + x * np.sin(angle)) / np.cos(angle)
+        y = _row_at(x, wanted, crowd)
         add(x, y, crowd.size_at(x, y, height) if scale is None else np.full(len(x), scale * high))
         for lower in _LOWER if is_cut else ():
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
@@ -152,6 +155,9 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 y = height - (below - lower * tall) * size
                 size = crowd.size_at(columns, y, height) if scale is None else size
             add(columns, y, size)
+            if lower == 0 and scale is None and not subject.hidden:
+                for nearer in _nearer(size, (_row_at(columns, np.median(rows), crowd), height), below):
+                    add(columns, height - below * nearer, nearer)
         # Where something hides those who are there, the same may hide the object.
         row = np.full(_COLUMNS, height / 2.0)
         all_over = np.full(_COLUMNS, np.inf)
@@ -193,6 +199,28 @@ def _fit(subject: Subject, size: tuple[int, int]) -> float:
     (_, top, _, bottom), sizes = (subject.head, _HEADS) if "bottom" in subject.cut else (subject.box, _BODIES)
     least, most = (size * height / (bottom - top) for size in sizes)
     return float(np.clip(share, min(least, full), most))
+
+
+def _row_at(x: Float, upright: npt.ArrayLike, crowd: Crowd) -> Float:
+    """Returns the rows of the picture at columns x that are these rows upright."""
+    angle = np.radians(crowd.roll)
+    return np.asarray((upright + x * np.sin(angle)) / np.cos(angle))
+
+
+def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]:
+    """Returns the heights of heads [N] of somebody nearer than others, who is cut at the bottom, from small to large.
+
+    A camera at the height of eyes sees all heads on one line, whatever their distance.
+
+    Args:
+        size: how high the head is as far away as others, [N].
+        rows: that line, [N], and the lower edge of the picture.
+        below: how many heads the object goes beyond the middle of its own.
+    """
+    line, height = rows
+    octaves = np.log2(np.minimum((height - line) / below, _NEAREST * height).clip(size) / size)
+    steps = math.ceil(_AN_OCTAVE * float(octaves.max()))
+    return [size * 2 ** (octaves * step / steps) for step in range(1, steps + 1)]
 
 
 def around(chosen: Candidates, factors: Sequence[float], steps: Sequence[float], ground: Ground) -> Candidates:
