@@ -141,6 +141,16 @@ def test_where_nobody_is_there_a_size_is_near_the_usual_ones() -> None:
         assert HEIGHT / 4 < one.box[3] < 0.62 * HEIGHT
 
 
+def test_what_speaks_strongly_against_a_place_is_its_reason() -> None:
+    background, masks, heads = scene_of((150, 40, 30), (480, 42, 31))
+    picture, mask, head = subject_of(90.0, 4.0, 330)
+    given = {"mask": mask, "people": masks, "heads": heads, "head": head}
+    low = placement.place(picture, background, **given, scale=0.4)[0]
+    assert low.reason == "the head of the object would be far from the line of the others' heads"
+    assert low.terms["head_line"] < -3
+    assert not placement.place(picture, background, **given)[0].reason
+
+
 def test_feet_are_cut_where_they_reach_the_frame_and_not_where_they_end_before_it() -> None:
     background, masks, heads = scene_of((150, 60, 30), (480, 62, 31))
     picture, mask, head = subject_of(70.0, 7.2, 60 + 500)

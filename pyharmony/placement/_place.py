@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ _SIDE = 256
 _RESIZED, _TRIED, _ALIKE, _FINER, _BROKEN = 300, 800, 0.5, 3, 1e3
 #: How alike a place is that breaks a rule where another one does, and how many that break one are looked at.
 _AS_BAD, _DOUBTED = 0.8, 60
-#: What counts of how likely a place is for the first answer at another size than the usual one, beside that one.
+#: What counts of how likely a place is for the first answer at another size than the usual one, or with a doubt.
 _UNUSUAL = 0.5
 #: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.
 _TURNED, _LEAST = 10.0, 0.75
@@ -70,6 +70,13 @@ _REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
     "a face would be covered",
     "nothing of the object would be seen",
 )
+#: What is said of a place that keeps the rules where one of these terms makes it less likely by that much or more.
+_BAD = -3.0
+_DOUBTS = {
+    "head_line": "the head of the object would be far from the line of the others' heads",
+    "off": "most of the object would be beyond the picture",
+    "others": "people who are not told apart would be covered",
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ class Placement:
         box: the rectangle (x, y, width, height) of the background in which the object comes to lie, which may go
             beyond it.
         size: width and height of the object's picture.
-        reason: what is wrong with the place, in a few words; else empty.
+        reason: what is wrong with the place, in a few words: which rule it breaks, or which term speaks strongly
+            against it; else empty.
 
     Example:
         >>> from pyharmony import placement
@@ -175,7 +183,8 @@ def place(
 
     Returns:
         Up to k places, the best first, no two of which share about half of what is seen of their boxes. There is always
-        one: where none keeps all rules, the best of the others, which says so by its `reason`.
+        one: where none keeps all rules, the best of the others, which says so by its `reason`. So does one that keeps
+        them where a term speaks strongly against it.
 
     Raises:
         MaskError: the mask is empty or has values outside of its range, or subject has no alpha and no mask is given.
@@ -368,13 +377,13 @@ def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float,
 def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: float | None, k: int) -> list[Placement]:
     """Returns the best places that keep the rules, or the best one that does not."""
     places = candidates(subject, ground, (False, True) if flip else (False,), scale)
-    score, _, allowed = scored(subject, ground, places)
+    score, terms, allowed = scored(subject, ground, places)
     allowed &= _edges_hidden(subject, ground, places)
     if scale is None:
         # At the likely places other sizes count as well: rows do not tell the size for sure.
         likely = np.argsort(-np.where(allowed, score, score - _BROKEN), kind="stable")[:_RESIZED]
         places = around(places.taken(likely), RESIZED, (0.0,), ground)
-        score, _, allowed = scored(subject, ground, places)
+        score, terms, allowed = scored(subject, ground, places)
         allowed &= _edges_hidden(subject, ground, places)
     # What every place is worth, as a share of all; each answer takes that of the places that it is nearly the same as.
     worth = np.exp(score - score[allowed].max()) * allowed if allowed.any() else np.exp(score - score.max())
@@ -386,8 +395,11 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     shared = _overlaps(boxes)
     same = shared >= _ALIKE
     left = worth[likely].copy()
-    # Another size than the one that the people say has to be much more likely to be the first answer.
-    first = np.where(np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1]), 1.0, _UNUSUAL)
+    # Another size than the one that the people say has to be much more likely to be the first answer, and so has one
+    # that something speaks strongly against.
+    usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1])
+    usual &= np.min([terms[name][likely] for name in _DOUBTS], 0) > _BAD
+    first = np.where(usual, 1.0, _UNUSUAL)
     tried = np.zeros(len(likely), bool)
     found: list[Placement] = []
     doubtful: list[Placement] = []
@@ -404,7 +416,15 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         found.append(one)
         left[same[i]] = 0
         tried |= same[i]
-    return found or [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
+    if not found:
+        return [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
+    return [replace(one, reason=_doubt(one.terms)) for one in found]
+
+
+def _doubt(terms: Mapping[str, float]) -> str:
+    """Returns what speaks strongly against a place, in a few words; empty where nothing does."""
+    worst = min(_DOUBTS, key=lambda name: terms.get(name, 0.0))
+    return _DOUBTS[worst] if terms.get(worst, 0.0) <= _BAD else ""
 
 
 def _settled_near(
