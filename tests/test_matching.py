@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import warnings
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
-from pyharmony import matching
+from pyharmony import data, matching
 from pyharmony.errors import ArgumentError, MaskError, UnchangedWarning
 from pyharmony.matching import _grain, _sharpness
 from pyharmony.matching._tiles import gaussian
@@ -53,7 +58,7 @@ def levels(image: np.ndarray, mask: np.ndarray, inside: bool) -> np.ndarray:
     return np.array([[np.std((a - b)[0, where, k]) for a, b in itertools.pairwise(smooth)] for k in range(3)])
 
 
-@pytest.mark.parametrize(("deviation", "coarse"), [(0.02, 0.0), (0.03, 0.05), (0.01, 0.1)])
+@pytest.mark.parametrize(("deviation", "coarse"), [(0.02, 0.0), (0.034, 0.0), (0.03, 0.05), (0.01, 0.1)])
 def test_an_object_gets_the_grain_around_it_band_by_band(deviation: float, coarse: float) -> None:
     mask, picture = disc(), clean()
     made = noise(deviation, coarse, 1)
@@ -172,6 +177,82 @@ def test_texture_is_no_grain() -> None:
     image[mask > 0] = 100
     _, info = matching.match_grain(np.rint(image).astype(np.uint8), mask, return_info=True)
     assert max(info.surroundings[0]) < 2
+
+
+def leaves(smallest: float, largest: float) -> np.ndarray:
+    """Returns a picture of discs that hide one another, small ones more often, in uint8."""
+    random = np.random.default_rng(0)
+    image = Image.new("RGB", (2 * WIDTH, 2 * HEIGHT))
+    draw = ImageDraw.Draw(image)
+    count = round(4 * HEIGHT * WIDTH / (np.pi * smallest * largest))
+    for r in 2 * smallest / np.sqrt(1 - random.random(count) * (1 - (smallest / largest) ** 2)):
+        x, y, light = random.uniform(0, 2 * WIDTH), random.uniform(0, 2 * HEIGHT), random.uniform(0.1, 1)
+        draw.ellipse((x - r, y - r, x + r, y + r), tuple(round(light * most) for most in (150, 190, 80)))
+    return np.array(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+
+
+def blades() -> np.ndarray:
+    """Returns a picture of short lines, most of them upright, as grass has them, in uint8."""
+    random = np.random.default_rng(0)
+    image = Image.new("RGB", (2 * WIDTH, 2 * HEIGHT))
+    draw = ImageDraw.Draw(image)
+    for _ in range(HEIGHT * WIDTH // 4):
+        x, y, lean = random.uniform(0, 2 * WIDTH), random.uniform(0, 2 * HEIGHT), random.normal(0, 6)
+        light = random.random()
+        colour = tuple(round(20 + light * most) for most in (130, 180, 60))
+        draw.line((x, y, x + lean, y - random.uniform(8, 24)), colour, 2)
+    return np.array(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [partial(leaves, 1, 10), partial(leaves, 1.5, 8), partial(leaves, 2, 16), partial(leaves, 3, 12), blades],
+    ids=["1-10", "1.5-8", "2-16", "3-12", "blades"],
+)
+def test_leaves_and_grass_are_no_grain(picture: Any) -> None:
+    mask, image = disc(), picture()
+    image[mask > 0] = 100
+    with pytest.warns(UnchangedWarning, match="no grain was added: .* texture"):
+        result, info = matching.match_grain(image, mask, return_info=True)
+    assert np.array_equal(result, image) and info.method == "copy" and not np.any(info.surroundings)
+
+
+def test_stronger_noise_than_photographs_have_is_limited() -> None:
+    mask, picture = disc(), clean()
+    image = picture + np.random.default_rng(1).normal(0, 11 / 255, picture.shape).astype(np.float32)
+    image[mask > 0] = picture[mask > 0]
+    result, info = matching.match_grain(image, mask, return_info=True)
+    assert "stronger than photographs" in info.reason and info.method == "grain"
+    assert 255 * (result - image)[mask > 0].std() == pytest.approx(8, rel=0.05)
+
+
+def test_noise_in_a_jpeg_is_still_matched() -> None:
+    mask, picture = disc(), clean()
+    noisy = np.random.default_rng(2).normal(0, 6, (*picture.shape[:2], 1)) + 255 * picture
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8)).save(file, "JPEG", quality=92)
+    image = np.array(Image.open(file))
+    right = (image - 255 * picture)[mask == 0].std()
+    image[mask > 0] = 120
+    result = matching.match_grain(image, mask)
+    assert result[mask > 0].std() == pytest.approx(right, rel=0.15)
+
+
+def test_photographs_have_little_grain(data_dir: Path) -> None:
+    photographs = data.Manifest(data_dir / "photos_open", "test", ("image",))
+    strengths = []
+    for i in range(len(photographs)):
+        image = photographs[i]["image"].copy()
+        height, width = image.shape[:2]
+        y, x = np.mgrid[:height, :width]
+        mask = np.hypot(x - width / 2, y - height / 2) < min(height, width) / 5
+        image[mask] = 128
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnchangedWarning)
+            strengths.append(matching.match_grain(image, mask)[mask].std())
+    assert len(strengths) > 100 and max(strengths) < 6
+    # Weak noise, which JPEG has nearly always, is still matched.
+    assert np.mean(np.array(strengths) > 0.3) > 0.5
 
 
 def test_where_little_is_around_the_whole_image_tells_of_noise() -> None:
