@@ -58,14 +58,15 @@ def resample(
     weights /= weights.sum(1, keepdims=True)
     taps = np.clip(np.clip(taps, 0, count - 1) - first_pixel, 0, x.shape[axis] - 1)
     shape = (cells, 1, 1) if axis == 0 else (cells, 1)
-    result = np.zeros((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
-    part = np.empty_like(result) if x.dtype == result.dtype else None
-    for tap, weight in zip(taps.T, weights.T, strict=True):
-        factor = weight.reshape(shape).astype(real)
-        if part is None:
-            result += np.take(x, tap, axis) * factor
+    result = np.empty((cells, *x.shape[1:]) if axis == 0 else (x.shape[0], cells, x.shape[2]), real)
+    part = np.empty_like(result)
+    for number, (tap, weight) in enumerate(zip(taps.T, weights.T, strict=True)):
+        product = part if number else result
+        if x.dtype == result.dtype:
+            np.take(x, tap, axis, out=product, mode="clip")
         else:
-            np.take(x, tap, axis, out=part, mode="clip")
-            part *= factor
-            result += part
+            product[...] = np.take(x, tap, axis)
+        product *= weight.reshape(shape).astype(real)
+        if number:
+            result += product
     return result

@@ -168,17 +168,26 @@ def place_scaled(
         *(math.floor((whole.x0 - left) * step - reach), math.ceil((whole.x1 - left) * step + reach)),
     ).overlap(Region(0, src.shape[0], 0, src.shape[1]))
     axes = (
-        (0, (whole.y0 - top) * step - full.y0, placed.y0 - whole.y0, part.y0 - full.y0),
-        (1, (whole.x0 - left) * step - full.x0, placed.x0 - whole.x0, part.x0 - full.x0),
+        ((whole.y0 - top) * step - full.y0, placed.y0 - whole.y0, part.y0 - full.y0),
+        ((whole.x0 - left) * step - full.x0, placed.x0 - whole.x0, part.x0 - full.x0),
     )
 
+    def along(axis: int, x: NumpyArray, kernel: Kernel) -> NumpyArray:
+        start, cell, pixel = axes[axis]
+        return resample(
+            x, axis, start, step, placed.shape[axis], kernel=kernel, real=real, first_cell=cell,
+            first_pixel=pixel, count=full.shape[axis],
+        )  # fmt: skip
+
     def at_size(x: NumpyArray, kernel: Kernel) -> NumpyArray:
-        for axis, start, cell, pixel in axes:
-            x = resample(
-                x, axis, start, step, placed.shape[axis], kernel=kernel, real=real, first_cell=cell,
-                first_pixel=pixel, count=full.shape[axis],
-            )  # fmt: skip
-        return memory.hold(x)
+        return memory.hold(along(1, along(0, x, kernel), kernel))
+
+    def ones_at_size(kernel: Kernel) -> NumpyArray:
+        """Returns what `at_size` makes of ones, to the bit: as few rows as differ are computed."""
+        column = along(0, np.ones((part.shape[0], 1, 1), np.float32), kernel)
+        levels, which = np.unique(column, return_inverse=True)
+        rows = along(1, np.repeat(levels[:, None, None], part.shape[1], 1), kernel)
+        return memory.hold(rows[which.reshape(-1)])
 
     values = memory.hold(part.of(colours).astype(real))
     soft = None
@@ -186,14 +195,21 @@ def place_scaled(
     if seen is None:
         values, holes = at_size(values, CUBIC), None
     else:
-        values[seen == 0] = 0
-        values *= seen[..., None].astype(real)
-        cover = cover * seen
-        sharp, soft = (at_size(seen[..., None], kernel) for kernel in (CUBIC, TRIANGLE))
+        opaque = bool((seen == 1).all())
+        if not opaque:
+            values[seen == 0] = 0
+            values *= seen[..., None].astype(real)
+            cover = cover * seen
+        sharp, soft = (
+            ones_at_size(kernel) if opaque else at_size(seen[..., None], kernel) for kernel in (CUBIC, TRIANGLE)
+        )
         share = ((sharp - _SHARP[0]) / (_SHARP[1] - _SHARP[0])).clip(0, 1)
-        smooth = at_size(values, TRIANGLE) / np.maximum(soft, _NO_SHARE)
-        values = at_size(values, CUBIC) / np.maximum(sharp, _SHARP[0])
-        values = memory.hold(smooth + share * (values - smooth))
+        cubic = at_size(values, CUBIC)
+        cubic /= np.maximum(sharp, _SHARP[0])
+        if (share < 1).any():
+            smooth = at_size(values, TRIANGLE) / np.maximum(soft, _NO_SHARE)
+            np.copyto(cubic, smooth + share * (cubic - smooth), where=share < 1)
+        values = memory.hold(cubic)
         holes = memory.hold(soft[..., 0] <= _NO_SHARE)
     covered = [
         np.minimum(np.arange(low, high) + 1, span[1]) - np.maximum(np.arange(low, high), span[0])
