@@ -32,6 +32,7 @@ from .limit import count_faint, is_hard, limit_change, warn_of_faint
 from .memory import Memory
 from .region import Region, bounding_box, check_finite, close_strips, to_border
 from .source import lay_mask, place, place_scaled
+from .threads import copied
 
 CHANNELS = (1, 3, 4)
 _FAR = 1 << 31  # pixels; a position beyond this is taken for a mistake
@@ -197,7 +198,7 @@ class Job:
     def start(self) -> NumpyArray:
         """Makes out a copy of dst and returns out."""
         if not self.in_place:
-            self.out[...] = self.dst
+            copied(self.dst, self.out)
             if self.out_alpha is not None:
                 self.out_alpha[...] = self.dst_alpha
         return self.out

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
+
+from .._arrays import NumpyArray
 from .._native import get_num_threads
+
+#: The bytes that are copied at once.
+_COPIED = 1 << 23
 
 Part = TypeVar("Part")
 Found = TypeVar("Found")
@@ -100,6 +106,21 @@ def in_threads(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Fou
 
     with beside(share) as result:
         return result()
+
+
+def copied(source: NumpyArray, target: NumpyArray | None = None) -> NumpyArray:
+    """Copies an array [H, ...] into another or a new one, which it returns; threads share large ones.
+
+    The first write to the pages of new memory takes longer than the copy itself.
+    """
+    target = np.empty(source.shape, source.dtype) if target is None else target
+    rows = max(1, _COPIED * len(source) // max(1, source.nbytes))
+
+    def copy(start: int) -> None:
+        target[start : start + rows] = source[start : start + rows]
+
+    in_threads(copy, range(0, len(source), rows))
+    return target
 
 
 def check_ended() -> None:

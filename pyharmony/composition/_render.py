@@ -11,6 +11,7 @@ import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.region import Region
+from .._images.threads import copied, in_threads
 from .._warnings import quiet
 from ..evaluation.pictures import levels_of
 from ..harmonization import harmonize
@@ -20,7 +21,7 @@ from ..segmentation.layers import resized
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._plan import Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
-from ._subject import Laid, lay
+from ._subject import Laid, lay, tiles_of
 from .laying import BESIDE, in_canvas_pixels, laid_over, over
 
 #: How far around an object its surroundings are looked at for grain and sharpness: a share of its longer side, and at
@@ -54,9 +55,11 @@ def draw(
         found.append(_drawn(canvas, recipe, entry, photo, cover, ratio, number))
     if canvas.dtype.kind == "u":
         # What viewers of layers make of them is what is exported, bit for bit: one rounding at the end.
-        for part in _mixed(found):
+        def merge(part: Region) -> None:
             layers = layers_of(part.of(background), [_within(one, part) for one in found], part)
             part.of(canvas)[...] = merged_of(layers, part.shape[::-1])[..., :3]
+
+        in_threads(merge, list(_mixed(found)))
     return found
 
 
@@ -258,16 +261,23 @@ def _match(
     mask: NumpyArray, ratio: float,
 ) -> None:  # fmt: skip
     """Gives a subject light and colour, sharpness and grain of the background."""
-    region = laid.region
-    seen = (laid.alpha > 0)[..., None]
+    region, bands = laid.region, list(_rows(laid.region))
+    origin, seen = (region.y0, region.x0), (laid.alpha > 0)[..., None]
     # The subject lies in the canvas for as long as it is matched: a copy of all of it would take the memory of it.
-    below = region.of(canvas).copy()
+    below = copied(region.of(canvas))
+
+    def put(band: Region) -> None:
+        np.copyto(band.of(canvas), band.of(laid.colours, origin), where=band.of(seen, origin))
+
+    def take(band: Region) -> None:
+        np.copyto(band.of(laid.colours, origin), band.of(canvas), where=band.of(seen, origin))
+
     try:
-        np.copyto(region.of(canvas), laid.colours, where=seen)
+        in_threads(put, bands)
         _match_on(canvas, laid, seen, recipe, entry, photo, mask, ratio)
-        np.copyto(laid.colours, region.of(canvas), where=seen)
+        in_threads(take, bands)
     finally:
-        region.of(canvas)[...] = below
+        copied(below, region.of(canvas))
 
 
 def _match_on(
@@ -317,9 +327,16 @@ def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
     """Blends a subject into the canvas."""
     region = laid.region
     if method == "alpha":
-        origin = region.y0, region.x0
-        for band in _rows(region):
-            over(band.of(canvas), band.of(laid.colours, origin), band.of(laid.alpha, origin))
+        origin, opaque = (region.y0, region.x0), VALUE_RANGE[canvas.dtype.name]
+
+        def lay_tile(tile: Region) -> None:
+            target, colours, alpha = tile.of(canvas), tile.of(laid.colours, origin), tile.of(laid.alpha, origin)
+            if alpha.min() == opaque:
+                target[...] = colours
+            elif alpha.any():
+                over(target, colours, alpha)
+
+        in_threads(lay_tile, tiles_of(region))
         return
     around = region.expand(BESIDE, canvas.shape[:2])
     rows, columns = (region.y0 - around.y0, region.y1 - around.y0), (region.x0 - around.x0, region.x1 - around.x0)

@@ -141,7 +141,7 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
             tile.of(laid, (region.y0, region.x0))[...] = _in_dtype(made[0], dtype)
             tile.of(cover, (region.y0, region.x0))[...] = _share_in_dtype(made[1], dtype)
 
-    in_threads(fill, _tiles(region))
+    in_threads(fill, tiles_of(region))
     return Laid(region, laid, cover, reasons=reasons, seconds=seconds)
 
 
@@ -257,7 +257,7 @@ def _shows(source: NumpyArray, places: Sequence[Pair], scale: float) -> bool:
     return not box.empty and bool(box.of(source)[..., 3].any())
 
 
-def _tiles(region: Region) -> list[Region]:
+def tiles_of(region: Region) -> list[Region]:
     return [
         Region(y, min(y + _TILE, region.y1), x, min(x + _TILE, region.x1))
         for y in range(region.y0, region.y1, _TILE)
