@@ -320,13 +320,17 @@ def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
     def add(number: int) -> None:
         part = parts[number]
         noise = np.zeros((*part.shape, axes), np.float32)
+        scaled = np.empty(part.shape, np.float32)
         for band in range(3):
             factors = np.sqrt(shares[:, band]).astype(np.float32)
             for axis in np.flatnonzero(factors):
-                noise[..., axis] += factors[axis] * drawn.plane(number, band, int(axis))
+                np.multiply(factors[axis], drawn.plane(number, band, int(axis)), out=scaled)
+                noise[..., axis] += scaled
         colors = noise @ _AXES.astype(np.float32) if axes == 3 else noise
         weight = np.asarray(as_float(job.mask_of(part)), np.float32)[..., None]
-        values = part.of(job.dst).astype(job.real) + unit * weight * colors
+        values = part.of(job.dst).astype(job.real)
+        colors *= unit * weight
+        values += colors
         round_into(values, part.of(job.out), where=weight > 0)
 
     in_threads(add, range(len(parts)))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._arrays import VALUE_RANGE
 from .._images.frame import Job
-from .._images.region import Region, as_float
+from .._images.region import Region
 from ..ops.convolution import linear
 
 Float32 = npt.NDArray[np.float32]
@@ -56,9 +56,10 @@ def _places(job: Job, box: Region, inside: bool, step: int) -> list[tuple[int, i
     """Returns the first pixels (y, x) of tiles that lie on one side of the object, on a grid of this step."""
     places = []
     for y in range(box.y0, box.y1 - SIDE + 1, step):
-        strip = as_float(job.mask_of(Region(y, y + SIDE, box.x0, box.x1)))
-        on = strip >= _INSIDE if inside else strip <= _OUTSIDE
-        counts = np.concatenate([[0], np.cumsum(on.sum(0))])
+        strip = job.mask_of(Region(y, y + SIDE, box.x0, box.x1))
+        full = VALUE_RANGE.get(strip.dtype.name, 1.0)
+        on = strip >= _INSIDE * full if inside else strip <= _OUTSIDE * full
+        counts = np.concatenate([[0], np.cumsum(np.add.reduce(on, 0, np.uint8), dtype=np.int64)])
         starts = np.arange(0, box.x1 - box.x0 - SIDE + 1, step)
         shares = (counts[starts + SIDE] - counts[starts]) / (SIDE * SIDE)
         places += [(y, box.x0 + int(x)) for x in starts[shares >= _WHOLE]]
