@@ -34,8 +34,7 @@ _MAX_REFINEMENTS = 8
 _MAX_CORRECTIONS = 30
 _LOOSE_SHARE = 1e-3  # the share of the tolerance that multigrid is asked for where little holds the mean
 
-_FEW_PIXELS = 1 << 14
-_SAFE_TOLERANCE = 1e-3  # in 8-bit levels: float64 keeps it for any image that fits in memory
+_SINGLE = 2.0**29  # roundings of float64 in one of float32
 
 
 def solve_by_dct(
@@ -67,7 +66,7 @@ def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float)
     The bound is |r| / excess where that meets the tolerance. Otherwise an exact solve gives x + e, whose residual
     r2 is far smaller, and |x - x*| <= |e| + |A^-1 r2|. Both count what float64 leaves of such a residual.
     """
-    excess, rounding = eq.row_excess(), _rounding_error(eq, False)
+    excess, rounding = eq.row_excess(), _rounding_error(eq)
     if excess > 0 and residual / excess + rounding <= tolerance:
         return residual / excess + rounding, 0
     e = np.empty(x.shape, np.float64)
@@ -125,15 +124,20 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
         np.copyto(x, eq.dst, where=(eq.mask == 0)[..., None])
     r = np.empty(x.shape, np.float32)
     e = np.empty(x.shape, np.float32)
-    excess = eq.row_excess()
+    excess, weight, size = eq.row_excess(), eq.largest_weight(), _size(eq)
     own = x.nbytes + r.nbytes + e.nbytes
     steps, peak = 0, own
 
     def bound_of(residual: float) -> float:
-        # A residual takes fewer than 40 roundings, of values up to 16 + 2 weight times those of the images.
-        size = max(_size(eq), float(x.max()), -float(x.min()))
-        rounding = 40 * 2.0**-53 * (16 + 2 * eq.largest_weight()) * size
-        return (residual + rounding) / excess if excess > 0 else math.inf
+        bound = residual / excess if excess > 0 else math.inf
+        if bound > tolerance:
+            return bound
+        # A residual takes fewer than 40 roundings, of values up to 16 + 2 weight times those of the images and of x. At
+        # first x counts by |b| / excess: to look at it takes as long as a step.
+        rounding = 40 * 2.0**-53 * (16 + 2 * weight) / excess
+        if bound + rounding * size * (8 + weight) / excess <= tolerance:
+            return bound + rounding * size * (8 + weight) / excess
+        return bound + rounding * max(size, float(x.max()), -float(x.min()))
 
     for _ in range(_MAX_REFINEMENTS):
         residual = eq.residual(x, out=r)
@@ -159,8 +163,9 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
 
 
 def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outcome:
-    double = out.dtype == np.float64 or _rounding_error(eq, True) > tolerance
-    certify = certify or _rounding_error(eq, False) > tolerance
+    rounding = _rounding_error(eq)
+    double = out.dtype == np.float64 or _SINGLE * rounding > tolerance
+    certify = certify or rounding > tolerance
     x = out
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
         x = np.empty(out.shape, np.float64 if double else np.float32)
@@ -211,7 +216,7 @@ def _corrected_dct(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
         x += mean - np.einsum("ij,ijc->c", c, x)
         rounds += 1
     peak += x.nbytes + r.nbytes + e.nbytes + c.nbytes
-    bound += _rounding_error(flat, False)
+    bound += _rounding_error(flat)
     return Outcome("dct", rounds, residual, bound, peak, _store(x, out))
 
 
@@ -293,8 +298,8 @@ def _store(x: NumpyArray, out: NumpyArray) -> int:
     return clipped
 
 
-def _rounding_error(eq: Equation, single: bool) -> float:
-    """Returns the error that rounding may add to a DCT in float32 or float64, in dst's unit.
+def _rounding_error(eq: Equation) -> float:
+    """Returns the error that rounding may add to a DCT in float64, in dst's unit; in float32 it is _SINGLE times that.
 
     Each stage of a transform rounds b, which is white noise that A^-1 raises by the root mean square of 1 / eigenvalue.
     The result itself, which may be larger than the images, is rounded by every stage, and by more in transforms of
@@ -307,7 +312,7 @@ def _rounding_error(eq: Equation, single: bool) -> float:
     roundings = math.log2(2 * height * width) * gain * (1 if smooth else 2) + 2 * math.sqrt(height)
     negative = eq.weight * eq.w0 * eq.w1 > 1
     roundings += amplitude * (64 if smooth else 512) * (3 if negative else 1)
-    return (2.0**-24 if single else 2.0**-53) * _size(eq) * roundings
+    return 2.0**-53 * _size(eq) * roundings
 
 
 @functools.lru_cache(256)
@@ -352,8 +357,9 @@ def _size(eq: Equation) -> float:
     sizes = [float(_arrays.VALUE_RANGE[eq.dst.dtype.name])]
     for image in (eq.src, eq.dst, eq.base):
         if image.dtype.kind == "f":
-            dy, dx = (max(1, n // 64) for n in image.shape[:2])
-            sample = image[::dy, ::dx]
+            sample = image[:: max(1, len(image) // 32)]
+            if sample.dtype == np.float16:
+                sample = sample.astype(np.float32)  # NumPy's maximum of halves is slow
             sizes.append(max(float(sample.max()), -float(sample.min())))
     return max(sizes)
 
