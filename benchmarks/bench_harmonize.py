@@ -23,6 +23,7 @@ import numpy as np
 import problems
 import pytest
 from measure import Ledger, interleave
+from records import process_memory
 
 import pyharmony
 from pyharmony import harmonization
@@ -32,7 +33,7 @@ GROUP = "pyharmony.harmonize, uint8, objects of 40 %"
 OURS = pyharmony.__version__
 SIZES = {"256²": (256, 256), "1080p": (1080, 1920), "12 MP": (3000, 4000), "50 MP": (5774, 8660)}
 METHODS = tuple(name for name in harmonization.METHODS if name != "auto")
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+CLEAR = Path("/proc/self/clear_refs")
 
 
 def networks() -> tuple[str, ...]:
@@ -66,12 +67,6 @@ def method_of(name: str) -> Any:
     return model
 
 
-def held(key: str) -> int:
-    """Returns the bytes that the kernel counts for this process: VmRSS at present, VmHWM at most."""
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) * 1024
-
-
 def scene(height: int, width: int) -> tuple[Any, Any]:
     """Returns an image and its mask."""
     image = problems.photograph("coffee", height, width)
@@ -102,10 +97,10 @@ def extra_memory(name: str, guard: bool, height: int, width: int) -> int:
     image, mask = scene(height, width)
     with trusting():
         call(*scene(32, 32))
-        before = held("VmRSS")
+        before = process_memory("VmRSS")
         CLEAR.write_text("5")  # the peak starts anew
         call(image, mask)
-    return max(held("VmHWM") - before, 0)
+    return max(process_memory("VmHWM") - before, 0)
 
 
 @pytest.mark.parametrize("size", SIZES)

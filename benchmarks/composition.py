@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from records import Record
+from records import MEASURED, Record
 from tables import rows_of
 
 RECORD = Record("composition", "compose.md")
@@ -48,7 +47,8 @@ Pixels = npt.NDArray[np.uint8]
 
 #: What a process of its own does: it makes one picture after it has made a small one, which loads what is needed.
 SCRIPT = """
-import json, resource, sys, time, warnings
+import json, sys, time, warnings
+from records import process_memory
 warnings.simplefilter("ignore")
 import pyharmony
 subject, background, small, out, options = *sys.argv[1:5], json.loads(sys.argv[5])
@@ -59,7 +59,7 @@ result.save(out, quality=95)
 print(json.dumps({
     "wall": time.perf_counter() - wall,
     "cpu": time.process_time() - cpu,
-    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "peak": process_memory("VmHWM"),
     "steps": dict(info.seconds),
     "recipe": info.recipe,
 }))
@@ -79,7 +79,7 @@ def enlarged(path: Path, pixels: float) -> Pixels:
 def called(*arguments: object) -> dict[str, Any]:
     """Returns what the script tells of one picture."""
     words = [sys.executable, "-c", SCRIPT, *(json.dumps(x) if isinstance(x, dict) else str(x) for x in arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+    environment = {**MEASURED, "OMP_NUM_THREADS": str(THREADS)}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
     told: dict[str, Any] = json.loads(done.stdout)
     return told

@@ -36,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 from photographs import PHOTOS, Photographs, photograph
 from PIL import Image
+from records import MEASURED
 from tables import bootstrap, numbered, rows_of, write_json
 
 import pyharmony
@@ -337,7 +338,8 @@ def speed(out: Path, methods: Sequence[str]) -> None:
             method = called(given)
             for height, width in ((866, 1155), (3000, 4000)):
                 command = [sys.executable, "-c", _TIMED.format(method=_made(given), height=height, width=width)]
-                made = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+                done = subprocess.run(command, capture_output=True, text=True, check=True, env=MEASURED)
+                made = json.loads(done.stdout)
                 size, found = f"{round(height * width / 1e6)}", whole.setdefault("speed", {}).setdefault(method, {})
                 print(method, size, made, flush=True)
                 if number:
@@ -348,11 +350,12 @@ def speed(out: Path, methods: Sequence[str]) -> None:
 
 
 _TIMED = """
-import json, resource, time
+import json, time
+from records import process_memory
 from pyharmony import segmentation
 from pyharmony.cli._pictures import photograph
 picture = photograph("astronaut", {height}, {width})
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+base = process_memory("VmHWM")
 session = segmentation.Session(picture, method={method})
 ms = []
 for x, y, add in ((0.5, 0.5, True), (0.45, 0.6, True), (0.1, 0.1, False), (0.5, 0.4, True)):
@@ -362,8 +365,8 @@ for x, y, add in ((0.5, 0.5, True), (0.45, 0.6, True), (0.1, 0.1, False), (0.5, 
 start = time.perf_counter()
 segmentation.cutout(picture, segmentation.Session(picture, method={method}).click({width} / 2, {height} / 2))
 cutout = round(1000 * (time.perf_counter() - start), 1)
-peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-told = dict(first=ms[0], next=sorted(ms[1:])[1], cutout=cutout, megabytes=peak, before=round(base / 1024))
+peak = round(process_memory("VmHWM") / 2**20)
+told = dict(first=ms[0], next=sorted(ms[1:])[1], cutout=cutout, megabytes=peak, before=round(base / 2**20))
 print(json.dumps(told))
 """
 

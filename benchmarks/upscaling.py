@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from photographs import photograph
 from PIL import Image
+from records import MEASURED
 from tables import bootstrap, numbered, rows_of, signed, write_json
 
 from pyharmony import data, metrics, upscaling
@@ -150,26 +151,27 @@ def speed(weights: str | None, out: Path) -> None:
         for height, width in ((866, 1155), (3000, 4000)):
             method = f"upscaling.trained({weights!r})" if name == OURS and weights else repr(name)
             command = [sys.executable, "-c", _TIMED.format(method=method, height=height, width=width)]
-            made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            made = subprocess.run(command, capture_output=True, text=True, check=True, env=MEASURED).stdout
             whole.setdefault("speed", {}).setdefault(name, {})[f"{round(height * width / 1e6)}"] = json.loads(made)
             print(name, height * width, made, end="", flush=True)
     write_json(out, whole)
 
 
 _TIMED = """
-import json, resource, time
+import json, time
+from records import process_memory
 import pyharmony
 from pyharmony import upscaling
 from pyharmony.cli._pictures import photograph
 method = {method}
 picture = photograph("astronaut", {height}, {width})
 upscaling.super_resolve(picture[:32, :32], 2, method=method)
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+base = process_memory("VmHWM")
 start, spent = time.perf_counter(), time.process_time()
 made = upscaling.super_resolve(picture, 2, method=method)
 seconds, spent = time.perf_counter() - start, time.process_time() - spent
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-beside = (peak - base) / 1024 - made.nbytes / 2**20
+peak = process_memory("VmHWM")
+beside = (peak - base) / 2**20 - made.nbytes / 2**20
 print(json.dumps(dict(seconds=round(seconds, 2), cpu=round(spent, 2), threads=pyharmony.get_num_threads(),
                       megabytes=round(beside), result=round(made.nbytes / 2**20))))
 """

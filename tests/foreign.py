@@ -10,11 +10,20 @@ import sys
 #: Both include what importing takes.
 SECONDS, MEGABYTES = 20, 2048
 
+#: A function of the code of a process: its largest resident memory until now, in KB. ru_maxrss would begin with that of
+#: the parent.
+PEAK_MEMORY = """
+def peak_memory():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+"""
+
 
 def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> str:
     """Runs code under limits of CPU time and of memory; returns what it prints.
 
-    arguments are its sys.argv[1:]. Exceptions, a signal and the limits fail the test that called.
+    The code may call `peak_memory`; arguments are its sys.argv[1:]. Exceptions, a signal and the limits fail the test
+    that called.
     """
 
     def limit() -> None:
@@ -25,7 +34,7 @@ def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: i
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYHARMONY_DEVICE": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", PEAK_MEMORY + code, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60 * seconds,

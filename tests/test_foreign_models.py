@@ -43,10 +43,10 @@ BOMBS = [
 ]  # fmt: skip
 
 LOAD = """
-import base64, json, resource, sys, time
+import base64, json, sys, time
 from pyharmony import errors, models
 before = time.process_time()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = peak_memory()
 for line in open(sys.argv[1]):
     data = base64.b64decode(line)
     began = time.process_time()
@@ -58,7 +58,7 @@ for line in open(sys.argv[1]):
     spent = time.process_time() - began
     if spent > 10:
         print("slow", spent, data[:200])
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+grown = peak_memory() - peak
 if grown > 400 << 10:
     print("large", grown)
 """

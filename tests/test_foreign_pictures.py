@@ -21,12 +21,12 @@ from tests.foreign import confined
 
 #: The seconds of CPU time, and the MB that memory may grow by at most.
 READ = """
-import resource, sys, time
+import sys, time
 import pyharmony
 from pyharmony import errors, io
 from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 pyharmony.load(sys.argv[1])
-before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+before, began = peak_memory(), time.process_time()
 try:
     picture = io.read(sys.argv[2])
     print(type(picture).__name__, picture.exif is None)
@@ -34,7 +34,7 @@ try:
         io.write(picture, sys.argv[3])
 except errors.PyHarmonyError as error:
     print(type(error).__name__, error)
-print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(time.process_time() - began, (peak_memory() - before) / 1024)
 """
 
 

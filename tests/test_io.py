@@ -25,6 +25,7 @@ from PIL import Image, ImageCms, features
 import pyharmony as ph
 from pyharmony import errors
 from pyharmony.io import Picture, _decode, convert, read, save, write
+from tests.foreign import PEAK_MEMORY
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
@@ -1095,15 +1096,8 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-#: The largest resident memory until here, in KB; ru_maxrss would begin with that of the parent.
-PEAK = """
-def peak():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-"""
-
 MEASURE = (
-    PEAK
+    PEAK_MEMORY
     + """
 import pathlib, sys, time, warnings
 warnings.simplefilter("error")
@@ -1112,14 +1106,14 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, BmpImag
 import cv2
 for path in sys.argv[1:]:
     data = pathlib.Path(path).read_bytes()
-    before = peak()
+    before = peak_memory()
     started = time.process_time()
     try:
         says = io.read(data).pixels.shape
     except errors.PyHarmonyError as error:
         says = f"{type(error).__name__} {error}"
     taken = time.process_time() - started
-    print((peak() - before) >> 10, taken, says)
+    print((peak_memory() - before) >> 10, taken, says)
 """
 )
 
@@ -1415,14 +1409,14 @@ def test_little_memory_is_said(tmp_path: Path) -> None:
 
 def test_peak_memory_of_a_read_is_bounded_by_the_picture() -> None:
     """It takes Pillow's four bytes a pixel and the result's three, beside the compressed bytes."""
-    code = PEAK + (
+    code = PEAK_MEMORY + (
         "import io as stdio, PIL.Image, PIL.JpegImagePlugin\n"
         "from pyharmony import io\n"
         "stream = stdio.BytesIO()\n"
         "PIL.Image.new('RGB', (4000, 3000)).save(stream, 'JPEG')\n"
-        "before = peak()\n"
+        "before = peak_memory()\n"
         "io.read(stream.getvalue())\n"
-        "print((peak() - before) * 1024 / 12e6)\n"
+        "print((peak_memory() - before) * 1024 / 12e6)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 11  # PIL.Image.new's own four lie in the baseline; three more for a copy of rows

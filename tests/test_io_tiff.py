@@ -297,15 +297,15 @@ def test_reasons_are_the_real_ones(data: bytes, message: str) -> None:
 
 
 COST = """
-import resource, sys, time
+import sys, time
 from pyharmony import errors, io
 import imagecodecs, PIL.TiffImagePlugin
-before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+before, began = peak_memory(), time.process_time()
 try:
     print(io.read(sys.argv[1]))
 except errors.PyHarmonyError as error:
     print(type(error).__name__, error)
-print(time.process_time() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(time.process_time() - began, (peak_memory() - before) / 1024)
 """
 
 
