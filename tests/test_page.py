@@ -2089,6 +2089,80 @@ def test_it_looks_as_it_did(browser: Any, service: Any, tmp_path: Path, screen: 
     assert not others and not known, "the page looks otherwise; if it should, make the small pictures anew"
 
 
+WIDTHS = (360, 800, 1000, 1300, 1800)
+
+
+def test_nothing_scrolls_sideways(browser: Any, service: Any, tmp_path: Path) -> None:
+    wider = """() => [...document.querySelectorAll("html, body *")].filter((one) =>
+      one.scrollWidth > one.clientWidth && (one.matches("html") || /auto|scroll/.test(getComputedStyle(one).overflowX))
+    ).map((one) => `${one.tagName}#${one.id}: ${one.scrollWidth} of ${one.clientWidth}`)"""
+
+    def check(where: str) -> None:
+        for width in WIDTHS:
+            visit.page.set_viewport_size({"width": width, "height": 740})
+            visit.drawn()
+            assert visit.page.evaluate(wider) == [], (where, width)
+        visit.page.set_viewport_size(DESKTOP["viewport"])
+
+    with visiting(browser, service) as visit:
+        visit.expected.append("422")
+        long_name = tmp_path / f"{'x' * 180}.png"
+        long_name.write_text("no picture at all")
+        visit.give("subject", long_name)
+        visit.says("is no image file")
+        check("a refusal")
+        for way in ("merge", "harmonize"):
+            visit.way(way)
+            check(f"start, {way}")
+        for name, _ in shots_of(visit, shapes(tmp_path)):
+            check(name)
+        visit.click("[data-to=save]")
+        visit.download("#save")
+        visit.click("#copy-command")
+        visit.page.wait_for_selector("#code:not([hidden])", timeout=PATIENCE)
+        check("what was saved and copied")
+
+
+def test_what_is_being_made_is_covered_by_nothing(browser: Any, service: Any, tmp_path: Path) -> None:
+    # The longest words of a picture on its way; what cancels it and the border of before and after are free.
+    over = """() => {
+      document.querySelector("#busy-text").textContent = "Making the picture at full size: step 3 of 3, 1 min 12 s";
+      const parts = ["#busy", "#divider", ".toast", ".zoom", ".sides span", ".hint"].flatMap((selector) =>
+        [...document.querySelectorAll(selector)].map((one) => [selector, one.getBoundingClientRect()])
+      ).filter(([, box]) => box.width);
+      const apart = (one, other) => one.right <= other.left || other.right <= one.left
+        || one.bottom <= other.top || other.bottom <= one.top;
+      return parts.flatMap(([name, box], i) => parts.slice(i + 1).filter(([, other]) =>
+        /#/.test(name) && !apart(box, other)).map(([other]) => `${other} and ${name}`));
+    }"""
+    with visiting(browser, service) as visit:
+        page = visit.page
+        visit.expected.append("422")
+        blending(visit, shapes(tmp_path), "poisson")
+        refusal = {"error": {"kind": "full", "message": "the disk is full"}}
+        page.route("**/api/v1/export?*", lambda route: route.fulfill(status=422, json=refusal))
+        for _ in range(2):
+            visit.click("#download")
+            visit.says("The disk is full")
+            visit.settled()
+        assert page.locator(".toast").count() == 1  # what is said again is there once
+        visit.choose("mode", "alpha")
+        visit.settled()
+        visit.click("#compare")
+        os.kill(service.pid(), signal.SIGSTOP)
+        visit.click("#download")
+        page.wait_for_selector("#busy:not([hidden])")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 740})
+            visit.drawn()
+            assert page.evaluate(over) == [], width
+        page.set_viewport_size({"width": 360, "height": 740})
+        visit.click("#cancel")
+        visit.says("Cancelled")
+        page.wait_for_selector("#busy", state="hidden")
+        assert service.until(lambda: service.client.get("/health").json()["status"] == "ok")
+
+
 def test_it_is_small(browser: Any, service: Any) -> None:
     sizes = {path: len(gzip.compress(path.read_bytes(), 9)) for path in PAGE.rglob("*") if path.is_file()}
     assert sum(sizes.values()) <= 300_000

@@ -55,6 +55,7 @@ export function tell(text, { error = false, action = null } = {}) {
     action?.run();
   });
   toast.append(button);
+  for (const other of [...$("toasts").children]) if (other.firstChild.textContent === text) other.remove();
   $("toasts").append(toast);
   while ($("toasts").children.length > 3) $("toasts").firstChild.remove();
   if (!error) setTimeout(() => toast.remove(), 6000);

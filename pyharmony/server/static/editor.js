@@ -1247,6 +1247,8 @@ export class Editor {
     const seconds = Math.round((performance.now() - shown.began) / 1000);
     const far = seconds >= LONG ? WORK.far(Math.max(1, shown.step ?? 1), shown.steps ?? 1, seconds) : "";
     $("busy-text").textContent = WORK.now(shown.title, shown.told || far);
+    // Of a single step it is not known how far it is.
+    $("busy-bar").hidden = !(shown.steps > 1);
     $("busy-bar").value = shown.share ?? 0;
     if (!shown.quiet && this.saidBusy !== shown) this.say(shown.title);
     this.saidBusy = shown;
