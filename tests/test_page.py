@@ -1471,6 +1471,24 @@ def test_what_cannot_be_taken_is_said(browser: Any, service: Any, tmp_path: Path
         visit.says("large.png is larger than 3 MB")
 
 
+def test_a_mask_on_its_way_is_cancelled(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        visit.page.wait_for_selector("html[data-busy=false]", timeout=PATIENCE)
+        pid = service.pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            visit.page.set_input_files("#load-mask", str(files["mask"]))
+            visit.page.wait_for_selector("#busy:not([hidden])")
+            visit.click("#cancel")
+            visit.page.wait_for_selector("#busy", state="hidden")
+            assert visit.page.locator("#to-place:enabled").count() == 0
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_a_job_is_cancelled_and_the_page_goes_on(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:

@@ -427,7 +427,7 @@ export class Editor {
 
   async loadMask(file, said) {
     try {
-      const mask = await this.work(WORK.mask, () => api.upload(file));
+      const mask = await this.work(WORK.mask, (options) => api.upload(file, undefined, options.signal));
       if (mask.width !== this.moving.width || mask.height !== this.moving.height) {
         this.tell(SAID.maskSize(mask, this.moving), { error: true });
         return;
