@@ -1465,10 +1465,43 @@ def test_what_cannot_be_taken_is_said(browser: Any, service: Any, tmp_path: Path
     with visiting(browser, service) as visit:
         visit.expected.append("422")
         visit.give("subject", text)
-        visit.says("File:")
-        assert visit.page.locator(".toast[role=alert]").count() == 1
+        visit.says("File: notes.png is no image file")
+        alerts = visit.page.locator(".toast[role=alert]")
+        assert alerts.count() == 1
         visit.give("subject", large)
         visit.says("large.png is larger than 3 MB")
+        assert alerts.count() == 1
+
+
+def test_a_refusal_goes_with_the_next_file_for_its_place(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    cut_off = tmp_path / "cut off.jpg"
+    cut_off.write_bytes(ROCKET.read_bytes()[:20_000])
+    with visiting(browser, service) as visit:
+        visit.expected.append("422")
+        alerts, slot = visit.page.locator(".toast[role=alert]"), visit.page.locator("[data-slot=subject]")
+        visit.give("subject", files["source"])
+        slot.locator("img").wait_for()
+        visit.give("subject", cut_off)
+        visit.says("File: cut off.jpg is damaged or of an unusual kind")
+        assert re.search(r"[0-9a-f]{32}", alerts.inner_text()) is None
+        # The photo before it is no longer given, and no longer shown.
+        assert slot.locator("img").count() == 0 and "full" not in (slot.get_attribute("class") or "")
+        visit.give("background", files["background"])
+        visit.page.wait_for_selector("[data-slot=background] img")
+        assert alerts.count() == 1  # what takes from is missing still
+        visit.give("subject", files["source"])
+        visit.step("cut")
+        assert alerts.count() == 0
+        # Where the mask that is loaded is none, or does not fit, too.
+        visit.page.set_input_files("#load-mask", str(cut_off))
+        visit.says("File: cut off.jpg is damaged")
+        visit.page.set_input_files("#load-mask", str(files["background"]))
+        visit.says("The mask has 400 × 300 pixels")
+        assert alerts.count() == 1
+        visit.page.set_input_files("#load-mask", str(files["mask"]))
+        visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        assert alerts.count() == 0
 
 
 def test_a_mask_on_its_way_is_cancelled(browser: Any, service: Any, tmp_path: Path) -> None:

@@ -1327,6 +1327,15 @@ def test_images_are_refused_by_what_they_claim(service: Running) -> None:
     ):
         answer = service.client.post("/api/v1/pictures", content=data)
         assert answer.status_code == 422 and kind_of(answer) == "DecodeError", answer.text
+    for params, file in (
+        ({}, "the file"),
+        ({"name": "a photo.jpg"}, "file: a photo.jpg"),
+        ({"name": "\n"}, r"file: \n"),
+    ):
+        for data in (b"GIF89a" + b"\0" * 50, png(5, 5), png(65535, 65535)):
+            message = service.client.post("/api/v1/pictures", content=data, params=params).json()["error"]["message"]
+            assert message.startswith((f"{file} is ", f"{file} has ")), message
+            assert re.search("[0-9a-f]{32}", message) is None
     assert kind_of(service.client.post("/api/v1/pictures")) == "empty"
     files = {"file": ("a.png", file_of(scene()["mask"]))}
     assert service.client.post("/api/v1/pictures", files=files).status_code == 415

@@ -352,6 +352,7 @@ class Service:
             if not incoming.bytes:
                 raise Refusal(422, "empty", "the body is empty, expected an image file")
             incoming.close()
+            label = None if name is None else repeated(name)
             job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
             try:
                 await self._ended(job)
@@ -359,8 +360,8 @@ class Service:
                 self.pool.cancel(job)
                 raise
             if job.raw is None:
-                raise _unreadable(job)
-            self.store.add(id, job.raw, History((incoming.sha256,)), None if name is None else repeated(name))
+                raise _unreadable(job, id, label)
+            self.store.add(id, job.raw, History((incoming.sha256,)), label)
         info = self.store.info(id)
         response.headers["Location"] = info.url
         return info
@@ -398,17 +399,17 @@ class Service:
         if not path.exists():
             if id not in self._opening:
                 self.pool.check_room()
-                self._opening[id] = asyncio.create_task(self._open(id))
+                self._opening[id] = asyncio.create_task(self._open(PictureId(id), picture.name))
             await asyncio.shield(self._opening[id])
         kind = _TYPES[proxy_format(picture.sizes.channels).upper()]
         return PictureResponse(self.store, picture, path, media_type=kind)
 
-    async def _open(self, id: str) -> None:
+    async def _open(self, id: PictureId, label: str | None) -> None:
         try:
-            job = self.pool.submit(OPEN, OpenBody(picture=PictureId(id)), admitted=True, hidden=True)
+            job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
             await self._ended(job)
             if job.raw is None:
-                raise _unreadable(job)
+                raise _unreadable(job, id, label)
         finally:
             del self._opening[id]
 
@@ -485,12 +486,13 @@ class Service:
         return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
 
 
-def _unreadable(job: Job) -> Refusal:
-    """Returns the refusal of a file that could not be read."""
+def _unreadable(job: Job, id: PictureId, label: str | None) -> Refusal:
+    """Returns the refusal of a file that could not be read. No client knows the id of an upload that is refused."""
     if job.status == "cancelled" or job.error is None:
         return Refusal(503, "stopping", "the service is stopping", 5)
     retry = FULL_RETRY if job.error.kind == "full" else None
-    return Refusal(_UNREADABLE.get(job.error.kind, 422), job.error.kind, job.error.message, retry)
+    message = job.error.message.replace(f"file: {id}", f"file: {label}" if label else "the file")
+    return Refusal(_UNREADABLE.get(job.error.kind, 422), job.error.kind, message, retry)
 
 
 def _file_name(name: str, suffix: str) -> str:

@@ -39,11 +39,12 @@ export function say(text) {
   requestAnimationFrame(() => { $("live").textContent = text; });
 }
 
-/** Shows a message for a while; errors stay until they are closed. */
-export function tell(text, { error = false, action = null } = {}) {
+/** Shows a message for a while; errors stay until they are closed or their topic, a file to give, is cleared. */
+export function tell(text, { error = false, action = null, topic = null } = {}) {
   const toast = document.createElement("div");
   toast.className = error ? "toast error" : "toast";
   toast.setAttribute("role", error ? "alert" : "status");
+  if (topic) toast.dataset.topic = topic;
   const message = document.createElement("span");
   message.textContent = text;
   toast.append(message);
@@ -62,15 +63,20 @@ export function tell(text, { error = false, action = null } = {}) {
   return toast;
 }
 
+/** Removes the messages of a topic, or of all. */
+function clear(topic = null) {
+  for (const toast of $("toasts").querySelectorAll(topic ? `[data-topic="${topic}"]` : "[data-topic]")) toast.remove();
+}
+
 /** Tells of a failure in words; what somebody cancelled is none. */
-export function fail(error) {
+export function fail(error, topic = null) {
   if (error instanceof api.Cancelled) return say(TROUBLE.cancelled);
   const text = error instanceof api.ServiceError ? error.message : TROUBLE.unexpected;
   if (!(error instanceof api.ServiceError)) console.error(error);
-  return tell(text.charAt(0).toUpperCase() + text.slice(1), { error: true });
+  return tell(text.charAt(0).toUpperCase() + text.slice(1), { error: true, topic });
 }
 
-const editor = new Editor({ say, tell, fail, home });
+const editor = new Editor({ say, tell, clear, fail, home });
 
 // ---- the start ----
 
@@ -102,6 +108,7 @@ function slotOf({ name, icon, many }) {
 }
 
 function choose(next) {
+  clear();
   uploads?.abort();
   uploads = new AbortController();
   way = next;
@@ -122,13 +129,14 @@ async function take(files, name, many) {
 }
 
 async function receive(name, files, many) {
+  clear(name);
   const own = new AbortController();
   const { signal } = own;
   const stop = () => own.abort();
   uploads.signal.addEventListener("abort", stop, { once: true });
   const slot = $("slots").querySelector(`[data-slot="${name}"]`);
   const large = files.find((file) => about && file.size > about.max_upload);
-  if (large) return tell(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true });
+  if (large) return tell(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true, topic: name });
   slot.querySelector("progress")?.remove();
   const bar = document.createElement("progress");
   bar.max = files.length;
@@ -160,11 +168,13 @@ async function receive(name, files, many) {
     // Who went elsewhere, or gave another file, cancelled it by that.
     if (!slot.isConnected || slot.querySelector(".stop") !== cancel) return undefined;
     given[name] = undefined;
+    slot.querySelector("img")?.remove();
+    slot.classList.remove("full");
     if (error instanceof api.Cancelled) {
       slot.querySelector("input").focus();
       return say(START.uploadCancelled);
     }
-    return fail(error);
+    return fail(error, name);
   } finally {
     bar.remove();
     cancel.remove();
@@ -184,6 +194,7 @@ async function ready() {
 }
 
 async function open(name, pictures) {
+  clear();
   try {
     document.body.dataset.view = "editor";
     document.body.dataset.way = name;

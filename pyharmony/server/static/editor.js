@@ -45,8 +45,8 @@ const LATE = 400;
 const TIE = 1e-4;
 
 export class Editor {
-  constructor({ say, tell, fail, home }) {
-    Object.assign(this, { say, tell, fail, home });
+  constructor({ say, tell, clear, fail, home }) {
+    Object.assign(this, { say, tell, clear, fail, home });
     this.open_ = 0;
     this.stage = new Stage($("stage"), {
       point: (x, y, remove) => this.point(x, y, this.adds && !remove),
@@ -426,15 +426,17 @@ export class Editor {
   }
 
   async loadMask(file, said) {
+    const topic = "cut mask";
+    this.clear(topic);
     try {
       const mask = await this.work(WORK.mask, (options) => api.upload(file, undefined, options.signal));
       if (mask.width !== this.moving.width || mask.height !== this.moving.height) {
-        this.tell(SAID.maskSize(mask, this.moving), { error: true });
+        this.tell(SAID.maskSize(mask, this.moving), { error: true, topic });
         return;
       }
       this.commit(masked(mask), said);
     } catch (error) {
-      this.fail(error);
+      this.fail(error, topic);
     }
   }
 
