@@ -1185,7 +1185,9 @@ def test_an_image_is_no_path_and_no_address(service: Running) -> None:
                 if name == "color_weight" and not value.strip("0\n"):
                     continue  # it may be a number
                 answer = service.start(operation.name, **{name: made(value)})
-                assert answer.status_code == 422 and re.search(rf"\b{name}\b[^;]*pattern", answer.text), answer.text
+                assert answer.status_code == 422 and re.search(rf"\b{name}\b[^;]*no such image,", answer.text), (
+                    answer.text
+                )
                 tried += 1
     assert tried > 30 * len(wrong)
     inner: list[tuple[str, dict[str, Any]]] = [
@@ -1200,7 +1202,7 @@ def test_an_image_is_no_path_and_no_address(service: Running) -> None:
             text = json.dumps(body).replace("null", json.dumps(value))
             as_json = {"content-type": "application/json"}
             answer = service.client.post(f"/api/v1/{name}", content=text, headers=as_json)
-            assert answer.status_code == 422 and "pattern" in answer.text, (text, answer.text)
+            assert answer.status_code == 422 and "no such image," in answer.text, (text, answer.text)
 
 
 @functools.cache
@@ -1357,6 +1359,11 @@ def test_bodies_that_are_not_what_is_asked_for(service: Running, content: bytes,
     answer = service.client.post("/api/v1/blend", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
     assert set(answer.json()) == {"error"} and len(answer.text) < 3000
+    told = answer.json()["error"]["message"]
+    if content == b"{":
+        assert re.fullmatch(r"the body is not JSON: .+, at character 2", told)
+    if content == b'{"src": "x", "dst": "y"}':
+        assert told.startswith("src: no such image, an id has 32 hexadecimal digits; dst: no such image,")
 
 
 def test_other_types_methods_and_names(service: Running) -> None:

@@ -514,6 +514,17 @@ async def _refused(request: Request, error: Any) -> Response:
     return refusal_response(error.status_code, kind, message.get(error.status_code, str(error.detail)), error.headers)
 
 
+def _told(error: Any) -> str:
+    """Returns an error of a body or a parameter in words."""
+    *where, last = error["loc"]
+    if error["type"] == "json_invalid":
+        return f"the body is not JSON: {repeated(error['ctx']['error'])}, at character {int(last) + 1}"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == _ID:
+        message = f"no such image{' or job' if where == ['path'] else ''}, an id has 32 hexadecimal digits"
+    return f"{'.'.join(repeated(part) for part in error['loc'][1:]) or 'body'}: {repeated(message)}"
+
+
 async def _not_valid(request: Request, error: Any) -> JSONResponse:
     """Answers a request whose body or parameters are not of their types; it never repeats values."""
     found = error.errors()
@@ -522,11 +533,7 @@ async def _not_valid(request: Request, error: Any) -> JSONResponse:
     if request.method == "POST" and kind != "application/json" and not unread:
         request.scope["refused"] = "media_type"
         return refusal_response(415, "media_type", "expected a body of JSON, with Content-Type: application/json")
-    told = [
-        f"{'.'.join(repeated(part) for part in one['loc'][1:]) or 'body'}: "
-        f"{repeated(one['msg'].removeprefix('Value error, '))}"
-        for one in found[:MAX_ERRORS]
-    ]
+    told = [_told(one) for one in found[:MAX_ERRORS]]
     more = f"; and {len(found) - MAX_ERRORS} more" if len(found) > MAX_ERRORS else ""
     request.scope["refused"] = "malformed"
     return refusal_response(400 if unread else 422, "malformed", "; ".join(told) + more)
