@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import http.cookies
 import json
 import os
@@ -404,6 +405,34 @@ def test_a_full_disk_is_told_as_such(service: Running) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
     assert os.listdir(service.folder / "jobs") == [] and service.service.store.held == on_disk(service)
     assert service.pid() == pid and service.done("export", picture=picture, format="png")["picture"]["width"] == 300
+
+
+@pytest.mark.parametrize(("folder", "count"), [("pictures", 1), ("recipes", 0)])
+def test_no_image_stays_of_a_job_for_whose_others_the_disk_is_full(
+    service: Running, monkeypatch: pytest.MonkeyPatch, folder: str, count: int
+) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [110, 40]}
+    before, rename, there = set(service.service.store.pictures), os.rename, []
+
+    def fail(source: Path, target: Path) -> None:
+        if target.parent.name == folder:
+            there.append(target)
+            if len(there) > count:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", fail)
+        told = service.start(
+            "compose", 60, subjects=[subject], background=ids["background"], harmonize=None, layers=True
+        ).json()
+    assert told["status"] == "failed" and told["error"]["kind"] == "full", told
+    assert len(there) == count + 1
+    store = service.service.store
+    assert set(store.pictures) == before and set(os.listdir(service.folder / "pictures")) == before
+    assert store.held == on_disk(service)
 
 
 # ---- what is remembered ----

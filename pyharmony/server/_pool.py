@@ -543,26 +543,33 @@ class Pool:
             self._end(job, "failed", Error(kind="worker_died", message=message, exit_code=4))
 
     def _result(self, job: Job, made: Mapping[str, Any], weights: Mapping[str, str]) -> Result:
-        """Takes over the images that a job wrote, and returns what it made."""
+        """Takes over the images that a job wrote, and returns what it made; where one cannot be, none is kept."""
         history = joined([picture.history for picture in job.pictures], job.operation.name, weights)
+        with contextlib.ExitStack() as adopted:
 
-        def taken(about: Mapping[str, Any] | None) -> Any:
-            return None if about is None else self.store.info(self.store.adopt(job.id, about, history, job.preview))
+            def taken(about: Mapping[str, Any] | None) -> Any:
+                if about is None:
+                    return None
+                id = self.store.adopt(job.id, about, history, job.preview)
+                adopted.callback(self.store.remove, id)
+                return self.store.info(id)
 
-        masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in made.get("masks", ())]
-        picture, mask, others, openraster = (
-            taken(made.get(name)) for name in ("picture", "mask", "others", "openraster")
-        )
-        layers = [Layer(**{**one, "picture": taken(one["picture"])}) for one in made.get("layers", ())]
-        places = [Place(**place) for place in made.get("places", ())]
-        recipe = None
-        if made.get("recipe") is not None:
-            self.store.adopt_recipe(job.id, str(made["recipe"]), picture.id)
-            recipe = f"/api/v1/jobs/{job.id}/recipe"
-        return Result(
-            picture=picture, mask=mask, masks=masks, others=others, places=places, layers=layers, openraster=openraster,
-            recipe_url=recipe, info=made.get("info", {}),
-        )  # fmt: skip
+            masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in made.get("masks", ())]
+            picture, mask, others, openraster = (
+                taken(made.get(name)) for name in ("picture", "mask", "others", "openraster")
+            )
+            layers = [Layer(**{**one, "picture": taken(one["picture"])}) for one in made.get("layers", ())]
+            places = [Place(**place) for place in made.get("places", ())]
+            recipe = None
+            if made.get("recipe") is not None:
+                self.store.adopt_recipe(job.id, str(made["recipe"]), picture.id)
+                recipe = f"/api/v1/jobs/{job.id}/recipe"
+            result = Result(
+                picture=picture, mask=mask, masks=masks, others=others, places=places, layers=layers,
+                openraster=openraster, recipe_url=recipe, info=made.get("info", {}),
+            )  # fmt: skip
+            adopted.pop_all()
+        return result
 
     async def _hear(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
         """Logs what the libraries of a worker print."""
