@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.fft
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -617,6 +617,7 @@ def test_a_mistake_is_named(case: str) -> None:
 # ---- any mask, anywhere --------------------------------------------------------------------------
 
 
+@example((10, 3, 4, 5), (0, 0), "MIXED_CLONE", 0.5, 1)  # strips along rows and along columns cross
 @given(
     st.tuples(*[st.integers(1, 14)] * 4),
     st.tuples(st.integers(-9, 22), st.integers(-9, 22)),
