@@ -30,7 +30,7 @@ python=$folder/env/bin/python
 "$python" -m pip wheel -q --no-deps -w "$folder/wheel" .
 "$python" -m pip install -q --upgrade "$(echo "$folder"/wheel/*.whl)[$extras]" pytest pytest-xdist hypothesis scipy tifffile
 # Beside the sources their folder would be imported in place of the wheel.
-cp -r tests benchmarks docs examples tools pyproject.toml README.md "$folder/"
+cp -r tests benchmarks docs examples tools pyproject.toml README.md SECURITY.md "$folder/"
 cd "$folder"
 "$python" - <<'PYTHON'
 import importlib.metadata
