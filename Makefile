@@ -36,18 +36,18 @@ $(STAMPS)/build-tools: constraints.txt $(STAMPS)/venv
 
 # The module is built again when it is not there, whatever the stamp says. CUDA kernels are of use where a GPU is; the demo
 # runs on this CPU alone, so its module has one copy of the CPU's kernels, and gets the others where `package` is made.
-INSTALL_PACKAGE = PYHARMONY_PROGRESS=/proc/$$$$/fd/2 CMAKE_ARGS="-DHM_CUDA=GPU $(1) $$CMAKE_ARGS" \
-  $(INSTALL) --no-build-isolation -e .
+INSTALL_PACKAGE = PYHARMONY_PROGRESS=/proc/$$$$/fd/2 CMAKE_ARGS="-DHM_CUDA=GPU $(2) $$CMAKE_ARGS" \
+  $(INSTALL) --no-build-isolation -e '.$(1)'
 $(STAMPS)/package $(STAMPS)/demo-package: pyproject.toml $(NATIVE_SOURCES) $(STAMPS)/build-tools \
   $(if $(wildcard pyharmony/_C.*.so),,FORCE)
 	@sh tools/check_tools.sh
 	@echo "building and installing pyharmony (editable)"
-	@$(call INSTALL_PACKAGE,$(if $(findstring demo,$@),-DHM_SIMD=NATIVE))
+	@$(call INSTALL_PACKAGE,,$(if $(findstring demo,$@),-DHM_SIMD=NATIVE))
 	@touch $@
 
 $(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package
 	@echo "installing what development needs"
-	@$(INSTALL) --no-build-isolation -e '.[dev]'
+	@$(call INSTALL_PACKAGE,[dev])
 	@touch $@
 
 setup: $(STAMPS)/package $(STAMPS)/dev ## .venv with everything for development
