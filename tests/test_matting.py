@@ -12,7 +12,6 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import segmentation
-from pyharmony._images import source
 from pyharmony.segmentation import _segment
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
@@ -142,29 +141,6 @@ def test_twelve_megapixels_take_little_memory() -> None:
     tracemalloc.stop()
     assert made.shape == (3000, 3960) and error(made, alpha) < 40
     assert peak < 100e6
-
-
-# The colours of an edge
-
-
-def test_cleaned_colours_stay_within_black_and_white() -> None:
-    y, x = np.mgrid[:80, :100]
-    share = np.clip(30 - np.hypot(x - 50, y - 40), 0, 8) / 8
-    squares = np.where((x // 6 + y // 6) % 2, 255, 0)
-    image = np.rint(share * squares + (1 - share) * 128).astype(np.uint8)
-    mask = np.rint(share * 255).astype(np.uint8)
-    levels = segmentation.cutout(image, mask)[..., :3]
-    exact = 255 * segmentation.cutout(image / 255, mask)[..., :3]
-    assert exact.min() < -1 and np.abs(levels - exact.clip(0, 255)).max() < 0.51
-
-
-def test_large_images_are_cleaned_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, alpha = scene()
-    whole = segmentation.cutout(image, alpha)
-    monkeypatch.setattr(source, "_TILE", 32)
-    tiled = segmentation.cutout(image, alpha)
-    apart = np.abs(whole.astype(int) - tiled)
-    assert 0 < apart.max() <= 10 and apart.mean() < 0.1 and np.abs(image.astype(int) - tiled[..., :3]).max() > 30
 
 
 # Who uses it

@@ -8,23 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._arrays import VALUE_RANGE, NumpyArray
-from .._native import get_num_threads
-from ..ops.distance import distance_inside
+from .._arrays import NumpyArray
+from .edge_colours import decontaminated
 from .fill import fill
 from .memory import Memory
-from .region import Region, as_float, bounding_box, check_finite
+from .region import Region, as_float, check_finite
 from .resample import CUBIC, TRIANGLE, Kernel, resample
-from .threads import in_threads
 
 _REACH = 2  # the pixels that resampling reads to each side
-#: The alpha from which on a colour belongs to the object alone.
-_OPAQUE = 0.98
-#: Colours are taken from the opaque part up to this distance in pixels, or this share of the object's short side if
-#: larger: not of the image's, which may be cropped.
-_EDGE, _EDGE_SHARE = 8.0, 1 / 200
-#: The side of the tiles in which a large image is filled, so that little is computed and held: a power of two.
-_TILE = 256
 #: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
 _SHARP = (0.25, 0.75)
 #: A smaller share of a pixel is taken for a rounding error.
@@ -243,65 +234,6 @@ def _product(mask: NumpyArray, alpha: NumpyArray, memory: Memory) -> NumpyArray:
     memory.touch(scaled.nbytes)
     result *= scaled
     return result
-
-
-def decontaminated(colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory) -> NumpyArray:
-    """Returns colours [h, w, C] in which those of the soft contour are taken from the opaque part beside it.
-
-    Where alpha is between 0 and 1, the colours of a cut-out still hold a share of the background that it was cut from,
-    which shows as a halo on another background. Pixels far from anything opaque, such as glass, stay as they are.
-    corner (y, x) is the position of the first pixel in the caller's src.
-    """
-    level = VALUE_RANGE[colours.dtype.name]
-    opaque = alpha >= _OPAQUE * level
-    soft = (alpha > 0) & ~opaque
-    memory.touch(opaque.nbytes + 2 * soft.nbytes)
-    box = bounding_box(soft)
-    if box.empty or not opaque.any():
-        return colours
-    whole = bounding_box(alpha)
-    edge = max(_EDGE, _EDGE_SHARE * min(whole.y1 - whole.y0, whole.x1 - whole.x0))
-    box = box.expand(int(edge) + 1, alpha.shape)
-    part, soft, unknown = box.of(colours), box.of(soft), memory.hold(~box.of(opaque))
-    if unknown.all():
-        return colours
-    check_finite(part, "src", (corner[0] + box.y0, corner[1] + box.x0), skip=box.of(alpha) == 0)
-    weight = memory.hold(distance_inside(unknown))
-    np.clip((edge - weight) / np.float32(0.5 * edge), 0, 1, out=weight)
-    weight[~soft] = 0
-    result = memory.hold(colours.copy())
-    beyond = _TILE // 4 * max(1, math.ceil(edge / (_TILE // 8)))
-    tiles = [tile for tile in _tiles(part.shape[:2]) if tile.of(weight).any()]
-
-    def clean(tile: Region) -> int:
-        """Cleans the pixels of a tile, and returns how much memory that took."""
-        held = Memory()
-        # Whatever lies farther away has no say in colours so near to the opaque part.
-        around = tile.expand(beyond, part.shape[:2])
-        filled = fill(held.hold(around.of(part).astype(np.float32)), around.of(unknown), held)
-        ys, xs = np.nonzero(tile.of(weight))
-        old = tile.of(part)[ys, xs].astype(np.float32)
-        new = old + tile.of(weight)[ys, xs, None] * (tile.of(filled, (around.y0, around.x0))[ys, xs] - old)
-        held.touch(4 * new.nbytes + 2 * ys.nbytes)
-        if result.dtype.kind == "u":
-            # Smooth continuations may go a little beyond what is black or white.
-            np.clip(np.rint(new, out=new), 0, level, out=new)
-        tile.of(box.of(result))[ys, xs] = new
-        return held.peak
-
-    memory.touch(min(get_num_threads(), len(tiles)) * max(in_threads(clean, tiles), default=0))
-    return result
-
-
-def _tiles(shape: tuple[int, int]) -> list[Region]:
-    """Returns the parts of a large image that are filled one by one; a small one is a single part."""
-    if min(shape) <= 4 * _TILE:
-        return [Region(0, shape[0], 0, shape[1])]
-    return [
-        Region(y, min(y + _TILE, shape[0]), x, min(x + _TILE, shape[1]))
-        for y in range(0, shape[0], _TILE)
-        for x in range(0, shape[1], _TILE)
-    ]
 
 
 def _share(t: float) -> tuple[float, ...]:

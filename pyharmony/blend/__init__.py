@@ -34,8 +34,9 @@ Every blend takes the same first and last arguments:
   with their alpha (premultiplied), by Catmull and Rom's cubic and by a triangle beside the contour; the
   mask by a triangle. Kernels widen as they shrink the image, so that nothing aliases. Values are resampled
   as they are encoded. Arrays on a device accept only 1.
-* ``decontaminate``: whether the colours of the soft contour of an RGBA src are taken from its opaque part, some 8
-  pixels away at most, so that the old background does not come along as a halo.
+* ``decontaminate``: whether the colours of the soft contour of an RGBA src are freed of the background that it was
+  cut from, so that this does not come along as a halo: by the equation of compositing (Germer et al., 2020), see
+  docs/blend.md.
 * ``keep_gps``: whether the result keeps the GPS position of a dst that is read from a file or PIL image.
 * ``device``: 'auto', 'cpu' or 'cuda'; None: the setting of `pyharmony.set_device`. `gaussian_poisson` and
   `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md. The network of `gp_gan`

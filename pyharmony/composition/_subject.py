@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.edge_colours import decontaminated
 from .._images.memory import Memory
 from .._images.region import Region
-from .._images.source import decontaminated, place, place_scaled, scaled_region
+from .._images.source import place, place_scaled, scaled_region
 from .._images.threads import in_threads
 from ..upscaling.cutouts import enlarged_where
 from ._plan import ENLARGED, Photo
@@ -111,7 +112,7 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
     if not all(-far - 2 < at < end + far + 2 for at, far, end in zip(middle, reach, shape[::-1], strict=True)):
         return nothing
     pixels = _fewer(_part(photo.pixels, top, bottom, left, right), every)
-    colours = decontaminated(pixels, alpha, (0, 0), Memory())
+    colours = decontaminated(pixels, alpha, (0, 0), Memory(), background=photo.alpha is None)
     source = np.concatenate([colours, alpha[..., None]], 2)
     times, reasons, seconds = 1 / every, [], {}
     if entry.get("upscale") is not None and scale > ENLARGED:

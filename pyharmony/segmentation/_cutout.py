@@ -8,9 +8,9 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.edge_colours import decontaminated
 from .._images.kinds import one_image, one_mask
 from .._images.memory import Memory
-from .._images.source import decontaminated
 from ..errors import ArgumentError
 from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 from ._segment import Masks
@@ -23,8 +23,9 @@ def cutout(image: FileLike, mask: MaskLike | Masks, *, crop: bool = False) -> PI
 def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> Any:
     """Returns what a mask covers of an image, with transparency, ready to be pasted.
 
-    The pixels of a soft edge hold a share of what was behind the object. They take the colours of the object beside
-    them, so that no halo is left before another background.
+    The pixels of a soft edge hold a share of what was behind the object, I = αF + (1 − α)B. They get the colours F of
+    the object alone (Germer et al., "Fast Multi-Level Foreground Estimation", 2020), so that no halo is left before
+    another background; where the mask is 1 or 0 colours stay as they are.
 
     Args:
         image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
@@ -59,7 +60,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     cover: Any = mask.alpha() if isinstance(mask, Masks) else mask
     inside = one_mask(cover, "mask", height, width)
     alpha = _in_levels(inside, pixels.dtype)
-    colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory())
+    colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory(), background=True)
     found: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
     if crop:
         rows, columns = (np.flatnonzero(alpha.any(axis)) for axis in (1, 0))

@@ -1,0 +1,312 @@
+"""Colours of soft edges by the equation of compositing, I = αF + (1 − α)B.
+
+Source: Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation", ICPR 2020. The colours F of the
+object and B of the background minimise
+
+    Σ_i (α_i F_i + (1 − α_i) B_i − I_i)² + Σ_(i, j) (ε + |α_i − α_j|) ((F_i − F_j)² + (B_i − B_j)²)
+
+over the pixels i and their neighbours j, from coarse levels to fine ones. For a coarse level the paper reduces image
+and alpha. Here a cell has the mean of its pixels' equations, which tells F from B wherever their alpha differs; only
+cells with soft pixels are solved for; and a pixel's colours are those near to its cell's that fit its own equation.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._arrays import VALUE_RANGE, NumpyArray
+from .._native import get_num_threads
+from ..ops.pyramid import downsample, upsample
+from .memory import Memory
+from .region import Region, as_float, bounding_box, check_finite
+from .threads import in_threads
+
+#: The alpha from which on a colour belongs to the object alone.
+_OPAQUE = 0.98
+#: Where nothing is known of the background, colours are cleaned as far as alpha varies: it has this variance in three
+#: cells to each side, which are as large as this share of the object's short side.
+_VARIANCE, _AROUND = 0.004, 1 / 40
+#: How much any neighbour counts, ε: the paper's 1e-5 follows noise and errors of alpha more.
+_SMOOTH = 1e-2
+#: How much the colours of its cell count beside a pixel's own equation.
+_PRIOR = 0.1
+#: The sweeps of the levels of tiles, and of those that are solved as a whole, where they cost little.
+_SWEEPS, _WHOLE_SWEEPS = 2, 6
+#: After so many halvings, with cells of so many pixels to each side, an image is solved as a whole.
+_LEVELS, _CELL = 3, 8
+#: The side of the tiles in which finer levels are solved, and what is computed around each. The sweeps of levels 1 and
+#: 2 reach 24 pixels, so that tiles do not show. Both are multiples of 32, so that a tile begins with an even cell.
+_TILE, _BESIDE = 256, 32
+#: A share of a cell below this is a rounding error, and what no sum of squares is divided by.
+_NOTHING, _TINY = np.float32(1e-6), np.float32(1e-12)
+
+
+class _Level(NamedTuple):
+    """The equations of the cells of a level.
+
+    Attributes:
+        means: [h, w, 3 + 2 C] float32, the means of 1, α, α², αI and I over a cell, with 0 for pixels without colour.
+        soft: [h, w] bool, the cells with soft pixels.
+    """
+
+    means: NumpyArray
+    soft: NumpyArray
+
+    def halved(self) -> _Level:
+        """Returns the next coarser level."""
+        odd = [(0, side % 2) for side in self.soft.shape]
+        means = np.pad(self.means, [*odd, (0, 0)]) if odd[0][1] or odd[1][1] else self.means
+        soft = np.pad(self.soft, odd)
+        rows = soft[::2] | soft[1::2]
+        return _Level(downsample(means, 0.0), rows[:, ::2] | rows[:, 1::2])
+
+
+class _Pixels(NamedTuple):
+    """An image whose edges are cleaned.
+
+    Attributes:
+        colours: [h, w, C], of an image dtype.
+        alpha: [h, w], of the same dtype.
+        soft: [h, w] bool, the pixels whose colours are looked for.
+        background: whether colours where alpha is zero are read.
+    """
+
+    colours: NumpyArray
+    alpha: NumpyArray
+    soft: NumpyArray
+    background: bool
+
+    @property
+    def frame(self) -> Region:
+        return Region(0, self.alpha.shape[0], 0, self.alpha.shape[1])
+
+    def is_read(self, tile: Region) -> bool:
+        """Whether there are soft pixels in a tile or so near that they depend on it."""
+        near = _grown(tile, _BESIDE).overlap(self.frame)
+        return not tile.overlap(self.frame).empty and bool(near.of(self.soft).any())
+
+    def level(self, region: Region) -> _Level:
+        """Returns the equations of the pixels of a region, which may go beyond the image, with 1 for white."""
+        inside, origin = region.overlap(self.frame), (region.y0, region.x0)
+        channels = self.colours.shape[2]
+        means = np.zeros((*region.shape, 3 + 2 * channels), np.float32)
+        soft = np.zeros(region.shape, bool)
+        inside.of(soft, origin)[...] = inside.of(self.soft)
+        alpha = as_float(inside.of(self.alpha))
+        alpha[alpha >= _OPAQUE] = 1
+        colours = inside.of(self.colours)
+        there: NumpyArray = np.ones(alpha.shape, bool) if self.background else alpha > 0
+        if colours.dtype.kind == "f":
+            there &= np.isfinite(colours).all(-1)
+        target = inside.of(means, origin)
+        target[..., 0], target[..., 1] = there, alpha
+        np.multiply(alpha, alpha, out=target[..., 2])
+        scale = np.float32(1 / VALUE_RANGE[colours.dtype.name])
+        every = there.all()
+        for channel in range(channels):
+            its = target[..., 3 + channels + channel]
+            np.multiply(colours[..., channel], scale, out=its, casting="same_kind")
+            if not every:
+                its[~there] = 0
+            np.multiply(its, alpha, out=target[..., 3 + channel])
+        return _Level(means, soft)
+
+
+def decontaminated(
+    colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory, *, background: bool = False
+) -> NumpyArray:
+    """Returns colours in which those where alpha is between 0 and 1 are the object's alone, all others to the bit.
+
+    There an image holds a share of the background that it was cut from, which shows as a halo on another background.
+
+    Args:
+        colours: [h, w, C], of an image dtype.
+        alpha: [h, w], of the same dtype. From 0.98 on it counts as 1.
+        corner: the position (y, x) of the first pixel in the caller's src, for messages.
+        memory: counts the scratch.
+        background: whether colours where alpha is zero are those of the background. If not, they are never read, and
+            soft pixels far from anything opaque, such as glass, stay as they are.
+
+    Returns:
+        [h, w, C] of the same dtype, cleaned colours within black and white or, of floats that go beyond, within their
+        range; colours themselves where there is nothing to clean.
+
+    Raises:
+        ArgumentError: colours are not finite where alpha is not zero, near a soft pixel.
+    """
+    level = VALUE_RANGE[colours.dtype.name]
+    opaque = alpha >= _OPAQUE * level
+    soft = memory.hold((alpha > 0) & ~opaque)
+    memory.touch(2 * opaque.nbytes)
+    box = bounding_box(soft)
+    if box.empty or not (background or opaque.any()):
+        return colours
+    del opaque
+    near = box.expand(_BESIDE, alpha.shape)
+    check_finite(near.of(colours), "src", (corner[0] + near.y0, corner[1] + near.x0), skip=near.of(alpha) == 0)
+
+    # All cells are counted from a place that the soft pixels give, whatever an image shows of what lies beyond.
+    top, left = box.y0 - _BESIDE, box.x0 - _BESIDE
+    high, wide = (-(-(side + 2 * _BESIDE) // _CELL) for side in box.shape)
+    whole = Region(top, top + high * _CELL, left, left + wide * _CELL)
+    tiles = [
+        Region(y, min(y + _TILE, whole.y1), x, min(x + _TILE, whole.x1))
+        for y in range(whole.y0, whole.y1, _TILE)
+        for x in range(whole.x0, whole.x1, _TILE)
+    ]
+    pixels = _Pixels(colours, alpha, soft, background)
+    read = [tile for tile in tiles if pixels.is_read(tile)]
+    coarse, limits = _coarse(pixels, whole, read, memory)
+    cells = memory.hold(_solved(coarse, limits))
+    object_box = bounding_box(alpha)
+    certain = None if background else memory.hold(_certainty(coarse, min(object_box.shape) // _CELL))
+    result = memory.hold(colours.copy())
+
+    def clean(tile: Region) -> int:
+        """Cleans the soft pixels of a tile, and returns how much memory that took."""
+        around = _grown(tile, _BESIDE).overlap(whole)
+        levels = [pixels.level(around)]
+        while len(levels) < _LEVELS:
+            levels.append(levels[-1].halved())
+        found = _cells_of(around, whole).of(cells)
+        for finer in levels[:0:-1]:
+            found = _relaxed(finer, found, limits, _SWEEPS)
+        inside = tile.overlap(pixels.frame)
+        ys, xs = np.nonzero(inside.of(soft))
+        rows, columns = ys + (inside.y0 - around.y0), xs + (inside.x0 - around.x0)
+        new = _own(levels[0].means[rows, columns], found[rows // 2, columns // 2])
+        np.clip(new, *limits, out=new)
+        new *= level
+        if certain is not None:
+            weight = _cells_of(around, whole).of(certain)
+            for one in levels[::-1]:
+                weight = upsample(weight, one.soft.shape)
+            old = inside.of(colours)[ys, xs].astype(np.float32)
+            new = old + weight[rows, columns, None].clip(0, 1) * (new - old)
+        inside.of(result)[ys, xs] = np.rint(new) if result.dtype.kind == "u" else new
+        # Beside a level's means there are its colours and weights while it is relaxed.
+        return 3 * sum(one.means.nbytes for one in levels)
+
+    todo = [tile for tile in read if tile.overlap(pixels.frame).of(soft).any()]
+    memory.touch(min(get_num_threads(), len(todo)) * max(in_threads(clean, todo), default=0))
+    return result
+
+
+def _certainty(level: _Level, size: int) -> NumpyArray:
+    """Returns how far the equations of a level's cells tell object from background [h, w], float32, 0 to 1.
+
+    They do not where alpha is the same all around. size: the short side of the object in cells.
+    """
+    levels = [level]
+    while size * _AROUND > 2 ** len(levels):
+        levels.append(levels[-1].halved())
+    padded = np.pad(levels[-1].means[..., :3], [(1, 1), (1, 1), (0, 0)])
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    means = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    count, cover, square = (means[..., i] / np.maximum(means[..., 0], _NOTHING) for i in range(3))
+    result: NumpyArray = (square - cover * cover) / np.float32(_VARIANCE)
+    for finer in levels[-2::-1]:
+        result = upsample(result.clip(0, 1), finer.soft.shape)
+    return result.clip(0, 1)
+
+
+def _grown(region: Region, pixels: int) -> Region:
+    return Region(region.y0 - pixels, region.y1 + pixels, region.x0 - pixels, region.x1 + pixels)
+
+
+def _cells_of(region: Region, whole: Region) -> Region:
+    """Returns the coarse cells of a region, which is made of whole ones."""
+    return Region(
+        (region.y0 - whole.y0) // _CELL, (region.y1 - whole.y0) // _CELL,
+        (region.x0 - whole.x0) // _CELL, (region.x1 - whole.x0) // _CELL,
+    )  # fmt: skip
+
+
+def _coarse(pixels: _Pixels, whole: Region, tiles: list[Region], memory: Memory) -> tuple[_Level, tuple[float, float]]:
+    """Returns the level that is solved as a whole, without what lies in no tile, and the range of colours in them."""
+    cells = whole.shape[0] // _CELL, whole.shape[1] // _CELL
+    means = memory.hold(np.zeros((*cells, 3 + 2 * pixels.colours.shape[2]), np.float32))
+    soft = memory.hold(np.zeros(cells, bool))
+
+    def reduce(tile: Region) -> tuple[float, float, int]:
+        level = pixels.level(tile)
+        size, low, high = level.means.nbytes, float(level.means[..., 3:].min()), float(level.means[..., 3:].max())
+        for _ in range(_LEVELS):
+            level = level.halved()
+        part = _cells_of(tile, whole)
+        part.of(means)[...], part.of(soft)[...] = level.means, level.soft
+        return low, high, size
+
+    found = in_threads(reduce, tiles)
+    memory.touch(2 * min(get_num_threads(), len(tiles)) * max(size for _, _, size in found))
+    low, high = min(0.0, *(low for low, _, _ in found)), max(1.0, *(high for _, high, _ in found))
+    return _Level(means, soft), (low, high)
+
+
+def _solved(level: _Level, limits: tuple[float, float]) -> NumpyArray:
+    """Returns the colours of object and background [h, w, 2, C] of a level, from all that are coarser."""
+    coarser = None if max(level.soft.shape) == 1 else _solved(level.halved(), limits)
+    return _relaxed(level, coarser, limits, _WHOLE_SWEEPS)
+
+
+def _relaxed(level: _Level, coarser: NumpyArray | None, limits: tuple[float, float], sweeps: int) -> NumpyArray:
+    """Returns the colours of object and background [h, w, 2, C] of a level's soft cells and of all beside them.
+
+    They begin as those of the coarser level and are changed by sweeps (Gauss and Seidel), every other cell at once.
+    Cells without soft pixels have the means of their pixels.
+
+    Args:
+        level: the equations.
+        coarser: [ceil(h / 2), ceil(w / 2), 2, C], the colours of the next coarser level; None: there is none.
+        limits: the least and the largest value of a colour.
+        sweeps: how often each cell is solved for.
+    """
+    height, width = level.soft.shape
+    across = width + 2
+    channels = (level.means.shape[2] - 3) // 2
+    count, cover, object_means, means = (
+        level.means[..., 0], level.means[..., 1], level.means[..., 3 : 3 + channels], level.means[..., 3 + channels :],
+    )  # fmt: skip
+    rest = count - cover
+    # With a border of cells without colours, every cell has four neighbours.
+    colours = np.zeros((height + 2, width + 2, 2, channels), np.float32)
+    inner = colours[1:-1, 1:-1]
+    np.divide(object_means, np.maximum(cover, _NOTHING)[..., None], out=inner[:, :, 0])
+    np.divide(means - object_means, np.maximum(rest, _NOTHING)[..., None], out=inner[:, :, 1])
+    ys, xs = np.nonzero(level.soft)
+    if coarser is not None:
+        inner[ys, xs] = coarser[ys // 2, xs // 2]
+    alpha = np.pad(cover / np.maximum(count, _NOTHING), 1).ravel()
+    has = np.pad(np.stack([cover > _NOTHING, rest > _NOTHING], -1), [(1, 1), (1, 1), (0, 0)]).reshape(-1, 2)
+    flat = colours.reshape(-1, 2, channels)
+    systems = []
+    for parity in (0, 1):
+        chosen = (ys + xs) % 2 == parity
+        y, x = ys[chosen], xs[chosen]
+        at = (y + 1) * across + x + 1
+        beside = np.stack([at - across, at + across, at - 1, at + 1])
+        weights = (np.abs(alpha[beside] - alpha[at]) + np.float32(_SMOOTH))[..., None] * has[beside]
+        its = level.means[y, x] / np.maximum(count[y, x], _NOTHING)[:, None]
+        right = np.stack([its[:, 3 : 3 + channels], its[:, 3 + channels :] - its[:, 3 : 3 + channels]], 1)
+        mixed = its[:, 1] - its[:, 2]
+        diagonal = weights.sum(0) + np.stack([its[:, 2], 1 - its[:, 1] - mixed], 1)
+        scale = 1 / np.maximum(diagonal[:, 0] * diagonal[:, 1] - mixed * mixed, _TINY)
+        systems.append((at, beside, weights[..., None], right, diagonal[:, ::-1] * scale[:, None], mixed * scale))
+    for _ in range(sweeps):
+        for at, beside, weight, right, own, other in systems:
+            total = right.copy()
+            for its_weight, neighbour in zip(weight, beside, strict=True):
+                total += its_weight * flat[neighbour]
+            flat[at] = (own[..., None] * total - other[:, None, None] * total[:, ::-1]).clip(*limits)
+    return inner
+
+
+def _own(means: NumpyArray, cell: NumpyArray) -> NumpyArray:
+    """Returns the object's colours [N, C] of pixels, by their own equations [N, 3 + 2 C] and their cells' [N, 2, C]."""
+    channels = cell.shape[2]
+    alpha = means[:, 1:2]
+    rest = means[:, 3 + channels :] - alpha * cell[:, 0] - (1 - alpha) * cell[:, 1]
+    result: NumpyArray = cell[:, 0] + rest * (alpha / (alpha * alpha + (1 - alpha) ** 2 + np.float32(_PRIOR)))
+    return result
