@@ -4,6 +4,7 @@
     python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # what is chosen by
     python benchmarks/segmentation.py people DATA              # of those who are masked, how many are found
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
+    python benchmarks/segmentation.py colours DATA             # the colours of edges, on composites that are known
     python benchmarks/segmentation.py speed                    # the time of clicks, and memory
     python benchmarks/segmentation.py report                   # the tables, into docs/segment.md
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import re
 import subprocess
@@ -35,12 +37,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from photographs import PHOTOS, Photographs, photograph
-from PIL import Image
+from PIL import Image, ImageDraw
 from records import MEASURED
 from tables import bootstrap, numbered, rows_of, write_json
 
 import pyharmony
 from pyharmony import data, segmentation
+from pyharmony._images.edge_colours import decontaminated
+from pyharmony._images.memory import Memory
 from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
@@ -74,6 +78,11 @@ ROUNDS = 5
 BANDS, SURE = (1, 3, 8), 0.95
 #: An edge is judged where the mask before it has at least this IoU with the object: another object has another edge.
 JUDGED = 0.85
+
+#: What objects with known colours are put on: plain ones, and so many photographs.
+PLAIN, BEHIND = {"white": (255, 255, 255), "black": (0, 0, 0), "green": (20, 200, 40)}, 4
+#: The settings that pymatting's estimate of colours is tried with: its own, and more and stronger smoothing.
+SETTINGS: tuple[dict[str, Any], ...] = ({}, {"n_big_iterations": 10}, {"n_big_iterations": 10, "regularization": 5e-3})
 
 Bools = npt.NDArray[np.bool_]
 
@@ -492,6 +501,117 @@ def _closed_form(image: Any, large: npt.NDArray[np.float32], reach: float) -> An
     return pymatting.estimate_alpha_cf(image.astype(np.float64) / 255, trimap_of(large, reach)).astype(np.float32)
 
 
+def colours(root: Path, split: str, limit: int) -> None:
+    """Measures what is left of the old background in soft edges, on composites whose object is known.
+
+    Their alphas are those of photographs, and for each photograph also one of single hairs, which is drawn. The object
+    is the largest square of the photograph that is all opaque, mirrored on and on, and lies on plain colours and on
+    photographs. The error of a composite is the mean of alpha times the absolute error of the object's colour over all
+    pixels with alpha between 0 and 1: that of another composite with this object, whatever its background.
+    """
+    folders = [root / folder for folder in PHOTOS if (root / folder).is_dir()]
+    backgrounds = _backgrounds(folders, split)
+    rows: dict[str, list[float]] = {}
+    groups, drawn, white = [], [], []
+    for folder in folders:
+        photos = data.Manifest(folder, split, ("image", "mask"))
+        soft = [i for i, entry in enumerate(photos.entries)
+                if str(entry["mask"].get("mask_quality", "")).startswith("soft alpha")]  # fmt: skip
+        for i in soft[: limit or None]:
+            image, mask = photos[i]["image"], photos[i]["mask"]
+            its = mirrored(image, mask == 255)
+            for alpha, (name, picture) in itertools.product((mask, hairs(mask.shape, i)), backgrounds.items()):
+                behind = np.asarray(Image.fromarray(picture).resize(alpha.shape[::-1], Image.Resampling.BICUBIC))
+                share = alpha[..., None] / 255
+                shown = np.rint(share * its + (1 - share) * behind).astype(np.uint8)
+                groups.append(photograph(photos, i))
+                drawn.append(alpha is not mask)
+                white.append(name == "white")
+                for method, made in _cleaned(shown, alpha).items():
+                    rows.setdefault(method, []).append(seen_error(made, its, alpha))
+            print(photos.names[i], flush=True)
+    parts = {
+        "photographs' alphas": ~np.array(drawn), "single hairs": np.array(drawn), "both, on white": np.array(white),
+    }  # fmt: skip
+    lines = [["colours of soft edges, levels of 255 off", *(f"{name}: {part.sum()}" for name, part in parts.items())]]
+    for method, errors in rows.items():
+        cells = [
+            _levels(np.array(errors)[part], numbered([g for g, one in zip(groups, part, strict=True) if one]))
+            for part in parts.values()
+        ]
+        lines.append([method, *cells])
+    print(rows_of(lines))
+
+
+def _backgrounds(folders: Sequence[Path], split: str) -> dict[str, npt.NDArray[np.uint8]]:
+    """Returns plain pictures, and photographs of a split without an object, evenly chosen."""
+    found = {name: np.full((2, 2, 3), colour, np.uint8) for name, colour in PLAIN.items()}
+    for folder in folders:
+        every = data.Manifest(folder, split)
+        free = [i for i, roles in enumerate(every.entries) if "mask" not in roles]
+        for i in free[:: max(1, -(-len(free) // BEHIND))]:
+            found[every.names[i]] = every[i]["image"]
+    return found
+
+
+def hairs(shape: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
+    """Returns an alpha [h, w] of a disc with single hairs, of a third of a pixel to two pixels."""
+    random = np.random.default_rng((11, seed))
+    fine, radius = 4, min(shape) // 4
+    drawing = Image.new("L", (shape[1] * fine, shape[0] * fine))
+    pen = ImageDraw.Draw(drawing)
+    pen.circle((drawing.width / 2, drawing.height / 2), radius * fine, fill=255)
+    for turn in random.uniform(0, 2 * np.pi, 300):
+        at = drawing.width / 2 + radius * fine * np.cos(turn), drawing.height / 2 + radius * fine * np.sin(turn)
+        turn, bend, wide = turn + random.normal(0, 0.25), random.normal(0, 0.02), int(random.integers(1, 9))
+        for _ in range(int(random.integers(5, 2 + radius // 4))):
+            end = at[0] + 8 * np.cos(turn), at[1] + 8 * np.sin(turn)
+            pen.line([at, end], fill=255, width=wide)
+            at, turn = end, turn + bend
+    return np.asarray(drawing.resize(shape[::-1], Image.Resampling.BOX))
+
+
+def mirrored(image: npt.NDArray[np.uint8], region: Bools) -> npt.NDArray[np.uint8]:
+    """Returns an image [H, W, 3] that goes on from the largest square of a region by mirroring."""
+    sums = np.pad(region.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+    def corners(side: int) -> npt.NDArray[np.intp]:
+        inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+        return np.argwhere(inside == side * side)
+
+    low, high = 1, min(region.shape)
+    while low < high:
+        side = (low + high + 1) // 2
+        low, high = (side, high) if len(corners(side)) else (low, side - 1)
+    y, x = corners(low)[0]
+    rows, columns = (np.abs((np.arange(size) + low) % (2 * low) - low + 0.5).astype(int) for size in region.shape)
+    return image[y + rows[:, None], x + columns]
+
+
+def _cleaned(image: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Returns the object's colours [H, W, 3] by each method."""
+    found: dict[str, Any] = {
+        "as they are": image,
+        "`cutout`": segmentation.cutout(image, alpha)[..., :3],
+        "a blend, which does not know the background": decontaminated(image, alpha, (0, 0), Memory()),
+    }
+    if importlib.util.find_spec("pymatting") is not None:
+        import pymatting
+
+        for options in SETTINGS:
+            name = ", ".join(f"{key}={value}" for key, value in options.items())
+            estimate = pymatting.estimate_foreground_ml(image / 255, alpha / 255, **options)
+            found[f"pymatting, multilevel{', ' if name else ''}{name}"] = 255 * estimate
+    return found
+
+
+def seen_error(made: Any, its: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> float:
+    """Returns the mean of alpha times the error of an object's colours where alpha is between 0 and 1, of 255."""
+    soft = (alpha > 0) & (alpha < 255)
+    off = np.abs(made[soft].astype(np.float64) - its[soft]).mean(-1)
+    return float((off * (alpha[soft] / 255)).mean())
+
+
 def report(results: Path, page: Path) -> None:
     """Writes the tables into a page."""
     whole = json.loads(results.read_text())
@@ -679,6 +799,10 @@ def main() -> None:
     edging.add_argument("--method", default="auto")
     edging.add_argument("--limit", type=int, default=0, help="so many photographs of each folder; 0: all")
     edging.add_argument("--out", type=Path, default=RESULTS)
+    colouring = commands.add_parser("colours")
+    colouring.add_argument("data", type=Path)
+    colouring.add_argument("--split", default="test")
+    colouring.add_argument("--limit", type=int, default=0, help="so many photographs of each folder; 0: all")
     telling = commands.add_parser("report")
     telling.add_argument("--results", type=Path, default=RESULTS)
     telling.add_argument("--page", type=Path, default=PAGE)
@@ -688,6 +812,9 @@ def main() -> None:
         return
     if given.command == "people":
         people(given.data, given.split, given.out, given.method)
+        return
+    if given.command == "colours":
+        colours(given.data, given.split, given.limit)
         return
     if given.command == "matting":
         matting(given.data, given.out, given.method, given.limit)

@@ -72,6 +72,27 @@ def test_intervals_are_of_photographs(script: Any) -> None:
     assert script.interval([], []) == script.interval([0.5], [0], [False]) == "-"
 
 
+def test_objects_with_known_colours(script: Any) -> None:
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 256, (40, 60, 3), np.uint8)
+    region = np.zeros((40, 60), bool)
+    region[5:17, 20:40] = True
+    region[3, 2] = True
+    its = script.mirrored(image, region)
+    part = image[5:17, 20:32]
+    np.testing.assert_array_equal(its[:12, :12], part)
+    np.testing.assert_array_equal(its[12:24, 12:24], part[::-1, ::-1])
+    np.testing.assert_array_equal(its[24:36, 48:60], part)
+    alpha = script.hairs((120, 160), 3)
+    assert alpha.shape == (120, 160) and alpha[60, 80] == 255 and 0.05 < ((alpha > 0) & (alpha < 255)).mean() < 0.5
+    assert np.array_equal(alpha, script.hairs((120, 160), 3)) and (alpha != script.hairs((120, 160), 4)).any()
+    # What is off counts by alpha, and only where alpha is soft.
+    soft = np.array([[0, 51, 204, 255]], np.uint8)
+    colours = np.full((1, 4, 3), 100, np.uint8)
+    off = np.array([50, 10, 20, 50])[None, :, None]
+    assert script.seen_error(colours + off, colours, soft) == pytest.approx((0.2 * 10 + 0.8 * 20) / 2)
+
+
 def reported(script: Any, folder: Path, whole: dict[str, Any]) -> list[str]:
     page, results = folder / "page.md", folder / "results.json"
     page.write_text(f"before\n{script.START}\nold\n{script.END}\nafter\n")

@@ -24,7 +24,7 @@ from .region import Region, as_float, bounding_box, check_finite
 from .threads import in_threads
 
 #: The alpha from which on a colour belongs to the object alone.
-_OPAQUE = 0.98
+_OPAQUE = 0.99
 #: Where nothing is known of the background, colours are cleaned as far as alpha varies: it has this variance in three
 #: cells to each side, which are as large as this share of the object's short side.
 _VARIANCE, _AROUND = 0.004, 1 / 40
@@ -123,7 +123,7 @@ def decontaminated(
 
     Args:
         colours: [h, w, C], of an image dtype.
-        alpha: [h, w], of the same dtype. From 0.98 on it counts as 1.
+        alpha: [h, w], of the same dtype. From 0.99 on it counts as 1.
         corner: the position (y, x) of the first pixel in the caller's src, for messages.
         memory: counts the scratch.
         background: whether colours where alpha is zero are those of the background. If not, they are never read, and
