@@ -295,3 +295,14 @@ def test_twelve_megapixels_take_little_memory() -> None:
     # The result, three bytes a pixel, where soft pixels are, and a part of that for levels and tiles.
     assert peak < 7 * alpha.size
     assert 0.7 * peak < memory.peak < 1.3 * peak
+
+
+def test_cleaned_colours_do_not_depend_on_where_a_source_is_cut_off() -> None:
+    cut = np.dstack([composite(OBJECT, ALPHAS["fur"], BACKGROUNDS["green"]), levels_of(ALPHAS["fur"])])
+    dst = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    whole = blend.alpha(cut, dst)
+    for x, y in ((-50, 20), (90, -70), (60, 80)):
+        moved = blend.alpha(cut, dst, at=(x, y))
+        rows, columns = ((max(shift, 0), min(SIDE + shift, SIDE)) for shift in (y, x))
+        wanted = whole[rows[0] - y : rows[1] - y, columns[0] - x : columns[1] - x]
+        np.testing.assert_array_equal(moved[slice(*rows), slice(*columns)], wanted)

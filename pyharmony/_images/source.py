@@ -16,6 +16,8 @@ from .region import Region, as_float, check_finite
 from .resample import CUBIC, TRIANGLE, Kernel, resample
 
 _REACH = 2  # the pixels that resampling reads to each side
+#: The pixels beyond dst whose colours tell of those of a soft edge in it.
+_BEYOND = 256
 #: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
 _SHARP = (0.25, 0.75)
 #: A smaller share of a pixel is taken for a rounding error.
@@ -66,7 +68,7 @@ def place(
     )
     if placed.empty:
         placed = Region(0, 0, 0, 0)
-    src = placed.of(src, shift) if not placed.empty else src[:0, :0]
+    whole, src = src, placed.of(src, shift) if not placed.empty else src[:0, :0]
     if mask is not None:
         mask = placed.of(mask, shift) if not placed.empty else mask[:0, :0]
     colours, alpha, holes = src[..., : min(src.shape[2], 3)], None, None
@@ -75,7 +77,10 @@ def place(
         holes = memory.hold(alpha == 0)
         if decontaminate:
             corner = placed.y0 - shift[0], placed.x0 - shift[1]
-            colours = decontaminated(colours, alpha, corner, memory)
+            near = Region(corner[0], corner[0] + len(src), corner[1], corner[1] + src.shape[1]).expand(_BEYOND, (h, w))
+            part, origin = near.of(whole), (near.y0, near.x0)
+            cleaned = decontaminated(part[..., :3], part[..., 3], origin, memory)
+            colours = placed.of(cleaned, (origin[0] + shift[0], origin[1] + shift[1]))
     if alpha is not None:
         mask = alpha if mask is None else memory.hold(_product(mask, alpha, memory))
     elif mask is None:
