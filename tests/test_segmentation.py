@@ -1446,6 +1446,61 @@ def test_annotations_become_a_folder_to_train_on(tmp_path: Path) -> None:
     assert data.Manifest(out).categories == ["object"]
 
 
+def test_each_of_several_masks_becomes_a_pair_to_train_on(tmp_path: Path) -> None:
+    """Masks of one photograph share its copy; one without a mask, and one that lies elsewhere, are read too."""
+    tool = load_script("tools/annotated.py")
+    root, out, more = tmp_path / "open", tmp_path / "out", tmp_path / "open" / "more"
+    for folder in (root, more, out / "images", out / "masks"):
+        folder.mkdir(parents=True)
+    for name in ("a.png", "b.png", "rembg_c.png"):
+        Image.fromarray(scene()).save(root / name)
+    halves = np.zeros((2, 90, 120), np.uint8)
+    halves[0, :, :60], halves[1, :, 60:] = 255, 255
+    for path, mask in ((root / "a_m1.png", halves[0]), (root / "a_m2.png", halves[1]), (more / "b_x1.png", halves[0])):
+        Image.fromarray(mask).save(path)
+    animal = {"split": "train", "category": "animal"}
+    entries = [
+        {"file": "a.png", "role": "photo", "pair": "a", **animal},
+        {"file": "a_m1.png", "role": "mask", "pair": "a", **animal},
+        {"file": "a_m2.png", "role": "mask", "pair": "a", **animal, "category": "person"},
+        {"file": "b.png", "role": "photo", "pair": "b", "split": "val", "category": "landscape"},
+        {"file": "rembg_c.png", "role": "photo", "pair": "rembg_c", **animal},
+    ]
+    (root / "manifest.json").write_text(json.dumps({"entries": entries}))
+    entry = {"file": "b_x1.png", "role": "mask", "pair": "b", "photo": "../b.png", "split": "val", "category": "tool"}
+    (more / "manifest.json").write_text(json.dumps({"entries": [entry]}))
+    pairs = tool.separated(root, out) + tool.separated(more, out)
+    (out / "manifest.json").write_text(json.dumps({"entries": pairs}))
+    train, val = (data.Manifest(out, split) for split in ("train", "val"))
+    assert train.names == ["a_m1", "a_m2"] and train.categories == ["animal", "person"]
+    for sample, mask in zip(train, halves, strict=True):
+        np.testing.assert_array_equal(sample["mask"], mask)
+        np.testing.assert_array_equal(sample["image"], scene())
+    assert val.names == ["b", "b_x1"] and ["mask" in sample for sample in val] == [False, True]
+    assert sorted(path.name for path in (out / "images").iterdir()) == ["a.png", "b.png"]
+
+
+def test_all_masks_of_the_open_data_can_be_trained_on(tmp_path: Path, data_dir: Path) -> None:
+    tool = load_script("tools/annotated.py")
+    folders = [data_dir / "masks_open", data_dir / "masks_open" / "more_masks"]
+    if not all((folder / "manifest.json").is_file() for folder in folders):
+        pytest.skip("shared data not found")
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"entries": [entry for folder in folders for entry in tool.separated(folder, tmp_path)]})
+    )
+    counts = {}
+    for split in ("train", "val", "test"):
+        pairs = data.Manifest(tmp_path, split)
+        counts[split] = sum("mask" in entry for entry in pairs.entries)
+        masked = next(i for i, entry in enumerate(pairs.entries) if "mask" in entry)
+        assert pairs[masked]["mask"].any() and pairs[masked]["mask"].shape == pairs[masked]["image"].shape[:2]
+    listed = [json.loads((folder / "manifest.json").read_text())["entries"] for folder in folders]
+    splits = [entry["split"] for entries in listed for entry in entries if entry["role"] == "mask"]
+    assert counts == {split: splits.count(split) for split in counts} and counts["train"] > 800
+
+
 def test_the_masks_that_we_drew_are_whole() -> None:
     table = json.loads((ROOT / "tools/annotations/photos_open.json").read_text())
     images = {image["id"]: image for image in table["images"]}

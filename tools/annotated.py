@@ -1,9 +1,17 @@
 """Makes a folder of photographs and masks to train on: python tools/annotated.py PHOTOS OUT [ANNOTATIONS ...]
 
+    python tools/annotated.py photos_open/images drawn
+    python tools/annotated.py photos_open/images drawn --manifest pairs_open --manifest masks_open \\
+        --manifest masks_open/more_masks
+
 `tools/annotations` holds masks, in COCO's format, of objects in photographs of the open data that came without: boxes
 and clicks were set by hand, contours are by GrabCut or by our own network, and each was looked at. PHOTOS is the folder
 of the photographs. OUT gets a copy of each, a mask, and the manifest that `pyharmony train` reads. A file may also list
 photographs under "nobody", which show no people; they have no mask, and the category "nobody".
+
+A manifest of the data may list several masks of one photograph, or masks alone with the path of the photograph of each,
+which `pyharmony.data.Manifest` does not read: OUT gets each mask as a pair of its own, of the split that the manifest
+says.
 """
 
 from __future__ import annotations
@@ -18,6 +26,9 @@ from PIL import Image, ImageDraw
 
 #: Those of masks, and of photographs of nobody; heads are learned from the photographs themselves.
 OWN = tuple(Path(__file__).parent / "annotations" / name for name in ("nobody.json", "photos_open.json"))
+
+#: The photographs of a manifest that are left out begin so: where they come from is not stated.
+LEFT_OUT = "rembg_"
 
 
 def written(annotations: Path, photos: Path, out: Path) -> list[dict[str, Any]]:
@@ -56,20 +67,54 @@ def _without_mask(photo: Path, out: Path) -> dict[str, Any]:
     }
 
 
+def separated(folder: Path, out: Path) -> list[dict[str, Any]]:
+    """Writes the photographs and masks of a manifest, and returns entries with one mask for each pair.
+
+    A photograph is copied once, and all pairs of its masks name it; one without a mask is a pair as well. The category
+    of a pair is that of its mask, and `path` tells which photograph it shows.
+
+    Args:
+        folder: the folder of manifest.json. A mask may name its photograph by `photo`, a path relative to that folder;
+            else it is the photograph of the same pair.
+        out: the folder to write to.
+    """
+    every = json.loads((folder / "manifest.json").read_text("utf-8"))["entries"]
+    every = [entry for entry in every if not entry["pair"].startswith(LEFT_OUT)]
+    photos = {entry["pair"]: entry["file"] for entry in every if entry["role"] == "photo"}
+    masks = [entry for entry in every if entry["role"] == "mask"]
+    masked = {entry["pair"] for entry in masks}
+    entries = []
+    for entry in [*masks, *(entry for entry in every if entry["role"] == "photo" and entry["pair"] not in masked)]:
+        photo = folder / (entry.get("photo") or photos[entry["pair"]])
+        copy = out / "images" / photo.name
+        if not copy.exists():
+            shutil.copy(photo, copy)
+        name = Path(entry["file"]).stem
+        common = {"pair": name, "split": entry["split"], "category": entry["category"]}
+        entries.append({"file": f"images/{photo.name}", "role": "photo", "path": photo.name, **common})
+        if entry["role"] == "mask":
+            shutil.copy(folder / entry["file"], out / "masks" / f"{name}.png")
+            entries.append({"file": f"masks/{name}.png", "role": "mask", **common})
+    return entries
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("annotations", type=Path, nargs="*", help="none: our own")
+    parser.add_argument("--manifest", type=Path, action="append", default=[], metavar="FOLDER", help="several times")
     given = parser.parse_args()
     for folder in ("images", "masks"):
         (given.out / folder).mkdir(parents=True, exist_ok=True)
     entries = []
     for file in given.annotations or OWN:
         entries += written(file, given.photos, given.out)
+    for folder in given.manifest:
+        entries += separated(folder, given.out)
     (given.out / "manifest.json").write_text(json.dumps({"entries": entries}, indent=1) + "\n", "utf-8")
     objects = sum(entry["role"] == "mask" for entry in entries)
-    print(f"{given.out}: {objects} objects, {len(entries) - 2 * objects} photographs of nobody")
+    print(f"{given.out}: {objects} objects, {len(entries) - 2 * objects} photographs without a mask")
 
 
 if __name__ == "__main__":
