@@ -32,6 +32,8 @@ from pyharmony.segmentation.heads import Head, corners, heads_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ANNOTATIONS, LAYOUTS = Path(__file__).parent / "annotations", ROOT / "benchmarks" / "layouts.json"
+#: The photographs from which no head is learned begin so: where they come from is not stated.
+LEFT_OUT = "rembg_"
 #: Categories of photographs that show nobody.
 EMPTY = ("landscape", "flower", "grocery")
 #: The share of samples without people, and that of samples of four photographs.
@@ -75,14 +77,18 @@ def photos_of(data: Path, part: str) -> list[Photo]:
     if part == "layouts":
         return [_photo(files[entry["photo"]], entry) for entry in layouts]
     drawn = json.loads((ANNOTATIONS / "heads.json").read_text("utf-8"))["photographs"]
-    wanted = (lambda name: splits[name] == "train") if part == "train" else (lambda name: splits[name] != "train")
-    found = [_photo(files[entry["photo"]], entry) for entry in drawn if wanted(entry["photo"])]
-    if part == "train":
+    learned = part == "train"
+
+    def in_part(name: str) -> bool:
+        return (splits[name] == "train") == learned and not (learned and name.startswith(LEFT_OUT))
+
+    found = [_photo(files[entry["photo"]], entry) for entry in drawn if in_part(entry["photo"])]
+    if learned:
         nobody = {Path(name).stem for name in json.loads((ANNOTATIONS / "nobody.json").read_text("utf-8"))["nobody"]}
         # No photograph of the layouts is learned from, and none twice.
         known = {entry["photo"] for entry in (*layouts, *drawn)}
         for name, path in files.items():
-            if wanted(name) and name not in known and (name in nobody or categories[name] in EMPTY):
+            if in_part(name) and name not in known and (name in nobody or categories[name] in EMPTY):
                 found.append(_photo(path, {"people": []}))
     return found
 
