@@ -2,6 +2,7 @@
 
     python benchmarks/segmentation.py run DATA --processes 2   # measures the test images, an hour or two
     python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # what is chosen by
+    python benchmarks/segmentation.py run DATA --split val --folder drawn --out val.json  # of other folders of DATA
     python benchmarks/segmentation.py people DATA              # of those who are masked, how many are found
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
     python benchmarks/segmentation.py colours DATA             # the colours of edges, on composites that are known
@@ -187,9 +188,17 @@ def called(name: str) -> str:
 
 
 def run(
-    root: Path, split: str, methods: Sequence[str], most: int, jittered: int, out: Path, limit: int, processes: int = 1
+    root: Path,
+    split: str,
+    methods: Sequence[str],
+    most: int,
+    jittered: int,
+    out: Path,
+    limit: int,
+    processes: int = 1,
+    folders: Sequence[str] = PHOTOS,
 ) -> None:
-    samples = Photographs(root, PHOTOS, (split,))
+    samples = Photographs(root, folders, (split,))
     every = list(range(len(samples)))[:: max(1, len(samples) // limit) if limit else 1]
     table = recorded(out).get(split, {"methods": {}})
     if table.get("names", [samples.names[i] for i in every]) != [samples.names[i] for i in every]:
@@ -303,9 +312,9 @@ def told(table: dict[str, Any], method: str) -> list[str]:
     return [*lines, f"first click {np.median(times):.0f} ms, next {np.median(later):.0f} ms"]
 
 
-def people(root: Path, split: str, out: Path, weights: str) -> None:
+def people(root: Path, split: str, out: Path, weights: str, folders: Sequence[str] = PHOTOS) -> None:
     """Measures how many of the people who are masked are found, and how well; others in the picture are not counted."""
-    samples = Photographs(root, PHOTOS, (split,))
+    samples = Photographs(root, folders, (split,))
     method = method_of(weights)
     rows: dict[str, list[Any]] = {"groups": [], "mask": [], "box": [], "found": []}
     for i, category in enumerate(samples.categories):
@@ -794,6 +803,8 @@ def main() -> None:
     finding.add_argument("--split", default="test")
     finding.add_argument("--method", default="auto")
     finding.add_argument("--out", type=Path, default=RESULTS)
+    for command in (running, finding):
+        command.add_argument("--folder", action="append", help="of DATA, several times; none: those of the record")
     edging = commands.add_parser("matting")
     edging.add_argument("data", type=Path)
     edging.add_argument("--method", default="auto")
@@ -811,7 +822,7 @@ def main() -> None:
         report(given.results, given.page)
         return
     if given.command == "people":
-        people(given.data, given.split, given.out, given.method)
+        people(given.data, given.split, given.out, given.method, given.folder or PHOTOS)
         return
     if given.command == "colours":
         colours(given.data, given.split, given.limit)
@@ -823,7 +834,10 @@ def main() -> None:
     if given.command == "speed":
         speed(given.out, methods)
         return
-    run(given.data, given.split, methods, given.clicks, given.jittered, given.out, given.limit, given.processes)
+    run(
+        given.data, given.split, methods, given.clicks, given.jittered, given.out, given.limit, given.processes,
+        given.folder or PHOTOS,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
