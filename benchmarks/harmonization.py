@@ -5,6 +5,7 @@
     python benchmarks/harmonization.py report                  # its tables, into docs/harmonize.md
     python benchmarks/harmonization.py calibrate DATA run/best.safetensors -o calibrated.safetensors
     python benchmarks/harmonization.py contours DATA run/best.safetensors  # val at 256 px, a line for each contour
+    python benchmarks/harmonization.py unseen DATA             # photographs that no weights have learned from
 
 DATA holds triples_open, pairs_open, photos_open and, where they are there, triples, pairs and aligned of research_only,
 each with its manifest. Images are measured at their own size, methods are guarded, as they are by default. One
@@ -28,6 +29,7 @@ import contour_scores
 import contours
 import numpy as np
 import numpy.typing as npt
+import unseen
 from photographs import PHOTOS, Photographs, Picture, Set, fitting, triples
 from skin import hue_apart
 from tables import bootstrap, numbered, percent, percentile, rows_of, share_below, signed, write_json
@@ -527,6 +529,25 @@ def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str
         print("\n".join(contour_scores.lines(found, name + ending)), flush=True)
 
 
+def look_unseen(
+    root: Path, path: Path, work: Path, sources: Sequence[str], ending: str, most: int | None, before: Path | None
+) -> None:
+    """Prints what weights do on photographs that no weights have learned from, and writes the figures to path.
+
+    before: the figures of an earlier run, which are compared; None: there are none.
+    """
+    earlier = None if before is None else json.loads(before.read_text())
+    calls = {
+        (source if source == contour_scores.GUARDED else Path(source).stem) + ending: unseen.harmonized(
+            source, **contour_scores.OPTIONS[ending]
+        )
+        for source in sources
+    }
+    found = unseen.measure(root, work / "unseen", calls, most)
+    print(unseen.table(found if earlier is None else unseen.beside(earlier, found)), flush=True)
+    write_json(path, found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -551,7 +572,19 @@ def main() -> None:
     command.add_argument("--cautious", action="store_true", help="guarded, and cautious")
     command.add_argument("--controls", default="auto", help="the weights of the frontier, if not those of 'auto'")
     command.add_argument("--out", type=Path, default=WORK / "contours.json", help="where figures are kept")
+    command = commands.add_parser("unseen")
+    command.add_argument("data", type=Path)
+    command.add_argument("weights", nargs="*", default=["auto"], help="files; default: those of 'auto'")
+    command.add_argument("--no-guard", action="store_true", help="the network alone; without: guarded, as by default")
+    command.add_argument("--most", type=int, help="so many photographs, evenly spread; default: all")
+    command.add_argument("--beside", type=Path, help="the figures of an earlier run, which are compared")
+    command.add_argument("--out", type=Path, default=WORK / "unseen.json", help="where figures are kept")
+    command.add_argument("--work", type=Path, default=WORK, help="where composites are kept")
     given = parser.parse_args()
+    if given.command == "unseen":
+        ending = ", guard=False" if given.no_guard else ""
+        look_unseen(given.data, given.out, given.work, given.weights, ending, given.most, given.beside)
+        return
     if given.command == "calibrate":
         calibrate(given.data, given.weights, given.out)
         return

@@ -297,3 +297,55 @@ def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
     contours = json.loads(table.CONTOURS.read_text())["test"]["methods"]
     for name in ("auto", *table.VARIANTS):
         assert contours[name]["sha256"] == table.shipped()["auto"], f"{name}: run benchmarks/harmonization.py"
+
+
+def test_what_nothing_has_learned_from_is_measured(
+    table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    pytest.importorskip("scipy", reason="SciPy is not installed")
+    unseen = importlib.import_module("unseen")
+    y, x = np.mgrid[:96, :128]
+    masks = [np.where(np.hypot(y - 48, x - 60) < r, np.uint8(255), np.uint8(0)) for r in (5, 24, 30)]
+    entries = []
+    for i, (pair, more) in enumerate(
+        {"a": {}, "b": {}, "grey": {"monochrome": True}, "hdr": {"note": "tone-mapped (HDR) by the source"},
+         "held": {"split": "test"}, "tiny": {}}.items()
+    ):  # fmt: skip
+        common = {"pair": pair, "split": "train", "category": "animal"} | more
+        entries.append(({**common, "role": "photo"}, picture(i, 40, 200, (96, 128))))
+        for mask in masks[:1] if pair == "tiny" else masks:
+            share = float((mask > 0).mean())
+            entries.append(({**common, "role": "mask", "object": "cat", "mask_fraction": share}, mask))
+    listed(tmp_path, "masks_open", entries)
+    photographs = unseen.Photographs(tmp_path)
+    assert photographs.names == ["a", "b"] and photographs.persons == [False, False]
+    assert all((photo["mask"] == masks[2]).all() and photo["image"].shape == (96, 128, 3) for photo in photographs)
+    work = tmp_path / "work"
+    samples = unseen.triples(tmp_path, work / "unseen")
+    outside = masks[2] == 0
+    assert all((s["composite"][outside] == s["target"][outside]).all() for s in samples)
+    assert all((s["composite"] != s["target"]).any() for s in samples)
+    assert list(dict(unseen.cases(samples, 0))) == list(unseen.EVERY)
+    assert set(dict(unseen.cases(samples, 0))[unseen.WITH].arguments) == {"source", "source_mask"}
+
+    def still(source: Any, **options: Any) -> Any:
+        return lambda image, mask, **hints: np.where(mask[..., None] > 0, image ^ np.uint8(bool(hints)), image)
+
+    monkeypatch.setattr(unseen, "harmonized", still)
+    out = tmp_path / "out.json"
+    table.look_unseen(tmp_path, out, work, ["auto"], "", None, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert "| `auto`, 2 | given | +0.00 [+0.00, +0.00] | 0 % | 0.00 [0.00, 0.00] | | |" in lines
+    found = json.loads(out.read_text())
+    assert found["photographs"] == list(samples.names)
+    assert found["methods"]["auto"][unseen.WITH]["change"] == [1, 1]
+    table.look_unseen(tmp_path, out, work, ["auto"], "", None, out)
+    assert "| `auto`, 2 | given | +0.00 [+0.00, +0.00] | 0 % | 0.00 [0.00, 0.00] | +0.00 [+0.00, +0.00] | +0.00 " in (
+        capsys.readouterr().out
+    )
+    with pytest.raises(errors.DataError, match="other photographs"):
+        table.look_unseen(tmp_path, out, work, ["auto"], "", 1, out)
+    listed(tmp_path / "none", "masks_open", entries[8:9])
+    with pytest.raises(errors.DataError, match="no photographs with masks"):
+        unseen.Photographs(tmp_path / "none")
