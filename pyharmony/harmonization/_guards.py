@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ _LARGEST = 0.05
 _SKIN_CB, _SKIN_CR, _SKIN_LUMA, SKIN_LEAST = (77, 127), (133, 173), 60, 0.01
 #: The most degrees in CIELAB by which skin's hue turns where views agree least, and the most pixels to measure it.
 _TURN, _SEEN = 3.0, 4096
+#: How often the part of a change is halved in the search for the largest one.
+_HALVINGS = 10
 #: Values of a colour's largest channel: from the first on its chroma begins to be kept, from the second on fully.
 _BRIGHT = (0.85, 1.0)
 
@@ -85,6 +88,24 @@ def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[fl
     stops = abs(np.log2((max(now, 0) + _DARK) / (before + _DARK)))
     share = min(change, float(np.clip((_STOPS[1] - stops) / (_STOPS[1] - _STOPS[0]), 0, 1)))
     return share, "" if share == 1 else "the change is larger than light explains"
+
+
+def explained_part(part: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
+    """Returns the largest part of a change, up to the given one, of which light explains all."""
+
+    def explains(x: float) -> bool:
+        return change_confidence(scene, scene.picture + np.float32(x) * (after - scene.picture))[0] == 1
+
+    return part if explains(part) else largest(explains, part)
+
+
+def largest(holds: Callable[[float], bool], part: float) -> float:
+    """Returns the largest number for which something holds, at 0, and no longer at part."""
+    least, most = 0.0, part
+    for _ in range(_HALVINGS):
+        middle = (least + most) / 2
+        least, most = (middle, most) if holds(middle) else (least, middle)
+    return least
 
 
 def combined(*parts: tuple[float, str]) -> tuple[float, str]:
@@ -147,13 +168,7 @@ def keeping_skin(part: float, share: float, scene: Scene, after: npt.NDArray[np.
         (a, b), (c, d) = (rgb_to_lab(np.clip(z, 0, 1))[:, 1:].mean(0) for z in (before, before + x * change))
         return abs(float(np.degrees(np.arctan2(a * d - b * c, a * c + b * d))))
 
-    if turned(part) <= most_turned:
-        return part
-    least, most = 0.0, part
-    for _ in range(10):
-        middle = (least + most) / 2
-        least, most = (middle, most) if turned(middle) <= most_turned else (least, middle)
-    return least
+    return part if turned(part) <= most_turned else largest(lambda x: turned(x) <= most_turned, part)
 
 
 def keep_highlights(before: Float64, after: Float64) -> Float64:

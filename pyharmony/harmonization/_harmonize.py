@@ -38,6 +38,7 @@ from ..typing import (
     Positions,
 )
 from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
+from ._caps import capped
 from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
 from ._judged import hardened
 from ._maps import IDENTITY, ColorMap, apply_into
@@ -185,8 +186,10 @@ def harmonize(
             that no colour map explains. A network is asked about several views of the image, its mirror image and
             slightly other masks among them; the mean of its answers is made, and less of it the less they agree and the
             slighter it is, as far as its weights say. Statistics are held back: ratios of spreads to 1/1.5 to 1.5,
-            shifts of means, slopes of curves, and the mean change to 0.05 of white; highlights keep their hue. False:
-            the change is made as published, for an object that is known not to fit.
+            shifts of means, slopes of curves, and the mean change to 0.05 of white; highlights keep their hue. No more
+            is made of a change than light explains, skin gets no more than 1.5 times its chroma, and in a photograph
+            without colour the object loses its own. False: the change is made as published, for an object that is known
+            not to fit.
         cautious: whether a network's answers have to agree better, for a pipeline that does not know whether anything
             was pasted: what fits already is changed least. Other methods do the same with it as without.
         source: the photograph that the object was cut from, of any size and of any kind that image may be. What its
@@ -416,6 +419,8 @@ class _Harmonizer:
             applied, wanted = self._hinted(job, seen, holes, known, (applied, wanted))
         if memory is not None:
             applied = memory.smoothed(applied if trusted else None)
+        if self.guard and region_confidence(seen)[0] >= TRUSTED:
+            applied = capped(applied, seen)
         applied = applied.scaled(strength)
 
         def change_by(color_map: ColorMap) -> float:

@@ -19,6 +19,7 @@ from ._guards import (
     agreement,
     change_confidence,
     combined,
+    explained_part,
     keeping_skin,
     mean_change,
     region_confidence,
@@ -125,7 +126,8 @@ def judged(
     if not still and agreed < confidence:
         slight = noise / 255 > np.sqrt(doubt) * apart
         confidence, reason = agreed, "" if agreed > 0.9 else _SLIGHT if slight else _APART
-    return Found(found.scaled(keeping_skin(boost * share, share, seen, made)), confidence, reason, found.scaled(boost))
+    part = explained_part(keeping_skin(boost * share, share, seen, made), seen, made)
+    return Found(found.scaled(part), confidence, reason, found.scaled(boost))
 
 
 def compared(seen: Scene, outputs: Sequence[Float32], weights: npt.NDArray[Any]) -> tuple[Float32, float]:

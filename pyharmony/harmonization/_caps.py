@@ -1,0 +1,94 @@
+"""Caps on the map of a guarded call, whatever method has found it: rules that every photograph keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..color import rgb_to_lab
+from ..color.spaces import LUMA
+from ._guards import SKIN_LEAST, is_skin, largest
+from ._judged import hardened, moved
+from ._maps import ColorMap, followed_by
+from ._scene import Scene
+
+#: A background is grey where all but so much of it has a chroma, of Cb and Cr, below so many levels; coloured rims of
+#: the object reach so many pixels of the scene into it.
+_GREY, _NEARLY_ALL, _RIM = 3.0, 99.9, 4
+#: The least pixels of such a background, and the least mean step between neighbours, in levels: white paper and a
+#: studio's slope of grey are no photograph without colour.
+_PIXELS, _DETAIL = 64, 1.5
+#: An object below this mean chroma, in levels, is grey itself.
+_FAINT = 1.0
+#: Skin may get so many times its chroma in CIELAB, and may have so much whatever it had.
+_RATIO, _CALM = 1.5, 38.0
+#: The most pixels of skin that are measured.
+_SEEN = 4096
+
+
+def capped(found: ColorMap, scene: Scene) -> ColorMap:
+    """Returns the map, kept to what skin may be and, in a photograph without colour, without any."""
+    seen = hardened(scene)
+    return without_colour(with_calm_skin(found, seen), seen)
+
+
+def without_colour(found: ColorMap, seen: Scene) -> ColorMap:
+    """Returns the map followed by the loss of all chroma, where the background is that of a photograph without colour.
+
+    Args:
+        found: the map.
+        seen: the scene, with a hard mask.
+    """
+    outside = moved(seen.mask, _RIM) < 0.5
+    if outside.sum() < _PIXELS or np.percentile(_chroma(seen.picture[outside]), _NEARLY_ALL) >= _GREY:
+        return found
+    steps = np.abs(np.diff(seen.picture @ LUMA, axis=1))[outside[:, 1:] & outside[:, :-1]]
+    if not steps.size or steps.mean() * 255 < _DETAIL:
+        return found
+    if _chroma(found.apply(seen.picture)[seen.mask >= 0.5]).mean() < _FAINT:
+        return found
+    return followed_by(found, _desaturation(0.0))
+
+
+def _chroma(colors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Returns the length of (Cb, Cr) of colours [N, 3] in [0, 1], in levels."""
+    luma = colors @ LUMA
+    chroma: npt.NDArray[np.floating] = 255 * np.hypot((colors[:, 2] - luma) / 1.772, (colors[:, 0] - luma) / 1.402)
+    return chroma
+
+
+def with_calm_skin(found: ColorMap, seen: Scene) -> ColorMap:
+    """Returns the map followed by as much loss of chroma as keeps skin calm: a face gets no neon orange.
+
+    The mean chroma of skin may become `_RATIO` times what it was and no more than `_CALM`, or stay. Less of the whole
+    map would take light away, too: on faces whose answer is known that costs two decibels, less chroma nothing.
+
+    Args:
+        found: the map.
+        seen: the scene, with a hard mask.
+    """
+    if found.is_identity:
+        return found
+    inside = seen.mask.reshape(-1) >= 0.5
+    where = np.flatnonzero(is_skin(seen.picture.reshape(-1, 3) * np.float32(255)) & inside)
+    if len(where) < max(SKIN_LEAST * inside.sum(), 1):
+        return found
+    where = where[:: -(-len(where) // _SEEN)]
+
+    def chroma(picture: npt.NDArray[np.floating]) -> float:
+        a, b = rgb_to_lab(picture.reshape(-1, 3)[where].astype(np.float64).clip(0, 1))[:, 1:].mean(0)
+        return float(np.hypot(a, b))
+
+    def calm(share: float) -> bool:
+        return chroma(followed_by(found, _desaturation(share)).apply(seen.picture)) <= most
+
+    own = chroma(seen.picture)
+    most = max(own, min(_RATIO * own, _CALM))
+    if chroma(found.apply(seen.picture)) <= most:
+        return found
+    return followed_by(found, _desaturation(largest(calm, 1.0)))
+
+
+def _desaturation(share: float) -> npt.NDArray[np.float64]:
+    """Returns the matrix [3, 3] that keeps luma and a share of the chroma."""
+    return share * np.eye(3) + (1 - share) * np.tile(LUMA, (3, 1))
