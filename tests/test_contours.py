@@ -433,6 +433,20 @@ def test_weights_are_calibrated_by_val(
             assert calibration.change(made, case) == pytest.approx(told, abs=0.3)
 
 
+def test_the_calibration_knows_of_the_closer_look(calibration: Any) -> None:
+    import pyharmony
+
+    case = importlib.import_module("contours").CONDITIONS["given"](**scene(2))
+    network = calibration._colorgrid.network("colorgrid")
+    known = network.calibration
+    answer = calibration.answer(network, case, "photographs")
+    (told,) = calibration.results([answer], known.boost, known.noise, [known.doubt])[0]
+    made, info = pyharmony.harmonize(case.image, case.mask, return_info=True)
+    assert calibration.change(made, case) == pytest.approx(told, abs=0.3) and info.change > 5
+    alone = network.found_by(calibration.scene(case.image, case.mask, None, (256, 256)), calibration.Care.AGREED)
+    assert abs(calibration.change(alone.map.apply(case.image, case.mask), case) - told) > 0.5
+
+
 # ---- what a caller knows ----
 
 

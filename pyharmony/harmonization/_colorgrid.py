@@ -18,7 +18,7 @@ from ..errors import WeightsError
 from ..ops.convolution import linear
 from ._guards import Care, Found
 from ._hints import Hints
-from ._judged import hardened, judged_maps, views_of
+from ._judged import hardened, judged_maps, looks_of, views_of
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 
@@ -63,6 +63,11 @@ class Network(NamedTuple):
         """The side of the scenes that `maps` takes."""
         return self.settings.view
 
+    @property
+    def closer(self) -> bool:
+        """Whether it looks at the object more closely, too: a judge says how far those answers count."""
+        return self.settings.judge > 0
+
     def maps(self, scenes: Sequence[Scene]) -> list[ColorMap]:
         """Returns the colour map that the last expert gives for each scene of the network's size."""
         return _maps_of(self, self.settings.experts - 1, [_drawn(self.settings, scene) for scene in scenes])
@@ -70,8 +75,13 @@ class Network(NamedTuple):
     def answers(self, seen: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
         """Returns the maps of `views_of` a scene with a hard mask, and how far its judge counts each, [V].
 
-        With a judge every expert after the first adds its maps of the scene as it is and of its mirror image.
+        With a judge every expert after the first adds its maps of the scene as it is and of its mirror image; and the
+        scene's closer look, where there is one, adds as many maps as the scene, each look with half the weight.
         """
+        if seen.close is not None and self.closer:
+            every = [self.answers(look, care) for look in looks_of(seen)]
+            weights = np.concatenate([np.asarray(counts) / 2 for _, counts in every])
+            return [m for maps, _ in every for m in maps], weights
         views = views_of(seen, care, gives_maps=True, judge=bool(self.settings.judge))
         if not self.settings.judge:
             return self.maps(views), None

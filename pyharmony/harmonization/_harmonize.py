@@ -40,7 +40,7 @@ from ..typing import (
 from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
 from ._caps import capped
 from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
-from ._judged import hardened
+from ._judged import hardened, with_close
 from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Float32, Scene, fitting, scene
 from .names import DEFAULT, METHODS, check_name
@@ -123,6 +123,7 @@ class _Method:
         size: returns the scene's size for an image [H, W].
         find: returns the answer for a scene, made as far as the call says.
         background: whether the method needs pixels outside the mask.
+        closer: whether the method looks at the object more closely, too.
     """
 
     name: str
@@ -131,6 +132,7 @@ class _Method:
     size: Callable[[tuple[int, int]], tuple[int, int]]
     find: Callable[[Scene, Care], Found]
     background: bool
+    closer: bool = False
 
 
 @on_one_image
@@ -411,7 +413,11 @@ class _Harmonizer:
         elif method.background and not (seen.mask < 1).any():
             found = Found(IDENTITY, 0.0, "there is no background")
         else:
-            found = method.find(seen, self.care)
+            looked_at = with_close(seen, job.dst, job.mask, holes) if method.closer else seen
+            if looked_at.close is not None:
+                job.memory.hold(looked_at.close.picture)
+                job.memory.hold(looked_at.close.mask)
+            found = method.find(looked_at, self.care)
         trusted = found.confidence >= TRUSTED if self.guard else found.map is not IDENTITY
         applied = found.map if trusted else IDENTITY
         wanted = found.map if found.asked is None else found.asked
@@ -524,13 +530,15 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         lambda shape: (side, side),
         lambda seen, care: networks.found_by(model, seen, care),
         False,
+        getattr(model, "judge", None) is not None,
     )
 
 
 def _in_numpy(name: str) -> _Method:
     """Returns the default, which needs no torch."""
     network = _colorgrid.network(DEFAULT)
-    return _Method(name, DEFAULT, "cpu", lambda shape: (network.size, network.size), network.found_by, False)
+    size = network.size, network.size
+    return _Method(name, DEFAULT, "cpu", lambda shape: size, network.found_by, False, network.closer)
 
 
 def _no_method(method: Any) -> DTypeError:

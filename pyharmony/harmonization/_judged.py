@@ -6,12 +6,14 @@ right. Its answer is the mean of all, and of that as much is made as they agree.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import NumpyArray
 from .._header import Calibration
 from ._guards import (
     Care,
@@ -26,12 +28,15 @@ from ._guards import (
     share_of,
 )
 from ._maps import ColorMap, weighted
-from ._scene import Float32, Scene
+from ._scene import Float32, Scene, close_to, scene
 
 #: A network whose change is below this, in units of white, agrees with the image as it is.
 _AGREES = 2 / 255
 #: By how many pixels masks are moved: for a judge, as in `pyharmony.models.colorgrid`, and without one.
 JUDGED, _ALONE = (-2, -1, 1, 2), (1, -1)
+#: The factor of the boost where there are two looks at a scene: their mean asks for less than one of them, and with it
+#: changes what fits no more than one look does (`benchmarks/unseen.py`).
+BOOST_OF_TWO = 1.1
 #: The pixels that a moved mask has to leave of object and background; else the mask stays.
 _LEAST = 30
 #: The reasons of an answer that is less trusted because the views of it differ, or because it is so little.
@@ -39,10 +44,35 @@ _APART = "the network contradicts itself on other views of the image"
 _SLIGHT = "the network finds so little wrong that it may be mistaken"
 
 
-def hardened(scene: Scene) -> Scene:
-    """Returns the scene with a hard mask, as in training: at least 0.5, or half the maximum where no pixel has 0.5."""
-    limit = min(0.5, float(scene.mask.max()) / 2)
-    return Scene(scene.picture, (scene.mask >= limit).astype(np.float32) if limit > 0 else scene.mask)
+def hardened(seen: Scene) -> Scene:
+    """Returns the scene with a hard mask, as in training: at least 0.5, or half the maximum where no pixel has 0.5.
+
+    So has its closer look.
+    """
+    limit = min(0.5, float(seen.mask.max()) / 2)
+    mask = (seen.mask >= limit).astype(np.float32) if limit > 0 else seen.mask
+    return Scene(seen.picture, mask, None if seen.close is None else hardened(seen.close))
+
+
+def with_close(seen: Scene, colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None) -> Scene:
+    """Returns the scene with a closer look, where that shows something else, and enough of it.
+
+    Args:
+        seen: the scene of an image.
+        colors, mask, holes: of the image, see `scene`.
+    """
+    region = close_to(hardened(seen), mask.shape)
+    if region is None:
+        return seen
+    size = seen.mask.shape[0], seen.mask.shape[1]
+    close = scene(region.of(colors), region.of(mask), None if holes is None else region.of(holes), size)
+    enough = close.mask.any() and region_confidence(hardened(close))[0] == 1
+    return dataclasses.replace(seen, close=close) if enough else seen
+
+
+def looks_of(seen: Scene) -> list[Scene]:
+    """Returns the scene itself, and its closer look where there is one."""
+    return [Scene(seen.picture, seen.mask)] if seen.close is None else [Scene(seen.picture, seen.mask), seen.close]
 
 
 def views_of(seen: Scene, care: Care, *, gives_maps: bool, judge: bool = False) -> list[Scene]:
@@ -81,8 +111,11 @@ def judged_maps(
 ) -> Found:
     """Returns the answer of a network that gives a colour map for each of `views_of`.
 
-    weights: how far each of them counts, [V]; None: all alike, together 1.
+    weights: how far each of them counts, [V]; None: all alike, together 1. With a closer look those of both looks
+    follow one another.
     """
+    if seen.close is not None:
+        calibration = dataclasses.replace(calibration, boost=calibration.boost * BOOST_OF_TWO)
     here = [m.mirrored() if i == 1 else m for i, m in enumerate(maps)]
     counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
     outputs = [m.apply(seen.picture) for m in here]

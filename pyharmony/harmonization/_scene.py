@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from .._arrays import NumpyArray
-from .._images.region import as_float
+from .._images.region import Region, as_float
 
 Float32 = npt.NDArray[np.float32]
 
+#: The share of an object's box that a closer look adds at each side, and the most of an image that it shows.
+_AROUND, _LESS = 0.25, 0.9
 #: The rows of the reduced image that are averaged at once, so few that their temporaries stay far below the image.
 _STRIP = 16
 
@@ -23,10 +26,12 @@ class Scene:
     Attributes:
         picture: the image, [h, w, 3] in [0, 1]; a grey image has three equal channels.
         mask: [h, w] in [0, 1].
+        close: the object with a little around it, at the same size; None: that is not looked at.
     """
 
     picture: Float32
     mask: Float32
+    close: Scene | None = None
 
 
 def scene(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: tuple[int, int]) -> Scene:
@@ -42,6 +47,28 @@ def scene(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: 
     if picture.shape[2] == 1:
         picture = np.repeat(picture, 3, 2)
     return Scene(picture, reduced(mask[..., None], size)[..., 0])
+
+
+def close_to(seen: Scene, shape: tuple[int, ...]) -> Region | None:
+    """Returns the region of an image [H, W] that holds its object, with a quarter of its box added at each side.
+
+    Args:
+        seen: the scene of the image, with a hard mask.
+        shape: (H, W).
+
+    Returns:
+        None where there is no object, or where the region is nearly the whole image.
+    """
+    edges = []
+    for axis, length in ((1, shape[0]), (0, shape[1])):
+        there = np.flatnonzero(seen.mask.any(axis))
+        if not there.size:
+            return None
+        low, high = (at * length / seen.mask.shape[1 - axis] for at in (there[0], there[-1] + 1))
+        more = _AROUND * (high - low)
+        edges += [max(0, math.floor(low - more)), min(length, math.ceil(high + more))]
+    found = Region(*edges)
+    return found if np.prod(found.shape) <= _LESS * np.prod(shape) else None
 
 
 def fitting(shape: tuple[int, int], longest: int) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from ._fit import fit
 from ._guards import Care as Care
 from ._guards import Found
 from ._guards import mean_change as mean_change
-from ._judged import hardened, judged, judged_maps, views_of
+from ._judged import hardened, judged, judged_maps, looks_of, views_of
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 from ._scene import scene as scene
@@ -80,10 +80,13 @@ def found_by(model: Model, scene: Scene, care: Care) -> Found:
     seen = hardened(scene)
     if getattr(model, "judge", None) is not None:
         judged_model: Any = model
+        every, counts = [], []
         with _evaluating(model), torch.no_grad():
-            answers = judged_model.answers(*_tensors(model, [seen]))
-            weights = _finite(model, answers.weights)[0]
-            every = _as_maps(model, type(answers.maps)(*(x[0] for x in answers.maps)))
+            for look in looks_of(seen):
+                answers = judged_model.answers(*_tensors(model, [look]))
+                counts.append(_finite(model, answers.weights)[0])
+                every += _as_maps(model, type(answers.maps)(*(x[0] for x in answers.maps)))
+        weights = np.concatenate(counts) / np.float32(len(counts))
         return judged_maps(seen, every, model.calibration, care, weights)
     maps = _maps_by(model)
     views = views_of(seen, care, gives_maps=maps is not None)
