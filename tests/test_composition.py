@@ -18,7 +18,7 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import blend, composition, io, placement
-from pyharmony.composition import _subject
+from pyharmony.composition import _render, _subject
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, WeightsError
 
 from .shared import load_script
@@ -77,6 +77,38 @@ def test_harmonized_by_nothing_is_the_plain_paste_too() -> None:
     wanted = blend.alpha(object_(), ground(), at=(30, 20))
     result = pyharmony.compose(object_(), ground(), at=(30, 20), **{**PLAIN, "harmonize": "auto", "strength": 0.0})
     assert np.array_equal(result, wanted)
+
+
+def test_the_light_of_a_photograph_is_told_and_that_of_a_cut_out_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies under an alpha of 0 is no scene: a cut-out that is black there is not taken for one from the dark."""
+    hints: list[dict[str, Any]] = []
+    harmonize = _render.harmonize
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        hints.append({name: options.get(name) for name in ("source", "source_mask", "reference")})
+        return harmonize(*arguments, **options)
+
+    monkeypatch.setattr(_render, "harmonize", noted)
+    looks = PLAIN | {"harmonize": "auto", "at": (30, 20)}
+    cutout = object_()
+    alpha = cutout[..., 3]
+    dark = np.where(alpha[..., None] > 0, cutout, np.uint8(0))
+    results = [pyharmony.compose(x, ground(), **looks) for x in (cutout, dark)]
+    assert np.array_equal(*results)
+    assert [entry["source"] is None for entry in hints] == [True, True]
+    # A photograph with a mask is told whole, and so is what is seen beside a mask in one that is transparent in parts.
+    photograph, mask = ground()[:50, :40], np.where(alpha > 127, np.uint8(255), np.uint8(0))
+    pyharmony.compose(photograph, ground(), masks=mask, **looks)
+    told = hints[-1]
+    assert np.array_equal(told["source"], photograph) and np.array_equal(told["source_mask"] >= 128, mask >= 128)
+    assert told["reference"] is None
+    half = np.dstack([photograph, np.full((50, 40), 255, np.uint8)])
+    half[:12, :, 3] = 0
+    pyharmony.compose(half, ground(), masks=np.where(half[..., 3] > 0, mask, 0).astype(np.uint8), **looks)
+    assert (hints[-1]["source_mask"][:12] == 255).all() and (hints[-1]["source_mask"][12:, 0] == 0).all()
+    _, info = pyharmony.compose(figure(84), wall(), people=crowd(), return_info=True)
+    faces = info.recipe["subjects"][0]["harmonize"]["reference"]
+    assert faces and hints[-1]["reference"][tuple(int(faces[0][i] + faces[0][i + 2] / 2) for i in (1, 0))] == 255
 
 
 def test_an_object_lies_where_matrices_say() -> None:

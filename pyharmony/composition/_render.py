@@ -291,7 +291,7 @@ def _match_on(
         start = time.perf_counter()
         hints: dict[str, Any] = {}
         if wanted.get("source"):
-            small, where = _small(photo, levels_in(mask))
+            small, where = _small(photo, _no_scene(photo, mask))
             if (where < 128).mean() > 0.1:
                 hints |= {"source": small, "source_mask": where}
         if wanted.get("reference"):
@@ -381,6 +381,15 @@ def _of_levels(mask: NumpyArray, dtype: Any) -> NumpyArray:
     if dtype == np.uint16:
         return mask.astype(np.uint16) * np.uint16(257)
     return (mask.astype(np.float64) / 255).astype(dtype)
+
+
+def _no_scene(photo: Photo, mask: NumpyArray) -> NumpyArray:
+    """Returns where a photograph shows nothing of its light, [h, w] uint8: under the mask, and where it is transparent.
+
+    A cut-out has black or white, or anything, where its alpha is 0.
+    """
+    levels = levels_in(mask)
+    return levels if photo.alpha is None else np.where(photo.alpha > 0, levels, np.uint8(255))
 
 
 def _small(photo: Photo, mask: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
