@@ -20,6 +20,9 @@ LEAST = 0.005
 TRIPLES = ("triples_open", "research_only/triples")
 PHOTOS = ("pairs_open", "photos_open", "research_only/pairs")
 
+#: The folders of photographs under open licences with masks, in which a photograph may have several.
+OPEN = ("pairs_open", "photos_open", "masks_open", "masks_open/more_masks")
+
 Picture = npt.NDArray[np.uint8]
 
 
@@ -125,6 +128,35 @@ def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
     """Returns a mask at [H, W], each pixel the nearest one."""
     rows, columns = (((np.arange(n) + 0.5) * m / n).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
     return np.ascontiguousarray(mask[np.ix_(rows, columns)])
+
+
+class Object(NamedTuple):
+    """An object of a photograph under an open licence: the files of both, and the photograph's name."""
+
+    image: Path
+    mask: Path
+    group: str
+
+
+def open_objects(root: Path, split: str) -> list[Object]:
+    """Returns the objects of a split whose mask was not made by a network; a photograph may have several.
+
+    Raises:
+        FileNotFoundError: none of the folders is there.
+    """
+    objects = []
+    folders = [root / name for name in OPEN if (root / name / "manifest.json").is_file()]
+    if not folders:
+        raise FileNotFoundError(f"{root}: none of {', '.join(OPEN)} is there")
+    for folder in folders:
+        entries = json.loads((folder / "manifest.json").read_text())["entries"]
+        photos = {entry["pair"]: entry["file"] for entry in entries if entry["role"] == "photo"}
+        objects += [
+            Object(folder / entry.get("photo", photos.get(entry["pair"])), folder / entry["file"], entry["pair"])
+            for entry in entries
+            if (entry["role"], entry["split"]) == ("mask", split) and not entry["pair"].startswith("rembg_")
+        ]
+    return objects
 
 
 class Set(NamedTuple):

@@ -3,6 +3,7 @@
     python benchmarks/segmentation.py run DATA --processes 2   # measures the test images, an hour or two
     python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # what is chosen by
     python benchmarks/segmentation.py run DATA --split val --folder drawn --out val.json  # of other folders of DATA
+    python benchmarks/segmentation.py corrections DATA         # how often a correcting click makes a mask worse
     python benchmarks/segmentation.py people DATA              # of those who are masked, how many are found
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
     python benchmarks/segmentation.py colours DATA             # the colours of edges, on composites that are known
@@ -37,7 +38,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from photographs import PHOTOS, Photographs, photograph
+from photographs import LEAST, PHOTOS, Object, Photographs, open_objects, photograph
 from PIL import Image, ImageDraw
 from records import MEASURED
 from tables import bootstrap, numbered, rows_of, write_json
@@ -70,6 +71,9 @@ BESIDE, COMPARED = "grabcut", ("1 click", "best", "3 clicks", "5 clicks", "box")
 KINDS = ("people", "animals", "others")
 #: The table's word for what was not measured, or cannot be.
 NONE = "-"
+
+#: How much a correcting click may take from the IoU; it counts how often it took more.
+LOST = (0.02, 0.05)
 
 #: How often times are measured.
 ROUNDS = 5
@@ -310,6 +314,37 @@ def told(table: dict[str, Any], method: str) -> list[str]:
     times = [row["ms"][0] for row in found["exact"] if row["ms"]]
     later = [x for row in found["exact"] for x in row["ms"][1:]] or [0.0]
     return [*lines, f"first click {np.median(times):.0f} ms, next {np.median(later):.0f} ms"]
+
+
+def corrections(root: Path, splits: Sequence[str], method: str, most: int, limit: int, out: Path) -> None:
+    """Measures by how much each click of a simulated user raises the IoU, on objects of the open sets.
+
+    Clicks are at the deepest place of the larger error, and with jitter. The objects are in an order that a seed makes,
+    so that fewer of them are a sample.
+    """
+    for split in splits:
+        every = open_objects(root, split)
+        order = np.random.default_rng(0).permutation(len(every))
+        table: dict[str, Any] = {"groups": [], "exact": [], "jittered": []}
+        for index in order:
+            shown = _shown(every[index])
+            if shown[1].mean() < LEAST:
+                continue
+            if limit and len(table["groups"]) == limit:
+                break
+            table["groups"].append(every[index].group)
+            for part, seed in (("exact", None), ("jittered", int(index))):
+                table[part].append(measured(*shown, method_of(method), most, seed)["iou"][:most])
+        whole = recorded(out)
+        whole.setdefault("corrections", {}).setdefault(split, {})[called(method)] = table
+        write_json(out, whole)
+        print(rows_of(_correction_lines({split: whole["corrections"][split]})), flush=True)
+
+
+def _shown(one: Object) -> tuple[npt.NDArray[np.uint8], Bools]:
+    """Returns image and region of an object at the size of the benchmark."""
+    image, mask = Image.open(one.image).convert("RGB"), Image.open(one.mask).convert("L")
+    return reduced({"image": np.array(image), "mask": np.array(mask.resize(image.size))})
 
 
 def people(root: Path, split: str, out: Path, weights: str, folders: Sequence[str] = PHOTOS) -> None:
@@ -627,6 +662,8 @@ def report(results: Path, page: Path) -> None:
     tables = _tables_of_clicks(whole["test"], whole.get("speed", {}))
     if "val" in whole:
         tables.append(_chosen_lines(whole["val"]))
+    if "corrections" in whole:
+        tables.append(_correction_lines(whole["corrections"]))
     if "people" in whole:
         tables.append(_people_lines(whole["people"]["test"]))
     if "matting" in whole:
@@ -717,6 +754,27 @@ def _chosen_lines(table: dict[str, Any]) -> list[list[str]]:
     return lines
 
 
+def _correction_lines(table: dict[str, Any]) -> list[list[str]]:
+    """Returns the table of correcting clicks: the IoU after each, and the share of them by which it is lower."""
+    most = max(len(values) for found in table.values() for its in found.values() for values in its["exact"])
+    lines = [
+        ["correcting clicks", *(f"{k + 1} click{'s' * (k > 0)}, IoU" for k in range(most)), "corrections"]
+        + [f"worse by {lost:.2f}" for lost in LOST]
+    ]
+    for split, found in table.items():
+        for name, its in found.items():
+            for part in ("exact", "jittered"):
+                values = np.array(its[part])
+                gains = np.diff(values, axis=1).ravel()
+                lines.append(
+                    [f"`{name}`, {split}, {len(values)} objects{', jittered' * (part == 'jittered')}"]
+                    + [f"{x:.3f}" for x in values.mean(0)]
+                    + [NONE] * (most - values.shape[1])
+                    + [str(gains.size), *(f"{100 * np.mean(gains < -lost):.1f} %" for lost in LOST)]
+                )
+    return lines
+
+
 def _people_lines(rows: dict[str, Any]) -> list[list[str]]:
     recalls = [
         bootstrap((np.array(rows[name]) >= 0.5).astype(float), numbered(rows["groups"])) for name in ("mask", "box")
@@ -798,6 +856,13 @@ def main() -> None:
     timing = commands.add_parser("speed")
     timing.add_argument("--method", action="append")
     timing.add_argument("--out", type=Path, default=RESULTS)
+    correcting = commands.add_parser("corrections")
+    correcting.add_argument("data", type=Path)
+    correcting.add_argument("--split", action="append", help="several times; none: val and test")
+    correcting.add_argument("--method", default=DEFAULT)
+    correcting.add_argument("--clicks", type=int, default=max(TOLD))
+    correcting.add_argument("--limit", type=int, default=0, help="so many objects, drawn by a seed; 0: all")
+    correcting.add_argument("--out", type=Path, default=RESULTS)
     finding = commands.add_parser("people")
     finding.add_argument("data", type=Path)
     finding.add_argument("--split", default="test")
@@ -820,6 +885,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.command == "report":
         report(given.results, given.page)
+        return
+    if given.command == "corrections":
+        splits = given.split or ["val", "test"]
+        corrections(given.data, splits, given.method, given.clicks, given.limit, given.out)
         return
     if given.command == "people":
         people(given.data, given.split, given.out, given.method, given.folder or PHOTOS)

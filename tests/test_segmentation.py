@@ -442,12 +442,12 @@ def test_what_lies_beyond_a_box_is_not_meant() -> None:
 
 def test_a_look_that_an_object_leaves_is_widened() -> None:
     """What was found of a long thing is a part of it; the next click sees where it goes on."""
-    picture, inside = reds(400, 400, (180, 60, 40, 280))
+    picture, inside = reds(400, 400, (180, 100, 40, 240))
     part = np.zeros((64, 64), np.float32)
     part[16:24, 29:35] = 1
     found = Layer((0, 0, 400, 400), part, 0.5)
     network = Reds()
-    (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(200.0, 130.0)], [1]), found)  # type: ignore[arg-type]
+    (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(200.0, 175.0)], [1]), found)  # type: ignore[arg-type]
     near = layers.box_of(found)
     assert network.looks == 2 and near is not None and layer.box[3] > near[3] + 40
     shown = inside.copy()

@@ -202,6 +202,32 @@ def test_the_default_is_what_wins_on_val(script: Any) -> None:
     assert {script.DEFAULT, "clicks"} <= set(means) and max(means, key=lambda name: means[name]) == script.DEFAULT
 
 
+def test_corrections_that_lose_are_counted(script: Any) -> None:
+    few = {"exact": [[0.5, 0.9, 0.87], [0.5, 0.4, 0.9]], "jittered": [[0.5, 0.6, 0.7], [0.5, 0.6, 0.7]]}
+    more = {"exact": [[0.5, 0.9, 0.9, 0.9]], "jittered": [[0.5, 0.9, 0.9, 0.8]]}
+    lines = script._correction_lines({"val": {"a": few}, "test": {"a": more}})
+    assert lines[0][-3:] == ["corrections", "worse by 0.02", "worse by 0.05"] and {len(line) for line in lines} == {8}
+    assert lines[1] == ["`a`, val, 2 objects", "0.500", "0.650", "0.885", "-", "4", "50.0 %", "25.0 %"]
+    assert [line[-1] for line in lines[2:]] == ["0.0 %", "0.0 %", "33.3 %"]
+
+
+def test_objects_of_the_open_sets_are_read(script: Any, tmp_path: Path) -> None:
+    (tmp_path / "masks_open" / "more_masks").mkdir(parents=True)
+    photo = {"file": "a.jpg", "role": "photo", "pair": "a", "split": "val"}
+    masks = [{"file": f"{name}.png", "role": "mask", "pair": "a", "split": "val"} for name in ("m1", "m2")]
+    made = {**masks[0], "pair": "rembg_1"}
+    (tmp_path / "masks_open" / "manifest.json").write_text(json.dumps({"entries": [photo, *masks, made]}))
+    other = {**masks[0], "photo": "../../pairs_open/b.jpg", "pair": "b"}
+    (tmp_path / "masks_open" / "more_masks" / "manifest.json").write_text(json.dumps({"entries": [other]}))
+    every = script.open_objects(tmp_path, "val")
+    assert [(one.image.name, one.mask.name, one.group) for one in every] == [
+        ("a.jpg", "m1.png", "a"), ("a.jpg", "m2.png", "a"), ("b.jpg", "m1.png", "b")
+    ]  # fmt: skip
+    assert script.open_objects(tmp_path, "test") == []
+    with pytest.raises(FileNotFoundError, match="none of pairs_open, photos_open"):
+        script.open_objects(tmp_path / "none", "val")
+
+
 def test_edges_of_both_kinds_of_records_are_told(script: Any) -> None:
     old = {"hard mask": [[0.2, 0.1], [0.3, 0.1]], "guided filter": [[0.1, 0.1], [0.1, 0.1]]}
     lines = script._matting_lines(old)

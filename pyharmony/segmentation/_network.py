@@ -10,6 +10,7 @@ import numpy as np
 
 from .._images.threads import check_ended, in_threads
 from . import _clicks
+from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
 from .layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
 
@@ -41,12 +42,14 @@ class Prompts(NamedTuple):
         labels: for each of them 1 on the object and 0 beside it.
         box: the part of the picture that the object is in, or None.
         mask: a coarse mask of the picture [H, W], 0 to 255, or None.
+        since: how many of the points the mask was made by that the others correct.
     """
 
     points: Sequence[tuple[float, float]] = ()
     labels: Sequence[int] = ()
     box: Box | None = None
     mask: Pixels | None = None
+    since: int = 0
 
     @property
     def says_something(self) -> bool:
@@ -93,6 +96,8 @@ class NetworkCutter:
         A first answer is given with care, which takes twice the time.
         """
         found, box = self._answered(prompts, last), prompts.limit
+        if last is not None and len(prompts.points) > prompts.since:
+            found = distinct(corrected(last, found, prompts.points, prompts.labels, prompts.since))
         if box is None:
             return found
         found = _limited(found, box)

@@ -49,7 +49,8 @@ class Masks:
 
     `masks[i]` is one of them, [H, W] uint8, and len(masks) their number. Answers to clicks fall by their scores, but
     the first one may be another: the one that was chosen, or, after one click on a person, what most likely is all of
-    that person. By `areas` they go from part to whole.
+    that person. After a correcting click those come first that explain all clicks and lose nothing of the mask before.
+    By `areas` they go from part to whole.
 
     Attributes:
         scores: how good each of the masks is expected to be, 0 to 1: the share of the union of mask and object that
@@ -342,7 +343,8 @@ class Session:
     def _more(self, points: Sequence[Point], add: bool) -> Masks:
         before = self._steps[-1][0] if self._steps else Prompts()
         labels = [*before.labels, *[int(bool(add))] * len(points)]
-        prompts = before._replace(points=[*before.points, *points], labels=labels)
+        since = len(before.points) if self._steps else 0
+        prompts = before._replace(points=[*before.points, *points], labels=labels, since=since)
         if not prompts.says_something:
             raise ArgumentError("click: beside the object, and nothing on it was pointed at; expected that first")
         return self._answer(prompts)
