@@ -4,12 +4,18 @@
     python benchmarks/composition.py large DATA [--rounds N]
     python benchmarks/composition.py shadows [--rounds N]
     python benchmarks/composition.py report                  # the table, into docs/compose.md
+    python benchmarks/composition.py pairs SEED N DATA [--out FOLDER]   # composites to be looked at
 
 Two group photographs are enlarged to 12 megapixels, with a camera's noise, and saved as JPEG. From files to files:
 nobody is pointed at, so people are looked for in both; the subject is clicked; previews. The calls take turns, each in
 a process of its own, and the best of the rounds counts; CPU time, which others disturb least, stands beside the
 wall time. The memory is the most that such a process held. `large` puts a cut-out of 2 megapixels with alpha into 50
 megapixels, where it becomes five times as large and is seen nearly everywhere.
+
+`pairs` draws subjects and backgrounds by a seed before anybody looks (`pairs.py`), composes them with one click or none
+and everything else by default, and writes pages of pictures and `pairs.csv`: figures that need no eye, and two empty
+columns for whoever looks: `word` (good: a stranger would not ask; acceptable: one sees it when told; fault: seen at
+once; refused) and `kind`, that of the first fault (cut-out, size, place, depth, light, edge, grain, shadow).
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pairs
 from PIL import Image
 from records import MEASURED, Record
 from tables import rows_of
@@ -232,7 +239,16 @@ def main() -> None:
     fills.add_argument("--rounds", type=int, default=3)
     commands.add_parser("shadows").add_argument("--rounds", type=int, default=15)
     commands.add_parser("report")
+    by_eye = commands.add_parser("pairs")
+    by_eye.add_argument("seed", type=int)
+    by_eye.add_argument("count", type=int)
+    by_eye.add_argument("data", type=Path)
+    by_eye.add_argument("--out", type=Path, default=Path("artifacts/pairs"), help="default: %(default)s")
     given = parser.parse_args()
+    if given.command == "pairs":
+        for path in pairs.run(given.seed, given.count, given.data, given.out):
+            print(path, flush=True)
+        return
     calls = {"run": lambda: composites(given.data, given.rounds), "shadows": lambda: shadows(given.rounds)}
     calls["large"] = lambda: large(given.data, given.rounds)
     RECORD.run(given.command, calls, report)
