@@ -211,6 +211,24 @@ class ClippedWarning(PyHarmonyWarning):
     """
 
 
+class FloodedWarning(PyHarmonyWarning):
+    """The colours at the contour differ so much from one side to the other that they show inside the object.
+
+    A blend by gradients continues them into it, so that it looks transparent. `pyharmony.blend.alpha` keeps the colours
+    of the object, and `pyharmony.harmonize` gives all of it one change of light.
+
+    Example:
+        >>> import warnings
+        >>> from pyharmony import blend
+        >>> src, dst = np.full((64, 64, 3), 120, np.uint8), np.full((64, 64, 3), 20, np.uint8)
+        >>> dst[:, 32:] = 220
+        >>> with warnings.catch_warnings(record=True) as said:
+        ...     result = blend.poisson(src, dst, np.pad(np.ones((48, 48), bool), 8))
+        >>> said[0].category.__name__
+        'FloodedWarning'
+    """
+
+
 class MaskWarning(PyHarmonyWarning):
     """A mask, or what dst has under it, is hardly what is meant.
 

@@ -180,6 +180,9 @@ class DeviceJob:
     def warn_of_erased(self, *, hard: bool = True) -> None:
         """Does nothing: values on a device are not read."""
 
+    def warn_of_flooded(self) -> None:
+        """Does nothing: values on a device are not read."""
+
     def mask_of(self, region: Region) -> DeviceArray:
         """Returns the mask over a region of dst."""
         frame, inner = self.frame, self.frame.placed.overlap(region)

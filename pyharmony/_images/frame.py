@@ -27,6 +27,7 @@ from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
 from ..reference.gaussian_poisson import LUMA
 from .fill import fill
+from .flooded import warn_of_flooded
 from .ground import Ground, warn_of_erased
 from .limit import count_faint, is_hard, limit_change, warn_of_faint
 from .memory import Memory
@@ -322,6 +323,11 @@ class Job:
         """
         if (hard or self.soft or self.leaves_source) and not self.bbox.empty and self.ground.unknown(self.bbox) is None:
             warn_of_erased(self.dst, self.mask, self.placed, self.bbox)
+
+    def warn_of_flooded(self) -> None:
+        """Warns where the result shows that the colours at the contour have flooded the object."""
+        if not self.bbox.empty:
+            warn_of_flooded(self.src, self.out, self.mask, self.placed, self.bbox)
 
     def dst_of(self, region: Region) -> NumpyArray:
         """Returns dst over a region, in memory apart from out, because a solve reads it again after it has written.

@@ -103,4 +103,8 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
         return solve_poisson(crop, crop.target(region), **options)
 
     monochrome = options["gradients"] == "monochrome"
-    return job.solved(job.crop(region, mask, weight, monochrome=monochrome), solve, name="poisson")
+    infos = job.solved(job.crop(region, mask, weight, monochrome=monochrome), solve, name="poisson")
+    # Other gradients than those of src are meant to show dst.
+    if options["gradients"] == "source":
+        job.warn_of_flooded()
+    return infos

@@ -136,7 +136,11 @@ def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = N
     descend = partial(_descend, job, regions=regions, options=options, guess=guess, covered=job.covered(mask))
     crop = job.crop(part, mask, options.weight, None if bases is None else bases[job.item], hide=hide)
     whole = not equation.preserve_background
-    return job.solved(crop, descend, name="gaussian_poisson", everywhere=whole, only_on_cpu=equation.only_on_cpu)
+    infos = job.solved(crop, descend, name="gaussian_poisson", everywhere=whole, only_on_cpu=equation.only_on_cpu)
+    # A network's colours are not those of the contour.
+    if guess is None:
+        job.warn_of_flooded()
+    return infos
 
 
 def _descend(
