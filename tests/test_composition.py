@@ -670,12 +670,12 @@ def test_places_and_scores_are_told() -> None:
 
 @pytest.mark.usefixtures("everybody")
 def test_somebody_in_a_picture_without_people() -> None:
-    """They take two thirds of its height at most, their feet are on the ground, and a bust is at the edge."""
+    """They take half to two thirds of its height, their feet are on the ground, and a bust is at the edge."""
     looks = {key: value for key, value in PLAIN.items() if key != "shadow"} | {"return_info": True}
     result, info = pyharmony.compose(figure(84), wall(), **looks)
     one = info.subjects[0]
     rows = np.flatnonzero((one.mask > 127).any(1))
-    assert len(rows) / 240 == pytest.approx(2 / 3, rel=0.1) and rows[-1] < 239
+    assert 0.5 < len(rows) / 240 < 0.7 and rows[-1] < 239
     assert one.shadow is not None and one.placement is not None and one.placement.reason == ""
     assert not np.array_equal(result, wall())
     _, info = pyharmony.compose(np.ascontiguousarray(figure(84)[:40]), wall(), **looks)
@@ -953,15 +953,18 @@ def enlarged(name: str, folder: Path, *, turned: bool = False) -> Path:
     return path
 
 
-@pytest.mark.parametrize("background", ["rocket", "coffee"])
-def test_a_preview_decides_nearly_what_the_picture_does(background: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("background", "scale"), [("rocket", 1.0), ("coffee", "auto")])
+def test_a_preview_decides_nearly_what_the_picture_does(background: str, scale: Any, tmp_path: Path) -> None:
     """From reduced pixels the mask, the place and the size come out as from all of them."""
     subject, scene = enlarged("astronaut", tmp_path), enlarged(background, tmp_path)
-    looks = {"harmonize": None, "grain": 0.0, "sharpness": 0.0, "side": 320, "return_info": True}
+    looks = {"harmonize": None, "grain": 0.0, "sharpness": 0.0, "side": 320, "scale": scale, "return_info": True}
     small, preview = pyharmony.compose(subject, scene, **looks)
     # Arrays are looked at in all of their pixels.
-    _, whole = pyharmony.compose(np.asarray(Image.open(subject)), np.asarray(Image.open(scene)), **looks)
-    first, second = preview.recipe["subjects"][0], whole.recipe["subjects"][0]
+    _, whole = pyharmony.compose(np.asarray(Image.open(subject)), np.asarray(Image.open(scene)), **looks, k=2)
+    # Beside the rocket both sides are nearly as good, and either may come first.
+    first, every = preview.recipe["subjects"][0], [one["subjects"][0] for one in (whole.recipe, *whole.others)]
+    second = min(every, key=lambda one: abs(one["x"] - first["x"]))
+    assert second is every[0] or np.isclose(*(one.score for one in whole.subjects[0].places), rtol=0.1)
     assert small.size == (320, round(320 * Image.open(scene).height / 2600))
     assert preview.recipe["size"] == whole.recipe["size"] == list(Image.open(scene).size)
     assert first["size"] == second["size"] == [2600, 2600]

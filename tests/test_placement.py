@@ -132,6 +132,12 @@ def test_where_nobody_is_there_a_size_is_near_the_usual_ones() -> None:
     mask, head = figure(200.0, 480.0, 40.0, 400, 600), rectangle(200.0, 480.0, 40.0)
     one = placement.place(np.full((600, 400, 3), 90, np.uint8), background, mask=mask, people=[], head=head)[0]
     assert HEIGHT / 7 < head_at(one, head)[2] < HEIGHT / 3 and not one.reason
+    # Somebody whom the frame cut has the head where people have it, whether it was low or high in their own picture.
+    for top in (40.0, 300.0):
+        mask, head = figure(200.0, top, 90.0, 400, int(top + 250)), rectangle(200.0, top, 90.0)
+        picture = np.full((*mask.shape, 3), 90, np.uint8)
+        _, y, size = head_at(placement.place(picture, background, mask=mask, people=[], head=head)[0], head)
+        assert 0.2 * HEIGHT < y < 0.45 * HEIGHT and 0.2 * HEIGHT < size < 0.4 * HEIGHT
     picture, mask, head = subject_of()
     one = placement.place(picture, background, mask=mask, people=[], head=head)[0]
     assert HEIGHT / 3 < one.box[3] < 0.75 * HEIGHT

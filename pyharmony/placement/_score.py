@@ -21,9 +21,13 @@ RESIZED = (0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682)
 FINER, SHIFTS = (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
 #: Sizes that are tried where nobody says it, and the rows that feet or a base are put in, as shares of the height.
 _FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
-#: Where nobody is there, how high the head of somebody is who is cut at the bottom, and how high all of who is not, as
-#: shares of the picture's height: the least and the most; how large a thing is at most, as a share of the picture; and
-#: by how many octaves any size may differ.
+#: Where nobody is there, the row of somebody's head, as a share of the picture's height: its median in the
+#: photographs of `tools/annotations/heads.json` whose split is train, of 64 people who are alone and cut at the bottom
+#: 0.29 (half of them within 0.22 to 0.35), of 35 who are whole 0.26.
+_HEAD_ROW = 0.3
+#: How high the head of somebody is there who is cut at the bottom, and how high all of who is not, as shares of the
+#: picture's height: the least and the most; how large a thing is at most, as a share of the picture; and by how many
+#: octaves any size may differ.
 _HEADS, _BODIES, _LARGEST, _FROM_FIT = (1 / 6, 0.4), (1 / 3, 2 / 3), 0.5, 1.0
 #: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
 _LOWER = (0.0, 0.12, 0.25, 0.4)
@@ -169,14 +173,11 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 size = crowd.size_at(columns, y, height) if scale is None else size
             add(columns, y, size)
     else:
-        fit = (_fit(subject, ground.size) if scale is None else scale) * high
-        for factor in _FREE_SIZES if scale is None else (1.0,):
-            size = np.full(_COLUMNS, fit * factor)
-            if is_cut:
-                feet = [height + lower * tall * size for lower in _LOWER]
-            else:
-                feet = [np.full(_COLUMNS, base * height) for base in _BASES]
-            for row in feet:
+        for base, lower in [(1.0, lower) for lower in _LOWER] if is_cut else [(base, 0.0) for base in _BASES]:
+            fit = (_fit(subject, ground.size, base) if scale is None else scale) * high
+            for factor in _FREE_SIZES if scale is None else (1.0,):
+                size = np.full(_COLUMNS, fit * factor)
+                row = base * height + lower * tall * size
                 add(columns, row - below * size, size, float(np.log2(factor)))
     x, y, size, octaves = (np.concatenate(parts) for parts in zip(*grids))
     many = len(flips)
@@ -185,8 +186,16 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
     )
 
 
-def _fit(subject: Subject, size: tuple[int, int]) -> float:
-    """Returns how much larger an object becomes in a picture of a size (width, height) where nobody says it."""
+def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
+    """Returns how much larger an object becomes where nobody says it.
+
+    Somebody becomes as large as a camera sees them that has their head in the usual row; a thing keeps its size.
+
+    Args:
+        subject: the object.
+        size: width and height of the picture.
+        base: the row that the object ends in, as a share of the height.
+    """
     width, height = size
     share = min(height / subject.size[1], width / subject.size[0])
     if subject.cut >= {"left", "right"} or subject.cut >= {"top", "bottom"}:
@@ -198,7 +207,8 @@ def _fit(subject: Subject, size: tuple[int, int]) -> float:
         return min(share, _LARGEST * height / (bottom - top), _LARGEST * full)
     (_, top, _, bottom), sizes = (subject.head, _HEADS) if "bottom" in subject.cut else (subject.box, _BODIES)
     least, most = (size * height / (bottom - top) for size in sizes)
-    return float(np.clip(share, min(least, full), most))
+    below = subject.box[3] - (subject.head[1] + subject.head[3]) / 2
+    return float(np.clip((base - _HEAD_ROW) * height / below, min(least, full), most))
 
 
 def _row_at(x: Float, upright: npt.ArrayLike, crowd: Crowd) -> Float:
