@@ -120,6 +120,12 @@ def test_somebody_near_who_is_cut_has_a_large_head_on_the_line_of_those_of_other
     picture, mask, head = subject_of(90.0, 4.0, 330)
     _, y, size = head_at(placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0], head)
     assert abs(y - 157) < 0.5 * size and 60 < size <= 1.2 * HEIGHT / 3
+    # A table in their own photograph, where nobody here has one, hides as the frame does.
+    hidden, mask_of_hidden, own = subject_of(90.0, 3.4, 600)
+    given = {"mask": mask_of_hidden, "people": masks, "heads": heads, "head": own}
+    one = placement.place(hidden, background, **given)[0]
+    _, y, size = head_at(one, own)
+    assert abs(y - 157) < 0.6 * size and 60 < size <= 1.2 * HEIGHT / 3 and one.box[1] + one.box[3] >= HEIGHT - 2
     # Whoever is cut among others who are near is as large as these.
     background, masks, heads = scene_of((120, 100, 80), (500, 96, 82))
     _, _, size = head_at(placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0], head)

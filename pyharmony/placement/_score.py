@@ -153,19 +153,20 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
         x, wanted = (v.ravel() for v in np.meshgrid(columns, upright))
         y = _row_at(x, wanted, crowd)
         add(x, y, crowd.size_at(x, y, height) if scale is None else np.full(len(x), scale * high))
+        row = np.full(_COLUMNS, height / 2.0)
+        all_over = np.full(_COLUMNS, np.inf)
+        hides = subject.hidden and np.isfinite(off_the_line(crowd, columns, row, all_over, subject.tall)).all()
         for lower in _LOWER if is_cut else ():
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             for _ in range(3):
                 y = height - (below - lower * tall) * size
                 size = crowd.size_at(columns, y, height) if scale is None else size
             add(columns, y, size)
-            if lower == 0 and scale is None and not subject.hidden:
+            if lower == 0 and scale is None and not hides:
                 for nearer in _nearer(size, (_row_at(columns, np.median(rows), crowd), height), below):
                     add(columns, height - below * nearer, nearer)
         # Where something hides those who are there, the same may hide the object.
-        row = np.full(_COLUMNS, height / 2.0)
-        all_over = np.full(_COLUMNS, np.inf)
-        if subject.hidden and np.isfinite(off_the_line(crowd, columns, row, all_over, subject.tall)).all():
+        if hides:
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             for _ in range(3):
                 row = row + off_the_line(crowd, columns, row, all_over, subject.tall)
