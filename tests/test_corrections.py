@@ -117,7 +117,8 @@ def test_the_same_clicks_have_the_same_answer() -> None:
     assert session.undo() is boxed
 
 
-def test_corrections_of_a_simulated_user_lose_nothing(data_dir: Path) -> None:
+@pytest.mark.parametrize("count", [24, pytest.param(100, marks=pytest.mark.full)])
+def test_corrections_of_a_simulated_user_lose_nothing(count: int, data_dir: Path) -> None:
     """Of 100 corrections none takes more than 0.05 from the IoU, and three at most take more than 0.02."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
@@ -128,7 +129,7 @@ def test_corrections_of_a_simulated_user_lose_nothing(data_dir: Path) -> None:
     gains: list[float] = []
     for index in np.random.default_rng(0).permutation(len(every)):
         shown = script._shown(every[index])
-        if shown[1].mean() >= script.LEAST and len(gains) < 100:
+        if shown[1].mean() >= script.LEAST and len(gains) < count:
             gains += np.diff(script.measured(*shown, "auto", 3, None)["iou"]).tolist()
-    assert len(gains) == 100 and np.mean(gains) > 0.05
-    assert min(gains) > -0.05 and sum(gain < -0.02 for gain in gains) <= 3, sorted(gains)[:5]
+    assert len(gains) == count and np.mean(gains) > 0.05
+    assert min(gains) > -0.05 and sum(gain < -0.02 for gain in gains) <= 0.03 * count, sorted(gains)[:5]
