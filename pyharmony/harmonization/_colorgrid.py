@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .. import _shipped
 from .._header import Calibration, arrays_of, damage
+from .._images.threads import in_threads
 from ..errors import WeightsError
 from ..ops.convolution import linear
 from ._guards import Care, Found
@@ -79,7 +80,7 @@ class Network(NamedTuple):
         scene's closer look, where there is one, adds as many maps as the scene, each look with half the weight.
         """
         if seen.close is not None and self.closer:
-            every = [self.answers(look, care) for look in looks_of(seen)]
+            every = in_threads(lambda look: self.answers(look, care), looks_of(seen))
             weights = np.concatenate([np.asarray(counts) / 2 for _, counts in every])
             return [m for maps, _ in every for m in maps], weights
         views = views_of(seen, care, gives_maps=True, judge=bool(self.settings.judge))
