@@ -543,9 +543,9 @@ def look_unseen(
         )
         for source in sources
     }
-    found = unseen.measure(root, work / "unseen", calls, most)
-    print(unseen.table(found if earlier is None else unseen.beside(earlier, found)), flush=True)
-    write_json(path, found)
+    figures = unseen.measure(root, work / "unseen", calls, most)
+    print(unseen.table(figures if earlier is None else unseen.beside(earlier, figures)), flush=True)
+    write_json(path, figures)
 
 
 def main() -> None:

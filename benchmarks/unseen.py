@@ -92,8 +92,8 @@ def triples(root: Path, work: Path) -> data.Triples:
     """Returns a composite of each photograph; they are made once, and kept in `work`."""
     if not work.exists():
         work.parent.mkdir(parents=True, exist_ok=True)
-        made = data.Synthesis(Photographs(root), METHODS, seed=600, limits=LIMITS)
-        data.write_triples(made, work, errors="skip")
+        composites = data.Synthesis(Photographs(root), METHODS, seed=600, limits=LIMITS)
+        data.write_triples(composites, work, errors="skip")
     return data.Triples(work)
 
 
@@ -103,9 +103,9 @@ def cases(samples: data.Dataset, at: int) -> Iterator[tuple[str, Known]]:
     composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
     for condition in CONTOURS:
         yield condition, Known(CONDITIONS[condition](composite, target, mask), {})
-    known = with_source(sample, samples[(at + 1) % len(samples)], at)
-    yield WITHOUT, Known(known.case, {})
-    yield WITH, known
+    hinted = with_source(sample, samples[(at + 1) % len(samples)], at)
+    yield WITHOUT, Known(hinted.case, {})
+    yield WITH, hinted
 
 
 def measure(root: Path, work: Path, calls: Mapping[str, Call], most: int | None = None) -> Figures:
@@ -123,29 +123,29 @@ def measure(root: Path, work: Path, calls: Mapping[str, Call], most: int | None 
         "gain": AsTriples(samples, chosen, None, alike=False),
         "change": AsTriples(samples, chosen, None, alike=True),
     }
-    found: Figures = {"photographs": [samples.names[i] for i in chosen], "methods": {}}
+    figures: Figures = {"photographs": [samples.names[i] for i in chosen], "methods": {}}
     for name, call in calls.items():
         start = time.monotonic()
         rows: dict[str, dict[str, list[float]]] = {condition: {key: [] for key in FIGURES} for condition in EVERY}
-        for key, figure in FIGURES.items():
+        for key, measured in FIGURES.items():
             for i in range(len(chosen)):
                 for condition, (case, arguments) in cases(both[key], i):
-                    rows[condition][key].append(round(figure(call(case.image, case.mask, **arguments), case), 4))
-        found["methods"][name] = rows
+                    rows[condition][key].append(round(measured(call(case.image, case.mask, **arguments), case), 4))
+        figures["methods"][name] = rows
         print(f"unseen, {name}: {len(chosen)} photographs, {time.monotonic() - start:.0f} s", flush=True)
-    return found
+    return figures
 
 
-def beside(before: Figures, found: Figures) -> Figures:
+def beside(before: Figures, figures: Figures) -> Figures:
     """Returns figures with those of an earlier run as the first method.
 
     Raises:
         DataError: they are of other photographs.
     """
-    if before["photographs"] != found["photographs"]:
+    if before["photographs"] != figures["photographs"]:
         raise DataError("--beside: its figures are of other photographs; measure as many again")
     earlier = {f"{name}, before": rows for name, rows in before["methods"].items()}
-    return {**found, "methods": earlier | found["methods"]}
+    return {**figures, "methods": earlier | figures["methods"]}
 
 
 def harmonized(source: Any, **options: Any) -> Call:
@@ -154,17 +154,17 @@ def harmonized(source: Any, **options: Any) -> Call:
     def call(image: Picture, mask: Picture, **hints: Any) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PyHarmonyWarning)
-            made: Picture = pyharmony.harmonize(image, mask, method=source, **options, **hints)
-        return made
+            result: Picture = pyharmony.harmonize(image, mask, method=source, **options, **hints)
+        return result
 
     return call
 
 
-def table(found: Figures) -> str:
+def table(figures: Figures) -> str:
     """Returns gain, share worse and change of what fits of each method, and how far later ones are from the first."""
-    first, count = next(iter(found["methods"])), len(found["photographs"])
+    first, count = next(iter(figures["methods"])), len(figures["photographs"])
     lines = [["", "", "gain, dB", "worse", "change of what fits", "gain beside the first", "change beside the first"]]
-    for name, every in found["methods"].items():
+    for name, every in figures["methods"].items():
         for condition, rows in every.items():
             values = {key: np.array(rows[key]) for key in FIGURES}
             gained, changed = (bootstrap(x, range(count)) for x in values.values())
@@ -176,7 +176,7 @@ def table(found: Figures) -> str:
             ]
             cells.append(cell(changed, 2))
             for key, x in values.items():
-                apart = bootstrap(x - np.array(found["methods"][first][condition][key]), range(count))
+                apart = bootstrap(x - np.array(figures["methods"][first][condition][key]), range(count))
                 cells.append("" if name == first else cell(apart, 2, "+"))
             lines.append(cells)
     return rows_of(lines)

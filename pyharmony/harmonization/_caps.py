@@ -1,4 +1,4 @@
-"""Caps on the map of a guarded call, whatever method has found it: rules that every photograph keeps."""
+"""Caps on the map of a guarded call, whatever method it is of: rules that every photograph keeps."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _GREY, _NEARLY_ALL, _RIM = 3.0, 99.9, 4
 _PIXELS, _DETAIL = 64, 1.5
 #: An object below this mean chroma, in levels, is grey itself.
 _FAINT = 1.0
-#: Skin may get so many times its chroma in CIELAB, and may have so much whatever it had.
+#: The most by which the chroma of skin in CIELAB is multiplied, and the most that it becomes.
 _RATIO, _CALM = 1.5, 38.0
 #: The most pixels of skin that are measured.
 _SEEN = 4096
 
 
-def capped(found: ColorMap, scene: Scene) -> ColorMap:
+def capped(color_map: ColorMap, scene: Scene) -> ColorMap:
     """Returns the map, kept to what skin may be and, in a photograph without colour, without any."""
-    seen = hardened(scene)
-    return without_colour(with_calm_skin(found, seen), seen)
+    hard = hardened(scene)
+    return without_colour(with_calm_skin(color_map, hard), hard)
 
 
-def without_colour(found: ColorMap, seen: Scene) -> ColorMap:
+def without_colour(color_map: ColorMap, scene: Scene) -> ColorMap:
     """Returns the map followed by the loss of all chroma, where the background is that of a photograph without colour.
 
     Args:
-        found: the map.
-        seen: the scene, with a hard mask.
+        color_map: the map of a method.
+        scene: what the method sees, with a hard mask.
     """
-    outside = moved(seen.mask, _RIM) < 0.5
-    if outside.sum() < _PIXELS or np.percentile(_chroma(seen.picture[outside]), _NEARLY_ALL) >= _GREY:
-        return found
-    steps = np.abs(np.diff(seen.picture @ LUMA, axis=1))[outside[:, 1:] & outside[:, :-1]]
+    outside = moved(scene.mask, _RIM) < 0.5
+    if outside.sum() < _PIXELS or np.percentile(_chroma(scene.picture[outside]), _NEARLY_ALL) >= _GREY:
+        return color_map
+    steps = np.abs(np.diff(scene.picture @ LUMA, axis=1))[outside[:, 1:] & outside[:, :-1]]
     if not steps.size or steps.mean() * 255 < _DETAIL:
-        return found
-    if _chroma(found.apply(seen.picture)[seen.mask >= 0.5]).mean() < _FAINT:
-        return found
-    return followed_by(found, _desaturation(0.0))
+        return color_map
+    if _chroma(color_map.apply(scene.picture)[scene.mask >= 0.5]).mean() < _FAINT:
+        return color_map
+    return followed_by(color_map, _desaturation(0.0))
 
 
 def _chroma(colors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -57,22 +57,22 @@ def _chroma(colors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return chroma
 
 
-def with_calm_skin(found: ColorMap, seen: Scene) -> ColorMap:
+def with_calm_skin(color_map: ColorMap, scene: Scene) -> ColorMap:
     """Returns the map followed by as much loss of chroma as keeps skin calm: a face gets no neon orange.
 
     The mean chroma of skin may become `_RATIO` times what it was and no more than `_CALM`, or stay. Less of the whole
     map would take light away, too: on faces whose answer is known that costs two decibels, less chroma nothing.
 
     Args:
-        found: the map.
-        seen: the scene, with a hard mask.
+        color_map: the map of a method.
+        scene: what the method sees, with a hard mask.
     """
-    if found.is_identity:
-        return found
-    inside = seen.mask.reshape(-1) >= 0.5
-    where = np.flatnonzero(is_skin(seen.picture.reshape(-1, 3) * np.float32(255)) & inside)
+    if color_map.is_identity:
+        return color_map
+    inside = scene.mask.reshape(-1) >= 0.5
+    where = np.flatnonzero(is_skin(scene.picture.reshape(-1, 3) * np.float32(255)) & inside)
     if len(where) < max(SKIN_LEAST * inside.sum(), 1):
-        return found
+        return color_map
     where = where[:: -(-len(where) // _SEEN)]
 
     def chroma(picture: npt.NDArray[np.floating]) -> float:
@@ -80,13 +80,13 @@ def with_calm_skin(found: ColorMap, seen: Scene) -> ColorMap:
         return float(np.hypot(a, b))
 
     def calm(share: float) -> bool:
-        return chroma(followed_by(found, _desaturation(share)).apply(seen.picture)) <= most
+        return chroma(followed_by(color_map, _desaturation(share)).apply(scene.picture)) <= most
 
-    own = chroma(seen.picture)
+    own = chroma(scene.picture)
     most = max(own, min(_RATIO * own, _CALM))
-    if chroma(found.apply(seen.picture)) <= most:
-        return found
-    return followed_by(found, _desaturation(largest(calm, 1.0)))
+    if chroma(color_map.apply(scene.picture)) <= most:
+        return color_map
+    return followed_by(color_map, _desaturation(largest(calm, 1.0)))
 
 
 def _desaturation(share: float) -> npt.NDArray[np.float64]:

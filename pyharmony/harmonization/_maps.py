@@ -207,14 +207,14 @@ def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
     return ColorMap(**parts)
 
 
-def followed_by(found: ColorMap, matrix: Float64) -> ColorMap:
+def followed_by(color_map: ColorMap, matrix: Float64) -> ColorMap:
     """Returns the map whose results are multiplied by matrix [3, 3]; those of a table have to stay in [0, 1]."""
-    if found.table is not None:
-        return ColorMap(table=found.table @ matrix.T)
+    if color_map.table is not None:
+        return ColorMap(table=color_map.table @ matrix.T)
     return ColorMap(
-        matrix @ (_IDENTITY if found.affine is None else found.affine),
-        None if found.curves is None else np.einsum("po,ock->pck", matrix, found.curves),
-        None if found.grid is None else matrix @ found.grid,
+        matrix @ (_IDENTITY if color_map.affine is None else color_map.affine),
+        None if color_map.curves is None else np.einsum("po,ock->pck", matrix, color_map.curves),
+        None if color_map.grid is None else matrix @ color_map.grid,
     )
 
 
