@@ -128,7 +128,9 @@ def table_of(data: bytes, source: Source) -> dict[str, Any]:
 
 
 def arrays_of(data: bytes, source: Source, name: str) -> tuple[Header, dict[str, Any]]:
-    """Returns the description in the bytes of a file, and its tensors as float32 arrays; counters are left out.
+    """Returns the description in the bytes of a file, and its tensors as arrays; counters are left out.
+
+    Floats become float32, and bytes stay what they are.
 
     Args:
         name: the model whose weights these must be.
@@ -143,13 +145,15 @@ def arrays_of(data: bytes, source: Source, name: str) -> tuple[Header, dict[str,
     if header.name != name:
         raise WeightsError(f"{shown(source)}: weights of {header.name}, expected those of {name}")
     values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
-    dtypes, found = {"F16": np.float16, "F32": np.float32}, {}
+    dtypes: dict[str, Any] = {"F16": np.float16, "F32": np.float32, "U8": np.uint8}
+    found = {}
     with damage(source):
         for key, tensor in table.items():
             if key != "__metadata__" and tensor["dtype"] != _COUNTER:
                 start, end = tensor["data_offsets"]
                 array = np.frombuffer(values[start:end], dtypes[tensor["dtype"]])
-                found[key] = array.reshape(tensor["shape"]).astype(np.float32)
+                dtype = np.uint8 if array.dtype == np.uint8 else np.float32
+                found[key] = array.reshape(tensor["shape"]).astype(dtype)
     return header, found
 
 

@@ -391,7 +391,7 @@ def pages() -> Any:
     return load_script("tools/model_pages.py")
 
 
-@pytest.mark.parametrize("name", [info.name for info in models.list()])
+@pytest.mark.parametrize("name", [*(info.name for info in models.list()), "pose"])
 def test_the_page_of_a_model_is_as_the_tool_writes_it(pages: Any, name: str) -> None:
     page = pages.PAGES / f"{name}.md"
     text, figures = pages.page(name, page.read_text())
@@ -406,7 +406,7 @@ def test_the_page_of_a_model_is_as_the_tool_writes_it(pages: Any, name: str) -> 
 
 def test_every_page_and_figure_is_of_a_model(pages: Any) -> None:
     names = {info.name for info in models.list()}
-    assert {page.stem for page in pages.PAGES.glob("*.md")} == names
+    assert {page.stem for page in pages.PAGES.glob("*.md")} == names | {weights.model for weights in models.weights()}
     assert {image.stem.partition("-")[0] for image in pages.IMAGES.iterdir()} == names
 
 

@@ -258,7 +258,11 @@ def number(value: float | None) -> str:
 def card(weights: models.Weights) -> str:
     """Returns what is known of weights that come with pyharmony."""
     rows = [
-        ("load", f'`models.load("{weights.name}")`'),
+        *(
+            [("load", f'`models.load("{weights.name}")`')]
+            if weights.model in {info.name for info in models.list()}
+            else []
+        ),
         ("file", f"`pyharmony/models/_weights/{weights.file}`, {weights.bytes / 1e6:.1f} MB, float16 on disk"),
         ("SHA-256", f"`{weights.sha256}`"),
         ("licence", weights.licence),
@@ -286,6 +290,8 @@ def card(weights: models.Weights) -> str:
 def made(name: str) -> tuple[str, dict[str, str]]:
     """Returns what goes between the marks of a page, and its figures by file name."""
     sections, figures = [card(weights) for weights in models.weights() if weights.model == name], {}
+    if name not in {info.name for info in models.list()}:
+        return "\n".join(sections), {}
     sections += [f"## Parameters\n{counts(name)}\n", f"## Training\n{training(name)}"]
     for preset in (None, *FORMS.get(name, ())):
         for network in networks(name, preset):
@@ -317,12 +323,17 @@ def page(name: str, text: str) -> tuple[str, dict[str, str]]:
     return f"{before}{START}\n{inside}{END}{after}", figures
 
 
+def names() -> list[str]:
+    """Returns the names of the models, and of networks without a torch module whose weights come with pyharmony."""
+    return sorted({info.name for info in models.list()} | {weights.model for weights in models.weights()})
+
+
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     wanted = set()
-    for info in models.list():
-        path = PAGES / f"{info.name}.md"
-        text, figures = page(info.name, path.read_text())
+    for name in names():
+        path = PAGES / f"{name}.md"
+        text, figures = page(name, path.read_text())
         path.write_text(text)
         for file, drawing in figures.items():
             (IMAGES / file).write_text(drawing)

@@ -181,14 +181,21 @@ def verify(
 
     own = {entry.name: entry for entry in models.weights()}
     if file is None:
-        for name in own:
-            models.load(name)
+        for entry in own.values():
+            _check(entry)
         rows = [[entry.name, _size(entry), entry.sha256] for entry in own.values()]
         if console.as_json:
             told = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
             console.result(status="ok", weights=told)
         else:
             console.say(table(rows) if rows else "no weights come with this pyharmony")
+        return
+    if file in own and not _is_model(own[file]):
+        _check(own[file])
+        if console.as_json:
+            console.result(status="ok", name=own[file].model, sha256=own[file].sha256)
+        else:
+            console.say(table([["network", own[file].model], ["sha256", own[file].sha256]]))
         return
     model = models.load(file)
     path = own[file].path if file in own else Path(file)
@@ -203,6 +210,23 @@ def verify(
     rows = [["network", model.name], ["settings", _told(config)]]
     rows += [["calibration", _told(calibration)]] if model.calibration != type(model.calibration)() else []
     console.say(table([*rows, ["parameters", _spoken(counts)], ["sha256", digest]]))
+
+
+def _is_model(entry: Any) -> bool:
+    """Returns whether weights are of a model of `pyharmony.models`, and not of networks that have no torch module."""
+    from .. import _catalogue
+
+    return entry.model in {info.name for info in _catalogue.every()}
+
+
+def _check(entry: Any) -> None:
+    """Refuses weights that come with pyharmony and are damaged."""
+    from .. import _shipped, models
+
+    if _is_model(entry):
+        models.load(entry.name)
+    else:
+        _shipped.read(entry)
 
 
 def _told(values: dict[str, Any]) -> str:
