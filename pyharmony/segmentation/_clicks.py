@@ -117,7 +117,7 @@ class Network(NamedTuple):
             WeightsError: the network gives NaN or infinities.
         """
         _, x, felt, small = self._levels(image, prompt, self.seen(image) if seen is None else seen)
-        large = np.ascontiguousarray(np.moveaxis(_enlarged(small), 2, 0))
+        large = np.ascontiguousarray(np.moveaxis(enlarged(small), 2, 0))
         scores = self._scores(small[..., :MASKS], felt, x.reshape(-1, x.shape[2]).mean(0))
         _check_finite(large, scores)
         return Cut(large[:MASKS], scores, large[MASKS])
@@ -132,7 +132,7 @@ class Network(NamedTuple):
         """
         prompt = prompt_of(image, (), ())
         levels, coarsest, felt, small = self._levels(image, prompt, self.seen(image) if seen is None else seen)
-        people = np.ascontiguousarray(_enlarged(small)[..., MASKS])
+        people = np.ascontiguousarray(enlarged(small)[..., MASKS])
         _check_finite(people)
         if not self.finder:
             return Crowd(people, None)
@@ -140,7 +140,7 @@ class Network(NamedTuple):
         beside, pair = self.finder[0]
         x = _block(convolution(coarsest, *beside, slope=0), pair)
         for (beside, pair), level in zip(self.finder[1:], every, strict=True):
-            x = _block(convolution(level, *beside, added=_enlarged(x), slope=0), pair)
+            x = _block(convolution(level, *beside, added=enlarged(x), slope=0), pair)
         planes = convolution(x, self.tensors["finder.planes.weight"], self.tensors["finder.planes.bias"])
         _check_finite(planes)
         return Crowd(people, planes)
@@ -166,7 +166,7 @@ class Network(NamedTuple):
         x = coarsest = y.reshape(height, width, channels)
         for i in range(3, -1, -1):
             up, block = self.ups[i]
-            x = _block(np.maximum(_enlarged(convolution(x, *up)) + levels[i], 0), block)
+            x = _block(np.maximum(enlarged(convolution(x, *up)) + levels[i], 0), block)
             if i == 1:
                 felt = x
         return levels, coarsest, felt, convolution(x, self.tensors["masks.weight"], self.tensors["masks.bias"])
@@ -317,7 +317,7 @@ def _block(x: Float32, pair: tuple[Conv, Conv]) -> Float32:
     return convolution(convolution(x, *pair[0], slope=0), *pair[1], added=x, slope=0)
 
 
-def _enlarged(x: Float32) -> Float32:
+def enlarged(x: Float32) -> Float32:
     """Returns x [h, w, C] with twice the sides, bilinearly, as torch does it."""
     for axis in (0, 1):
         x = x.swapaxes(0, axis)

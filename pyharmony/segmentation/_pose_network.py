@@ -1,0 +1,185 @@
+"""MediaPipe's two networks of poses in NumPy: one detects people, the other gives 33 points and a mask of each.
+
+They are Google's (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020), under Apache-2.0;
+`tools/pose_networks.py` converts them. The file says which operations a network is made of, and `Network` runs them: an
+image [H, W, C] has its channels last, and zeros around it are part of the convolutions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _shipped
+from .._header import arrays_of, damage
+from ..errors import WeightsError
+from ..ops.convolution import convolution
+from ._clicks import enlarged
+
+Float32 = npt.NDArray[np.float32]
+
+#: The name of the weights.
+WEIGHTS = "pose"
+
+
+class Operation(NamedTuple):
+    """An operation of a network.
+
+    Attributes:
+        kind: 'convolution', 'add', 'enlarged' to twice the sides, 'spread' of channels to places, or 'largest' of two
+            by two places.
+        inputs: the numbers of its inputs: 0 is the image, and i the result of the i-th operation.
+        last: those of them that no later operation takes.
+        options: the arguments of a convolution by name; of a sum `slope` and `high`, as a convolution has them.
+    """
+
+    kind: str
+    inputs: tuple[int, ...]
+    last: frozenset[int]
+    options: Mapping[str, Any]
+
+
+class Network(NamedTuple):
+    """A network, ready to run.
+
+    Attributes:
+        side: the side of the images that it takes.
+        operations: all that it does, in order.
+        outputs: the numbers of the results that each output is joined of.
+    """
+
+    side: int
+    operations: tuple[Operation, ...]
+    outputs: Mapping[str, tuple[int, ...]]
+
+    def __call__(self, image: Float32) -> dict[str, list[Float32]]:
+        """Returns the parts [h, w, C] of each output for an image [S, S, 3].
+
+        Raises:
+            WeightsError: the network gives NaN or infinities.
+        """
+        results: dict[int, Float32] = {0: image}
+        for number, operation in enumerate(self.operations, 1):
+            results[number] = _result(operation, [results[i] for i in operation.inputs])
+            for i in operation.last:
+                del results[i]
+        outputs = {name: [results[i] for i in parts] for name, parts in self.outputs.items()}
+        if not all(np.isfinite(part).all() for parts in outputs.values() for part in parts):
+            raise WeightsError("the networks of poses give NaN or infinities; their weights are damaged")
+        return outputs
+
+
+class Networks(NamedTuple):
+    """Both networks.
+
+    `detector` takes an image in [-1, 1] and gives `scores`, logits, and `boxes`, twelve numbers for each place and kind
+    of place; `landmarks` takes one in [0, 1] and gives `points` [1, 1, 195], five numbers for each of 39, `score`, a
+    logit, and `mask` [S, S, 1], logits.
+    """
+
+    detector: Network
+    landmarks: Network
+
+
+def are_there() -> bool:
+    """Returns whether this pyharmony has the weights; whoever does without them may leave the file out."""
+    return any(entry.name == WEIGHTS and entry.path.is_file() for entry in _shipped.every())
+
+
+def networks() -> Networks:
+    """Returns both networks.
+
+    Raises:
+        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
+    """
+    entry = next((weights for weights in _shipped.every() if weights.name == WEIGHTS), None)
+    if entry is None:
+        raise WeightsError(f"poses need the weights {WEIGHTS!r}, and this pyharmony comes without them")
+    _shipped.note(entry)
+    state = entry.path.stat() if entry.path.is_file() else None
+    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(entry: _shipped.Weights, version: object) -> Networks:
+    """Returns the networks of a file, which are kept; version tells one state of the file from another."""
+    return parsed(_shipped.read(entry), str(entry.path))
+
+
+def parsed(data: bytes, path: str) -> Networks:
+    """Returns the networks in the bytes of a safetensors file.
+
+    Raises:
+        WeightsError: the bytes are no weights of `pose`.
+    """
+    header, arrays = arrays_of(data, path, WEIGHTS)
+    with damage(path):
+        detector, landmarks = (_assembled(header.config[name], arrays, name) for name in Networks._fields)
+    return Networks(detector, landmarks)
+
+
+def _assembled(config: Mapping[str, Any], arrays: Mapping[str, Any], name: str) -> Network:
+    outputs = {key: tuple(parts) for key, parts in config["outputs"].items()}
+    entries: Sequence[Mapping[str, Any]] = config["operations"]
+    later = {i for parts in outputs.values() for i in parts}
+    operations = []
+    for number in range(len(entries), 0, -1):
+        options = dict(entries[number - 1])
+        kind, inputs = options.pop("kind"), tuple(options.pop("inputs"))
+        if kind not in _KINDS or not all(0 <= i < number for i in inputs):
+            raise ValueError(f"operation {number}: {kind} of {inputs}")
+        if kind == "convolution":
+            bias = arrays[f"{name}.{number}.bias"]
+            options |= {"weight": _dense(arrays, f"{name}.{number}.weight", len(bias)), "bias": bias}
+        operations.append(Operation(kind, inputs, frozenset(inputs) - later, options))
+        later |= set(inputs)
+    return Network(config["side"], tuple(operations[::-1]), outputs)
+
+
+def _dense(arrays: Mapping[str, Any], key: str, count: int) -> Float32:
+    """Returns an array; of one with many zeros the file holds the others, and bits that tell where they are.
+
+    count: the size of the last axis.
+    """
+    if f"{key}.bits" not in arrays:
+        return arrays[key]
+    there = np.unpackbits(arrays[f"{key}.bits"], -1, count=count).astype(bool)
+    array = np.zeros(there.shape, np.float32)
+    array[there] = arrays[key]
+    return array
+
+
+def _convolved(x: Float32, *added: Float32, weight: Float32, bias: Float32, **options: Any) -> Float32:
+    return convolution(x, weight, bias, added=added[0] if added else None, **options)
+
+
+def _added(x: Float32, y: Float32, slope: float = 1.0, high: float = np.inf) -> Float32:
+    both = x + y
+    return np.minimum(np.where(both < 0, np.float32(slope) * both, both), np.float32(high))
+
+
+def _spread(x: Float32) -> Float32:
+    """Returns x [h, w, 4 C] with twice the sides: the first C channels lie above at the left, the next ones right."""
+    height, width, channels = x.shape
+    blocks = x.reshape(height, width, 2, 2, channels // 4).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(blocks.reshape(2 * height, 2 * width, channels // 4))
+
+
+def _largest(x: Float32) -> Float32:
+    """Returns the largest of two by two places."""
+    height, width, channels = x.shape
+    return x.reshape(height // 2, 2, width // 2, 2, channels).max((1, 3))
+
+
+_KINDS: dict[str, Any] = {
+    "convolution": _convolved, "add": _added, "enlarged": enlarged, "spread": _spread, "largest": _largest,
+}  # fmt: skip
+
+
+def _result(operation: Operation, inputs: Sequence[Float32]) -> Float32:
+    result: Float32 = _KINDS[operation.kind](*inputs, **operation.options)
+    return result
