@@ -106,7 +106,7 @@ HarmonizeMethod = Literal[
 
 SegmentMethod = Literal[
     "auto", "clicks-imagenet", "clicks", "grabcut", "random_walker", "clicks-imagenet+grabcut",
-    "clicks-imagenet+random_walker",
+    "clicks-imagenet+random_walker", "clicks-imagenet-alone",
 ]  # fmt: skip
 """The methods of `pyharmony.segment` by name."""
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from .. import _checks, _install, _shipped
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
-from . import _classic, _clicks
+from . import _classic, _clicks, _pose_network
 from ._network import NetworkCutter, Prompts
+from ._poses import Poses
 from .layers import Layer, Pixels
 
 _NO_WEIGHTS = "it needs the weights"
@@ -86,14 +87,18 @@ def _network(picture: Pixels) -> NetworkCutter:
 
 
 def _featured(picture: Pixels) -> NetworkCutter:
+    return NetworkCutter(_clicks.network(_FEATURED), picture, Poses(picture) if _pose_network.are_there() else None)
+
+
+def _alone(picture: Pixels) -> NetworkCutter:
     return NetworkCutter(_clicks.network(_FEATURED), picture)
 
 
 def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixels], Cutter]:
-    return lambda picture: _After(_featured(picture), second(picture))
+    return lambda picture: _After(_alone(picture), second(picture))
 
 
-_WEIGHTS, _FEATURED = "clicks", "clicks-imagenet"
+_WEIGHTS, _FEATURED, _ALONE = "clicks", "clicks-imagenet", "clicks-imagenet-alone"
 #: What "auto" is: the best with one click on the photographs that weights are chosen by.
 DEFAULT = _FEATURED
 _OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
@@ -126,6 +131,7 @@ METHODS: dict[str, Method] = {
             (_SKIMAGE,),
             _FEATURED,
         ),
+        Method(_ALONE, f"{_FEATURED} without poses of people", _alone, weights=_FEATURED, people=True),
     )
 }
 

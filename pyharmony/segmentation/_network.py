@@ -10,6 +10,7 @@ import numpy as np
 
 from .._images.threads import check_ended, in_threads
 from . import _clicks
+from ._poses import Poses
 from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
 from .layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
@@ -62,6 +63,11 @@ class Prompts(NamedTuple):
         return len(self.points) == 1 and self.box is None and self.mask is None
 
     @property
+    def in_box(self) -> bool:
+        """Whether nothing but places on the object and a box around it are pointed at."""
+        return self.box is not None and bool(self.points) and all(self.labels) and self.mask is None
+
+    @property
     def inside(self) -> list[tuple[float, float]]:
         """The places on the object."""
         return [point for point, label in zip(self.points, self.labels, strict=True) if label]
@@ -77,10 +83,14 @@ class Prompts(NamedTuple):
 
 @dataclass
 class NetworkCutter:
-    """One picture [H, W, 3] of uint8, which the network is asked about again and again."""
+    """One picture [H, W, 3] of uint8, which the network is asked about again and again.
+
+    poses: what tells of the poses of people; None: nothing does.
+    """
 
     network: _clicks.Network
     picture: Pixels
+    poses: Poses | None = None
 
     def __post_init__(self) -> None:
         self._views: dict[tuple[Box, int], tuple[Float32, list[Float32]]] = {}
@@ -100,10 +110,10 @@ class NetworkCutter:
             found = distinct(corrected(last, found, prompts.points, prompts.labels, prompts.since))
         if box is None:
             return found
-        found = _limited(found, box)
+        found = limited(found, box)
         if last is None and not prompts.points:
             # A box says less than a click does: the network sees what it found there once more.
-            found = _limited(self._answered(prompts, found[0]), box)
+            found = limited(self._answered(prompts, found[0]), box)
         return found
 
     def _answered(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
@@ -279,7 +289,7 @@ class NetworkCutter:
         return view, self.network.seen(view)
 
 
-def _limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
+def limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
     """Returns masks without what lies beyond a box, which may have been drawn a little too small."""
     beyond = _DRAWN * (box[2] - box[0]), _DRAWN * (box[3] - box[1])
     found = []

@@ -24,7 +24,7 @@ from ._network import NetworkCutter, Prompts
 from .drawing import drawn
 from .heads import FAINT, Head
 from .layers import Layer, Pixels, box_of, covered, resized
-from .people import SURE, foremost, others, people_of, shows_people, whole_first
+from .people import foremost, heads_of_people, others, people_of, posed, shows_people, whole_first
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -264,7 +264,8 @@ class Session:
         """Returns the head of whoever is large and apart from others, to cut out where nobody is pointed at.
 
         Returns:
-            One of `heads` of at least 0.4; None where nobody was found.
+            One of `heads` of at least 0.4, or that of somebody whom the networks of poses alone tell of; None where
+            nobody was found.
 
         Raises:
             ArgumentError: the method does not find people.
@@ -274,8 +275,9 @@ class Session:
             >>> segmentation.Session(np.zeros((60, 80, 3), np.uint8)).foremost() is None
             True
         """
-        heads = self.heads(SURE)
-        return foremost(self._of_people(True), heads) if heads else None
+        cutter = self._of_people(True)
+        heads = [] if _of_one_colour(self.picture) else heads_of_people(cutter)
+        return foremost(cutter, heads) if heads else None
 
     def people(self) -> Masks:
         """Returns a mask of each person, the largest first; clicks go on from what was there before.
@@ -359,8 +361,12 @@ class Session:
             # Who clicks again has seen the answer.
             alike = bool(layers) and not last and contrast(self.picture, layers[0]) < _FLAT
             reason = _GUESS if alike else reason_of(layers)
-            if len(layers) > 1 and not last and self.finds_people and prompts.one_click:
-                layers = whole_first(self._of_people(), layers)
+            if layers and not last and self.finds_people:
+                cutter = self._of_people()
+                if prompts.one_click:
+                    layers = posed(cutter, whole_first(cutter, layers), prompts)
+                elif prompts.in_box:
+                    layers = posed(cutter, layers, prompts)
             found = self._masks(layers, reason)
         self._steps.append((prompts, found))
         return found

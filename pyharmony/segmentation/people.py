@@ -2,7 +2,8 @@
 
 The network tells in one look where heads are, how large, and how far each person goes (`pyharmony.models.clicks`,
 `Clicks.heads`). Clicks at the head and at the chest, which the program sets itself, then cut each of them out, in a box
-of how far the person goes.
+of how far the person goes. Where the cutter has poses (`_poses`), their masks make those of people better, and who
+has a pose and no head is found too.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import numpy.typing as npt
 
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
-from ._network import NetworkCutter, Prompts
+from ._clicks import sigmoid
+from ._network import NetworkCutter, Prompts, distinct, limited
+from ._poses import EYES, MOUTH, NOSE, POSED, Pose, Square
 from .heads import Head, both, corners
-from .layers import Bools, Box, Float32, Layer, Pixels, box_of, covered, grown, parts, resized, sampled
+from .layers import Bools, Box, Float32, Layer, Pixels, box_of, connected, covered, grown, parts, resized, sampled
 
 #: People have a head that is as sure as that: as many heads are missed then in photographs of groups as are none.
 SURE = 0.4
@@ -32,6 +35,21 @@ _PEOPLE, _DEEP = 0.5, 0.025
 _COMPARED, _LARGE = 8, 0.3
 #: How much the larger of two masks that a click found counts, as an exponent of its area.
 _WHOLER = 0.5
+#: The logits of the network's mask and of those of poses are clipped at these values, divided by them, and added with
+#: these weights; the sum times the last number is the logit of the result.
+_OWN, _POSES, _WEIGHTS, _LOGITS = 3.0, 4.0, (1.0, 1.4), 3.0
+#: How surely people are where a pose has its mask, on the mean, so that it counts, and so that who has no head does.
+_THERE, _NEW = 0.2, 0.3
+#: From this score on a detection counts wherever it is: none of 94 photographs without people has such a one.
+_SEEN = 0.9
+#: The side of the square around a mask in which a pose is looked for, in the mask's longer sides.
+_SQUARE = 1.25
+#: How far the nose of a pose is from the middle of the head of the same person, in the head's longer sides, at most.
+_NOSE = 0.8
+#: A head is so many times as high as the mouth is below the eyes, and its width by its height.
+_FACE, _ROUND = 4.0, 0.8
+#: The margin around what is mixed, in its sides.
+_MARGIN = 0.1
 #: The share of a silhouette's height in which the neck is looked for, and how much narrower than the head it is.
 _UPPER, _NARROWER = 0.55, 0.85
 #: The height of a head without a neck: the share of a standing person's height, and its width in heads.
@@ -52,10 +70,8 @@ class Person(NamedTuple):
 def people_of(cutter: NetworkCutter) -> list[Person]:
     """Returns the people of a picture, the largest first."""
     height, width = cutter.picture.shape[:2]
-    heads = [head for head in cutter.heads() if head.sure >= SURE]
-    if not heads:
-        return []
-    layers = _cut_outs(cutter, heads)
+    heads = heads_of_people(cutter)
+    layers = [layer._replace(score=head.sure) for layer, head in zip(_cut_outs(cutter, heads), heads, strict=True)]
     regions = [sampled(layer, (0, 0, width, height), (_SIDE, _SIDE)) > 0.5 for layer in layers]
     kept: list[int] = []
     for i, region in enumerate(regions):
@@ -66,7 +82,19 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
         ):
             kept.append(i)
     kept.sort(key=lambda i: -np.count_nonzero(regions[i]))
-    return [Person(layers[i]._replace(score=heads[i].sure), _whole_pixels(corners(heads[i].box))) for i in kept]
+    return [Person(layers[i], _whole_pixels(corners(heads[i].box))) for i in kept]
+
+
+def heads_of_people(cutter: NetworkCutter) -> list[Head]:
+    """Returns the heads of all who get a mask: first those with a pose, by which of two who share a mask one stays."""
+    heads = [head for head in cutter.heads() if head.sure >= SURE]
+    if cutter.poses is None:
+        return heads
+    poses = [pose for pose in cutter.poses.everybody() if not any(_is_of(pose, head) for head in heads)]
+    new = [_head_by(cutter, pose) for pose in poses if _among_people(cutter, pose, _NEW)]
+    return sorted(
+        [*heads, *(head for head in new if head is not None)], key=lambda head: _pose_of(cutter, head) is None
+    )
 
 
 def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
@@ -106,7 +134,91 @@ def _cut_outs(cutter: NetworkCutter, heads: Sequence[Head]) -> list[Layer]:
 def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
     """Returns the mask of somebody, by clicks at the head and the chest in a box of how far they go."""
     points = head.clicks(len(cutter.picture))
-    return cutter.quickly(Prompts(points, [1] * len(points), _whole_pixels(corners(head.body))))
+    layer = cutter.quickly(Prompts(points, [1] * len(points), _whole_pixels(corners(head.body))))
+    return with_poses(cutter, layer, _pose_of(cutter, head), [head.middle])
+
+
+def _pose_of(cutter: NetworkCutter, head: Head) -> Pose | None:
+    """Returns the pose of the person with a head."""
+    poses = [] if cutter.poses is None else [pose for pose in cutter.poses.everybody() if _is_of(pose, head)]
+    return min(poses, key=lambda pose: math.dist(pose.points[NOSE, :2] - 0.5, head.middle), default=None)
+
+
+def _is_of(pose: Pose, head: Head) -> bool:
+    """Returns whether a pose is of the person with a head."""
+    return math.dist(pose.points[NOSE, :2] - 0.5, head.middle) <= _NOSE * max(head.box[2:])
+
+
+def _among_people(cutter: NetworkCutter, pose: Pose, least: float) -> bool:
+    """Returns whether a pose is somebody's by the map of people too, or its detection is sure enough without it."""
+    return pose.detected >= _SEEN or _people_in(cutter, pose) >= least
+
+
+def _people_in(cutter: NetworkCutter, pose: Pose) -> float:
+    """Returns how surely people are where a pose has its mask, on the mean; 0 where that is nowhere."""
+    (height, width), where = cutter.picture.shape[:2], cutter.people()
+    inside = pose.mask((0, 0, width, height), (where.shape[1], where.shape[0])) > 0
+    return float(where[inside].mean()) if inside.any() else 0.0
+
+
+def _head_by(cutter: NetworkCutter, pose: Pose) -> Head | None:
+    """Returns the head of somebody by a pose; None where nothing of it, or of the mask, is in the picture."""
+    height, width = cutter.picture.shape[:2]
+    eyes, mouth = pose.place(EYES), pose.place(MOUTH)
+    high = max(1.0, _FACE * math.dist(eyes, mouth))
+    (x, y), wide = (eyes + mouth) / 2, _ROUND * high
+    box = max(0.0, x - wide / 2), max(0.0, y - high / 2), min(width, x + wide / 2), min(height, y + high / 2)
+    body = box_of(_mixed(cutter, None, [pose]))
+    if body is None or box[0] >= box[2] or box[1] >= box[3]:
+        return None
+    around = min(box[0], body[0]), min(box[1], body[1]), max(box[2], body[2]), max(box[3], body[3])
+    head, whole = ((a, b, c - a, d - b) for a, b, c, d in (box, around))
+    return Head(head, whole, pose.score)
+
+
+def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: Sequence[tuple[float, float]]) -> Layer:
+    """Returns the mask of somebody made better by the masks of poses; as it is where there are none.
+
+    Args:
+        pose: that of the person, if one was detected.
+        points: places (x, y) on the person.
+    """
+    own = box_of(layer)
+    if cutter.poses is None or own is None:
+        return layer
+    poses = [] if pose is None else [pose]
+    if poses or _layer_shows_people(cutter, layer):
+        side = _SQUARE * max(own[2] - own[0], own[3] - own[1])
+        poses.append(cutter.poses.of(Square((own[0] + own[2]) / 2, (own[1] + own[3]) / 2, side, 0.0)))
+    poses = [one for one in poses if one.score >= POSED]
+    poses = [one for one in poses if all(map(one.covers, points)) and _among_people(cutter, one, _THERE)]
+    return connected(_mixed(cutter, layer, poses), points) if poses else layer
+
+
+def _mixed(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose]) -> Layer:
+    """Returns one mask of the network's and those of poses, or of these alone."""
+    (height, width), side = cutter.picture.shape[:2], cutter.network.size
+
+    def mixed(box: Box, size: int) -> Float32:
+        masks = [pose.mask(box, (size, size)).clip(-_POSES, _POSES) for pose in poses]
+        logits: Float32 = np.stack(masks).mean(0, np.float32) * np.float32(_WEIGHTS[1] / _POSES)
+        if layer is not None:
+            values = sampled(layer, box, (size, size)).clip(1e-6, 1 - 1e-6)
+            logits += np.log(values / (1 - values)).clip(-_OWN, _OWN) * np.float32(_WEIGHTS[0] / _OWN)
+        return sigmoid(logits * np.float32(_LOGITS))
+
+    whole: Box = (0, 0, width, height)
+    rough = box_of(Layer(whole, mixed(whole, _SIDE), 0.0)) or whole
+    beyond = (max(_MARGIN * (end - start), 2 * length / _SIDE) for start, end, length in
+              ((rough[0], rough[2], width), (rough[1], rough[3], height)))  # fmt: skip
+    across, down = map(math.ceil, beyond)
+    box = (
+        max(0, rough[0] - across),
+        max(0, rough[1] - down),
+        min(width, rough[2] + across),
+        min(height, rough[3] + down),
+    )
+    return Layer(box, mixed(box, side), 0.0 if layer is None else layer.score)
 
 
 def whole_first(cutter: NetworkCutter, layers: Sequence[Layer]) -> list[Layer]:
@@ -117,10 +229,26 @@ def whole_first(cutter: NetworkCutter, layers: Sequence[Layer]) -> list[Layer]:
     first = max(layers, key=lambda layer: layer.score * covered(layer) ** _WHOLER)
     if first is layers[0]:
         return [*layers]
-    (height, width), where = cutter.picture.shape[:2], cutter.people()
-    if not _mostly_people(where, sampled(first, (0, 0, width, height), (where.shape[1], where.shape[0])) > 0.5):
+    if not _layer_shows_people(cutter, first):
         return [*layers]
     return [first, *(layer for layer in layers if layer is not first)]
+
+
+def posed(cutter: NetworkCutter, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
+    """Returns the masks of a first answer to clicks on somebody, before them the first one made better by poses."""
+    points = prompts.inside
+    if cutter.poses is None or not layers:
+        return [*layers]
+    better = with_poses(cutter, layers[0], cutter.poses.at(points), points)
+    if better is layers[0]:
+        return [*layers]
+    return distinct([*([better] if prompts.limit is None else limited([better], prompts.limit)), *layers])
+
+
+def _layer_shows_people(cutter: NetworkCutter, layer: Layer) -> bool:
+    """Returns whether what a mask covers is people, on the whole."""
+    (height, width), where = cutter.picture.shape[:2], cutter.people()
+    return _mostly_people(where, sampled(layer, (0, 0, width, height), (where.shape[1], where.shape[0])) > 0.5)
 
 
 def _mostly_people(where: Float32, inside: Bools) -> bool:

@@ -66,6 +66,7 @@ export const CUTTERS = {
   random_walker: ["Random walker", "By edges alone, without a network. It needs a click or line on each part, and others beside it."],
   "clicks-imagenet+grabcut": ["Network, then GrabCut", "What the network finds, with its edge drawn anew by colours."],
   "clicks-imagenet+random_walker": ["Network, then random walker", "What the network finds, with its edge drawn anew along edges of the photo."],
+  "clicks-imagenet-alone": ["Network without poses", "The automatic choice as it is without the networks that find people by their poses."],
 };
 
 /** The methods of matching that are not called by their own name. */

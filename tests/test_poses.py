@@ -1,0 +1,346 @@
+"""`pyharmony.segmentation`'s networks of poses: as the interpreter of TensorFlow Lite runs them, and what masks gain."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyharmony
+from pyharmony import _shipped, segmentation
+from pyharmony.errors import WeightsError
+from pyharmony.segmentation import _methods, _pose_network, _poses, people
+from pyharmony.segmentation._clicks import sigmoid
+from pyharmony.segmentation._network import Prompts
+from pyharmony.segmentation._poses import Pose, Poses, Square
+from pyharmony.segmentation.heads import Head
+from pyharmony.segmentation.layers import Layer
+
+from .shared import load_script
+
+pytestmark = pytest.mark.networks
+
+#: What the interpreter (ai-edge-litert 2.3.0) gives for `pattern`, by the files of the wheel of MediaPipe 0.10.21.
+GOLDEN = Path(__file__).with_name("golden") / "pose.json"
+PHOTO = Path(pyharmony.__file__).parent / "cli" / "images" / "astronaut.jpg"
+
+
+def pattern(side: int) -> np.ndarray:
+    """Returns an image [S, S, 3] in [0, 1] of waves and a disc."""
+    y, x = np.mgrid[:side, :side] / side
+    disc = (x - 0.5) ** 2 + (y - 0.4) ** 2 < 0.06
+    planes = 0.5 + 0.5 * np.sin(9 * x + 4 * y * y), 0.5 + 0.5 * np.cos(14 * y - 5 * x), 0.1 + 0.8 * disc
+    return np.stack(planes, 2).astype(np.float32)
+
+
+def test_the_detector_is_that_of_the_interpreter() -> None:
+    golden, detector = json.loads(GOLDEN.read_text())["detector"], _pose_network.networks().detector
+    outputs = detector(pattern(detector.side) * 2 - 1)
+    boxes, scores = (
+        np.concatenate([part.reshape(-1, width) for part in outputs[name]]) for name, width in (("boxes", 12), ("scores", 1))
+    )  # fmt: skip
+    assert boxes.shape == (2254, 12) and scores.shape == (2254, 1)
+    np.testing.assert_allclose(scores[golden["places"], 0], golden["scores"], atol=0.002)
+    np.testing.assert_allclose(boxes[golden["places"]], golden["boxes"], atol=0.01)
+
+
+def test_the_landmarks_are_those_of_the_interpreter() -> None:
+    golden, landmarks = json.loads(GOLDEN.read_text())["landmarks"], _pose_network.networks().landmarks
+    outputs = landmarks(pattern(landmarks.side))
+    (points,), (score,), (mask,) = (outputs[name] for name in ("points", "score", "mask"))
+    np.testing.assert_allclose(points.ravel()[:165], golden["points"], atol=0.02)
+    assert float(sigmoid(score).reshape(())) == pytest.approx(golden["score"], abs=1e-4)
+    np.testing.assert_allclose(mask[8::32, 8::32, 0], golden["mask"], atol=1.0)
+
+
+def test_damaged_networks_are_named() -> None:
+    entry = next(entry for entry in _shipped.every() if entry.name == "pose")
+    data = bytearray(entry.path.read_bytes())
+    with pytest.raises(WeightsError, match="weights of clicks, expected those of pose"):
+        _pose_network.parsed(next(one for one in _shipped.every() if one.name == "clicks").path.read_bytes(), "x")
+    at = data.index(b'\\"kind\\": \\"spread\\"')
+    data[at : at + 20] = data[at : at + 20].replace(b"spread", b"sprawl")
+    with pytest.raises(WeightsError, match="x: a damaged safetensors file: ValueError: operation .*sprawl"):
+        _pose_network.parsed(bytes(data), "x")
+    network = _pose_network.parsed(entry.path.read_bytes(), "x").detector
+    bad = np.full((network.side, network.side, 3), np.nan, np.float32)
+    with pytest.raises(WeightsError, match="the networks of poses give NaN"):
+        network(bad)
+
+
+def test_many_zeros_are_packed() -> None:
+    tool, random = load_script("tools/pose_networks.py"), np.random.default_rng(0)
+    for share, names in ((0.5, {"a", "a.bits"}), (1.0, {"a"})):
+        array = random.normal(size=(3, 3, 5, 13)) * (random.random((3, 3, 5, 13)) < share)
+        arrays = tool.packed("a", array.astype(np.float32))
+        assert set(arrays) == names
+        np.testing.assert_array_equal(_pose_network._dense(arrays, "a", 13), array.astype(np.float32))
+
+
+class Level:
+    """A table of a flatbuffer, its fields by number."""
+
+    def __init__(self, fields: dict[int, Any]) -> None:
+        self.fields = fields
+
+    def number(self, field: int, code: str = "i") -> int:
+        return self.fields.get(field, 0)
+
+    def array(self, field: int, dtype: str) -> np.ndarray:
+        return np.array(self.fields.get(field, []), dtype)
+
+    def table(self, field: int) -> Any:
+        return self.fields.get(field)
+
+    def tables(self, field: int) -> list[Any]:
+        return self.fields[field]
+
+
+def test_sparse_arrays_become_dense() -> None:
+    """A matrix of 2 x 6 in rows of blocks of 1 x 2, of which those at columns 1; 0 and 2 are there."""
+    listed = {0: 1, 2: 3, 3: Level({0: [0, 1, 3]}), 4: 3, 5: Level({0: [1, 0, 2]})}
+    sparsity = Level({0: [0, 1, 2], 1: [1], 2: [Level({1: 2}), Level(listed), Level({1: 2})]})
+    array = load_script("tools/pose_networks.py").dense(np.arange(1, 7), (2, 6), sparsity)
+    assert array.tolist() == [[0, 0, 1, 2, 0, 0], [3, 4, 0, 0, 5, 6]]
+
+
+# Poses of a picture
+
+
+def test_the_pose_of_a_person() -> None:
+    picture = segmentation.Session(PHOTO).picture
+    (pose,) = Poses(picture).everybody()
+    assert pose.score > 0.9 and pose.detected > 0.5
+    nose, mouth, shoulders = pose.points[_poses.NOSE, :2], pose.place(_poses.MOUTH), pose.place(_poses.SHOULDERS)
+    assert math.dist(nose, (214, 121)) < 12 and nose[1] < mouth[1] < shoulders[1]
+    mask = pose.mask((0, 0, 512, 512), (512, 512)) > 0
+    assert mask[115, 224] and mask[300, 224] and not mask[20, 20] and not mask[5, 500]
+    assert pose.covers((224, 115)) and not pose.covers((20, 20))
+    # A part of the mask is that part of it, at any size.
+    part = pose.mask((128, 64, 384, 320), (256, 256)) > 0
+    assert np.count_nonzero(part != mask[64:320, 128:384]) < 0.01 * part.size
+
+
+def test_the_pose_of_a_large_picture_is_that_of_a_small_one() -> None:
+    picture = segmentation.Session(PHOTO).picture
+    (small,), (large,) = (Poses(x).everybody() for x in (picture, picture.repeat(4, 0).repeat(4, 1)))
+    head_and_shoulders = slice(0, 13)
+    off = np.abs(large.points[head_and_shoulders, :2] / 4 - small.points[head_and_shoulders, :2])
+    assert off.max() < 0.1 * small.torso
+
+
+@pytest.mark.parametrize("name", ["coffee.jpg", "rocket.jpg"])
+def test_without_people_there_is_no_pose(name: str) -> None:
+    session, alone = (
+        segmentation.Session(PHOTO.with_name(name), method=method) for method in ("auto", "clicks-imagenet-alone")
+    )
+    assert len(session.people()) == 0 and session.foremost() is None
+    height, width = session.picture.shape[:2]
+    for at in ((0.5, 0.5), (0.3, 0.6)):
+        found, before = (one.segment(points=(at[0] * width, at[1] * height)) for one in (session, alone))
+        assert found.scores == before.scores and (found.mask == before.mask).all()
+
+
+def test_a_square_of_a_picture_may_be_turned() -> None:
+    matrix = Square(50, 40, 20, math.pi / 2).matrix(10)
+    np.testing.assert_allclose(matrix[:, :2] @ [5, 5] + matrix[:, 2], (50, 40))
+    np.testing.assert_allclose(matrix[:, :2] @ [10, 5] + matrix[:, 2], (50, 50), atol=1e-9)
+    assert _poses._inside(Square(50, 40, 20, 0.1), (55, 45)) and not _poses._inside(Square(50, 40, 20, 0.1), (70, 40))
+
+
+def test_one_person_is_detected_once() -> None:
+    values = np.array([10, 10, 30, 30, 20, 60, 20, 100], np.float64)
+    near, far = _poses._Detected(0.5, values + 2), _poses._Detected(0.4, values + 50)
+    first, second = _poses._merged([near, far, _poses._Detected(0.75, values)])
+    assert (first.score, second.score) == (0.75, 0.4)
+    np.testing.assert_allclose(first.values, values + 0.8)
+    square = first.square
+    assert square.side == pytest.approx(100) and (square.x, square.y) == pytest.approx((20.8, 60.8))
+    # The end lies below the hips, so that the person is upside down.
+    assert abs(square.turn) == pytest.approx(math.pi)
+
+
+def test_of_two_poses_with_one_nose_the_surer_one_stays() -> None:
+    poses = [posed((60, 40), score) for score in (0.7, 0.9, 0.4)]
+    assert _poses._distinct([*poses, posed((60, 90), 0.8)]) == [poses[1], posed((60, 90), 0.8)]
+
+
+# Masks
+
+
+POINTS = {_poses.NOSE: (0, 0), **dict.fromkeys(_poses.EYES, (0, -3)), **dict.fromkeys(_poses.MOUTH, (0, 4)),
+          **dict.fromkeys(_poses.SHOULDERS, (0, 20)), **dict.fromkeys(_poses.HIPS, (0, 60))}  # fmt: skip
+
+
+class Equal(np.ndarray):
+    """An array of which comparing poses asks whether it is the same."""
+
+    def __eq__(self, other: Any) -> Any:
+        return np.array_equal(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def posed(nose: tuple[float, float], score: float = 1.0, detected: float = 0.5) -> Pose:
+    """Returns a pose whose mask is a square of 40 pixels below the nose."""
+    points = np.zeros((33, 4))
+    for number, (x, y) in POINTS.items():
+        points[number, :2] = nose[0] + x, nose[1] + y
+    logits = np.full((32, 32), -50, np.float32)
+    logits[8:24, 8:24] = 50
+    square = Square(nose[0], nose[1] + 20, 80, 0.0)
+    return Pose(score, points.view(Equal), square, logits.view(Equal), detected)
+
+
+class Told:
+    """Poses that are given, and a square around a mask in which nobody is."""
+
+    def __init__(self, *poses: Pose) -> None:
+        self.poses = poses
+        self.asked: list[Square] = []
+
+    def everybody(self) -> list[Pose]:
+        return [*self.poses]
+
+    def of(self, square: Square) -> Pose:
+        self.asked.append(square)
+        return posed((0, 0), 0.1)
+
+
+class Cutter:
+    """A cutter of a picture of 200 x 160 pixels that finds a box, where people are in the left half."""
+
+    picture = np.zeros((160, 200, 3), np.uint8)
+
+    def __init__(self, *poses: Pose, heads: tuple[Head, ...] = ()) -> None:
+        self.poses: Any = Told(*poses)
+        self.network = type("Network", (), {"size": 64})
+        self._heads = heads
+
+    def heads(self) -> list[Head]:
+        return [*self._heads]
+
+    def people(self) -> np.ndarray:
+        where = np.zeros((80, 100), np.float32)
+        where[:, :50] = 0.9
+        return where
+
+    def quickly(self, prompts: Prompts) -> Layer:
+        left, top, right, bottom = prompts.box or (0, 0, 1, 1)
+        return box_layer(left, top, right, bottom)
+
+
+def box_layer(left: int, top: int, right: int, bottom: int) -> Layer:
+    values = np.zeros((160, 200), np.float32)
+    values[top:bottom, left:right] = 0.9
+    return Layer((0, 0, 200, 160), values, 0.6)
+
+
+def region(layer: Layer) -> np.ndarray:
+    from pyharmony.segmentation.layers import sampled
+
+    return sampled(layer, (0, 0, 200, 160), (200, 160)) > 0.5
+
+
+def test_a_mask_is_a_mixture_with_that_of_a_pose() -> None:
+    cutter, pose = Cutter(), posed((50, 40))
+    layer = people.with_poses(cutter, box_layer(10, 40, 60, 80), pose, [(50, 60)])  # type: ignore[arg-type]
+    # Where both are sure and disagree, the pose wins, and the score stays that of the mask.
+    square = np.zeros((160, 200), bool)
+    square[40:80, 30:70] = True
+    assert np.count_nonzero(region(layer) ^ square) < 0.1 * square.sum() and layer.score == 0.6
+    # The square around the mask was looked at too.
+    assert cutter.poses.asked == [Square(35, 60, 62.5, 0.0)]
+    doubtful = pose._replace(logits=pose.logits.clip(-1, 1))
+    layer = people.with_poses(cutter, box_layer(10, 40, 60, 80), doubtful, [(50, 60)])  # type: ignore[arg-type]
+    assert region(layer)[60, 15] and not region(layer)[60, 68]
+
+
+@pytest.mark.parametrize(
+    ("pose", "points"),
+    [
+        (posed((50, 40), score=0.4), [(50, 60)]),  # the pose is not sure
+        (posed((50, 40)), [(12, 60)]),  # the click is beside its mask
+        (posed((150, 40)), [(150, 60)]),  # no people are there
+    ],
+)
+def test_a_mask_stays_where_the_pose_does_not_count(pose: Pose, points: list[tuple[float, float]]) -> None:
+    cutter, (x, _) = Cutter(), points[0]
+    layer = box_layer(int(x) - 10, 40, int(x) + 30, 80)
+    assert people.with_poses(cutter, layer, pose, points) is layer  # type: ignore[arg-type]
+    sure = posed((150, 40), detected=0.95)
+    assert people.with_poses(cutter, box_layer(140, 40, 180, 80), sure, [(150, 60)]).values.max() > 0.5  # type: ignore[arg-type]
+
+
+def test_without_poses_a_mask_stays() -> None:
+    cutter, layer = Cutter(), box_layer(10, 40, 60, 80)
+    cutter.poses = None
+    assert people.with_poses(cutter, layer, posed((50, 40)), [(50, 60)]) is layer  # type: ignore[arg-type]
+    assert people.posed(cutter, [layer], Prompts([(50, 60)], [1])) == [layer]  # type: ignore[arg-type]
+
+
+def test_who_has_a_pose_and_no_head_is_found() -> None:
+    head = Head((40, 30, 20, 20), (30, 30, 40, 60), 0.8)
+    first, second, lamp = posed((50, 40)), posed((20, 90)), posed((150, 40))
+    cutter = Cutter(first, second, lamp, heads=(head, Head((80, 100, 10, 10), (80, 100, 15, 40), 0.9)))
+    heads = people.heads_of_people(cutter)  # type: ignore[arg-type]
+    # Those with a pose come first; where no people are, nobody is.
+    assert [one.sure for one in heads] == [0.8, 1.0, 0.9] and heads[0] is head
+    x, y = heads[1].middle
+    assert math.dist((x, y), (19.5, 90)) < 1 and heads[1].box[3] == pytest.approx(28)
+    found = people.people_of(cutter)  # type: ignore[arg-type]
+    assert len(found) == 3 and {person.layer.score for person in found} == {0.8, 0.9, 1.0}
+    # A detection that is sure enough counts anywhere.
+    cutter.poses = Told(lamp._replace(detected=0.95))
+    assert len(people.heads_of_people(cutter)) == 3  # type: ignore[arg-type]
+
+
+# The methods
+
+
+def test_without_the_weights_all_is_as_without_poses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    alone = segmentation.Session(PHOTO, method="clicks-imagenet-alone")
+    assert alone._cutter.poses is None and alone.finds_people
+    entries = [entry for entry in _shipped.every() if entry.name != "pose"]
+    monkeypatch.setattr(_shipped, "every", lambda: entries)
+    assert not _pose_network.are_there()
+    session = segmentation.Session(PHOTO)
+    assert session.method == "clicks-imagenet" and session._cutter.poses is None
+    for call in (lambda one: one.people(), lambda one: one.segment(points=(224, 115))):
+        found, before = call(session), call(alone)
+        assert found.scores == before.scores and (found.mask == before.mask).all()
+    with pytest.raises(WeightsError, match="poses need the weights 'pose'"):
+        _pose_network.networks()
+
+
+def test_where_the_file_is_left_out_nothing_asks_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for path in _shipped.FOLDER.iterdir():
+        if not path.name.startswith("pose"):
+            (tmp_path / path.name).symlink_to(path)
+    monkeypatch.setattr(_shipped, "FOLDER", tmp_path)
+    assert not _pose_network.are_there()
+    assert len(pyharmony.segment(PHOTO, people=True)) == 1
+    with pytest.raises(WeightsError, match="there is no such file, and pose is in it"):
+        _pose_network.networks()
+
+
+def test_a_click_on_a_person_is_made_better() -> None:
+    with _shipped.noted() as weights:
+        session = segmentation.Session(PHOTO)
+        found = session.segment(points=(224, 300))
+    assert set(weights) == {"clicks-imagenet", "pose"}
+    before = segmentation.Session(PHOTO, method="clicks-imagenet-alone").segment(points=(224, 300))
+    assert (found.mask != before.mask).any() and len(found) <= 3
+    assert found.mask[115, 224] > 200 and found.mask[300, 224] > 200 and found.mask[20, 20] < 50
+    # In a box nothing beyond it is taken.
+    boxed = session.segment(points=[(224, 115)], box=(100, 0, 250, 256)).mask
+    assert boxed[115, 224] > 200 and not boxed[290:].any()
+
+
+def test_the_methods_tell_which_has_poses() -> None:
+    assert _methods.METHODS["clicks-imagenet-alone"].people and not _methods.METHODS["clicks-imagenet-alone"].missing
+    assert segmentation.METHODS["clicks-imagenet"].opened(np.zeros((20, 30, 3), np.uint8)).poses is not None
