@@ -1,4 +1,4 @@
-"""`pyharmony.segmentation`'s networks of poses: as the interpreter of TensorFlow Lite runs them, and what masks gain."""
+"""The networks of poses of `pyharmony.segmentation`: beside the interpreter of TensorFlow Lite, and what masks gain."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def pattern(side: int) -> np.ndarray:
 def test_the_detector_is_that_of_the_interpreter() -> None:
     golden, detector = json.loads(GOLDEN.read_text())["detector"], _pose_network.networks().detector
     outputs = detector(pattern(detector.side) * 2 - 1)
-    boxes, scores = (
-        np.concatenate([part.reshape(-1, width) for part in outputs[name]]) for name, width in (("boxes", 12), ("scores", 1))
-    )  # fmt: skip
+    boxes = np.concatenate([part.reshape(-1, 12) for part in outputs["boxes"]])
+    scores = np.concatenate([part.reshape(-1, 1) for part in outputs["scores"]])
     assert boxes.shape == (2254, 12) and scores.shape == (2254, 1)
     np.testing.assert_allclose(scores[golden["places"], 0], golden["scores"], atol=0.002)
     np.testing.assert_allclose(boxes[golden["places"]], golden["boxes"], atol=0.01)
@@ -64,7 +63,7 @@ def test_damaged_networks_are_named() -> None:
         _pose_network.parsed(next(one for one in _shipped.every() if one.name == "clicks").path.read_bytes(), "x")
     at = data.index(b'\\"kind\\": \\"spread\\"')
     data[at : at + 20] = data[at : at + 20].replace(b"spread", b"sprawl")
-    with pytest.raises(WeightsError, match="x: a damaged safetensors file: ValueError: operation .*sprawl"):
+    with pytest.raises(WeightsError, match=r"x: a damaged safetensors file: ValueError: operation .*sprawl"):
         _pose_network.parsed(bytes(data), "x")
     network = _pose_network.parsed(entry.path.read_bytes(), "x").detector
     bad = np.full((network.side, network.side, 3), np.nan, np.float32)

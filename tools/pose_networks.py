@@ -296,7 +296,8 @@ def main() -> None:
     entry = {"name": NAME, "model": NAME, "task": "segment", "file": file, "bytes": len(content), "sha256": digest}
     every[NAME] = {
         **every.get(NAME, {}), **entry, **ABOUT, "commands": __doc__.split("\n\n")[1].replace("    ", "").splitlines(),
-        "notes": f"As given are the figures of `clicks-imagenet-alone`. Converted from MediaPipe {VERSION}; SHA-256 of the sources: {', '.join(sums)}",
+        "notes": "As given are the figures of `clicks-imagenet-alone`. "
+        f"Converted from MediaPipe {VERSION}; SHA-256 of the sources: {', '.join(sums)}",
     }  # fmt: skip
     table = {"format": 1, "weights": sorted(every.values(), key=lambda one: one["name"])}
     (_shipped.FOLDER / "manifest.json").write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
