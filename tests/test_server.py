@@ -590,14 +590,15 @@ def test_a_download_tells_the_operations_and_the_weights_that_ran(service: Runni
     sums, steps = told_by(service.bytes(exported))
     assert sums == [sum_of(files["subject"]), sum_of(files["background"])]  # the mask is no file that was uploaded
     assert steps == [
-        ("segment", weights("clicks-imagenet")), ("blend", ""), ("harmonize", weights("colorgrid", "srgan-light")),
+        ("segment", weights("clicks-imagenet", "pose")), ("blend", ""),
+        ("harmonize", weights("colorgrid", "srgan-light")),
     ]  # fmt: skip
     # Statistics run no network; a mask that was found is told of without a claim that it is a composite.
     plain = service.done("harmonize", image=ids["background"], mask=blended["mask"]["id"], method="reinhard")
     told = told_by(service.bytes(service.done("export", picture=plain["picture"]["id"], format="tiff")["picture"]))
     assert told[1][-1] == ("harmonize", "")
     alone = service.bytes(service.done("export", picture=mask, format="png")["picture"])
-    assert told_by(alone) == ([sum_of(files["subject"])], [("segment", weights("clicks-imagenet"))])
+    assert told_by(alone) == ([sum_of(files["subject"])], [("segment", weights("clicks-imagenet", "pose"))])
     assert b"compositeCapture" not in xmp_of(alone)
     # All in one go, where the layers tell it too.
     one = {"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60]}
@@ -2184,7 +2185,7 @@ def test_a_worker_loads_each_network_once(watched: Watched) -> None:
         one.done("harmonize", image=photo, mask=ids["mask"], upscale=2)
         placed_at = [{"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60 + i]}]
         one.done("compose", subjects=placed_at, background=ids["background"], shadow=False)
-    wanted = ["clicks-imagenet", "colorgrid", "srgan-light"]
+    wanted = ["clicks-imagenet", "colorgrid", "pose", "srgan-light"]
     assert {pid: sorted(names) for pid, names in loads().items()} == {first: wanted}
     # A job that is cancelled takes its worker with it; the next one loads what it needs, when it needs it.
     job = one.start("blend", **long_job(one)).json()

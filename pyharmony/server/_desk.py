@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -225,7 +225,10 @@ class Held:
 
     def people(self) -> Any:
         """Returns all people."""
-        return self.session.people()
+        with _shipped.noted() as weights:
+            people = self.session.people()
+        self._add(weights)
+        return people
 
     def others(self, people: Any) -> Any:
         """Returns a mask [H, W] uint8 of where people are who are not told apart."""
@@ -249,9 +252,16 @@ class Held:
                 self.session.undo()
         del self.steps[same:], self.answers[same:]
         for step in steps[same:]:
-            self.answers.append(self._take(step))
+            with _shipped.noted() as weights:
+                self.answers.append(self._take(step))
+            self._add(weights)
             self.steps.append(step)
         return self.answers[-1]
+
+    def _add(self, names: Collection[str]) -> None:
+        """Adds weights that ran when they were first needed: later answers go on from what they gave."""
+        more = set(names) - {entry.name for entry in self.weights}
+        self.weights = [*self.weights, *(entry for entry in _shipped.every() if entry.name in more)]
 
     def _take(self, step: dict[str, Any]) -> Any:
         session = self.session
