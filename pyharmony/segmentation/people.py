@@ -40,7 +40,7 @@ _WHOLER = 0.5
 _OWN, _POSES, _WEIGHTS, _LOGITS = 3.0, 4.0, (1.0, 1.4), 3.0
 #: How surely people are where a pose has its mask, on the mean, so that it counts, and so that who has no head does.
 _THERE, _NEW = 0.2, 0.3
-#: From this score on a detection counts wherever it is: none of 94 photographs without people has such a one.
+#: From this score on a detection counts wherever it is: 2 of 188 photographs without people get somebody by a pose.
 _SEEN = 0.9
 #: The side of the square around a mask in which a pose is looked for, in the mask's longer sides.
 _SQUARE = 1.25
