@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -113,13 +114,34 @@ void take_thread_memory() {
   }
 }
 
+// Address space for what a new thread takes beside its stack: where there is none to set aside, the
+// thread is not started, since the C library would abort the process.
+class SpareMemory {
+ public:
+  SpareMemory()
+      : pages_(mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    if (pages_ == MAP_FAILED) throw std::bad_alloc();
+  }
+  ~SpareMemory() { release(); }
+  SpareMemory(const SpareMemory&) = delete;
+  SpareMemory& operator=(const SpareMemory&) = delete;
+
+  void release() {
+    if (pages_ != MAP_FAILED) munmap(std::exchange(pages_, MAP_FAILED), kBytes);
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 256 << 10;
+  void* pages_;
+};
+
 class Pool {
  public:
   void run(Job& job, int threads) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       try {
-        for (; workers_ < threads - 1; ++workers_) std::thread([this] { work(); }).detach();
+        for (; workers_ < threads - 1; ++workers_) start_worker();
       } catch (const std::system_error&) {
         // There is no room for another stack: the existing threads do the work.
       } catch (const std::bad_alloc&) {
@@ -142,8 +164,20 @@ class Pool {
   }
 
  private:
+  // Starts a worker, and waits until it has the memory that it needs, which was set aside for it.
+  void start_worker() {
+    std::atomic<bool> ready{false};
+    SpareMemory spare;
+    std::thread([this, &ready] {
+      take_thread_memory();
+      ready.store(true, std::memory_order_release);
+      work();
+    }).detach();
+    spare.release();
+    while (!ready.load(std::memory_order_acquire)) std::this_thread::yield();
+  }
+
   void work() {
-    take_thread_memory();
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       Job* job = nullptr;
