@@ -163,6 +163,52 @@ def test_what_speaks_strongly_against_a_place_is_its_reason() -> None:
     assert not placement.place(picture, background, **given)[0].reason
 
 
+def by_the_sea(
+    *people: tuple[float, float, float], sea: tuple[int, int]
+) -> tuple[np.ndarray, list[np.ndarray], list[Box]]:
+    """Returns a scene whose ground is brown, and blue with waves from one column to another."""
+    background, masks, heads = scene_of(*people)
+    waves = np.sin(np.arange(HEIGHT) / 3)[:, None, None]
+    blue = np.uint8(np.clip(np.array([30, 70, 160]) + 60 * waves, 0, 255)) * np.ones((1, WIDTH, 1), np.uint8)
+    columns = np.arange(WIDTH)[None, :, None]
+    ground = np.where((columns >= sea[0]) & (columns < sea[1]), blue, np.uint8([150, 120, 80]))
+    free = ~np.any(masks, 0)
+    background[free] = ground[free]
+    return background, masks, heads
+
+
+def test_who_stands_is_put_on_ground_like_that_of_others() -> None:
+    people = (110, 96, 40), (320, 98, 40), (530, 96, 40)
+    picture, mask, head = subject_of()
+    given = {"mask": mask, "head": head, "roll": 0.0}
+    for sea, first, last in (((160, 270), 320, WIDTH), ((370, 480), 0, 320)):
+        background, masks, heads = by_the_sea(*people, sea=sea)
+        best = placement.place(picture, background, people=masks, heads=heads, **given)[0]
+        assert first < head_at(best, head)[0] < last and not best.reason
+    # Who does not stand, or is among nobody who does, may have anything below.
+    bust, mask_of_bust, own = subject_of(90.0, 4.0, 330)
+    for one in placement.place(bust, background, mask=mask_of_bust, people=masks, heads=heads, head=own, roll=0.0):
+        assert "ground" not in one.terms
+    background, masks, heads = scene_of(*people, tall=3.5)
+    for one in placement.place(picture, background, people=masks, heads=heads, **given):
+        assert "ground" not in one.terms
+
+
+def test_where_all_ground_is_unlike_that_of_others_the_first_place_says_so() -> None:
+    people = (60, 60, 40), (130, 56, 41)
+    background, masks, heads = by_the_sea(*people, sea=(0, WIDTH))
+    free = ~np.any(masks, 0)
+    for x, top, head in people:
+        island = slice(int(top + 6.7 * head), int(top + 8.4 * head)), slice(int(x - 1.5 * head), int(x + 1.5 * head))
+        background[island][free[island]] = 150, 120, 80
+    picture, mask, own = subject_of()
+    given = {"mask": mask, "people": masks, "heads": heads, "head": own, "roll": 0.0, "scale": 4 / 7}
+    one = placement.place(picture, background, **given)[0]
+    assert one.reason == "the object would stand on something else than others do" and one.terms["ground"] <= -0.98
+    background[free] = 150, 120, 80
+    assert not placement.place(picture, background, **given)[0].reason
+
+
 def test_feet_are_cut_where_they_reach_the_frame_and_not_where_they_end_before_it() -> None:
     background, masks, heads = scene_of((150, 60, 30), (480, 62, 31))
     picture, mask, head = subject_of(70.0, 7.2, 60 + 500)

@@ -33,6 +33,8 @@ _AT_EDGE, _END, _OTHERS = 0.03, 0.3, 0.5
 _SHORT, _BESIDE = 4.6, 2.0
 #: What hides two people leaves heights of them that differ by so many heads at most.
 _AS_SHORT = 1.0
+#: From so many heads on somebody stands, and neither sits nor is hidden below the knees.
+_STANDING = 5.0
 #: Somebody stands before another if this lies lower by the last number of heads: the chin and so many heads below it.
 _BELOW, NEARER = 0.5, 0.25
 
@@ -108,6 +110,19 @@ class Crowd(NamedTuple):
         seen = np.flatnonzero(np.isfinite(self.ends))
         x, y = self.upright((self.heads[seen, 0] + self.heads[seen, 2]) / 2, self.ends[seen])
         return x, y, (self.ends[seen] - self.heads[seen, 1]) / self.sizes[seen]
+
+    def standing(self, size: tuple[int, int]) -> tuple[Float, Float]:
+        """Returns the boxes [F, 4] of those who stand and whose feet are seen, and the heights of their heads, [F].
+
+        size: width and height of the picture.
+        """
+        tall = (self.ends - self.heads[:, 1]) / self.sizes
+        standing = np.flatnonzero(tall >= _STANDING)
+        across = np.asarray(self.masks[standing].any(1))
+        wide = size[0] / self.masks.shape[2]
+        left, right = across.argmax(1) * wide, size[0] - across[:, ::-1].argmax(1) * wide
+        boxes = np.stack([left, self.heads[standing, 1], right, self.ends[standing]], 1)
+        return boxes, self.sizes[standing]
 
     def depth(self) -> Float:
         """Returns how near each is, [P]: the upright row of the chin and somewhat more for large heads."""
