@@ -76,7 +76,7 @@ def test_a_person_is_as_large_as_the_others_and_stands_in_the_gap() -> None:
     assert abs(np.log2(size / 40)) < 0.2
     assert 260 < x < 380 and 90 < y < 150
     assert len(found) == 5 and [one.score for one in found] == sorted((one.score for one in found), reverse=True)
-    assert found[0].terms and 0 < sum(one.score for one in found) <= 1.001
+    assert found[0].terms and 0.5 < found[0].score < 1
     # Others are of other sizes, too: who is left out may be taller, or nearer.
     assert max(head_at(one, head)[2] for one in found[1:]) > 1.1 * size
 
@@ -160,7 +160,8 @@ def test_what_speaks_strongly_against_a_place_is_its_reason() -> None:
     low = placement.place(picture, background, **given, scale=0.4)[0]
     assert low.reason == "the head of the object would be far from the line of the others' heads"
     assert low.terms["head_line"] < -3
-    assert not placement.place(picture, background, **given)[0].reason
+    best = placement.place(picture, background, **given)[0]
+    assert not best.reason and best.score > low.score
 
 
 def by_the_sea(
@@ -207,6 +208,18 @@ def test_where_all_ground_is_unlike_that_of_others_the_first_place_says_so() -> 
     assert one.reason == "the object would stand on something else than others do" and one.terms["ground"] <= -0.98
     background[free] = 150, 120, 80
     assert not placement.place(picture, background, **given)[0].reason
+
+
+def test_a_score_is_the_logistic_of_the_terms_and_says_how_good_a_place_is() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (430, 102, 40))
+    picture, mask, head = subject_of()
+    given = {"people": masks, "heads": heads, "head": head, "roll": 0.0}
+    best, *others = placement.place(picture, background, mask=mask, **given)
+    assert best.score == pytest.approx(1 / (1 + np.exp(-sum(best.terms.values()))), abs=1e-3) and best.score > 0.5
+    scores = [one.score for one in others]
+    assert all(score <= best.score for score in scores) and scores == sorted(scores, reverse=True)
+    # What else is tried does not matter.
+    assert placement.place(picture, background, mask=mask, k=1, **given)[0].score == best.score
 
 
 def test_feet_are_cut_where_they_reach_the_frame_and_not_where_they_end_before_it() -> None:
