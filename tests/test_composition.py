@@ -969,7 +969,8 @@ def test_a_preview_decides_nearly_what_the_picture_does(background: str, scale: 
     assert preview.recipe["size"] == whole.recipe["size"] == list(Image.open(scene).size)
     assert first["size"] == second["size"] == [2600, 2600]
     assert (first["cut"], first["hidden"], first["flip"]) == (second["cut"], second["hidden"], second["flip"])
-    assert np.hypot(first["x"] - second["x"], first["y"] - second["y"]) < 0.01 * 2600
+    # Of two columns of the grid, which has 48, either may be the better one by a hair.
+    assert np.hypot(first["x"] - second["x"], first["y"] - second["y"]) < 1.05 * 2600 / 48
     assert abs(np.log2(first["scale"] / second["scale"])) < 0.02 and abs(first["angle"] - second["angle"]) < 0.25
     from pyharmony.composition._recipe import mask_over
 
