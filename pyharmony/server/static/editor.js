@@ -1004,7 +1004,7 @@ export class Editor {
       this.drawPlaced(this.dragging);
     } else {
       this.refresh(true);
-      this.say(SAID.matchShown);
+      if (this.step !== "cut") this.say(SAID.matchShown);
     }
   }
 
