@@ -221,6 +221,8 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         part.load_state_dict(_as_stored(state, part, shown(source)))
         model.calibration = header.calibration
         return model
+    if source == header.name and header.name not in {info.name for info in _catalogue.every()}:
+        raise WeightsError(f"{source}: these weights run in NumPy, within pyharmony.segment; they have no model")
     try:
         info = _registry.info_of(header.name)
         config = _registry.config_of(info, header.config)
