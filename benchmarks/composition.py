@@ -4,7 +4,7 @@
     python benchmarks/composition.py large DATA [--rounds N]
     python benchmarks/composition.py shadows [--rounds N]
     python benchmarks/composition.py report                  # the table, into docs/compose.md
-    python benchmarks/composition.py pairs SEED N DATA [--out FOLDER]   # composites to be looked at
+    python benchmarks/composition.py pairs SEED N DATA [--ground KIND] [--out FOLDER]   # to be looked at
 
 Two group photographs are enlarged to 12 megapixels, with a camera's noise, and saved as JPEG. From files to files:
 nobody is pointed at, so people are looked for in both; the subject is clicked; previews. The calls take turns, each in
@@ -243,10 +243,17 @@ def main() -> None:
     by_eye.add_argument("seed", type=int)
     by_eye.add_argument("count", type=int)
     by_eye.add_argument("data", type=Path)
+    by_eye.add_argument(
+        "--ground",
+        action="append",
+        choices=pairs.GROUNDS,
+        default=[],
+        help="a kind of background; default: all",
+    )
     by_eye.add_argument("--out", type=Path, default=Path("artifacts/pairs"), help="default: %(default)s")
     given = parser.parse_args()
     if given.command == "pairs":
-        for path in pairs.run(given.seed, given.count, given.data, given.out):
+        for path in pairs.run(given.seed, given.count, given.data, given.out, given.ground):
             print(path, flush=True)
         return
     calls = {"run": lambda: composites(given.data, given.rounds), "shadows": lambda: shadows(given.rounds)}

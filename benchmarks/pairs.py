@@ -192,10 +192,17 @@ def ground_of(photo: Photo) -> str:
     return {ROOM: "room", LANDSCAPE: "nobody"}.get(photo.category, "")
 
 
-def draw(seed: int, count: int, subjects: Sequence[Subject], grounds: Mapping[str, Sequence[Photo]]) -> list[Pair]:
+def draw(
+    seed: int,
+    count: int,
+    subjects: Sequence[Subject],
+    grounds: Mapping[str, Sequence[Photo]],
+    kinds: Sequence[str] = (),
+) -> list[Pair]:
     """Draws pairs: kinds of subjects and of backgrounds take turns, and so do a click and nobody who is pointed at.
 
-    Photographs come again only after all others of their kind, and no pair comes twice.
+    Photographs come again only after all others of their kind, and no pair comes twice. `kinds` are those of the
+    backgrounds, all of `GROUNDS` where it is empty.
 
     Raises:
         ValueError: there are not so many pairs.
@@ -207,10 +214,11 @@ def draw(seed: int, count: int, subjects: Sequence[Subject], grounds: Mapping[st
 
     people = {kind: shuffled([one for one in subjects if one.kind == kind]) for kind in SUBJECTS}
     scenes = {kind: shuffled(grounds.get(kind, ())) for kind in GROUNDS}
+    turns = kinds or GROUNDS
     pairs: list[Pair] = []
     earlier: set[tuple[str, str]] = set()
     for number in range(count):
-        kind, ground = SUBJECTS[number % 3], GROUNDS[number // 3 % 4]
+        kind, ground = SUBJECTS[number % 3], turns[number // 3 % len(turns)]
         for one, scene in itertools.product(people[kind], scenes[ground]):
             key = one.photo.origin, scene.origin
             if key[0] != key[1] and key not in earlier:
@@ -495,20 +503,20 @@ def close_up(picture: Pixels, mask: Pixels) -> Pixels:
     return np.asarray(cell)
 
 
-def open_pairs(seed: int, count: int, data: Path) -> list[Pair]:
+def open_pairs(seed: int, count: int, data: Path, kinds: Sequence[str] = ()) -> list[Pair]:
     """Returns pairs of the open data of a folder, see `draw`."""
     photos = photos_in(data)
     grounds: dict[str, list[Photo]] = {}
     for photo in {photo.origin: photo for photo in photos}.values():
         grounds.setdefault(ground_of(photo), []).append(photo)
-    return draw(seed, count, [one for photo in photos for one in subjects_in(photo)], grounds)
+    return draw(seed, count, [one for photo in photos for one in subjects_in(photo)], grounds, kinds)
 
 
-def run(seed: int, count: int, data: Path, out: Path) -> Iterator[Path]:
+def run(seed: int, count: int, data: Path, out: Path, kinds: Sequence[str] = ()) -> Iterator[Path]:
     """Draws pairs, composes them, and yields the files: pages of the sheet, and the table."""
     from pyharmony.cli._sheets import sheet
 
-    pairs = open_pairs(seed, count, data)
+    pairs = open_pairs(seed, count, data, kinds)
     out.mkdir(parents=True, exist_ok=True)
     table: list[dict[str, Any]] = []
     for page, first in enumerate(range(0, count, ROWS), 1):

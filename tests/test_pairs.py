@@ -63,6 +63,12 @@ def test_a_seed_draws_the_same_pairs_and_another_one_others(pairs: Any) -> None:
     assert names[0] == names[1] != names[2]
 
 
+def test_backgrounds_may_be_of_one_kind(pairs: Any) -> None:
+    every = pairs.draw(4, 6, *pool(pairs), kinds=["near"])
+    assert {pair.ground for pair in every} == {"near"}
+    assert Counter(pair.subject.kind for pair in every) == dict.fromkeys(pairs.SUBJECTS, 2)
+
+
 def test_photographs_come_again_after_all_others(pairs: Any) -> None:
     every = pairs.draw(0, 21, *pool(pairs))
     assert set(Counter(pair.subject.photo.origin for pair in every).values()) == {1}
@@ -174,4 +180,4 @@ def test_the_command_takes_a_seed_a_count_and_a_folder(
     monkeypatch.setattr(script.pairs, "run", run)
     monkeypatch.setattr("sys.argv", ["composition.py", "pairs", "5", "24", "data", "--out", str(tmp_path)])
     script.main()
-    assert calls == [(5, 24, Path("data"), tmp_path)] and capsys.readouterr().out == f"{tmp_path / 'a.png'}\n"
+    assert calls == [(5, 24, Path("data"), tmp_path, [])] and capsys.readouterr().out == f"{tmp_path / 'a.png'}\n"
