@@ -1,4 +1,4 @@
-"""Makes the images and masks of `pyharmony/cli/images` from scikit-image's bundled photographs.
+"""Makes the images and masks of `pyharmony/cli/images` that are of scikit-image's bundled photographs.
 
 The files it writes are part of the repository, so this runs only when a cut-out or mask is to
 change. It needs scikit-image and opencv-python-headless.

@@ -75,7 +75,7 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
         check_new(path, overwrite)
     with writing(str(output)):
         output.mkdir(parents=True, exist_ok=True)
-    composite = _chain.run(output, overwrite, console)
+    composites = _chain.run(output, overwrite, console)
 
     def save(pixels: Any, path: Path) -> None:
         with writing(str(path)):
@@ -113,6 +113,7 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
     save(sheet([before, after]), sheets[1])
     console.note(f"open {sheets[1]}: pasted, and blended; {sheets[0]} has every blend side by side")
     console.note(
-        f"open {composite['page']}: two photographs, and one made of both; {composite['animation']} is animated"
+        f"open {composites['page']}: people put into other photographs by one click each; "
+        f"{composites['animation']} shows one of them pasted, and matched"
     )
-    console.result(status="ok", composite=composite, pictures=records, sheets=[str(path) for path in sheets])
+    console.result(status="ok", **composites, pictures=records, sheets=[str(path) for path in sheets])

@@ -19,11 +19,10 @@ def demo(
     ] = Path("pyharmony-demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace images of an earlier demo.")] = False,
 ) -> None:
-    """Put an astronaut before a rocket, and three cut-outs into photographs with every blend.
+    """Put two people into other photographs by one click each, and three cut-outs with every blend.
 
-    The astronaut is cut out by clicks, and composed at a place that is found: together.png, with its layers
-    (together.ora) and its recipe (together.json); together.jpg shows both photographs beside it, before_and_after.webp
-    is animated. It says what was given by hand.
+    colorado.png and pier.png are the composites, each with its layers (.ora) and its recipe (.json). together.jpg shows
+    them beside what they are made of, with a close-up; before_and_after.webp shows the one at dusk pasted, and matched.
 
     Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
     sheet.png (every blend side by side).
