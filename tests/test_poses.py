@@ -13,7 +13,7 @@ import pytest
 import pyharmony
 from pyharmony import _shipped, segmentation
 from pyharmony.errors import WeightsError
-from pyharmony.segmentation import _methods, _pose_network, _poses, people
+from pyharmony.segmentation import _methods, _pose_network, _poses, _postures, people
 from pyharmony.segmentation._clicks import sigmoid
 from pyharmony.segmentation._network import Prompts
 from pyharmony.segmentation._poses import Pose, Poses, Square
@@ -296,6 +296,82 @@ def test_who_has_a_pose_and_no_head_is_found() -> None:
     # A detection that is sure enough counts anywhere.
     cutter.poses = Told(lamp._replace(detected=0.95))
     assert len(people.heads_of_people(cutter)) == 3  # type: ignore[arg-type]
+
+
+# Postures
+
+
+def whole(knees: float, feet: float, seen: tuple[float, float] = (1.0, 1.0)) -> Pose:
+    """Returns a pose whose mask goes from row 20 to 60 and from column 30 to 70, with its hips in row 42."""
+    pose = posed((50, 20))
+    points = np.array(pose.points)
+    points[list(_poses.SHOULDERS)], points[list(_poses.HIPS)] = (50, 30, 1, 1), (50, 42, 1, 1)
+    points[25:27], points[27:33] = (50, knees, seen[0], 1), (50, feet, seen[1], 1)
+    return pose._replace(points=points.view(Equal))
+
+
+def box_mask(left: int, top: int, right: int, bottom: int, factor: int = 1) -> np.ndarray:
+    mask = np.zeros((160, 200), np.uint8)
+    mask[top:bottom, left:right] = 255
+    return mask[::factor, ::factor]
+
+
+@pytest.mark.parametrize(
+    ("pose", "feet", "seat"),
+    [
+        (whole(51, 59), 60.0, None),  # stands
+        (whole(51, 56), 60.0, None),  # on skis
+        (whole(51, 61), 60.0, None),  # in grass
+        (whole(51, 66), None, None),  # the mask lacks the feet
+        (whole(51, 50), None, None),  # it goes on below them
+        (whole(51, 59, (1.0, 0.3)), None, None),  # something hides them
+        (whole(45, 59), 60.0, 42.0),  # sits
+        (whole(45, 59, (0.3, 1.0)), 60.0, None),  # knees are guessed
+    ],
+)
+def test_a_posture_is_where_the_points_of_a_pose_are(pose: Pose, feet: float | None, seat: float | None) -> None:
+    for factor in (1, 2):
+        posture = _postures.posture_of(Cutter(pose), box_mask(30, 20, 70, 60, factor))  # type: ignore[arg-type]
+        assert posture is not None and (posture.feet, posture.seat) == (feet, seat)
+        assert posture.head == pytest.approx((38.8, 6.5, 22.4, 28.0))
+
+
+def test_nobody_has_the_posture_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    pose = whole(51, 59)
+    for cutter, mask in ((Cutter(), box_mask(30, 20, 70, 60)), (Cutter(pose), box_mask(60, 50, 100, 90)),
+                         (Cutter(pose), box_mask(0, 0, 0, 0))):  # fmt: skip
+        assert _postures.posture_of(cutter, mask) is None  # type: ignore[arg-type]
+    # A second look at a square around the mask finds whom the detector missed.
+    cutter = Cutter()
+    monkeypatch.setattr(cutter.poses, "of", lambda square: cutter.poses.asked.append(square) or pose)
+    assert _postures.posture_of(cutter, box_mask(30, 20, 70, 60)) is not None  # type: ignore[arg-type]
+    (square,) = cutter.poses.asked
+    assert (square.x, square.y, square.side) == pytest.approx((50, 40, 50), abs=2) and square.turn == 0
+    cutter.poses = None
+    assert _postures.posture_of(cutter, box_mask(30, 20, 70, 60)) is None  # type: ignore[arg-type]
+
+
+def test_a_pose_is_a_second_opinion_on_who_is_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cutter, "people", lambda self: np.full((80, 100), 0.3, np.float32))
+    mask = box_mask(30, 20, 70, 60)
+    assert _postures.shows_people(Cutter(whole(51, 59)), mask)  # type: ignore[arg-type]
+    assert not _postures.shows_people(Cutter(), mask)  # type: ignore[arg-type]
+    # Where hardly any people are, a pose has to be detected for sure.
+    monkeypatch.setattr(Cutter, "people", lambda self: np.full((80, 100), 0.1, np.float32))
+    assert not _postures.shows_people(Cutter(whole(51, 59)), mask)  # type: ignore[arg-type]
+    assert _postures.shows_people(Cutter(whole(51, 59)._replace(detected=0.95)), mask)  # type: ignore[arg-type]
+
+
+def test_a_session_tells_the_posture_of_whom_the_frame_cut() -> None:
+    session = segmentation.Session(PHOTO)
+    mask = session.segment(points=(224, 115)).mask
+    posture = session.posture(mask)
+    assert posture is not None and posture.feet is None and posture.seat is None
+    x, y, wide, high = posture.head
+    assert x < 224 < x + wide and y < 115 < y + high and session.shows_people(mask)
+    small = session.posture(mask[::2, ::2])
+    assert small is not None and small.feet is None
+    assert segmentation.Session(PHOTO, method="clicks-imagenet-alone").posture(mask) is None
 
 
 # The methods

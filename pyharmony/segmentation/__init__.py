@@ -11,6 +11,7 @@ from ._annotations import boxes_to_masks
 from ._cutout import cutout
 from ._methods import DEFAULT, METHODS, Method, trained
 from ._onnx import salient, sam
+from ._postures import Posture
 from ._segment import Masks, Session, segment
 from .heads import Head
 
@@ -20,6 +21,7 @@ __all__ = [
     "Head",
     "Masks",
     "Method",
+    "Posture",
     "Session",
     "boxes_to_masks",
     "cutout",

@@ -21,10 +21,11 @@ from ._edges import at_full_size, contrast
 from ._matting import soft_alpha
 from ._methods import Method, method_of
 from ._network import NetworkCutter, Prompts
+from ._postures import Posture, posture_of, shows_people
 from .drawing import drawn
 from .heads import FAINT, Head
 from .layers import Layer, Pixels, box_of, covered, resized
-from .people import foremost, heads_of_people, others, people_of, posed, shows_people, whole_first
+from .people import foremost, heads_of_people, others, people_of, posed, whole_first
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -326,10 +327,35 @@ class Session:
         Raises:
             ArgumentError: the method does not know people.
         """
+        return shows_people(self._of_people(), self._mask(mask))
+
+    def posture(self, mask: MaskLike) -> Posture | None:
+        """Returns where the feet of the person whom a mask covers are, and on what they sit, by the networks of poses.
+
+        Args:
+            mask: of the picture's size, or an array of the whole picture at a smaller size.
+
+        Returns:
+            The posture in pixels of the picture; None where no pose is that of the mask, the method has no poses, or
+            it does not know people.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> session = segmentation.Session(np.zeros((60, 80, 3), np.uint8))
+            >>> session.posture(np.ones((60, 80), bool)) is None
+            True
+        """
+        levels = self._mask(mask)
+        if not isinstance(self._cutter, NetworkCutter) or _of_one_colour(self.picture):
+            return None
+        return posture_of(self._cutter, levels)
+
+    def _mask(self, mask: MaskLike) -> Pixels:
+        """Returns a mask of the picture's size, or of a smaller one, as levels."""
         height, width = self.picture.shape[:2]
         if isinstance(mask, np.ndarray) and mask.ndim == 2:
             height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
-        return shows_people(self._of_people(), mask_of(mask, height, width))
+        return mask_of(mask, height, width)
 
     @property
     def finds_people(self) -> bool:

@@ -39,7 +39,7 @@ _WHOLER = 0.5
 #: these weights; the sum times the last number is the logit of the result.
 _OWN, _POSES, _WEIGHTS, _LOGITS = 3.0, 4.0, (1.0, 1.4), 3.0
 #: How surely people are where a pose has its mask, on the mean, so that it counts, and so that who has no head does.
-_THERE, _NEW = 0.2, 0.3
+THERE, _NEW = 0.2, 0.3
 #: From this score on a detection counts wherever it is: 2 of 188 photographs without people get somebody by a pose.
 _SEEN = 0.9
 #: The side of the square around a mask in which a pose is looked for, in the mask's longer sides.
@@ -55,6 +55,8 @@ _UPPER, _NARROWER = 0.55, 0.85
 #: The height of a head without a neck: the share of a standing person's height, and its width in heads.
 _STANDING, _HEAD = 1 / 7.5, 1.3
 
+
+Float = npt.NDArray[np.float64]
 
 Rectangle = tuple[float, float, float, float]
 """A part of a picture in pixels: x, y, width, height."""
@@ -91,7 +93,7 @@ def heads_of_people(cutter: NetworkCutter) -> list[Head]:
     if cutter.poses is None:
         return heads
     poses = [pose for pose in cutter.poses.everybody() if not any(_is_of(pose, head) for head in heads)]
-    new = [_head_by(cutter, pose) for pose in poses if _among_people(cutter, pose, _NEW)]
+    new = [_head_by(cutter, pose) for pose in poses if among_people(cutter, pose, _NEW)]
     return sorted(
         [*heads, *(head for head in new if head is not None)], key=lambda head: _pose_of(cutter, head) is None
     )
@@ -149,12 +151,12 @@ def _is_of(pose: Pose, head: Head) -> bool:
     return math.dist(pose.points[NOSE, :2] - 0.5, head.middle) <= _NOSE * max(head.box[2:])
 
 
-def _among_people(cutter: NetworkCutter, pose: Pose, least: float) -> bool:
+def among_people(cutter: NetworkCutter, pose: Pose, least: float) -> bool:
     """Returns whether a pose is somebody's by the map of people too, or its detection is sure enough without it."""
-    return pose.detected >= _SEEN or _people_in(cutter, pose) >= least
+    return pose.detected >= _SEEN or people_in(cutter, pose) >= least
 
 
-def _people_in(cutter: NetworkCutter, pose: Pose) -> float:
+def people_in(cutter: NetworkCutter, pose: Pose) -> float:
     """Returns how surely people are where a pose has its mask, on the mean; 0 where that is nowhere."""
     (height, width), where = cutter.picture.shape[:2], cutter.people()
     inside = pose.mask((0, 0, width, height), (where.shape[1], where.shape[0])) > 0
@@ -164,16 +166,21 @@ def _people_in(cutter: NetworkCutter, pose: Pose) -> float:
 def _head_by(cutter: NetworkCutter, pose: Pose) -> Head | None:
     """Returns the head of somebody by a pose; None where nothing of it, or of the mask, is in the picture."""
     height, width = cutter.picture.shape[:2]
-    eyes, mouth = pose.place(EYES), pose.place(MOUTH)
-    high = max(1.0, _FACE * math.dist(eyes, mouth))
-    (x, y), wide = (eyes + mouth) / 2, _ROUND * high
-    box = max(0.0, x - wide / 2), max(0.0, y - high / 2), min(width, x + wide / 2), min(height, y + high / 2)
+    left, top, right, bottom = head_around_face(pose.place(EYES), pose.place(MOUTH))
+    box = max(0.0, left), max(0.0, top), min(width, right), min(height, bottom)
     body = box_of(_mixed(cutter, None, [pose]))
     if body is None or box[0] >= box[2] or box[1] >= box[3]:
         return None
     around = min(box[0], body[0]), min(box[1], body[1]), max(box[2], body[2]), max(box[3], body[3])
     head, whole = ((a, b, c - a, d - b) for a, b, c, d in (box, around))
     return Head(head, whole, pose.score)
+
+
+def head_around_face(eyes: Float, mouth: Float) -> tuple[float, float, float, float]:
+    """Returns the box of a head by the middles (x, y) of the eyes and of the mouth."""
+    high = max(1.0, _FACE * math.dist(eyes, mouth))
+    x, y = (float(v) for v in (eyes + mouth) / 2)
+    return x - _ROUND * high / 2, y - high / 2, x + _ROUND * high / 2, y + high / 2
 
 
 def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: Sequence[tuple[float, float]]) -> Layer:
@@ -191,7 +198,7 @@ def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: S
         side = _SQUARE * max(own[2] - own[0], own[3] - own[1])
         poses.append(cutter.poses.of(Square((own[0] + own[2]) / 2, (own[1] + own[3]) / 2, side, 0.0)))
     poses = [one for one in poses if one.score >= POSED]
-    poses = [one for one in poses if all(map(one.covers, points)) and _among_people(cutter, one, _THERE)]
+    poses = [one for one in poses if all(map(one.covers, points)) and among_people(cutter, one, THERE)]
     return connected(_mixed(cutter, layer, poses), points) if poses else layer
 
 
@@ -248,10 +255,10 @@ def posed(cutter: NetworkCutter, layers: Sequence[Layer], prompts: Prompts) -> l
 def _layer_shows_people(cutter: NetworkCutter, layer: Layer) -> bool:
     """Returns whether what a mask covers is people, on the whole."""
     (height, width), where = cutter.picture.shape[:2], cutter.people()
-    return _mostly_people(where, sampled(layer, (0, 0, width, height), (where.shape[1], where.shape[0])) > 0.5)
+    return mostly_people(where, sampled(layer, (0, 0, width, height), (where.shape[1], where.shape[0])) > 0.5)
 
 
-def _mostly_people(where: Float32, inside: Bools) -> bool:
+def mostly_people(where: Float32, inside: Bools) -> bool:
     """Returns whether a region is people, on the whole, by how surely they are at each place."""
     return bool(inside.any() and where[inside].mean() > _PEOPLE)
 
@@ -266,12 +273,6 @@ def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | 
         if mask[min(max(round(y), 0), len(mask) - 1), min(max(round(x), 0), mask.shape[1] - 1)] > 127:
             return head
     return None
-
-
-def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
-    """Returns whether what a mask [H, W] of 0 to 255 covers is people, on the whole."""
-    where = cutter.people()
-    return _mostly_people(where, resized(mask, (where.shape[1], where.shape[0])) > 127)
 
 
 def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:

@@ -1,0 +1,140 @@
+"""Postures: where the feet of somebody are who was cut out, and on what they sit, by the points of a pose.
+
+A silhouette does not tell a child from somebody whom a table hides below the waist, nor who sits from who stands.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._network import NetworkCutter
+from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
+from .layers import Bools, Pixels, resized
+from .people import THERE, Rectangle, among_people, head_around_face, mostly_people
+
+#: The side of the picture in which masks are compared.
+_SIDE = 128
+#: A pose is that of a mask if their regions share so much of their union; a second look is taken at a square around
+#: the mask of so many of its longer sides.
+_SAME, _SQUARE = 0.4, 1.25
+#: The points of a pose from the knees on.
+_KNEES, _FEET = (25, 26), (27, 28, 29, 30, 31, 32)
+#: A point is seen from this on, and in a mask that is so near, in torsos. A mask ends at the feet if it ends at most so
+#: far above the lowest point of them, and so far below it, where skis are.
+_SEEN, _NEAR, _LACKS, _BEYOND = 0.5, 0.15, 0.2, 0.4
+#: Somebody sits whose seen knees are less than so many torsos below the hips, where the shoulders are at least so many
+#: above them. Of 35 photographs with knees those of two who sit or ride are below 0.5, and those of 24 who stand, ski
+#: or ride a bicycle from 0.56 on; who crouches counts as who sits.
+_SITS, _UPRIGHT = 0.5, 0.6
+
+
+class Posture(NamedTuple):
+    """What the pose of somebody tells of who was cut out, in pixels of the picture.
+
+    Attributes:
+        head: the rectangle (x, y, width, height) of the head.
+        feet: the row below the lowest pixel of who is seen down to the feet; None where no foot is in the mask: the
+            frame, or something in the picture, ends them above.
+        seat: the row of the hips of who sits; None of who does not, or whose knees are not seen.
+
+    Example:
+        >>> from pyharmony import segmentation
+        >>> standing = segmentation.Posture(head=(40.0, 20.0, 30.0, 40.0), feet=320.0, seat=None)
+        >>> standing.scaled(0.5).feet
+        160.0
+    """
+
+    head: Rectangle
+    feet: float | None
+    seat: float | None
+
+    def scaled(self, factor: float) -> Posture:
+        """Returns the same in a picture whose sides are so many times as long.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> segmentation.Posture((4.0, 2.0, 3.0, 4.0), None, 20.0).scaled(2.0)
+            Posture(head=(8.0, 4.0, 6.0, 8.0), feet=None, seat=40.0)
+        """
+        x, y, wide, high = (factor * v for v in self.head)
+        feet, seat = (None if row is None else factor * row for row in (self.feet, self.seat))
+        return Posture((x, y, wide, high), feet, seat)
+
+
+def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
+    """Returns the pose of the person whom a mask [h, w] of 0 to 255 of the whole picture covers; None without any."""
+    if cutter.poses is None:
+        return None
+    height, width = cutter.picture.shape[:2]
+    region = resized(mask, (_SIDE, _SIDE)) > 127
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    if not len(rows):
+        return None
+
+    def shared(pose: Pose) -> float:
+        inside = pose.mask((0, 0, width, height), (_SIDE, _SIDE)) > 0
+        return float(np.count_nonzero(inside & region) / np.count_nonzero(inside | region))
+
+    best = max(cutter.poses.everybody(), key=shared, default=None)
+    if best is not None and shared(best) >= _SAME and among_people(cutter, best, THERE):
+        return best
+    # The detector misses many who are small, or hidden by somebody.
+    left, right = columns[0] * width / _SIDE, (columns[-1] + 1) * width / _SIDE
+    top, bottom = rows[0] * height / _SIDE, (rows[-1] + 1) * height / _SIDE
+    side = _SQUARE * max(right - left, bottom - top)
+    near = cutter.poses.of(Square((left + right) / 2, (top + bottom) / 2, side, 0.0))
+    is_theirs = near.score >= POSED and shared(near) >= _SAME and among_people(cutter, near, THERE)
+    return near if is_theirs else None
+
+
+def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
+    """Returns whether what a mask [h, w] of 0 to 255 covers is people, on the whole, or somebody by a pose."""
+    where = cutter.people()
+    by_map = mostly_people(where, resized(mask, (where.shape[1], where.shape[0])) > 127)
+    return by_map or pose_in(cutter, mask) is not None
+
+
+def posture_of(cutter: NetworkCutter, mask: Pixels) -> Posture | None:
+    """Returns the posture of the person whom a mask [h, w] of 0 to 255 covers; None where no pose is theirs."""
+    pose = pose_in(cutter, mask)
+    if pose is None:
+        return None
+    factor = cutter.picture.shape[0] / len(mask)
+    inside = mask > 127
+    end = float(np.flatnonzero(inside.any(1))[-1] + 1) * factor
+    seat = None
+    knees = [i for i in _KNEES if _is_in(pose, i, inside, factor)]
+    if knees:
+        hips = float(pose.place(HIPS)[1])
+        upright = hips - float(pose.place(SHOULDERS)[1]) >= _UPRIGHT * pose.torso
+        if upright and pose.place(knees)[1] - hips < _SITS * pose.torso:
+            seat = min(hips, end)
+    left, top, right, bottom = head_around_face(pose.place(EYES), pose.place(MOUTH))
+    feet = end if _ends_at_feet(pose, inside, end, factor) else None
+    return Posture((left, top, right - left, bottom - top), feet, seat)
+
+
+def _ends_at_feet(pose: Pose, inside: Bools, end: float, factor: float) -> bool:
+    """Returns whether a mask [h, w] that ends at a row of the picture does so at feet that are seen."""
+    height = len(inside) * factor
+    feet = [i for i in _FEET if pose.points[i, 2] >= _SEEN and pose.points[i, 1] < height]
+    if not any(_is_in(pose, i, inside, factor) for i in feet):
+        return False
+    lowest = float(pose.points[feet, 1].max())
+    # Toes below the mask are those that it lacks.
+    return lowest - _LACKS * pose.torso <= end <= lowest + _BEYOND * pose.torso
+
+
+def _is_in(pose: Pose, number: int, inside: Bools, factor: float) -> bool:
+    """Returns whether a point is seen, and in a mask [h, w] or near it; factor: the side of the picture by its own."""
+    x, y, seen, _ = pose.points[number]
+    near = _NEAR * pose.torso
+    high, wide = inside.shape
+    if seen < _SEEN or not (0 <= x < wide * factor and 0 <= y < high * factor):
+        return False
+    rows = slice(max(0, int((y - near) / factor)), math.ceil((y + near) / factor) + 1)
+    columns = slice(max(0, int((x - near) / factor)), math.ceil((x + near) / factor) + 1)
+    return bool(inside[rows, columns].any())
