@@ -20,6 +20,7 @@ import pyharmony
 from pyharmony import blend, composition, io, placement
 from pyharmony.composition import _render, _subject
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, WeightsError
+from pyharmony.segmentation import Posture
 
 from .shared import load_script
 
@@ -584,7 +585,26 @@ def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
         def shows_people(self, mask: np.ndarray) -> bool:
             return True
 
+        def posture(self, mask: np.ndarray) -> Posture | None:
+            return None
+
     monkeypatch.setattr(_plan, "Session", Session)
+
+
+@pytest.mark.usefixtures("everybody")
+def test_who_shows_no_feet_in_their_own_photograph_counts_as_hidden_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.composition import _plan
+
+    photo, options = figure(62), {**PLAIN, "shadow": "auto", "return_info": True}
+    _, info = pyharmony.compose(photo, ground(), **options)
+    assert info.recipe["subjects"][0]["cut"] == [] and not info.recipe["subjects"][0]["hidden"]
+    _, y, _, high = info.subjects[0].placement.box
+    assert y + high < HEIGHT - 1
+    monkeypatch.setattr(_plan.Session, "posture", lambda self, mask: Posture((14.0, 0.0, 12.0, 12.0), None, None))
+    _, info = pyharmony.compose(photo, ground(), **options)
+    assert info.recipe["subjects"][0]["cut"] == ["bottom"] and info.recipe["subjects"][0]["hidden"]
+    _, y, _, high = info.subjects[0].placement.box
+    assert y + high >= HEIGHT - 1
 
 
 @pytest.mark.usefixtures("everybody")
@@ -681,7 +701,8 @@ def test_somebody_in_a_picture_without_people() -> None:
     _, info = pyharmony.compose(np.ascontiguousarray(figure(84)[:40]), wall(), **looks)
     low = info.subjects[0]
     assert (low.mask[-1] > 127).any() and low.shadow is None
-    assert low.placement is not None and low.placement.reason == ""
+    # Of a photograph of 40 pixels it cannot be as large as is usual.
+    assert low.placement is not None and low.placement.scale <= 2.5 and "too few pixels" in low.placement.reason
 
 
 @pytest.mark.usefixtures("everybody")
@@ -1130,6 +1151,9 @@ def test_whoever_is_foremost_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
             self.picture = picture
 
+        def posture(self, mask: np.ndarray) -> Posture | None:
+            return None
+
         def heads(self, least: float) -> list[Head]:
             return [Head((50, 10, 6, 6), (46, 10, 14, 30), 0.9), self.foremost()]
 
@@ -1164,6 +1188,9 @@ def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.
 
         def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
             self.picture = picture
+
+        def posture(self, mask: np.ndarray) -> Posture | None:
+            return None
 
         def heads(self, least: float) -> list[Head]:
             # Of the second and the third, one is covered by the first answer.

@@ -10,8 +10,8 @@ import pytest
 
 import pyharmony
 from pyharmony import placement, segmentation
-from pyharmony.errors import ArgumentError, MaskError, ShapeError
-from pyharmony.segmentation import Masks, Session
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.segmentation import Masks, Posture, Session
 from pyharmony.segmentation.layers import Layer
 
 from .shared import ROOT, load_script
@@ -268,6 +268,94 @@ def test_a_bust_that_something_hid_ends_where_others_do() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_who_shows_no_feet_is_cut_wherever_that_is_and_who_shows_them_is_not() -> None:
+    background = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    for tall, feet_are_seen in ((5.0, False), (5.0, True), (3.4, True), (7.0, False)):
+        picture, mask, head = subject_of(tall=tall)
+        end = float(np.flatnonzero(mask.any(1))[-1] + 1)
+        given = {"mask": mask, "people": [], "head": head}
+        # Without a pose the heads that somebody is tall say it.
+        one = placement.place(picture, background, **given)[0]
+        assert (one.box[1] + one.box[3] >= HEIGHT - 1) == (tall < 3.8)
+        posture = Posture(head, end if feet_are_seen else None, None)
+        one = placement.place(picture, background, **given, posture=posture)[0]
+        assert (one.box[1] + one.box[3] >= HEIGHT - 1) == (tall == 5.0 and not feet_are_seen)
+    # Feet that the frame may have cut do not stand.
+    picture, mask, head = subject_of(120.0, 4.5)
+    posture = Posture(head, 600.0, None)
+    one = placement.place(picture, background, mask=mask, people=[], head=head, posture=posture)[0]
+    assert mask[-1].any() and one.box[1] + one.box[3] >= HEIGHT - 1
+
+
+def test_who_sits_is_cut_from_the_hips_on() -> None:
+    background, masks, heads = scene_of((120, 100, 40), (520, 99, 39))
+    picture, mask, head = subject_of(tall=5.5)
+    seat = 60 + 3.8 * 70
+    for people in ({"people": masks, "heads": heads}, {"people": []}):
+        given = {"mask": mask, "head": head, **people}
+        stands = placement.place(picture, background, **given)[0]
+        assert stands.matrix[1] @ (200, seat, 1) < HEIGHT - 10
+        posture = Posture(head, 60 + 5.5 * 70, seat)
+        for one in placement.place(picture, background, **given, posture=posture):
+            rows, columns = np.nonzero(mask[round(seat) :])
+            lies = np.rint(one.matrix @ [columns, rows + round(seat), np.ones(len(rows))]).astype(int)
+            x, y = lies[:, ((lies >= 0) & (lies < [[WIDTH], [HEIGHT]])).all(0)]
+            seen = ~np.any([np.zeros(len(x)), *(masks[i][y, x] > 0 for i in one.behind)], 0)
+            # A row of pixels is what small masks round.
+            assert one.reason or not seen[y < HEIGHT - 2].any()
+    # Hips above the chin are no hips.
+    posture = Posture(head, 60 + 5.5 * 70, 80.0)
+    assert placement.place(picture, background, **given, posture=posture)[0].box == stands.box
+
+
+def test_few_pixels_are_not_enlarged_beyond_what_a_screen_shows_sharp() -> None:
+    background, masks, heads = scene_of((120, 100, 70), (520, 98, 72), tall=4.0)
+    mask = figure(30.0, 10.0, 12.0, 60, 110)
+    picture, head = np.full((110, 60, 3), 90, np.uint8), rectangle(30.0, 10.0, 12.0)
+    for given in ({"people": masks, "heads": heads}, {"people": []}):
+        given |= {"mask": mask, "head": head}
+        found = placement.place(picture, background, **given)
+        assert all(one.scale <= 2.5 + 1e-9 for one in found)
+        among = bool(given["people"])
+        assert (found[0].reason == "the object has too few pixels to be as large as is usual there") == among
+        assert placement.place(picture, background, **given, most=10.0)[0].scale > 2.6 or not among
+    # A screen does not show all pixels of a large background.
+    large = np.full((3 * HEIGHT, 5 * WIDTH, 3), 128, np.uint8)
+    one = placement.place(picture, large, mask=mask, people=[], head=head)[0]
+    assert 2.5 < one.scale <= 2.5 * 5 * WIDTH / 1600 and "too few pixels" in one.reason
+
+
+def test_the_line_of_heads_of_who_is_near_is_not_that_of_one_far_beside_them() -> None:
+    far = [(x, 150.0, 9.0) for x in (380, 410, 440, 470, 500, 530)]
+    background, masks, heads = scene_of((100, 260, 10), *far)
+    picture, mask, head = subject_of(90.0, 3.0, 330)
+    _, y, size = head_at(placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0], head)
+    assert abs(y - 155) <= size and size > 70
+
+
+def test_nobody_stands_in_the_sky_or_on_blue_water() -> None:
+    picture, mask, head = subject_of()
+    rows = np.linspace(0, 1, HEIGHT)[:, None, None]
+    sky = np.uint8([90, 140, 220] + rows * [40, 30, 10]).repeat(WIDTH, 1)
+    for ground in (0.85 * HEIGHT, HEIGHT):
+        background = sky.copy()
+        background[int(ground) :] = 90, 120, 60
+        one = placement.place(picture, background, mask=mask, people=[], head=head)[0]
+        assert (one.reason == "the object would stand in the sky or on water") == (ground == HEIGHT)
+        assert ground == HEIGHT or one.box[1] + one.box[3] > ground
+    # Where somebody stands it is ground, and who is cut at the bottom does not stand.
+    _, masks, heads = scene_of((120, 100, 40), (520, 99, 39))
+    for given in ({"people": masks, "heads": heads}, {"people": [], "cut": ["bottom"]}):
+        assert not placement.place(picture, sky, mask=mask, head=head, **given)[0].reason
+
+
+def test_a_first_place_that_is_a_poor_one_says_so() -> None:
+    background, masks, heads = scene_of(*[(x, 60, 80) for x in range(40, 640, 62)], tall=9.0)
+    picture, mask, head = subject_of()
+    found = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
+    assert found[0].score >= 0.03 or found[0].reason
+
+
 def test_a_head_that_something_hid_does_not_end_where_others_end_at_the_hips() -> None:
     background, masks, heads = scene_of((150, 60, 50), (470, 58, 50), tall=3.5)
     picture, mask, head = subject_of(90.0, 1.7, 600)
@@ -481,6 +569,8 @@ def test_people_are_looked_for() -> None:
         ({"faces": [(1, 2, 3)]}, ArgumentError, "faces[0]: (1, 2, 3), expected (x, y, width, height)"),
         ({"others": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
         ({"scale": 0}, ArgumentError, "scale: 0, expected a number above 0"),
+        ({"most": -1}, ArgumentError, "most: -1, expected a number above 0"),
+        ({"posture": "sits"}, DTypeError, "posture: str, expected None or what `Session.posture` returns"),
         ({"heads": []}, ArgumentError, "heads: 0 beside 1 people"),
         ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, ""),
     ],

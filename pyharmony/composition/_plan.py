@@ -15,8 +15,9 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import ArgumentError, MaskError, PyHarmonyError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
+from ..placement._score import enlarged_at_most
 from ..placement._subject import matrix_of, subject_of
-from ..segmentation import METHODS, Masks, Method, Session
+from ..segmentation import METHODS, Masks, Method, Posture, Session
 from ..segmentation.drawing import drawn, layers_of, roughly, size_of
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer, resized
@@ -174,6 +175,12 @@ class Looked:
         """Returns whether what a mask [h, w] covers is people, on the whole."""
         return self._session.shows_people(mask)
 
+    def posture(self, mask: NumpyArray) -> Posture | None:
+        """Returns the posture of the person whom a mask [h, w] covers, see `Session.posture`."""
+        posture = self._session.posture(mask)
+        # Rectangles and rows of the reduced photograph become those of all of it, whose sides have one factor.
+        return None if posture is None else posture.scaled(1 / self._down)
+
     def _back(self, rectangle: Sequence[float]) -> Rectangle:
         """Returns numbers x, y, x, y of the pixels that are looked at in those of the photograph."""
         x, y, wide, high = rectangle
@@ -184,15 +191,16 @@ class People:
     """The people of the background, who are looked for when somebody asks for them first.
 
     Attributes:
-        size: (width, height) of the smaller picture in which places are looked for.
+        whole: (width, height) of the background.
+        size: those of the smaller picture in which places are looked for.
         factor: the side of that by the background's.
     """
 
     def __init__(self, background: Photo, method: str | Method, given: Masks | Sequence[Any] | None) -> None:
         self._background, self._method, self._given = background, method, given
         self._held: _Held | None = None
-        self.size = _at_most(background.size, _PLACES)
-        self.factor = self.size[0] / background.size[0]
+        self.whole, self.size = background.size, _at_most(background.size, _PLACES)
+        self.factor = self.size[0] / self.whole[0]
 
     @functools.cached_property
     def small(self) -> NumpyArray:
@@ -304,6 +312,7 @@ class CutOut(NamedTuple):
         person: whether it is somebody; None where that is not known.
         score: how sure its mask is, 0 to 1; None where it was given.
         layer: what its mask is drawn from, at any size; None where it was given.
+        posture: where the feet of a person are, and what they sit on; None where no pose tells it.
     """
 
     mask: NumpyArray
@@ -313,6 +322,7 @@ class CutOut(NamedTuple):
     person: bool | None = None
     score: float | None = None
     layer: Layer | None = None
+    posture: Posture | None = None
 
 
 def _at_most(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -358,7 +368,8 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         found = _alone(photo, searched, found, head, heads)
         if len(found):
             said = f"{len(heads)} people were found, one who is large and apart was taken" if len(heads) > 1 else ""
-            return _taken(photo, searched.layers(found)[0], said, head.box, True)
+            cut = _taken(photo, searched.layers(found)[0], said, head.box, True)
+            return cut._replace(posture=searched.posture(cut.mask))
     found = session.segment(points=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
@@ -401,8 +412,9 @@ def _pointed_at(photo: Photo, session: Looked, found: Masks) -> CutOut:
         return cut
     if not session.shows_people(cut.mask):
         return cut._replace(person=False)
-    head = head_in(session.heads(), cut.mask, photo.factor)
-    return cut._replace(person=True, head=_head_in_photo(photo, cut.mask) if head is None else head.box)
+    head, posture = head_in(session.heads(), cut.mask, photo.factor), session.posture(cut.mask)
+    box = _head_by(photo, cut.mask, posture) if head is None else head.box
+    return cut._replace(person=True, head=box, posture=posture)
 
 
 def with_who(photo: Photo, cut: CutOut) -> CutOut:
@@ -414,8 +426,10 @@ def with_who(photo: Photo, cut: CutOut) -> CutOut:
     if not (cut.person or session.shows_people(mask)):
         return cut._replace(person=False)
     head = head_in(session.heads(), mask) if session.finds_people else None
-    own = _head_in_photo(photo, mask) if head is None else _rectangle([v / photo.factor for v in head.box])
-    return cut._replace(person=True, head=own)
+    posture = session.posture(mask)
+    posture = None if posture is None else posture.scaled(1 / photo.factor)
+    box = _head_by(photo, mask, posture) if head is None else _rectangle([v / photo.factor for v in head.box])
+    return cut._replace(person=True, head=box, posture=posture)
 
 
 def written(photo: Photo, cut: CutOut) -> dict[str, Any] | None:
@@ -433,7 +447,8 @@ def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
     factor = cut.mask.shape[1] / photo.size[0]
     head = None if cut.head is None else corners([v * factor for v in cut.head])
     try:
-        known = subject_of(cut.mask, head, bool(cut.person), None)
+        posture = None if cut.posture is None else cut.posture.scaled(factor)
+        known = subject_of(cut.mask, head, bool(cut.person), None, posture)
     except MaskError:
         # Nothing so small is cut by its frame.
         return {"cut": [], "hidden": False}
@@ -500,7 +515,9 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -
         given["scale"] = number(wanted.scale, "scale") * factor / own_factor
     if cut.head is not None:
         given["head"] = tuple(v * own_factor for v in cut.head)
-    given["person"] = cut.person
+    if cut.posture is not None:
+        given["posture"] = cut.posture.scaled(own_factor)
+    given |= {"person": cut.person, "most": enlarged_at_most(people.whole) * factor / own_factor}
     back, own_back = 1 / factor, 1 / own_factor
     # Middles of pixels are whole numbers, so a half is taken off before and added after.
     return [
@@ -512,9 +529,11 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -
     ]  # fmt: skip
 
 
-def _head_in_photo(photo: Photo, mask: NumpyArray) -> Rectangle:
-    """Returns the rectangle of the head of a silhouette that is smaller than the photograph."""
+def _head_by(photo: Photo, mask: NumpyArray, posture: Posture | None) -> Rectangle:
+    """Returns the rectangle of the head of somebody by the posture, or by a silhouette smaller than the photograph."""
     factor = mask.shape[1] / photo.size[0]
+    if posture is not None and head_in([Head(posture.head, posture.head, 1.0)], mask, factor) is not None:
+        return posture.head
     return _rectangle([v / factor for v in _head_of(mask)])
 
 

@@ -13,7 +13,7 @@ from .. import _arrays, _checks, _reprs
 from .._images.kinds import one_image, one_mask
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
-from ..segmentation import Head, Masks, Session
+from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.drawing import size_of
 from ..segmentation.heads import faces_of_others
 from ..segmentation.layers import Layer, Pixels, resized
@@ -34,17 +34,22 @@ from ._score import (
     Ground,
     around,
     candidates,
+    enlarged_at_most,
+    feet_of,
     floors_of,
     goodness,
     in_front,
     joined,
     looks_of,
+    no_larger,
     rectangles,
+    sky_of,
     sums,
     table_of,
     terms_of,
+    usual_size,
 )  # fmt: skip
-from ._subject import Bools, Float, Subject, matrix_of, subject_of
+from ._subject import OPPOSITE, Bools, Float, Subject, matrix_of, subject_of
 
 #: The longer side of the background that is looked at.
 _SIDE = 256
@@ -73,12 +78,18 @@ _REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
     "a face would be covered",
     "nothing of the object would be seen",
 )
+#: What is said of an object that is so near the largest size that it may have, and so much smaller than is usual there.
+_FEW = "the object has too few pixels to be as large as is usual there"
+_AT_MOST, _SMALLER = 0.93, 1.4
+#: What is said of a first place with a lower score; a tenth of the people in photographs of groups have less than 0.05.
+_NO_GOOD, _POOR = "no place is a good one for the object", 0.03
 #: What is said of a place that keeps the rules where one of these terms adds that or less.
 _BAD = -3.0
 _DOUBTS = {
     "head_line": (_BAD, "the head of the object would be far from the line of the others' heads"),
     "off": (_BAD, "most of the object would be beyond the picture"),
     "others": (_BAD, "people who are not told apart would be covered"),
+    "sky": (-1.5, "the object would stand in the sky or on water"),
     # One in thirty people in photographs stands on ground so unlike that of others: 1.2 of its deviations.
     "ground": (-0.98, "the object would stand on something else than others do"),
 }
@@ -152,7 +163,9 @@ def place(
     head: Rectangle | None = None,
     person: bool | None = None,
     cut: Collection[str] | None = None,
+    posture: Posture | None = None,
     scale: float | None = None,
+    most: float | None = None,
     roll: float | None = None,
     flip: bool = False,
     k: int = 5,
@@ -181,7 +194,12 @@ def place(
         head: the rectangle of the object's head; None: found.
         person: whether the object is a person; None: found.
         cut: the sides of the subject's frame that cut the object, of 'left', 'top', 'right' and 'bottom'; None: found.
+        posture: where the feet of a person are, and what they sit on, see `pyharmony.segmentation.Session.posture`:
+            who shows no feet counts as cut at the bottom, and so does who sits, from the hips on. None: looked for if
+            person and head are; without poses the silhouette says it, and nobody is known to sit.
         scale: how much larger the object becomes; None: found.
+        most: how much larger it becomes at most where scale is None; None: 2.5 times, which a screen shows sharp
+            enough, and more in a background of more than 1600 pixels, of which a screen shows fewer.
         roll: by how many degrees clockwise the object is turned; None: so that it stands as upright as the background,
             by 10 degrees at most.
         flip: whether it may be mirrored.
@@ -213,8 +231,11 @@ def place(
         raise ArgumentError(f"k: {k!r}, expected a whole number of at least 1")
     if roll is not None and not abs(_number(roll, "roll")) <= 180:
         raise ArgumentError(f"roll: {roll!r}, expected -180 to 180 degrees")
-    if scale is not None and not 0 < _number(scale, "scale") <= 1000:
-        raise ArgumentError(f"scale: {scale!r}, expected a number above 0, at most 1000")
+    for name, value in (("scale", scale), ("most", most)):
+        if value is not None and not 0 < _number(value, name) <= 1000:
+            raise ArgumentError(f"{name}: {value!r}, expected a number above 0, at most 1000")
+    if not (posture is None or isinstance(posture, Posture)):
+        raise DTypeError(f"posture: {type(posture).__name__}, expected None or what `Session.posture` returns")
     picture, matte = _subject_of(subject, mask)
     cut = None if cut is None else _checks.several(cut, "cut", "a list of sides")
     heads = None if heads is None else _checks.several(heads, "heads", "a list of rectangles")
@@ -223,9 +244,11 @@ def place(
         people = _checks.several(people, "people", "None, a list of masks, or what `pyharmony.segment` returns")
     scene = levels_of(background, "background")
     own_head = None if head is None else _box(head, "head")
-    if person is None:
-        person = head is not None or Session(picture).shows_people(matte)
-    object_ = subject_of(matte, own_head, bool(person), cut)
+    if person is None and head is None:
+        session = Session(picture)
+        person = session.shows_people(matte)
+        posture = session.posture(matte) if person and posture is None else posture
+    object_ = subject_of(matte, own_head, bool(person), cut, posture)
     if scale is not None and scale * max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1]) < 1:
         raise ArgumentError(f"scale: {scale!r}, at which the object is smaller than a pixel")
     more: list[Rectangle] = []
@@ -238,6 +261,8 @@ def place(
     angle = float(roll) if roll is not None else _angle(picture, turned)
     crowd = crowd_of(masks, boxes, seen, size, turned, sure)
     ground = _ground(scene, crowd, boxes, _others_of(scene, others), picture, object_)
+    if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
+        object_ = object_._replace(most=enlarged_at_most(size) if most is None else float(most))
     return _best(object_, ground, angle, flip, scale, int(k))
 
 
@@ -352,12 +377,16 @@ def _ground(scene: Pixels, crowd: Crowd, heads: Float, others: Bools, picture: P
     looks = table_of(looks_of(small, _grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
     standing, high = crowd.standing(size)
     floors = floors_of(looks, standing, high, size)
+    sky = sky_of(small)
+    # Where others stand, it is neither the sky nor water.
+    if len(standing) and (sums(table_of(sky[None]), feet_of(standing, high), size) > 0).any():
+        sky[:] = False
     many = len(crowd) > 0
     shades = [_shade(scene, head) for head in heads]
     own = _shade(picture, subject.anchor)
     return Ground(
         size, crowd, table_of(crowd.masks if many else empty), table_of(crowd.faces if many else empty),
-        table_of(edges[None]), table_of(others[None]), looks, floors[~np.isnan(floors).any(1)],
+        table_of(edges[None]), table_of(others[None]), table_of(sky[None]), looks, floors[~np.isnan(floors).any(1)],
         float(gray.mean()),
         (own, float(np.median(shades)) if shades else own),
     )  # fmt: skip
@@ -393,6 +422,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         # At the likely places other sizes count as well: rows do not tell the size for sure.
         likely = np.argsort(-np.where(allowed, score, score - _BROKEN), kind="stable")[:_RESIZED]
         places = around(places.taken(likely), RESIZED, (0.0,), ground)
+        places = no_larger(subject, places)
         score, terms, allowed = scored(subject, ground, places)
         allowed &= _edges_hidden(subject, ground, places)
     # What every place is worth, as a share of all; each answer takes that of the places that it is nearly the same as.
@@ -429,13 +459,26 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         tried |= same[i]
     if not found:
         return [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
-    return [replace(one, reason=_doubt(one.terms)) for one in found]
+    said = [_doubt(one.terms) or _few_pixels(subject, ground, one) for one in found]
+    if found[0].score < _POOR:
+        said[0] = said[0] or _NO_GOOD
+    return [replace(one, reason=reason) for one, reason in zip(found, said, strict=True)]
 
 
 def _doubt(terms: Mapping[str, float]) -> str:
     """Returns what speaks strongly against a place, in a few words; empty where nothing does."""
     name, (bad, text) = min(_DOUBTS.items(), key=lambda one: terms.get(one[0], 0.0) / -one[1][0])
     return text if terms.get(name, 0.0) <= bad else ""
+
+
+def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> str:
+    """Returns that an object is much smaller than is usual at its place, for it has too few pixels; else empty."""
+    if one.scale < _AT_MOST * subject.most:
+        return ""
+    left, top, right, bottom = subject.anchor
+    x, y = one.matrix @ ((left + right - 1) / 2, (top + bottom - 1) / 2, 1.0) + 0.5
+    usual = usual_size(subject, ground, x, y)
+    return _FEW if usual > _SMALLER * one.scale * (bottom - top) else ""
 
 
 def _settled_near(
@@ -446,7 +489,7 @@ def _settled_near(
     most: the largest score that it may have.
     """
     finer = around(place, FINER if scale is None else (1.0,), SHIFTS, ground)
-    finer = joined(place, finer)
+    finer = joined(place, no_larger(subject, finer))
     score, worth, allowed = scored(subject, ground, finer)
     allowed &= _edges_hidden(subject, ground, finer)
     order = [0, *(1 + np.argsort(-np.where(allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER])]

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..segmentation.layers import Pixels
+from ..segmentation.layers import Pixels, parts
 from ._crowd import NEARER, Crowd, nearness, off_the_line
-from ._subject import Bools, Float, Subject
+from ._subject import OPPOSITE, Bools, Float, Subject
 
 #: The columns that the middle of the head is tried in, the rows, and how far rows go beyond the heads that are there,
 #: in heads above and below.
@@ -47,6 +47,11 @@ _OFF, _FAR = 2.5, 3.0
 _WIDE, _ROOM = 0.4, 2.5
 #: From which enlargement on an object looks soft.
 _SOFT = 1.5
+#: How many times larger an object becomes at most, and the longer side of a background of which a screen shows all
+#: pixels.
+_ENLARGED, _SHOWN = 2.5, 1600
+#: By how much of it a size may be above the largest one and be that.
+_ROUNDING = 1e-9
 #: The largest exponent: beyond it the exponential of a number is too large.
 _EXPONENT = 700.0
 #: The margin that a head keeps to the frame, in its heights.
@@ -54,6 +59,9 @@ _MARGIN = 0.15
 #: The ground under somebody who stands: what is seen of the background so many heads below the feet, so many above
 #: them, and so many to each side; a head counts for at least so many pixels there, and so many have to be seen.
 _UNDER, _OVER, _ASIDE, _LEAST_HEAD, _LEAST_SEEN = 1.2, 0.5, 1.5, 3.0, 4.0
+#: By how many levels the sky is more blue than red at least, and how much its luma differs from pixel to pixel at most;
+#: and what is looked at above and below feet, in heads.
+_BLUE, _SMOOTH, _ABOUT = 25.0, 6.0, (0.1, 0.4)
 #: Luma and the two opponent chromas of red, green and blue; and by how much the ground under people differs from one
 #: to another in these, in the deviation of luma, and in its differences across and down: standard deviations of the
 #: photographs of `tools/annotations/heads.json` whose split is train.
@@ -82,7 +90,7 @@ AMONG_PEOPLE = {
 }
 #: The same by judgement: drawn scenes do not tell it. That of the ground is a little less than the -1.7 that a logistic
 #: regression gives between people of the photographs of `_VARIES` and random places near them.
-JUDGED = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0}
+JUDGED = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "sky": -3.0}
 #: The same where nobody is there, or the object is no person.
 ALONE = {
     "body_overlap": -3.0,
@@ -119,8 +127,9 @@ class Candidates(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """The picture: its size, the people, and sums of their masks, of their faces, of edges and of other people, at a
-    smaller size; of what the background looks like where nobody is, and what that is below the others, [F, 6]."""
+    """The picture: its size, the people, and sums of their masks, of their faces, of edges, of other people and of
+    the sky, at a smaller size; of what the background looks like where nobody is, and what that is below the others,
+    [F, 6]."""
 
     size: tuple[int, int]
     crowd: Crowd
@@ -128,6 +137,7 @@ class Ground(NamedTuple):
     faces: Float
     edges: Float
     others: Float
+    sky: Float
     looks: Float
     floors: Float
     light: float
@@ -172,6 +182,29 @@ def looks_of(small: Pixels, people: Bools) -> Float:
     return np.stack(planes) * ~people
 
 
+def sky_of(small: Pixels) -> Bools:
+    """Returns where the sky is, or smooth water below it: what is blue, smooth and connected to the upper edge, [h, w].
+
+    A grey sky is not told from walls and snow.
+
+    Args:
+        small: the picture at a smaller size, [h, w, 3].
+    """
+    colours = small.astype(np.float64)
+    luma, blue = colours @ _OPPONENT[0], colours[..., 2] - colours[..., 0]
+    steps = np.zeros_like(luma)
+    steps[:, 1:] = np.abs(np.diff(luma, axis=1))
+    steps[1:] = np.maximum(steps[1:], np.abs(np.diff(luma, axis=0)))
+    numbers = parts((blue >= _BLUE) & (colours[..., 2] >= colours[..., 1]) & (steps <= _SMOOTH))
+    return np.asarray((numbers > 0) & np.isin(numbers, numbers[0]))
+
+
+def feet_of(boxes: Float, sizes: Float) -> Float:
+    """Returns the rectangles [N, 4] about the lower ends of boxes [N, 4] of people whose heads have these heights."""
+    left, _, right, bottom = boxes.T
+    return np.stack([left, bottom - _ABOUT[0] * sizes, right, bottom + _ABOUT[1] * sizes], 1)
+
+
 def floors_of(looks: Float, boxes: Float, sizes: Float, size: tuple[int, int]) -> Float:
     """Returns what the ground below and beside the feet looks like, [N, 6]; NaN where it is not seen.
 
@@ -208,10 +241,17 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
     tall = (subject.box[3] - subject.box[1]) / high
     columns = (np.arange(_COLUMNS) + 0.5) * width / _COLUMNS
     is_cut = "bottom" in subject.cut
+    most = subject.most * high
     grids: list[tuple[Float, Float, Float, Float]] = []
 
-    def add(x: Float, y: Float, size: Float, octaves: float = 0.0) -> None:
-        grids.append((x, y, size, np.full(len(x), octaves)))
+    def add(x: Float, y: Float, size: Float, octaves: Float | float = 0.0) -> None:
+        grids.append((x, y, size, np.broadcast_to(octaves, x.shape)))
+
+    def expected(x: Float, y: Float) -> Float:
+        return crowd.size_at(x, y, height) if scale is None else np.full(len(x), scale * high)
+
+    def add_at_most(x: Float, y: Float, size: Float) -> None:
+        add(x, y, size.clip(max=most), np.log2(size.clip(max=most) / size))
 
     if len(crowd) and subject.head is not None:
         _, rows = crowd.middles()
@@ -219,30 +259,32 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
         upright = np.linspace(rows.min() - _ABOVE * typical, rows.max() + _BELOW * typical, _ROWS)
         x, wanted = (v.ravel() for v in np.meshgrid(columns, upright))
         y = _row_at(x, wanted, crowd)
-        add(x, y, crowd.size_at(x, y, height) if scale is None else np.full(len(x), scale * high))
+        add_at_most(x, y, expected(x, y))
         row = np.full(_COLUMNS, height / 2.0)
         all_over = np.full(_COLUMNS, np.inf)
         hides = subject.hidden and np.isfinite(off_the_line(crowd, columns, row, all_over, subject.tall)).all()
         for lower in _LOWER if is_cut else ():
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             for _ in range(3):
-                y = height - (below - lower * tall) * size
-                size = crowd.size_at(columns, y, height) if scale is None else size
-            add(columns, y, size)
+                y = height - (below - lower * tall) * size.clip(max=most)
+                size = expected(columns, y)
+            add_at_most(columns, y, size)
             if lower == 0 and scale is None and not hides:
-                for nearer in _nearer(size, (_row_at(columns, np.median(rows), crowd), height), below):
+                line = _row_at(columns, np.median(rows), crowd)
+                for nearer in _nearer(size.clip(max=most), (line, height), below):
+                    nearer = nearer.clip(max=most)
                     add(columns, height - below * nearer, nearer)
         # Where something hides those who are there, the same may hide the object.
         if hides:
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             for _ in range(3):
                 row = row + off_the_line(crowd, columns, row, all_over, subject.tall)
-                y = row - below * size
-                size = crowd.size_at(columns, y, height) if scale is None else size
-            add(columns, y, size)
+                y = row - below * size.clip(max=most)
+                size = expected(columns, y)
+            add_at_most(columns, y, size)
     else:
         for base, lower in [(1.0, lower) for lower in _LOWER] if is_cut else [(base, 0.0) for base in _BASES]:
-            fit = (_fit(subject, ground.size, base) if scale is None else scale) * high
+            fit = (min(_fit(subject, ground.size, base), subject.most) if scale is None else scale) * high
             for factor in _FREE_SIZES if scale is None else (1.0,):
                 size = np.full(_COLUMNS, fit * factor)
                 row = base * height + lower * tall * size
@@ -266,7 +308,7 @@ def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
     """
     width, height = size
     share = min(height / subject.size[1], width / subject.size[0])
-    if subject.cut >= {"left", "right"} or subject.cut >= {"top", "bottom"}:
+    if any(subject.cut >= pair for pair in OPPOSITE):
         # Only as large as in its own picture both edges are beyond the frame.
         return share
     left, top, right, bottom = subject.box
@@ -277,6 +319,25 @@ def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
     least, most = (size * height / (bottom - top) for size in sizes)
     below = subject.box[3] - (subject.head[1] + subject.head[3]) / 2
     return float(np.clip((base - _HEAD_ROW) * height / below, min(least, full), most))
+
+
+def enlarged_at_most(size: tuple[int, int]) -> float:
+    """Returns how many times larger an object becomes at most in a background of a size (width, height)."""
+    return _ENLARGED * max(1.0, max(size) / _SHOWN)
+
+
+def no_larger(subject: Subject, places: Candidates) -> Candidates:
+    """Returns those of candidates at which an object is no larger than it may be."""
+    left, top, right, bottom = subject.anchor
+    return places.taken(np.flatnonzero(places.size <= subject.most * (bottom - top) * (1 + _ROUNDING)))
+
+
+def usual_size(subject: Subject, ground: Ground, x: float, y: float) -> float:
+    """Returns how high the anchor of an object usually is whose middle is at a place of the picture."""
+    left, top, right, bottom = subject.anchor
+    if len(ground.crowd) and subject.head is not None:
+        return float(ground.crowd.size_at(np.array([x]), np.array([y]), ground.size[1])[0])
+    return _fit(subject, ground.size, 1.0) * (bottom - top)
 
 
 def _row_at(x: Float, upright: npt.ArrayLike, crowd: Crowd) -> Float:
@@ -382,6 +443,12 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms["smaller"] = (-places.octaves).clip(0)
     terms |= _among(subject, ground, places, bands[:, -1, 3])
     terms["ground"] = _unlike(subject, ground, places, bands)
+    terms["sky"] = np.zeros(len(places))
+    if subject.head is not None and "bottom" not in subject.cut:
+        feet = feet_of(bands[:, -1], high)
+        inside = np.clip(feet, 0, [width, height, width, height])
+        total = ((inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) * unit).clip(1)
+        terms["sky"] = (sums(ground.sky, feet, ground.size)[0] / total).clip(max=1)
     terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
     # Nobody of these can be left in front, nor is it known where their faces are.
     terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
@@ -432,7 +499,7 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
         return terms
     columns, rows = crowd.middles()
     x, y = crowd.upright(places.x, places.y)
-    line = _line(columns, rows - crowd.sizes / 2, x, crowd)
+    line = _line(columns, rows - crowd.sizes / 2, x, places.size, crowd)
     terms["head_line"] = np.abs((y - places.size / 2) - line) / places.size
     beside = (np.abs(x[:, None] - columns) - _WIDE * crowd.sizes).min(1)
     beside = np.minimum(beside, np.minimum(places.x, ground.size[0] - places.x))
@@ -440,12 +507,15 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
     columns, rows, _ = crowd.ground()
     if len(columns) and ("bottom" not in subject.cut or subject.hidden):
         x, y = crowd.upright(places.x, bottom)
-        terms["high"] = ((_line(columns, rows, x, crowd) - y) / places.size).clip(0, _OFF)
+        terms["high"] = ((_line(columns, rows, x, places.size, crowd) - y) / places.size).clip(0, _OFF)
     return terms
 
 
-def _line(columns: Float, rows: Float, x: Float, crowd: Crowd) -> Float:
-    """Returns the mean row at columns x [N]: of all people, who count less the farther they are."""
-    far = 4 * float(np.median(crowd.sizes))
-    weights = np.exp(-0.5 * ((x[:, None] - columns) / far) ** 2) + 1e-6
+def _line(columns: Float, rows: Float, x: Float, size: Float, crowd: Crowd) -> Float:
+    """Returns the mean row at columns x [N]: of all people, who count less the farther they are.
+
+    size: how high the head of the object is there, [N]: who is near is beside more people than who is far away.
+    """
+    far = 4 * size.clip(float(np.median(crowd.sizes)))
+    weights = np.exp(-0.5 * ((x[:, None] - columns) / far[:, None]) ** 2) + 1e-6
     return np.asarray((weights * rows).sum(1) / weights.sum(1))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ArgumentError, MaskError
+from ..segmentation import Posture
 from ..segmentation.layers import Layer, Pixels, box_of, resized
 from ..segmentation.people import head_of
 from ._roll import turned
@@ -19,6 +20,8 @@ Float = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SIDES = ("left", "top", "right", "bottom")
+#: Who is cut at both of these fits only as large as in their own picture.
+OPPOSITE = (frozenset(("left", "right")), frozenset(("top", "bottom")))
 #: The longer side of the mask that is looked at, and the bands of the silhouette.
 _SIDE, BANDS = 256, 12
 #: A side cuts the object if it touches the frame there along this share of its own width or height, ...
@@ -35,8 +38,9 @@ _INSIDE_MASK, _POINTS = 128, 256
 #: below the top and no pixel reaches the edge, and is cut by it if it is fewer and one does, or fewer than the last
 #: number: masks that are drawn by hand seldom reach the frame.
 _NEAR, _STANDS, _CUT = 0.04, 6.2, 5.0
-#: Who is fewer heads tall was cut by something in the picture, a table or somebody else, where the frame did not.
-_HIDDEN = 3.8
+#: Who is fewer heads tall was cut by something in the picture, a table or somebody else, where the frame did not; so
+#: was whose pose shows no feet, below the second number: under a long dress no feet are seen either.
+_HIDDEN, _WHOLE = 3.8, 6.2
 
 
 class Subject(NamedTuple):
@@ -44,13 +48,14 @@ class Subject(NamedTuple):
 
     Attributes:
         size: width and height of the picture.
-        mask: where the object is, [h, w], of the picture's shape but smaller.
-        box: the part of the picture in which it is: left, top, right, bottom.
+        mask: where the object is, [h, w], of the picture's shape but smaller; of who sits down to the seat.
+        box: the part of the picture in which that is: left, top, right, bottom.
         head: the box of the head; of what is no person, None.
         cut: the sides on which the picture's frame cut it.
         hidden: whether it counts as cut at the bottom since something in its picture hid the rest.
         bands: [B, 4], the left, top, right and bottom of the silhouette, band by band from above.
         edges: for each of the sides in cut the points [N, 2] on which it is cut, by the picture's own pixels.
+        most: how much larger it becomes at most.
     """
 
     size: tuple[int, int]
@@ -61,6 +66,7 @@ class Subject(NamedTuple):
     hidden: bool
     bands: Float
     edges: Mapping[str, Float]
+    most: float = math.inf
 
     @property
     def anchor(self) -> tuple[float, float, float, float]:
@@ -83,8 +89,12 @@ def subject_of(
     head: tuple[float, float, float, float] | None,
     is_person: bool,
     cut: Collection[str] | None,
+    posture: Posture | None = None,
 ) -> Subject:
     """Returns what is known of an object by its mask [H, W] of 0 to 255.
+
+    Who sits has nothing to sit on: all of them from the hips on counts as cut off, and so has to leave the picture or
+    to be behind somebody.
 
     Raises:
         MaskError: the mask is empty.
@@ -103,15 +113,26 @@ def subject_of(
     if head is None and is_person:
         head = head_of(layer)
     hidden = False
-    if cut is None:
+    seat = None
+    if cut is None and posture is not None and posture.seat is not None and head is not None:
+        # Hips above the chin are none.
+        seat = round(posture.seat) if head[3] < posture.seat < box[3] else None
+    if seat is not None:
+        region[math.ceil(seat * len(region) / height) :] = False
+        box = (box[0], box[1], box[2], seat)
+        sides = _sides(region, True) | {"bottom"}
+    elif cut is None:
         sides = _sides(region, head is not None)
         tall = math.inf if head is None else (box[3] - box[1]) / (head[3] - head[1])
         near = head is not None and box[3] >= (1 - _NEAR) * height
         touches = near and bool((mask[-1] >= _INSIDE_MASK).any())
-        if tall < (_STANDS if touches else _CUT if near else _HIDDEN):
+        short = tall < (_STANDS if touches else _CUT if near else _HIDDEN)
+        if head is not None and posture is not None and not touches:
+            short = posture.feet is None and tall < _WHOLE
+        if short:
             hidden = not near and "bottom" not in sides
             sides |= {"bottom"}
-        elif near and tall > _STANDS and not touches:
+        elif near and not touches and (tall > _STANDS or (posture is not None and posture.feet is not None)):
             sides -= {"bottom"}
     else:
         for side in cut:
@@ -119,6 +140,8 @@ def subject_of(
                 raise ArgumentError(f"cut: {side!r}, expected some of {', '.join(SIDES)}")
         sides = frozenset(cut)
     bands, edges = _bands(region, box, (width, height)), {side: _edge(mask, side) for side in sides}
+    if seat is not None:
+        edges["bottom"] = _from_row_on(mask, box[3])
     return Subject((width, height), region, box, head, sides, hidden, bands, edges)
 
 
@@ -141,6 +164,17 @@ def _edge(mask: Pixels, side: str) -> Float:
     if side in ("left", "right"):
         return np.stack([away if side == "left" else width - away, along], 1)
     return np.stack([along, away if side == "top" else height - away], 1)
+
+
+def _from_row_on(mask: Pixels, row: int) -> Float:
+    """Returns points [N, 2] along what of a mask [H, W] lies in a row, and along both sides of it from there on."""
+    part = mask[row:] >= _INSIDE_MASK
+    rows = np.flatnonzero(part.any(1))
+    along = np.flatnonzero(part[rows[:1]].any(0))
+    ends = part[rows].argmax(1), part.shape[1] - part[rows, ::-1].argmax(1)
+    below = [np.stack([columns, row + rows + 1.0], 1) for columns in ends]
+    points = np.concatenate([np.stack([along + 0.5, np.full(len(along), float(row))], 1), *below])
+    return points[np.unique(np.linspace(0, len(points) - 1, _POINTS).round().astype(int))]
 
 
 def _sides(region: Bools, is_person: bool) -> frozenset[str]:
