@@ -459,10 +459,10 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         tried |= same[i]
     if not found:
         return [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
-    said = [_doubt(one.terms) or _few_pixels(subject, ground, one) for one in found]
+    reasons = [_doubt(one.terms) or _few_pixels(subject, ground, one) for one in found]
     if found[0].score < _POOR:
-        said[0] = said[0] or _NO_GOOD
-    return [replace(one, reason=reason) for one, reason in zip(found, said, strict=True)]
+        reasons[0] = reasons[0] or _NO_GOOD
+    return [replace(one, reason=reason) for one, reason in zip(found, reasons, strict=True)]
 
 
 def _doubt(terms: Mapping[str, float]) -> str:

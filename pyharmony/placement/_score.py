@@ -45,6 +45,8 @@ _SPREAD = 0.15
 _OFF, _FAR = 2.5, 3.0
 #: How far a head reaches to either side of its middle, in its heights; so many heads of room are as good as more.
 _WIDE, _ROOM = 0.4, 2.5
+#: Heads of those who are equally near are at most so many times as high as that of the median.
+_ALIKE = 1.5
 #: From which enlargement on an object looks soft.
 _SOFT = 1.5
 #: How many times larger an object becomes at most, and the longer side of a background of which a screen shows all
@@ -453,7 +455,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     # Nobody of these can be left in front, nor is it known where their faces are.
     terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
     margin = np.minimum(head[:, 0], width - head[:, 2]) / high
-    terms["margin"] = margin.clip(0, _FAR)
+    terms["margin"] = (margin * high / _others_size(subject, ground, high)).clip(0, _FAR)
     terms["border"] = (_MARGIN - np.minimum(margin, head[:, 1] / high)).clip(0, 1)
     terms["off"] = 1 - seen / area
     terms["thirds"] = np.minimum(np.abs(places.x / width - 1 / 3), np.abs(places.x / width - 2 / 3))
@@ -500,15 +502,27 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
     columns, rows = crowd.middles()
     x, y = crowd.upright(places.x, places.y)
     line = _line(columns, rows - crowd.sizes / 2, x, places.size, crowd)
-    terms["head_line"] = np.abs((y - places.size / 2) - line) / places.size
+    # Of those who are equally near the tops of the heads are on a line, of who is near the middle of the head.
+    unit = _others_size(subject, ground, places.size)
+    terms["head_line"] = np.abs((y - unit / 2) - line) / places.size
     beside = (np.abs(x[:, None] - columns) - _WIDE * crowd.sizes).min(1)
     beside = np.minimum(beside, np.minimum(places.x, ground.size[0] - places.x))
-    terms["room"] = (beside / places.size).clip(0, _ROOM)
+    terms["room"] = (beside / unit).clip(0, _ROOM)
     columns, rows, _ = crowd.ground()
     if len(columns) and ("bottom" not in subject.cut or subject.hidden):
         x, y = crowd.upright(places.x, bottom)
         terms["high"] = ((_line(columns, rows, x, places.size, crowd) - y) / places.size).clip(0, _OFF)
     return terms
+
+
+def _others_size(subject: Subject, ground: Ground, size: Float) -> Float:
+    """Returns how high a head of a size [N] is at most as far away as others, [N].
+
+    The room beside somebody near who is cut at the bottom is told in such heads: in their own they would have little.
+    """
+    if not len(ground.crowd) or "bottom" not in subject.cut:
+        return size
+    return np.minimum(size, _ALIKE * float(np.median(ground.crowd.sizes)))
 
 
 def _line(columns: Float, rows: Float, x: Float, size: Float, crowd: Crowd) -> Float:

@@ -115,8 +115,8 @@ def subject_of(
     hidden = False
     seat = None
     if cut is None and posture is not None and posture.seat is not None and head is not None:
-        # Hips above the chin are none.
-        seat = round(posture.seat) if head[3] < posture.seat < box[3] else None
+        # Hips above the chin, or all of the mask, are none.
+        seat = round(posture.seat) if max(head[3], box[1] + 1) < posture.seat < box[3] else None
     if seat is not None:
         region[math.ceil(seat * len(region) / height) :] = False
         box = (box[0], box[1], box[2], seat)
