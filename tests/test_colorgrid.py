@@ -16,7 +16,7 @@ from pyharmony.color.spaces import srgb_to_linear  # noqa: E402
 from pyharmony.errors import ArgumentError, WeightsError  # noqa: E402
 from pyharmony.harmonization import ColorMap, _colorgrid, _judged, networks  # noqa: E402
 from pyharmony.harmonization._guards import Care  # noqa: E402
-from pyharmony.harmonization._hints import Hints  # noqa: E402
+from pyharmony.harmonization._hints import Hints, Source  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
 from pyharmony.models.colorgrid import _chosen, _sure, moved  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
@@ -389,14 +389,59 @@ def test_hints_in_numpy_are_those_in_torch(tmp_path: Path) -> None:
         for weight, count in ((mask, inside), (1 - mask, outside))
     )
     mapped = torch.from_numpy(before.apply(given.numpy()))
-    for hints in ((source, None), (None, reference), (source, reference)):
-        arrays = (None if x is None else torch.from_numpy(x)[None] for x in hints)
-        with torch.no_grad():
-            change = model.hinted(given, mapped, background, *arrays)
-        found = network.hinted(seen, before, Hints(*hints))
-        np.testing.assert_allclose(found.affine - before.affine, change.affine[0], rtol=0, atol=1e-4)
-        np.testing.assert_allclose(found.curves, change.curves[0], rtol=0, atol=1e-4)
-        assert change.affine.abs().max() > 0.01
+    with torch.no_grad():
+        change = model.hinted(given, mapped, background, reference=torch.from_numpy(reference)[None])
+    (found,) = network.hinted(seen, [before], Hints(None, reference))
+    np.testing.assert_allclose(found.affine - before.affine, change.affine[0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.curves, change.curves[0], rtol=0, atol=1e-4)
+    assert change.affine.abs().max() > 0.01
+    # With a source the map itself counts less, and the answer to both scenes side by side counts too.
+    scene = Source(source, random.random((256, 256, 3), np.float32), np.ones((256, 256), bool))
+    values = _colorgrid._beside(network, seen, scene)
+    with torch.no_grad():
+        layers = model.by_source(torch.from_numpy(source)[None], background, given, mapped).numpy()
+    values = _colorgrid._OF_LAYERS * layers + _colorgrid._OF_SCENES * values
+    share = _colorgrid._OF_MAP
+    first, second = network.hinted(seen, [before, ColorMap()], Hints(scene, None))
+    affine, curves = (x[0] for x in _colorgrid._parted(values))
+    np.testing.assert_allclose(first.affine, np.eye(3, 4) + share * (before.affine - np.eye(3, 4)) + affine, atol=1e-4)
+    np.testing.assert_allclose(first.curves, curves, rtol=0, atol=1e-4)
+    assert np.abs(first.affine - second.affine).max() > 0.01
+    # A reference is asked about the object as the source has changed it.
+    colors = given + share * (mapped - given)
+    with torch.no_grad():
+        parts = _colorgrid._parted(values.astype(np.float32))
+        colors = colors + torch.from_numpy(_colorgrid._mapped(given.numpy(), *parts))
+        then = model.by_reference(colors, torch.from_numpy(reference)[None], given, colors).numpy()
+    (both,) = network.hinted(seen, [before], Hints(scene, reference))
+    np.testing.assert_allclose(both.affine - first.affine, _colorgrid._parted(then)[0][0], rtol=0, atol=1e-4)
+
+
+def test_scenes_side_by_side_are_asked_as_an_object_that_fills_a_half(tmp_path: Path) -> None:
+    model = judged_network()
+    network, random = in_numpy(model, tmp_path), np.random.default_rng(1)
+    here, there = (random.random((256, 256, 3), np.float32) for _ in range(2))
+    nothing, everywhere = np.zeros((256, 256), np.float32), np.ones((256, 256), bool)
+    half = nothing.copy()
+    half[:, 128:] = 1
+    both = [np.concatenate([x[:, ::2][:, ::step] for x in (here, there)], 1) for step in (1, -1)]
+    maps = network.maps([Scene(picture, half) for picture in both])
+    expected = [np.concatenate([(m.affine - np.eye(3, 4)).reshape(-1), m.curves.reshape(-1)]) for m in maps]
+    found = _colorgrid._beside(network, Scene(here, nothing), Source(here.reshape(-1, 3), there, everywhere))
+    np.testing.assert_allclose(found[0], np.mean(expected, 0), rtol=0, atol=1e-4)
+    assert np.abs(found).max() > 0.01
+    # What lies under the masks of the objects is not looked at.
+    mask, where = nothing.copy(), everywhere.copy()
+    mask[100:140, 60:170], where[:60, :80] = 1, False
+    covered = [
+        _colorgrid._beside(
+            network, Scene(np.where(mask[..., None] > 0, paint, here), mask),
+            Source(there[where], np.where(where[..., None], there, paint), where),
+        )
+        for paint in (np.float32(0), np.float32(1))
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*covered)
+    assert np.abs(covered[0] - found).max() > 1e-3
 
 
 def test_without_layers_for_hints_there_is_an_error() -> None:

@@ -71,9 +71,9 @@ def test_hints_may_lie_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     image, mask = composite()
     told: list[Any] = []
 
-    def hinted(self: Any, seen: Any, found: Any, hints: Any) -> Any:
-        told.append(hints)
-        return found
+    def hinted(self: Any, seen: Any, maps: Any, hints: Any) -> Any:
+        told.append((*hints.source, hints.reference))
+        return list(maps)
 
     monkeypatch.setattr(harmonization._colorgrid.Network, "hinted", hinted)
     named = {"source": image[::-1].copy(), "source_mask": mask[::-1].copy(), "reference": 255 - mask}

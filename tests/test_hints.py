@@ -36,7 +36,8 @@ class Asked:
     def __call__(self, seen: Any, found: ColorMap, hints: _hints.Hints) -> ColorMap:
         self.calls.append((seen, found, hints))
         affine = np.zeros((3, 4))
-        affine[:, 3] = sum(0.2 * colors.mean(0) for colors in hints if colors is not None)
+        every = [None if hints.source is None else hints.source.colors, hints.reference]
+        affine[:, 3] = sum(0.2 * colors.mean(0) for colors in every if colors is not None)
         return found.plus(affine, NO_CURVES)
 
     @property
@@ -48,7 +49,7 @@ class Asked:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     found = Asked()
     monkeypatch.setattr(
-        _colorgrid.Network, "hinted", lambda self, seen, of, hints: found(seen, of, hints), raising=False
+        _colorgrid.Network, "hinted", lambda self, seen, maps, hints: [found(seen, of, hints) for of in maps]
     )
     return found
 
@@ -110,7 +111,7 @@ def test_a_method_that_is_not_trusted_leaves_the_hints_alone(pair: Any, asked: A
     assert first.is_identity and not second.is_identity
     assert told.method == "reinhard" and told.confidence < 0.25
     change = told.map.apply(far / 255)[mask == 255] * 255 - far[mask == 255]
-    assert np.abs(change - 0.2 * 255 * hints.source.mean(0)).max() < 1
+    assert np.abs(change - 0.2 * 255 * hints.source.colors.mean(0)).max() < 1
     assert (made[mask == 255] > far[mask == 255]).all()
 
 
@@ -118,27 +119,32 @@ def test_colours_are_of_what_lies_outside_of_the_object(pair: Any, asked: Asked)
     image, mask = pair
     source, inside = photograph()
     ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside)
-    found = asked.last.source
-    assert found is not None and found.dtype == np.float32 and found.shape == (1024, 3)
+    source_scene = asked.last.source
+    assert source_scene is not None and source_scene.picture.shape == (256, 256, 3)
+    share = 1 - inside.astype(bool).mean()
+    assert 0.9 * share < source_scene.where.mean() < share
+    assert np.abs(source_scene.picture[source_scene.where] * 255 - [20, 30, 60]).max() < 0.01
+    found = source_scene.colors
+    assert found.dtype == np.float32 and found.shape == (1024, 3)
     assert np.abs(np.median(found, 0) * 255 - [20, 30, 60]).max() < 0.01 and (found > 0.9).all(1).sum() == 0
     ph.harmonize(image, mask, method="mkl", source=source)
-    share = (asked.last.source > 0.5).all(1).mean()
+    share = (asked.last.source.colors > 0.5).all(1).mean()
     assert share == pytest.approx(inside.astype(bool).mean(), abs=0.03)
     # Transparent pixels have no colour.
     rgba = np.concatenate([source, np.full((90, 70, 1), 255, np.uint8)], -1)
     rgba[:20], rgba[-20:] = (250, 0, 250, 0), (250, 0, 250, 0)
     ph.harmonize(image, mask, method="mkl", source=rgba, source_mask=inside)
-    assert np.abs(asked.last.source * 255 - [20, 30, 60]).max() < 1.5
+    assert np.abs(asked.last.source.colors * 255 - [20, 30, 60]).max() < 1.5
     grey = np.full((40, 50), 51, np.uint8)
     ph.harmonize(image, mask, method="mkl", source=grey)
-    assert np.allclose(asked.last.source, 0.2)
+    assert np.allclose(asked.last.source.colors, 0.2)
     few = np.zeros((90, 70), np.uint8)
     few[:, 3:] = 255
     ph.harmonize(image, mask, method="mkl", source=source, source_mask=few)
-    assert len(asked.last.source) == 1024
+    assert len(asked.last.source.colors) == 1024
     few[:, 1:] = 255
     ph.harmonize(image, mask, method="mkl", source=source, source_mask=few)
-    assert 256 <= len(asked.last.source) < 1024
+    assert 256 <= len(asked.last.source.colors) < 1024
 
 
 def test_colours_of_the_reference_are_those_under_it(pair: Any, asked: Asked) -> None:

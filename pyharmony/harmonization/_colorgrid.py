@@ -18,9 +18,9 @@ from .._images.threads import in_threads
 from ..errors import WeightsError
 from ..ops.convolution import linear
 from ._guards import Care, Found
-from ._hints import Hints
+from ._hints import Hints, Source
 from ._judged import hardened, judged_maps, looks_of, views_of
-from ._maps import ColorMap
+from ._maps import ColorMap, weighted
 from ._scene import Float32, Scene
 
 #: As in `pyharmony.models.colorgrid`.
@@ -30,6 +30,8 @@ _NEAR = (1, 3)
 _BEYOND = np.float32(0.2)
 _ACROSS = tuple(float(x) for x in range(-5, 6))
 _SHARED = 2
+#: How far each part of a map with a source counts, by `benchmarks/unseen.py`: a clean cut-out itself tells little.
+_OF_MAP, _OF_LAYERS, _OF_SCENES = 0.22, 0.88, 0.58
 #: The epsilon of torch's layer norm.
 _EPSILON = np.float32(1e-5)
 
@@ -102,12 +104,15 @@ class Network(NamedTuple):
         maps, weights = self.answers(seen, care)
         return judged_maps(seen, maps, self.calibration, care, weights)
 
-    def hinted(self, seen: Scene, found: ColorMap, hints: Hints) -> ColorMap:
-        """Returns a map with the change that hints ask for added.
+    def hinted(self, seen: Scene, maps: Sequence[ColorMap], hints: Hints) -> list[ColorMap]:
+        """Returns maps with the change that hints ask for added.
+
+        With a source a map counts `_OF_MAP`, what the layers for sources add to it `_OF_LAYERS`, and the change by
+        which the source's scene fits beside the new one, see `_beside`, `_OF_SCENES`.
 
         Args:
             seen: the scene of the composite, of 256 x 256 pixels, with a hard mask.
-            found: the map that a method has found.
+            maps: the maps that a method has found, guarded or not.
             hints: what the caller knows beside.
 
         Raises:
@@ -115,19 +120,29 @@ class Network(NamedTuple):
         """
         if not self.settings.hints:
             raise WeightsError("source and reference: these weights of colorgrid were trained without them")
-        after, counts = found.apply(seen.picture).clip(0, 1), self.settings.seen
+        counts = self.settings.seen
         at = _chosen(_sure(seen.mask), counts[0])
-        given, mapped = (x.reshape(-1, 3)[at][None] for x in (seen.picture, after))
+        given = seen.picture.reshape(-1, 3)[at][None]
         background = seen.picture.reshape(-1, 3)[_chosen(_sure(1 - seen.mask), counts[1])][None]
-        change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
-        colors = mapped
-        if hints.source is not None:
-            change = change + _compared((hints.source[None], background), given, mapped, self.state, "by_source")
-            colors = mapped + _mapped(given, *_parted(change))
-        if hints.reference is not None:
-            change = change + _compared((colors, hints.reference[None]), given, colors, self.state, "by_reference")
-        affine, curves = (x[0].astype(np.float64) for x in _parted(change))
-        return found.plus(affine, curves)
+        beside = None if hints.source is None or (seen.mask > 0).all() else _beside(self, seen, hints.source)
+        hinted = []
+        for color_map in maps:
+            mapped = color_map.apply(seen.picture).clip(0, 1).reshape(-1, 3)[at][None]
+            change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
+            colors = mapped
+            if hints.source is not None:
+                scenes = hints.source.colors[None], background
+                change = change + np.float32(_OF_LAYERS) * _compared(scenes, given, mapped, self.state, "by_source")
+                if beside is not None:
+                    change = change + np.float32(_OF_SCENES) * beside
+                color_map = color_map.scaled(_OF_MAP)
+                colors = given + np.float32(_OF_MAP) * (mapped - given) + _mapped(given, *_parted(change))
+            if hints.reference is not None:
+                alike = colors, hints.reference[None]
+                change = change + _compared(alike, given, colors, self.state, "by_reference")
+            affine, curves = (x[0].astype(np.float64) for x in _parted(change))
+            hinted.append(color_map.plus(affine, curves))
+        return hinted
 
 
 def network(name: str) -> Network:
@@ -173,14 +188,16 @@ class _Drawn(NamedTuple):
     rest: Float32
 
 
-def _drawn(settings: Settings, scene: Scene) -> _Drawn:
+def _drawn(settings: Settings, scene: Scene, where: Float32 | None = None) -> _Drawn:
+    """Draws from a scene; where: [S, S], 0 for pixels that belong to neither region, else 1; None: 1."""
     picture, mask = scene.picture, scene.mask
+    inside_weight, outside_weight = (_sure(x) if where is None else _sure(x) * where for x in (mask, 1 - mask))
     cells, share = (_block_means(x, picture.shape[0] // _CELLS) for x in (picture, mask[..., None]))
     around = cells
     if settings.nearness:
         around = np.concatenate([cells, *(_window_means(share, n) for n in _NEAR)], 2)
-    inside = _pixels(picture, cells, _sure(mask), settings.seen[0])
-    outside = _pixels(picture, around, _sure(1 - mask), settings.seen[1])
+    inside = _pixels(picture, cells, inside_weight, settings.seen[0])
+    outside = _pixels(picture, around, outside_weight, settings.seen[1])
     return _Drawn(inside, outside, *_rows(picture, mask, settings.seen[2], settings.reach))
 
 
@@ -257,6 +274,30 @@ def _weights(network: Network, seen: Scene, maps: Sequence[ColorMap]) -> Float32
     scores = _linear(x, state, "judge.decide.6")
     found: Float32 = np.exp(scores - scores.max())
     return found[:-1] / found.sum() * np.exp(state["judge.boost"])
+
+
+def _beside(network: Network, seen: Scene, source: Source) -> Float32:
+    """Returns the change [1, 12 + 9 K] by which the scene of a source fits beside that of a composite.
+
+    Both stand side by side, as if the source were an object that somebody has pasted, and the last expert, which knows
+    exposure, answers: for the two as they are and for their mirror images, whose mean it is. Objects show the mean
+    colour of their scene, and are not drawn.
+    """
+    sides = []
+    for picture, where in ((seen.picture, seen.mask == 0), (source.picture, source.where)):
+        plain = np.where(where[..., None], picture, picture[where].mean(0))
+        sides.append((plain[:, ::2], where[:, ::2].astype(np.float32)))
+    half = np.zeros_like(seen.mask)
+    half[:, half.shape[1] // 2 :] = 1
+    drawn = []
+    for step in (1, -1):
+        picture, where = (np.concatenate([side[:, ::step] for side in x], 1) for x in zip(*sides, strict=True))
+        drawn.append(_drawn(network.settings, Scene(np.ascontiguousarray(picture), half), np.ascontiguousarray(where)))
+    maps = _maps_of(network, network.settings.experts - 1, drawn)
+    both = weighted(maps, np.full(len(maps), 1 / len(maps)))
+    assert both.affine is not None and both.curves is not None  # noqa: S101
+    change = np.concatenate([(both.affine - np.eye(3, 4)).reshape(-1), both.curves.reshape(-1)])
+    return change[None].astype(np.float32)
 
 
 def _compared(alike: tuple[Float32, Float32], given: Float32, mapped: Float32, state: State, name: str) -> Float32:

@@ -42,7 +42,7 @@ from ._caps import capped
 from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
 from ._judged import hardened, with_close
 from ._maps import IDENTITY, ColorMap, apply_into
-from ._scene import Float32, Scene, fitting, scene
+from ._scene import Scene, fitting, scene
 from .names import DEFAULT, METHODS, check_name
 
 #: The methods without weights.
@@ -195,7 +195,8 @@ def harmonize(
         cautious: whether a network's answers have to agree better, for a pipeline that does not know whether anything
             was pasted: what fits already is changed least. Other methods do the same with it as without.
         source: the photograph that the object was cut from, of any size and of any kind that image may be. What its
-            scene and that of image tell of exposure, white balance and contrast is added to what the method finds.
+            scene and that of image tell of exposure, white balance and contrast is added to what the method finds,
+            which counts about a fifth then: a cut-out itself tells little of its light.
         source_mask: where the object is in source, of source's size: only what lies outside tells of the light. None:
             all of source counts.
         reference: a mask, of the image's size, of something in the image that the object should be lit like, such as
@@ -335,10 +336,10 @@ def _frames(
 
 
 class _Memory:
-    """The memory of a sequence from frame to frame: the last map and histogram, and the colours of the source."""
+    """The memory of a sequence from frame to frame: the last map and histogram, and the scene of the source."""
 
     def __init__(self, keep: float) -> None:
-        self.source: Float32 | None = None
+        self.source: _hints.Source | None = None
         self._keep = keep
         self._map: ColorMap | None = None
         self._colors: np.ndarray[Any, Any] | None = None
@@ -463,7 +464,8 @@ class _Harmonizer:
             return maps
         hard = hardened(seen if seen.mask.shape == size else scene(job.dst, job.mask, holes, size))
         network, hints = _colorgrid.network(DEFAULT), known.hints(job.item, hard, holes)
-        return network.hinted(hard, maps[0], hints), network.hinted(hard, maps[1], hints)
+        first, second = network.hinted(hard, maps, hints)
+        return first, second
 
     def warning_of(self, info: HarmonizeInfo) -> tuple[str, type[PyHarmonyWarning]] | None:
         """Returns the warning for an info; its text has no figures, so that Python shows it once for a line of code."""

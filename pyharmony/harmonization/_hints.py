@@ -25,15 +25,29 @@ _NONE = 0.01
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-class Hints(NamedTuple):
-    """Colours of what the caller knows of the light.
+class Source(NamedTuple):
+    """The scene that an object was cut from.
 
     Attributes:
-        source: [P, 3] in [0, 1], of the scene that the object was cut from; None: it is not known.
-        reference: [P, 3] in [0, 1], of what the object should be lit like; None: it is not known.
+        colors: [P, 3] in [0, 1], of what is not the object.
+        picture: [SIDE, SIDE, 3] in [0, 1].
+        where: [SIDE, SIDE], where the picture shows the scene: neither the object nor what is transparent.
     """
 
-    source: Float32 | None
+    colors: Float32
+    picture: Float32
+    where: npt.NDArray[np.bool_]
+
+
+class Hints(NamedTuple):
+    """What the caller knows of the light.
+
+    Attributes:
+        source: the scene that the object was cut from; None: it is not known.
+        reference: colours [P, 3] in [0, 1] of what the object should be lit like; None: it is not known.
+    """
+
+    source: Source | None
     reference: Float32 | None
 
 
@@ -42,11 +56,11 @@ class Given:
     """The hints of a call, by the number of the item.
 
     Attributes:
-        sources: colours as in `Hints`.
+        sources: the scenes that the objects were cut from.
         references: masks [H, W] in the frame of the image.
     """
 
-    sources: Sequence[Float32 | None]
+    sources: Sequence[Source | None]
     references: Sequence[NumpyArray | None]
 
     def of_item(self, item: int) -> bool:
@@ -84,7 +98,7 @@ def given(frame: Frame, source: Any, source_mask: Any, reference: Any) -> Given:
     count = len(frame.dst)
     if source is None and source_mask is not None:
         raise ArgumentError("source_mask: given without source; pass the photograph that the object was cut from")
-    sources: list[Float32 | None] = [None] * count
+    sources: list[Source | None] = [None] * count
     references: list[NumpyArray | None] = [None] * count
     if source is not None:
         frame.keep_apart(source, "source")
@@ -96,8 +110,8 @@ def given(frame: Frame, source: Any, source_mask: Any, reference: Any) -> Given:
         if source_mask is not None:
             rows, columns = images[0].shape[:2]
             masks = masks_of(source_mask, len(images), rows, columns, batch, "source_mask")
-        colors = [_scene_colors(image, mask) for image, mask in zip(images, masks, strict=True)]
-        sources = [*colors] if batch else [*colors * count]
+        scenes = [_source(image, mask) for image, mask in zip(images, masks, strict=True)]
+        sources = [*scenes] if batch else [*scenes * count]
     if reference is not None:
         references = [*masks_of(reference, count, *frame.shape, frame.batch, "reference")]
         if any(mask is not None and not mask.any() for mask in references):
@@ -105,8 +119,8 @@ def given(frame: Frame, source: Any, source_mask: Any, reference: Any) -> Given:
     return Given(sources, references)
 
 
-def _scene_colors(image: NumpyArray, mask: NumpyArray | None) -> Float32:
-    """Returns colours of a photograph [H, W, C] outside of a mask."""
+def _source(image: NumpyArray, mask: NumpyArray | None) -> Source:
+    """Returns the scene of a photograph [H, W, C] outside of a mask."""
     holes = image[..., 3] == 0 if image.shape[2] == 4 else None
     colors = image[..., : min(image.shape[2], 3)]
     check_finite(colors, "source", skip=holes)
@@ -117,7 +131,7 @@ def _scene_colors(image: NumpyArray, mask: NumpyArray | None) -> Float32:
     where = (seen.mask <= _NONE) & _known(holes, seen.mask.shape)
     if not where.any():
         raise MaskError("source_mask: covers all of source that is not transparent; nothing of its light is left")
-    return _spread(seen.picture, where)
+    return Source(_spread(seen.picture, where), seen.picture, where)
 
 
 def _known(holes: NumpyArray | None, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
