@@ -1111,6 +1111,32 @@ def test_who_is_foremost_is_large_and_apart() -> None:
     assert segmentation.Session(np.zeros((60, 80, 3), np.uint8)).foremost() is None
 
 
+def test_somebody_whom_the_map_of_people_alone_tells_of_is_plainly_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: Any = Figures()
+    figures.masks = [figure(60), np.zeros((200, 300), bool)]
+    head = people.plainly_there(figures)
+    assert head is not None and head.sure == 1
+    assert head.extent == (23, 17, 75, 183) and abs(head.middle[0] - 60) < 2 and 17 < head.middle[1] < 60
+    (prompts,) = figures.asked
+    assert figure(60)[round(prompts.points[0][1]), round(prompts.points[0][0])] and prompts.box == (23, 17, 98, 200)
+    # Who has a head or a pose comes before whom the map alone tells of, and nobody is where it is faint or small.
+    session = segmentation.Session(np.indices((200, 300)).sum(0).astype(np.uint8))
+    where = figure(60).astype(np.float32)
+    monkeypatch.setattr(NetworkCutter, "people", lambda self: where)
+    monkeypatch.setattr(NetworkCutter, "quickly", lambda self, prompts: figures.quickly(prompts))
+    monkeypatch.setattr(NetworkCutter, "heads", lambda self: [])
+    monkeypatch.setattr(session._cutter, "poses", None)
+    assert session.foremost() == head
+    monkeypatch.setattr(NetworkCutter, "heads", lambda self: Figures().heads()[1:])
+    assert session.foremost() == Figures().heads()[1]
+    monkeypatch.setattr(NetworkCutter, "heads", lambda self: [])
+    where = figure(60) * np.float32(0.6)
+    assert session.foremost() is None
+    where = np.zeros((200, 300), np.float32)
+    where[90:110, 50:70] = 1
+    assert session.foremost() is None
+
+
 def test_who_is_hardly_there_is_not_cut_out() -> None:
     figures = Figures(0.9, 0.2)
     assert len(people.people_of(figures)) == 1  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from ._postures import Posture, posture_of, shows_people
 from .drawing import drawn
 from .heads import FAINT, Head
 from .layers import Layer, Pixels, box_of, covered, resized
-from .people import foremost, heads_of_people, others, people_of, posed, whole_first
+from .people import foremost, heads_of_people, others, people_of, plainly_there, posed, whole_first
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -265,8 +265,8 @@ class Session:
         """Returns the head of whoever is large and apart from others, to cut out where nobody is pointed at.
 
         Returns:
-            One of `heads` of at least 0.4, or that of somebody whom the networks of poses alone tell of; None where
-            nobody was found.
+            One of `heads` of at least 0.4, or that of somebody whom poses or the map of people alone tell of; None
+            where nobody was found.
 
         Raises:
             ArgumentError: the method does not find people.
@@ -277,8 +277,10 @@ class Session:
             True
         """
         cutter = self._of_people(True)
-        heads = [] if _of_one_colour(self.picture) else heads_of_people(cutter)
-        return foremost(cutter, heads) if heads else None
+        if _of_one_colour(self.picture):
+            return None
+        heads = heads_of_people(cutter)
+        return foremost(cutter, heads) if heads else plainly_there(cutter)
 
     def people(self) -> Masks:
         """Returns a mask of each person, the largest first; clicks go on from what was there before.

@@ -42,6 +42,8 @@ _OWN, _POSES, _WEIGHTS, _LOGITS = 3.0, 4.0, (1.0, 1.4), 3.0
 THERE, _NEW = 0.2, 0.3
 #: From this score on a detection counts wherever it is: 2 of 188 photographs without people get somebody by a pose.
 _SEEN = 0.9
+#: Somebody without head and pose is plainly there where the map of people covers so much of the picture so surely.
+_PLAIN, _PLAINLY = 0.02, 0.8
 #: The side of the square around a mask in which a pose is looked for, in the mask's longer sides.
 _SQUARE = 1.25
 #: How far the nose of a pose is from the middle of the head of the same person, in the head's longer sides, at most.
@@ -126,6 +128,30 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
         if worth > most:
             best, most = head, worth
     return best
+
+
+def plainly_there(cutter: NetworkCutter) -> Head | None:
+    """Returns the head of somebody whom the map of people alone tells of, by the silhouette; None where that is nobody.
+
+    Whoever turns away, is cropped, or wears something over the head has no head that the network finds, and may have no
+    pose: they count where the map is large and sure, and the mask of a click in the middle of it is people.
+    """
+    where = cutter.people()
+    (height, width), (rows, columns) = cutter.picture.shape[:2], where.shape
+    numbers = parts(where > _PEOPLE)
+    areas = np.bincount(numbers.ravel(), minlength=2)[1:]
+    region = numbers == 1 + int(areas.argmax())
+    if areas.max() < _PLAIN * where.size or where[region].mean() < _PLAINLY:
+        return None
+    row, column = divmod(int(distance_inside(np.pad(region, 1))[1:-1, 1:-1].argmax()), columns)
+    place = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
+    around = box_of(Layer((0, 0, width, height), region.astype(np.float32), 0.0))
+    layer = cutter.quickly(Prompts([place], [1], around))
+    body = box_of(layer)
+    if body is None or not _layer_shows_people(cutter, layer):
+        return None
+    head, whole = ((a, b, c - a, d - b) for a, b, c, d in (head_of(layer), body))
+    return Head(head, whole, float(where[region].mean()))
 
 
 def _cut_outs(cutter: NetworkCutter, heads: Sequence[Head]) -> list[Layer]:
