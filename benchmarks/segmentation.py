@@ -327,21 +327,21 @@ def corrections(root: Path, splits: Sequence[str], method: str, most: int, limit
         order = np.random.default_rng(0).permutation(len(every))
         table: dict[str, Any] = {"groups": [], "exact": [], "jittered": []}
         for index in order:
-            shown = _shown(every[index])
-            if shown[1].mean() < LEAST:
+            one = shown(every[index])
+            if one[1].mean() < LEAST:
                 continue
             if limit and len(table["groups"]) == limit:
                 break
             table["groups"].append(every[index].group)
             for part, seed in (("exact", None), ("jittered", int(index))):
-                table[part].append(measured(*shown, method_of(method), most, seed)["iou"][:most])
+                table[part].append(measured(*one, method_of(method), most, seed)["iou"][:most])
         whole = recorded(out)
         whole.setdefault("corrections", {}).setdefault(split, {})[called(method)] = table
         write_json(out, whole)
         print(rows_of(_correction_lines({split: whole["corrections"][split]})), flush=True)
 
 
-def _shown(one: Object) -> tuple[npt.NDArray[np.uint8], Bools]:
+def shown(one: Object) -> tuple[npt.NDArray[np.uint8], Bools]:
     """Returns image and region of an object at the size of the benchmark."""
     image, mask = Image.open(one.image).convert("RGB"), Image.open(one.mask).convert("L")
     return reduced({"image": np.array(image), "mask": np.array(mask.resize(image.size))})

@@ -71,6 +71,17 @@ def test_a_piece_that_is_thicker_than_at_the_click_ends_there() -> None:
     assert np.count_nonzero(made & BODY) > 0.95 * np.count_nonzero(BODY)
 
 
+def test_what_is_added_to_a_small_mask_is_as_thick_as_at_the_click() -> None:
+    block, small, large = rectangle(60, 40, 140, 120), rectangle(40, 70, 60, 90), rectangle(20, 40, 60, 120)
+    shares = []
+    for before in (small, large):
+        (made,) = regions(before, [layer(before | block)], (50, 80, 1), (72, 80, 1))
+        assert made[before].all() and made[80, 72]
+        shares.append(np.count_nonzero(made & block) / np.count_nonzero(block))
+    # The block is sixteen times as large as the one mask and twice as large as the other.
+    assert 0 < shares[0] < 0.8 * shares[1] < 0.8
+
+
 def test_a_mask_without_such_a_piece_comes_first() -> None:
     both = [layer(HEAD, 0.95), layer(PERSON, 0.6)]
     first, second = regions(PERSON | BRANCH, both, ON, BESIDE)
@@ -128,8 +139,8 @@ def test_corrections_of_a_simulated_user_lose_nothing(count: int, data_dir: Path
     every = script.open_objects(data_dir, "val")
     gains: list[float] = []
     for index in np.random.default_rng(0).permutation(len(every)):
-        shown = script._shown(every[index])
+        shown = script.shown(every[index])
         if shown[1].mean() >= script.LEAST and len(gains) < count:
             gains += np.diff(script.measured(*shown, "auto", 3, None)["iou"]).tolist()
     assert len(gains) == count and np.mean(gains) > 0.05
-    assert min(gains) > -0.05 and sum(gain < -0.02 for gain in gains) <= 0.03 * count, sorted(gains)[:5]
+    assert min(gains) > -0.05 and sum(gain < -0.02 for gain in gains) <= max(1, 0.03 * count), sorted(gains)[:5]

@@ -26,11 +26,14 @@ _BEYOND, _UNSURE = 0.25, 0.2
 _NEAR = 2
 #: By how much a piece may be thicker elsewhere than around the click, as a ratio, and the part of one that is too thick
 #: ends where it is so many times as thick: around the click means within these shares of the depth there.
-_THICKER, _AROUND = 1.05, 0.25
+_THICKER, _AROUND = 1.2, 0.25
 _ENDS, _WIDELY = 1.25, 1.0
+#: What is added that is too thick, and so many times as large as the mask before, ends where it is thicker than at the
+#: click itself.
+_MUCH = 2.0
 #: What a change of the mask's own area costs, as a score: for each click that it was made by, and where a piece is too
 #: thick. A mask that explains more clicks is more likely right.
-_CHANGE, _THICK = 0.05, 0.2
+_CHANGE, _THICK = 0.05, 0.1
 
 
 class _Piece(NamedTuple):
@@ -118,7 +121,8 @@ def _piece(made: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool) 
     depth, apart = _depth(region), _from(at, region.shape)
     own = max((float(depth[window].max()) for window in near), default=0.0)
     strict, wide = (float(depth[apart <= max(_NEAR, share * own)].max(initial=1.0)) for share in (_AROUND, _WIDELY))
-    return _Piece(region, float(depth.max()) <= _THICKER * strict, _ENDS * wide)
+    thin, much = float(depth.max()) <= _THICKER * strict, on and region.sum() > _MUCH * inside.sum()
+    return _Piece(region, thin, _ENDS * (own if much else wide))
 
 
 def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, int]]) -> Float32:
