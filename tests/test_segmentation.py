@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
@@ -1228,7 +1229,8 @@ def test_heads_are_looked_for_in_quarters_too() -> None:
 
 
 def test_one_click_at_a_part_of_somebody_means_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    session, whole = segmentation.Session(np.indices((200, 300)).sum(0).astype(np.uint8)), figure(60)
+    plain = dataclasses.replace(segmentation.METHODS["clicks-imagenet"], scored=None)
+    session, whole = segmentation.Session(np.indices((200, 300)).sum(0).astype(np.uint8), method=plain), figure(60)
     part = whole.copy()
     part[80:] = False
     score, where = 0.55, whole.astype(np.float32)
@@ -1250,6 +1252,45 @@ def test_one_click_at_a_part_of_somebody_means_all_of_them(monkeypatch: pytest.M
     assert not is_whole(points=(60, 40))
     score, where = 0.55, np.zeros((200, 300), np.float32)
     assert not is_whole(points=(60, 40))
+
+
+def test_a_part_of_somebody_is_theirs_where_the_map_of_people_agrees() -> None:
+    figures: Any = Figures(0.9, 0.2)
+    figures.plain_heads = figures.heads
+    cap, whole = figure(60), figure(60)
+    cap[40:] = False
+
+    def of(part: np.ndarray, point: tuple[int, int] = (60, 30)) -> Layer | None:
+        return people.wearer(figures, Layer((0, 0, 300, 200), part.astype(np.float32), 0.9), point)
+
+    found = of(cap)
+    assert found is not None and np.array_equal(found.values > 0.5, whole)
+    # What is as large as the person, goes on beyond them, or was clicked beside them is no part.
+    beyond = cap.copy()
+    beyond[10:40, 60:140] = True
+    assert of(whole) is None and of(beyond) is None and of(cap, (22, 30)) is None and of(np.zeros_like(cap)) is None
+    # Neither is what nobody is sure about.
+    sleeve = figure(210)
+    sleeve[:150] = False
+    assert of(sleeve, (210, 170)) is None
+    figures.people = lambda: np.zeros((50, 75), np.float32)
+    assert of(cap) is None
+
+
+def test_a_click_at_a_cap_gives_the_person_first_and_the_cap_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, whole = segmentation.Session(np.where(figure(60), 200, 50).astype(np.uint8)), figure(60)
+    cap = whole.copy()
+    cap[50:] = False
+    figures: Any = Figures(0.9, 0.2)
+    box = (0, 0, 300, 200)
+    monkeypatch.setattr(NetworkCutter, "cut", lambda *_: [Layer(box, cap.astype(np.float32), 0.9)])
+    monkeypatch.setattr(NetworkCutter, "people", lambda self: whole.astype(np.float32))
+    monkeypatch.setattr(NetworkCutter, "plain_heads", lambda self: figures.heads())
+    monkeypatch.setattr(NetworkCutter, "quickly", lambda self, prompts: figures.quickly(prompts))
+    monkeypatch.setattr(session._cutter, "poses", None)
+    assert session.segment(points=(60, 42)).areas == (np.count_nonzero(whole), np.count_nonzero(cap))
+    # Two clicks say how much is meant.
+    assert session.segment(points=[(60, 36), (60, 42)]).areas == (np.count_nonzero(cap),)
 
 
 def test_the_head_of_an_object_is_the_surest_in_its_mask() -> None:

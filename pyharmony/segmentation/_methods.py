@@ -14,6 +14,7 @@ from . import _classic, _clicks, _pose_network
 from ._network import NetworkCutter, Prompts
 from ._poses import Poses
 from .layers import Layer, Pixels
+from .scores import Facts, Weights
 
 _NO_WEIGHTS = "it needs the weights"
 
@@ -36,6 +37,7 @@ class Method:
         needs: the modules that it loads, with the extras that bring them.
         weights: the name of its weights; empty where it has none.
         people: whether it finds people.
+        scored: the weights by which scores become the expected share of the union; None: they are the network's.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Method:
     needs: tuple[tuple[str, str], ...] = ()
     weights: str = ""
     people: bool = False
+    scored: Weights | None = None
 
     @property
     def missing(self) -> str:
@@ -98,6 +101,9 @@ def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixe
     return lambda picture: _After(_alone(picture), second(picture))
 
 
+#: What `python benchmarks/mask_scores.py fit` says of the weights `clicks-imagenet`.
+_SCORED = Weights(-7.20, Facts(0.31, 1.39, 3.30, 2.97, 0.11, 0.23))
+
 _WEIGHTS, _FEATURED, _ALONE = "clicks", "clicks-imagenet", "clicks-imagenet-alone"
 #: What "auto" is: the best with one click on the photographs that weights are chosen by.
 DEFAULT = _FEATURED
@@ -113,6 +119,7 @@ METHODS: dict[str, Method] = {
             _featured,
             weights=_FEATURED,
             people=True,
+            scored=_SCORED,
         ),
         Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS),
         Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
@@ -131,7 +138,7 @@ METHODS: dict[str, Method] = {
             (_SKIMAGE,),
             _FEATURED,
         ),
-        Method(_ALONE, f"{_FEATURED} without poses of people", _alone, weights=_FEATURED, people=True),
+        Method(_ALONE, f"{_FEATURED} without poses of people", _alone, weights=_FEATURED, people=True, scored=_SCORED),
     )
 }
 

@@ -13,7 +13,7 @@ from . import _clicks
 from ._poses import Poses
 from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
-from .layers import Box, Float32, Layer, Pixels, alike, box_of, connected, resized, sampled
+from .layers import Box, Float32, Layer, Pixels, alike, box_of, by_scores, connected, resized, sampled
 
 #: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
 _MARGIN, _NEAREST = 0.25, 0.1
@@ -127,7 +127,7 @@ class NetworkCutter:
             return found
         # Of two masks that are alike that of the nearer look counts.
         every = distinct([*self._settled(near, prompts, found[0], mirrored), *found])
-        return sorted(every, key=lambda layer: -layer.score)
+        return by_scores(every)
 
     def quickly(self, prompts: Prompts) -> Layer:
         """Returns the best mask by one quick look at a box and its surroundings."""
@@ -179,6 +179,11 @@ class NetworkCutter:
             boxes = [(0, 0, width, height), *quarters(width, height)] if self.network.finder else []
             self._heads = merged(in_threads(self._heads_in, boxes))
         return [*self._heads]
+
+    def plain_heads(self) -> list[Head]:
+        """Returns those heads that one look at the whole picture tells of, the surest first."""
+        height, width = self.picture.shape[:2]
+        return self._heads_in((0, 0, width, height)) if self.network.finder else []
 
     def _heads_in(self, box: Box) -> list[Head]:
         """Returns the heads that a look at a part of the picture tells of."""
@@ -238,7 +243,7 @@ class NetworkCutter:
         logits, scores = self._asked(box, prompts, known, mirrored)
         layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
         layers = [connected(layer, prompts.inside) for layer in layers]
-        return distinct(sorted(layers, key=lambda layer: -layer.score))
+        return distinct(by_scores(layers))
 
     def _asked(
         self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool, side: int | None = None

@@ -24,7 +24,7 @@ from . import _onnx_file
 from ._clicks import sigmoid
 from ._methods import Cutter, Method
 from ._network import COUNT, Prompts, distinct
-from .layers import Float32, Layer, Pixels, connected, resized, sampled
+from .layers import Float32, Layer, Pixels, by_scores, connected, resized, sampled
 
 #: The mean and standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks scale images.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -302,7 +302,7 @@ class _Sam:
                     max(1, round(logits.shape[0] * self._size[1] / max(self._size))))  # fmt: skip
             values = sampled(square, self._whole, seen)
             layers.append(connected(Layer(self._whole, values, float(np.clip(score, 0, 1))), prompts.inside))
-        return distinct(sorted(layers, key=lambda layer: -layer.score))[:COUNT]
+        return distinct(by_scores(layers))[:COUNT]
 
 
 def _open_sam(picture: Pixels, encoder: _Network, decoder: _Network) -> Cutter:

@@ -20,12 +20,23 @@ from ..typing import ImageLike, MaskLike
 from ._edges import at_full_size, contrast
 from ._matting import soft_alpha
 from ._methods import Method, method_of
-from ._network import NetworkCutter, Prompts
+from ._network import COUNT, NetworkCutter, Prompts
 from ._postures import Posture, posture_of, shows_people
 from .drawing import drawn
 from .heads import FAINT, Head
-from .layers import Layer, Pixels, box_of, covered, resized
-from .people import foremost, heads_of_people, others, people_of, plainly_there, posed, whole_first
+from .layers import Layer, Pixels, box_of, by_scores, covered, resized
+from .people import (
+    RATED,
+    foremost,
+    heads_of_people,
+    others,
+    people_of,
+    plainly_there,
+    posed,
+    wearer,
+    whole_first,
+)
+from .scores import Weights, expected, facts_of, surely_best_first
 
 Point = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -34,6 +45,8 @@ Rectangle = tuple[int, int, int, int]
 _SCRIBBLED = 16
 #: A mask whose score is below this is a guess.
 GUESSED = 0.5
+#: Of somebody of whom a part was clicked the mask comes first from this score on.
+_WEARER = 0.4
 _GUESS = "nothing there stands out, the mask is a guess; more clicks or a box say what is meant"
 #: Colours that differ by fewer levels across the contour of a mask are those of one thing: contours of the objects by
 #: which weights are chosen have 14 at least, in skies and meadows many have fewer.
@@ -179,7 +192,7 @@ class Session:
 
     def __init__(self, image: ImageLike, *, method: str | Method = "auto") -> None:
         chosen = method_of(method)
-        self.picture, self.method = levels_of(image), chosen.name
+        self.picture, self.method, self._scored = levels_of(image), chosen.name, chosen.scored
         self._cutter = chosen.opened(self.picture)
         self._steps: list[tuple[Prompts, Masks]] = []
 
@@ -388,16 +401,38 @@ class Session:
             layers = [layer for layer in layers if box_of(layer) is not None]
             # Who clicks again has seen the answer.
             alike = bool(layers) and not last and contrast(self.picture, layers[0]) < _FLAT
+            if layers and not last and self.finds_people and (prompts.one_click or prompts.in_box):
+                layers = self._of_somebody(layers, prompts)
+            elif self._scored is not None:
+                layers = self._rated(self._scored, layers, prompts)
+                layers = surely_best_first(layers, prompts) if last else by_scores(layers)
             reason = _GUESS if alike else reason_of(layers)
-            if layers and not last and self.finds_people:
-                cutter = self._of_people()
-                if prompts.one_click:
-                    layers = posed(cutter, whole_first(cutter, layers), prompts)
-                elif prompts.in_box:
-                    layers = posed(cutter, layers, prompts)
             found = self._masks(layers, reason)
         self._steps.append((prompts, found))
         return found
+
+    def _of_somebody(self, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
+        """Returns the masks of a first answer, before them what most likely is all of a person who was pointed at."""
+        cutter, one_click = self._of_people(), prompts.one_click
+        before = whole_first(cutter, layers) if one_click else [*layers]
+        better = posed(cutter, before, prompts)
+        if self._scored is None:
+            return better
+        rated = self._rated(self._scored, better, prompts)
+        # Whoever is in a box is what the network sees first there.
+        if better[0] is not before[0] or not one_click:
+            return [rated[0], *by_scores(rated[1:])]
+        rated = whole_first(cutter, by_scores(rated), RATED)
+        whole = wearer(cutter, rated[0], prompts.points[0])
+        if whole is None:
+            return rated
+        score = self._rated(self._scored, [whole, *better], prompts)[0].score
+        return [whole._replace(score=score), *rated][:COUNT] if score >= _WEARER else rated
+
+    def _rated(self, weights: Weights, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
+        """Returns masks with the share of the union that each is expected to cover as its score."""
+        facts = in_threads(lambda i: facts_of(self.picture, layers, i, prompts), range(len(layers)))
+        return [layer._replace(score=expected(one, weights)) for layer, one in zip(layers, facts, strict=True)]
 
     def _masks(self, layers: Sequence[Layer], reason: str, heads: tuple[Rectangle, ...] = ()) -> Masks:
         boxes = tuple(_rectangle(box_of(layer) or layer.box) for layer in layers)

@@ -102,6 +102,11 @@ def covered(layer: Layer) -> float:
     return float(np.mean(layer.values > 0.5)) * (right - left) * (bottom - top)
 
 
+def by_scores(layers: Sequence[Layer]) -> list[Layer]:
+    """Returns layers, the best first."""
+    return sorted(layers, key=lambda layer: -layer.score)
+
+
 def alike(first: Layer, second: Layer) -> float:
     """Returns the share of the union of two layers that both cover."""
     box = (

@@ -33,8 +33,9 @@ _SIDE = 128
 _PEOPLE, _DEEP = 0.5, 0.025
 #: Of so many people, the largest heads first, whose head is at least this share of the largest one, one is foremost.
 _COMPARED, _LARGE = 8, 0.3
-#: How much the larger of two masks that a click found counts, as an exponent of its area.
-_WHOLER = 0.5
+#: How much the larger of two masks that a click found counts, as an exponent of its area: by the network's scores, and
+#: by what masks are expected to cover.
+_WHOLER, RATED = 0.5, 0.1
 #: The logits of the network's mask and of those of poses are clipped at these values, divided by them, and added with
 #: these weights; the sum times the last number is the logit of the result.
 _OWN, _POSES, _WEIGHTS, _LOGITS = 3.0, 4.0, (1.0, 1.4), 3.0
@@ -44,6 +45,8 @@ THERE, _NEW = 0.2, 0.3
 _SEEN = 0.9
 #: Somebody without head and pose is plainly there where the map of people covers so much of the picture so surely.
 _PLAIN, _PLAINLY = 0.02, 0.8
+#: A mask is a part of somebody whose head is so sure where so much of it is in theirs, and less of theirs in it.
+_PLAIN_HEAD, _PART = 0.3, 0.85
 #: The side of the square around a mask in which a pose is looked for, in the mask's longer sides.
 _SQUARE = 1.25
 #: How far the nose of a pose is from the middle of the head of the same person, in the head's longer sides, at most.
@@ -254,17 +257,45 @@ def _mixed(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose]) ->
     return Layer(box, mixed(box, side), 0.0 if layer is None else layer.score)
 
 
-def whole_first(cutter: NetworkCutter, layers: Sequence[Layer]) -> list[Layer]:
+def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _WHOLER) -> list[Layer]:
     """Returns the masks that one click found, the best first; where that is on a person, what most likely is all of it.
 
     A click at a face may mean the face; most who click at a person mean all of it.
+
+    power: how much a larger mask counts, as an exponent of its area.
     """
-    first = max(layers, key=lambda layer: layer.score * covered(layer) ** _WHOLER)
+    first = max(layers, key=lambda layer: layer.score * covered(layer) ** power)
     if first is layers[0]:
         return [*layers]
     if not _layer_shows_people(cutter, first):
         return [*layers]
     return [first, *(layer for layer in layers if layer is not first)]
+
+
+def wearer(cutter: NetworkCutter, part: Layer, point: tuple[float, float]) -> Layer | None:
+    """Returns the mask of somebody of whom a mask is a part, such as a cap or a sleeve; None where it is nobody's.
+
+    Args:
+        part: the mask; whoever has it has a head that is plainly to be seen, and more to them than that.
+        point: the place (x, y) that was clicked.
+    """
+    (height, width), own = cutter.picture.shape[:2], box_of(part)
+    people = Layer((0, 0, width, height), cutter.people(), 0.0)
+    for head in cutter.plain_heads():
+        left, top, right, bottom = corners(head.body)
+        if head.sure < _PLAIN_HEAD or not (left <= point[0] + 0.5 < right and top <= point[1] + 0.5 < bottom):
+            continue
+        layer = _cut_out(cutter, head)
+        body, at = box_of(layer), (math.floor(point[0] + 0.5), math.floor(point[1] + 0.5))
+        if own is None or body is None or sampled(layer, (*at, at[0] + 1, at[1] + 1), (1, 1))[0, 0] <= 0.5:
+            continue
+        box = min(own[0], body[0]), min(own[1], body[1]), max(own[2], body[2]), max(own[3], body[3])
+        small, inside = (sampled(one, box, (_SIDE, _SIDE)) > 0.5 for one in (part, layer))
+        common = int(np.count_nonzero(small & inside))
+        is_part = _PART * np.count_nonzero(small) <= common < _PART * np.count_nonzero(inside)
+        if common and is_part and sampled(people, box, (_SIDE, _SIDE))[small].mean() > THERE:
+            return layer
+    return None
 
 
 def posed(cutter: NetworkCutter, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
