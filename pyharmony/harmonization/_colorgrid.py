@@ -125,7 +125,7 @@ class Network(NamedTuple):
         given = seen.picture.reshape(-1, 3)[at][None]
         background = seen.picture.reshape(-1, 3)[_chosen(_sure(1 - seen.mask), counts[1])][None]
         beside = None if hints.source is None or (seen.mask > 0).all() else _beside(self, seen, hints.source)
-        hinted = []
+        results = []
         for color_map in maps:
             mapped = color_map.apply(seen.picture).clip(0, 1).reshape(-1, 3)[at][None]
             change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
@@ -141,8 +141,8 @@ class Network(NamedTuple):
                 alike = colors, hints.reference[None]
                 change = change + _compared(alike, given, colors, self.state, "by_reference")
             affine, curves = (x[0].astype(np.float64) for x in _parted(change))
-            hinted.append(color_map.plus(affine, curves))
-        return hinted
+            results.append(color_map.plus(affine, curves))
+        return results
 
 
 def network(name: str) -> Network:
@@ -289,11 +289,11 @@ def _beside(network: Network, seen: Scene, source: Source) -> Float32:
         sides.append((plain[:, ::2], where[:, ::2].astype(np.float32)))
     half = np.zeros_like(seen.mask)
     half[:, half.shape[1] // 2 :] = 1
-    drawn = []
+    views = []
     for step in (1, -1):
         picture, where = (np.concatenate([side[:, ::step] for side in x], 1) for x in zip(*sides, strict=True))
-        drawn.append(_drawn(network.settings, Scene(np.ascontiguousarray(picture), half), np.ascontiguousarray(where)))
-    maps = _maps_of(network, network.settings.experts - 1, drawn)
+        views.append(_drawn(network.settings, Scene(np.ascontiguousarray(picture), half), np.ascontiguousarray(where)))
+    maps = _maps_of(network, network.settings.experts - 1, views)
     both = weighted(maps, np.full(len(maps), 1 / len(maps)))
     assert both.affine is not None and both.curves is not None  # noqa: S101
     change = np.concatenate([(both.affine - np.eye(3, 4)).reshape(-1), both.curves.reshape(-1)])
