@@ -759,6 +759,24 @@ def test_warnings_say_what_to_do_and_good_composites_have_none() -> None:
     assert any(text.endswith("; a contact says where the object meets the ground") for text in texts)
 
 
+def test_nobody_is_corrected_by_a_click_in_their_own_face() -> None:
+    from pyharmony.composition import _plan
+    from pyharmony.segmentation import Head
+
+    head = Head((40, 20, 40, 50), (20, 20, 80, 180), 0.8)
+    chin, neighbour, child = (Head((x, y, 30, 30), (x, y, 30, 60), 0.5) for x, y in ((50, 60), (90, 40), (45, 85)))
+    # Less than a head below, beside, and more than a head below.
+    assert _plan._may_be_one(chin, head) and _plan._may_be_one(head, chin)
+    assert not _plan._may_be_one(neighbour, head) and not _plan._may_be_one(child, head)
+
+
+def test_a_faint_head_counts_where_no_pose_tells_of_one() -> None:
+    from pyharmony.composition import _plan
+    from pyharmony.segmentation import Posture
+
+    assert _plan._least(None) == 0.15 and _plan._least(Posture((0.0, 0.0, 10.0, 10.0), None, None)) == 0.4
+
+
 def test_somebody_of_another_size_than_those_beside_is_told() -> None:
     from pyharmony.composition import _plan
 

@@ -298,6 +298,25 @@ def test_who_has_a_pose_and_no_head_is_found() -> None:
     assert len(people.heads_of_people(cutter)) == 3  # type: ignore[arg-type]
 
 
+def test_what_lies_on_the_torso_of_somebody_is_no_head() -> None:
+    pose = posed((50, 40))
+    points = np.array(pose.points)
+    points[[*_poses.SHOULDERS, *_poses.HIPS], :2] = (70, 60), (30, 60), (65, 100), (35, 100)
+    pose = pose._replace(points=points.view(Equal))
+    own = Head((40, 30, 20, 20), (30, 30, 40, 60), 0.6)
+    # A print, large enough that the nose is near its middle, a bag beside the hips, and a child's head with a pose.
+    shown, bag = Head((20, 60, 60, 40), (20, 60, 60, 40), 0.9), Head((70, 90, 20, 20), (70, 90, 20, 20), 0.5)
+    child = Head((45, 70, 10, 10), (45, 70, 10, 30), 0.7)
+    cutter = Cutter(pose, heads=(shown, child, own, bag))
+    assert people.apart_from_torsos(cutter) == [own, bag]  # type: ignore[arg-type]
+    cutter.poses = Told(pose, posed((50, 75)))
+    assert people.apart_from_torsos(cutter) == [child, own, bag]  # type: ignore[arg-type]
+    cutter.poses = Told(pose._replace(score=0.1))
+    assert people.apart_from_torsos(cutter) == [shown, child, own, bag]  # type: ignore[arg-type]
+    cutter.poses = None
+    assert people.apart_from_torsos(cutter) == [shown, child, own, bag]  # type: ignore[arg-type]
+
+
 # Postures
 
 

@@ -40,6 +40,8 @@ _LOOKED_AT = 256
 _LIKE = 2
 #: How far somebody may go beyond the rectangle in which the network expects them, in its sides.
 _MORE = 0.25
+#: Two heads may be one where one's middle is that near the other's: shares of the larger width and height.
+_ONE_HEAD = 0.5, 0.95
 #: Subjects become so many times as large before their detail is made, and it is made for four times from there on.
 ENLARGED, _TWICE = 1.5, 3.0
 #: Of what covers more pixels of its photograph detail is made for twice at most.
@@ -386,7 +388,10 @@ def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
 
 
 def _alone(photo: Photo, session: Looked, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
-    """Returns what was found of somebody, corrected by a click beside them at the head of everybody else it covers."""
+    """Returns what was found of somebody, corrected by a click beside them at the head of everybody else it covers.
+
+    Two heads of which one is less than a head below the other are as often one as two: a click would be in a face.
+    """
     if not len(found) or len(heads) < 2:
         return found
     (width, height), small = photo.size, _at_most(photo.size, _LOOKED_AT)
@@ -394,9 +399,16 @@ def _alone(photo: Photo, session: Looked, found: Masks, head: Head, heads: Seque
     for one in heads:
         x, y = one.middle
         column, row = int((x + 0.5) * small[0] / width), int((y + 0.5) * small[1] / height)
-        if one != head and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
+        if not _may_be_one(one, head) and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
             found = session.click_beside(x, y)
     return found
+
+
+def _may_be_one(one: Head, other: Head) -> bool:
+    """Returns whether the middle of a head lies so near that of another one that both may be of one person."""
+    wide, high = (max(sides) for sides in zip(one.box[2:], other.box[2:], strict=True))
+    (x, y), (other_x, other_y) = one.middle, other.middle
+    return abs(x - other_x) < _ONE_HEAD[0] * wide and abs(y - other_y) < _ONE_HEAD[1] * high
 
 
 def _taken(photo: Photo, found: Layer, said: str, head: Rectangle | None = None, person: bool | None = None) -> CutOut:
@@ -412,7 +424,8 @@ def _pointed_at(photo: Photo, session: Looked, found: Masks) -> CutOut:
         return cut
     if not session.shows_people(cut.mask):
         return cut._replace(person=False)
-    head, posture = head_in(session.heads(), cut.mask, photo.factor), session.posture(cut.mask)
+    posture = session.posture(cut.mask)
+    head = head_in(session.heads(_least(posture)), cut.mask, photo.factor)
     box = _head_by(photo, cut.mask, posture) if head is None else head.box
     return cut._replace(person=True, head=box, posture=posture)
 
@@ -425,8 +438,8 @@ def with_who(photo: Photo, cut: CutOut) -> CutOut:
     mask = resized(cut.mask, (photo.small.shape[1], photo.small.shape[0]))
     if not (cut.person or session.shows_people(mask)):
         return cut._replace(person=False)
-    head = head_in(session.heads(), mask) if session.finds_people else None
     posture = session.posture(mask)
+    head = head_in(session.heads(_least(posture)), mask) if session.finds_people else None
     posture = None if posture is None else posture.scaled(1 / photo.factor)
     box = _head_by(photo, mask, posture) if head is None else _rectangle([v / photo.factor for v in head.box])
     return cut._replace(person=True, head=box, posture=posture)
@@ -527,6 +540,11 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -
         )
         for one in place(own, small, mask=own_mask, k=k, **given)
     ]  # fmt: skip
+
+
+def _least(posture: Posture | None) -> float:
+    """Returns how sure a head has to be: where a pose tells of one as well, a faint one is no better."""
+    return FAINT if posture is None else SURE
 
 
 def _head_by(photo: Photo, mask: NumpyArray, posture: Posture | None) -> Rectangle:

@@ -101,6 +101,13 @@ class Pose(NamedTuple):
         view = image.transform(size, Image.Transform.AFFINE, rows.ravel().tolist(), Image.Resampling.BILINEAR)
         return np.asarray(view) - np.float32(_LOGITS)
 
+    def has_on_torso(self, point: tuple[float, float]) -> bool:
+        """Returns whether a place (x, y) lies between shoulders and hips."""
+        ends = self.points[[*SHOULDERS, *reversed(HIPS)], :2] - 0.5
+        along, off = np.roll(ends, -1, 0) - ends, np.array(point) - ends
+        sides = along[:, 0] * off[:, 1] - along[:, 1] * off[:, 0]
+        return bool((sides > 0).all() or (sides < 0).all())
+
     def covers(self, point: tuple[float, float]) -> bool:
         """Returns whether the mask covers a place (x, y); the middle of the first pixel is (0, 0)."""
         return bool(self.mask((point[0], point[1], point[0] + 1, point[1] + 1), (1, 1))[0, 0] > 0)

