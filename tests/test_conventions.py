@@ -578,6 +578,7 @@ VALUES: dict[str, Callable[[Make], Any]] = {
     "segmentation.Session.segment": lambda k: ph.segmentation.Session(IMAGE).segment(mask=k(INSIDE)).mask,
     "segmentation.Session.others": lambda k: ph.segmentation.Session(IMAGE).others([k(INSIDE)], (64, 48)),
     "segmentation.Session.shows_people": lambda k: ph.segmentation.Session(IMAGE).shows_people(k(INSIDE)),
+    "segmentation.Session.posture": lambda k: ph.segmentation.Session(IMAGE).posture(k(INSIDE)),
     "placement.contact_sheet": lambda k: placement.contact_sheet(
         k(OTHER), k(IMAGE), _places(lambda array: array), mask=k(INSIDE)
     ),
