@@ -141,7 +141,7 @@ def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
             records.append({**{key: str(file) for key, file in path.items()}, "seconds": round(one.seconds, 3),
                             "click": scene.click, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
                             "reasons": list(subject.reasons), "networks": one.networks})  # fmt: skip
-        write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=88)
+        write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=80)
         # At dusk, where the light is most unlike that of the subject's photograph.
         frames = [Image.fromarray(frame) for frame in (composites[-1].pasted, composites[-1].result)]
         frames[0].save(animation, save_all=True, append_images=frames[1:], duration=1500, loop=0, quality=80, method=4)
