@@ -249,8 +249,10 @@ def place(
         person = session.shows_people(matte)
         posture = session.posture(matte) if person and posture is None else posture
     object_ = subject_of(matte, own_head, bool(person), cut, posture)
-    if scale is not None and scale * max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1]) < 1:
-        raise ArgumentError(f"scale: {scale!r}, at which the object is smaller than a pixel")
+    longer = max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1])
+    for name, value in (("scale", scale), ("most", most)):
+        if value is not None and value * longer < 1:
+            raise ArgumentError(f"{name}: {value!r}, at which the object is smaller than a pixel")
     more: list[Rectangle] = []
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
         people, more, others = _looked_for(scene, people, heads, others)
