@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -612,3 +613,18 @@ def test_scenes_are_placed_without_faults(monkeypatch: pytest.MonkeyPatch) -> No
             assert one.reason or not (covered or floats)
         right += max(script.alike(script.box_of(one), task.box, task.size) for one in found) >= script.RIGHT
     assert right >= 3
+
+
+@pytest.mark.parametrize(
+    ("posture", "message"),
+    [
+        (Posture((70, 60, 40, 50), "x", None), r"posture.feet: 'x', expected a number"),  # type: ignore[arg-type]
+        (Posture((70, 60, 40, 50), None, math.nan), r"posture.seat: nan, expected a finite number"),
+        (Posture((70, 60, 0, 50), None, None), r"posture.head: .* expected a width and a height above 0"),
+    ],
+)
+def test_a_posture_has_finite_numbers(posture: Posture, message: str) -> None:
+    subject = np.zeros((60, 40, 4), np.uint8)
+    subject[10:, 10:30] = 255
+    with pytest.raises(ArgumentError, match=message):
+        pyharmony.place(subject, np.zeros((120, 160, 3), np.uint8), people=[], person=True, posture=posture)

@@ -198,7 +198,8 @@ def place(
             who shows no feet counts as cut at the bottom, and so does who sits, from the hips on. None: looked for if
             person and head are; without poses the silhouette says it, and nobody is known to sit.
         scale: how much larger the object becomes; None: found.
-        most: how much larger it becomes at most where scale is None; None: 2.5 times, which a screen shows sharp
+        most: how much larger it becomes at most where scale is None and its frame did not cut it at two opposite
+            sides, which both have to be beyond the background's; None: 2.5 times, which a screen shows sharp
             enough, and more in a background of more than 1600 pixels, of which a screen shows fewer.
         roll: by how many degrees clockwise the object is turned; None: so that it stands as upright as the background,
             by 10 degrees at most.
@@ -212,7 +213,7 @@ def place(
 
     Raises:
         MaskError: the mask is empty or has values outside of its range, or subject has no alpha and no mask is given.
-        ArgumentError: cut, k, faces, head, heads, scale or roll have a value that is not accepted.
+        ArgumentError: cut, k, faces, head, heads, posture, scale, most or roll have a value that is not accepted.
         ShapeError, DTypeError, DecodeError, WeightsError: see `pyharmony.segment`.
 
     Example:
@@ -234,8 +235,7 @@ def place(
     for name, value in (("scale", scale), ("most", most)):
         if value is not None and not 0 < _number(value, name) <= 1000:
             raise ArgumentError(f"{name}: {value!r}, expected a number above 0, at most 1000")
-    if not (posture is None or isinstance(posture, Posture)):
-        raise DTypeError(f"posture: {type(posture).__name__}, expected None or what `Session.posture` returns")
+    posture = _posture(posture)
     picture, matte = _subject_of(subject, mask)
     cut = None if cut is None else _checks.several(cut, "cut", "a list of sides")
     heads = None if heads is None else _checks.several(heads, "heads", "a list of rectangles")
@@ -691,6 +691,19 @@ def _grown(region: Bools) -> Bools:
     tall = rows[:-2] | rows[1:-1] | rows[2:]
     columns = np.pad(tall, ((0, 0), (1, 1)))
     return np.asarray(columns[:, :-2] | columns[:, 1:-1] | columns[:, 2:])
+
+
+def _posture(posture: Any) -> Posture | None:
+    """Returns a posture whose numbers are finite, after checks."""
+    if posture is None:
+        return None
+    if not isinstance(posture, Posture):
+        raise DTypeError(f"posture: {type(posture).__name__}, expected None or what `Session.posture` returns")
+    for name, row in (("feet", posture.feet), ("seat", posture.seat)):
+        if row is not None:
+            _number(row, f"posture.{name}")
+    _box(posture.head, "posture.head")
+    return posture
 
 
 def _box(rectangle: Any, name: str) -> tuple[float, float, float, float]:
