@@ -1590,3 +1590,10 @@ def test_the_heads_that_we_drew_are_in_their_photographs() -> None:
         boxes = [box for person in entry["people"] for box in (person["head"], person["body"]) if box is not None]
         for left, top, right, bottom in [*boxes, *entry["ignore"]]:
             assert 0 <= left < right <= 100 and 0 <= top < bottom <= 100
+
+
+def test_a_mask_without_pixels_is_refused() -> None:
+    session = segmentation.Session(np.zeros((60, 80, 3), np.uint8))
+    for call in (session.posture, session.shows_people):
+        with pytest.raises(ShapeError, match=r"mask: .*expected \[60, 80\]"):
+            call(np.zeros((0, 0), np.uint8))

@@ -355,6 +355,10 @@ class Session:
             The posture in pixels of the picture; None where no pose is that of the mask, the method has no poses, or
             it does not know people.
 
+        Raises:
+            ShapeError, DTypeError: the mask has another size or dtype.
+            MaskError: the mask has values outside of its range.
+
         Example:
             >>> from pyharmony import segmentation
             >>> session = segmentation.Session(np.zeros((60, 80, 3), np.uint8))
@@ -369,7 +373,7 @@ class Session:
     def _mask(self, mask: MaskLike) -> Pixels:
         """Returns a mask of the picture's size, or of a smaller one, as levels."""
         height, width = self.picture.shape[:2]
-        if isinstance(mask, np.ndarray) and mask.ndim == 2:
+        if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.size:
             height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
         return mask_of(mask, height, width)
 
