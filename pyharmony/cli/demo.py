@@ -19,10 +19,11 @@ def demo(
     ] = Path("pyharmony-demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace images of an earlier demo.")] = False,
 ) -> None:
-    """Put two people into other photographs by one click each, and three cut-outs with every blend.
+    """Put two people into other photographs by one click each, and blend three cut-outs in every way.
 
-    colorado.png and pier.png are the composites, each with its layers (.ora) and its recipe (.json). together.jpg shows
-    them beside what they are made of, with a close-up; before_and_after.webp shows the one at dusk pasted, and matched.
+    colorado.png and pier.png are the composites, colorado.ora and pier.ora their layers, colorado.json and pier.json
+    their recipes. together.jpg shows them beside what they are made of, with close-ups; before_and_after.webp shows
+    pier.png before and after the match of light.
 
     Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
     sheet.png (every blend side by side).
