@@ -17,7 +17,7 @@ import pyharmony
 from pyharmony import data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
-from pyharmony.segmentation import _clicks, _methods, heads, layers, people, pointing
+from pyharmony.segmentation import _clicks, _methods, _segment, heads, layers, people, pointing
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.heads import Head
@@ -1597,3 +1597,10 @@ def test_a_mask_without_pixels_is_refused() -> None:
     for call in (session.posture, session.shows_people):
         with pytest.raises(ShapeError, match=r"mask: .*expected \[60, 80\]"):
             call(np.zeros((0, 0), np.uint8))
+
+
+def test_a_mask_is_a_guess_where_no_answer_is_sure() -> None:
+    sure, unsure = (Layer((0, 0, 8, 8), np.ones((8, 8), np.float32), score) for score in (0.7, 0.3))
+    assert "the mask is a guess" in _segment.reason_of([unsure])
+    # Of a person the whole comes first, and how much is meant is open.
+    assert _segment.reason_of([unsure, sure]) == ""

@@ -509,7 +509,8 @@ def reason_of(layers: Sequence[Layer]) -> str:
     """Returns what is to be said of an answer: that there is none, or that it is a guess."""
     if not layers:
         return "nothing was found there that could be cut out"
-    if layers[0].score < GUESSED:
+    # A click on a face leaves open how much is meant, not what: the mask of a part is sure, that of the person is not.
+    if max(layer.score for layer in layers) < GUESSED:
         return _GUESS
     return ""
 
