@@ -769,6 +769,7 @@ def spectral_norm(
     Example:
         >>> import torch
         >>> from pyharmony.nn import spectral_norm
+        >>> _ = torch.manual_seed(0)
         >>> layer = spectral_norm(torch.nn.Linear(20, 40), order="parametrization")
         >>> round(float(torch.linalg.matrix_norm(layer.weight, 2)), 1)
         1.0
