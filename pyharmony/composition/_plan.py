@@ -461,11 +461,11 @@ def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
     head = None if cut.head is None else corners([v * factor for v in cut.head])
     try:
         posture = None if cut.posture is None else cut.posture.scaled(factor)
-        known = subject_of(cut.mask, head, bool(cut.person), None, posture)
+        subject = subject_of(cut.mask, head, bool(cut.person), None, posture)
     except MaskError:
         # Nothing so small is cut by its frame.
         return {"cut": [], "hidden": False}
-    return {"cut": sorted(known.cut), "hidden": known.hidden}
+    return {"cut": sorted(subject.cut), "hidden": subject.hidden}
 
 
 def pixels_of(photo: Photo, cut: CutOut) -> float:

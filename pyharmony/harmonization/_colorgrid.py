@@ -122,7 +122,7 @@ class Network(NamedTuple):
             raise WeightsError("source and reference: these weights of colorgrid were trained without them")
         counts = self.settings.seen
         at = _chosen(_sure(seen.mask), counts[0])
-        given = seen.picture.reshape(-1, 3)[at][None]
+        original = seen.picture.reshape(-1, 3)[at][None]
         background = seen.picture.reshape(-1, 3)[_chosen(_sure(1 - seen.mask), counts[1])][None]
         beside = None if hints.source is None or (seen.mask > 0).all() else _beside(self, seen, hints.source)
         results = []
@@ -132,14 +132,14 @@ class Network(NamedTuple):
             colors = mapped
             if hints.source is not None:
                 scenes = hints.source.colors[None], background
-                change = change + np.float32(_OF_LAYERS) * _compared(scenes, given, mapped, self.state, "by_source")
+                change = change + np.float32(_OF_LAYERS) * _compared(scenes, original, mapped, self.state, "by_source")
                 if beside is not None:
                     change = change + np.float32(_OF_SCENES) * beside
                 color_map = color_map.scaled(_OF_MAP)
-                colors = given + np.float32(_OF_MAP) * (mapped - given) + _mapped(given, *_parted(change))
+                colors = original + np.float32(_OF_MAP) * (mapped - original) + _mapped(original, *_parted(change))
             if hints.reference is not None:
                 alike = colors, hints.reference[None]
-                change = change + _compared(alike, given, colors, self.state, "by_reference")
+                change = change + _compared(alike, original, colors, self.state, "by_reference")
             affine, curves = (x[0].astype(np.float64) for x in _parted(change))
             results.append(color_map.plus(affine, curves))
         return results

@@ -40,7 +40,7 @@ class Source(NamedTuple):
 
 
 class Hints(NamedTuple):
-    """What the caller knows of the light.
+    """The hints of a caller about the light of one image.
 
     Attributes:
         source: the scene that the object was cut from; None: it is not known.

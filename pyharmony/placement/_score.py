@@ -502,7 +502,7 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
     columns, rows = crowd.middles()
     x, y = crowd.upright(places.x, places.y)
     line = _line(columns, rows - crowd.sizes / 2, x, places.size, crowd)
-    # Of those who are equally near the tops of the heads are on a line, of who is near the middle of the head.
+    # The tops of the heads of people at one distance are on a line; of somebody nearer the middle of the head is on it.
     unit = _others_size(subject, ground, places.size)
     terms["head_line"] = np.abs((y - unit / 2) - line) / places.size
     beside = (np.abs(x[:, None] - columns) - _WIDE * crowd.sizes).min(1)

@@ -32,7 +32,7 @@ _SITS, _UPRIGHT = 0.5, 0.6
 
 
 class Posture(NamedTuple):
-    """What the pose of somebody tells of who was cut out, in pixels of the picture.
+    """The posture of somebody who was cut out, in pixels of the picture.
 
     Attributes:
         head: the rectangle (x, y, width, height) of the head.

@@ -272,8 +272,8 @@ class Session:
         cutter = self._of_people(True)
         if isinstance(least, bool) or not isinstance(least, (int, float)) or not FAINT <= least <= 1:
             raise ArgumentError(f"least: {least!r}, expected a number from {FAINT:g} to 1")
-        found = [] if _of_one_colour(self.picture) else apart_from_torsos(cutter)
-        return tuple(head for head in found if head.sure >= least)
+        heads = [] if _of_one_colour(self.picture) else apart_from_torsos(cutter)
+        return tuple(head for head in heads if head.sure >= least)
 
     def foremost(self) -> Head | None:
         """Returns the head of whoever is large and apart from others, to cut out where nobody is pointed at.

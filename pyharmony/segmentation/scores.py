@@ -31,7 +31,7 @@ _SIDE = 128
 
 
 class Facts(NamedTuple):
-    """What is to be seen of one mask of an answer.
+    """The facts about one mask of an answer that its score is computed of.
 
     Attributes:
         network: the logit of the network's score.
