@@ -31,8 +31,6 @@ FEATURES = ("", "efficientnet-lite0")
 BOXED = 0.5
 #: How far a click reaches on its two planes, and the place whose colour it has, in sides of a square image.
 _REACHES, _SAMPLED = (0.012, 0.12), 0.008
-#: A squared distance, in sides, beyond all others.
-_NONE = 1e3
 #: The features, other than those of the mask and around it, by which a mask is judged have so many hidden values.
 _JUDGED = 64
 #: The planes that tell of heads, see `Clicks.heads`, and how many pixels along each side one of their places has.
@@ -109,18 +107,27 @@ def prompt_of(image: Tensor, points: Tensor, labels: Tensor, last: Tensor | None
         last: the last mask [N, 1, H, W] in [0, 1]; None: there is none.
     """
     height, width = image.shape[2:]
-    x, y = (torch.arange(side, dtype=image.dtype, device=image.device) for side in (width, height))
-    across, down = (x - points[:, :, None, 0]).square(), (y - points[:, :, None, 1]).square()
-    squares = (down[..., None] + across[:, :, None]) / (height * width)
-    weights = torch.softmax(-squares.flatten(2) / (2 * _SAMPLED**2), 2)
-    colors = torch.einsum("nkp,ncp->nkc", weights, image.flatten(2))
-    apart = (image[:, None] - colors[..., None, None]).square().mean(2).sqrt()
-    planes = []
-    for sign in (1, 0):
-        missing = (labels != sign)[..., None, None]
-        nearest = squares.masked_fill(missing, _NONE).amin(1)
-        planes += [torch.exp(-nearest / (2 * reach**2)) for reach in _REACHES]
-        planes.append(apart.masked_fill(missing, 1.0).amin(1))
+    # Squared distances along one axis each, [N, K, W] and [N, K, H]: what depends on their sum is a product of both.
+    across, down = (
+        (torch.arange(side, dtype=image.dtype, device=image.device) - points[..., axis, None]).square()
+        / (height * width)
+        for axis, side in enumerate((width, height))
+    )
+    columns, rows = (torch.softmax(-squares / (2 * _SAMPLED**2), 2) for squares in (across, down))
+    colors = torch.einsum("nkh,nckh->nkc", rows, torch.einsum("nkw,nchw->nckh", columns, image))
+    nowhere, far = image.new_zeros(len(image), height, width), image.new_ones(len(image), height, width)
+    planes = [nowhere, nowhere, far, nowhere, nowhere, far]
+    for k in range(points.shape[1]):
+        off = (image - colors[:, k, :, None, None]).square_().mean(1)
+        for first, sign in ((0, 1), (3, 0)):
+            others = (labels[:, k] != sign).to(image.dtype)
+            for plane, reach in enumerate(_REACHES, first):
+                tall, wide = (torch.exp(-squares[:, k] / (2 * reach**2)) for squares in (down, across))
+                near = (tall * (1 - others)[:, None])[:, :, None] * wide[:, None]
+                planes[plane] = torch.maximum(planes[plane], near)
+            planes[first + 2] = torch.minimum(planes[first + 2], off + others[:, None, None])
+    for first in (0, 3):
+        planes[first + 2] = planes[first + 2].sqrt()
     planes.append(torch.zeros_like(planes[0]) if last is None else last[:, 0])
     return torch.stack(planes, 1)
 
