@@ -35,7 +35,7 @@ _TRIES = 8
 #: The light of a scene is told from every so many pixels along rows and columns.
 _SPARSE = 4
 #: The side of what is shown of a scene from nearer, in sides of the object: below 1 a part of it is beyond the frame.
-_SHOWN = (0.75, 2.2)
+_SHOWN = (0.5, 2.2)
 
 
 class _Scene(NamedTuple):
