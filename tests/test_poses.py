@@ -205,6 +205,9 @@ class Told:
     def everybody(self) -> list[Pose]:
         return [*self.poses]
 
+    def at(self, points: Any) -> Pose | None:
+        return next((pose for pose in self.poses if all(map(pose.covers, points))), None)
+
     def of(self, square: Square) -> Pose:
         self.asked.append(square)
         return posed((0, 0), 0.1)
@@ -280,6 +283,30 @@ def test_without_poses_a_mask_stays() -> None:
     cutter.poses = None
     assert people.with_poses(cutter, layer, posed((50, 40)), [(50, 60)]) is layer  # type: ignore[arg-type]
     assert people.posed(cutter, [layer], Prompts([(50, 60)], [1])) == [layer]  # type: ignore[arg-type]
+
+
+def test_the_mask_that_is_most_like_the_pose_is_made_better() -> None:
+    # The pose is 30 to 70 by 40 to 80: of a part that comes first, and of all of somebody.
+    cutter, part, whole = Cutter(posed((50, 40))), box_layer(45, 40, 55, 80), box_layer(32, 40, 70, 84)
+    prompts = Prompts([(50, 60)], [1])
+    first, *others = people.posed(cutter, [part, whole], prompts)  # type: ignore[arg-type]
+    alone = people.with_poses(cutter, whole, posed((50, 40)), prompts.points)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(first.values, alone.values)
+    assert others[0] is part
+    # Hardly more of the union than the first has does not count.
+    like, alike = box_layer(30, 40, 70, 82), box_layer(30, 40, 70, 81)
+    first = people.posed(cutter, [like, alike], prompts)[0]  # type: ignore[arg-type]
+    alone = people.with_poses(cutter, like, posed((50, 40)), prompts.points)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(first.values, alone.values)
+
+
+def test_who_is_foremost_goes_as_far_as_their_pose() -> None:
+    head = Head((40.0, 30.0, 20.0, 20.0), (42.0, 30.0, 10.0, 30.0), 0.8)
+    for pose, wider in ((posed((50, 40)), True), (posed((50, 40), 0.4), False), (posed((150, 40)), False)):
+        reached = people.as_far_as_pose(Cutter(pose, heads=(head,)), head)  # type: ignore[arg-type]
+        assert reached.box == head.box and (reached != head) == wider
+    left, top, wide, high = people.as_far_as_pose(Cutter(posed((50, 40))), head).body  # type: ignore[arg-type]
+    assert abs(left - 30) < 4 and top == 30 and abs(left + wide - 70) < 4 and abs(top + high - 80) < 4
 
 
 def test_who_has_a_pose_and_no_head_is_found() -> None:

@@ -28,6 +28,7 @@ from .layers import Layer, Pixels, box_of, by_scores, covered, resized
 from .people import (
     RATED,
     apart_from_torsos,
+    as_far_as_pose,
     foremost,
     heads_of_people,
     others,
@@ -294,7 +295,7 @@ class Session:
         if _of_one_colour(self.picture):
             return None
         heads = heads_of_people(cutter)
-        return foremost(cutter, heads) if heads else plainly_there(cutter)
+        return as_far_as_pose(cutter, foremost(cutter, heads)) if heads else plainly_there(cutter)
 
     def people(self) -> Masks:
         """Returns a mask of each person, the largest first; clicks go on from what was there before.

@@ -21,7 +21,7 @@ from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, distinct, limited
 from ._poses import EYES, MOUTH, NOSE, POSED, Pose, Square
 from .heads import Head, both, corners
-from .layers import Bools, Box, Float32, Layer, Pixels, box_of, connected, covered, grown, parts, resized, sampled
+from .layers import Bools, Box, Float32, Layer, Pixels, alike, box_of, connected, covered, grown, parts, resized, sampled
 
 #: People have a head that is as sure as that: as many heads are missed then in photographs of groups as are none.
 SURE = 0.4
@@ -53,6 +53,8 @@ _SQUARE = 1.25
 _NOSE = 0.8
 #: A head is so many times as high as the mouth is below the eyes, and its width by its height.
 _FACE, _ROUND = 4.0, 0.8
+#: By how much more of the union with a pose's mask another mask than the first has to share to be mixed with it.
+_PLAINLY_MORE = 0.05
 #: The margin around what is mixed, in its sides.
 _MARGIN = 0.1
 #: The share of a silhouette's height in which the neck is looked for, and how much narrower than the head it is.
@@ -145,6 +147,19 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
         if worth > most:
             best, most = head, worth
     return best
+
+
+def as_far_as_pose(cutter: NetworkCutter, head: Head) -> Head:
+    """Returns the head of somebody with a body that goes as far as their pose does too, if they have one."""
+    pose = _pose_of(cutter, head)
+    if pose is None or pose.score < POSED or not among_people(cutter, pose, THERE):
+        return head
+    box = box_of(_mixed(cutter, None, [pose]))
+    if box is None:
+        return head
+    left, top, right, bottom = corners(head.body)
+    left, top, right, bottom = min(left, box[0]), min(top, box[1]), max(right, box[2]), max(bottom, box[3])
+    return head._replace(body=(left, top, right - left, bottom - top))
 
 
 def plainly_there(cutter: NetworkCutter) -> Head | None:
@@ -322,10 +337,22 @@ def posed(cutter: NetworkCutter, layers: Sequence[Layer], prompts: Prompts) -> l
     points = prompts.inside
     if cutter.poses is None or not layers:
         return [*layers]
-    better = with_poses(cutter, layers[0], cutter.poses.at(points), points)
-    if better is layers[0]:
+    pose = cutter.poses.at(points)
+    own = _most_like(cutter, layers, pose)
+    better = with_poses(cutter, own, pose, points)
+    if better is own:
         return [*layers]
     return distinct([*([better] if prompts.limit is None else limited([better], prompts.limit)), *layers])
+
+
+def _most_like(cutter: NetworkCutter, layers: Sequence[Layer], pose: Pose | None) -> Layer:
+    """Returns the first of a person's masks, or one that is plainly more like the mask of their pose."""
+    if pose is None or not among_people(cutter, pose, THERE):
+        return layers[0]
+    whole = _mixed(cutter, None, [pose])
+    shares = [alike(layer, whole) for layer in layers]
+    best = int(np.argmax(shares))
+    return layers[best] if shares[best] > shares[0] + _PLAINLY_MORE else layers[0]
 
 
 def _layer_shows_people(cutter: NetworkCutter, layer: Layer) -> bool:
