@@ -53,6 +53,8 @@ class ClicksConfig:
             comes in at every level.
         finder: the channels of the part that finds people by their heads; 0: there is none.
         edges: whether the edges of the image come in beside it, see `edges_of`.
+        scene: whether there is a part that tells whether people could stand in what an image shows; it goes by the
+            features, so there have to be some.
     """
 
     size: int = 256
@@ -63,6 +65,7 @@ class ClicksConfig:
     features: str = ""
     finder: int = 0
     edges: bool = False
+    scene: bool = False
 
     def __post_init__(self) -> None:
         checks.check_whole(self.size, "size", 64)
@@ -78,6 +81,9 @@ class ClicksConfig:
         checks.check_choice(self.features, "features", FEATURES)
         checks.check_whole(self.finder, "finder", 0)
         checks.check_flag(self.edges, "edges")
+        checks.check_flag(self.scene, "scene")
+        if self.scene and not self.features:
+            raise ArgumentError("scene: True without features, expected some of another network")
         if self.widths[-1] % self.heads:
             raise ArgumentError(f"heads: {self.heads}, expected a divisor of the last of widths, {self.widths[-1]}")
 
@@ -258,6 +264,8 @@ class Clicks(Model):
         self.score = nn.Linear(_JUDGED, 1)
         if config.finder:
             self.finder = _Finder((last, widths[3], widths[2], 2 * widths[1]), config.finder)
+        if config.scene:
+            self.scene = nn.Linear(WIDTHS[-1], 1)
 
     def _take(self, other: Model) -> None:
         """Takes the weights of a network with or without edges; those of edges are 0 before anything is learned."""
@@ -303,6 +311,22 @@ class Clicks(Model):
         levels, x, _, felt, _ = self._levels(image, prompt_of(image, *nowhere), features)
         found: Tensor = self.finder([x, levels[3], levels[2], torch.cat([levels[1], felt], 1)])
         return found
+
+    def scenes(self, image: Tensor, seen: tuple[Tensor, ...] | None = None) -> Tensor:
+        """Returns logits [N]: above 0 where people could stand in what an image shows.
+
+        Below 0 are things seen from near, the sky, and what is under water. It is a linear function of the mean of the
+        coarsest features.
+
+        Raises:
+            ArgumentError: the network has no part that tells it.
+        """
+        if not self.config.scene:
+            raise ArgumentError("scene: False, the network does not tell whether people could stand there")
+        checks.check_image(image, "image", 3, 32)
+        features = self.seen(image) if seen is None else seen
+        logits: Tensor = self.scene(features[-1].mean((2, 3)).float())[:, 0]
+        return logits
 
     def _levels(
         self, image: Tensor, prompt: Tensor, features: tuple[Tensor, ...]

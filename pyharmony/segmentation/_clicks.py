@@ -81,6 +81,7 @@ class Network(NamedTuple):
         finder: for each level that heads are found by, coarsest first, its convolution and a pair; none where it finds
             no heads.
         edges: whether the edges of the image come in beside it.
+        scene: whether there is a part that tells whether people could stand in what an image shows.
     """
 
     size: int
@@ -94,19 +95,30 @@ class Network(NamedTuple):
     beside: tuple[Conv, ...] = ()
     finder: tuple[tuple[Conv, tuple[Conv, Conv]], ...] = ()
     edges: bool = False
+    scene: bool = False
 
     def seen(self, image: Float32) -> list[Float32]:
         """Returns what the features of an image [S, S, 3] in [0, 1] add to each level; nothing where it has none."""
         if self.stem is None:
             return []
+        return [convolution(x, *beside) for x, beside in zip(self._features(image), self.beside, strict=True)]
+
+    def _features(self, image: Float32) -> list[Float32]:
+        """Returns what the network of features makes of an image [S, S, 3] in [0, 1], finest first."""
+        assert self.stem is not None  # noqa: S101  # it has them
         # Of an odd number of zeros TensorFlow adds more behind than before.
         x = convolution(image * 2 - 1, *self.stem, stride=2, before=0, slope=0, high=6)
-        found: list[Float32] = []
+        features: list[Float32] = []
         for i, block in enumerate(self.known):
             x = _inverted(x, block)
             if i in _LEVELS:
-                found.append(convolution(x, *self.beside[len(found)]))
-        return found
+                features.append(x)
+        return features
+
+    def standable(self, image: Float32) -> float:
+        """Returns how likely it is that people could stand in what an image [S, S, 3] in [0, 1] shows, 0 to 1."""
+        mean = self._features(image)[-1].mean((0, 1))
+        return float(sigmoid(_linear(mean[None], self.tensors, "scene"))[0, 0])
 
     def cut(self, image: Float32, prompt: Float32, seen: Sequence[Float32] | None = None) -> Cut:
         """Returns the masks of an image [S, S, 3] in [0, 1] for a prompt [S, S, 7].
@@ -247,10 +259,13 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
             (_folded(state, f"finder.beside.{i}.conv", f"finder.beside.{i}.norm"), _pair(state, f"finder.blocks.{i}"))
             for i in range(_FOUND_BY)
         ]
-    edges = bool(config.get("edges"))
+    edges, scene = bool(config.get("edges")), bool(config.get("scene"))
+    if scene:
+        tensors |= {key: _upright(state[key]) for key in ("scene.weight", "scene.bias")}
     found = Network(
-        config["size"], tuple(levels), looks, config["heads"], ups, tensors, finder=tuple(finder), edges=edges
-    )
+        config["size"], tuple(levels), looks, config["heads"], ups, tensors, finder=tuple(finder), edges=edges,
+        scene=scene,
+    )  # fmt: skip
     if not config.get("features"):
         return found
     known: list[Inverted] = []

@@ -169,6 +169,14 @@ class NetworkCutter:
         """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
         return _clicks.sigmoid(self._seen().people)
 
+    def standable(self) -> float:
+        """Returns how likely it is that people could stand in what the picture shows, 0 to 1; 1 if that is unknown."""
+        if not self.network.scene:
+            return 1.0
+        height, width = self.picture.shape[:2]
+        view, _ = self._view((0, 0, width, height), self.network.size)
+        return self.network.standable(view)
+
     def heads(self) -> list[Head]:
         """Returns the heads of people, the surest first; none if the network has no part that finds them.
 

@@ -346,6 +346,23 @@ class Session:
         """
         return shows_people(self._of_people(), self._mask(mask))
 
+    def standable(self) -> float:
+        """Returns how likely it is that people could stand in what the picture shows, 0 to 1.
+
+        It is low for things seen from near, such as flowers or what lies on a desk, for the sky, and under water. It is
+        1 where nothing can be told: in a picture of one colour, and by weights that do not tell it.
+
+        Raises:
+            ArgumentError: the method does not know people.
+
+        Example:
+            >>> from pyharmony import segmentation
+            >>> segmentation.Session(np.zeros((60, 80, 3), np.uint8)).standable()
+            1.0
+        """
+        cutter = self._of_people()
+        return 1.0 if _of_one_colour(self.picture) else cutter.standable()
+
     def posture(self, mask: MaskLike) -> Posture | None:
         """Returns where the feet of the person whom a mask covers are, and on what they sit, by the networks of poses.
 
