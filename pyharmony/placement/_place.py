@@ -81,8 +81,8 @@ _REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
 #: What is said of an object that is so near the largest size that it may have, and so much smaller than is usual there.
 _FEW = "the object has too few pixels to be as large as is usual there"
 _AT_MOST, _SMALLER = 0.93, 1.4
-#: What is said of a first place with a lower score; a tenth of the people in photographs of groups have less than 0.05.
-_NO_GOOD, _POOR = "no place is a good one for the object", 0.03
+#: What is said of a first place with a lower score; a seventh of the people in photographs of groups have less.
+_NO_GOOD, _POOR = "no place is a good one for the object", 0.1
 #: What is said of a place that keeps the rules where one of these terms adds that or less.
 _BAD = -3.0
 _DOUBTS = {
@@ -90,6 +90,7 @@ _DOUBTS = {
     "off": (_BAD, "most of the object would be beyond the picture"),
     "others": (_BAD, "people who are not told apart would be covered"),
     "sky": (-1.5, "the object would stand in the sky or on water"),
+    "no_scene": (_BAD, "nobody could stand in what the background shows, which is seen from near, or the sky or water"),
     # One in thirty people in photographs stands on ground so unlike that of others: 1.2 of its deviations.
     "ground": (-0.98, "the object would stand on something else than others do"),
 }
@@ -263,6 +264,8 @@ def place(
     angle = float(roll) if roll is not None else _angle(picture, turned)
     crowd = crowd_of(masks, boxes, seen, size, turned, sure)
     ground = _ground(scene, crowd, boxes, _others_of(scene, others), picture, object_)
+    if object_.head is not None and not len(crowd):
+        ground = ground._replace(standable=Session(scene).standable())
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
         object_ = object_._replace(most=enlarged_at_most(size) if most is None else float(most))
     return _best(object_, ground, angle, flip, scale, int(k))
@@ -441,7 +444,9 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     # that something speaks strongly against.
     usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1])
     for name, (bad, _) in _DOUBTS.items():
-        usual &= terms[name][likely] > bad
+        doubted = terms[name][likely] <= bad
+        # What speaks against all places tells none from another.
+        usual &= ~doubted | doubted.all()
     first = np.where(usual, 1.0, _UNUSUAL)
     tried = np.zeros(len(likely), bool)
     found: list[Placement] = []

@@ -76,6 +76,11 @@ _STEP = 32.0
 #: 1.2, of random places of their size beside them half are above 0.54.
 _LIKE, _UNLIKE = 0.5, 1.5
 
+#: Somebody of so many heads or fewer who is cut at the bottom may be before anything; everybody else has to stand
+#: somewhere in the scene. Below this likelihood nobody could stand there: 97 of 100 photographs of train in which people
+#: could are above it, and 7 of 100 others (`tools/scenes.py`).
+_BUST, _STANDABLE = 3.8, 0.35
+
 #: What a unit of each term is worth, for people among people: learned from half of the layouts of real photographs of
 #: `benchmarks/layouts.json`, by `benchmarks/placement.py fit`.
 AMONG_PEOPLE = {
@@ -92,7 +97,7 @@ AMONG_PEOPLE = {
 }
 #: The same by judgement: drawn scenes do not tell it. That of the ground is a little less than the -1.7 that a logistic
 #: regression gives between people of the photographs of `_VARIES` and random places near them.
-JUDGED = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "sky": -3.0}
+JUDGED = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "sky": -3.0, "no_scene": -3.0}
 #: The same where nobody is there, or the object is no person.
 ALONE = {
     "body_overlap": -3.0,
@@ -131,7 +136,7 @@ class Candidates(NamedTuple):
 class Ground(NamedTuple):
     """The picture: its size, the people, and sums of their masks, of their faces, of edges, of other people and of
     the sky, at a smaller size; of what the background looks like where nobody is, and what that is below the others,
-    [F, 6]."""
+    [F, 6]; and how likely it is that somebody could stand there at all, 0 to 1."""
 
     size: tuple[int, int]
     crowd: Crowd
@@ -144,6 +149,7 @@ class Ground(NamedTuple):
     floors: Float
     light: float
     shades: tuple[float, float]
+    standable: float = 1.0
 
 
 def table_of(planes: npt.NDArray[np.generic]) -> Float:
@@ -445,6 +451,9 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms["smaller"] = (-places.octaves).clip(0)
     terms |= _among(subject, ground, places, bands[:, -1, 3])
     terms["ground"] = _unlike(subject, ground, places, bands)
+    is_bust = "bottom" in subject.cut and subject.tall <= _BUST
+    no_scene = subject.head is not None and not is_bust and ground.standable < _STANDABLE
+    terms["no_scene"] = np.full(len(places), float(no_scene))
     terms["sky"] = np.zeros(len(places))
     if subject.head is not None and "bottom" not in subject.cut:
         feet = feet_of(bands[:, -1], high)
