@@ -218,8 +218,9 @@ class Cutter:
 
     picture = np.zeros((160, 200, 3), np.uint8)
 
-    def __init__(self, *poses: Pose, heads: tuple[Head, ...] = ()) -> None:
+    def __init__(self, *poses: Pose, heads: tuple[Head, ...] = (), standable: float = 1.0) -> None:
         self.poses: Any = Told(*poses)
+        self.standable = lambda: standable
         self.network = type("Network", (), {"size": 64})
         self._heads = heads
 
@@ -323,6 +324,11 @@ def test_who_has_a_pose_and_no_head_is_found() -> None:
     # A detection that is sure enough counts anywhere.
     cutter.poses = Told(lamp._replace(detected=0.95))
     assert len(people.heads_of_people(cutter)) == 3  # type: ignore[arg-type]
+    # The map of people is 0.9 below the first pose, and 0.45 below one half of which is beside them.
+    half = posed((100, 40))
+    for standable, count in ((0.9, 2), (0.2, 1)):
+        cutter = Cutter(first, half, standable=standable)
+        assert len(people.heads_of_people(cutter)) == count  # type: ignore[arg-type]
 
 
 def test_what_lies_on_the_torso_of_somebody_is_no_head() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..segmentation.layers import Pixels, parts
+from ..segmentation.people import STANDABLE
 from ._crowd import NEARER, Crowd, nearness, off_the_line
 from ._subject import OPPOSITE, Bools, Float, Subject
 
@@ -77,9 +78,8 @@ _STEP = 32.0
 _LIKE, _UNLIKE = 0.5, 1.5
 
 #: Somebody of so many heads or fewer who is cut at the bottom may be before anything; everybody else has to stand
-#: somewhere in the scene. Below this likelihood nobody could stand there: 97 of 100 photographs of train in which people
-#: could are above it, and 7 of 100 others (`tools/scenes.py`).
-_BUST, _STANDABLE = 3.8, 0.35
+#: somewhere in the scene.
+_BUST = 3.8
 
 #: What a unit of each term is worth, for people among people: learned from half of the layouts of real photographs of
 #: `benchmarks/layouts.json`, by `benchmarks/placement.py fit`.
@@ -452,7 +452,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms |= _among(subject, ground, places, bands[:, -1, 3])
     terms["ground"] = _unlike(subject, ground, places, bands)
     is_bust = "bottom" in subject.cut and subject.tall <= _BUST
-    no_scene = subject.head is not None and not is_bust and ground.standable < _STANDABLE
+    no_scene = subject.head is not None and not is_bust and ground.standable < STANDABLE
     terms["no_scene"] = np.full(len(places), float(no_scene))
     terms["sky"] = np.zeros(len(places))
     if subject.head is not None and "bottom" not in subject.cut:
