@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import pyharmony
-from pyharmony import blend, composition, io, placement
+from pyharmony import blend, composition, io, placement, segmentation
 from pyharmony.composition import _render, _subject
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, WeightsError
 from pyharmony.segmentation import Posture
@@ -573,7 +573,7 @@ def figure(height: int) -> np.ndarray:
 
 @pytest.fixture
 def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets whatever is looked at be a person."""
+    """Lets whatever is looked at be a person, and people stand in it."""
     from pyharmony.composition import _plan
 
     class Session:
@@ -589,6 +589,7 @@ def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
             return None
 
     monkeypatch.setattr(_plan, "Session", Session)
+    monkeypatch.setattr(segmentation.Session, "standable", lambda _: 1.0)
 
 
 @pytest.mark.usefixtures("everybody")
