@@ -18,10 +18,12 @@ from pyharmony import data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
 from pyharmony.segmentation import _clicks, _methods, _segment, heads, layers, people, pointing
+from pyharmony.segmentation._closer import closer, windows_of
 from pyharmony.segmentation._edges import at_full_size
+from pyharmony.segmentation._matting import soft_alpha
 from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.heads import Head
-from pyharmony.segmentation.layers import Layer
+from pyharmony.segmentation.layers import Layer, sampled
 
 from . import skips
 from .shared import ROOT, load_script
@@ -349,6 +351,62 @@ def test_a_quick_look_is_one_look_at_a_box_and_its_surroundings() -> None:
     for box in ((10, 10, 890, 690), None):
         assert cutter.quickly(Prompts([(418.0, 314.0)], [1], box)).box == (0, 0, 900, 700)
     assert network.looks == 3
+
+
+def combed() -> tuple[np.ndarray, np.ndarray, Layer]:
+    """Returns a picture of a red comb, where it is, and a mask of it in which its teeth are one."""
+    picture, inside = reds(300, 400, (100, 100, 180, 60))
+    for x in range(100, 280, 20):
+        picture[160:180, x : x + 12], inside[160:180, x : x + 12] = (220, 30, 30), True
+    # What is red and apart belongs to something else.
+    picture[60:90, 150:200] = (220, 30, 30)
+    rough = np.zeros((30, 40), np.float32)
+    rough[10:18, 10:28] = 1
+    return picture, inside, Layer((0, 0, 400, 300), rough, 0.7)
+
+
+def test_a_closer_look_shows_thin_parts() -> None:
+    picture, inside, rough = combed()
+    network = Reds()
+    made = closer(NetworkCutter(network, picture), rough, Prompts([(190.0, 130.0)], [1]))  # type: ignore[arg-type]
+    before, after = (at_full_size(np.zeros_like(picture), layer) for layer in (rough, made))
+    assert 0 < network.looks <= 4 and made.score == rough.score
+    assert iou(after, inside) > iou(before, inside) + 0.02
+    assert after[174, 205] > 200 and after[174, 216] < before[174, 216]
+    # Only what is near the contour and part of what was inside may change.
+    assert not after[60:90, 150:200].any()
+    assert (after[115:145, 115:265] == 255).all()
+
+
+def test_a_closer_look_that_sees_something_else_does_not_count() -> None:
+    picture, _, rough = combed()
+    cutter = NetworkCutter(Reds(), np.ascontiguousarray(picture[..., [1, 0, 2]]))  # type: ignore[arg-type]
+    made = closer(cutter, rough, Prompts([(190.0, 130.0)], [1]))
+    box = (80, 80, 300, 220)
+    assert np.abs(sampled(made, box, (220, 140)) - sampled(rough, box, (220, 140))).mean() < 0.03
+    # Nor does one after which a click is no longer explained, and what is small was seen closely enough.
+    cutter = NetworkCutter(Reds(), picture)  # type: ignore[arg-type]
+    assert closer(cutter, rough, Prompts([(190.0, 130.0), (216.0, 176.0)], [1, 1])) is rough
+    assert closer(cutter, rough._replace(box=(0, 0, 40, 30)), Prompts()).values is rough.values
+
+
+@pytest.mark.parametrize("box", [(10, 20, 50, 60), (0, 0, 400, 300), (0, 100, 400, 130), (399, 0, 400, 300)])
+def test_windows_cover_an_object_in_few_looks(box: tuple[int, int, int, int]) -> None:
+    covered = np.zeros((300, 400), bool)
+    windows = windows_of(box, 400, 300)
+    for left, top, right, bottom in windows:
+        assert 0 <= left < right <= 400 and 0 <= top < bottom <= 300
+        covered[top:bottom, left:right] = True
+    assert covered[box[1] : box[3], box[0] : box[2]].all() and len(windows) <= 4
+
+
+def test_an_alpha_is_made_from_a_closer_look_and_a_mask_is_not() -> None:
+    picture, _, rough = combed()
+    session = segmentation.Session(picture, method=_methods.Method("reds", "", lambda x: NetworkCutter(Reds(), x)))  # type: ignore[arg-type]
+    found = session.segment(points=(190, 130))
+    layer = closer(session._cutter, found._layers[0], session._steps[0][0])
+    assert np.array_equal(found.alpha(), soft_alpha(picture, layer)) and np.array_equal(found.alpha(0), found.alpha())
+    assert np.array_equal(found.mask, at_full_size(picture, found._layers[0]))
 
 
 class Nested(Reds):

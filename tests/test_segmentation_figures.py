@@ -291,7 +291,7 @@ def test_edges_begin_with_the_objects_mask_and_with_what_is_found(script: Any) -
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     sample = soft_sample()
     starts = script._starts(sample, "grabcut")
-    assert list(starts) == ["its own mask, 256 x 256", "one click", "a box"]
+    assert list(starts) == ["its own mask, 256 x 256", "one click", "one click and a closer look", "a box"]
     for layer in starts.values():
         errors, like = script._edge_errors(sample, layer)
         assert like > 0.9 and {"hard mask", "feathered by 2 px", "guided filter", "matting"} <= set(errors)

@@ -18,7 +18,7 @@ from ..placement import Placement, place
 from ..placement._score import enlarged_at_most
 from ..placement._subject import matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Posture, Session
-from ..segmentation.drawing import drawn, layers_of, roughly, size_of
+from ..segmentation.drawing import closely, drawn, layers_of, roughly, size_of
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer, resized
 from ..segmentation.people import SURE, head_in, head_of
@@ -160,9 +160,16 @@ class Looked:
 
     def layers(self, found: Masks) -> list[Layer]:
         """Returns what masks are drawn from."""
-        every = layers_of(found)
-        boxes = [tuple(round(v) for v in self._back(layer.box)) for layer in every]
-        return [layer._replace(box=(a, b, c, d)) for layer, (a, b, c, d) in zip(every, boxes, strict=True)]
+        return [self._in_photo(layer) for layer in layers_of(found)]
+
+    def closely(self, found: Masks) -> Layer:
+        """Returns what a cut-out of the best mask is drawn from."""
+        return self._in_photo(closely(found))
+
+    def _in_photo(self, layer: Layer) -> Layer:
+        """Returns a layer in pixels of all of the photograph."""
+        left, top, right, bottom = (round(v) for v in self._back(layer.box))
+        return layer._replace(box=(left, top, right, bottom))
 
     def people(self) -> tuple[list[Layer], list[Rectangle]]:
         """Returns what masks of people are drawn from, and the rectangles of their heads."""
@@ -370,13 +377,13 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         found = _alone(photo, searched, found, head, heads)
         if len(found):
             said = f"{len(heads)} people were found, one who is large and apart was taken" if len(heads) > 1 else ""
-            cut = _taken(photo, searched.layers(found)[0], said, head.box, True)
+            cut = _taken(photo, searched.closely(found), said, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
     found = session.segment(points=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
         raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
     said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
-    return _taken(photo, session.layers(found)[0], said)
+    return _taken(photo, session.closely(found), said)
 
 
 def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
@@ -419,7 +426,7 @@ def _taken(photo: Photo, found: Layer, said: str, head: Rectangle | None = None,
 
 def _pointed_at(photo: Photo, session: Looked, found: Masks) -> CutOut:
     """Returns what was found where something was pointed at."""
-    cut = _taken(photo, session.layers(found)[0], found.reason)
+    cut = _taken(photo, session.closely(found), found.reason)
     if not session.finds_people:
         return cut
     if not session.shows_people(cut.mask):

@@ -139,6 +139,10 @@ class NetworkCutter:
         best = int(scores.argmax())
         return connected(Layer(box, _clicks.sigmoid(logits[best]), float(scores[best])), prompts.inside)
 
+    def closely(self, box: Box, prompts: Prompts, known: Layer) -> Float32:
+        """Returns the logits [M, S, S] of masks of a part of the picture of which a mask is known."""
+        return self._asked(box, prompts, known, False, kept=False)[0]
+
     def _settled(self, box: Box, prompts: Prompts, known: Layer, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""
         found = self._looked(box, prompts, known, mirrored)
@@ -254,11 +258,18 @@ class NetworkCutter:
         return distinct(by_scores(layers))
 
     def _asked(
-        self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool, side: int | None = None
+        self,
+        box: Box,
+        prompts: Prompts,
+        known: Layer | None,
+        mirrored: bool,
+        side: int | None = None,
+        kept: bool = True,
     ) -> tuple[Float32, Float32]:
         """Returns the logits [M, S, S] of the network's masks of a part of the picture, and their scores [M].
 
         side: the side of what the network sees; None: that which it was made for.
+        kept: whether to keep what it sees, for further prompts.
         """
         check_ended()
         side = side or self.network.size
@@ -269,7 +280,7 @@ class NetworkCutter:
             if -0.5 <= column < side - 0.5 and -0.5 <= row < side - 0.5:
                 points.append((column, row))
                 labels.append(label)
-        view, seen = self._view(box, side)
+        view, seen = (self._view if kept else self._made)(box, side)
         last = None if known is None else sampled(known, box, (side, side))
         prompt = _clicks.prompt_of(view, points, labels, last)
         logits, scores, _ = self.network.cut(view, prompt, seen)

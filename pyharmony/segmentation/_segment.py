@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..io.shown import page, png
 from ..typing import ImageLike, MaskLike
+from ._closer import closer
 from ._edges import at_full_size, contrast
 from ._matting import soft_alpha
 from ._methods import Method, method_of
@@ -85,6 +87,7 @@ class Masks:
     reason: str
     _picture: Pixels
     _layers: tuple[Layer, ...]
+    _closer: Callable[[Layer], Layer] | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         height, width = self._picture.shape[:2]
@@ -135,7 +138,8 @@ class Masks:
     def alpha(self, index: int | None = None) -> Pixels:
         """Returns the alpha of a cut-out, [H, W] uint8: how much each pixel near the contour shows of the object.
 
-        It is nearer to soft edges, such as hair, than a mask is, and takes a little longer. `cutout` uses it.
+        It is nearer to soft edges, such as hair, and to thin parts than a mask is, and takes a little longer: parts of
+        the contour are looked at once more. `cutout` uses it.
 
         Args:
             index: which of the masks; None: the best, or all people together.
@@ -150,11 +154,16 @@ class Masks:
             (60, 80)
         """
         if index is not None:
-            return soft_alpha(self._picture, self._layers[index])
+            return soft_alpha(self._picture, self._closely(index))
         found = np.zeros(self._picture.shape[:2], np.uint8)
-        for layer in self._layers if self.heads else self._layers[:1]:
-            np.maximum(found, soft_alpha(self._picture, layer), out=found)
+        for i in range(len(self) if self.heads else min(1, len(self))):
+            np.maximum(found, soft_alpha(self._picture, self._closely(i)), out=found)
         return found
+
+    def _closely(self, index: int) -> Layer:
+        """Returns what the alpha of one of the masks is drawn from: where there is a network, it looks closer."""
+        layer = self._layers[index]
+        return layer if self._closer is None else self._closer(layer)
 
     def reduced(self, size: tuple[int, int]) -> list[Pixels]:
         """Returns all masks as [h, w] uint8 at a smaller size (width, height), without making the large ones.
@@ -246,7 +255,7 @@ class Session:
             raise ArgumentError(f"index: {index!r}, the last answer has {count} masks; expected 0 to {count - 1}")
         prompts, before = self._steps[-1]
         layers = [before._layers[index], *(layer for i, layer in enumerate(before._layers) if i != index)]
-        found = self._masks(layers, before.reason)
+        found = self._masks(layers, before.reason, prompts=prompts)
         self._steps[-1] = prompts, found
         return found
 
@@ -306,7 +315,8 @@ class Session:
         cutter = self._of_people(True)
         found = [] if _of_one_colour(self.picture) else people_of(cutter)
         heads = tuple(_rectangle(person.head) for person in found)
-        return self._masks([person.layer for person in found], "" if found else "no person was found", heads)
+        reason = "" if found else "no person was found"
+        return self._masks([person.layer for person in found], reason, heads)
 
     def others(self, masks: Sequence[MaskLike], size: tuple[int, int]) -> Pixels:
         """Returns where people seem to be of whom none has a mask: not all are found one by one.
@@ -430,7 +440,7 @@ class Session:
                 layers = self._rated(self._scored, layers, prompts)
                 layers = surely_best_first(layers, prompts) if last else by_scores(layers)
             reason = _GUESS if alike else reason_of(layers)
-            found = self._masks(layers, reason)
+            found = self._masks(layers, reason, prompts=prompts)
         self._steps.append((prompts, found))
         return found
 
@@ -457,10 +467,18 @@ class Session:
         facts = in_threads(lambda i: facts_of(self.picture, layers, i, prompts), range(len(layers)))
         return [layer._replace(score=expected(one, weights)) for layer, one in zip(layers, facts, strict=True)]
 
-    def _masks(self, layers: Sequence[Layer], reason: str, heads: tuple[Rectangle, ...] = ()) -> Masks:
+    def _masks(
+        self,
+        layers: Sequence[Layer],
+        reason: str,
+        heads: tuple[Rectangle, ...] = (),
+        prompts: Prompts | None = None,
+    ) -> Masks:
         boxes = tuple(_rectangle(box_of(layer) or layer.box) for layer in layers)
         scores = tuple(layer.score for layer in layers)
-        return Masks(None, scores, boxes, heads, self.method, reason, self.picture, tuple(layers))
+        cutter = self._cutter
+        looked = partial(closer, cutter, prompts=prompts or Prompts()) if isinstance(cutter, NetworkCutter) else None
+        return Masks(None, scores, boxes, heads, self.method, reason, self.picture, tuple(layers), looked)
 
 
 def segment(

@@ -1,0 +1,148 @@
+"""A closer look along the contour: parts of an object that are seen one by one, so that its cut-out shows more of it.
+
+A mask comes from one look of some hundred pixels at all of the object. The windows here have about half of its box, and
+the same network sees each with the mask as what is known before. Their answers count near the contour alone, so that a
+mask cannot become another object's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .._images.threads import in_threads
+from ..ops.distance import distance_inside
+from ._clicks import sigmoid
+from ._network import NetworkCutter, Prompts, limited
+from .layers import Bools, Box, Float32, Layer, box_of, parts, resized, sampled
+
+#: The side of a window, in the longer side of the object with the margin around it, which is in the longer side of the
+#: object alone; and how much of their sides windows share at least.
+_SIDE, _MARGIN, _SHARED = 0.6, 0.06, 0.3
+#: Objects whose longer side has fewer pixels have been seen closely enough, in sides of what the network sees.
+_LEAST = 0.5
+#: The pixels along the longer side of the new mask.
+_FINE = 256
+#: How far from the contour windows count, in roots of the mask's area.
+_REACH = 0.15
+#: The likeness of the mask to the answer of a window, in it, from which on that counts, and counts fully.
+_ALIKE = (0.8, 0.9)
+#: How much the mask counts beside the windows, and where its logits and those of windows are clipped.
+_KEPT, _OWN, _LOGITS = 0.5, 4.0, 3.0
+#: The share of a window's side in which its weight grows from its rim, and the weight from which on it counts fully.
+_RIM, _FULL = 0.2, 0.05
+#: The side of what tells whether a window has any of the contour, and how far its rim goes in it.
+_ROUGH, _ROUGH_RIM = 64, 3
+
+Answer = tuple[Box, Float32]
+"""A window and the logits [M, S, S] of the network's masks of it."""
+
+
+def closer(cutter: NetworkCutter, layer: Layer, prompts: Prompts) -> Layer:
+    """Returns a mask that was settled, as closer looks along its contour see it.
+
+    Args:
+        layer: the mask that the prompts led to, or that of a person.
+        prompts: what was pointed at.
+    """
+    box = box_of(layer)
+    if box is None or max(box[2] - box[0], box[3] - box[1]) < _LEAST * cutter.network.size:
+        return layer
+    height, width = cutter.picture.shape[:2]
+    windows = [window for window in windows_of(box, width, height) if _has_contour(layer, window)]
+    if not windows:
+        return layer
+    answers = in_threads(lambda window: (window, cutter.closely(window, prompts, layer)), windows)
+    refined = with_windows(layer, answers)
+    if prompts.limit is not None:
+        (refined,) = limited([refined], prompts.limit)
+    # A mask that explains a click goes on to do so.
+    lost = (
+        (_at(layer, place) > 0.5) == bool(label) != (_at(refined, place) > 0.5)
+        for place, label in zip(prompts.points, prompts.labels, strict=True)
+    )
+    return layer if any(lost) else refined
+
+
+def windows_of(box: Box, width: int, height: int) -> list[Box]:
+    """Returns overlapping squares that a box of a picture of a size lies in; only the picture's frame cuts them."""
+    beyond = _MARGIN * max(box[2] - box[0], box[3] - box[1])
+    sides = [(max(0.0, box[0] - beyond), min(float(width), box[2] + beyond)),
+             (max(0.0, box[1] - beyond), min(float(height), box[3] + beyond))]  # fmt: skip
+    side = _SIDE * max(end - start for start, end in sides)
+    starts = []
+    for start, end in sides:
+        count = max(1, math.ceil(1 + (end - start - side) / ((1 - _SHARED) * side)))
+        # One window has what it is about in its middle.
+        starts.append([(start + end - side) / 2] if count == 1 else np.linspace(start, end - side, count).tolist())
+    return [
+        (max(0, round(x)), max(0, round(y)), min(width, round(x + side)), min(height, round(y + side)))
+        for y in starts[1] for x in starts[0]
+    ]  # fmt: skip
+
+
+def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
+    """Returns a mask in which the answers of windows count near the contour; as it is where none is like it."""
+    sides = zip(box_of(layer) or layer.box, *(window for window, _ in answers), strict=True)
+    left, top, right, bottom = (pick(side) for pick, side in zip((min, min, max, max), sides))
+    factor = min(1.0, _FINE / max(right - left, bottom - top))
+    wide, high = max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor))
+    mask = sampled(layer, (left, top, right, bottom), (wide, high))
+    inside = mask > 0.5
+    logits, weights = np.zeros_like(mask), np.zeros_like(mask)
+    for window, masks in answers:
+        x, end_x = (round((v - left) * factor) for v in window[::2])
+        y, end_y = (round((v - top) * factor) for v in window[1::2])
+        rows, columns = slice(y, min(end_y, high)), slice(x, min(end_x, wide))
+        known = inside[rows, columns]
+        seen = [resized(one, known.shape[::-1]) for one in masks]
+        likeness = [_likeness(one > 0, known) for one in seen]
+        best = int(np.argmax(likeness))
+        trust = np.clip((likeness[best] - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0]), 0, 1)
+        weight = np.float32(trust) * np.outer(*map(_rising, known.shape))
+        logits[rows, columns] += weight * seen[best].clip(-_LOGITS, _LOGITS)
+        weights[rows, columns] += weight
+    reach = np.float32(_REACH * math.sqrt(np.count_nonzero(inside)))
+    share = (2 - 2 * _from_contour(inside) / max(reach, np.float32(1))).clip(0, 1)
+    share *= (1 - np.float32(_KEPT)) * np.minimum(weights / np.float32(_FULL), 1)
+    own = np.log(mask.clip(1e-6, 1 - 1e-6) / (1 - mask).clip(1e-6, 1 - 1e-6)).clip(-_OWN, _OWN)
+    values = np.where(share > 0, sigmoid(own + share * (logits / np.maximum(weights, 1e-6) - own)), mask)
+    # What is no part of what was inside floats beside the object.
+    numbers = parts(values > 0.5)
+    floating = (numbers > 0) & ~np.isin(numbers, np.unique(numbers[inside]))
+    values = np.where(floating, np.minimum(values, mask), values)
+    return Layer((left, top, right, bottom), values.astype(np.float32, copy=False), layer.score)
+
+
+def _has_contour(layer: Layer, window: Box) -> bool:
+    """Returns whether the contour of a mask goes through a window, apart from its rim."""
+    inside = sampled(layer, window, (_ROUGH, _ROUGH))[_ROUGH_RIM:-_ROUGH_RIM, _ROUGH_RIM:-_ROUGH_RIM] > 0.5
+    return bool(inside.any() and not inside.all())
+
+
+def _at(layer: Layer, place: tuple[float, float]) -> float:
+    """Returns the value of a mask at a place (x, y) of the picture."""
+    x, y = math.floor(place[0] + 0.5), math.floor(place[1] + 0.5)
+    return float(sampled(layer, (x, y, x + 1, y + 1), (1, 1))[0, 0])
+
+
+def _likeness(first: Bools, second: Bools) -> float:
+    """Returns the share of the union of two regions that both have."""
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
+
+
+def _rising(count: int) -> Float32:
+    """Returns weights of a row of so many pixels, which grow from its ends to 1."""
+    at = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)
+    return (np.minimum(at, 1 - at) / np.float32(_RIM)).clip(0.02, 1)
+
+
+def _from_contour(inside: Bools) -> Float32:
+    """Returns how far each pixel of a region [h, w] and of what is around it is from the contour."""
+    within, beyond = (
+        distance_inside(np.pad(region, 1, constant_values=True))[1:-1, 1:-1] for region in (inside, ~inside)
+    )
+    return np.maximum(within, beyond)
