@@ -4,9 +4,9 @@
     python tools/scenes.py measure DATA
 
 DATA is a folder with the open data. `tools/annotations/scenes.json` says which of its photographs of train without
-people show a place where somebody could stand, and which do not: things seen from near, the sky, under water. The part is
-a logistic regression on the mean of the coarsest features, which no training changes; all else in the network stays as
-it is. `measure` prints how well it tells photographs that it did not see, eight parts left out in turn.
+people show a place where somebody could stand, and which do not: things seen from near, the sky, under water. The part
+is a logistic regression on the mean of the coarsest features, which no training changes; all else in the network stays
+as it is. `measure` prints how well it tells photographs that it did not see, eight parts left out in turn.
 """
 
 from __future__ import annotations

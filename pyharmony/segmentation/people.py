@@ -21,7 +21,21 @@ from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, distinct, limited
 from ._poses import EYES, MOUTH, NOSE, POSED, Pose, Square
 from .heads import Head, both, corners
-from .layers import Bools, Box, Float32, Layer, Pixels, alike, box_of, connected, covered, grown, parts, resized, sampled
+from .layers import (
+    Bools,
+    Box,
+    Float32,
+    Layer,
+    Pixels,
+    alike,
+    box_of,
+    connected,
+    covered,
+    grown,
+    parts,
+    resized,
+    sampled,
+)
 
 #: People have a head that is as sure as that: as many heads are missed then in photographs of groups as are none.
 SURE = 0.4
@@ -41,9 +55,9 @@ _WHOLER, RATED = 0.5, 0.1
 _OWN, _POSES, _WEIGHTS, _LOGITS = 3.0, 4.0, (1.0, 1.4), 3.0
 #: How surely people are where a pose has its mask, on the mean, so that it counts, and so that who has no head does.
 THERE, _NEW = 0.2, 0.3
-#: Below this likelihood nobody could stand in what a photograph shows, see `Session.standable`: 97 of 100 photographs of
-#: train in which people could are above it, and 7 of 100 others (`tools/scenes.py`). So surely people have to be there
-#: where a pose without a head has its mask.
+#: Below this likelihood nobody could stand in what a photograph shows, see `Session.standable`: 97 of 100 photographs
+#: of train in which people could are above it, and 7 of 100 others (`tools/scenes.py`). So surely people have to be
+#: there where a pose without a head has its mask.
 STANDABLE, _FROM_NEAR = 0.35, 0.5
 #: From this score on a detection counts wherever it is: 2 of 188 photographs without people get somebody by a pose.
 _SEEN = 0.9
