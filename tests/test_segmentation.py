@@ -1418,6 +1418,37 @@ def test_heads_by_numpy_are_those_by_torch(finding: Path) -> None:
     assert np.abs(found - right[0].numpy().transpose(1, 2, 0)).max() < 1e-4 * max(1.0, float(right.abs().max()))
 
 
+def test_where_people_could_stand_by_numpy_is_that_by_torch(tmp_path: Path, featured: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony import models
+
+    path = written(tmp_path / "clicks.safetensors", features="efficientnet-lite0", scene=True)
+    image = np.random.default_rng(3).random((64, 64, 3), dtype=np.float32)
+    planes = torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
+    model = models.load(path).eval()
+    with torch.no_grad():
+        right = model.scenes(planes).sigmoid()
+    network = _clicks.parsed(path.read_bytes(), "x")
+    assert abs(network.standable(image) - float(right)) < 1e-5
+    picture = np.rint(image * 255).astype(np.uint8)
+    assert abs(segmentation.Session(picture, method=segmentation.trained(path)).standable() - float(right)) < 1e-3
+    # What cannot be told is 1.
+    assert segmentation.Session(picture, method=segmentation.trained(featured)).standable() == 1
+    assert segmentation.Session(np.zeros((9, 9, 3), np.uint8)).standable() == 1
+    with pytest.raises(ArgumentError, match="people: 'grabcut' cannot find them"):
+        segmentation.Session(picture, method="grabcut").standable()
+    with pytest.raises(ArgumentError, match="scene: False"):
+        models.load(featured).scenes(planes)
+    with pytest.raises(ArgumentError, match="scene: True without features"):
+        models.create("clicks", preset="small", scene=True)
+
+
+def test_the_weights_that_come_with_it_tell_where_people_could_stand() -> None:
+    photos = Path(pyharmony.__file__).parent / "cli" / "images"
+    standable = {name: segmentation.Session(photos / f"{name}.jpg").standable() for name in ("colorado", "coffee")}
+    assert standable["colorado"] > 0.9 and standable["coffee"] < 0.1
+
+
 def test_the_weights_that_come_with_it_find_people() -> None:
     photo = Path(pyharmony.__file__).parent / "cli" / "images" / "astronaut.jpg"
     session = segmentation.Session(photo)

@@ -28,7 +28,7 @@ _ENOUGH, _FINER = 1000, 2
 #: How far an object may go beyond the box that is drawn around it, in sides of the box.
 _DRAWN = 0.02
 #: Masks that agree so far are taken for one.
-_SAME = 0.9
+_SAME = 0.8
 #: The side of what the network sees in a quick look, at most.
 _QUICK = 192
 #: The number of masks of an answer.
