@@ -33,7 +33,7 @@ _ENDS, _WIDELY = 1.25, 1.0
 _MUCH = 2.0
 #: What a change of the mask's own area costs, as a score: for each click that it was made by, and where a piece is too
 #: thick. A mask that explains more clicks is more likely right.
-_CHANGE, _THICK = 0.05, 0.1
+_CHANGE, _THICK = 0.5, 0.1
 
 
 class _Piece(NamedTuple):
