@@ -358,7 +358,7 @@ def combed() -> tuple[np.ndarray, np.ndarray, Layer]:
     picture, inside = reds(300, 400, (100, 100, 180, 60))
     for x in range(100, 280, 20):
         picture[160:180, x : x + 12], inside[160:180, x : x + 12] = (220, 30, 30), True
-    # What is red and apart belongs to something else.
+    # A red part that is apart belongs to something else.
     picture[60:90, 150:200] = (220, 30, 30)
     rough = np.zeros((30, 40), np.float32)
     rough[10:18, 10:28] = 1
@@ -1432,7 +1432,7 @@ def test_where_people_could_stand_by_numpy_is_that_by_torch(tmp_path: Path, feat
     assert abs(network.standable(image) - float(right)) < 1e-5
     picture = np.rint(image * 255).astype(np.uint8)
     assert abs(segmentation.Session(picture, method=segmentation.trained(path)).standable() - float(right)) < 1e-3
-    # What cannot be told is 1.
+    # The answer is 1 where it cannot be told.
     assert segmentation.Session(picture, method=segmentation.trained(featured)).standable() == 1
     assert segmentation.Session(np.zeros((9, 9, 3), np.uint8)).standable() == 1
     with pytest.raises(ArgumentError, match="people: 'grabcut' cannot find them"):

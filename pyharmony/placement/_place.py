@@ -445,7 +445,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1])
     for name, (bad, _) in _DOUBTS.items():
         doubted = terms[name][likely] <= bad
-        # What speaks against all places tells none from another.
+        # A term that speaks against all places tells none from another.
         usual &= ~doubted | doubted.all()
     first = np.where(usual, 1.0, _UNUSUAL)
     tried = np.zeros(len(likely), bool)

@@ -96,20 +96,20 @@ def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
         x, end_x = (round((v - left) * factor) for v in window[::2])
         y, end_y = (round((v - top) * factor) for v in window[1::2])
         rows, columns = slice(y, min(end_y, high)), slice(x, min(end_x, wide))
-        known = inside[rows, columns]
-        seen = [resized(one, known.shape[::-1]) for one in masks]
-        likeness = [_likeness(one > 0, known) for one in seen]
+        part = inside[rows, columns]
+        resized_masks = [resized(one, part.shape[::-1]) for one in masks]
+        likeness = [_likeness(one > 0, part) for one in resized_masks]
         best = int(np.argmax(likeness))
         trust = np.clip((likeness[best] - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0]), 0, 1)
-        weight = np.float32(trust) * np.outer(*map(_rising, known.shape))
-        logits[rows, columns] += weight * seen[best].clip(-_LOGITS, _LOGITS)
+        weight = np.float32(trust) * np.outer(*map(_rising, part.shape))
+        logits[rows, columns] += weight * resized_masks[best].clip(-_LOGITS, _LOGITS)
         weights[rows, columns] += weight
     reach = np.float32(_REACH * math.sqrt(np.count_nonzero(inside)))
     share = (2 - 2 * _from_contour(inside) / max(reach, np.float32(1))).clip(0, 1)
     share *= (1 - np.float32(_KEPT)) * np.minimum(weights / np.float32(_FULL), 1)
     own = np.log(mask.clip(1e-6, 1 - 1e-6) / (1 - mask).clip(1e-6, 1 - 1e-6)).clip(-_OWN, _OWN)
     values = np.where(share > 0, sigmoid(own + share * (logits / np.maximum(weights, 1e-6) - own)), mask)
-    # What is no part of what was inside floats beside the object.
+    # A part that does not touch the mask floats beside the object.
     numbers = parts(values > 0.5)
     floating = (numbers > 0) & ~np.isin(numbers, np.unique(numbers[inside]))
     values = np.where(floating, np.minimum(values, mask), values)

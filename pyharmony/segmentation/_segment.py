@@ -477,8 +477,8 @@ class Session:
         boxes = tuple(_rectangle(box_of(layer) or layer.box) for layer in layers)
         scores = tuple(layer.score for layer in layers)
         cutter = self._cutter
-        looked = partial(closer, cutter, prompts=prompts or Prompts()) if isinstance(cutter, NetworkCutter) else None
-        return Masks(None, scores, boxes, heads, self.method, reason, self.picture, tuple(layers), looked)
+        look = partial(closer, cutter, prompts=prompts or Prompts()) if isinstance(cutter, NetworkCutter) else None
+        return Masks(None, scores, boxes, heads, self.method, reason, self.picture, tuple(layers), look)
 
 
 def segment(
