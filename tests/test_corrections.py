@@ -71,6 +71,14 @@ def test_a_piece_that_is_thicker_than_at_the_click_ends_there() -> None:
     assert np.count_nonzero(made & BODY) > 0.95 * np.count_nonzero(BODY)
 
 
+def test_what_is_taken_away_ends_at_a_neck() -> None:
+    # The answer takes a bowl away, and the arm that holds it.
+    bowl, wrist, arm = rectangle(110, 90, 150, 130), rectangle(150, 106, 158, 114), rectangle(158, 80, 186, 120)
+    (made,) = regions(PERSON | bowl | wrist | arm, [layer(PERSON)], ON, (130, 110, 0))
+    assert not made[bowl].any() and made[PERSON].all()
+    assert np.count_nonzero(made & arm) > 0.9 * np.count_nonzero(arm)
+
+
 def test_what_is_added_to_a_small_mask_is_as_thick_as_at_the_click() -> None:
     block, small, large = rectangle(60, 40, 140, 120), rectangle(40, 70, 60, 90), rectangle(20, 40, 60, 120)
     shares = []
