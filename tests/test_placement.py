@@ -339,11 +339,11 @@ def test_nobody_whole_stands_in_what_is_seen_from_near(monkeypatch: pytest.Monke
     _, masks, heads = scene_of((120, 100, 40), (520, 99, 39))
     reason = "nobody could stand in what the background shows, which is seen from near, or the sky or water"
     whole, bust = subject_of(), subject_of(90.0, 3.0, 330)
-    for likely in (0.1, 0.9):
+    for likely in (0.1, 0.55, 0.9):
         monkeypatch.setattr(segmentation.Session, "standable", lambda _, likely=likely: likely)
         for (picture, mask, head), given in ((whole, {}), (bust, {"cut": ["bottom"]})):
             found = placement.place(picture, background, mask=mask, people=[], head=head, **given)
-            assert {one.reason for one in found} == {reason if likely < 0.35 and not given else ""}
+            assert {one.reason for one in found} == {reason if likely < 0.6 and not given else ""}
             assert found[0].score > 0.2 or found[0].reason == reason
         picture, mask, head = whole
         # Where others are, and for things, nothing is asked.
