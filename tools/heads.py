@@ -29,6 +29,7 @@ from torch.nn import functional
 from pyharmony import models, segmentation
 from pyharmony.models.clicks import HEADS, PLACE, Clicks
 from pyharmony.segmentation.heads import Head, corners, heads_of
+from pyharmony.segmentation.people import SURE
 
 ROOT = Path(__file__).resolve().parent.parent
 ANNOTATIONS, LAYOUTS = Path(__file__).parent / "annotations", ROOT / "benchmarks" / "layouts.json"
@@ -65,7 +66,7 @@ class Photo(NamedTuple):
 
 
 def photos_of(data: Path, part: str) -> list[Photo]:
-    """Returns the photographs of a part: 'train', 'held back' or 'layouts'."""
+    """Returns the photographs of a part: 'train', 'held back', 'layouts', or 'nobody', which are held back too."""
     files, splits, categories = {}, {}, {}
     for folder in ("photos_open", "pairs_open"):
         manifest = json.loads((data / folder / "manifest.json").read_text("utf-8"))
@@ -77,18 +78,19 @@ def photos_of(data: Path, part: str) -> list[Photo]:
     if part == "layouts":
         return [_photo(files[entry["photo"]], entry) for entry in layouts]
     drawn = json.loads((ANNOTATIONS / "heads.json").read_text("utf-8"))["photographs"]
-    learned = part == "train"
+    learned, nobody = part == "train", part == "nobody"
 
     def in_part(name: str) -> bool:
         return (splits[name] == "train") == learned and not (learned and name.startswith(LEFT_OUT))
 
-    found = [_photo(files[entry["photo"]], entry) for entry in drawn if in_part(entry["photo"])]
-    if learned:
-        nobody = {Path(name).stem for name in json.loads((ANNOTATIONS / "nobody.json").read_text("utf-8"))["nobody"]}
+    found = [_photo(files[entry["photo"]], entry) for entry in drawn if in_part(entry["photo"]) and not nobody]
+    if learned or nobody:
+        looked_at = json.loads((ANNOTATIONS / "nobody.json").read_text("utf-8"))["nobody"]
+        without = {Path(name).stem for name in looked_at}
         # No photograph of the layouts is learned from, and none twice.
         known = {entry["photo"] for entry in (*layouts, *drawn)}
         for name, path in files.items():
-            if in_part(name) and name not in known and (name in nobody or categories[name] in EMPTY):
+            if in_part(name) and name not in known and (name in without or categories[name] in EMPTY):
                 found.append(_photo(path, {"people": []}))
     return found
 
@@ -321,15 +323,15 @@ def measure(data: Path, weights: str) -> None:
     weights: a file, of which one look at a photograph counts, or a method's name, of which all looks of a session do.
     """
     network = None if weights in ("auto", *segmentation.METHODS) else models.load(weights).eval()
+
+    def heads_in(photo: Photo) -> list[Head]:
+        return _one_look(network, photo) if network else segmentation.Session(photo.pixels, method=weights).heads()
+
     for part in ("held back", "layouts"):
         photos = photos_of(data, part)
         rows, count, sizes, bodies = [], 0, [], []
         for photo in photos:
-            every = (
-                segmentation.Session(photo.pixels, method=weights).heads()
-                if network is None
-                else _one_look(network, photo)
-            )
+            every = heads_in(photo)
             there = ~np.isnan(photo.heads[:, 0])
             heads, whole = photo.heads[there], photo.bodies[there]
             count, free = count + len(heads), set(range(len(heads)))
@@ -353,10 +355,13 @@ def measure(data: Path, weights: str) -> None:
             f"{part}: {len(photos)} photographs, {count} heads, average precision {mean:.3f}; heights off by "
             f"{np.median(sizes):.3f} octaves, boxes of people share {np.mean(bodies):.2f}"
         )
-        for least in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+        for least in (0.1, 0.2, 0.3, 0.4, SURE, 0.5, 0.6):
             kept = sum(sure >= least for sure, _ in rows)
             good = right[kept - 1] if kept else 0
             print(f"  from {least}: {good / max(count, 1):.2f} found, {good / max(kept, 1):.2f} of these are heads")
+    photos = photos_of(data, "nobody")
+    wrong = sum(any(head.sure >= SURE for head in heads_in(photo)) for photo in photos)
+    print(f"nobody: {wrong} of {len(photos)} photographs without people get a head")
 
 
 def _covers(box: Floats, head: Floats) -> bool:
