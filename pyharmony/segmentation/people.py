@@ -37,8 +37,9 @@ from .layers import (
     sampled,
 )
 
-#: People have a head that is as sure as that: as many heads are missed then in photographs of groups as are none.
-SURE = 0.4
+#: People have a head that is as sure as that: in the photographs of groups of `benchmarks/layouts.json` 0.4 finds one
+#: more head of 163, and five more things that are none.
+SURE = 0.42
 #: Masks are of one person if they share so much of the smaller one.
 _SAME = 0.6
 #: The side of the picture in which masks are compared.
