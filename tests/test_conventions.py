@@ -643,8 +643,18 @@ def test_every_public_function_on_images_is_in_the_tables() -> None:
         assert known & (tables.keys() | OF_THEIR_OWN.keys()), f"{name}: takes an image, and is in no table"
 
 
+#: What runs the networks of cut-outs on a picture, seconds under a sanitizer for each kind of image.
+BY_NETWORKS = {
+    "segment", "composition.contact_sheet",
+    *(f"segmentation.Session.{name}" for name in ("segment", "others", "shows_people", "posture")),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [*ALIKE, *VALUES])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=pytest.mark.networks if x in BY_NETWORKS else ()) for x in (*ALIKE, *VALUES)],
+)
 def test_every_public_function_takes_an_image_of_any_kind(name: str, kind: str, tmp_path: Path) -> None:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name], reason=skips.not_installed(NEEDS[name]))
@@ -898,12 +908,17 @@ TAKES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "segmentation.Session.click": ("number", lambda x: ph.segmentation.Session(IMAGE).click(x, 4)),
     "segmentation.Session.others: size": ("size", lambda x: ph.segmentation.Session(IMAGE).others([], x)),
     "segmentation.Session.others: masks": ("list", lambda x: ph.segmentation.Session(IMAGE).others(x, (64, 48))),
-    "segmentation.Masks.reduced": ("size", lambda x: ph.segment(IMAGE, points=[(4, 4)]).reduced(x)),
+    "segmentation.Masks.reduced": ("size", lambda x: _masks().reduced(x)),
     "segmentation.sam": ("path", lambda x: ph.segmentation.sam(x, x)),
     "segmentation.salient": ("path", ph.segmentation.salient),
     "segmentation.salient: mean": ("list", lambda x: ph.segmentation.salient(__file__, mean=x)),
     "segmentation.trained": ("path", ph.segmentation.trained),
 }
+
+
+@functools.cache
+def _masks() -> Any:
+    return ph.segment(IMAGE, points=[(4, 4)])
 
 
 @pytest.mark.parametrize("name", TAKES)

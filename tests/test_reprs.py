@@ -55,6 +55,7 @@ def results() -> Iterator[Any]:
     yield from (info, *info.photos)
 
 
+@pytest.mark.networks
 def test_every_result_is_told_in_a_line() -> None:
     for result in results():
         text = repr(result)
@@ -62,6 +63,7 @@ def test_every_result_is_told_in_a_line() -> None:
         assert text.startswith(type(result).__name__), text
 
 
+@pytest.mark.networks
 def test_pictures_of_results() -> None:
     """They are PNGs of 8 bit, not larger than a screen."""
     deep = np.full((1500, 3000, 4), 65535, np.uint16)
