@@ -676,12 +676,19 @@ def _settled(
 def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]) -> Bools:
     """Returns where an object comes to lie, [h, w] of the picture at a smaller size."""
     rows, columns = shape
-    y, x = np.mgrid[:rows, :columns] + 0.5
+    y, x = np.arange(rows)[:, None] + 0.5, np.arange(columns) + 0.5
     x, y = x * size[0] / columns - 0.5, y * size[1] / rows - 0.5
     inverse = np.linalg.inv(matrix[:, :2])
     dx, dy = x - matrix[0, 2], y - matrix[1, 2]
-    u, v = inverse[0, 0] * dx + inverse[0, 1] * dy + 0.5, inverse[1, 0] * dx + inverse[1, 1] * dy + 0.5
     high, wide = subject.mask.shape
+    if not inverse[0, 1] and not inverse[1, 0]:
+        # Upright, each row and each column of the picture has one of the mask.
+        column = np.floor((inverse[0, 0] * dx + 0.5) * wide / subject.size[0]).astype(np.intp)
+        row = np.floor((inverse[1, 1] * dy + 0.5) * high / subject.size[1]).astype(np.intp)
+        inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
+        values = subject.mask[row.clip(0, high - 1), column.clip(0, wide - 1)]
+        return np.asarray(values & inside)
+    u, v = inverse[0, 0] * dx + inverse[0, 1] * dy + 0.5, inverse[1, 0] * dx + inverse[1, 1] * dy + 0.5
     column = np.floor(u * wide / subject.size[0]).astype(np.intp)
     row = np.floor(v * high / subject.size[1]).astype(np.intp)
     inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
