@@ -39,5 +39,7 @@ PYBIND11_MODULE(_C, m) {
 #ifdef HM_CUDA
   py::module_ cuda = m.def_submodule("cuda", "Kernels and memory of CUDA devices.");
   bind_cuda(cuda);
+  // Its callers know this module alone, as they know that of the emulator.
+  cuda.attr("ArrayView") = m.attr("ArrayView");
 #endif
 }
