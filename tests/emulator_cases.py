@@ -110,7 +110,7 @@ for _name in (
 ):
     _test_case(_name)
 
-ON = {"device": -1, "stream": 0}
+ON = {"device": 0, "stream": 0}
 
 
 def _images(shape: Sequence[int], dtype: str = "uint8", seed: int = 0) -> Array:
@@ -287,7 +287,7 @@ def _gaussian_poisson_chebyshev(name: str, shape: Sequence[int], *, half_base: b
         arguments = {
             "w0": 0.7, "w1": 0.15, "tolerance": 0.25, "max_steps": 40, "preserve_background": False, **options,
             "weight": options["weight"] or 1.0, "weight_map": None if map_ is None else map_.view(),
-            "least_weight": 0.25, "most_weight": 1.25, "half_base": half_base, "device": -1,
+            "least_weight": 0.25, "most_weight": 1.25, "half_base": half_base, "device": 0,
         }  # fmt: skip
         scratch = _chebyshev_scratch(native, memory, views, arguments)
         report = memory.empty(native.gaussian_poisson_chebyshev_report_bytes(shape[0]), np.uint8)
