@@ -31,9 +31,8 @@ def _exact(device_module: Any) -> Any:
 def on_device(name: str, **settings: Any) -> steps.Step:
     """Returns a step whose model is on the GPU, and draws nothing but the noise of GP-GAN."""
     made = still(name, LR, **settings)
-    model, extractor = made.model.cuda(), made.extractor
-    again = type(made)(model, made.settings)
-    return again if extractor is None else type(made)(model, made.settings, extractor.cuda())
+    extractors = [] if made.extractor is None else [made.extractor.cuda()]
+    return type(made)(made.model.cuda(), made.settings, *extractors)
 
 
 def batches(step: steps.Step, name: str, count: int = 4) -> list[dict[str, Any]]:
@@ -55,13 +54,17 @@ def batches(step: steps.Step, name: str, count: int = 4) -> list[dict[str, Any]]
 
 LR = 1e-5
 #: Steps that draw random numbers: they are compared by their counts alone.
-DRAWN = ("gp_gan, noise", "gp_gan, penalty", "pix2pix, wgan_gp")
+DRAWN = ("colorgrid", "gp_gan, noise", "gp_gan, penalty", "pix2pix, wgan_gp")
 CYCLE = {"critic_updates": 2, "critic_updates_more": 2}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    "name", [*KINDS, "pix2pix, wgan_gp", "gp_gan, penalty", "unet3plus, codes", "unet3plus, style"]
+    "name",
+    [
+        *(kind for kind in KINDS if kind != "clicks"),
+        *("pix2pix, wgan_gp", "gp_gan, penalty", "unet3plus, codes", "unet3plus, style"),
+    ],
 )
 def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
     """Losses of four batches are the same, and so are the weights that they leave.
@@ -89,6 +92,14 @@ def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
     assert captured.count == eager.count == len(given)
     for progress in captured.progress:
         assert getattr(captured, progress) == getattr(eager, progress)
+
+
+def test_clicks_are_set_on_the_cpu_and_not_captured() -> None:
+    step = on_device("clicks")
+    (batch,) = batches(step, "clicks", 1)
+    with pytest.raises(ArgumentError, match=r"run\.capture: clicks are set on the CPU"):
+        step.capture(batch)
+    assert all(bool(torch.isfinite(loss)) for loss in step(batch).values())
 
 
 def test_a_graph_takes_the_batch_that_it_was_captured_with() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -98,6 +99,14 @@ def added(maps: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
 def binary(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Returns zeros and ones, ones from 0.5 on."""
     return (mask >= 0.5).to(dtype)
+
+
+def constants(values: Sequence[float], like: Tensor) -> Tensor:
+    """Returns values as a tensor [len(values)] of the dtype and device of another.
+
+    `torch.tensor` would copy them from the CPU, which cannot be captured in a CUDA graph.
+    """
+    return torch.cat([like.new_full((1,), value) for value in values])
 
 
 def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ArgumentError, WeightsError
-from . import checks
+from . import _blocks, checks
 from ._registry import Model, register
 
 #: The quantiles of the sorted values of a set.
@@ -252,7 +252,8 @@ def statistics(colors: Tensor) -> tuple[Tensor, Tensor]:
     moments = [mean, (off.square().mean(1) + 1e-6).sqrt(), third.sign() * (third.abs() + 1e-6) ** (1 / 3)]
     last = x.shape[1] - 1
     sorted_ = x.sort(1).values
-    quantiles = sorted_[:, [round(q * last) for q in _QUANTILES]]
+    # A list of places would be copied from the CPU, which a CUDA graph cannot hold.
+    quantiles = torch.stack([sorted_[:, round(q * last)] for q in _QUANTILES], 1)
     return torch.cat(moments, 1), quantiles.flatten(1)
 
 
@@ -658,8 +659,8 @@ def _contour(mask: Tensor, count: int, at_random: bool) -> tuple[Tensor, Tensor,
     Their places [N, P, 2] as (x, y), the directions towards the inside [N, P, 2] and the slopes [N, P].
     """
     side = mask.shape[2]
-    blur = _box_blur(side, max(1, round(side * 3 / 256))).to(mask)
     with _exactly(mask):
+        blur = _box_blur(side, max(1, round(side * 3 / 256)), mask.device).to(mask.dtype)
         blurred = blur @ mask @ blur.mT
     padded = functional.pad(blurred, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
@@ -673,7 +674,7 @@ def _contour(mask: Tensor, count: int, at_random: bool) -> tuple[Tensor, Tensor,
 
 def _sampled(planes: Tensor, place: Tensor, normal: Tensor, reach: Sequence[float]) -> Tensor:
     """Returns the values of planes [N, C, H, W] at distances from places along normals, [N, P, R, C]."""
-    distances = torch.tensor(reach).to(place)
+    distances = _blocks.constants(reach, place)
     points = place[:, :, None] + distances[:, None] * normal[:, :, None]
     found = functional.grid_sample(
         planes, (points + 0.5) / planes.shape[2] * 2 - 1, padding_mode="border", align_corners=False
@@ -681,9 +682,9 @@ def _sampled(planes: Tensor, place: Tensor, normal: Tensor, reach: Sequence[floa
     return found.permute(0, 2, 3, 1)
 
 
-def _box_blur(side: int, radius: int) -> Tensor:
+def _box_blur(side: int, radius: int, device: torch.device) -> Tensor:
     """Returns [side, side]: two means, one after the other, of the existing pixels at most radius away."""
-    at = torch.arange(side)
+    at = torch.arange(side, device=device)
     near = ((at[:, None] - at).abs() <= radius).float()
     mean = near / near.sum(1, keepdim=True)
     return mean @ mean

@@ -225,7 +225,7 @@ class StyleEncoder(Model):
         if self.config.space == "hsv":
             x = hue_saturation(image)
         else:
-            mean, std = image.new_tensor(self.mean)[:, None, None], image.new_tensor(self.std)[:, None, None]
+            mean, std = (_blocks.constants(values, image)[:, None, None] for values in (self.mean, self.std))
             x = ((image + 1) / 2 - mean) / std
         return self.net(x, _blocks.binary(mask, image.dtype))
 

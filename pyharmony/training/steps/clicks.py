@@ -7,6 +7,7 @@ Iterative Training with Mask Guidance", ICIP 2022, for clicks on the errors of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...errors import ArgumentError
 from ...models.checks import check_image, check_mask, check_share, check_whole
 from ...models.clicks import BOXED, MASKS, Clicks, Cut, prompt_of
 from ...ops.distance import distance_inside
-from ._step import AdamSettings, Losses, Step, register
+from ._step import AdamSettings, CapturedStep, Losses, Step, register
 
 #: The first click falls where the distance from the contour is at least this share of the largest.
 _DEEP = 0.25
@@ -96,6 +98,14 @@ class ClicksStep(Step):
             self.model.known.requires_grad_(False)
         learned = [x for x in self.model.parameters() if x.requires_grad]
         self._adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
+
+    def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
+        """Cannot capture this step.
+
+        Raises:
+            ArgumentError: always: clicks are set on the CPU, others in each step.
+        """
+        raise ArgumentError("run.capture: clicks are set on the CPU, others in each step; set it to false")
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check({name: x for name, x in batch.items() if name != "people"})
