@@ -93,7 +93,7 @@ bench: setup ## speed and error beside the peers: table, JSON and plot in benchm
 	@$(PYTEST) benchmarks/
 	@$(BIN)/python benchmarks/report.py
 
-gpu-check: ## the kernels on this machine's GPU, with its own Python: PART=build|test|sanitize|bench|profile|all, OUT=FOLDER
+gpu-check: ## the kernels on this machine's GPU, with its own Python: PART=build|test|first|sanitize|bench|profile|all, OUT=FOLDER
 	@env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT $(PYTHON) tools/gpu_check.py --part $(or $(PART),all) $(if $(OUT),--out $(OUT))
 
 sheets: setup ## contact sheets of the shared photographs in artifacts/sheets

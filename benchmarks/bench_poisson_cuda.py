@@ -20,7 +20,7 @@ GROUP = "masked region on the GPU"
 TOLERANCE = 0.25
 
 
-@pytest.mark.parametrize("size", ["8K", "4K", "1080p"])
+@pytest.mark.parametrize("size", [pytest.param("8K", marks=pytest.mark.first), "4K", "1080p"])
 def bench_masked(gpu: Any, ledger: Ledger, size: str) -> None:
     """Times a mask of 40 % of the image, to a quarter of an 8-bit level."""
     floats, bytes_ = (problems_cuda.tensors(size, dtype) for dtype in ("float32", "uint8"))

@@ -26,7 +26,7 @@ def planar(t: problems_cuda.Tensors) -> tuple[Any, ...]:
     return tuple(x.permute(2, 0, 1).contiguous() for x in (t.src, t.dst, t.base))
 
 
-@pytest.mark.parametrize("size", ["8K", "4K", "1080p"])
+@pytest.mark.parametrize("size", [pytest.param("8K", marks=pytest.mark.first), "4K", "1080p"])
 def bench_whole(gpu: Any, ledger: Ledger, size: str) -> None:
     """Times the way from the images to the blend, beside its finest level with the base at hand."""
     t = problems_cuda.tensors(size, "uint8")

@@ -101,6 +101,7 @@ def eager_ratio(slow: GpuTiming, fast: GpuTiming) -> float:
     return statistics.median(a / b for a, b in zip(slow.eager, fast.eager, strict=True))
 
 
+@pytest.mark.first
 def bench_update(gpu: Any, ledger: Ledger) -> None:
     """Times one power iteration of all layers and W / sigma."""
     calls = {
@@ -121,6 +122,7 @@ def bench_update(gpu: Any, ledger: Ledger) -> None:
     ledger.figure("spectral_norm_v_graph", min(ratio(timing, timings["ours"]) for timing in theirs.values()))
 
 
+@pytest.mark.first
 def bench_share(gpu: Any, ledger: Ledger) -> None:
     """Times what the norms add to a forward and backward of the discriminator."""
     with_norms, without = share(gpu)

@@ -42,7 +42,7 @@ def captured(step: Any, batch: dict[str, Any]) -> Any:
     return step.capture(batch)
 
 
-@pytest.mark.parametrize("images", [*FEW, 32])
+@pytest.mark.parametrize("images", [*(pytest.param(n, marks=pytest.mark.first) for n in FEW), 32])
 def bench_dovenet(gpu: Any, ledger: Ledger, images: int) -> None:
     """Reports ours in bfloat16, captured, beside the published step in its own precision."""
     batch = cpu.batch_of(images, peers_cuda.DEVICE)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import measure_cuda
 import numpy as np
 import pytest
 import report
@@ -28,16 +29,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where the measurements go, as JSON (default: %(default)s)",
     )
     parser.addoption("--add", action="store_true", help="go on from what --results holds, instead of replacing it")
+    parser.addoption(
+        "--first", action="store_true", help="only what a figure of gpu_goals.py needs: few rounds, sizes and peers"
+    )
     parser.addoption("--full", action="store_true", help="also what is marked full: all sizes of long tables")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     path: Path = config.getoption("--results")
+    measure_cuda.FIRST = config.getoption("--first")
     if config.getoption("--add") and path.exists():
         LEDGER.take(json.loads(path.read_text()))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--first"):
+        others = [item for item in items if not item.get_closest_marker("first")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.get_closest_marker("first")]
     if not config.getoption("--full"):
         for item in items:
             if item.get_closest_marker("full"):

@@ -16,6 +16,9 @@ import pyharmony
 
 OURS = f"pyharmony {pyharmony.__version__}"
 ROUNDS = 50
+#: Set by `--first`: few rounds, and neither the CPU nor peers that no figure stands beside.
+FIRST = False
+FEW_ROUNDS = 20
 SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
 _FLUSH_BYTES = 256 << 20  # several times the cache of any GPU
 _PAUSE_CYCLES = 400_000  # about 0.2 ms: what comes after it is put on the stream before it is over
@@ -75,6 +78,7 @@ def interleave(
     """
     import torch
 
+    rounds = min(rounds, FEW_ROUNDS) if FIRST else rounds
     flush = torch.empty(_FLUSH_BYTES, dtype=torch.uint8, device=peers_cuda.DEVICE)
     timings, runs = {}, {}
     for name, call in calls.items():
@@ -129,8 +133,10 @@ def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[st
     return timings
 
 
-def on_cpu(call: Callable[[], Any]) -> GpuTiming:
-    """Returns a call on NumPy arrays by the CPU kernels, with all threads."""
+def on_cpu(call: Callable[[], Any]) -> GpuTiming | None:
+    """Times a call on NumPy arrays by the CPU kernels, with all threads; with `--first` it is not made."""
+    if FIRST:
+        return None
 
     def run() -> None:
         pyharmony.set_device("cpu")
@@ -173,11 +179,16 @@ class GpuRow:
 
 
 def add(
-    ledger: Ledger, group: str, problem: str, name: str, timing: GpuTiming, *, version: str,
+    ledger: Ledger, group: str, problem: str, name: str, timing: GpuTiming | None, *, version: str,
     ours: GpuTiming | None = None, copy: GpuTiming | None = None, nbytes: int | None = None,
     error: float | None = None, note: str = "",
 ) -> None:  # fmt: skip
-    """Adds a row; ours is the timing of ours that it stands beside, None makes it a row of ours."""
+    """Adds a row; ours is the timing of ours that it stands beside, None makes it a row of ours.
+
+    What was not timed gets no row.
+    """
+    if timing is None:
+        return
     cold, warm = spread(timing.cold), spread(timing.warm)
     row = GpuRow(
         group, problem, name, version, ours is None, *cold, *warm, spread(timing.eager)[0], len(timing.cold),

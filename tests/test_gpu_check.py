@@ -241,6 +241,7 @@ def bench_files(tmp_path: Path) -> Path:
         "FOUND = {'rows': [], 'gpu_rows': [], 'targets': [], 'missing': {}, 'figures': {}}\n"
         "def pytest_addoption(parser):\n"
         "    parser.addoption('--results', type=pathlib.Path)\n    parser.addoption('--add', action='store_true')\n"
+        "    parser.addoption('--first', action='store_true')\n"
         "def pytest_configure(config):\n"
         "    path = config.getoption('--results')\n"
         "    if config.getoption('--add') and path.exists(): FOUND.update(json.loads(path.read_text()))\n"
@@ -269,6 +270,23 @@ def test_benchmarks_run_by_their_worth_and_each_file_is_recorded(
         record["gpu_rows"] = []
     text = status.markdown([{"gpu": H200, "parts": parts}], gpu_results.kernel_hash(), [])
     assert "- bench poisson: ok, " in text and "- bench color_grid: ok, " in text
+
+
+def test_the_first_look_is_one_run_of_all_files(gpu_check: Any, tmp_path: Path, bench_files: Path) -> None:
+    code, parts = run(gpu_check, tmp_path, "first", "--files", "poisson,color_grid")
+    assert code == 0 and list(parts) == ["first"]
+    assert parts["first"]["figures"] == {"poisson": 1, "color_grid": 1}
+    log = (tmp_path / "out" / "first.log").read_text()
+    assert log.count("$ ") == 1 and "--first" in log
+
+
+def test_the_first_look_measures_every_figure() -> None:
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "--first", "--collect-only", "-qq"]
+    files = sorted(path.name for path in (ROOT / "benchmarks").glob("bench_*_cuda.py"))
+    done = subprocess.run([*command, *files], cwd=ROOT / "benchmarks", capture_output=True, text=True)
+    sources = "".join((ROOT / "benchmarks" / name).read_text() for name in files)
+    assert done.returncode == 0 and all(name in done.stdout for name in files), done.stdout
+    assert sources.count("pytest.mark.first") >= len(files)
 
 
 def test_only_the_files_that_are_named_run(gpu_check: Any, tmp_path: Path, bench_files: Path) -> None:
@@ -378,7 +396,11 @@ while [ $# -gt 0 ]; do case "$1" in --log-file) out=$2;; --kernel-name) name=$2;
 printf '==PROF== Connected\n' >"$out"
 printf '"ID","Kernel Name","Metric Name","Metric Unit","Metric Value"\n' >>"$out"
 printf '"0","%s","Registers Per Thread","register/thread","254"\n' "$name" >>"$out"
-printf '"0","%s","Waves Per SM","","0.97"\n' "$name" >>"$out"
+printf '"0","%s","Waves Per SM","","0.13"\n' "$name" >>"$out"
+printf '"0","%s","Duration","ns","9,240"\n' "$name" >>"$out"
+printf '"1","%s","Registers Per Thread","register/thread","254"\n' "$name" >>"$out"
+printf '"1","%s","Waves Per SM","","0.97"\n' "$name" >>"$out"
+printf '"1","%s","Duration","us","11"\n' "$name" >>"$out"
 """
 
 
@@ -390,7 +412,7 @@ def test_some_kernels_are_profiled_where_there_is_ncu(gpu_check: Any, tmp_path: 
     code, record = check(gpu_check, tmp_path, "profile")
     assert (code, record["status"], list(record["kernels_profiled"])) == (0, "ok", list(gpu_check.KERNELS))
     assert len(gpu_check.KERNELS) == 5
-    wanted = {"Registers Per Thread": "254 register/thread", "Waves Per SM": "0.97"}
+    wanted = {"Registers Per Thread": "254 register/thread", "Waves Per SM": "0.97", "Duration": "11 us"}
     assert all(found == wanted for found in record["kernels_profiled"].values())
     script(tmp_path / "bin", "ncu", "echo 'no permission'; exit 1")
     code, record = check(gpu_check, tmp_path, "profile", "--again")

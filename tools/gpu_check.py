@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Builds, tests, sanitizes, measures and profiles the CUDA kernels on this machine's GPU: what `make gpu-check` runs.
 
-python3 tools/gpu_check.py [--part build|test|sanitize|bench|profile|all] [--files poisson,pyramid] [--out FOLDER]
+python3 tools/gpu_check.py [--part build|test|first|sanitize|bench|profile|all] [--files poisson,pyramid] [--out FOLDER]
+
+`first` measures every figure of gpu_goals.py once, with few rounds and few peers, for a machine that is there for
+minutes; it is no part of `all`, whose `bench` measures the same and more.
 
 Nothing is fetched and nothing is installed into the Python that runs it: the package goes to build/gpu-check/site, and
 as an archive to artifacts/gpu-check, beside the logs; with that archive another machine of the kind need not build.
@@ -16,6 +19,7 @@ import argparse
 import concurrent.futures
 import csv
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -40,12 +44,13 @@ import gpu_results  # noqa: E402
 import status  # noqa: E402
 
 PARTS = ("build", "test", "sanitize", "bench", "profile")
+FIRST = "first"
 LIMIT = 470  # seconds of a part: below the eight minutes that it may take
 SITE = ROOT / "build" / "gpu-check" / "site"
 LOGS = ROOT / "artifacts" / "gpu-check"
 ARCHIVE = "site.tar.gz"  # in LOGS
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
-SANITIZERS = 8  # at once: a process is mostly waiting for its own start
+SANITIZERS = 15  # at once, and fewer than the CPU has cores: a process is mostly waiting for its own start
 #: Benchmarks by the worth of what they tell, bench_<name>_cuda.py; others follow by name.
 ORDER = (
     "gaussian_poisson", "poisson", "spectral_norm", "pyramid", "training_steps", "partial_conv", "color_grid",
@@ -59,6 +64,7 @@ KERNELS = {
     "poisson_tail_kernel": "poisson",
     "pyramid_downsample_kernel": "pyramid",
 }
+LAUNCHES = 60  # of a kernel that are profiled; the longest counts
 PROFILE_SECONDS = 10  # of a kernel, at the least; the first one waits for the start of everything
 #: The parts' needs: modules with the oldest version that will do, and where one is missing, what is done without it.
 NEEDED = {"numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
@@ -67,6 +73,7 @@ NEEDED_BY = {
     "test": {"pytest": "8", "hypothesis": ""},
     "sanitize": {},
     "bench": {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
+    FIRST: {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
     "profile": {},
 }
 #: The further needs of compiling, when the package is not there already.
@@ -338,11 +345,17 @@ def outcomes(log: Path, start: int, folder: str) -> dict[str, str]:
 PYTEST = ("-m", "pytest", "-m", "gpu", "-p", "gpu_done", "-p", "no:cacheprovider", "-rA", "--color=no")
 
 
+def gpu_tests() -> list[str]:
+    """Returns the files with tests for a GPU: to collect all others takes a minute."""
+    paths = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [path.relative_to(ROOT).as_posix() for path in paths if "mark.gpu" in path.read_text()]
+
+
 def test(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
     results: dict[str, str] = dict.fromkeys(before.get("passed", []), "passed")
     if results:
         say(f"  {len(results)} have passed before")
-    command = [sys.executable, *PYTEST, "tests", "-v", *options.arguments]
+    command = [sys.executable, *PYTEST, *gpu_tests(), "-v", *options.arguments]
     code = run(command, log, clock.left() - 5, leaving_out(results))
     now = outcomes(log, 0, "tests")
     results.update(now)
@@ -376,7 +389,8 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
             raise RuntimeError(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    cases = output("--list").split()
+    # First the case that launches every kernel.
+    cases = sorted(output("--list").split(), key=lambda case: case != "kernels")
     # A kernel that no case launches is not sanitized; torch's profiler finds it, where there is torch.
     unlaunched = None
     if version_of("torch") is not None:
@@ -408,7 +422,7 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
         else:
             say(f"  {word}: {name}")
 
-    workers = max(1, min(SANITIZERS, (os.cpu_count() or 1) // 2))
+    workers = max(1, min(SANITIZERS, (os.cpu_count() or 1) - 1))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool, log.open("a") as file:
         left = [(tool, case) for case in cases for tool in TOOLS if f"{tool} {case}" not in runs]
         for future in [pool.submit(one, tool, case) for tool, case in left]:
@@ -456,16 +470,20 @@ def benchmarks(wanted: str | None) -> list[Path]:
 MEASURED = ("rows", "gpu_rows", "targets", "missing", "figures")
 
 
-def bench(path: Path, clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
-    """Runs one file of benchmarks; what it has measured before stays, and is not measured again."""
+def bench(
+    name: str, paths: Sequence[Path], more: Sequence[str], clock: Clock, log: Path, options: argparse.Namespace,
+    before: Record,
+) -> Record:  # fmt: skip
+    """Runs files of benchmarks; what was measured before stays, and is not measured again."""
     done = dict.fromkeys(before.get("done", []), "passed")
-    output = LOGS / f"{path.stem}.json"
+    output = LOGS / f"{name.replace(' ', '_')}.json"
     output.unlink(missing_ok=True)
     if done:
         output.write_text(json.dumps({key: before[key] for key in MEASURED}))
     start = log.stat().st_size if log.exists() else 0
     # Each item gets a line: pytest.ini asks for one step less.
-    command = [sys.executable, *PYTEST, str(path.relative_to(ROOT)), "-vv", "--results", str(output), "--add"]
+    files = [str(path.relative_to(ROOT)) for path in paths]
+    command = [sys.executable, *PYTEST, *files, "-vv", "--results", str(output), "--add", *more]
     code = run([*command, *options.arguments], log, clock.left() - 5, leaving_out(done))
     now = outcomes(log, start, "benchmarks")
     done.update({name: word for name, word in now.items() if word == "passed"})
@@ -504,7 +522,7 @@ src, mask = dst[::-1].copy(), (np.hypot(x - 4.8, y - 2.7) < 2).astype(np.float32
 
 
 def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record) -> Record:
-    """Profiles one launch each of some kernels at 4K with ncu: registers, occupancy, waves, time."""
+    """Profiles some kernels at 4K with ncu: registers, occupancy, waves and time of the longest launch of each."""
     ncu = str(program("ncu"))
     kernels: dict[str, Record] = dict(before.get("kernels_profiled", {}))
     trouble = []
@@ -513,7 +531,9 @@ def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record
             continue
         own = LOGS / f"profile.{name}.csv"
         own.unlink(missing_ok=True)
-        command = [ncu, "--set", "basic", "--csv", "--kernel-name", name, "--launch-count", "1", "--log-file", str(own)]
+        # The clocks are others' too. The first launches of nested iteration are those of its coarsest grids.
+        command = [ncu, "--set", "basic", "--clock-control", "none", "--csv", "--kernel-name", name]
+        command += ["--launch-count", str(LAUNCHES), "--log-file", str(own)]
         seconds = min(clock.left(), PROFILE_SECONDS * (1 if kernels else 6))
         code = run([*command, sys.executable, "-c", PROFILED, call], log, seconds)
         found = metrics(own.read_text(errors="replace")) if own.exists() else {}
@@ -527,14 +547,21 @@ def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record
     return {"status": word, "trouble": trouble, "kernels_profiled": kernels}
 
 
+NANOSECONDS = {"ns": 1, "nsecond": 1, "us": 1e3, "usecond": 1e3, "ms": 1e6, "msecond": 1e6, "s": 1e9, "second": 1e9}
+
+
 def metrics(text: str) -> dict[str, str]:
-    """Returns the metrics in ncu's CSV: a line a metric, with its unit."""
+    """Returns the metrics of the longest launch in ncu's CSV: a line a launch and metric, with its unit."""
     lines = [line for line in text.splitlines() if line.startswith('"')]
-    return {
-        row["Metric Name"]: f"{row['Metric Value']} {row['Metric Unit']}".strip()
-        for row in csv.DictReader(lines)
-        if row.get("Metric Name")
-    }
+    launches: dict[str, dict[str, str]] = {}
+    nanoseconds: dict[str, float] = {}
+    for row in csv.DictReader(lines):
+        if row.get("Metric Name"):
+            launch, name, value, unit = (row[key] for key in ("ID", "Metric Name", "Metric Value", "Metric Unit"))
+            launches.setdefault(launch, {})[name] = f"{value} {unit}".strip()
+            if name == "Duration":
+                nanoseconds[launch] = float(value.replace(",", "")) * NANOSECONDS.get(unit, 1)
+    return launches[max(launches, key=lambda launch: nanoseconds.get(launch, 0.0))] if launches else {}
 
 
 Work = Callable[[Clock, Path, argparse.Namespace, Record], Record]
@@ -555,26 +582,24 @@ def check(part: str, options: argparse.Namespace) -> str:
     if part == "profile" and program("ncu") is None:
         say("profile: not run: ncu, of the CUDA toolkit, is not here")
         return "ok"
-    files = benchmarks(options.files) if part == "bench" else []
+    files = benchmarks(options.files) if part in ("bench", FIRST) else []
     for module, without in OPTIONAL.items():
-        if part in ("test", "bench") and version_of(module) is None:
+        if part in ("test", "bench", FIRST) and version_of(module) is None:
             say(f"  {module} is not installed: {without}")
     device = gpu_results.gpu()
     say(f"{part}: {device['name'] if device else 'no GPU'}, at most {options.limit} s")
+    if part == FIRST:
+        return recorded(part, functools.partial(bench, part, files, ["--first"]), clock, log, options)
     if part != "bench":
         return recorded(part, RUN[part], clock, log, options)
     words = []
     for path in files:
-        name = path.stem.removeprefix("bench_").removesuffix("_cuda")
+        name = f"bench {path.stem.removeprefix('bench_').removesuffix('_cuda')}"
         if clock.left() < 20:
             words.append("incomplete")
-            say(f"  bench {name}: not run: out of time")
+            say(f"  {name}: not run: out of time")
             continue
-
-        def work(clock: Clock, log: Path, options: argparse.Namespace, before: Record, path: Path = path) -> Record:
-            return bench(path, clock, log, options, before)
-
-        words.append(recorded(f"bench {name}", work, clock, log, options))
+        words.append(recorded(name, functools.partial(bench, name, [path], []), clock, log, options))
     return next((word for word in ("failed", "incomplete") if word in words), "ok" if words else "failed")
 
 
@@ -631,8 +656,8 @@ def toolkit() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--part", choices=[*PARTS, "all"], default="all")
-    parser.add_argument("--files", metavar="NAMES", help=f"of bench, with commas between: {','.join(ORDER)}")
+    parser.add_argument("--part", choices=[*PARTS, FIRST, "all"], default="all")
+    parser.add_argument("--files", metavar="NAMES", help=f"of bench and first, with commas between: {','.join(ORDER)}")
     parser.add_argument("--again", action="store_true", help="also what is recorded of these sources")
     parser.add_argument("--out", type=Path, help="a folder that gets copies of results, logs and the built package")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of each part (default: %(default)s)")
