@@ -18,7 +18,7 @@ from pyharmony.harmonization import ColorMap, _colorgrid, _judged, networks  # n
 from pyharmony.harmonization._guards import Care  # noqa: E402
 from pyharmony.harmonization._hints import Hints, Source  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
-from pyharmony.models.colorgrid import _chosen, _sure, moved  # noqa: E402
+from pyharmony.models.colorgrid import _chosen, _first_not_below, _sure, moved  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
 from pyharmony.training.steps._contours import Shares, as_given, drawn_anew  # noqa: E402
 from pyharmony.training.steps._scenes import drawn_scenes  # noqa: E402
@@ -94,6 +94,17 @@ def test_a_further_expert_begins_as_the_last_one() -> None:
     assert len(known) == two.judge.norm.normalized_shape[0]
     with pytest.raises(WeightsError, match=r"start: weights with experts\.1\..*, which the model is without"):
         one.start_from(two)
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_what_is_exported_searches_as_torch_does(number: int) -> None:
+    torch.manual_seed(number)
+    pixels, count = int(torch.randint(1, 5000, ())), int(torch.randint(1, 600, ()))
+    weight = torch.rand(3, pixels)
+    weight = (weight * (weight > (0.0, 0.9, 1.0)[number % 3]) + 1e-9).double()
+    summed = weight.cumsum(1)
+    values = (torch.arange(count, dtype=torch.float64) + 0.5) / count * summed[:, -1:]
+    assert torch.equal(_first_not_below(summed, values), torch.searchsorted(summed, values))
 
 
 def test_without_shares_a_batch_is_as_given() -> None:

@@ -1936,6 +1936,32 @@ def test_onnx_of_a_pct_net_for_pictures_of_another_size(tmp_path: Path, case: st
     torch.testing.assert_close(torch.from_numpy(found), model(**inputs).detach(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("name", [weights.name for weights in models.weights() if weights.model != "pose"])
+def test_onnx_of_the_weights_that_come_along(tmp_path: Path, name: str) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    model, path = models.load(name), tmp_path / "model.onnx"
+    torch.manual_seed(0)
+    inputs = model.example()
+    models.export(model, path)
+    found = runtime.InferenceSession(path).run(None, {key: value.numpy() for key, value in inputs.items()})
+    with torch.no_grad():
+        expected = tensors(model(**inputs))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_exporters_reason_comes_without_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    model = narrow("realism_cnn")
+    monkeypatch.setattr(type(model), "forward", lambda self, image, mask=None: torch.searchsorted(image, image))
+    says = r"model: realism_cnn cannot be written as ONNX: .*aten\.searchsorted"
+    with pytest.raises(ArgumentError, match=says) as found:
+        models.export(model, tmp_path / "a.onnx", size=32)
+    assert "\x1b" not in str(found.value) and "\n" not in str(found.value) and not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="composite: 250x250 pixels"):
         models.export(narrow("attention_unet"), tmp_path / "a.onnx", size=250)

@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -396,7 +397,8 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
         size: the side of the images; None: the size that the model was published with.
 
     Raises:
-        ArgumentError: model is not a model of ours, or path does not end in .onnx.
+        ArgumentError: model is not a model of ours, or does something that ONNX has no operator for, which is named; or
+            path does not end in .onnx.
         ShapeError: the model does not take the size.
         ImportError: onnx or onnxscript is not installed.
     """
@@ -416,17 +418,30 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
     with evaluating(model), torch.no_grad(), _quiet_exporter(), _temporary.file(target) as unfinished:
         result = model(**inputs)  # a size that the model refuses raises here
         outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
-        torch.onnx.export(
-            model.generator if isinstance(model, Adversarial) else model,
-            kwargs=inputs,
-            f=unfinished,
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamic_shapes={key: {0: batch} for key in inputs},
-            dynamo=True,
-            verbose=False,
-            external_data=False,
-        )
+        try:
+            torch.onnx.export(
+                model.generator if isinstance(model, Adversarial) else model,
+                kwargs=inputs,
+                f=unfinished,
+                input_names=list(inputs),
+                output_names=outputs,
+                dynamic_shapes={key: {0: batch} for key in inputs},
+                dynamo=True,
+                verbose=False,
+                external_data=False,
+                # A runtime optimizes by itself, and onnxscript 0.7.2 changes what `colorgrid` computes.
+                optimize=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise ArgumentError(f"model: {model.name} cannot be written as ONNX: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Returns the first line of what an error of torch's exporter was caused by, without the colours of a terminal."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -122,11 +122,15 @@ class ColorMaps(NamedTuple):
     affine: Tensor
     curves: Tensor
 
-    def apply(self, pixels: Tensor) -> Tensor:
-        """Returns the mapped colours of pixels [N, P, 3] in [0, 1], not clamped."""
+    def hats(self, pixels: Tensor) -> Tensor:
+        """Returns how near pixels [N, P, 3] are to the knots of the curves, [N, P, 3 K], which maps may share."""
         knots = self.curves.shape[-1]
         at = torch.linspace(0, 1, knots, device=pixels.device, dtype=pixels.dtype)
-        hats = (1 - (pixels.clamp(0, 1)[..., None] - at).abs() * (knots - 1)).clamp_min(0).flatten(2)
+        return (1 - (pixels.clamp(0, 1)[..., None] - at).abs() * (knots - 1)).clamp_min(0).flatten(2)
+
+    def apply(self, pixels: Tensor, hats: Tensor | None = None) -> Tensor:
+        """Returns the mapped colours of pixels [N, P, 3] in [0, 1], not clamped."""
+        hats = self.hats(pixels) if hats is None else hats
         return pixels @ self.affine[..., :3].mT + self.affine[:, None, :, 3] + hats @ self.curves.flatten(2).mT
 
 
@@ -521,7 +525,8 @@ class ColorGrid(Model):
         place = _chosen(_sure(inside).flatten(1), counts[0], False)
         given = _gathered(small, place)
         with _exactly(given):
-            mapped = torch.stack([each.apply(given) for each in maps], 1)
+            hats = maps[0].hats(given)
+            mapped = torch.stack([each.apply(given, hats) for each in maps], 1)
         across = _sampled(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
         found = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
         return Heard(found, across, given, mapped, inside.mean((1, 2, 3)))
@@ -702,7 +707,24 @@ def _chosen(weight: Tensor, count: int, at_random: bool) -> Tensor:
         return torch.multinomial(weight, count, replacement=True)
     summed = weight.cumsum(1, dtype=torch.float64)
     steps = (torch.arange(count, device=weight.device, dtype=summed.dtype) + 0.5) / count
-    return torch.searchsorted(summed, steps * summed[:, -1:]).clamp_max(weight.shape[1] - 1)
+    # ONNX has no operator for torch's search, which is twenty times as fast.
+    search = _first_not_below if torch.compiler.is_compiling() else torch.searchsorted
+    return search(summed, steps * summed[:, -1:]).clamp_max(weight.shape[1] - 1)
+
+
+def _first_not_below(x: Tensor, values: Tensor) -> Tensor:
+    """Returns for each of evenly spaced values [N, K] the number of the first element of x [N, P] that is not below it.
+
+    Both are ascending, and the last element of x is half a space beyond the last value. It gives what
+    `torch.searchsorted` does.
+    """
+    count = values.shape[1]
+    # How many values are at most an element, by division, and exactly by a look at the two beside.
+    below = (x / x[:, -1:] * count + 0.5).long().clamp(0, count)
+    below = below - ((below > 0) & (values.gather(1, (below - 1).clamp_min(0)) > x)).long()
+    below = below + ((below < count) & (values.gather(1, below.clamp_max(count - 1)) <= x)).long()
+    having = torch.zeros_like(values[:, :1]).long().expand(-1, count + 1).scatter_add(1, below, torch.ones_like(below))
+    return having.cumsum(1)[:, :-1]
 
 
 def _gathered(planes: Tensor, index: Tensor) -> Tensor:
