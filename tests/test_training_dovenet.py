@@ -131,7 +131,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
         wanted = literal(batch["composite"], batch["target"], batch["mask"])
         torch.manual_seed(number)
         model.train()
-        found = step._run(batch)
+        found = step.run(batch)
         judged = found["discriminator"] + found.get("gradient_penalty", 0)
         assert abs(judged - wanted["discriminator"]) <= tolerance * (1 + abs(wanted["discriminator"]))
         generated = found["adversarial"] + found["verification"] + 100 * found["l1"]
@@ -168,7 +168,7 @@ def test_the_constant_of_the_published_partial_convolution_hardly_shows(bench: A
     batch = {name: x.double() for name, x in batch_of().items()}
     wanted = literal(batch["composite"], batch["target"], batch["mask"])
     model.train()
-    found = step._run(batch)
+    found = step.run(batch)
     assert 0.0 < abs(found["discriminator"] - wanted["discriminator"]) <= 100 * 7e-8
 
 
@@ -188,7 +188,7 @@ def losses_of(model: models.Adversarial, batch: dict[str, Tensor], preset: str |
     step = steps.create(model, preset, **settings)
     torch.manual_seed(5)
     model.train()
-    return {name: loss.detach() for name, loss in step._run(batch).items()}
+    return {name: loss.detach() for name, loss in step.run(batch).items()}
 
 
 @pytest.mark.parametrize("saving", [None, *SAVED])
@@ -296,7 +296,7 @@ def test_nothing_is_computed_for_weights_that_no_gradient_is_asked_for(monkeypat
     assert len(asked) == 14 and not any(asked)
 
     step: Any = steps.create(model, gradient_penalty=10.0)
-    update, halves = step._update, {}
+    update, halves = step.update, {}
 
     def noted(name: str, loss: Tensor) -> None:
         asked.clear()
@@ -308,7 +308,7 @@ def test_nothing_is_computed_for_weights_that_no_gradient_is_asked_for(monkeypat
             assert same(discriminator, [p.detach() for p in model.discriminator.parameters()])
             assert all(a is b for a, b in zip(gradients, (p.grad for p in model.discriminator.parameters())))
 
-    monkeypatch.setattr(step, "_update", noted)
+    monkeypatch.setattr(step, "update", noted)
     step(batch)
     assert any(halves["discriminator"])
     assert len(halves["generator"]) == 14 and not any(halves["generator"])

@@ -411,7 +411,7 @@ def test_networks_are_trained_in_the_dtype_that_the_cpu_is_fast_in(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     step = steps.create(models.create("pix2pix", "small"), dtype="auto")
     assert step.settings.dtype == dtype
-    with step._precision():
+    with step.autocast():
         assert torch.is_autocast_enabled("cpu") == (dtype == "bfloat16")
     for name in ("float32", "bfloat16"):  # what somebody asks for is done
         assert steps.create(models.create("pix2pix", "small"), dtype=name).settings.dtype == name

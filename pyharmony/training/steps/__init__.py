@@ -24,12 +24,12 @@ except ModuleNotFoundError as error:
 from ...errors import ArgumentError
 from ...models import Model
 from . import _step
-from ._step import CapturedStep, Step, StepSettings
+from ._step import AdamSettings, CapturedStep, Step, StepSettings, register
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
     importlib.import_module(_module.name)  # registers the step of a model
 
-__all__ = ["CapturedStep", "Step", "StepSettings", "create"]
+__all__ = ["AdamSettings", "CapturedStep", "Step", "StepSettings", "create", "register"]
 
 
 def create(model: Model, preset: str | None = None, *, extractor: nn.Module | None = None, **settings: Any) -> Step:

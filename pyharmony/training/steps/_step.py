@@ -118,6 +118,9 @@ class TranslationSettings(AdversarialSettings):
 class Step:
     """One optimisation step of a model, on a batch.
 
+    One for a network of one's own, made known by `register`, has `settings_type`, `inputs` and `run`, which
+    computes the losses within `autocast` and makes the updates by `update`; `add_optimizers` adds others than Adam.
+
     `step(batch)` takes a mapping of tensors, changes the model and its optimizers, and returns the losses by name:
     tensors [] without a graph, for which the host does not wait. A wrong batch raises before anything has changed. With
     one seed of torch's generator, one device and one number of threads the bits are the same.
@@ -164,16 +167,16 @@ class Step:
                     raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._add_optimizers()
+        self.add_optimizers()
 
-    def _add_optimizers(self) -> None:
+    def add_optimizers(self) -> None:
         """Adds an Adam for the model, or for both networks of an adversarial one."""
         settings: Any = self.settings
         networks: dict[str, nn.Module] = {"model": self.model}
         if isinstance(self.model, Adversarial):
             networks = {"generator": self.model.generator, "discriminator": self.model.discriminator}
         for name, network in networks.items():
-            self._adam(name, network.parameters(), settings.lr, settings.betas)
+            self.add_adam(name, network.parameters(), settings.lr, settings.betas)
 
     @property
     def low(self) -> float:
@@ -185,8 +188,8 @@ class Step:
         """Whether no batches wait to be accumulated further."""
         return self._micro == 0
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
-        """Computes the losses of a checked batch and makes the updates."""
+    def run(self, batch: dict[str, Tensor]) -> Losses:
+        """Computes the losses of a checked batch, makes the updates, and returns the losses by name."""
         raise NotImplementedError
 
     def _phase(self) -> Hashable:
@@ -217,7 +220,7 @@ class Step:
         """
         checked = self._checked(batch)
         self._prepare()
-        losses = self._run(checked)
+        losses = self.run(checked)
         self._micro = (self._micro + 1) % self.accumulate
         if self.whole:
             self._advance()
@@ -255,7 +258,7 @@ class Step:
         return checked
 
     @contextlib.contextmanager
-    def _precision(self) -> Iterator[None]:
+    def autocast(self) -> Iterator[None]:
         """Runs the networks inside in the chosen dtype; losses belong outside, in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
             yield
@@ -264,7 +267,7 @@ class Step:
         """Returns the learning rate, on a CUDA device as a tensor, which a graph reads."""
         return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
 
-    def _adam(
+    def add_adam(
         self,
         name: str,
         parameters: Iterable[nn.Parameter],
@@ -287,12 +290,12 @@ class Step:
         ]
         self.optimizers[name] = torch.optim.AdamW(groups, **options)
 
-    def _rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
+    def add_rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
         """Adds an RMSprop that a CUDA graph can hold."""
         cuda = self.device.type == "cuda"
         self.optimizers[name] = torch.optim.RMSprop(list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda)
 
-    def _update(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
+    def update(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
         """Makes one update of the parameters of an optimizer; nothing else gets a gradient.
 
         clip: the largest norm of the gradient; 0: no limit.
@@ -410,12 +413,12 @@ class CapturedStep:
             stream.wait_stream(torch.cuda.current_stream(step.device))
             with torch.cuda.stream(stream):
                 for _ in range(self.warm_up):
-                    step._run(self._static)
+                    step.run(self._static)
             torch.cuda.current_stream(step.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         # The capture is of this thread alone: otherwise a loader's thread that pins memory would break it, and itself.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            losses = {name: loss.detach() for name, loss in step._run(self._static).items()}
+            losses = {name: loss.detach() for name, loss in step.run(self._static).items()}
         return graph, losses
 
 
@@ -447,9 +450,27 @@ _steps: dict[str, type[Step]] = {}
 
 
 def register(*models: str) -> Callable[[StepType], StepType]:
-    """Makes a class the step of these models."""
+    """Makes a class the step of models, by their names: a decorator of a class derived from `Step`.
+
+    Raises:
+        DTypeError: the class is not derived from `Step`.
+
+    Example:
+        >>> @steps.register("tint")
+        ... class TintStep(steps.Step):
+        ...     settings_type = steps.AdamSettings
+        ...
+        ...     def run(self, batch):
+        ...         with self.autocast():
+        ...             output = self.model(batch["composite"], batch["mask"])
+        ...         loss = (output.float() - batch["target"]).abs().mean()
+        ...         self.update("model", loss)
+        ...         return {"l1": loss}
+    """
 
     def add(step: StepType) -> StepType:
+        if not (isinstance(step, type) and issubclass(step, Step)):
+            raise DTypeError(f"{step!r}: expected a class derived from pyharmony.training.steps.Step")
         for name in models:
             _steps[name] = step
         return step

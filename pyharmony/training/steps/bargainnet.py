@@ -64,19 +64,19 @@ class BargainNetStep(Step):
         super()._check(batch)
         check_image(batch["composite"], "composite", 3, self.model.generator.unet.multiple)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         check_mask(mask, composite)
         generator, encoder, settings = self.model.generator, self.model.encoder, self.settings
-        with self._precision():
+        with self.autocast():
             background = encoder(target, 1 - mask)
             output = generator(composite, mask, background)
         output = output.float()
-        with self._precision():
+        with self.autocast():
             codes = [encoder(picture, mask) for picture in (target, output, composite)]
         background, real, made, before = (code.float() for code in (background, *codes))
         l1 = masked_l1(output, target)
         how: dict[str, Any] = {"margin": settings.margin, "each_number": settings.each_number}
         triplets = triplet(real, made, before, **how) + triplet(made, background, before, **how)
-        self._update("model", settings.l1 * l1 + settings.triplet * triplets)
+        self.update("model", settings.l1 * l1 + settings.triplet * triplets)
         return {"l1": l1, "triplet": triplets}

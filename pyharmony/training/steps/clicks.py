@@ -92,12 +92,12 @@ class ClicksStep(Step):
     settings_type = ClicksSettings
     model: Clicks
 
-    def _add_optimizers(self) -> None:
+    def add_optimizers(self) -> None:
         settings = self.settings
         if self.model.config.features:
             self.model.known.requires_grad_(False)
         learned = [x for x in self.model.parameters() if x.requires_grad]
-        self._adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
+        self.add_adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """Cannot capture this step.
@@ -113,18 +113,18 @@ class ClicksStep(Step):
         for name in batch.keys() - {"image"}:
             check_mask(batch[name], batch["image"], name)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         image, mask = batch["image"], (batch["mask"] > 0.5).to(batch["image"].dtype)
         settings = self.settings
         silent = torch.rand(len(image)) < (settings.silent if "people" in batch else 0)
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), self.autocast():
             seen = self.model.seen(image)
         prompt = self._prompted(image, mask, silent, seen)
-        with self._precision():
+        with self.autocast():
             cut = self.model(image, prompt, seen)
         losses = self._losses(Cut(*(x.float() for x in cut)), mask, ~silent.to(image.device), batch.get("people"))
         loss = losses["mask"] + settings.scored * losses["score"] + settings.people * losses["people"]
-        self._update("model", loss, clip=settings.clip)
+        self.update("model", loss, clip=settings.clip)
         return losses
 
     def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor, seen: tuple[Tensor, ...]) -> Tensor:
@@ -145,7 +145,7 @@ class ClicksStep(Step):
         self.model.eval()
         again = _chance(settings.again)
         for round_ in range(int(torch.randint(settings.rounds, ())) + 1):
-            with torch.no_grad(), self._precision():
+            with torch.no_grad(), self.autocast():
                 cut = self.model(image, prompt, seen)
             best = cut.scores.argmax(1)
             last = cut.logits[torch.arange(len(best)), best].float().sigmoid()[:, None]

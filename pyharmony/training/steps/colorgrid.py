@@ -124,7 +124,7 @@ class ColorGridStep(Step):
         super().__init__(model, settings, extractor)
         self._memory: deque[tuple[Tensor, ...]] = deque(maxlen=settings.memory)
 
-    def _add_optimizers(self) -> None:
+    def add_optimizers(self) -> None:
         settings, last = self.settings, self.model.config.experts - 1
         starts = tuple(start.format(last) for start in _PARTS[settings.trains])
         for name, parameter in self.model.named_parameters():
@@ -132,7 +132,7 @@ class ColorGridStep(Step):
         learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not learned:
             raise ArgumentError(f"trains: {settings.trains!r}, and the network has none; set model.{settings.trains}")
-        self._adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
+        self.add_adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """Captures the step, see `Step.capture`.
@@ -155,7 +155,7 @@ class ColorGridStep(Step):
         check_mask(batch["mask"], batch["composite"])
         check_smallest(batch["composite"], "composite", self.model.config.view)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         settings = self.settings
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         shares = settings.shares.scaled(min(1.0, self.count / settings.ramp) if settings.ramp else 1.0)
@@ -168,7 +168,7 @@ class ColorGridStep(Step):
             drawn = as_given(composite, target, mask, settings.pixels)
         if settings.trains == "judge":
             return self._judged(drawn)
-        with self._precision():
+        with self.autocast():
             looks = self.model.looks(drawn.composite, drawn.mask)
         losses = {"rmse": self._error(looks[-1].apply(drawn.given), drawn.wanted)}
         total = losses["rmse"]
@@ -176,7 +176,7 @@ class ColorGridStep(Step):
             early = [self._error(maps.apply(drawn.given), drawn.wanted) for maps in looks[:-1]]
             losses["early"] = torch.stack(early).sum()
             total = total + settings.early * losses["early"]
-        self._update("model", total, clip=settings.clip)
+        self.update("model", total, clip=settings.clip)
         return losses
 
     def _judged(self, drawn: Drawn) -> Losses:
@@ -184,7 +184,7 @@ class ColorGridStep(Step):
         # The answers are those of inference; only the judge has dropout.
         self.model.eval()
         cast(Judge, self.model.judge).train()
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), self.autocast():
             maps, *facts = self.model.heard(drawn.composite, drawn.mask)
         return self._replayed([*maps, *facts, drawn.given, drawn.wanted], self._weighed)
 
@@ -200,13 +200,13 @@ class ColorGridStep(Step):
 
     def _learned(self, losses: Losses) -> Losses:
         """Updates by the sum of some errors, and returns these."""
-        self._update("model", torch.stack(list(losses.values())).sum(), clip=self.settings.clip)
+        self.update("model", torch.stack(list(losses.values())).sum(), clip=self.settings.clip)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _weighed(self, heard: list[Tensor]) -> Losses:
         """Returns the error of what the judge makes of the answers to some samples."""
         affine, curves, across, *facts, given, wanted = heard
-        with self._precision():
+        with self.autocast():
             weights = cast(Judge, self.model.judge)(across, *facts)
         return {"rmse": self._error(Answers(ColorMaps(affine, curves), weights).together().apply(given), wanted)}
 
@@ -220,7 +220,7 @@ class ColorGridStep(Step):
         samples = []
         for drawn, *known in scenes:
             composite, mask, given, wanted = (x.to(device) for x in drawn)
-            with torch.no_grad(), self._precision():
+            with torch.no_grad(), self.autocast():
                 mapped = self.model.maps(composite, mask).apply(given)
             samples += [given, mapped, *(x.to(device) for x in known), wanted]
         return self._replayed(samples, self._asked)

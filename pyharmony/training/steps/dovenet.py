@@ -87,10 +87,10 @@ class DoveNetStep(Step):
         super()._check(batch)
         check_image(batch["composite"], "composite", 3, size=self.model.discriminator.size)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         settings, game, discriminator = self.settings, self.settings.game, self.model.discriminator
         mask, target = batch["mask"], batch["target"]
-        with self._precision():
+        with self.autocast():
             output = _wide(self.model.generator(batch["composite"], mask))
         plans = discriminator.plans(mask) if settings.plan_once else None
 
@@ -103,7 +103,7 @@ class DoveNetStep(Step):
 
         if settings.spectral_norm_updates == "step" and self._micro == 0:
             discriminator.spectral_norms.update()
-        with self._precision():
+        with self.autocast():
             fake, real = self._judge_both(judge, output.detach(), target)
         judged = game.discriminator(real.realism, fake.realism) + game.discriminator(
             real.verification, fake.verification
@@ -113,9 +113,9 @@ class DoveNetStep(Step):
             # In float32: of a slope near 1 the penalty is the small difference, which bfloat16 knows to some per cent.
             penalty = gradient_penalty(mean_score, target, output.detach(), weight=settings.gradient_penalty)
             losses["gradient_penalty"], judged = penalty, judged + penalty
-        self._update("discriminator", judged)
+        self.update("discriminator", judged)
 
-        with _frozen(discriminator), self._precision():
+        with _frozen(discriminator), self.autocast():
             fake = judge(output)
             if settings.judge_target_again:
                 judge(target)
@@ -125,7 +125,7 @@ class DoveNetStep(Step):
         if settings.foreground:
             losses["foreground"] = foreground_error(output, target, mask)
             total = total + settings.foreground * losses["foreground"]
-        self._update("generator", total)
+        self.update("generator", total)
         return losses
 
     def _judge_both(self, judge: Any, fake: Tensor, real: Tensor) -> tuple[Scores, Scores]:

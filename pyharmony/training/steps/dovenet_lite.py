@@ -58,27 +58,27 @@ class DoveNetLiteStep(Step):
         super()._check(batch)
         check_statistics(batch["composite"], "composite", True, len(self.model.config.discriminator_widths))
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         settings, discriminator = self.settings, cast(Discriminator, self.model.discriminator)
         game = settings.game
-        with self._precision():
+        with self.autocast():
             output = self.model.generator(composite, mask)
         output = output.float()
         plans = discriminator.plans(mask)
 
         def judge(image: Tensor) -> Scores:
-            with self._precision():
+            with self.autocast():
                 scores = discriminator(image, plans)
             return Scores(*(score.float() for score in scores))
 
         real, fake = judge(target), judge(output.detach())
         judged = game.discriminator(real.realism, fake.realism)
         judged = judged + game.discriminator(real.verification, fake.verification)
-        self._update("discriminator", judged)
+        self.update("discriminator", judged)
         fake = judge(output)
         adversarial, verification = game.generator(fake.realism), game.generator(fake.verification)
         l1 = masked_l1(output, target)
         total = settings.l1 * l1 + settings.adversarial * adversarial + settings.verification * verification
-        self._update("generator", total)
+        self.update("generator", total)
         return {"discriminator": judged, "adversarial": adversarial, "verification": verification, "l1": l1}

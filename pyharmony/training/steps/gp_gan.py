@@ -114,13 +114,13 @@ class GPGanStep(Step):
         self.inputs = ("composite", "target") if self._supervised else ("target",)
         self.generator_count = self.critic_count = 0
 
-    def _add_optimizers(self) -> None:
+    def add_optimizers(self) -> None:
         for name in ("discriminator", "generator"):
             parameters, lr = getattr(self.model, name).parameters(), getattr(self.settings, f"lr_{name}")
             if self.settings.optimizer == "adam":
-                self._adam(name, parameters, lr, self.settings.betas)
+                self.add_adam(name, parameters, lr, self.settings.betas)
             else:
-                self._rmsprop(name, parameters, lr)
+                self.add_rmsprop(name, parameters, lr)
 
     @staticmethod
     def _published(supervised: bool) -> dict[str, Any]:
@@ -152,18 +152,18 @@ class GPGanStep(Step):
         if self._supervised:
             check_statistics(target, "target", True, self.model.config.halvings + 2)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         settings, critic = self.settings, cast(Critic, self.model.discriminator)
         target, both = batch["target"], self._phase() == "both"
         given = batch.get("composite")
         if given is None:
             given = torch.randn(target.shape[0], self.model.config.nz, device=self.device)
-        with self._precision(), torch.set_grad_enabled(both):
+        with self.autocast(), torch.set_grad_enabled(both):
             output = self.model.generator(given)
         output = output.float()
 
         def score(image: Tensor) -> Tensor:
-            with self._precision():
+            with self.autocast():
                 return critic.scores(image).float()
 
         if settings.clip is not None and settings.clip_when == "before":
@@ -174,7 +174,7 @@ class GPGanStep(Step):
         if settings.gradient_penalty:
             losses["gradient_penalty"] = gradient_penalty(score, target, fake, weight=settings.gradient_penalty)
             total = total + losses["gradient_penalty"]
-        self._update("discriminator", total)
+        self.update("discriminator", total)
         if settings.clip is not None and settings.clip_when == "after":
             clip_parameters(critic, settings.clip)
         if both:
@@ -182,5 +182,5 @@ class GPGanStep(Step):
             if settings.l2 is not None:
                 losses["l2"] = masked_l2(output, target)
                 total = (1 - settings.l2) * total + settings.l2 * losses["l2"]
-            self._update("generator", total)
+            self.update("generator", total)
         return losses

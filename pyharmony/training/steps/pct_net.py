@@ -82,10 +82,10 @@ class PctNetStep(Step):
         super()._check(batch)
         check_smallest(batch["composite"], "composite", self.model.smallest)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         settings = self.settings
-        with self._precision():
+        with self.autocast():
             transforms = self.model.transforms(composite, mask)
         output, change = self.model.mapped(composite, mask, transforms), transforms.change
         if self.model.config.encoder == "cnn":
@@ -94,5 +94,5 @@ class PctNetStep(Step):
             "foreground_mse": foreground_mse(output, target, mask, min_area=settings.min_area),
             "slope": slope(change),
         }
-        self._update("model", losses["foreground_mse"] + settings.smooth * losses["slope"])
+        self.update("model", losses["foreground_mse"] + settings.smooth * losses["slope"])
         return losses

@@ -59,15 +59,15 @@ class Pix2PixStep(Step):
         super()._check(batch)
         check_smallest(batch["composite"], "composite", getattr(self.model.discriminator, "smallest", 1))
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         generator, discriminator = self.model.generator, self.model.discriminator
         composite, target = batch["composite"], batch["target"]
         mask = {"mask": batch["mask"]} if "mask" in batch else {}
-        with self._precision():
+        with self.autocast():
             output = generator(composite, **mask)
 
         def judge(image: Tensor) -> Any:
-            with self._precision():
+            with self.autocast():
                 return discriminator(composite, image, **mask).float()
 
         output = output.float()
@@ -77,13 +77,13 @@ class Pix2PixStep(Step):
         if self.settings.gradient_penalty:
             losses["gradient_penalty"] = gradient_penalty(judge, target, fake, weight=self.settings.gradient_penalty)
             total = total + losses["gradient_penalty"]
-        self._update("discriminator", total)
+        self.update("discriminator", total)
         losses |= {"adversarial": self.settings.game.generator(judge(output)), "l1": masked_l1(output, target)}
         total = self.settings.adversarial * losses["adversarial"] + self.settings.l1 * losses["l1"]
         if self.settings.foreground:
             losses["foreground"] = foreground_error(output, target, mask["mask"])
             total = total + self.settings.foreground * losses["foreground"]
-        self._update("generator", total)
+        self.update("generator", total)
         return losses
 
 

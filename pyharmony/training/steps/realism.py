@@ -61,15 +61,15 @@ class RealismStep(Step):
         super()._check(batch)
         check_image(batch["image"], "image", 3, size=self.model.config.size)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         image, composite, mask = self._varied(batch["image"], batch["composite"], batch.get("mask"))
         pictures = torch.cat([image, composite])
-        with self._precision():
+        with self.autocast():
             logits = self.model.logits(pictures, None if mask is None else torch.cat([mask, mask]))
         real, fake = logits.float().chunk(2)
         loss = vanilla_discriminator(real, fake) / 2
         accuracy = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        self._update("model", loss)
+        self.update("model", loss)
         return {"loss": loss, "accuracy": accuracy}
 
     def _varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -88,23 +88,23 @@ class SrganStep(Step):
         check_smallest(target, "target", Discriminator.smallest)
         check_statistics(target, "target", True, 4)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         settings, game, target = self.settings, self.settings.game, batch["target"]
         image = degraded(batch["image"], target, settings.worn) if settings.worn else batch["image"]
-        with self._precision():
+        with self.autocast():
             output = self.model.generator(image)
         output = output.float()
         if self._phase() == "pretraining":
             l1 = masked_l1(output, target)
-            self._update("generator", l1)
+            self.update("generator", l1)
             return {"l1": l1}
 
         def judge(image: Tensor) -> Tensor:
-            with self._precision():
+            with self.autocast():
                 return self.model.discriminator(image).float()
 
         judged = game.discriminator(judge(target), judge(output.detach()))
-        self._update("discriminator", judged)
+        self.update("discriminator", judged)
         distance = masked_l1 if settings.content == "l1" else masked_l2
         losses = {
             settings.content: distance(output, target),
@@ -120,5 +120,5 @@ class SrganStep(Step):
         for name, weight in weights.items():
             if name != settings.content:
                 total = total + weight * losses[name]
-        self._update("generator", total)
+        self.update("generator", total)
         return {"discriminator": judged, **losses}

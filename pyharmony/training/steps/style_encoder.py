@@ -68,13 +68,13 @@ class StyleEncoderStep(Step):
         super()._check(batch)
         check_smallest(batch["composite"], "composite", RegionEncoder.smallest)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         check_mask(mask, target)
         settings = self.settings
         target, composite = settings.varied(target, composite, mask)
         pairs = ((target, mask), (target, 1 - mask), (composite, mask))
-        with self._precision():
+        with self.autocast():
             if settings.together:
                 pictures, regions = (torch.cat(several) for several in zip(*pairs))
                 codes = list(self.model(pictures, regions).chunk(3))
@@ -83,5 +83,5 @@ class StyleEncoderStep(Step):
         real, background, before = (code.float() for code in codes)
         how: dict[str, Any] = {"margin": settings.margin, "each_number": settings.each_number}
         loss = triplet(real, real, before, **how) + triplet(real, background, before, **how)
-        self._update("model", loss)
+        self.update("model", loss)
         return {"triplet": loss}

@@ -117,9 +117,9 @@ class SupervisedStep(Step):
             return masked_l1(output, target)
         return foreground_mse(output, target, mask, min_area=self.settings.min_area)
 
-    def _run(self, batch: dict[str, Tensor]) -> Losses:
+    def run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
-        with self._precision():
+        with self.autocast():
             if isinstance(self.model, UNet3Plus):
                 pictures = self.model.deep(composite, mask)
             else:
@@ -133,7 +133,7 @@ class SupervisedStep(Step):
         for name, style in self._styles(pictures[0], target, mask).items():
             losses[name] = style
             total = total + getattr(self.settings, name) * style
-        self._update("model", total)
+        self.update("model", total)
         return losses
 
     def _styles(self, output: Tensor, target: Tensor, mask: Tensor) -> Losses:
