@@ -62,6 +62,15 @@ class Entry:
         return self.variants[preset or ""]
 
 
+#: The networks that `pyharmony.models.register` has added.
+_added: dict[str, Entry] = {}
+
+
+def add(entry: Entry) -> None:
+    """Makes a network known that does not come with pyharmony."""
+    _added[entry.name] = entry
+
+
 def every(task: str | None = None) -> list[Entry]:
     """Returns the networks sorted by name: all of them, or those of one task.
 
@@ -69,8 +78,8 @@ def every(task: str | None = None) -> list[Entry]:
         ArgumentError: there is no such task.
     """
     check_task(task)
-    entries = [_entry(dict(table)) for table in json.loads(FILE.read_text("utf-8"))]
-    return [entry for entry in entries if task in (None, entry.task)]
+    entries = [*(_entry(dict(table)) for table in json.loads(FILE.read_text("utf-8"))), *_added.values()]
+    return sorted((entry for entry in entries if task in (None, entry.task)), key=lambda entry: entry.name)
 
 
 def entry_of(name: Any) -> Entry:

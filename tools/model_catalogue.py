@@ -12,15 +12,9 @@ from typing import Any
 from pyharmony import _catalogue, models
 
 
-def counts(model: Any) -> dict[str, int]:
-    """Counts the parameters of the model, and of both networks where there are two."""
-    parts = {name: getattr(model, name) for name in ("generator", "discriminator") if hasattr(model, "discriminator")}
-    return {name: sum(p.numel() for p in part.parameters()) for name, part in {"all": model, **parts}.items()}
-
-
 def variant(name: str, preset: str | None) -> dict[str, Any]:
     model = models.outline(name, preset)
-    return {"config": dataclasses.asdict(model.config), "parameters": counts(model)}
+    return {"config": dataclasses.asdict(model.config), "parameters": models.parameter_counts(model)}
 
 
 def catalogue() -> str:

@@ -30,16 +30,6 @@ Weights = Annotated[
 ]
 
 
-def _count(module: Any) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _counts(model: Any) -> dict[str, int]:
-    """Returns the number of parameters of the model, and of both networks where there are two."""
-    parts = {name: getattr(model, name) for name in ("generator", "discriminator") if hasattr(model, "discriminator")}
-    return {"all": _count(model), **{name: _count(part) for name, part in parts.items()}}
-
-
 def _spoken(counts: dict[str, int]) -> str:
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if name != "all")
     return f"{counts['all']:,}" + (f" ({parts})" if parts else "")
@@ -202,7 +192,7 @@ def verify(
     with reading(str(path)):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config, calibration = dataclasses.asdict(model.config), dataclasses.asdict(model.calibration)
-    counts = _counts(model)
+    counts = models.parameter_counts(model)
     if console.as_json:
         about = {"config": config, "calibration": calibration, "parameters": counts}
         console.result(status="ok", name=model.name, **about, sha256=digest)
@@ -266,7 +256,7 @@ def convert(
     part: Any = "generator" if isinstance(model, models.Adversarial) and not also else "all"
     with writing(str(output)):
         models.save(model, output, dtype="float16" if half else None, part=part)
-    counts = _counts(model)
+    counts = models.parameter_counts(model)
     console.result(
         status="ok", name=model.name, config=dataclasses.asdict(model.config), parameters=counts, output=str(output)
     )

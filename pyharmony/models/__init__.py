@@ -8,8 +8,10 @@ model says otherwise, masks [N, 1, H, W] in [0, 1]. Needs the extra `torch`.
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Callable, Mapping
 from typing import Any
 
 try:
@@ -22,10 +24,11 @@ except ModuleNotFoundError as error:
 
 from .. import _catalogue
 from .._shipped import Figure, Weights
+from ..errors import ArgumentError, DTypeError
 from ..typing import Task
 from . import _registry
 from ._files import convert, export, load, save, weights
-from ._outline import Layer, layers, outline
+from ._outline import Layer, layers, outline, parameter_counts
 from ._registry import Adversarial, Model, ModelInfo
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
@@ -45,6 +48,8 @@ __all__ = [
     "list",
     "load",
     "outline",
+    "parameter_counts",
+    "register",
     "save",
     "weights",
 ]
@@ -72,6 +77,67 @@ def create(name: str, preset: str | None = None, **config: Any) -> Model:
     """
     info = _registry.info_of(name)
     return info.make(_registry.config_of(info, config, preset))
+
+
+def register(
+    make: type[Model],
+    config: type,
+    *,
+    task: Task,
+    summary: str = "",
+    source: str = "",
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    convert: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None,
+) -> None:
+    """Makes a network of one's own known by its name: to `create`, `load`, training, evaluation, the command line.
+
+    Args:
+        make: a class derived from `Model` with a `name`; called with a configuration, it makes the network.
+        config: the frozen dataclass of its configuration, all of whose fields have defaults.
+        task: 'harmonize', 'blend', 'realism', 'segment', 'style' or 'upscale': how it is called and measured.
+        summary, source: what it is and where it comes from, in a line each.
+        presets: configurations by name, as changes of the default.
+        convert: the function from published tensors by name to (configuration, tensors by our names), for `convert`.
+
+    Raises:
+        ArgumentError: the name is missing or taken, config is no dataclass with defaults, or there is no such task.
+        DTypeError: make is not derived from `Model`.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Config:
+        ...     width: int = 8
+        >>> class Tint(models.Model):
+        ...     name = "tint"
+        ...
+        ...     def __init__(self, config):
+        ...         super().__init__(config)
+        ...         self.layer = torch.nn.Conv2d(4, 3, 1)
+        ...
+        ...     def forward(self, composite, mask):
+        ...         return composite + mask * self.layer(torch.cat([composite, mask], 1))
+        >>> models.register(Tint, Config, task="harmonize")
+        >>> models.create("tint").name
+        'tint'
+    """
+    if not (isinstance(make, type) and issubclass(make, Model)):
+        raise DTypeError(f"make: {make!r}, expected a class derived from pyharmony.models.Model")
+    name = getattr(make, "name", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ArgumentError(
+            f"make: {make.__name__}.name is {name!r}, expected a name of letters, digits and underscores"
+        )
+    _catalogue.check_task(task)
+    known = {key: dict(changes) for key, changes in (presets or {}).items()}
+    try:
+        configs = {key: config(**known.get(key, {})) for key in ("", *known)}
+        fields = {key: {f.name: getattr(one, f.name) for f in dataclasses.fields(one)} for key, one in configs.items()}
+    except TypeError as error:
+        raise ArgumentError(f"config: {config!r}, expected a dataclass whose fields have defaults: {error}") from error
+    _registry.register(make, config, task=task, summary=summary, source=source, presets=known, convert=convert)
+    counts = {key: parameter_counts(outline(name, key or None)) for key in fields}
+    variants = {key: _catalogue.Variant(values, counts[key]) for key, values in fields.items()}
+    _catalogue.add(_catalogue.Entry(name, task, summary, source, known, convert is not None, variants))
 
 
 def __dir__() -> builtins.list[str]:

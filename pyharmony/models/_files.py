@@ -224,6 +224,11 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         return model
     if source == header.name and header.name not in {info.name for info in _catalogue.every()}:
         raise WeightsError(f"{source}: these weights run in NumPy, within pyharmony.segment; they have no model")
+    if header.name not in {info.name for info in _registry.all_models()}:
+        raise WeightsError(
+            f"{shown(source)}: weights of {header.name!r}, and no network of this name is known; models.register makes "
+            "one of your own known, on the command line `pyharmony --module FILE.py`"
+        )
     try:
         info = _registry.info_of(header.name)
         config = _registry.config_of(info, header.config)

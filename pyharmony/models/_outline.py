@@ -40,6 +40,14 @@ def outline(name: str, preset: str | None = None, **config: Any) -> Model:
         return info.make(_registry.config_of(info, config, preset))
 
 
+def parameter_counts(model: Model) -> dict[str, int]:
+    """Returns the number of parameters of a model, 'all', and of both networks where there are two."""
+    parts = (
+        {"generator": model.generator, "discriminator": model.discriminator} if isinstance(model, Adversarial) else {}
+    )
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in {"all": model, **parts}.items()}
+
+
 def kind_of(module: Any) -> str:
     if isinstance(module, nn.Linear):
         return "dense"
