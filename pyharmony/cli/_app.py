@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from typer.core import TyperGroup
 
 from .._version import __version__
 from . import (
+    _modules,
     bench,
     blend,
     compose,
@@ -95,8 +97,17 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    modules: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--module",
+            metavar="FILE",
+            help="Run this Python file first, which makes networks of one's own known; may be given again.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    for path in modules or []:
+        _modules.name(path)
 
 
 def _terminate(*_: Any) -> None:

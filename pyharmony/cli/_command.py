@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import _modules
 from ._console import Console
 
 _SPOKEN = {
@@ -65,6 +66,7 @@ def runner(
     def run(**values: Any) -> None:
         console = Console(schema, **{name: values.pop(name) for name in spoken})
         with console.session():
+            _modules.run_named()
             call(console, values)
 
     last = [parameter(name, kind, 0 if name == "verbose" else False) for name, kind in spoken.items()]

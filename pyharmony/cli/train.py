@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._jobs.failures import Code, Failure, reading, reading_or_writing, spoken
+from . import _modules
 from ._command import TorchDevice, command
 from ._console import Console, table
 from ._sources import DataRoot
@@ -27,7 +28,11 @@ _EVERY = 10.0
 def train(
     console: Console,
     config: Annotated[
-        str | None, typer.Argument(metavar="[CONFIG]", help="A TOML file, or the name of a recipe; see --recipes.")
+        str | None,
+        typer.Argument(
+            metavar="[CONFIG]",
+            help="A TOML file, the name of a recipe (see --recipes), or FILE.py:NAME, tables in a Python file.",
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="A network of `pyharmony models list`.")] = None,
     data: DataRoot = None,
@@ -61,8 +66,10 @@ def train(
         return
     tables: dict[str, Any] = {}
     if config is not None:
-        recipes_ = library.recipes()
-        if config in recipes_:
+        recipes_, written = library.recipes(), _modules.tables(config)
+        if written is not None:
+            tables = written
+        elif config in recipes_:
             tables = library.recipe(config)
         elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
             known = ", ".join(recipes_)

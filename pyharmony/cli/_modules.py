@@ -1,0 +1,80 @@
+"""Python files of the user's, which make networks of their own known to the commands."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from .._jobs.failures import Code, Failure, reading
+
+#: The files that `pyharmony --module` named, which are run when a command begins.
+_named: list[Path] = []
+
+
+def name(path: Path) -> None:
+    """Notes a file that is to be run before the command."""
+    _named.append(path)
+
+
+def run_named() -> None:
+    """Runs the files that were noted."""
+    while _named:
+        run(_named.pop(0), "--module: ")
+
+
+def run(path: Path, before: str = "") -> Any:
+    """Runs a Python file, once a process; returns it as a module.
+
+    before: what the messages of failures begin with.
+
+    Raises:
+        Failure: there is no such file, or it raises an error, which is told.
+    """
+    with reading(f"{before}{path}"):
+        source = path.resolve(strict=True)
+        source.open("rb").close()
+    digest = hashlib.sha256(str(source).encode()).hexdigest()[:8]
+    known = f"_pyharmony_module_{digest}"
+    if known in sys.modules:
+        return sys.modules[known]
+    spec = importlib.util.spec_from_file_location(known, source)
+    if spec is None or spec.loader is None:
+        raise Failure(f"{before}{path}: expected a Python file, .py", Code.USAGE)
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules[known] = module
+    # It may import files beside it, as a script may.
+    sys.path.insert(0, str(source.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[known]
+        raise Failure(f"{before}{path}: {type(error).__name__}: {error}", Code.INPUT) from error
+    finally:
+        sys.path.remove(str(source.parent))
+    return module
+
+
+def tables(config: str) -> dict[str, Any] | None:
+    """Returns the tables of a configuration that FILE.py or FILE.py:NAME names, or None where config is none of these.
+
+    NAME, 'recipe' where it is not given, is a dictionary of tables, or a function that returns one.
+
+    Raises:
+        Failure: see `run`; or there is no such name, or something else under it.
+    """
+    path, _, key = config.partition(":") if ".py:" in config else (config, "", "")
+    if not path.endswith(".py"):
+        return None
+    module, key = run(Path(path)), key or "recipe"
+    if not hasattr(module, key):
+        raise Failure(f"CONFIG: {path} has no {key!r}; expected the tables of a configuration", Code.USAGE)
+    found = getattr(module, key)
+    found = found() if callable(found) else found
+    if not isinstance(found, dict):
+        kind = type(found).__name__
+        raise Failure(f"CONFIG: {key} of {path} is a {kind}, expected a dictionary of tables", Code.USAGE)
+    return {table: dict(values) if isinstance(values, dict) else values for table, values in found.items()}
