@@ -1,0 +1,154 @@
+"""A network of one's own, as docs/own-network.md has it: trained, measured, used and exported by the commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / "examples" / "own_network.py"
+pytestmark = pytest.mark.networks
+
+
+def pyharmony(*arguments: object, code: int = 0) -> str:
+    command = [sys.executable, "-m", "pyharmony", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def composites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns folders of composites whose object is darker than in the target."""
+    root, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(0)
+    for name in ("composite", "mask", "target"):
+        (root / name).mkdir()
+    mask = np.zeros((80, 80), np.uint8)
+    mask[20:60, 16:70] = 255
+    for number in range(24):
+        target = Image.fromarray(rng.integers(40, 200, (6, 6, 3), np.uint8)).resize((80, 80), Image.Resampling.BICUBIC)
+        composite = np.where(mask[..., None] > 0, np.asarray(target) * 0.7, np.asarray(target)).astype(np.uint8)
+        for name, image in (("composite", composite), ("mask", mask), ("target", np.asarray(target))):
+            Image.fromarray(image).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(composites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "run"
+    said = pyharmony(
+        "train",
+        f"{FILE}:recipe",
+        "--data",
+        composites,
+        "-o",
+        folder,
+        "--set",
+        "schedule.epochs=6",
+        "--set",
+        "run.batch=4",
+    )
+    assert "beyond the composite" in said
+    return folder
+
+
+def test_the_page_has_the_file() -> None:
+    assert FILE.read_text() in (ROOT / "docs" / "own-network.md").read_text()
+    assert len([line for line in FILE.read_text().splitlines() if line.strip()]) <= 45
+
+
+def test_it_is_measured(run: Path) -> None:
+    said = pyharmony("--module", FILE, "evaluate", "--run", run)
+    before, after = (re.search(rf"\| {name} \| [\d.]+ / ([\d.]+) ", said) for name in ("composite", "run"))
+    assert before and after and float(after[1]) > float(before[1]) + 3, said  # dB
+
+
+def test_it_harmonizes_and_is_exported(run: Path, composites: Path, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    image, mask, weights = composites / "composite" / "3.png", composites / "mask" / "3.png", run / "best.safetensors"
+    pyharmony("--module", FILE, "harmonize", image, mask, "--model", weights, "-o", tmp_path / "made.png")
+    made, wanted = (
+        np.asarray(Image.open(path), np.float64) for path in (tmp_path / "made.png", composites / "target/3.png")
+    )
+    composite, inside = np.asarray(Image.open(image), np.float64), np.asarray(Image.open(mask)) > 0
+    assert np.abs(made - wanted)[inside].mean() < np.abs(composite - wanted)[inside].mean()
+    pyharmony("--module", FILE, "models", "export", weights, "-o", tmp_path / "tint.onnx", "--size", 80)
+    session = runtime.InferenceSession(tmp_path / "tint.onnx")
+    batch = {"composite": composite.transpose(2, 0, 1)[None] / 255, "mask": inside[None, None]}
+    (found,) = session.run(None, {name: value.astype(np.float32) for name, value in batch.items()})
+    assert np.abs(found[0].transpose(1, 2, 0) * 255 - wanted)[inside].mean() < np.abs(composite - wanted)[inside].mean()
+
+
+def test_the_commands_know_it_by_its_file_alone(run: Path, tmp_path: Path) -> None:
+    assert "two convolutions" in pyharmony("--module", FILE, "models", "show", "tint")
+    assert "pyharmony --module FILE.py" in pyharmony("models", "verify", run / "best.safetensors", code=6)
+    assert "--module: nothing.py: no such file" in pyharmony("--module", "nothing.py", "models", "list", code=3)
+    broken = tmp_path / "broken.py"
+    broken.write_text("import math\nrecipe = 3\nmath.sqrt(-1)\n")
+    assert f"--module: {broken}: ValueError" in pyharmony("--module", broken, "models", "list", code=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "says"),
+    [
+        ("", "", "has no 'recipe'"),
+        ("mine = {}", "recipe", "has no 'recipe'"),
+        ("recipe = 3", "", "recipe of .* is a int, expected a dictionary"),
+        ("def recipe(): return {'model': {'name': 'tint'}}", "", "name: 'tint' is no model"),
+    ],
+)
+def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str, key: str, says: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    said = pyharmony("train", f"{file}:{key}" if key else file, "--data", tmp_path, "-o", tmp_path / "run", code=2)
+    assert re.search(says, said), said
+
+
+def test_what_cannot_be_registered_is_refused() -> None:
+    from dataclasses import dataclass
+
+    from pyharmony import models
+    from pyharmony.errors import ArgumentError, DTypeError
+    from pyharmony.training import steps
+
+    class Named(models.Model):
+        name = "no name"
+
+    class Taken(models.Model):
+        name = "dovenet"
+
+    class Fine(models.Model):
+        name = "fine"
+
+    @dataclass(frozen=True)
+    class Config:
+        width: int = 1
+
+    @dataclass(frozen=True)
+    class Without:
+        width: int
+
+    def refused(error: type[Exception], says: str, *arguments: Any, **more: Any) -> None:
+        with pytest.raises(error, match=says):
+            models.register(*arguments, **{"task": "harmonize", **more})
+
+    refused(DTypeError, "make: .*expected a class derived from", object, Config)
+    refused(ArgumentError, "name is 'no name', expected a name of letters", Named, Config)
+    refused(ArgumentError, "name: 'dovenet' is there already", Taken, Config)
+    refused(ArgumentError, "config: .*whose fields have defaults", Fine, Without)
+    refused(ArgumentError, "task: 'paint'", Fine, Config, task="paint")
+    with pytest.raises(DTypeError, match="expected a class derived from"):
+        steps.register("fine")(object)  # type: ignore[type-var]
+    assert "fine" not in {info.name for info in models.list()}
