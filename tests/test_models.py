@@ -609,6 +609,103 @@ def test_ports_of_gp_gan_to_pytorch_convert_by_the_order_of_their_layers(tmp_pat
         torch.testing.assert_close(model.double()(x), published(x), rtol=0, atol=1e-12)
 
 
+def test_a_checkpoint_of_the_port_of_gp_gan_goes_in_whole(tmp_path: Path) -> None:
+    """Its training saves both networks and their optimizers; its leaky ReLUs have torch's slope."""
+    generator, critic = ChainerGpGan("blending", 4, 24), ChainerGpGan("critic", 2, 0, seed=1)
+    for published in (generator, critic):
+        published.eps, published.slope = 1e-5, 0.01
+    weight = nn.Parameter(torch.zeros(3))
+    adam = torch.optim.Adam([weight])
+    weight.sum().backward()
+    adam.step()
+    parts = {"G": generator.as_torch("{}.net.{}"), "D": {f"net.{k}": v for k, v in critic.as_torch("{}.{}").items()}}
+    optimizers = {"optim_G": adam.state_dict(), "optim_D": adam.state_dict()}
+    torch.save({"epoch": 3, "iteration": 40, **parts, **optimizers}, tmp_path / "last.pth.tar")
+    model: Any
+    model, networks = models.convert(tmp_path / "last.pth.tar", "gp_gan", return_networks=True)
+    assert (model.config.slope, model.config.critic_width, networks) == (0.01, 2, ("discriminator", "generator"))
+    x = torch.rand(2, 3, 64, 64).double() * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model.double()(x), generator(x), rtol=0, atol=1e-12)
+        torch.testing.assert_close(model.discriminator.scores(x), critic(x), rtol=1e-9, atol=1e-12)
+    assert models.convert(tmp_path / "last.pth.tar", "gp_gan", slope=0.2).config.slope == 0.2
+
+
+@pytest.mark.parametrize(
+    "wrapped", [("model_state_dict",), ("generator",), ("G",), ("nets", "G"), ("state_dict",), ("model",)]
+)
+def test_a_checkpoint_may_hold_its_networks_under_names(tmp_path: Path, wrapped: tuple[str, ...]) -> None:
+    unet = NestedUNet(3, 2, 8, "batch", gates=False)
+    found: dict[str, Any] = unet.state_dict()
+    for name in reversed(wrapped):
+        found = {"epoch": 3, name: found, "loss": 0.5}
+    torch.save(found, tmp_path / "a.pth")
+    torch.save(unet.state_dict(), tmp_path / "bare.pth")
+    one, other = (models.convert(tmp_path / name, "pix2pix").state_dict() for name in ("a.pth", "bare.pth"))
+    held = [key for key in one if key.startswith("generator.")]
+    assert held and all(torch.equal(one[key], other[key]) for key in held)
+
+
+def test_of_networks_with_equal_names_the_one_that_fits_is_taken(tmp_path: Path) -> None:
+    unet, other = NestedUNet(3, 2, 8, "batch", gates=False).state_dict(), {"model.model.0.weight": torch.zeros(2)}
+    torch.save({"G": unet, "D": other}, tmp_path / "a.pth")
+    model = models.convert(tmp_path / "a.pth", "pix2pix")
+    assert torch.equal(next(iter(model.generator.state_dict().values())), next(iter(unet.values())))  # type: ignore[operator,union-attr]
+    torch.save({"G": unet, "averaged": unet}, tmp_path / "b.pth")
+    with pytest.raises(
+        WeightsError, match=r"b\.pth: G, averaged are several networks with equal names, such as 'model"
+    ):
+        models.convert(tmp_path / "b.pth", "pix2pix")
+
+
+class NumberedSrgan(nn.Module):
+    """The generator of a public SRGAN, written from its description."""
+
+    def __init__(self, width: int, blocks: int, doublings: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.blocks = blocks
+        self.block1 = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
+        for number in range(blocks):
+            part = nn.Module()
+            part.conv1, part.conv2 = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+            part.bn1, part.bn2, part.prelu = nn.BatchNorm2d(width), nn.BatchNorm2d(width), nn.PReLU()
+            self.add_module(f"block{number + 2}", part)
+        self.add_module(f"block{blocks + 2}", nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.PReLU()))
+        last: list[nn.Module] = []
+        for _ in range(doublings):
+            part = nn.Module()
+            part.conv, part.prelu = nn.Conv2d(width, 4 * width, 3, padding=1), nn.PReLU()
+            last.append(part)
+        self.add_module(f"block{blocks + 3}", nn.ModuleList([*last, nn.Conv2d(width, 3, 9, padding=4)]))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        first = x = self.block1(image)
+        for number in range(self.blocks):
+            part: Any = getattr(self, f"block{number + 2}")
+            x = x + part.bn2(part.conv2(part.prelu(part.bn1(part.conv1(x)))))
+        x = getattr(self, f"block{self.blocks + 2}")(x) + first
+        *steps, close = getattr(self, f"block{self.blocks + 3}")
+        for step in steps:
+            x = step.prelu(nn.functional.pixel_shuffle(step.conv(x), 2))
+        return (torch.tanh(close(x)) + 1) / 2
+
+
+@pytest.mark.parametrize(("blocks", "scale"), [(5, 4), (1, 2)])
+def test_the_published_generator_of_srgan_converts(tmp_path: Path, blocks: int, scale: int) -> None:
+    published = lived_in(NumberedSrgan(6, blocks, scale // 2)).eval()
+    state = {"epoch": 4, "state_dict": published.state_dict(), "optim_dict": {"state": {}, "param_groups": []}}
+    torch.save(state, tmp_path / "best_g.pth.tar")
+    model = models.convert(tmp_path / "best_g.pth.tar", "srgan")
+    assert (model.config.blocks, model.config.width, model.config.scale) == (blocks, 6, scale)
+    image = torch.rand(2, 3, 12, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image), published(image), rtol=0, atol=1e-6)
+    torch.save({"block1.0.weight": torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"no generator of SRGAN: expected layers block1\.0"):
+        models.convert(tmp_path / "a.pth", "srgan")
+
+
 def test_what_gp_gan_cannot_place_is_named(tmp_path: Path) -> None:
     arrays = ChainerGpGan("blending", 4, 24).arrays
 
@@ -1778,7 +1875,7 @@ def rewritten(path: Path, drop: str = "", **changes: Any) -> Path:
     ("changes", "says"),
     [
         ({"format": 2}, "format 2, this version reads format 1"),
-        ({"name": "resnet"}, "'resnet' is no model"),
+        ({"name": "resnet"}, "weights of 'resnet', and no network of this name is known"),
         ({"name": "unet3plus"}, "unet3plus has no such setting"),
         ({"name": 3}, "a damaged description"),
         ({"part": "encoder"}, "a damaged description"),
@@ -1865,8 +1962,8 @@ def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
         assert "a.pth" in str(error.value)
         return str(error.value)
 
-    assert "expected a dictionary of tensors" in offered([torch.zeros(1)])
-    assert "expected a dictionary of tensors" in offered({"epoch": 3})
+    assert "expected dictionaries of tensors; it holds a list" in offered([torch.zeros(1)])
+    assert "expected dictionaries of tensors; it holds epoch, optim" in offered({"epoch": 3, "optim": {"state": {}}})
     assert "none of the published layouts" in offered({"a.weight": torch.zeros(1)})
     assert "VGG-16" in offered({"a.weight": torch.zeros(1)}, "style_encoder")
     whole = NestedUNet(3, 2, 8, "batch", gates=False).state_dict()
@@ -1879,9 +1976,9 @@ def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
     assert "takes 5 channels" in offered(NestedUNet(5, 2, 8, "batch", gates=False).state_dict())
     with pytest.raises(
         ArgumentError,
-        match="no published layout of srgan is known; known are those of attention_unet, bargainnet, gp_gan, pct_net",
+        match="no published layout of unet3plus is known; known are those of attention_unet, bargainnet, gp_gan",
     ):
-        models.convert(tmp_path / "a.pth", "srgan")
+        models.convert(tmp_path / "a.pth", "unet3plus")
 
 
 def test_torch_is_named_where_it_is_missing() -> None:

@@ -252,8 +252,10 @@ def convert(
     _catalogue.check_model({"name": name, **dict(_setting(text) for text in setting or [])})
     from .. import models
 
-    model = models.convert([published, *(also or [])], name, **dict(_setting(text) for text in setting or []))
-    part: Any = "generator" if isinstance(model, models.Adversarial) and not also else "all"
+    settings = dict(_setting(text) for text in setting or [])
+    paths = [published, *(also or [])]
+    model, networks = models.convert(paths, name, return_networks=True, **settings)
+    part: Any = "generator" if isinstance(model, models.Adversarial) and "discriminator" not in networks else "all"
     with writing(str(output)):
         models.save(model, output, dtype="float16" if half else None, part=part)
     counts = models.parameter_counts(model)

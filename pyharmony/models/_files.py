@@ -17,7 +17,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import safetensors
 import safetensors.torch
@@ -284,13 +284,51 @@ def _check_rest(every: Mapping[str, Tensor], part: Mapping[str, Tensor], what: s
 
 
 def _published_state(path: Path) -> dict[str, Any]:
-    """Reads the tensors of a published file, which may lie in a dictionary under 'state_dict' or 'model'."""
+    """Reads the tensors of the networks of a published file, by their names.
+
+    A checkpoint may hold them in dictionaries, of one network or several, with whatever names: 'state_dict', 'model',
+    'model_state_dict', 'generator', 'G' and 'D'. What else it holds, such as the state of an optimizer, is left out.
+    """
+    return _joined(_networks_of(path), str(path))
+
+
+def _joined(networks: Mapping[str, Mapping[str, Tensor]], source: str) -> dict[str, Any]:
+    """Returns the tensors of networks whose names are others in each.
+
+    Raises:
+        WeightsError: two of them hold a tensor of the same name.
+    """
+    found: dict[str, Any] = {}
+    for state in networks.values():
+        if both := found.keys() & state.keys():
+            names = ", ".join(networks)
+            raise WeightsError(f"{source}: {names} are several networks with equal names, such as {min(both)!r}")
+        found |= state
+    return found
+
+
+def _networks_in(found: Any, key: str = "") -> dict[str, dict[Any, Tensor]]:
+    """Returns the dictionaries of tensors in a checkpoint, by the names under which they lie."""
+    if not isinstance(found, dict) or not found:
+        return {}
+    if all(isinstance(value, Tensor) for value in found.values()):
+        return {key: found}
+    for first in ("state_dict", "model"):
+        if isinstance(found.get(first), dict) and (inner := _networks_in(found[first], first)):
+            return inner
+    # The state of an optimizer holds numbers and lists beside tensors, or dictionaries by number.
+    inner = {name: state for name, state in found.items() if isinstance(state, dict) and "param_groups" not in state}
+    return {key: state for name, value in inner.items() for key, state in _networks_in(value, str(name)).items()}
+
+
+def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
+    """Returns the tensors of each network of a published file, see `_published_state`."""
     if path.suffix == ".npz":
-        return dict(_published.read_npz(path))
+        return {"": dict(_published.read_npz(path))}
     if path.suffix == ".safetensors":
         try:
             # The file is read and not mapped: if it is cut off meanwhile, that is an error and not a signal.
-            return safetensors.torch.load(path.read_bytes())
+            return {"": safetensors.torch.load(path.read_bytes())}
         except (safetensors.SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
             raise WeightsError(f"{path}: {error}") from error
     try:
@@ -302,33 +340,55 @@ def _published_state(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch reads zip archives and old formats, and raises all kinds of errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not only tensors, or damaged: {reason}") from error
-    for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise WeightsError(f"{path}: expected a dictionary of tensors")
-    for key, value in found.items():
-        if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise WeightsError(f"{path}: {key} is no plain tensor, or says that it is larger than what it holds")
-    return {str(key).removeprefix("module."): value for key, value in found.items()}
+    networks = _networks_in(found)
+    if not networks:
+        held = ", ".join(map(str, found)) if isinstance(found, dict) else f"a {type(found).__name__}"
+        raise WeightsError(f"{path}: expected dictionaries of tensors; it holds {held or 'nothing'}")
+    for state in networks.values():
+        for key, value in state.items():
+            if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise WeightsError(f"{path}: {key} is no plain tensor, or says that it is larger than what it holds")
+    return {
+        name: {str(key).removeprefix("module."): value for key, value in state.items()}
+        for name, state in networks.items()
+    }
 
 
-def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], name: str, **config: Any) -> Model:
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@overload
+def convert(path: Paths, name: str, *, return_networks: Literal[False] = False, **config: Any) -> Model: ...
+@overload
+def convert(
+    path: Paths, name: str, *, return_networks: Literal[True], **config: Any
+) -> tuple[Model, tuple[str, ...]]: ...
+def convert(
+    path: Paths, name: str, *, return_networks: bool = False, **config: Any
+) -> Model | tuple[Model, tuple[str, ...]]:
     """Reads published weights (.pth, .npz, or .safetensors with the published names) into one of our models.
 
     The known files are the nested U-Nets of pix2pix (`pix2pix`; with four channels, gated like DoveNet's or not,
     `attention_unet`), its residual generators and its discriminators, the generator and the encoder of BargainNet
     (`bargainnet`; the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`), both generators of GP-GAN and
-    its critic (`gp_gan`), as Chainer keeps them (.npz) or a port to PyTorch whose layers are in the same order, and the
-    VGG-16 of torchvision (`style_encoder`). Networks that were published in separate files are given together, as a
-    sequence of paths.
+    its critic (`gp_gan`), as Chainer keeps them (.npz) or a port to PyTorch whose layers are in the same order, the
+    VGG-16 of torchvision (`style_encoder`), and the generator of the SRGAN whose blocks are numbered (`srgan`).
+    Networks that were published in separate files are given together, as a sequence of paths. A checkpoint may hold
+    them under names, such as 'state_dict', 'model_state_dict', or 'G' and 'D', and the state of optimizers beside them.
 
     The file is read with torch's `weights_only=True` or NumPy's `allow_pickle=False`: tensors, and no code. Settings
     that the tensors do not tell, such as a share of dropout, may be given. A network that the file does not hold,
     usually the discriminator, is as `create` makes it.
 
+    Args:
+        path: the file, or several.
+        name: the model that they hold.
+        return_networks: whether to return the names of the networks that were read, too.
+        config: settings of the model.
+
     Returns:
-        The model, in evaluation mode; `save` writes it.
+        The model, in evaluation mode; `save` writes it. With `return_networks` also the names of the networks of an
+        adversarial model that were read, 'discriminator' and 'generator'.
 
     Raises:
         ArgumentError: there is no such model, or no published layout of it is known.
@@ -347,11 +407,22 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
         raise ArgumentError(
             f"name: no published layout of {name} is known; known are those of {known}" + _hint(published, source)
         )
-    for one in paths:
-        tensors = _published_state(one)
-        if both := published.keys() & tensors.keys():
-            raise WeightsError(f"{source}: both hold {_some(both)}")
-        published |= tensors
+    if len(paths) == 1:
+        networks_ = _networks_of(paths[0])
+        try:
+            published = _joined(networks_, source)
+        except WeightsError:
+            # Two networks may have equal names, a pair of U-Nets say: the one that fits is taken.
+            fitting = [state for state in networks_.values() if _fits(info, state)]
+            if len(fitting) != 1:
+                raise
+            published = fitting[0]
+    else:
+        for one in paths:
+            tensors = _published_state(one)
+            if both := published.keys() & tensors.keys():
+                raise WeightsError(f"{source}: both hold {_some(both)}")
+            published |= tensors
     try:
         found, state = info.convert(dict(published))
     except WeightsError as error:
@@ -372,21 +443,25 @@ def convert(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], nam
     _check_rest(expected, state, source)
     made = info.make(found)
     made.load_state_dict({**made.state_dict(), **state})
-    return made.eval()
+    return (made.eval(), tuple(sorted(networks - {""}))) if return_networks else made.eval()
+
+
+def _fits(info: _registry.ModelInfo, published: Mapping[str, Any]) -> bool:
+    """Whether tensors are those of a model, by names and shapes."""
+    if info.convert is None or not published:
+        return False
+    with contextlib.suppress(PyHarmonyError, LookupError, ValueError, TypeError, AttributeError, RuntimeError):
+        config, state = info.convert(dict(published))
+        with torch.device("meta"):
+            made = info.make(config)
+        check_state(made, {**made.state_dict(), **state}, "", "")
+        return True
+    return False
 
 
 def _hint(published: Mapping[str, Any], what: str, *, but: str = "") -> str:
     """Names the models that these tensors fit, by names and shapes, as the end of a message; '' if there are none."""
-    found = []
-    for info in _registry.all_models():
-        if info.convert is None or info.name == but or not published:
-            continue
-        with contextlib.suppress(PyHarmonyError, LookupError, ValueError, TypeError, RuntimeError):
-            config, state = info.convert(dict(published))
-            with torch.device("meta"):
-                made = info.make(config)
-            check_state(made, {**made.state_dict(), **state}, "", "")
-            found.append(info.name)
+    found = [info.name for info in _registry.all_models() if info.name != but and _fits(info, published)]
     return f"; {what} holds what `convert` reads as {' or '.join(found)}" if found else ""
 
 

@@ -372,6 +372,9 @@ def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
     if critic:
         settings["critic_width"] = critic[0].shape[0]
         found |= _renamed(critic, [*_down_names(halvings), "last"], "discriminator")
+    # The port to PyTorch, whose layers are in a Sequential called net, takes torch's slope of leaky ReLUs.
+    if any(name.startswith("encoder.net.") for name in state):
+        settings["slope"] = 0.01
     return GPGanConfig(**settings), found
 
 

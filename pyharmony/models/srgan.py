@@ -11,13 +11,15 @@ Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016), and adds them to 
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import WeightsError
 from . import _blocks, checks
 from ._registry import Adversarial, register
 
@@ -154,6 +156,41 @@ class Srgan(Adversarial):
         self.discriminator = Discriminator(config)
 
 
+_BLOCK = {"bn1": "norm1", "bn2": "norm2", "prelu": "act"}
+
+
+def _convert(state: dict[str, Any]) -> tuple[SrganConfig, dict[str, Any]]:
+    """Converts the generator of github.com/yiyang7/Super_Resolution_with_CNNs_and_GANs, whose blocks are numbered.
+
+    block1 is the first layer, those after it are the residual blocks, the last but one closes them, the last enlarges.
+    """
+    numbers = {int(name.partition(".")[0].removeprefix("block")) for name in state if re.match(r"block\d+\.", name)}
+    last = max(numbers, default=0)
+    parts = {name: name.split(".") for name in state}
+    final = max((int(p[1]) for p in parts.values() if p[0] == f"block{last}" and p[1].isdigit()), default=0)
+    if last < 4 or f"block{last}.{final}.weight" not in state or "block1.0.weight" not in state:
+        raise WeightsError("no generator of SRGAN: expected layers block1.0, block2.conv1 and so on")
+    found = {}
+    for name, (block, part, *rest) in parts.items():
+        number = int(block.removeprefix("block")) if block.removeprefix("block").isdigit() else 0
+        if number == 1:
+            place = ["first", part, *rest]
+        elif 2 <= number <= last - 2:
+            place = ["blocks", str(number - 2), _BLOCK.get(part, part), *rest]
+        elif number == last - 1:
+            place = ["close", part, *rest]
+        elif number == last and part == str(final):
+            place = ["last", *rest]
+        elif number == last and rest and rest[0] in ("conv", "prelu"):
+            # Ours has a pixel shuffle between the two.
+            place = ["up", part, {"conv": "0", "prelu": "2"}[rest[0]], *rest[1:]]
+        else:
+            raise WeightsError(f"{name!r} has no place in the model")
+        found[".".join(["generator", *place])] = state[name]
+    width = int(state["block1.0.weight"].shape[0])
+    return SrganConfig(blocks=last - 3, width=width, scale=2**final), found
+
+
 register(
     Srgan,
     SrganConfig,
@@ -174,4 +211,5 @@ register(
             "residual": True,
         },
     },
+    convert=_convert,
 )
