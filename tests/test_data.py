@@ -1056,6 +1056,26 @@ def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
         data.TFRecordPairs(path, shape=(4, 5))[0]
     with pytest.raises(errors.DecodeError, match="record 0: composite is no image file"):
         data.TFRecordPairs(path)[0]
+    # Ports of GP-GAN to TensorFlow name them otherwise, and say how large the raw pixels are.
+    sizes = {name: tagged(3, tagged(1, bytes([4]))) for name in ("image/height", "image/width")}
+    theirs = {"image/encoded_bg": features["bg"], "image/encoded_cp": features["copy_paste"], **sizes}
+    entries = b"".join(tagged(1, tagged(1, key.encode()) + tagged(2, value)) for key, value in theirs.items())
+    (tmp_path / "theirs").mkdir()
+    head = struct.pack("<Q", len(tagged(1, entries)))
+    (tmp_path / "theirs" / "val.tfrecords").write_bytes(
+        head + masked(head) + tagged(1, entries) + masked(tagged(1, entries))
+    )
+    for found_ in (data.TFRecordPairs(tmp_path / "theirs"), data.open_dataset(tmp_path / "theirs")):
+        same(found_[0], {"composite": raw, "target": raw[::-1]}, "composite", "target")
+    swapped = {"composite": "image/encoded_bg", "target": "image/encoded_cp"}
+    turned = data.open_dataset(tmp_path / "theirs", features=swapped)
+    same(turned[0], {"composite": raw[::-1], "target": raw}, "composite", "target")
+    with pytest.raises(errors.DataError, match="no feature 'a'; there are image/encoded_bg, image/encoded_cp"):
+        data.open_dataset(tmp_path / "theirs", features={"composite": "a"})[0]
+    with pytest.raises(errors.ArgumentError, match="features: 'picture': 'a', expected names for some of composite"):
+        data.open_dataset(tmp_path / "theirs", features={"picture": "a"})
+    with pytest.raises(errors.ArgumentError, match=r"features: .*they are of the kind 'tfrecord'"):
+        data.open_dataset(tmp_path, "photos", features={"composite": "a"})
     from pyharmony.data._tfrecord import example
 
     assert example(record)["weights"] == [0.5, 2.0] and example(record)["height"] == [300]

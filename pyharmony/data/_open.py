@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Options:
     min_share: float
     max_share: float
     boxes: Any
+    features: dict[str, str]
 
     def coco(self, images: Path) -> Dataset:
         return CocoPeople(self.annotations, images, self.category, min_share=self.min_share, max_share=self.max_share)
@@ -40,7 +41,7 @@ KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
     "iharmony4": lambda path, options: IHarmony4(path, options.split or "all"),
     "manifest": lambda path, options: Manifest(path, options.split),
     "tar": lambda path, options: TarShards(path),
-    "tfrecord": lambda path, options: TFRecordPairs(path),
+    "tfrecord": lambda path, options: TFRecordPairs(path, *map(options.features.get, ("composite", "target", "mask"))),
     "triples": lambda path, options: Triples(path) if path.is_dir() else Triples.from_table(path),
     "photos": lambda path, options: Photos(path, mask="masks" if (path / "masks").is_dir() else None),
     "coco": lambda path, options: options.coco(path),
@@ -58,6 +59,7 @@ def open_dataset(
     min_share: float = 0.0,
     max_share: float = 1.0,
     boxes: PathLike | None = None,
+    features: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Opens the data set of a folder or file, by its contents.
 
@@ -69,11 +71,14 @@ def open_dataset(
         annotations: the JSON file of COCO.
         category, min_share, max_share: the choice of COCO's instances, see `CocoPeople`.
         boxes: the file with the boxes of aligned scenes; None: all scenes, uncropped.
+        features: the names of TFRecord's features for 'composite', 'target' and 'mask'; what is left out or None: see
+            `TFRecordPairs`.
 
     Raises:
         FileNotFoundError: the path does not exist.
         DataError: it is none of these kinds, or is damaged.
-        ArgumentError: there is no such kind, it has no splits, annotations or boxes, or COCO's annotations are missing.
+        ArgumentError: there is no such kind, it has no splits, annotations, boxes or features, or COCO's annotations
+            are missing.
 
     Example:
         >>> from pyharmony import data
@@ -92,9 +97,15 @@ def open_dataset(
     for name, value, owner in (("annotations", annotations, "coco"), ("boxes", boxes, "scenes")):
         if value is not None and found != owner:
             raise ArgumentError(f"{name}: {str(value)!r}, but {found} has none; they are of the kind {owner!r}")
+    if features and found != "tfrecord":
+        raise ArgumentError(f"features: {dict(features)!r}, but {found} has none; they are of the kind 'tfrecord'")
+    roles = ("composite", "target", "mask")
+    for role, name in (features or {}).items():
+        if role not in roles or not isinstance(name, str):
+            raise ArgumentError(f"features: {role!r}: {name!r}, expected names for some of {', '.join(roles)}")
     if found == "coco" and annotations is None:
         raise ArgumentError("annotations: missing, expected the JSON file of COCO's instances")
-    return KINDS[found](place, Options(split, annotations, category, min_share, max_share, boxes))
+    return KINDS[found](place, Options(split, annotations, category, min_share, max_share, boxes, dict(features or {})))
 
 
 def _kind(path: Path) -> str:

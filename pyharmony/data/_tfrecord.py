@@ -26,6 +26,9 @@ from ._tar import encoded
 
 #: The features of a sample's name and, unless another one is given, of its mask.
 _NAME, _MASK = "name", "mask"
+#: The features of composite and target, ours and those of the ports of GP-GAN to TensorFlow, which hold raw pixels.
+_PAIRS = (("copy_paste", "bg"), ("image/encoded_cp", "image/encoded_bg"))
+_SIZE = ("image/height", "image/width")
 #: The bytes of a record that are read to find its name, with which our records begin.
 _PEEK = 1024
 
@@ -35,9 +38,11 @@ class TFRecordPairs(Dataset):
 
     Args:
         source: a folder of .tfrecord or .tfrecords files, one such file, or several.
-        composite, target: the features of the two images.
+        composite, target: the features of the two images; None: 'copy_paste' and 'bg', or, in a record without these,
+            'image/encoded_cp' and 'image/encoded_bg', as ports of GP-GAN to TensorFlow write them.
         mask: the feature of a mask; None: 'mask', if a record has one.
-        shape: (height, width) of features that are raw bytes of uint8 and not image files.
+        shape: (height, width) of features that are raw bytes of uint8 and not image files; None: those of the features
+            'image/height' and 'image/width', where a record has them and its images are as many bytes.
 
     Samples have `composite` and `target`, and `mask` if there is one. A record that begins with the feature 'name',
     like those that pyharmony writes, has this name; others are called by their file and number. This needs the extra
@@ -57,14 +62,15 @@ class TFRecordPairs(Dataset):
     def __init__(
         self,
         source: PathLike | Sequence[PathLike],
-        composite: str = "copy_paste",
-        target: str = "bg",
+        composite: str | None = None,
+        target: str | None = None,
         mask: str | None = None,
         *,
         shape: tuple[int, int] | None = None,
     ) -> None:
         paths = _files.files_of(source, ".tfrecord", ".tfrecords")
-        self.features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
+        named = {"composite": composite, "target": target, "mask": mask}
+        self.features = {role: name for role, name in named.items() if name is not None}
         self.shape = shape
         self._records: list[tuple[Path, int, int, int]] = []
         self._bad: list[Problem] = []
@@ -95,21 +101,24 @@ class TFRecordPairs(Dataset):
             raise DataError(f"{where}: no example of features: {error}") from None
         sources = {}
         found_mask = "mask" not in self.features and isinstance(next(iter(features.get(_MASK, ())), None), bytes)
-        for role, key in {**self.features, **({"mask": _MASK} if found_mask else {})}.items():
+        pair = next((pair for pair in _PAIRS if all(name in features for name in pair)), _PAIRS[0])
+        given = {**dict(zip(("composite", "target"), pair)), **self.features}
+        for role, key in {**given, **({"mask": _MASK} if found_mask else {})}.items():
             if key not in features:
                 raise DataError(f"{where}: no feature {key!r}; there are {', '.join(sorted(features)) or 'none'}")
             value = features[key]
             if not isinstance(value, list) or not value or not isinstance(value[0], bytes):
                 raise DataError(f"{where}: {key} holds no bytes")
             sources[role] = value[0]
-        if self.shape is not None:
-            return self._raw(sources, index, where)
+        shape = self.shape or _size_in(features, sources)
+        if shape is not None:
+            return self._raw(sources, shape, index, where)
         return _files.sample(
             self.names[index], {role: _files.NamedBytes(data, f"{where}: {role}") for role, data in sources.items()}
         )
 
-    def _raw(self, sources: dict[str, bytes], index: int, where: str) -> Sample:
-        height, width = self.shape or (0, 0)
+    def _raw(self, sources: dict[str, bytes], size: tuple[int, int], index: int, where: str) -> Sample:
+        height, width = size
         found: dict[str, Any] = {"name": self.names[index]}
         for role, data in sources.items():
             shape = (height, width) if role == "mask" else (height, width, 3)
@@ -286,6 +295,14 @@ def _masked_crc(data: bytes) -> int:
         raise ImportError(f"{error.name} is missing, TFRecord needs it: {_install.hint('tfrecord')}") from error
     crc = int(google_crc32c.value(data))
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _size_in(features: dict[str, list[Any]], sources: dict[str, bytes]) -> tuple[int, int] | None:
+    """Returns the height and width that a record states, where its images are as many raw pixels."""
+    size = [next(iter(features.get(name, ())), None) for name in _SIZE]
+    height, width = (x if isinstance(x, int) and x > 0 else 0 for x in size)
+    images = [data for role, data in sources.items() if role != "mask"]
+    return (height, width) if height and width and all(len(x) == height * width * 3 for x in images) else None
 
 
 def example(data: bytes) -> dict[str, list[Any]]:

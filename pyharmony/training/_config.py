@@ -31,6 +31,7 @@ class DataConfig:
         root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are joined.
         kind: the layout of root, a `kind` of `open_dataset`; '': found out from its files.
         annotations: the JSON file of COCO whose photographs root has; '': none.
+        features: the names of TFRecord's features for 'composite', 'target' and 'mask'; empty: those that are known.
         category, min_share, max_share: the choice of COCO's photographs, see `pyharmony.data.CocoPeople`.
         boxes: the file with the boxes of aligned scenes; '': none.
         split: the split of a data set that has splits of its own, usually 'train'; '': all of it.
@@ -68,6 +69,7 @@ class DataConfig:
     min_share: float = 0.0
     max_share: float = 1.0
     boxes: str = ""
+    features: Mapping[str, str] = field(default_factory=dict)
     split: str = ""
     validation: str | float = 0.1
     validation_split: str = ""

@@ -245,6 +245,7 @@ def _opened(
             annotations=annotations or None,
             category=chosen.category,
             min_share=chosen.min_share,
+            features=chosen.features,
             max_share=chosen.max_share,
             boxes=boxes or None,
         )
