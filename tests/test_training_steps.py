@@ -778,6 +778,7 @@ def test_gp_gan_has_the_published_optimizers() -> None:
     }
     port: Any = steps.create(models.create("gp_gan", width=2, bottleneck=4, critic_width=2), "port").settings
     assert (port.lr_discriminator, port.lr_generator, port.l2, port.clip_when) == (5e-4, 5e-4, 0.99, "after")
+    assert (port.critic_updates, port.critic_updates_more, port.more_until) == (5, 50, 15)
 
 
 def loss_that_was_left(step: steps.Step, batch: dict[str, Tensor], loss: Callable[[nn.Module], Tensor]) -> None:

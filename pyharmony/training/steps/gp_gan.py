@@ -98,7 +98,15 @@ class GPGanStep(Step):
     settings_type = GPGanSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {},
-        "port": {"lr_discriminator": 5e-4, "lr_generator": 5e-4, "l2": 0.99, "clip_when": "after"},
+        "port": {
+            "lr_discriminator": 5e-4,
+            "lr_generator": 5e-4,
+            "l2": 0.99,
+            "clip_when": "after",
+            "critic_updates_more": 50,
+            "more_until": 15,
+        },
+        "tensorflow": {"l2": 0.99},
         "gradient_penalty": {"clip": None, "gradient_penalty": 10.0},
     }
     progress = ("count", "generator_count", "critic_count")
