@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -260,6 +261,42 @@ def test_iharmony4_may_have_the_lists_of_its_sets(iharmony4: Path) -> None:
         data.IHarmony4(iharmony4)
     (iharmony4 / "HCOCO" / "HCOCO_train.txt").write_text("c1_1_1.jpg\r\n\r\nc1_2_1.jpg")
     assert list(data.IHarmony4(iharmony4).names) == ["HCOCO/c1_1_1", "HCOCO/c1_2_1"]
+
+
+def test_a_set_of_iharmony4_is_a_data_set(iharmony4: Path) -> None:
+    whole = data.IHarmony4(iharmony4, "train", ["HCOCO"])
+    (iharmony4 / "HCOCO" / "HCOCO_train.txt").write_text("\n".join(f"{n.split('/')[1]}.jpg" for n in whole.names))
+    (iharmony4 / "HCOCO" / "HCOCO_test.txt").write_text("")
+    for one in (data.IHarmony4(iharmony4 / "HCOCO"), data.open_dataset(iharmony4 / "HCOCO", split="train")):
+        assert one.names == whole.names and one.groups == whole.groups and one.check() == []
+        same(one[0], whole[0], "composite", "target", "mask")
+
+
+@pytest.mark.parametrize("folders", [("Composite", "Mask", "Real"), ("composite_images", "masks", "real_images")])
+def test_triples_may_be_named_as_iharmony4_names_them(
+    iharmony4: Path, tmp_path: Path, folders: tuple[str, str, str]
+) -> None:
+    whole = data.IHarmony4(iharmony4, "all")
+    for number in range(len(whole)):
+        paths = whole.paths(number)
+        for role, folder in zip(("composite", "mask", "target"), folders, strict=True):
+            (tmp_path / "own" / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(paths[role], tmp_path / "own" / folder)
+    found = data.open_dataset(tmp_path / "own")
+    assert isinstance(found, data.Triples) and found.check() == []
+    assert sorted(found.names) == sorted(name.split("/")[1] for name in whole.names)
+    for name, group, sample in zip(whole.names, whole.groups, whole, strict=True):
+        at = found.names.index(name.split("/")[1])
+        assert found.groups[at] == group.split("/")[1]
+        same(found[at], sample, "composite", "target", "mask")
+    shutil.copy(whole.paths(0)["mask"], tmp_path / "own" / folders[1] / "x9_9.png")
+    (tmp_path / "own" / folders[2] / whole.paths(0)["target"].name).unlink()
+    says = [problem.message for problem in found.check()]
+    assert any("no target of" in message or "no such file" in message for message in says)
+    assert any(
+        "x9_9.png: there is no composite of this stem" in m
+        for m in [p.message for p in data.Triples(tmp_path / "own").check()]
+    )
 
 
 def test_what_is_wrong_with_iharmony4_is_named(iharmony4: Path) -> None:

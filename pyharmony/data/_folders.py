@@ -30,14 +30,24 @@ class _Stems(Dataset):
         self._found = {role: _files.pictures_in(path) for role, path in self._folders.items()}
         self.names = list(next(iter(self._found.values())))
 
+    def _stems(self, role: str, name: str) -> tuple[str, ...]:
+        """Returns the stems that a role's file of a sample may have, the first that is there counts."""
+        return (name,)
+
+    def _stem(self, role: str, name: str) -> str | None:
+        """Returns the stem of a role's file of a sample, or None where there is no such file."""
+        return next((stem for stem in self._stems(role, name) if stem in self._found[role]), None)
+
     def paths(self, index: int) -> dict[str, Path]:
         """Returns the files of a sample."""
         name = self.names[self._at(index)]
-        first = next(iter(self._found))
+        first, found = next(iter(self._found)), {}
         for role, files in self._found.items():
-            if name not in files:
+            stem = self._stem(role, name)
+            if stem is None:
                 raise DataError(f"{self._folders[role] / name}.*: no {role} of {self._found[first][name]}")
-        return {role: files[name] for role, files in self._found.items()}
+            found[role] = files[stem]
+        return found
 
     @_files.loads_files
     def _load(self, index: int) -> Sample:
@@ -45,16 +55,23 @@ class _Stems(Dataset):
 
     def _strays(self) -> list[Problem]:
         first, *others = self._found
+        used = {role: {self._stem(role, name) for name in self.names} for role in others}
         return [
             Problem(name, f"{path}: there is no {first} of this stem in {self._folders[first]}")
             for role in others
             for name, path in self._found[role].items()
-            if name not in self._found[first]
+            if name not in used[role]
         ]
 
 
 #: The file that `write_triples` puts beside its folders: a line of JSON for each sample.
 RECIPES = "recipes.jsonl"
+#: The names of the folders of triples, ours first; public code writes them in capitals, too.
+_FOLDERS = {
+    "composite": ("composite", "composite_images"),
+    "mask": ("mask", "masks"),
+    "target": ("target", "real", "real_images"),
+}
 
 
 class Triples(_Stems):
@@ -62,9 +79,13 @@ class Triples(_Stems):
 
     If `write_triples` left its recipes there, they give the groups: composites of the same photograph.
 
+    Files of one stem belong together, and files named as iHarmony4 names them: the composite `f1_2_3.jpg` has the mask
+    `f1_2.png` and the real image `f1.jpg`, which is its group.
+
     Args:
         root: the folder of the folders.
-        composite, mask, target: the names of the folders; files of one stem belong together.
+        composite, mask, target: the names of the folders; None: 'composite', 'mask' and 'target', or else
+            'composite_images', 'masks' and 'real' or 'real_images', in any case.
 
     `Triples.from_table` takes a table of paths. Samples have `composite`, `target` and `mask`.
 
@@ -79,14 +100,21 @@ class Triples(_Stems):
     """
 
     def __init__(
-        self, root: PathLike, composite: str = "composite", mask: str = "mask", target: str = "target"
+        self, root: PathLike, composite: str | None = None, mask: str | None = None, target: str | None = None
     ) -> None:
-        self._open(root, {"composite": composite, "target": target, "mask": mask})
+        place = _files.folder_of(root, "root")
+        named = {"composite": composite, "target": target, "mask": mask}
+        self._open(root, {role: name or _folder_in(place, _FOLDERS[role]) for role, name in named.items()})
         self._groups = _groups_in(self.root / RECIPES)
+
+    def _stems(self, role: str, name: str) -> tuple[str, ...]:
+        parts = name.split("_")
+        kept = {"mask": 1, "target": 2}.get(role, 0)
+        return (name, "_".join(parts[:-kept])) if kept and len(parts) >= 3 else (name,)
 
     @property
     def groups(self) -> Sequence[str]:
-        return [self._groups.get(name, name) for name in self.names]
+        return [self._groups.get(name) or self._stem("target", name) or name for name in self.names]
 
     @classmethod
     def from_table(cls, table: PathLike) -> Triples:
@@ -123,6 +151,12 @@ class Triples(_Stems):
                     made._found[role][name] = path.parent / row[role]
         made.names = list(made._found["composite"])
         return made
+
+
+def _folder_in(root: Path, names: Sequence[str]) -> str:
+    """Returns the name of the first folder of root that has one of the names, in any case; else the first name."""
+    there = {path.name.lower(): path.name for path in sorted(root.iterdir()) if path.is_dir()}
+    return next((name if (root / name).is_dir() else there[name] for name in names if name in there), names[0])
 
 
 def _groups_in(path: Path) -> dict[str, str]:

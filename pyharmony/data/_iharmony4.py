@@ -21,10 +21,10 @@ class IHarmony4(Dataset):
 
     A subset is a folder with `composite_images`, `masks` and `real_images`. The composite `a0002_1_4.jpg` has the mask
     `a0002_1.png` and the real image `a0002.jpg`. The lists are `IHD_train.txt` and `IHD_test.txt` beside the subsets;
-    where these are missing, `HCOCO/HCOCO_train.txt` and so on.
+    where these are missing, `HCOCO/HCOCO_train.txt` and so on. One subset, with its own list, may be the root itself.
 
     Args:
-        root: the folder of the subsets.
+        root: the folder of the subsets, or a subset.
         split: 'train', 'test' or 'all'.
         subsets: some of 'HAdobe5k', 'HCOCO', 'Hday2night' and 'HFlickr'; None: all that the list names.
 
@@ -51,6 +51,8 @@ class IHarmony4(Dataset):
         self.root = _files.folder_of(root, "root")
         if split not in SPLITS:
             raise ArgumentError(f"split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
+        lists = [name for name in SUBSETS.values() for each in SPLITS if (self.root / f"{name}_{each}.txt").is_file()]
+        self._is_subset = bool(lists) and (self.root / "composite_images").is_dir()
         wanted = tuple(SUBSETS.values()) if subsets is None else tuple(subsets)
         for name in wanted:
             if name not in SUBSETS.values():
@@ -68,7 +70,7 @@ class IHarmony4(Dataset):
     def paths(self, index: int) -> dict[str, Path]:
         """Returns the files of a sample."""
         at = self._at(index)
-        folder, file = self.root / self.subset_of[at], self._files[at]
+        folder, file = self.root if self._is_subset else self.root / self.subset_of[at], self._files[at]
         real, place, _ = Path(file).stem.rsplit("_", 2)
         return {
             "composite": folder / "composite_images" / file,
@@ -84,7 +86,8 @@ class IHarmony4(Dataset):
         whole = self.root / f"IHD_{split}.txt"
         lists = [whole] if whole.is_file() else []
         if not lists:
-            lists = [path for name in SUBSETS.values() if (path := self.root / name / f"{name}_{split}.txt").is_file()]
+            folders = {name: self.root if self._is_subset else self.root / name for name in SUBSETS.values()}
+            lists = [path for name, folder in folders.items() if (path := folder / f"{name}_{split}.txt").is_file()]
         if not lists:
             raise DataError(f"root: {self.root}: no list of {split}; expected {whole.name} or HCOCO/HCOCO_{split}.txt")
         found = []

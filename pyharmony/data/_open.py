@@ -123,8 +123,11 @@ def _kind(path: Path) -> str:
     signs = {
         "shards": ["index.json"],
         "manifest": ["manifest.json"],
-        "iharmony4": ["IHD_train.txt", "IHD_test.txt", *(f"{name}/{name}_test.txt" for name in SUBSETS.values())],
-        "triples": ["composite"],
+        "iharmony4": [
+            *("IHD_train.txt", "IHD_test.txt"),
+            *(f"{folder}{name}_test.txt" for name in SUBSETS.values() for folder in (f"{name}/", "")),
+        ],
+        "triples": ["composite", "Composite", "composite_images"],
         "photos": ["images"],
     }
     for kind, names in signs.items():
