@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -453,3 +454,48 @@ def saved_npz(path: Any, arrays: Mapping[str, Any]) -> None:
     """Writes arrays as `chainer.serializers.save_npz` does."""
     with open(path, "wb") as file:
         np.savez_compressed(file, **dict(arrays))
+
+
+def saved_bundle(prefix: Any, arrays: Mapping[str, Any], more: Mapping[str, bytes] | None = None) -> None:
+    """Writes arrays as a checkpoint of TensorFlow, PREFIX.index and PREFIX.data-00000-of-00001.
+
+    more: messages of further entries, by their names.
+    """
+
+    def varint(value: int) -> bytes:
+        low, rest = value & 127, value >> 7
+        return bytes([low]) if not rest else bytes([low | 128]) + varint(rest)
+
+    def field(number: int, value: int | bytes) -> bytes:
+        if isinstance(value, int):
+            return varint(number << 3) + varint(value)
+        return varint(number << 3 | 2) + varint(len(value)) + value
+
+    def block(entries: Mapping[bytes, bytes]) -> bytes:
+        content, before = b"", b""
+        for key, value in sorted(entries.items()):
+            shared = next((i for i, (a, b) in enumerate(zip(key, before)) if a != b), min(len(key), len(before)))
+            content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+            before = key
+        return content + np.array([0, 1], "<u4").tobytes()
+
+    def handle(at: int, size: int) -> bytes:
+        return varint(at) + varint(size)
+
+    data, entries = b"", {b"": field(1, 1)}
+    for name, array in sorted(arrays.items()):
+        values = np.asarray(array)
+        dtype = {"float32": 1, "int32": 3, "int64": 9}[values.dtype.name]
+        shape = b"".join(field(2, field(1, size)) for size in values.shape)
+        entries[name.encode()] = (
+            field(1, dtype) + field(2, shape) + field(4, len(data)) + field(5, values.nbytes) + b"\x35" + bytes(4)
+        )
+        data += values.astype(values.dtype.newbyteorder("<")).tobytes()
+    entries |= {name.encode(): value for name, value in (more or {}).items()}
+    content, first = block(entries), block({})
+    table = content + bytes(5) + first + bytes(5)
+    index = block({b"~": handle(0, len(content))})
+    footer = handle(len(content) + 5, len(first)) + handle(len(table), len(index))
+    table += index + bytes(5) + footer + bytes(40 - len(footer)) + (0xDB4775248B80FB57).to_bytes(8, "little")
+    Path(f"{prefix}.index").write_bytes(table)
+    Path(f"{prefix}.data-00000-of-00001").write_bytes(data)

@@ -39,6 +39,7 @@ from .published_networks import (  # noqa: E402
     nested_resnet,
     patch_discriminator,
     pixel_discriminator,
+    saved_bundle,
     saved_npz,
     transformed,
 )
@@ -656,6 +657,100 @@ def test_of_networks_with_equal_names_the_one_that_fits_is_taken(tmp_path: Path)
         WeightsError, match=r"b\.pth: G, averaged are several networks with equal names, such as 'model"
     ):
         models.convert(tmp_path / "b.pth", "pix2pix")
+
+
+#: The names of a port of GP-GAN to TensorFlow for those of Chainer, and of the tensors of a norm.
+TENSORFLOW = {"gamma": "gamma", "beta": "beta", "avg_mean": "moving_mean", "avg_var": "moving_variance"}
+
+
+def of_tensorflow(arrays: dict[str, Any], *, critic: bool = False) -> dict[str, Any]:
+    """Returns Chainer's arrays of GP-GAN as its ports to TensorFlow name and lay them out."""
+    found: dict[str, Any] = {}
+    convolutions = {"encoder": 0, "decoder": 0, "": 0}
+    for key in sorted(arrays, key=lambda key: [int(x) if x.isdigit() else -1 for x in key.split("/")]):
+        *place, leaf = key.split("/")
+        part = place[0] if place[0] in ("encoder", "decoder") else ""
+        scope = "discriminator" if critic else f"generator/{part}"
+        if leaf == "W":
+            convolutions[part] += 1
+            number = convolutions[part]
+            name = f"dconv_{number}/dconv_{number}/kernel" if part == "decoder" else f"conv_{number}/W"
+            found[f"{scope}/{name}"] = np.ascontiguousarray(arrays[key].transpose(2, 3, 1, 0))
+        elif leaf in TENSORFLOW:
+            norm = "generator/bn_last" if place == ["bn"] else f"{scope}/bn_{convolutions[part]}"
+            found[f"{norm}/{TENSORFLOW[leaf]}"] = arrays[key]
+    return found
+
+
+def test_a_checkpoint_of_gp_gan_in_tensorflow_goes_in(tmp_path: Path) -> None:
+    generator, critic = ChainerGpGan("blending", 4, 24), ChainerGpGan("critic", 2, 0, seed=1)
+    arrays = of_tensorflow(dict(generator.arrays)) | of_tensorflow(dict(critic.arrays), critic=True)
+    optimizer = {f"{name}/Adam": value for name, value in arrays.items() if name.endswith("/W")}
+    counters = {"global_step": np.int32(4600), "beta1_power": np.float32(0.5)}
+    prefix = tmp_path / "GP-GAN.ckpt-46005003"
+    saved_bundle(prefix, {**arrays, **optimizer, **counters}, {"_text": b"\x08\x07"})
+    x = torch.rand(2, 3, 64, 64).double() * 2 - 1
+    for path in (prefix, f"{prefix}.index", f"{prefix}.data-00000-of-00001"):
+        model: Any
+        model, networks = models.convert(path, "gp_gan", return_networks=True)
+        assert (model.config.slope, model.config.critic_width, len(networks)) == (0.2, 2, 2)
+        with torch.no_grad():
+            torch.testing.assert_close(model.double()(x), generator(x), rtol=0, atol=2e-6)
+            torch.testing.assert_close(model.discriminator.scores(x), critic(x), rtol=1e-5, atol=1e-6)
+
+
+def test_the_generator_of_dovenet_in_tensorflow_goes_in(tmp_path: Path) -> None:
+    ours = lived_in(narrow("dovenet_lite"))
+    layers = [m for m in ours.generator.modules() if isinstance(m, nn.Conv2d)]  # type: ignore[union-attr]
+    levels = {name: m for name, m in ours.generator.named_modules() if isinstance(m, nn.Conv2d)}  # type: ignore[union-attr]
+    assert len(layers) == 31
+    order = [f"down.{level}.{i}.0" for level in range(5) for i in range(2)]
+    for level in range(4):
+        order += [f"attention.{level}.{part}" for part in ("theta", "phi", "psi")] + [
+            f"up.{level}.{i}.0" for i in range(2)
+        ]
+    arrays: dict[str, Any] = {}
+    for number, name in enumerate([*order, "last"]):
+        weight, bias = (value.detach().numpy() for value in (levels[name].weight, levels[name].bias))
+        start = f"layer_with_weights-{number}"
+        arrays[f"{start}/kernel/.ATTRIBUTES/VARIABLE_VALUE"] = np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+        arrays[f"{start}/bias/.ATTRIBUTES/VARIABLE_VALUE"] = bias
+    saved_bundle(tmp_path / "gen", arrays, {"_CHECKPOINTABLE_OBJECT_GRAPH": b"\x08\x07"})
+    model = models.convert(tmp_path / "gen", "dovenet_lite")
+    for key, value in model.generator.state_dict().items():  # type: ignore[operator,union-attr]
+        assert torch.equal(value, ours.generator.state_dict()[key]), key  # type: ignore[operator,union-attr]
+    del arrays["layer_with_weights-30/kernel/.ATTRIBUTES/VARIABLE_VALUE"]
+    saved_bundle(tmp_path / "less", arrays)
+    with pytest.raises(WeightsError, match="no generator of DoveNet in TensorFlow: 30 layers, expected 31 of Keras"):
+        models.convert(tmp_path / "less", "dovenet_lite")
+
+
+def test_a_damaged_checkpoint_of_tensorflow_is_refused(tmp_path: Path) -> None:
+    prefix = tmp_path / "x.ckpt-1"
+    saved_bundle(prefix, {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros((), np.int64)})
+    index, data_ = (Path(f"{prefix}{end}") for end in (".index", ".data-00000-of-00001"))
+    whole, tensors_ = index.read_bytes(), data_.read_bytes()
+
+    def refused() -> str:
+        with pytest.raises(WeightsError) as error:
+            models.convert(prefix, "gp_gan")
+        return str(error.value)
+
+    assert "no generator of GP-GAN" in refused()  # it is read
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(whole)
+        for at in rng.integers(0, len(whole), rng.integers(1, 4)):
+            changed[at] = rng.integers(256)
+        index.write_bytes(bytes(changed[: rng.integers(1, len(whole) + 1)] if rng.random() < 0.3 else changed))
+        assert str(tmp_path) in refused()
+    index.write_bytes(whole)
+    data_.write_bytes(tensors_[:-4])
+    assert "has other bytes than its shape" in refused()
+    data_.unlink()
+    assert f"{data_}: there is no such file" in refused()
+    index.write_bytes(whole[:-8] + bytes(8))
+    assert "no checkpoint of TensorFlow, or a damaged one: it does not end as one" in refused()
 
 
 class NumberedSrgan(nn.Module):
@@ -1976,7 +2071,7 @@ def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
     assert "takes 5 channels" in offered(NestedUNet(5, 2, 8, "batch", gates=False).state_dict())
     with pytest.raises(
         ArgumentError,
-        match="no published layout of unet3plus is known; known are those of attention_unet, bargainnet, gp_gan",
+        match="no published layout of unet3plus is known; known are those of attention_unet, bargainnet, dovenet_lite",
     ):
         models.convert(tmp_path / "a.pth", "unet3plus")
 

@@ -228,7 +228,10 @@ def _told(values: dict[str, Any]) -> str:
 def convert(
     console: Console,
     published: Annotated[
-        Path, typer.Argument(metavar="PUBLISHED", help="The published file, .pth, .npz or .safetensors.")
+        Path,
+        typer.Argument(
+            metavar="PUBLISHED", help="The published file, .pth, .npz or .safetensors, or TensorFlow's prefix."
+        ),
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The network that it holds.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .safetensors.")],

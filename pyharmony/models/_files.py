@@ -30,7 +30,7 @@ from .._header import FORMAT, Calibration, Header, Part, Source, header_of, show
 from .._shipped import Weights
 from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
-from . import _published, _registry
+from . import _bundle, _published, _registry
 from ._registry import Adversarial, Model
 from .calls import evaluating
 
@@ -325,6 +325,8 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
     """Returns the tensors of each network of a published file, see `_published_state`."""
     if path.suffix == ".npz":
         return {"": dict(_published.read_npz(path))}
+    if (prefix := _bundle.prefix_of(path)) is not None:
+        return {"": dict(_bundle.read(prefix))}
     if path.suffix == ".safetensors":
         try:
             # The file is read and not mapped: if it is cut off meanwhile, that is an error and not a signal.
@@ -366,7 +368,7 @@ def convert(
 def convert(
     path: Paths, name: str, *, return_networks: bool = False, **config: Any
 ) -> Model | tuple[Model, tuple[str, ...]]:
-    """Reads published weights (.pth, .npz, or .safetensors with the published names) into one of our models.
+    """Reads published weights (.pth, .npz, TensorFlow's, or .safetensors by their names) into one of our models.
 
     The known files are the nested U-Nets of pix2pix (`pix2pix`; with four channels, gated like DoveNet's or not,
     `attention_unet`), its residual generators and its discriminators, the generator and the encoder of BargainNet
@@ -375,6 +377,8 @@ def convert(
     VGG-16 of torchvision (`style_encoder`), and the generator of the SRGAN whose blocks are numbered (`srgan`).
     Networks that were published in separate files are given together, as a sequence of paths. A checkpoint may hold
     them under names, such as 'state_dict', 'model_state_dict', or 'G' and 'D', and the state of optimizers beside them.
+    Of a checkpoint of TensorFlow (GP-GAN's ports; DoveNet's, which is `dovenet_lite`) the path is its prefix, or one of
+    its files.
 
     The file is read with torch's `weights_only=True` or NumPy's `allow_pickle=False`: tensors, and no code. Settings
     that the tensors do not tell, such as a share of dropout, may be given. A network that the file does not hold,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import WeightsError
 from ..ops import MaskPlan, mask_plan
 from . import _blocks, checks
 from ._partial import PartialConv2d
@@ -171,6 +172,36 @@ class DoveNetLite(Adversarial):
         return super().example(size or 224)
 
 
+#: The generator's layers in the order in which its original makes them.
+_LAYERS = (
+    *(f"down.{level}.{conv}.0" for level in range(5) for conv in range(2)),
+    *(
+        name
+        for level in range(4)
+        for name in (
+            *(f"attention.{level}.{part}" for part in ("theta", "phi", "psi")),
+            *(f"up.{level}.{i}.0" for i in (0, 1)),
+        )
+    ),
+    "last",
+)
+_KERAS = "layer_with_weights-{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def _convert(state: dict[str, Any]) -> tuple[DoveNetLiteConfig, dict[str, Any]]:
+    """Converts the generator that Keras saved in TensorFlow's format: layers by the order in which they were made."""
+    first = state.get(_KERAS.format(0, "kernel"))
+    layers = sum(name.endswith(_KERAS.format("", "kernel").partition("/")[2]) for name in state)
+    if first is None or layers != len(_LAYERS):
+        raise WeightsError(f"no generator of DoveNet in TensorFlow: {layers} layers, expected {len(_LAYERS)} of Keras")
+    found = {}
+    for number, name in enumerate(_LAYERS):
+        for leaf, ours in (("kernel", "weight"), ("bias", "bias")):
+            value = state[_KERAS.format(number, leaf)]
+            found[f"generator.{name}.{ours}"] = value.permute(3, 2, 0, 1).contiguous() if value.ndim == 4 else value
+    return DoveNetLiteConfig(width=int(first.shape[3])), found
+
+
 register(
     DoveNetLite,
     DoveNetLiteConfig,
@@ -178,4 +209,5 @@ register(
     summary="attention U-Net on 224 pixels against a shared encoder of image, object and background",
     source="a TensorFlow system on Cong et al., CVPR 2020",
     presets={"small": {"width": 8, "discriminator_widths": (8, 12, 16, 16, 24, 24), "head_width": 32}},
+    convert=_convert,
 )

@@ -338,9 +338,41 @@ def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, T
     return found
 
 
+#: The names of TensorFlow's tensors of a batch norm, and torch's names for them.
+_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_TENSORFLOW_EPS = 1e-5  # what its norms add to a variance, 2e-5, less what torch's add
+
+
+def _of_tensorflow(state: dict[str, Any]) -> dict[str, Any]:
+    """Returns the tensors of GP-GAN's ports to TensorFlow as a port to PyTorch has them, layer after layer."""
+    found: dict[str, Any] = {}
+
+    def convolution(name: str) -> bool:
+        if name in state:
+            found[f"{name}.weight"] = state[name].permute(3, 2, 0, 1).contiguous()
+        return name in state
+
+    def norm(name: str) -> None:
+        for leaf, ours in _NORM.items():
+            if f"{name}/{leaf}" in state:
+                value = state[f"{name}/{leaf}"]
+                found[f"{name}.{ours}"] = value + _TENSORFLOW_EPS if ours == "running_var" else value
+
+    for network in ("generator/encoder", "generator/decoder", "discriminator"):
+        for number in range(1, len(state)):
+            part = f"dconv_{number}/dconv_{number}/kernel" if network.endswith("decoder") else f"conv_{number}/W"
+            if not convolution(f"{network}/{part}"):
+                break
+            norm(f"{network}/bn_{number}")
+        if network == "generator/encoder":
+            norm("generator/bn_last")
+    # Names with slashes are Chainer's.
+    return {name.replace("/", "."): value for name, value in found.items()}
+
+
 def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
     """Converts one of the published generators, perhaps with the critic: of Chainer, or of a port of the same order."""
-    every = _published.layers_of(state)
+    every = _published.layers_of(_of_tensorflow(state) if "generator/encoder/conv_1/W" in state else state)
     convs = [i for i, layer in enumerate(every) if len(layer.shape) == 4]
     # The critic is the part that ends in one number.
     last = next((i for i in convs if every[i].shape[0] == 1), -1)

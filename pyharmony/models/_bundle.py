@@ -1,0 +1,140 @@
+"""Checkpoints of TensorFlow: the tensors of PREFIX.index and PREFIX.data-00000-of-00001, without TensorFlow.
+
+The index is a table of LevelDB without compression, whose values are messages of protocol buffers, BundleEntryProto.
+The data files hold the bytes of the tensors. Source: the descriptions in tensorflow/core/util/tensor_bundle and
+tensorflow/core/protobuf/tensor_bundle.proto.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import WeightsError
+
+_MAGIC = 0xDB4775248B80FB57
+_FOOTER = 48
+#: The numbers of TensorFlow's dtypes that weights have; others, such as strings, are left out.
+_DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 5: "<i2", 6: "|i1", 9: "<i8", 10: "|b1", 19: "<f2"}
+
+
+def prefix_of(path: Path) -> Path | None:
+    """Returns the prefix of the checkpoint that a path names, as TensorFlow does or by one of its files, or None."""
+    if path.suffix == ".index":
+        return path.with_suffix("")
+    if re.fullmatch(r"\.data-\d{5}-of-\d{5}", path.suffix):
+        return path.with_suffix("")
+    return path if path.with_name(f"{path.name}.index").is_file() else None
+
+
+def read(prefix: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a checkpoint, by TensorFlow's names.
+
+    Raises:
+        WeightsError: a file is missing, damaged or compressed, or none of its tensors is one of numbers.
+    """
+    index = prefix.with_name(f"{prefix.name}.index")
+    try:
+        found = _tensors(index.read_bytes(), prefix)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{error.filename}: there is no such file") from None
+    except OSError as error:
+        raise WeightsError(f"{index}: {error}") from error
+    except (IndexError, KeyError, ValueError, TypeError, OverflowError, struct.error) as error:
+        raise WeightsError(f"{index}: no checkpoint of TensorFlow, or a damaged one: {error}") from error
+    if not found:
+        raise WeightsError(f"{index}: holds no tensor of numbers")
+    return found
+
+
+def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
+    if len(table) < _FOOTER or struct.unpack("<Q", table[-8:])[0] != _MAGIC:
+        raise ValueError("it does not end as one")
+    footer = table[-_FOOTER:]
+    at = 0
+    for _ in range(2):  # the place of the block of metadata
+        _, at = _varint(footer, at)
+    entries = [entry for _, place in _entries(_block(table, footer[at:])) for entry in _entries(_block(table, place))]
+    shards: dict[int, bytes] = {}
+    count, found = 1, {}
+    for key, value in entries:
+        fields = dict(_fields(value))
+        if not key:
+            count = int(fields.get(1, 1))
+            continue
+        if fields.get(1, 0) not in _DTYPES:
+            continue
+        dtype = np.dtype(_DTYPES[fields[1]])
+        shape = [int(dict(_fields(size)).get(1, 0)) for number, size in _fields(fields.get(2, b"")) if number == 2]
+        shard, first, length = (int(fields.get(number, 0)) for number in (3, 4, 5))
+        if shard not in shards:
+            shards[shard] = prefix.with_name(f"{prefix.name}.data-{shard:05}-of-{count:05}").read_bytes()
+        raw = shards[shard][first : first + length]
+        if len(raw) != length or length != dtype.itemsize * int(np.prod(shape, dtype=object)):
+            raise ValueError(f"{key.decode(errors='replace')} has other bytes than its shape {shape}")
+        found[key.decode()] = torch.from_numpy(np.frombuffer(raw, dtype).reshape(shape).copy())
+    return found
+
+
+def _block(table: bytes, place: bytes) -> bytes:
+    """Returns the block of a table that lies where a handle says."""
+    start, at = _varint(place, 0)
+    size, _ = _varint(place, at)
+    if start + size >= len(table) - _FOOTER + 1:
+        raise ValueError("a block lies beyond its end")
+    if table[start + size] != 0:
+        raise ValueError("it is compressed")
+    return table[start : start + size]
+
+
+def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the keys and values of a block; a key is told by what it shares with the one before."""
+    end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
+    at, key = 0, b""
+    while at < end:
+        shared, at = _varint(block, at)
+        more, at = _varint(block, at)
+        size, at = _varint(block, at)
+        key = key[:shared] + block[at : at + more]
+        at += more
+        yield key, block[at : at + size]
+        at += size
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """Yields the numbers and values of the fields of a message of protocol buffers."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == 0:
+            value, at = _varint(message, at)
+            yield tag >> 3, value
+            continue
+        if kind == 2:
+            size, at = _varint(message, at)
+        else:
+            size = {1: 8, 5: 4}[kind]
+        yield tag >> 3, message[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Returns a whole number of seven bits a byte, and where the next begins."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")
