@@ -721,6 +721,8 @@ def test_the_generator_of_dovenet_in_tensorflow_goes_in(tmp_path: Path) -> None:
         assert torch.equal(value, ours.generator.state_dict()[key]), key  # type: ignore[operator,union-attr]
     del arrays["layer_with_weights-30/kernel/.ATTRIBUTES/VARIABLE_VALUE"]
     saved_bundle(tmp_path / "less", arrays)
+    with pytest.raises(WeightsError, match=r"gen\.h5: files of Keras in HDF5 are not read; save_weights with a name"):
+        models.convert(tmp_path / "gen.h5", "dovenet_lite")
     with pytest.raises(WeightsError, match="no generator of DoveNet in TensorFlow: 30 layers, expected 31 of Keras"):
         models.convert(tmp_path / "less", "dovenet_lite")
 

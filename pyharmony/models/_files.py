@@ -325,6 +325,11 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
     """Returns the tensors of each network of a published file, see `_published_state`."""
     if path.suffix == ".npz":
         return {"": dict(_published.read_npz(path))}
+    if path.suffix in (".h5", ".hdf5", ".keras"):
+        raise WeightsError(
+            f"{path}: files of Keras in HDF5 are not read; save_weights with a name without a suffix writes a "
+            "checkpoint that is"
+        )
     if (prefix := _bundle.prefix_of(path)) is not None:
         return {"": dict(_bundle.read(prefix))}
     if path.suffix == ".safetensors":
