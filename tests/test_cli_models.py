@@ -43,7 +43,8 @@ def test_the_list() -> None:
 def test_a_network_is_shown() -> None:
     text = call("show", "srgan", "--preset", "x2").stdout
     assert "5,799,948 (generator 586,379, discriminator 5,213,569)" in text
-    assert "scale = 2" in text and "no layout is known" in text
+    assert "scale = 2" in text and "no layout is known" not in text
+    assert "no layout is known" in call("show", "unet3plus").stdout
     found = told("show", "pix2pix")
     assert (found["parameters"]["generator"], found["config"]["norm"], found["converts"]) == (54_413_955, "batch", True)
     lines = call("show", "pix2pix", "--layers").stdout.splitlines()

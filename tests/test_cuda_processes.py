@@ -543,7 +543,7 @@ def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.Mo
         def __init__(self) -> None:
             self.device, self.model, self.optimizers = torch.device("cpu"), torch.nn.Linear(2, 2), {}
 
-        def _run(self, batch: Any) -> dict[str, Any]:
+        def run(self, batch: Any) -> dict[str, Any]:
             def pin() -> None:
                 try:
                     host_alloc()

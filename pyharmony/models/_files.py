@@ -404,6 +404,7 @@ def convert(
         WeightsError: there is no such file, it holds more than tensors, or its tensors are of another model, which is
             named if it is known.
     """
+    _checks.flags(return_networks=return_networks)
     info = _registry.info_of(name)
     paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
     published: dict[str, Any] = {}
