@@ -445,11 +445,11 @@ def _undone(step: Step) -> Iterator[None]:
         torch.cuda.set_rng_state(random, step.device)
 
 
-StepType = TypeVar("StepType", bound=type[Step])
+StepT = TypeVar("StepT", bound=type[Step])
 _steps: dict[str, type[Step]] = {}
 
 
-def register(*models: str) -> Callable[[StepType], StepType]:
+def register(*models: str) -> Callable[[StepT], StepT]:
     """Makes a class the step of models, by their names: a decorator of a class derived from `Step`.
 
     Raises:
@@ -468,7 +468,7 @@ def register(*models: str) -> Callable[[StepType], StepType]:
         ...         return {"l1": loss}
     """
 
-    def add(step: StepType) -> StepType:
+    def add(step: StepT) -> StepT:
         if not (isinstance(step, type) and issubclass(step, Step)):
             raise DTypeError(f"{step!r}: expected a class derived from pyharmony.training.steps.Step")
         for name in models:
