@@ -37,21 +37,21 @@ def run(path: Path, before: str = "") -> Any:
         source = path.resolve(strict=True)
         source.open("rb").close()
     digest = hashlib.sha256(str(source).encode()).hexdigest()[:8]
-    known = f"_pyharmony_module_{digest}"
-    if known in sys.modules:
-        return sys.modules[known]
-    spec = importlib.util.spec_from_file_location(known, source)
+    module_name = f"_pyharmony_module_{digest}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, source)
     if spec is None or spec.loader is None:
         raise Failure(f"{before}{path}: expected a Python file, .py", Code.USAGE)
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look their module up.
-    sys.modules[known] = module
+    sys.modules[module_name] = module
     # It may import files beside it, as a script may.
     sys.path.insert(0, str(source.parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        del sys.modules[known]
+        del sys.modules[module_name]
         raise Failure(f"{before}{path}: {type(error).__name__}: {error}", Code.INPUT) from error
     finally:
         sys.path.remove(str(source.parent))
@@ -72,9 +72,9 @@ def tables(config: str) -> dict[str, Any] | None:
     module, key = run(Path(path)), key or "recipe"
     if not hasattr(module, key):
         raise Failure(f"CONFIG: {path} has no {key!r}; expected the tables of a configuration", Code.USAGE)
-    found = getattr(module, key)
-    found = found() if callable(found) else found
-    if not isinstance(found, dict):
-        kind = type(found).__name__
+    recipe = getattr(module, key)
+    recipe = recipe() if callable(recipe) else recipe
+    if not isinstance(recipe, dict):
+        kind = type(recipe).__name__
         raise Failure(f"CONFIG: {key} of {path} is a {kind}, expected a dictionary of tables", Code.USAGE)
-    return {table: dict(values) if isinstance(values, dict) else values for table, values in found.items()}
+    return {table: dict(values) if isinstance(values, dict) else values for table, values in recipe.items()}

@@ -109,8 +109,8 @@ class Triples(_Stems):
 
     def _stems(self, role: str, name: str) -> tuple[str, ...]:
         parts = name.split("_")
-        kept = {"mask": 1, "target": 2}.get(role, 0)
-        return (name, "_".join(parts[:-kept])) if kept and len(parts) >= 3 else (name,)
+        shorter = {"mask": 1, "target": 2}.get(role, 0)
+        return (name, "_".join(parts[:-shorter])) if shorter and len(parts) >= 3 else (name,)
 
     @property
     def groups(self) -> Sequence[str]:

@@ -102,8 +102,8 @@ class TFRecordPairs(Dataset):
         sources = {}
         found_mask = "mask" not in self.features and isinstance(next(iter(features.get(_MASK, ())), None), bytes)
         pair = next((pair for pair in _PAIRS if all(name in features for name in pair)), _PAIRS[0])
-        given = {**dict(zip(("composite", "target"), pair)), **self.features}
-        for role, key in {**given, **({"mask": _MASK} if found_mask else {})}.items():
+        names = {**dict(zip(("composite", "target"), pair)), **self.features}
+        for role, key in {**names, **({"mask": _MASK} if found_mask else {})}.items():
             if key not in features:
                 raise DataError(f"{where}: no feature {key!r}; there are {', '.join(sorted(features)) or 'none'}")
             value = features[key]

@@ -128,16 +128,18 @@ def register(
             f"make: {make.__name__}.name is {name!r}, expected a name of letters, digits and underscores"
         )
     _catalogue.check_task(task)
-    known = {key: dict(changes) for key, changes in (presets or {}).items()}
+    changes_by_preset = {key: dict(changes) for key, changes in (presets or {}).items()}
     try:
-        configs = {key: config(**known.get(key, {})) for key in ("", *known)}
+        configs = {key: config(**changes_by_preset.get(key, {})) for key in ("", *changes_by_preset)}
         fields = {key: {f.name: getattr(one, f.name) for f in dataclasses.fields(one)} for key, one in configs.items()}
     except TypeError as error:
         raise ArgumentError(f"config: {config!r}, expected a dataclass whose fields have defaults: {error}") from error
-    _registry.register(make, config, task=task, summary=summary, source=source, presets=known, convert=convert)
+    _registry.register(
+        make, config, task=task, summary=summary, source=source, presets=changes_by_preset, convert=convert
+    )
     counts = {key: parameter_counts(outline(name, key or None)) for key in fields}
     variants = {key: _catalogue.Variant(values, counts[key]) for key, values in fields.items()}
-    _catalogue.add(_catalogue.Entry(name, task, summary, source, known, convert is not None, variants))
+    _catalogue.add(_catalogue.Entry(name, task, summary, source, changes_by_preset, convert is not None, variants))
 
 
 def __dir__() -> builtins.list[str]:

@@ -42,16 +42,16 @@ def read(prefix: Path) -> dict[str, Tensor]:
     """
     index = prefix.with_name(f"{prefix.name}.index")
     try:
-        found = _tensors(index.read_bytes(), prefix)
+        tensors = _tensors(index.read_bytes(), prefix)
     except FileNotFoundError as error:
         raise WeightsError(f"{error.filename}: there is no such file") from None
     except OSError as error:
         raise WeightsError(f"{index}: {error}") from error
     except (IndexError, KeyError, ValueError, TypeError, OverflowError, struct.error) as error:
         raise WeightsError(f"{index}: no checkpoint of TensorFlow, or a damaged one: {error}") from error
-    if not found:
+    if not tensors:
         raise WeightsError(f"{index}: holds no tensor of numbers")
-    return found
+    return tensors
 
 
 def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
         _, at = _varint(footer, at)
     entries = [entry for _, place in _entries(_block(table, footer[at:])) for entry in _entries(_block(table, place))]
     shards: dict[int, bytes] = {}
-    count, found = 1, {}
+    count, tensors = 1, {}
     for key, value in entries:
         fields = dict(_fields(value))
         if not key:
@@ -79,8 +79,8 @@ def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
         raw = shards[shard][first : first + length]
         if len(raw) != length or length != dtype.itemsize * int(np.prod(shape, dtype=object)):
             raise ValueError(f"{key.decode(errors='replace')} has other bytes than its shape {shape}")
-        found[key.decode()] = torch.from_numpy(np.frombuffer(raw, dtype).reshape(shape).copy())
-    return found
+        tensors[key.decode()] = torch.from_numpy(np.frombuffer(raw, dtype).reshape(shape).copy())
+    return tensors
 
 
 def _block(table: bytes, place: bytes) -> bytes:

@@ -349,8 +349,8 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
         raise WeightsError(f"{path}: not only tensors, or damaged: {reason}") from error
     networks = _networks_in(found)
     if not networks:
-        held = ", ".join(map(str, found)) if isinstance(found, dict) else f"a {type(found).__name__}"
-        raise WeightsError(f"{path}: expected dictionaries of tensors; it holds {held or 'nothing'}")
+        contents = ", ".join(map(str, found)) if isinstance(found, dict) else f"a {type(found).__name__}"
+        raise WeightsError(f"{path}: expected dictionaries of tensors; it holds {contents or 'nothing'}")
     for state in networks.values():
         for key, value in state.items():
             if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
