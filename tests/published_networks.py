@@ -142,21 +142,24 @@ def pixel_discriminator(given: int, width: int, norm: str) -> nn.Sequential:
 
 
 class PublishedEncoder(nn.Module):
-    """BargainNet's encoder, with its partial convolutions of one-channel masks written out."""
+    """BargainNet's encoder, with its partial convolutions of one-channel masks written out.
 
-    def __init__(self, width: int) -> None:
+    With norm='instance', as a system on HCOCO has it, every convolution has a bias and no norm has tensors.
+    """
+
+    def __init__(self, width: int, norm: str = "batch") -> None:
         super().__init__()
         widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
         for i in range(1, 6):
-            self.add_module(f"conv{i}f", nn.Conv2d(widths[i - 1], widths[i], 3, 2, bias=i == 1))
+            self.add_module(f"conv{i}f", nn.Conv2d(widths[i - 1], widths[i], 3, 2, bias=i == 1 or norm == "instance"))
         for i in range(2, 5):
-            self.add_module(f"norm{i}f", nn.BatchNorm2d(widths[i]))
+            self.add_module(f"norm{i}f", norm_of(norm, widths[i]))
         self.convs = nn.Conv2d(widths[5], 16, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         for i in range(1, 6):
             conv: Any = getattr(self, f"conv{i}f")
-            known = functional.conv2d(mask, torch.ones(1, 1, 3, 3), stride=2)
+            known = functional.conv2d(mask, mask.new_ones(1, 1, 3, 3), stride=2)
             after = known.clamp(0, 1)
             x = functional.conv2d(x * mask, conv.weight, stride=2) * (9 / (known + 1e-8) * after)
             x = x if conv.bias is None else (x + conv.bias[:, None, None]) * after

@@ -32,6 +32,7 @@ from pyharmony.models._partial import PartialConv2d  # noqa: E402
 from .published_networks import (  # noqa: E402
     ChainerGpGan,
     NestedUNet,
+    PublishedBargainNet,
     PublishedEncoder,
     PublishedPctCnn,
     PublishedPctVit,
@@ -107,6 +108,7 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "style_encoder": ("style_encoder", {"width": 4}),
+    "style_encoder, instance": ("style_encoder", {"width": 4, "norm": "instance"}),
     "style_encoder, hsv": ("style_encoder", {"kind": "features", "space": "hsv", "width": 4}),
     "unet3plus": ("unet3plus", {"width": 2, "branch": 2}),
     "unet3plus, residual": ("unet3plus", {"width": 2, "branch": 2, "residual": True}),
@@ -559,6 +561,32 @@ def test_the_published_networks_of_bargainnet_convert(tmp_path: Path) -> None:
         models.convert(tmp_path / "G.pth", "bargainnet")
     with pytest.raises(WeightsError, match="BargainNet's generator is not among the weights"):
         models.convert(tmp_path / "E.pth", "bargainnet")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_bargainnet_with_an_encoder_of_instance_norms_converts(tmp_path: Path, wrapped: bool) -> None:
+    """A system on HCOCO published bare states (UnetRGB.pth) and checkpoints with an optimizer (HSLGen.pt)."""
+    torch.manual_seed(0)
+    generator, encoder = lived_in(PublishedBargainNet(2)), lived_in(PublishedEncoder(4, "instance"))
+    generator.weight.data.fill_(0.3)
+    states: dict[str, Any] = {"UnetRGB": generator.published(), "StyleDiscRGB": encoder.state_dict()}
+    assert len(states["StyleDiscRGB"]) == 12
+    for name, state in states.items():
+        whole = {"epoch": 7, "model_state_dict": state, "optimizer_state_dict": {"state": {}, "param_groups": []}}
+        torch.save(whole if wrapped else state, tmp_path / f"{name}.pth")
+    model = models.convert([tmp_path / "UnetRGB.pth", tmp_path / "StyleDiscRGB.pth"], "bargainnet").double()
+    alone = models.convert(tmp_path / "StyleDiscRGB.pth", "style_encoder").double()
+    assert (model.config.encoder_norm, model.config.norm, alone.config.norm) == ("instance", "batch", "instance")
+    inputs = {name: x.double() for name, x in example(model).items()}
+    with torch.no_grad():
+        code = encoder.double()(inputs["composite"], 1 - inputs["mask"])
+        expected = generator.double()(*inputs.values(), code)
+        assert float(code.abs().max()) > 1e-2
+        close: dict[str, Any] = {"rtol": 0, "atol": 1e-6}
+        torch.testing.assert_close(alone(inputs["composite"], 1 - inputs["mask"]), code.flatten(1), **close)
+        torch.testing.assert_close(model(**inputs), expected, **close)
+    models.save(model.float(), tmp_path / "ours.safetensors")
+    assert models.load(tmp_path / "ours.safetensors").config == model.config
 
 
 @pytest.mark.parametrize("size", [16, 64])
@@ -1391,6 +1419,9 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
         ("srgan", {"scale": 3}, "scale: 3, expected one of 2, 4"),
         ("style_encoder", {"space": "lab"}, "space: 'lab'"),
         ("style_encoder", {"kind": "codes"}, "kind: 'codes'"),
+        ("style_encoder", {"norm": "none"}, "norm: 'none', expected one of 'batch', 'instance'"),
+        ("style_encoder", {"norm": "instance", "kind": "features"}, "norm: 'instance', with kind='features'"),
+        ("bargainnet", {"encoder_norm": "none"}, "encoder_norm: 'none'"),
         ("unet3plus", {"deep_supervision": "yes"}, "deep_supervision: 'yes'"),
     ],
 )

@@ -77,13 +77,24 @@ def take(state: dict[str, Tensor], *starts: str) -> dict[str, Tensor]:
     return {key: state.pop(key) for key in [key for key in state if key.startswith(starts)]}
 
 
-def region_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Reads BargainNet's encoder: conv1f to conv5f, norm2f to norm4f and convs."""
+@dataclass(frozen=True)
+class PublishedEncoder:
+    """BargainNet's encoder that was read; `state` has the names of `style_encoder.RegionEncoder`."""
+
+    width: int
+    code: int
+    norm: Norm
+    state: dict[str, Tensor]
+
+
+def region_encoder(state: dict[str, Tensor]) -> PublishedEncoder:
+    """Reads BargainNet's encoder: conv1f to conv5f, norm2f to norm4f where they are batch norms, and convs."""
+    norm: Norm = "instance" if "conv2f.bias" in state else "batch"
     names = {f"conv{i + 1}f": f"convs.{i}" for i in range(5)} | {f"norm{i + 2}f": f"norms.{i}" for i in range(3)}
-    found = rename(state, {**names, "convs": "last"}, "batch")
+    found = rename(state, {**names, "convs": "last"}, norm)
     if "convs.0.weight" not in found or "last.weight" not in found:
         raise WeightsError("the file holds no whole encoder of BargainNet")
-    return found
+    return PublishedEncoder(found["convs.0.weight"].shape[0], found["last.weight"].shape[0], norm, found)
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:

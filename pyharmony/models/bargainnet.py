@@ -31,6 +31,7 @@ class BargainNetConfig:
         gates: whether there are the three sigmoid gates.
         dropout: the dropout after the norm of three inner levels, in training.
         masked_pool: whether codes are means over their region; False: over all, holes as zeros, as published.
+        encoder_norm: the norm of the encoder, 'batch' or 'instance'.
     """
 
     width: int = 64
@@ -40,11 +41,13 @@ class BargainNetConfig:
     gates: bool = True
     dropout: float = 0.5
     masked_pool: bool = False
+    encoder_norm: Norm = "batch"
 
     def __post_init__(self) -> None:
         _blocks.check_gated(self)
         checks.check_fields(self, checks.check_whole, "encoder_width", "code")
         checks.check_flag(self.masked_pool, "masked_pool")
+        checks.check_choice(self.encoder_norm, "encoder_norm", _blocks.NORMS[:2])
 
 
 class Generator(nn.Module):
@@ -90,7 +93,7 @@ class BargainNet(Model):
     def __init__(self, config: BargainNetConfig) -> None:
         super().__init__(config)
         self.generator = Generator(config)
-        self.encoder = RegionEncoder(config.encoder_width, config.code, config.masked_pool)
+        self.encoder = RegionEncoder(config.encoder_width, config.code, config.masked_pool, norm=config.encoder_norm)
         _blocks.initialize(self)
 
     def forward(
@@ -117,12 +120,15 @@ def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
     if not state:
         raise WeightsError("BargainNet's encoder is not among the weights; it was published in a file of its own")
     unet, encoder = _published.unet(generator), _published.region_encoder(state)
-    width, code = encoder["convs.0.weight"].shape[0], encoder["last.weight"].shape[0]
-    if (unet.depth, unet.in_channels) != (8, 4 + code):
-        raise WeightsError(f"a U-Net of {unet.depth} levels on {unet.in_channels} channels, expected 8 on {4 + code}")
-    config = BargainNetConfig(width=unet.width, encoder_width=width, code=code, norm=unet.norm, gates=unet.gated)
+    channels = 4 + encoder.code
+    if (unet.depth, unet.in_channels) != (8, channels):
+        raise WeightsError(f"a U-Net of {unet.depth} levels on {unet.in_channels} channels, expected 8 on {channels}")
+    config = BargainNetConfig(
+        width=unet.width, encoder_width=encoder.width, code=encoder.code, norm=unet.norm, gates=unet.gated,
+        encoder_norm=encoder.norm,
+    )  # fmt: skip
     found = {f"generator.unet.{key}": value for key, value in unet.state.items()}
-    found |= {f"encoder.{key}": value for key, value in encoder.items()}
+    found |= {f"encoder.{key}": value for key, value in encoder.state.items()}
     return config, {**found, "generator.scale": scale.reshape(())}
 
 

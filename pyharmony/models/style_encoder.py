@@ -21,6 +21,7 @@ from torch.nn import functional
 from ..errors import ArgumentError, WeightsError
 from ..losses import feature_distance, gram_distance, hue_saturation, mask_pyramid
 from . import _blocks, _published, checks
+from ._blocks import Norm
 from ._partial import PartialConv2d
 from ._registry import Model, register
 from .realism_cnn import COLOURS, colours, statistics
@@ -38,6 +39,8 @@ class StyleEncoderConfig:
         masked_pool: whether the code is a mean over what the mask shows; False: over all, holes as zeros, as published.
         regions: the number of hidden values of a layer that adds statistics of the region's colours to the code, in RGB
             alone; 0: none, as published.
+        norm: the norm of the encoder of codes: 'batch', as published, or 'instance', with which every convolution has a
+            bias.
         size: the side of the images that the weights were made for.
         decay: the decay of the score: codes at distance d have exp(-decay d). It belongs to the weights, like the
             scale of the codes.
@@ -49,6 +52,7 @@ class StyleEncoderConfig:
     code: int = 16
     masked_pool: bool = False
     regions: int = 0
+    norm: Norm = "batch"
     size: int = 256
     decay: float = 0.04212
 
@@ -64,6 +68,11 @@ class StyleEncoderConfig:
                 f"regions: {self.regions}, with kind={self.kind!r} and space={self.space!r}; expected kind='code' and "
                 "space='rgb'"
             )
+        checks.check_choice(self.norm, "norm", _blocks.NORMS[:2])
+        if self.norm != "batch" and self.kind != "code":
+            raise ArgumentError(
+                f"norm: {self.norm!r}, with kind={self.kind!r}, which has no norms; expected kind='code'"
+            )
         checks.check_whole(self.size, "size", RegionEncoder.smallest)
         checks.check_positive(self.decay, "decay")
 
@@ -72,20 +81,22 @@ class RegionEncoder(nn.Module):
     """The encoder of a region: five partial convolutions 3x3 of stride 2 without padding, the mean, and a 1x1.
 
     With `regions` a layer of so many hidden values adds statistics of the region's colours, which are those of
-    `RealismCnn`: means and logarithms of deviations.
+    `RealismCnn`: means and logarithms of deviations. An instance norm has neither scale nor shift, and every
+    convolution a bias beside it.
     """
 
     smallest = 63
     dropout = 0.2
 
-    def __init__(self, width: int, code: int, masked_pool: bool, regions: int = 0) -> None:
+    def __init__(self, width: int, code: int, masked_pool: bool, regions: int = 0, norm: Norm = "batch") -> None:
         super().__init__()
         self.masked_pool, self.regions = masked_pool, regions
         widths = (3, width, 2 * width, 4 * width, 8 * width, 8 * width)
         self.convs = nn.ModuleList(
-            PartialConv2d(a, b, 3, 2, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
+            PartialConv2d(a, b, 3, 2, bias=i == 0 or _blocks.has_bias(norm))
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:5])
+        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths[2:5])
         self.last = nn.Conv2d(widths[-1], code, 1)
         if regions:
             self.region_norm = nn.BatchNorm1d(2 * COLOURS)
@@ -202,7 +213,7 @@ class StyleEncoder(Model):
         super().__init__(config, size=config.size)
         self.net: RegionEncoder | RegionFeatures
         if config.kind == "code":
-            self.net = RegionEncoder(config.width, config.code, config.masked_pool, config.regions)
+            self.net = RegionEncoder(config.width, config.code, config.masked_pool, config.regions, config.norm)
             _blocks.initialize(self)
             if config.regions:
                 self.net.begin_with_colours()
@@ -256,8 +267,8 @@ def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]
     """Converts VGG-16 of torchvision, without batch norm, or BargainNet's encoder."""
     if "conv1f.weight" in state:
         encoder = _published.region_encoder(state)
-        config = StyleEncoderConfig(width=encoder["convs.0.weight"].shape[0], code=encoder["last.weight"].shape[0])
-        return config, {f"net.{key}": value for key, value in encoder.items()}
+        config = StyleEncoderConfig(width=encoder.width, code=encoder.code, norm=encoder.norm)
+        return config, {f"net.{key}": value for key, value in encoder.state.items()}
     found = {"net.pretrained": torch.ones((), dtype=torch.uint8)}
     for i, published in enumerate((0, 2, 5, 7, 10, 12, 14)):
         for leaf in ("weight", "bias"):
