@@ -107,6 +107,15 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"schedule__drops": [1.0]}, r"^schedule\.drops: \(1\.0,\), expected rising numbers between 0 and 1"),
         ({"schedule__drops": ["half"]}, r"^schedule\.drops: \('half',\), expected rising numbers"),
         ({"schedule__steps": 0}, r"^schedule: without an end"),
+        ({"schedule__shape": "cosin"}, r"^schedule\.shape: 'cosin'; did you mean 'cosine'\?, expected one of 'linear'"),
+        ({"schedule__shape": "step"}, r"^schedule\.drops: empty, and schedule\.shape='step' needs them"),
+        ({"schedule__shape": "plateau", "schedule__drops": [0.5]}, r"^schedule\.drops: \(0\.5,\), and the rates of"),
+        (
+            {"schedule__shape": "plateau", "data__validation": 0},
+            r"^schedule\.shape='plateau': needs figures of samples",
+        ),
+        ({"schedule__drop_factor": 1.0}, r"^schedule\.drop_factor: 1\.0, expected a number between 0 and 1"),
+        ({"schedule__patience": 0}, r"^schedule\.patience: 0, expected 1 or more"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
         ({"model__name": None}, r"^model\.name: missing"),
         ({"data__root": ["a", "b"], "data__boxes": "c"}, r"^data\.boxes: given, and data\.root has 2 folders"),
@@ -159,21 +168,36 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
         training.read_toml(path)
 
 
+def schedule(**settings: Any) -> training.ScheduleConfig:
+    return training.ScheduleConfig(**{"decay": 0.0, **settings})
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
 def test_rates_fall_at_the_end(decay: float) -> None:
-    factors = [_loop.rate_factor(i / 100, i, decay, 0) for i in range(101)]
+    factors = [_loop.rate_factor(schedule(decay=decay), i / 100, i) for i in range(101)]
     assert factors[: math.floor(100 * (1 - decay)) + 1] == [1.0] * (math.floor(100 * (1 - decay)) + 1)
     assert factors == sorted(factors, reverse=True)
     assert factors[-1] == (0.0 if decay else 1.0)
-    assert [_loop.rate_factor(0, i, 0.0, 4) for i in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert [_loop.rate_factor(schedule(warm_up=4), 0, i) for i in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
 
 
 def test_rates_drop_to_a_tenth() -> None:
     """PCT-Net's rates drop at 160 and 175 of 180 epochs."""
-    drops = training.config_of(training.recipe("pct_net")).schedule.drops
-    factors = [_loop.rate_factor(epoch / 180, 1000, 0.0, 0, drops) for epoch in range(180)]
+    published = training.config_of(training.recipe("pct_net")).schedule
+    factors = [_loop.rate_factor(published, epoch / 180, 1000) for epoch in range(180)]
     assert factors == pytest.approx([1.0] * 160 + [0.1] * 15 + [0.01] * 5)
-    assert _loop.rate_factor(0.75, 0, 0.5, 2, (0.5,)) == pytest.approx(0.1 * 0.5 * 0.5)
+    both = schedule(decay=0.5, warm_up=2, drops=(0.5,))
+    assert _loop.rate_factor(both, 0.75, 0) == pytest.approx(0.1 * 0.5 * 0.5)
+
+
+def test_rates_fall_in_half_a_cosine_or_by_drops_alone() -> None:
+    cosine = schedule(shape="cosine", decay=0.5)
+    factors = [_loop.rate_factor(cosine, share, 0) for share in (0, 0.5, 0.625, 0.75, 0.875, 1)]
+    assert factors == pytest.approx([1, 1, (1 + 2**-0.5) / 2, 0.5, (1 - 2**-0.5) / 2, 0])
+    drops = schedule(shape="step", decay=0.5, drops=(0.4, 0.8), drop_factor=0.5)
+    assert [_loop.rate_factor(drops, share, 0) for share in (0, 0.4, 0.79, 0.8, 1)] == [1, 0.5, 0.5, 0.25, 0.25]
+    plateau = schedule(shape="plateau", decay=0.5, drop_factor=0.25)
+    assert [_loop.rate_factor(plateau, 0.99, 0, plateaus) for plateaus in range(3)] == [1, 0.25, 0.0625]
 
 
 def test_recipes_that_are_called_published_are() -> None:
@@ -748,6 +772,101 @@ def test_a_run_that_is_interrupted_saves(triples: Path, tmp_path: Path, number: 
     training.train(given, tmp_path / "b", device="cpu")
     assert (second.interrupted, second.steps) == (False, 6)
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def go_on_from(step: int, whole: Path, part: Path, settled: training.TrainConfig) -> training.TrainResult:
+    """Copies a run, takes its checkpoints after a step away, and goes on."""
+    shutil.copytree(whole, part)
+    for path in (part / "checkpoints").glob("step-*"):
+        if int(path.name[5:]) > step:
+            shutil.rmtree(path)
+    return training.train(settled, part, resume="auto", device="cpu")
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Returns a list; once it holds numbers, evaluations after that many steps give them as the fMSE."""
+    values: list[float] = []
+
+    def measured(model: Any, prepared: Any) -> Any:
+        at = run[0].step.count
+        return {"fmse": values[min(at, len(values)) - 1]}, np.zeros((1, 1, 3), np.uint8)
+
+    run: list[Any] = [None]
+    real = _loop.Run.__init__
+
+    def noted(self: Any, *arguments: Any, **options: Any) -> None:
+        real(self, *arguments, **options)
+        run[0] = self
+
+    monkeypatch.setattr(_loop.Run, "__init__", noted)
+    monkeypatch.setattr(_loop, "evaluate", measured)
+    return values
+
+
+@pytest.mark.parametrize("evaluate_steps", [1, 0])
+def test_rates_fall_where_figures_stay(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[float], evaluate_steps: int
+) -> None:
+    """Whether the run is evaluated at steps or epochs, here of one batch, it goes on from any of its checkpoints."""
+    figures += [5, 4, 4, 4, 3, 3, 6, 6, 3, 3]
+    factors: list[float] = []
+    real = steps.Step.scale_lr
+
+    def noted(self: steps.Step, factor: float) -> None:
+        factors.append(factor)
+        real(self, factor)
+
+    monkeypatch.setattr(steps.Step, "scale_lr", noted)
+    changes = {"schedule__shape": "plateau", "schedule__patience": 2, "schedule__drop_factor": 0.5}
+    changes |= {"schedule__steps": 10, "run__evaluate_steps": evaluate_steps, "run__batch": 12}
+    changes |= {"data__validation": str(triples), "run__checkpoint_steps": 1, "run__keep": 20}
+    settled = config(triples, **changes)
+    training.train(settled, tmp_path / "whole", device="cpu")
+    # Steps 3 and 4 are no better than step 2, nor are steps 6 and 7, 8 and 9 than step 5.
+    assert factors == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+    for step in (3, 4, 9):
+        go_on_from(step, tmp_path / "whole", tmp_path / str(step), settled)
+        assert weights(tmp_path / str(step)) == weights(tmp_path / "whole")
+    other = config(triples, **{**changes, "schedule__patience": 3})
+    with pytest.raises(ArgumentError, match=r"schedule\.patience was 2 and is 3"):
+        training.train(other, tmp_path / "whole", resume="auto", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"schedule__shape": "cosine", "schedule__decay": 1.0}, {"schedule__shape": "step", "schedule__drops": [0.3, 0.6]}],
+)
+def test_a_run_with_another_schedule_goes_on_with_the_same_bits(
+    triples: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    settled = config(triples, **changes)
+    training.train(settled, tmp_path / "whole", device="cpu")
+    go_on_from(2, tmp_path / "whole", tmp_path / "part", settled)
+    assert weights(tmp_path / "part") == weights(tmp_path / "whole")
+    training.train(config(triples), tmp_path / "linear", device="cpu")
+    assert weights(tmp_path / "linear") != weights(tmp_path / "whole")
+
+
+def test_a_plateau_needs_something_to_measure(triples: Path, tmp_path: Path) -> None:
+    given = config(triples, schedule__shape="plateau", data__validation=1e-9)
+    with pytest.raises(ArgumentError, match=r"^schedule\.shape='plateau': needs figures of samples that are held back"):
+        training.train(given, tmp_path, device="cpu")
+
+
+def test_a_checkpoint_without_a_setting_that_is_newer_goes_on(triples: Path, tmp_path: Path) -> None:
+    settled = config(triples)
+    training.train(settled, tmp_path / "whole", device="cpu")
+    for path in (tmp_path / "whole" / "checkpoints").glob("step-*/state.json"):
+        state = json.loads(path.read_text())
+        digest = json.loads(state["facts"]["digest"])
+        del digest["schedule"], digest["data"]["flip"]
+        state["facts"]["digest"] = json.dumps(digest)
+        path.write_text(json.dumps(state))
+    with pytest.raises(ArgumentError, match=r"data\.flip was False and is True$"):
+        go_on_from(4, tmp_path / "whole", tmp_path / "other", settled)
+    given = config(triples, data__flip=False)
+    assert go_on_from(4, tmp_path / "whole", tmp_path / "part", given).steps == 6
 
 
 def test_a_longer_schedule_may_be_given(triples: Path, tmp_path: Path) -> None:

@@ -112,8 +112,13 @@ class ScheduleConfig:
 
     Attributes:
         epochs, steps, minutes: the limits of the run, which ends at the first that is reached; 0: no limit.
-        decay: the share of the run, at its end, in which the rates fall linearly to 0.
-        drops: shares of the run, 0 to 1 and rising; from each on the rates are a tenth of what they were.
+        shape: how the rates fall. 'linear': in a line to 0, over the last `decay` of the run; 'cosine': there in half a
+            cosine; 'step': at `drops` alone; 'plateau': whenever the figure by which the best weights are chosen has
+            not improved for `patience` evaluations.
+        decay: the share of the run, at its end, in which the rates of 'linear' and 'cosine' fall to 0.
+        drops: shares of the run, 0 to 1 and rising; from each on the rates are `drop_factor` of what they were.
+        drop_factor: the factor of the rates at each of `drops`, and at a plateau.
+        patience: the number of evaluations in a row without a better figure that make a plateau.
         warm_up: the number of steps in which the rates rise from 0.
         expected_steps: how many steps a run of `minutes` makes where it was tried; a run that ends with less than a
             third of them says that it was too short. 0: unknown.
@@ -122,8 +127,11 @@ class ScheduleConfig:
     epochs: int = 0
     steps: int = 0
     minutes: float = 0.0
+    shape: str = "linear"
     decay: float = 0.5
     drops: tuple[float, ...] = ()
+    drop_factor: float = 0.1
+    patience: int = 10
     warm_up: int = 0
     expected_steps: int = 0
 
@@ -164,6 +172,8 @@ class RunConfig:
     threads: int = 0
 
 
+#: The shapes of a schedule, see `ScheduleConfig`.
+SHAPES = ("linear", "cosine", "step", "plateau")
 #: The least values of settings.
 _LEAST = {
     "data.size": 8,
@@ -174,12 +184,23 @@ _LEAST = {
     **dict.fromkeys(("run.checkpoint_steps", "run.checkpoint_minutes"), 0),
     **dict.fromkeys(("schedule.epochs", "schedule.steps", "schedule.minutes"), 0),
     **dict.fromkeys(("schedule.warm_up", "schedule.expected_steps"), 0),
+    "schedule.patience": 1,
 }
 _SHARES = (
     "schedule.decay",
     *(f"data.{name}" for name in ("retouched", "inverted", "borrowed", "reshaped", "unchanged")),
     *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "worn", "crowded")),
 )
+
+
+#: The message where a setting needs figures and nothing is there to measure.
+NOTHING_HELD_BACK = "{}: needs figures of samples that are held back, and there are none; set data.validation"
+
+
+def check_name(key: str, value: str, known: Iterable[str]) -> None:
+    """Refuses a value that is none of the known names."""
+    if value not in known:
+        raise ArgumentError(f"{key}: {value!r}{hint(value, known)}, expected one of {', '.join(map(repr, known))}")
 
 
 def _rises(values: tuple[Any, ...], end: float) -> bool:
@@ -218,9 +239,7 @@ class TrainConfig:
         for key in _SHARES:
             if not 0 <= self.value(key) <= 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
-        drops = self.schedule.drops
-        if not _rises(drops, 1) or len(set(drops)) < len(drops):
-            raise ArgumentError(f"schedule.drops: {drops!r}, expected rising numbers between 0 and 1")
+        self._check_schedule()
         severity = self.data.severity
         if len(severity) not in (0, 2) or not _rises(severity, math.inf):
             raise ArgumentError(f"data.severity: {severity!r}, expected two numbers above 0, the second no smaller")
@@ -233,6 +252,26 @@ class TrainConfig:
             raise ArgumentError(f"data.validation: {self.data.validation!r}, expected a folder, or a share of 0 to 1")
         if not (self.schedule.epochs or self.schedule.steps or self.schedule.minutes):
             raise ArgumentError("schedule: without an end; set schedule.epochs, schedule.steps or schedule.minutes")
+
+    def _check_schedule(self) -> None:
+        schedule = self.schedule
+        check_name("schedule.shape", schedule.shape, SHAPES)
+        drops = schedule.drops
+        if not _rises(drops, 1) or len(set(drops)) < len(drops):
+            raise ArgumentError(f"schedule.drops: {drops!r}, expected rising numbers between 0 and 1")
+        if not 0 < schedule.drop_factor < 1:
+            raise ArgumentError(f"schedule.drop_factor: {schedule.drop_factor!r}, expected a number between 0 and 1")
+        if schedule.shape == "step" and not drops:
+            raise ArgumentError("schedule.drops: empty, and schedule.shape='step' needs them, such as [0.5, 0.75]")
+        if schedule.shape == "plateau" and drops:
+            raise ArgumentError(f"schedule.drops: {drops!r}, and the rates of schedule.shape='plateau' drop by figures")
+        if schedule.shape == "plateau" and not self.measures:
+            raise ArgumentError(NOTHING_HELD_BACK.format("schedule.shape='plateau'"))
+
+    @property
+    def measures(self) -> bool:
+        """Whether anything is held back, or given, to measure the network on."""
+        return bool(self.data.validation or self.data.validation_split)
 
     def value(self, key: str) -> Any:
         """Returns a setting by its table and name, such as 'data.root'."""
@@ -349,17 +388,42 @@ def _accepted(annotation: Any) -> tuple[type, ...]:
 _PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_boxes")
 
 
+#: The settings of [run] and [schedule] that change what a run of one length ends with.
+_DECISIVE = {
+    "run": ("seed", "batch", "accumulate", "ema"),
+    "schedule": ("shape", "drop_factor", "patience"),
+}
+
+
 def digest(config: TrainConfig) -> str:
     """Returns the settings that must be equal for a run to go on: not its length, its logging or its files' paths.
 
     `Run` compares the samples by their names and an extractor by its weights.
     """
     tables = config.as_dict()
-    kept = {k: v for k, v in tables["run"].items() if k in ("seed", "batch", "accumulate", "ema")}
-    settled = {name: tables[name] for name in ("model", "step", "extractor", "data")} | {"run": kept}
+    settled = {name: tables[name] for name in ("model", "step", "extractor", "data")}
+    settled |= {table: {key: tables[table][key] for key in keys} for table, keys in _DECISIVE.items()}
     for name in ("workers", *_PATHS):
         settled["data"].pop(name)
     if isinstance(config.data.validation, str):
         settled["data"]["validation"] = "a folder"
     settled["extractor"].pop("weights", None)
     return json.dumps(settled, sort_keys=True)
+
+
+def differences(before: str, config: TrainConfig) -> str:
+    """Names the first settings that differ from those of a digest, with both values; '' where all are equal.
+
+    A setting that the digest of an earlier version does not have was what is now its default.
+    """
+    defaults = json.loads(digest(TrainConfig(model=config.model, schedule=ScheduleConfig(steps=1))))
+    first, second = json.loads(before), json.loads(digest(config))
+    for table in ("data", *_DECISIVE):
+        first[table] = {**defaults[table], **first.get(table, {})}
+    found = [
+        f"{table}.{key} was {first.get(table, {}).get(key)!r} and is {second[table].get(key)!r}"
+        for table in second
+        for key in sorted({*first.get(table, {}), *second[table]})
+        if first.get(table, {}).get(key) != second[table].get(key)
+    ]
+    return "; ".join(found[:3])

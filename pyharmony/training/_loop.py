@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -31,7 +32,7 @@ from ..models import Adversarial, Model
 from . import _checkpoint, precision, steps
 from ._batches import Prepared, Replacing, order, repeated
 from ._checkpoint import Checkpoint
-from ._config import TrainConfig, digest
+from ._config import NOTHING_HELD_BACK, ScheduleConfig, TrainConfig, differences, digest
 from ._evaluate import better, evaluate
 from ._results import Progress, TrainResult
 
@@ -195,11 +196,14 @@ def _cut(path: Path, count: int) -> None:
     _temporary.write_text(path, "".join(f"{line}\n" for line in kept))
 
 
-def rate_factor(share: float, count: int, decay: float, warm_up: int, drops: tuple[float, ...] = ()) -> float:
-    """Returns the learning rates' factor when this share of the run is over."""
-    factor = 1.0 if share <= 1 - decay or not decay else max(0.0, (1 - share) / decay)
-    factor *= 0.1 ** sum(share >= drop for drop in drops)
-    return factor * min(1.0, (count + 1) / warm_up) if warm_up else factor
+def rate_factor(schedule: ScheduleConfig, share: float, count: int, plateaus: int = 0) -> float:
+    """Returns the learning rates' factor when this share of the run is over, `count` steps and some plateaus."""
+    factor = 1.0
+    if schedule.shape in ("linear", "cosine") and schedule.decay and share > 1 - schedule.decay:
+        left = max(0.0, (1 - share) / schedule.decay)
+        factor = left if schedule.shape == "linear" else (1 - math.cos(math.pi * left)) / 2
+    factor *= schedule.drop_factor ** (plateaus + sum(share >= drop for drop in schedule.drops))
+    return factor * min(1.0, (count + 1) / schedule.warm_up) if schedule.warm_up else factor
 
 
 class Run:
@@ -255,6 +259,10 @@ class Run:
         self._left_out = False
         self.best: dict[str, float] = {}
         self.figures: dict[str, float] = {}
+        #: The evaluations in a row that were no better than the best, and how often these made a plateau.
+        self.stale = self.plateaus = 0
+        if config.schedule.shape == "plateau" and not len(validation):
+            raise ArgumentError(NOTHING_HELD_BACK.format("schedule.shape='plateau'"))
         self._captured: steps.CapturedStep | None = None
         if run.capture and (run.accumulate > 1 or self.processes.world > 1):
             raise ArgumentError("run.capture: goes with one process and run.accumulate=1")
@@ -282,6 +290,8 @@ class Run:
                 "figures": self.figures,
                 "skipped": int(self.step.skipped),
                 "replaced": self.replaced,
+                "stale": self.stale,
+                "plateaus": self.plateaus,
                 "world": self.processes.world,
                 "digest": digest(self.config),
                 "samples": self._samples(),
@@ -316,8 +326,7 @@ class Run:
             dtype = json.loads(found.facts["digest"])["step"].get("dtype", "float32")
             self.step.settings = dataclasses.replace(self.step.settings, dtype=dtype)
             self._record_dtype()
-        if found.facts["digest"] != digest(self.config):
-            what = _difference(found.facts["digest"], digest(self.config))
+        if what := differences(found.facts["digest"], self.config):
             raise ArgumentError(f"resume: {path} is of a run with other settings: {what}")
         if found.facts["samples"] != self._samples():
             (before, held, _), (now, holds, _) = found.facts["samples"], self._samples()
@@ -339,6 +348,7 @@ class Run:
         self.best, self.figures = found.facts["best"], found.facts["figures"]
         self.step.skipped.fill_(found.facts["skipped"])
         self.replaced = found.facts.get("replaced", 0)
+        self.stale, self.plateaus = found.facts.get("stale", 0), found.facts.get("plateaus", 0)
         _checkpoint.set_random_states(found.random, self.processes.rank, self.processes.device)
 
     def _samples(self) -> list[Any]:
@@ -414,7 +424,7 @@ class Run:
                         if not self.config.run.evaluate_steps:
                             self.evaluate(log, watch)
                 if watch.evaluated != self.step.count and not watch.stopped:
-                    self.evaluate(log, watch)
+                    self.evaluate(log, watch, counts=False)
                 if watch.saved != self.step.count or not self.checkpoints.is_dir():
                     self.save(watch)
                 final = self.ema if self.ema is not None else self.model
@@ -546,8 +556,7 @@ class Run:
     def _one(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         schedule = self.config.schedule
         if self.step.whole:
-            factor = rate_factor(self._share(), self.step.count, schedule.decay, schedule.warm_up, schedule.drops)
-            self.step.scale_lr(factor)
+            self.step.scale_lr(rate_factor(schedule, self._share(), self.step.count, self.plateaus))
         if self.config.run.capture:
             if self._captured is None:
                 self._captured = self.step.capture(batch)
@@ -570,8 +579,11 @@ class Run:
             else:
                 kept.copy_(buffer)
 
-    def evaluate(self, log: _Log | None, watch: _Watch) -> None:
-        """Computes figures over the validation samples and saves the best weights separately."""
+    def evaluate(self, log: _Log | None, watch: _Watch, *, counts: bool = True) -> None:
+        """Computes figures over the validation samples and saves the best weights separately.
+
+        counts: whether it is one of the evaluations at regular intervals, by which plateaus are noticed.
+        """
         watch.evaluated = self.step.count
         if len(self.validation):
             if self.processes.first:
@@ -591,8 +603,21 @@ class Run:
                 if log is not None and self.figures:
                     log.scalars("validation", self.step.count, self.figures)
                     log.grid(self.step.count, sheet)
+            if counts:
+                self._count_evaluation()
             self.processes.barrier()
         watch.before = time.monotonic()  # evaluations do not count as minutes of the run
+
+    def _count_evaluation(self) -> None:
+        """Counts the evaluations without a better figure, which the first process knows, and the plateaus."""
+        schedule = self.config.schedule
+        if self.processes.first and not self.figures and schedule.shape == "plateau":
+            raise ArgumentError(NOTHING_HELD_BACK.format("schedule.shape='plateau'"))
+        # An evaluation that is made again after a run was resumed finds the best figures as its own.
+        stale = 0 if self.best.get("step") == self.step.count else self.stale + 1
+        self.stale = int(self.processes.largest(stale if self.processes.first else 0)[0])
+        if schedule.shape == "plateau" and self.stale and self.stale % schedule.patience == 0:
+            self.plateaus += 1
 
 
 def _extractor(table: Mapping[str, Any]) -> Model | None:
@@ -607,18 +632,6 @@ def _extractor(table: Mapping[str, Any]) -> Model | None:
     if "name" not in settings:
         raise ArgumentError("extractor: expected extractor.weights, or extractor.name")
     return models.create(settings.pop("name"), settings.pop("preset", None), **settings)
-
-
-def _difference(first: str, second: str) -> str:
-    """Names the first keys that differ, with both values."""
-    before, now = json.loads(first), json.loads(second)
-    found = [
-        f"{table}.{key} was {before.get(table, {}).get(key)!r} and is {now[table].get(key)!r}"
-        for table in now
-        for key in sorted({*before.get(table, {}), *now[table]})
-        if before.get(table, {}).get(key) != now[table].get(key)
-    ]
-    return "; ".join(found[:3])
 
 
 def _save_part(model: Model, path: Path) -> None:
