@@ -188,6 +188,54 @@ class PublishedBargainNet(nn.Module):
         return {key.removeprefix("unet."): value for key, value in self.state_dict().items()}
 
 
+class PublishedUNet3Plus(nn.Module):
+    """U-Net 3+ as a system on HCOCO has it: plain instance norms, a bias everywhere, one linear head."""
+
+    def __init__(self, width: int, channels: int = 20) -> None:
+        super().__init__()
+        widths, before = [width * 2**i for i in range(5)], channels
+        for i, c in enumerate(widths, 1):
+            block = nn.Module()
+            block.conv_block = nn.Sequential(
+                nn.Conv2d(before, c, 3, 1, 1), nn.InstanceNorm2d(c), nn.LeakyReLU(),
+                nn.Conv2d(c, c, 3, 1, 1), nn.InstanceNorm2d(c), nn.LeakyReLU(),
+            )  # fmt: skip
+            self.add_module(f"conv{i}", block)
+            before = c
+        merged = 5 * width
+        for node in (4, 3, 2, 1):
+            for k in range(1, 6):
+                inputs = widths[k - 1] if k <= node or k == 5 else merged
+                self.add_module(self.branch(k, node), nn.Conv2d(inputs, width, 3, 1, 1))
+            self.add_module(f"conv{node}d_1", nn.Conv2d(merged, merged, 3, 1, 1))
+        self.outconv1 = nn.Conv2d(merged, 3, 3, 1, 1)
+
+    @staticmethod
+    def branch(k: int, node: int) -> str:
+        kind = f"h{k}_PT" if k < node else f"h{k}_Cat" if k == node else f"hd{k}_UT"
+        return f"{kind}_hd{node}_conv"
+
+    def forward(self, x: Tensor) -> Tensor:
+        def conv(name: str, x: Tensor) -> Tensor:
+            return torch.relu(functional.instance_norm(self.get_submodule(name)(x)))
+
+        maps: list[Tensor] = []
+        for i in range(1, 6):
+            x = functional.max_pool2d(x, 2) if maps else x
+            x = self.get_submodule(f"conv{i}.conv_block")(x)
+            maps.append(x)
+        for node in (4, 3, 2, 1):
+            scaled = []
+            for k, y in enumerate(maps, 1):
+                if k < node:
+                    y = functional.max_pool2d(y, 2 ** (node - k), ceil_mode=True)
+                elif k > node:
+                    y = nn.Upsample(scale_factor=2 ** (k - node), mode="bilinear")(y)
+                scaled.append(conv(self.branch(k, node), y))
+            maps[node - 1] = conv(f"conv{node}d_1", torch.cat(scaled, 1))
+        return self.outconv1(maps[0])  # type: ignore[no-any-return]
+
+
 class ConvBlock(nn.Module):
     """A convolution 3x3, its norm and a ReLU."""
 

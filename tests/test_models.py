@@ -36,6 +36,7 @@ from .published_networks import (  # noqa: E402
     PublishedEncoder,
     PublishedPctCnn,
     PublishedPctVit,
+    PublishedUNet3Plus,
     lived_in,
     nested_resnet,
     patch_discriminator,
@@ -58,6 +59,7 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "attention_unet": ("attention_unet", {"width": 2}),
     "attention_unet, residual": ("attention_unet", {"width": 2, "depth": 6, "residual": True}),
     "bargainnet": ("bargainnet", {"width": 2, "encoder_width": 4}),
+    "bargainnet, unet3plus": ("bargainnet", {"preset": "unet3plus", "width": 2, "encoder_width": 4}),
     "clicks": ("clicks", {"size": 64, "widths": (4, 4, 6, 6, 8), "depths": (1, 1, 1, 1, 1), "heads": 2}),
     "colorgrid": ("colorgrid", COLORGRID),
     "colorgrid, one look": ("colorgrid", COLORGRID | {"stages": 1}),
@@ -111,6 +113,7 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     "style_encoder, instance": ("style_encoder", {"width": 4, "norm": "instance"}),
     "style_encoder, hsv": ("style_encoder", {"kind": "features", "space": "hsv", "width": 4}),
     "unet3plus": ("unet3plus", {"width": 2, "branch": 2}),
+    "unet3plus, code": ("unet3plus", {"width": 2, "branch": 2, "norm": "instance", "bounded": False, "code": 5}),
     "unet3plus, residual": ("unet3plus", {"width": 2, "branch": 2, "residual": True}),
 }
 
@@ -209,11 +212,14 @@ def test_parameters_of_both_networks(
         ("attention_unet", None, {"gates": False}, 54_414_979),
         ("attention_unet", None, {"gates": False, "depth": 7}, 41_828_995 + 1024),
         ("bargainnet", None, {}, 54_776_324 + 3_919_376),
+        ("bargainnet", "unet3plus", {}, 26_974_275 + 3_919_376),
+        ("bargainnet", None, {"depth": 7}, 54_776_324 - 12_584_960 + 3_919_376),
         ("style_encoder", "rgb", {}, 3_919_376),
         ("style_encoder", "hsv", {}, 1_735_488),
         # The published count has one head.
         ("unet3plus", None, {"deep_supervision": False}, 26_971_587),
         ("unet3plus", None, {}, 26_997_516),
+        ("unet3plus", None, {"deep_supervision": False, "norm": "instance", "code": 16}, 26_974_275),
         ("unet3plus", "base_32", {"deep_supervision": False}, 11_179_459),
         ("unet3plus", "base_32", {}, 11_205_388),
         ("realism_cnn", None, {}, 1_192_177),
@@ -587,6 +593,40 @@ def test_bargainnet_with_an_encoder_of_instance_norms_converts(tmp_path: Path, w
         torch.testing.assert_close(model(**inputs), expected, **close)
     models.save(model.float(), tmp_path / "ours.safetensors")
     assert models.load(tmp_path / "ours.safetensors").config == model.config
+
+
+def test_the_published_unet3plus_converts_with_its_encoder_and_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator, encoder = PublishedUNet3Plus(2), lived_in(PublishedEncoder(4))
+    states = {"Unet3RGB": generator.state_dict(), "StyleDisc3RGB": encoder.state_dict()}
+    assert len(states["Unet3RGB"]) == 70
+    for name, state in states.items():
+        torch.save(state, tmp_path / f"{name}.pth")
+    files = [tmp_path / f"{name}.pth" for name in states]
+    model, alone = models.convert(files, "bargainnet").double(), models.convert(files[0], "unet3plus").double()
+    assert (model.config.generator, model.config.norm, model.config.encoder_norm) == ("unet3plus", "instance", "batch")
+    assert (alone.config.width, alone.config.branch, alone.config.code) == (2, 2, 16)
+    inputs = {name: x.double() for name, x in model.example(80).items()}
+    composite, mask = inputs.values()
+    with torch.no_grad():
+        code = encoder.double()(composite, 1 - mask)
+        expected = generator.double()(torch.cat([composite, mask, code.expand(-1, -1, 80, 80)], 1))
+        assert float(expected.std()) > 0.1
+        torch.testing.assert_close(model(composite, mask), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(alone(composite, mask, code.flatten(1)), expected, rtol=0, atol=1e-6)
+    models.save(model.float(), tmp_path / "ours.safetensors")
+    assert models.load(tmp_path / "ours.safetensors").config == model.config
+    with pytest.raises(ArgumentError, match="code: missing, this unet3plus sees one of 16 numbers; a bargainnet"):
+        alone.predict(composite, mask)
+    with pytest.raises(WeightsError, match=r"encoder is not among .*; it holds what `convert` reads as un"):
+        models.convert(files[0], "bargainnet")
+    torch.save(PublishedUNet3Plus(2, 4).state_dict(), tmp_path / "four.pth")
+    assert models.convert(tmp_path / "four.pth", "unet3plus").config.code == 0
+    with pytest.raises(WeightsError, match="a U-Net 3\\+ that sees 0 numbers of a code, and the encoder gives 16"):
+        models.convert([tmp_path / "four.pth", files[1]], "bargainnet")
+    torch.save({**states["Unet3RGB"], "outconv2.bias": torch.zeros(3)}, files[0])
+    with pytest.raises(WeightsError, match=r"'outconv2\.bias' has no place"):
+        models.convert(files[0], "unet3plus")
 
 
 @pytest.mark.parametrize("size", [16, 64])
@@ -1287,11 +1327,12 @@ def test_settings_that_a_pct_net_refuses(config: dict[str, Any], message: str) -
 
 SIZES = {
     "attention_unet": (200, 256), "attention_unet, residual": (64, 96), "bargainnet": (256, 257),
+    "bargainnet, unet3plus": (80, 72),
     "colorgrid": (40, 31), "dovenet_lite": (224, 225), "gp_gan": (64, 32), "pct_net": (7, 40), "pix2pix": (128, 128),
     "pix2pix, 128": (192, 128), "pix2pix, resnet": (30, 32), "pix2pix, pixels": (48, 32), "pix2pix_selfie": (64, 64),
     "pix2pix_selfie, patches": (48, 64),
     "realism_cnn": (64, 64), "style_encoder": (62, 80), "style_encoder, hsv": (30, 32), "unet3plus": (24, 32),
-    "unet3plus, residual": (32, 40),
+    "unet3plus, residual": (32, 40), "unet3plus, code": (24, 32),
 }  # fmt: skip
 
 
@@ -1313,12 +1354,12 @@ MASKED = [case for case in NARROW if case not in ("gp_gan", "gp_gan, skips", "gp
 def test_masks_that_are_none_are_refused(case: str) -> None:
     model = narrow(case)
     inputs = example(model)
-    picture, mask = inputs.values()
+    picture, mask, *rest = inputs.values()
     for bad, said in ((mask * 255, "0 to 255"), (mask - 0.5, "-0.5 to 0.5"), (mask * float("nan"), "nan")):
         with pytest.raises(ArgumentError, match=f"mask: values {said}"):
-            model(picture, bad)
+            model(picture, bad, *rest)
     with pytest.raises(ShapeError, match=r"mask: shape \[2, 3,"):
-        model(picture, mask.expand(-1, 3, -1, -1))
+        model(picture, mask.expand(-1, 3, -1, -1), *rest)
 
 
 @pytest.mark.parametrize("case", [case for case in NARROW if case != "gp_gan, noise"])
@@ -1422,6 +1463,12 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
         ("style_encoder", {"norm": "none"}, "norm: 'none', expected one of 'batch', 'instance'"),
         ("style_encoder", {"norm": "instance", "kind": "features"}, "norm: 'instance', with kind='features'"),
         ("bargainnet", {"encoder_norm": "none"}, "encoder_norm: 'none'"),
+        ("bargainnet", {"generator": "resnet"}, "generator: 'resnet', expected one of 'unet', 'unet3plus'"),
+        ("bargainnet", {"depth": 4}, "depth: 4, expected a whole number of at least 5"),
+        ("unet3plus", {"norm": "none"}, "norm: 'none'"),
+        ("unet3plus", {"slope": 1.0}, "slope: 1.0"),
+        ("unet3plus", {"bounded": 1}, "bounded: 1, expected True or False"),
+        ("unet3plus", {"code": -1}, "code: -1, expected a whole number of at least 0"),
         ("unet3plus", {"deep_supervision": "yes"}, "deep_supervision: 'yes'"),
     ],
 )
@@ -2104,9 +2151,9 @@ def test_published_files_of_something_else_are_refused(tmp_path: Path) -> None:
     assert "takes 5 channels" in offered(NestedUNet(5, 2, 8, "batch", gates=False).state_dict())
     with pytest.raises(
         ArgumentError,
-        match="no published layout of unet3plus is known; known are those of attention_unet, bargainnet, dovenet_lite",
+        match="no published layout of realism_cnn is known; known are those of attention_unet, bargainnet, dovenet",
     ):
-        models.convert(tmp_path / "a.pth", "unet3plus")
+        models.convert(tmp_path / "a.pth", "realism_cnn")
 
 
 def test_torch_is_named_where_it_is_missing() -> None:

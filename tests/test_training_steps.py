@@ -60,6 +60,9 @@ LITE = {"width": 16, "discriminator_widths": (4, 6, 8, 8, 8, 8), "head_width": 8
 CASES = {
     "attention_unet": Case("attention_unet", {"width": 4}, 256, {"lr": 5e-3}),
     "bargainnet": Case("bargainnet", {"width": 4, "encoder_width": 4}, 256, {"lr": 5e-3}),
+    "bargainnet, unet3plus": Case(
+        "bargainnet", {"preset": "unet3plus", "width": 4, "encoder_width": 4}, 64, {"lr": 5e-3}
+    ),
     "clicks": Case(
         "clicks",
         {"size": 64, "widths": (8, 8, 16, 16, 16), "depths": (1, 1, 1, 1, 1), "looks": 1},
@@ -497,6 +500,8 @@ def test_a_batch_that_is_refused_changes_nothing(name: str, data_dir: Path) -> N
     [
         ("attention_unet", 128, "composite: 128x128 pixels, expected multiples of 256"),
         ("bargainnet", 128, "composite: 128x128 pixels, expected multiples of 256"),
+        ("bargainnet, unet3plus", 72, "composite: 72x72 pixels, expected multiples of 16"),
+        ("bargainnet, unet3plus", 48, "composite: 48x48 pixels, expected 63 or more"),
         ("dovenet_lite", 40, "composite: 40x40 pixels, expected multiples of 16"),
         ("gp_gan", 32, "target: 32x32 pixels, expected 64x64"),
         ("gp_gan, noise", 32, "target: 32x32 pixels, expected 64x64"),
@@ -596,6 +601,8 @@ def test_models_and_extractors_that_are_refused() -> None:
     features = models.create("style_encoder", "small_features")
     with pytest.raises(ArgumentError, match="kind='features', which is not trained"):
         steps.create(features)
+    with pytest.raises(ArgumentError, match="model: a unet3plus that sees a code is trained with the encoder"):
+        steps.create(models.create("unet3plus", width=2, branch=2, code=3))
     with pytest.raises(DTypeError, match="model: Conv2d, expected a model"):
         steps.create(nn.Conv2d(1, 1, 1))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="model: an outline, without numbers"):

@@ -121,6 +121,12 @@ def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
     return torch.cat([image, mask.to(image.dtype)], 1)
 
 
+def with_code(image: Tensor, mask: Tensor, code: Tensor) -> Tensor:
+    """Returns planes: image [N, 3, H, W], mask [N, 1, H, W], and a code [N, D] that is the same in every pixel."""
+    tiled = code.to(image.dtype)[:, :, None, None].expand(-1, -1, *image.shape[2:])
+    return torch.cat([image, mask.to(image.dtype), tiled], 1)
+
+
 def changed(image: Tensor, output: Tensor, mask: Tensor | None) -> Tensor:
     """Returns image + 2 output, inside the mask if there is one, clipped to [-1, 1]; an output of 0 leaves the image.
 
@@ -230,12 +236,15 @@ def check_gated(config: Any) -> None:
     checks.check_share(config.dropout, "dropout")
 
 
-def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch") -> nn.Sequential:
-    """Makes a convolution 3x3 with its norm and a ReLU."""
+def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch", slope: float = 0.0) -> nn.Sequential:
+    """Makes a convolution 3x3 with its norm and a ReLU, or with a slope a leaky one."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=has_bias(norm))
-    return nn.Sequential(conv, *([] if norm == "none" else [norm_layer(norm, channels)]), nn.ReLU())
+    act = nn.LeakyReLU(slope) if slope else nn.ReLU()
+    return nn.Sequential(conv, *([] if norm == "none" else [norm_layer(norm, channels)]), act)
 
 
-def double_conv(in_channels: int, channels: int, norm: Norm) -> nn.Sequential:
-    """Makes two convolutions 3x3, each with norm and ReLU."""
-    return nn.Sequential(conv_norm_relu(in_channels, channels, norm), conv_norm_relu(channels, channels, norm))
+def double_conv(in_channels: int, channels: int, norm: Norm, slope: float = 0.0) -> nn.Sequential:
+    """Makes two convolutions 3x3, each with norm and ReLU, see `conv_norm_relu`."""
+    return nn.Sequential(
+        conv_norm_relu(in_channels, channels, norm, slope), conv_norm_relu(channels, channels, norm, slope)
+    )

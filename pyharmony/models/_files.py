@@ -377,7 +377,8 @@ def convert(
 
     The known files are the nested U-Nets of pix2pix (`pix2pix`; with four channels, gated like DoveNet's or not,
     `attention_unet`), its residual generators and its discriminators, the generator and the encoder of BargainNet
-    (`bargainnet`; the encoder alone `style_encoder`), both forms of PCT-Net (`pct_net`), both generators of GP-GAN and
+    (`bargainnet`; the encoder alone `style_encoder`), U-Net 3+ with such an encoder (`bargainnet`) or alone
+    (`unet3plus`), as a system on HCOCO has them, both forms of PCT-Net (`pct_net`), both generators of GP-GAN and
     its critic (`gp_gan`), as Chainer keeps them (.npz) or a port to PyTorch whose layers are in the same order, the
     VGG-16 of torchvision (`style_encoder`), and the generator of the SRGAN whose blocks are numbered (`srgan`).
     Networks that were published in separate files are given together, as a sequence of paths. A checkpoint may hold

@@ -87,6 +87,10 @@ class PublishedEncoder:
     state: dict[str, Tensor]
 
 
+#: What the names of the tensors of BargainNet's encoder begin with.
+ENCODER = (*(f"conv{i}f." for i in range(1, 6)), *(f"norm{i}f." for i in range(2, 5)), "convs.")
+
+
 def region_encoder(state: dict[str, Tensor]) -> PublishedEncoder:
     """Reads BargainNet's encoder: conv1f to conv5f, norm2f to norm4f where they are batch norms, and convs."""
     norm: Norm = "instance" if "conv2f.bias" in state else "batch"

@@ -1,22 +1,23 @@
 """BargainNet: the background's code tells the generator which domain the object is to move to.
 
 Source: Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021, and the
-code published with it.
+code published with it. A system on HCOCO has U-Net 3+ in place of the generator, with the encoder as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ShapeError, WeightsError
+from ..errors import WeightsError
 from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Model, register
 from .style_encoder import RegionEncoder, harmony_of
+from .unet3plus import ON_HCOCO, UNet3Plus, UNet3PlusConfig, read_published
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,17 @@ class BargainNetConfig:
     """Settings of `BargainNet`.
 
     Attributes:
-        width: the channels of the generator's first level.
+        width: the channels of the generator's first level, and of U-Net 3+ those of a node's branches, too.
         encoder_width: the channels of the encoder's first layer.
         code: the length of a code.
         norm: the norm of the generator, 'batch' or 'instance'.
-        gates: whether there are the three sigmoid gates.
-        dropout: the dropout after the norm of three inner levels, in training.
+        gates: whether there are the three sigmoid gates; not of U-Net 3+.
+        dropout: the dropout after the norm of three inner levels, in training; not of U-Net 3+.
         masked_pool: whether codes are means over their region; False: over all, holes as zeros, as published.
         encoder_norm: the norm of the encoder, 'batch' or 'instance'.
+        generator: 'unet', or 'unet3plus' for U-Net 3+ as a system on HCOCO has it: a leaky ReLU of slope 0.01 in its
+            encoder, one linear head, the code as it comes, and sides that are multiples of 16.
+        depth: the number of levels of 'unet', 5 or more; sides are multiples of 2^depth.
     """
 
     width: int = 64
@@ -42,12 +46,16 @@ class BargainNetConfig:
     dropout: float = 0.5
     masked_pool: bool = False
     encoder_norm: Norm = "batch"
+    generator: Literal["unet", "unet3plus"] = "unet"
+    depth: int = 8
 
     def __post_init__(self) -> None:
         _blocks.check_gated(self)
         checks.check_fields(self, checks.check_whole, "encoder_width", "code")
         checks.check_flag(self.masked_pool, "masked_pool")
         checks.check_choice(self.encoder_norm, "encoder_norm", _blocks.NORMS[:2])
+        checks.check_choice(self.generator, "generator", ("unet", "unet3plus"))
+        checks.check_layers(self.depth, "depth", 5)
 
 
 class Generator(nn.Module):
@@ -60,30 +68,38 @@ class Generator(nn.Module):
         self.code = config.code
         self.scale = nn.Parameter(torch.tensor(0.1))
         self.unet = _blocks.UNet(
-            4 + config.code, 3, config.width, 8, config.norm, gates=config.gates, dropout_p=config.dropout
+            4 + config.code, 3, config.width, config.depth, config.norm, gates=config.gates, dropout_p=config.dropout
         )
+
+    @property
+    def multiple(self) -> int:
+        """The number that the sides of images are multiples of."""
+        return self.unet.multiple
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor, *, stochastic: bool = False) -> Tensor:
         """Makes an image of composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] and the wanted code [N, code]."""
-        checks.check_image(composite, "composite", 3, self.unet.multiple)
+        checks.check_image(composite, "composite", 3, self.multiple)
         checks.check_mask(mask, composite)
-        if tuple(code.shape) != (composite.shape[0], self.code):
-            raise ShapeError(f"code: shape {list(code.shape)}, expected [{composite.shape[0]}, {self.code}]")
-        tiled = code * self.scale.clamp(min=self.smallest_scale)
-        tiled = tiled.to(composite.dtype)[:, :, None, None].expand(-1, -1, *composite.shape[2:])
-        return self.unet(torch.cat([composite, mask.to(composite.dtype), tiled], 1), stochastic=stochastic)
+        checks.check_code(code, composite, self.code)
+        code = code * self.scale.clamp(min=self.smallest_scale)
+        return self.unet(_blocks.with_code(composite, mask, code), stochastic=stochastic)
+
+
+def _full_scale(config: BargainNetConfig) -> UNet3Plus:
+    """Makes a U-Net 3+ that sees codes, as a system on HCOCO has it."""
+    return UNet3Plus(UNet3PlusConfig(config.width, config.width, False, norm=config.norm, code=config.code, **ON_HCOCO))
 
 
 class BargainNet(Model):
     """Moves an object to the domain of its background.
 
     Attributes:
-        generator: of images.
+        generator: of images, `generator(composite, mask, code)`: a `Generator`, or a `UNet3Plus` that sees codes.
         encoder: of regions; `encoder(image, mask)` gives codes [N, code].
 
     Shape:
-        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256, to [N, 3, H, W] in
-        [-1, 1].
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256 (2^depth; of 16 with
+        U-Net 3+, and 63 or more), to [N, 3, H, W] in [-1, 1], which the linear head of U-Net 3+ may leave.
     """
 
     name = "bargainnet"
@@ -92,7 +108,7 @@ class BargainNet(Model):
 
     def __init__(self, config: BargainNetConfig) -> None:
         super().__init__(config)
-        self.generator = Generator(config)
+        self.generator = _full_scale(config) if config.generator == "unet3plus" else Generator(config)
         self.encoder = RegionEncoder(config.encoder_width, config.code, config.masked_pool, norm=config.encoder_norm)
         _blocks.initialize(self)
 
@@ -101,9 +117,11 @@ class BargainNet(Model):
     ) -> Tensor:
         """Returns the harmonised image, see the class; code: the wanted domain's, [N, code]; None: the background's."""
         if code is None:
-            checks.check_image(composite, "composite", 3, self.generator.unet.multiple)
+            checks.check_image(composite, "composite", 3, self.generator.multiple)
             checks.check_mask(mask, composite)
             code = self.encoder(composite, 1 - mask)
+        if isinstance(self.generator, UNet3Plus):  # it has no dropout
+            return self.generator(composite, mask, code)
         return self.generator(composite, mask, code, stochastic=stochastic)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
@@ -113,6 +131,8 @@ class BargainNet(Model):
 
 def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
     """Converts the generator and the encoder, which were published in two files."""
+    if "outconv1.weight" in state:
+        return _convert_unet3plus(state)
     generator = _published.take(state, "model.")
     scale = state.pop("weight", None)
     if scale is None or "model.model.0.weight" not in generator:
@@ -132,12 +152,36 @@ def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
     return config, {**found, "generator.scale": scale.reshape(())}
 
 
+def _convert_unet3plus(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
+    """Converts U-Net 3+ and the encoder that it was trained with."""
+    tensors = _published.take(state, *_published.ENCODER)
+    if not tensors:
+        raise WeightsError(
+            "BargainNet's encoder is not among the weights; it was published in a file of its own, and U-Net 3+ alone "
+            "is `unet3plus`"
+        )
+    (unet, generator), encoder = read_published(state), _published.region_encoder(tensors)
+    if unet.code != encoder.code:
+        raise WeightsError(f"a U-Net 3+ that sees {unet.code} numbers of a code, and the encoder gives {encoder.code}")
+    if unet.branch != unet.width:
+        raise WeightsError(f"a U-Net 3+ of {unet.width} channels with {unet.branch} of a branch, expected as many")
+    config = BargainNetConfig(
+        width=unet.width, encoder_width=encoder.width, code=encoder.code, norm=unet.norm, encoder_norm=encoder.norm,
+        generator="unet3plus",
+    )  # fmt: skip
+    found = {f"generator.{key}": value for key, value in generator.items()}
+    return config, found | {f"encoder.{key}": value for key, value in encoder.state.items()}
+
+
 register(
     BargainNet,
     BargainNetConfig,
     task="harmonize",
     summary="a gated U-Net told the code of the background",
     source="Cong et al., ICME 2021",
-    presets={"small": {"width": 16, "encoder_width": 8}},
+    presets={
+        "small": {"width": 16, "encoder_width": 8},
+        "unet3plus": {"generator": "unet3plus", "norm": "instance"},
+    },
     convert=_convert,
 )

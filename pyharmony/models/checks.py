@@ -23,6 +23,12 @@ def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: in
         raise ShapeError(f"{name}: {height}x{width} pixels, expected multiples of {multiple}")
 
 
+def check_code(code: Tensor, image: Tensor, length: int) -> None:
+    """Raises where a code is not [N, length] for the N images."""
+    if tuple(code.shape) != (image.shape[0], length):
+        raise ShapeError(f"code: shape {list(code.shape)}, expected [{image.shape[0]}, {length}]")
+
+
 def check_smallest(x: Tensor, name: str, smallest: int) -> None:
     """Raises where an image [N, C, H, W] has a side of less than smallest."""
     if min(x.shape[2:]) < smallest:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...losses import masked_l1, triplet
 from ...models.bargainnet import BargainNet
-from ...models.checks import check_image, check_mask
+from ...models.checks import check_image, check_mask, check_smallest
 from ._step import AdamSettings, Losses, Step, register
 
 
@@ -62,7 +62,8 @@ class BargainNetStep(Step):
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
-        check_image(batch["composite"], "composite", 3, self.model.generator.unet.multiple)
+        check_image(batch["composite"], "composite", 3, self.model.generator.multiple)
+        check_smallest(batch["composite"], "composite", self.model.encoder.smallest)
 
     def run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]

@@ -85,6 +85,11 @@ class SupervisedStep(Step):
         if extractor is not None and not isinstance(extractor, StyleEncoder):
             raise DTypeError(f"extractor: {type(extractor).__name__}, expected a style_encoder of pyharmony.models")
         self._check_style(settings, extractor)
+        if isinstance(model, UNet3Plus) and model.config.code:
+            raise ArgumentError(
+                "model: a unet3plus that sees a code is trained with the encoder that gives it; expected code=0, or a "
+                "bargainnet of generator='unet3plus'"
+            )
         if extractor is not None and settings.style is None:
             settings = dataclasses.replace(settings, style=1.0)
         super().__init__(model, settings, extractor)
