@@ -501,6 +501,20 @@ class ChainerGpGan:
         return found
 
 
+def snapshot_of(**networks: ChainerGpGan) -> dict[str, Any]:
+    """Returns the arrays of a snapshot of Chainer's trainer with these networks, and what lies beside them there."""
+    found: dict[str, Any] = {
+        "_snapshot_elapsed_time": np.asarray(3.5), "extensions/LogReport/_log": np.asarray("[]"),
+        "updater/iteration": np.asarray(9), "updater/iterator:main/epoch": np.asarray(1),
+    }  # fmt: skip
+    for network, published in networks.items():
+        for name, value in published.arrays.items():
+            found[f"updater/model:{network}/{name}"] = value
+            found |= {f"updater/optimizer:{network}/{name}/{leaf}": np.zeros_like(value) for leaf in "mv"}
+        found[f"updater/optimizer:{network}/t"] = np.asarray(9)
+    return found
+
+
 def saved_npz(path: Any, arrays: Mapping[str, Any]) -> None:
     """Writes arrays as `chainer.serializers.save_npz` does."""
     with open(path, "wb") as file:

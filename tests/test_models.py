@@ -43,6 +43,7 @@ from .published_networks import (  # noqa: E402
     pixel_discriminator,
     saved_bundle,
     saved_npz,
+    snapshot_of,
     transformed,
 )
 from .shared import load_script  # noqa: E402
@@ -713,6 +714,29 @@ def test_a_checkpoint_may_hold_its_networks_under_names(tmp_path: Path, wrapped:
     one, other = (models.convert(tmp_path / name, "pix2pix").state_dict() for name in ("a.pth", "bare.pth"))
     held = [key for key in one if key.startswith("generator.")]
     assert held and all(torch.equal(one[key], other[key]) for key in held)
+
+
+def test_networks_in_snapshots_of_chainers_trainer_convert(tmp_path: Path) -> None:
+    generator, critic = ChainerGpGan("blending", 4, 24), ChainerGpGan("critic", 2, 0, seed=1)
+    saved_npz(tmp_path / "snapshot_epoch_25.npz", snapshot_of(main=generator, D=critic))
+    model, networks = models.convert(tmp_path / "snapshot_epoch_25.npz", "gp_gan", return_networks=True)
+    assert networks == ("discriminator", "generator")
+    saved_npz(tmp_path / "g_epoch_25.npz", generator.arrays)
+    saved_npz(tmp_path / "d_epoch_25.npz", critic.arrays)
+    apart = models.convert([tmp_path / "g_epoch_25.npz", tmp_path / "d_epoch_25.npz"], "gp_gan")
+    assert model.config == apart.config
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), apart.state_dict().values(), strict=True))
+    x = torch.rand(2, 3, 64, 64).double() * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model.double()(x), generator(x), rtol=0, atol=2e-6)
+    # The generator from noise and the critic have equal names: the generator is taken.
+    noise = ChainerGpGan("noise", 4, 24)
+    saved_npz(tmp_path / "snapshot_epoch_3.npz", snapshot_of(main=noise, D=critic))
+    model, networks = models.convert(tmp_path / "snapshot_epoch_3.npz", "gp_gan", return_networks=True)
+    assert networks == ("generator",)
+    z = torch.randn(2, 24).double()
+    with torch.no_grad():
+        torch.testing.assert_close(model.double()(z), noise(z), rtol=0, atol=2e-6)
 
 
 def test_of_networks_with_equal_names_the_one_that_fits_is_taken(tmp_path: Path) -> None:

@@ -324,7 +324,7 @@ def _networks_in(found: Any, key: str = "") -> dict[str, dict[Any, Tensor]]:
 def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
     """Returns the tensors of each network of a published file, see `_published_state`."""
     if path.suffix == ".npz":
-        return {"": dict(_published.read_npz(path))}
+        return dict(_published.read_npz(path))
     if path.suffix in (".h5", ".hdf5", ".keras"):
         raise WeightsError(
             f"{path}: files of Keras in HDF5 are not read; save_weights with a name without a suffix writes a "

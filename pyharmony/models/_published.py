@@ -27,6 +27,8 @@ _CHAINER = {
     "avg_var": "running_var",
     "N": "num_batches_tracked",
 }
+#: What the names of networks' arrays in a snapshot of Chainer's trainer begin with.
+_SNAPSHOT = "updater/model:"
 #: The difference of what Chainer's batch norm adds to a variance, 2e-5, and what torch's adds, 1e-5.
 _CHAINER_EPS = 1e-5
 #: Weights are hardly compressed: a file that unpacks to more than so many times itself, and so much, is refused.
@@ -101,8 +103,11 @@ def region_encoder(state: dict[str, Tensor]) -> PublishedEncoder:
     return PublishedEncoder(found["convs.0.weight"].shape[0], found["last.weight"].shape[0], norm, found)
 
 
-def read_npz(path: Path) -> dict[str, Tensor]:
+def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
     """Reads the arrays of a file that Chainer's `save_npz` wrote, by its names; nothing in it is run.
+
+    A snapshot of a trainer has its networks under `updater/model:NAME/`, beside optimizers and the state of the run,
+    which are left out. Returned are the networks by NAME; what is no snapshot is one network, ''.
 
     Raises:
         WeightsError: there is no such file, it is damaged, or it holds something else than arrays of numbers.
@@ -112,10 +117,15 @@ def read_npz(path: Path) -> dict[str, Tensor]:
             whole = sum(member.file_size for member in archive.infolist())
         if whole > _ALWAYS + _LARGEST_RATIO * path.stat().st_size:
             raise WeightsError(f"{path}: would unpack to {whole:,} bytes, which no weights do")
-        found = {}
+        found: dict[str, dict[str, Tensor]] = {}
         with np.load(path, allow_pickle=False) as arrays:
+            snapshot = any(name.startswith(_SNAPSHOT) for name in arrays.files)
             for name in arrays.files:
-                found[name.lstrip("/")] = _tensor(arrays, name, path)
+                if not snapshot:
+                    found.setdefault("", {})[name.lstrip("/")] = _tensor(arrays, name, path)
+                elif name.startswith(_SNAPSHOT):
+                    network, _, inner = name.removeprefix(_SNAPSHOT).partition("/")
+                    found.setdefault(network, {})[inner] = _tensor(arrays, name, path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
     except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
