@@ -360,6 +360,96 @@ def test_a_state_that_is_kept_goes_on_as_it_was(name: str, data_dir: Path) -> No
     assert differences(*after) == []
 
 
+#: Settings of every step: an optimizer, and more that it takes.
+OPTIMIZERS: list[dict[str, Any]] = [
+    {"optimizer": "adam", "weight_decay": 0.1, "clip_norm": 0.02},
+    {"optimizer": "adamw", "weight_decay": 0.1},
+    {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.1, "clip_norm": 0.02},
+    {"optimizer": "sgd", "momentum": 0.0},
+    {"optimizer": "rmsprop", "weight_decay": 0.1},
+]
+
+
+class Distance(steps.Step):
+    """A step of one update by the squared distance."""
+
+    settings_type = steps.AdamSettings
+
+    def run(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        output = self.model(batch["composite"], batch["mask"])
+        error = (output - batch["target"]).square().mean()
+        self.update("model", error)
+        return {"error": error}
+
+
+@pytest.mark.parametrize("settings", OPTIMIZERS, ids=lambda settings: settings["optimizer"])
+def test_updates_are_those_of_torch(settings: dict[str, Any], data_dir: Path) -> None:
+    """Gradients are clipped as a whole, and biases and norms do not decay."""
+    torch.manual_seed(0)
+    model = models.create("unet3plus", width=2, branch=2)
+    other = copy.deepcopy(model)
+    step = Distance(model, steps.AdamSettings(lr=1e-3, channels_last=False, **settings))
+    chosen = {**settings}
+    clip, decay = chosen.pop("clip_norm", 0.0), chosen.pop("weight_decay", 0.0)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    make: Any = {**kinds, "rmsprop": torch.optim.RMSprop}[chosen.pop("optimizer")]
+    groups = [
+        {"params": [p for p in other.parameters() if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in other.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer, clipped = make(groups, lr=1e-3, foreach=False, **chosen), []
+    pairs = recoloured.pairs(data_dir, 64)
+    for i in range(4):
+        batch = batch_of(step, pairs, start=2 * i)
+        step(batch)
+        optimizer.zero_grad()
+        (other.train()(batch["composite"], batch["mask"]) - batch["target"]).square().mean().backward()
+        if clip:
+            clipped.append(float(nn.utils.clip_grad_norm_(other.parameters(), clip)) > clip)
+        optimizer.step()
+    assert all(clipped)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        # Four updates by up to lr, each of a float32 gradient that was summed in another order.
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", OPTIMIZERS, ids=lambda settings: settings["optimizer"])
+@pytest.mark.parametrize("name", ["clicks", "gp_gan", "pix2pix", "unet3plus"])
+def test_every_step_takes_every_optimizer_and_goes_on_with_it(
+    name: str, settings: dict[str, Any], data_dir: Path
+) -> None:
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    step = made(name, **settings)
+    before = state_of(step)
+    step(batch_of(step, pairs))
+    assert differences(before["model"], step.model.state_dict())
+    other = made(name, seed=1, **settings)
+    other.model.load_state_dict(step.model.state_dict())
+    other.load_state_dict(copy.deepcopy(step.state_dict()))
+    after = []
+    for one in (step, other):
+        torch.manual_seed(5)
+        one(batch_of(one, pairs, start=2))
+        after.append(state_of(one))
+    assert differences(*after) == []
+
+
+@pytest.mark.parametrize("settings", OPTIMIZERS, ids=lambda settings: settings["optimizer"])
+def test_a_first_gradient_that_is_not_finite_leaves_no_trace_in_the_weights(
+    settings: dict[str, Any], data_dir: Path
+) -> None:
+    step = made("unet3plus", **settings)
+    batch = batch_of(step, recoloured.pairs(data_dir, 64))
+    before = copy.deepcopy([*step.model.parameters()])
+    step({**batch, "target": batch["target"] * float("inf")})
+    assert all(torch.equal(a, b) for a, b in zip(before, step.model.parameters()))
+    assert float(step.skipped) == 1
+    step(batch)
+    assert float(step.skipped) == 1
+    assert all(bool(torch.isfinite(p).all()) for p in step.model.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, step.model.parameters()))
+
+
 def test_the_state_of_another_step_is_refused() -> None:
     state = made("pix2pix").state_dict()
     for name in ("gp_gan", "unet3plus"):
@@ -566,7 +656,11 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("gp_gan", {"l2": 1.5}, "l2: 1.5, expected 0 to 1"),
         ("gp_gan", {"gradient_penalty": 10.0}, "gradient_penalty: given beside clip"),
         ("gp_gan", {"critic_updates": 0}, "critic_updates: 0, expected a whole number of at least 1"),
-        ("gp_gan", {"optimizer": "sgd"}, "optimizer: 'sgd', expected one of 'adam', 'rmsprop'"),
+        ("gp_gan", {"optimizer": "lion"}, "optimizer: 'lion', expected one of 'adam', 'adamw', 'sgd', 'rmsprop'"),
+        ("pix2pix", {"momentum": 1.0}, "momentum: 1.0, expected 0 to 1, 1 not included"),
+        ("pix2pix", {"weight_decay": -0.1}, "weight_decay: -0.1, expected at least 0"),
+        ("pix2pix", {"clip_norm": "all"}, "clip_norm: 'all', expected at least 0"),
+        ("colorgrid", {"clip": 1.0}, "clip: ColorGridStep has no such setting; did you mean 'clip_norm'"),
         ("gp_gan, noise", {"l2": 0.9}, "l2: 0.9, and the generator from noise has no target"),
         ("unet3plus", {"heads": (1.0, 0.5)}, "heads: 2 weights, and this unet3plus has 4 of them"),
         ("unet3plus", {"heads": 1.0}, "heads: 1.0, expected a weight for each head"),

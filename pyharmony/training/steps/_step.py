@@ -7,7 +7,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from ...models.checks import check_choice, check_flag, check_image, check_like
 from .. import precision
 
 Losses = dict[str, Tensor]
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +32,29 @@ class StepSettings:
             optimizers' moments stay in float32. 'auto': bfloat16 where the model's device has instructions for it, else
             float32; the settings of a step say which.
         channels_last: whether weights and images lie in memory with the channels last.
+        optimizer: 'adam', 'adamw', 'sgd' or 'rmsprop', for every network; None: the one of the step's source, which is
+            Adam where its class does not say otherwise.
+        momentum: the momentum of 'sgd'.
+        weight_decay: the decay of tensors of two and more dimensions. With 'adamw' it is decoupled from the gradient
+            (Loshchilov & Hutter, ICLR 2019), with the others it is a part of it.
+        clip_norm: the largest norm of a network's gradient, to which a larger one is scaled down; 0: no limit.
     """
 
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
+    optimizer: Optimizer | None = None
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice(self.dtype, "dtype", ("auto", "float32", "bfloat16"))
         self._check_flags("channels_last")
+        check_choice(self.optimizer, "optimizer", (*get_args(Optimizer), None))
+        check_least(self.momentum, "momentum")
+        if self.momentum >= 1:
+            raise ArgumentError(f"momentum: {self.momentum!r}, expected 0 to 1, 1 not included")
+        self._check_not_negative("weight_decay", "clip_norm")
 
     def _check_flags(self, *names: str) -> None:
         for name in names:
@@ -55,10 +71,11 @@ class StepSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamSettings(StepSettings):
-    """The settings of a step whose networks are trained by one Adam each.
+    """The settings of a step whose networks are trained by one optimizer each, Adam if `optimizer` names no other.
 
     Attributes:
-        lr, betas: the parameters of every Adam.
+        lr: the learning rate of every network.
+        betas: the betas of Adam and AdamW.
     """
 
     lr: float = 1e-3
@@ -119,7 +136,8 @@ class Step:
     """One optimisation step of a model, on a batch.
 
     One for a network of one's own, made known by `register`, has `settings_type`, `inputs` and `run`, which
-    computes the losses within `autocast` and makes the updates by `update`; `add_optimizers` adds others than Adam.
+    computes the losses within `autocast` and makes the updates by `update`; `add_optimizers` is overridden where the
+    networks do not share `lr` and `betas`.
 
     `step(batch)` takes a mapping of tensors, changes the model and its optimizers, and returns the losses by name:
     tensors [] without a graph, for which the host does not wait. A wrong batch raises before anything has changed. With
@@ -170,13 +188,13 @@ class Step:
         self.add_optimizers()
 
     def add_optimizers(self) -> None:
-        """Adds an Adam for the model, or for both networks of an adversarial one."""
+        """Adds an optimizer for the model, or for both networks of an adversarial one, by `add_optimizer`."""
         settings: Any = self.settings
         networks: dict[str, nn.Module] = {"model": self.model}
         if isinstance(self.model, Adversarial):
             networks = {"generator": self.model.generator, "discriminator": self.model.discriminator}
         for name, network in networks.items():
-            self.add_adam(name, network.parameters(), settings.lr, settings.betas)
+            self.add_optimizer(name, network.parameters(), settings.lr, settings.betas)
 
     @property
     def low(self) -> float:
@@ -267,39 +285,45 @@ class Step:
         """Returns the learning rate, on a CUDA device as a tensor, which a graph reads."""
         return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
 
-    def add_adam(
-        self,
-        name: str,
-        parameters: Iterable[nn.Parameter],
-        lr: float,
-        betas: tuple[float, float],
-        weight_decay: float = 0.0,
+    def add_optimizer(
+        self, name: str, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float] = (0.9, 0.999)
     ) -> None:
-        """Adds an Adam that runs in one pass over all tensors and that a CUDA graph can hold.
+        """Adds the optimizer that the settings name, in a form that a CUDA graph can hold.
 
-        weight_decay: the decay of tensors of two and more dimensions, decoupled from the gradient.
+        Args:
+            name: its name in `optimizers` and for `update`, usually that of the network.
+            parameters: what it trains.
+            lr: the learning rate.
+            betas: the betas of Adam and AdamW.
         """
-        options: dict[str, Any] = {"betas": betas, "fused": True, "capturable": self.device.type == "cuda"}
-        every = list(parameters)
-        if not weight_decay:
-            self.optimizers[name] = torch.optim.Adam(every, lr=self._rate(lr), **options)
-            return
-        groups = [
-            {"params": [p for p in every if p.ndim > 1], "weight_decay": weight_decay, "lr": self._rate(lr)},
-            {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0, "lr": self._rate(lr)},
-        ]
-        self.optimizers[name] = torch.optim.AdamW(groups, **options)
+        settings, cuda = self.settings, self.device.type == "cuda"
+        kind = settings.optimizer or "adam"
+        groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": self._rate(lr)}]
+        if settings.weight_decay:
+            every = groups[0]["params"]
+            groups = [
+                {"params": [p for p in every if p.ndim > 1], "weight_decay": settings.weight_decay},
+                {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+            for group in groups:
+                group["lr"] = self._rate(lr)
+        if kind in ("adam", "adamw"):
+            made = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+            self.optimizers[name] = made(groups, lr, betas, weight_decay=0.0, fused=True, capturable=cuda)
+        elif kind == "sgd":
+            sgd = torch.optim.SGD(groups, lr, momentum=settings.momentum, fused=True)
+            if settings.momentum:
+                # The kernel leaves its own first value undefined where the first gradient is not finite.
+                for parameter in (p for group in groups for p in group["params"]):
+                    sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            self.optimizers[name] = sgd
+        else:
+            for group in groups:
+                group["decay"] = group.pop("weight_decay", 0.0)  # `update` makes it a part of the gradient
+            self.optimizers[name] = torch.optim.RMSprop(groups, lr, foreach=True, capturable=cuda)
 
-    def add_rmsprop(self, name: str, parameters: Iterable[nn.Parameter], lr: float) -> None:
-        """Adds an RMSprop that a CUDA graph can hold."""
-        cuda = self.device.type == "cuda"
-        self.optimizers[name] = torch.optim.RMSprop(list(parameters), lr=self._rate(lr), foreach=True, capturable=cuda)
-
-    def update(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
-        """Makes one update of the parameters of an optimizer; nothing else gets a gradient.
-
-        clip: the largest norm of the gradient; 0: no limit.
-        """
+    def update(self, name: str, loss: Tensor) -> None:
+        """Makes one update of the parameters of an optimizer; nothing else gets a gradient."""
         optimizer = self.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self._micro == 0:
@@ -315,16 +339,19 @@ class Step:
         norms = torch.stack(torch._foreach_norm(gradients))
         bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
         self.skipped += bad
-        if clip:
+        if clip := self.settings.clip_norm:
             torch._foreach_mul_(gradients, (clip / torch.linalg.vector_norm(norms).clamp_min(1e-12)).clamp_max(1))
-        if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        if isinstance(optimizer, (torch.optim.Adam, torch.optim.SGD)):
             # Where this is 1 the fused kernel changes nothing, and the host need not wait for it.
-            optimizer.found_inf = bad  # type: ignore[attr-defined]
-            optimizer.grad_scale = None  # type: ignore[attr-defined]
+            optimizer.found_inf = bad  # type: ignore[union-attr]
+            optimizer.grad_scale = None  # type: ignore[union-attr]
         else:
             # With gradients of 0 the weights stay as they are, and the host need not wait either.
-            for gradient in gradients:
-                gradient.masked_fill_(bad > 0, 0)
+            for group in optimizer.param_groups:
+                for parameter in (p for p in group["params"] if p.grad is not None):
+                    if decay := group.get("decay"):
+                        parameter.grad.add_(parameter.detach(), alpha=decay)
+                    parameter.grad.masked_fill_(bad > 0, 0)
         optimizer.step()
 
     def scale_lr(self, factor: float) -> None:

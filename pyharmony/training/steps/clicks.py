@@ -19,7 +19,7 @@ from ...errors import ArgumentError
 from ...models.checks import check_image, check_mask, check_share, check_whole
 from ...models.clicks import BOXED, MASKS, Clicks, Cut, prompt_of
 from ...ops.distance import distance_inside
-from ._step import AdamSettings, CapturedStep, Losses, Step, register
+from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register
 
 #: The first click falls where the distance from the contour is at least this share of the largest.
 _DEEP = 0.25
@@ -34,8 +34,6 @@ class ClicksSettings(AdamSettings):
     """Settings of `ClicksStep`.
 
     Attributes:
-        weight_decay: the decay of matrices, decoupled from the gradient (Loshchilov & Hutter, ICLR 2019).
-        clip: the largest norm of the gradient; 0: no limit.
         more: the share of the samples that have further clicks at once, on the object and beside it.
         coarse: the share of the samples that have a coarse mask or a box in place of the last mask.
         answered: the share of the batches that are clicked again, on the errors of what the network makes of the
@@ -50,8 +48,9 @@ class ClicksSettings(AdamSettings):
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
+    optimizer: Optimizer | None = "adamw"
     weight_decay: float = 1e-2
-    clip: float = 1.0
+    clip_norm: float = 1.0
     more: float = 0.25
     coarse: float = 0.15
     answered: float = 0.5
@@ -63,7 +62,7 @@ class ClicksSettings(AdamSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_not_negative("weight_decay", "clip", "scored", "people")
+        self._check_not_negative("scored", "people")
         for name in ("more", "coarse", "answered", "again", "silent"):
             check_share(getattr(self, name), name)
         check_whole(self.rounds, "rounds", 1)
@@ -97,7 +96,7 @@ class ClicksStep(Step):
         if self.model.config.features:
             self.model.known.requires_grad_(False)
         learned = [x for x in self.model.parameters() if x.requires_grad]
-        self.add_adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
+        self.add_optimizer("model", learned, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """Cannot capture this step.
@@ -124,7 +123,7 @@ class ClicksStep(Step):
             cut = self.model(image, prompt, seen)
         losses = self._losses(Cut(*(x.float() for x in cut)), mask, ~silent.to(image.device), batch.get("people"))
         loss = losses["mask"] + settings.scored * losses["score"] + settings.people * losses["people"]
-        self.update("model", loss, clip=settings.clip)
+        self.update("model", loss)
         return losses
 
     def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor, seen: tuple[Tensor, ...]) -> Tensor:

@@ -19,7 +19,7 @@ from ...models.checks import check_image, check_mask, check_share, check_smalles
 from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Compared, Judge
 from ._contours import Drawn, Shares, as_given, drawn_anew
 from ._scenes import Scenes, drawn_scenes
-from ._step import AdamSettings, CapturedStep, Losses, Step, register
+from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register
 
 #: What may learn, with the beginnings of the names of its parameters; {} is the number of the last expert.
 _PARTS = {"looks": ("experts.{}.",), "judge": ("judge.",), "hints": ("by_source.", "by_reference.")}
@@ -30,8 +30,6 @@ class ColorGridSettings(AdamSettings):
     """Settings of `ColorGridStep`.
 
     Attributes:
-        weight_decay: the decay of matrices, decoupled from the gradient (Loshchilov & Hutter, ICLR 2019).
-        clip: the largest norm of the gradient; 0: no limit.
         pixels: the number of pixels of each object, drawn for a step, that the loss compares.
         floor: the mean squared error below which there is little left to gain, in [0, 1].
         early: the weight of the errors of the stages before the last.
@@ -55,8 +53,9 @@ class ColorGridSettings(AdamSettings):
 
     lr: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.99)
+    optimizer: Optimizer | None = "adamw"
     weight_decay: float = 1e-2
-    clip: float = 1.0
+    clip_norm: float = 1.0
     pixels: int = 768
     floor: float = 1e-5
     early: float = 0.3
@@ -81,7 +80,7 @@ class ColorGridSettings(AdamSettings):
             check_whole(getattr(self, name), name, 0)
         check_whole(self.replayed, "replayed", 1)
         self._check_positive("floor")
-        self._check_not_negative("weight_decay", "clip", "early", "scale")
+        self._check_not_negative("early", "scale")
         for field in dataclasses.fields(Shares):
             check_share(getattr(self, field.name), field.name)
         if self.trains not in _PARTS:
@@ -132,7 +131,7 @@ class ColorGridStep(Step):
         learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not learned:
             raise ArgumentError(f"trains: {settings.trains!r}, and the network has none; set model.{settings.trains}")
-        self.add_adam("model", learned, settings.lr, settings.betas, settings.weight_decay)
+        self.add_optimizer("model", learned, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """Captures the step, see `Step.capture`.
@@ -176,7 +175,7 @@ class ColorGridStep(Step):
             early = [self._error(maps.apply(drawn.given), drawn.wanted) for maps in looks[:-1]]
             losses["early"] = torch.stack(early).sum()
             total = total + settings.early * losses["early"]
-        self.update("model", total, clip=settings.clip)
+        self.update("model", total)
         return losses
 
     def _judged(self, drawn: Drawn) -> Losses:
@@ -200,7 +199,7 @@ class ColorGridStep(Step):
 
     def _learned(self, losses: Losses) -> Losses:
         """Updates by the sum of some errors, and returns these."""
-        self.update("model", torch.stack(list(losses.values())).sum(), clip=self.settings.clip)
+        self.update("model", torch.stack(list(losses.values())).sum())
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _weighed(self, heard: list[Tensor]) -> Losses:

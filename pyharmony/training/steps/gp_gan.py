@@ -26,14 +26,16 @@ from ._step import Losses, Step, StepSettings, check_betas, check_least, registe
 class GPGanSettings(StepSettings):
     """The settings of `GPGanStep`; the defaults are those published, and None depends on the kind of generator.
 
+    An `optimizer` of None is Adam, but RMSprop for the generator from noise.
+
     Attributes:
-        optimizer: 'adam' or 'rmsprop'; None: Adam, but RMSprop for the generator from noise.
         lr_discriminator: the critic's learning rate; None: 2e-4, from noise 5e-5.
         lr_generator: the generator's learning rate; None: 2e-3, from noise 5e-5.
         betas: the betas of Adam.
         l2: the weight of the mean squared difference of output and target; the critic's score has the weight 1 - l2;
             None: 0.999. From noise there is no such term.
-        clip: every parameter of the critic is clamped to [-clip, clip]; None: no clipping.
+        clip: every parameter of the critic is clamped to [-clip, clip], while `clip_norm` is of gradients; None: no
+            clipping.
         clip_when: 'before' the critic's update, or 'after' it, as in a port to PyTorch.
         gradient_penalty: the weight of `pyharmony.losses.gradient_penalty`, for a critic that is not clipped; 0: none.
         critic_updates: the number of updates of the critic for one of the generator.
@@ -41,7 +43,6 @@ class GPGanSettings(StepSettings):
             `more_every`.
     """
 
-    optimizer: Literal["adam", "rmsprop"] | None = None
     lr_discriminator: float | None = None
     lr_generator: float | None = None
     betas: tuple[float, float] = (0.5, 0.999)
@@ -56,7 +57,6 @@ class GPGanSettings(StepSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(self.optimizer, "optimizer", ("adam", "rmsprop", None))
         check_betas(self.betas)
         for name in ("lr_discriminator", "lr_generator", "clip"):
             if getattr(self, name) is not None:
@@ -125,10 +125,7 @@ class GPGanStep(Step):
     def add_optimizers(self) -> None:
         for name in ("discriminator", "generator"):
             parameters, lr = getattr(self.model, name).parameters(), getattr(self.settings, f"lr_{name}")
-            if self.settings.optimizer == "adam":
-                self.add_adam(name, parameters, lr, self.settings.betas)
-            else:
-                self.add_rmsprop(name, parameters, lr)
+            self.add_optimizer(name, parameters, lr, self.settings.betas)
 
     @staticmethod
     def _published(supervised: bool) -> dict[str, Any]:
