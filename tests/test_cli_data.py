@@ -184,6 +184,11 @@ def test_annotations_and_boxes_are_taken(tmp_path: Path) -> None:
         18,
         27,
     )
+    (tmp_path / "boxes.txt").write_text("a:2,3,20,30\nb:2,3,20,30\n")
+    found = told("check", *boxes, code=5)
+    assert [problem["name"] for problem in found["problems"]] == ["b"]
+    assert found["problems"][0]["message"].endswith("images: 1, expected two or more; pairs leave the scene out")
+    (tmp_path / "boxes.txt").write_text("a:2,3,20,30\n")
     call("split", *boxes, "-o", tmp_path / "split.csv")
     call("shard", *dogs, "-o", tmp_path / "shards", "--size", "16")
     assert list(data.Shards(tmp_path / "shards").names) == ["1_7"]

@@ -592,6 +592,19 @@ def test_boxes_that_are_none_are_refused(scenes: Path, line: str, error: type[Ex
     assert says in str(caught.value)
 
 
+def test_a_scene_of_fewer_than_two_images_is_a_problem(scenes: Path) -> None:
+    (scenes / "empty").mkdir()
+    put(scenes / "single" / "0.jpg", picture(0))
+    with (scenes / "boxes.txt").open("a") as file:
+        file.write("empty:0,0,9,9\nsingle:0,0,9,9\n")
+    found = data.AlignedScenes(scenes, scenes / "boxes.txt")
+    assert found.check() == [
+        data.Problem(name, f"{scenes / name}: images: {count}, expected two or more; pairs leave the scene out")
+        for name, count in (("empty", 0), ("single", 1))
+    ]
+    assert set(found.pairs(40).groups) == {"00000064", "00000090"}
+
+
 def test_a_box_beyond_its_picture_is_named(scenes: Path) -> None:
     (scenes / "boxes.txt").write_text("00000064:0,0,25,32")
     assert len(data.AlignedScenes(scenes, scenes / "boxes.txt").check()) == 3

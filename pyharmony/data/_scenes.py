@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ArgumentError, DataError, ShapeError
 from ..typing import PathLike
 from . import _files
-from ._dataset import Dataset, Sample
+from ._dataset import Dataset, Problem, Sample
 
 _LINE = re.compile(r"(?P<scene>[^:]+):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
@@ -30,7 +30,7 @@ class AlignedScenes(Dataset):
         boxes: the box of each scene.
 
     Samples have `image` and `scene`; names are like scene/file. The images of a scene are a group. `pairs` makes a
-    set in which each sample has two images of one scene.
+    set in which each sample has two images of one scene; `check` names the scenes that have fewer.
 
     Raises:
         DataError: a line is not a box, a box is empty, or a scene is listed twice.
@@ -66,6 +66,13 @@ class AlignedScenes(Dataset):
     @property
     def groups(self) -> Sequence[str]:
         return self.scene_of
+
+    def _strays(self) -> list[Problem]:
+        return [
+            Problem(name, f"{self.root / name}: images: {len(found)}, expected two or more; pairs leave the scene out")
+            for name, found in self.scenes.items()
+            if len(found) < 2
+        ]
 
     def pairs(self, count: int, *, seed: int = 0) -> ScenePairs:
         """Draws count pairs of two images of one scene, the same for one seed; all scenes are equally likely."""
