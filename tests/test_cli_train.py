@@ -196,6 +196,16 @@ def test_a_run_that_was_far_too_short_says_so(folder: Path) -> None:
     assert told["short"] == ""
 
 
+def test_a_run_that_stops_early_says_so(folder: Path) -> None:
+    """At a rate of next to nothing the figures stay as they are."""
+    given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
+    changes = ("step.lr=1e-12", "run.evaluate_steps=1", "schedule.stop_after=1", "schedule.steps=50", "run.seed=1")
+    result = call(*given, *(x for c in changes for x in ("--set", c)), "--resume", "auto")
+    assert re.search(r"best\.safetensors: \d+ steps in 0:\d\d minutes, stopped early; on what was", result.stderr)
+    told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--resume", "auto", "--json").stdout)
+    assert told["stopped_early"] and told["steps"] < 50
+
+
 def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
     for name in ("colorgrid-five-minutes", "pix2pix-five-minutes"):
         schedule = training.config_of(training.with_changes(training.recipe(name), ["data.root=x"])).schedule

@@ -114,6 +114,8 @@ def test_every_recipe_is_sound(name: str) -> None:
             {"schedule__shape": "plateau", "data__validation": 0},
             r"^schedule\.shape='plateau': needs figures of samples",
         ),
+        ({"schedule__stop_after": 2, "data__validation": 0}, r"^schedule\.stop_after=2: needs figures of samples"),
+        ({"schedule__stop_after": -1}, r"^schedule\.stop_after: -1, expected 0 or more"),
         ({"schedule__drop_factor": 1.0}, r"^schedule\.drop_factor: 1\.0, expected a number between 0 and 1"),
         ({"schedule__patience": 0}, r"^schedule\.patience: 0, expected 1 or more"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
@@ -831,6 +833,28 @@ def test_rates_fall_where_figures_stay(
     other = config(triples, **{**changes, "schedule__patience": 3})
     with pytest.raises(ArgumentError, match=r"schedule\.patience was 2 and is 3"):
         training.train(other, tmp_path / "whole", resume="auto", device="cpu")
+
+
+@pytest.mark.parametrize("evaluate_steps", [1, 0])
+def test_a_run_stops_early_where_figures_stay(
+    triples: Path, tmp_path: Path, figures: list[float], evaluate_steps: int
+) -> None:
+    """Begun again it has nothing left to do, and with more patience it goes on as if it had not stopped."""
+    figures += [5, 4, 4, 3, 4, 4, 4, 2]
+    changes = {"schedule__steps": 8, "schedule__decay": 0.0, "run__evaluate_steps": evaluate_steps, "run__batch": 12}
+    changes |= {"data__validation": str(triples), "run__checkpoint_steps": 1, "run__keep": 20}
+    settled = config(triples, **changes, schedule__stop_after=3)
+    result = training.train(settled, tmp_path / "early", device="cpu")
+    assert (result.steps, result.stopped_early, result.interrupted, result.best["step"]) == (7, True, False, 4)
+    again = go_on_from(7, tmp_path / "early", tmp_path / "again", settled)
+    assert (again.steps, again.stopped_early) == (7, True)
+    assert go_on_from(5, tmp_path / "early", tmp_path / "part", settled).steps == 7
+    whole = training.train(config(triples, **changes), tmp_path / "whole", device="cpu")
+    longer = config(triples, **changes, schedule__stop_after=4)
+    more = go_on_from(7, tmp_path / "early", tmp_path / "longer", longer)
+    assert (whole.steps, whole.stopped_early) == (more.steps, more.stopped_early) == (8, False)
+    assert weights(tmp_path / "longer") == weights(tmp_path / "whole")
+    assert more.best == whole.best == {"fmse": 2, "step": 8}
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def train(
     if int(os.environ.get("RANK", "0")):
         return
     figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped, "short": result.short}
-    figures |= {"replaced": result.replaced, "dtype": result.dtype}
+    figures |= {"replaced": result.replaced, "dtype": result.dtype, "stopped_early": result.stopped_early}
     best = str(folder / "best.safetensors")
     if result.interrupted:
         told = f"saved at step {result.steps}; --resume auto goes on from there"
@@ -118,6 +118,8 @@ def _summary(best: str, result: Any) -> str:
     """Returns a report for people on a finished run."""
     minutes, seconds = divmod(round(result.seconds), 60)
     done = f"{best}: {result.steps:,} steps in {minutes}:{seconds:02} minutes"
+    if result.stopped_early:
+        done += ", stopped early"
     told = [form.format(result.best[name]) for name, form in _FIGURES.items() if name in result.best]
     if "gain" in result.best:
         gain = result.best["gain"]

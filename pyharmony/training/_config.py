@@ -119,6 +119,7 @@ class ScheduleConfig:
         drops: shares of the run, 0 to 1 and rising; from each on the rates are `drop_factor` of what they were.
         drop_factor: the factor of the rates at each of `drops`, and at a plateau.
         patience: the number of evaluations in a row without a better figure that make a plateau.
+        stop_after: the number of evaluations in a row without a better figure that end the run; 0: none does.
         warm_up: the number of steps in which the rates rise from 0.
         expected_steps: how many steps a run of `minutes` makes where it was tried; a run that ends with less than a
             third of them says that it was too short. 0: unknown.
@@ -132,6 +133,7 @@ class ScheduleConfig:
     drops: tuple[float, ...] = ()
     drop_factor: float = 0.1
     patience: int = 10
+    stop_after: int = 0
     warm_up: int = 0
     expected_steps: int = 0
 
@@ -183,7 +185,7 @@ _LEAST = {
     **dict.fromkeys(("run.seed", "run.threads", "run.evaluate_steps"), 0),
     **dict.fromkeys(("run.checkpoint_steps", "run.checkpoint_minutes"), 0),
     **dict.fromkeys(("schedule.epochs", "schedule.steps", "schedule.minutes"), 0),
-    **dict.fromkeys(("schedule.warm_up", "schedule.expected_steps"), 0),
+    **dict.fromkeys(("schedule.warm_up", "schedule.expected_steps", "schedule.stop_after"), 0),
     "schedule.patience": 1,
 }
 _SHARES = (
@@ -191,10 +193,6 @@ _SHARES = (
     *(f"data.{name}" for name in ("retouched", "inverted", "borrowed", "reshaped", "unchanged")),
     *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "worn", "crowded")),
 )
-
-
-#: The message where a setting needs figures and nothing is there to measure.
-NOTHING_HELD_BACK = "{}: needs figures of samples that are held back, and there are none; set data.validation"
 
 
 def check_name(key: str, value: str, known: Iterable[str]) -> None:
@@ -265,13 +263,21 @@ class TrainConfig:
             raise ArgumentError("schedule.drops: empty, and schedule.shape='step' needs them, such as [0.5, 0.75]")
         if schedule.shape == "plateau" and drops:
             raise ArgumentError(f"schedule.drops: {drops!r}, and the rates of schedule.shape='plateau' drop by figures")
-        if schedule.shape == "plateau" and not self.measures:
-            raise ArgumentError(NOTHING_HELD_BACK.format("schedule.shape='plateau'"))
+        self.check_figures(bool(self.data.validation or self.data.validation_split))
 
-    @property
-    def measures(self) -> bool:
-        """Whether anything is held back, or given, to measure the network on."""
-        return bool(self.data.validation or self.data.validation_split)
+    def check_figures(self, there_are: bool) -> None:
+        """Refuses a schedule that follows figures where there are none.
+
+        Raises:
+            ArgumentError: the schedule needs figures.
+        """
+        schedule = self.schedule
+        if there_are or not (schedule.stop_after or schedule.shape == "plateau"):
+            return
+        what = f"stop_after={schedule.stop_after}" if schedule.stop_after else "shape='plateau'"
+        raise ArgumentError(
+            f"schedule.{what}: needs figures of samples that are held back, and there are none; set data.validation"
+        )
 
     def value(self, key: str) -> Any:
         """Returns a setting by its table and name, such as 'data.root'."""

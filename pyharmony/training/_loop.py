@@ -32,7 +32,7 @@ from ..models import Adversarial, Model
 from . import _checkpoint, precision, steps
 from ._batches import Prepared, Replacing, order, repeated
 from ._checkpoint import Checkpoint
-from ._config import NOTHING_HELD_BACK, ScheduleConfig, TrainConfig, differences, digest
+from ._config import ScheduleConfig, TrainConfig, differences, digest
 from ._evaluate import better, evaluate
 from ._results import Progress, TrainResult
 
@@ -261,8 +261,7 @@ class Run:
         self.figures: dict[str, float] = {}
         #: The evaluations in a row that were no better than the best, and how often these made a plateau.
         self.stale = self.plateaus = 0
-        if config.schedule.shape == "plateau" and not len(validation):
-            raise ArgumentError(NOTHING_HELD_BACK.format("schedule.shape='plateau'"))
+        config.check_figures(len(validation) > 0)
         self._captured: steps.CapturedStep | None = None
         if run.capture and (run.accumulate > 1 or self.processes.world > 1):
             raise ArgumentError("run.capture: goes with one process and run.accumulate=1")
@@ -391,6 +390,10 @@ class Run:
             shares.append(self.seconds / (60 * minutes))
         return max(shares)
 
+    def _stops_early(self) -> bool:
+        """Returns whether so many evaluations were no better that the run ends before its time."""
+        return 0 < self.config.schedule.stop_after <= self.stale and self._share() < 1
+
     def run(self) -> TrainResult:
         """Runs to the end, or until the run is interrupted."""
         log = _Log(self.out, self.step.count) if self.processes.first else None
@@ -408,7 +411,7 @@ class Run:
         interruption = Interruption()
         try:
             with interruption.watched():
-                while self._share() < 1 and not watch.stopped:
+                while self._share() < 1 and not watch.stopped and not self._stops_early():
                     for batch in self._epoch():
                         losses = self._one(batch)
                         self.position += 1
@@ -417,7 +420,7 @@ class Run:
                         watch.images += self.config.run.batch * self.processes.world
                         if self.step.whole:
                             self._after(losses, log, watch, interruption)
-                        if watch.stopped or self._share() >= 1:
+                        if watch.stopped or self._share() >= 1 or self._stops_early():
                             break
                     else:
                         self.epoch, self.position = self.epoch + 1, 0
@@ -436,7 +439,8 @@ class Run:
         finally:
             if log is not None:
                 log.close()
-        short = "" if watch.stopped else self._too_short()
+        early = self._stops_early() and not watch.stopped
+        short = "" if watch.stopped or early else self._too_short()
         if short and self.processes.first:
             warn(short)
         if self.replaced and self.processes.first:
@@ -452,6 +456,7 @@ class Run:
             best=dict(self.best),
             skipped=int(self.step.skipped),
             interrupted=watch.stopped,
+            stopped_early=early,
             folder=self.out,
             seconds=self.seconds,
             short=short,
@@ -611,8 +616,8 @@ class Run:
     def _count_evaluation(self) -> None:
         """Counts the evaluations without a better figure, which the first process knows, and the plateaus."""
         schedule = self.config.schedule
-        if self.processes.first and not self.figures and schedule.shape == "plateau":
-            raise ArgumentError(NOTHING_HELD_BACK.format("schedule.shape='plateau'"))
+        if self.processes.first:
+            self.config.check_figures(bool(self.figures))
         # An evaluation that is made again after a run was resumed finds the best figures as its own.
         stale = 0 if self.best.get("step") == self.step.count else self.stale + 1
         self.stale = int(self.processes.largest(stale if self.processes.first else 0)[0])

@@ -47,6 +47,7 @@ class TrainResult:
         best: the figures of the best evaluation.
         skipped: the number of updates that were left out because a gradient was not finite.
         interrupted: whether the run was stopped before its end; it can be resumed.
+        stopped_early: whether `schedule.stop_after` evaluations in a row that were no better ended the run.
         folder: the run's folder.
         seconds: the seconds of work, in all parts of the run together; evaluations are left out.
         short: a sentence that says why so few steps hardly train a network; else empty.
@@ -65,3 +66,4 @@ class TrainResult:
     short: str = ""
     replaced: int = 0
     dtype: str = "float32"
+    stopped_early: bool = False
