@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pyharmony.errors import ArgumentError, ShapeError
 
@@ -311,6 +312,79 @@ def test_the_gram_of_a_region_is_that_of_its_crop() -> None:
     assert not bool(losses.gram(features, mask * 0).any())
 
 
+def cropped_gram_loss(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Returns the published style loss of one sample: crops by the coordinates of the box, which are included."""
+    if mask.max() > 0:
+        y, x = (mask[0] > 0).nonzero(as_tuple=True)
+        top, bottom, left, right = (int(v) for v in (y.min(), y.max(), x.min(), x.max()))
+        output, target = (z[:, top:bottom, left:right] for z in (output, target))
+    grams = []
+    for z in (output, target):
+        rows = z.reshape(1, 3, -1)
+        grams.append(torch.bmm(rows, rows.transpose(1, 2)) / (z.shape[1] * z.shape[2] + 1e-6))
+    return functional.mse_loss(*grams)
+
+
+@pytest.mark.parametrize(
+    "shown", [(slice(1, 5), slice(2, 9)), (slice(0, 8), slice(0, 9)), (slice(3, 4), slice(2, 6)), ()]
+)
+def test_the_gram_of_a_box_is_that_of_the_published_crop(shown: Any) -> None:
+    output, target, mask = drawn(2, 3, 8, 9), drawn(2, 3, 8, 9, seed=1), torch.zeros(2, 1, 8, 9, dtype=torch.float64)
+    mask[1, 0, 2, 1] = mask[1, 0, 6, 5] = 0.01
+    if shown:
+        mask[(0, 0, *shown)] = 1
+    output.requires_grad_()
+    found = losses.box_gram(output, target, mask)
+    wanted = sum(cropped_gram_loss(*sample) for sample in zip(output, target, mask)) / 2
+    torch.testing.assert_close(found, wanted)
+    for a, b in zip(*(torch.autograd.grad(loss, output) for loss in (found, wanted))):
+        torch.testing.assert_close(a, b)
+    one = mask[1:]
+    torch.testing.assert_close(
+        losses.box_gram(output, target, one), losses.box_gram(output, target, one.expand(2, -1, -1, -1))
+    )
+
+
+def every_level() -> Tensor:
+    """Returns 8-bit colours, [1, 3, 1, 4913] in [0, 1]: 17 levels of each channel."""
+    levels = torch.linspace(0, 255, 17, dtype=torch.float64).round() / 255
+    return torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, 1, -1)
+
+
+@pytest.mark.parametrize("space", ["hsv", "hls"])
+def test_colours_by_hue_are_those_of_colorsys(space: str) -> None:
+    colours = every_level()
+    found = ((getattr(losses, f"rgb_to_{space}")(colours * 2 - 1) + 1) / 2)[0, :, 0].T
+    expected = [getattr(colorsys, f"rgb_to_{space}")(*colour) for colour in colours[0, :, 0].T.tolist()]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def test_hsv_is_that_of_pillow_but_for_its_bytes() -> None:
+    levels = (every_level() * 255).round().to(torch.uint8)[0].permute(1, 2, 0).numpy()
+    pillow = np.asarray(Image.fromarray(np.ascontiguousarray(levels)).convert("HSV")) / 127.5 - 1
+    found = losses.rgb_to_hsv(torch.from_numpy(levels).permute(2, 0, 1)[None].double() / 127.5 - 1)
+    difference = found[0].permute(1, 2, 0).numpy() - pillow
+    # Pillow cuts off to whole bytes, in float32: where a byte is met exactly it may have the one below.
+    assert difference.min() > -1e-6 and difference.max() <= 2 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("space", ["hsv", "hls"])
+def test_colours_by_hue_have_gradients_that_are_finite(space: str) -> None:
+    convert = getattr(losses, f"rgb_to_{space}")
+    generator = torch.Generator().manual_seed(0)
+    colours = torch.rand(1, 3, 1, 200, generator=generator, dtype=torch.float64) * 1.8 - 0.9
+    assert torch.autograd.gradcheck(convert, colours.requires_grad_())
+    grey = torch.linspace(-1.2, 1.2, 25).expand(1, 3, 1, -1)
+    for image in (grey, grey + 1e-8 * torch.arange(3.0).reshape(1, 3, 1, 1), every_level().float() * 2 - 1):
+        x = image.clone().requires_grad_()
+        y = convert(x)
+        y.square().sum().backward()
+        assert bool(torch.isfinite(y).all()) and float(y.detach().abs().max()) <= 1
+        assert x.grad is not None and float(x.grad.abs().max()) < 1e4
+    hue = convert(grey)[:, 0]
+    assert torch.equal(hue, torch.full_like(hue, -1))
+
+
 def test_masks_keep_what_is_thin() -> None:
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 3, :] = 1
@@ -373,6 +447,9 @@ def test_styles_that_do_not_fit_are_refused() -> None:
         losses.feature_distance([x, x], [x])
     with pytest.raises(ShapeError, match=r"image: shape \[1, 4, 4, 4\], expected \[N, 3, H, W\]"):
         losses.hue_saturation(torch.zeros(1, 4, 4, 4))
+    for convert in (losses.rgb_to_hsv, losses.rgb_to_hls):
+        with pytest.raises(ShapeError, match=r"image: shape \[3, 4, 4\], expected \[N, 3, H, W\]"):
+            convert(torch.zeros(3, 4, 4))
 
 
 # All of them
@@ -383,6 +460,7 @@ PAIRED = {
     "foreground_mse": losses.foreground_mse,
     "feature_distance": losses.feature_distance,
     "gram_distance": losses.gram_distance,
+    "box_gram": losses.box_gram,
     "perceptual": lambda a, b, m: losses.perceptual(two_maps, a, b, m),
     "style, rgb": lambda a, b, m: losses.style(two_maps, a, b, m),
     "style, hsv": lambda a, b, m: losses.style(two_maps, a, b, m, space="hsv"),

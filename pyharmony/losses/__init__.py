@@ -29,11 +29,13 @@ from ._adversarial import (
 )
 from ._codes import domain_similarity, domain_verification_discriminator, domain_verification_generator, triplet
 from ._pixels import foreground_mse, masked_l1, masked_l2, total_variation
-from ._style import feature_distance, gram, gram_distance, hue_saturation, mask_pyramid, perceptual, style
+from ._spaces import hue_saturation, rgb_to_hls, rgb_to_hsv
+from ._style import box_gram, feature_distance, gram, gram_distance, mask_pyramid, perceptual, style
 
 __all__ = [
     "Adversary",
     "adversary",
+    "box_gram",
     "clip_parameters",
     "domain_similarity",
     "domain_verification_discriminator",
@@ -52,6 +54,8 @@ __all__ = [
     "masked_l1",
     "masked_l2",
     "perceptual",
+    "rgb_to_hls",
+    "rgb_to_hsv",
     "style",
     "total_variation",
     "triplet",
