@@ -1488,6 +1488,7 @@ def test_what_an_instance_norm_would_make_zero_is_refused() -> None:
         ("style_encoder", {"norm": "instance", "kind": "features"}, "norm: 'instance', with kind='features'"),
         ("bargainnet", {"encoder_norm": "none"}, "encoder_norm: 'none'"),
         ("bargainnet", {"generator": "resnet"}, "generator: 'resnet', expected one of 'unet', 'unet3plus'"),
+        ("bargainnet", {"space": "lab"}, "space: 'lab', expected one of 'rgb', 'hsv', 'hls'"),
         ("bargainnet", {"depth": 4}, "depth: 4, expected a whole number of at least 5"),
         ("unet3plus", {"norm": "none"}, "norm: 'none'"),
         ("unet3plus", {"slope": 1.0}, "slope: 1.0"),

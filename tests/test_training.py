@@ -216,6 +216,11 @@ def test_recipes_that_are_called_published_are() -> None:
         schedule = training.config_of(training.recipe(name)).schedule
         assert (schedule.epochs, schedule.decay) == (epochs, decay)
     assert settings("bargainnet").each_number is True
+    for name, triplet in (("bargainnet-hcoco", 0.01), ("bargainnet-unet3plus", 1e-4)):
+        config, step = training.config_of(training.recipe(name)), settings(name)
+        assert (config.schedule.epochs, config.schedule.decay, config.run.batch) == (8, 0.0, 1)
+        assert (step.lr, step.betas, step.l1, step.margin) == (2e-3, (0.5, 0.999), 1.0, 1.0)
+        assert (step.triplet, step.background, step.style, step.each_number) == (triplet, 0.5, 0.01, True)
     assert settings("style_encoder-small").each_number is False
     games = {name: settings(name).adversary for name in ("pix2pix", "pix2pix-small", "pix2pix_selfie")}
     assert games == {"pix2pix": "vanilla", "pix2pix-small": "least_squares", "pix2pix_selfie": "least_squares"}

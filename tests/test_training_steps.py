@@ -26,7 +26,7 @@ from pyharmony.training import precision, steps  # noqa: E402
 from pyharmony.training.steps import _step  # noqa: E402
 
 from . import recoloured  # noqa: E402
-from .published_networks import PublishedBargainNet, PublishedEncoder  # noqa: E402
+from .published_networks import PublishedBargainNet, PublishedEncoder, PublishedUNet3Plus  # noqa: E402
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -671,6 +671,8 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("unet3plus, style", {"style_background": 1.0}, "style_background: features have no code"),
         ("unet3plus", {"distance": "l3"}, "distance: 'l3', expected one of 'l1', 'foreground_mse'"),
         ("bargainnet", {"margin": 0.0}, "margin: 0.0, expected more than 0"),
+        ("bargainnet", {"background": -1.0}, "background: -1.0, expected at least 0"),
+        ("bargainnet", {"style": -1.0}, "style: -1.0, expected at least 0"),
         ("realism_cnn", {"lr": 0.0}, "lr: 0.0, expected more than 0"),
         ("realism_cnn", {"unmasked": 1.5}, "unmasked: 1.5, expected 0 to 1"),
         ("realism_cnn", {"edges": -0.1}, "edges: -0.1, expected 0 to 1"),
@@ -1021,6 +1023,81 @@ def test_three_steps_of_bargainnet_are_the_published_ones(tmp_path: Path, data_d
         # Adam gives a weight whose gradient is rounding alone, like a bias before a batch norm, a step of any sign.
         if name != "encoder.last.bias":
             torch.testing.assert_close(one, other, rtol=0, atol=5e-6, msg=name)
+
+
+@pytest.mark.parametrize("full_scale", [False, True])
+def test_three_steps_of_the_style_encoders_on_hcoco_are_the_published_ones(
+    full_scale: bool, tmp_path: Path, data_dir: Path
+) -> None:
+    """Published networks, losses and optimizers in plain torch give the same losses, from the same weights.
+
+    The published code has one Adam for each network, which is the same as one for both.
+    """
+    torch.manual_seed(0)
+    size = 64 if full_scale else 256
+    generator: Any = PublishedUNet3Plus(2) if full_scale else PublishedBargainNet(2)
+    encoder = PublishedEncoder(4, "batch" if full_scale else "instance")
+    for module in (*generator.modules(), *encoder.modules()):
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    torch.save(generator.state_dict() if full_scale else generator.published(), tmp_path / "G.pth")
+    torch.save(encoder.state_dict(), tmp_path / "E.pth")
+    model = models.convert([tmp_path / "G.pth", tmp_path / "E.pth"], "bargainnet", dropout=0.0)
+    weight = 1e-4 if full_scale else 0.01
+    step = steps.create(model, "hcoco", triplet=weight)
+    adams = [torch.optim.Adam(net.parameters(), lr=2e-3, betas=(0.5, 0.999)) for net in (generator, encoder)]
+    triplet = nn.TripletMarginLoss(margin=1, p=2)
+    generator.train()
+    encoder.train()
+    pairs = recoloured.pairs(data_dir, size)
+    for i in range(3):
+        batch = pairs.batch(count=1, start=i)
+        composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+        background = encoder(target, 1 - mask)
+        if full_scale:
+            output = generator(torch.cat([composite, mask, background.expand(-1, -1, size, size)], 1))
+        else:
+            output = generator(composite, mask, background)
+        real, made, before = (encoder(x, mask) for x in (target, output, composite))  # [1, 16, 1, 1]
+        y, x = (mask[0, 0] > 0).nonzero(as_tuple=True)
+        box = (0, slice(None), slice(int(y.min()), int(y.max())), slice(int(x.min()), int(x.max())))
+        crops = [picture[box].reshape(1, 3, -1) for picture in (output, target)]
+        grams = [torch.bmm(crop, crop.transpose(1, 2)) / (crop.shape[2] + 1e-6) for crop in crops]
+        l1, style = (output - target).abs().mean(), functional.mse_loss(*grams)
+        triplets = triplet(real, made, before) + 0.5 * triplet(made, background, before)
+        for adam in adams:
+            adam.zero_grad()
+        (l1 + 0.01 * style + weight * triplets).backward()
+        for adam in adams:
+            adam.step()
+        found = step(batch)
+        # Rounding turns the sign of gradients that are 0 but for it, and of such a step of Adam's: by the third step
+        # biases before norms differ, and sums of what follows in their last places.
+        for name, loss in (("l1", l1), ("triplet", triplets), ("style", style)):
+            torch.testing.assert_close(found[name], loss.detach(), rtol=1e-4, atol=1e-6, msg=f"{name}, {i}")
+
+
+def test_the_encoder_of_bargainnet_sees_its_space(data_dir: Path) -> None:
+    """By HSV and HLS, too, the triplets reach the generator."""
+    batch = recoloured.pairs(data_dir, 64).batch(count=1)
+    composite, mask, target = batch["composite"], batch["mask"], batch["target"]
+    config: dict[str, Any] = {"preset": "unet3plus", "width": 2, "encoder_width": 4}
+    for space, convert in (("hsv", losses.rgb_to_hsv), ("hls", losses.rgb_to_hls)):
+        torch.manual_seed(0)
+        model = models.create("bargainnet", space=space, **config)
+        step = steps.create(model, "hcoco", channels_last=False, l1=0.0, style=0.0, background=0.9)
+        (expected,) = plain(model)
+        background = expected.encoder(convert(target), 1 - mask)
+        output = expected.generator(composite, mask, background)
+        codes = [expected.encoder(convert(x), mask) for x in (target, output, composite)]
+        real, made, before, background = (x[:, :, None, None] for x in (*codes, background))
+        margin = nn.TripletMarginLoss(margin=1, p=2)
+        wanted = margin(real, made, before) + 0.9 * margin(made, background, before)
+        torch.testing.assert_close(step(batch)["triplet"], wanted.detach(), rtol=1e-5, atol=1e-6)
+        head = model.generator.heads[0].weight
+        assert head.grad is not None and float(head.grad.abs().max()) > 0
+        inside = model.eval()(composite, mask)
+        assert torch.equal(inside, model(composite, mask, model.encoder(convert(composite), 1 - mask)))
 
 
 @pytest.mark.parametrize("each_number", [True, False])

@@ -6,6 +6,7 @@ code published with it. A system on HCOCO has U-Net 3+ in place of the generator
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,11 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from ..losses import rgb_to_hls, rgb_to_hsv
 from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Model, register
 from .style_encoder import RegionEncoder, harmony_of
 from .unet3plus import ON_HCOCO, UNet3Plus, UNet3PlusConfig, read_published
+
+#: What the encoder sees of an image in RGB.
+_SPACES: dict[str, Callable[[Tensor], Tensor]] = {"rgb": lambda image: image, "hsv": rgb_to_hsv, "hls": rgb_to_hls}
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class BargainNetConfig:
         generator: 'unet', or 'unet3plus' for U-Net 3+ as a system on HCOCO has it: a leaky ReLU of slope 0.01 in its
             encoder, one linear head, the code as it comes, and sides that are multiples of 16.
         depth: the number of levels of 'unet', 5 or more; sides are multiples of 2^depth.
+        space: what the encoder sees: 'rgb', or 'hsv' or 'hls' for `pyharmony.losses.rgb_to_hsv` or `rgb_to_hls`.
     """
 
     width: int = 64
@@ -48,6 +54,7 @@ class BargainNetConfig:
     encoder_norm: Norm = "batch"
     generator: Literal["unet", "unet3plus"] = "unet"
     depth: int = 8
+    space: Literal["rgb", "hsv", "hls"] = "rgb"
 
     def __post_init__(self) -> None:
         _blocks.check_gated(self)
@@ -56,6 +63,7 @@ class BargainNetConfig:
         checks.check_choice(self.encoder_norm, "encoder_norm", _blocks.NORMS[:2])
         checks.check_choice(self.generator, "generator", ("unet", "unet3plus"))
         checks.check_layers(self.depth, "depth", 5)
+        checks.check_choice(self.space, "space", tuple(_SPACES))
 
 
 class Generator(nn.Module):
@@ -95,7 +103,7 @@ class BargainNet(Model):
 
     Attributes:
         generator: of images, `generator(composite, mask, code)`: a `Generator`, or a `UNet3Plus` that sees codes.
-        encoder: of regions; `encoder(image, mask)` gives codes [N, code].
+        encoder: of regions; `encode(image, mask)` gives its codes.
 
     Shape:
         composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256 (2^depth; of 16 with
@@ -112,6 +120,11 @@ class BargainNet(Model):
         self.encoder = RegionEncoder(config.encoder_width, config.code, config.masked_pool, norm=config.encoder_norm)
         _blocks.initialize(self)
 
+    def encode(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Returns the code [N, code] of the region that a mask shows, of an image in RGB."""
+        checks.check_image(image, "image", 3)
+        return self.encoder(_SPACES[self.config.space](image), mask)
+
     def forward(
         self, composite: Tensor, mask: Tensor, code: Tensor | None = None, *, stochastic: bool = False
     ) -> Tensor:
@@ -119,14 +132,14 @@ class BargainNet(Model):
         if code is None:
             checks.check_image(composite, "composite", 3, self.generator.multiple)
             checks.check_mask(mask, composite)
-            code = self.encoder(composite, 1 - mask)
+            code = self.encode(composite, 1 - mask)
         if isinstance(self.generator, UNet3Plus):  # it has no dropout
             return self.generator(composite, mask, code)
         return self.generator(composite, mask, code, stochastic=stochastic)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
         """Returns the agreement of object and background, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), for 256 pixels."""
-        return harmony_of(self.encoder, image, mask, self.decay)
+        return harmony_of(self.encode, image, mask, self.decay)
 
 
 def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:

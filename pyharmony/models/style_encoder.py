@@ -11,6 +11,7 @@ nothing was learned; `StyleEncoder.extractor` says which it is.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -140,9 +141,10 @@ def reached(mask: Tensor) -> Tensor:
     return mask
 
 
-def harmony_of(encoder: nn.Module, image: Tensor, mask: Tensor, decay: float) -> Tensor:
+def harmony_of(encoder: Callable[[Tensor, Tensor], Any], image: Tensor, mask: Tensor, decay: float) -> Tensor:
     """Returns exp(-decay |z_f - z_b|) of the codes of object and background, [N] in (0, 1]."""
-    return torch.exp(-decay * torch.linalg.vector_norm(encoder(image, mask) - encoder(image, 1 - mask), dim=1))
+    distance: Tensor = torch.linalg.vector_norm(encoder(image, mask) - encoder(image, 1 - mask), dim=1)
+    return torch.exp(-decay * distance)
 
 
 class RegionFeatures(nn.Module):
