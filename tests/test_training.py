@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from pyharmony import data
-from pyharmony.errors import ArgumentError, DataError, PyHarmonyError, PyHarmonyWarning, WeightsError
+from pyharmony.errors import ArgumentError, DataError, DecodeError, PyHarmonyError, PyHarmonyWarning, WeightsError
 from pyharmony.scoring import harmony_score
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -29,7 +29,7 @@ pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 from pyharmony import models, training  # noqa: E402
 from pyharmony.training import _checkpoint, _evaluate, _loop, precision, steps  # noqa: E402
 from pyharmony.training._batches import KEPT, Prepared, batches, order, repeated, resized  # noqa: E402
-from pyharmony.training._train import datasets  # noqa: E402
+from pyharmony.training._samples import datasets  # noqa: E402
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -340,6 +340,67 @@ def test_a_bad_sample_is_named(triples: Path, tmp_path: Path) -> None:
     for workers in (0, 1):
         with pytest.raises(PyHarmonyError, match=r"03\.png"):
             training.train(config(root, data__workers=workers), tmp_path / f"run{workers}", device="cpu")
+
+
+def spoiled(root: Path, *names: str) -> Path:
+    """Cuts files off, so that they cannot be read."""
+    for name in names:
+        (root / name).write_bytes((root / name).read_bytes()[:100])
+    return root
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_that_cannot_be_read_are_left_out_and_named(
+    triples: Path, tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those to train on and those held back, over a pause of the run as well."""
+    root = spoiled(Path(shutil.copytree(triples, tmp_path / "set")), "target/03.png", "composite/05.png")
+    held_back = spoiled(Path(shutil.copytree(triples, tmp_path / "held")), "target/07.png")
+    changes: dict[str, Any] = {"data__skip_bad": True, "data__validation": str(held_back), "data__workers": workers}
+    settled = config(root, **changes, schedule__steps=12, run__keep=9)
+    with pytest.warns(PyHarmonyWarning, match="3 samples could not be read and were left out: 0[3-7], 0[3-7], 0[3-7]"):
+        whole = training.train(settled, tmp_path / "whole", device="cpu")
+    assert (whole.steps, whole.replaced, sorted(whole.bad)) == (12, 0, ["03", "05", "07"])
+    entries = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    told = {entry["name"]: entry["message"] for entry in entries if entry["kind"] == "bad"}
+    assert sorted(told) == ["03", "05", "07"] and "target/03.png" in told["03"]
+    assert "05 is left out, since it cannot be read: " in caplog.text
+    with pytest.warns(PyHarmonyWarning, match="3 samples could not be read"):
+        part = go_on_from(8, tmp_path / "whole", tmp_path / "part", settled)
+    assert part.bad == whole.bad and weights(tmp_path / "part") == weights(tmp_path / "whole")
+    with pytest.raises(DataError, match=r"2 samples cannot be read, and data\.largest_bad is 1; the last: .*\.png"):
+        training.train(config(root, **changes, data__largest_bad=1), tmp_path / "few", device="cpu")
+    with pytest.raises(ArgumentError, match=r"data\.skip_bad was True and is False"):
+        training.train(config(root, **{**changes, "data__skip_bad": False}), tmp_path / "whole", resume="auto")
+
+
+@pytest.mark.parametrize("changes", [{}, {"data__inverted": 0.1, "data__borrowed": 0.5}])
+def test_photographs_that_cannot_be_read_are_left_out(triples: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """The first one, too, by which a run tells what its samples are."""
+    root = as_photographs(Path(shutil.copytree(triples, tmp_path / "set")))
+    spoiled(root, "images/00.png", "images/04.png")
+    changes |= {"data__validation": 0.0, "data__crop": 0.0}
+    with pytest.raises(DecodeError, match=r"00\.png"):
+        training.train(config(root, **changes), tmp_path / "none", device="cpu")
+    with pytest.warns(PyHarmonyWarning, match="2 samples could not be read and were left out: 00, 04"):
+        result = training.train(config(root, **changes, data__skip_bad=True), tmp_path / "run", device="cpu")
+    assert (result.steps, result.bad) == (6, ("00", "04"))
+    entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["name"] for entry in entries if entry["kind"] == "bad"] == ["00", "04"]
+
+
+def test_objects_to_cut_out_of_photographs_that_can_be_read(photos: Path, tmp_path: Path) -> None:
+    spoiled(photos, "photo/00.png", "photo/04.png")
+    changes = [f"data.root={photos}", "data.validation=0.0", "data.size=64", "data.scene=80", "data.workers=0"]
+    changes += ["data.skip_bad=true", "model.preset=small", "schedule.steps=2", "run.batch=2"]
+    settled = training.config_of(training.with_changes(training.recipe("clicks"), changes))
+    bad: dict[str, str] = {}
+    scenes, _ = datasets(settled, bad)
+    assert sorted(bad) == ["00", "04"] and len(scenes) == 9 * settled.data.per_photo and scenes[0]["mask"].any()
+    spoiled(photos, *(f"photo/{number:02}.png" for number in range(12)))
+    with pytest.raises(DecodeError, match=r"11\.png"):
+        datasets(training.config_of(training.with_changes({}, [*changes[:1], "model.name=pix2pix",
+                                                              "schedule.steps=1", "data.skip_bad=true"])))  # fmt: skip
 
 
 def with_masks(triples: Path, root: Path, masks: dict[int, np.ndarray]) -> Path:

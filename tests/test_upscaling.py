@@ -547,7 +547,7 @@ def test_the_recipe_trains_on_photographs(tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric", reason="torch is not installed")
     pytest.importorskip("tensorboard", reason="torch is not installed")
     from pyharmony import training
-    from pyharmony.training._train import datasets
+    from pyharmony.training._samples import datasets
 
     root = photographs(tmp_path / "photos")
     changes = [f"data.root={root}", "data.validation=0.4", "data.size=32", "data.per_photo=4", "data.workers=0"]

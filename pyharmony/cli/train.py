@@ -95,6 +95,7 @@ def train(
         return
     figures = {"figures": result.figures, "best": result.best, "skipped": result.skipped, "short": result.short}
     figures |= {"replaced": result.replaced, "dtype": result.dtype, "stopped_early": result.stopped_early}
+    figures["bad"] = list(result.bad)
     best = str(folder / "best.safetensors")
     if result.interrupted:
         told = f"saved at step {result.steps}; --resume auto goes on from there"

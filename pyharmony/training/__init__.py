@@ -21,7 +21,8 @@ from ._config import (
     with_changes,
 )
 from ._results import Progress, TrainResult
-from ._train import held_back, size_of, train
+from ._samples import held_back, size_of
+from ._train import train
 
 __all__ = [
     "DataConfig",

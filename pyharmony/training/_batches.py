@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from ..data import Dataset
 from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
+from ._samples import unreadable
 
 _LOG = logging.getLogger(__name__)
 #: The number of crops of a sample that are drawn until one shows the object, and of samples that stand in for another.
@@ -52,6 +53,7 @@ class Prepared:
             scale: for a model that enlarges, how many times smaller than the target `image` is, bicubically reduced.
             crop, flip: see `DataConfig`; 0 and False for validation.
             seed: the seed of both, combined with the number of the sample.
+            skip_bad: whether `usable` leaves out samples that cannot be read.
     """
 
     def __init__(
@@ -65,19 +67,25 @@ class Prepared:
         crop: float = 0.0,
         flip: bool = False,
         seed: tuple[int, ...] = (0,),
+        skip_bad: bool = False,
     ) -> None:
         self.dataset, self.inputs, self.size, self.low, self.scale = dataset, tuple(inputs), size, low, scale
-        self.crop, self.flip, self.seed = crop, flip, seed
+        self.crop, self.flip, self.seed, self.skip_bad = crop, flip, seed, skip_bad
         self.left_out = 0
+        self.bad: dict[int, str] = {}
 
     def usable(self) -> Iterator[dict[str, Tensor]]:
-        """Yields the samples in order; `left_out` counts those that are unusable."""
+        """Yields the samples in order; `left_out` counts those that are unusable, and `bad` has why others are bad."""
         for index in range(len(self)):
             try:
                 yield self[index]
             except UnusableSample as error:
                 _LOG.info("a sample is left out: %s", error)
                 self.left_out += 1
+            except (PyHarmonyError, OSError) as error:
+                if not (self.skip_bad and unreadable(error)):
+                    raise
+                self.bad[index] = str(error)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -135,7 +143,8 @@ class Prepared:
 class Replacing:
     """Prepared samples; where one is unusable, another that is drawn stands in for it.
 
-    Each sample has one more tensor, `replaced` []: 1 where another stands in, else 0.
+    Each sample has two more tensors: `replaced` [], 1 where another stands in for one whose object vanishes, else 0;
+    and `bad` [tries], the numbers of the samples that could not be read, and -1.
     """
 
     def __init__(self, prepared: Prepared) -> None:
@@ -146,15 +155,21 @@ class Replacing:
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         random = np.random.default_rng((*self.prepared.seed, index, 1))
-        chosen = index
+        chosen, replaced = index, 0.0
+        bad = torch.full((_TRIES,), -1)
         for tries in range(_TRIES):
             try:
                 found = self.prepared[chosen]
             except UnusableSample as error:
                 _LOG.info("another sample stands in for %s", error)
-                last, chosen = error, int(random.integers(len(self)))
-                continue
-            return {**found, "replaced": torch.tensor(float(tries > 0))}
+                last, replaced = str(error), 1.0
+            except (PyHarmonyError, OSError) as error:
+                if not (self.prepared.skip_bad and unreadable(error)):
+                    raise
+                last, bad[tries] = str(error), chosen
+            else:
+                return {**found, "replaced": torch.tensor(replaced), "bad": bad}
+            chosen = int(random.integers(len(self)))
         raise DataError(f"data.root: {_TRIES} samples in a row are unusable; the last: {last}")
 
 

@@ -60,6 +60,9 @@ class DataConfig:
         repeats: how often a sample is used in an epoch, within a few batches that are kept in memory. It serves where a
             sample takes longer to make than a step, and the network draws something else from it every time.
         workers: the number of processes that read ahead; 0: none.
+        skip_bad: whether samples that cannot be read are left out, and named in the log and at the end; else they end
+            the run.
+        largest_bad: the number of such samples beyond which the run ends with an error all the same.
     """
 
     root: str | tuple[str, ...] = ""
@@ -99,6 +102,8 @@ class DataConfig:
     per_photo: int = 1
     repeats: int = 1
     workers: int = 0
+    skip_bad: bool = False
+    largest_bad: int = 100
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -180,7 +185,7 @@ SHAPES = ("linear", "cosine", "step", "plateau")
 _LEAST = {
     "data.size": 8,
     **dict.fromkeys(("data.pairs", "data.per_photo", "data.repeats"), 1),
-    **dict.fromkeys(("data.workers", "data.limit", "data.scene"), 0),
+    **dict.fromkeys(("data.workers", "data.limit", "data.scene", "data.largest_bad"), 0),
     **dict.fromkeys(("run.batch", "run.accumulate", "run.keep", "run.log_steps", "run.largest_skips"), 1),
     **dict.fromkeys(("run.seed", "run.threads", "run.evaluate_steps"), 0),
     **dict.fromkeys(("run.checkpoint_steps", "run.checkpoint_minutes"), 0),
@@ -409,7 +414,7 @@ def digest(config: TrainConfig) -> str:
     tables = config.as_dict()
     settled = {name: tables[name] for name in ("model", "step", "extractor", "data")}
     settled |= {table: {key: tables[table][key] for key in keys} for table, keys in _DECISIVE.items()}
-    for name in ("workers", *_PATHS):
+    for name in ("workers", "largest_bad", *_PATHS):
         settled["data"].pop(name)
     if isinstance(config.data.validation, str):
         settled["data"]["validation"] = "a folder"

@@ -35,10 +35,13 @@ from ._checkpoint import Checkpoint
 from ._config import ScheduleConfig, TrainConfig, differences, digest
 from ._evaluate import better, evaluate
 from ._results import Progress, TrainResult
+from ._samples import check_bad, why_bad
 
 _LOG = logging.getLogger(__name__)
 #: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
 _TOLD_EVERY = 10.0
+#: The number of samples that could not be read that the last warning names.
+_NAMED = 10
 
 
 class Processes:
@@ -158,9 +161,12 @@ class _Log:
         _cut(self._path, count)
         self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=count + 1)
 
-    def scalars(self, kind: str, count: int, values: Mapping[str, float]) -> None:
+    def entry(self, kind: str, count: int, values: Mapping[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": count, **values}) + "\n")
+
+    def scalars(self, kind: str, count: int, values: Mapping[str, float]) -> None:
+        self.entry(kind, count, values)
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, count)
 
@@ -214,6 +220,7 @@ class Run:
         training, validation: the samples; validation may be empty.
         out: the folder for everything that the run writes.
         device: 'cpu', 'cuda'; None: a GPU where there is one.
+        bad: the names of samples that were left out because they cannot be read, with the reason.
         on_progress: called after each logged step, and after a step that ends ten seconds or more after the last call.
     """
 
@@ -224,10 +231,12 @@ class Run:
         validation: Dataset,
         out: Path,
         *,
+        bad: dict[str, str] | None = None,
         device: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.config, self.out = config, out
+        self.log: _Log | None = None
         self.processes = Processes(device)
         self.on_progress = on_progress
         run = config.run
@@ -255,6 +264,7 @@ class Run:
         self.scale = int(getattr(self.model.config, "scale", 1))
         self.epoch = self.position = 0
         self.replaced = 0
+        self.bad = dict(bad or {})
         self.seconds = 0.0
         self._left_out = False
         self.best: dict[str, float] = {}
@@ -289,6 +299,7 @@ class Run:
                 "figures": self.figures,
                 "skipped": int(self.step.skipped),
                 "replaced": self.replaced,
+                "bad": self.bad,
                 "stale": self.stale,
                 "plateaus": self.plateaus,
                 "world": self.processes.world,
@@ -347,6 +358,7 @@ class Run:
         self.best, self.figures = found.facts["best"], found.facts["figures"]
         self.step.skipped.fill_(found.facts["skipped"])
         self.replaced = found.facts.get("replaced", 0)
+        self.bad = {**found.facts.get("bad", {}), **self.bad}
         self.stale, self.plateaus = found.facts.get("stale", 0), found.facts.get("plateaus", 0)
         _checkpoint.set_random_states(found.random, self.processes.rank, self.processes.device)
 
@@ -396,7 +408,7 @@ class Run:
 
     def run(self) -> TrainResult:
         """Runs to the end, or until the run is interrupted."""
-        log = _Log(self.out, self.step.count) if self.processes.first else None
+        log = self.log = _Log(self.out, self.step.count) if self.processes.first else None
         dtype = self.step.settings.dtype
         _LOG.info("networks are trained in %s", dtype)
         if dtype == "bfloat16" and precision.fast_dtype(self.processes.device.type) != dtype:
@@ -407,6 +419,8 @@ class Run:
             )
         if log is not None and self.step.count == 0:
             log.graph(self.model)
+            for name, why in self.bad.items():
+                log.entry("bad", 0, {"name": name, "message": why})
         watch = _Watch(self.step.count, int(self.step.skipped))
         interruption = Interruption()
         try:
@@ -443,6 +457,10 @@ class Run:
         short = "" if watch.stopped or early else self._too_short()
         if short and self.processes.first:
             warn(short)
+        if self.bad and self.processes.first:
+            some = list(self.bad)[:_NAMED]
+            more = f" and {len(self.bad) - len(some):,} others" if len(self.bad) > len(some) else ""
+            warn(f"{len(self.bad):,} samples could not be read and were left out: {', '.join(some)}{more}")
         if self.replaced and self.processes.first:
             size = self.config.data.size
             warn(
@@ -462,6 +480,7 @@ class Run:
             short=short,
             dtype=dtype,
             replaced=self.replaced,
+            bad=tuple(self.bad),
         )
 
     def _too_short(self) -> str:
@@ -526,8 +545,18 @@ class Run:
         self.on_progress(progress)
 
     def _prepared(self, dataset: Dataset, **changes: Any) -> Prepared:
-        inputs = (*self.step.inputs, *self.step.optional)
-        return Prepared(dataset, inputs, self.config.data.size, self.step.low, scale=self.scale, **changes)
+        inputs, chosen = (*self.step.inputs, *self.step.optional), self.config.data
+        changes["skip_bad"] = chosen.skip_bad
+        return Prepared(dataset, inputs, chosen.size, self.step.low, scale=self.scale, **changes)
+
+    def _note_bad(self, name: str, why: str) -> None:
+        """Notes a sample that cannot be read, once."""
+        if name in self.bad:
+            return
+        self.bad[name] = why
+        check_bad(self.bad, self.config)
+        if self.log is not None:
+            self.log.entry("bad", self.step.count, {"name": name, "message": why})
 
     def _epoch(self) -> Iterator[dict[str, Tensor]]:
         """Yields the batches that are left of the epoch."""
@@ -556,6 +585,9 @@ class Run:
             pin=cuda,
         ):
             self.replaced += int(batch.pop("replaced").sum())
+            for index in batch.pop("bad").flatten().tolist():
+                if index >= 0:
+                    self._note_bad(self.training.names[index], why_bad(self.training, index))
             yield {name: x.to(processes.device, non_blocking=cuda) for name, x in batch.items()}
 
     def _one(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -595,6 +627,8 @@ class Run:
                 model = self.ema if self.ema is not None else self.model
                 held_back = self._prepared(self.validation)
                 self.figures, sheet = evaluate(model, held_back)
+                for index, why in held_back.bad.items():
+                    self._note_bad(self.validation.names[index], why)
                 if held_back.left_out and not self._left_out:
                     self._left_out = True
                     size = self.config.data.size

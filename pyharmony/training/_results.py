@@ -52,6 +52,7 @@ class TrainResult:
         seconds: the seconds of work, in all parts of the run together; evaluations are left out.
         short: a sentence that says why so few steps hardly train a network; else empty.
         replaced: how often another sample stood in for one whose object has no pixel at the size of the training.
+        bad: the names of the samples that could not be read and were left out, see `data.skip_bad`.
         dtype: the dtype of the networks' arithmetic, 'float32' or 'bfloat16'.
     """
 
@@ -67,3 +68,4 @@ class TrainResult:
     replaced: int = 0
     dtype: str = "float32"
     stopped_early: bool = False
+    bad: tuple[str, ...] = ()

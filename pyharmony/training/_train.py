@@ -1,26 +1,18 @@
-"""Trains from a configuration: opens the data set, locks the run's folder and resumes an earlier part of the run."""
+"""Trains from a configuration: locks the run's folder and resumes an earlier part of the run."""
 
 from __future__ import annotations
 
 import json
-import logging
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from .. import _catalogue, _install, _temporary, data
-from ..errors import ArgumentError, UnusableSample
+from .. import _install, _temporary
+from ..errors import ArgumentError
 from ..typing import TorchDevice
-from ._config import TrainConfig, config_of
+from ._config import TrainConfig
 from ._results import Progress, TrainResult
-
-_LOG = logging.getLogger(__name__)
-#: The largest number of composites of each photograph that is held back.
-_HELD_BACK = 8
+from ._samples import datasets
 
 
 def train(
@@ -57,7 +49,8 @@ def train(
     folder = Path(out)
     if device not in (None, "cpu", "cuda"):
         raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
-    training, validation = datasets(config)
+    bad: dict[str, str] = {}
+    training, validation = datasets(config, bad)
     # Errors in the arguments are raised before torch is loaded, which takes longer.
     try:
         import torch as _torch  # noqa: F401
@@ -77,7 +70,7 @@ def train(
             start = None
             if checkpoints.is_dir() and any(checkpoints.iterdir()):
                 raise ArgumentError(f"out: {folder} holds a run; resume='auto' goes on with it, or give another folder")
-        run = Run(config, training, validation, folder, device=device, on_progress=on_progress)
+        run = Run(config, training, validation, folder, bad=bad, device=device, on_progress=on_progress)
         if start is not None:
             run.resume(start)
         elif config.run.start:
@@ -86,215 +79,3 @@ def train(
             text = json.dumps(run.config.as_dict(), indent=2, sort_keys=True)
             _temporary.write_text(folder / "config.json", text + "\n")
         return run.run()
-
-
-def size_of(run: str | os.PathLike[str]) -> int:
-    """Returns the side of the images that the network of a run saw.
-
-    Raises:
-        ArgumentError: the folder is not that of a run.
-    """
-    return _config_of_run(run).data.size
-
-
-def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> data.Dataset:
-    """Returns the samples that a run held back to choose its weights by; photographs become composites.
-
-    Args:
-        run: the folder of a run.
-        size: the size of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: the size of
-            the photographs; 'run': the composites that the run itself was measured on, at `size_of` the run. What a
-            network that cuts objects out held back are photographs with masks at that size, whatever this is, and what
-            one that enlarges held back are squares of that size.
-
-    Raises:
-        ArgumentError: the folder is not that of a run, or the run held back nothing.
-        FileNotFoundError, DataError: the data has moved or is damaged.
-    """
-    config = _config_of_run(run)
-    found = _parts(config)[1]
-    if not len(found):
-        raise ArgumentError(f"run: {Path(run)} held back nothing; data.validation was {config.data.validation!r}")
-    if _task_of(config) == "segment":
-        return _cut_outs(found, config, 1)
-    if _shows_details(found, config):
-        return _details(found, config, 1)
-    side = _made_at(config) if isinstance(size, str) else size
-    return _composites(found, config, 1, size=side)
-
-
-def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
-    path = Path(run) / "config.json"
-    try:
-        return config_of(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise ArgumentError(f"run: {Path(run)} is no folder of a training run: {error}") from error
-
-
-def _made_at(config: TrainConfig) -> int:
-    """Returns the size at which composites are made, so that a crop leaves data.size."""
-    return math.ceil(config.data.size / (1 - config.data.crop))
-
-
-def datasets(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
-    """Returns the samples to train on and those held back; photographs and scenes become composites."""
-    training, validation = _parts(config)
-    if 0 < config.data.limit < len(training):
-        drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
-        training = data.Subset(training, sorted(drawn.tolist()))
-    if _task_of(config) == "segment":
-        return _cut_outs(training, config, 0), _cut_outs(validation, config, 1)
-    if _shows_details(training, config):
-        return _details(training, config, 0), _details(validation, config, 1)
-    size = _made_at(config)
-    return _composites(training, config, 0, size=size), _composites(validation, config, 1, size=size)
-
-
-def _task_of(config: TrainConfig) -> str:
-    """Returns the task of the network of a run."""
-    return _catalogue.entry_of(config.model["name"]).task
-
-
-def _shows_details(found: data.Dataset, config: TrainConfig) -> bool:
-    """Tells whether the network of a run enlarges, and samples are photographs, of which it is shown parts."""
-    return _task_of(config) == "upscale" and len(found) > 0 and "composite" not in found[0]
-
-
-def _details(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
-    """Makes squares of photographs to train on (side 0), or of those held back, which are not cropped further."""
-    chosen, seed = config.data, 2 * config.run.seed + side
-    if not side:
-        return data.Crops(found, size=_made_at(config), per_photo=chosen.per_photo, seed=seed)
-    squares = data.Crops(found, size=chosen.size, per_photo=min(chosen.per_photo, _HELD_BACK), seed=seed)
-    return data.Cached(squares)
-
-
-def _cut_outs(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
-    """Makes scenes to cut objects out of from samples to train on (side 0); those held back are shown as they are."""
-    chosen = config.data
-    if not len(found):
-        return found
-    masked = [i for i in range(len(found)) if "mask" in found[i]]
-    if side:
-        return data.Cached(data.Resized(data.Subset(found, masked), chosen.size))
-    shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "retouched", "worn", "crowded")}
-    persons, empty = (
-        [i for i, category in enumerate(found.categories) if category in wanted]
-        for wanted in (chosen.persons, chosen.empty)
-    )
-    return data.Pasted(
-        data.Cached(data.Resized(found, chosen.scene or 2 * chosen.size)),
-        size=chosen.size,
-        persons=persons,
-        empty=empty,
-        with_masks=masked,
-        per_photo=chosen.per_photo,
-        seed=2 * config.run.seed,
-        **shares,
-    )
-
-
-def _usable(found: data.Dataset) -> tuple[data.Dataset, list[int]]:
-    """Returns the samples without those whose object vanishes at their size, and the numbers of those with a mask."""
-    usable: list[int] = []
-    masked: list[int] = []
-    for index in range(len(found)):
-        try:
-            sample = found[index]
-        except UnusableSample as error:
-            _LOG.warning("a sample is left out: %s", error)
-            continue
-        if "mask" in sample:
-            masked.append(len(usable))
-        usable.append(index)
-    return (found if len(usable) == len(found) else data.Subset(found, usable)), masked
-
-
-def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
-    chosen = config.data
-    if not chosen.roots:
-        raise ArgumentError("data.root: missing, expected a folder")
-    own = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes}
-    training = _opened(chosen.roots, chosen.split, config, **own)
-    if isinstance(chosen.validation, str):
-        held_back = _opened(
-            (chosen.validation,),
-            chosen.validation_split,
-            config,
-            kind=chosen.validation_kind,
-            annotations=chosen.validation_annotations,
-            boxes=chosen.validation_boxes,
-        )
-        return training, held_back
-    if chosen.validation_split:
-        return training, _opened(chosen.roots, chosen.validation_split, config, **own)
-    parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
-    return parts["train"], parts["val"]
-
-
-def _opened(
-    roots: tuple[str, ...], split: str, config: TrainConfig, *, kind: str, annotations: str, boxes: str
-) -> data.Dataset:
-    chosen, opened = config.data, []
-    for root in roots:
-        its_kind: Any = kind or None
-        found = data.open_dataset(
-            root,
-            its_kind,
-            split=split or None,
-            annotations=annotations or None,
-            category=chosen.category,
-            min_share=chosen.min_share,
-            features=chosen.features,
-            max_share=chosen.max_share,
-            boxes=boxes or None,
-        )
-        opened.append(
-            found.pairs(chosen.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
-        )
-    return opened[0] if len(opened) == 1 else data.Joined(opened)
-
-
-def _composites(found: data.Dataset, config: TrainConfig, side: int, *, size: int | None) -> data.Dataset:
-    """Makes composites of `size` from samples to train on (side 0) or held back (side 1), which are not varied."""
-    if not len(found):
-        return found
-    chosen, seed, first = config.data, 2 * config.run.seed + side, found[0]
-    if "composite" in first:
-        return found
-    if "src" in first and "dst" in first:
-        side_of_scene = size or chosen.size
-        return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
-    varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed or chosen.reshaped)
-    if size is not None:  # decoding takes longer than everything else
-        found = data.Cached(data.Resized(found, size))
-    per_photo = min(chosen.per_photo, _HELD_BACK) if side else chosen.per_photo
-    if varies:
-        found, masked = _usable(found)
-        if side:
-            found = data.Subset(found, masked)
-            if not masked:
-                return found
-        else:
-            found = data.Varied(
-                found,
-                retouched=chosen.retouched,
-                inverted=chosen.inverted,
-                borrowed=chosen.borrowed,
-                reshaped=chosen.reshaped,
-                with_masks=masked,
-                per_photo=per_photo,
-                seed=seed,
-            )
-            per_photo = 1
-    # A transfer needs another photograph; where only one is held back, methods that do without are chosen.
-    methods: Any = chosen.methods if not side or len(found) > 1 else None
-    return data.Synthesis(
-        found,
-        methods or None,
-        per_photo=per_photo,
-        size=size,
-        seed=seed,
-        severity=(chosen.severity[0], chosen.severity[1]) if chosen.severity else None,
-        unchanged=0.0 if side else chosen.unchanged,
-    )
