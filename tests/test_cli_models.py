@@ -15,7 +15,14 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony import models  # noqa: E402
 
-from .published_networks import ChainerGpGan, NestedUNet, saved_npz  # noqa: E402
+from .published_networks import (  # noqa: E402
+    ChainerGpGan,
+    NestedUNet,
+    PublishedBargainNet,
+    PublishedEncoder,
+    PublishedUNet3Plus,
+    saved_npz,
+)
 from .shared import runners  # noqa: E402
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
@@ -44,7 +51,7 @@ def test_a_network_is_shown() -> None:
     text = call("show", "srgan", "--preset", "x2").stdout
     assert "5,799,948 (generator 586,379, discriminator 5,213,569)" in text
     assert "scale = 2" in text and "no layout is known" not in text
-    assert "no layout is known" in call("show", "unet3plus").stdout
+    assert "no layout is known" in call("show", "realism_cnn").stdout
     found = told("show", "pix2pix")
     assert (found["parameters"]["generator"], found["config"]["norm"], found["converts"]) == (54_413_955, "batch", True)
     lines = call("show", "pix2pix", "--layers").stdout.splitlines()
@@ -105,6 +112,28 @@ def test_networks_of_two_files_are_converted_together(tmp_path: Path) -> None:
     arguments = ("convert", tmp_path / "G.pth", "bargainnet", "-o", tmp_path / "a.safetensors")
     assert "encoder is not among the weights" in call(*arguments, code=6).stderr
     assert "G.pth and " in call(*arguments, "--also", tmp_path / "E.pth", code=6).stderr
+
+
+def test_style_encoders_on_hcoco_are_converted(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    networks = {
+        "UnetHSV": PublishedBargainNet(2).published(),
+        "StyleDiscHSV": PublishedEncoder(4, "instance").state_dict(),
+        "Unet3RGB": PublishedUNet3Plus(2).state_dict(),
+        "StyleDisc3RGB": PublishedEncoder(4).state_dict(),
+    }
+    for name, state in networks.items():
+        torch.save(state, tmp_path / f"{name}.pth")
+    out, settings = tmp_path / "ours.safetensors", ("--set", "space=hsv", "--set", "dropout=0")
+    both = (tmp_path / "UnetHSV.pth", "bargainnet", "--also", tmp_path / "StyleDiscHSV.pth")
+    config = told("convert", *both, *settings, "-o", out)["config"]
+    assert (config["encoder_norm"], config["space"], config["generator"]) == ("instance", "hsv", "unet")
+    both = (tmp_path / "Unet3RGB.pth", "bargainnet", "--also", tmp_path / "StyleDisc3RGB.pth")
+    config = told("convert", *both, "-o", out, "--overwrite")["config"]
+    assert (config["encoder_norm"], config["norm"], config["generator"]) == ("batch", "instance", "unet3plus")
+    for name, model in (("StyleDiscHSV", "style_encoder"), ("Unet3RGB", "unet3plus")):
+        told("convert", tmp_path / f"{name}.pth", model, "-o", out, "--overwrite")
+        assert models.load(out).name == model
 
 
 def test_arrays_of_chainer_are_converted_and_another_network_is_named(tmp_path: Path) -> None:
