@@ -539,6 +539,22 @@ def test_a_dtype_that_somebody_asks_for_is_taken_with_a_warning(
     assert "step.dtype: bfloat16, for which the CPU has no instructions" in caplog.text
 
 
+def test_a_run_in_float16_goes_on_with_its_scale(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(steps._step.LossScale, "interval", 3)
+    settled = config(triples, step__dtype="float16", run__checkpoint_steps=1, run__keep=9)
+    assert training.train(settled, tmp_path / "whole", device="cpu").dtype == "float16"
+    assert "step.dtype: float16, in which a step takes several times as long on a CPU" in caplog.text
+    go_on_from(2, tmp_path / "whole", tmp_path / "part", settled)
+    assert weights(tmp_path / "part") == weights(tmp_path / "whole")
+    scales = [
+        _checkpoint.read(tmp_path / name / "checkpoints" / "step-00000006").optimizers["scales"]["model"]
+        for name in ("part", "whole")
+    ]
+    assert [float(scale["value"]) for scale in scales] == [2.0**18] * 2
+
+
 def test_no_recipe_sets_a_dtype_that_a_machine_may_be_slow_in() -> None:
     assert all(training.recipe(name).get("step", {}).get("dtype") != "bfloat16" for name in training.recipes())
 

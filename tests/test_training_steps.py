@@ -482,6 +482,96 @@ def test_bfloat16_is_near_and_keeps_weights_in_float32(name: str, data_dir: Path
     assert any(not torch.equal(value, found["float32"][loss]) for loss, value in found["bfloat16"].items())
 
 
+@pytest.mark.parametrize("name", ["clicks", "colorgrid", "gp_gan", "gp_gan, noise", "pix2pix", "unet3plus"])
+def test_float16_is_near_and_goes_on_as_it_was(name: str, data_dir: Path) -> None:
+    """It is as near as bfloat16, whose factors have 3 bits less; the scales are part of the state."""
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    found = {}
+    for dtype in ("float32", "float16"):
+        step = still(name, dtype=dtype)
+        torch.manual_seed(3)
+        found[dtype] = step(batch_of(step, pairs))
+        assert set(step.scales) == (set(step.optimizers) if dtype == "float16" else set())
+    for loss, value in found["float16"].items():
+        torch.testing.assert_close(value, found["float32"][loss], rtol=0.03, atol=0.03)
+    step.scales[next(iter(step.scales))].value.mul_(0.5)
+    other = still(name, dtype="float16", seed=1)
+    other.model.load_state_dict(step.model.state_dict())
+    other.load_state_dict(copy.deepcopy(step.state_dict()))
+    after = []
+    for one in (step, other):
+        torch.manual_seed(5)
+        one(batch_of(one, pairs, start=2))
+        after.append(state_of(one))
+    assert differences(*after) == []
+    with pytest.raises(ArgumentError, match=r"state: has .*; expected .*scales"):
+        other.load_state_dict(still(name).state_dict())
+
+
+def test_a_scale_is_that_of_torch(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    """It halves with each gradient that is not finite and doubles after `interval` in a row that are."""
+    monkeypatch.setattr(_step.LossScale, "interval", 3)
+    model = models.create("unet3plus", width=2, branch=2)
+    step = Distance(model, steps.AdamSettings(dtype="float16"))
+    weight = nn.Parameter(torch.ones(()))
+    optimizer, scaler = torch.optim.SGD([weight], 1e-3), torch.amp.GradScaler("cpu", growth_interval=3)
+    batch = batch_of(step, recoloured.pairs(data_dir, 64))
+    seen = []
+    for bad in (0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0):
+        factor = float("inf") if bad else 1.0
+        step({**batch, "target": batch["target"] * factor})
+        optimizer.zero_grad()
+        scaler.scale(weight * factor).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        seen.append(float(step.scales["model"].value))
+        assert seen[-1] == scaler.get_scale()
+    assert max(seen) == 2.0**17 and min(seen) == 2.0**14 and float(step.skipped) == 3
+
+
+def test_a_scale_is_no_part_of_the_update(data_dir: Path) -> None:
+    """It is a power of two: without autocast the bits are those of float32, and the limit of the norm is the same."""
+    pairs, found = recoloured.pairs(data_dir, 64), []
+    for dtype in ("float32", "float16"):
+        torch.manual_seed(0)
+        step = Distance(models.create("unet3plus", width=2, branch=2), steps.AdamSettings(dtype=dtype, clip_norm=0.02))  # type: ignore[arg-type]
+        for i in range(3):
+            step(batch_of(step, pairs, start=2 * i))
+        found.append(step.model.state_dict())
+    assert differences(*found) == []
+
+
+def test_gradients_too_small_for_float16_are_kept_by_the_scale(data_dir: Path) -> None:
+    class Faint(Distance):
+        def run(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            with self.autocast():
+                output = self.model(batch["composite"], batch["mask"])
+            error = 1e-6 * (output.float() - batch["target"]).square().mean()
+            self.update("model", error)
+            return {"error": error}
+
+    def largest(scale: float) -> float:
+        torch.manual_seed(0)
+        step = Faint(models.create("unet3plus", width=2, branch=2), steps.AdamSettings(dtype="float16"))
+        step.scales["model"].value.fill_(scale)
+        step(batch_of(step, recoloured.pairs(data_dir, 64)))
+        return max(float(p.grad.abs().max()) for p in step.model.encoder.parameters() if p.grad is not None)
+
+    assert largest(1.0) < 1e-3 * largest(2.0**16)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["pix2pix, wgan_gp", "gp_gan, penalty"])
+def test_a_gradient_penalty_is_not_computed_in_float16(name: str, dtype: str, data_dir: Path) -> None:
+    """The gradient by a pixel, which no scale makes larger, would be 0 in it."""
+    step = made(name, dtype=dtype)
+    passes: list[bool] = []
+    first = next(layer for layer in step.model.discriminator.modules() if isinstance(layer, nn.Conv2d))
+    first.register_forward_pre_hook(lambda *_: passes.append(torch.is_autocast_enabled("cpu")))
+    step(batch_of(step, recoloured.pairs(data_dir, CASES[name].size)))
+    assert passes == [True, True, dtype == "bfloat16", True]  # target, output, between them, and for the generator
+
+
 @pytest.mark.parametrize(
     ("flags", "limit", "dtype"),
     [
@@ -648,7 +738,7 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1.0, expected at least 0"),
         ("pix2pix", {"foreground": -1.0}, "foreground: -1.0, expected at least 0"),
         ("pix2pix", {"adversary": "chess"}, "'chess', expected one of 'hinge'"),
-        ("pix2pix", {"dtype": "float16"}, "dtype: 'float16', expected one of 'auto', 'float32', 'bfloat16'"),
+        ("pix2pix", {"dtype": "float8"}, "dtype: 'float8', expected one of 'auto', 'float32', 'bfloat16', 'float16'"),
         ("dovenet_lite", {"verification": "much"}, "verification: 'much', expected at least 0"),
         ("dovenet_lite", {"betas": (0.9, 1.0)}, "betas: "),
         ("gp_gan", {"clip": 0.0}, "clip: 0.0, expected more than 0"),

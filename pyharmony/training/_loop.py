@@ -417,6 +417,8 @@ class Run:
                 "float32",
                 "CPU" if self.processes.device.type == "cpu" else "GPU",
             )
+        if dtype == "float16" and self.processes.device.type == "cpu":
+            _LOG.warning("step.dtype: float16, in which a step takes several times as long on a CPU as in float32")
         if log is not None and self.step.count == 0:
             log.graph(self.model)
             for name, why in self.bad.items():

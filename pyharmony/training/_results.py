@@ -53,7 +53,7 @@ class TrainResult:
         short: a sentence that says why so few steps hardly train a network; else empty.
         replaced: how often another sample stood in for one whose object has no pixel at the size of the training.
         bad: the names of the samples that could not be read and were left out, see `data.skip_bad`.
-        dtype: the dtype of the networks' arithmetic, 'float32' or 'bfloat16'.
+        dtype: the dtype of the networks' arithmetic, 'float32', 'bfloat16' or 'float16'.
     """
 
     model: Model

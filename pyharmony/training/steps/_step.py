@@ -28,9 +28,9 @@ class StepSettings:
     """The settings of every step.
 
     Attributes:
-        dtype: 'float32', or 'bfloat16' for the arithmetic of the networks by autocast: weights, norms, losses and the
-            optimizers' moments stay in float32. 'auto': bfloat16 where the model's device has instructions for it, else
-            float32; the settings of a step say which.
+        dtype: 'float32', or 'bfloat16' or 'float16' for the arithmetic of the networks by autocast: weights, norms,
+            losses and the optimizers' moments stay in float32. Losses are scaled for float16, see `LossScale`. 'auto':
+            bfloat16 where the model's device has instructions for it, else float32; the settings of a step say which.
         channels_last: whether weights and images lie in memory with the channels last.
         optimizer: 'adam', 'adamw', 'sgd' or 'rmsprop', for every network; None: the one of the step's source, which is
             Adam where its class does not say otherwise.
@@ -40,7 +40,7 @@ class StepSettings:
         clip_norm: the largest norm of a network's gradient, to which a larger one is scaled down; 0: no limit.
     """
 
-    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = True
     optimizer: Optimizer | None = None
     momentum: float = 0.9
@@ -48,7 +48,7 @@ class StepSettings:
     clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice(self.dtype, "dtype", ("auto", "float32", "bfloat16"))
+        check_choice(self.dtype, "dtype", ("auto", "float32", "bfloat16", "float16"))
         self._check_flags("channels_last")
         check_choice(self.optimizer, "optimizer", (*get_args(Optimizer), None))
         check_least(self.momentum, "momentum")
@@ -132,6 +132,31 @@ class TranslationSettings(AdversarialSettings):
         self._check_not_negative("l1", "foreground", "gradient_penalty")
 
 
+class LossScale:
+    """The factor of a network's loss in float16, without which small gradients would be 0; the update divides by it.
+
+    It is that of `torch.amp.GradScaler`: an update whose gradient is not finite is left out and halves it, and
+    `interval` updates in a row whose gradients are finite double it. It is a tensor, for which the host need not wait.
+
+    Source: Micikevicius et al., "Mixed Precision Training", ICLR 2018.
+
+    Attributes:
+        value: the factor, float32 [].
+        finite: the number of updates since it last changed, int32 [].
+    """
+
+    first: ClassVar[float] = 2.0**16
+    interval: ClassVar[int] = 2000
+
+    def __init__(self, device: torch.device) -> None:
+        self.value = torch.full((), self.first, device=device)
+        self.finite = torch.zeros((), dtype=torch.int32, device=device)
+
+    def adapt(self, bad: Tensor) -> None:
+        """Takes note of an update; bad, a tensor [], is 1 where its gradient was not finite, else 0."""
+        torch._amp_update_scale_(self.value, self.finite, bad, 2.0, 0.5, self.interval)
+
+
 class Step:
     """One optimisation step of a model, on a batch.
 
@@ -151,6 +176,7 @@ class Step:
         model, settings: as given, but for a dtype of 'auto'; the model is put into training mode.
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: the optimizers, by the name of the network that each trains.
+        scales: for float16, the scale of the loss of each of them.
         count: the number of steps made.
         reduce: called with the gradients before every update, to share them between processes; or None.
         accumulate: the number of batches whose gradients are averaged for an update. Within an update, the generator's
@@ -169,6 +195,7 @@ class Step:
         self.model, self.settings, self.extractor = model, settings, extractor
         self.count = 0
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.scales: dict[str, LossScale] = {}
         self.reduce: Callable[[list[Tensor]], None] | None = None
         self.accumulate = 1
         self._micro = 0
@@ -276,9 +303,17 @@ class Step:
         return checked
 
     @contextlib.contextmanager
-    def autocast(self) -> Iterator[None]:
-        """Runs the networks inside in the chosen dtype; losses belong outside, in float32."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bfloat16"):
+    def autocast(self, *, twice: bool = False) -> Iterator[None]:
+        """Runs the networks inside in the chosen dtype; losses belong outside, in float32.
+
+        twice: whether what is inside is differentiated twice, as for a gradient penalty; that is not done in float16,
+            in which the first gradient, which no scale makes larger, would be 0.
+        """
+        chosen = self.settings.dtype
+        dtype = torch.float16 if chosen == "float16" else torch.bfloat16
+        with torch.autocast(
+            self.device.type, dtype, enabled=chosen == "bfloat16" or (chosen == "float16" and not twice)
+        ):
             yield
 
     def _rate(self, lr: float) -> Any:
@@ -297,6 +332,8 @@ class Step:
             betas: the betas of Adam and AdamW.
         """
         settings, cuda = self.settings, self.device.type == "cuda"
+        if settings.dtype == "float16":
+            self.scales[name] = LossScale(self.device)
         kind = settings.optimizer or "adam"
         groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": self._rate(lr)}]
         if settings.weight_decay:
@@ -324,21 +361,27 @@ class Step:
 
     def update(self, name: str, loss: Tensor) -> None:
         """Makes one update of the parameters of an optimizer; nothing else gets a gradient."""
-        optimizer = self.optimizers[name]
+        optimizer, scale = self.optimizers[name], self.scales.get(name)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self._micro == 0:
             optimizer.zero_grad(set_to_none=True)
         if self.accumulate > 1:
             loss = loss / self.accumulate
+        if scale is not None:
+            loss = loss * scale.value
         loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         if self._micro < self.accumulate - 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.reduce is not None:
             self.reduce(gradients)
+        if scale is not None:
+            torch._foreach_mul_(gradients, scale.value.reciprocal())
         norms = torch.stack(torch._foreach_norm(gradients))
         bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
         self.skipped += bad
+        if scale is not None:
+            scale.adapt(bad)
         if clip := self.settings.clip_norm:
             torch._foreach_mul_(gradients, (clip / torch.linalg.vector_norm(norms).clamp_min(1e-12)).clamp_max(1))
         if isinstance(optimizer, (torch.optim.Adam, torch.optim.SGD)):
@@ -368,8 +411,11 @@ class Step:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of everything but the model: the optimizers, and the numbers of `progress`."""
-        numbers = {name: getattr(self, name) for name in self.progress}
-        return {**numbers, **{name: o.state_dict() for name, o in self.optimizers.items()}}
+        found: dict[str, Any] = {name: getattr(self, name) for name in self.progress}
+        found |= {name: o.state_dict() for name, o in self.optimizers.items()}
+        if self.scales:
+            found["scales"] = {name: dict(vars(scale)) for name, scale in self.scales.items()}
+        return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Loads what `state_dict` returned.
@@ -377,7 +423,7 @@ class Step:
         Raises:
             ArgumentError: the state is of another step.
         """
-        expected = {*self.progress, *self.optimizers}
+        expected = {*self.progress, *self.optimizers, *(["scales"] if self.scales else [])}
         if set(state) != expected:
             raise ArgumentError(f"state: has {', '.join(sorted(state))}; expected {', '.join(sorted(expected))}")
         for name, optimizer in self.optimizers.items():
@@ -387,6 +433,9 @@ class Step:
                     # A value gets its parameter's layout: a fused kernel goes through both in the order of memory.
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
                         values[key] = torch.empty_like(parameter).copy_(value)
+        for name, scale in self.scales.items():
+            for key, value in vars(scale).items():
+                value.copy_(state["scales"][name][key])
         for name in self.progress:
             setattr(self, name, int(state[name]))
 
@@ -451,8 +500,9 @@ class CapturedStep:
 
 @contextlib.contextmanager
 def _undone(step: Step) -> Iterator[None]:
-    """Restores, in place, everything that is changed inside: weights, buffers, moments and random numbers."""
+    """Restores, in place, everything that is changed inside: weights, buffers, moments, scales and random numbers."""
     tensors = [*step.model.parameters(), *step.model.buffers()]
+    tensors += [value for scale in step.scales.values() for value in vars(scale).values()]
     before = [t.detach().clone() for t in tensors]
     moments = {name: copy.deepcopy(o.state_dict()["state"]) for name, o in step.optimizers.items()}
     random = torch.cuda.get_rng_state(step.device)

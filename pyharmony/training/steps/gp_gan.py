@@ -8,6 +8,7 @@ penalty, an alternative to the clipping, is that of Gulrajani et al., NeurIPS 20
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
@@ -167,8 +168,8 @@ class GPGanStep(Step):
             output = self.model.generator(given)
         output = output.float()
 
-        def score(image: Tensor) -> Tensor:
-            with self.autocast():
+        def score(image: Tensor, *, twice: bool = False) -> Tensor:
+            with self.autocast(twice=twice):
                 return critic.scores(image).float()
 
         if settings.clip is not None and settings.clip_when == "before":
@@ -177,7 +178,9 @@ class GPGanStep(Step):
         losses = {"discriminator": wasserstein_discriminator(score(target), score(fake), low_is_real=True)}
         total = losses["discriminator"]
         if settings.gradient_penalty:
-            losses["gradient_penalty"] = gradient_penalty(score, target, fake, weight=settings.gradient_penalty)
+            losses["gradient_penalty"] = gradient_penalty(
+                functools.partial(score, twice=True), target, fake, weight=settings.gradient_penalty
+            )
             total = total + losses["gradient_penalty"]
         self.update("discriminator", total)
         if settings.clip is not None and settings.clip_when == "after":

@@ -6,6 +6,7 @@ penalty is that of Gulrajani et al., "Improved Training of Wasserstein GANs", Ne
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -66,8 +67,8 @@ class Pix2PixStep(Step):
         with self.autocast():
             output = generator(composite, **mask)
 
-        def judge(image: Tensor) -> Any:
-            with self.autocast():
+        def judge(image: Tensor, *, twice: bool = False) -> Any:
+            with self.autocast(twice=twice):
                 return discriminator(composite, image, **mask).float()
 
         output = output.float()
@@ -75,7 +76,9 @@ class Pix2PixStep(Step):
         judged = self.settings.game.discriminator(judge(target), judge(fake)) / 2
         losses, total = {"discriminator": judged}, judged
         if self.settings.gradient_penalty:
-            losses["gradient_penalty"] = gradient_penalty(judge, target, fake, weight=self.settings.gradient_penalty)
+            losses["gradient_penalty"] = gradient_penalty(
+                functools.partial(judge, twice=True), target, fake, weight=self.settings.gradient_penalty
+            )
             total = total + losses["gradient_penalty"]
         self.update("discriminator", total)
         losses |= {"adversarial": self.settings.game.generator(judge(output)), "l1": masked_l1(output, target)}
