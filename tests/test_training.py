@@ -39,8 +39,11 @@ NARROW = {"name": "unet3plus", "width": 2, "branch": 2}
 
 @pytest.fixture(scope="module")
 def triples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns twelve composites whose object is darker than it was."""
-    root = tmp_path_factory.mktemp("triples")
+    return write_composites(tmp_path_factory.mktemp("triples"))
+
+
+def write_composites(root: Path) -> Path:
+    """Writes twelve composites whose object is darker than it was."""
     for name in ("composite", "mask", "target"):
         (root / name).mkdir()
     random = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._callbacks import Callback
 from ._config import (
     DataConfig,
     RunConfig,
@@ -25,6 +26,7 @@ from ._samples import held_back, size_of
 from ._train import train
 
 __all__ = [
+    "Callback",
     "DataConfig",
     "Progress",
     "RunConfig",

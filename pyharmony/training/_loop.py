@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
 from . import _checkpoint, precision, steps
 from ._batches import Prepared, Replacing, order, repeated
+from ._callbacks import Callbacks
 from ._checkpoint import Checkpoint
 from ._config import ScheduleConfig, TrainConfig, differences, digest
 from ._evaluate import better, evaluate
@@ -221,7 +222,8 @@ class Run:
         out: the folder for everything that the run writes.
         device: 'cpu', 'cuda'; None: a GPU where there is one.
         bad: the names of samples that were left out because they cannot be read, with the reason.
-        on_progress: called after each logged step, and after a step that ends ten seconds or more after the last call.
+        callbacks: what is called on the way; `on_progress` after each logged step, and after a step that ends ten
+            seconds or more after the last call.
     """
 
     def __init__(
@@ -233,12 +235,12 @@ class Run:
         *,
         bad: dict[str, str] | None = None,
         device: str | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         self.config, self.out = config, out
         self.log: _Log | None = None
         self.processes = Processes(device)
-        self.on_progress = on_progress
+        self.callbacks = callbacks if callbacks is not None and self.processes.first else Callbacks()
         run = config.run
         if run.threads:
             torch.set_num_threads(run.threads)
@@ -308,7 +310,8 @@ class Run:
                 "extractor": self._looks_through(),
             }
             checkpoint = Checkpoint(self.model, self.ema, self.step.state_dict(), random, facts)
-            _checkpoint.write(self.checkpoints, self.step.count, checkpoint, self.config.run.keep)
+            path = _checkpoint.write(self.checkpoints, self.step.count, checkpoint, self.config.run.keep)
+            self.callbacks.tell("on_checkpoint", path)
         self.processes.barrier()
         watch.saved, watch.saved_at = self.step.count, time.monotonic()
 
@@ -423,9 +426,11 @@ class Run:
             log.graph(self.model)
             for name, why in self.bad.items():
                 log.entry("bad", 0, {"name": name, "message": why})
-        watch = _Watch(self.step.count, int(self.step.skipped))
         interruption = Interruption()
         try:
+            self.callbacks.tell("on_start", self)
+            self.callbacks.raise_error()
+            watch = _Watch(self.step.count, int(self.step.skipped))
             with interruption.watched():
                 while self._share() < 1 and not watch.stopped and not self._stops_early():
                     for batch in self._epoch():
@@ -452,6 +457,7 @@ class Run:
                     if not self.best:
                         _save_part(final, self.out / "best.safetensors")
                 self.processes.barrier()
+            self.callbacks.raise_error()
         finally:
             if log is not None:
                 log.close()
@@ -469,7 +475,7 @@ class Run:
                 f"another sample stood in {self.replaced:,} times for one whose object has no pixel at {size} x "
                 f"{size}; `pyharmony data check --size {size}` names such samples"
             )
-        return TrainResult(
+        result = TrainResult(
             model=final.eval(),
             steps=self.step.count,
             figures=dict(self.figures),
@@ -484,6 +490,9 @@ class Run:
             replaced=self.replaced,
             bad=tuple(self.bad),
         )
+        self.callbacks.tell("on_end", result)
+        self.callbacks.raise_error()
+        return result
 
     def _too_short(self) -> str:
         """Returns why the run was far too short, or ''."""
@@ -507,33 +516,38 @@ class Run:
             skipped = int(self.step.skipped)
             watch.skips = watch.skips + skipped - watch.skipped if skipped > watch.skipped else 0
             watch.skipped = skipped
-            values = {name: float(loss) for name, loss in losses.items()}
             if log is not None:
+                values = {name: float(loss) for name, loss in losses.items()}
                 log.scalars("loss", count, {**values, "skipped": skipped, "replaced": self.replaced})
-            self._tell(values, watch)
+            self._tell(losses, watch)
             if watch.skips >= run.largest_skips:
                 raise ArgumentError(
                     f"run: {watch.skips} updates were not finite up to step {count}; a smaller step.lr, or "
                     "step.dtype='float32', may help"
                 )
         elif time.monotonic() - watch.told_at >= _TOLD_EVERY:
-            self._tell({name: float(loss) for name, loss in losses.items()}, watch)
+            self._tell(losses, watch)
+        if self.callbacks.every_step:
+            self.callbacks.tell("on_step", self._progress(losses, watch))
         if run.evaluate_steps and count % run.evaluate_steps == 0:
             self.evaluate(log, watch)
         late = bool(run.checkpoint_minutes) and time.monotonic() - watch.saved_at > 60 * run.checkpoint_minutes
         due = bool(run.checkpoint_steps) and count % run.checkpoint_steps == 0
         # All processes follow the slowest clock, and stop when any of them was asked to stop.
-        stopped, late_, self.seconds = self.processes.largest(interruption.asked, late, self.seconds)
+        asked = interruption.asked or self.callbacks.error is not None
+        stopped, late_, self.seconds = self.processes.largest(asked, late, self.seconds)
         watch.stopped, late = bool(stopped), bool(late_)
         if (due or late) and not watch.stopped:
             self.save(watch)
 
-    def _tell(self, losses: dict[str, float], watch: _Watch) -> None:
+    def _tell(self, losses: dict[str, Tensor], watch: _Watch) -> None:
         watch.told_at = time.monotonic()
-        if self.on_progress is None or not self.processes.first:
-            return
-        share, spent = self._share(), watch.told_at - watch.began
-        progress = Progress(
+        if self.processes.first:
+            self.callbacks.tell_progress(self._progress(losses, watch))
+
+    def _progress(self, losses: dict[str, Tensor], watch: _Watch) -> Progress:
+        share, spent = self._share(), time.monotonic() - watch.began
+        return Progress(
             count=self.step.count,
             total=self.total(),
             epoch=self.epoch,
@@ -541,10 +555,9 @@ class Run:
             rate=watch.images / spent if spent > 0 else 0.0,
             seconds=self.seconds,
             left=self.seconds * (1 - share) / share if 0 < share <= 1 else None,
-            losses=losses,
+            losses={name: float(loss) for name, loss in losses.items()},
             figures=dict(self.figures),
         )
-        self.on_progress(progress)
 
     def _prepared(self, dataset: Dataset, **changes: Any) -> Prepared:
         inputs, chosen = (*self.step.inputs, *self.step.optional), self.config.data
@@ -641,6 +654,7 @@ class Run:
                 if self.figures and better(model, self.figures, self.best):
                     self.best = {**self.figures, "step": float(self.step.count)}
                     _save_part(model, self.out / "best.safetensors")
+                self.callbacks.tell("on_evaluation", dict(self.figures))
                 if log is not None and self.figures:
                     log.scalars("validation", self.step.count, self.figures)
                     log.grid(self.step.count, sheet)

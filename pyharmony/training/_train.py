@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import _install, _temporary
 from ..errors import ArgumentError
 from ..typing import TorchDevice
+from ._callbacks import Callback, Callbacks
 from ._config import TrainConfig
 from ._results import Progress, TrainResult
 from ._samples import datasets
@@ -22,6 +23,7 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     device: TorchDevice | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> TrainResult:
     """Trains a network.
 
@@ -36,7 +38,8 @@ def train(
         resume: 'auto' for the newest whole checkpoint in `out`, where there is one; a checkpoint's folder; None for a
             new run, in a folder without checkpoints.
         device: 'cpu' or 'cuda'; None: a GPU where there is one.
-        on_progress: called with the run's progress after each logged step.
+        on_progress: called with the run's progress after each logged step, and every ten seconds.
+        callbacks: code that is called at other places, see `Callback`.
 
     Raises:
         ArgumentError: the model, its step or the data does not accept a setting; `out` has checkpoints and `resume` is
@@ -45,8 +48,11 @@ def train(
         DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.data` occur, too.
         OSError: `out` cannot be written.
         ImportError: something that the extra installs is missing.
+        DTypeError: one of the callbacks is no `Callback`.
+
+    An error that `on_progress` or a callback raises is raised after a checkpoint was written.
     """
-    folder = Path(out)
+    folder, called = Path(out), Callbacks(callbacks, on_progress)
     if device not in (None, "cpu", "cuda"):
         raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
     bad: dict[str, str] = {}
@@ -70,7 +76,7 @@ def train(
             start = None
             if checkpoints.is_dir() and any(checkpoints.iterdir()):
                 raise ArgumentError(f"out: {folder} holds a run; resume='auto' goes on with it, or give another folder")
-        run = Run(config, training, validation, folder, bad=bad, device=device, on_progress=on_progress)
+        run = Run(config, training, validation, folder, bad=bad, device=device, callbacks=called)
         if start is not None:
             run.resume(start)
         elif config.run.start:
