@@ -120,6 +120,11 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"schedule__stop_after": 2, "data__validation": 0}, r"^schedule\.stop_after=2: needs figures of samples"),
         ({"schedule__stop_after": -1}, r"^schedule\.stop_after: -1, expected 0 or more"),
         ({"schedule__drop_factor": 1.0}, r"^schedule\.drop_factor: 1\.0, expected a number between 0 and 1"),
+        (
+            {"run__loggers": ["tensorbord"]},
+            r"^run\.loggers: 'tensorbord'; did you mean 'tensorboard'\?, expected one of",
+        ),
+        ({"run__loggers": "csv"}, r"^run\.loggers: 'csv', expected list or tuple"),
         ({"schedule__patience": 0}, r"^schedule\.patience: 0, expected 1 or more"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
         ({"model__name": None}, r"^model\.name: missing"),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import shutil
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pyharmony.errors import DTypeError
@@ -119,3 +125,90 @@ def test_errors_before_the_first_step_and_after_the_last(triples: Path, tmp_path
     assert (tmp_path / "last.safetensors").is_file()
     with pytest.raises(DTypeError, match=r"callbacks\[1\]: 3, expected a pyharmony\.training\.Callback"):
         training.train(config(triples), tmp_path, callbacks=[training.Callback(), 3])  # type: ignore[list-item]
+
+
+# ---- loggers --------------------------------------------------------------------------------------------------------
+
+
+def test_figures_go_to_a_table_as_well(triples: Path, tmp_path: Path) -> None:
+    """It goes on with the run: rows after the checkpoint, and one that a kill cut off, are taken away."""
+    given = config(triples, run__loggers=["csv"], run__evaluate_steps=3)
+    training.train(given, tmp_path / "whole", device="cpu")
+    assert not (tmp_path / "whole" / "tensorboard").exists()
+    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").open(newline="")))
+    entries = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert [int(row["step"]) for row in rows] == [entry["step"] for entry in entries]
+    for row, entry in zip(rows, entries, strict=True):
+        values = {f"{entry['kind']}/{name}": x for name, x in entry.items() if name not in ("kind", "step")}
+        assert {name: float(x) for name, x in row.items() if x and name != "step"} == values
+    part = tmp_path / "part"
+    shutil.copytree(tmp_path / "whole", part)
+    for step in (4, 6):
+        shutil.rmtree(part / "checkpoints" / f"step-0000000{step}")
+    with (part / "metrics.csv").open("a") as file:
+        file.write("2,0.5")
+    training.train(given, part, resume="auto", device="cpu")
+    assert (part / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+
+
+class Wandb(types.ModuleType):
+    """A stand-in for the package of Weights & Biases, which notes what it is given."""
+
+    def __init__(self, *, reachable: bool = True) -> None:
+        super().__init__("wandb")
+        self.reachable, self.started, self.logged, self.ended = reachable, list[Any](), list[Any](), 0
+
+    def init(self, **options: Any) -> Wandb:
+        self.started.append(options)
+        if not self.reachable and options.get("mode") != "offline":
+            raise RuntimeError("api_key not configured\n(no-tty)")
+        return self
+
+    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        assert (name, step_metric) in (("step", None), ("*", "step"))
+
+    def log(self, values: dict[str, Any]) -> None:
+        self.logged.append(values)
+
+    def finish(self) -> None:
+        self.ended += 1
+
+    @staticmethod
+    def Image(pixels: np.ndarray) -> tuple[int, ...]:  # its name there
+        return pixels.shape
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_figures_go_to_weights_and_biases(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reachable: bool
+) -> None:
+    """A run that goes on is the same one there; without a network or a key it is written to the folder."""
+    wandb = Wandb(reachable=reachable)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    for steps in (2, 4):
+        given = config(triples, run__loggers=["wandb"], schedule__steps=steps, schedule__decay=0.0)
+        training.train(given, tmp_path / "mine", resume="auto", device="cpu")
+    assert len({options["id"] for options in wandb.started}) == 1 and wandb.ended == 2
+    options = wandb.started[0]
+    assert (options["project"], options["name"], options["resume"]) == ("pyharmony", "mine", "allow")
+    assert options["config"]["run"]["loggers"] == ("wandb",)
+    assert [options.get("mode") for options in wandb.started] == ([None] * 2 if reachable else [None, "offline"] * 2)
+    told = "run.loggers: wandb cannot start (api_key not configured (no-tty)); it is offline, and `wandb sync` sends"
+    assert (told in caplog.text) != reachable
+    assert [values["step"] for values in wandb.logged if "loss/l1" in values] == [1, 2, 4]
+    assert any("validation/psnr" in values for values in wandb.logged)
+    assert any(len(values["pictures"]) == 3 for values in wandb.logged if "pictures" in values)
+
+
+def test_a_logger_whose_package_is_missing_says_how_to_get_it(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, command in (("wandb", "pip install wandb"), ("tensorboard", "pip install ")):
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(ImportError, match=f"{name} is missing, run.loggers with '{name}' needs it: {command}"):
+            training.train(config(triples, run__loggers=[name]), tmp_path, device="cpu")
+    training.train(config(triples, run__loggers=[]), tmp_path, device="cpu")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ".lock", "best.safetensors", "last.safetensors", "checkpoints", "config.json", "log.jsonl",
+    }  # fmt: skip

@@ -159,6 +159,8 @@ class RunConfig:
         keep: the number of checkpoints that are kept.
         evaluate_steps: the number of steps between two evaluations; 0: one evaluation an epoch.
         log_steps: the number of steps between two entries of the log.
+        loggers: what the entries go to, besides `log.jsonl`: 'tensorboard', 'csv' (a file `metrics.csv`) and 'wandb'
+            (Weights & Biases, where the package is installed).
         largest_skips: after how many steps in a row that are not finite the run ends with an error.
         capture: whether, on a GPU, a step runs as one CUDA graph.
         threads: the number of torch's threads on the CPU; 0: left as it is.
@@ -174,6 +176,7 @@ class RunConfig:
     keep: int = 3
     evaluate_steps: int = 0
     log_steps: int = 20
+    loggers: tuple[str, ...] = ("tensorboard",)
     largest_skips: int = 20
     capture: bool = False
     threads: int = 0
@@ -181,6 +184,8 @@ class RunConfig:
 
 #: The shapes of a schedule, see `ScheduleConfig`.
 SHAPES = ("linear", "cosine", "step", "plateau")
+#: The loggers that a run knows, see `RunConfig`.
+LOGGERS = ("tensorboard", "csv", "wandb")
 #: The least values of settings.
 _LEAST = {
     "data.size": 8,
@@ -200,7 +205,7 @@ _SHARES = (
 )
 
 
-def check_name(key: str, value: str, known: Iterable[str]) -> None:
+def check_name(key: str, value: Any, known: Iterable[str]) -> None:
     """Refuses a value that is none of the known names."""
     if value not in known:
         raise ArgumentError(f"{key}: {value!r}{hint(value, known)}, expected one of {', '.join(map(repr, known))}")
@@ -243,6 +248,8 @@ class TrainConfig:
             if not 0 <= self.value(key) <= 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
         self._check_schedule()
+        for logger in self.run.loggers:
+            check_name("run.loggers", logger, LOGGERS)
         severity = self.data.severity
         if len(severity) not in (0, 2) or not _rises(severity, math.inf):
             raise ArgumentError(f"data.severity: {severity!r}, expected two numbers above 0, the second no smaller")

@@ -13,18 +13,16 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _install, _temporary, models
+from .. import _install, models
 from .._warnings import warn
 from ..data import Crops, Dataset, Pasted, Synthesis
 from ..errors import ArgumentError, DeviceError
@@ -35,6 +33,7 @@ from ._callbacks import Callbacks
 from ._checkpoint import Checkpoint
 from ._config import ScheduleConfig, TrainConfig, differences, digest
 from ._evaluate import better, evaluate
+from ._log import Log, check_loggers
 from ._results import Progress, TrainResult
 from ._samples import check_bad, why_bad
 
@@ -52,7 +51,6 @@ class Processes:
         if device == "cuda" and not torch.cuda.is_available():
             raise DeviceError("device: 'cuda', and torch finds no GPU")
         try:
-            import tensorboard  # type: ignore[import-untyped]  # noqa: F401  # for the log
             from lightning_fabric import Fabric
         except ModuleNotFoundError as error:
             raise ImportError(f"{error.name} is missing, training needs it: {_install.hint('train')}") from error
@@ -152,57 +150,6 @@ class _Watch:
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
 
-class _Log:
-    """The log of a run: `log.jsonl`, and TensorBoard's scalars and grids."""
-
-    def __init__(self, folder: Path, count: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._path = folder / "log.jsonl"
-        _cut(self._path, count)
-        self._board: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=count + 1)
-
-    def entry(self, kind: str, count: int, values: Mapping[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, "step": count, **values}) + "\n")
-
-    def scalars(self, kind: str, count: int, values: Mapping[str, float]) -> None:
-        self.entry(kind, count, values)
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, count)
-
-    def grid(self, count: int, picture: np.ndarray[Any, Any]) -> None:
-        self._board.add_image("pictures", picture, count, dataformats="HWC")
-
-    def graph(self, model: Model) -> None:
-        """Logs the graph of the forward pass; a network that cannot be traced has none."""
-        example = {k: v.to(next(model.parameters()).device) for k, v in model.example().items()}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the tracer warns of the checks of shapes
-                self._board.add_graph(copy.deepcopy(model).eval(), tuple(example.values()), verbose=False)
-        except Exception as error:  # torch's tracer raises whatever the network raised
-            _LOG.info("TensorBoard has no graph: %s", str(error).splitlines()[0] if str(error) else error)
-
-    def close(self) -> None:
-        self._board.close()
-
-
-def _cut(path: Path, count: int) -> None:
-    """Removes what an earlier part of the run logged after the checkpoint that the run resumes from."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry.get("step", 0) <= count:
-            kept.append(line)
-    _temporary.write_text(path, "".join(f"{line}\n" for line in kept))
-
-
 def rate_factor(schedule: ScheduleConfig, share: float, count: int, plateaus: int = 0) -> float:
     """Returns the learning rates' factor when this share of the run is over, `count` steps and some plateaus."""
     factor = 1.0
@@ -238,7 +185,8 @@ class Run:
         callbacks: Callbacks | None = None,
     ) -> None:
         self.config, self.out = config, out
-        self.log: _Log | None = None
+        self.log: Log | None = None
+        check_loggers(config.run.loggers)
         self.processes = Processes(device)
         self.callbacks = callbacks if callbacks is not None and self.processes.first else Callbacks()
         run = config.run
@@ -411,7 +359,7 @@ class Run:
 
     def run(self) -> TrainResult:
         """Runs to the end, or until the run is interrupted."""
-        log = self.log = _Log(self.out, self.step.count) if self.processes.first else None
+        log = self.log = Log(self.out, self.config, self.step.count) if self.processes.first else None
         dtype = self.step.settings.dtype
         _LOG.info("networks are trained in %s", dtype)
         if dtype == "bfloat16" and precision.fast_dtype(self.processes.device.type) != dtype:
@@ -507,7 +455,7 @@ class Run:
         longer = "schedule.minutes" if schedule.minutes else "schedule.steps" if schedule.steps else "schedule.epochs"
         return f"hardly trained: {count:,} steps {', '.join(reasons)}; a larger {longer} makes more"
 
-    def _after(self, losses: dict[str, Tensor], log: _Log | None, watch: _Watch, interruption: Interruption) -> None:
+    def _after(self, losses: dict[str, Tensor], log: Log | None, watch: _Watch, interruption: Interruption) -> None:
         """Does what follows an update: the average, the log, and evaluations and checkpoints that are due."""
         run, count = self.config.run, self.step.count
         if self.ema is not None:
@@ -631,7 +579,7 @@ class Run:
             else:
                 kept.copy_(buffer)
 
-    def evaluate(self, log: _Log | None, watch: _Watch, *, counts: bool = True) -> None:
+    def evaluate(self, log: Log | None, watch: _Watch, *, counts: bool = True) -> None:
         """Computes figures over the validation samples and saves the best weights separately.
 
         counts: whether it is one of the evaluations at regular intervals, by which plateaus are noticed.
@@ -657,7 +605,7 @@ class Run:
                 self.callbacks.tell("on_evaluation", dict(self.figures))
                 if log is not None and self.figures:
                     log.scalars("validation", self.step.count, self.figures)
-                    log.grid(self.step.count, sheet)
+                    log.image("pictures", self.step.count, sheet)
             if counts:
                 self._count_evaluation()
             self.processes.barrier()
