@@ -149,6 +149,51 @@ def test_networks_are_called_by_their_files(triples: Path, weights: dict[str, Pa
     assert figures["lite"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
 
 
+def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str, Path]) -> None:
+    from pyharmony import models
+
+    def networks() -> list[str]:
+        return [text for name in ("a", "b") for text in ("--model", f"{name}={weights['dovenet_lite']}")]
+
+    found = told("--data", triples, *networks(), "--ensemble", "a+b", "--ensemble", "mean=b+a", "--device", "cpu")
+    assert found["methods"] == ["composite", "a", "b", "a+b", "mean"]
+    assert told("--data", triples, *networks(), "--ensemble", "a+b", "--network-size", "32")["methods"][-1] == "a+b"
+    member = models.load(weights["dovenet_lite"])
+    method = evaluation.harmonizer(models.Ensemble([member, member]), device="cpu")
+    expected = evaluation.evaluate(data.Triples(triples), {"mean": method}).summaries[1].means["psnr"].mean
+    figures = {s["method"]: s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"}
+    assert figures["mean"] == figures["a+b"] == pytest.approx(expected)
+    for arguments, says in (
+        (("--ensemble", "a+c"), "--ensemble a+c: no network 'c'; expected some of a, b"),
+        (("--ensemble", "a"), "--ensemble a: a is another's name; expected LABEL=MODEL+MODEL"),
+        (("--ensemble", "mean=a"), "--ensemble mean=a: members: 1, expected two or more"),
+        (("--ensemble", "mkl=a+b"), "mkl is another's name"),
+    ):
+        assert says in call("--data", triples, *networks(), *arguments, code=2).stderr
+    assert "--ensemble needs two networks" in call("--data", triples, "--ensemble", "a+b", code=2).stderr
+    assert "--network-size needs a --model" in call("--data", triples, "--network-size", "32", code=2).stderr
+
+
+def test_the_size_that_networks_see_is_another_than_that_of_the_images(triples: Path, weights: dict[str, Path]) -> None:
+    found = told(
+        "--data",
+        triples,
+        "--model",
+        f"a={weights['pix2pix']}",
+        "--network-size",
+        "512",
+        "--device",
+        "cpu",
+        "--size",
+        "32",
+    )
+    method = evaluation.harmonizer(weights["pix2pix"], device="cpu", size=512)
+    expected = evaluation.evaluate(data.Triples(triples), {"a": method}, size=32)
+    figures = [s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"]
+    assert found["size"] == 32
+    assert figures[1] == pytest.approx(expected.summaries[1].means["psnr"].mean)
+
+
 def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, Path]) -> None:
     arguments = ("--data", triples, "--model", weights["pix2pix"], "--method", "mkl", "--device", "cpu")
     own, running = told(*arguments, "--batch-statistics"), told(*arguments)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pyharmony
 from pyharmony import _shipped, color, data, errors, evaluation, harmonization, metrics
 from pyharmony.evaluation import METHODS, PUBLISHED
 
@@ -241,6 +242,7 @@ def test_what_was_published_stands_apart() -> None:
     assert "(published)" not in before and "not measured here" in after
     assert "| DoveNet (published) | 52.36 | 34.75 | 549.96 | 36.72 / 35.83 |" in after
     assert "| U-Net and style, HSV (published) | – | – | – | 48 / 34 |" in after
+    assert "| Ensemble, in its slides (published) | – | – | – | 37 / 37 |" in after
     assert "PCT-Net" not in after
     assert "| PCT-Net, ViT (published) | 18.84 | 39.29 |" in evaluation.markdown(at[None], published=True)
     assert "Nothing was published at this size" in evaluation.markdown(at[32], published=True)
@@ -306,6 +308,24 @@ def test_a_network_is_run_in_its_range(models: Any, name: str) -> None:
     # Inputs are equal to a rounding of float32; the layers multiply it by less than a thousand.
     assert np.abs(found - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
     assert model.low == float(min(x.min() for x in model.example(32 * 8).values() if x.shape[1] == 3).round())
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_an_ensemble_is_a_method(models: Any, batch_statistics: bool) -> None:
+    """Its image is the mean of its members', and `harmonize` takes it too."""
+    members = [models.create(name, **SMALL[name]).eval() for name in ("attention_unet", "unet3plus")]
+    sample = data.resize_sample(Samples()[2], 256)
+    composite, mask = sample["composite"], sample["mask"]
+    options: dict[str, Any] = {"device": "cpu", "batch_statistics": batch_statistics}
+    found = evaluation.harmonizer(models.Ensemble(members), **options)(composite, mask)
+    expected = [evaluation.harmonizer(member, **options)(composite, mask) for member in members]
+    assert np.abs(found - np.mean(expected, 0)).max() < 1e-3
+    result, info = pyharmony.harmonize(
+        composite, mask, method=models.Ensemble(members), guard=False, return_info=True,
+        batch_statistics=batch_statistics,
+    )  # fmt: skip
+    assert info.weights == "ensemble" and result.shape == composite.shape
+    assert not np.array_equal(result, composite)
 
 
 def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: Path) -> None:

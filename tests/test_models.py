@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony.errors import ArgumentError, PyHarmonyWarning, ShapeError, WeightsError
+from pyharmony.errors import ArgumentError, DTypeError, PyHarmonyWarning, ShapeError, WeightsError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -1779,6 +1779,30 @@ def test_a_code_has_no_gram_matrix() -> None:
     inputs = example(model)
     with pytest.raises(ArgumentError, match="a code has no Gram matrix"):
         model.distance(inputs["image"], inputs["image"], inputs["mask"], gram=True)  # type: ignore[operator]
+
+
+def test_an_ensemble_is_the_mean_of_its_members(tmp_path: Path) -> None:
+    """Members have ranges of their own; the ensemble's is [-1, 1]."""
+    members = [narrow("attention_unet").eval(), narrow("unet3plus").eval(), models.create("pct_net", width=4).eval()]
+    assert [member.low for member in members] == [-1, -1, 0]
+    both = models.Ensemble(members)
+    inputs = example(members[0])
+    with torch.no_grad():
+        made = [member(**inputs) for member in members[:2]]
+        made.append(members[2]((inputs["composite"] + 1) / 2, inputs["mask"]) * 2 - 1)
+        torch.testing.assert_close(both(**inputs), torch.stack(made).mean(0), rtol=0, atol=1e-6)
+    assert (both.task, both.size, both.low, both.takes_mask) == ("harmonize", 256, -1, True)
+    with pytest.raises(ArgumentError, match="an ensemble has no file of its own"):
+        models.save(both, tmp_path / "both.safetensors")
+    for wrong, says in (
+        (members[:1], "members: 1, expected two or more"),
+        ([members[0], narrow("realism_cnn")], r"members\[1\]: realism_cnn does not harmonize"),
+        ([members[0], narrow("colorgrid")], "members: made for 32 and 256 pixels, expected one size"),
+    ):
+        with pytest.raises(ArgumentError, match=says):
+            models.Ensemble(wrong)
+    with pytest.raises(DTypeError, match=r"members\[0\]: Conv2d, expected a model"):
+        models.Ensemble([nn.Conv2d(1, 1, 1), members[0]])  # type: ignore[list-item]
 
 
 def test_deep_supervision_starts_with_the_picture() -> None:

@@ -38,6 +38,22 @@ def evaluate(
         list[str] | None,
         typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights that score images, with their discriminator."),
     ] = None,
+    ensembles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ensemble",
+            metavar="[LABEL=]MODEL+MODEL",
+            help="The mean of what networks of --model and --run make, by their labels.",
+        ),
+    ] = None,
+    network_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=11,
+            help="Sides of the images that the networks of --model see.  [default: those that they were made for]",
+        ),
+    ] = None,
     batch_statistics: Annotated[
         bool,
         typer.Option(
@@ -70,15 +86,19 @@ def evaluate(
 ) -> None:
     """Measure methods of harmonisation on composites whose targets are known.
 
-    Either --data or --run is given; --model, --method and --judge may be given again. Tables go to stdout as Markdown
-    unless --markdown or --json is given. Samples that cannot be evaluated are named and left out of every row; it ends
-    with 5 then.
+    Either --data or --run is given; --model, --method, --ensemble and --judge may be given again. Tables go to stdout
+    as Markdown unless --markdown or --json is given. Samples that cannot be evaluated are named and left out of every
+    row; it ends with 5 then.
     """
     side = _side(size or "256")
     if (data is None) == (run is None):
         raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
     if batch_statistics and run is None and not models:
         raise Failure("--batch-statistics needs a --model or a --run", Code.USAGE)
+    if network_size is not None and not models:
+        raise Failure("--network-size needs a --model", Code.USAGE)
+    if ensembles and len(models or []) + (run is not None) < 2:
+        raise Failure("--ensemble needs two networks of --model and --run", Code.USAGE)
     if run is not None and split is not None:
         raise Failure("--split: the run has chosen; it goes with --data", Code.USAGE)
     for path in (csv, markdown, sheet):
@@ -112,9 +132,12 @@ def evaluate(
     elif data is not None:
         with reading(str(data)), spoken(((r"^path:", "--data:"), (r"; pass kind, one of .*", ""))):
             found = datasets.open_dataset(data, split=split)
-    # The network of a run sees images at the size of training, so that its figures are those of training.
-    own = {run.absolute().name: side} if run is not None and size is None else {}
-    chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics, own)
+    sizes: dict[str, int | None] = {label: network_size for label, _ in _labelled(models or [], "--model")}
+    if run is not None:
+        # The network of a run sees images at the size of training, so that its figures are those of training.
+        sizes[run.absolute().name] = side if size is None else None
+    chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics, sizes)
+    chosen |= _ensembles(evaluation, ensembles or [], chosen, sizes)
     place: Any = device
     of_judges = {label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")}
     shown = _Shown(len(found), sheet is not None)
@@ -200,6 +223,31 @@ def _methods(
             file, device=device, batch_statistics=batch_statistics, size=sizes.get(label)
         )
     return chosen
+
+
+def _ensembles(
+    evaluation: Any, texts: list[str], chosen: dict[str, Any], sizes: dict[str, int | None]
+) -> dict[str, Any]:
+    """Returns the means of networks as methods, [LABEL=]MODEL+MODEL each, by the labels of the networks."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        label, equals, names = text.partition("=")
+        members = (names if equals else text).split("+")
+        for name in members:
+            if name not in sizes:
+                raise Failure(
+                    f"--ensemble {text}: no network {name!r}; expected some of {', '.join(sizes)}", Code.USAGE
+                )
+        if not label or label in (*evaluation.METHODS, *chosen, *found, "target"):
+            raise Failure(f"--ensemble {text}: {label} is another's name; expected LABEL=MODEL+MODEL", Code.USAGE)
+        if len({sizes[name] for name in members}) > 1:
+            raise Failure(f"--ensemble {text}: its networks see images of several sizes", Code.USAGE)
+        from .. import models
+
+        with spoken(((r"^members", f"--ensemble {text}: members"),)):
+            both = models.Ensemble([chosen[name].model for name in members])
+        found[label] = evaluation.harmonizer(both, size=sizes[members[0]])
+    return found
 
 
 def _told(result: Any) -> dict[str, Any]:

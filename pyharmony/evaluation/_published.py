@@ -85,6 +85,7 @@ PUBLISHED: tuple[Published, ...] = (
         Xue 2012 | - | - | - | 77/32 | -/- | -/- | -/-
         U-Net and style, RGB | - | - | - | 60/34 | -/- | -/- | -/-
         U-Net and style, HSV | - | - | - | 48/34 | -/- | -/- | -/-
+        Ensemble, in its slides | - | - | - | 37/37 | -/- | -/- | -/-
         DoveNet | - | - | - | 35/36 | -/- | -/- | -/-
         BargainNet | - | - | - | 29/37 | -/- | -/- | -/-
         """,

@@ -27,6 +27,7 @@ from .._shipped import Figure, Weights
 from ..errors import ArgumentError, DTypeError
 from ..typing import Task
 from . import _registry
+from ._ensemble import Ensemble
 from ._files import convert, export, load, save, weights
 from ._outline import Layer, layers, outline, parameter_counts
 from ._registry import Adversarial, Model, ModelInfo
@@ -36,6 +37,7 @@ for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
 
 __all__ = [
     "Adversarial",
+    "Ensemble",
     "Figure",
     "Layer",
     "Model",

@@ -31,6 +31,7 @@ from .._shipped import Weights
 from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
 from . import _bundle, _published, _registry
+from ._ensemble import Ensemble
 from ._registry import Adversarial, Model
 from .calls import evaluating
 
@@ -150,11 +151,13 @@ def save(
         part: 'generator' leaves the discriminator out.
 
     Raises:
-        ArgumentError: the suffix or dtype is another one, or the model does not have the part.
+        ArgumentError: the suffix or dtype is another one, or the model does not have the part, or is an `Ensemble`.
         WeightsError: a value is not finite, or too large for the dtype.
     """
     if not isinstance(model, Model):
         raise ArgumentError(f"model: {type(model).__name__}, expected a model made by pyharmony.models")
+    if isinstance(model, Ensemble):
+        raise ArgumentError("model: an ensemble has no file of its own; save each of its members")
     target = Path(path)
     if target.suffix != ".safetensors":
         raise ArgumentError(f"path: {target.name!r}, expected a name that ends in .safetensors")
