@@ -68,6 +68,18 @@ def two_threads_of_torch() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def one_thread(two_threads_of_torch: None) -> Iterator[None]:
+    """Gives torch and pyharmony one thread each."""
+    import torch
+
+    before = pyharmony.get_num_threads()
+    torch.set_num_threads(1)
+    pyharmony.set_num_threads(1)
+    yield
+    pyharmony.set_num_threads(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
     pyharmony.set_num_threads(2)

@@ -36,6 +36,7 @@ PYBIND11_MODULE(_C, m) {
   bind_poisson(m);
   bind_regrain(m);
   bind_spectral_norm(m);
+  bind_conv4x4(m);
 #ifdef HM_CUDA
   py::module_ cuda = m.def_submodule("cuda", "Kernels and memory of CUDA devices.");
   bind_cuda(cuda);

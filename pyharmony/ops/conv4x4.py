@@ -1,0 +1,64 @@
+"""Convolutions of 4 x 4 weights, and transposed ones, that are trained on a CPU. Not public: `pyharmony.nn` has layers.
+
+See `pyharmony.reference.conv4x4` for the definition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+Way = Literal["filtered", "rows", "spread"]
+
+#: The channels of either side, and the tiles of 4 x 4 outer pixels, from which on minimal filtering pays.
+_CHANNELS, _TILES = 16, 32
+#: The largest number of channels of results that are folded together from products.
+_FEW = 4
+
+
+def way_of(
+    images: int, sides: Sequence[int], inner: int, outer: int, stride: int, *, transposed: bool = False
+) -> Way | None:
+    """Returns the fastest way to convolve; None: torch's own.
+
+    Args:
+        images: the number of images.
+        sides: the sides of the outer images, the results of a convolution or the inputs of a transposed one.
+        inner, outer: the numbers of channels of both sides.
+        stride: 1 or 2.
+        transposed: whether the convolution is a transposed one.
+    """
+    if min(inner, outer) >= _CHANNELS:
+        return "filtered" if images * math.prod(-(-side // 4) for side in sides) >= _TILES else "rows"
+    return "spread" if stride == 1 and outer <= _FEW and not transposed else None
+
+
+def conv(x: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) -> Any:
+    """Returns the convolution of x, as torch's conv2d does, with gradients of any order.
+
+    Args:
+        x: a tensor [N, C, H, W] of float32 on the CPU, of any memory format.
+        weight: [K, C, 4, 4] float32.
+        bias: [K] float32, or None.
+        stride: 1 or 2.
+        padding: the rows and columns of zeros on each side, 0 to 3.
+        way: 'filtered', by Winograd's minimal filtering; 'rows', by windows as rows of a matrix; 'spread', for stride
+            1, by products of pixels that are folded together.
+
+    Returns:
+        [N, K, h, w], channels-last. Its bits do not depend on the number of our threads; torch multiplies matrices.
+    """
+    from ._conv4x4_torch import WAYS, apply_conv
+
+    return apply_conv(x, weight, bias, stride, padding, WAYS[way])
+
+
+def conv_transpose(y: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) -> Any:
+    """Returns the transposed convolution of y [N, K, h, w] with weight [K, C, 4, 4], as torch's conv_transpose2d does.
+
+    Arguments are those of `conv`; 'spread' is not a way of it.
+    """
+    from ._conv4x4_torch import WAYS, apply_conv_transpose
+
+    return apply_conv_transpose(y, weight, bias, stride, padding, WAYS[way])
