@@ -19,6 +19,10 @@ void bind_instance_norm(py::module_& m) {
   m.def("instance_norm_second_gradient",
         chain(instance_norm_second_gradient_call, run_instance_norm), "x"_a, "stats"_a, "grad"_a,
         "pull"_a, slope, "dgrad"_a, "dx"_a, release);
+  m.def("batch_norm", chain(batch_norm_call, run_instance_norm), "x"_a, "scale"_a, "shift"_a,
+        "eps"_a, slope, "y"_a, "stats"_a, release);
+  m.def("batch_norm_gradient", chain(batch_norm_gradient_call, run_instance_norm), "x"_a, "stats"_a,
+        "scale"_a, "shift"_a, "grad"_a, slope, "dx"_a, "dscale"_a, "dshift"_a, release);
 }
 
 }  // namespace pyharmony

@@ -9,12 +9,14 @@ except ModuleNotFoundError as error:
 
     raise ImportError(f"{error.name} is missing, pyharmony.nn needs it: {_install.hint('torch')}") from error
 
+from .batch_norm import BatchNorm2d
 from .conv import Conv2d, ConvTranspose2d
 from .instance_norm import InstanceNorm2d
 from .partial_conv import PartialConv2d
 from .spectral_norm import SpectralNormGroup, remove_spectral_norm, spectral_norm
 
 __all__ = [
+    "BatchNorm2d",
     "Conv2d",
     "ConvTranspose2d",
     "InstanceNorm2d",

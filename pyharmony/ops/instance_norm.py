@@ -52,3 +52,26 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
         return of_tensor(x, slope, eps)
     of_array: Any = _instance_norm_cpu.instance_norm
     return of_array(x, slope, eps)
+
+
+def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float) -> tuple[Any, Any]:
+    """Computes a batch norm in training and a leaky ReLU in one pass. Not public: `pyharmony.nn.BatchNorm2d` is.
+
+    y = act(scale h + shift), h = (x - mean) / sqrt(variance + eps), with the mean and the biased variance of each
+    channel over the batch. Gradients of any order flow to x, scale and shift.
+
+    Args:
+        x: a tensor [N, C, H, W] of float32 or float64 of the CPU, channels-last.
+        scale, shift: [C] of x's dtype.
+        slope: the slope of the leaky ReLU; 1 is no activation.
+        eps: the number that is added to the variance, above 0.
+
+    Returns:
+        y, like x, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [C, 3].
+
+    Source: Ioffe and Szegedy, "Batch Normalization", ICML 2015.
+    """
+    from . import _batch_norm_torch
+
+    y, stats = _batch_norm_torch.apply_batch_norm(x, scale, shift, slope, eps)
+    return y, stats[0]

@@ -62,3 +62,37 @@ def second_gradient(
     covariance = _mean(u * g) - _mean(u) * _mean(g)
     centred_u, centred_g = u - _mean(u), g - _mean(g)
     return slope * r * (centred_u - h * d), -(r**2) * (h * (covariance - 3 * b * d) + b * centred_u + d * centred_g)
+
+
+def _of_batch(x: npt.ArrayLike) -> Array:
+    """Returns [N, C, H, W] as one image [1, C, N H, W]: its planes are all values of a channel."""
+    x = np.asarray(x, np.float64)
+    return np.ascontiguousarray(x.transpose(1, 0, 2, 3)).reshape(1, x.shape[1], -1, x.shape[3])
+
+
+def _of_images(x: Array, count: int) -> Array:
+    return x.reshape(x.shape[1], count, -1, x.shape[3]).transpose(1, 0, 2, 3)
+
+
+def batch_norm(
+    x: npt.ArrayLike, scale: npt.ArrayLike, shift: npt.ArrayLike, *, negative_slope: float = 1.0, eps: float = 1e-5
+) -> Array:
+    """Returns act(scale h + shift) [N, C, H, W], with h over all images of the batch, and scale and shift [C].
+
+    Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1.
+    """
+    h, _ = normalise(_of_batch(x), eps)
+    v = np.asarray(scale)[:, None, None] * h + np.asarray(shift)[:, None, None]
+    return _of_images(np.where(v > 0, v, negative_slope * v), len(np.asarray(x)))
+
+
+def batch_norm_gradient(
+    x: npt.ArrayLike, scale: npt.ArrayLike, shift: npt.ArrayLike, grad: npt.ArrayLike, *, negative_slope: float = 1.0,
+    eps: float = 1e-5,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Returns dL/dx, dL/dscale and dL/dshift for grad = dL/dy."""
+    h, r = normalise(_of_batch(x), eps)
+    scale = np.asarray(scale)[:, None, None]
+    g = np.where(scale * h + np.asarray(shift)[:, None, None] > 0, 1, negative_slope) * _of_batch(grad)
+    dx = scale * r * (g - _mean(g) - h * _mean(g * h))
+    return _of_images(dx, len(np.asarray(x))), (g * h).sum((0, 2, 3)), g.sum((0, 2, 3))

@@ -45,7 +45,57 @@ void* written(const ArrayView& x, const InstanceNormCall& call, const ArrayView&
   return like(x, call, a, name);
 }
 
+// Returns x [N, C, H, W], channels-last, as one image: the positions of the batch lie in a row.
+ArrayView as_one_image(const ArrayView& x, const char* name) {
+  HM_CHECK(x.ndim == 4 && x.size() > 0 && is_dense(x, true), name,
+           ": expected [N, C, H, W], channels-last without gaps");
+  ArrayView one = x;
+  const std::int64_t channels = x.shape[1], rows = x.size() / channels;
+  const std::int64_t shape[4] = {1, channels, rows, 1},
+                     stride[4] = {rows * channels, 1, channels, channels};
+  for (int i = 0; i < 4; ++i) {
+    one.shape[i] = shape[i];
+    one.stride[i] = stride[i];
+  }
+  return one;
+}
+
+void* of_channels(const InstanceNormCall& call, const ArrayView& a, const char* name) {
+  const DType real = call.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
+  HM_CHECK(a.dtype == real && a.ndim == 1 && a.shape[0] == call.channels && is_contiguous(a), name,
+           ": expected contiguous ", dtype_name(real), " [", call.channels, "]");
+  return a.data;
+}
+
 }  // namespace
+
+InstanceNormCall batch_norm_call(const ArrayView& x, const ArrayView& scale, const ArrayView& shift,
+                                 double eps, double slope, const ArrayView& y,
+                                 const ArrayView& stats) {
+  InstanceNormCall call =
+      instance_norm_call(as_one_image(x, "x"), eps, slope, as_one_image(y, "y"), stats);
+  call.channels_last = true;  // Of one channel or pixel both layouts are the same memory.
+  call.pass = InstanceNormPass::kAffineForward;
+  call.scale = of_channels(call, scale, "scale");
+  call.shift = of_channels(call, shift, "shift");
+  return call;
+}
+
+InstanceNormCall batch_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
+                                          const ArrayView& scale, const ArrayView& shift,
+                                          const ArrayView& grad, double slope, const ArrayView& dx,
+                                          const ArrayView& dscale, const ArrayView& dshift) {
+  InstanceNormCall call = instance_norm_gradient_call(
+      as_one_image(x, "x"), stats, as_one_image(grad, "grad"), slope, as_one_image(dx, "dx"));
+  call.channels_last = true;
+  call.pass = InstanceNormPass::kAffineGradient;
+  call.scale = of_channels(call, scale, "scale");
+  call.shift = of_channels(call, shift, "shift");
+  HM_CHECK(dscale.writable && dshift.writable, "dscale, dshift: read-only");
+  call.dscale = of_channels(call, dscale, "dscale");
+  call.dshift = of_channels(call, dshift, "dshift");
+  return call;
+}
 
 InstanceNormCall instance_norm_call(const ArrayView& x, double eps, double slope,
                                     const ArrayView& y, const ArrayView& stats) {

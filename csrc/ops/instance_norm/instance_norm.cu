@@ -581,6 +581,8 @@ void launch_instance_norm(const InstanceNormCall& call, void* workspace,
       return launch<Gradient>(call, workspace, workspace_bytes, stream);
     case InstanceNormPass::kSecondGradient:
       return launch<SecondGradient>(call, workspace, workspace_bytes, stream);
+    case InstanceNormPass::kAffineForward:
+    case InstanceNormPass::kAffineGradient: break;  // the CPU's alone
   }
 }
 

@@ -11,6 +11,13 @@
 //   ddy = act'(h) rstd (u - m(u) - h D)
 //   dx  = -rstd^2 (h (m(u g) - m(u) m(g) - 3 B D) + B (u - m(u)) + D (g - m(g)))
 //
+// A batch norm in training is the norm of one image whose plane are the positions of the whole
+// batch, of channels-last memory, with a scale and a shift of each channel before the activation:
+//
+//   y = act(a),  a = scale h + shift
+//   dx = scale rstd (g - mean(g) - h mean(g h))  with g = act'(a) dy
+//   dscale = sum(g h),  dshift = sum(g)
+//
 // Statistics and sums are float beside float, Half and BFloat16, double beside double; results have
 // the same bits for any number of threads.
 #pragma once
@@ -25,7 +32,13 @@ namespace pyharmony {
 // The statistics of each plane: the mean, what its rounding left, and rstd.
 constexpr int kInstanceNormStats = 3;
 
-enum class InstanceNormPass : int { kForward, kGradient, kSecondGradient };
+enum class InstanceNormPass : int {
+  kForward,
+  kGradient,
+  kSecondGradient,
+  kAffineForward,
+  kAffineGradient
+};
 
 // The checked arguments of one of the passes. Tensors are [N, C, H, W] of one dtype without gaps,
 // all planar or all channels-last; stats [N, C, 3] of the type of sums, contiguous.
@@ -38,6 +51,9 @@ struct InstanceNormCall {
   void* stats = nullptr;   // written by the first pass, read by the others
   const void* in[3] = {};  // x, dy, u
   void* out[2] = {};       // y; dx; ddy and dx
+  // Of the affine passes: [C] each, of the type of sums.
+  const void *scale = nullptr, *shift = nullptr;
+  void *dscale = nullptr, *dshift = nullptr;
 };
 
 InstanceNormCall instance_norm_call(const ArrayView& x, double eps, double slope,
@@ -49,6 +65,15 @@ InstanceNormCall instance_norm_second_gradient_call(const ArrayView& x, const Ar
                                                     const ArrayView& grad, const ArrayView& pull,
                                                     double slope, const ArrayView& dgrad,
                                                     const ArrayView& dx);
+
+// x [N, C, H, W] channels-last; stats [1, C, 3].
+InstanceNormCall batch_norm_call(const ArrayView& x, const ArrayView& scale, const ArrayView& shift,
+                                 double eps, double slope, const ArrayView& y,
+                                 const ArrayView& stats);
+InstanceNormCall batch_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
+                                          const ArrayView& scale, const ArrayView& shift,
+                                          const ArrayView& grad, double slope, const ArrayView& dx,
+                                          const ArrayView& dscale, const ArrayView& dshift);
 
 HM_SIMD_DECLARE(void instance_norm_kernel(const InstanceNormCall& call))
 

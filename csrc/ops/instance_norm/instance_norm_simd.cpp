@@ -156,7 +156,47 @@ inline V sloped(V h, V value, V slope) {
   return h > V{} ? value : low;
 }
 
+// Passes with a scale and a shift have these two constants first, behind those of h.
+constexpr int kGain = kNormal, kOffset = kNormal + 1, kAffine = kNormal + 2;
+
+struct AffineForward {
+  static constexpr bool kForward = true, kHasAffine = true;
+  static constexpr int kInputs = 1, kOutputs = 1, kConstants = kAffine;
+  template <typename Lanes, typename V = typename Lanes::V>
+  static void write(const V (&in)[1], const V* constants, V slope, V (&out)[1]) {
+    const V h = normalised<Lanes>(in[0], constants);
+    const V a = Lanes::multiply_add(constants[kGain], h, constants[kOffset]);
+    out[0] = sloped(a, a, slope);
+  }
+};
+
+// The inputs are x, dy.
+struct AffineGradient {
+  static constexpr bool kForward = false, kHasAffine = true;
+  static constexpr int kInputs = 2, kSums = 2, kOutputs = 1, kConstants = kAffine + 2;
+  template <typename Lanes, typename V = typename Lanes::V>
+  static void terms(const V (&in)[2], const V* constants, V slope, V (&out)[2]) {
+    const V h = normalised<Lanes>(in[0], constants);
+    const V a = Lanes::multiply_add(constants[kGain], h, constants[kOffset]);
+    out[0] = sloped(a, in[1], slope);
+    out[1] = out[0] * h;
+  }
+  template <typename R>
+  static void follow(const double (&means)[2], R* constants, std::int64_t step) {
+    for (int i = 0; i < 2; ++i) constants[(kAffine + i) * step] = static_cast<R>(means[i]);
+  }
+  template <typename Lanes, typename V = typename Lanes::V>
+  static void write(const V (&in)[2], const V* constants, V slope, V (&out)[1]) {
+    const V h = normalised<Lanes>(in[0], constants);
+    const V a = Lanes::multiply_add(constants[kGain], h, constants[kOffset]);
+    const V g = sloped(a, in[1], slope);
+    out[0] = constants[kGain] * constants[kScale] *
+             (g - constants[kAffine] - h * constants[kAffine + 1]);
+  }
+};
+
 struct Forward {
+  static constexpr bool kForward = true, kHasAffine = false;
   static constexpr int kInputs = 1, kOutputs = 1, kConstants = kNormal;
   template <typename Lanes, typename V = typename Lanes::V>
   static void write(const V (&in)[1], const V* constants, V slope, V (&out)[1]) {
@@ -167,6 +207,7 @@ struct Forward {
 
 // The inputs are x, dy.
 struct Gradient {
+  static constexpr bool kForward = false, kHasAffine = false;
   static constexpr int kInputs = 2, kSums = 2, kOutputs = 1, kConstants = kNormal + 2;
   template <typename Lanes, typename V = typename Lanes::V>
   static void terms(const V (&in)[2], const V* constants, V slope, V (&out)[2]) {
@@ -188,6 +229,7 @@ struct Gradient {
 
 // The inputs are x, dy, u.
 struct SecondGradient {
+  static constexpr bool kForward = false, kHasAffine = false;
   static constexpr int kInputs = 3, kSums = 5, kOutputs = 2, kConstants = kNormal + 5;
   template <typename Lanes, typename V = typename Lanes::V>
   static void terms(const V (&in)[3], const V* constants, V slope, V (&out)[5]) {
@@ -289,7 +331,7 @@ void planar(const Call& c) {
     const std::int64_t at = i * c.plane;
     R* stats = static_cast<R*>(c.stats) + i * kInstanceNormStats;
     R constants[Pass::kConstants];
-    if constexpr (std::is_same_v<Pass, Forward>) {
+    if constexpr (Pass::kForward) {
       moments_of<T, R>(arrays.template from<T>(0) + at, c.plane).store(c.eps, stats);
       normal_of(stats, constants, 1);
     } else {
@@ -330,7 +372,8 @@ void planar(const Call& c) {
 template <typename Pass, typename T>
 void channels_last(const Call& c) {
   using R = typename RealOf<T>::type;
-  constexpr bool kForward = std::is_same_v<Pass, Forward>;
+  constexpr bool kForward = Pass::kForward;
+  constexpr int kKnown = Pass::kHasAffine ? kAffine : kNormal;  // constants before any sum
   constexpr int kSums = [] {
     if constexpr (kForward)
       return 2;
@@ -361,6 +404,10 @@ void channels_last(const Call& c) {
                                   auto* values) {
     for (int k = 0; k < count; ++k) values[k] = lanes.load(from + k * channels + at);
   };
+  if constexpr (Pass::kHasAffine) {
+    std::copy_n(static_cast<const R*>(c.scale), channels, of_image(0) + kGain * channels);
+    std::copy_n(static_cast<const R*>(c.shift), channels, of_image(0) + kOffset * channels);
+  }
   if constexpr (!kForward) {
     for (std::int64_t i = 0; i < c.images * channels; ++i) {
       normal_of(static_cast<const R*>(c.stats) + i * kInstanceNormStats,
@@ -396,8 +443,8 @@ void channels_last(const Call& c) {
           some, channels,
           [&](auto lanes, std::int64_t row, std::int64_t channel, auto& terms) {
             using Lanes = decltype(lanes);
-            typename Lanes::V values[Pass::kInputs], normal[kNormal];
-            load_constants(lanes, image, channel, kNormal, normal);
+            typename Lanes::V values[Pass::kInputs], normal[kKnown];
+            load_constants(lanes, image, channel, kKnown, normal);
             arrays.template load<T>(at + row * channels + channel, lanes, values);
             Pass::template terms<Lanes>(values, normal, lanes.repeat(static_cast<R>(c.slope)),
                                         terms);
@@ -428,6 +475,10 @@ void channels_last(const Call& c) {
             means[s] += static_cast<double>(of_tile(t)[s * channels + j]);
           }
         }
+        if constexpr (Pass::kHasAffine) {
+          static_cast<R*>(c.dshift)[j] = static_cast<R>(means[0]);
+          static_cast<R*>(c.dscale)[j] = static_cast<R>(means[1]);
+        }
         for (double& mean : means) mean /= static_cast<double>(c.plane);
         Pass::follow(means, image, channels);
       }
@@ -452,7 +503,11 @@ template <typename Pass>
 void run(const Call& call) {
   dispatch_tensor(call.dtype, "x", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    call.channels_last ? channels_last<Pass, T>(call) : planar<Pass, T>(call);
+    if constexpr (Pass::kHasAffine) {
+      channels_last<Pass, T>(call);
+    } else {
+      call.channels_last ? channels_last<Pass, T>(call) : planar<Pass, T>(call);
+    }
   });
 }
 
@@ -463,6 +518,8 @@ void instance_norm_kernel(const Call& call) {
     case InstanceNormPass::kForward: return run<Forward>(call);
     case InstanceNormPass::kGradient: return run<Gradient>(call);
     case InstanceNormPass::kSecondGradient: return run<SecondGradient>(call);
+    case InstanceNormPass::kAffineForward: return run<AffineForward>(call);
+    case InstanceNormPass::kAffineGradient: return run<AffineGradient>(call);
   }
 }
 

@@ -1,0 +1,86 @@
+"""A batch norm in training with its activation in one pass, of channels-last tensors of the CPU. Not public.
+
+The kernels are those of `instance_norm`, for which all positions of the batch are one plane; see
+`csrc/ops/instance_norm/instance_norm.h`. Where gradients have gradients, torch's own operations compute them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from ._native_torch import ON_CPU
+
+_view = ON_CPU.view
+
+
+def _real(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def run(x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
+    """Returns y, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [1, C, 3]."""
+    y, stats = torch.empty_like(x), torch.empty(1, x.shape[1], 3, dtype=_real(x))
+    ON_CPU.run(
+        "batch_norm", _view(x), _view(scale), _view(shift), eps, slope, _view(y, writable=True),
+        _view(stats, writable=True),
+    )  # fmt: skip
+    return y, stats
+
+
+def run_gradient(
+    x: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the gradients of x, scale and shift for that of y."""
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    dx, dscale, dshift = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(shift)
+    ON_CPU.run(
+        "batch_norm_gradient", _view(x), _view(stats), _view(scale), _view(shift), _view(grad), slope,
+        _view(dx, writable=True), _view(dscale, writable=True), _view(dshift, writable=True),
+    )  # fmt: skip
+    return dx, dscale, dshift
+
+
+def composed_gradient(
+    x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Computes `run_gradient` in torch's own operations, for derivatives of it."""
+    real = _real(x)
+
+    def mean(v: Tensor) -> Tensor:
+        return v.mean((0, 2, 3), keepdim=True)
+
+    def of_channels(v: Tensor) -> Tensor:
+        return v.to(real)[:, None, None]
+
+    centred = x.to(real) - mean(x.to(real))
+    r = (mean(centred.square()) + eps).rsqrt()
+    h = centred * r
+    active = of_channels(scale) * h + of_channels(shift) > 0
+    g = torch.where(active, torch.ones_like(h), slope) * grad.to(real)
+    dx = of_channels(scale) * r * (g - mean(g) - h * mean(g * h))
+    return dx.to(x.dtype), (g * h).sum((0, 2, 3)).to(scale.dtype), g.sum((0, 2, 3)).to(shift.dtype)
+
+
+class BatchNorm(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
+        y, stats = run(x.detach(), scale.detach(), shift.detach(), slope, eps)
+        ctx.save_for_backward(x, scale, shift, stats)
+        ctx.slope, ctx.eps = slope, eps
+        ctx.mark_non_differentiable(stats)
+        return y, stats
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+        x, scale, shift, stats = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (*composed_gradient(x, scale, shift, grad, ctx.slope, ctx.eps), None, None)
+        return (*run_gradient(x, stats, scale, shift, grad, ctx.slope), None, None)
+
+
+# torch has no types for apply.
+apply_batch_norm: Any = BatchNorm.apply
