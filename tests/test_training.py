@@ -745,6 +745,15 @@ def test_a_run_leaves_what_it_says(triples: Path, tmp_path: Path) -> None:
     assert any(not torch.equal(v, last[k]) for k, v in checkpoint.model.state_dict().items())
 
 
+def test_a_network_that_is_shown_no_mask_is_measured_on_whole_images(triples: Path, tmp_path: Path) -> None:
+    model = {"name": "pix2pix", "generator": "unet_32", "width": 2, "discriminator_width": 2, "norm": "instance"}
+    given = config(triples, run__evaluate_steps=2)
+    result = training.train(training.config_of({**given.as_dict(), "model": model}), tmp_path, device="cpu")
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    errors = [entry["mse"] for entry in entries if entry["kind"] == "validation"]
+    assert len(errors) == 3 and result.best["mse"] == min(errors) and "fmse" not in result.best
+
+
 def test_statistics_of_batch_norms_are_averaged_with_the_weights() -> None:
     model, kept = (torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(2, 2, 1)) for _ in range(2))
     model, kept = (torch.nn.Sequential(conv, torch.nn.BatchNorm2d(2)) for conv in (model, kept))
