@@ -229,20 +229,20 @@ def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path, siz
 def test_the_sheet_shows_different_photographs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyharmony.training import _evaluate
 
-    assert _evaluate._shown(64) == {0, 8, 16, 24, 32, 40, 48, 56} and _evaluate._shown(3) == {0, 1, 2}
+    assert _evaluate.on_sheet(64) == {0, 8, 16, 24, 32, 40, 48, 56} and _evaluate.on_sheet(3) == {0, 1, 2}
     sheets: list[np.ndarray] = []
     real = _evaluate.evaluate
 
-    def kept(*arguments: Any) -> Any:
-        figures, sheet = real(*arguments)
-        sheets.append(sheet)
+    def kept(model: Any, prepared: Any, *measured: Any) -> Any:
+        figures, sheet = real(model, prepared, *measured)
+        sheets.extend([sheet] if measured else [])
         return figures, sheet
 
     monkeypatch.setattr("pyharmony.training._loop.evaluate", kept)
     changes = ("data.per_photo=4", "data.validation=0.5")
     call(folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu",
          *(x for c in changes for x in ("--set", c)))  # fmt: skip
-    rows = sheets[-1].reshape(-1, 32, 96, 3)[:, :, 64:]
+    rows = sheets[-1].reshape(-1, 32, 128, 3)[:, :, 96:]
     assert len(rows) == 8 and len({row.tobytes() for row in rows}) >= 4
 
 

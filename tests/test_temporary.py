@@ -107,13 +107,13 @@ writers = {
 """
 WITH_TORCH = """
 from pyharmony import models
-from pyharmony.training import _checkpoint, _loop
+from pyharmony.training import _checkpoint, _log
 
 model = models.create("style_encoder", width=2, code=2)
 
 def log(folder):
     (folder / "log.jsonl").write_text("{}")
-    _loop._cut(folder / "log.jsonl", 3)
+    _log._cut(folder / "log.jsonl", 3)
 
 def checkpoint(folder):
     _checkpoint.write(folder, 3, _checkpoint.Checkpoint(model, None, {}, {}, {}), 2)

@@ -20,6 +20,7 @@ pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installe
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import training
+from pyharmony.training import _log
 
 from .test_training import config, weights, write_composites
 
@@ -212,3 +213,51 @@ def test_a_logger_whose_package_is_missing_says_how_to_get_it(
     assert {path.name for path in tmp_path.iterdir()} == {
         ".lock", "best.safetensors", "last.safetensors", "checkpoints", "config.json", "log.jsonl",
     }  # fmt: skip
+
+
+# ---- what is logged -------------------------------------------------------------------------------------------------
+
+
+def test_tensorboard_has_scores_norms_rates_and_speed(triples: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = {"name": "pix2pix", "generator": "unet_32", "width": 2, "discriminator_width": 2, "norm": "instance"}
+    model["mask"] = True
+    given = config(triples, run__evaluate_steps=3)
+    training.train(training.config_of({**given.as_dict(), "model": model}), tmp_path, device="cpu")
+    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    tags = {name: [event.value for event in found.Scalars(name)] for name in found.Tags()["scalars"]}
+    networks = ("generator", "discriminator")
+    wanted = {"score/real", "score/fake", "speed/images_per_second", "validation_loss/l1", "validation/psnr"}
+    wanted |= {f"{kind}/{name}" for kind in ("gradient_norm", "learning_rate") for name in networks}
+    assert wanted <= set(tags)
+    assert all(len(tags[name]) == (2 if name.startswith("validation") else 4) for name in wanted)
+    assert min(tags["speed/images_per_second"]) > 0
+    # Rates of 2e-4 that fall over the second half of six steps.
+    assert tags["learning_rate/generator"] == pytest.approx([2e-4, 2e-4, 2e-4, 2e-4 / 3])
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {entry["kind"] for entry in entries} == {
+        "loss", "score", "gradient_norm", "learning_rate", "speed", "validation", "validation_loss",
+    }  # fmt: skip
+
+
+def test_the_same_samples_to_train_on_are_shown_each_time(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside each composite stand its mask, what the network makes of it, and the target."""
+    sheets: list[np.ndarray] = []
+
+    def noted(self: Any, name: str, count: int, pixels: np.ndarray) -> None:
+        if name == "training_pictures":
+            sheets.append(pixels)
+
+    monkeypatch.setattr(_log._TensorBoard, "image", noted)
+    training.train(config(triples, run__evaluate_steps=3, step__lr=0.01, data__validation=0.0), tmp_path, device="cpu")
+    first, second = (sheet.reshape(8, 32, 4, 32, 3) for sheet in sheets)
+    composite, mask, output, target = (first[:, :, i] for i in range(4))
+    assert np.array_equal(np.delete(first, 2, 2), np.delete(second, 2, 2)) and not np.array_equal(first, second)
+    assert set(np.unique(mask)) == {0, 255} and not np.array_equal(output, target)
+    outside = mask == 0
+    assert (
+        np.abs(composite.astype(int) - target)[outside].mean() < np.abs(composite.astype(int) - target)[~outside].mean()
+    )

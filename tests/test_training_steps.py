@@ -450,6 +450,58 @@ def test_a_first_gradient_that_is_not_finite_leaves_no_trace_in_the_weights(
     assert any(not torch.equal(a, b) for a, b in zip(before, step.model.parameters()))
 
 
+@pytest.mark.parametrize("name", [*KINDS, "pix2pix, wgan_gp"])
+def test_losses_are_measured_and_nothing_changes(name: str, data_dir: Path) -> None:
+    """They are those of inference, of both networks, and the same each time."""
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    step = made(name)
+    trained = step(batch_of(step, pairs))
+    step.model.generator.eval() if name in GAMES else None
+    before, observed = state_of(step), dict(step.observed)
+    modes = [module.training for module in step.model.modules()]
+    batch = batch_of(step, pairs, start=2)
+    first, second = step.measure(batch), step.measure(batch)
+    assert differences(before, state_of(step)) == [] and differences(first, second) == []
+    assert step.observed.keys() == observed.keys() and all(step.observed[k] is x for k, x in observed.items())
+    assert modes == [module.training for module in step.model.modules()] and not step.measures
+    assert set(first) >= set(trained) and all(bool(torch.isfinite(x)) and not x.requires_grad for x in first.values())
+    if CASES[name].falls == "l1":
+        error = (output_of(step, batch) - batch["target"]).abs().mean()
+        torch.testing.assert_close(first["l1"], error, rtol=1e-5, atol=1e-6)
+
+
+def test_a_measured_batch_is_not_remembered(data_dir: Path) -> None:
+    config = {**CASES["colorgrid, contours"].config, "judge": 8}
+    settings = {"trains": "judge", "memory": 64, "replays": 1, "replayed": 4}
+    torch.manual_seed(0)
+    step: Any = steps.create(models.create("colorgrid", **config), **settings)
+    pairs = recoloured.pairs(data_dir, 32)
+    step(batch_of(step, pairs))
+    step.measure(batch_of(step, pairs, start=2))
+    assert len(step._memory) == 2
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_scores_and_gradients_are_observed(name: str, data_dir: Path) -> None:
+    step = made(name, **({"critic_updates": 1, "critic_updates_more": 1} if name.startswith("gp_gan") else {}))
+    pairs = recoloured.pairs(data_dir, CASES[name].size)
+    batch = batch_of(step, pairs)
+    other = copy.deepcopy(step.model)
+    step(batch)
+    for value in step.observed.values():
+        assert value.ndim == 0 and not value.requires_grad and bool(torch.isfinite(value))
+    for key in step.optimizers:
+        network = step.model if key == "model" else getattr(step.model, key)
+        if not step.settings.clip_norm:
+            norm = norm_of_gradients(network)
+            assert float(step.observed[f"gradient_norm/{key}"]) == pytest.approx(norm, rel=1e-4)
+    assert {"score/real", "score/fake"} <= set(step.observed) if name in GAMES else "score/real" not in step.observed
+    if name == "pix2pix":
+        with torch.no_grad():
+            score = other.train().discriminator(batch["composite"], batch["target"], mask=batch["mask"]).mean()
+        torch.testing.assert_close(step.observed["score/real"], score, rtol=1e-4, atol=1e-5)
+
+
 def test_the_state_of_another_step_is_refused() -> None:
     state = made("pix2pix").state_dict()
     for name in ("gp_gan", "unet3plus"):

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony.training import steps  # noqa: E402
 
-from .test_training_steps import CASES, KINDS, differences, still  # noqa: E402
+from .test_training_steps import CASES, KINDS, OPTIMIZERS, differences, still  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 
@@ -58,7 +58,7 @@ DRAWN = ("colorgrid", "gp_gan, noise", "gp_gan, penalty", "pix2pix, wgan_gp")
 CYCLE = {"critic_updates": 2, "critic_updates_more": 2}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -85,6 +85,10 @@ def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
             if name not in DRAWN:
                 near = 1e-3 if dtype == "float32" else 3e-2
                 torch.testing.assert_close(found[loss], value, rtol=near, atol=near)
+        assert captured.observed.keys() >= eager.observed.keys()
+        for key, value in eager.observed.items():
+            if name not in DRAWN and key.startswith("score/"):
+                torch.testing.assert_close(captured.observed[key], value, rtol=3e-2, atol=3e-2)
     assert differences(before, captured.model.state_dict())
     if name not in DRAWN:
         for one, other in zip(captured.model.parameters(), eager.model.parameters(), strict=True):
@@ -92,6 +96,21 @@ def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
     assert captured.count == eager.count == len(given)
     for progress in captured.progress:
         assert getattr(captured, progress) == getattr(eager, progress)
+
+
+@pytest.mark.parametrize("settings", OPTIMIZERS, ids=lambda settings: settings["optimizer"])
+def test_a_graph_holds_every_optimizer(settings: dict[str, Any]) -> None:
+    """The warm-up before the capture leaves no momentum."""
+    eager, captured = (on_device("unet3plus", **settings) for _ in range(2))
+    given = batches(eager, "unet3plus")
+    graph = captured.capture(given[0])
+    for batch in given:
+        graph(batch)
+        eager(batch)
+    for one, other in zip(captured.model.parameters(), eager.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2.1 * LR * len(given))
+    key = "gradient_norm/model"
+    torch.testing.assert_close(captured.observed[key], eager.observed[key], rtol=1e-2, atol=0)
 
 
 def test_clicks_are_set_on_the_cpu_and_not_captured() -> None:

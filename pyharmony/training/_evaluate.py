@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +14,14 @@ import torch
 from torch import Tensor
 
 from .. import evaluation, metrics
+from ..errors import ShapeError
 from ..evaluation.networks import levels
 from ..models import Model
 from ..models.calls import evaluating
 from ..models.clicks import prompt_of
 from ..ops.distance import distance_inside
 from ._batches import Prepared, stacked
+from .steps import Step
 from .steps.clicks import shared
 
 #: The figure by which the best weights are chosen, and whether larger is better, for each task.
@@ -33,6 +37,8 @@ _SHOWN = 8
 #: The figures and the sheet of no samples.
 _NOTHING: tuple[dict[str, float], npt.NDArray[np.uint8]] = ({}, np.zeros((1, 1, 3), np.uint8))
 _BATCH = 8
+#: The largest number of batches of an evaluation whose losses are computed, too.
+_MEASURED = 32
 
 
 def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> bool:
@@ -45,9 +51,43 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> b
     return figures[name] > best[name] if larger else figures[name] < best[name]
 
 
+class Measured:
+    """The mean losses of a step over batches that an evaluation sees, at most `_MEASURED` of them, evenly spread.
+
+    Args:
+        step: the step.
+        count: the number of samples of the evaluation.
+    """
+
+    def __init__(self, step: Step, count: int) -> None:
+        self._step, self._every = step, max(1, math.ceil(count / (_BATCH * _MEASURED)))
+        self._seen = 0
+        self._sums: dict[str, float] = {}
+        self._weights: dict[str, int] = {}
+
+    def see(self, batch: dict[str, Tensor]) -> None:
+        """Computes the losses of a batch, if it is one of those and has what the step takes."""
+        known = {name: x for name, x in batch.items() if name in (*self._step.inputs, *self._step.optional)}
+        size = len(next(iter(batch.values())))
+        if self._seen % self._every == 0 and set(self._step.inputs) <= set(known):
+            # A single sample is too few for the batch norms of some networks.
+            with contextlib.suppress(*([ShapeError] if size == 1 else [])):
+                for name, loss in self._step.measure(known).items():
+                    self._sums[name] = self._sums.get(name, 0.0) + size * float(loss)
+                    self._weights[name] = self._weights.get(name, 0) + size
+        self._seen += 1
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The mean losses by name."""
+        return {name: total / self._weights[name] for name, total in self._sums.items()}
+
+
 @torch.no_grad()
-def evaluate(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    """Returns the mean figures over the samples, and a sheet of some of them.
+def evaluate(
+    model: Model, prepared: Prepared, measured: Measured | None = None
+) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    """Returns the mean figures over the samples, and a sheet of some of them; `measured` sees the batches as well.
 
     A harmoniser's image is put into the composite by the mask before it is compared, as in `pyharmony.evaluation`;
     `gain` is its PSNR minus that of the composite. Cut-outs are measured for one click at the deepest place of the
@@ -55,14 +95,17 @@ def evaluate(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.ND
     """
     with evaluating(model):
         judge = {"realism": _scores, "style": _scores, "segment": _cuts}.get(model.task, _images)
-        return judge(model, prepared)
+        return judge(model, prepared, measured)
 
 
-def _batches(model: Model, prepared: Prepared) -> Iterator[dict[str, Tensor]]:
+def _batches(model: Model, prepared: Prepared, measured: Measured | None) -> Iterator[dict[str, Tensor]]:
     device = next(model.parameters()).device
     samples = prepared.usable()
     while some := list(itertools.islice(samples, _BATCH)):
-        yield {name: x.to(device) for name, x in stacked(some).items()}
+        batch = {name: x.to(device) for name, x in stacked(some).items()}
+        if measured is not None:
+            measured.see(batch)
+        yield batch
 
 
 def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
@@ -70,12 +113,14 @@ def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
     return np.rint(levels(x, low).clip(0, 255)).astype(np.uint8)
 
 
-def _images(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _images(
+    model: Model, prepared: Prepared, measured: Measured | None
+) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low, scale = prepared.low, prepared.scale
     rows: list[dict[str, float]] = []
     shown: list[npt.NDArray[np.uint8]] = []
-    chosen = _shown(len(prepared))
-    for batch in _batches(model, prepared):
+    chosen = on_sheet(len(prepared))
+    for batch in _batches(model, prepared, measured):
         target = _bytes(batch["target"], low)
         given = batch.get("composite", batch.get("image"))
         if given is None:  # images made from noise are compared with nothing
@@ -94,19 +139,22 @@ def _images(model: Model, prepared: Prepared) -> tuple[dict[str, float], npt.NDA
             rows.append({name: float(value) for name, value in figures.items()})
             if len(rows) - 1 in chosen:
                 small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
-                shown.append(np.concatenate([small, made, target[i]], 1))
+                covers = [] if inside is None else [inside[i][..., None].repeat(3, 2)]
+                shown.append(np.concatenate([small, *covers, made, target[i]], 1))
     return (_means(rows), np.concatenate(shown)) if rows else _NOTHING
 
 
-def _scores(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _scores(
+    model: Any, prepared: Prepared, measured: Measured | None
+) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low = prepared.low
     score = model.harmony if model.task == "style" else model
     role = "image" if "image" in prepared.inputs else "target"
     real: list[Tensor] = []
     pasted: list[Tensor] = []
     shown: list[npt.NDArray[np.uint8]] = []
-    chosen, number = _shown(len(prepared)), 0
-    for batch in _batches(model, prepared):
+    chosen, number = on_sheet(len(prepared)), 0
+    for batch in _batches(model, prepared, measured):
         mask = batch.get("mask")
         real.append(score(batch[role], mask).cpu())
         pasted.append(score(batch["composite"], mask).cpu())
@@ -119,11 +167,11 @@ def _scores(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArr
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown)
 
 
-def _cuts(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _cuts(model: Any, prepared: Prepared, measured: Measured | None) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     found: dict[str, list[Tensor]] = {"iou": [], "best": []}
     sheet: list[npt.NDArray[np.uint8]] = []
-    chosen, number = _shown(len(prepared)), 0
-    for batch in _batches(model, prepared):
+    chosen, number = on_sheet(len(prepared)), 0
+    for batch in _batches(model, prepared, measured):
         image, mask = batch["image"], batch["mask"] > 0.5
         depths = [distance_inside(np.pad(region, 1))[1:-1, 1:-1] for region in mask[:, 0].cpu().numpy()]
         places = [divmod(int(depth.argmax()), depth.shape[1])[::-1] for depth in depths]
@@ -144,7 +192,7 @@ def _cuts(model: Any, prepared: Prepared) -> tuple[dict[str, float], npt.NDArray
     return {name: float(torch.cat(values).mean()) for name, values in found.items()}, np.concatenate(sheet)
 
 
-def _shown(count: int) -> set[int]:
+def on_sheet(count: int) -> set[int]:
     """Returns the samples of the sheet, spread over the set because neighbours may be of one photograph."""
     return {i * count // _SHOWN for i in range(_SHOWN)}
 

@@ -56,6 +56,11 @@ class Log:
             kind = {"tensorboard": _TensorBoard, "csv": _Csv, "wandb": _WeightsAndBiases}[name]
             self._loggers.append(kind(folder, config, count))
 
+    @property
+    def shows(self) -> bool:
+        """Whether one of the loggers takes images."""
+        return any(type(logger).image is not Logger.image for logger in self._loggers)
+
     def entry(self, kind: str, count: int, values: Mapping[str, Any]) -> None:
         """Adds a line to `log.jsonl` alone."""
         with self._path.open("a", encoding="utf-8") as file:

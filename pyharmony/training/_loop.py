@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .. import _install, models
 from .._warnings import warn
-from ..data import Crops, Dataset, Pasted, Synthesis
+from ..data import Crops, Dataset, Pasted, Subset, Synthesis
 from ..errors import ArgumentError, DeviceError
 from ..models import Adversarial, Model
 from . import _checkpoint, precision, steps
@@ -32,7 +32,7 @@ from ._batches import Prepared, Replacing, order, repeated
 from ._callbacks import Callbacks
 from ._checkpoint import Checkpoint
 from ._config import ScheduleConfig, TrainConfig, differences, digest
-from ._evaluate import better, evaluate
+from ._evaluate import Measured, better, evaluate, on_sheet
 from ._log import Log, check_loggers
 from ._results import Progress, TrainResult
 from ._samples import check_bad, why_bad
@@ -143,6 +143,7 @@ class _Watch:
     evaluated: int = -1
     skips: int = 0
     images: int = 0
+    logged: tuple[int, float] = (0, 0.0)
     stopped: bool = False
     began: float = dataclasses.field(default_factory=time.monotonic)
     before: float = dataclasses.field(default_factory=time.monotonic)
@@ -378,7 +379,7 @@ class Run:
         try:
             self.callbacks.tell("on_start", self)
             self.callbacks.raise_error()
-            watch = _Watch(self.step.count, int(self.step.skipped))
+            watch = _Watch(self.step.count, int(self.step.skipped), logged=(0, self.seconds))
             with interruption.watched():
                 while self._share() < 1 and not watch.stopped and not self._stops_early():
                     for batch in self._epoch():
@@ -467,6 +468,7 @@ class Run:
             if log is not None:
                 values = {name: float(loss) for name, loss in losses.items()}
                 log.scalars("loss", count, {**values, "skipped": skipped, "replaced": self.replaced})
+                self._log_observed(log, watch)
             self._tell(losses, watch)
             if watch.skips >= run.largest_skips:
                 raise ArgumentError(
@@ -487,6 +489,23 @@ class Run:
         watch.stopped, late = bool(stopped), bool(late_)
         if (due or late) and not watch.stopped:
             self.save(watch)
+
+    def _log_observed(self, log: Log, watch: _Watch) -> None:
+        """Logs what the step has observed, the learning rates, and the images a second since the last time."""
+        count, observed = self.step.count, self.step.observed
+        kinds: dict[str, dict[str, float]] = {}
+        values = torch.stack(list(observed.values())).tolist() if observed else []  # the host waits once
+        for key, value in zip(observed, values, strict=True):
+            kind, name = key.split("/", 1)
+            kinds.setdefault(kind, {})[name] = value
+        optimizers = self.step.optimizers.items()
+        kinds["learning_rate"] = {name: float(optimizer.param_groups[0]["lr"]) for name, optimizer in optimizers}
+        images, seconds = watch.logged
+        if self.seconds > seconds:
+            kinds["speed"] = {"images_per_second": (watch.images - images) / (self.seconds - seconds)}
+        watch.logged = watch.images, self.seconds
+        for kind, scalars in kinds.items():
+            log.scalars(kind, count, scalars)
 
     def _tell(self, losses: dict[str, Tensor], watch: _Watch) -> None:
         watch.told_at = time.monotonic()
@@ -589,7 +608,8 @@ class Run:
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
                 held_back = self._prepared(self.validation)
-                self.figures, sheet = evaluate(model, held_back)
+                measured = Measured(self.step, len(held_back))
+                self.figures, sheet = evaluate(model, held_back, measured)
                 for index, why in held_back.bad.items():
                     self._note_bad(self.validation.names[index], why)
                 if held_back.left_out and not self._left_out:
@@ -606,10 +626,21 @@ class Run:
                 if log is not None and self.figures:
                     log.scalars("validation", self.step.count, self.figures)
                     log.image("pictures", self.step.count, sheet)
+                if log is not None and measured.losses:
+                    log.scalars("validation_loss", self.step.count, measured.losses)
             if counts:
                 self._count_evaluation()
-            self.processes.barrier()
+        if log is not None and log.shows:
+            self._show_training(log)
+        self.processes.barrier()
         watch.before = time.monotonic()  # evaluations do not count as minutes of the run
+
+    def _show_training(self, log: Log) -> None:
+        """Logs images of some samples to train on, the same ones each time, uncropped, with what is made of them."""
+        prepared = self._prepared(Subset(self.training, sorted(on_sheet(len(self.training)))))
+        figures, sheet = evaluate(self.ema if self.ema is not None else self.model, prepared)
+        if figures:
+            log.image("training_pictures", self.step.count, sheet)
 
     def _count_evaluation(self) -> None:
         """Counts the evaluations without a better figure, which the first process knows, and the plateaus."""

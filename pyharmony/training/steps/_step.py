@@ -177,6 +177,9 @@ class Step:
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: the optimizers, by the name of the network that each trains.
         scales: for float16, the scale of the loss of each of them.
+        observed: the last values of what is watched besides the losses, tensors [] for which the host does not wait:
+            'gradient_norm/NAME' of each optimizer, before it is clipped, and what `observe` adds.
+        measures: whether `run` is called by `measure`, which leaves updates out.
         count: the number of steps made.
         reduce: called with the gradients before every update, to share them between processes; or None.
         accumulate: the number of batches whose gradients are averaged for an update. Within an update, the generator's
@@ -196,6 +199,8 @@ class Step:
         self.count = 0
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.scales: dict[str, LossScale] = {}
+        self.observed: dict[str, Tensor] = {}
+        self.measures = False
         self.reduce: Callable[[list[Tensor]], None] | None = None
         self.accumulate = 1
         self._micro = 0
@@ -270,6 +275,45 @@ class Step:
         if self.whole:
             self._advance()
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def measure(self, batch: Mapping[str, Tensor]) -> Losses:
+        """Computes the losses of a batch at inference; nothing changes.
+
+        Weights, buffers and random numbers are restored, and what is drawn is the same in every call.
+
+        Args:
+            batch: as for a step.
+
+        Returns:
+            The losses by name, tensors [] without a graph.
+
+        Raises:
+            ArgumentError, DTypeError, ShapeError, DeviceError: as for a step.
+        """
+        checked = self._checked(batch)
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        before = [t.detach().clone() for t in tensors]
+        modes = [(module, module.training) for module in self.model.modules()]
+        observed, self.observed = self.observed, {}
+        devices = [self.device] if self.device.type == "cuda" else []
+        self.measures = True
+        try:
+            with torch.random.fork_rng(devices), torch.enable_grad():
+                torch.manual_seed(0)
+                self.model.eval()
+                losses = self.run(checked)
+            return {name: loss.detach() for name, loss in losses.items()}
+        finally:
+            self.measures, self.observed = False, observed
+            with torch.no_grad():
+                for tensor, value in zip(tensors, before):
+                    tensor.copy_(value)
+            for module, mode in modes:
+                module.training = mode
+
+    def observe(self, kind: str, **values: Tensor) -> None:
+        """Keeps the means of some values as `observed`, under 'kind/name'."""
+        self.observed.update({f"{kind}/{name}": x.detach().float().mean() for name, x in values.items()})
 
     def _prepare(self) -> None:
         """Puts the model into training mode and the extractor into evaluation mode."""
@@ -361,6 +405,8 @@ class Step:
 
     def update(self, name: str, loss: Tensor) -> None:
         """Makes one update of the parameters of an optimizer; nothing else gets a gradient."""
+        if self.measures:
+            return
         optimizer, scale = self.optimizers[name], self.scales.get(name)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self._micro == 0:
@@ -378,12 +424,13 @@ class Step:
         if scale is not None:
             torch._foreach_mul_(gradients, scale.value.reciprocal())
         norms = torch.stack(torch._foreach_norm(gradients))
+        norm = self.observed[f"gradient_norm/{name}"] = torch.linalg.vector_norm(norms)
         bad = (~torch.isfinite(norms.sum() + loss.detach())).float()
         self.skipped += bad
         if scale is not None:
             scale.adapt(bad)
         if clip := self.settings.clip_norm:
-            torch._foreach_mul_(gradients, (clip / torch.linalg.vector_norm(norms).clamp_min(1e-12)).clamp_max(1))
+            torch._foreach_mul_(gradients, (clip / norm.clamp_min(1e-12)).clamp_max(1))
         if isinstance(optimizer, (torch.optim.Adam, torch.optim.SGD)):
             # Where this is 1 the fused kernel changes nothing, and the host need not wait for it.
             optimizer.found_inf = bad  # type: ignore[union-attr]
@@ -460,7 +507,7 @@ class CapturedStep:
     def __init__(self, step: Step, batch: dict[str, Tensor]) -> None:
         self.step = step
         self._static = {name: x.clone() for name, x in batch.items()}
-        self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Losses]] = {}
+        self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Losses, dict[str, Tensor]]] = {}
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
         """Makes one step, like `Step.__call__`."""
@@ -477,13 +524,15 @@ class CapturedStep:
         phase = step._phase()
         if phase not in self._graphs:
             self._graphs[phase] = self._captured()
-        graph, losses = self._graphs[phase]
+        graph, losses, observed = self._graphs[phase]
         graph.replay()
+        step.observed.update(observed)  # the tensors that the graph writes
         step._advance()
         return {name: loss.clone() for name, loss in losses.items()}
 
-    def _captured(self) -> tuple[torch.cuda.CUDAGraph, Losses]:
+    def _captured(self) -> tuple[torch.cuda.CUDAGraph, Losses, dict[str, Tensor]]:
         step = self.step
+        before = step.observed
         with _undone(step):
             stream: Any = torch.cuda.Stream(step.device)  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream(step.device))
@@ -491,11 +540,13 @@ class CapturedStep:
                 for _ in range(self.warm_up):
                     step.run(self._static)
             torch.cuda.current_stream(step.device).wait_stream(stream)
+        step.observed = {}
         graph = torch.cuda.CUDAGraph()
         # The capture is of this thread alone: otherwise a loader's thread that pins memory would break it, and itself.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             losses = {name: loss.detach() for name, loss in step.run(self._static).items()}
-        return graph, losses
+        observed, step.observed = step.observed, before
+        return graph, losses, observed
 
 
 @contextlib.contextmanager

@@ -191,6 +191,8 @@ class ColorGridStep(Step):
         """Updates by the errors of samples, and then by those of some that came before; returns the first."""
         settings = self.settings
         losses = self._learned(errors(samples))
+        if self.measures:
+            return losses
         self._memory.extend(zip(*samples, strict=True))
         for _ in range(settings.replays):
             again = [self._memory[i] for i in torch.randint(len(self._memory), (settings.replayed,)).tolist()]

@@ -105,6 +105,8 @@ class DoveNetStep(Step):
             discriminator.spectral_norms.update()
         with self.autocast():
             fake, real = self._judge_both(judge, output.detach(), target)
+        self.observe("score", real=real.realism, fake=fake.realism)
+        self.observe("verification", real=real.verification, fake=fake.verification)
         judged = game.discriminator(real.realism, fake.realism) + game.discriminator(
             real.verification, fake.verification
         )

@@ -73,6 +73,8 @@ class DoveNetLiteStep(Step):
             return Scores(*(score.float() for score in scores))
 
         real, fake = judge(target), judge(output.detach())
+        self.observe("score", real=real.realism, fake=fake.realism)
+        self.observe("verification", real=real.verification, fake=fake.verification)
         judged = game.discriminator(real.realism, fake.realism)
         judged = judged + game.discriminator(real.verification, fake.verification)
         self.update("discriminator", judged)

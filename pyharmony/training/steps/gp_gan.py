@@ -141,7 +141,7 @@ class GPGanStep(Step):
         return settings.critic_updates_more if more else settings.critic_updates
 
     def _phase(self) -> str:
-        return "both" if self.critic_count + 1 >= self._share() else "critic"
+        return "both" if self.measures or self.critic_count + 1 >= self._share() else "critic"
 
     def _advance(self) -> None:
         if self._phase() == "both":
@@ -175,7 +175,9 @@ class GPGanStep(Step):
         if settings.clip is not None and settings.clip_when == "before":
             clip_parameters(critic, settings.clip)
         fake = output.detach()
-        losses = {"discriminator": wasserstein_discriminator(score(target), score(fake), low_is_real=True)}
+        of_target, of_fake = score(target), score(fake)
+        self.observe("score", real=of_target, fake=of_fake)
+        losses = {"discriminator": wasserstein_discriminator(of_target, of_fake, low_is_real=True)}
         total = losses["discriminator"]
         if settings.gradient_penalty:
             losses["gradient_penalty"] = gradient_penalty(

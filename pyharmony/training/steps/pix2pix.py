@@ -73,7 +73,9 @@ class Pix2PixStep(Step):
 
         output = output.float()
         fake = output.detach()
-        judged = self.settings.game.discriminator(judge(target), judge(fake)) / 2
+        of_target, of_fake = judge(target), judge(fake)
+        self.observe("score", real=of_target, fake=of_fake)
+        judged = self.settings.game.discriminator(of_target, of_fake) / 2
         losses, total = {"discriminator": judged}, judged
         if self.settings.gradient_penalty:
             losses["gradient_penalty"] = gradient_penalty(

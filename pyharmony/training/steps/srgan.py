@@ -103,7 +103,9 @@ class SrganStep(Step):
             with self.autocast():
                 return self.model.discriminator(image).float()
 
-        judged = game.discriminator(judge(target), judge(output.detach()))
+        of_target, of_output = judge(target), judge(output.detach())
+        self.observe("score", real=of_target, fake=of_output)
+        judged = game.discriminator(of_target, of_output)
         self.update("discriminator", judged)
         distance = masked_l1 if settings.content == "l1" else masked_l2
         losses = {
