@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ArgumentError
-from ..nn import InstanceNorm2d
+from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d, InstanceNorm2d
 from . import checks
 
 Norm = Literal["batch", "instance", "none"]
@@ -22,17 +22,17 @@ NORMS = ("batch", "instance", "none")
 def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -> nn.Module:
     """Makes a norm: batch norm has a scale, a shift and running statistics; instance norm has none of them.
 
-    A layer with a negative slope is called by `norm_leaky_relu`: an instance norm applies the activation itself.
+    A layer with a negative slope is called by `norm_leaky_relu`: a norm applies the activation itself.
     """
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
+        return BatchNorm2d(channels, negative_slope=negative_slope)
     return InstanceNorm2d(channels, negative_slope=negative_slope) if norm == "instance" else nn.Identity()
 
 
-def norm_leaky_relu(norm: nn.Module, x: Tensor) -> Tensor:
-    """Returns the norm of x and then the leaky ReLU of slope 0.2; the norm was made with this slope."""
+def norm_leaky_relu(norm: nn.Module, x: Tensor, slope: float = 0.2) -> Tensor:
+    """Returns the norm of x and then the leaky ReLU of this slope, with which the norm was made."""
     x = norm(x)
-    return x if isinstance(norm, InstanceNorm2d) else functional.leaky_relu(x, 0.2)
+    return x if isinstance(norm, (BatchNorm2d, InstanceNorm2d)) else functional.leaky_relu(x, slope)
 
 
 def has_bias(norm: Norm) -> bool:
@@ -109,6 +109,18 @@ def constants(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.cat([like.new_full((1,), value) for value in values])
 
 
+def joined(*images: Tensor) -> Tensor:
+    """Returns the channels of images [N, C, H, W] as one tensor, in the memory format of the first.
+
+    `torch.cat` is planar where an image has one channel, and the next convolution would copy its result.
+    """
+    first = images[0]
+    if first.is_contiguous() or not first.is_contiguous(memory_format=torch.channels_last):
+        return torch.cat(images, 1)
+    pixels = torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2) for x in images], 1)
+    return pixels.view(first.shape[0], *first.shape[2:], -1).permute(0, 3, 1, 2)
+
+
 def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
     """Returns image, with its mask as the last channel if wanted; raises if a mask is missing or would not be read."""
     if not wanted:
@@ -118,7 +130,7 @@ def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
     if mask is None:
         raise ArgumentError("mask: missing, this model was made with mask=True")
     checks.check_mask(mask, image)
-    return torch.cat([image, mask.to(image.dtype)], 1)
+    return joined(image, mask.to(image.dtype))
 
 
 def with_code(image: Tensor, mask: Tensor, code: Tensor) -> Tensor:
@@ -179,15 +191,15 @@ class UNet(nn.Module):
         bias = has_bias_in_pix2pix(norm)
         widths = [width * min(2**i, 8) for i in range(depth)]
         before = [in_channels, *widths[:-1]]
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(before, widths))
+        self.down = nn.ModuleList(Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(before, widths))
         self.down_norm = nn.ModuleList(norm_layer(norm, c, 0.2) for c in widths[1:-1])
         # Level i doubles to the size of the skip i - 1; the innermost one has no skip beside it.
         inputs = [c if i == depth - 1 else 2 * c for i, c in enumerate(widths)]
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(inputs[i], widths[i - 1], 4, 2, 1, bias=bias) for i in range(depth - 1, 0, -1)
+            ConvTranspose2d(inputs[i], widths[i - 1], 4, 2, 1, bias=bias) for i in range(depth - 1, 0, -1)
         )
         self.up_norm = nn.ModuleList(norm_layer(norm, widths[i - 1]) for i in range(depth - 1, 0, -1))
-        self.last = nn.ConvTranspose2d(inputs[0], out_channels, 4, 2, 1)
+        self.last = ConvTranspose2d(inputs[0], out_channels, 4, 2, 1)
         gated = range(min(2, depth - 2), -1, -1) if gates else ()
         self.gates = nn.ModuleDict({str(i): nn.Conv2d(2 * widths[i], 2 * widths[i], 1) for i in gated})
 
@@ -216,13 +228,13 @@ class UNet(nn.Module):
 def leaky_convs(
     convs: nn.ModuleList, norms: nn.ModuleList, x: Tensor, slope: float = 0.2, skips: list[Tensor] | None = None
 ) -> Tensor:
-    """Returns x after the convolutions, each with its norm, but for the first, and a leaky ReLU.
+    """Returns x after the convolutions, each with its norm, but for the first, and a leaky ReLU, which norms have.
 
     skips: a list to which the result of every one of them is added.
     """
     for i, conv in enumerate(convs):
         x = conv(x)
-        x = functional.leaky_relu(norms[i - 1](x) if i else x, slope)
+        x = norm_leaky_relu(norms[i - 1], x, slope) if i else functional.leaky_relu(x, slope)
         if skips is not None:
             skips.append(x)
     return x

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import WeightsError
+from ..nn import BatchNorm2d
 from ..ops import MaskPlan, mask_plan
 from . import _blocks, checks
 from ._partial import PartialConv2d
@@ -106,7 +107,7 @@ class Discriminator(nn.Module):
         self.convs = nn.ModuleList(
             PartialConv2d(a, b, 3, 2, 1, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
+        self.norms = nn.ModuleList(BatchNorm2d(c, negative_slope=0.2) for c in widths[2:])
         code, hidden = widths[-1], config.head_width
         self.head = nn.Sequential(
             nn.Conv2d(code, hidden, 1), nn.LeakyReLU(0.2), nn.Conv2d(hidden, hidden, 1), nn.LeakyReLU(0.2),
@@ -125,7 +126,7 @@ class Discriminator(nn.Module):
         x, _ = self.convs[0](image, plan=plan[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
             x, _ = self.convs[i](x, plan=plan[i])
-            x = functional.leaky_relu(norm(x), 0.2)
+            x = _blocks.norm_leaky_relu(norm, x)
         return x
 
     def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:

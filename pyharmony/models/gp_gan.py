@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import DTypeError, ShapeError, WeightsError
+from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d
 from . import _blocks, _files, _published, checks
 from ._published import Layer
 from ._registry import Adversarial, Model, register
@@ -60,11 +61,11 @@ class GPGanConfig:
         return _blocks.power_of_two_sizes(self.size, "size")
 
 
-def _down(width: int, halvings: int) -> tuple[nn.ModuleList, nn.ModuleList]:
-    """Makes the convolutions from an image to 4x4 features, and the norms after all but the first."""
+def _down(width: int, halvings: int, slope: float) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """Makes the convolutions from an image to 4x4 features, and the norms behind all but the first, which activate."""
     widths = [3] + [width * 2**i for i in range(halvings)]
-    convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
-    return convs, nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
+    convs = nn.ModuleList(Conv2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
+    return convs, nn.ModuleList(BatchNorm2d(c, negative_slope=slope) for c in widths[2:])
 
 
 class Decoder(nn.Module):
@@ -74,20 +75,20 @@ class Decoder(nn.Module):
         super().__init__()
         widths = [width * 2**i for i in reversed(range(halvings))]
         beside = 2 if skips else 1
-        self.first = nn.ConvTranspose2d(in_channels, widths[0], 4, 1, 0, bias=False)
+        self.first = ConvTranspose2d(in_channels, widths[0], 4, 1, 0, bias=False)
         self.convs = nn.ModuleList(
-            nn.ConvTranspose2d(beside * a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths)
+            ConvTranspose2d(beside * a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths)
-        self.last = nn.ConvTranspose2d(beside * widths[-1], 3, 4, 2, 1, bias=False)
+        self.norms = nn.ModuleList(BatchNorm2d(c, negative_slope=0.0) for c in widths)
+        self.last = ConvTranspose2d(beside * widths[-1], 3, 4, 2, 1, bias=False)
 
     def forward(self, x: Tensor, skips: list[Tensor] | None = None) -> Tensor:
         """Maps features to an image; skips: the encoder's features from the largest to 4x4."""
-        x = torch.relu(self.norms[0](self.first(x)))
+        x = self.norms[0](self.first(x))
         for conv, norm in zip(self.convs, list(self.norms)[1:]):
             if skips is not None:
                 x = torch.cat([x, skips.pop()], 1)
-            x = torch.relu(norm(conv(x)))
+            x = norm(conv(x))
         if skips is not None:
             x = torch.cat([x, skips.pop()], 1)
         return torch.tanh(self.last(x))
@@ -99,9 +100,9 @@ class BlendingGenerator(nn.Module):
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
         self.size, self.slope, self.skips = config.size, config.slope, config.skips
-        self.down, self.down_norm = _down(config.width, config.halvings)
-        self.bottleneck = nn.Conv2d(config.width * 2 ** (config.halvings - 1), config.bottleneck, 4, bias=False)
-        self.bottleneck_norm = nn.BatchNorm2d(config.bottleneck)
+        self.down, self.down_norm = _down(config.width, config.halvings, config.slope)
+        self.bottleneck = Conv2d(config.width * 2 ** (config.halvings - 1), config.bottleneck, 4, bias=False)
+        self.bottleneck_norm = BatchNorm2d(config.bottleneck, negative_slope=config.slope)
         self.decoder = Decoder(config.bottleneck, config.width, config.halvings, config.skips)
 
     def forward(self, composite: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class BlendingGenerator(nn.Module):
         checks.check_statistics(composite, "composite", self.training, len(self.down) + 2)
         skips: list[Tensor] = []
         x = _blocks.leaky_convs(self.down, self.down_norm, composite, self.slope, skips)
-        x = functional.leaky_relu(self.bottleneck_norm(self.bottleneck(x)), self.slope)
+        x = self.bottleneck_norm(self.bottleneck(x))
         return self.decoder(x, skips if self.skips else None)
 
 
@@ -138,8 +139,8 @@ class Critic(nn.Module):
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
         self.size, self.slope = config.size, config.slope
-        self.down, self.down_norm = _down(config.critic_width, config.halvings)
-        self.last = nn.Conv2d(config.critic_width * 2 ** (config.halvings - 1), 1, 4, bias=False)
+        self.down, self.down_norm = _down(config.critic_width, config.halvings, config.slope)
+        self.last = Conv2d(config.critic_width * 2 ** (config.halvings - 1), 1, 4, bias=False)
 
     def scores(self, image: Tensor) -> Tensor:
         """Returns a score for each image of [N, 3, size, size] in [-1, 1], [N]."""

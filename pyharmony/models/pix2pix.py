@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ArgumentError, WeightsError
+from ..nn import Conv2d
 from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Adversarial, register
@@ -204,11 +205,11 @@ class PatchGan(nn.Module):
         widths = (channels, *(width * min(2**i, 8) for i in range(layers + 1)))
         strides = (*(2,) * layers, 1)
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride, 1, bias=bias or i == 0)
+            Conv2d(a, b, 4, stride, 1, bias=bias or i == 0)
             for i, (a, b, stride) in enumerate(zip(widths, widths[1:], strides))
         )
-        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths[2:])
-        self.last = nn.Conv2d(widths[-1], 1, 4, 1, 1)
+        self.norms = nn.ModuleList(_blocks.norm_layer(norm, c, 0.2) for c in widths[2:])
+        self.last = Conv2d(widths[-1], 1, 4, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(_blocks.leaky_convs(self.convs, self.norms, x))
@@ -260,7 +261,7 @@ class Discriminator(nn.Module):
         checks.check_image(image, "image", 3, self.multiple)
         checks.check_like(output, image, "output", "image")
         checks.check_smallest(image, "image", self.smallest)
-        return self.net(torch.cat([_blocks.with_mask(image, mask, self.mask), output], 1))
+        return self.net(_blocks.joined(_blocks.with_mask(image, mask, self.mask), output))
 
 
 class Pix2Pix(Adversarial):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ShapeError
+from ..nn import ConvTranspose2d
 from . import _blocks, checks
 from ._blocks import Norm
 from ._registry import Adversarial, register
@@ -81,15 +82,15 @@ class Generator(nn.Module):
         self.down = nn.ModuleList(
             _conv(a, b, stride, bias or i == 0) for i, (a, b, stride) in enumerate(zip(before, down, strides))
         )
-        self.down_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c) for c in down[1:])
+        self.down_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c, 0.2) for c in down[1:])
         up = down[-2::-1]
         # The first stage has no skip; the others concatenate an encoder stage of their own size.
         inputs = (down[-1], *(a + b for a, b in zip(up, up)))
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=bias) if i < config.depth else _conv(a, b, 1, bias)
+            ConvTranspose2d(a, b, 4, 2, 1, bias=bias) if i < config.depth else _conv(a, b, 1, bias)
             for i, (a, b) in enumerate(zip(inputs, up))
         )
-        self.up_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c) for c in up)
+        self.up_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c, 0.0) for c in up)
         self.last = _conv(inputs[-1], 3, 1, True)
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
@@ -116,8 +117,9 @@ class Generator(nn.Module):
         x = _blocks.leaky_convs(self.down, self.down_norm, x, skips=skips)
         skips.pop()
         for conv, norm in zip(self.up, self.up_norm):
-            x = _blocks.dropout(norm(conv(x)), self.dropout_p, self.training or stochastic)
-            x = torch.cat([torch.relu(x), skips.pop()], 1)
+            x = _blocks.norm_leaky_relu(norm, conv(x), 0.0)
+            x = _blocks.dropout(x, self.dropout_p, self.training or stochastic)
+            x = torch.cat([x, skips.pop()], 1)
         output = torch.tanh(self.last(x))
         return _blocks.changed(image, output, mask) if self.residual else output
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import WeightsError
+from ..nn import BatchNorm2d
 from . import _blocks, checks
 from ._registry import Adversarial, register
 
@@ -126,7 +127,7 @@ class Discriminator(nn.Module):
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 3, 1 + i % 2, 1, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in widths[2:])
+        self.norms = nn.ModuleList(BatchNorm2d(c, negative_slope=0.2) for c in widths[2:])
         self.hidden = nn.Linear(8 * w, 16 * w)
         self.score = nn.Linear(16 * w, 1)
 
