@@ -163,6 +163,34 @@ def test_runs_that_are_refused(triples: Path, tmp_path: Path, changes: dict[str,
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model.widht=8", r"^model\.widht: unet3plus has no such setting; did you mean 'width'\?"),
+        ("model.width=wide", r"^model\.width: 'wide', expected a whole number"),
+        ("model.preset=tiny", r"^model\.preset: 'tiny', unet3plus has "),
+        ("model.name=unet3", r"^model\.name: 'unet3' is no model; did you mean 'unet3plus'\?"),
+        ("step.lrr=1", r"^step\.lrr: SupervisedStep has no such setting; did you mean 'lr'\?"),
+        ("step.lr=fast", r"^step\.lr: 'fast', expected more than 0"),
+        ("step.preset=style", r"^step\.preset: 'style', SupervisedStep has foreground, style_code, style_features"),
+        ("step.style=1.0", r"^extractor: missing; a style needs a style_encoder"),
+        ("extractor.name=style", r"^extractor\.name: 'style' is no model"),
+        ("extractor.weights=gone.safetensors", r"^gone\.safetensors: there is no such file"),
+        ("run.loggers=['csv ']", r"^run\.loggers: 'csv '; did you mean 'csv'\?"),
+        ("schedule.shape='plateaus'", r"^schedule\.shape: 'plateaus'; did you mean 'plateau'\?"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_data_are_opened(tmp_path: Path, change: str, message: str) -> None:
+    changed = training.with_changes(tables(tmp_path / "no such folder"), [change])
+
+    def run() -> None:
+        training.train(training.config_of(changed), tmp_path / "run", device="cpu")
+
+    with pytest.raises(PyHarmonyError, match=message):
+        run()
+    assert not list(tmp_path.iterdir())
+
+
 def test_changes_are_written_as_in_toml() -> None:
     found = training.with_changes({"run": {"batch": 1}}, ["run.batch=8", "step.lr = 2e-4", "data.root=some where"])
     assert found == {"run": {"batch": 8}, "step": {"lr": 2e-4}, "data": {"root": "some where"}}
@@ -292,7 +320,9 @@ def test_a_run_that_repeats_samples_goes_on_with_the_same_bits(triples: Path, tm
     """Eleven samples are five batches and one left out: fifteen steps an epoch."""
     settled = config(triples, data__repeats=3, schedule__steps=17, run__checkpoint_steps=1, run__keep=20)
     assert training.train(settled, tmp_path / "whole", device="cpu").steps == 17
-    assert _loop.Run(settled, *datasets(settled), tmp_path / "asked", device="cpu").steps_per_epoch() == 15
+    run = _loop.Run(settled, tmp_path / "asked", device="cpu")
+    run.take(*datasets(settled))
+    assert run.steps_per_epoch() == 15
     for step in (5, 16):
         part = tmp_path / str(step)
         shutil.copytree(tmp_path / "whole", part)
@@ -1049,7 +1079,8 @@ def test_what_is_seen_of_an_epoch_is_kept_for_other_numbers_of_processes(triples
     """A checkpoint of three processes with two batches each has seen 12 of 18 samples: nine for one process is not."""
     training.train(config(triples, schedule__steps=2, run__batch=1), tmp_path, device="cpu")
     path = tmp_path / "checkpoints" / "step-00000002"
-    run = _loop.Run(config(triples, run__batch=1), *datasets(config(triples)), tmp_path, device="cpu")
+    run = _loop.Run(config(triples, run__batch=1), tmp_path, device="cpu")
+    run.take(*datasets(config(triples)))
     state = json.loads((path / "state.json").read_text())
     state["facts"]["world"] = 3
     (path / "state.json").write_text(json.dumps(state))

@@ -55,7 +55,6 @@ def train(
     step under way and saves; --resume auto goes on from there to the same end. Several processes are started with
     `torchrun -m pyharmony train ...`.
     """
-    from .. import _catalogue
     from .. import training as library
 
     if recipes:
@@ -86,7 +85,6 @@ def train(
     if not tables.get("schedule") and not any(s.startswith("schedule.") for s in settings or []):
         tables["schedule"] = {"epochs": 100}
     settled = library.config_of(library.with_changes(tables, settings or []))
-    _catalogue.check_model(dict(settled.model))
     place: Any = device
     folder = output or Path("runs") / str(settled.model["name"])
     with _shown(console) as tell, reading_or_writing(folder, folder), spoken(_WORDS):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from .._catalogue import hint
-from ..errors import ArgumentError
+from ..errors import ArgumentError, DTypeError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -203,6 +204,15 @@ _SHARES = (
     *(f"data.{name}" for name in ("retouched", "inverted", "borrowed", "reshaped", "unchanged")),
     *(f"data.{name}" for name in ("pasted", "seamless", "nearer", "worn", "crowded")),
 )
+
+
+@contextlib.contextmanager
+def in_table(table: str) -> Iterator[None]:
+    """Makes errors about a key name its table as well."""
+    try:
+        yield
+    except (ArgumentError, DTypeError) as error:
+        raise type(error)(f"{table}.{error}") from error
 
 
 def check_name(key: str, value: Any, known: Iterable[str]) -> None:

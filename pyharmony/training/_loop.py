@@ -31,11 +31,12 @@ from . import _checkpoint, precision, steps
 from ._batches import Prepared, Replacing, order, repeated
 from ._callbacks import Callbacks
 from ._checkpoint import Checkpoint
-from ._config import ScheduleConfig, TrainConfig, differences, digest
+from ._config import ScheduleConfig, TrainConfig, differences, digest, in_table
 from ._evaluate import Measured, better, evaluate, on_sheet
 from ._log import Log, check_loggers
 from ._results import Progress, TrainResult
 from ._samples import check_bad, why_bad
+from .steps._step import settings_of, step_of
 
 _LOG = logging.getLogger(__name__)
 #: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
@@ -164,12 +165,12 @@ def rate_factor(schedule: ScheduleConfig, share: float, count: int, plateaus: in
 class Run:
     """One training run, in the folder `out`.
 
+    It is made before its samples are opened, so that a setting that is wrong is told first; `take` gives it these.
+
     Args:
         config: the configuration of the run.
-        training, validation: the samples; validation may be empty.
         out: the folder for everything that the run writes.
         device: 'cpu', 'cuda'; None: a GPU where there is one.
-        bad: the names of samples that were left out because they cannot be read, with the reason.
         callbacks: what is called on the way; `on_progress` after each logged step, and after a step that ends ten
             seconds or more after the last call.
     """
@@ -177,11 +178,8 @@ class Run:
     def __init__(
         self,
         config: TrainConfig,
-        training: Dataset,
-        validation: Dataset,
         out: Path,
         *,
-        bad: dict[str, str] | None = None,
         device: str | None = None,
         callbacks: Callbacks | None = None,
     ) -> None:
@@ -195,15 +193,20 @@ class Run:
             torch.set_num_threads(run.threads)
         torch.manual_seed(run.seed)
         chosen = dict(config.model)
-        self.model = models.create(chosen.pop("name"), chosen.pop("preset", None), **chosen)
+        with in_table("model"):
+            self.model = models.create(chosen.pop("name"), chosen.pop("preset", None), **chosen)
         self.model.to(self.processes.device)
         # The weights are the same in every process; dropout and noise differ.
         torch.manual_seed(run.seed + 1 + self.processes.rank)
         settings = dict(config.step)
+        preset = settings.pop("preset", None)
+        of_model = step_of(self.model)
+        with in_table("step"):
+            settings_of(of_model, settings, preset)
         extractor = _extractor(config.extractor)
         if extractor is not None:
             extractor.to(self.processes.device)
-        self.step = steps.create(self.model, settings.pop("preset", None), extractor=extractor, **settings)
+        self.step = steps.create(self.model, preset, extractor=extractor, **settings)
         self._auto = config.step.get("dtype") == "auto"
         if self._auto:
             self._record_dtype()
@@ -211,21 +214,33 @@ class Run:
         if self.processes.world > 1:
             self.step.reduce = self.processes.mean
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False) if run.ema else None
-        self.training, self.validation = training, validation
         self.scale = int(getattr(self.model.config, "scale", 1))
         self.epoch = self.position = 0
         self.replaced = 0
-        self.bad = dict(bad or {})
+        self.bad: dict[str, str] = {}
         self.seconds = 0.0
         self._left_out = False
         self.best: dict[str, float] = {}
         self.figures: dict[str, float] = {}
         #: The evaluations in a row that were no better than the best, and how often these made a plateau.
         self.stale = self.plateaus = 0
-        config.check_figures(len(validation) > 0)
         self._captured: steps.CapturedStep | None = None
         if run.capture and (run.accumulate > 1 or self.processes.world > 1):
             raise ArgumentError("run.capture: goes with one process and run.accumulate=1")
+
+    def take(self, training: Dataset, validation: Dataset, bad: Mapping[str, str] | None = None) -> None:
+        """Gives the run its samples.
+
+        Args:
+            training, validation: the samples; validation may be empty.
+            bad: the names of samples that were left out because they cannot be read, with the reason.
+
+        Raises:
+            ArgumentError: the schedule follows figures, and nothing is held back.
+        """
+        self.config.check_figures(len(validation) > 0)
+        self.training, self.validation = training, validation
+        self.bad.update(bad or {})
 
     def _record_dtype(self) -> None:
         """Puts the dtype that the step chose into the configuration, which goes into the run's folder."""
@@ -665,7 +680,8 @@ def _extractor(table: Mapping[str, Any]) -> Model | None:
         return models.load(weights)
     if "name" not in settings:
         raise ArgumentError("extractor: expected extractor.weights, or extractor.name")
-    return models.create(settings.pop("name"), settings.pop("preset", None), **settings)
+    with in_table("extractor"):
+        return models.create(settings.pop("name"), settings.pop("preset", None), **settings)
 
 
 def _save_part(model: Model, path: Path) -> None:

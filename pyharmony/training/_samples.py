@@ -213,10 +213,15 @@ def _first(found: data.Dataset, config: TrainConfig) -> dict[str, Any]:
     raise AssertionError("there is no sample")
 
 
+def check_root(config: TrainConfig) -> None:
+    """Refuses a configuration without data."""
+    if not config.data.roots:
+        raise ArgumentError("data.root: missing, expected a folder")
+
+
 def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
     chosen = config.data
-    if not chosen.roots:
-        raise ArgumentError("data.root: missing, expected a folder")
+    check_root(config)
     own = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes}
     training = _opened(chosen.roots, chosen.split, config, **own)
     if isinstance(chosen.validation, str):

@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .. import _install, _temporary
+from .. import _catalogue, _install, _temporary
 from ..errors import ArgumentError
 from ..typing import TorchDevice
 from ._callbacks import Callback, Callbacks
-from ._config import TrainConfig
+from ._config import TrainConfig, in_table
 from ._results import Progress, TrainResult
-from ._samples import datasets
+from ._samples import check_root, datasets
 
 
 def train(
@@ -55,17 +55,22 @@ def train(
     folder, called = Path(out), Callbacks(callbacks, on_progress)
     if device not in (None, "cpu", "cuda"):
         raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
-    bad: dict[str, str] = {}
-    training, validation = datasets(config, bad)
-    # Errors in the arguments are raised before torch is loaded, which takes longer.
+    # Errors in the arguments are raised before torch is loaded, or else before data are read, which takes longer.
+    with in_table("model"):
+        _catalogue.check_model(dict(config.model))
+    check_root(config)
     try:
         import torch as _torch  # noqa: F401
 
         from . import _checkpoint
         from ._loop import Run
     except ModuleNotFoundError as error:
+        datasets(config)  # what is wrong with the data is told in any case
         needed = f"pyharmony.training.train needs it: {_install.hint('train')}"
         raise ImportError(f"{error.name} is missing, {needed}") from error
+    run = Run(config, folder, device=device, callbacks=called)
+    bad: dict[str, str] = {}
+    run.take(*datasets(config, bad), bad)
     with _checkpoint.locked(folder, int(os.environ.get("RANK", "0"))):
         checkpoints = folder / "checkpoints"
         if resume == "auto":
@@ -76,7 +81,6 @@ def train(
             start = None
             if checkpoints.is_dir() and any(checkpoints.iterdir()):
                 raise ArgumentError(f"out: {folder} holds a run; resume='auto' goes on with it, or give another folder")
-        run = Run(config, training, validation, folder, bad=bad, device=device, callbacks=called)
         if start is not None:
             run.resume(start)
         elif config.run.start:
