@@ -104,6 +104,31 @@ def test_recipes_are_listed_and_taken_by_name(folder: Path) -> None:
     assert json.loads((folder / "run" / "config.json").read_text())["schedule"]["epochs"] == 100
 
 
+def test_a_dry_run_tells_of_the_run_and_writes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    given = ("run.toml", "--data", "photos", "--device", "cpu", "--dry-run")
+    told = call(*given).stdout.splitlines()
+    assert [line.split()[0] for line in told] == ["data", "network", "steps", "speed", "time"]
+    plan = json.loads(call(*given, "--json").stdout)
+    model = models.outline("unet3plus", width=2, branch=2)
+    assert plan["parameters"] == {"model": sum(p.numel() for p in model.parameters())}
+    assert plan["training"] + plan["validation"] == 12 and plan["steps_per_epoch"] == plan["training"] // 2
+    assert (plan["steps"], plan["measured"], plan["dtype"], plan["device"]) == (4, 8, "float32", "cpu")
+    assert plan["seconds"] == pytest.approx(4 * 2 / plan["rate"])
+    changes = ("model.name=gp_gan", "model.width=4", "model.critic_width=4", "model.bottleneck=8", "data.size=64")
+    changes += ("schedule.steps=0", "schedule.minutes=0.5", "run.accumulate=2")
+    (folder / "gan.toml").write_text('[model]\nname = "gp_gan"\n')
+    settings = [text for change in changes for text in ("--set", change)]
+    told = call("gan.toml", *given[1:], *settings).stdout
+    assert re.search(r"network  gp_gan, [\d,]+ parameters: generator [\d,]+, discriminator [\d,]+\n", told)
+    assert re.search(r"time     0:00:(29|30) hours, without evaluations", told)
+    (folder / "gan.toml").unlink()
+    assert sorted(folder.rglob("*")) == before
+    assert "--dry-run: given beside --resume" in call(*given, "--resume", "auto", code=2).stderr
+    assert "lrr: SupervisedStep has no such" in call(*given, "--set", "step.lrr=1", code=2).stderr
+
+
 def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = training.train
 

@@ -18,7 +18,7 @@ from ._console import Console, table
 from ._sources import DataRoot
 
 if TYPE_CHECKING:
-    from ..training import Progress
+    from ..training import Plan, Progress
 
 #: The seconds between two lines where there is no terminal.
 _EVERY = 10.0
@@ -47,6 +47,9 @@ def train(
         str | None, typer.Option(metavar="auto|DIR", help="Go on from the run's newest checkpoint, or from this one.")
     ] = None,
     device: TorchDevice = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Make a few steps, say how long the run would take, and write nothing.")
+    ] = False,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and exit.")] = False,
 ) -> None:
     """Train a network.
@@ -86,6 +89,15 @@ def train(
         tables["schedule"] = {"epochs": 100}
     settled = library.config_of(library.with_changes(tables, settings or []))
     place: Any = device
+    if dry_run:
+        if resume is not None:
+            raise Failure("--dry-run: given beside --resume; it tells of a whole run", Code.USAGE)
+        with spoken(_WORDS):
+            planned = library.plan(settled, device=place)
+        console.result(status="ok", **vars(planned))
+        if not console.as_json:
+            console.say(table(_rows(str(settled.model["name"]), planned)))
+        return
     folder = output or Path("runs") / str(settled.model["name"])
     with _shown(console) as tell, reading_or_writing(folder, folder), spoken(_WORDS):
         result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
@@ -103,6 +115,19 @@ def train(
     console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
     console.note(_summary(best, result))
     console.note(f"figures and images of the run: tensorboard --logdir {folder / 'tensorboard'}")
+
+
+def _rows(name: str, plan: Plan) -> list[list[str]]:
+    """Returns what people are told of a run that was not made."""
+    networks = ", ".join(f"{network} {count:,}" for network, count in plan.parameters.items() if network != "model")
+    minutes, seconds = divmod(round(plan.seconds), 60)
+    return [
+        ["data", f"{plan.training:,} samples to train on, {plan.validation:,} held back"],
+        ["network", f"{name}, {sum(plan.parameters.values()):,} parameters" + (f": {networks}" if networks else "")],
+        ["steps", f"{plan.steps_per_epoch:,} an epoch, {plan.steps:,} in all"],
+        ["speed", f"{plan.rate:.3g} images/s in {plan.dtype} on {plan.device}, in {plan.measured} steps"],
+        ["time", f"{minutes // 60}:{minutes % 60:02}:{seconds:02} hours, without evaluations"],
+    ]
 
 
 #: The figures of a run in the order of their report, each with its form.

@@ -21,13 +21,14 @@ from ._config import (
     recipes,
     with_changes,
 )
-from ._results import Progress, TrainResult
+from ._results import Plan, Progress, TrainResult
 from ._samples import held_back, size_of
-from ._train import train
+from ._train import plan, train
 
 __all__ = [
     "Callback",
     "DataConfig",
+    "Plan",
     "Progress",
     "RunConfig",
     "ScheduleConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "TrainResult",
     "config_of",
     "held_back",
+    "plan",
     "read_toml",
     "recipe",
     "recipes",

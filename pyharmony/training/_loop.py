@@ -34,13 +34,15 @@ from ._checkpoint import Checkpoint
 from ._config import ScheduleConfig, TrainConfig, differences, digest, in_table
 from ._evaluate import Measured, better, evaluate, on_sheet
 from ._log import Log, check_loggers
-from ._results import Progress, TrainResult
+from ._results import Plan, Progress, TrainResult
 from ._samples import check_bad, why_bad
 from .steps._step import settings_of, step_of
 
 _LOG = logging.getLogger(__name__)
 #: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
 _TOLD_EVERY = 10.0
+#: The numbers of steps that a plan makes without and with a clock, the latter as long as they take no more seconds.
+_UNTIMED, _TIMED, _TIMED_SECONDS = 2, 8, 20.0
 #: The number of samples that could not be read that the last warning names.
 _NAMED = 10
 
@@ -457,6 +459,51 @@ class Run:
         self.callbacks.tell("on_end", result)
         self.callbacks.raise_error()
         return result
+
+    def plan(self) -> Plan:
+        """Makes a few steps to see how fast they are; the run is of no use afterwards, and nothing is written."""
+        images, times = self.config.run.batch * self.processes.world, list[float]()
+        before = time.monotonic()
+        while len(times) < _UNTIMED + _TIMED:
+            for batch in self._epoch():
+                self._one(batch)
+                if self.processes.device.type == "cuda":
+                    torch.cuda.synchronize(self.processes.device)
+                now = time.monotonic()
+                times.append(now - before)
+                before = now
+                enough = len(times) > _UNTIMED and sum(times) > _TIMED_SECONDS
+                if enough or len(times) == _UNTIMED + _TIMED:
+                    break
+            else:
+                self.epoch += 1
+                continue
+            break
+        measured = times[_UNTIMED:]
+        rate = images * len(measured) / max(sum(measured), 1e-9)
+        a_step = images * self.config.run.accumulate / rate
+        total, limit = self.total(), 60 * self.config.schedule.minutes
+        steps_ = total if not limit else int(limit / a_step) if total is None else min(total, int(limit / a_step))
+        networks = (
+            {"model": self.model}
+            if not isinstance(self.model, Adversarial)
+            else {
+                "generator": self.model.generator,
+                "discriminator": self.model.discriminator,
+            }
+        )
+        return Plan(
+            training=len(self.training),
+            validation=len(self.validation),
+            parameters={name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
+            steps_per_epoch=self.steps_per_epoch(),
+            steps=int(steps_ or 0),
+            rate=rate,
+            measured=len(measured),
+            seconds=int(steps_ or 0) * a_step,
+            dtype=self.step.settings.dtype,
+            device=self.processes.device.type,
+        )
 
     def _too_short(self) -> str:
         """Returns why the run was far too short, or ''."""

@@ -37,6 +37,34 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a run would do, from a few steps that were made and thrown away.
+
+    Attributes:
+        training, validation: the number of samples to train on, and of those held back.
+        parameters: the number of parameters by the name of the network: 'generator' and 'discriminator', or 'model'.
+        steps_per_epoch: the number of steps of an epoch.
+        steps: the number of steps of the run; where minutes end it, what is to be expected.
+        rate: images per second, loading included; in `measured` steps.
+        measured: the number of steps that were measured.
+        seconds: the expected seconds of the run, without evaluations and checkpoints.
+        dtype: the dtype of the networks' arithmetic.
+        device: 'cpu' or 'cuda'.
+    """
+
+    training: int
+    validation: int
+    parameters: dict[str, int]
+    steps_per_epoch: int
+    steps: int
+    rate: float
+    measured: int
+    seconds: float
+    dtype: str
+    device: str
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """The result of a run.
 

@@ -6,14 +6,18 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import _catalogue, _install, _temporary
 from ..errors import ArgumentError
 from ..typing import TorchDevice
 from ._callbacks import Callback, Callbacks
 from ._config import TrainConfig, in_table
-from ._results import Progress, TrainResult
+from ._results import Plan, Progress, TrainResult
 from ._samples import check_root, datasets
+
+if TYPE_CHECKING:
+    from ._loop import Run
 
 
 def train(
@@ -52,25 +56,10 @@ def train(
 
     An error that `on_progress` or a callback raises is raised after a checkpoint was written.
     """
-    folder, called = Path(out), Callbacks(callbacks, on_progress)
-    if device not in (None, "cpu", "cuda"):
-        raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
-    # Errors in the arguments are raised before torch is loaded, or else before data are read, which takes longer.
-    with in_table("model"):
-        _catalogue.check_model(dict(config.model))
-    check_root(config)
-    try:
-        import torch as _torch  # noqa: F401
+    called = Callbacks(callbacks, on_progress)
+    folder, run = Path(out), _prepared(config, Path(out), device, called)
+    from . import _checkpoint
 
-        from . import _checkpoint
-        from ._loop import Run
-    except ModuleNotFoundError as error:
-        datasets(config)  # what is wrong with the data is told in any case
-        needed = f"pyharmony.training.train needs it: {_install.hint('train')}"
-        raise ImportError(f"{error.name} is missing, {needed}") from error
-    run = Run(config, folder, device=device, callbacks=called)
-    bad: dict[str, str] = {}
-    run.take(*datasets(config, bad), bad)
     with _checkpoint.locked(folder, int(os.environ.get("RANK", "0"))):
         checkpoints = folder / "checkpoints"
         if resume == "auto":
@@ -89,3 +78,38 @@ def train(
             text = json.dumps(run.config.as_dict(), indent=2, sort_keys=True)
             _temporary.write_text(folder / "config.json", text + "\n")
         return run.run()
+
+
+def plan(config: TrainConfig, *, device: TorchDevice | None = None) -> Plan:
+    """Tells what a run would do: its samples, parameters, steps, and from a few of these its speed. Nothing is written.
+
+    Args:
+        config: the configuration, see `config_of`.
+        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+
+    Raises:
+        ArgumentError, WeightsError, DecodeError, ImportError: as `train`.
+    """
+    return _prepared(config, Path(), device, None).plan()
+
+
+def _prepared(config: TrainConfig, folder: Path, device: TorchDevice | None, callbacks: Callbacks | None) -> Run:
+    """Returns a run with its samples."""
+    if device not in (None, "cpu", "cuda"):
+        raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
+    # Errors in the arguments are raised before torch is loaded, or else before data are read, which takes longer.
+    with in_table("model"):
+        _catalogue.check_model(dict(config.model))
+    check_root(config)
+    try:
+        import torch as _torch  # noqa: F401
+
+        from ._loop import Run
+    except ModuleNotFoundError as error:
+        datasets(config)  # what is wrong with the data is told in any case
+        needed = f"pyharmony.training.train needs it: {_install.hint('train')}"
+        raise ImportError(f"{error.name} is missing, {needed}") from error
+    run = Run(config, folder, device=device, callbacks=callbacks)
+    bad: dict[str, str] = {}
+    run.take(*datasets(config, bad), bad)
+    return run
