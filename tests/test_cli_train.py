@@ -116,7 +116,14 @@ def test_a_dry_run_tells_of_the_run_and_writes_nothing(folder: Path, monkeypatch
     assert plan["training"] + plan["validation"] == 12 and plan["steps_per_epoch"] == plan["training"] // 2
     assert (plan["steps"], plan["measured"], plan["dtype"], plan["device"]) == (4, 8, "float32", "cpu")
     assert plan["seconds"] == pytest.approx(4 * 2 / plan["rate"])
-    changes = ("model.name=gp_gan", "model.width=4", "model.critic_width=4", "model.bottleneck=8", "data.size=64")
+    changes = (
+        "model.name=gp_gan",
+        "model.width=4",
+        "model.critic_width=4",
+        "model.bottleneck=8",
+        "data.size=64",
+        "data.enlarge=true",
+    )
     changes += ("schedule.steps=0", "schedule.minutes=0.5", "run.accumulate=2")
     (folder / "gan.toml").write_text('[model]\nname = "gp_gan"\n')
     settings = [text for change in changes for text in ("--set", change)]
@@ -243,7 +250,7 @@ def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
 def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path, size: int) -> None:
     """A crop makes the composites larger than what the network sees; one network has another usual size."""
     given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
-    changes = ("data.crop=0.3", f"data.size={size}", "data.per_photo=2", "run.evaluate_steps=2")
+    changes = ("data.crop=0.3", f"data.size={size}", "data.enlarge=true", "data.per_photo=2", "run.evaluate_steps=2")
     told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--json").stdout)
     found = json.loads(call("--run", folder / "run", "--device", "cpu", "--json", command="evaluate").stdout)
     assert found["size"] == size

@@ -62,7 +62,7 @@ def write_composites(root: Path) -> Path:
 def tables(root: Path, **changes: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model": dict(NARROW),
-        "data": {"root": str(root), "size": SIZE, "flip": True, "crop": 0.1, "validation": 0.25},
+        "data": {"root": str(root), "size": SIZE, "enlarge": True, "flip": True, "crop": 0.1, "validation": 0.25},
         "schedule": {"steps": 6},
         "run": {"batch": 2, "log_steps": 2, "checkpoint_steps": 2, "ema": 0.9},
     }
@@ -430,6 +430,7 @@ def test_photographs_that_cannot_be_read_are_left_out(triples: Path, tmp_path: P
 def test_objects_to_cut_out_of_photographs_that_can_be_read(photos: Path, tmp_path: Path) -> None:
     spoiled(photos, "photo/00.png", "photo/04.png")
     changes = [f"data.root={photos}", "data.validation=0.0", "data.size=64", "data.scene=80", "data.workers=0"]
+    changes += ["data.enlarge=true"]
     changes += ["data.skip_bad=true", "model.preset=small", "schedule.steps=2", "run.batch=2"]
     settled = training.config_of(training.with_changes(training.recipe("clicks"), changes))
     bad: dict[str, str] = {}
@@ -534,7 +535,7 @@ def test_a_mask_of_the_whole_image_trains_colorgrid(triples: Path, tmp_path: Pat
     whole = np.full((40, 44), 255, np.uint8)
     root = as_photographs(with_masks(triples, tmp_path / "set", dict.fromkeys(range(12), whole)))
     changes = {name: value for name, value in training.recipe("colorgrid")["data"].items() if name != "size"}
-    changes |= {"inverted": 1.0, "borrowed": 0.0, "reshaped": 0.5, "validation": 0.0}
+    changes |= {"enlarge": True, "inverted": 1.0, "borrowed": 0.0, "reshaped": 0.5, "validation": 0.0}
     model = {"name": "colorgrid", "heads": 1}
     given = config(root, model=model, **{f"data__{k}": v for k, v in changes.items()})
     training_set, _ = datasets(given)
@@ -673,6 +674,7 @@ def test_a_limit_draws_photographs_by_the_seed(photos: Path) -> None:
 def test_the_recipe_of_a_style_encoder_runs(triples: Path, tmp_path: Path) -> None:
     """Its figure is the area under the curve of the scores, by which the best weights are chosen."""
     changes = [f"data.root={triples}", "data.validation=0.5", "model.width=4", "schedule.steps=4", "run.batch=3"]
+    changes += ["data.enlarge=true"]
     changes += ["run.evaluate_steps=1"]
     settled = training.config_of(training.with_changes(training.recipe("style_encoder-small"), changes))
     result = training.train(settled, tmp_path, device="cpu")
@@ -689,6 +691,7 @@ def test_the_recipe_of_a_style_encoder_runs(triples: Path, tmp_path: Path) -> No
 def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
     """It trains on scenes, other ones in every epoch, and is measured on photographs as they are."""
     changes = [f"data.root={photos}", "data.validation=0.5", "data.size=64", "data.scene=80", "data.per_photo=2"]
+    changes += ["data.enlarge=true"]
     changes += ["data.workers=0", "model.preset=small", "schedule.steps=4", "run.batch=2", "run.evaluate_steps=2"]
     settled = training.config_of(training.with_changes(training.recipe("clicks"), changes))
     scenes, held_back = datasets(settled)
@@ -746,6 +749,45 @@ def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
     first = [sample["composite"] for sample in training_set]
     shutil.rmtree(root)
     assert all(np.array_equal(sample["composite"], x) for sample, x in zip(training_set, first, strict=True))
+
+
+def with_sizes(root: Path, *sides: tuple[int, int]) -> Path:
+    """Writes photographs with masks of these heights and widths."""
+    for number, (height, width) in enumerate(sides):
+        mask = np.zeros((height, width), np.uint8)
+        mask[height // 4 : -height // 4, width // 4 : -width // 4] = 255
+        for role, pixels in (("images", np.full((height, width, 3), 90, np.uint8)), ("masks", mask)):
+            (root / role).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / role / f"{number:02}.png")
+    return root
+
+
+def test_images_smaller_than_what_the_network_sees_are_refused(tmp_path: Path) -> None:
+    """Of a validation folder, too; some smaller ones among others are enlarged, and so is all if that is asked for."""
+    small, large = with_sizes(tmp_path / "small", *[(48, 60)] * 5), with_sizes(tmp_path / "large", *[(64, 90)] * 5)
+    mixed = with_sizes(tmp_path / "mixed", *[(48, 60)] * 2, *[(48, 64)] * 3)
+
+    def opened(root: Path, **changes: Any) -> list[str]:
+        given = {"data__enlarge": False, "data__size": 64, "data__validation": 0.0, **changes}
+        training_set, _ = datasets(config(root, **given))
+        return list(training_set.names)
+
+    says = (
+        rf"^data\.size: 64, and most of the images of {small} are smaller, such as 60 x 48 pixels; data\.enlarge=true "
+        r"enlarges them, data\.size=60 does not"
+    )
+    for changes in (
+        {"data__root": str(small)},
+        {"data__validation": str(small)},
+        {"data__root": [str(large), str(small)]},
+    ):
+        with pytest.raises(ArgumentError, match=says):
+            opened(large, **changes)
+    assert len(opened(small, data__size=60)) == len(opened(small, data__enlarge=True)) == len(opened(mixed)) == 5
+    data.write_shards(data.Synthesis(data.open_dataset(large), size=64), tmp_path / "shards", size=64)
+    with pytest.raises(ArgumentError, match=r"data\.size: 256, .* smaller, such as 64 x 64 pixels; data\.enlarge=true"):
+        opened(tmp_path / "shards", data__size=256)
+    assert len(opened(tmp_path / "shards")) == 5
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ class DataConfig:
         validation_split: the split to validate on in a set that has splits, 'val' or 'test'; '': none.
         limit: how many samples, or photographs to make composites of, are drawn by run.seed to train on; 0: all.
         size: the side of the images that the network sees; larger ones are resized, keeping no aspect, as published.
+        enlarge: whether images that are smaller than that are enlarged; else a folder or file is refused where both
+            sides of most of its first images are smaller.
         crop: the largest share of a side that a random crop leaves out; 0: none.
         pairs: the number of pairs of aligned scenes that are drawn for an epoch.
         flip: whether each image is mirrored with a probability of one half.
@@ -82,6 +84,7 @@ class DataConfig:
     validation_boxes: str = ""
     limit: int = 0
     size: int = 256
+    enlarge: bool = False
     crop: float = 0.0
     pairs: int = 150_000
     flip: bool = False
@@ -431,7 +434,7 @@ def digest(config: TrainConfig) -> str:
     tables = config.as_dict()
     settled = {name: tables[name] for name in ("model", "step", "extractor", "data")}
     settled |= {table: {key: tables[table][key] for key in keys} for table, keys in _DECISIVE.items()}
-    for name in ("workers", "largest_bad", *_PATHS):
+    for name in ("workers", "largest_bad", "enlarge", *_PATHS):
         settled["data"].pop(name)
     if isinstance(config.data.validation, str):
         settled["data"]["validation"] = "a folder"

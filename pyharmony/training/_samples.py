@@ -24,6 +24,8 @@ from ..errors import (
 from ._config import TrainConfig, config_of
 
 _LOG = logging.getLogger(__name__)
+#: The number of samples of a folder by which a run tells whether its images are large enough.
+_LOOKED_AT = 16
 #: The largest number of composites of each photograph that is held back.
 _HELD_BACK = 8
 
@@ -113,7 +115,7 @@ def datasets(config: TrainConfig, bad: dict[str, str] | None = None) -> tuple[da
         bad: gets the names of those that cannot be read and are left out, with the reason, as `data.skip_bad` asks.
     """
     bad = {} if bad is None else bad
-    training, validation = _parts(config)
+    training, validation = _parts(config, sized=not config.data.enlarge)
     if 0 < config.data.limit < len(training):
         drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
         training = data.Subset(training, sorted(drawn.tolist()))
@@ -219,10 +221,11 @@ def check_root(config: TrainConfig) -> None:
         raise ArgumentError("data.root: missing, expected a folder")
 
 
-def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
+def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, data.Dataset]:
+    """Returns the samples to train on and those held back; sized: whether sets of small images are refused."""
     chosen = config.data
     check_root(config)
-    own = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes}
+    own: Any = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes, "sized": sized}
     training = _opened(chosen.roots, chosen.split, config, **own)
     if isinstance(chosen.validation, str):
         held_back = _opened(
@@ -232,6 +235,7 @@ def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
             kind=chosen.validation_kind,
             annotations=chosen.validation_annotations,
             boxes=chosen.validation_boxes,
+            sized=sized,
         )
         return training, held_back
     if chosen.validation_split:
@@ -241,7 +245,7 @@ def _parts(config: TrainConfig) -> tuple[data.Dataset, data.Dataset]:
 
 
 def _opened(
-    roots: tuple[str, ...], split: str, config: TrainConfig, *, kind: str, annotations: str, boxes: str
+    roots: tuple[str, ...], split: str, config: TrainConfig, *, kind: str, annotations: str, boxes: str, sized: bool
 ) -> data.Dataset:
     chosen, opened = config.data, []
     for root in roots:
@@ -257,10 +261,43 @@ def _opened(
             max_share=chosen.max_share,
             boxes=boxes or None,
         )
-        opened.append(
-            found.pairs(chosen.pairs, seed=config.run.seed) if isinstance(found, data.AlignedScenes) else found
-        )
+        if isinstance(found, data.AlignedScenes):
+            found = found.pairs(chosen.pairs, seed=config.run.seed)
+        if sized:
+            _check_sizes(found, root, config)
+        opened.append(found)
     return opened[0] if len(opened) == 1 else data.Joined(opened)
+
+
+def _check_sizes(found: data.Dataset, root: str, config: TrainConfig) -> None:
+    """Refuses a set where both sides of most of the first images are smaller than what the network sees.
+
+    A photograph that is smaller is no reason, nor is one that is smaller in one side.
+    """
+    size, sides, large = config.data.size, list[tuple[int, int]](), 0
+    count = min(len(found), _LOOKED_AT)
+    for index in range(count):
+        try:
+            sample = found[index]
+        except (PyHarmonyError, OSError) as error:
+            if isinstance(error, UnusableSample) or (config.data.skip_bad and unreadable(error)):
+                continue
+            raise
+        height, width = next(sample[role] for role in ("target", "image", "dst", "composite") if role in sample).shape[
+            :2
+        ]
+        if max(height, width) >= size:
+            large += 1
+        else:
+            sides.append((height, width))
+        if 2 * large >= count:
+            return
+    if len(sides) > large:
+        height, width = sides[0]
+        raise ArgumentError(
+            f"data.size: {size}, and most of the images of {root} are smaller, such as {width} x {height} pixels; "
+            f"data.enlarge=true enlarges them, data.size={max(height, width)} does not, if the network takes that"
+        )
 
 
 def _composites(
