@@ -544,6 +544,37 @@ def _instance_norm(name: str, dtype: str, shape: Sequence[int], last: bool) -> N
         return [stats.get(), *(buffer.get() for buffer, _ in outs)]
 
 
+def _batch_norm(name: str, dtype: str, shape: Sequence[int]) -> None:
+    """Registers a batch norm with a dropout, and its gradient."""
+
+    @case(f"batch_norm {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        n, c, h, w = shape
+        strides = (h * w * c, 1, w * c, c)
+
+        def tensor(seed: int | None = None) -> tuple[Buffer, Any]:
+            values = (_images(shape, "float32", seed or 0) / 64 - 1).astype(dtype)
+            buffer = memory.empty(shape, values.dtype) if seed is None else memory.put(values)
+            return buffer, native.ArrayView(buffer.pointer, dtype, shape, strides, True)
+
+        (_, x), (_, grad), (y_buffer, y), (dx_buffer, dx) = (tensor(seed) for seed in (1, 2, None, None))
+        scale, shift = (memory.put(np.linspace(low, 1, c, dtype=np.float32)) for low in (-0.5, 0.1))
+        kept = memory.put((_images(shape, "float32", 3) % 2).astype(np.uint8))
+        keep = native.ArrayView(kept.pointer, "uint8", shape, strides, False)
+        stats, dscale, dshift = memory.empty((1, c, 3)), memory.empty((c,)), memory.empty((c,))
+        workspace = memory.empty(native.batch_norm_workspace(x), np.uint8)
+        more = {"keep": keep, "gain": 2.0, "workspace": workspace.view(), **ON}
+        parameters = (scale.view(), shift.view())
+        native.batch_norm(x, *parameters, 1e-5, 0.2, y, stats.view(), **more)
+        native.batch_norm_gradient(
+            x, stats.view(), *parameters, grad, 0.2, dx, dscale.view(), dshift.view(), **more
+        )  # fmt: skip
+        return [buffer.get() for buffer in (stats, y_buffer, dx_buffer, dscale, dshift)]
+
+
+_batch_norm("float32", "float32", (2, 40, 20, 30))
+_batch_norm("float16, of no packs", "float16", (2, 3, 17, 30))
+
 # There are planes of warps, of blocks, one that shared memory does not hold whole; several strips; packs and none.
 _instance_norm("planar float32, of warps", "float32", (1, 9, 5, 12), False)
 _instance_norm("planar bfloat16", "bfloat16", (1, 2, 36, 72), False)

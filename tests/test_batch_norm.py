@@ -19,8 +19,10 @@ if importlib.util.find_spec("torch") is None:
 import torch
 from torch.nn import functional
 
-from pyharmony import _arrays
-from pyharmony.nn import BatchNorm2d
+from pyharmony import _arrays, _native
+from pyharmony.nn import BatchNorm2d, InstanceNorm2d
+from pyharmony.ops import _batch_norm_torch as backend
+from pyharmony.ops import _native_torch
 
 #: Vectors and tails of every width, one channel, one pixel, tiles of rows that are not full.
 SHAPES = ((2, 3, 1, 2), (4, 40, 1, 1), (3, 1, 5, 1), (2, 40, 9, 7), (1, 70, 33, 19), (2, 513, 8, 9), (5, 16, 64, 64))
@@ -150,11 +152,66 @@ def test_the_definition(slope):
         np.testing.assert_allclose(a, b, atol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["batch", "instance", "instance, planar"])
+def test_a_dropout_in_the_pass(simd, kind, dtype):
+    layer, x, pull = case((3, 20, 9, 7), 0.2, getattr(torch, dtype))
+    if kind != "batch":
+        layer = InstanceNorm2d(20, negative_slope=0.2)
+        x = x.contiguous() if "planar" in kind else x
+    plain = copy.deepcopy(layer)
+    x.requires_grad_()
+    torch.manual_seed(5)
+    y = layer(x, 0.25)
+    torch.manual_seed(5)
+    assert torch.equal(y, layer(x, 0.25))
+    full = plain(x)
+    kept = y != 0
+    assert torch.equal(kept | (full == 0), kept)
+    assert 0.7 < kept.double().mean() < 0.8
+    assert (y - torch.where(kept, full / 0.75, 0)).abs().max() <= 1e-6 * full.abs().max()
+    factor = kept / 0.75
+    (dx,) = torch.autograd.grad(y, x, pull, create_graph=True)
+    (exact,) = torch.autograd.grad(full, x, pull * factor, create_graph=True)
+    assert (dx - exact).abs().max() <= 1e-5 * exact.abs().max()
+    second, other = (torch.autograd.grad(d.square().sum(), x)[0] for d in (dx, exact))
+    assert (second - other).abs().max() <= 1e-4 * other.abs().max()
+
+
+def test_no_dropout_and_all_of_it():
+    layer, x, _ = case((2, 12, 8, 8), 0.2)
+    assert torch.equal(layer(x, 0.0), layer(x))
+    assert not layer(x, 1.0).any()
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 24, 16, 8), (3, 36, 20, 30), (2, 5, 70, 40)], ids=str)
+def test_kernels_follow_the_cpu(emulator, monkeypatch, shape, dtype, drop):
+    _, x, pull = case(shape, 0.2)
+    scale, shift = torch.linspace(-1, 2, shape[1]), torch.linspace(-0.5, 0.5, shape[1])
+    x, pull = (t.to(getattr(torch, dtype)).contiguous(memory_format=torch.channels_last) for t in (x, pull))
+    dropped = backend.Dropped.drawn(x, drop)
+    results = []
+    for on_device in (False, True):
+        if on_device:
+            monkeypatch.setattr(_native, "device_module", lambda: emulator)
+            monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
+        y, stats = backend.run(x, scale, shift, 0.2, 1e-5, dropped)
+        results.append([y, stats, *backend.run_gradient(x, stats, scale, shift, pull, 0.2, dropped)])
+    unit = {"float32": 2.0**-22, "float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    for a, b in zip(*results, strict=True):
+        # The gradients of scale and shift are sums of a value of each position.
+        terms = x.numel() // shape[1] if a.ndim == 1 else 1
+        assert (a.double() - b.double()).abs().max() <= 2 * unit * (terms + a.double().abs().max())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"scale": 5}, r"scale: expected contiguous float32 \[6\]"),
         ({"planar": True}, "expected .* channels-last without gaps"),
+        ({"keep": (2, 6, 4, 5)}, "keep: not uint8 of the shape and layout of x"),
         ({"stats": (2, 6, 3)}, r"stats: expected contiguous float32 \[1, 6, 3\]"),
     ],
 )
@@ -165,8 +222,10 @@ def test_native_calls_refuse_what_does_not_fit(change, message):
     scale, shift = torch.ones(change.get("scale", 6)), torch.zeros(6)
     stats = torch.zeros(change.get("stats", (1, 6, 3)))
     y = torch.zeros_like(x)
+    keep = torch.ones(change.get("keep", x.shape), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     view = _arrays.tensor_view
     with pytest.raises(ValueError, match=message):
         native.batch_norm(
-            view(x), view(scale), view(shift), 1e-5, 0.2, view(y, writable=True), view(stats, writable=True)
-        )
+            view(x), view(scale), view(shift), 1e-5, 0.2, view(y, writable=True), view(stats, writable=True),
+            keep=view(keep),
+        )  # fmt: skip

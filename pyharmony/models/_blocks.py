@@ -35,6 +35,14 @@ def norm_leaky_relu(norm: nn.Module, x: Tensor, slope: float = 0.2) -> Tensor:
     return x if isinstance(norm, (BatchNorm2d, InstanceNorm2d)) else functional.leaky_relu(x, slope)
 
 
+def norm_dropout(norm: nn.Module, x: Tensor, p: float, active: bool) -> Tensor:
+    """Returns the norm of x, with its activation, and then a dropout, in training in one pass."""
+    if active and p and norm.training and isinstance(norm, (BatchNorm2d, InstanceNorm2d)):
+        y: Tensor = norm(x, p)
+        return y
+    return dropout(norm(x), p, active)
+
+
 def has_bias(norm: Norm) -> bool:
     """Tells whether a convolution before the norm has a bias; batch norm brings its own."""
     return norm != "batch"
@@ -214,9 +222,8 @@ class UNet(nn.Module):
             x = conv(x)
         active = self.training or stochastic
         for i, (conv, norm) in enumerate(zip(self.up, self.up_norm)):
-            x = norm(conv(functional.relu_(x)))
-            if 1 <= i <= self.depth - 5:
-                x = dropout(x, self.dropout_p, active)
+            drops = 1 <= i <= self.depth - 5
+            x = norm_dropout(norm, conv(functional.relu_(x)), self.dropout_p, active and drops)
             level = self.depth - 2 - i
             x = torch.cat([skips[level], x], 1)
             if str(level) in self.gates:

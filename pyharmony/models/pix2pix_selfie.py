@@ -117,8 +117,7 @@ class Generator(nn.Module):
         x = _blocks.leaky_convs(self.down, self.down_norm, x, skips=skips)
         skips.pop()
         for conv, norm in zip(self.up, self.up_norm):
-            x = _blocks.norm_leaky_relu(norm, conv(x), 0.0)
-            x = _blocks.dropout(x, self.dropout_p, self.training or stochastic)
+            x = _blocks.norm_dropout(norm, conv(x), self.dropout_p, self.training or stochastic)
             x = torch.cat([x, skips.pop()], 1)
         output = torch.tanh(self.last(x))
         return _blocks.changed(image, output, mask) if self.residual else output

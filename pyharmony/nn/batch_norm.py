@@ -1,4 +1,4 @@
-"""A batch norm and the leaky ReLU behind it in one pass."""
+"""A batch norm, and the leaky ReLU and the dropout behind it, in one pass."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .. import _checks
+from .. import _checks, _native
 from ..ops.instance_norm import batch_norm
 
-_DTYPES = (torch.float32, torch.float64)
+#: The dtypes that one pass takes, and those of their scale and shift.
+_DTYPES = {
+    "cpu": {torch.float32: torch.float32, torch.float64: torch.float64},
+    "cuda": dict.fromkeys((torch.float32, torch.float16, torch.bfloat16), torch.float32),
+}
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _no_device() -> bool:
+    return _native.device_module() is None
 
 
 class BatchNorm2d(torch.nn.BatchNorm2d):
     """torch's BatchNorm2d with scale, shift and running statistics, and a leaky ReLU in the same pass.
 
-    In training on a CPU one native pass computes norm and activation of channels-last memory, and one their gradients;
-    gradients of gradients, other memory formats and dtypes, evaluation and GPUs are computed by torch.
+    In training one native pass computes norm and activation of channels-last memory, and one their gradients; gradients
+    of gradients, other memory formats and evaluation are computed by torch.
 
     Args:
         channels: the number of channels of the input.
@@ -42,21 +51,24 @@ class BatchNorm2d(torch.nn.BatchNorm2d):
         self.negative_slope = negative_slope
         self._slope = 1.0 if negative_slope is None else _checks.number(negative_slope, "negative_slope")
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Returns y for input [N, C, H, W]; errors are those of torch's BatchNorm2d."""
+    def forward(self, input: Tensor, drop: float = 0.0) -> Tensor:
+        """Returns y for input [N, C, H, W]; errors are those of torch's BatchNorm2d.
+
+        drop: the share of results that a dropout in the same pass sets to 0; the others grow by 1 / (1 - drop).
+        """
         if not self._in_one_pass(input):
             y = super().forward(input)
-            return y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
-        y, stats = batch_norm(input, self.weight, self.bias, slope=self._slope, eps=self.eps)
+            y = y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
+            return functional.dropout(y, drop) if drop else y
+        y, stats = batch_norm(input, self.weight, self.bias, slope=self._slope, eps=self.eps, drop=drop)
         self._note(stats, input.numel() // self.num_features)
         return y
 
     def _in_one_pass(self, x: Tensor) -> bool:
         return (
             self.training
-            and x.device.type == "cpu"
-            and x.dtype in _DTYPES
-            and x.dtype == self.weight.dtype
+            and _DTYPES.get(x.device.type, {}).get(x.dtype) == self.weight.dtype
+            and not (x.is_cuda and _no_device())
             and x.ndim == 4
             and x.shape[1] == self.num_features
             and x.numel() > self.num_features

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from .. import _native
 from ..errors import ShapeError
-from ..ops.instance_norm import instance_norm, settings
+from ..ops.instance_norm import instance_norm, instance_norm_dropout, settings
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -44,16 +44,23 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
         super().__init__(channels, eps, affine=False, track_running_stats=False)
         self.negative_slope = negative_slope
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Returns y for input [N, C, H, W] or [C, H, W]; errors are those of `pyharmony.ops.instance_norm`."""
+    def forward(self, input: Tensor, drop: float = 0.0) -> Tensor:
+        """Returns y for input [N, C, H, W] or [C, H, W]; errors are those of `pyharmony.ops.instance_norm`.
+
+        drop: the share of results that a dropout in the same pass sets to 0; the others grow by 1 / (1 - drop).
+        """
         if input.ndim not in (3, 4) or input.shape[-3] != self.num_features:
             raise ShapeError(f"input: shape {list(input.shape)}, expected [N, {self.num_features}, H, W]")
         if input.ndim == 3:
-            return self.forward(input[None])[0]
+            return self.forward(input[None], drop)[0]
         without = input.is_cuda and (input.dtype == torch.float64 or _no_device())
         if without or input.is_meta or torch.onnx.is_in_onnx_export():
             y = functional.instance_norm(input, eps=self.eps)
-            return y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
+            y = y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
+            return functional.dropout(y, drop) if drop else y
+        if drop:
+            y = instance_norm_dropout(input, negative_slope=self.negative_slope, eps=self.eps, drop=drop)
+            return y
         return instance_norm(input, negative_slope=self.negative_slope, eps=self.eps)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""A batch norm in training with its activation in one pass, of channels-last tensors of the CPU. Not public.
+"""A batch norm in training with its activation and dropout in one pass, of channels-last tensors. Not public.
 
 The kernels are those of `instance_norm`, for which all positions of the batch are one plane; see
 `csrc/ops/instance_norm/instance_norm.h`. Where gradients have gradients, torch's own operations compute them.
@@ -12,40 +12,46 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ._native_torch import ON_CPU
-
-_view = ON_CPU.view
+from ._instance_norm_torch import Dropped, options_of
+from ._native_torch import calls_for
 
 
 def _real(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def run(x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
+def run(
+    x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float, dropped: Dropped | None
+) -> tuple[Tensor, Tensor]:
     """Returns y, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [1, C, 3]."""
-    y, stats = torch.empty_like(x), torch.empty(1, x.shape[1], 3, dtype=_real(x))
-    ON_CPU.run(
-        "batch_norm", _view(x), _view(scale), _view(shift), eps, slope, _view(y, writable=True),
-        _view(stats, writable=True),
+    on = calls_for(x, "batch_norm")
+    y, stats = torch.empty_like(x), torch.empty(1, x.shape[1], 3, dtype=_real(x), device=x.device)
+    seen = on.view(x)
+    on.run(
+        "batch_norm", seen, on.view(scale), on.view(shift), eps, slope, on.view(y, writable=True),
+        on.view(stats, writable=True), workspace=on.size("batch_norm_workspace", seen), **options_of(on, dropped),
     )  # fmt: skip
     return y, stats
 
 
 def run_gradient(
-    x: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float
+    x: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, dropped: Dropped | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the gradients of x, scale and shift for that of y."""
     grad = grad.contiguous(memory_format=torch.channels_last)
     dx, dscale, dshift = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(shift)
-    ON_CPU.run(
-        "batch_norm_gradient", _view(x), _view(stats), _view(scale), _view(shift), _view(grad), slope,
-        _view(dx, writable=True), _view(dscale, writable=True), _view(dshift, writable=True),
+    on = calls_for(x, "batch_norm")
+    seen = on.view(x)
+    on.run(
+        "batch_norm_gradient", seen, on.view(stats), on.view(scale), on.view(shift), on.view(grad), slope,
+        on.view(dx, writable=True), on.view(dscale, writable=True), on.view(dshift, writable=True),
+        workspace=on.size("batch_norm_workspace", seen), **options_of(on, dropped),
     )  # fmt: skip
     return dx, dscale, dshift
 
 
 def composed_gradient(
-    x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, eps: float
+    x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, eps: float, dropped: Dropped | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Computes `run_gradient` in torch's own operations, for derivatives of it."""
     real = _real(x)
@@ -60,17 +66,21 @@ def composed_gradient(
     r = (mean(centred.square()) + eps).rsqrt()
     h = centred * r
     active = of_channels(scale) * h + of_channels(shift) > 0
-    g = torch.where(active, torch.ones_like(h), slope) * grad.to(real)
+    act = torch.where(active, torch.ones_like(h), slope)
+    g = (act if dropped is None else act * dropped.factor(act)) * grad.to(real)
     dx = of_channels(scale) * r * (g - mean(g) - h * mean(g * h))
     return dx.to(x.dtype), (g * h).sum((0, 2, 3)).to(scale.dtype), g.sum((0, 2, 3)).to(shift.dtype)
 
 
 class BatchNorm(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
-        y, stats = run(x.detach(), scale.detach(), shift.detach(), slope, eps)
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float, drop: float
+    ) -> tuple[Tensor, Tensor]:
+        dropped = Dropped.drawn(x, drop)
+        y, stats = run(x.detach(), scale.detach(), shift.detach(), slope, eps, dropped)
         ctx.save_for_backward(x, scale, shift, stats)
-        ctx.slope, ctx.eps = slope, eps
+        ctx.slope, ctx.eps, ctx.dropped = slope, eps, dropped
         ctx.mark_non_differentiable(stats)
         return y, stats
 
@@ -78,8 +88,8 @@ class BatchNorm(Function):
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
         x, scale, shift, stats = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (*composed_gradient(x, scale, shift, grad, ctx.slope, ctx.eps), None, None)
-        return (*run_gradient(x, stats, scale, shift, grad, ctx.slope), None, None)
+            return (*composed_gradient(x, scale, shift, grad, ctx.slope, ctx.eps, ctx.dropped), None, None, None)
+        return (*run_gradient(x, stats, scale, shift, grad, ctx.slope, ctx.dropped), None, None, None)
 
 
 # torch has no types for apply.

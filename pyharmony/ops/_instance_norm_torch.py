@@ -6,6 +6,7 @@ torch differentiates `composed`, which is the second gradient in torch's own ope
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -29,42 +30,69 @@ def _stats(x: Tensor) -> Tensor:
     return torch.empty(stats_shape(x), dtype=real, device=x.device)
 
 
-def _call(calls: Calls, name: str, x: Tensor, *arguments: Any) -> None:
+@dataclasses.dataclass(frozen=True)
+class Dropped:
+    """A dropout behind the activation: results times `gain` where `keep` [N, C, H, W], uint8 like x, is 1, else 0."""
+
+    keep: Tensor
+    gain: float
+
+    @classmethod
+    def drawn(cls, x: Tensor, share: float) -> Dropped | None:
+        """Draws which values of x are dropped, a share of 0 to 1; None for a share of 0."""
+        if not share:
+            return None
+        keep = torch.empty_like(x, dtype=torch.uint8).bernoulli_(1 - share)
+        return cls(keep, 1 / (1 - share) if share < 1 else 0.0)
+
+    def factor(self, like: Tensor) -> Tensor:
+        return self.keep.to(like.dtype) * self.gain
+
+
+def options_of(calls: Calls, dropped: Dropped | None) -> dict[str, Any]:
+    return {} if dropped is None else {"keep": calls.view(dropped.keep), "gain": dropped.gain}
+
+
+def _call(calls: Calls, name: str, x: Tensor, dropped: Dropped | None, *arguments: Any) -> None:
     seen = calls.view(x)
     workspace = 0 if x.is_contiguous() else calls.size("instance_norm_workspace", seen)
-    calls.run(name, seen, *arguments, workspace=workspace)
+    calls.run(name, seen, *arguments, workspace=workspace, **options_of(calls, dropped))
 
 
-def run(x: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
+def run(x: Tensor, slope: float, eps: float, dropped: Dropped | None = None) -> tuple[Tensor, Tensor]:
     """Returns y, and the statistics of the planes that the gradients need."""
     x = dense(x.detach())
     on, y, stats = calls_for(x, "instance_norm"), torch.empty_like(x), _stats(x)
-    _call(on, "instance_norm", x, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
+    _call(on, "instance_norm", x, dropped, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
     return y, stats
 
 
-def run_gradient(x: Tensor, stats: Tensor, grad: Tensor, slope: float) -> Tensor:
+def run_gradient(x: Tensor, stats: Tensor, grad: Tensor, slope: float, dropped: Dropped | None = None) -> Tensor:
     """Returns dx for grad = dy."""
     x = dense(x.detach())
     grad = _like(grad.detach(), x)
     on, dx = calls_for(x, "instance_norm"), torch.empty_like(x)
-    _call(on, "instance_norm_gradient", x, on.view(stats), on.view(grad), slope, on.view(dx, writable=True))
+    _call(on, "instance_norm_gradient", x, dropped, on.view(stats), on.view(grad), slope, on.view(dx, writable=True))
     return dx
 
 
-def run_second_gradient(x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float) -> tuple[Tensor, Tensor]:
+def run_second_gradient(
+    x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float, dropped: Dropped | None = None
+) -> tuple[Tensor, Tensor]:
     """Returns the cotangents of grad and of x for the cotangent `pull` of dx."""
     x = dense(x.detach())
     grad, pull = _like(grad.detach(), x), _like(pull.detach(), x)
     on, dgrad, dx = calls_for(x, "instance_norm"), torch.empty_like(x), torch.empty_like(x)
     _call(
-        on, "instance_norm_second_gradient", x, on.view(stats), on.view(grad), on.view(pull), slope,
+        on, "instance_norm_second_gradient", x, dropped, on.view(stats), on.view(grad), on.view(pull), slope,
         on.view(dgrad, writable=True), on.view(dx, writable=True),
     )  # fmt: skip
     return dgrad, dx
 
 
-def composed(x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float) -> tuple[Tensor, Tensor]:
+def composed(
+    x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float, dropped: Dropped | None = None
+) -> tuple[Tensor, Tensor]:
     """Computes `run_second_gradient` in torch's own operations, for derivatives of it."""
 
     def mean(v: Tensor) -> Tensor:
@@ -75,6 +103,8 @@ def composed(x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float) ->
     r = (mean(centred.square()) + eps).rsqrt()
     h = centred * r
     act = torch.where(h > 0, torch.ones_like(h), slope)
+    if dropped is not None:
+        act = act * dropped.factor(act)
     g, u = act * grad.to(real), pull.to(real)
     g, u = g - mean(g), u - mean(u)
     d, b = mean(u * h), mean(g * h)
@@ -88,35 +118,37 @@ def composed(x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float) ->
 
 class InstanceNorm(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float, eps: float) -> Tensor:
-        y, stats = run(x, slope, eps)
+    def forward(ctx: Any, x: Tensor, slope: float, eps: float, dropped: Dropped | None) -> Tensor:
+        y, stats = run(x, slope, eps, dropped)
         ctx.save_for_backward(x, stats)
-        ctx.slope, ctx.eps = slope, eps
+        ctx.slope, ctx.eps, ctx.dropped = slope, eps, dropped
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, stats = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _apply_gradient(x, stats, grad, ctx.slope, ctx.eps), None, None
-        return run_gradient(x, stats, grad, ctx.slope), None, None
+            return _apply_gradient(x, stats, grad, ctx.slope, ctx.eps, ctx.dropped), None, None, None
+        return run_gradient(x, stats, grad, ctx.slope, ctx.dropped), None, None, None
 
 
 class Gradient(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, stats: Tensor, grad: Tensor, slope: float, eps: float) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, stats: Tensor, grad: Tensor, slope: float, eps: float, dropped: Dropped | None
+    ) -> Tensor:
         ctx.save_for_backward(x, stats, grad)
-        ctx.slope, ctx.eps = slope, eps
-        return run_gradient(x, stats, grad, slope)
+        ctx.slope, ctx.eps, ctx.dropped = slope, eps, dropped
+        return run_gradient(x, stats, grad, slope, dropped)
 
     @staticmethod
     def backward(ctx: Any, pull: Tensor) -> tuple[Any, ...]:
         x, stats, grad = ctx.saved_tensors
         if torch.is_grad_enabled():
-            dgrad, dx = composed(x, grad, pull, ctx.slope, ctx.eps)
+            dgrad, dx = composed(x, grad, pull, ctx.slope, ctx.eps, ctx.dropped)
         else:
-            dgrad, dx = run_second_gradient(x, stats, grad, pull, ctx.slope)
-        return dx, None, dgrad, None, None
+            dgrad, dx = run_second_gradient(x, stats, grad, pull, ctx.slope, ctx.dropped)
+        return dx, None, dgrad, None, None, None
 
 
 # torch has no types for apply.
@@ -150,7 +182,7 @@ def _backward_gradient(ctx: Any, pull: Tensor) -> tuple[Any, ...]:
 _operator = operator(
     "instance_norm",
     "(Tensor x, float slope, float eps) -> (Tensor, Tensor)",
-    run,
+    lambda x, slope, eps: run(x, slope, eps),
     lambda x, *_: (torch.empty_like(dense(x)), _stats(x)),
     _backward,
     _keep,
@@ -174,8 +206,8 @@ _second_operator = operator(
 # ---- the call -------------------------------------------------------------------------------------------------------
 
 
-def instance_norm(x: Tensor, slope: float, eps: float) -> Tensor:
-    """Computes `pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation."""
+def instance_norm(x: Tensor, slope: float, eps: float, drop: float = 0.0) -> Tensor:
+    """Computes `pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation, drop the share that is dropped."""
     check(x)
     _arrays.check_dense(x, "x")
     _arrays.check_device(x, "x")
@@ -183,5 +215,5 @@ def instance_norm(x: Tensor, slope: float, eps: float) -> Tensor:
         check_device_dtype(x, "x")
     if torch.compiler.is_compiling():
         y: Tensor = _operator(x, slope, eps)[0]
-        return y
-    return _apply(x, slope, eps)
+        return torch.nn.functional.dropout(y, drop) if drop else y
+    return _apply(x, slope, eps, Dropped.drawn(dense(x), drop))

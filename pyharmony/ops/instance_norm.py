@@ -54,17 +54,18 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
     return of_array(x, slope, eps)
 
 
-def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float) -> tuple[Any, Any]:
-    """Computes a batch norm in training and a leaky ReLU in one pass. Not public: `pyharmony.nn.BatchNorm2d` is.
+def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float, drop: float = 0.0) -> tuple[Any, Any]:
+    """Computes a batch norm in training, a leaky ReLU and a dropout in one pass, for `pyharmony.nn.BatchNorm2d`.
 
     y = act(scale h + shift), h = (x - mean) / sqrt(variance + eps), with the mean and the biased variance of each
     channel over the batch. Gradients of any order flow to x, scale and shift.
 
     Args:
-        x: a tensor [N, C, H, W] of float32 or float64 of the CPU, channels-last.
-        scale, shift: [C] of x's dtype.
+        x: a tensor [N, C, H, W], channels-last, of float32 or float64, on a GPU of float32, float16 or bfloat16.
+        scale, shift: [C] of float32, beside float64 of float64.
         slope: the slope of the leaky ReLU; 1 is no activation.
         eps: the number that is added to the variance, above 0.
+        drop: the share of results that become 0, drawn by torch's generator; the others grow by 1 / (1 - drop).
 
     Returns:
         y, like x, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [C, 3].
@@ -73,5 +74,12 @@ def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float) -> t
     """
     from . import _batch_norm_torch
 
-    y, stats = _batch_norm_torch.apply_batch_norm(x, scale, shift, slope, eps)
+    y, stats = _batch_norm_torch.apply_batch_norm(x, scale, shift, slope, eps, drop)
     return y, stats[0]
+
+
+def instance_norm_dropout(x: Any, *, negative_slope: float | None, eps: float, drop: float) -> Any:
+    """Computes `instance_norm` of a tensor and a dropout, as in `batch_norm`, in one pass. Not public."""
+    from . import _instance_norm_torch
+
+    return _instance_norm_torch.instance_norm(x, *settings(negative_slope, eps), drop)

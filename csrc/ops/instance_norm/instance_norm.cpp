@@ -60,6 +60,16 @@ ArrayView as_one_image(const ArrayView& x, const char* name) {
   return one;
 }
 
+void drop(const ArrayView& x, InstanceNormCall& call, const ArrayView* keep, double gain) {
+  if (keep == nullptr) return;
+  bool same = keep->ndim == 4 && keep->dtype == DType::kUInt8;
+  for (int i = 0; i < 4 && same; ++i) same = keep->shape[i] == x.shape[i];
+  HM_CHECK(same && is_dense(*keep, call.channels_last),
+           "keep: not uint8 of the shape and layout of x");
+  call.keep = keep->as<std::uint8_t>();
+  call.gain = gain;
+}
+
 void* of_channels(const InstanceNormCall& call, const ArrayView& a, const char* name) {
   const DType real = call.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
   HM_CHECK(a.dtype == real && a.ndim == 1 && a.shape[0] == call.channels && is_contiguous(a), name,
@@ -71,10 +81,11 @@ void* of_channels(const InstanceNormCall& call, const ArrayView& a, const char* 
 
 InstanceNormCall batch_norm_call(const ArrayView& x, const ArrayView& scale, const ArrayView& shift,
                                  double eps, double slope, const ArrayView& y,
-                                 const ArrayView& stats) {
+                                 const ArrayView& stats, const ArrayView* keep, double gain) {
   InstanceNormCall call =
-      instance_norm_call(as_one_image(x, "x"), eps, slope, as_one_image(y, "y"), stats);
+      instance_norm_call(as_one_image(x, "x"), eps, slope, as_one_image(y, "y"), stats, nullptr, 1);
   call.channels_last = true;  // Of one channel or pixel both layouts are the same memory.
+  drop(x, call, keep, gain);
   call.pass = InstanceNormPass::kAffineForward;
   call.scale = of_channels(call, scale, "scale");
   call.shift = of_channels(call, shift, "shift");
@@ -84,10 +95,13 @@ InstanceNormCall batch_norm_call(const ArrayView& x, const ArrayView& scale, con
 InstanceNormCall batch_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
                                           const ArrayView& scale, const ArrayView& shift,
                                           const ArrayView& grad, double slope, const ArrayView& dx,
-                                          const ArrayView& dscale, const ArrayView& dshift) {
-  InstanceNormCall call = instance_norm_gradient_call(
-      as_one_image(x, "x"), stats, as_one_image(grad, "grad"), slope, as_one_image(dx, "dx"));
+                                          const ArrayView& dscale, const ArrayView& dshift,
+                                          const ArrayView* keep, double gain) {
+  InstanceNormCall call =
+      instance_norm_gradient_call(as_one_image(x, "x"), stats, as_one_image(grad, "grad"), slope,
+                                  as_one_image(dx, "dx"), nullptr, 1);
   call.channels_last = true;
+  drop(x, call, keep, gain);
   call.pass = InstanceNormPass::kAffineGradient;
   call.scale = of_channels(call, scale, "scale");
   call.shift = of_channels(call, shift, "shift");
@@ -98,33 +112,39 @@ InstanceNormCall batch_norm_gradient_call(const ArrayView& x, const ArrayView& s
 }
 
 InstanceNormCall instance_norm_call(const ArrayView& x, double eps, double slope,
-                                    const ArrayView& y, const ArrayView& stats) {
+                                    const ArrayView& y, const ArrayView& stats,
+                                    const ArrayView* keep, double gain) {
   HM_CHECK(eps > 0, "eps: ", eps, ", expected more than 0");
   HM_CHECK(stats.writable, "stats: read-only");
   InstanceNormCall call = call_of(InstanceNormPass::kForward, x, stats, slope);
   call.eps = eps;
   call.out[0] = written(x, call, y, "y");
+  drop(x, call, keep, gain);
   return call;
 }
 
 InstanceNormCall instance_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
                                              const ArrayView& grad, double slope,
-                                             const ArrayView& dx) {
+                                             const ArrayView& dx, const ArrayView* keep,
+                                             double gain) {
   InstanceNormCall call = call_of(InstanceNormPass::kGradient, x, stats, slope);
   call.in[1] = like(x, call, grad, "grad");
   call.out[0] = written(x, call, dx, "dx");
+  drop(x, call, keep, gain);
   return call;
 }
 
 InstanceNormCall instance_norm_second_gradient_call(const ArrayView& x, const ArrayView& stats,
                                                     const ArrayView& grad, const ArrayView& pull,
                                                     double slope, const ArrayView& dgrad,
-                                                    const ArrayView& dx) {
+                                                    const ArrayView& dx, const ArrayView* keep,
+                                                    double gain) {
   InstanceNormCall call = call_of(InstanceNormPass::kSecondGradient, x, stats, slope);
   call.in[1] = like(x, call, grad, "grad");
   call.in[2] = like(x, call, pull, "pull");
   call.out[0] = written(x, call, dgrad, "dgrad");
   call.out[1] = written(x, call, dx, "dx");
+  drop(x, call, keep, gain);
   return call;
 }
 

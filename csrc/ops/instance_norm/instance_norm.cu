@@ -21,9 +21,10 @@ constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int kSmallPlane = 1024;  // the most values of a plane that a warp does
 // The most bytes of a plane in shared memory: every GPU has them beside the few of the reductions.
 constexpr int kSharedBytes = 63 << 10;
-constexpr int kColumns = 8;       // packs side by side: 128 bytes of float32
-constexpr int kMostStrips = 32;   // in an image: each block of the second launch adds them all
-constexpr int kLeastStrip = 256;  // positions
+constexpr int kColumns = 8;        // packs side by side: 128 bytes of float32
+constexpr int kMostStrips = 32;    // in an image: each block of the second launch adds them all
+constexpr int kBatchStrips = 128;  // in a batch that is one image
+constexpr int kLeastStrip = 256;   // positions
 constexpr int kMostSums = 5;
 
 struct Params {
@@ -34,12 +35,18 @@ struct Params {
   int cached;                  // planar: packs of a plane that are in shared memory
   int columns, strip, strips;  // for channels-last
   float eps, slope;
+  // Of the affine passes.
+  const float *scale, *shift;
+  float *dscale, *dshift;
+  const std::uint8_t* keep;  // null: all are kept
+  float gain;
 };
 
 // ---- passes: what a value adds to its plane's sums, what follows from them, what is written -----
 
-// A plane's constants: h = (x - constants[0]) constants[1] + constants[2], then the pass's own.
-constexpr int kNormal = 3;
+// A plane's constants: h = (x - constants[0]) constants[1] + constants[2]; of the affine passes
+// scale and shift; then what follows from the sums.
+constexpr int kNormal = 3, kAffine = kNormal + 2;
 
 __device__ __forceinline__ void normal_of(const float* stats, float* constants) {
   constants[0] = stats[0];
@@ -54,7 +61,7 @@ __device__ __forceinline__ float normalised(float x, const float* constants) {
 // The sums are the mean of the distances from the plane's first value, and the squared distances
 // from that mean: for equal values they are zero, and large means cost no digits.
 struct Forward {
-  static constexpr bool kMoments = true;
+  static constexpr bool kMoments = true, kHasAffine = false;
   static constexpr int kInputs = 1, kOutputs = 1, kSums = 2, kConstants = kNormal;
 
   static __device__ __forceinline__ void write(const float (&in)[1], const float* constants,
@@ -65,7 +72,7 @@ struct Forward {
 };
 
 struct Gradient {
-  static constexpr bool kMoments = false;
+  static constexpr bool kMoments = false, kHasAffine = false;
   static constexpr int kInputs = 2, kOutputs = 1, kSums = 2, kConstants = kNormal + 2;
 
   static __device__ __forceinline__ void add(const float (&in)[2], const float* constants,
@@ -86,7 +93,7 @@ struct Gradient {
 };
 
 struct SecondGradient {
-  static constexpr bool kMoments = false;
+  static constexpr bool kMoments = false, kHasAffine = false;
   static constexpr int kInputs = 3, kOutputs = 2, kSums = 5, kConstants = kNormal + 5;
 
   static __device__ __forceinline__ void add(const float (&in)[3], const float* constants,
@@ -113,6 +120,52 @@ struct SecondGradient {
     out[1] = -scale * scale * (h * mean[4] + mean[3] * u + mean[2] * g);
   }
 };
+
+struct AffineForward {
+  static constexpr bool kMoments = true, kHasAffine = true;
+  static constexpr int kInputs = 1, kOutputs = 1, kSums = 2, kConstants = kAffine;
+
+  static __device__ __forceinline__ void write(const float (&in)[1], const float* constants,
+                                               float slope, float (&out)[1]) {
+    const float a = fmaf(constants[kNormal], normalised(in[0], constants), constants[kNormal + 1]);
+    out[0] = a > 0 ? a : a * slope;
+  }
+};
+
+struct AffineGradient {
+  static constexpr bool kMoments = false, kHasAffine = true;
+  static constexpr int kInputs = 2, kOutputs = 1, kSums = 2, kConstants = kAffine + 2;
+
+  static __device__ __forceinline__ float behind(const float (&in)[2], const float* constants,
+                                                 float h, float slope) {
+    const float a = fmaf(constants[kNormal], h, constants[kNormal + 1]);
+    return a > 0 ? in[1] : in[1] * slope;
+  }
+  static __device__ __forceinline__ void add(const float (&in)[2], const float* constants,
+                                             float slope, float (&sums)[2]) {
+    const float h = normalised(in[0], constants), g = behind(in, constants, h, slope);
+    sums[0] += g;
+    sums[1] = fmaf(g, h, sums[1]);
+  }
+  static __device__ __forceinline__ void follow(const float (&means)[2], float* constants) {
+    constants[kAffine] = means[0];
+    constants[kAffine + 1] = means[1];
+  }
+  static __device__ __forceinline__ void write(const float (&in)[2], const float* constants,
+                                               float slope, float (&out)[1]) {
+    const float h = normalised(in[0], constants), g = behind(in, constants, h, slope);
+    out[0] =
+        constants[kNormal] * constants[1] * (g - constants[kAffine] - h * constants[kAffine + 1]);
+  }
+};
+
+template <typename Pass>
+__device__ __forceinline__ void affine_of(const Params& p, int channel, float* constants) {
+  if constexpr (Pass::kHasAffine) {
+    constants[kNormal] = p.scale[channel];
+    constants[kNormal + 1] = p.shift[channel];
+  }
+}
 
 // Adds a value of a plane, the count-th of this thread. constants[0] is the plane's first value if
 // the pass needs moments.
@@ -142,6 +195,16 @@ __device__ __forceinline__ void load(const Params& p, std::int64_t at,
                                      Pack<T, kPack> (&packs)[Pass::kInputs]) {
 #pragma unroll
   for (int k = 0; k < Pass::kInputs; ++k) packs[k] = device::load_pack<T, kPack>(p.in[k], at);
+  if constexpr (!Pass::kMoments) {
+    if (p.keep != nullptr) {
+      const auto keep = device::load_pack<std::uint8_t, kPack>(p.keep, at);
+#pragma unroll
+      for (int i = 0; i < kPack; ++i) {
+        const float factor = keep.value[i] != 0 ? p.gain : 0.0f;
+        packs[1].value[i] = device::from_float<T>(device::to_float(packs[1].value[i]) * factor);
+      }
+    }
+  }
 }
 
 template <typename Pass, typename T, int kPack>
@@ -156,7 +219,12 @@ template <typename Pass, typename T, int kPack>
 __device__ __forceinline__ void write(const Params& p, std::int64_t at,
                                       const Pack<T, kPack> (&packs)[Pass::kInputs],
                                       const float* constants, int step, int each) {
+  constexpr bool kDrops = Pass::kMoments || Pass::kOutputs == 2;
   Pack<T, kPack> results[Pass::kOutputs];
+  Pack<std::uint8_t, kPack> keep{};
+  if constexpr (kDrops) {
+    if (p.keep != nullptr) keep = device::load_pack<std::uint8_t, kPack>(p.keep, at);
+  }
 #pragma unroll
   for (int i = 0; i < kPack; ++i) {
     float in[Pass::kInputs], own[Pass::kConstants], out[Pass::kOutputs];
@@ -164,6 +232,9 @@ __device__ __forceinline__ void write(const Params& p, std::int64_t at,
 #pragma unroll
     for (int k = 0; k < Pass::kConstants; ++k) own[k] = constants[k * step + i * each];
     Pass::write(in, own, p.slope, out);
+    if constexpr (kDrops) {
+      if (p.keep != nullptr) out[0] *= keep.value[i] != 0 ? p.gain : 0.0f;
+    }
 #pragma unroll
     for (int k = 0; k < Pass::kOutputs; ++k) {
       results[k].value[i] = device::from_float<T>(out[k]);
@@ -334,7 +405,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   HM_DYN_SMEM(float, shared);  // [rows][kSums][columns kPack]
   const Place at = place_of<kPack>(p);
   const bool inside = at.channel < p.channels;
-  float constants[kPack][kNormal] = {};
+  float constants[kPack][Pass::kHasAffine ? kAffine : kNormal] = {};
 #pragma unroll
   for (int i = 0; i < kPack; ++i) {
     if (!inside) continue;
@@ -343,6 +414,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     } else {
       const std::int64_t plane = std::int64_t(blockIdx.z) * p.channels + at.channel + i;
       normal_of(p.stats + plane * kInstanceNormStats, constants[i]);
+      affine_of<Pass>(p, at.channel + i, constants[i]);
     }
   }
   float sums[kPack][Pass::kSums] = {};
@@ -451,10 +523,17 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
         for (int k = 0; k < Pass::kSums; ++k) means[k] += from[s * step + k * p.channels];
       }
+      if constexpr (Pass::kHasAffine) {
+        if (blockIdx.x == 0) {
+          p.dshift[channel] = means[0];
+          p.dscale[channel] = means[1];
+        }
+      }
 #pragma unroll
       for (int k = 0; k < Pass::kSums; ++k) means[k] *= all;
       Pass::follow(means, constants);
     }
+    affine_of<Pass>(p, channel, constants);
 #pragma unroll
     for (int k = 0; k < Pass::kConstants; ++k) shared[k * width + j] = constants[k];
   }
@@ -477,13 +556,13 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-int strip_of(std::int64_t plane) {
-  return static_cast<int>(
-      std::max<std::int64_t>(kLeastStrip, (plane + kMostStrips - 1) / kMostStrips));
+int strip_of(std::int64_t plane, int most) {
+  return static_cast<int>(std::max<std::int64_t>(kLeastStrip, (plane + most - 1) / most));
 }
 
-std::size_t workspace_of(std::int64_t images, std::int64_t channels, std::int64_t plane) {
-  const std::int64_t strip = strip_of(plane);
+std::size_t workspace_of(std::int64_t images, std::int64_t channels, std::int64_t plane,
+                         int most = kMostStrips) {
+  const std::int64_t strip = strip_of(plane, most);
   return static_cast<std::size_t>(images * ((plane + strip - 1) / strip) * channels * kMostSums *
                                   4);
 }
@@ -509,13 +588,14 @@ void launch_planar(Params p, cudaStream_t stream) {
 template <typename Pass, typename T, int kPack>
 void launch_channels_last(Params p, void* workspace, std::size_t workspace_bytes,
                           cudaStream_t stream) {
-  HM_CHECK(workspace != nullptr && workspace_bytes >= workspace_of(p.images, p.channels, p.plane),
-           "workspace: ", workspace_bytes, " bytes, expected ",
-           workspace_of(p.images, p.channels, p.plane));
+  constexpr int kMost = Pass::kHasAffine ? kBatchStrips : kMostStrips;
+  const std::size_t needed = workspace_of(p.images, p.channels, p.plane, kMost);
+  HM_CHECK(workspace != nullptr && workspace_bytes >= needed, "workspace: ", workspace_bytes,
+           " bytes, expected ", needed);
   p.partial = static_cast<float*>(workspace);
   p.columns = 1;
   while (p.columns < kColumns && p.columns * kPack < p.channels) p.columns *= 2;
-  p.strip = strip_of(p.plane);
+  p.strip = strip_of(p.plane, kMost);
   p.strips = ceil_div(p.plane, p.strip);
   const dim3 grid(static_cast<unsigned>(p.strips),
                   static_cast<unsigned>(ceil_div(p.channels, p.columns * kPack)),
@@ -545,6 +625,12 @@ void launch(const InstanceNormCall& call, void* workspace, std::size_t workspace
   p.plane = static_cast<int>(call.plane);
   p.eps = static_cast<float>(call.eps);
   p.slope = static_cast<float>(call.slope);
+  p.scale = static_cast<const float*>(call.scale);
+  p.shift = static_cast<const float*>(call.shift);
+  p.dscale = static_cast<float*>(call.dscale);
+  p.dshift = static_cast<float*>(call.dshift);
+  p.keep = call.keep;
+  p.gain = static_cast<float>(call.gain);
   device::dispatch_tensor(call.dtype, "x", [&](auto tag) {
     using T = typename decltype(tag)::type;
     // With three arrays, eight values each would not fit into the registers.
@@ -556,10 +642,11 @@ void launch(const InstanceNormCall& call, void* workspace, std::size_t workspace
     };
     for (int k = 0; k < Pass::kInputs; ++k) packed = packed && aligned(p.in[k]);
     for (int k = 0; k < Pass::kOutputs; ++k) packed = packed && aligned(p.out[k]);
-    if (call.channels_last) {
+    packed = packed && reinterpret_cast<std::uintptr_t>(p.keep) % kMost == 0;
+    if (Pass::kHasAffine || call.channels_last) {
       packed ? launch_channels_last<Pass, T, kMost>(p, workspace, workspace_bytes, stream)
              : launch_channels_last<Pass, T, 1>(p, workspace, workspace_bytes, stream);
-    } else {
+    } else if constexpr (!Pass::kHasAffine) {
       packed ? launch_planar<Pass, T, kMost>(p, stream) : launch_planar<Pass, T, 1>(p, stream);
     }
   });
@@ -572,6 +659,11 @@ std::size_t instance_norm_workspace(const ArrayView& x) {
   return workspace_of(x.shape[0], x.shape[1], x.shape[2] * x.shape[3]);
 }
 
+std::size_t batch_norm_workspace(const ArrayView& x) {
+  HM_CHECK(x.ndim == 4, "x: expected [N, C, H, W]");
+  return workspace_of(1, x.shape[1], x.shape[0] * x.shape[2] * x.shape[3], kBatchStrips);
+}
+
 void launch_instance_norm(const InstanceNormCall& call, void* workspace,
                           std::size_t workspace_bytes, cudaStream_t stream) {
   switch (call.pass) {
@@ -582,7 +674,9 @@ void launch_instance_norm(const InstanceNormCall& call, void* workspace,
     case InstanceNormPass::kSecondGradient:
       return launch<SecondGradient>(call, workspace, workspace_bytes, stream);
     case InstanceNormPass::kAffineForward:
-    case InstanceNormPass::kAffineGradient: break;  // the CPU's alone
+      return launch<AffineForward>(call, workspace, workspace_bytes, stream);
+    case InstanceNormPass::kAffineGradient:
+      return launch<AffineGradient>(call, workspace, workspace_bytes, stream);
   }
 }
 

@@ -18,6 +18,9 @@
 //   dx = scale rstd (g - mean(g) - h mean(g h))  with g = act'(a) dy
 //   dscale = sum(g h),  dshift = sum(g)
 //
+// Behind the activation there may be a dropout: results, and dy and ddy of the gradients, times
+// `gain` where `keep` is 1, and 0 where it is 0.
+//
 // Statistics and sums are float beside float, Half and BFloat16, double beside double; results have
 // the same bits for any number of threads.
 #pragma once
@@ -54,26 +57,33 @@ struct InstanceNormCall {
   // Of the affine passes: [C] each, of the type of sums.
   const void *scale = nullptr, *shift = nullptr;
   void *dscale = nullptr, *dshift = nullptr;
+  const std::uint8_t* keep = nullptr;  // like x, 0 and 1; null: all are kept
+  double gain = 1;
 };
 
+// keep: of x's shape and layout, or null.
 InstanceNormCall instance_norm_call(const ArrayView& x, double eps, double slope,
-                                    const ArrayView& y, const ArrayView& stats);
+                                    const ArrayView& y, const ArrayView& stats,
+                                    const ArrayView* keep, double gain);
 InstanceNormCall instance_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
                                              const ArrayView& grad, double slope,
-                                             const ArrayView& dx);
+                                             const ArrayView& dx, const ArrayView* keep,
+                                             double gain);
 InstanceNormCall instance_norm_second_gradient_call(const ArrayView& x, const ArrayView& stats,
                                                     const ArrayView& grad, const ArrayView& pull,
                                                     double slope, const ArrayView& dgrad,
-                                                    const ArrayView& dx);
+                                                    const ArrayView& dx, const ArrayView* keep,
+                                                    double gain);
 
 // x [N, C, H, W] channels-last; stats [1, C, 3].
 InstanceNormCall batch_norm_call(const ArrayView& x, const ArrayView& scale, const ArrayView& shift,
                                  double eps, double slope, const ArrayView& y,
-                                 const ArrayView& stats);
+                                 const ArrayView& stats, const ArrayView* keep, double gain);
 InstanceNormCall batch_norm_gradient_call(const ArrayView& x, const ArrayView& stats,
                                           const ArrayView& scale, const ArrayView& shift,
                                           const ArrayView& grad, double slope, const ArrayView& dx,
-                                          const ArrayView& dscale, const ArrayView& dshift);
+                                          const ArrayView& dscale, const ArrayView& dshift,
+                                          const ArrayView* keep, double gain);
 
 HM_SIMD_DECLARE(void instance_norm_kernel(const InstanceNormCall& call))
 

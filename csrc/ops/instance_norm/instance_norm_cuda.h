@@ -15,6 +15,8 @@ namespace pyharmony {
 
 // Returns bytes of workspace for any pass over a tensor like x; 0 where it is planar.
 std::size_t instance_norm_workspace(const ArrayView& x);
+// Bytes of workspace of a batch norm, whose batch is one image.
+std::size_t batch_norm_workspace(const ArrayView& x);
 
 void launch_instance_norm(const InstanceNormCall& call, void* workspace,
                           std::size_t workspace_bytes, cudaStream_t stream);

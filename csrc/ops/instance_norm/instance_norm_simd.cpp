@@ -33,6 +33,7 @@ struct One {
   }
   static V repeat(R v) { return v; }
   static V multiply_add(V a, V b, V c) { return a * b + c; }
+  static V kept(const std::uint8_t* p) { return static_cast<R>(*p); }
 };
 
 template <typename R>
@@ -48,6 +49,15 @@ struct Many {
   }
   static V repeat(R v) { return all(v); }
   static V multiply_add(V a, V b, V c) { return HM_SIMD_NS::multiply_add(a, b, c); }
+  static V kept(const std::uint8_t* p) {
+    if constexpr (std::is_same_v<R, float>) {
+      return load_as_float(p);
+    } else {
+      V v;
+      for (int i = 0; i < kWidth<R>; ++i) v[i] = p[i];
+      return v;
+    }
+  }
 };
 
 // Calls fn(lanes, i) for n values beside each other.
@@ -275,12 +285,24 @@ struct Arrays {
   template <typename T, typename Lanes, typename V = typename Lanes::V>
   void load(std::int64_t at, Lanes, V (&values)[Pass::kInputs]) const {
     for (int k = 0; k < Pass::kInputs; ++k) values[k] = Lanes::load(from<T>(k) + at);
+    if constexpr (!Pass::kForward) {
+      if (call.keep != nullptr) values[1] *= dropped<T, Lanes>(at);
+    }
+  }
+  // The factor of a dropout.
+  template <typename T, typename Lanes>
+  typename Lanes::V dropped(std::int64_t at) const {
+    using R = typename RealOf<T>::type;
+    return Lanes::kept(call.keep + at) * Lanes::repeat(static_cast<R>(call.gain));
   }
   template <typename T, typename Lanes, typename V = typename Lanes::V>
   void write(std::int64_t at, Lanes lanes, const V* constants, V slope) const {
     V values[Pass::kInputs], results[Pass::kOutputs];
     load<T>(at, lanes, values);
     Pass::template write<Lanes>(values, constants, slope, results);
+    if constexpr (Pass::kForward || Pass::kOutputs == 2) {
+      if (call.keep != nullptr) results[0] *= dropped<T, Lanes>(at);
+    }
     for (int k = 0; k < Pass::kOutputs; ++k) Lanes::store(to<T>(k) + at, results[k]);
   }
 };
