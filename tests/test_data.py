@@ -582,7 +582,7 @@ def test_pairs_are_of_one_scene(scenes: Path) -> None:
         ("00000064:5,5,5,9", errors.DataError, "an empty box 5,5,5,9"),
         ("00000064:0,0,9,9\n00000064:0,0,9,9", errors.DataError, "listed twice"),
         ("../x:0,0,9,9", errors.DataError, "leads out of"),
-        ("missing:0,0,9,9", FileNotFoundError, "missing"),
+        ("missing:0,0,9,9", FileNotFoundError, "none of the 1 of boxes"),
     ],
 )
 def test_boxes_that_are_none_are_refused(scenes: Path, line: str, error: type[Exception], says: str) -> None:
@@ -603,6 +603,49 @@ def test_a_scene_of_fewer_than_two_images_is_a_problem(scenes: Path) -> None:
         for name, count in (("empty", 0), ("single", 1))
     ]
     assert set(found.pairs(40).groups) == {"00000064", "00000090"}
+
+
+def test_scenes_without_a_folder_are_left_out(scenes: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with (scenes / "boxes.txt").open("a") as file:
+        file.write("".join(f"gone{i}:0,0,9,9\n" for i in range(5)))
+    found = data.AlignedScenes(scenes, scenes / "boxes.txt")
+    assert found.missing == [f"gone{i}" for i in range(5)]
+    assert "5 of 7 scenes have no folder" in caplog.text and "gone0, gone1, gone2 and 2 more" in caplog.text
+    assert set(found.scenes) == {"00000064", "00000090"}
+    assert data.Problem("gone3", f"{scenes / 'gone3'}: no such folder; the scene is left out") in found.check()
+    assert set(found.pairs(40).groups) == {"00000064", "00000090"}
+
+
+def test_cropped_scenes_are_written_by_their_names(scenes: Path, tmp_path: Path) -> None:
+    found = data.AlignedScenes(scenes, scenes / "boxes.txt")
+    assert data.write_scenes(found, tmp_path / "cropped", quality=100, threads=2) == []
+    again = data.AlignedScenes(tmp_path / "cropped")
+    assert again.names == found.names and again.scenes == found.scenes
+    for index, (a, b) in enumerate(zip(found, again, strict=True)):
+        assert again.path_of(index).name == found.path_of(index).name
+        assert a["image"].shape == b["image"].shape
+        assert np.abs(a["image"].astype(int) - b["image"]).mean() < 3
+    with pytest.raises(FileExistsError):
+        data.write_scenes(found, tmp_path / "cropped")
+    data.write_scenes(found, tmp_path / "cropped", overwrite=True)
+    (tmp_path / "cropped" / "notes.txt").write_text("mine")
+    with pytest.raises(errors.DataError, match=r"holds notes\.txt, so it is not replaced"):
+        data.write_scenes(found, tmp_path / "cropped", overwrite=True)
+    (tmp_path / "cropped" / "notes.txt").unlink()
+    with pytest.raises(errors.DataError, match="the scenes themselves"):
+        data.write_scenes(again, tmp_path / "cropped", overwrite=True)
+
+
+def test_an_image_that_cannot_be_cropped_is_left_out_or_ends_it(scenes: Path, tmp_path: Path) -> None:
+    first = sorted((scenes / "00000064").iterdir())[0]
+    first.write_bytes(first.read_bytes()[:50])
+    found = data.AlignedScenes(scenes, scenes / "boxes.txt")
+    with pytest.raises(errors.DecodeError):
+        data.write_scenes(found, tmp_path / "cropped")
+    assert not (tmp_path / "cropped").exists()
+    left_out = data.write_scenes(found, tmp_path / "cropped", errors="skip")
+    assert [problem.name for problem in left_out] == [f"00000064/{first.stem}"]
+    assert len(data.AlignedScenes(tmp_path / "cropped")) == len(found) - 1
 
 
 def test_a_box_beyond_its_picture_is_named(scenes: Path) -> None:

@@ -570,6 +570,21 @@ def test_scenes_become_pairs(scenes: Path, tmp_path: Path) -> None:
     assert len(data.Triples(out)) == 2
 
 
+def test_scenes_are_cropped_to_files(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "boxes.txt").write_text("a:4,5,36,45\nb:0,0,40,50\ngone:0,0,9,9\n")
+    out = tmp_path / "out"
+    found = told("crop", scenes, "-o", out, "--boxes", tmp_path / "boxes.txt", "--scenes")
+    assert (found["scenes"], found["images"], found["missing"], found["status"]) == (2, 6, ["gone"], "ok")
+    written = data.AlignedScenes(out)
+    assert written.names == ["a/0", "a/1", "a/2", "b/0", "b/1", "b/2"]
+    assert [sample["image"].shape for sample in written] == [(32, 40, 3)] * 3 + [(40, 50, 3)] * 3
+    assert np.array_equal(written[1]["image"], data.AlignedScenes(scenes)[1]["image"][4:36, 5:45])
+    plain = call("crop", scenes, "-o", out, "--boxes", tmp_path / "boxes.txt", "--scenes", "--overwrite")
+    assert "1 of 3 scenes have no folder" in plain.stderr and "6 images of 2 scenes" in plain.stderr
+    assert "--overwrite" in call("crop", scenes, "-o", out, "--scenes", code=2).stderr
+    assert "--sheet" in call("crop", scenes, "-o", tmp_path / "b", "--scenes", "--sheet", "s.png", code=2).stderr
+
+
 def test_what_crop_cannot_do_is_told(scenes: Path, tmp_path: Path) -> None:
     out = tmp_path / "a"
     assert "crop_size: 80" in call("crop", scenes, "-o", out, "--crop-size", "80", code=2).stderr

@@ -152,14 +152,24 @@ def crop(
     sheet: Sheet = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
+    scenes: Annotated[
+        bool, typer.Option("--scenes", help="Write the scenes instead, cropped to their boxes, as OUT/SCENE/FILE.")
+    ] = False,
 ) -> None:
     """Make pairs as GP-GAN is trained on: a part of one image of a scene pasted into another.
 
     OUT is written as a whole or not at all. Images that cannot be read are named and left out; it ends with 5 then.
+    Scenes of FILE that have no folder are left out with a warning.
     """
     from .. import data
 
-    pairs = opened(path, Kind.scenes, boxes=boxes).pairs(max_images, seed=seed)
+    aligned = opened(path, Kind.scenes, boxes=boxes)
+    if scenes:
+        if sheet is not None:
+            raise Failure("--sheet: shows pairs, and --scenes writes none; leave one of them out", Code.USAGE, "usage")
+        _write_scenes(console, aligned, output, overwrite, quality=quality, threads=threads or cores())
+        return
+    pairs = aligned.pairs(max_images, seed=seed)
     made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
     _write(console, made, output, sheet, overwrite, format=form.value, quality=quality, threads=threads or cores())
 
@@ -234,6 +244,28 @@ def _write(
     )
     spoken = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count)
     console.note(f"{output}: {len(written.triples):,} samples{spoken}")
+    if problems:
+        raise typer.Exit(Code.SOME_FAILED)
+
+
+def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, **options: Any) -> None:
+    from .. import data
+
+    check_file(output, overwrite)
+    with console.progress(len(scenes), "writing") as advance, writing(str(output)):
+        left_out = data.write_scenes(scenes, output, errors="skip", overwrite=overwrite, progress=advance, **options)
+    problems = console.problems({problem.message: problem for problem in left_out}.values())
+    images = len(scenes) - len(left_out)
+    console.result(
+        status="some failed" if problems else "ok",
+        output=str(output),
+        scenes=len(scenes.scenes),
+        images=images,
+        missing=scenes.missing,
+        problems=problems,
+    )
+    missing = f", {len(scenes.missing):,} scenes without a folder" if scenes.missing else ""
+    console.note(f"{output}: {images:,} images of {len(scenes.scenes):,} scenes{missing}")
     if problems:
         raise typer.Exit(Code.SOME_FAILED)
 

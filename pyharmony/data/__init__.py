@@ -15,7 +15,7 @@ from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import IHarmony4
 from ._open import KINDS, open_dataset
 from ._pasted import Pasted
-from ._scenes import AlignedScenes, ScenePairs
+from ._scenes import AlignedScenes, ScenePairs, write_scenes
 from ._shards import Shards, write_shards
 from ._split import SHARES, split, split_of
 from ._synthesis import METHODS, CopyPaste, Synthesis
@@ -56,6 +56,7 @@ __all__ = [
     "resize_sample",
     "split",
     "split_of",
+    "write_scenes",
     "write_shards",
     "write_tar_shards",
     "write_tfrecord",

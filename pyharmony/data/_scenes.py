@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DataError, ShapeError
-from ..typing import PathLike
+from .. import _checks, _temporary
+from .. import io as files
+from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
+from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample
+from ._dataset import Dataset, Problem, Sample, in_order, said
 
+_LOG = logging.getLogger(__name__)
+#: The number of missing scenes that a warning names.
+_NAMED = 3
 _LINE = re.compile(r"(?P<scene>[^:]+):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
 
@@ -28,13 +36,14 @@ class AlignedScenes(Dataset):
     Attributes:
         scenes: the samples of each scene.
         boxes: the box of each scene.
+        missing: the listed scenes that have no folder, which are left out; a warning names the first of them.
 
     Samples have `image` and `scene`; names are like scene/file. The images of a scene are a group. `pairs` makes a
-    set in which each sample has two images of one scene; `check` names the scenes that have fewer.
+    set in which each sample has two images of one scene; `check` names the scenes that have fewer, or no folder.
 
     Raises:
         DataError: a line is not a box, a box is empty, or a scene is listed twice.
-        FileNotFoundError: the root, the file or the folder of a listed scene is missing.
+        FileNotFoundError: the root or the file is missing, or all listed scenes are.
 
     Example:
         >>> from pyharmony import data
@@ -52,9 +61,15 @@ class AlignedScenes(Dataset):
         self._paths: list[Path] = []
         self.scene_of: list[str] = []
         self.scenes: dict[str, list[int]] = {}
-        for scene in sorted(self.boxes):
-            where = f"boxes: {boxes}"
-            folder = _files.folder_of(_files.inside(self.root, scene, where), "root")
+        where = f"boxes: {boxes}"
+        folders = {scene: _files.inside(self.root, scene, where) for scene in sorted(self.boxes)}
+        self.missing = [scene for scene, folder in folders.items() if not os.path.lexists(folder)]
+        if self.missing:
+            self._tell_missing(where, folders)
+        for scene, path in folders.items():
+            if scene in self.missing:
+                continue
+            folder = _files.folder_of(path, "root")
             if boxes is not None:
                 _files.own_file(self.root, folder, where)
             found = list(_files.pictures_in(folder).values())
@@ -63,16 +78,38 @@ class AlignedScenes(Dataset):
             self.scene_of += [scene] * len(found)
         self.names = [f"{scene}/{path.stem}" for scene, path in zip(self.scene_of, self._paths, strict=True)]
 
+    def _tell_missing(self, where: str, folders: dict[str, Path]) -> None:
+        if len(self.missing) == len(folders):
+            raise FileNotFoundError(
+                2, f"No such folder, and none of the {len(folders)} of {where}", str(folders[self.missing[0]])
+            )
+        more = f" and {len(self.missing) - _NAMED} more" if len(self.missing) > _NAMED else ""
+        _LOG.warning(
+            "%s: %d of %d scenes have no folder in %s and are left out: %s%s",
+            where,
+            len(self.missing),
+            len(folders),
+            self.root,
+            ", ".join(self.missing[:_NAMED]),
+            more,
+        )
+
     @property
     def groups(self) -> Sequence[str]:
         return self.scene_of
 
     def _strays(self) -> list[Problem]:
         return [
+            Problem(name, f"{self.root / name}: no such folder; the scene is left out") for name in self.missing
+        ] + [
             Problem(name, f"{self.root / name}: images: {len(found)}, expected two or more; pairs leave the scene out")
             for name, found in self.scenes.items()
             if len(found) < 2
         ]
+
+    def path_of(self, index: int) -> Path:
+        """Returns the file of a sample."""
+        return self._paths[index]
 
     def pairs(self, count: int, *, seed: int = 0) -> ScenePairs:
         """Draws count pairs of two images of one scene, the same for one seed; all scenes are equally likely."""
@@ -92,6 +129,94 @@ class AlignedScenes(Dataset):
                 )
             image = np.ascontiguousarray(image[top:bottom, left:right])
         return {"name": self.names[index], "image": image, "scene": scene}
+
+
+def write_scenes(
+    scenes: AlignedScenes,
+    folder: PathLike,
+    *,
+    quality: int = 95,
+    errors: Skip = "raise",
+    overwrite: bool = False,
+    threads: int = 1,
+    progress: Callable[[], None] | None = None,
+) -> list[Problem]:
+    """Writes the images of scenes, cropped to their boxes, as folder/scene/file of the same names, all or nothing.
+
+    That is what the tools around GP-GAN train on; `AlignedScenes(folder)` reads it without boxes.
+
+    Args:
+        scenes: the images.
+        folder: the folder to write.
+        quality: 1 to 100, for files of JPEG, WebP and AVIF, which are encoded anew.
+        errors: 'raise', or 'skip' to leave out images that cannot be read or whose box lies beyond them.
+        overwrite: whether to replace a folder that holds nothing but folders of these scenes.
+        threads: the number of images that are made, and written, at once.
+        progress: called after each image.
+
+    Returns:
+        The images that were left out.
+
+    Raises:
+        FileExistsError: there is something of that name, and overwrite is False.
+        DataError: folder holds other things; no image is left.
+        ArgumentError: an argument is not accepted.
+        PyHarmonyError, OSError: an image is bad.
+
+    Example:
+        >>> from pyharmony import data
+        >>> data.write_scenes(data.AlignedScenes("scenes"), "cropped")
+        []
+        >>> data.AlignedScenes("cropped").names
+        ['park/a', 'park/b']
+    """
+    _checks.flags(overwrite=overwrite)
+    if errors not in ("raise", "skip"):
+        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    problems: list[Problem] = []
+    with _scene_folder(scenes, folder, overwrite) as new:
+        for scene in scenes.scenes:
+            (new / scene).mkdir()
+
+        def write(index: int) -> Exception | None:
+            try:
+                image = scenes[index]["image"]
+            except (PyHarmonyError, OSError) as error:
+                return error
+            files.save(image, new / scenes.scene_of[index] / scenes.path_of(index).name, quality=quality)
+            return None
+
+        for index, error in enumerate(in_order(write, len(scenes), threads)):
+            if error is not None:
+                if errors == "raise":
+                    raise error
+                problems.append(Problem(scenes.names[index], said(error)))
+            if progress is not None:
+                progress()
+        if len(problems) == len(scenes):
+            raise DataError(f"scenes: {scenes.root}: no image can be read" if len(scenes) else "scenes: no images")
+    return problems
+
+
+@contextlib.contextmanager
+def _scene_folder(scenes: AlignedScenes, folder: Any, overwrite: bool) -> Iterator[Path]:
+    """Yields a new folder, which replaces one of the same scenes where that is asked for."""
+    target = Path(folder)
+    if overwrite:
+        _temporary.restore(target)
+    if not overwrite or not os.path.lexists(target):
+        with _files.new_folder(folder) as new:
+            yield new
+        return
+    others = sorted(
+        p.name for p in _files.folder_of(target, "folder").iterdir() if p.name not in scenes.boxes or not p.is_dir()
+    )
+    if others or target.is_symlink():
+        raise DataError(f"folder: {target}: holds {others[0] if others else 'a link'}, so it is not replaced")
+    if target.resolve() == scenes.root.resolve():
+        raise DataError(f"folder: {target}: the scenes themselves, which are not replaced")
+    with _temporary.folder(target, replace=True) as new:
+        yield new
 
 
 class ScenePairs(Dataset):
