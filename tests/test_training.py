@@ -1295,3 +1295,38 @@ def test_area_under_the_curve() -> None:
     high, low = torch.tensor([0.9, 0.4, 0.7]), torch.tensor([0.1, 0.4])
     # Five of six pairs are in order and one is a tie.
     assert _evaluate.area_under_curve(high, low) == pytest.approx(5.5 / 6)
+
+
+def test_a_network_that_blends_is_validated_by_its_seam_and_colour(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for scene in "abcdefgh":
+        (tmp_path / "scenes" / scene).mkdir(parents=True)
+        photograph = rng.integers(0, 200, (72, 80, 3), np.uint8)
+        for i, light in enumerate((1.0, 0.5)):
+            Image.fromarray((photograph * light).astype(np.uint8)).save(tmp_path / "scenes" / scene / f"{i}.png")
+    changes = [
+        "data.kind=scenes",
+        "data.size=64",
+        "data.pairs=12",
+        "data.validation=0.4",
+        "schedule.steps=2",
+        "run.batch=2",
+    ]
+    tables = {"model": {"name": "gp_gan", "preset": "small", "width": 4, "critic_width": 4, "bottleneck": 8}}
+    tables |= {"step": {"critic_updates": 1, "critic_updates_more": 1}, "data": {"root": str(tmp_path / "scenes")}}
+    for best_by in ("", "seam_error", "color_error"):
+        config = training.config_of(
+            training.with_changes(tables, [*changes, f"run.best_by={best_by}", "run.evaluate_steps=1"])
+        )
+        result = training.train(config, tmp_path / f"run-{best_by}", device="cpu")
+        lines = [json.loads(line) for line in (tmp_path / f"run-{best_by}" / "log.jsonl").read_text().splitlines()]
+        figures = {line["step"]: line for line in lines if line["kind"] == "validation"}
+        assert {"mse", "psnr", "seam_error", "color_error"} <= set(figures[1])
+        assert all(0 <= line["color_error"] <= 255 and line["seam_error"] >= 0 for line in figures.values())
+        name = best_by or "mse"
+        assert result.best["step"] == min(figures, key=lambda step: figures[step][name])
+    with pytest.raises(ArgumentError, match=r"run\.best_by: 'seam_eror'; did you mean 'seam_error'"):
+        training.config_of(training.with_changes(tables, [*changes, "run.best_by=seam_eror"]))
+    config = training.config_of(training.with_changes(tables, [*changes, "run.best_by=iou"]))
+    with pytest.raises(ArgumentError, match=r"run\.best_by: 'iou', expected one of 'mse', 'psnr'"):
+        training.train(config, tmp_path / "other", device="cpu")

@@ -162,6 +162,7 @@ class RunConfig:
         checkpoint_steps, checkpoint_minutes: the interval between two checkpoints; 0: not by this measure.
         keep: the number of checkpoints that are kept.
         evaluate_steps: the number of steps between two evaluations; 0: one evaluation an epoch.
+        best_by: the figure by which the best weights are chosen, such as 'seam_error'; '': the usual one of the task.
         log_steps: the number of steps between two entries of the log.
         loggers: what the entries go to, besides `log.jsonl`: 'tensorboard', 'csv' (a file `metrics.csv`) and 'wandb'
             (Weights & Biases, where the package is installed).
@@ -179,6 +180,7 @@ class RunConfig:
     checkpoint_minutes: float = 10.0
     keep: int = 3
     evaluate_steps: int = 0
+    best_by: str = ""
     log_steps: int = 20
     loggers: tuple[str, ...] = ("tensorboard",)
     largest_skips: int = 20
@@ -188,6 +190,10 @@ class RunConfig:
 
 #: The shapes of a schedule, see `ScheduleConfig`.
 SHAPES = ("linear", "cosine", "step", "plateau")
+#: The figures of evaluations, of which each task has some.
+FIGURES = (
+    "mse", "psnr", "ssim", "fmse", "fpsnr", "fssim", "gain", "seam_error", "color_error", "auc", "iou", "best",
+)  # fmt: skip
 #: The loggers that a run knows, see `RunConfig`.
 LOGGERS = ("tensorboard", "csv", "wandb")
 #: The least values of settings.
@@ -261,6 +267,8 @@ class TrainConfig:
             if not 0 <= self.value(key) <= 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
         self._check_schedule()
+        if self.run.best_by:
+            check_name("run.best_by", self.run.best_by, FIGURES)
         for logger in self.run.loggers:
             check_name("run.loggers", logger, LOGGERS)
         severity = self.data.severity
@@ -421,7 +429,7 @@ _PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_
 
 #: The settings of [run] and [schedule] that change what a run of one length ends with.
 _DECISIVE = {
-    "run": ("seed", "batch", "accumulate", "ema"),
+    "run": ("seed", "batch", "accumulate", "ema", "best_by"),
     "schedule": ("shape", "drop_factor", "patience"),
 }
 

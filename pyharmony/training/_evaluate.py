@@ -21,17 +21,18 @@ from ..models.calls import evaluating
 from ..models.clicks import prompt_of
 from ..ops.distance import distance_inside
 from ._batches import Prepared, stacked
+from ._config import check_name
 from .steps import Step
 from .steps.clicks import shared
 
-#: The figure by which the best weights are chosen, and whether larger is better, for each task.
+#: The figure by which the best weights are chosen, for each task.
 DECISIVE = {
-    "harmonize": ("fmse", False),
-    "blend": ("mse", False),
-    "upscale": ("psnr", True),
-    "realism": ("auc", True),
-    "segment": ("iou", True),
-    "style": ("auc", True),
+    "harmonize": "fmse",
+    "blend": "mse",
+    "upscale": "psnr",
+    "realism": "auc",
+    "segment": "iou",
+    "style": "auc",
 }
 _SHOWN = 8
 #: The figures and the sheet of no samples.
@@ -41,14 +42,26 @@ _BATCH = 8
 _MEASURED = 32
 
 
-def better(model: Model, figures: dict[str, float], best: dict[str, float]) -> bool:
-    """Tells whether these figures are better than the best so far."""
-    if not best:
-        return True
-    name, larger = DECISIVE[model.task]
+#: The figures that are better where they are larger.
+_LARGER = frozenset(("psnr", "ssim", "fpsnr", "fssim", "gain", "auc", "iou", "best"))
+
+
+def better(model: Model, figures: dict[str, float], best: dict[str, float], by: str = "") -> bool:
+    """Tells whether these figures are better than the best so far.
+
+    by: the name of the figure that decides; '': that of the model's task.
+
+    Raises:
+        ArgumentError: there is no such figure.
+    """
+    name = by or DECISIVE[model.task]
+    if by and by not in figures:
+        check_name("run.best_by", by, figures)
     if name not in figures:  # a harmoniser that is shown no mask
         name = "mse"
-    return figures[name] > best[name] if larger else figures[name] < best[name]
+    if name not in best:
+        return True
+    return figures[name] > best[name] if name in _LARGER else figures[name] < best[name]
 
 
 class Measured:
@@ -90,8 +103,10 @@ def evaluate(
     """Returns the mean figures over the samples, and a sheet of some of them; `measured` sees the batches as well.
 
     A harmoniser's image is put into the composite by the mask before it is compared, as in `pyharmony.evaluation`;
-    `gain` is its PSNR minus that of the composite. Cut-outs are measured for one click at the deepest place of the
-    object: `iou` of the mask with the best score, and `best` of all three.
+    `gain` is its PSNR minus that of the composite. What a network that blends makes is compared as it is: `mse`,
+    `psnr`, and where samples have a mask `seam_error` along it and `color_error`, how far the mean colour inside it is
+    from the target's, the mean over channels, both in 8-bit levels. Cut-outs are measured for one click at the deepest
+    place of the object: `iou` of the mask with the best score, and `best` of all three.
     """
     with evaluating(model):
         judge = {"realism": _scores, "style": _scores, "segment": _cuts}.get(model.task, _images)
@@ -126,13 +141,16 @@ def _images(
         if given is None:  # images made from noise are compared with nothing
             return _NOTHING
         mask = batch.get("mask")
-        output = levels(model.predict(given, mask), low)
+        blends = model.task == "blend"
+        output = levels(model.predict(given, None if blends else mask), low)
         before = _bytes(given, low)
         inside = None if mask is None else _bytes(mask, 0.0)[..., 0]
         for i in range(len(target)):
-            if inside is None:
+            if inside is None or blends:
                 made = np.rint(output[i].clip(0, 255)).astype(np.uint8)
                 figures = {"mse": metrics.mse(made, target[i]), "psnr": metrics.psnr(made, target[i])}
+                if inside is not None:
+                    figures |= _along(made, target[i], inside[i])
             else:
                 made, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
                 figures["gain"] = figures["psnr"] - metrics.psnr(before[i], target[i])
@@ -142,6 +160,13 @@ def _images(
                 covers = [] if inside is None else [inside[i][..., None].repeat(3, 2)]
                 shown.append(np.concatenate([small, *covers, made, target[i]], 1))
     return (_means(rows), np.concatenate(shown)) if rows else _NOTHING
+
+
+def _along(made: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> dict[str, float]:
+    """Returns the error of the seam along a mask [H, W], and of the mean colour inside it."""
+    inside = mask > 127
+    apart = made[inside].mean(0) - target[inside].mean(0)
+    return {"seam_error": metrics.seam_error(made, target, target, mask), "color_error": float(np.abs(apart).mean())}
 
 
 def _scores(

@@ -588,8 +588,8 @@ class Run:
             figures=dict(self.figures),
         )
 
-    def _prepared(self, dataset: Dataset, **changes: Any) -> Prepared:
-        inputs, chosen = (*self.step.inputs, *self.step.optional), self.config.data
+    def _prepared(self, dataset: Dataset, *, also: tuple[str, ...] = (), **changes: Any) -> Prepared:
+        inputs, chosen = (*self.step.inputs, *self.step.optional, *also), self.config.data
         changes["skip_bad"] = chosen.skip_bad
         return Prepared(dataset, inputs, chosen.size, self.step.low, scale=self.scale, **changes)
 
@@ -669,7 +669,7 @@ class Run:
         if len(self.validation):
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
-                held_back = self._prepared(self.validation)
+                held_back = self._prepared(self.validation, also=("mask",) if model.task == "blend" else ())
                 measured = Measured(self.step, len(held_back))
                 self.figures, sheet = evaluate(model, held_back, measured)
                 for index, why in held_back.bad.items():
@@ -681,7 +681,7 @@ class Run:
                         f"{held_back.left_out:,} of the {len(held_back):,} samples held back are left out: their "
                         f"objects have no pixel at {size} x {size}"
                     )
-                if self.figures and better(model, self.figures, self.best):
+                if self.figures and better(model, self.figures, self.best, self.config.run.best_by):
                     self.best = {**self.figures, "step": float(self.step.count)}
                     _save_part(model, self.out / "best.safetensors")
                 self.callbacks.tell("on_evaluation", dict(self.figures))
