@@ -230,6 +230,22 @@ def test_a_run_that_was_far_too_short_says_so(folder: Path) -> None:
     assert told["short"] == ""
 
 
+def test_what_a_network_that_blends_has_reached_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    call("photos", "-o", "composites", "--size", "64", "--limits", "0,65025", command="data synth")
+    changes = ("preset=small", "width=4", "critic_width=4", "bottleneck=8")
+    changes = (
+        *(f"model.{x}" for x in changes),
+        "data.size=64",
+        "schedule.steps=2",
+        "run.batch=2",
+        "run.best_by=seam_error",
+    )
+    settings = [text for change in changes for text in ("--set", change)]
+    said = call("--model", "gp_gan", "--data", "composites", *settings, "-o", "run").stderr
+    assert re.search(r"on what was held back PSNR [\d.]+ dB, MSE \d+.*, seam [\d.]+ and colour [\d.]+ levels off", said)
+
+
 def test_a_run_that_stops_early_says_so(folder: Path) -> None:
     """At a rate of next to nothing the figures stay as they are."""
     given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")

@@ -176,6 +176,7 @@ def test_runs_that_are_refused(triples: Path, tmp_path: Path, changes: dict[str,
         ("step.style=1.0", r"^extractor: missing; a style needs a style_encoder"),
         ("extractor.name=style", r"^extractor\.name: 'style' is no model"),
         ("extractor.weights=gone.safetensors", r"^gone\.safetensors: there is no such file"),
+        ("run.best_by=iou", r"^run\.best_by: 'iou', expected one of 'fmse', 'mse', 'psnr'"),
         ("run.loggers=['csv ']", r"^run\.loggers: 'csv '; did you mean 'csv'\?"),
         ("schedule.shape='plateaus'", r"^schedule\.shape: 'plateaus'; did you mean 'plateau'\?"),
     ],
@@ -1330,3 +1331,22 @@ def test_a_network_that_blends_is_validated_by_its_seam_and_colour(tmp_path: Pat
     config = training.config_of(training.with_changes(tables, [*changes, "run.best_by=iou"]))
     with pytest.raises(ArgumentError, match=r"run\.best_by: 'iou', expected one of 'mse', 'psnr'"):
         training.train(config, tmp_path / "other", device="cpu")
+
+
+def test_some_samples_of_a_network_that_blends_may_lack_a_mask() -> None:
+    """The seam is measured along the masks that there are, and the sheet has a place for each."""
+    random, mask = np.random.default_rng(0), np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 255
+    image = random.integers(0, 256, (64, 64, 3), np.uint8)
+    samples = [{"name": str(i), "composite": image, "target": image, **({"mask": mask} if i < 8 else {})}
+               for i in range(12)]  # fmt: skip
+    torch.manual_seed(0)
+    model = models.create("gp_gan", width=4, critic_width=4, bottleneck=8)
+
+    def measured(chosen: list[Any], *also: str) -> Any:
+        return _evaluate.evaluate(model, Prepared(cast(Any, chosen), ("composite", "target", *also), 64, -1.0))
+
+    figures, sheet = measured(samples, "mask")
+    assert figures == measured(samples[:8], "mask")[0]
+    assert sheet.shape == (8 * 64, 4 * 64, 3) and sheet[:64, 64:128].max() == 255 and sheet[-64:, 64:128].max() == 0
+    assert measured(samples)[1].shape == (8 * 64, 3 * 64, 3) and list(measured(samples)[0]) == ["mse", "psnr"]

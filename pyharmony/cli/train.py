@@ -150,6 +150,8 @@ def _summary(best: str, result: Any) -> str:
         told.insert(1, f"{abs(gain):.2f} dB {'beyond' if gain >= 0 else 'short of'} the composite")
     if "mse" in result.best and "fmse" not in result.best:
         told.append(f"MSE {result.best['mse']:.4g}")
+    if "color_error" in result.best:
+        told.append(f"seam {result.best['seam_error']:.2f} and colour {result.best['color_error']:.2f} levels off")
     if not told:
         return done
     return f"{done}; on what was held back {', '.join(told)}, best at step {result.best['step']:,.0f}"

@@ -174,7 +174,9 @@ class Replacing:
 
 
 def stacked(samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+    """Stacks the tensors that all samples have."""
+    names = [name for name in samples[0] if all(name in sample for sample in samples)]
+    return {name: torch.stack([sample[name] for sample in samples]) for name in names}
 
 
 def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:

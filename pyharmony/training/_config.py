@@ -190,10 +190,15 @@ class RunConfig:
 
 #: The shapes of a schedule, see `ScheduleConfig`.
 SHAPES = ("linear", "cosine", "step", "plateau")
-#: The figures of evaluations, of which each task has some.
-FIGURES = (
-    "mse", "psnr", "ssim", "fmse", "fpsnr", "fssim", "gain", "seam_error", "color_error", "auc", "iou", "best",
-)  # fmt: skip
+#: The figures of an evaluation by the task of the network; those without a mask have fewer.
+FIGURES = {
+    "harmonize": ("fmse", "mse", "psnr", "ssim", "fpsnr", "fssim", "seam_error", "gain"),
+    "blend": ("mse", "psnr", "seam_error", "color_error"),
+    "upscale": ("psnr", "mse"),
+    "realism": ("auc",),
+    "style": ("auc",),
+    "segment": ("iou", "best"),
+}
 #: The loggers that a run knows, see `RunConfig`.
 LOGGERS = ("tensorboard", "csv", "wandb")
 #: The least values of settings.
@@ -268,7 +273,7 @@ class TrainConfig:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
         self._check_schedule()
         if self.run.best_by:
-            check_name("run.best_by", self.run.best_by, FIGURES)
+            check_name("run.best_by", self.run.best_by, dict.fromkeys(name for of in FIGURES.values() for name in of))
         for logger in self.run.loggers:
             check_name("run.loggers", logger, LOGGERS)
         severity = self.data.severity

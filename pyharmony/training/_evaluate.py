@@ -133,7 +133,7 @@ def _images(
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low, scale = prepared.low, prepared.scale
     rows: list[dict[str, float]] = []
-    shown: list[npt.NDArray[np.uint8]] = []
+    shown: list[list[npt.NDArray[np.uint8]]] = []
     chosen = on_sheet(len(prepared))
     for batch in _batches(model, prepared, measured):
         target = _bytes(batch["target"], low)
@@ -158,8 +158,14 @@ def _images(
             if len(rows) - 1 in chosen:
                 small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
                 covers = [] if inside is None else [inside[i][..., None].repeat(3, 2)]
-                shown.append(np.concatenate([small, *covers, made, target[i]], 1))
-    return (_means(rows), np.concatenate(shown)) if rows else _NOTHING
+                shown.append([small, *covers, made, target[i]])
+    if not rows:
+        return _NOTHING
+    columns = max(map(len, shown))
+    for images in shown:
+        if len(images) < columns:  # a sample without a mask among others
+            images.insert(1, np.zeros_like(images[0]))
+    return _means(rows), np.concatenate([np.concatenate(images, 1) for images in shown])
 
 
 def _along(made: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> dict[str, float]:
@@ -229,4 +235,6 @@ def area_under_curve(higher: Tensor, lower: Tensor) -> float:
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    """Returns the mean of each figure over the samples that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}

@@ -593,6 +593,10 @@ class Run:
         changes["skip_bad"] = chosen.skip_bad
         return Prepared(dataset, inputs, chosen.size, self.step.low, scale=self.scale, **changes)
 
+    def _to_measure(self, dataset: Dataset) -> Prepared:
+        """Returns samples as an evaluation takes them: with a mask where a network blends and does not see it."""
+        return self._prepared(dataset, also=("mask",) if self.model.task == "blend" else ())
+
     def _note_bad(self, name: str, why: str) -> None:
         """Notes a sample that cannot be read, once."""
         if name in self.bad:
@@ -669,7 +673,7 @@ class Run:
         if len(self.validation):
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
-                held_back = self._prepared(self.validation, also=("mask",) if model.task == "blend" else ())
+                held_back = self._to_measure(self.validation)
                 measured = Measured(self.step, len(held_back))
                 self.figures, sheet = evaluate(model, held_back, measured)
                 for index, why in held_back.bad.items():
@@ -699,7 +703,7 @@ class Run:
 
     def _show_training(self, log: Log) -> None:
         """Logs images of some samples to train on, the same ones each time, uncropped, with what is made of them."""
-        prepared = self._prepared(Subset(self.training, sorted(on_sheet(len(self.training)))))
+        prepared = self._to_measure(Subset(self.training, sorted(on_sheet(len(self.training)))))
         figures, sheet = evaluate(self.ema if self.ema is not None else self.model, prepared)
         if figures:
             log.image("training_pictures", self.step.count, sheet)

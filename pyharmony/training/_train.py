@@ -12,7 +12,7 @@ from .. import _catalogue, _install, _temporary
 from ..errors import ArgumentError
 from ..typing import TorchDevice
 from ._callbacks import Callback, Callbacks
-from ._config import TrainConfig, in_table
+from ._config import FIGURES, TrainConfig, check_name, in_table
 from ._results import Plan, Progress, TrainResult
 from ._samples import check_root, datasets
 
@@ -100,6 +100,8 @@ def _prepared(config: TrainConfig, folder: Path, device: TorchDevice | None, cal
     # Errors in the arguments are raised before torch is loaded, or else before data are read, which takes longer.
     with in_table("model"):
         _catalogue.check_model(dict(config.model))
+    if config.run.best_by:
+        check_name("run.best_by", config.run.best_by, FIGURES[_catalogue.entry_of(config.model["name"]).task])
     check_root(config)
     try:
         import torch as _torch  # noqa: F401
