@@ -580,7 +580,22 @@ def test_scenes_are_cropped_to_files(scenes: Path, tmp_path: Path) -> None:
     assert [sample["image"].shape for sample in written] == [(32, 40, 3)] * 3 + [(40, 50, 3)] * 3
     assert np.array_equal(written[1]["image"], data.AlignedScenes(scenes)[1]["image"][4:36, 5:45])
     plain = call("crop", scenes, "-o", out, "--boxes", tmp_path / "boxes.txt", "--scenes", "--overwrite")
-    assert "1 of 3 scenes have no folder" in plain.stderr and "6 images of 2 scenes" in plain.stderr
+    assert "1 of 3 scenes have no folder" in plain.stderr
+    assert "6 images of 2 scenes, 1 listed without a folder: gone" in plain.stderr
+    pairs = (
+        "crop",
+        scenes,
+        "--boxes",
+        tmp_path / "boxes.txt",
+        "--max-images",
+        "2",
+        "--load-size",
+        "24",
+        "--crop-size",
+        "16",
+    )
+    assert told(*pairs, "-o", tmp_path / "pairs")["missing"] == ["gone"]
+    assert "2 samples, 1 listed without a folder: gone" in call(*pairs, "-o", tmp_path / "more").stderr
     assert "--overwrite" in call("crop", scenes, "-o", out, "--scenes", code=2).stderr
     assert "--sheet" in call("crop", scenes, "-o", tmp_path / "b", "--scenes", "--sheet", "s.png", code=2).stderr
 

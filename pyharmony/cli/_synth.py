@@ -171,7 +171,8 @@ def crop(
         return
     pairs = aligned.pairs(max_images, seed=seed)
     made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
-    _write(console, made, output, sheet, overwrite, format=form.value, quality=quality, threads=threads or cores())
+    options: dict[str, Any] = {"format": form.value, "quality": quality, "threads": threads or cores()}
+    _write(console, made, output, sheet, overwrite, missing=aligned.missing, **options)
 
 
 def _limits(text: str) -> tuple[float, float]:
@@ -213,6 +214,7 @@ def _write(
     overwrite: bool,
     *,
     left_out: Path | None = None,
+    missing: list[str] | None = None,
     **options: Any,
 ) -> None:
     from .. import data
@@ -239,13 +241,19 @@ def _write(
         samples=len(written.triples),
         **counts,
         problems=problems,
+        **({"missing": missing} if missing is not None else {}),
         **({"sheet": str(sheet)} if sheet is not None else {}),
         **({"left_out": str(left_out)} if left_out is not None and written.unlikely else {}),
     )
     spoken = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count)
-    console.note(f"{output}: {len(written.triples):,} samples{spoken}")
+    console.note(f"{output}: {len(written.triples):,} samples{spoken}{_gaps(missing or [])}")
     if problems:
         raise typer.Exit(Code.SOME_FAILED)
+
+
+def _gaps(missing: list[str]) -> str:
+    """Returns what a report says of listed scenes without a folder."""
+    return f", {len(missing):,} listed without a folder: {', '.join(missing)}" if missing else ""
 
 
 def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, **options: Any) -> None:
@@ -264,8 +272,7 @@ def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, 
         missing=scenes.missing,
         problems=problems,
     )
-    missing = f", {len(scenes.missing):,} scenes without a folder" if scenes.missing else ""
-    console.note(f"{output}: {images:,} images of {len(scenes.scenes):,} scenes{missing}")
+    console.note(f"{output}: {images:,} images of {len(scenes.scenes):,} scenes{_gaps(scenes.missing)}")
     if problems:
         raise typer.Exit(Code.SOME_FAILED)
 
