@@ -149,7 +149,10 @@ def test_figures_go_to_a_table_as_well(triples: Path, tmp_path: Path) -> None:
     with (part / "metrics.csv").open("a") as file:
         file.write("2,0.5")
     training.train(given, part, resume="auto", device="cpu")
-    assert (part / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+    again = list(csv.DictReader((part / "metrics.csv").open(newline="")))
+    assert list(again[0]) == list(rows[0]) and len(again) == len(rows)
+    for a, b in zip(again, rows, strict=True):
+        assert all(a[name] == b[name] for name in a if not name.startswith("speed/"))
 
 
 class Wandb(types.ModuleType):

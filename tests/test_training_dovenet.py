@@ -416,7 +416,7 @@ def test_a_refused_batch_changes_nothing(norm: str) -> None:
     [
         {"lr": 0.0}, {"betas": (0.5, 1.0)}, {"l1": -1.0}, {"adversarial": -1.0}, {"verification": "1"},
         {"gradient_penalty": -10.0}, {"foreground": -1.0}, {"adversary": "wgangp"}, {"spectral_norm_updates": "never"},
-        {"judge_together": 1}, {"plan_once": None}, {"judge_target_again": "yes"}, {"dtype": "float16"},
+        {"judge_together": 1}, {"plan_once": None}, {"judge_target_again": "yes"}, {"dtype": "float64"},
     ],
     ids=lambda settings: next(iter(settings)),
 )  # fmt: skip
