@@ -541,7 +541,10 @@ def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.Mo
 
     class Step:
         def __init__(self) -> None:
-            self.device, self.model, self.optimizers = torch.device("cpu"), torch.nn.Linear(2, 2), {}
+            self.device, self.model = torch.device("cpu"), torch.nn.Linear(2, 2)
+            self.optimizers: dict[str, Any] = {}
+            self.observed: dict[str, Any] = {}
+            self.scales: dict[str, Any] = {}
 
         def run(self, batch: Any) -> dict[str, Any]:
             def pin() -> None:
@@ -556,5 +559,5 @@ def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.Mo
             return {"loss": self.model(batch["x"]).sum()}
 
     captured = _step.CapturedStep(Step(), {"x": torch.ones(1, 2)})  # type: ignore[arg-type]
-    graph, losses = captured._captured()
+    graph, losses, _ = captured._captured()
     assert graph is not None and set(losses) == {"loss"} and not failures

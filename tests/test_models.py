@@ -1611,13 +1611,13 @@ def test_dropout_at_inference_only_where_it_is_asked_for(case: str) -> None:
 @pytest.mark.parametrize(("generator", "levels"), [("unet_256", 3), ("unet_128", 2)])
 def test_which_levels_drop(monkeypatch: pytest.MonkeyPatch, generator: str, levels: int) -> None:
     sizes: list[int] = []
-    plain = functional.dropout
+    plain = _blocks.norm_dropout
 
-    def note(x: Tensor, p: float) -> Tensor:
-        sizes.append(x.shape[2])
-        return plain(x, p)
+    def note(norm: nn.Module, x: Tensor, p: float, active: bool) -> Tensor:
+        sizes.extend([x.shape[2]] if active and p else [])
+        return plain(norm, x, p, active)
 
-    monkeypatch.setattr(_blocks.functional, "dropout", note)
+    monkeypatch.setattr(_blocks, "norm_dropout", note)
     models.create("pix2pix", generator=generator, width=2)(torch.zeros(1, 3, 256, 256))
     first = 4 if generator == "unet_256" else 8
     assert sizes == [first << i for i in range(levels)]

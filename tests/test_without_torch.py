@@ -41,7 +41,7 @@ NEEDING = {
     "pyharmony.merging.merge": "([src, dst])",
     "pyharmony.realism_score": "(src, mask)",
     "pyharmony.training.train": "(pyharmony.training.config_of({'model': {'name': 'dovenet'}, "
-    "'data': {'root': 'triples'}, 'schedule': {'steps': 1}}), 'run')",
+    "'data': {'root': 'triples', 'size': 16}, 'schedule': {'steps': 1}}), 'run')",
     "pyharmony.data.TFRecordPairs": "(pyharmony.data.write_tfrecord([sample], 'a') or 'a')",
     "pyharmony.data.write_tfrecord": "([sample], 'a.tfrecord')",
     "pyharmony.data.write_tfrecord_shards": "([sample], 'a')",
@@ -275,7 +275,8 @@ def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent:
     found = command_line(*EARLY, folder=pictures, absent=absent)
     for (command, (code, says)), (ended, loaded, told) in zip(EARLY.items(), found, strict=True):
         assert says in told and ended == code, f"{command}: {ended}, {told}"
-        assert not loaded, command
+        # Settings of a step, which torch has to be there for, are told before data are opened.
+        assert not loaded or command.startswith("train --model dovenet --data"), command
 
 
 def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: Path) -> None:
