@@ -247,7 +247,6 @@ EARLY = {
     "train dovenet --set run.batch=three": (2, "run.batch: 'three'"),
     "train --model dovnet --data x": (2, "did you mean 'dovenet'?"),
     "train --model dovenet --data x --set model.witdh=3": (2, "did you mean 'width'?"),
-    "train --model dovenet --data nosuch": (3, "nosuch"),
     "train --model dovenet --data x --device gpu": (2, "'gpu', expected 'cpu' or 'cuda'"),
     "evaluate --data . --method mlk": (2, "mlk"),
     "evaluate --data . --model nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
@@ -255,6 +254,7 @@ EARLY = {
     "evaluate --data . --device gpu": (2, "gpu"),
     "harmonize a.png b.png -o c.png --method mlk": (2, "--method: 'mlk', expected one of auto"),
     "harmonize a.png b.png -o c.png --model nosuch.safetensors": (6, "nosuch.safetensors: there is no such file"),
+    "train --model dovenet --data nosuch": (3, "nosuch"),
 }
 
 
@@ -275,7 +275,7 @@ def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent:
     found = command_line(*EARLY, folder=pictures, absent=absent)
     for (command, (code, says)), (ended, loaded, told) in zip(EARLY.items(), found, strict=True):
         assert says in told and ended == code, f"{command}: {ended}, {told}"
-        # Settings of a step, which torch has to be there for, are told before data are opened.
+        # Settings of a step, which torch has to be there for, are told before data are opened; it is the last command.
         assert not loaded or command.startswith("train --model dovenet --data"), command
 
 
