@@ -244,7 +244,7 @@ def _exists(names: list[str], qualified: bool) -> bool:
 
     A name that ends like a file is one, and `data.root` is a setting of a run.
     """
-    if names[-1] in ("py", "json", "md", "toml", "safetensors"):
+    if names[-1] in ("csv", "json", "md", "py", "safetensors", "toml"):
         return True
     if not qualified and (len(names) == 1 or names[0] == "data" or names[0] not in pyharmony._SUBPACKAGES):
         return True
