@@ -118,7 +118,7 @@ class TorchBatchNorm2d(torch.nn.BatchNorm2d):
 
 
 class TorchInstanceNorm2d(torch.nn.InstanceNorm2d):
-    """The same of an instance norm."""
+    """torch's instance norm, and in place the activation that ours has in its pass."""
 
     def forward(self, x: Any) -> Any:
         y = super().forward(x)
