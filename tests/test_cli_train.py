@@ -162,6 +162,7 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
         ((), 2, "CONFIG: missing"),
         (("nothing.toml",), 3, "nothing.toml: no such file"),
         (("nothing",), 2, "CONFIG: there is no recipe and no file nothing; recipes are attention_unet, bargainnet"),
+        (("dovenet-smal",), 2, "no recipe and no file dovenet-smal; did you mean 'dovenet-small'?; recipes are"),
         (("unet3plus",), 2, "--data ROOT: missing"),
         (
             ("unet3plus", "--data", "."),

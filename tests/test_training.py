@@ -127,7 +127,11 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"run__loggers": "csv"}, r"^run\.loggers: 'csv', expected list or tuple"),
         ({"schedule__patience": 0}, r"^schedule\.patience: 0, expected 1 or more"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
+        ({"data__validation": 1}, r"^data\.validation: 1, .* share, 0 to 1, 1 not included"),
+        ({"schedule__minutes": math.inf}, r"^schedule\.minutes: inf, expected 0 or more and finite"),
+        ({"run__seed": 2**63}, r"^run\.seed: 9223372036854775808, expected 0 to 4611686018427387904"),
         ({"model__name": None}, r"^model\.name: missing"),
+        ({"model__name": 5}, r"^model\.name: 5, expected a model of"),
         ({"data__root": ["a", "b"], "data__boxes": "c"}, r"^data\.boxes: given, and data\.root has 2 folders"),
         ({"data__root": [1]}, r"^data\.root: \(1,\), expected paths"),
         ({"data__retouched": 1.5}, r"^data\.retouched: 1\.5, expected 0 to 1"),
@@ -195,7 +199,7 @@ def test_a_wrong_setting_is_told_before_data_are_opened(tmp_path: Path, change: 
 def test_changes_are_written_as_in_toml() -> None:
     found = training.with_changes({"run": {"batch": 1}}, ["run.batch=8", "step.lr = 2e-4", "data.root=some where"])
     assert found == {"run": {"batch": 8}, "step": {"lr": 2e-4}, "data": {"root": "some where"}}
-    for change in ("batch=8", "run.batch", "nothing.x=1"):
+    for change in ("batch=8", "run.batch", ".batch=8", "nothing.x=1"):
         with pytest.raises(ArgumentError):
             training.with_changes({}, [change])
 

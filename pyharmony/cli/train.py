@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._catalogue import hint
 from .._jobs.failures import Code, Failure, reading, reading_or_writing, spoken
 from . import _modules
 from ._command import TorchDevice, command
@@ -75,7 +76,8 @@ def train(
             tables = library.recipe(config)
         elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
             known = ", ".join(recipes_)
-            raise Failure(f"CONFIG: there is no recipe and no file {config}; recipes are {known}", Code.USAGE)
+            meant = hint(config, recipes_)
+            raise Failure(f"CONFIG: there is no recipe and no file {config}{meant}; recipes are {known}", Code.USAGE)
         else:
             with reading(config):
                 tables = library.read_toml(config)

@@ -213,6 +213,8 @@ _LEAST = {
     **dict.fromkeys(("schedule.warm_up", "schedule.expected_steps", "schedule.stop_after"), 0),
     "schedule.patience": 1,
 }
+#: The largest seed: torch and NumPy take twice as much and more.
+_LARGEST_SEED = 2**62
 _SHARES = (
     "schedule.decay",
     *(f"data.{name}" for name in ("retouched", "inverted", "borrowed", "reshaped", "unchanged")),
@@ -260,11 +262,16 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model.get("name"), str):
-            raise ArgumentError("model.name: missing, expected a model of `pyharmony models list`")
+        name = self.model.get("name")
+        if not isinstance(name, str):
+            shown = "missing" if name is None else repr(name)
+            raise ArgumentError(f"model.name: {shown}, expected a model of `pyharmony models list`")
         for key, low in _LEAST.items():
-            if not self.value(key) >= low:
-                raise ArgumentError(f"{key}: {self.value(key)!r}, expected {low} or more")
+            if not low <= self.value(key) < math.inf:
+                finite = " and finite" if self.value(key) == math.inf else ""
+                raise ArgumentError(f"{key}: {self.value(key)!r}, expected {low} or more{finite}")
+        if self.run.seed > _LARGEST_SEED:
+            raise ArgumentError(f"run.seed: {self.run.seed}, expected 0 to {_LARGEST_SEED}")
         for key in ("data.crop", "run.ema"):
             if not 0 <= self.value(key) < 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1, 1 not included")
@@ -285,7 +292,8 @@ class TrainConfig:
             if self.value(key) and len(self.data.roots) > 1:
                 raise ArgumentError(f"{key}: given, and data.root has {len(self.data.roots)} folders; it goes with one")
         if not isinstance(self.data.validation, str) and not 0 <= self.data.validation < 1:
-            raise ArgumentError(f"data.validation: {self.data.validation!r}, expected a folder, or a share of 0 to 1")
+            accepted = "a folder, or a share, 0 to 1, 1 not included"
+            raise ArgumentError(f"data.validation: {self.data.validation!r}, expected {accepted}")
         if not (self.schedule.epochs or self.schedule.steps or self.schedule.minutes):
             raise ArgumentError("schedule: without an end; set schedule.epochs, schedule.steps or schedule.minutes")
 
@@ -373,7 +381,7 @@ def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
     for change in changes:
         key, sign, text = change.partition("=")
         table, dot, name = key.strip().partition(".")
-        if not sign or not dot or not name:
+        if not (sign and dot and table and name):
             raise ArgumentError(f"--set {change}: expected table.key=value, such as run.batch=8")
         _check_table(table)
         try:
