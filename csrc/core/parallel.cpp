@@ -168,12 +168,12 @@ class Pool {
   void start_worker() {
     std::atomic<bool> ready{false};
     SpareMemory spare;
-    std::thread([this, &ready] {
+    std::thread([this, &ready, &spare] {
+      spare.release();
       take_thread_memory();
       ready.store(true, std::memory_order_release);
       work();
     }).detach();
-    spare.release();
     while (!ready.load(std::memory_order_acquire)) std::this_thread::yield();
   }
 
