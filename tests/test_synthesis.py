@@ -180,8 +180,8 @@ def test_what_is_wrong_with_synthesis_is_told() -> None:
     photos = Photographs()
     for arguments, says in (
         ({"methods": ["sepia"]}, "methods: 'sepia', expected some of reinhard"),
-        ({"methods": []}, "methods: none"),
-        ({"methods": {"mkl": 0}}, "methods: none"),
+        ({"methods": []}, r"methods: \[\], expected one or more"),
+        ({"methods": {"mkl": 0}}, "methods: {.mkl.: 0}, expected one or more of a weight above 0"),
         ({"methods": {"mkl": -1}}, r"methods\['mkl'\]: -1"),
         ({"limits": (5, 5)}, "limits: "),
         ({"limits": (-1, 5)}, "limits: "),

@@ -168,6 +168,27 @@ def test_runs_that_are_refused(triples: Path, tmp_path: Path, changes: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "foto"}, r"^data\.kind: 'foto', expected one of"),
+        ({"split": "train"}, r"^data\.split: 'train', but triples has no splits"),
+        ({"boxes": "b.txt", "kind": "triples"}, r"^data\.boxes: 'b\.txt', but triples has none"),
+        ({"features": {"mask": "m"}}, r"^data\.features: {'mask': 'm'}, but triples has none"),
+        ({"validation_split": "val"}, r"^data\.validation_split: 'val', but triples has no splits"),
+        ({"validation": ".", "validation_kind": "foto"}, r"^data\.validation_kind: 'foto', expected one of"),
+        ({"methods": {"mlk": 1}}, r"^data\.methods: 'mlk', expected some of"),
+        ({"methods": {"mkl": 0}}, r"^data\.methods: {'mkl': 0}, expected one or more of a weight above 0"),
+        ({"validation": "0,1"}, r"No such file or folder: 'data\.validation=0,1'"),
+    ],
+)
+def test_errors_about_data_name_the_setting(triples: Path, photos: Path, changes: dict[str, Any], message: str) -> None:
+    root = photos if "methods" in changes else triples
+    settled = config(root, **{f"data__{key}": value for key, value in changes.items()})
+    with pytest.raises((ArgumentError, FileNotFoundError), match=message):
+        datasets(settled)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ("model.widht=8", r"^model\.widht: unet3plus has no such setting; did you mean 'width'\?"),

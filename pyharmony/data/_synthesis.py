@@ -195,7 +195,7 @@ def _weights(methods: Any, photos: int) -> dict[str, float]:
             raise ArgumentError(f"methods: {name!r}, expected some of {', '.join(METHODS)}")
         _checks.number(weight, f"methods[{name!r}]")
     if not sum(found.values()):
-        raise ArgumentError("methods: none, expected one or more")
+        raise ArgumentError(f"methods: {methods!r}, expected one or more of a weight above 0")
     return {name: float(weight) for name, weight in found.items() if weight}
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,13 @@ from ..errors import (
     ArgumentError,
     DataError,
     DeviceError,
+    DTypeError,
     NativeError,
     OutOfMemory,
     PyHarmonyError,
     UnusableSample,
 )
-from ._config import TrainConfig, config_of
+from ._config import TrainConfig, config_of, in_table
 
 _LOG = logging.getLogger(__name__)
 #: The number of samples of a folder by which a run tells whether its images are large enough.
@@ -228,6 +232,8 @@ def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, d
     own: Any = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes, "sized": sized}
     training = _opened(chosen.roots, chosen.split, config, **own)
     if isinstance(chosen.validation, str):
+        if not os.path.exists(chosen.validation):
+            raise FileNotFoundError(errno.ENOENT, "No such file or folder", f"data.validation={chosen.validation}")
         held_back = _opened(
             (chosen.validation,),
             chosen.validation_split,
@@ -236,31 +242,51 @@ def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, d
             annotations=chosen.validation_annotations,
             boxes=chosen.validation_boxes,
             sized=sized,
+            named="validation_",
         )
         return training, held_back
     if chosen.validation_split:
-        return training, _opened(chosen.roots, chosen.validation_split, config, **own)
+        return training, _opened(chosen.roots, chosen.validation_split, config, **own, named="validation_")
     parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
     return parts["train"], parts["val"]
 
 
+@contextlib.contextmanager
+def _told_by_key(named: str) -> Iterator[None]:
+    """Makes errors about arguments of `open_dataset` name the setting instead; named: what its name begins with."""
+    try:
+        yield
+    except (ArgumentError, DTypeError) as error:
+        own = named if str(error).partition(":")[0] in ("kind", "split", "annotations", "boxes") else ""
+        raise type(error)(f"data.{own}{error}") from error
+
+
 def _opened(
-    roots: tuple[str, ...], split: str, config: TrainConfig, *, kind: str, annotations: str, boxes: str, sized: bool
+    roots: tuple[str, ...],
+    split: str,
+    config: TrainConfig,
+    *,
+    kind: str,
+    annotations: str,
+    boxes: str,
+    sized: bool,
+    named: str = "",
 ) -> data.Dataset:
     chosen, opened = config.data, []
     for root in roots:
         its_kind: Any = kind or None
-        found = data.open_dataset(
-            root,
-            its_kind,
-            split=split or None,
-            annotations=annotations or None,
-            category=chosen.category,
-            min_share=chosen.min_share,
-            features=chosen.features,
-            max_share=chosen.max_share,
-            boxes=boxes or None,
-        )
+        with _told_by_key(named):
+            found = data.open_dataset(
+                root,
+                its_kind,
+                split=split or None,
+                annotations=annotations or None,
+                category=chosen.category,
+                min_share=chosen.min_share,
+                features=chosen.features,
+                max_share=chosen.max_share,
+                boxes=boxes or None,
+            )
         if isinstance(found, data.AlignedScenes):
             found = found.pairs(chosen.pairs, seed=config.run.seed)
         if sized:
@@ -338,12 +364,13 @@ def _composites(
             per_photo = 1
     # A transfer needs another photograph; where only one is held back, methods that do without are chosen.
     methods: Any = chosen.methods if not side or len(found) > 1 else None
-    return data.Synthesis(
-        found,
-        methods or None,
-        per_photo=per_photo,
-        size=size,
-        seed=seed,
-        severity=(chosen.severity[0], chosen.severity[1]) if chosen.severity else None,
-        unchanged=0.0 if side else chosen.unchanged,
-    )
+    with in_table("data"):
+        return data.Synthesis(
+            found,
+            methods or None,
+            per_photo=per_photo,
+            size=size,
+            seed=seed,
+            severity=(chosen.severity[0], chosen.severity[1]) if chosen.severity else None,
+            unchanged=0.0 if side else chosen.unchanged,
+        )
