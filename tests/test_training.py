@@ -154,8 +154,9 @@ def test_settings_that_are_refused(triples: Path, changes: dict[str, Any], messa
         ({"model__name": "unet3"}, "did you mean 'unet3plus'"),
         ({"model__wide": 3}, "wide: unet3plus has no such setting"),
         ({"step__l2": 3}, "l2: SupervisedStep has no such setting"),
-        ({"run__batch": 64}, "fewer than a batch of 64"),
-        ({"run__accumulate": 64}, "fewer than run.accumulate batches hold"),
+        ({"run__batch": 64}, r"^data\.root: 11 samples to train on and 1 held back; .* fewer than a batch of 64"),
+        ({"run__accumulate": 64}, r"11 samples to train on .* fewer than run\.accumulate=64 batches of 2"),
+        ({"data__size": 33}, r"^data\.size: 33, which the network does not take: composite: 33x33 pixels"),
         ({"data__root": ""}, "data.root: missing"),
         ({"extractor__preset": "small"}, "extractor: expected extractor.weights, or extractor.name"),
         ({"run__capture": True, "run__accumulate": 2}, "run.capture: goes with one process"),
@@ -371,9 +372,9 @@ def test_a_run_starts_from_weights(triples: Path, tmp_path: Path) -> None:
     path.unlink()
     # A run that goes on has its own weights.
     training.train(config(triples, **still, schedule__steps=7), tmp_path / "second", resume="auto", device="cpu")
-    with pytest.raises(WeightsError, match=r"start\.safetensors: there is no such file"):
+    with pytest.raises(WeightsError, match=r"^run\.start: .*start\.safetensors: there is no such file"):
         training.train(config(triples, **still), tmp_path / "third", device="cpu")
-    with pytest.raises(WeightsError, match="start: weights of colorgrid, the model is"):
+    with pytest.raises(WeightsError, match=r"^run\.start: weights of colorgrid, the model is"):
         training.train(config(triples, run__start="colorgrid"), tmp_path / "fourth", device="cpu")
 
 
@@ -740,6 +741,13 @@ def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_share_that_holds_nothing_back_is_told(triples: Path, tmp_path: Path) -> None:
+    said = r"data\.validation: 1e-09 holds back none of 12 samples: there are no figures"
+    with pytest.warns(PyHarmonyWarning, match=said):
+        result = training.train(config(triples, data__validation=1e-9), tmp_path / "run", device="cpu")
+    assert not result.figures and (tmp_path / "run" / "best.safetensors").is_file()
+
+
 def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
     settled = config(photos, data__validation=0.3, data__retouched=0.5)
     training.train(settled, tmp_path / "run", device="cpu")
@@ -1102,8 +1110,16 @@ def test_other_settings_are_no_way_to_go_on(triples: Path, tmp_path: Path) -> No
     training.train(config(triples), tmp_path, device="cpu")
     with pytest.raises(ArgumentError, match=r"run\.batch was 2 and is 3"):
         training.train(config(triples, run__batch=3), tmp_path, resume="auto", device="cpu")
+    other = config(triples, run__batch=3, data__flip=False, data__crop=0.0, data__size=48, model__width=3)
+    with pytest.raises(ArgumentError, match=r"with other settings: model\.width was 2 and is 3; data\.crop was"):
+        training.train(other, tmp_path, resume="auto", device="cpu")
     with pytest.raises(ArgumentError, match=r"out: .* holds a run; resume='auto' goes on with it"):
         training.train(config(triples), tmp_path, device="cpu")
+    for resume in (tmp_path, tmp_path / "checkpoints", tmp_path / "gone"):
+        with pytest.raises(
+            ArgumentError, match=rf"^resume: {resume} is no folder of a checkpoint, expected 'auto', or"
+        ):
+            training.train(config(triples), tmp_path, resume=resume, device="cpu")
 
 
 def test_a_run_and_its_data_may_be_moved(triples: Path, tmp_path: Path) -> None:

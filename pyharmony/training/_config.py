@@ -474,7 +474,7 @@ def differences(before: str, config: TrainConfig) -> str:
         first[table] = {**defaults[table], **first.get(table, {})}
     found = [
         f"{table}.{key} was {first.get(table, {}).get(key)!r} and is {second[table].get(key)!r}"
-        for table in second
+        for table in sorted(second, key=lambda table: table != "model")  # another network matters most
         for key in sorted({*first.get(table, {}), *second[table]})
         if first.get(table, {}).get(key) != second[table].get(key)
     ]

@@ -25,7 +25,7 @@ from torch import Tensor
 from .. import _install, models
 from .._warnings import warn
 from ..data import Crops, Dataset, Pasted, Subset, Synthesis
-from ..errors import ArgumentError, DeviceError
+from ..errors import ArgumentError, DeviceError, ShapeError, WeightsError
 from ..models import Adversarial, Model
 from . import _checkpoint, precision, steps
 from ._batches import Prepared, Replacing, order, repeated
@@ -238,9 +238,21 @@ class Run:
             bad: the names of samples that were left out because they cannot be read, with the reason.
 
         Raises:
-            ArgumentError: the schedule follows figures, and nothing is held back.
+            ArgumentError: the schedule follows figures, and nothing is held back; or there are fewer samples to train
+                on than an update takes.
         """
         self.config.check_figures(len(validation) > 0)
+        run, batch = self.config.run, self.config.run.batch * self.processes.world
+        there = f"data.root: {len(training)} samples to train on and {len(validation)} held back"
+        if len(training) < batch:
+            raise ArgumentError(f"{there}; the first are fewer than a batch of {batch}; a smaller run.batch may do")
+        if len(training) < batch * run.accumulate:
+            raise ArgumentError(f"{there}; the first are fewer than run.accumulate={run.accumulate} batches of {batch}")
+        if self.config.data.validation and not len(validation) and self.processes.first:
+            warn(
+                f"data.validation: {self.config.data.validation!r} holds back none of {len(training)} samples: there "
+                "are no figures, and best.safetensors has the weights of the end"
+            )
         self.training, self.validation = training, validation
         self.bad.update(bad or {})
 
@@ -287,10 +299,13 @@ class Run:
         Raises:
             WeightsError: there are no such weights, they are damaged, or the model cannot start from them.
         """
-        weights = models.load(source)
-        for model in (self.model, self.ema):
-            if model is not None:
-                model.start_from(weights)
+        try:
+            weights = models.load(source)
+            for model in (self.model, self.ema):
+                if model is not None:
+                    model.start_from(weights)
+        except WeightsError as error:
+            raise WeightsError(f"run.start: {str(error).removeprefix('start: ')}") from error
 
     def resume(self, path: Path) -> None:
         """Goes on from a checkpoint; one of another number of processes goes on with the unseen samples of the epoch.
@@ -620,8 +635,6 @@ class Run:
         )
         accumulate = config.run.accumulate
         whole = len(chosen) - len(chosen) % accumulate
-        if not whole:
-            raise ArgumentError(f"data.root: {len(self.training)} samples, fewer than run.accumulate batches hold")
         cuda = processes.device.type == "cuda"
         for batch in repeated(
             Replacing(prepared),
@@ -647,7 +660,12 @@ class Run:
                 self._captured = self.step.capture(batch)
             losses = self._captured(batch)
         else:
-            losses = self.step(batch)
+            try:
+                losses = self.step(batch)
+            except ShapeError as error:
+                raise ShapeError(
+                    f"data.size: {self.config.data.size}, which the network does not take: {error}"
+                ) from error
         if self.processes.world > 1:
             self.processes.mean([b for b in self.model.buffers() if b.is_floating_point()])
         return losses

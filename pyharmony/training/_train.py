@@ -47,7 +47,7 @@ def train(
 
     Raises:
         ArgumentError: the model, its step or the data does not accept a setting; `out` has checkpoints and `resume` is
-            None; a checkpoint is of a run with other settings or samples; another run uses `out`.
+            None; `resume` is no checkpoint, or one of a run with other settings or samples; another run uses `out`.
         WeightsError: a checkpoint is damaged, or the weights of `run.start` are, or are of another model.
         DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.data` occur, too.
         OSError: `out` cannot be written.
@@ -66,6 +66,9 @@ def train(
             start = _checkpoint.newest(checkpoints)
         elif resume is not None:
             start = Path(resume)
+            if not (start / "state.json").is_file():
+                accepted = f"'auto', or a checkpoint such as {checkpoints / 'step-00000100'}"
+                raise ArgumentError(f"resume: {start} is no folder of a checkpoint, expected {accepted}")
         else:
             start = None
             if checkpoints.is_dir() and any(checkpoints.iterdir()):
