@@ -76,6 +76,11 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     )
     assert board == f"figures and images of the run: tensorboard --logdir {folder / 'run' / 'tensorboard'}"
     assert models.load(folder / "run" / "best.safetensors").name == "unet3plus"
+    (folder / "bare").mkdir()
+    plain = call(*given[:3], "-o", folder / "bare", "--device", "cpu", "--set", "run.loggers=[]")
+    assert "tensorboard" not in plain.stderr
+    gone = call(*given, "--resume", folder / "run", code=2).stderr
+    assert f"--resume: {folder / 'run'} is no folder of a checkpoint, expected auto, or a checkpoint such as" in gone
     holds = f"error: --output: {folder / 'run'} holds a run; --resume auto goes on with it, or give another folder"
     assert holds in call(*given, code=2).stderr
     told = json.loads(call(*given, "--resume", "auto", "--set", "schedule.steps=6", "--json").stdout)

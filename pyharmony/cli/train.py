@@ -116,7 +116,8 @@ def train(
         raise typer.Exit(Code.INTERRUPTED)
     console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
     console.note(_summary(best, result))
-    console.note(f"figures and images of the run: tensorboard --logdir {folder / 'tensorboard'}")
+    if "tensorboard" in settled.run.loggers:
+        console.note(f"figures and images of the run: tensorboard --logdir {folder / 'tensorboard'}")
 
 
 def _rows(name: str, plan: Plan) -> list[list[str]]:
@@ -166,6 +167,7 @@ _WORDS = (
         r"--output: \1; --resume auto goes on with it, or give another folder",
     ),
     (r"^out:", "--output:"),
+    (r"^resume: (.*), expected 'auto'", r"--resume: \1, expected auto"),
     (r"^resume:", "--resume:"),
     (r"^device:", "--device:"),
     (r"^path:", "--data:"),
