@@ -890,6 +890,19 @@ def test_tensorboard_has_scalars_a_grid_and_a_graph(triples: Path, tmp_path: Pat
     assert found.Tags()["graph"]
 
 
+def test_a_network_that_cannot_be_traced_prints_nothing(
+    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What goes to stdout would be in the way of `--json`."""
+
+    def untraced(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no graph")
+
+    monkeypatch.setattr(torch.jit, "trace", untraced)
+    assert training.train(config(triples, schedule__steps=1), tmp_path, device="cpu").steps == 1
+    assert capsys.readouterr().out == ""
+
+
 def test_one_seed_gives_the_same_bits(triples: Path, tmp_path: Path) -> None:
     for name in "ab":
         training.train(config(triples), tmp_path / name, device="cpu")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import importlib
+import io
 import json
 import logging
 import os
@@ -118,8 +120,9 @@ class _TensorBoard(Logger):
         """Logs the graph of the forward pass; a network that cannot be traced has none."""
         example = {k: v.to(next(model.parameters()).device) for k, v in model.example().items()}
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the tracer warns of the checks of shapes
+            # The tracer warns of the checks of shapes, and torch prints what went wrong beside raising it.
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
                 self._board.add_graph(copy.deepcopy(model).eval(), tuple(example.values()), verbose=False)
         except Exception as error:  # torch's tracer raises whatever the network raised
             _LOG.info("TensorBoard has no graph: %s", str(error).splitlines()[0] if str(error) else error)
