@@ -97,22 +97,25 @@ def test_the_commands_know_it_by_its_file_alone(run: Path, tmp_path: Path) -> No
     assert "--module: nothing.py: no such file" in pyharmony("--module", "nothing.py", "models", "list", code=3)
     broken = tmp_path / "broken.py"
     broken.write_text("import math\nrecipe = 3\nmath.sqrt(-1)\n")
-    assert f"--module: {broken}: ValueError" in pyharmony("--module", broken, "models", "list", code=3)
+    said = pyharmony("--module", broken, "models", "list", code=3)
+    assert f"--module: {broken}: ValueError" in said and "(line 3)" in said
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "says"),
+    ("text", "key", "says", "code"),
     [
-        ("", "", "has no 'recipe'"),
-        ("mine = {}", "recipe", "has no 'recipe'"),
-        ("recipe = 3", "", "recipe of .* is a int, expected a dictionary"),
-        ("def recipe(): return {'model': {'name': 'tint'}}", "", "name: 'tint' is no model"),
+        ("", "", "has no 'recipe'", 2),
+        ("mine = {}", "recipe", "has no 'recipe'", 2),
+        ("recipe = 3", "", "recipe of .* is a int, expected a dictionary", 2),
+        ("def recipe(): return {'model': {'name': 'tint'}}", "", "name: 'tint' is no model", 2),
+        ("def mine():\n    return {}['model']", "mine", r"CONFIG: mine\(\) of .*: KeyError: 'model' \(line 2\)", 3),
+        ("def recipe(width): return {}", "", r"CONFIG: recipe\(\) of .*: TypeError: .* argument: 'width'", 3),
     ],
 )
-def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str, key: str, says: str) -> None:
+def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str, key: str, says: str, code: int) -> None:
     file = tmp_path / "mine.py"
     file.write_text(text)
-    said = pyharmony("train", f"{file}:{key}" if key else file, "--data", tmp_path, "-o", tmp_path / "run", code=2)
+    said = pyharmony("train", f"{file}:{key}" if key else file, "--data", tmp_path, "-o", tmp_path / "run", code=code)
     assert re.search(says, said), said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,17 @@ def run(path: Path, before: str = "") -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise Failure(f"{before}{path}: {type(error).__name__}: {error}", Code.INPUT) from error
+        raise Failure(f"{before}{path}: {_said(error, source)}", Code.INPUT) from error
     finally:
         sys.path.remove(str(source.parent))
     return module
+
+
+def _said(error: Exception, source: Path) -> str:
+    """Returns what an error says, with the last line of the file on the way to it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(source)]
+    return f"{type(error).__name__}: {error}" + (f" (line {lines[-1]})" if lines else "")
 
 
 def tables(config: str) -> dict[str, Any] | None:
@@ -73,7 +81,12 @@ def tables(config: str) -> dict[str, Any] | None:
     if not hasattr(module, key):
         raise Failure(f"CONFIG: {path} has no {key!r}; expected the tables of a configuration", Code.USAGE)
     recipe = getattr(module, key)
-    recipe = recipe() if callable(recipe) else recipe
+    if callable(recipe):
+        try:
+            recipe = recipe()
+        except Exception as error:
+            said = _said(error, Path(path).resolve())
+            raise Failure(f"CONFIG: {key}() of {path}: {said}", Code.INPUT) from error
     if not isinstance(recipe, dict):
         kind = type(recipe).__name__
         raise Failure(f"CONFIG: {key} of {path} is a {kind}, expected a dictionary of tables", Code.USAGE)
