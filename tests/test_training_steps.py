@@ -593,6 +593,26 @@ def test_a_scale_is_no_part_of_the_update(data_dir: Path) -> None:
     assert differences(*found) == []
 
 
+def test_a_step_of_ones_own_is_told_what_is_wrong_with_it(data_dir: Path) -> None:
+    class Misspelt(Distance):
+        def run(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            self.update("modle", self.model(batch["composite"], batch["mask"]).mean())
+            return {}
+
+    class Bare(Distance):
+        def run(self, batch: dict[str, Tensor]) -> Any:
+            return self.model(batch["composite"], batch["mask"]).mean()
+
+    pairs = recoloured.pairs(data_dir, 64)
+    for kind, error, says in (
+        (Misspelt, ArgumentError, r"^name: 'modle' is no optimizer of this step; there are model$"),
+        (Bare, DTypeError, r"^Bare\.run: returned Tensor, expected a dict of losses"),
+    ):
+        step = kind(models.create("unet3plus", width=2, branch=2), steps.AdamSettings())
+        with pytest.raises(error, match=says):
+            step(batch_of(step, pairs))
+
+
 def test_gradients_too_small_for_float16_are_kept_by_the_scale(data_dir: Path) -> None:
     class Faint(Distance):
         def run(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

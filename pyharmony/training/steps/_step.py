@@ -271,6 +271,9 @@ class Step:
         checked = self._checked(batch)
         self._prepare()
         losses = self.run(checked)
+        if not isinstance(losses, dict):
+            kind = type(losses).__name__
+            raise DTypeError(f"{type(self).__name__}.run: returned {kind}, expected a dict of losses, tensors by name")
         self._micro = (self._micro + 1) % self.accumulate
         if self.whole:
             self._advance()
@@ -407,6 +410,8 @@ class Step:
         """Makes one update of the parameters of an optimizer; nothing else gets a gradient."""
         if self.measures:
             return
+        if name not in self.optimizers:
+            raise ArgumentError(f"name: {name!r} is no optimizer of this step; there are {', '.join(self.optimizers)}")
         optimizer, scale = self.optimizers[name], self.scales.get(name)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self._micro == 0:
