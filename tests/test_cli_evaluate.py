@@ -302,6 +302,8 @@ def test_a_run_is_measured_on_what_it_held_back(triples: Path, tmp_path: Path) -
     assert "expected either --data ROOT or --run DIR" in call(code=2).stderr
     assert "--split: the run has chosen" in call("--run", "run", "--split", "test", code=2).stderr
     assert "set is no folder of a training run" in call("--run", triples, code=2).stderr
+    triples.rename("moved")
+    assert f"--run: its data: {triples}: no such file" in call("--run", "run", code=3).stderr
 
 
 def test_what_it_cannot_do_is_told(triples: Path) -> None:

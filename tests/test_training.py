@@ -741,6 +741,14 @@ def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
     )
 
 
+def test_photographs_without_masks_are_refused(triples: Path, tmp_path: Path) -> None:
+    shutil.copytree(triples / "target", tmp_path / "photos" / "images")
+    with pytest.raises(
+        DataError, match=r"^data\.root: the photograph .* has no mask; expected masks of the same names"
+    ):
+        datasets(config(tmp_path / "photos"))
+
+
 def test_a_share_that_holds_nothing_back_is_told(triples: Path, tmp_path: Path) -> None:
     said = r"data\.validation: 1e-09 holds back none of 12 samples: there are no figures"
     with pytest.warns(PyHarmonyWarning, match=said):

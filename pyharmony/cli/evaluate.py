@@ -121,13 +121,14 @@ def evaluate(
     if run is not None:
         from .. import training
 
-        with (
-            reading(str(run)),
-            spoken(((r"^run:", "--run:"), (r"^path:", "--run: its data:"), (r"; pass kind, one of .*", ""))),
-        ):
+        with spoken(((r"^run:", "--run:"), (r"^path:", "--run: its data:"), (r"; pass kind, one of .*", ""))):
             if size is None:
                 side = training.size_of(run)
-            found = training.held_back(run, size="run" if size is None else side)
+            try:
+                found = training.held_back(run, size="run" if size is None else side)
+            except OSError as error:
+                with reading(f"--run: its data: {error.filename or run}"):
+                    raise
         models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
     elif data is not None:
         with reading(str(data)), spoken(((r"^path:", "--data:"), (r"; pass kind, one of .*", ""))):

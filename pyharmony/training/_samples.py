@@ -339,6 +339,12 @@ def _composites(
         side_of_scene = size or chosen.size
         return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
     varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed or chosen.reshaped)
+    if "mask" not in first and not varies:
+        key = "data.validation" if side and isinstance(chosen.validation, str) else "data.root"
+        raise DataError(
+            f"{key}: the photograph {first['name']} has no mask; expected masks of the same names in the folder masks "
+            "beside images, or composites with mask and target"
+        )
     if size is not None:  # decoding takes longer than everything else
         found = data.Cached(data.Resized(found, size))
     per_photo = min(chosen.per_photo, _HELD_BACK) if side else chosen.per_photo
