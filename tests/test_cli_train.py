@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import pyharmony
+from pyharmony.cli import train
 from pyharmony.cli._app import app
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -250,6 +252,14 @@ def test_what_a_network_that_blends_has_reached_is_told(folder: Path, monkeypatc
     settings = [text for change in changes for text in ("--set", change)]
     said = call("--model", "gp_gan", "--data", "composites", *settings, "-o", "run").stderr
     assert re.search(r"on what was held back PSNR [\d.]+ dB, MSE \d+.*, seam [\d.]+ and colour [\d.]+ levels off", said)
+
+
+def test_what_a_network_that_cuts_out_has_reached_is_told() -> None:
+    result = SimpleNamespace(
+        steps=40, seconds=61.0, stopped_early=False, best={"iou": 0.7354, "best": 0.8, "step": 20.0}
+    )
+    told = "best: 40 steps in 1:01 minutes; on what was held back IoU 0.735, best at step 20"
+    assert train._summary("best", result) == told
 
 
 def test_a_run_that_stops_early_says_so(folder: Path) -> None:

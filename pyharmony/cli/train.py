@@ -138,6 +138,7 @@ _FIGURES = {
     "psnr": "PSNR {:.2f} dB",
     "fmse": "fMSE {:.1f}",
     "auc": "area under the curve {:.3f}",
+    "iou": "IoU {:.3f}",
 }
 
 
