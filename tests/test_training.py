@@ -93,7 +93,8 @@ def test_every_recipe_is_sound(name: str) -> None:
     steps._step.settings_of(step, values, values.pop("preset", None))
     multiple = getattr(getattr(model, "generator", model), "multiple", 1)
     assert found.data.size % multiple == 0
-    assert len(training.recipes()[name]) > 20
+    told = training.recipes()[name]
+    assert len(told) > 20 and told.endswith(".")
 
 
 @pytest.mark.parametrize(
