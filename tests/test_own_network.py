@@ -132,6 +132,9 @@ def test_what_cannot_be_registered_is_refused() -> None:
     class Taken(models.Model):
         name = "dovenet"
 
+    class Between(models.Model):
+        name, low = "between", 0.5
+
     class Fine(models.Model):
         name = "fine"
 
@@ -150,6 +153,7 @@ def test_what_cannot_be_registered_is_refused() -> None:
     refused(DTypeError, "make: .*expected a class derived from", object, Config)
     refused(ArgumentError, "name is 'no name', expected a name of letters", Named, Config)
     refused(ArgumentError, "name: 'dovenet' is there already", Taken, Config)
+    refused(ArgumentError, r"make: Between\.low is 0\.5, expected -1 or 0", Between, Config)
     refused(ArgumentError, "config: .*whose fields have defaults", Fine, Without)
     refused(ArgumentError, "task: 'paint'", Fine, Config, task="paint")
     with pytest.raises(DTypeError, match="expected a class derived from"):

@@ -102,7 +102,8 @@ def register(
         convert: the function from published tensors by name to (configuration, tensors by our names), for `convert`.
 
     Raises:
-        ArgumentError: the name is missing or taken, config is no dataclass with defaults, or there is no such task.
+        ArgumentError: the name is missing or taken, `low` is neither -1 nor 0, config is no dataclass with defaults, or
+            there is no such task.
         DTypeError: make is not derived from `Model`.
 
     Example:
@@ -129,6 +130,8 @@ def register(
         raise ArgumentError(
             f"make: {make.__name__}.name is {name!r}, expected a name of letters, digits and underscores"
         )
+    if make.low not in (-1.0, 0.0):
+        raise ArgumentError(f"make: {make.__name__}.low is {make.low!r}, expected -1 or 0")
     _catalogue.check_task(task)
     changes_by_preset = {key: dict(changes) for key, changes in (presets or {}).items()}
     try:
