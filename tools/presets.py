@@ -10,8 +10,8 @@
 
 PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. What is
 written are shards for `pyharmony train`; the page of each preset says which commands it was made by. about.json has the
-fields of `pyharmony.models.Weights` that the file does not tell; `ship` writes weights of 16 bits and the manifest's
-entry, and `tools/model_pages.py` the page.
+fields of `pyharmony.models.Weights` that the file does not tell; `ship` writes rounded weights and their entry,
+and `tools/model_pages.py` the page.
 """
 
 from __future__ import annotations
@@ -70,10 +70,15 @@ def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[
 
 def composites(arguments: argparse.Namespace) -> None:
     """Makes photographs whose objects have other colours."""
-    found = Memory(photos(arguments.photos, arguments.split, arguments.size, masked=True))
-    made = data.Synthesis(found, METHODS, per_photo=arguments.per_photo, seed=arguments.seed)
-    data.write_shards(made, arguments.output, arguments.size, errors="skip")
-    print(f"{arguments.output}: {len(found)} photographs, {len(made)} composites")
+    photographs = photos(arguments.photos, arguments.split, arguments.size, masked=True)
+    random = np.random.default_rng((arguments.seed, len(photographs)))
+    lit = [
+        {**sample, "image": _lit(sample["image"], random), "name": f"{sample['name']}_light{k}"}
+        for k in range(arguments.lights) for sample in photographs
+    ]  # fmt: skip
+    recolored = data.Synthesis(Memory(photographs + lit), METHODS, per_photo=arguments.per_photo, seed=arguments.seed)
+    data.write_shards(recolored, arguments.output, arguments.size, errors="skip")
+    print(f"{arguments.output}: {len(photographs)} photographs, {len(recolored)} composites")
 
 
 def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> dict[str, Any]:
@@ -157,6 +162,14 @@ def weaken(model: Any, strength: float) -> None:
             parameter.mul_(strength)
 
 
+def round_weights(model: Any) -> None:
+    """Rounds weights to the 8 significant bits of bfloat16: the others of float16 would be a sixth of the wheel."""
+    with torch.no_grad():
+        for value in (*model.parameters(), *model.buffers()):
+            if value.is_floating_point():
+                value.copy_(value.bfloat16())
+
+
 def average(arguments: argparse.Namespace) -> None:
     """Writes the weighted mean of two runs of one network, one of which started from the weights of the other."""
     from pyharmony import models
@@ -213,6 +226,7 @@ def ship(arguments: argparse.Namespace) -> None:
     model = models.load(arguments.weights)
     if arguments.strength != 1:
         weaken(model, arguments.strength)
+    round_weights(model)
     file = f"{arguments.name}.safetensors"
     path = _shipped.FOLDER / file
     part = "generator" if isinstance(model, models.Adversarial) else "all"
@@ -270,6 +284,8 @@ def main() -> None:
         command.add_argument("--size", type=int, default=size)
         command.add_argument("--per-photo", type=int, default=per_photo)
         command.add_argument("--seed", type=int, default=0)
+        if run is composites:
+            command.add_argument("--lights", type=int, default=0, help="other lights that each photograph is put in")
         command.add_argument("-o", "--output", type=Path, required=True)
         command.set_defaults(run=run)
     command = commands.add_parser("average", help=average.__doc__)
