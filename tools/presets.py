@@ -246,7 +246,10 @@ def ship(arguments: argparse.Namespace) -> None:
 
 
 def seams(arguments: argparse.Namespace) -> None:
-    """Prints seam errors of blends with the membrane and with a network as their base, as a table."""
+    """Prints a table of blends with the membrane and with a network as their base.
+
+    A cell has the seam error, and the distance of the object's mean colour to its own in src, in 8-bit levels.
+    """
     from pyharmony import blend, metrics
     from pyharmony.models.gp_gan import generator_of
 
@@ -254,24 +257,30 @@ def seams(arguments: argparse.Namespace) -> None:
     blends = {
         "alpha": blend.alpha,
         "gaussian_poisson, membrane": blend.gaussian_poisson,
-        "gp_gan": lambda *given: blend.gp_gan(*given, generator=net),
-        "gaussian_poisson, membrane, whole": lambda *given: blend.gaussian_poisson(*given, preserve_background=False),
-        "gp_gan, whole": lambda *given: blend.gp_gan(*given, generator=net, preserve_background=False),
+        "gp_gan": lambda *images: blend.gp_gan(*images, generator=net),
+        "gaussian_poisson, membrane, whole": lambda *images: blend.gaussian_poisson(*images, preserve_background=False),
+        "gp_gan, whole": lambda *images: blend.gp_gan(*images, generator=net, preserve_background=False),
     }
     print("| pair |" + "".join(f" {name} |" for name in blends) + f"\n|{'---|' * (len(blends) + 1)}")
+
+    def row(name: str, figures: Any) -> str:
+        return f"| {name} |" + "".join(f" {seam:.2f}, {colour:.1f} |" for seam, colour in figures)
+
     rows = []
     for root in arguments.roots:
         for sample in data.Manifest(root, roles=("src", "dst", "mask")):
-            given = sample["src"], sample["dst"], sample["mask"]
-            made = {name: call(*given) for name, call in blends.items()}
-            rows.append([metrics.seam_error(picture, *given) for picture in made.values()])
-            print(f"| {sample['name']} |" + "".join(f" {value:.2f} |" for value in rows[-1]))
+            src, dst, mask = sample["src"], sample["dst"], sample["mask"]
+            inside = mask >= 128
+            pictures = [call(src, dst, mask) for call in blends.values()]
+            colours = [np.abs(picture[inside].mean(0) - src[inside].mean(0)).mean() for picture in pictures]
+            rows.append([(metrics.seam_error(p, src, dst, mask), c) for p, c in zip(pictures, colours)])
+            print(row(sample["name"], rows[-1]))
             if arguments.pictures is not None:
                 arguments.pictures.mkdir(parents=True, exist_ok=True)
-                pasted = np.where(sample["mask"][..., None] >= 128, sample["src"], sample["dst"])
-                sheet = np.concatenate([pasted, *made.values()], 1)
+                pasted = np.where(inside[..., None], src, dst)
+                sheet = np.concatenate([pasted, *pictures], 1)
                 Image.fromarray(sheet).save(arguments.pictures / f"{sample['name']}.jpg")
-    print("| mean |" + "".join(f" {value:.2f} |" for value in np.mean(rows, 0)))
+    print(row("mean", np.mean(rows, 0)))
 
 
 def main() -> None:
