@@ -233,7 +233,7 @@ def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, P
         (("--model", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
         (("--judge", weights["best"]), 6, "the generator of dovenet_lite alone"),
         (("--model", "none.safetensors"), 6, "there is no such file"),
-        (("--model", "dovenet"), 6, "comes without weights under this name; there are 'dovenet-small'"),
+        (("--model", "dovenet"), 6, "comes without weights of dovenet; `pyharmony train --model dovenet"),
         (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "there is another run"),
         (("--model", f"mkl={weights['best']}"), 2, "mkl is another's name"),
         (("--model", "a="), 2, "expected FILE or LABEL=FILE"),
@@ -328,5 +328,5 @@ def test_without_torch_it_measures_what_needs_none(triples: Path) -> None:
     environment = {"PYTHONPATH": str(Path(pyharmony.__file__).parent.parent), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# 4 images")
-    done = subprocess.run([*command, "--model", "dovenet-small"], capture_output=True, text=True, env=environment)
+    done = subprocess.run([*command, "--model", "dovenet"], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "torch is missing" in done.stderr and ": pip install 'torch" in done.stderr

@@ -61,7 +61,7 @@ def test_a_network_is_shown() -> None:
     assert "did you mean 'srgan'" in call("show", "srgam", code=2).stderr
     unknown = call("show", "zzz", code=2).stderr
     assert "there is no network and no weights called zzz; networks are attention_unet, bargainnet" in unknown
-    assert "weights clicks, clicks-imagenet, colorgrid, dovenet-small" in unknown
+    assert "weights clicks, clicks-imagenet, colorgrid, gp-gan-small" in unknown
     unverified = call("verify", "zzz", code=6).stderr
     assert "weights that come with pyharmony are clicks, clicks-imagenet, colorgrid" in unverified
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pyharmony import _shipped
+
 from .shared import load_script
 from .test_api_snapshot import MODULES
 from .test_examples import OPTIONAL as NEEDED
@@ -154,7 +156,7 @@ for method, guard in (("auto", False), ("colorgrid", False), ("reinhard", True))
     made, info = pyharmony.harmonize(image, mask, method=method, guard=guard, return_info=True)
     assert info.method == method and (made != image).any() and (made == image)[mask == 0].all()
 try:
-    pyharmony.harmonize(image, mask, method="pix2pix-small")
+    pyharmony.harmonize(image, mask, method="pix2pix")
 except ImportError as error:
     print(error)
 """
@@ -280,7 +282,8 @@ def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent:
 
 
 def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: Path) -> None:
-    commands = ("harmonize a.png b.png -o d.png --method dovenet-small", "harmonize a.png b.png -o c.png")
+    network = _shipped.FOLDER / "gp-gan-small.safetensors"
+    commands = (f"harmonize a.png b.png -o d.png --method {network}", "harmonize a.png b.png -o c.png")
     (code, _, told), (done, _, _) = command_line(*commands, folder=pictures, absent=True)
     assert code == 1 and HELPFUL.search(told) and "'auto'" in told and not (pictures / "d.png").exists()
     assert done == 0 and (pictures / "c.png").is_file()
