@@ -361,3 +361,42 @@ def test_a_command_that_solves_ends_by_a_signal_without_a_file(
         assert running.returncode in (code, -number), said  # before the command has its handlers it is the signal's own
         assert "terminate" not in said and "Traceback" not in said, said
         assert sorted(os.listdir(tmp_path)) == there
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("dropped", [True, False])
+def test_a_signal_whose_exception_is_dropped_is_raised_again(number: signal.Signals, code: int, dropped: bool) -> None:
+    """It is so until Python code is on its way out by it, which is not disturbed."""
+    program = f"""
+import os, signal, sys, time, weakref
+from pyharmony.cli import _app, main
+
+class Part:
+    pass
+
+def end(_):
+    os.kill(os.getpid(), signal.{number.name})
+    time.sleep(0.01)
+
+def work(prog_name):
+    try:
+        if {dropped}:
+            part = Part()
+            reference = weakref.ref(part, end)  # exceptions of its callback are ignored
+            del part
+        else:
+            end(None)
+        time.sleep(20)
+        print("worked to its end")
+    finally:
+        time.sleep(0.4)
+        print("put in order")
+
+sys.unraisablehook = lambda _: print("dropped")
+signal.signal(signal.SIGINT, signal.default_int_handler)
+_app.app = work
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split("\n")) == (code, [*["dropped"] * dropped, "put in order", ""])
+    assert "Traceback" not in done.stderr

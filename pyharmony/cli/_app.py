@@ -110,18 +110,59 @@ def root(
         _modules.name(path)
 
 
-def _terminate(*_: Any) -> None:
-    raise SystemExit(128 + signal.SIGTERM)  # unwinds, so that unfinished files are removed
+class _Ending:
+    """Ends the command by an exception where a signal arrives, so that unfinished files are removed.
+
+    Some C code drops exceptions without a word, as when it imports a module or asks whether there is an attribute. So
+    the exception is raised again until Python code is on its way out by it.
+    """
+
+    _PERIOD = 0.1  # seconds
+
+    def __init__(self) -> None:
+        self.exception: BaseException | None = None
+
+    def watch(self) -> None:
+        signal.signal(signal.SIGTERM, self._end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+            signal.signal(signal.SIGINT, self._end)
+        if hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, self._again)
+
+    def leave(self) -> None:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _end(self, number: int, _: Any) -> None:
+        self.exception = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, self._PERIOD, self._PERIOD)
+        raise self.exception
+
+    def _again(self, *_: Any) -> None:
+        handled = sys.exc_info()[1]
+        while handled is not None and handled is not self.exception:
+            handled = handled.__context__
+        if handled is None and self.exception is not None:
+            raise self.exception
 
 
 def run() -> None:
-    signal.signal(signal.SIGTERM, _terminate)
+    ending = _Ending()
+    ending.watch()
     try:
         sys.exit(app(prog_name="pyharmony"))
     except SystemExit as ended:
-        if ended.code in (128 + signal.SIGINT, 128 + signal.SIGTERM) and threading.active_count() > 1:
-            _leave(int(ended.code))
-        raise
+        ending.leave()
+        stopped = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+        code = ended.code
+        if isinstance(ending.exception, SystemExit) and code not in (0, None):
+            code = ending.exception.code  # also where the import that was stopped has become an error of its own
+        if code in stopped and threading.active_count() > 1:
+            _leave(int(code))
+        raise SystemExit(code) from None
+    finally:
+        ending.leave()
 
 
 def _leave(code: int) -> None:
