@@ -1234,6 +1234,9 @@ def test_a_data_set_is_known_by_its_files(
         data.open_dataset(empty, "x")
     with pytest.raises(errors.ArgumentError, match="triples has no splits of its own"):
         data.open_dataset(triples, split="train")
+    for choice in ({"category": "dog"}, {"min_share": 0.1}, {"max_share": 0.9}):
+        with pytest.raises(errors.ArgumentError, match=rf"{next(iter(choice))}: .*, but triples has none; .* 'coco'"):
+            data.open_dataset(triples, **choice)
     with pytest.raises(FileNotFoundError):
         data.open_dataset(empty / "none")
 

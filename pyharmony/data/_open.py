@@ -77,8 +77,8 @@ def open_dataset(
     Raises:
         FileNotFoundError: the path does not exist.
         DataError: it is none of these kinds, or is damaged.
-        ArgumentError: there is no such kind, it has no splits, annotations, boxes or features, or COCO's annotations
-            are missing.
+        ArgumentError: there is no such kind, it has no splits, annotations, boxes, features or choice of instances, or
+            COCO's annotations are missing.
 
     Example:
         >>> from pyharmony import data
@@ -97,6 +97,10 @@ def open_dataset(
     for name, value, owner in (("annotations", annotations, "coco"), ("boxes", boxes, "scenes")):
         if value is not None and found != owner:
             raise ArgumentError(f"{name}: {str(value)!r}, but {found} has none; they are of the kind {owner!r}")
+    defaults = (("category", category, "person"), ("min_share", min_share, 0), ("max_share", max_share, 1))
+    for name, choice, default in defaults:
+        if choice != default and found != "coco":
+            raise ArgumentError(f"{name}: {choice!r}, but {found} has none; it is of the kind 'coco'")
     if features and found != "tfrecord":
         raise ArgumentError(f"features: {dict(features)!r}, but {found} has none; they are of the kind 'tfrecord'")
     roles = ("composite", "target", "mask")
