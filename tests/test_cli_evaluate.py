@@ -232,6 +232,7 @@ def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, P
     for arguments, code, says in (
         (("--model", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
         (("--judge", weights["best"]), 6, "the generator of dovenet_lite alone"),
+        (("--model", "gp-gan-small"), 2, "gp_gan does not harmonize; a run that trains it logs how well it blends"),
         (("--model", "none.safetensors"), 6, "there is no such file"),
         (("--model", "dovenet"), 6, "comes without weights of dovenet; `pyharmony train --model dovenet"),
         (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "there is another run"),

@@ -85,7 +85,8 @@ class Harmonizer:
     def __init__(self, model: Model, batch_statistics: bool = False, size: int | None = None) -> None:
         if model.task != "harmonize":
             able = ", ".join(info.name for info in models.list("harmonize"))
-            raise ArgumentError(f"model: {model.name} does not harmonize; expected one of {able}")
+            blends = "; a run that trains it logs how well it blends" if model.task == "blend" else ""
+            raise ArgumentError(f"model: {model.name} does not harmonize{blends}; expected one of {able}")
         self.model, self.side = with_batch_statistics(model) if batch_statistics else model, size or model.size
 
     @torch.no_grad()
