@@ -329,5 +329,5 @@ def test_without_torch_it_measures_what_needs_none(triples: Path) -> None:
     environment = {"PYTHONPATH": str(Path(pyharmony.__file__).parent.parent), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# 4 images")
-    done = subprocess.run([*command, "--model", "dovenet"], capture_output=True, text=True, env=environment)
+    done = subprocess.run([*command, "--model", "gp-gan-small"], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "torch is missing" in done.stderr and ": pip install 'torch" in done.stderr

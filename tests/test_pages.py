@@ -75,7 +75,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 #: Images that come with neither the package nor a data set that one can get.
 PRIVATE = re.compile(
-    r"\btriples\b(?! in|\.csv| out)|seven (shared )?pairs|208 composites|photographs of (val|test)|test photographs|"
+    r"\btriples\b(?! in|\.csv| out|`)|seven (shared )?pairs|208 composites|photographs of (val|test)|test photographs|"
     r"\bdib_1\b|\bother photographs\b"
 )
 #: Pages whose tables of settings and formats speak of triples as a kind of data set.

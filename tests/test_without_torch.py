@@ -283,7 +283,7 @@ def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent:
 
 def test_harmonize_on_the_command_line_names_what_runs_without_torch(pictures: Path) -> None:
     network = _shipped.FOLDER / "gp-gan-small.safetensors"
-    commands = (f"harmonize a.png b.png -o d.png --method {network}", "harmonize a.png b.png -o c.png")
+    commands = (f"harmonize a.png b.png -o d.png --model {network}", "harmonize a.png b.png -o c.png")
     (code, _, told), (done, _, _) = command_line(*commands, folder=pictures, absent=True)
     assert code == 1 and HELPFUL.search(told) and "'auto'" in told and not (pictures / "d.png").exists()
     assert done == 0 and (pictures / "c.png").is_file()
