@@ -76,8 +76,8 @@ def train(
             tables = library.recipe(config)
         elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
             known = ", ".join(recipes_)
-            meant = hint(config, recipes_)
-            raise Failure(f"CONFIG: there is no recipe and no file {config}{meant}; recipes are {known}", Code.USAGE)
+            suggestion = hint(config, recipes_)
+            raise Failure(f"CONFIG: there is no recipe and no file {config}{suggestion}; recipes are {known}", Code.USAGE)
         else:
             with reading(config):
                 tables = library.read_toml(config)
