@@ -902,7 +902,7 @@ def test_tensorboard_has_scalars_a_grid_and_a_graph(triples: Path, tmp_path: Pat
 def test_a_network_that_cannot_be_traced_prints_nothing(
     triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What goes to stdout would be in the way of `--json`."""
+    """The object of `--json` has stdout for itself."""
 
     def untraced(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("no graph")
