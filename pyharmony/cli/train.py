@@ -77,7 +77,9 @@ def train(
         elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
             known = ", ".join(recipes_)
             suggestion = hint(config, recipes_)
-            raise Failure(f"CONFIG: there is no recipe and no file {config}{suggestion}; recipes are {known}", Code.USAGE)
+            raise Failure(
+                f"CONFIG: there is no recipe and no file {config}{suggestion}; recipes are {known}", Code.USAGE
+            )
         else:
             with reading(config):
                 tables = library.read_toml(config)
