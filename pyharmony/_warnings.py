@@ -30,15 +30,19 @@ def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
         _QUIET.reset(token)
 
 
-def warn(message: str, kind: type[Warning] = PyHarmonyWarning) -> bool:
+def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning) -> bool:
     """Warns at the line outside of the package that called into it, however deep the call is.
+
+    Args:
+        warning: the warning, or its message; kind is that of a message.
 
     Returns whether it did: `quiet` may keep it from it.
     """
-    if issubclass(kind, _QUIET.get()):
+    told = kind(warning) if isinstance(warning, str) else warning
+    if isinstance(told, _QUIET.get()):
         return False
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, kind, stacklevel=level)
+    warnings.warn(told, stacklevel=level)
     return True

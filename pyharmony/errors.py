@@ -1,10 +1,94 @@
-"""The errors that pyharmony raises on purpose, and its warnings."""
+"""The errors that pyharmony raises on purpose, its warnings, and the reasons that results carry.
+
+Each has a sentence for people and a code for programs. A sentence may get better in any version; a code stays.
+"""
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Any
 
-class PyHarmonyError(Exception):
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_NAME = r"[a-z_]\w*(?:\[\d+\])*"
+#: The argument that a message begins with, "azimuth: 400, expected ..."; of one of several, "subjects[1]: points: ...".
+_ARGUMENT = re.compile(rf"(?:the alpha of )?(?P<name>{_NAME}(?:\.{_NAME})*)(?:(?<=\]): (?P<inner>{_NAME}))?: ")
+
+
+class _Coded(Exception):
+    """What errors and warnings have in common: a sentence, and its parts for programs."""
+
+    code = "failed"
+    #: The arguments that messages begin with; None: any name, as no message begins with that of a file or a sample.
+    _arguments: tuple[str, ...] | None = None
+
+    def __init__(self, message: object = "", *, code: str | None = None, hint: str = "", **details: Any) -> None:
+        self._said = str(message)
+        super().__init__(f"{self._said}; {hint}" if hint else self._said)
+        if code is not None:
+            self.code = code
+        self.hint, self.details = hint, details
+        self.argument, self.text = self._parted()
+
+    def _parted(self) -> tuple[str | None, str]:
+        """Returns the name of the argument that the message begins with, and the rest."""
+        begin = _ARGUMENT.match(self._said)
+        if begin is None:
+            return None, self._said
+        name = ".".join(filter(None, begin.group("name", "inner")))
+        if self._arguments is not None and name not in self._arguments:
+            return None, self._said
+        return name, self._said[begin.end() :]
+
+    def within(self, owner: str) -> Self:
+        """Returns the same error with something in front of its message, such as 'subjects[1]: '."""
+        return type(self)(f"{owner}{self._said}", code=self.code, hint=self.hint, **self.details)
+
+
+class Reason(str):
+    """Why a call did nothing or less than was asked, or what is to be said of its result: a sentence with a code.
+
+    It is a `str`, the sentence, which is empty where there is nothing to say.
+
+    Attributes:
+        code: the reason as a short name that stays, such as "outside"; empty where there is none.
+
+    Example:
+        >>> from pyharmony.errors import Reason
+        >>> reason = Reason("outside", "the object lies outside dst")
+        >>> reason.code, reason
+        ('outside', 'the object lies outside dst')
+    """
+
+    code: str
+
+    def __new__(cls, code: str = "", text: str = "") -> Self:
+        reason = super().__new__(cls, text)
+        reason.code = code
+        return reason
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return self.code, str(self)
+
+    def within(self, before: str) -> Reason:
+        """Returns it with something in front of its sentence; an empty one stays empty."""
+        return Reason(self.code, f"{before}{self}") if self else self
+
+
+#: Nothing is to be said.
+NO_REASON = Reason()
+
+
+class PyHarmonyError(_Coded):
     """The base of every error below.
+
+    Attributes:
+        code: what is wrong, as a short name that stays, such as "sizes-differ"; most errors have that of their class.
+        argument: the name of the argument at fault, such as "azimuth" or "subjects[1].points"; None: none alone is.
+        text: the message without the name of the argument and without the hint.
+        hint: what to do about it in Python, the end of the message; may be empty.
+        details: values that the message names, by their names here; errors of some codes have them.
 
     Example:
         >>> import pyharmony
@@ -12,8 +96,8 @@ class PyHarmonyError(Exception):
         >>> try:
         ...     pyharmony.set_num_threads(0)
         ... except PyHarmonyError as error:
-        ...     print(type(error).__name__)
-        ArgumentError
+        ...     print(type(error).__name__, error.code, error.argument)
+        ArgumentError not-accepted n
     """
 
 
@@ -28,6 +112,8 @@ class ShapeError(PyHarmonyError, ValueError):
         pyharmony.errors.ShapeError: output: ...
     """
 
+    code = "wrong-shape"
+
 
 class DTypeError(PyHarmonyError, TypeError):
     """An array, or another argument, has a type that the call cannot take.
@@ -39,6 +125,8 @@ class DTypeError(PyHarmonyError, TypeError):
             ...
         pyharmony.errors.DTypeError: output: ...
     """
+
+    code = "wrong-type"
 
 
 class MaskError(PyHarmonyError, ValueError):
@@ -53,6 +141,8 @@ class MaskError(PyHarmonyError, ValueError):
         pyharmony.errors.MaskError: mask: ...
     """
 
+    code = "unusable-mask"
+
 
 class ArgumentError(PyHarmonyError, ValueError):
     """A number or name is outside what the argument accepts, or an image holds NaN or Inf.
@@ -65,6 +155,8 @@ class ArgumentError(PyHarmonyError, ValueError):
         pyharmony.errors.ArgumentError: n: ...
     """
 
+    code = "not-accepted"
+
 
 class NativeError(PyHarmonyError, ImportError):
     """The compiled module is missing or does not fit this Python.
@@ -74,6 +166,8 @@ class NativeError(PyHarmonyError, ImportError):
         >>> issubclass(NativeError, ImportError)
         True
     """
+
+    code = "no-native-module"
 
 
 class ImageTooLarge(PyHarmonyError, ValueError):
@@ -88,6 +182,8 @@ class ImageTooLarge(PyHarmonyError, ValueError):
         pyharmony.errors.ImageTooLarge: source: ...
     """
 
+    code = "too-large"
+
 
 class DecodeError(PyHarmonyError, ValueError):
     """A file is not an image, is damaged, or has a format or kind of pixels that is not accepted.
@@ -99,6 +195,8 @@ class DecodeError(PyHarmonyError, ValueError):
             ...
         pyharmony.errors.DecodeError: source: ...
     """
+
+    code = "not-an-image"
 
 
 class DataError(PyHarmonyError, ValueError):
@@ -114,6 +212,9 @@ class DataError(PyHarmonyError, ValueError):
         pyharmony.errors.DataError: path: ...
     """
 
+    code = "bad-data"
+    _arguments = ("path", "folder", "root", "source", "data.root")
+
 
 class UnusableSample(DataError, MaskError):
     """A sample of a data set has no pixel of its object at the size that is asked for, or in any part that was drawn.
@@ -128,6 +229,8 @@ class UnusableSample(DataError, MaskError):
         pyharmony.errors.UnusableSample: a: ...
     """
 
+    code = "unusable-sample"
+
 
 class WeightsError(PyHarmonyError, RuntimeError):
     """A model's weights are missing, do not match their checksum, or may not be used.
@@ -140,6 +243,9 @@ class WeightsError(PyHarmonyError, RuntimeError):
         pyharmony.errors.WeightsError: none.safetensors: there is no such file
     """
 
+    code = "unusable-weights"
+    _arguments = ("generator", "method", "start", "run.start", "state", "weights")
+
 
 class OutOfMemory(PyHarmonyError, MemoryError):
     """The memory that a call needs could not be had.
@@ -149,6 +255,8 @@ class OutOfMemory(PyHarmonyError, MemoryError):
         >>> issubclass(OutOfMemory, MemoryError)
         True
     """
+
+    code = "out-of-memory"
 
 
 class DeviceError(PyHarmonyError, RuntimeError):
@@ -160,8 +268,10 @@ class DeviceError(PyHarmonyError, RuntimeError):
         True
     """
 
+    code = "no-device"
 
-class PyHarmonyWarning(UserWarning):
+
+class PyHarmonyWarning(_Coded, UserWarning):
     """A call did what it was told, and that is likely not what was meant: the message says what happened.
 
     ``warnings.simplefilter("error", PyHarmonyWarning)`` makes it an error, "ignore" silences it.
@@ -178,6 +288,8 @@ class PyHarmonyWarning(UserWarning):
         nothing was blended
     """
 
+    code = "noticed"
+
 
 class UnchangedWarning(PyHarmonyWarning):
     """The result is a copy of what was given.
@@ -191,6 +303,8 @@ class UnchangedWarning(PyHarmonyWarning):
         >>> said[0].category.__name__
         'UnchangedWarning'
     """
+
+    code = "unchanged"
 
 
 class ClippedWarning(PyHarmonyWarning):
@@ -210,6 +324,8 @@ class ClippedWarning(PyHarmonyWarning):
         'ClippedWarning'
     """
 
+    code = "clipped"
+
 
 class FloodedWarning(PyHarmonyWarning):
     """The colours at the contour differ so much from one side to the other that they show inside the object.
@@ -228,6 +344,8 @@ class FloodedWarning(PyHarmonyWarning):
         'FloodedWarning'
     """
 
+    code = "flooded"
+
 
 class MaskWarning(PyHarmonyWarning):
     """A mask, or what dst has under it, is hardly what is meant.
@@ -245,6 +363,8 @@ class MaskWarning(PyHarmonyWarning):
         'MaskWarning'
     """
 
+    code = "doubtful-mask"
+
 
 class ConfidenceWarning(PyHarmonyWarning):
     """The guard of `pyharmony.harmonize` held a change back, or the change is hardly to be trusted.
@@ -254,3 +374,5 @@ class ConfidenceWarning(PyHarmonyWarning):
         >>> issubclass(ConfidenceWarning, PyHarmonyWarning)
         True
     """
+
+    code = "low-confidence"
