@@ -109,6 +109,11 @@ def every() -> list[Weights]:
     return sorted(found, key=lambda weights: weights.name)
 
 
+def named(name: str) -> Weights | None:
+    """Returns the weights of a name; None if this pyharmony comes without them."""
+    return next((weights for weights in every() if weights.name == name), None)
+
+
 def _entry(entry: Any) -> Weights:
     values = dict(entry)
     values["commands"] = tuple(values.get("commands", ()))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyharmony
+from pyharmony.ops import layers
 from pyharmony.ops.convolution import convolution, linear
 from pyharmony.reference import convolution as reference
 
@@ -137,3 +138,27 @@ def test_what_is_not_accepted_is_named(change, said):
     given: dict[str, Any] = {"image": np.zeros((4, 4, 3), np.float32), "weight": weight, "bias": bias, **change}
     with pytest.raises(ValueError, match=said):
         convolution(**given)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_batch_norm_is_folded_into_the_convolution_before_it(bias: bool) -> None:
+    image, weight, own = made(3, 6, 7, 4, 3, 5)
+    rng = np.random.default_rng(4)
+    state = {f"norm.{name}": rng.standard_normal(5).astype(np.float32) for name in ("weight", "bias", "running_mean")}
+    state["norm.running_var"] = rng.uniform(0.5, 2, 5).astype(np.float32)
+    state |= {"conv.weight": np.ascontiguousarray(weight.transpose(3, 2, 0, 1)), "conv.bias": own}
+    conv = layers.conv_of(state, "conv", bias=bias)
+    assert (conv.weight == weight).all() and (conv.bias == (own if bias else 0)).all()
+    x = reference.convolution(image, weight, conv.bias)
+    normed = (x - state["norm.running_mean"]) / np.sqrt(state["norm.running_var"] + 1e-5)
+    expected = normed * state["norm.weight"] + state["norm.bias"]
+    np.testing.assert_allclose(convolution(image, *layers.folded(conv, state, "norm")), expected, rtol=0, atol=1e-4)
+
+
+def test_a_layer_norm_follows_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 9)).astype(np.float32)
+    state = {f"norm.{name}": rng.standard_normal(9).astype(np.float32) for name in ("weight", "bias")}
+    expected = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+    expected = expected * state["norm.weight"] + state["norm.bias"]
+    np.testing.assert_allclose(layers.layer_norm(x, state, "norm"), expected, rtol=0, atol=1e-5)

@@ -89,7 +89,7 @@ def show(
     """Show a network's settings, presets and parameters, or what is known of weights that come with pyharmony."""
     from .. import _catalogue, _shipped
 
-    entry = next((entry for entry in _shipped.every() if entry.name == name), None)
+    entry = _shipped.named(name)
     # A network of the same name is shown if an option that only networks have is given.
     if entry is not None and preset is None and not layers:
         _show_weights(console, entry)

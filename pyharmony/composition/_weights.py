@@ -20,7 +20,7 @@ def harmonizes(method: str | os.PathLike[str]) -> tuple[str, Known | None]:
     name = os.fspath(method)
     if name == "auto":
         # Where the weights are missing, the call itself says what can be done.
-        name = DEFAULT if _of_package(DEFAULT) is not None else name
+        name = DEFAULT if _shipped.named(DEFAULT) is not None else name
     return name, None if name in harmonization.METHODS else _known(name)
 
 
@@ -45,13 +45,9 @@ def changed(entry: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _of_package(name: str) -> _shipped.Weights | None:
-    return next((weights for weights in _shipped.every() if weights.name == name), None)
-
-
 def _known(name: str) -> Known | None:
     """Returns what is known of weights that come with pyharmony or lie in a file; None where there are no such."""
-    shipped = _of_package(name)
+    shipped = _shipped.named(name)
     if shipped is not None:
         return {"name": name, "sha256": shipped.sha256}
     path = Path(name)

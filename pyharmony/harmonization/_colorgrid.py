@@ -5,23 +5,22 @@ Every function here computes what the module of the same part computes in evalua
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _shipped
 from .._header import Calibration, arrays_of, damage
 from .._images.threads import in_threads
 from ..errors import WeightsError
 from ..ops.convolution import linear
+from ..ops.layers import Float32, State, layer_norm, shipped
 from ._guards import Care, Found
 from ._hints import Hints, Source
 from ._judged import hardened, judged_maps, looks_of, views_of
 from ._maps import ColorMap, weighted
-from ._scene import Float32, Scene
+from ._scene import Scene
 
 #: As in `pyharmony.models.colorgrid`.
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -32,10 +31,6 @@ _ACROSS = tuple(float(x) for x in range(-5, 6))
 _SHARED = 2
 #: How far each part of a map with a source counts, by `benchmarks/unseen.py`: a clean cut-out itself tells little.
 _OF_MAP, _OF_LAYERS, _OF_SCENES = 0.22, 0.88, 0.58
-#: The epsilon of torch's layer norm.
-_EPSILON = np.float32(1e-5)
-
-State = Mapping[str, Float32]
 
 
 class Settings(NamedTuple):
@@ -151,18 +146,8 @@ def network(name: str) -> Network:
     Raises:
         WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
-    entry = next((weights for weights in _shipped.every() if weights.name == name), None)
-    if entry is None:
-        raise WeightsError(f"source and reference: the weights {name} know of them, and this pyharmony comes without")
-    _shipped.note(entry)
-    state = entry.path.stat() if entry.path.is_file() else None
-    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
-
-
-@functools.lru_cache(maxsize=2)
-def _read(entry: _shipped.Weights, version: object) -> Network:
-    """Returns the network of a file, which is kept; version tells one state of the file from another."""
-    return parsed(_shipped.read(entry), str(entry.path))
+    missing = f"source and reference: the weights {name} know of them, and this pyharmony comes without"
+    return shipped(name, parsed, missing)
 
 
 def parsed(data: bytes, path: str) -> Network:
@@ -267,7 +252,7 @@ def _weights(network: Network, seen: Scene, maps: Sequence[ColorMap]) -> Float32
     rows = np.concatenate([across.reshape(len(across), -1), steps.reshape(len(steps), -1)], 1)
     x = np.concatenate([
         _points(rows[None], state, "judge.rows", None)[0],
-        _norm(np.concatenate(facts).astype(np.float32), state, "judge.norm"),
+        layer_norm(np.concatenate(facts).astype(np.float32), state, "judge.norm"),
     ])  # fmt: skip
     for layer in ("judge.decide.1", "judge.decide.4"):
         x = _silu(_linear(x, state, layer))
@@ -336,12 +321,6 @@ def _silu(x: Float32) -> Float32:
     return found
 
 
-def _norm(x: Float32, state: State, name: str) -> Float32:
-    off = x - x.mean(-1, keepdims=True)
-    found: Float32 = off / np.sqrt((off * off).mean(-1, keepdims=True) + _EPSILON)
-    return found * state[f"{name}.weight"] + state[f"{name}.bias"]
-
-
 def _points(elements: Float32, state: State, name: str, recalled: Float32 | None) -> Float32:
     """Computes `Points` of elements [V, P, C]."""
     x = _linear((elements - np.float32(0.5)) * 3, state, f"{name}.layers.0")
@@ -355,13 +334,13 @@ def _points(elements: Float32, state: State, name: str, recalled: Float32 | None
         weights /= weights.sum(1, keepdims=True)
         heads = x.reshape(*x.shape[:2], weights.shape[2], -1)
         pooled.append(np.einsum("vph,vphc->vhc", weights, heads).reshape(len(x), -1))
-    return np.concatenate([_norm(y, state, f"{name}.norms.{i}") for i, y in enumerate(pooled)], -1)
+    return np.concatenate([layer_norm(y, state, f"{name}.norms.{i}") for i, y in enumerate(pooled)], -1)
 
 
 def _statistics(colors: Float32, state: State, name: str) -> Float32:
     """Computes `Statistics` of colours [V, P, 3]."""
     parts = _moments(colors)
-    return np.concatenate([_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)], -1)
+    return np.concatenate([layer_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)], -1)
 
 
 def _moments(colors: Float32) -> tuple[Float32, Float32]:

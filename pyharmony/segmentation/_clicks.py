@@ -6,23 +6,20 @@ Images lie with their channels last, and batch norms are folded into the convolu
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _shipped
 from .._header import arrays_of, damage
 from ..errors import WeightsError
 from ..ops.convolution import convolution, linear
+from ..ops.layers import Conv, conv_of, folded, layer_norm, shipped
 from ._edges import between
 
 Float32 = npt.NDArray[np.float32]
 
-#: The epsilon of torch's norms.
-_EPSILON = 1e-5
 #: As in `pyharmony.models.clicks`.
 MASKS, BOXED = 3, 0.5
 _REACHES, _SAMPLED = (0.012, 0.12), 0.008
@@ -48,13 +45,6 @@ class Crowd(NamedTuple):
 
     people: Float32
     heads: Float32 | None
-
-
-class Conv(NamedTuple):
-    """A convolution: weight [k, k, C, O], or [k, k, C] of one that takes each channel by itself, and bias [O]."""
-
-    weight: Float32
-    bias: Float32
 
 
 class Inverted(NamedTuple):
@@ -211,18 +201,8 @@ def network(name: str) -> Network:
     Raises:
         WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
-    entry = next((weights for weights in _shipped.every() if weights.name == name), None)
-    if entry is None:
-        raise WeightsError(f"method: {name!r} needs weights of that name, and this pyharmony comes without them")
-    _shipped.note(entry)
-    state = entry.path.stat() if entry.path.is_file() else None
-    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
-
-
-@functools.lru_cache(maxsize=2)
-def _read(entry: _shipped.Weights, version: object) -> Network:
-    """Returns the network of a file, which is kept; version tells one state of the file from another."""
-    return parsed(_shipped.read(entry), str(entry.path))
+    missing = f"method: {name!r} needs weights of that name, and this pyharmony comes without them"
+    return shipped(name, parsed, missing)
 
 
 def parsed(data: bytes, path: str) -> Network:
@@ -248,13 +228,10 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
     )
     tensors = {key: _upright(state[key]) for key in ("hidden.weight", "hidden.bias", "score.weight", "score.bias")}
     tensors["place"] = state["place"]
-    tensors["masks.weight"] = _laid_out(state["masks.weight"])
-    tensors["masks.bias"] = state["masks.bias"]
+    tensors["masks.weight"], tensors["masks.bias"] = conv_of(state, "masks")
     finder: list[tuple[Conv, tuple[Conv, Conv]]] = []
     if config.get("finder"):
-        for name in ("weight", "bias"):
-            key = f"finder.planes.{name}"
-            tensors[key] = _laid_out(state[key]) if name == "weight" else state[key]
+        tensors["finder.planes.weight"], tensors["finder.planes.bias"] = conv_of(state, "finder.planes")
         finder += [
             (_folded(state, f"finder.beside.{i}.conv", f"finder.beside.{i}.norm"), _pair(state, f"finder.blocks.{i}"))
             for i in range(_FOUND_BY)
@@ -270,12 +247,12 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
         return found
     known: list[Inverted] = []
     while (name := f"known.blocks.{len(known)}") + ".each.weight" in state:
-        wide = _conv(state, f"{name}.wide") if f"{name}.wide.weight" in state else None
+        wide = conv_of(state, f"{name}.wide") if f"{name}.wide.weight" in state else None
         weight = np.ascontiguousarray(state[f"{name}.each.weight"][:, 0].transpose(1, 2, 0))
         each, stride = Conv(weight, state[f"{name}.each.bias"]), _STRIDES.get(len(known), 1)
-        known.append(Inverted(wide, each, stride, _conv(state, f"{name}.narrow")))
+        known.append(Inverted(wide, each, stride, conv_of(state, f"{name}.narrow")))
     beside = tuple(_folded(state, f"beside.{i}.conv", f"beside.{i}.norm") for i in range(len(levels)))
-    return found._replace(stem=_conv(state, "known.stem"), known=tuple(known), beside=beside)
+    return found._replace(stem=conv_of(state, "known.stem"), known=tuple(known), beside=beside)
 
 
 def _check_finite(*arrays: Float32) -> None:
@@ -284,26 +261,14 @@ def _check_finite(*arrays: Float32) -> None:
         raise WeightsError("the network of clicks gives NaN or infinities; its weights are damaged")
 
 
-def _conv(state: Mapping[str, Float32], name: str) -> Conv:
-    return Conv(_laid_out(state[f"{name}.weight"]), state[f"{name}.bias"])
-
-
 def _pair(state: Mapping[str, Float32], name: str) -> tuple[Conv, Conv]:
     first, second = (_folded(state, f"{name}.convs.{k}", f"{name}.norms.{k}") for k in range(2))
     return first, second
 
 
 def _folded(state: Mapping[str, Float32], conv: str, norm: str) -> Conv:
-    """Returns a convolution with the batch norm behind it."""
-    weight = state[f"{conv}.weight"]
-    scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + np.float32(_EPSILON))
-    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
-    return Conv(_laid_out(weight * scale[:, None, None, None]), bias)
-
-
-def _laid_out(weight: Float32) -> Float32:
-    """Returns a weight [O, C, k, k] as [k, k, C, O]."""
-    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+    """Returns a convolution without a bias, with the batch norm behind it."""
+    return folded(conv_of(state, conv, bias=False), state, norm)
 
 
 def _upright(tensor: Float32) -> Float32:
@@ -348,7 +313,7 @@ def enlarged(x: Float32) -> Float32:
 def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
     """Computes `_Look` of [P, C]."""
     places, width = x.shape
-    asked = _linear(_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
+    asked = _linear(layer_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
     query, key, value = (asked[:, i].swapaxes(0, 1) for i in range(3))
     scores = np.stack([_product(q, k.T) for q, k in zip(query, key, strict=True)])
     scores /= np.float32((width // heads) ** 0.5)
@@ -356,7 +321,7 @@ def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
     weights /= weights.sum(2, keepdims=True)
     answers = np.stack([_product(w, v) for w, v in zip(weights, value, strict=True)], 1)
     x = x + _linear(answers.reshape(places, width), state, "answered")
-    wide = _linear(_norm(x, state, "norms.1"), state, "wide", slope=0)
+    wide = _linear(layer_norm(x, state, "norms.1"), state, "wide", slope=0)
     return x + _linear(wide, state, "narrow")
 
 
@@ -370,12 +335,6 @@ def _product(first: Float32, second: Float32) -> Float32:
     Threads of NumPy's own product wait busily for the next one, which costs whoever runs beside.
     """
     return linear(first, np.ascontiguousarray(second), np.zeros(second.shape[1], np.float32))
-
-
-def _norm(x: Float32, state: Mapping[str, Float32], name: str) -> Float32:
-    off = x - x.mean(-1, keepdims=True)
-    found: Float32 = off / np.sqrt((off * off).mean(-1, keepdims=True) + np.float32(_EPSILON))
-    return found * state[f"{name}.weight"] + state[f"{name}.bias"]
 
 
 def sigmoid(x: Float32) -> Float32:

@@ -54,7 +54,7 @@ class Method:
         for module, extra in self.needs:
             if importlib.util.find_spec(module) is None:
                 return f"{module} is missing, {self.name} needs it: {_install.hint(extra)}"
-        if self.weights and all(entry.name != self.weights for entry in _shipped.every()):
+        if self.weights and _shipped.named(self.weights) is None:
             return f"{_NO_WEIGHTS} {self.weights}, which do not come with this pyharmony"
         return ""
 

@@ -7,7 +7,6 @@ image [H, W, C] has its channels last, and zeros around it are part of the convo
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from .. import _shipped
 from .._header import arrays_of, damage
 from ..errors import WeightsError
 from ..ops.convolution import convolution
+from ..ops.layers import shipped
 from ._clicks import enlarged
 
 Float32 = npt.NDArray[np.float32]
@@ -87,7 +87,8 @@ class Networks(NamedTuple):
 
 def are_there() -> bool:
     """Returns whether this pyharmony has the weights; whoever does without them may leave the file out."""
-    return any(entry.name == WEIGHTS and entry.path.is_file() for entry in _shipped.every())
+    entry = _shipped.named(WEIGHTS)
+    return entry is not None and entry.path.is_file()
 
 
 def networks() -> Networks:
@@ -96,18 +97,7 @@ def networks() -> Networks:
     Raises:
         WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
-    entry = next((weights for weights in _shipped.every() if weights.name == WEIGHTS), None)
-    if entry is None:
-        raise WeightsError(f"poses need the weights {WEIGHTS!r}, and this pyharmony comes without them")
-    _shipped.note(entry)
-    state = entry.path.stat() if entry.path.is_file() else None
-    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
-
-
-@functools.lru_cache(maxsize=1)
-def _read(entry: _shipped.Weights, version: object) -> Networks:
-    """Returns the networks of a file, which are kept; version tells one state of the file from another."""
-    return parsed(_shipped.read(entry), str(entry.path))
+    return shipped(WEIGHTS, parsed, f"poses need the weights {WEIGHTS!r}, and this pyharmony comes without them")
 
 
 def parsed(data: bytes, path: str) -> Networks:

@@ -6,22 +6,19 @@ Images lie with their channels last, and batch norms are folded into the convolu
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _shipped
 from .._header import arrays_of, damage
 from .._images.threads import check_ended
 from ..errors import WeightsError
 from ..ops.convolution import convolution
+from ..ops.layers import conv_of, folded, shipped
 from ._tiles import Float32, Pass, resampled
 
-#: The epsilon of torch's batch norm.
-_EPSILON = 1e-5
 #: How far bicubic interpolation looks, in pixels.
 _BICUBIC = 2
 
@@ -127,18 +124,8 @@ def network(name: str) -> Generator:
     Raises:
         WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
-    entry = next((weights for weights in _shipped.every() if weights.name == name), None)
-    if entry is None:
-        raise WeightsError(f"method: {name!r} needs weights of that name, and this pyharmony comes without them")
-    _shipped.note(entry)
-    state = entry.path.stat() if entry.path.is_file() else None
-    return _read(entry, None if state is None else (state.st_mtime_ns, state.st_size))
-
-
-@functools.lru_cache(maxsize=2)
-def _read(entry: _shipped.Weights, version: object) -> Generator:
-    """Returns the generator of a file, which is kept; version tells one state of the file from another."""
-    return parsed(_shipped.read(entry), str(entry.path))
+    missing = f"method: {name!r} needs weights of that name, and this pyharmony comes without them"
+    return shipped(name, parsed, missing)
 
 
 def parsed(data: bytes, path: str) -> Generator:
@@ -187,13 +174,10 @@ def _assembled(config: Mapping[str, Any], state: Mapping[str, Float32]) -> Gener
 
 def _conv(state: Mapping[str, Float32], name: str, norm: str = "", act: str = "") -> Conv:
     """Returns a convolution with the batch norm behind it, where there is one, and the PReLU behind both."""
-    weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+    conv = conv_of(state, name)
     if norm and f"{norm}.weight" in state:
-        factor = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + np.float32(_EPSILON))
-        weight = weight * factor[:, None, None, None]
-        bias = (bias - state[f"{norm}.running_mean"]) * factor + state[f"{norm}.bias"]
-    laid_out = np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
-    return Conv(laid_out, bias, float(state[f"{act}.weight"][0]) if act else 1.0)
+        conv = folded(conv, state, norm)
+    return Conv(*conv, float(state[f"{act}.weight"][0]) if act else 1.0)
 
 
 def _shuffled(x: Float32, factor: int) -> Float32:

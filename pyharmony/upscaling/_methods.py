@@ -40,7 +40,7 @@ class Method:
     @property
     def missing(self) -> str:
         """Why the method cannot run here, in a sentence; empty where it can."""
-        if self.weights and all(entry.name != self.weights for entry in _shipped.every()):
+        if self.weights and _shipped.named(self.weights) is None:
             return f"it needs the weights {self.weights}, which do not come with this pyharmony"
         return ""
 

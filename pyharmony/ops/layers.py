@@ -1,0 +1,75 @@
+"""Weights and layers of networks that run without torch; images lie with their channels last. Not public."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _shipped
+from ..errors import WeightsError
+
+Float32 = npt.NDArray[np.float32]
+State = Mapping[str, Float32]
+"""The tensors of a file by name, laid out as torch has them."""
+Network = TypeVar("Network")
+
+#: The epsilon of torch's norms.
+_EPSILON = np.float32(1e-5)
+#: The number of networks that are kept once they were read; pyharmony comes with fewer.
+_KEPT = 8
+
+
+class Conv(NamedTuple):
+    """A convolution: weight [k, k, C, O], or [k, k, C] if each channel is convolved by itself, and bias [O]."""
+
+    weight: Float32
+    bias: Float32
+
+
+def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str) -> Network:
+    """Returns a network of weights that come with pyharmony, and notes that it runs.
+
+    Args:
+        name: the name of the weights.
+        parse: makes the network of the bytes of the file and its path; its result is kept.
+        missing: the message if this pyharmony comes without the weights.
+
+    Raises:
+        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
+    """
+    entry = _shipped.named(name)
+    if entry is None:
+        raise WeightsError(missing)
+    _shipped.note(entry)
+    state = entry.path.stat() if entry.path.is_file() else None
+    network: Network = _read(parse, entry, None if state is None else (state.st_mtime_ns, state.st_size))
+    return network
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _read(parse: Callable[[bytes, str], Any], entry: _shipped.Weights, version: object) -> Any:
+    """Returns the network of a file, which is kept; version tells one state of the file from another."""
+    return parse(_shipped.read(entry), str(entry.path))
+
+
+def conv_of(state: State, name: str, *, bias: bool = True) -> Conv:
+    """Returns a convolution by the name of its tensors; its bias is 0 if it has none."""
+    weight = np.ascontiguousarray(state[f"{name}.weight"].transpose(2, 3, 1, 0))
+    return Conv(weight, state[f"{name}.bias"] if bias else np.zeros(weight.shape[3], np.float32))
+
+
+def folded(conv: Conv, state: State, norm: str) -> Conv:
+    """Returns a convolution with the batch norm that follows it folded in."""
+    scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + _EPSILON)
+    return Conv(conv.weight * scale, (conv.bias - state[f"{norm}.running_mean"]) * scale + state[f"{norm}.bias"])
+
+
+def layer_norm(x: Float32, state: State, name: str) -> Float32:
+    """Returns the layer norm of x [..., C] over its last axis."""
+    off = x - x.mean(-1, keepdims=True)
+    normed: Float32 = off / np.sqrt((off * off).mean(-1, keepdims=True) + _EPSILON)
+    return normed * state[f"{name}.weight"] + state[f"{name}.bias"]
