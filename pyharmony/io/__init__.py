@@ -274,8 +274,8 @@ def save(
             raise ShapeError(f"image: shape {list(pixels.shape)}, expected [H, W] or {last} with C = 1, 3 or 4")
         channels, elsewhere = (0, 2) if torch else (2, 0)
         if pixels.ndim == 3 and pixels.shape[channels] not in (1, 3, 4) and pixels.shape[elsewhere] in (1, 3, 4):
-            turned = "first: image.movedim(-1, 0)" if torch else "last: numpy.moveaxis(image, 0, -1)"
-            raise ShapeError(f"image: shape {list(pixels.shape)}, expected the channels {turned}")
+            remedy = "first: image.movedim(-1, 0)" if torch else "last: numpy.moveaxis(image, 0, -1)"
+            raise ShapeError(f"image: shape {list(pixels.shape)}, expected the channels {remedy}")
         if torch and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels

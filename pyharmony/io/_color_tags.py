@@ -245,7 +245,7 @@ def _of_meta(meta: bytes) -> Heif:
     others = [what for mark, what in _AUXILIARY.items() if mark in parts.get(b"iprp", b"")]
     if b"tmap" in parts.get(b"iinf", b""):
         others.append("gain map")
-    found = Heif(others=tuple(dict.fromkeys(others)))
+    heif = Heif(others=tuple(dict.fromkeys(others)))
     try:
         pitm = parts[b"pitm"]
         primary = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)[0]
@@ -253,14 +253,14 @@ def _of_meta(meta: bytes) -> Heif:
         for kind, data in _boxes(parts[b"iprp"]):
             if kind == b"ipma" and (indices := _associated(data, primary)):
                 mine = (properties[i - 1] for i in indices if 0 < i <= len(properties))
-                found.code_points = next(
+                heif.code_points = next(
                     (struct.unpack_from(">HH", body, 4) for name, body in mine
                      if name == b"colr" and body[:4] == b"nclx" and len(body) >= 8), None,
                 )  # fmt: skip
                 break
     except (KeyError, StopIteration, struct.error, IndexError):
         pass  # A damaged box says nothing; whether there is an image is for the decoder to say.
-    return found
+    return heif
 
 
 def _associated(ipma: bytes, item: int) -> list[int]:

@@ -272,8 +272,8 @@ def _leave_others(decoded: Decoded, name: str) -> None:
     """Takes out of XMP what tells of other images in the file, since only the pixels are kept; warns of it once."""
     others = list(decoded.others)
     if decoded.xmp:
-        decoded.xmp, told = _metadata.without_promises(decoded.xmp)
-        others += told
+        decoded.xmp, other_names = _metadata.without_promises(decoded.xmp)
+        others += other_names
         if decoded.xmp is None:
             logger.warning("%s: the XMP data tells of what is not kept in an unusual form and was dropped", name)
     if others and name not in _PARTS:
@@ -526,8 +526,8 @@ def _to_first_scan(stream: Any) -> bool:
 def _scans(data: bytes, most: int) -> int:
     """Counts the scans from here on, until there are more than most."""
     count = at = 0
-    while count <= most and (found := _MARKER.search(data, at)):
-        kind, at = data[found.end() - 1], found.end()
+    while count <= most and (marker := _MARKER.search(data, at)):
+        kind, at = data[marker.end() - 1], marker.end()
         if kind == 0xD9 or at + 2 > len(data):
             break
         count += kind == 0xDA
@@ -564,14 +564,14 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
     if exif is None and (fields := image.getexif()):
         from PIL.Image import Exif
 
-        kept = Exif()
+        descriptive = Exif()
         for tag in (*_tiff.DESCRIPTIVE, _tiff.ORIENTATION):
             if tag in fields:
-                kept[tag] = fields[tag]
+                descriptive[tag] = fields[tag]
         for tag in (_tiff.EXIF_IFD, _tiff.GPS_IFD):
             if part := fields.get_ifd(tag):
-                kept.get_ifd(tag).update(part)
-        exif = kept.tobytes()
+                descriptive.get_ifd(tag).update(part)
+        exif = descriptive.tobytes()
     xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     dpi, profile = info.get("dpi"), info.get("icc_profile")
@@ -679,14 +679,14 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     if not 1 <= decoded.orientation <= 8:
         decoded.orientation = 1
     try:
-        stored = _tiff_pixels.layout(main, width, height)
+        layout = _tiff_pixels.layout(main, width, height)
         _tiff_pixels.segments(main, width, height)  # Pillow leaves out missing segments
-        if _tiff_pixels.is_for_pillow(main, stored):
-            decoded.pixels = _pillow_tiff(stream, main, stored)
+        if _tiff_pixels.is_for_pillow(main, layout):
+            decoded.pixels = _pillow_tiff(stream, main, layout)
         if decoded.pixels is not None:
             check(*decoded.pixels.size)
             return decoded
-        mode, decoded.pixels, left_out = _tiff_pixels.decode(read, main, stored)
+        mode, decoded.pixels, left_out = _tiff_pixels.decode(read, main, layout)
     except _tiff_pixels.Unsupported as error:
         raise _Refuse(str(error)) from None
     except _tiff.TiffError as error:
@@ -702,7 +702,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     return decoded
 
 
-def _pillow_tiff(stream: Any, main: _tiff.Directory, stored: _tiff_pixels.Layout) -> Any:
+def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: _tiff_pixels.Layout) -> Any:
     """Returns the image by Pillow, or None where it does not know such pixels."""
     from PIL import Image
 
@@ -718,7 +718,7 @@ def _pillow_tiff(stream: Any, main: _tiff.Directory, stored: _tiff_pixels.Layout
     try:
         image.load()
     except OSError as error:
-        form = f"{stored.kind} values, {_tiff_pixels.compression_name(stored)}"
+        form = f"{layout.kind} values, {_tiff_pixels.compression_name(layout)}"
         raise _Refuse(
             f"is damaged, or its form ({form}) is one that Pillow does not decode: {_brief(error)}"
         ) from error

@@ -265,10 +265,10 @@ def _write_all(write: Callable[[Any], Any], pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         view = memoryview(piece).cast("B")
         while len(view):  # a raw file may take only a part
-            written = write(view[: 1 << 30])
-            if written is None:
-                written = min(len(view), 1 << 30)
-            view = view[written:]
+            count = write(view[: 1 << 30])
+            if count is None:
+                count = min(len(view), 1 << 30)
+            view = view[count:]
 
 
 def _write_path(path: str, pieces: Iterable[Piece], overwrite: bool) -> None:

@@ -234,12 +234,12 @@ def without_promises(packet: bytes) -> tuple[bytes | None, list[str]]:
         prefixes = {match.group(1) for match in declared.finditer(packet)}
         for prefix in sorted(prefixes)[:_MAX_PREFIXES]:
             head = re.escape(prefix) + rb":"
-            told = re.compile(rb"[\s<]" + head + properties)
-            if told.search(packet) is None:
+            promise = re.compile(rb"[\s<]" + head + properties)
+            if promise.search(packet) is None:
                 continue
             names += [name] if name else [what for word, what in _SEMANTICS.items() if word in packet]
             left = left and _without(left, head + properties)
-            if left is None or told.search(left):
+            if left is None or promise.search(left):
                 left = None
             elif properties is _ANY:
                 left = re.sub(rb"\sxmlns:" + head[:-1] + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", left)
@@ -255,16 +255,16 @@ def _without(packet: bytes, name: bytes) -> bytes | None:
     """
     packet = re.sub(rb"(?<=\s)" + name + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", packet)
     start = re.compile(rb"<(" + name + rb")(?:\s[^<>]*)?>")
-    kept, at = [], 0
-    while found := start.search(packet, at):
-        end = found.end()
-        if not found.group().endswith(b"/>"):
-            end = _end_of(packet, found.group(1), end)
+    parts, at = [], 0
+    while tag := start.search(packet, at):
+        end = tag.end()
+        if not tag.group().endswith(b"/>"):
+            end = _end_of(packet, tag.group(1), end)
             if end < 0:
                 return None
-        kept.append(packet[at : found.start()])
+        parts.append(packet[at : tag.start()])
         at = end
-    return b"".join((*kept, packet[at:]))
+    return b"".join((*parts, packet[at:]))
 
 
 _CLOSED = re.compile(rb"\s*>")
@@ -274,8 +274,8 @@ def _end_of(packet: bytes, name: bytes, at: int) -> int:
     """Returns where the element of a name that began before at ends; -1 if it does not."""
     tag = b"</" + name
     while (at := packet.find(tag, at)) >= 0:
-        if closed := _CLOSED.match(packet, at + len(tag)):
-            return closed.end()
+        if bracket := _CLOSED.match(packet, at + len(tag)):
+            return bracket.end()
         at += len(tag)
     return -1
 

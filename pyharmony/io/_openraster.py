@@ -99,8 +99,8 @@ class Layer:
         name: Any = self.name
         if not isinstance(name, str):
             raise DTypeError(f"name: {type(name).__name__}, expected a str")
-        if found := _NOT_XML.search(name):
-            raise ArgumentError(f"name: {name[:100]!r} holds {found.group()!r}, expected text that XML can hold")
+        if bad := _NOT_XML.search(name):
+            raise ArgumentError(f"name: {name[:100]!r} holds {bad.group()!r}, expected text that XML can hold")
         _check_pixels(self.pixels, "pixels", (4,))
         object.__setattr__(self, "at", _two_integers(self.at, "at", "(x, y)", -_LONGEST))
         opacity = _checks.number(self.opacity, "opacity", high=1.0, accepts="a number from 0 to 1")
@@ -110,10 +110,10 @@ class Layer:
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]
-        hidden = "" if self.visible else ", hidden"
+        state = "" if self.visible else ", hidden"
         return (
             f"Layer({self.name!r}, {width}x{height} at {self.at}, {self.pixels.dtype.name}, {self.blend}, "
-            f"opacity {self.opacity:g}{hidden})"
+            f"opacity {self.opacity:g}{state})"
         )
 
     def _repr_png_(self) -> bytes:
@@ -126,8 +126,8 @@ def _check_pixels(pixels: Any, name: str, channels: tuple[int, ...]) -> None:
         kind = pixels.dtype.name if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise DTypeError(f"{name}: {kind}, expected a numpy array of uint8 or uint16")
     if pixels.ndim != 3 or pixels.shape[2] not in channels or pixels.size == 0:
-        known = " or ".join(map(str, channels))
-        raise ShapeError(f"{name}: shape {list(pixels.shape)}, expected [H, W, C] with pixels and C = {known}")
+        counts = " or ".join(map(str, channels))
+        raise ShapeError(f"{name}: shape {list(pixels.shape)}, expected [H, W, C] with pixels and C = {counts}")
 
 
 def _two_integers(x: Any, name: str, form: str, low: int) -> tuple[int, int]:
@@ -135,23 +135,23 @@ def _two_integers(x: Any, name: str, form: str, low: int) -> tuple[int, int]:
     first, second = _checks.two_numbers(x, name, accepts)
     if not (isinstance(first, numbers.Integral) and isinstance(second, numbers.Integral)):
         raise DTypeError(f"{name}: {x!r}, {accepts}")
-    found = int(first), int(second)
-    if not (low <= min(found) and max(found) <= _LONGEST):
+    pair = int(first), int(second)
+    if not (low <= min(pair) and max(pair) <= _LONGEST):
         raise ArgumentError(f"{name}: {x!r}, {accepts} from {low} to {_LONGEST}")
-    return found
+    return pair
 
 
 def _check_layers(layers: Any) -> list[Layer]:
     """Returns the layers as a list, known to be some Layers."""
     if isinstance(layers, Layer) or not isinstance(layers, Iterable):
         raise DTypeError(f"layers: {type(layers).__name__}, expected a list of Layers, from the bottom to the top")
-    found = list(layers)
-    for i, layer in enumerate(found):
+    stack = list(layers)
+    for i, layer in enumerate(stack):
         if not isinstance(layer, Layer):
             raise DTypeError(f"layers[{i}]: {type(layer).__name__}, expected a Layer")
-    if not 1 <= len(found) <= _MAX_LAYERS:
-        raise ArgumentError(f"layers: {len(found)} of them, expected 1 to {_MAX_LAYERS}")
-    return found
+    if not 1 <= len(stack) <= _MAX_LAYERS:
+        raise ArgumentError(f"layers: {len(stack)} of them, expected 1 to {_MAX_LAYERS}")
+    return stack
 
 
 # ---- Merging ----
@@ -184,17 +184,17 @@ def merged_of(layers: Sequence[Layer], size: tuple[int, int]) -> NumpyArray:
         >>> merged[0, 0].tolist(), merged[1, 3].tolist()
         ([200, 100, 50, 255], [80, 40, 20, 255])
     """
-    found = _check_layers(layers)
+    stack = _check_layers(layers)
     width, height = _two_integers(size, "size", "(width, height)", 1)
-    dtype = np.dtype(np.uint16 if any(layer.pixels.dtype.name == "uint16" for layer in found) else np.uint8)
-    shown = [layer for layer in found if layer.visible]
+    dtype = np.dtype(np.uint16 if any(layer.pixels.dtype.name == "uint16" for layer in stack) else np.uint8)
+    visible = [layer for layer in stack if layer.visible]
     try:
         if width * height > sys.maxsize // 8:  # for which NumPy has another error
             raise MemoryError
         out = np.empty((height, width, 4), dtype)
 
         def strip(rows: slice) -> None:
-            _merge_rows(shown, rows, out[rows])
+            _merge_rows(visible, rows, out[rows])
 
         step = max(1, _STRIP // width)
         _profiles.in_threads(strip, [slice(y, min(y + step, height)) for y in range(0, height, step)])
@@ -281,21 +281,21 @@ def write_layers(
     """
     _checks.flags(overwrite=overwrite)
     _check_target(target)
-    found = _check_layers(layers)
+    stack_layers = _check_layers(layers)
     _check_pixels(merged, "merged", (3, 4))
     _check_profile(profile)
     dots = None if dpi is None else _check_dpi(dpi)
     if not (xmp is None or isinstance(xmp, bytes)):
         raise DTypeError(f"xmp: {type(xmp).__name__}, expected None or the bytes of an XMP packet")
-    names = [f"data/layer{i:03}.png" for i in range(len(found))]
-    stack = _stack_xml(found, names, merged.shape, dots)
+    names = [f"data/layer{i:03}.png" for i in range(len(stack_layers))]
+    stack = _stack_xml(stack_layers, names, merged.shape, dots)
     if len(stack) > _MAX_STACK:
         raise ArgumentError(f"layers: their names make {len(stack)} bytes of XML, expected at most {_MAX_STACK}")
 
     def parts() -> Iterator[tuple[str, bytes]]:
         yield "mimetype", _MIME  # programs look for it at the first bytes
         yield _STACK, stack
-        for name, layer in zip(names, found):
+        for name, layer in zip(names, stack_layers):
             yield name, _png_of(Picture(layer.pixels, profile))
         yield _MERGED, _png_of(Picture(merged, profile, xmp=xmp, dpi=dots))
         yield _THUMBNAIL, _png_of(Picture(_thumbnail(merged), profile))
@@ -303,7 +303,7 @@ def write_layers(
     try:
         data = _zipped(parts())
     except MemoryError as error:
-        raise OutOfMemory(f"layers: {len(found)} of them need more memory to encode than there is") from error
+        raise OutOfMemory(f"layers: {len(stack_layers)} of them need more memory to encode than there is") from error
     _encode.write_to(target, [data], overwrite)
 
 
@@ -551,9 +551,10 @@ class _Archive:
 
     def image(self, name: str, png: _png.Png) -> Picture:
         """Returns an image of three or four channels with its profile."""
-        pixels = 9 * png.width * png.height  # 8 bytes a pixel, and enough for the filters of the rows and the chunks
-        data = self.read(name, pixels + self.metadata)
-        self.metadata -= max(0, len(data) - pixels)
+        # 8 bytes a pixel, and enough for the filters of the rows and the chunks
+        pixel_bytes = 9 * png.width * png.height
+        data = self.read(name, pixel_bytes + self.metadata)
+        self.metadata -= max(0, len(data) - pixel_bytes)
         bare, packed = _without_metadata(data)
         profile = None if packed is None else self._profile(packed, name)
 
@@ -563,8 +564,8 @@ class _Archive:
 
         def work() -> Picture:
             decoded = _decode._png_file(io.BytesIO(bare), "PNG", check, name, False)
-            found = _decode.picture(_decode._finished(decoded, name, False), name).pixels
-            return Picture(np.repeat(found, 3, axis=2) if found.shape[2] == 1 else found, profile, format="PNG")
+            pixels = _decode.picture(_decode._finished(decoded, name, False), name).pixels
+            return Picture(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, profile, format="PNG")
 
         return _decode._guarded(work, f"{self.what}: {name}")
 
@@ -583,34 +584,34 @@ def _without_metadata(data: bytes) -> tuple[bytes, bytes | None]:
 
     Metadata would cost time in every layer, and the orientation of EXIF would turn it.
     """
-    kept, profile, at = [data[:8]], None, 8
+    chunks, profile, at = [data[:8]], None, 8
     while at + 12 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + size
         if not kind[0] & 0x20 or kind == b"tRNS":
-            kept.append(data[at:end])
+            chunks.append(data[at:end])
         elif kind == b"iCCP" and profile is None:
             profile = data[at + 8 : end - 4]
         at = end
-    return b"".join(kept), profile
+    return b"".join(chunks), profile
 
 
 def _read(archive: _Archive) -> tuple[list[Layer], Picture]:
     mime = archive.read("mimetype", 256) if "mimetype" in archive.zip.namelist() else b""
     if mime.strip() != _MIME:
-        told = f"its mimetype is {mime.decode('latin-1')[:60]!r}" if mime else "it has no mimetype"
-        raise _decode._Refuse(f"is a zip file, and no OpenRaster file: {told}")
+        mime_error = f"its mimetype is {mime.decode('latin-1')[:60]!r}" if mime else "it has no mimetype"
+        raise _decode._Refuse(f"is a zip file, and no OpenRaster file: {mime_error}")
     image = _xml(archive.read(_STACK, _MAX_STACK))
     stacks = [child for child in image.children if child.tag == "stack"]
     if image.tag != "image" or len(stacks) != 1:
         raise _decode._Refuse(f"is damaged: {_STACK} is not an image of one stack")
     size = _integer(image.attributes, "w"), _integer(image.attributes, "h")
-    found = list(_layers_of(stacks[0]))[::-1]
-    if len(found) > _MAX_LAYERS:
-        raise _decode._Refuse(f"has {len(found)} layers, expected at most {_MAX_LAYERS}")
+    layer_attributes = list(_layers_of(stacks[0]))[::-1]
+    if len(layer_attributes) > _MAX_LAYERS:
+        raise _decode._Refuse(f"has {len(layer_attributes)} layers, expected at most {_MAX_LAYERS}")
 
     headers = {_MERGED: archive.header(_MERGED)}
-    for attributes in found:
+    for attributes in layer_attributes:
         headers[attributes["src"]] = archive.header(attributes["src"])
     if size != (headers[_MERGED].width, headers[_MERGED].height):
         raise _decode._Refuse(
@@ -619,7 +620,7 @@ def _read(archive: _Archive) -> tuple[list[Layer], Picture]:
         )
     merged = archive.image(_MERGED, headers[_MERGED])
     merged = Picture(merged.pixels, merged.profile, dpi=_dpi_of(image), format=merged.format)
-    return [_layer(attributes, archive, headers, merged) for attributes in found], merged
+    return [_layer(attributes, archive, headers, merged) for attributes in layer_attributes], merged
 
 
 def _layers_of(stack: _Element) -> Iterator[dict[str, str]]:
@@ -634,11 +635,11 @@ def _layers_of(stack: _Element) -> Iterator[dict[str, str]]:
             yield child.attributes
         elif child.tag == "stack":
             own = child.attributes
-            hidden, opacity = own.get("visibility") == "hidden", _opacity(own)
+            is_hidden, opacity = own.get("visibility") == "hidden", _opacity(own)
             inside = list(_layers_of(child))
             alone = own.get("isolation", "isolate") != "auto"
             normal = all(_operator(each) == "svg:src-over" for each in (own, *inside))
-            if alone and not hidden and not (normal and opacity == 1):
+            if alone and not is_hidden and not (normal and opacity == 1):
                 raise _decode._Refuse(
                     f"has a group of layers {own.get('name', '')!r} that blends by itself, which is not accepted; "
                     "merge or ungroup it in the program that wrote it"
@@ -647,7 +648,7 @@ def _layers_of(stack: _Element) -> Iterator[dict[str, str]]:
                 yield {
                     **each,
                     "opacity": repr(_opacity(each) * (1 if alone else opacity)),
-                    "visibility": "hidden" if hidden else each.get("visibility", "visible"),
+                    "visibility": "hidden" if is_hidden else each.get("visibility", "visible"),
                 }
         else:
             raise _decode._Refuse(f"has a {child.tag[:40]!r} in its stack, expected layers only")

@@ -73,6 +73,6 @@ class Picture:
 
 def with_metadata(image: Any, source: Any) -> Any:
     """Returns a PIL image with the profile and the metadata of a Picture, or of a decoded file, as its info."""
-    found = {"icc_profile": source.profile, "exif": source.exif, "xmp": source.xmp, "dpi": source.dpi}
-    image.info = {key: value for key, value in found.items() if value is not None}
+    metadata = {"icc_profile": source.profile, "exif": source.exif, "xmp": source.xmp, "dpi": source.dpi}
+    image.info = {key: value for key, value in metadata.items() if value is not None}
     return image

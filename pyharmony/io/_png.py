@@ -72,8 +72,8 @@ def parse(data: bytes) -> Png:
     png = header(data[:33])
     view = memoryview(data)
     critical: list[memoryview] = [view[:33]]
-    at, packed, ended = 33, 0, False
-    seen: set[bytes] = set()
+    at, packed, is_complete = 33, 0, False
+    kinds: set[bytes] = set()
     while at + 12 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + size
@@ -92,12 +92,12 @@ def parse(data: bytes) -> Png:
             if size <= 32 and zlib.crc32(view[at + 4 : end - 4]) == struct.unpack_from(">I", data, end - 4)[0]:
                 png.colors.setdefault(kind, bytes(body))
         elif size <= _MAX_METADATA:
-            _ancillary(png, kind, bytes(body), seen)
+            _ancillary(png, kind, bytes(body), kinds)
         at = end
         if kind == b"IEND":
-            ended = True
+            is_complete = True
             break
-    if not ended:
+    if not is_complete:
         raise PngError("it ends before its last chunk")
     row = (png.width * png.depth * _CHANNELS[png.color] + 7) // 8
     if not packed or packed * _DEFLATE < png.height * row:
@@ -106,12 +106,12 @@ def parse(data: bytes) -> Png:
     return png
 
 
-def _ancillary(png: Png, kind: bytes, body: bytes, seen: set[bytes]) -> None:
+def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
     """Reads a chunk; only the first of a kind counts, so that what is inflated does not grow with their number."""
     if kind in (b"iCCP", b"eXIf") or (kind == b"iTXt" and body.startswith(_XMP + b"\0")):
-        if kind in seen:
+        if kind in kinds:
             return
-        seen.add(kind)
+        kinds.add(kind)
     if kind == b"iCCP":
         _, _, packed = body.partition(b"\0")
         png.profile = _inflate(packed[1:])

@@ -285,12 +285,12 @@ def rgb_of_grey(profile: bytes) -> bytes:
 
 def assembled(tags: dict[bytes, bytes], version: bytes, kind: bytes) -> bytes:
     """Returns the profile of a display with these tags; equal ones are stored once."""
-    table, body, at, seen = b"", b"", 132 + 12 * len(tags), {}
+    table, body, at, offsets = b"", b"", 132 + 12 * len(tags), {}
     for name, data in tags.items():
-        if data not in seen:
-            seen[data] = at + len(body)
+        if data not in offsets:
+            offsets[data] = at + len(body)
             body += data + bytes(-len(data) % 4)
-        table += struct.pack(">4sII", name, seen[data], len(data))
+        table += struct.pack(">4sII", name, offsets[data], len(data))
     head = struct.pack(">I4s4s4s4s4s", at + len(body), b"", version, b"mntr", kind, b"XYZ ")
     head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + xyz_tag(*D50)[8:]
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
@@ -367,8 +367,8 @@ def _device_table(curve: Curve, dtype: Any) -> NumpyArray:
 
 def _once(curves: tuple[Curve, ...], make: Callable[[Curve], NumpyArray]) -> list[NumpyArray]:
     """Returns make of each curve; it is called once for equal curves."""
-    made: dict[Any, NumpyArray] = {}
-    return [made[key] if (key := curve.data or id(curve)) in made else made.setdefault(key, make(curve))
+    results: dict[Any, NumpyArray] = {}
+    return [results[key] if (key := curve.data or id(curve)) in results else results.setdefault(key, make(curve))
             for curve in curves]  # fmt: skip
 
 
@@ -425,8 +425,8 @@ def _grid_difference(source: Space, target: Space) -> float:
         cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(1, -1, 3)
         ramp = np.repeat(np.linspace(0.0, 1.0, 65)[None, :, None], 3, -1)
         grid = np.concatenate((cube, ramp), 1)
-    moved = np.clip(_through_curves(grid, source, target, np.float64), 0, 1)
-    return float(np.abs(moved - grid).max())
+    converted = np.clip(_through_curves(grid, source, target, np.float64), 0, 1)
+    return float(np.abs(converted - grid).max())
 
 
 def _same(source: Space, target: Space, dtype: Any) -> bool:
@@ -465,8 +465,8 @@ def through_lcms(pixels: NumpyArray, source: bytes | None, target: bytes | None)
 
         def strip(rows: slice) -> None:
             part = np.ascontiguousarray(pixels[rows])
-            picture = Image.frombuffer("RGB", (part.shape[1], part.shape[0]), part, "raw", "RGB", 0, 1)
-            out[rows] = np.asarray(transform.apply(picture))
+            image = Image.frombuffer("RGB", (part.shape[1], part.shape[0]), part, "raw", "RGB", 0, 1)
+            out[rows] = np.asarray(transform.apply(image))
 
         _strips(pixels.shape[0], pixels.shape[1] * 3, strip)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
@@ -509,23 +509,23 @@ def _space(picture: Picture, colors: int) -> Space:
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
     """Converts picture to the colours, channels and dtype of like: see `pyharmony.io.convert`."""
     pixels, dtype = picture.pixels, like.pixels.dtype
-    channels, wanted = pixels.shape[2], min(like.pixels.shape[2], 3)
+    channels, target_colors = pixels.shape[2], min(like.pixels.shape[2], 3)
     colors = min(channels, 3)
     source, target = _space(picture, colors), _space(like, colors)
-    if colors == 1 and wanted == 3 and source.curves and not target.curves:
+    if colors == 1 and target_colors == 3 and source.curves and not target.curves:
         profile = None if source.profile is None else rgb_profile(source.profile)
         expanded = replace(picture, pixels=np.repeat(pixels, 3, axis=2), profile=profile)
         return convert(expanded, like, name)
     profile = like.profile
-    if colors == wanted and pixels.dtype == dtype and _same(source, target, dtype):
+    if colors == target_colors and pixels.dtype == dtype and _same(source, target, dtype):
         return picture if picture.profile == profile else replace(picture, profile=profile)
     if pixels.dtype.kind == "f" and dtype.kind != "f" and np.isnan(pixels).any():
         y, x, c = (int(i) for i in np.argwhere(np.isnan(pixels))[0])
         raise ArgumentError(f"{name}: nan at pixel (y={y}, x={x}), channel {c}, which {dtype.name} cannot hold")
     color = _color(pixels[..., :3] if channels == 4 else pixels, source, target, dtype, name)
-    if colors == 1 and wanted == 3:
+    if colors == 1 and target_colors == 3:
         color = np.repeat(color, 3, axis=2)
-    elif colors == 3 and wanted == 1:
+    elif colors == 3 and target_colors == 1:
         color = _luma(color)
     if channels == 4:
         with_alpha = np.empty((*color.shape[:2], 4), dtype)  # grey becomes three equal channels
@@ -585,10 +585,10 @@ def _through_tables(color: NumpyArray, source: bytes | None, target: bytes | Non
         part = np.ascontiguousarray(color[rows], dtype=out.dtype)
         if out.dtype.kind == "f":
             part = np.clip(part, 0, 1)
-        made = imagecodecs.cms_transform(
+        converted = imagecodecs.cms_transform(
             part, *profiles, colorspace="rgb", outcolorspace="rgb", intent=_PERCEPTUAL, flags=_NO_SHORTCUT
         )
-        out[rows] = made
+        out[rows] = converted
 
     try:
         _strips(color.shape[0], color.shape[1] * 3, strip, _LARGE_STRIP)

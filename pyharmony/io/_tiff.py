@@ -115,12 +115,12 @@ class Directory:
         Raises:
             TiffError: together they have more than the budget.
         """
-        found = []
+        entries = []
         for tag in tags:
             if (entry := self.entry(tag, limit)) is not None:
                 budget.spend(len(entry.data))
-                found.append(entry)
-        return found
+                entries.append(entry)
+        return entries
 
 
 def reader(data: bytes | bytearray | memoryview) -> Reader:

@@ -110,27 +110,27 @@ def layout(main: _tiff.Directory, width: int, height: int) -> Layout:
     )
 
 
-def compression_name(stored: Layout) -> str:
-    if stored.compression in (1, *_DEFLATE):
-        return "uncompressed" if stored.compression == 1 else "Deflate"
-    return _NAMES.get(stored.compression, f"method {stored.compression}")
+def compression_name(layout: Layout) -> str:
+    if layout.compression in (1, *_DEFLATE):
+        return "uncompressed" if layout.compression == 1 else "Deflate"
+    return _NAMES.get(layout.compression, f"method {layout.compression}")
 
 
-def is_for_pillow(main: _tiff.Directory, stored: Layout) -> bool:
+def is_for_pillow(main: _tiff.Directory, layout: Layout) -> bool:
     """Tells whether Pillow may know such pixels: at most 8 bits, and not one of the layouts that it reads wrongly."""
-    if stored.bits > 8 or stored.form not in (1, 4) or stored.compression in (_WEBP, 50013):
+    if layout.bits > 8 or layout.form not in (1, 4) or layout.compression in (_WEBP, 50013):
         return False
-    if stored.photometric == _YCBCR and (stored.compression == 1 or stored.planar) and stored.compression != _JPEG:
+    if layout.photometric == _YCBCR and (layout.compression == 1 or layout.planar) and layout.compression != _JPEG:
         return False
-    plain = stored.compression in (1, *_DEFLATE, _LZMA)
-    if plain and (stored.planar or stored.reversed):
+    plain = layout.compression in (1, *_DEFLATE, _LZMA)
+    if plain and (layout.planar or layout.reversed):
         return False
-    if stored.planar and (len(stored.extra) > 1 or stored.samples == 2):
+    if layout.planar and (len(layout.extra) > 1 or layout.samples == 2):
         return False
     return _TILE_WIDTH not in main.where or _TILE_OFFSETS in main.where
 
 
-def decode(read: _tiff.Reader, main: _tiff.Directory, stored: Layout) -> tuple[str | None, NumpyArray, int]:
+def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[str | None, NumpyArray, int]:
     """Decodes pixels [H, W, C], alpha not premultiplied.
 
     Values of 1 to 8 bits become uint8, other integers uint16, scaled by their ranges; floats stay what they are.
@@ -142,159 +142,159 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, stored: Layout) -> tuple[s
     Raises:
         Unsupported, TiffError: see these classes; TiffError is for damage.
     """
-    colors = _checked(main, stored)
-    alpha = stored.samples == colors + 1 if not stored.extra else stored.extra[0] in (1, 2)
+    colors = _checked(main, layout)
+    alpha = layout.samples == colors + 1 if not layout.extra else layout.extra[0] in (1, 2)
     # ExtraSamples may name channels that are not there.
-    if stored.samples <= colors or stored.photometric in (_CMYK, _LAB, _ICC_LAB):
+    if layout.samples <= colors or layout.photometric in (_CMYK, _LAB, _ICC_LAB):
         alpha = False
-    kept = colors + alpha
-    out = _samples(read, main, stored, kept)
-    if stored.photometric == 0:
+    channels = colors + alpha
+    out = _samples(read, main, layout, channels)
+    if layout.photometric == 0:
         if out.dtype.kind == "f":
             raise Unsupported("has floating-point pixels where 0 is white, expected 0 to be black")
         np.subtract(np.iinfo(out.dtype).max, out[..., :1], out=out[..., :1])
     mode = None
-    if stored.photometric == _PALETTE:
-        out = _from_palette(out, main, stored.bits)
-    elif stored.photometric == _YCBCR:
+    if layout.photometric == _PALETTE:
+        out = _from_palette(out, main, layout.bits)
+    elif layout.photometric == _YCBCR:
         _from_ycbcr(out, main)
-    elif stored.photometric == _CMYK:
+    elif layout.photometric == _CMYK:
         mode, out = "CMYK", out if out.dtype == np.uint8 else _high_bytes(out)
-    elif stored.photometric in (_LAB, _ICC_LAB):
+    elif layout.photometric in (_LAB, _ICC_LAB):
         mode, out = "LAB", out if out.dtype == np.uint8 else _high_bytes(out)
-        if stored.photometric == _ICC_LAB:
+        if layout.photometric == _ICC_LAB:
             out[..., 1:] ^= 128  # Pillow takes them signed
-    if alpha and stored.extra[:1] == (1,):
+    if alpha and layout.extra[:1] == (1,):
         _unpremultiply(out)
     if out.shape[2] == 2:
         out = np.ascontiguousarray(out[..., [0, 0, 0, 1]])
-    return mode, out, stored.samples - kept
+    return mode, out, layout.samples - channels
 
 
-def _checked(main: _tiff.Directory, stored: Layout) -> int:
+def _checked(main: _tiff.Directory, layout: Layout) -> int:
     """Returns the number of channels of colour of pixels that can be decoded.
 
     Raises:
         Unsupported: they cannot.
     """
-    if stored.photometric not in _COLORS:
-        kind = _PHOTOMETRIC.get(stored.photometric, f"unusual (type {stored.photometric})")
+    if layout.photometric not in _COLORS:
+        kind = _PHOTOMETRIC.get(layout.photometric, f"unusual (type {layout.photometric})")
         raise Unsupported(f"has {kind} pixels, expected grey, RGB, a palette, CMYK, Lab or YCbCr")
-    if not stored.alike:
+    if not layout.alike:
         each = "/".join(f"{int(bits)}" for bits in main.numbers(258, 64))
         raise Unsupported(f"has channels of different kinds ({each} bits), expected channels alike")
-    colors = _COLORS[stored.photometric]
-    if not colors <= stored.samples <= colors + max(len(stored.extra), 1):
-        raise Unsupported(f"has {stored.samples} channels of {stored.kind} values, of which its fields tell {colors}")
-    floats = stored.form == 3
-    if stored.bits not in ((16, 32, 64) if floats else (*range(1, 33), 64)) or stored.form not in (1, 2, 3, 4):
-        raise Unsupported(f"has {stored.kind} values, expected integers of 1 to 32 bits or floats of 16, 32 or 64")
-    if stored.form == 2 and stored.bits not in (8, 16, 32, 64):
-        raise Unsupported(f"has {stored.kind} values, expected signed ones of 8, 16, 32 or 64 bits")
-    if floats and colors != 3 and stored.photometric not in (0, 1):
+    colors = _COLORS[layout.photometric]
+    if not colors <= layout.samples <= colors + max(len(layout.extra), 1):
+        raise Unsupported(f"has {layout.samples} channels of {layout.kind} values, of which its fields tell {colors}")
+    floats = layout.form == 3
+    if layout.bits not in ((16, 32, 64) if floats else (*range(1, 33), 64)) or layout.form not in (1, 2, 3, 4):
+        raise Unsupported(f"has {layout.kind} values, expected integers of 1 to 32 bits or floats of 16, 32 or 64")
+    if layout.form == 2 and layout.bits not in (8, 16, 32, 64):
+        raise Unsupported(f"has {layout.kind} values, expected signed ones of 8, 16, 32 or 64 bits")
+    if floats and colors != 3 and layout.photometric not in (0, 1):
         raise Unsupported("has floating-point pixels of CMYK or a palette, expected grey or RGB")
-    if stored.photometric in (_YCBCR, _LAB, _ICC_LAB) and (stored.bits not in (8, 16) or stored.form not in (1, 2, 4)):
-        raise Unsupported(f"has YCbCr or Lab pixels of {stored.kind} values, expected 8 or 16 bits")
-    if stored.photometric == _YCBCR and (stored.bits != 8 or stored.samples != 3):
-        raise Unsupported(f"has YCbCr pixels of {stored.samples} channels of {stored.bits} bits, expected 3 of 8")
-    if stored.photometric == _PALETTE and stored.bits > 16:
-        raise Unsupported(f"has a palette of {stored.bits} bits, expected 16 at most")
-    if stored.photometric == _PALETTE and stored.form == 2:
+    if layout.photometric in (_YCBCR, _LAB, _ICC_LAB) and (layout.bits not in (8, 16) or layout.form not in (1, 2, 4)):
+        raise Unsupported(f"has YCbCr or Lab pixels of {layout.kind} values, expected 8 or 16 bits")
+    if layout.photometric == _YCBCR and (layout.bits != 8 or layout.samples != 3):
+        raise Unsupported(f"has YCbCr pixels of {layout.samples} channels of {layout.bits} bits, expected 3 of 8")
+    if layout.photometric == _PALETTE and layout.bits > 16:
+        raise Unsupported(f"has a palette of {layout.bits} bits, expected 16 at most")
+    if layout.photometric == _PALETTE and layout.form == 2:
         raise Unsupported("has a palette with signed indices, expected unsigned ones")
-    if stored.photometric == _CMYK and main.number(332, 1) != 1:
+    if layout.photometric == _CMYK and main.number(332, 1) != 1:
         raise Unsupported("has inks that are not cyan, magenta, yellow and black")
     if main.number(32997, 1) > 1:
         raise Unsupported("is a volume, expected one image")
-    if stored.compression not in (1, *_DEFLATE, _LZMA, _WEBP, *_BY_IMAGECODECS):
+    if layout.compression not in (1, *_DEFLATE, _LZMA, _WEBP, *_BY_IMAGECODECS):
         raise Unsupported(
-            f"has {stored.kind} values compressed by {compression_name(stored)}; save it with Deflate, LZW or without"
+            f"has {layout.kind} values compressed by {compression_name(layout)}; save it with Deflate, LZW or without"
         )
-    if stored.compression == _WEBP and (stored.bits != 8 or stored.samples not in (3, 4) or stored.planar):
+    if layout.compression == _WEBP and (layout.bits != 8 or layout.samples not in (3, 4) or layout.planar):
         raise Unsupported(
-            f"has {stored.samples} channels of {stored.kind} values compressed by WebP, expected RGB of 8"
+            f"has {layout.samples} channels of {layout.kind} values compressed by WebP, expected RGB of 8"
         )
-    if stored.compression == _JPEG and stored.photometric not in (0, 1, 2):
-        raise Unsupported(f"has {stored.kind} YCbCr or CMYK values compressed by JPEG, expected grey or RGB")
-    packed = stored.predictor == 2 and stored.bits not in (8, 16, 32, 64)
-    if stored.predictor not in (1, 2, 3) or (stored.predictor == 3) > floats or (packed and stored.compression != 1):
-        raise Unsupported(f"has {stored.kind} values with the predictor {stored.predictor}, which do not go together")
+    if layout.compression == _JPEG and layout.photometric not in (0, 1, 2):
+        raise Unsupported(f"has {layout.kind} YCbCr or CMYK values compressed by JPEG, expected grey or RGB")
+    packed = layout.predictor == 2 and layout.bits not in (8, 16, 32, 64)
+    if layout.predictor not in (1, 2, 3) or (layout.predictor == 3) > floats or (packed and layout.compression != 1):
+        raise Unsupported(f"has {layout.kind} values with the predictor {layout.predictor}, which do not go together")
     return colors
 
 
-def _samples(read: _tiff.Reader, main: _tiff.Directory, stored: Layout, kept: int) -> NumpyArray:
-    """Returns the first channels [H, W, kept], scaled to the type of the result."""
-    width, height = stored.width, stored.height
+def _samples(read: _tiff.Reader, main: _tiff.Directory, layout: Layout, channels: int) -> NumpyArray:
+    """Returns the first channels [H, W, channels], scaled to the type of the result."""
+    width, height = layout.width, layout.height
     offsets, counts, (_, down, across, seg_h) = segments(main, width, height)
     tiled = _TILE_WIDTH in main.where
     seg_w = main.number(_TILE_WIDTH, 0) if tiled else width
-    floats = stored.form == 3
-    out = np.empty((height, width, kept), f"f{stored.bits // 8}" if floats else "u1" if stored.bits <= 8 else "u2")
-    decompress = _decompressor(main, stored)
+    floats = layout.form == 3
+    out = np.empty((height, width, channels), f"f{layout.bits // 8}" if floats else "u1" if layout.bits <= 8 else "u2")
+    decompress = _decompressor(main, layout)
     for i, (offset, count) in enumerate(zip(offsets, counts)):
         plane, y, x = i // (down * across), i // across % down * seg_h, i % across * seg_w
-        if plane >= kept:
+        if plane >= channels:
             break
         rows = seg_h if tiled else min(seg_h, height - y)
-        h, v = stored.subsampled if stored.photometric == _YCBCR and (not stored.planar or plane) else (1, 1)
-        if not stored.planar and (h, v) != (1, 1):
+        h, v = layout.subsampled if layout.photometric == _YCBCR and (not layout.planar or plane) else (1, 1)
+        if not layout.planar and (h, v) != (1, 1):
             shape = (-(-rows // v), -(-seg_w // h), h * v + 2)  # a block of luma, then its two chroma values
         else:
-            shape = (-(-rows // v), -(-seg_w // h), 1 if stored.planar else stored.samples)
-        row = (shape[1] * shape[2] * stored.bits + 7) // 8
+            shape = (-(-rows // v), -(-seg_w // h), 1 if layout.planar else layout.samples)
+        row = (shape[1] * shape[2] * layout.bits + 7) // 8
         data = decompress(read(int(offset), min(int(count), 2 * shape[0] * row + 4096)), shape)
         if isinstance(data, bytes):
             if len(data) < shape[0] * row:
                 raise _tiff.TiffError(f"it ends {shape[0] * row - len(data)} bytes too early, or a segment does")
-            segment = _values(data[: shape[0] * row], shape, stored, main.order)
+            segment = _values(data[: shape[0] * row], shape, layout, main.order)
         else:
             segment = data
         if (h, v) != (1, 1):
-            segment = _full_size(segment, h, v, stored.planar)
+            segment = _full_size(segment, h, v, layout.planar)
         rows, columns = min(rows, height - y), min(seg_w, width - x)
-        first = plane if stored.planar else 0
-        part = segment[:rows, :columns, : 1 if stored.planar else kept]
+        first = plane if layout.planar else 0
+        part = segment[:rows, :columns, : 1 if layout.planar else channels]
         target = out[y : y + rows, x : x + columns, first : first + part.shape[2]]
-        if stored.photometric == _PALETTE and first == 0:
+        if layout.photometric == _PALETTE and first == 0:
             target[..., 0] = part[..., 0]  # an index, which has no range
             part, target = part[..., 1:], target[..., 1:]
         if part.size:
-            _scaled(part, target, stored)
+            _scaled(part, target, layout)
     return out
 
 
-def _decompressor(main: _tiff.Directory, stored: Layout) -> Callable[[bytes, tuple[int, int, int]], Any]:
+def _decompressor(main: _tiff.Directory, layout: Layout) -> Callable[[bytes, tuple[int, int, int]], Any]:
     """Returns what makes the bytes, or the array, of a segment's shape.
 
     Raises:
         Unsupported: imagecodecs is needed and missing.
     """
-    if stored.compression in _BY_IMAGECODECS:
+    if layout.compression in _BY_IMAGECODECS:
         try:
             import imagecodecs
         except ImportError:
             raise Unsupported(
-                f"has {stored.kind} values compressed by {compression_name(stored)}, which imagecodecs undoes: "
+                f"has {layout.kind} values compressed by {compression_name(layout)}, which imagecodecs undoes: "
                 f"{_install.hint('io')}; or save it with Deflate or without"
             ) from None
-        function = getattr(imagecodecs, _BY_IMAGECODECS[stored.compression])
+        function = getattr(imagecodecs, _BY_IMAGECODECS[layout.compression])
         tables = main.entry(347, 1 << 20)
 
     def undo(data: bytes, shape: tuple[int, int, int]) -> Any:
-        if stored.reversed:
+        if layout.reversed:
             data = data.translate(_REVERSED)
-        size = shape[0] * ((shape[1] * shape[2] * stored.bits + 7) // 8)
+        size = shape[0] * ((shape[1] * shape[2] * layout.bits + 7) // 8)
         try:
-            if stored.compression == 1:
+            if layout.compression == 1:
                 return data
-            if stored.compression in _DEFLATE:
+            if layout.compression in _DEFLATE:
                 return zlib.decompressobj().decompress(data, size)
-            if stored.compression == _LZMA:
+            if layout.compression == _LZMA:
                 return lzma.LZMADecompressor(lzma.FORMAT_XZ, 1 << 28).decompress(data, size)
-            if stored.compression == _WEBP:
+            if layout.compression == _WEBP:
                 return _of_webp(data, shape)
-            if stored.compression == _JPEG:
-                _check_jpeg(data, shape, stored.bits)
-                pixels = function(data, bitspersample=stored.bits, tables=tables.data if tables else None)
+            if layout.compression == _JPEG:
+                _check_jpeg(data, shape, layout.bits)
+                pixels = function(data, bitspersample=layout.bits, tables=tables.data if tables else None)
                 return np.asarray(pixels).reshape(shape)
             return bytes(function(data, out=size + 4096))  # some writers pad segments
         except (zlib.error, lzma.LZMAError, RuntimeError, ValueError, TypeError) as error:
@@ -377,25 +377,25 @@ def segments(
     return offsets, counts, (planes, down, across, seg_h)
 
 
-def _values(data: bytes, shape: tuple[int, int, int], stored: Layout, order: str) -> NumpyArray:
+def _values(data: bytes, shape: tuple[int, int, int], layout: Layout, order: str) -> NumpyArray:
     """Returns the values of a segment, in the smallest type that holds them, the predictor undone."""
     rows, columns, depth = shape
-    size = stored.bits // 8
-    if stored.predictor == 3:  # the bytes of a row, most significant ones first, as differences
+    size = layout.bits // 8
+    if layout.predictor == 3:  # the bytes of a row, most significant ones first, as differences
         planes = np.frombuffer(data, np.uint8).reshape(rows, columns * size, depth)
         planes = np.add.accumulate(planes, axis=1, dtype=np.uint8).reshape(rows, size, columns * depth)
         return np.ascontiguousarray(planes.transpose(0, 2, 1)).view(f">f{size}").reshape(shape)
-    if stored.bits in (8, 16, 32, 64):
+    if layout.bits in (8, 16, 32, 64):
         values = np.frombuffer(data, np.dtype(f"u{size}").newbyteorder("<" if order == "<" else ">")).reshape(shape)
     else:
-        values = _unpacked(data, rows, columns * depth, stored.bits).reshape(shape)
-    if stored.predictor == 2:
+        values = _unpacked(data, rows, columns * depth, layout.bits).reshape(shape)
+    if layout.predictor == 2:
         native = values.dtype.newbyteorder("=")
         values = np.add.accumulate(values.astype(native), axis=1, dtype=native)
-        if stored.bits not in (8, 16, 32, 64):
-            values &= native.type((1 << stored.bits) - 1)
-    if stored.form in (2, 3):
-        values = values.view(values.dtype.str.replace("u", "i" if stored.form == 2 else "f"))
+        if layout.bits not in (8, 16, 32, 64):
+            values &= native.type((1 << layout.bits) - 1)
+    if layout.form in (2, 3):
+        values = values.view(values.dtype.str.replace("u", "i" if layout.form == 2 else "f"))
     return values
 
 
@@ -423,7 +423,7 @@ def _full_size(segment: NumpyArray, h: int, v: int, planar: bool) -> NumpyArray:
     return np.concatenate((luma, np.repeat(np.repeat(segment[..., h * v :], v, 0), h, 1)), 2)
 
 
-def _scaled(part: NumpyArray, out: NumpyArray, stored: Layout) -> None:
+def _scaled(part: NumpyArray, out: NumpyArray, layout: Layout) -> None:
     """Writes the values of a segment in the range of the result's type.
 
     Signed integers of 32 bits and more are values of 16 bits, as programs write them that have no type between.
@@ -431,21 +431,21 @@ def _scaled(part: NumpyArray, out: NumpyArray, stored: Layout) -> None:
     Raises:
         Unsupported: there are values below black, or too large ones.
     """
-    lab = stored.photometric in (_LAB, _ICC_LAB)
-    if stored.form == 3:
+    lab = layout.photometric in (_LAB, _ICC_LAB)
+    if layout.form == 3:
         out[...] = part
         return
-    if stored.form == 2 and not lab:
+    if layout.form == 2 and not lab:
         least, most = int(part.min()), int(part.max())
-        limit = 65535 if stored.bits >= 32 else (1 << stored.bits - 1) - 1
+        limit = 65535 if layout.bits >= 32 else (1 << layout.bits - 1) - 1
         if least < 0 or most > limit:
-            raise Unsupported(f"has {stored.kind} values from {least} to {most}, expected 0 to {limit}")
-        if stored.bits >= 32:
+            raise Unsupported(f"has {layout.kind} values from {least} to {most}, expected 0 to {limit}")
+        if layout.bits >= 32:
             out[...] = part
             return
-        bits = stored.bits - 1
+        bits = layout.bits - 1
     else:
-        bits = stored.bits
+        bits = layout.bits
     if bits == 8 * out.itemsize or lab:
         out[...] = part if part.dtype.kind == "u" else part.view(part.dtype.str.replace("i", "u"))
         return

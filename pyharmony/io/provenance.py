@@ -92,8 +92,8 @@ def _parameters(weights: Sequence[tuple[str, str]]) -> str:
 def _checksum(source: PathLike | bytes) -> str:
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with open(source, "rb") as file:
         while data := file.read(1 << 20):
-            found.update(data)
-    return found.hexdigest()
+            digest.update(data)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Pictures of images and results for notebooks."""
+"""Images and results as notebooks show them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from .._reprs import short
 
-#: The longer side in pixels of the pictures that a notebook shows.
+#: The longer side in pixels of the images that a notebook shows.
 _SIDE = 1024
 
 
@@ -30,14 +30,14 @@ def png(pixels: Any) -> bytes:
     return buffer.getvalue()
 
 
-def page(text: str, *pictures: bytes) -> str:
-    """Returns pictures and a text below them as HTML."""
-    shown = [f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}"/>' for picture in pictures]
-    return f"<div>{' '.join(shown)}<pre>{html.escape(text)}</pre></div>"
+def page(text: str, *images: bytes) -> str:
+    """Returns PNG files and a text below them as HTML."""
+    tags = [f'<img src="data:image/png;base64,{base64.b64encode(image).decode()}"/>' for image in images]
+    return f"<div>{' '.join(tags)}<pre>{html.escape(text)}</pre></div>"
 
 
 class WithInfo(tuple[Any, Any]):
-    """A result and its info, of which a notebook shows the picture and the line."""
+    """A result and its info, of which a notebook shows the image and the line."""
 
     __slots__ = ()
 
@@ -46,10 +46,10 @@ class WithInfo(tuple[Any, Any]):
         return f"({short(result)}, {info!r})"
 
     def _repr_html_(self) -> str | None:
-        """Returns the result as a picture, and the info; None where the result is none or several."""
+        """Returns the result as an image, and the info; None where the result is none or several."""
         result, info = self
         if isinstance(result, np.ndarray) and (result.ndim == 2 or (result.ndim == 3 and result.shape[2] in (1, 3, 4))):
             return page(repr(info), png(result))
         # A PIL image, or a Picture.
-        picture = getattr(result, "_repr_png_", None)
-        return None if picture is None else page(repr(info), picture())
+        png_of = getattr(result, "_repr_png_", None)
+        return None if png_of is None else page(repr(info), png_of())
