@@ -14,6 +14,7 @@ import numpy as np
 from . import blend as _blend
 from ._arrays import MASK_DTYPES, NumpyArray, check_dtype, dtype_name
 from ._checks import out_like, two_numbers
+from ._images.region import bounding_box
 from .errors import ArgumentError, DTypeError, ShapeError
 from .typing import Gradients
 
@@ -189,29 +190,13 @@ def _corner(inside: NumpyArray, p: tuple[int, int], wide: bool) -> tuple[int, in
     height, width = inside.shape
     if wide:
         return p[0] - width // 2, p[1] - height // 2
-    box = _box(inside[1:-1, 1:-1])
-    if box is None:
-        box = _box(inside)
-        if box is None:
+    box, first = bounding_box(inside[1:-1, 1:-1]), 1
+    if box.empty:
+        box, first = bounding_box(inside), 0
+        if box.empty:
             return p
-    else:
-        box = (box[0] + 1, box[1] + 1, box[2], box[3])
-    x, y, w, h = box
-    return p[0] - w // 2 - x, p[1] - h // 2 - y
-
-
-def _box(inside: NumpyArray) -> tuple[int, int, int, int] | None:
-    """Returns x, y, width and height of the box of the pixels above zero."""
-    if inside.size == 0:
-        return None
-    m = inside.view(np.uint8) if inside.dtype == bool else inside
-    rows = np.flatnonzero(m.max(axis=1))
-    if rows.size == 0:
-        return None
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(m[top:bottom].max(axis=0))
-    left, right = int(columns[0]), int(columns[-1]) + 1
-    return left, top, right - left, bottom - top
+    x, y, w, h = box.rectangle
+    return p[0] - w // 2 - x - first, p[1] - h // 2 - y - first
 
 
 def _leave_frame(inside: NumpyArray, x: int, y: int, height: int, width: int) -> NumpyArray:

@@ -708,7 +708,7 @@ class Frame(AnyFrame):
                 position = shift[0] + fraction[0], shift[1] + fraction[1]
                 source = place_scaled(src, cover, self.shape, position, self._scale, **options)
             placed, mask = source.placed, source.mask
-            box = bounding_box(mask) if mask.size else Region(0, 0, 0, 0)
+            box = bounding_box(mask)
             if not box.empty:
                 box = Region(box.y0 + placed.y0, box.y1 + placed.y0, box.x0 + placed.x0, box.x1 + placed.x0)
             has_alpha = dst.shape[2] == 4

@@ -34,6 +34,16 @@ class Region:
     def shape(self) -> tuple[int, int]:
         return self.y1 - self.y0, self.x1 - self.x0
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom, as Pillow has them; the last two are excluded."""
+        return self.x0, self.y0, self.x1, self.y1
+
+    @property
+    def rectangle(self) -> tuple[int, int, int, int]:
+        """The first column and row, width and height."""
+        return self.x0, self.y0, self.x1 - self.x0, self.y1 - self.y0
+
     def expand(self, pixels: int, shape: Sequence[int]) -> Region:
         """Returns the region with `pixels` more on every side, cut to an image of `shape`."""
         return Region(
@@ -73,7 +83,9 @@ def as_float(mask: NumpyArray) -> NumpyArray:
 
 
 def bounding_box(mask: NumpyArray) -> Region:
-    """Returns the smallest region of a mask [h, w] that holds every pixel above zero."""
+    """Returns the smallest region of a mask [h, w] that holds every pixel above zero; an empty one if none is."""
+    if not mask.size:
+        return Region(0, 0, 0, 0)
     m = mask.view(np.uint8) if mask.dtype == np.bool_ else mask
     rows = np.flatnonzero(m.max(axis=1))
     if rows.size == 0:

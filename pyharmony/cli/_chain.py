@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import _shipped, _temporary
+from .._images.region import bounding_box
 from .._jobs.failures import writing
 from .._jobs.task import check_new
 from ._console import Console
@@ -73,9 +74,9 @@ def composite_of(scene: Scene) -> Composite:
 
 def close_up(composite: Composite) -> Pixels:
     """Returns the upper half of the subject in a composite, with a little around it."""
-    rows, columns = (np.flatnonzero(composite.info.subjects[0].mask.max(axis) >= 128) for axis in (1, 0))
-    half = int(rows[-1] - rows[0]) // 2
-    top, middle = int(rows[0]), int(columns[0] + columns[-1]) // 2
+    box = bounding_box(composite.info.subjects[0].mask >= 128)
+    half = (box.shape[0] - 1) // 2
+    top, middle = box.y0, (box.x0 + box.x1 - 1) // 2
     left, right = max(0, middle - half // 2), middle + half // 2
     part: Pixels = composite.result[max(0, top - half // 8) : top + half, left:right]
     return part

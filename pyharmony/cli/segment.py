@@ -186,13 +186,11 @@ def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
 def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, overwrite: bool) -> None:
     import dataclasses
 
-    import numpy as np
-
     from .. import segmentation
+    from .._images.region import bounding_box
 
     if mask_only:
-        rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-        part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if crop else mask
+        part = bounding_box(mask).of(mask) if crop else mask
         made = dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)
     else:
         made = segmentation.cutout(picture, mask, crop=crop)

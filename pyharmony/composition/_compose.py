@@ -17,7 +17,7 @@ from .._cuda import is_device_array
 from .._images.call import ITSELF, Call
 from .._images.frame import Frame, Infos, Job, as_images
 from .._images.kinds import as_delivered
-from .._images.region import Region
+from .._images.region import Region, bounding_box
 from .._images.threads import beside, in_threads
 from .._version import __version__
 from .._warnings import warn
@@ -584,7 +584,7 @@ def _decided(
         found_of.append(Found(said, told, places, cut.score))
         if len(photos) > 1:
             lies_there, head = _plan.as_it_lies(entry, cut.mask, (width, height))
-            nearness.append(float(np.flatnonzero(lies_there.any(1))[-1]) if lies_there.any() else 0.0)
+            nearness.append(float(max(0, bounding_box(lies_there).y1 - 1)))
             if among_people:
                 people.add(lies_there, head)
     # Who stands lower is nearer, and drawn later.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.region import bounding_box
 from ..errors import ArgumentError, MaskError, PyHarmonyError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
@@ -640,14 +641,14 @@ def base_is_seen(alpha: NumpyArray, cover: NumpyArray | None, bottom: int, heigh
         bottom: the row of the background below the rectangle.
         height: how high the background is.
     """
-    rows = np.flatnonzero((alpha >= 128).any(1))
-    if not len(rows) or bottom - (len(alpha) - 1 - rows[-1]) >= height:
+    box = bounding_box(alpha >= 128)
+    if box.empty or bottom - (len(alpha) - box.y1) >= height:
         return False
-    depth = max(2, round(_BASE * (rows[-1] + 1 - rows[0])))
-    low = alpha[rows[-1] + 1 - depth : rows[-1] + 1] >= 128
+    depth = max(2, round(_BASE * box.shape[0]))
+    low = alpha[box.y1 - depth : box.y1] >= 128
     if cover is None:
         return True
-    seen = cover[rows[-1] + 1 - depth : rows[-1] + 1] < 128
+    seen = cover[box.y1 - depth : box.y1] < 128
     return bool((low & seen).sum() >= _BASE_SEEN * low.sum())
 
 

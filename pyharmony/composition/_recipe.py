@@ -18,6 +18,7 @@ import numpy as np
 from .. import io as images
 from .. import shadows
 from .._arrays import NumpyArray
+from .._images.region import bounding_box
 from .._images.threads import in_threads
 from .._native import get_num_threads
 from .._warnings import quiet
@@ -43,15 +44,16 @@ def encoded(mask: NumpyArray) -> dict[str, Any]:
     """Returns a mask [h, w] uint8 as JSON: a PNG of the part that is not zero, in base 64."""
     from PIL import Image
 
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    box = [0, 0, 0, 0]
-    if len(rows):
-        box = [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
-    part = mask[box[1] : box[3], box[0] : box[2]]
+    box = bounding_box(mask)
+    part = box.of(mask)
     held = io.BytesIO()
     if part.size:
         Image.fromarray(np.ascontiguousarray(part)).save(held, "PNG", compress_level=6)
-    return {"size": [mask.shape[1], mask.shape[0]], "box": box, "png": base64.b64encode(held.getvalue()).decode()}
+    return {
+        "size": [mask.shape[1], mask.shape[0]],
+        "box": [*box.box],
+        "png": base64.b64encode(held.getvalue()).decode(),
+    }
 
 
 def as_written(layer: Layer) -> Layer:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.region import Region
+from .._images.region import Region, bounding_box
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
 from ..evaluation.pictures import levels_of
@@ -212,10 +212,9 @@ def _shade(
         else:
             laid.reasons.append(reason)
         return
-    rows, columns = (np.flatnonzero(info.layer[..., 3].any(axis)) for axis in (1, 0))
-    if not len(rows):
+    region = bounding_box(info.layer[..., 3])
+    if region.empty:
         return
-    region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
     factor = np.empty((*region.shape, 3), np.uint8)
     laid.shadow = factor, region
     for band in _rows(region):
@@ -245,10 +244,9 @@ def _reflect(
     if info.layer is None:
         laid.warn(f"no reflection: {info.reason}", "a contact says where the object meets the ground")
         return
-    rows, columns = (np.flatnonzero(info.layer[..., 3].any(axis)) for axis in (1, 0))
-    if not len(rows):
+    region = bounding_box(info.layer[..., 3])
+    if region.empty:
         return
-    region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
     layer = region.of(info.layer).copy()
     if cover is not None:
         layer[..., 3] = _scaled(layer[..., 3], 255 - region.of(cover))

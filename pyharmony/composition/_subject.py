@@ -16,7 +16,7 @@ import numpy as np
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.edge_colours import decontaminated
 from .._images.memory import Memory
-from .._images.region import Region
+from .._images.region import Region, bounding_box
 from .._images.source import place, place_scaled, scaled_region
 from .._images.threads import in_threads
 from ..upscaling.cutouts import enlarged_where
@@ -84,19 +84,18 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
     """
     dtype = canvas.dtype
     shape = (canvas.shape[0], canvas.shape[1])
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    box = bounding_box(mask)
     nothing = Laid(Region(0, 0, 0, 0), np.zeros((0, 0, 3), dtype), np.zeros((0, 0), dtype))
-    if not len(rows):
+    if box.empty:
         return nothing
     scale = float(entry["scale"]) * ratio / own
-    (top, bottom), (left, right) = ((int(at[0]), int(at[-1]) + 1) for at in (rows, columns))
     # Where a subject becomes much smaller, the mean of so many pixels along each side is as good as all of them.
-    longest = max(bottom - top, right - left)
+    longest = max(box.shape)
     if scale * longest < _SPECK:
         return nothing
     every = max(1, min(int(1 / (scale * _FINER)), longest))
-    top, bottom = _span(top, bottom, len(mask), every)
-    left, right = _span(left, right, mask.shape[1], every)
+    top, bottom = _span(box.y0, box.y1, len(mask), every)
+    left, right = _span(box.x0, box.x1, mask.shape[1], every)
     alpha = _fewer(_part(mask, top, bottom, left, right), every)
     angle, flip = float(entry["angle"]), bool(entry["flip"])
     # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color, ops
+from .._images.region import bounding_box
 from ..errors import ArgumentError, DataError, UnusableSample
 from ._dataset import Dataset, Drawn, Sample
 
@@ -213,23 +214,21 @@ class Pasted(Drawn):
 
         height, width = image.shape[:2]
         nothing = np.zeros((height, width), np.bool_)
-        box = _box_of(mask)
-        if box is None:
+        box = bounding_box(mask)
+        if box.empty:
             return image, nothing
-        around = None if beside is None else _box_of(beside)
+        high, wide = box.shape
+        around = None if beside is None or not beside.any() else bounding_box(beside)
         if around is None:
             longer = _between(_SIZES, random) * max(height, width)
-            factor = longer / max(box[2] - box[0], box[3] - box[1])
+            factor = longer / max(wide, high)
         else:
-            factor = _between(_TALL, random) * (around[3] - around[1]) / (box[3] - box[1])
+            factor = _between(_TALL, random) * around.shape[0] / high
         stretch = _STRETCHED ** random.uniform(-0.5, 0.5)
-        size = (
-            max(2, round((box[2] - box[0]) * factor * stretch)),
-            max(2, round((box[3] - box[1]) * factor / stretch)),
-        )
-        object_ = Image.fromarray(other).resize(size, Image.Resampling.BILINEAR, box=box)
+        size = max(2, round(wide * factor * stretch)), max(2, round(high * factor / stretch))
+        object_ = Image.fromarray(other).resize(size, Image.Resampling.BILINEAR, box=box.box)
         alpha = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
-        alpha = alpha.resize(size, Image.Resampling.BILINEAR, box=box)
+        alpha = alpha.resize(size, Image.Resampling.BILINEAR, box=box.box)
         if random.integers(2):
             object_, alpha = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (object_, alpha))
         if random.integers(2):
@@ -241,10 +240,10 @@ class Pasted(Drawn):
             left = int(random.integers(-(size[0] // 2), max(1, width - size[0] // 2)))
             top = int(random.integers(-(size[1] // 2), max(1, height - size[1] // 2)))
         else:
-            apart = random.uniform(*_APART) * (size[0] + around[2] - around[0]) / 2
-            middle = (around[0] + around[2]) / 2 + random.choice([-1, 1]) * apart
+            apart = random.uniform(*_APART) * (size[0] + around.x1 - around.x0) / 2
+            middle = (around.x0 + around.x1) / 2 + random.choice([-1, 1]) * apart
             left = round(middle - size[0] / 2)
-            top = round(around[1] + random.uniform(-_LOWER, _LOWER) * (around[3] - around[1]))
+            top = round(around.y0 + random.uniform(-_LOWER, _LOWER) * around.shape[0])
         source = Image.fromarray(image)
         source.paste(object_, (left, top))
         soft = Image.new("L", (width, height))
@@ -259,8 +258,8 @@ class Pasted(Drawn):
         self, source: Pixels, image: Pixels, covered: Pixels, region: Bools, random: np.random.Generator
     ) -> Pixels:
         """Returns an image with the source where it is covered, with or without a seam."""
-        part = _around(covered > 0)
-        near, object_, inside = image[part], source[part], region[part]
+        part = bounding_box(covered).expand(1, covered.shape)
+        near, object_, inside = part.of(image), part.of(source), part.of(region)
         if self._chance("seamless", random):
             if random.random() < 0.4:
                 solved: Pixels = ops.poisson(object_, near, inside, gradients="source")
@@ -270,7 +269,7 @@ class Pasted(Drawn):
                 around = image[::_SPARSE, ::_SPARSE][~region[::_SPARSE, ::_SPARSE]]
                 object_ = _in_light_of(object_, inside, around if len(around) else near[inside], random)
         found = image.copy()
-        found[part] = _mixed(near, object_, covered[part][..., None].astype(np.float32) / 255)
+        part.of(found)[...] = _mixed(near, object_, part.of(covered)[..., None].astype(np.float32) / 255)
         return found
 
     def _seen(self, scene: _Scene, random: np.random.Generator) -> _Scene:
@@ -280,21 +279,21 @@ class Pasted(Drawn):
         image, mask, people = scene
         height, width = mask.shape
         if self._chance("nearer", random) and mask.any():
-            rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+            box = bounding_box(mask)
             sides = []
-            for first, last, whole in ((columns[0], columns[-1], width), (rows[0], rows[-1], height)):
-                side = min(float(whole), max((last + 1 - first) * random.uniform(*_SHOWN), 0.12 * whole))
-                start = (first + last + 1) / 2 - side * random.uniform(0.4, 0.6)
+            for first, end, whole in ((box.x0, box.x1, width), (box.y0, box.y1, height)):
+                side = min(float(whole), max((end - first) * random.uniform(*_SHOWN), 0.12 * whole))
+                start = (first + end) / 2 - side * random.uniform(0.4, 0.6)
                 sides.append((float(np.clip(start, 0, whole - side)), side))
         else:
             kept = random.uniform(0.6, 1.0, 2) if random.random() < 0.7 else np.ones(2)
             sides = [(float(random.uniform(0, w * (1 - k))), float(w * k)) for w, k in zip((width, height), kept)]
         (left, across), (top, down) = sides
-        box, size = (left, top, left + across, top + down), (self.size, self.size)
-        picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box))
+        part, size = (left, top, left + across, top + down), (self.size, self.size)
+        picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=part))
         region = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
-        inside = np.asarray(region.resize(size, Image.Resampling.BILINEAR, box=box)) >= 128
-        known = np.asarray(Image.fromarray(people).resize(size, Image.Resampling.NEAREST, box=box))
+        inside = np.asarray(region.resize(size, Image.Resampling.BILINEAR, box=part)) >= 128
+        known = np.asarray(Image.fromarray(people).resize(size, Image.Resampling.NEAREST, box=part))
         step = -1 if random.integers(2) else 1
         return _Scene(*(np.ascontiguousarray(x[:, ::step]) for x in (picture, inside, known)))
 
@@ -319,14 +318,6 @@ def _between(ends: tuple[float, float], random: np.random.Generator) -> float:
     return math.exp(random.uniform(math.log(ends[0]), math.log(ends[1])))
 
 
-def _box_of(region: Bools) -> tuple[int, int, int, int] | None:
-    """Returns the box (left, top, right, bottom) of a region; None where it is empty."""
-    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
 def _soft(region: Bools) -> npt.NDArray[np.float32]:
     """Returns a region [H, W] with a soft rim, [H, W, 1] in [0, 1]."""
     from PIL import Image, ImageFilter
@@ -334,15 +325,6 @@ def _soft(region: Bools) -> npt.NDArray[np.float32]:
     hard = Image.fromarray(np.where(region, np.uint8(255), np.uint8(0)))
     soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(_RIM)), np.float32)
     return soft[..., None] * np.float32(1 / 255)
-
-
-def _around(region: Bools) -> tuple[slice, slice]:
-    """Returns the rows and columns of a region and a pixel around it."""
-    found = []
-    for axis in (1, 0):
-        at = np.flatnonzero(region.any(axis))
-        found.append(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2))
-    return found[0], found[1]
 
 
 def _in_light_of(source: Pixels, inside: Bools, around: Pixels, random: np.random.Generator) -> Pixels:

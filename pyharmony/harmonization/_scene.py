@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._arrays import NumpyArray
-from .._images.region import Region, as_float
+from .._images.region import Region, as_float, bounding_box
 
 Float32 = npt.NDArray[np.float32]
 
@@ -59,12 +59,12 @@ def close_to(seen: Scene, shape: tuple[int, ...]) -> Region | None:
     Returns:
         None where there is no object, or where the region is nearly the whole image.
     """
+    box = bounding_box(seen.mask)
+    if box.empty:
+        return None
     edges = []
-    for axis, length in ((1, shape[0]), (0, shape[1])):
-        there = np.flatnonzero(seen.mask.any(axis))
-        if not there.size:
-            return None
-        low, high = (at * length / seen.mask.shape[1 - axis] for at in (there[0], there[-1] + 1))
+    for ends, length, side in zip(((box.y0, box.y1), (box.x0, box.x1)), shape, seen.mask.shape):
+        low, high = (at * length / side for at in ends)
         more = _AROUND * (high - low)
         edges += [max(0, math.floor(low - more)), min(length, math.ceil(high + more))]
     found = Region(*edges)

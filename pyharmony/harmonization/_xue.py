@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.region import bounding_box
 from ..color import linear_to_srgb, srgb_to_linear
 from ..color.spaces import (
     MIRED_RANGE,
@@ -108,14 +109,12 @@ def regions(scene: Scene) -> tuple[Bool, Bool]:
     inside = scene.mask >= 0.5
     if not inside.any():
         inside = scene.mask > 0
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    box = bounding_box(inside)
+    height, width = box.shape
     side = min(height, width)
     core = distance_inside(inside) > _INNER * side
     around = np.zeros_like(inside)
-    around[max(rows[0] - height, 0) : rows[-1] + height + 1, max(columns[0] - width, 0) : columns[-1] + width + 1] = (
-        True
-    )
+    around[max(box.y0 - height, 0) : box.y1 + height, max(box.x0 - width, 0) : box.x1 + width] = True
     without = scene.mask == 0
     away = distance_inside(without) > _OUTER * side if without.any() else without
     for choice in (away & around, without & around, without):

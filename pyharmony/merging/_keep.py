@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.region import bounding_box
 from ..segmentation import METHODS
 from ..segmentation.layers import parts, resized
 from ._light import differing
@@ -246,7 +247,7 @@ def _looks(unlike: Bools) -> list[Box]:
     height, width = unlike.shape
     found: list[Box] = []
     for region in _largest(closed(unlike, max(1, round(_GAP * max(height, width))))):
-        left, top, right, bottom = _box(region)
+        left, top, right, bottom = bounding_box(region).box
         high = (1 + _AROUND) * (bottom - top)
         wide = max((1 + _AROUND) * (right - left), _NARROW * high)
         x, y = (left + right) / 2, (top + bottom) / 2
@@ -354,15 +355,8 @@ def _share(first: Bools, second: Bools) -> float:
 
 
 def _feet(person: Bools) -> int:
-    """Returns the lowest row of a mask."""
-    rows = np.flatnonzero(person.any(1))
-    return int(rows[-1]) if len(rows) else -1
-
-
-def _box(region: Bools) -> Box:
-    """Returns the part of the frame around a region that is not empty."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    """Returns the lowest row of a mask; -1 if it is empty."""
+    return bounding_box(person).y1 - 1
 
 
 def _parts(region: Bools, people: Float32, sure: Float32, known: Bools, inside: Bools) -> list[Found]:
@@ -393,7 +387,7 @@ def _parts(region: Bools, people: Float32, sure: Float32, known: Bools, inside: 
             reason = "the photograph ends within it, another base may show more"
         elif crossing > _TOLD:
             reason = "it touches or covers something that is in the base only"
-        found.append(Found(part, _box(part), likely, crossing, taken, reason))
+        found.append(Found(part, bounding_box(part).box, likely, crossing, taken, reason))
     return sorted(found, key=lambda part: part.box[0])
 
 
@@ -410,5 +404,5 @@ def _missed(photo: View, same: Sequence[int], found: Sequence[Found]) -> list[Fo
             continue
         else:
             reason = "the base shows the same there, or somebody who is nearer"
-        missed.append(Found(person, _box(person), 1.0, 0.0, False, reason))
+        missed.append(Found(person, bounding_box(person).box, 1.0, 0.0, False, reason))
     return missed

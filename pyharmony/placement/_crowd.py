@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.region import bounding_box
 from ..segmentation.heads import head_around
 from ..segmentation.layers import Pixels
 from ._roll import turned
@@ -204,11 +205,10 @@ def crowd_of(
 def _end(mask: Bools, others: Bools, head: float) -> float:
     """Returns the row below the last one of a mask; NaN where it is that of the picture, or others are below."""
     height = len(mask)
-    rows = np.flatnonzero(mask.any(1))
-    end = int(rows[-1]) + 1
+    start, end = bounding_box(mask).box[1::2]
     if end >= (1 - _AT_EDGE) * height:
         return np.nan
-    first = max(int(rows[0]), end - max(2, round(_END * head)))
+    first = max(start, end - max(2, round(_END * head)))
     part = mask[first:end]
     columns = np.flatnonzero(part.any(0))
     lowest = first + len(part) - 1 - part[::-1, columns].argmax(0)

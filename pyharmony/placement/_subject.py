@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.region import bounding_box
 from ..errors import ArgumentError, MaskError
 from ..segmentation import Posture
 from ..segmentation.layers import Layer, Pixels, box_of, resized
@@ -179,8 +180,7 @@ def _from_row_on(mask: Pixels, row: int) -> Float:
 
 def _sides(region: Bools, is_person: bool) -> frozenset[str]:
     """Returns the sides of the frame that cut a region."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    high, wide = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    high, wide = bounding_box(region).shape
     found: set[str] = set()
     limbs: set[str] = set()
     for side in SIDES:

@@ -11,6 +11,7 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.edge_colours import decontaminated
 from .._images.kinds import one_image, one_mask
 from .._images.memory import Memory
+from .._images.region import bounding_box
 from ..errors import ArgumentError
 from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 from ._segment import Masks
@@ -63,10 +64,10 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory(), background=True)
     found: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
     if crop:
-        rows, columns = (np.flatnonzero(alpha.any(axis)) for axis in (1, 0))
-        if not len(rows):
+        box = bounding_box(alpha)
+        if box.empty:
             raise ArgumentError("mask: empty, there is nothing to crop to")
-        found = np.ascontiguousarray(found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+        found = np.ascontiguousarray(box.of(found))
     return whole.like(found)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.region import bounding_box
 from ._network import NetworkCutter
 from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
 from .layers import Bools, Pixels, resized
@@ -70,8 +71,8 @@ def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
         return None
     height, width = cutter.picture.shape[:2]
     region = resized(mask, (_SIDE, _SIDE)) > 127
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    if not len(rows):
+    box = bounding_box(region)
+    if box.empty:
         return None
 
     def shared(pose: Pose) -> float:
@@ -82,8 +83,8 @@ def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
     if best is not None and shared(best) >= _SAME and among_people(cutter, best, THERE):
         return best
     # The detector misses many who are small, or hidden by somebody.
-    left, right = columns[0] * width / _SIDE, (columns[-1] + 1) * width / _SIDE
-    top, bottom = rows[0] * height / _SIDE, (rows[-1] + 1) * height / _SIDE
+    left, right = box.x0 * width / _SIDE, box.x1 * width / _SIDE
+    top, bottom = box.y0 * height / _SIDE, box.y1 * height / _SIDE
     side = _SQUARE * max(right - left, bottom - top)
     near = cutter.poses.of(Square((left + right) / 2, (top + bottom) / 2, side, 0.0))
     is_theirs = near.score >= POSED and shared(near) >= _SAME and among_people(cutter, near, THERE)
@@ -104,7 +105,7 @@ def posture_of(cutter: NetworkCutter, mask: Pixels) -> Posture | None:
         return None
     factor = cutter.picture.shape[0] / len(mask)
     inside = mask > 127
-    end = float(np.flatnonzero(inside.any(1))[-1] + 1) * factor
+    end = bounding_box(inside).y1 * factor
     seat = None
     knees = [i for i in _KNEES if _is_in(pose, i, inside, factor)]
     if knees:

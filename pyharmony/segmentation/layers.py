@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.region import bounding_box
+
 Float32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
@@ -82,17 +84,17 @@ def _between(values: Float32, at: npt.NDArray[np.float64]) -> Float32:
 def box_of(layer: Layer) -> Box | None:
     """Returns the part of the picture in which a layer is inside; None where it is nowhere."""
     region = layer.values > 0.5
-    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
-    if not len(rows):
+    inside = bounding_box(region)
+    if inside.empty:
         return None
     left, top, right, bottom = layer.box
     height, width = region.shape
     across, down = (right - left) / width, (bottom - top) / height
     return (
-        int(left + columns[0] * across),
-        int(top + rows[0] * down),
-        int(np.ceil(left + (columns[-1] + 1) * across)),
-        int(np.ceil(top + (rows[-1] + 1) * down)),
+        int(left + inside.x0 * across),
+        int(top + inside.y0 * down),
+        math.ceil(left + inside.x1 * across),
+        math.ceil(top + inside.y1 * down),
     )
 
 

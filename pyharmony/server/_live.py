@@ -16,6 +16,7 @@ import numpy as np
 from .. import blend as blends
 from .. import io
 from .._arrays import NumpyArray
+from .._images.region import bounding_box
 from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
 from ..errors import MaskError, PyHarmonyWarning
@@ -58,18 +59,16 @@ def layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("encode", 3, 3):
         found = []
         grey = desk.sizes[body.background].channels == 1
-        if full.shadow is not None and (box := _bounds((full.shadow != 255).any(2))):
-            x, y, wide, high = box
-            found.append(("shadow", box, full.shadow[y : y + high, x : x + wide]))
+        if full.shadow is not None and not (box := bounding_box((full.shadow != 255).any(2))).empty:
+            found.append(("shadow", box.rectangle, box.of(full.shadow)))
         if plain.box[2] and plain.box[3]:
             for name, laid in (("plain", plain), ("matched", full)):
                 found.append((name, laid.box, np.dstack([_shown(laid.colours, grey), laid.alpha])))
         if any(0 <= i < len(people) for i in body.front):
             cover = np.max([people[i] for i in body.front if 0 <= i < len(people)], axis=0)
-            if box := _bounds(cover > 0):
-                x, y, wide, high = box
-                part = np.dstack([colours, cover])[y : y + high, x : x + wide]
-                found.append(("front", box, np.ascontiguousarray(part)))
+            if not (box := bounding_box(cover)).empty:
+                part = box.of(np.dstack([colours, cover]))
+                found.append(("front", box.rectangle, np.ascontiguousarray(part)))
         told = {"warnings": said, "reasons": list(full.reasons), "seconds": dict(info.seconds), "ratio": ratio}
         made = [
             {"name": name, "box": [value / ratio for value in box], "picture": desk.write(Picture(pixels), "png")}
@@ -126,10 +125,10 @@ def _trimmed(
 
     What is around it is the background: it would be drawn over itself, and takes as long to encode.
     """
-    covered = _bounds(mask > 0)
-    if covered is None:
+    covered = bounding_box(mask)
+    if covered.empty:
         return made[:0], corner
-    x, y, wide, high = covered
+    x, y, wide, high = covered.rectangle
     left, top = (max(0, a + b - c - _RIM) for a, b, c in zip(at, (x, y), corner, strict=True))
     right, bottom = (a + b + c - d + _RIM for a, b, c, d in zip(at, (x, y), (wide, high), corner, strict=True))
     part = made[top : max(top, bottom), left : max(left, right)]
@@ -275,15 +274,6 @@ def _shadow(asked: Any, ratio: float) -> Any:
         return in_canvas_pixels(asked, ratio)
     except (TypeError, ValueError):  # compose says what is wrong with them
         return asked
-
-
-def _bounds(seen: NumpyArray) -> tuple[int, int, int, int] | None:
-    """Returns x, y, width and height of the box of the pixels that are True; None where there are none."""
-    rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return None
-    x, y = int(columns[0]), int(rows[0])
-    return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
 
 
 def _shown(colours: NumpyArray, grey: bool) -> NumpyArray:

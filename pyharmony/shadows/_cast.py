@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.region import bounding_box
 from .._images.threads import in_threads
 from ._geometry import Float64, Line, Rays, View, farther, on_ground, on_wall
 from ._grid import Box
@@ -146,12 +147,11 @@ def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: floa
 
 def _cropped(box: Box, values: Float32) -> Cover | None:
     """Returns the part of values over a box that are not 0; None where all of them are."""
-    rows, columns = (np.flatnonzero(values.any(axis)) for axis in (1, 0))
-    if not len(rows):
+    part = bounding_box(values)
+    if part.empty:
         return None
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    part = Box(box.left + left, box.top + top, box.left + right, box.top + bottom)
-    return Cover(part, np.ascontiguousarray(values[top:bottom, left:right]))
+    own = Box(box.left + part.x0, box.top + part.y0, box.left + part.x1, box.top + part.y1)
+    return Cover(own, np.ascontiguousarray(part.of(values)))
 
 
 def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, int]]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..._images.region import bounding_box
 from ...errors import ArgumentError
 from ...models.checks import check_image, check_mask, check_share, check_whole
 from ...models.clicks import BOXED, MASKS, Clicks, Cut, prompt_of
@@ -220,10 +221,10 @@ def coarse(region: np.ndarray) -> np.ndarray:
     if not region.any():
         return np.zeros(region.shape, np.float32)
     if _chance(0.5):
-        rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+        box = bounding_box(region)
         margins = (0.06 * torch.randn(4)).numpy() * [height, width, height, width]
-        top, left = rows[0] + margins[0], columns[0] + margins[1]
-        bottom, right = rows[-1] + 1 + margins[2], columns[-1] + 1 + margins[3]
+        top, left = box.y0 + margins[0], box.x0 + margins[1]
+        bottom, right = box.y1 + margins[2], box.x1 + margins[3]
         y, x = np.arange(height)[:, None], np.arange(width)
         return BOXED * ((y >= top) & (y < bottom) & (x >= left) & (x < right)).astype(np.float32)
     waves = int(4 * 2 ** torch.randint(3, ()))

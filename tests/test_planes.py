@@ -1,0 +1,65 @@
+"""The small tools on planes, each written once: boxes, growing, blurring, connected parts and sizes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis.extra import numpy as arrays
+
+from pyharmony._images.region import Region, bounding_box
+
+PACKAGE = Path(__file__).resolve().parent.parent / "pyharmony"
+#: Rooms of torch work on tensors, and definitions stand on NumPy alone.
+APART = ("models", "losses", "nn", "reference")
+
+regions = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12))
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Yields each function of the package with the path of its file, without the rooms apart."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith(APART):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.FunctionDef):
+                    yield name, node
+
+
+def test_the_box_of_a_mask_is_found_by_one_function() -> None:
+    """No other function asks which rows and which columns of one array have something in them."""
+    others = []
+    for path, function in functions():
+        axes: dict[str, set[str]] = {}
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "np.flatnonzero":
+                (inner,) = call.args
+                if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in _FILLED:
+                    axis = [*inner.args, *(keyword.value for keyword in inner.keywords)]
+                    axes.setdefault(ast.unparse(inner.func.value), set()).update(map(ast.unparse, axis))
+        if any(found >= {"0", "1"} or "axis" in found for found in axes.values()):
+            others.append(f"{path}: {function.name}")
+    assert others == []
+
+
+_FILLED = ("any", "max")
+
+
+@given(regions)
+def test_a_box_holds_all_of_a_mask_and_no_more(region: np.ndarray) -> None:
+    box = bounding_box(region)
+    assert box.empty == (not region.any())
+    inside = box.of(region)
+    assert inside.sum() == region.sum()
+    if not box.empty:
+        assert all(side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
+        assert bounding_box(region.astype(np.float32) * 0.25) == box
+
+
+def test_a_box_as_pillow_has_it_and_as_a_rectangle() -> None:
+    box = Region(2, 7, 1, 4)
+    assert box.box == (1, 2, 4, 7) and box.rectangle == (1, 2, 3, 5)
+    assert bounding_box(np.zeros((0, 3), bool)) == bounding_box(np.zeros((2, 3), bool)) == Region(0, 0, 0, 0)
