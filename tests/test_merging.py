@@ -18,6 +18,7 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import merging
+from pyharmony._images.planes import shrunk
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, UnchangedWarning
 from pyharmony.io import Picture
 from pyharmony.merging import _light, _planes, _seam
@@ -354,13 +355,13 @@ def test_lower_feet_are_nearer(feet: tuple[int, int], in_front: bool) -> None:
         result, info = merge([first, second], people=[[mask_first], [mask_second]], align=False, return_info=True)
     both = (mask_first > 250) & (mask_second > 250)
     # Away from the contour, which is soft.
-    both = _planes.shrunk(both, 3)
+    both = shrunk(both, 3)
     front = second if in_front else first
     assert both.sum() > 500 and np.abs(result[both].astype(int) - front[both]).max() < 6
     (part,) = info.photos[1].parts
     assert part.crossing > 0.05 and "touches or covers" in part.reason
     for mask, photo, other in ((mask_first, first, mask_second), (mask_second, second, mask_first)):
-        alone = _planes.shrunk((mask > 250) & (other == 0), 3)
+        alone = shrunk((mask > 250) & (other == 0), 3)
         assert np.mean(np.abs(result[alone].astype(int) - photo[alone]).max(-1) < 8) > 0.97
 
 

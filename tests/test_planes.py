@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from pyharmony._images.planes import closed, grown, opened, shrunk
 from pyharmony._images.region import Region, bounding_box
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pyharmony"
@@ -63,3 +66,47 @@ def test_a_box_as_pillow_has_it_and_as_a_rectangle() -> None:
     box = Region(2, 7, 1, 4)
     assert box.box == (1, 2, 4, 7) and box.rectangle == (1, 2, 3, 5)
     assert bounding_box(np.zeros((0, 3), bool)) == bounding_box(np.zeros((2, 3), bool)) == Region(0, 0, 0, 0)
+
+
+#: Names of which each has one function, beside tensors', and those that are something else: a `Region` with a margin.
+ONCE = {"grown": "_images/planes.py", "shrunk": "_images/planes.py"}
+ELSE = {"_images/edge_colours.py: _grown"}
+
+
+def test_each_tool_has_one_function() -> None:
+    others = [
+        f"{path}: {function.name}"
+        for path, function in functions()
+        if ONCE.get(function.name.lstrip("_"), path) != path
+    ]
+    assert set(others) <= ELSE
+
+
+@given(regions, st.integers(0, 5), st.booleans())
+def test_regions_grow_and_shrink_as_those_of_scipy(region: np.ndarray, radius: int, corners: bool) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
+    step = np.ones((3, 3), bool) if corners else ndimage.generate_binary_structure(2, 1)
+    steps = {"structure": step, "iterations": radius}
+    wider = ndimage.binary_dilation(region, **steps) if radius else region
+    narrower = ndimage.binary_erosion(region, border_value=1, **steps) if radius else region
+    before = region.copy()
+    np.testing.assert_array_equal(grown(region, radius, corners=corners), wider)
+    np.testing.assert_array_equal(shrunk(region, radius, corners=corners), narrower)
+    np.testing.assert_array_equal(region, before)
+
+
+@given(arrays.arrays(np.float32, (7, 9), elements=st.floats(-1, 1, width=32)), st.integers(0, 4), st.booleans())
+def test_values_spread_as_the_regions_above_each_level(values: np.ndarray, radius: int, corners: bool) -> None:
+    for level in values.ravel()[:5]:
+        above = grown(values >= level, radius, corners=corners)
+        np.testing.assert_array_equal(grown(values, radius, corners=corners) >= level, above)
+    np.testing.assert_array_equal(shrunk(values, radius, corners=corners), -grown(-values, radius, corners=corners))
+
+
+def test_what_is_thin_is_opened_and_gaps_are_closed() -> None:
+    region = np.zeros((12, 20), bool)
+    region[2:10, 2:8] = region[2:10, 10:17] = True
+    bridged = region.copy()
+    bridged[5, 8:10] = True
+    np.testing.assert_array_equal(opened(bridged, 1), region)
+    assert closed(region, 1)[2:10, 2:17].all() and closed(region, 1).sum() == 8 * 15

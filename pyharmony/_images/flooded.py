@@ -7,6 +7,7 @@ import numpy as np
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._warnings import warn
 from ..errors import FloodedWarning
+from .planes import shrunk
 from .region import Region
 
 #: The rows and columns of the grid on which colours are compared, at least, and the least samples that say something.
@@ -42,10 +43,7 @@ def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, placed: 
     step = max(1, max(part.shape) // _SAMPLES)
     grid, origin = np.s_[::step, ::step], (placed.y0, placed.x0)
     inside = part.of(mask, origin)[grid] > VALUE_RANGE.get(mask.dtype.name, 1) / 2
-    deep = inside
-    for _ in range(_MARGIN):
-        near = np.pad(deep, 1, mode="edge")
-        deep = deep & near[:-2, 1:-1] & near[2:, 1:-1] & near[1:-1, :-2] & near[1:-1, 2:]
+    deep = shrunk(inside, _MARGIN, corners=False)
     if np.count_nonzero(deep) < max(_LEAST, _THICK * np.count_nonzero(inside)):
         return
     level = VALUE_RANGE[out.dtype.name] / 255

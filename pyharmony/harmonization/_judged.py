@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .._arrays import NumpyArray
 from .._header import Calibration
+from .._images.planes import grown
 from ._guards import (
     Care,
     Found,
@@ -89,16 +90,10 @@ def views_of(seen: Scene, care: Care, *, gives_maps: bool, judge: bool = False) 
 
 def moved(mask: Float32, by: int) -> Float32:
     """Returns a mask that is so many pixels wider, or narrower below 0, as `pyharmony.models.colorgrid.moved` does."""
-    grown = mask if by > 0 else 1 - mask
+    wider = mask if by > 0 else 1 - mask
     for step in range(abs(by)):
-        padded = np.pad(grown, 1, mode="edge")
-        rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-        if step % 2 == 0:
-            grown = np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
-        else:
-            across = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
-            grown = np.maximum(rows[:, 1:-1], across[1:-1])
-    found: Float32 = grown if by > 0 else 1 - grown
+        wider = grown(wider, corners=step % 2 == 0)
+    found: Float32 = wider if by > 0 else 1 - wider
     return found if min(found.sum(), (1 - found).sum()) >= _LEAST else mask
 
 

@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.planes import closed, grown, opened, shrunk
 from .._images.region import bounding_box
 from ..segmentation import METHODS
 from ..segmentation.layers import parts, resized
 from ._light import differing
-from ._planes import Bools, Box, Float32, Pixels, blurred, closed, grown, highest, opened, shrunk, slopes, smoothed
+from ._planes import Bools, Box, Float32, Pixels, blurred, highest, slopes, smoothed
 from ._seam import cut
 
 #: What differs belongs together over gaps of so many longer sides, and is looked at from this share of the area on.

@@ -1,4 +1,4 @@
-"""Planes: blurring, growing and warping of images by OpenCV, as the steps of merging share them."""
+"""Planes: blurring and warping of images by OpenCV, as the steps of merging share them."""
 
 from __future__ import annotations
 
@@ -64,26 +64,6 @@ def lowest(x: Float32, radius: int) -> Float32:
     return np.asarray(opencv().erode(x, _square(radius))).reshape(x.shape)
 
 
-def grown(region: Bools, radius: int) -> Bools:
-    """Returns a region [H, W] with all that is at most so many rows and columns away."""
-    return np.asarray(opencv().dilate(region.view(np.uint8), _square(radius))).astype(bool)
-
-
-def shrunk(region: Bools, radius: int) -> Bools:
-    """Returns a region [H, W] without what is at most so many rows and columns from its outside."""
-    return np.asarray(opencv().erode(region.view(np.uint8), _square(radius))).astype(bool)
-
-
-def opened(region: Bools, radius: int) -> Bools:
-    """Returns a region [H, W] without what is narrower than twice a radius."""
-    return grown(shrunk(region, radius), radius)
-
-
-def closed(region: Bools, radius: int) -> Bools:
-    """Returns a region [H, W] with its gaps filled that are narrower than twice a radius."""
-    return shrunk(grown(region, radius), radius)
-
-
 def _square(radius: int) -> Pixels:
     return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
 
@@ -136,10 +116,6 @@ def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     return np.asarray(made).reshape(bottom - top, right - left, *image.shape[2:])
-
-
-def _shift(x: int, y: int) -> Float:
-    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
 
 
 def shown(size: tuple[int, int], matrix: Float, box: Box) -> Bools:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._images.planes import grown
 from ..segmentation.layers import resized
 from ._align import Alignment, Features, aligned, features
 from ._keep import View, people_in
 from ._photos import Photo, levels_of
-from ._planes import Bools, Float, Float32, Pixels, grown, rescaled, shown, warped
+from ._planes import Bools, Float, Float32, Pixels, rescaled, shown, warped
 
 #: The longer side of the images by which is decided what is taken.
 _SIDE = 800

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _arrays, _checks, _reprs
 from .._images.kinds import one_image, one_mask
+from .._images.planes import grown
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Head, Masks, Posture, Session
@@ -379,7 +380,7 @@ def _ground(scene: Pixels, crowd: Crowd, heads: Float, others: Bools, picture: P
     # Of an edge above the usual no more is lost by covering it.
     edges = np.minimum(edges / 64, 1.0)
     empty = np.zeros((1, *gray.shape), bool)
-    looks = table_of(looks_of(small, _grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
+    looks = table_of(looks_of(small, grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
     standing, high = crowd.standing(size)
     floors = floors_of(looks, standing, high, size)
     sky = sky_of(small)
@@ -588,10 +589,10 @@ def _checked(
         if abs(off) <= _LINE * one.size[0]:
             y, sides = y + off, sides - {"bottom"}
     kept = subject._replace(cut=sides)
-    x, y, floats = _settled(kept, ~_grown(~solid), ground.size, (x, y), scale, angle, flip)
+    x, y, floats = _settled(kept, ~grown(~solid), ground.size, (x, y), scale, angle, flip)
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
     lies = _lying(subject, matrix, ground.size, cover.shape)
-    near = _grown(lies) & ~cover
+    near = grown(lies) & ~cover
     reason = _EDGE if floats else ""
     if subject.head is not None and _hidden(subject, matrix, ground.size, cover) > HIDDEN:
         reason = _HEAD
@@ -695,14 +696,6 @@ def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[
     found = np.zeros(shape, bool)
     found[inside] = subject.mask[row[inside], column[inside]]
     return found
-
-
-def _grown(region: Bools) -> Bools:
-    """Returns a region [h, w] with all pixels that touch it, also by a corner."""
-    rows = np.pad(region, ((1, 1), (0, 0)))
-    tall = rows[:-2] | rows[1:-1] | rows[2:]
-    columns = np.pad(tall, ((0, 0), (1, 1)))
-    return np.asarray(columns[:, :-2] | columns[:, 1:-1] | columns[:, 2:])
 
 
 def _posture(posture: Any) -> Posture | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.planes import grown
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._edges import affine, around, at_full_size, between, mean
@@ -86,25 +87,14 @@ def _unsure(values: Float32, reach: float) -> Bools:
     return near
 
 
-def _grown(region: Bools) -> Bools:
-    """Returns a region [h, w] with all pixels that touch it, at corners too."""
-    rows = region.copy()
-    rows[1:] |= region[:-1]
-    rows[:-1] |= region[1:]
-    found = rows.copy()
-    found[:, 1:] |= rows[:, :-1]
-    found[:, :-1] |= rows[:, 1:]
-    return found
-
-
 def _equations(guide: Float32, band: Bools) -> _System:
     """Returns the matting Laplacian's rows of a band [h, w], of an image [h, w, 3] with values in [0, 1]."""
     height, width = band.shape
-    windows = _grown(band)
+    windows = grown(band)
     windows[[0, -1]] = False
     windows[:, [0, -1]] = False
     middles = np.flatnonzero(windows)
-    pixels = np.flatnonzero(_grown(windows) | band)
+    pixels = np.flatnonzero(grown(windows) | band)
     number = np.zeros(height * width, np.intp)
     number[pixels] = np.arange(len(pixels))
     members = [number[middles + down * width + across] for down, across in _WINDOW]

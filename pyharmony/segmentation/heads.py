@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.planes import grown
 from ._clicks import sigmoid
 from .layers import Float32
 
@@ -83,9 +84,7 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
     """
     sure = sigmoid(planes[..., 0])
     rows, columns = sure.shape
-    framed = np.pad(sure, 1)
-    around = np.max([framed[i : i + rows, k : k + columns] for i in range(3) for k in range(3)], 0)
-    places = np.argwhere((sure >= around) & (sure >= least))
+    places = np.argwhere((sure >= grown(sure)) & (sure >= least))
     weights = np.where(sure >= least, sure, 0)
     found: list[Head] = []
     for row, column in sorted(places.tolist(), key=lambda place: -sure[place[0], place[1]]):

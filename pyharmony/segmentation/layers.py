@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.planes import grown
 from .._images.region import bounding_box
 
 Float32 = npt.NDArray[np.float32]
@@ -16,6 +17,10 @@ Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 """A part of a picture in pixels: left, top, right, bottom; the last two are outside."""
+
+
+#: Within how many pixels of a part, by their sides, lies what is half inside of it and goes with it.
+_HALF_INSIDE = 2
 
 
 class Layer(NamedTuple):
@@ -181,14 +186,5 @@ def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float 
         areas = np.bincount(numbers.ravel())[1:]
         kept = set((np.flatnonzero(areas >= least * areas.max()) + 1).tolist())
     lost = region & ~np.isin(numbers, sorted(kept))
-    # What is half inside around a lost part goes with it.
-    values = np.where(grown(lost), np.minimum(layer.values, np.float32(0)), layer.values)
+    values = np.where(grown(lost, _HALF_INSIDE, corners=False), np.minimum(layer.values, np.float32(0)), layer.values)
     return layer._replace(values=np.where(region & ~lost, layer.values, values).astype(np.float32, copy=False))
-
-
-def grown(region: Bools) -> Bools:
-    """Returns a region grown by two pixels."""
-    for _ in range(2):
-        padded = np.pad(region, 1)
-        region = padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    return region

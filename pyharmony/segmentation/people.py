@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.planes import grown
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._clicks import sigmoid
@@ -31,7 +32,6 @@ from .layers import (
     box_of,
     connected,
     covered,
-    grown,
     parts,
     resized,
     sampled,
@@ -48,6 +48,8 @@ _SIDE = 128
 _PEOPLE, _DEEP = 0.5, 0.025
 #: Of so many people, the largest heads first, whose head is at least this share of the largest one, one is foremost.
 _COMPARED, _LARGE = 8, 0.3
+#: The width of the rim of somebody's mask that is half inside, in pixels of the mask.
+_RIM = 2
 #: How much the larger of two masks that a click found counts, as an exponent of its area: by the network's scores, and
 #: by what masks are expected to cover.
 _WHOLER, RATED = 0.5, 0.1
@@ -409,7 +411,7 @@ def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]
     """
     left = resized(cutter.people(), size) > _PEOPLE
     for mask in masks:
-        left &= ~grown(mask > 127)
+        left &= ~grown(mask > 127, _RIM, corners=False)
     # What is thinner than a head is the rim of somebody who was found.
     numbers, least = parts(left), _DEEP * max(size)
     depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
