@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pyharmony._images.planes import closed, grown, opened, shrunk
+from pyharmony._images.planes import closed, connected_parts, grown, opened, shrunk
 from pyharmony._images.region import Region, bounding_box
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pyharmony"
@@ -69,7 +69,7 @@ def test_a_box_as_pillow_has_it_and_as_a_rectangle() -> None:
 
 
 #: Names of which each has one function, beside tensors', and those that are something else: a `Region` with a margin.
-ONCE = {"grown": "_images/planes.py", "shrunk": "_images/planes.py"}
+ONCE = {"grown": "_images/planes.py", "shrunk": "_images/planes.py", "connected_parts": "_images/planes.py"}
 ELSE = {"_images/edge_colours.py: _grown"}
 
 
@@ -110,3 +110,27 @@ def test_what_is_thin_is_opened_and_gaps_are_closed() -> None:
     bridged[5, 8:10] = True
     np.testing.assert_array_equal(opened(bridged, 1), region)
     assert closed(region, 1)[2:10, 2:17].all() and closed(region, 1).sum() == 8 * 15
+
+
+@given(regions)
+def test_connected_parts_are_numbered_as_those_of_scipy(region: np.ndarray) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
+    np.testing.assert_array_equal(connected_parts(region), ndimage.label(region)[0])
+
+
+@pytest.mark.parametrize("size", [0.0, 0.7, 2.0])
+def test_parts_of_large_regions_are_connected(size: float) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
+    region = ndimage.gaussian_filter(np.random.default_rng(3).random((210, 170)), size) > 0.5
+    np.testing.assert_array_equal(connected_parts(region), ndimage.label(region)[0])
+
+
+def test_a_spiral_is_one_part() -> None:
+    region = np.ones((41, 41), bool)
+    row, column, step = 1, -1, (0, 1)
+    for length in [*np.repeat(np.arange(40, 0, -2), 2)][1:]:
+        for _ in range(length):
+            row, column = row + step[0], column + step[1]
+            region[row, column] = False
+        step = step[1], -step[0]
+    assert connected_parts(region).max() == 1

@@ -517,16 +517,6 @@ def test_a_look_that_an_object_leaves_is_widened() -> None:
 # Masks
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_parts_are_those_of_scipy(seed: int) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
-    random = np.random.default_rng(seed)
-    region = ndimage.gaussian_filter(random.random((37, 53)), 0.5 * seed) > 0.5
-    ours, (theirs, count) = layers.parts(region), ndimage.label(region)
-    assert ours.max() == count and len(np.unique(np.stack([ours, theirs], -1).reshape(-1, 2), axis=0)) == count + 1
-    assert not layers.parts(np.zeros((3, 4), bool)).any() and (layers.parts(np.ones((3, 4), bool)) == 1).all()
-
-
 def test_what_is_clicked_stays_and_what_floats_goes() -> None:
     values = np.zeros((40, 40), np.float32)
     values[5:15, 5:15] = values[25:35, 25:35] = 1

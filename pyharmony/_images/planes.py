@@ -39,6 +39,36 @@ def closed(region: Bools, radius: int) -> Bools:
     return shrunk(grown(region, radius), radius)
 
 
+def connected_parts(region: Bools) -> npt.NDArray[np.int32]:
+    """Returns the number of the connected part that each pixel of a region [h, w] belongs to; 0 outside.
+
+    Pixels that touch at a side are connected. Parts are numbered from 1 on, by rows and columns of their first pixels.
+    """
+    height, width = region.shape
+    framed = np.zeros((height, width + 2), np.int8)
+    framed[:, 1:-1] = region
+    steps = np.diff(framed, axis=1).ravel()
+    # The runs of all rows, one row behind the other; a gap of one pixel keeps them apart.
+    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    # Which of the runs of the row above each run touches.
+    first = np.searchsorted(ends, starts - (width + 1), "right")
+    count = np.searchsorted(starts, ends - (width + 1), "left") - first
+    lower = np.repeat(np.arange(len(starts)), count)
+    upper = np.repeat(first - np.cumsum(count) + count, count) + np.arange(len(lower))
+    # Runs that touch take the first of their roots, until all that are connected have the same.
+    root = np.arange(len(starts))
+    while (root[lower] != root[upper]).any():
+        least = np.minimum(root[lower], root[upper])
+        np.minimum.at(root, root[lower], least)
+        np.minimum.at(root, root[upper], least)
+        while (root[root] != root).any():
+            root = root[root]
+    _, numbers = np.unique(root, return_inverse=True)
+    change = np.zeros(height * (width + 1), np.int32)
+    change[starts], change[ends] = numbers + 1, -(numbers + 1)
+    return np.cumsum(change, dtype=np.int32).reshape(height, width + 1)[:, :-1]
+
+
 def _spread(values: Any, radius: int, corners: bool, better: Callable[..., Any]) -> Any:
     if corners:
         return _along(_along(values, 0, radius, better), 1, radius, better)

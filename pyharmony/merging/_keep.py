@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._images.planes import closed, grown, opened, shrunk
+from .._images.planes import closed, connected_parts, grown, opened, shrunk
 from .._images.region import bounding_box
 from ..segmentation import METHODS
-from ..segmentation.layers import parts, resized
+from ..segmentation.layers import resized
 from ._light import differing
 from ._planes import Bools, Box, Float32, Pixels, blurred, highest, slopes, smoothed
 from ._seam import cut
@@ -261,7 +261,7 @@ def _looks(unlike: Bools) -> list[Box]:
 
 def _largest(region: Bools) -> list[Bools]:
     """Returns the largest connected parts of a region, without small ones."""
-    numbers = parts(region)
+    numbers = connected_parts(region)
     areas = np.bincount(numbers.ravel())[1:]
     order = np.argsort(-areas, kind="stable")[:_MOST]
     return [numbers == i + 1 for i in order if areas[i] >= _LEAST * region.size]
@@ -366,7 +366,7 @@ def _parts(region: Bools, people: Float32, sure: Float32, known: Bools, inside: 
     Args:
         inside: where people are who were given or clicked.
     """
-    numbers = parts(region)
+    numbers = connected_parts(region)
     found = []
     for number in range(1, int(numbers.max()) + 1):
         part = numbers == number

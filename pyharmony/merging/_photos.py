@@ -10,10 +10,11 @@ from .. import _arrays, _checks, io
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.frame import as_images
 from .._images.kinds import one_mask
+from .._images.planes import connected_parts
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..io import Picture
 from ..segmentation import Masks
-from ..segmentation.layers import parts, resized
+from ..segmentation.layers import resized
 from ..typing import ImageLike
 from ._planes import Bools, Pixels
 
@@ -154,7 +155,7 @@ def _apart(mask: Bools) -> list[Bools]:
     height, width = mask.shape
     factor = min(1.0, _SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    numbers = parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)
+    numbers = connected_parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)
     areas = np.bincount(numbers.ravel())
     found = []
     for number in range(1, len(areas)):

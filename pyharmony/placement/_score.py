@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..segmentation.layers import Pixels, parts
+from .._images.planes import connected_parts
+from ..segmentation.layers import Pixels
 from ..segmentation.people import STANDABLE
 from ._crowd import NEARER, Crowd, nearness, off_the_line
 from ._subject import OPPOSITE, Bools, Float, Subject
@@ -203,7 +204,7 @@ def sky_of(small: Pixels) -> Bools:
     steps = np.zeros_like(luma)
     steps[:, 1:] = np.abs(np.diff(luma, axis=1))
     steps[1:] = np.maximum(steps[1:], np.abs(np.diff(luma, axis=0)))
-    numbers = parts((blue >= _BLUE) & (colours[..., 2] >= colours[..., 1]) & (steps <= _SMOOTH))
+    numbers = connected_parts((blue >= _BLUE) & (colours[..., 2] >= colours[..., 1]) & (steps <= _SMOOTH))
     return np.asarray((numbers > 0) & np.isin(numbers, numbers[0]))
 
 

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._images.planes import connected_parts
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, limited
-from .layers import Bools, Box, Float32, Layer, box_of, parts, resized, sampled
+from .layers import Bools, Box, Float32, Layer, box_of, resized, sampled
 
 #: The side of a window, in the longer side of the object with the margin around it, which is in the longer side of the
 #: object alone; and how much of their sides windows share at least.
@@ -110,7 +111,7 @@ def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
     own = np.log(mask.clip(1e-6, 1 - 1e-6) / (1 - mask).clip(1e-6, 1 - 1e-6)).clip(-_OWN, _OWN)
     values = np.where(share > 0, sigmoid(own + share * (logits / np.maximum(weights, 1e-6) - own)), mask)
     # A part that does not touch the mask floats beside the object.
-    numbers = parts(values > 0.5)
+    numbers = connected_parts(values > 0.5)
     floating = (numbers > 0) & ~np.isin(numbers, np.unique(numbers[inside]))
     values = np.where(floating, np.minimum(values, mask), values)
     return Layer((left, top, right, bottom), values.astype(np.float32, copy=False), layer.score)

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.planes import connected_parts
 from ..ops.distance import distance_inside
-from .layers import Bools, Box, Float32, Layer, parts, sampled
+from .layers import Bools, Box, Float32, Layer, sampled
 
 #: The shorter side of the grid on which masks are merged, at most: that of the network's masks.
 _SIDE = 256
@@ -117,7 +118,7 @@ def _place(point: tuple[float, float], box: Box, size: tuple[int, int]) -> tuple
 def _piece(made: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool) -> _Piece:
     """Returns what becomes right at clicks by a mask: the pieces of its change that they lie in."""
     change = made & ~inside if on else inside & ~made
-    numbers = parts(change)
+    numbers = connected_parts(change)
     near = [
         (slice(max(0, row - _NEAR), row + _NEAR + 1), slice(max(0, column - _NEAR), column + _NEAR + 1))
         for row, column in at
@@ -128,7 +129,7 @@ def _piece(made: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool) 
     own = max((float(depth[window].max()) for window in near), default=0.0)
     beyond = np.zeros_like(region)
     if not on and own > 0:
-        beyond = _beyond_necks(region, parts(depth > _NECK * own), near)
+        beyond = _beyond_necks(region, connected_parts(depth > _NECK * own), near)
         region, depth = region & ~beyond, np.where(beyond, 0, depth)
     strict, wide = (float(depth[apart <= max(_NEAR, share * own)].max(initial=1.0)) for share in (_AROUND, _WIDELY))
     thin, much = float(depth.max()) <= _THICKER * strict, on and region.sum() > _MUCH * inside.sum()
@@ -153,7 +154,7 @@ def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, i
         thick = np.maximum(_depth(made & ~inside), _depth(inside & ~made)) > piece.limit
         stays = stays | (_apart(thick) <= piece.limit) & (_from(at, region.shape) > piece.limit)
         region = region & ~stays
-        numbers = parts(region)
+        numbers = connected_parts(region)
         region = np.isin(numbers, sorted({int(numbers[place]) for place in at} - {0}))
     reach = _BEYOND * float(np.count_nonzero(region)) ** 0.5
     takes = (np.minimum(_apart(region), _from(at, region.shape)) <= reach) | (np.abs(old - 0.5) < _UNSURE)

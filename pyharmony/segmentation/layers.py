@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._images.planes import grown
+from .._images.planes import connected_parts, grown
 from .._images.region import bounding_box
 
 Float32 = npt.NDArray[np.float32]
@@ -125,51 +125,13 @@ def alike(first: Layer, second: Layer) -> float:
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
-def parts(region: Bools) -> npt.NDArray[np.int32]:
-    """Returns the number of the connected part that each pixel of a region [H, W] belongs to; 0 outside.
-
-    Pixels that touch at a side are connected. Runs of rows are joined by union and find.
-    """
-    height, width = region.shape
-    framed = np.zeros((height, width + 2), np.int8)
-    framed[:, 1:-1] = region
-    steps = np.diff(framed, axis=1)
-    rows, starts = np.nonzero(steps == 1)
-    _, ends = np.nonzero(steps == -1)
-    parent = list(range(len(rows)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    first = np.searchsorted(rows, np.arange(height + 1)).tolist()
-    begin, end = starts.tolist(), ends.tolist()
-    for row in range(1, height):
-        above, here = first[row - 1], first[row]
-        while above < first[row] and here < first[row + 1]:
-            if begin[above] < end[here] and begin[here] < end[above]:
-                parent[root(here)] = root(above)
-            if end[above] < end[here]:
-                above += 1
-            else:
-                here += 1
-    roots = np.array([root(i) for i in range(len(parent))], np.intp)
-    _, numbers = np.unique(roots, return_inverse=True)
-    found = np.zeros((height, width), np.int32)
-    for row, start, stop, number in zip(rows.tolist(), begin, end, numbers.tolist()):
-        found[row, start:stop] = number + 1
-    return found
-
-
 def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float = 0.1) -> Layer:
     """Returns a layer with those of its parts alone that a point of the picture lies in.
 
     Without any such part those stay that have `least` of the area of the largest one, and all holes stay as they are.
     """
     region = layer.values > 0.5
-    numbers = parts(region)
+    numbers = connected_parts(region)
     count = int(numbers.max())
     if count <= 1:
         return layer

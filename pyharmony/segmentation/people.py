@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._images.planes import grown
+from .._images.planes import connected_parts, grown
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._clicks import sigmoid
@@ -32,7 +32,6 @@ from .layers import (
     box_of,
     connected,
     covered,
-    parts,
     resized,
     sampled,
 )
@@ -195,7 +194,7 @@ def plainly_there(cutter: NetworkCutter) -> Head | None:
     """
     where = cutter.people()
     (height, width), (rows, columns) = cutter.picture.shape[:2], where.shape
-    numbers = parts(where > _PEOPLE)
+    numbers = connected_parts(where > _PEOPLE)
     areas = np.bincount(numbers.ravel(), minlength=2)[1:]
     region = numbers == 1 + int(areas.argmax())
     if areas.max() < _PLAIN * where.size or where[region].mean() < _PLAINLY:
@@ -413,7 +412,7 @@ def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]
     for mask in masks:
         left &= ~grown(mask > 127, _RIM, corners=False)
     # What is thinner than a head is the rim of somebody who was found.
-    numbers, least = parts(left), _DEEP * max(size)
+    numbers, least = connected_parts(left), _DEEP * max(size)
     depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
     deep = [number for number in range(1, int(numbers.max()) + 1) if depth[numbers == number].max() >= least]
     return np.isin(numbers, deep).astype(np.uint8) * np.uint8(255)
