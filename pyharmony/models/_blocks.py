@@ -129,9 +129,9 @@ def joined(*images: Tensor) -> Tensor:
     return pixels.view(first.shape[0], *first.shape[2:], -1).permute(0, 3, 1, 2)
 
 
-def with_mask(image: Tensor, mask: Tensor | None, wanted: bool) -> Tensor:
-    """Returns image, with its mask as the last channel if wanted; raises if a mask is missing or would not be read."""
-    if not wanted:
+def with_mask(image: Tensor, mask: Tensor | None, takes_mask: bool) -> Tensor:
+    """Returns image, with its mask as the last channel if takes_mask; raises if one is missing or would not be read."""
+    if not takes_mask:
         if mask is not None:
             raise ArgumentError("mask: given, but this model was made without; make it with mask=True")
         return image

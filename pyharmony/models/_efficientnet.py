@@ -35,12 +35,12 @@ def _blocks() -> tuple[Inverted, ...]:
         (3, 5, 1, 6, 112),
         (1, 5, 2, 6, 192),
     ]
-    found, before = [], 32
+    blocks, before = [], 32
     for count, kernel, stride, wider, after in stages:
         for number in range(count):
-            found.append(Inverted(before, wider * before, after, kernel, 1 if number else stride))
+            blocks.append(Inverted(before, wider * before, after, kernel, 1 if number else stride))
             before = after
-    return tuple(found)
+    return tuple(blocks)
 
 
 #: Its blocks, and those after which an image is as large as at a level of `Clicks`.
@@ -77,12 +77,12 @@ class EfficientNetLite0(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Returns the features of the five levels, see `WIDTHS`."""
         x = functional.relu6(self.stem(_framed(x, 3, 2)))
-        found = []
+        levels = []
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in LEVELS:
-                found.append(x)
-        return found
+                levels.append(x)
+        return levels
 
 
 def _framed(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -101,13 +101,13 @@ def published(state: Mapping[str, Tensor], epsilon: float = 1e-3) -> dict[str, T
     Raises:
         WeightsError: a tensor is missing.
     """
-    found = {}
+    tensors = {}
 
     def fold(part: str, conv: str, norm: str) -> None:
         try:
             scale = state[f"{norm}.weight"] * torch.rsqrt(state[f"{norm}.running_var"] + epsilon)
-            found[f"{part}.weight"] = state[f"{conv}.weight"] * scale[:, None, None, None]
-            found[f"{part}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+            tensors[f"{part}.weight"] = state[f"{conv}.weight"] * scale[:, None, None, None]
+            tensors[f"{part}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
         except KeyError as error:
             raise WeightsError(f"state: no tensor {error}, expected those of EfficientNet-Lite0") from error
 
@@ -116,4 +116,4 @@ def published(state: Mapping[str, Tensor], epsilon: float = 1e-3) -> dict[str, T
         convs = [("wide", "_expand_conv"), ("each", "_depthwise_conv"), ("narrow", "_project_conv")]
         for k, (part, conv) in enumerate(convs[shape.inside == shape.before :]):
             fold(f"blocks.{i}.{part}", f"_blocks.{i}.{conv}", f"_blocks.{i}._bn{k + (shape.inside == shape.before)}")
-    return found
+    return tensors

@@ -63,6 +63,6 @@ class Ensemble(Model):
         for member in self.members:
             # A member's range is [low, 1]; here it is [-1, 1].
             scale = (1 - member.low) / 2
-            made = member.predict((composite - 1) * scale + 1, mask)
-            images.append((made - 1) / scale + 1)
+            image = member.predict((composite - 1) * scale + 1, mask)
+            images.append((image - 1) / scale + 1)
         return torch.stack(images).mean(0)

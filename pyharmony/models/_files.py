@@ -78,8 +78,8 @@ def read(source: Source) -> tuple[Header, Mapping[str, Tensor]]:
 
 
 def _some(items: Iterable[str]) -> str:
-    found = sorted(items)
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    names = sorted(items)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose: str) -> None:
@@ -116,16 +116,16 @@ def _as_stored(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dic
         WeightsError: a value is not finite, or is a complex number.
     """
     expected = module.state_dict()
-    found = {}
+    tensors = {}
     for key, value in state.items():
         if value.is_complex():
             raise WeightsError(f"{what}: {key} is {value.dtype}, expected real numbers")
-        found[key] = value.to(expected[key].dtype)
+        tensors[key] = value.to(expected[key].dtype)
         # A sum is NaN or infinite if a value is; large finite values may give it too, so that all are checked then.
-        doubtful = found[key].is_floating_point() and not math.isfinite(float(found[key].sum()))
-        if doubtful and not bool(torch.isfinite(found[key]).all()):
+        doubtful = tensors[key].is_floating_point() and not math.isfinite(float(tensors[key].sum()))
+        if doubtful and not bool(torch.isfinite(tensors[key]).all()):
             raise WeightsError(f"{what}: {key} holds NaN or Inf")
-    return found
+    return tensors
 
 
 def _part_of(model: Model, part: Part) -> nn.Module:
@@ -171,12 +171,12 @@ def save(
         raise ArgumentError(f"part: {model.name} is one network, it has no 'generator' apart")
     tensors = {}
     for key, value in _part_of(model, part).state_dict().items():
-        stored = value.detach().cpu().contiguous()
+        tensor = value.detach().cpu().contiguous()
         if value.is_floating_point():
-            stored = stored.to(dtype or value.dtype)
-            if not bool(torch.isfinite(stored).all()):
-                raise WeightsError(f"{key}: NaN, Inf, or too large for {stored.dtype}")
-        tensors[key] = stored
+            tensor = tensor.to(dtype or value.dtype)
+            if not bool(torch.isfinite(tensor).all()):
+                raise WeightsError(f"{key}: NaN, Inf, or too large for {tensor.dtype}")
+        tensors[key] = tensor
     entry = {"format": FORMAT, "name": model.name, "config": dataclasses.asdict(model.config), "part": part}
     if model.calibration != Calibration():
         entry["calibration"] = dataclasses.asdict(model.calibration)
@@ -236,22 +236,22 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         info = _registry.info_of(header.name)
         config = _registry.config_of(info, header.config)
         # Weights that come with pyharmony are recognised by their checksum.
-        known = header.part == "generator" and _catalogue.weights_of(source) is not None
-        made = info.make(config) if known else _outlined(info, config)
+        shipped = header.part == "generator" and _catalogue.weights_of(source) is not None
+        network = info.make(config) if shipped else _outlined(info, config)
     except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{shown(source)}: {reason}") from error
-    part = _part_of(made, header.part)
+    part = _part_of(network, header.part)
     state = _counted(state, part)
     check_state(part, state, shown(source), f"the {header.name} of its configuration")
-    stored = _as_stored(state, part, shown(source))
-    if part is not made and not known:
-        _check_rest(made.state_dict(), part.state_dict(), shown(source))
-        made = info.make(config)
-        part = _part_of(made, header.part)
-    part.load_state_dict(stored, assign=True)
-    made.calibration = header.calibration
-    return made.eval()
+    tensors = _as_stored(state, part, shown(source))
+    if part is not network and not shipped:
+        _check_rest(network.state_dict(), part.state_dict(), shown(source))
+        network = info.make(config)
+        part = _part_of(network, header.part)
+    part.load_state_dict(tensors, assign=True)
+    network.calibration = header.calibration
+    return network.eval()
 
 
 class _Unfilled(TorchFunctionMode):
@@ -280,10 +280,10 @@ _REST = 256 << 20
 
 def _check_rest(every: Mapping[str, Tensor], part: Mapping[str, Tensor], what: str) -> None:
     """Refuses a configuration whose networks missing from the file are out of proportion to the one it holds."""
-    whole, held = (sum(x.numel() * x.element_size() for x in state.values()) for state in (every, part))
-    rest = whole - held
-    if rest > max(_REST, 4 * held):
-        raise WeightsError(f"{what}: {held:,} bytes of a generator whose configuration has a discriminator of {rest:,}")
+    whole, size = (sum(x.numel() * x.element_size() for x in state.values()) for state in (every, part))
+    rest = whole - size
+    if rest > max(_REST, 4 * size):
+        raise WeightsError(f"{what}: {size:,} bytes of a generator whose configuration has a discriminator of {rest:,}")
 
 
 def _published_state(path: Path) -> dict[str, Any]:
@@ -301,26 +301,28 @@ def _joined(networks: Mapping[str, Mapping[str, Tensor]], source: str) -> dict[s
     Raises:
         WeightsError: two of them hold a tensor of the same name.
     """
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for state in networks.values():
-        if both := found.keys() & state.keys():
+        if both := tensors.keys() & state.keys():
             names = ", ".join(networks)
             raise WeightsError(f"{source}: {names} are several networks with equal names, such as {min(both)!r}")
-        found |= state
-    return found
+        tensors |= state
+    return tensors
 
 
-def _networks_in(found: Any, key: str = "") -> dict[str, dict[Any, Tensor]]:
+def _networks_in(checkpoint: Any, key: str = "") -> dict[str, dict[Any, Tensor]]:
     """Returns the dictionaries of tensors in a checkpoint, by the names under which they lie."""
-    if not isinstance(found, dict) or not found:
+    if not isinstance(checkpoint, dict) or not checkpoint:
         return {}
-    if all(isinstance(value, Tensor) for value in found.values()):
-        return {key: found}
+    if all(isinstance(value, Tensor) for value in checkpoint.values()):
+        return {key: checkpoint}
     for first in ("state_dict", "model"):
-        if isinstance(found.get(first), dict) and (inner := _networks_in(found[first], first)):
+        if isinstance(checkpoint.get(first), dict) and (inner := _networks_in(checkpoint[first], first)):
             return inner
     # The state of an optimizer holds numbers and lists beside tensors, or dictionaries by number.
-    inner = {name: state for name, state in found.items() if isinstance(state, dict) and "param_groups" not in state}
+    inner = {
+        name: state for name, state in checkpoint.items() if isinstance(state, dict) and "param_groups" not in state
+    }
     return {key: state for name, value in inner.items() for key, state in _networks_in(value, str(name)).items()}
 
 
@@ -342,7 +344,7 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
         except (safetensors.SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
             raise WeightsError(f"{path}: {error}") from error
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
     except (MemoryError, ImportError):
@@ -350,9 +352,9 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
     except Exception as error:  # torch reads zip archives and old formats, and raises all kinds of errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not only tensors, or damaged: {reason}") from error
-    networks = _networks_in(found)
+    networks = _networks_in(checkpoint)
     if not networks:
-        contents = ", ".join(map(str, found)) if isinstance(found, dict) else f"a {type(found).__name__}"
+        contents = ", ".join(map(str, checkpoint)) if isinstance(checkpoint, dict) else f"a {type(checkpoint).__name__}"
         raise WeightsError(f"{path}: expected dictionaries of tensors; it holds {contents or 'nothing'}")
     for state in networks.values():
         for key, value in state.items():
@@ -414,12 +416,12 @@ def convert(
     published: dict[str, Any] = {}
     source = " and ".join(map(str, paths))
     if info.convert is None:
-        known = ", ".join(i.name for i in _registry.all_models() if i.convert is not None)
+        convertible = ", ".join(i.name for i in _registry.all_models() if i.convert is not None)
         with contextlib.suppress(WeightsError):
             for one in paths:
                 published |= _published_state(one)
         raise ArgumentError(
-            f"name: no published layout of {name} is known; known are those of {known}" + _hint(published, source)
+            f"name: no published layout of {name} is known; known are those of {convertible}" + _hint(published, source)
         )
     if len(paths) == 1:
         networks_ = _networks_of(paths[0])
@@ -438,14 +440,14 @@ def convert(
                 raise WeightsError(f"{source}: both hold {_some(both)}")
             published |= tensors
     try:
-        found, state = info.convert(dict(published))
+        model_config, state = info.convert(dict(published))
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}{_hint(published, 'it', but=name)}") from error
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{source}: not the tensors of a {name}: {type(error).__name__}: {error}") from error
     if config:
-        found = _registry.config_of(info, {**dataclasses.asdict(found), **config})
-    outline = _outlined(info, found)
+        model_config = _registry.config_of(info, {**dataclasses.asdict(model_config), **config})
+    outline = _outlined(info, model_config)
     expected = outline.state_dict()
     check_state(outline, {**expected, **state}, source, f"the {name} of its shapes")
     # A network is read completely or not at all: within one, no tensor may be left as it was made.
@@ -455,9 +457,9 @@ def convert(
     if left:
         raise WeightsError(f"{source} does not fit {name}: {_some(left)} missing")
     _check_rest(expected, state, source)
-    made = info.make(found)
-    made.load_state_dict({**made.state_dict(), **state})
-    return (made.eval(), tuple(sorted(networks - {""}))) if return_networks else made.eval()
+    model = info.make(model_config)
+    model.load_state_dict({**model.state_dict(), **state})
+    return (model.eval(), tuple(sorted(networks - {""}))) if return_networks else model.eval()
 
 
 def _fits(info: _registry.ModelInfo, published: Mapping[str, Any]) -> bool:
@@ -467,16 +469,16 @@ def _fits(info: _registry.ModelInfo, published: Mapping[str, Any]) -> bool:
     with contextlib.suppress(PyHarmonyError, LookupError, ValueError, TypeError, AttributeError, RuntimeError):
         config, state = info.convert(dict(published))
         with torch.device("meta"):
-            made = info.make(config)
-        check_state(made, {**made.state_dict(), **state}, "", "")
+            model = info.make(config)
+        check_state(model, {**model.state_dict(), **state}, "", "")
         return True
     return False
 
 
 def _hint(published: Mapping[str, Any], what: str, *, but: str = "") -> str:
     """Names the models that these tensors fit, by names and shapes, as the end of a message; '' if there are none."""
-    found = [info.name for info in _registry.all_models() if info.name != but and _fits(info, published)]
-    return f"; {what} holds what `convert` reads as {' or '.join(found)}" if found else ""
+    names = [info.name for info in _registry.all_models() if info.name != but and _fits(info, published)]
+    return f"; {what} holds what `convert` reads as {' or '.join(names)}" if names else ""
 
 
 def export(model: Model, path: str | os.PathLike[str], *, size: int | None = None) -> None:

@@ -65,7 +65,7 @@ def layers(model: Model, size: int | None = None) -> list[Layer]:
         size: the side of the images; None: the size that the model was published with.
     """
     net = model.generator if isinstance(model, Adversarial) else model
-    found: list[Layer] = []
+    entries: list[Layer] = []
     hooks = []
     for name, module in net.named_modules():
         if isinstance(module, LAYERS):
@@ -73,7 +73,7 @@ def layers(model: Model, size: int | None = None) -> list[Layer]:
             def note(_module: nn.Module, _inputs: Any, result: Any, name: str = name) -> None:
                 result = result if isinstance(result, Tensor) else result[0]
                 count = sum(parameter.numel() for parameter in _module.parameters())
-                found.append(Layer(name, kind_of(_module), tuple(result.shape[1:]), count))
+                entries.append(Layer(name, kind_of(_module), tuple(result.shape[1:]), count))
 
             hooks.append(module.register_forward_hook(note))
     device = next(model.parameters()).device
@@ -83,4 +83,4 @@ def layers(model: Model, size: int | None = None) -> list[Layer]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return entries

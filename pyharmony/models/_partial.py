@@ -27,8 +27,8 @@ class PartialConv2d(layers.PartialConv2d):
         height, width = self.kernel_size
         ones = torch.ones(1, 1, height, width, dtype=mask.dtype, device=x.device)
         count = functional.conv2d(mask, ones, None, self.stride, self.padding, self.dilation)
-        seen = count.clamp(max=1)
-        y = self._conv_forward(x * mask, self.weight, None) * (seen * (height * width) / count.clamp(min=1))
+        valid = count.clamp(max=1)
+        y = self._conv_forward(x * mask, self.weight, None) * (valid * (height * width) / count.clamp(min=1))
         if self.bias is not None:
-            y = y + self.bias[:, None, None] * seen
-        return y if negative_slope is None else functional.leaky_relu(y, negative_slope), seen
+            y = y + self.bias[:, None, None] * valid
+        return y if negative_slope is None else functional.leaky_relu(y, negative_slope), valid

@@ -63,15 +63,15 @@ def rename(state: dict[str, Tensor], names: dict[str, str], norm: Norm) -> dict[
     Raises:
         WeightsError: a tensor belongs to no module of the list.
     """
-    found = {}
+    tensors = {}
     for key, value in state.items():
         module, _, leaf = key.rpartition(".")
         if norm != "batch" and leaf in _STATISTICS:
             continue
         if module not in names:
             raise WeightsError(f"{key!r} has no place in the model")
-        found[f"{names[module]}.{leaf}"] = value
-    return found
+        tensors[f"{names[module]}.{leaf}"] = value
+    return tensors
 
 
 def take(state: dict[str, Tensor], *starts: str) -> dict[str, Tensor]:
@@ -97,10 +97,10 @@ def region_encoder(state: dict[str, Tensor]) -> PublishedEncoder:
     """Reads BargainNet's encoder: conv1f to conv5f, norm2f to norm4f where they are batch norms, and convs."""
     norm: Norm = "instance" if "conv2f.bias" in state else "batch"
     names = {f"conv{i + 1}f": f"convs.{i}" for i in range(5)} | {f"norm{i + 2}f": f"norms.{i}" for i in range(3)}
-    found = rename(state, {**names, "convs": "last"}, norm)
-    if "convs.0.weight" not in found or "last.weight" not in found:
+    tensors = rename(state, {**names, "convs": "last"}, norm)
+    if "convs.0.weight" not in tensors or "last.weight" not in tensors:
         raise WeightsError("the file holds no whole encoder of BargainNet")
-    return PublishedEncoder(found["convs.0.weight"].shape[0], found["last.weight"].shape[0], norm, found)
+    return PublishedEncoder(tensors["convs.0.weight"].shape[0], tensors["last.weight"].shape[0], norm, tensors)
 
 
 def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
@@ -117,22 +117,22 @@ def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
             whole = sum(member.file_size for member in archive.infolist())
         if whole > _ALWAYS + _LARGEST_RATIO * path.stat().st_size:
             raise WeightsError(f"{path}: would unpack to {whole:,} bytes, which no weights do")
-        found: dict[str, dict[str, Tensor]] = {}
+        networks: dict[str, dict[str, Tensor]] = {}
         with np.load(path, allow_pickle=False) as arrays:
             snapshot = any(name.startswith(_SNAPSHOT) for name in arrays.files)
             for name in arrays.files:
                 if not snapshot:
-                    found.setdefault("", {})[name.lstrip("/")] = _tensor(arrays, name, path)
+                    networks.setdefault("", {})[name.lstrip("/")] = _tensor(arrays, name, path)
                 elif name.startswith(_SNAPSHOT):
                     network, _, inner = name.removeprefix(_SNAPSHOT).partition("/")
-                    found.setdefault(network, {})[inner] = _tensor(arrays, name, path)
+                    networks.setdefault(network, {})[inner] = _tensor(arrays, name, path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
     except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
         raise WeightsError(f"{path}: no .npz file, or a damaged one: {error}") from error
-    if not found:
+    if not networks:
         raise WeightsError(f"{path}: holds no array")
-    return found
+    return networks
 
 
 def _tensor(arrays: Mapping[str, Any], name: str, path: Path) -> Tensor:
@@ -170,15 +170,15 @@ def layers_of(state: dict[str, Tensor]) -> list[Layer]:
     state dict of torch has them in the order in which they were made.
     """
     chainer = any("/" in key for key in state)
-    found: dict[str, dict[str, Tensor]] = {}
+    tensors: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
         name, _, leaf = key.rpartition("/" if chainer else ".")
         if chainer:
             value = value.double().add(_CHAINER_EPS).to(value.dtype) if leaf == "avg_var" else value
             leaf = _CHAINER.get(leaf, leaf)
-        found.setdefault(name, {})[leaf] = value
-    names = sorted(found, key=_place) if chainer else list(found)
-    return [Layer(name, found[name]) for name in names]
+        tensors.setdefault(name, {})[leaf] = value
+    names = sorted(tensors, key=_place) if chainer else list(tensors)
+    return [Layer(name, tensors[name]) for name in names]
 
 
 def _place(name: str) -> tuple[int, int, str]:
@@ -241,8 +241,8 @@ def unet(state: dict[str, Tensor]) -> PublishedUNet:
             names[f"{inner}.attention.0"] = f"gates.{i - 1}"
         inner = f"{inner}.model.3"
     norm = norm_by(state, "model.model.1.model.1", "model.model.1.model.2")
-    found = rename(state, names, norm)
-    if depth < 5 or "down.0.weight" not in found or "last.weight" not in found:
+    tensors = rename(state, names, norm)
+    if depth < 5 or "down.0.weight" not in tensors or "last.weight" not in tensors:
         raise WeightsError("the file holds no whole U-Net of pix2pix")
-    first, last = found["down.0.weight"], found["last.weight"]
-    return PublishedUNet(depth, first.shape[0], first.shape[1], last.shape[1], norm, gated, found)
+    first, last = tensors["down.0.weight"], tensors["last.weight"]
+    return PublishedUNet(depth, first.shape[0], first.shape[1], last.shape[1], norm, gated, tensors)

@@ -52,8 +52,8 @@ class Model(nn.Module):
 
         mask: [N, 1, H, W] in [0, 1], the objects; a model that takes none ignores it.
         """
-        made: Tensor = self(image) if mask is None or not self.takes_mask else self(image, mask)
-        return made
+        output: Tensor = self(image) if mask is None or not self.takes_mask else self(image, mask)
+        return output
 
     def start_from(self, other: Model) -> None:
         """Takes the weights of another model, which training goes on from.
@@ -159,10 +159,10 @@ def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None
     Raises:
         ArgumentError: a key or preset is unknown, or the configuration refuses a value.
     """
-    chosen = _catalogue.preset_of(info.name, info.presets, preset)
+    settings = _catalogue.preset_of(info.name, info.presets, preset)
     fields = [f.name for f in dataclasses.fields(info.config)]
     for key, value in values.items():
         _catalogue.check_key(key, fields, info.name)
         # JSON has lists where a configuration has tuples.
-        chosen[key] = tuple(value) if isinstance(value, list) else value
-    return info.config(**chosen)
+        settings[key] = tuple(value) if isinstance(value, list) else value
+    return info.config(**settings)

@@ -73,11 +73,11 @@ def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]
     """Converts the nested U-Net of four channels that pix2pix and DoveNet were published with."""
     if "model.model.0.weight" not in state:
         raise WeightsError("the names of the weights are not those of a nested U-Net, as DoveNet's generator has them")
-    found = _published.unet(state)
-    if (found.depth, found.in_channels) != (8, 4):
-        raise WeightsError(f"a U-Net of {found.depth} levels on {found.in_channels} channels, expected 8 on 4")
-    config = AttentionUNetConfig(width=found.width, norm=found.norm, gates=found.gated)
-    return config, {f"unet.{key}": value for key, value in found.state.items()}
+    unet = _published.unet(state)
+    if (unet.depth, unet.in_channels) != (8, 4):
+        raise WeightsError(f"a U-Net of {unet.depth} levels on {unet.in_channels} channels, expected 8 on 4")
+    config = AttentionUNetConfig(width=unet.width, norm=unet.norm, gates=unet.gated)
+    return config, {f"unet.{key}": value for key, value in unet.state.items()}
 
 
 register(

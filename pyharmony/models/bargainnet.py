@@ -160,9 +160,9 @@ def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
         width=unet.width, encoder_width=encoder.width, code=encoder.code, norm=unet.norm, gates=unet.gated,
         encoder_norm=encoder.norm,
     )  # fmt: skip
-    found = {f"generator.unet.{key}": value for key, value in unet.state.items()}
-    found |= {f"encoder.{key}": value for key, value in encoder.state.items()}
-    return config, {**found, "generator.scale": scale.reshape(())}
+    tensors = {f"generator.unet.{key}": value for key, value in unet.state.items()}
+    tensors |= {f"encoder.{key}": value for key, value in encoder.state.items()}
+    return config, {**tensors, "generator.scale": scale.reshape(())}
 
 
 def _convert_unet3plus(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
@@ -182,8 +182,8 @@ def _convert_unet3plus(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[st
         width=unet.width, encoder_width=encoder.width, code=encoder.code, norm=unet.norm, encoder_norm=encoder.norm,
         generator="unet3plus",
     )  # fmt: skip
-    found = {f"generator.{key}": value for key, value in generator.items()}
-    return config, found | {f"encoder.{key}": value for key, value in encoder.state.items()}
+    weights = {f"generator.{key}": value for key, value in generator.items()}
+    return config, weights | {f"encoder.{key}": value for key, value in encoder.state.items()}
 
 
 register(
