@@ -254,7 +254,7 @@ def test_one_seed_one_result(config: dict[str, Any]) -> None:
 
 def test_the_search_lowers_its_loss() -> None:
     generator = narrow(supervised=False).generator
-    target = model.search(generator, np.full((64, 64, 3), 0.5, np.float32), n_iteration=1, seed=9).picture
+    target = model.search(generator, np.full((64, 64, 3), 0.5, np.float32), n_iteration=1, seed=9).image
     found = [model.search(generator, target, n_iteration=n, seed=1) for n in (1, 10, 100)]
     assert found[0].first == found[1].first == found[2].first
     assert found[0].first > found[0].loss > found[1].loss > found[2].loss
@@ -262,10 +262,10 @@ def test_the_search_lowers_its_loss() -> None:
     assert [f.iterations for f in found[:2]] == [1, 10]
     assert found[2].iterations <= 100
     again = model.search(generator, target, n_iteration=10, seed=1)
-    assert np.array_equal(again.picture, found[1].picture)
-    assert not np.array_equal(model.search(generator, target, n_iteration=1, seed=2).picture, found[0].picture)
+    assert np.array_equal(again.image, found[1].image)
+    assert not np.array_equal(model.search(generator, target, n_iteration=1, seed=2).image, found[0].image)
     # The loss is that of the image, but for what clipping changes.
-    assert abs(4 * np.square(found[2].picture - target).mean() - found[2].loss) < 0.01
+    assert abs(4 * np.square(found[2].image - target).mean() - found[2].loss) < 0.01
 
 
 def test_the_search_works_where_gradients_are_off() -> None:

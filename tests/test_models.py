@@ -1061,7 +1061,7 @@ def test_what_a_colorgrid_sees_of_the_contour() -> None:
     mask = torch.zeros(1, 1, 32, 32)
     mask[..., 8:24, 8:24] = 1
     picture = torch.where(mask > 0, torch.tensor([0.9, 0.2, 0.1])[:, None, None], torch.full((3, 1, 1), 0.3))
-    within, beyond, rest = model._seen(picture, mask).rows  # type: ignore[operator,union-attr]
+    within, beyond, rest = model._inputs(picture, mask).rows  # type: ignore[operator,union-attr]
     assert within.shape == (1, 48, 2, 3) and rest.shape == (1, 48, 10)
     far = 1  # three pixels from the contour
     torch.testing.assert_close(within[0, :, far], torch.tensor([0.9, 0.2, 0.1]).expand(48, 3), rtol=0, atol=1e-6)

@@ -115,7 +115,7 @@ def gp_gan(
     def image_of(composite: NumpyArray) -> NumpyArray:
         if isinstance(net, model.BlendingGenerator):
             return model.guess(net, composite)
-        return model.search(net, composite, n_iteration=iterations, seed=start).picture
+        return model.search(net, composite, n_iteration=iterations, seed=start).image
 
     def work(frame: Frame, color_weight: Any) -> Infos:
         options = Options(

@@ -164,7 +164,7 @@ def parsed(data: bytes, path: str) -> Network:
 
 
 class _Drawn(NamedTuple):
-    """The values that are drawn from a scene, or from some [V], see `_Seen` of the model."""
+    """The values that are drawn from a scene, or from some [V], see `_Inputs` of the model."""
 
     inside: Float32
     outside: Float32
@@ -415,7 +415,7 @@ def _pixels(picture: Float32, around: Float32, weight: Float32, count: int) -> F
 
 
 def _rows(picture: Float32, mask: Float32, count: int, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
-    """Returns the rows across the contour, see `_Seen` of the model."""
+    """Returns the rows across the contour, see `_Inputs` of the model."""
     place, normal, slope = _contour(mask, count)
     planes = np.concatenate([picture, mask[..., None]], 2)
     found = _sampled(planes, place, normal, (0.0, *reach, *(-r for r in reach)))

@@ -179,9 +179,9 @@ class _Joined(nn.Module):
 
 def _beside(before: int, after: int) -> _Joined:
     """Returns what adds features of another network to a level: nothing, until it has learned."""
-    found = _Joined(before, after, 1)
-    nn.init.zeros_(found.norm.weight)
-    return found
+    layer = _Joined(before, after, 1)
+    nn.init.zeros_(layer.norm.weight)
+    return layer
 
 
 class _Look(nn.Module):
@@ -200,8 +200,8 @@ class _Look(nn.Module):
         query, key, value = (
             y.unflatten(2, (self.heads, -1)).transpose(1, 2) for y in self.asked(self.norms[0](x)).chunk(3, 2)
         )
-        seen = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        x = x + self.answered(seen)
+        attention = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        x = x + self.answered(attention)
         y: Tensor = x + self.narrow(torch.relu(self.wide(self.norms[1](x))))
         return y
 
@@ -282,17 +282,17 @@ class Clicks(Model):
         """Returns what the network of features makes of images, for any number of calls; without one, nothing."""
         return tuple(self.known(image * 2 - 1)) if self.config.features else ()
 
-    def forward(self, image: Tensor, prompt: Tensor, seen: tuple[Tensor, ...] | None = None) -> Cut:
-        """Returns masks and scores, see the class; `seen` is what the method of this name returned for the image."""
+    def forward(self, image: Tensor, prompt: Tensor, features: tuple[Tensor, ...] | None = None) -> Cut:
+        """Returns masks and scores, see the class; `features` are what `seen` returned for the image."""
         checks.check_image(image, "image", 3, 32)
         checks.check_image(prompt, "prompt", PROMPT)
         checks.check_like(prompt[:, :1], image[:, :1], "prompt", "image")
-        _, _, whole, felt, masks = self._levels(image, prompt, self.seen(image) if seen is None else seen)
-        scores = self._scores(masks[:, :MASKS], felt, whole)
+        _, _, whole, fine, masks = self._levels(image, prompt, self.seen(image) if features is None else features)
+        scores = self._scores(masks[:, :MASKS], fine, whole)
         large = functional.interpolate(masks, scale_factor=2, mode="bilinear")
         return Cut(large[:, :MASKS], scores, large[:, MASKS:])
 
-    def heads(self, image: Tensor, seen: tuple[Tensor, ...] | None = None) -> Tensor:
+    def heads(self, image: Tensor, features: tuple[Tensor, ...] | None = None) -> Tensor:
         """Returns where heads of people are, and how large, [N, 9, H / 4, W / 4]; a place has 4 x 4 pixels.
 
         The planes are: the logit that the middle of a head is there; by how many places it lies right of the middle of
@@ -307,12 +307,12 @@ class Clicks(Model):
             raise ArgumentError("finder: 0, the network has no part that finds heads")
         checks.check_image(image, "image", 3, 32)
         nowhere = image.new_zeros(len(image), 1, 2), image.new_full((len(image), 1), -1.0)
-        features = self.seen(image) if seen is None else seen
-        levels, x, _, felt, _ = self._levels(image, prompt_of(image, *nowhere), features)
-        found: Tensor = self.finder([x, levels[3], levels[2], torch.cat([levels[1], felt], 1)])
-        return found
+        features = self.seen(image) if features is None else features
+        levels, x, _, fine, _ = self._levels(image, prompt_of(image, *nowhere), features)
+        planes: Tensor = self.finder([x, levels[3], levels[2], torch.cat([levels[1], fine], 1)])
+        return planes
 
-    def scenes(self, image: Tensor, seen: tuple[Tensor, ...] | None = None) -> Tensor:
+    def scenes(self, image: Tensor, features: tuple[Tensor, ...] | None = None) -> Tensor:
         """Returns logits [N]: above 0 where people could stand in what an image shows.
 
         Below 0 are things seen from near, the sky, and what is under water. It is a linear function of the mean of the
@@ -324,7 +324,7 @@ class Clicks(Model):
         if not self.config.scene:
             raise ArgumentError("scene: False, the network does not tell whether people could stand there")
         checks.check_image(image, "image", 3, 32)
-        features = self.seen(image) if seen is None else seen
+        features = self.seen(image) if features is None else features
         logits: Tensor = self.scene(features[-1].mean((2, 3)).float())[:, 0]
         return logits
 
@@ -353,8 +353,8 @@ class Clicks(Model):
             x = functional.interpolate(self.up[i](x), scale_factor=2, mode="bilinear")
             x = self.over[i](torch.relu(x + levels[i]))
             if i == 1:
-                felt = x
-        return levels, coarsest, y.mean(1), felt, self.masks(x)
+                fine = x
+        return levels, coarsest, y.mean(1), fine, self.masks(x)
 
     def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the mask of the best score, [N, 1, H, W] in [0, 1].
@@ -370,8 +370,8 @@ class Clicks(Model):
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         """Returns two random images with prompts, see `Model.example`."""
-        found = super().example(size)
-        return {**found, "prompt": torch.rand(2, PROMPT, *found["image"].shape[2:])}
+        inputs = super().example(size)
+        return {**inputs, "prompt": torch.rand(2, PROMPT, *inputs["image"].shape[2:])}
 
     def _places(self, height: int, width: int) -> Tensor:
         """Returns what is added at each place of the coarsest level, [1, height * width, C]."""
@@ -381,16 +381,16 @@ class Clicks(Model):
         planes = self.place.mT.reshape(1, -1, side, side)
         return functional.interpolate(planes, size=(height, width), mode="bilinear").flatten(2).mT
 
-    def _scores(self, logits: Tensor, felt: Tensor, whole: Tensor) -> Tensor:
+    def _scores(self, logits: Tensor, fine: Tensor, whole: Tensor) -> Tensor:
         """Returns the scores of masks [N, 3, h, w], by what the network finds inside and outside of each."""
         inside = functional.avg_pool2d(logits.detach().float().sigmoid(), 2)
-        seen = [
-            torch.einsum("nmhw,nchw->nmc", part, felt.float()) / part.sum((2, 3)).clamp_min(1e-3)[..., None]
+        means = [
+            torch.einsum("nmhw,nchw->nmc", part, fine.float()) / part.sum((2, 3)).clamp_min(1e-3)[..., None]
             for part in (inside, 1 - inside)
         ]
-        seen.append(whole.float()[:, None].expand(-1, MASKS, -1))
-        found: Tensor = self.score(torch.relu(self.hidden(torch.cat(seen, 2))))[..., 0].sigmoid()
-        return found
+        means.append(whole.float()[:, None].expand(-1, MASKS, -1))
+        scores: Tensor = self.score(torch.relu(self.hidden(torch.cat(means, 2))))[..., 0].sigmoid()
+        return scores
 
 
 register(

@@ -155,7 +155,7 @@ class Answers(NamedTuple):
             return ColorMaps(change + identity, torch.einsum("nv,nvock->nock", self.weights, curves))
 
 
-class Heard(NamedTuple):
+class JudgeInputs(NamedTuple):
     """The answers to composites, and the facts by which a judge weighs them; see `Judge.forward` for these.
 
     Attributes:
@@ -164,12 +164,12 @@ class Heard(NamedTuple):
 
     maps: ColorMaps
     across: Tensor
-    given: Tensor
+    original: Tensor
     mapped: Tensor
     share: Tensor
 
 
-class _Seen(NamedTuple):
+class _Inputs(NamedTuple):
     """The values that are drawn from a composite, in [0, 1] except the slope.
 
     Attributes:
@@ -283,18 +283,18 @@ class Compared(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, first: Tensor, second: Tensor, given: Tensor, mapped: Tensor) -> Tensor:
+    def forward(self, first: Tensor, second: Tensor, original: Tensor, mapped: Tensor) -> Tensor:
         """Returns the change [N, out].
 
         Args:
             first, second: colours [N, P, 3] and [N, Q, 3] of what should look alike.
-            given, mapped: colours [N, R, 3] of the object, as they are and as a map has them.
+            original, mapped: colours [N, R, 3] of the object, as they are and as a map has them.
         """
         with _exactly(first):
             alike = torch.einsum("npk,nqk->npq", self._kind(first), self._kind(second)).softmax(2)
-            sets = [first, second, alike @ second - first, given, mapped - given]
-            found = [torch.cat(statistics(each), 1) for each in sets]
-            change: Tensor = self.decide(torch.cat(found, 1) * 3)
+            sets = [first, second, alike @ second - first, original, mapped - original]
+            features = [torch.cat(statistics(each), 1) for each in sets]
+            change: Tensor = self.decide(torch.cat(features, 1) * 3)
             return change
 
     def _kind(self, colors: Tensor) -> Tensor:
@@ -302,8 +302,8 @@ class Compared(nn.Module):
         mean = colors.mean(1, keepdim=True)
         spread = (colors.var(1, correction=0, keepdim=True) + 1e-4).sqrt()
         bright = colors.sum(-1, keepdim=True) + 0.1
-        found: Tensor = self.kind(torch.cat([colors * 2, (colors - mean) / spread, colors / bright * 3], -1))
-        return found
+        kinds: Tensor = self.kind(torch.cat([colors * 2, (colors - mean) / spread, colors / bright * 3], -1))
+        return kinds
 
 
 class Judge(nn.Module):
@@ -331,24 +331,24 @@ class Judge(nn.Module):
         )  # fmt: skip
         self.boost = nn.Parameter(torch.zeros(()))
 
-    def forward(self, across: Tensor, given: Tensor, mapped: Tensor, share: Tensor) -> Tensor:
+    def forward(self, across: Tensor, original: Tensor, mapped: Tensor, share: Tensor) -> Tensor:
         """Returns the weights of the answers, [N, V].
 
         Args:
             across: the colours of rows at `_ACROSS`, [N, P, 11, 3].
-            given, mapped: colours of pixels of the object [N, Q, 3], and as each answer maps them [N, V, Q, 3].
+            original, mapped: colours of pixels of the object [N, Q, 3], and as each answer maps them [N, V, Q, 3].
             share: the object's share of the image, [N].
         """
         steps = (across[:, :, 1:] - across[:, :, :-1]) * 2 + 0.5
-        found = self.rows(torch.cat([across.flatten(2), steps.flatten(2)], 2))
-        with _exactly(given):
-            change = mapped.clamp(-_BEYOND, 1 + _BEYOND) - given[:, None]
+        row_features = self.rows(torch.cat([across.flatten(2), steps.flatten(2)], 2))
+        with _exactly(original):
+            change = mapped.clamp(-_BEYOND, 1 + _BEYOND) - original[:, None]
             first, second = torch.triu_indices(change.shape[1], change.shape[1], 1, device=change.device)
             apart = (change[:, first] - change[:, second]).square().mean((2, 3))
             sizes = [change.square().mean((2, 3)), change.var(2, correction=0).mean(2), apart]
             facts = [change.mean(2).flatten(1) * 10, *((x + 1e-6).log() / 2 for x in sizes)]
-            facts += [given.mean(1), given.var(1, correction=0).sqrt(), (share + 1e-6).log()[:, None]]
-            weights = self.decide(torch.cat([found, self.norm(torch.cat(facts, 1))], 1)).softmax(1)
+            facts += [original.mean(1), original.var(1, correction=0).sqrt(), (share + 1e-6).log()[:, None]]
+            weights = self.decide(torch.cat([row_features, self.norm(torch.cat(facts, 1))], 1)).softmax(1)
             return weights[:, :-1] * self.boost.exp()
 
     def like(self, other: Judge, copied: int) -> dict[str, Tensor]:
@@ -357,25 +357,25 @@ class Judge(nn.Module):
         What the further answers say is not looked at. They share the weights of those that they are copies of: one
         after the other of the two from `copied` on, and so again.
         """
-        own, taken = self.state_dict(), dict(other.state_dict())
+        own, state = self.state_dict(), dict(other.state_dict())
         places, before = (judge._facts() for judge in (self, other))
-        known = torch.tensor([places[fact] for fact in before])
+        index = torch.tensor([places[fact] for fact in before])
         rows, further = self.rows.size, range(other.answers, self.answers)
         wide = torch.zeros_like(own["decide.1.weight"])
-        wide[:, :rows] = taken["decide.1.weight"][:, :rows]
-        wide[:, rows + known] = taken["decide.1.weight"][:, rows:]
-        taken["decide.1.weight"] = wide
+        wide[:, :rows] = state["decide.1.weight"][:, :rows]
+        wide[:, rows + index] = state["decide.1.weight"][:, rows:]
+        state["decide.1.weight"] = wide
         for name in ("norm.weight", "norm.bias"):
-            taken[name] = own[name].index_copy(0, known, taken[name])
+            state[name] = own[name].index_copy(0, index, state[name])
         copies = [copied + (i - other.answers) % _SHARED for i in further]
         order = [*range(other.answers), *copies, other.answers]
         shares = torch.ones(len(order))
         for first in range(copied, copied + _SHARED):
             alike = [i for i, of in enumerate(order) if of == first]
             shares[alike] = 1 / len(alike)
-        taken["decide.6.weight"] = taken["decide.6.weight"][order]
-        taken["decide.6.bias"] = taken["decide.6.bias"][order] + shares.log().to(taken["decide.6.bias"])
-        return taken
+        state["decide.6.weight"] = state["decide.6.weight"][order]
+        state["decide.6.bias"] = state["decide.6.bias"][order] + shares.log().to(state["decide.6.bias"])
+        return state
 
     def _facts(self) -> dict[tuple[str, ...], int]:
         """Returns the place of each fact of `forward` by what it is about."""
@@ -398,9 +398,9 @@ class Expert(nn.Module):
         recalled = config.hidden if config.recall else 0
         self.inside, self.outside, self.rows = (Points(n, width, config.heads, recalled) for n in sets)
         self.statistics = nn.ModuleList(Statistics() for _ in range(3))
-        found = 3 * (Statistics.size + self.rows.size)
+        in_features = 3 * (Statistics.size + self.rows.size)
         self.decide = nn.Sequential(
-            nn.Dropout(config.dropout), nn.Linear(found, config.hidden), nn.SiLU(),
+            nn.Dropout(config.dropout), nn.Linear(in_features, config.hidden), nn.SiLU(),
             nn.Dropout(config.dropout), nn.Linear(config.hidden, config.hidden), nn.SiLU(),
         )  # fmt: skip
         self.last = nn.Linear(config.hidden, out)
@@ -408,36 +408,36 @@ class Expert(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, seen: _Seen) -> list[ColorMaps]:
+    def forward(self, inputs: _Inputs) -> list[ColorMaps]:
         """Returns the maps after each look."""
-        given = seen.inside[..., :3]
-        within, beyond, rest = seen.rows
-        around = torch.cat([seen.outside, seen.outside[..., :3].amax(-1, keepdim=True)], -1)
-        outside = [self.statistics[1](seen.outside[..., :3]), self.outside(around)]
-        identity = torch.eye(3, 4, device=given.device, dtype=given.dtype)
+        original = inputs.inside[..., :3]
+        within, beyond, rest = inputs.rows
+        around = torch.cat([inputs.outside, inputs.outside[..., :3].amax(-1, keepdim=True)], -1)
+        outside = [self.statistics[1](inputs.outside[..., :3]), self.outside(around)]
+        identity = torch.eye(3, 4, device=original.device, dtype=original.dtype)
         values: Tensor | None = None
         recalled: Tensor | None = None
         maps: list[ColorMaps] = []
         for _ in range(self.config.stages):
-            colors, edge = given, within
+            colors, edge = original, within
             if maps:
-                with _exactly(given):
-                    colors = maps[-1].apply(given).clamp(-_BEYOND, 1 + _BEYOND)
+                with _exactly(original):
+                    colors = maps[-1].apply(original).clamp(-_BEYOND, 1 + _BEYOND)
                     edge = maps[-1].apply(within.flatten(1, 2)).clamp(-_BEYOND, 1 + _BEYOND).view_as(within)
             if recalled is not None:
                 outside[1] = self.outside(around, recalled)
             largest = colors.amax(-1, keepdim=True)
-            found = [
+            features = [
                 self.statistics[0](colors),
-                self.inside(torch.cat([given, colors, seen.inside[..., 3:], largest], -1), recalled),
+                self.inside(torch.cat([original, colors, inputs.inside[..., 3:], largest], -1), recalled),
                 *outside,
                 self.statistics[2](beyond[:, :, 0] - edge[:, :, 0]),
                 self.rows(torch.cat([within.flatten(2), edge.flatten(2), beyond.flatten(2), rest], -1), recalled),
             ]
-            with _exactly(given):
-                decided = self.decide(torch.cat(found, 1))
-                recalled = decided if self.config.recall else None
-                change = self.last(decided)
+            with _exactly(original):
+                code = self.decide(torch.cat(features, 1))
+                recalled = code if self.config.recall else None
+                change = self.last(code)
                 values = change if values is None else values + change
                 affine, curves = _parted(values)
                 maps.append(ColorMaps(affine + identity, curves))
@@ -448,22 +448,22 @@ class Expert(nn.Module):
 
         What is added has no influence at first: the columns that read it are zeros.
         """
-        taken, before, now = dict(other.state_dict()), other.config, self.config
+        state, before, now = dict(other.state_dict()), other.config, self.config
         if now.nearness and not before.nearness:
-            first = taken["outside.layers.0.weight"]
+            first = state["outside.layers.0.weight"]
             # Between the colours of pixel and cell, and the place.
-            taken["outside.layers.0.weight"] = torch.cat(
+            state["outside.layers.0.weight"] = torch.cat(
                 [first[:, :6], first.new_zeros(len(first), len(_NEAR)), first[:, 6:]], 1
             )
         if now.heads and not before.heads:
             width = self.rows.size - before.point_width
-            columns = taken["decide.1.weight"].split([Statistics.size, width] * 3, 1)
+            columns = state["decide.1.weight"].split([Statistics.size, width] * 3, 1)
             pooled = [functional.pad(block, (0, self.rows.size - width)) for block in columns[1::2]]
-            taken["decide.1.weight"] = torch.cat([x for pair in zip(columns[::2], pooled) for x in pair], 1)
+            state["decide.1.weight"] = torch.cat([x for pair in zip(columns[::2], pooled) for x in pair], 1)
         for key, value in self.state_dict().items():
-            if key not in taken:
-                taken[key] = torch.zeros_like(value) if "recall" in key else value
-        return taken
+            if key not in state:
+                state[key] = torch.zeros_like(value) if "recall" in key else value
+        return state
 
 
 class ColorGrid(Model):
@@ -490,46 +490,46 @@ class ColorGrid(Model):
 
         Further experts begin as copies of the last one, with which they share the judge's weights, see `Judge.like`.
         """
-        taken, own = dict(other.state_dict()), self.state_dict()
+        state, own = dict(other.state_dict()), self.state_dict()
         theirs = list(cast(ColorGrid, other).experts)
         for i, expert in enumerate(self.experts):
             like = cast(Expert, expert).like(cast(Expert, theirs[min(i, len(theirs) - 1)]))
-            taken |= {f"experts.{i}.{key}": value for key, value in like.items()}
+            state |= {f"experts.{i}.{key}": value for key, value in like.items()}
         judge, before = self.judge, cast(ColorGrid, other).judge
         further = len(theirs) < len(self.experts)
         if further and judge is not None and before is not None and judge.widths == before.widths:
             first = 0 if len(theirs) == 1 else before.answers - _SHARED
-            taken |= {f"judge.{key}": value for key, value in judge.like(before, first).items()}
-        for key in taken.keys() - own.keys():
+            state |= {f"judge.{key}": value for key, value in judge.like(before, first).items()}
+        for key in state.keys() - own.keys():
             raise WeightsError(f"start: weights with {key}, which the model is without")
-        taken = own | taken
-        for key, value in taken.items():
+        state = own | state
+        for key, value in state.items():
             if value.shape != own[key].shape:
                 raise WeightsError(f"start: {key} {list(value.shape)}, expected {list(own[key].shape)}")
-        self.load_state_dict(taken)
+        self.load_state_dict(state)
 
     def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
         """Returns the last expert's maps after each look, of the mask as it is; see the class for the arguments."""
-        found: list[ColorMaps] = self.experts[-1](self._seen(*self._view(composite, mask)))
-        return found
+        maps: list[ColorMaps] = self.experts[-1](self._inputs(*self._view(composite, mask)))
+        return maps
 
-    def heard(self, composite: Tensor, mask: Tensor) -> Heard:
+    def heard(self, composite: Tensor, mask: Tensor) -> JudgeInputs:
         """Returns what the judge hears; see the class for the arguments."""
         small, inside = self._view(composite, mask)
         views = [(small, inside), (small.flip(-1), inside.flip(-1)), *((small, moved(inside, by)) for by in _MOVES)]
-        seen = [self._seen(*view) for view in views]
-        asked = [seen] + [seen[:_SHARED]] * (len(self.experts) - 1)
+        inputs = [self._inputs(*view) for view in views]
+        expert_inputs = [inputs] + [inputs[:_SHARED]] * (len(self.experts) - 1)
         # One after another: all at once they would leave the caches of a CPU.
-        maps = [expert(view)[-1] for expert, every in zip(self.experts, asked, strict=True) for view in every]
+        maps = [expert(view)[-1] for expert, every in zip(self.experts, expert_inputs, strict=True) for view in every]
         counts = self.config.seen
         place = _chosen(_sure(inside).flatten(1), counts[0], False)
-        given = _gathered(small, place)
-        with _exactly(given):
-            hats = maps[0].hats(given)
-            mapped = torch.stack([each.apply(given, hats) for each in maps], 1)
+        original = _gathered(small, place)
+        with _exactly(original):
+            hats = maps[0].hats(original)
+            mapped = torch.stack([each.apply(original, hats) for each in maps], 1)
         across = _sampled(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
-        found = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
-        return Heard(found, across, given, mapped, inside.mean((1, 2, 3)))
+        all_maps = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
+        return JudgeInputs(all_maps, across, original, mapped, inside.mean((1, 2, 3)))
 
     def answers(self, composite: Tensor, mask: Tensor) -> Answers:
         """Returns the answers that the judge hears and how it weighs them; see the class for the arguments."""
@@ -546,7 +546,7 @@ class ColorGrid(Model):
 
     def hinted(
         self,
-        given: Tensor,
+        original: Tensor,
         mapped: Tensor,
         background: Tensor,
         source: Tensor | None = None,
@@ -555,7 +555,7 @@ class ColorGrid(Model):
         """Returns the change that hints ask for, to be added to a map, as affine [N, 3, 4] and curves [N, 3, 3, K].
 
         Args:
-            given, mapped: colours [N, P, 3] of the object, as they are and as the map has them.
+            original, mapped: colours [N, P, 3] of the object, as they are and as the map has them.
             background: colours [N, Q, 3] around the object.
             source: colours [N, R, 3] of the scene that the object comes from, without the object; None: unknown.
             reference: colours [N, S, 3] of what the object should be lit like; None: unknown.
@@ -565,12 +565,12 @@ class ColorGrid(Model):
         """
         if self.by_source is None or self.by_reference is None:
             raise ArgumentError("hints: 0 in the model's config, expected a model with layers for hints")
-        values, colors = given.new_zeros(len(given), 12 + 9 * self.config.knots), mapped
+        values, colors = original.new_zeros(len(original), 12 + 9 * self.config.knots), mapped
         if source is not None:
-            values = values + self.by_source(source, background, given, mapped)
-            colors = mapped + _parted(values).apply(given)
+            values = values + self.by_source(source, background, original, mapped)
+            colors = mapped + _parted(values).apply(original)
         if reference is not None:
-            values = values + self.by_reference(colors, reference, given, colors)
+            values = values + self.by_reference(colors, reference, original, colors)
         return _parted(values)
 
     def _view(self, composite: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -584,36 +584,36 @@ class ColorGrid(Model):
             return composite, inside
         return functional.adaptive_avg_pool2d(composite, view), functional.adaptive_avg_pool2d(inside, view)
 
-    def _seen(self, picture: Tensor, mask: Tensor) -> _Seen:
+    def _inputs(self, image: Tensor, mask: Tensor) -> _Inputs:
         counts = self.config.drawn if self.training else self.config.seen
-        cells, objects = (functional.avg_pool2d(x, x.shape[2] // _CELLS) for x in (picture, mask))
+        cells, objects = (functional.avg_pool2d(x, x.shape[2] // _CELLS) for x in (image, mask))
         surroundings = cells
         if self.config.nearness:
             near = [functional.avg_pool2d(objects, 2 * n + 1, 1, n, count_include_pad=False) for n in _NEAR]
             surroundings = torch.cat([cells, *near], 1)
         inside, outside = (
-            self._pixels(picture, around, _sure(weight).flatten(1), count)
+            self._pixels(image, around, _sure(weight).flatten(1), count)
             for around, weight, count in zip((cells, surroundings), (mask, 1 - mask), counts)
         )
-        return _Seen(inside, outside, self._rows(picture, mask, counts[2]))
+        return _Inputs(inside, outside, self._rows(image, mask, counts[2]))
 
-    def _pixels(self, picture: Tensor, cells: Tensor, weight: Tensor, count: int) -> Tensor:
-        """Returns pixels of one region with their surrounding cells, see `_Seen`."""
-        side = picture.shape[2]
-        chosen = _chosen(weight, count, self.training)
-        y, x = chosen // side, chosen % side
+    def _pixels(self, image: Tensor, cells: Tensor, weight: Tensor, count: int) -> Tensor:
+        """Returns pixels of one region with their surrounding cells, see `_Inputs`."""
+        side = image.shape[2]
+        places = _chosen(weight, count, self.training)
+        y, x = places // side, places % side
         cell = (y * _CELLS // side) * _CELLS + x * _CELLS // side
-        colors, around = (_gathered(values, index) for values, index in ((picture, chosen), (cells, cell)))
-        return torch.cat([colors, around, torch.stack([x, y], -1).to(picture.dtype) / (side - 1)], -1)
+        colors, around = (_gathered(values, index) for values, index in ((image, places), (cells, cell)))
+        return torch.cat([colors, around, torch.stack([x, y], -1).to(image.dtype) / (side - 1)], -1)
 
-    def _rows(self, picture: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the rows of `_Seen`."""
+    def _rows(self, image: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the rows of `_Inputs`."""
         place, normal, slope = _contour(mask, count, self.training)
         reach, steps = self.config.reach, len(self.config.reach)
-        found = _sampled(torch.cat([picture, mask], 1), place, normal, (0.0, *reach, *(-r for r in reach)))
-        colors, masks = found[..., :3], found[..., 3]
+        values = _sampled(torch.cat([image, mask], 1), place, normal, (0.0, *reach, *(-r for r in reach)))
+        colors, masks = values[..., :3], values[..., 3]
         # The steepest slope of a straight border, blurred, is near 0.2.
-        rest = [colors[:, :, 0], masks[:, :, 1:], place / (picture.shape[2] - 1), (slope * 5)[..., None]]
+        rest = [colors[:, :, 0], masks[:, :, 1:], place / (image.shape[2] - 1), (slope * 5)[..., None]]
         return colors[:, :, 1 : 1 + steps], colors[:, :, 1 + steps :], torch.cat(rest, -1).clamp(0, 1)
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
@@ -621,8 +621,8 @@ class ColorGrid(Model):
         maps = self.maps(composite, mask)
         n, _, h, w = composite.shape
         with _exactly(composite):
-            made = maps.apply(composite.flatten(2).mT).clamp(0, 1).mT.reshape(n, 3, h, w)
-        return composite + mask.to(composite.dtype) * (made - composite)
+            output = maps.apply(composite.flatten(2).mT).clamp(0, 1).mT.reshape(n, 3, h, w)
+        return composite + mask.to(composite.dtype) * (output - composite)
 
 
 def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
@@ -642,14 +642,14 @@ def moved(mask: Tensor, by: int) -> Tensor:
 
     A mask of which, or around which, too little would be left stays as it is.
     """
-    grown = mask if by > 0 else 1 - mask
+    wider = mask if by > 0 else 1 - mask
     for step in range(abs(by)):
-        padded = functional.pad(grown, (1, 1, 1, 1), mode="replicate")
+        padded = functional.pad(wider, (1, 1, 1, 1), mode="replicate")
         rows, columns = (_largest(padded, axis) for axis in (2, 3))
-        grown = _largest(rows, 3) if step % 2 == 0 else torch.maximum(rows[..., 1:-1], columns[:, :, 1:-1])
-    found = grown if by > 0 else 1 - grown
-    left = torch.minimum(found.sum((1, 2, 3)), (1 - found).sum((1, 2, 3)))
-    return torch.where((left < _LEAST)[:, None, None, None], mask, found)
+        wider = _largest(rows, 3) if step % 2 == 0 else torch.maximum(rows[..., 1:-1], columns[:, :, 1:-1])
+    result = wider if by > 0 else 1 - wider
+    area = torch.minimum(result.sum((1, 2, 3)), (1 - result).sum((1, 2, 3)))
+    return torch.where((area < _LEAST)[:, None, None, None], mask, result)
 
 
 def _largest(x: Tensor, axis: int) -> Tensor:
@@ -671,20 +671,20 @@ def _contour(mask: Tensor, count: int, at_random: bool) -> tuple[Tensor, Tensor,
     across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     steep = (across.square() + down.square()).sqrt()
-    chosen = _chosen((steep * steep * steep).flatten(1), count, at_random)
-    slope, normal_x, normal_y = (x.flatten(1).gather(1, chosen) for x in (steep, across, down))
+    index = _chosen((steep * steep * steep).flatten(1), count, at_random)
+    slope, normal_x, normal_y = (x.flatten(1).gather(1, index) for x in (steep, across, down))
     normal = torch.stack([normal_x, normal_y], -1) / slope.clamp_min(1e-4)[..., None]
-    return torch.stack([chosen % side, chosen // side], -1).to(mask.dtype), normal, slope
+    return torch.stack([index % side, index // side], -1).to(mask.dtype), normal, slope
 
 
 def _sampled(planes: Tensor, place: Tensor, normal: Tensor, reach: Sequence[float]) -> Tensor:
     """Returns the values of planes [N, C, H, W] at distances from places along normals, [N, P, R, C]."""
     distances = _blocks.constants(reach, place)
     points = place[:, :, None] + distances[:, None] * normal[:, :, None]
-    found = functional.grid_sample(
+    values = functional.grid_sample(
         planes, (points + 0.5) / planes.shape[2] * 2 - 1, padding_mode="border", align_corners=False
     )
-    return found.permute(0, 2, 3, 1)
+    return values.permute(0, 2, 3, 1)
 
 
 def _box_blur(side: int, radius: int, device: torch.device) -> Tensor:

@@ -108,10 +108,10 @@ class Discriminator(nn.Module):
             PartialConv2d(a, b, 3, 2, 1, bias=i == 0) for i, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.norms = nn.ModuleList(BatchNorm2d(c, negative_slope=0.2) for c in widths[2:])
-        code, hidden = widths[-1], config.head_width
+        code, width = widths[-1], config.head_width
         self.head = nn.Sequential(
-            nn.Conv2d(code, hidden, 1), nn.LeakyReLU(0.2), nn.Conv2d(hidden, hidden, 1), nn.LeakyReLU(0.2),
-            nn.Conv2d(hidden, 1, 1),
+            nn.Conv2d(code, width, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, width, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 1, 1),
         )  # fmt: skip
         self.realism = nn.Conv2d(code, 1, 1)
 

@@ -179,54 +179,54 @@ Generator = BlendingGenerator | NoiseGenerator
 Picture = npt.NDArray[np.float32]
 
 
-def generator_of(given: Any, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
+def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
     """Returns the generator that is meant.
 
     Args:
-        given: a `GPGan`, its generator, the path or the bytes of its weights, or the name of weights that come with
+        source: a `GPGan`, its generator, the path or the bytes of its weights, or the name of weights that come with
             pyharmony.
         supervised: True for the blending generator, False for the one from noise; None: either.
         nz: the expected length of the noise; None: any.
 
     Raises:
         WeightsError: there are no such weights, or they are of another model, or of the other generator.
-        DTypeError: given is none of these.
+        DTypeError: source is none of these.
     """
-    if isinstance(given, str | bytes | os.PathLike):
+    if isinstance(source, str | bytes | os.PathLike):
         try:
-            given = _files.load(given)
+            source = _files.load(source)
         except WeightsError as error:
             raise WeightsError(f"generator: {error}") from error
-    if isinstance(given, Model):
-        if not isinstance(given, GPGan):
-            raise WeightsError(f"generator: a {given.name}, expected a gp_gan")
-        given = given.generator
-    if not isinstance(given, BlendingGenerator | NoiseGenerator):
+    if isinstance(source, Model):
+        if not isinstance(source, GPGan):
+            raise WeightsError(f"generator: a {source.name}, expected a gp_gan")
+        source = source.generator
+    if not isinstance(source, BlendingGenerator | NoiseGenerator):
         raise DTypeError(
-            f"generator: {type(given).__name__}, expected a gp_gan of pyharmony.models, its generator, or a path"
+            f"generator: {type(source).__name__}, expected a gp_gan of pyharmony.models, its generator, or a path"
         )
-    blends = isinstance(given, BlendingGenerator)
+    blends = isinstance(source, BlendingGenerator)
     if supervised is not None and supervised != blends:
         kind = "the blending generator" if blends else "the generator from noise"
         raise WeightsError(f"generator: {kind}, and supervised={supervised} takes the other")
-    if nz is not None and isinstance(given, NoiseGenerator) and nz != given.nz:
-        raise WeightsError(f"generator: takes {given.nz} numbers of noise, and nz={nz}")
-    return given
+    if nz is not None and isinstance(source, NoiseGenerator) and nz != source.nz:
+        raise WeightsError(f"generator: takes {source.nz} numbers of noise, and nz={nz}")
+    return source
 
 
-def _tensor(picture: Picture, size: int) -> Tensor:
+def _tensor(image: Picture, size: int) -> Tensor:
     """Converts [H, W, 3] in [0, 1] to [1, 3, H, W] in [-1, 1]."""
-    if picture.shape != (size, size, 3):
-        raise ShapeError(f"composite: shape {list(picture.shape)}, expected [{size}, {size}, 3]")
-    return torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None] * 2 - 1
+    if image.shape != (size, size, 3):
+        raise ShapeError(f"composite: shape {list(image.shape)}, expected [{size}, {size}, 3]")
+    return torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None] * 2 - 1
 
 
-def _picture(output: Tensor) -> Picture:
+def _image(output: Tensor) -> Picture:
     """Converts [1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
-    picture = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
-    if not np.isfinite(picture).all():
+    image = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
+    if not np.isfinite(image).all():
         raise WeightsError("generator: its image holds NaN or Inf")
-    return np.ascontiguousarray(picture)
+    return np.ascontiguousarray(image)
 
 
 def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
@@ -239,25 +239,25 @@ def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
         [size, size, 3] in [0, 1].
     """
     with evaluating(generator) as parameter, torch.no_grad():
-        return _picture(generator(_tensor(composite, generator.size).to(parameter)))
+        return _image(generator(_tensor(composite, generator.size).to(parameter)))
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result of `search`.
 
     Attributes:
-        picture: [size, size, 3] in [0, 1].
+        image: [size, size, 3] in [0, 1].
         first, loss: the mean squared error, in [-1, 1], of the first image and of this one.
         iterations: the number of iterations made.
     """
 
-    picture: Picture
+    image: Picture
     first: float
     loss: float
     iterations: int
 
 
-def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> Found:
+def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> SearchResult:
     """Searches for the noise whose image is nearest to a composite: argmin over z of MSE(G(z), composite).
 
     It uses L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I). z is
@@ -298,8 +298,8 @@ def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            picture = _picture(generator(best.to(parameter)))
-    return Found(picture, losses[0], min(losses), int(optimizer.state[z]["n_iter"]))
+            image = _image(generator(best.to(parameter)))
+    return SearchResult(image, losses[0], min(losses), int(optimizer.state[z]["n_iter"]))
 
 
 def _decoder_names(halvings: int) -> list[str]:
@@ -321,7 +321,7 @@ def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, T
     Raises:
         WeightsError: there are more or fewer, a norm stands where a convolution should, or one has a bias.
     """
-    found = {}
+    tensors = {}
     for layer, name in zip(layers, names, strict=False):
         norm = "norm" in name
         if layer.is_norm != norm or not norm and len(layer.shape) != 4:
@@ -331,12 +331,12 @@ def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, T
         for leaf, value in layer.tensors.items():
             if not norm and leaf != "weight":
                 raise WeightsError(f"{layer.name!r} has a {leaf}; convolutions of GP-GAN have a weight alone")
-            found[f"{network}.{name}.{leaf}"] = value
+            tensors[f"{network}.{name}.{leaf}"] = value
     if len(layers) != len(names):
         more = layers[len(names) :]
         what = f"{more[0].name!r} has no place in it" if more else f"{names[len(layers)]} and what follows are missing"
         raise WeightsError(f"{network}: {len(layers)} layers, expected {len(names)}: {what}")
-    return found
+    return tensors
 
 
 #: The names of TensorFlow's tensors of a batch norm, and torch's names for them.
@@ -379,36 +379,36 @@ def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
     last = next((i for i in convs if every[i].shape[0] == 1), -1)
     first = max((i for i in convs if i <= last and every[i].shape[1] == 3), default=0)
     critic, generator = every[first : last + 1], every[:first] + every[last + 1 :]
-    made = [layer for layer in generator if len(layer.shape) == 4]
-    if not made:
+    conv_layers = [layer for layer in generator if len(layer.shape) == 4]
+    if not conv_layers:
         only = (
             "the critic alone is among the weights; expected a generator" if critic else "no convolution is among them"
         )
         raise WeightsError(f"no generator of GP-GAN: {only}")
-    if made[-1].shape[1] != 3:
-        raise WeightsError(f"no generator of GP-GAN: {made[-1].name!r} is its last layer, and gives no image")
-    supervised = made[0].shape[1] == 3
-    halvings = (len(made) - (2 if supervised else 1)) // (2 if supervised else 1)
+    if conv_layers[-1].shape[1] != 3:
+        raise WeightsError(f"no generator of GP-GAN: {conv_layers[-1].name!r} is its last layer, and gives no image")
+    supervised = conv_layers[0].shape[1] == 3
+    halvings = (len(conv_layers) - (2 if supervised else 1)) // (2 if supervised else 1)
     if halvings < 1:
-        raise WeightsError(f"no generator of GP-GAN: it has {len(made)} convolutions")
-    settings: dict[str, Any] = {"supervised": supervised, "size": 4 * 2**halvings, "width": made[-1].shape[0]}
+        raise WeightsError(f"no generator of GP-GAN: it has {len(conv_layers)} convolutions")
+    settings: dict[str, Any] = {"supervised": supervised, "size": 4 * 2**halvings, "width": conv_layers[-1].shape[0]}
     names = _decoder_names(halvings)
     if supervised:
-        if made[0].shape[0] != settings["width"]:
-            widths = f"{made[0].shape[0]} and {settings['width']}"
+        if conv_layers[0].shape[0] != settings["width"]:
+            widths = f"{conv_layers[0].shape[0]} and {settings['width']}"
             raise WeightsError(f"an encoder and a decoder of widths {widths}; gp_gan has one for both")
         names = [*_down_names(halvings), "bottleneck", "bottleneck_norm", *names]
-        settings["bottleneck"] = made[halvings].shape[0]
+        settings["bottleneck"] = conv_layers[halvings].shape[0]
     else:
-        settings["nz"] = made[0].shape[0]
-    found = _renamed(generator, names, "generator")
+        settings["nz"] = conv_layers[0].shape[0]
+    tensors = _renamed(generator, names, "generator")
     if critic:
         settings["critic_width"] = critic[0].shape[0]
-        found |= _renamed(critic, [*_down_names(halvings), "last"], "discriminator")
+        tensors |= _renamed(critic, [*_down_names(halvings), "last"], "discriminator")
     # The port to PyTorch, whose layers are in a Sequential called net, takes torch's slope of leaky ReLUs.
     if any(name.startswith("encoder.net.") for name in state):
         settings["slope"] = 0.01
-    return GPGanConfig(**settings), found
+    return GPGanConfig(**settings), tensors
 
 
 register(

@@ -98,10 +98,10 @@ class PixelMaps(NamedTuple):
     grid: Tensor
 
 
-def normalised(picture: Tensor) -> Tensor:
+def normalised(image: Tensor) -> Tensor:
     """Normalises an image [N, 3, H, W] in [0, 1] by ImageNet's mean and standard deviation."""
     # Numbers are used, not a tensor of them: a CUDA graph takes nothing from the CPU.
-    return torch.cat([(picture[:, i : i + 1] - MEAN[i]) / STD[i] for i in range(3)], 1)
+    return torch.cat([(image[:, i : i + 1] - MEAN[i]) / STD[i] for i in range(3)], 1)
 
 
 def _conv(in_channels: int, channels: int, norm: bool, bias: bool = True) -> nn.Sequential:
@@ -164,8 +164,8 @@ class Convolutions(nn.Module):
         self.attention = nn.Conv2d(width, 1, 1)
         self.channels = width
 
-    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.cat([normalised(picture), mask], 1)
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.cat([normalised(image), mask], 1)
         skips = []
         for block in self.down[:-1]:
             skips.append(block(x))
@@ -181,19 +181,19 @@ class Convolutions(nn.Module):
 class TransformerLayer(nn.Module):
     """Self-attention and two dense layers, each with a residual connection and a layer norm; dropout in training."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout_p: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, hidden_width: int, dropout_p: float = 0.0) -> None:
         super().__init__()
         self.heads, self.dropout_p = heads, dropout_p
         self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.inner, self.outer = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.inner, self.outer = nn.Linear(width, hidden_width), nn.Linear(hidden_width, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps x [N, T, width] to a tensor like it."""
         query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         share = self.dropout_p if self.training else 0.0
-        found = functional.scaled_dot_product_attention(query, key, value, dropout_p=share)
-        x = self.norm1(x + self._dropped(self.project(found.transpose(1, 2).flatten(2))))
+        attention = functional.scaled_dot_product_attention(query, key, value, dropout_p=share)
+        x = self.norm1(x + self._dropped(self.project(attention.transpose(1, 2).flatten(2))))
         return self.norm2(x + self._dropped(self.outer(self._dropped(functional.gelu(self.inner(x))))))
 
     def _dropped(self, x: Tensor) -> Tensor:
@@ -214,8 +214,8 @@ class Patches(nn.Module):
         )
         self.up = nn.ConvTranspose2d(width, self.channels, patch, patch)
 
-    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, None]:
-        x = self.embed(torch.cat([picture, mask], 1))
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, None]:
+        x = self.embed(torch.cat([image, mask], 1))
         tokens = self.layers(x.flatten(2).mT)
         return torch.tanh(self.up(tokens.mT.unflatten(2, (x.shape[2], x.shape[3])))), None
 
@@ -269,12 +269,12 @@ class PctNet(Model):
         checks.check_mask(mask, composite)
         checks.check_smallest(composite, "composite", self.smallest)
         size = self.config.size
-        picture, inside = composite, mask.to(composite.dtype)
+        image, inside = composite, mask.to(composite.dtype)
         if tuple(composite.shape[2:]) != (size, size):
-            picture, inside = (
-                functional.interpolate(x, (size, size), mode="bilinear", antialias=True) for x in (picture, inside)
+            image, inside = (
+                functional.interpolate(x, (size, size), mode="bilinear", antialias=True) for x in (image, inside)
             )
-        features, attention = self.net(picture, inside)
+        features, attention = self.net(image, inside)
         # bfloat16 is precise enough for the change, but not for the image that it is added to.
         change = self.last(features).to(composite.dtype)
         return Transforms(change, None if attention is None else attention.to(composite.dtype))
@@ -285,10 +285,10 @@ class PctNet(Model):
         if change.shape[2:] != composite.shape[2:]:
             change = functional.interpolate(change, composite.shape[2:], mode="bicubic")
         change = change.reshape(-1, 3, 4, *composite.shape[2:])
-        made = (composite + (change[:, :, :3] * composite[:, None]).sum(2) + change[:, :, 3]).clamp(0, 1)
+        output = (composite + (change[:, :, :3] * composite[:, None]).sum(2) + change[:, :, 3]).clamp(0, 1)
         if transforms.attention is not None:
-            return made
-        return composite + mask.to(composite.dtype) * (made - composite)
+            return output
+        return composite + mask.to(composite.dtype) * (output - composite)
 
     def maps(self, composite: Tensor, mask: Tensor) -> PixelMaps:
         """Returns the maps as a grid with a cell a pixel, between which `color_grid` is linear; the arguments are those
@@ -314,8 +314,8 @@ def _change(weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[fl
             matrix[4 * row + 3, 3 * row + column] = -mean[column] / std[column]
         matrix[4 * row + 3, 9 + row] = 1
         offset[4 * row + row] = -1
-    found = torch.einsum("ij,jchw->ichw", matrix, weight.double()), matrix @ bias.double() + offset
-    return {"last.weight": found[0].to(weight.dtype), "last.bias": found[1].to(bias.dtype)}
+    change = torch.einsum("ij,jchw->ichw", matrix, weight.double()), matrix @ bias.double() + offset
+    return {"last.weight": change[0].to(weight.dtype), "last.bias": change[1].to(bias.dtype)}
 
 
 def _names_of_convolutions() -> dict[str, str]:
@@ -350,9 +350,9 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
         # These weights are a remnant of the network that it was made from; nothing reads them.
         _published.take(state, "decoder.to_rgb.")
         blur = state.pop(f"decoder.up_blocks.{_BLOCKS - 2}.attention.mask_blurring.weight", None)
-        found = _published.rename(state, _names_of_convolutions(), "batch")
-        found |= {} if blur is None else {"net.separate.blur": blur}
-        return PctNetConfig(width=weight.shape[1]), {**found, **_change(weight, bias, MEAN, STD)}
+        tensors = _published.rename(state, _names_of_convolutions(), "batch")
+        tensors |= {} if blur is None else {"net.separate.blur": blur}
+        return PctNetConfig(width=weight.shape[1]), {**tensors, **_change(weight, bias, MEAN, STD)}
     patches, layers = state.pop("encoder.patch_to_embedding.1.weight"), "encoder.transformer_enc.layers"
     patch = math.isqrt(patches.shape[-1] // 4)
     if patches.ndim != 2 or patch**2 * 4 != patches.shape[1]:
@@ -368,8 +368,8 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
             if value is not None:
                 state[f"qkv.{i}.{kind}"] = value
         names[f"qkv.{i}"] = f"net.layers.{i}.qkv"
-    found = _published.rename(state, names, "batch")
-    inner = found.get("net.layers.0.inner.weight")
+    tensors = _published.rename(state, names, "batch")
+    inner = tensors.get("net.layers.0.inner.weight")
     if inner is None:
         raise WeightsError("no layer of the transformer is among the weights")
     # The published values of a token are by rows, columns and channels; in a convolution channels come first.
@@ -377,7 +377,7 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
     config = PctNetConfig(
         encoder="vit", patch=patch, token_width=embed.shape[0], layers=count, hidden=inner.shape[0]
     )  # fmt: skip
-    return config, {**found, "net.embed.weight": embed, **_change(weight, bias, (0.0,) * 3, (1.0,) * 3)}
+    return config, {**tensors, "net.embed.weight": embed, **_change(weight, bias, (0.0,) * 3, (1.0,) * 3)}
 
 
 register(

@@ -293,10 +293,10 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
     """Converts the published residual generator: a sequence whose blocks are sequences of their own."""
     blocks = sorted({int(m.group(1)) for key in state if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
     count = len(blocks)
-    name = next((name for name, known in RESNETS.items() if known == count), None)
+    name = next((name for name, n in RESNETS.items() if n == count), None)
     if name is None or blocks != list(range(10, 10 + count)):
-        known = " or ".join(map(str, RESNETS.values()))
-        raise WeightsError(f"the file has {count} residual blocks, pix2pix has {known}")
+        counts = " or ".join(map(str, RESNETS.values()))
+        raise WeightsError(f"the file has {count} residual blocks, pix2pix has {counts}")
     norm = _published.norm_by(state, "model.1", "model.2")
     # A dropout between the convolutions moves the second one by one place.
     dropped = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
@@ -328,11 +328,11 @@ def _convert_discriminator(judge: dict[str, Tensor]) -> tuple[dict[str, Any], di
         settings: dict[str, Any] = {"discriminator": "pixel", "norm": norm}
         settings["discriminator_width"] = judge["net.0.weight"].shape[0]
         return settings, _published.rename(judge, names, norm)
-    norm, width, layers, found = _published.patches(judge)
+    norm, width, layers, tensors = _published.patches(judge)
     settings = {"norm": norm, "discriminator_width": width}
     if layers != _LAYERS:
         settings |= {"discriminator": "n_layers", "discriminator_layers": layers}
-    return settings, found
+    return settings, tensors
 
 
 def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]]:
@@ -350,20 +350,20 @@ def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]
             "width": unet.width,
             "mask": _published.has_mask(unet.in_channels),
         }
-        found = unet.state
+        tensors = unet.state
     elif "model.1.weight" in state and "model.10.conv_block.1.weight" in state:
         judge = _published.take(state, "net.")
-        settings, found = _convert_resnet(state)
+        settings, tensors = _convert_resnet(state)
     else:
         raise WeightsError("the names of the weights are none of the published layouts of pix2pix")
-    state = {f"generator.net.{key}": value for key, value in found.items()}
+    state = {f"generator.net.{key}": value for key, value in tensors.items()}
     if "model.0.weight" in judge or "net.0.weight" in judge:
-        of_judge, found = _convert_discriminator(judge)
+        of_judge, tensors = _convert_discriminator(judge)
         if of_judge["norm"] != settings["norm"]:
             norms = f"a discriminator with {of_judge['norm']} norm beside a generator with {settings['norm']} norm"
             raise WeightsError(norms)
         settings |= of_judge
-        state |= {f"discriminator.net.{key}": value for key, value in found.items()}
+        state |= {f"discriminator.net.{key}": value for key, value in tensors.items()}
     elif judge:
         raise WeightsError(f"{next(iter(judge))!r} has no place in the model")
     return Pix2PixConfig(**settings), state

@@ -99,10 +99,10 @@ class Generator(nn.Module):
         """
         checks.check_image(image, "image", 3)
         first = self.first(image)
-        made = self.last(self.up(self.close(self.blocks(first)) + first))
+        output = self.last(self.up(self.close(self.blocks(first)) + first))
         if self.direct:
-            made = functional.pixel_shuffle(made, self.scale)
-        return made + enlarged(image, self.scale) if self.residual else (torch.tanh(made) + 1) / 2
+            output = functional.pixel_shuffle(output, self.scale)
+        return output + enlarged(image, self.scale) if self.residual else (torch.tanh(output) + 1) / 2
 
 
 def enlarged(image: Tensor, scale: int) -> Tensor:

@@ -115,15 +115,15 @@ class RegionEncoder(nn.Module):
         checks.check_image(image, "image", 3)
         checks.check_mask(mask, image)
         checks.check_smallest(image, "image", self.smallest)
-        x, seen = image, _blocks.binary(mask, image.dtype)
-        region = seen
-        x, seen = self.convs[0](x, seen, negative_slope=0.0)
+        x, valid = image, _blocks.binary(mask, image.dtype)
+        region = valid
+        x, valid = self.convs[0](x, valid, negative_slope=0.0)
         for i, norm in enumerate(self.norms, 1):
-            x, seen = self.convs[i](x, seen)
+            x, valid = self.convs[i](x, valid)
             x = torch.relu(norm(x))
-        x, seen = self.convs[-1](x, seen)
+        x, valid = self.convs[-1](x, valid)
         if self.masked_pool:
-            x = (x * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp(min=1)
+            x = (x * valid).sum((2, 3), keepdim=True) / valid.sum((2, 3), keepdim=True).clamp(min=1)
         else:
             x = x.mean((2, 3), keepdim=True)
         code = self.last(x).flatten(1)
@@ -251,12 +251,12 @@ class StyleEncoder(Model):
         if gram and self.config.kind == "code":
             raise ArgumentError("gram: a code has no Gram matrix; make the encoder with kind='features'")
         with torch.no_grad():
-            wanted = self(target, mask)
-        found = self(output, mask)
-        if isinstance(found, Tensor):
-            return torch.linalg.vector_norm(found - wanted, dim=1).mean()
+            target_style = self(target, mask)
+        style = self(output, mask)
+        if isinstance(style, Tensor):
+            return torch.linalg.vector_norm(style - target_style, dim=1).mean()
         mask = _blocks.binary(mask, output.dtype)
-        return gram_distance(found, wanted, mask) if gram else feature_distance(found, wanted, mask)
+        return gram_distance(style, target_style, mask) if gram else feature_distance(style, target_style, mask)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
         """Returns how well object and background agree, [N] in (0, 1]: exp(-decay |z_f - z_b|), at config.size."""
@@ -271,15 +271,15 @@ def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]
         encoder = _published.region_encoder(state)
         config = StyleEncoderConfig(width=encoder.width, code=encoder.code, norm=encoder.norm)
         return config, {f"net.{key}": value for key, value in encoder.state.items()}
-    found = {"net.pretrained": torch.ones((), dtype=torch.uint8)}
+    tensors = {"net.pretrained": torch.ones((), dtype=torch.uint8)}
     for i, published in enumerate((0, 2, 5, 7, 10, 12, 14)):
         for leaf in ("weight", "bias"):
             key = f"features.{published}.{leaf}"
             if key not in state:
                 raise WeightsError(f"{key!r} missing; expected BargainNet's encoder, or VGG-16 as torchvision has it")
-            found[f"net.convs.{i}.{leaf}"] = state[key]
-    width = int(found["net.convs.0.weight"].shape[0])
-    return StyleEncoderConfig(kind="features", space="hsv", width=width), found
+            tensors[f"net.convs.{i}.{leaf}"] = state[key]
+    width = int(tensors["net.convs.0.weight"].shape[0])
+    return StyleEncoderConfig(kind="features", space="hsv", width=width), tensors
 
 
 register(

@@ -134,23 +134,23 @@ class UNet3Plus(Model):
             maps[i] = self.nodes[i](maps)
         return maps[:-1]
 
-    def _picture(self, y: Tensor, composite: Tensor, mask: Tensor) -> Tensor:
+    def _image(self, y: Tensor, composite: Tensor, mask: Tensor) -> Tensor:
         """Returns the image of what a head gives, [N, 3, H, W]."""
         output = torch.tanh(y) if self.config.bounded else y
         return _blocks.changed(composite, output, mask) if self.config.residual else output
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor | None = None) -> Tensor:
         """Returns the harmonised image, see the class."""
-        return self._picture(self.heads[0](self._nodes(composite, mask, code)[0]), composite, mask)
+        return self._image(self.heads[0](self._nodes(composite, mask, code)[0]), composite, mask)
 
     def deep(self, composite: Tensor, mask: Tensor, code: Tensor | None = None) -> list[Tensor]:
         """Returns the images of all heads, [N, 3, H, W] each in [-1, 1]; the first is that of `forward`."""
-        pictures = []
+        images = []
         for i, (head, x) in enumerate(zip(self.heads, self._nodes(composite, mask, code))):
             y = head(x)
             y = functional.interpolate(y, scale_factor=float(2**i), mode="bilinear") if i else y
-            pictures.append(self._picture(y, composite, mask))
-        return pictures
+            images.append(self._image(y, composite, mask))
+        return images
 
 
 #: The settings of a system on HCOCO, beside its instance norms and the length of its code.
@@ -176,14 +176,14 @@ def read_published(state: dict[str, Tensor]) -> tuple[UNet3PlusConfig, dict[str,
     Raises:
         WeightsError: a tensor has no place in it, or its first or last layer is missing.
     """
-    found = _published.rename(state, _names(), "instance")
-    if "encoder.0.0.0.weight" not in found or "nodes.0.branches.0.0.weight" not in found:
+    tensors = _published.rename(state, _names(), "instance")
+    if "encoder.0.0.0.weight" not in tensors or "nodes.0.branches.0.0.weight" not in tensors:
         raise WeightsError("the file holds no whole U-Net 3+")
-    width, channels = found["encoder.0.0.0.weight"].shape[:2]
+    width, channels = tensors["encoder.0.0.0.weight"].shape[:2]
     if channels < 4:
         raise WeightsError(f"the network takes {channels} channels, expected 4 with a mask, and those of a code")
-    branch = found["nodes.0.branches.0.0.weight"].shape[0]
-    return UNet3PlusConfig(width, branch, False, norm="instance", code=channels - 4, **ON_HCOCO), found
+    branch = tensors["nodes.0.branches.0.0.weight"].shape[0]
+    return UNet3PlusConfig(width, branch, False, norm="instance", code=channels - 4, **ON_HCOCO), tensors
 
 
 register(
