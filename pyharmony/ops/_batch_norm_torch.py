@@ -26,10 +26,10 @@ def run(
     """Returns y, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [1, C, 3]."""
     on = calls_for(x, "batch_norm")
     y, stats = torch.empty_like(x), torch.empty(1, x.shape[1], 3, dtype=_real(x), device=x.device)
-    seen = on.view(x)
+    view = on.view(x)
     on.run(
-        "batch_norm", seen, on.view(scale), on.view(shift), eps, slope, on.view(y, writable=True),
-        on.view(stats, writable=True), workspace=on.size("batch_norm_workspace", seen), **options_of(on, dropped),
+        "batch_norm", view, on.view(scale), on.view(shift), eps, slope, on.view(y, writable=True),
+        on.view(stats, writable=True), workspace=on.size("batch_norm_workspace", view), **options_of(on, dropped),
     )  # fmt: skip
     return y, stats
 
@@ -41,11 +41,11 @@ def run_gradient(
     grad = grad.contiguous(memory_format=torch.channels_last)
     dx, dscale, dshift = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(shift)
     on = calls_for(x, "batch_norm")
-    seen = on.view(x)
+    view = on.view(x)
     on.run(
-        "batch_norm_gradient", seen, on.view(stats), on.view(scale), on.view(shift), on.view(grad), slope,
+        "batch_norm_gradient", view, on.view(stats), on.view(scale), on.view(shift), on.view(grad), slope,
         on.view(dx, writable=True), on.view(dscale, writable=True), on.view(dshift, writable=True),
-        workspace=on.size("batch_norm_workspace", seen), **options_of(on, dropped),
+        workspace=on.size("batch_norm_workspace", view), **options_of(on, dropped),
     )  # fmt: skip
     return dx, dscale, dshift
 

@@ -33,14 +33,12 @@ def _fits(name: str, shape: tuple[int, ...]) -> bool:
 def part_form(shape: Sequence[int], name: str, count: int | None) -> None:
     """Refuses a part of a map by its shape; count is the number of images of a batch, None for one image."""
     ndim, accepts = PARTS[name]
-    given = tuple(shape)
-    batch = len(given) == ndim + 1 and count is not None
-    if not (batch or len(given) == ndim) or not _fits(name, given[-ndim:]):
-        raise ShapeError(
-            f"{name}: shape {list(given)}, expected {accepts}" + ("" if count is None else ", or [N, ...]")
-        )
-    if batch and given[0] != count:
-        raise ShapeError(f"{name}: shape {list(given)} is of {given[0]} maps, and image of {count} images")
+    dims = tuple(shape)
+    batch = len(dims) == ndim + 1 and count is not None
+    if not (batch or len(dims) == ndim) or not _fits(name, dims[-ndim:]):
+        raise ShapeError(f"{name}: shape {list(dims)}, expected {accepts}" + ("" if count is None else ", or [N, ...]"))
+    if batch and dims[0] != count:
+        raise ShapeError(f"{name}: shape {list(dims)} is of {dims[0]} maps, and image of {count} images")
 
 
 def flattened(parts: Sequence[Any]) -> tuple[list[Any], int]:

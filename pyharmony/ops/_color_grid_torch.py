@@ -29,13 +29,13 @@ def _run(
 ) -> Tensor:  # fmt: skip
     """Computes the map without a graph, on the CPU or the device of the tensors."""
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
-    placed = *tensors, (frame[0], frame[1]), (frame[2], frame[3]), None
+    arguments = *tensors, (frame[0], frame[1]), (frame[2], frame[3]), None
     place = _cuda.place_where(dict(zip(NAMES, tensors, strict=True)))
     result: Tensor
     if place is None:
-        result = _color_grid_cpu.color_grid(*placed)
+        result = _color_grid_cpu.color_grid(*arguments)
     else:
-        result = _color_grid_cuda.color_grid(place, *placed)
+        result = _color_grid_cuda.color_grid(place, *arguments)
     return result
 
 
@@ -57,22 +57,22 @@ def _gradient(tensors: list[Any], at: Frame, grad: Tensor, needs: list[bool]) ->
     for part, (ndim, _) in zip(parts, PARTS.values(), strict=True):
         maps.append(None if part is None else (part if part.ndim > ndim else part[None]).to(real).contiguous())
     flat, rows = flattened(maps)
-    made: list[Tensor | None] = [torch.empty_like(batch, memory_format=torch.contiguous_format) if needs[0] else None]
+    grads: list[Tensor | None] = [torch.empty_like(batch, memory_format=torch.contiguous_format) if needs[0] else None]
     shapes = [(count, height, width), *(None if x is None else (count, *x.shape[1:]) for x in maps)]
     for shape, need in zip(shapes, needs[1:], strict=True):
-        made.append(batch.new_empty(shape, dtype=real) if need and shape is not None else None)
+        grads.append(batch.new_empty(shape, dtype=real) if need and shape is not None else None)
     calls = calls_for(batch, "color_grid")
-    views, seen = [calls.view(x) for x in flat], calls.view(batch)
+    views, image_view = [calls.view(x) for x in flat], calls.view(batch)
     nbytes = 0
     if any(needs[2:]):
-        nbytes = calls.size("color_grid_gradient_workspace", seen, views[1], views[2], rows, at)
-    results = [None if x is None else x.reshape(-1) if i > 1 else x for i, x in enumerate(made)]
+        nbytes = calls.size("color_grid_gradient_workspace", image_view, views[1], views[2], rows, at)
+    results = [None if x is None else x.reshape(-1) if i > 1 else x for i, x in enumerate(grads)]
     calls.run(
-        "color_grid_gradient", seen, calls.view(m), *views, rows, at,
+        "color_grid_gradient", image_view, calls.view(m), *views, rows, at,
         calls.view(grad if grad.ndim == 4 else grad[None]), *(calls.view(x, writable=True) for x in results),
         workspace=nbytes,
     )  # fmt: skip
-    return made
+    return grads
 
 
 def _run_gradient(
@@ -80,11 +80,11 @@ def _run_gradient(
     frame: list[int], grad: Tensor, needs: list[bool],
 ) -> list[Tensor]:  # fmt: skip
     """Returns gradients of NAMES; empty where none is needed."""
-    given = image, mask, affine, curves, grid
-    found = _gradient([None if x is None else x.detach() for x in given], Frame(*frame), grad.detach(), needs)
+    inputs = image, mask, affine, curves, grid
+    grads = _gradient([None if x is None else x.detach() for x in inputs], Frame(*frame), grad.detach(), needs)
     return [
         image.new_empty(0) if x is None or like is None else _sum_to(x, like)
-        for x, like in zip(found, given, strict=True)
+        for x, like in zip(grads, inputs, strict=True)
     ]
 
 
@@ -177,12 +177,12 @@ class ColorGrid(Function):
         image, mask, affine, curves, grid = tensors = ctx.saved_tensors
         needs = list(ctx.needs_input_grad[1:])
         if not torch.is_grad_enabled():
-            found = _run_gradient(image, mask, affine, curves, grid, ctx.frame, grad, needs)
-            return (None, *(x if need else None for x, need in zip(found, needs)))
-        wanted = [x for x, need in zip(tensors, needs) if need]
+            grads = _run_gradient(image, mask, affine, curves, grid, ctx.frame, grad, needs)
+            return (None, *(x if need else None for x, need in zip(grads, needs)))
+        inputs = [x for x, need in zip(tensors, needs) if need]
         result = composed(image, mask, affine, curves, grid, ctx.frame)
-        made = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
-        return (None, *(next(made) if need else None for need in needs))
+        remaining = iter(torch.autograd.grad(result, inputs, grad, create_graph=True))
+        return (None, *(next(remaining) if need else None for need in needs))
 
 
 # torch has no types for apply.
@@ -197,8 +197,8 @@ _TENSORS = "Tensor image, Tensor? mask, Tensor? affine, Tensor? curves, Tensor? 
 def _fake_gradient(
     image: Tensor, mask: Any, affine: Any, curves: Any, grid: Any, frame: Any, grad: Tensor, needs: list[bool]
 ) -> list[Tensor]:
-    given = zip((image, mask, affine, curves, grid), needs)
-    return [x.new_empty(x.shape) if need and x is not None else image.new_empty(0) for x, need in given]
+    pairs = zip((image, mask, affine, curves, grid), needs)
+    return [x.new_empty(x.shape) if need and x is not None else image.new_empty(0) for x, need in pairs]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -208,8 +208,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    found = _gradient_operator(*ctx.saved_tensors, ctx.frame, grad, ctx.needs)
-    return (*(x if need else None for x, need in zip(found, ctx.needs)), None)
+    grads = _gradient_operator(*ctx.saved_tensors, ctx.frame, grad, ctx.needs)
+    return (*(x if need else None for x, need in zip(grads, ctx.needs)), None)
 
 
 _operator = operator(

@@ -93,13 +93,13 @@ class _Convolution:
         """Returns the transposed convolution of outer images."""
         raise NotImplementedError
 
-    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, needs: tuple[bool, bool]) -> tuple[Any, Any]:
         """Returns the gradients of the input and of the weights.
 
         Args:
             x, y: inner and outer images, one of which is the input and the other the gradient of the result.
             of_inner: whether the input is the inner one.
-            wanted: whether the gradients of the input and of the weights are wanted.
+            needs: whether the gradients of the input and of the weights are needed.
         """
         raise NotImplementedError
 
@@ -172,9 +172,9 @@ class Filtered(_Convolution):
             self.add_inner(torch.bmm(self.read_outer(y, first, count), matrices, out=tiles), x, first)
         return x
 
-    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, needs: tuple[bool, bool]) -> tuple[Any, Any]:
         x, y = _last(x), _last(y)
-        of_input, of_weight = wanted
+        of_input, of_weight = needs
         matrices = result = total = None
         if of_input:
             matrices = self.matrices() if of_inner else self.matrices_across()
@@ -224,16 +224,16 @@ class Rows(_Convolution):
         x = self._fold(torch.mm(_pixels(y), self._matrix()), y, self.inner_like(y))
         return x if bias is None else x.add_(bias[:, None, None])
 
-    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, needs: tuple[bool, bool]) -> tuple[Any, Any]:
         x, y = _last(x), _last(y)
         result = of_weight = None
-        rows: Any = self._windows(x, y) if wanted[1] or not of_inner else None
-        if wanted[0] and of_inner:
+        rows: Any = self._windows(x, y) if needs[1] or not of_inner else None
+        if needs[0] and of_inner:
             result = self._fold(torch.mm(_pixels(y), self._matrix()), y, torch.empty_like(x))
-        elif wanted[0]:
+        elif needs[0]:
             result = torch.empty_like(y)
             torch.mm(rows, self._matrix().t(), out=_pixels(result))
-        if wanted[1]:
+        if needs[1]:
             of_weight = torch.empty_like(self.weight)
             torch.mm(_pixels(y).t(), rows, out=of_weight.permute(0, 2, 3, 1).flatten(1))
         return result, of_weight
@@ -245,13 +245,13 @@ class Spread(_Convolution):
     def __init__(self, weight: Tensor, stride: int, padding: int) -> None:
         super().__init__(weight, stride, padding)
         # The convolution is a transposed one from inner to outer images, whose weights lie the other way round.
-        self._turned = Rows(_turned(weight), 1, 3 - padding)
+        self._rows = Rows(_turned(weight), 1, 3 - padding)
 
     def to_outer(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        return self._turned.to_inner(x, bias)
+        return self._rows.to_inner(x, bias)
 
-    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
-        result, of_weight = self._turned.gradients(y, x, of_inner=not of_inner, wanted=wanted)
+    def gradients(self, x: Tensor, y: Tensor, *, of_inner: bool, needs: tuple[bool, bool]) -> tuple[Any, Any]:
+        result, of_weight = self._rows.gradients(y, x, of_inner=not of_inner, needs=needs)
         return result, None if of_weight is None else _turned(of_weight)
 
 
@@ -283,7 +283,7 @@ class Conv(Function):
             of_weight = _weight_gradient(x, weight.shape, grad, **options) if need[1] else None
         else:
             convolution = ctx.way(weight.detach(), ctx.stride, ctx.padding)
-            of_x, of_weight = convolution.gradients(x, grad, of_inner=True, wanted=need[:2])
+            of_x, of_weight = convolution.gradients(x, grad, of_inner=True, needs=need[:2])
         return of_x, of_weight, of_bias, None, None, None
 
 
@@ -307,7 +307,7 @@ class ConvTranspose(Function):
             of_weight = _weight_gradient(grad, weight.shape, y, **options) if need[1] else None
         else:
             convolution = ctx.way(weight.detach(), ctx.stride, ctx.padding)
-            of_y, of_weight = convolution.gradients(grad, y, of_inner=False, wanted=need[:2])
+            of_y, of_weight = convolution.gradients(grad, y, of_inner=False, needs=need[:2])
         return of_y, of_weight, of_bias, None, None, None
 
 

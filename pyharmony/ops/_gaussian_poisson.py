@@ -153,9 +153,9 @@ class Equation:
 
     def check_finite(self) -> None:
         """Raises ArgumentError for NaN or infinities where they are used."""
-        used = self.mask if self.pinned else None
+        region = self.mask if self.pinned else None
         for image, name in ((self.src, "src"), (self.dst, "dst"), (self.base, "base")):
-            _checks.finite(image, name, used)
+            _checks.finite(image, name, region)
 
     def residual(self, x: NumpyArray, out: NumpyArray | None = None) -> float:
         """Returns max |b - A x| over the unknowns, in float64."""
@@ -265,11 +265,11 @@ def warn_of_bound(eq: Equation, outcome: Outcome, limit: float, level: float) ->
     Below `CERTIFIED_STOP_FROM` a bound may be too blunt for the tolerance: there, and where there is none, the
     estimate decides by which the solve stopped. A direct solve without a bound has no estimate either.
     """
-    left, known = outcome.max_error, "only known to be below"
-    if not math.isfinite(left) or (eq.weight < CERTIFIED_STOP_FROM and outcome.estimate < left):
-        left, known = outcome.estimate, "estimated at"
-    if left > limit * (1 + 1e-9):
+    error, phrase = outcome.max_error, "only known to be below"
+    if not math.isfinite(error) or (eq.weight < CERTIFIED_STOP_FROM and outcome.estimate < error):
+        error, phrase = outcome.estimate, "estimated at"
+    if error > limit * (1 + 1e-9):
         warn(
-            f"gaussian_poisson: the error is {known} {left / level:.3g} levels, tolerance {limit / level:.3g}",
+            f"gaussian_poisson: the error is {phrase} {error / level:.3g} levels, tolerance {limit / level:.3g}",
             RuntimeWarning,
         )

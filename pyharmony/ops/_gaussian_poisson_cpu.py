@@ -228,14 +228,14 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
     if eq.pinned:
         out[...] = eq.dst
     # The estimate by which the solve stops knows little of the mean, which a residual in float64 sets right.
-    asked = tolerance * (_LOOSE_SHARE if eq.hold_on_mean() <= LOOSE_MEAN else 1)
+    solve_tolerance = tolerance * (_LOOSE_SHARE if eq.hold_on_mean() <= LOOSE_MEAN else 1)
 
     def solve_into(x: NumpyArray, certify: bool) -> Any:
         return hierarchy.solve(
             *eq.views(),
             _arrays.view(x, "out", writable=True),
             gradients="source",
-            tolerance=asked,
+            tolerance=solve_tolerance,
             max_iterations=_MAX_CYCLES,
             certify=certify,
         )

@@ -21,7 +21,7 @@ from ..errors import ArgumentError, MaskError
 from . import _poisson_cuda
 from ._gaussian_poisson import CERTIFIED_STOP_FROM, Call, Equation, chebyshev_is_faster, check_base, warn_of_bound
 from ._gaussian_poisson_cpu import proven_bound
-from ._poisson_cuda import DeviceEquation, DeviceHierarchy, deliver, outcome_of, seen_at
+from ._poisson_cuda import DeviceEquation, DeviceHierarchy, call_form, deliver, outcome_of
 from ._solve_call import Outcome
 from .images_cuda import batch_of, mask_on, weight_on, without_float64
 
@@ -202,10 +202,10 @@ def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tol
     if x is not out:
         place.copy(x, out)
     batches = [place.fetch(a) for a in (eq.src, eq.dst, eq.mask, eq.base, x)]
-    for outcome, src, dst, mask, base, found in zip(outcomes, *batches, strict=True):
+    for outcome, src, dst, mask, base, solution in zip(outcomes, *batches, strict=True):
         there = Equation(src, dst, mask, base, eq.weight, None, eq.w0, eq.w1, pinned=False)
-        outcome.residual = there.residual(found)
-        outcome.max_error, nbytes = proven_bound(there, found, outcome.residual, tolerance)
+        outcome.residual = there.residual(solution)
+        outcome.max_error, nbytes = proven_bound(there, solution, outcome.residual, tolerance)
         outcome.peak_bytes += nbytes
     return outcomes
 
@@ -255,23 +255,23 @@ def _refuse_nonfinite(finite: Iterable[bool]) -> None:
 
 def run(place: Place, call: Call) -> Any:
     """Computes `pyharmony.ops.gaussian_poisson` at a place; returns NotImplemented where the CPU has to do it."""
-    seen = seen_at(place, call, LIMITS)
-    if seen is None:
+    form = call_form(place, call, LIMITS)
+    if form is None:
         return NotImplemented
-    check_base(seen.base, seen.dst, "float32")
-    dtype = seen.dst.dtype
+    check_base(form.base, form.dst, "float32")
+    dtype = form.dst.dtype
     levels = _checks.tolerance(call.tolerance, dtype.name)
-    images = {"src": seen.src, "dst": seen.dst, "base": seen.base}
+    images = {"src": form.src, "dst": form.dst, "base": form.base}
     src, dst, base = (batch_of(place.take(x, name)) for name, x in images.items())
     count, height, width, _ = dst.shape
-    mask = mask_on(place, call.mask, count, height, width, batch=seen.dst.ndim == 4)
+    mask = mask_on(place, call.mask, count, height, width, batch=form.dst.ndim == 4)
     pinned = call.preserve_background
     if place.kind == "host":
         pinned = pinned and not _arrays.to_numpy(call.mask, "mask").min() > 0
         for name, x in images.items():
             _checks.finite(x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[..., None], name)
     weight, weight_map, most = weight_on(place, call.color_weight, count, height, width)
-    out, into = place.empty(tuple(seen.dst.shape), dtype)
+    out, into = place.empty(tuple(form.dst.shape), dtype)
     infos = solve_on(
         place,
         DeviceEquation(src, dst, mask, base, weight, weight_map, call.w0, call.w1, pinned, most=most),

@@ -161,10 +161,10 @@ def _run_inverse(
         return _inverse_on_device(op, grad, mask, color_map).to(torch.float64 if double else torch.float32)
     g = _batch(_arrays.to_numpy(grad, "grad"))
     masks, weights = _items(mask, color_map, weight, g)
-    known = SOLVERS.get(solver)
+    poisson_solver = SOLVERS.get(solver)
     y = np.empty(g.shape, np.float64 if double else np.float32)
     for item, m, out in zip(g, masks, y):
-        hierarchy = None if known is None else known.hierarchy
+        hierarchy = None if poisson_solver is None else poisson_solver.hierarchy
         _solve_item(op.equation(m, item.shape[2], weights), item, out, levels, hierarchy)
     return torch.from_numpy(y.reshape(tuple(grad.shape)))
 
@@ -299,9 +299,9 @@ def _symmetric_operator(name: str, schema: str, run: Any, lists: int) -> Any:
 
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         mask, color_map, *pair = ctx.saved_tensors
-        given = [pair] * lists
-        own = symmetric(grad, mask, color_map, *given, *ctx.rest).to(ctx.dtype)
-        return (own, None, None, *([None] * len(pair) for _ in given), *[None] * len(ctx.rest))
+        pairs = [pair] * lists
+        own = symmetric(grad, mask, color_map, *pairs, *ctx.rest).to(ctx.dtype)
+        return (own, None, None, *([None] * len(pair) for _ in pairs), *[None] * len(ctx.rest))
 
     symmetric = operator(name, schema, run, _empty, backward, keep)
     return symmetric

@@ -194,10 +194,10 @@ def image_of(compute: Any) -> Tensor:
     """Returns the image that compute(return_info) makes without a graph, and leaves its info for `call_operator`."""
     infos = getattr(_waiting, "infos", None)
     with torch.no_grad():
-        made = compute(infos is not None)
-    image: Tensor = made
+        result = compute(infos is not None)
+    image: Tensor = result
     if infos is not None:
-        image, info = made
+        image, info = result
         infos.append(info)
     return image
 

@@ -54,9 +54,9 @@ def options_of(calls: Calls, dropped: Dropped | None) -> dict[str, Any]:
 
 
 def _call(calls: Calls, name: str, x: Tensor, dropped: Dropped | None, *arguments: Any) -> None:
-    seen = calls.view(x)
-    workspace = 0 if x.is_contiguous() else calls.size("instance_norm_workspace", seen)
-    calls.run(name, seen, *arguments, workspace=workspace, **options_of(calls, dropped))
+    view = calls.view(x)
+    workspace = 0 if x.is_contiguous() else calls.size("instance_norm_workspace", view)
+    calls.run(name, view, *arguments, workspace=workspace, **options_of(calls, dropped))
 
 
 def run(x: Tensor, slope: float, eps: float, dropped: Dropped | None = None) -> tuple[Tensor, Tensor]:
