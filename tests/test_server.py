@@ -473,7 +473,7 @@ def test_a_mask_that_is_dragged_is_set_up_once(tmp_path: Path) -> None:
         memory.hierarchies = Hierarchies(most)
         desk = Desk(tree, memory, "f" * 32, sizes, lambda *_: None)
         told = [OPERATIONS["live"].run(LiveBody(**given, at=at, mode=mode), desk)["info"]["url"] for at in places]
-        return told, memory.hierarchies.made
+        return told, memory.hierarchies.misses
 
     inside = [(100 + i, 50 + 2 * i) for i in range(6)]
     cut = [(-20, 30), (-20, 31), (260, -15)]

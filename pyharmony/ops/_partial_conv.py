@@ -73,16 +73,16 @@ class LayerPlan:
     on_device = False
 
     def __init__(
-        self, window: Window, mask: NumpyArray, count: NumpyArray, ratio: NumpyArray, cover: NumpyArray,
+        self, window: Window, mask: NumpyArray, count: NumpyArray, ratio: NumpyArray, new_mask: NumpyArray,
         rows: NumpyArray, *, dtype: Any, torch: bool, full: bool,
     ) -> None:  # fmt: skip
         self.window = window
-        self.soft = cover.dtype != np.bool_
+        self.soft = new_mask.dtype != np.bool_
         self.groups = count.shape[1]
         self.channels = mask.shape[1] // self.groups
         self.full = full
         self.plain = not self.soft and bool((count == self.size).all())
-        self._mask, self._count, self._ratio, self._cover, self._rows = mask, count, ratio, cover, rows
+        self._mask, self._count, self._ratio, self._new_mask, self._rows = mask, count, ratio, new_mask, rows
         self._dtype, self._torch = dtype, torch
         self._index: NumpyArray | None = None
         self._in_type: dict[tuple[str, str, int | None], NumpyArray] = {}
@@ -111,7 +111,7 @@ class LayerPlan:
     @property
     def mask_out(self) -> Array:
         """The new mask [N, groups, OH, OW], in the dtype of the mask."""
-        return self._as_mask(self._cover)
+        return self._as_mask(self._new_mask)
 
     @property
     def count(self) -> Array:
@@ -137,10 +137,10 @@ class LayerPlan:
     def _as_mask(self, x: NumpyArray) -> Array:
         return self._kind(x).to(self._dtype) if self._torch else x.astype(self._dtype, copy=False)
 
-    def cover_tensor(self, dtype: Any, channels: int = 1) -> Array:
+    def new_mask_tensor(self, dtype: Any, channels: int = 1) -> Array:
         """Returns mask_out in a dtype, repeated for each of the channels where groups differ."""
-        cover = self._kind(self._cover).to(dtype)
-        return cover.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else cover
+        new_mask = self._kind(self._new_mask).to(dtype)
+        return new_mask.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else new_mask
 
     def _kind(self, x: NumpyArray) -> Array:
         return sys.modules["torch"].from_numpy(x) if self._torch else x
@@ -160,9 +160,9 @@ class LayerPlan:
         """Returns the ratio of a group, exact to a rounding, [N, OH, OW] real."""
         return self._typed("ratio", real, group, lambda: self._ratio if real == "float32" else self._exact_ratio())
 
-    def cover_in(self, real: str, group: int = 0) -> NumpyArray | None:
+    def new_mask_in(self, real: str, group: int = 0) -> NumpyArray | None:
         """Returns the new mask of a group, [N, OH, OW] real; None where it is one wherever the ratio is not zero."""
-        return self._typed("cover", real, group, lambda: self._cover) if self.soft else None
+        return self._typed("cover", real, group, lambda: self._new_mask) if self.soft else None
 
     def mask_in_type(self, real: str) -> NumpyArray | None:
         """Returns the mask as bool or real; None where it is one everywhere."""
@@ -174,7 +174,7 @@ class LayerPlan:
         """Returns the native view of 'ratio', 'cover' or 'mask' as above; it is made once."""
         key = (name, real, group)
         if key not in self._views:
-            make = {"ratio": self.ratio_in, "cover": self.cover_in}.get(name)
+            make = {"ratio": self.ratio_in, "cover": self.new_mask_in}.get(name)
             self._views[key] = optional(make(real, group) if make else self.mask_in_type(real))
         return self._views[key]
 
@@ -196,9 +196,9 @@ class LayerPlan:
         # The arrays are kept, because native code refers to their memory and does not keep them alive.
         key = (name, real, group)
         if key not in self._in_type:
-            found = make()
+            array = make()
             self._in_type[key] = (
-                found.astype(real, copy=False) if group is None else np.ascontiguousarray(found[:, group], real)
+                array.astype(real, copy=False) if group is None else np.ascontiguousarray(array[:, group], real)
             )
         return self._in_type[key]
 
@@ -209,13 +209,13 @@ class LayerPlan:
         if self._batch is None or self._batch._ratio.shape[0] != n:
             plane = self._ratio.shape[2] * self._ratio.shape[3]
             rows = (self._rows[None] + plane * np.arange(n, dtype=np.int32)[:, None]).reshape(-1)
-            count, ratio, cover = (
+            count, ratio, new_mask = (
                 np.ascontiguousarray(np.broadcast_to(a, (n, *a.shape[1:])))
-                for a in (self._count, self._ratio, self._cover)
+                for a in (self._count, self._ratio, self._new_mask)
             )
             mask = np.broadcast_to(self._mask, (n, *self._mask.shape[1:]))
             self._batch = LayerPlan(
-                self.window, mask, count, ratio, cover, rows, dtype=self._dtype, torch=self._torch, full=self.full
+                self.window, mask, count, ratio, new_mask, rows, dtype=self._dtype, torch=self._torch, full=self.full
             )
         return self._batch
 
@@ -227,9 +227,9 @@ def pair(value: Any, name: str, low: int) -> Pair:
     """Returns an integer or a pair of them as a pair."""
     values = (value, value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
     try:
-        found = tuple(int(v) for v in values)
-        if len(found) == 2 and found == tuple(values) and min(found) >= low:
-            return found[0], found[1]
+        numbers = tuple(int(v) for v in values)
+        if len(numbers) == 2 and numbers == tuple(values) and min(numbers) >= low:
+            return numbers[0], numbers[1]
     except (TypeError, ValueError):
         pass
     raise ArgumentError(f"{name}: {value!r}, expected an integer of at least {low} or two of them")
@@ -325,13 +325,13 @@ def optional(x: NumpyArray | None) -> Any:
 def number(value: Any, name: str, low: float = -math.inf) -> float:
     """Returns a number after checking that it is finite."""
     try:
-        found = float(value)
+        result = float(value)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{name}: {value!r}, expected a number") from error
-    if not (math.isfinite(found) and found >= low):
+    if not (math.isfinite(result) and result >= low):
         least = f" of at least {low:g}" if math.isfinite(low) else ""
-        raise ArgumentError(f"{name}: {found}, expected a finite number{least}")
-    return found
+        raise ArgumentError(f"{name}: {result}, expected a finite number{least}")
+    return result
 
 
 def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Window:
@@ -388,10 +388,10 @@ def plan_of_call(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft
     """
     if plan is None:
         if mask is None:
-            made: LayerPlan = planner.ones(x, window)
+            new_plan: LayerPlan = planner.ones(x, window)
         else:
-            made = planner.plan_layers(check_mask(mask, x), ((window, groups),), soft)[0]
-        return made
+            new_plan = planner.plan_layers(check_mask(mask, x), ((window, groups),), soft)[0]
+        return new_plan
     check_plan(plan, x, window, groups)
     return plan
 
@@ -410,12 +410,12 @@ def check_plan(plan: Any, x: Any, window: Window, groups: int) -> None:
         raise ShapeError(f"plan: made for groups {plan.groups}, the layer has {groups}")
 
 
-def by_channel(cover: Array, planes: int, channels: int) -> Array:
+def by_channel(new_mask: Array, planes: int, channels: int) -> Array:
     """Returns a new mask as the next layer takes it, with a plane for each channel where the mask had several."""
     if planes == 1:
-        return cover
-    n, g, h, w = cover.shape
+        return new_mask
+    n, g, h, w = new_mask.shape
     shape = (n, g, channels // g, h, w)
-    if _arrays.is_torch(cover):
-        return cover[:, :, None].expand(shape).reshape(n, channels, h, w)
-    return np.broadcast_to(cover[:, :, None], shape).reshape(n, channels, h, w)
+    if _arrays.is_torch(new_mask):
+        return new_mask[:, :, None].expand(shape).reshape(n, channels, h, w)
+    return np.broadcast_to(new_mask[:, :, None], shape).reshape(n, channels, h, w)

@@ -31,8 +31,8 @@ COLUMN_BYTES = 64 << 20
 
 def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
     """Returns the plans of a chain of layers from the mask of the first."""
-    seen = view(mask, "mask")
-    kind = native.partial_conv_mask_kind(seen)
+    mask_view = view(mask, "mask")
+    kind = native.partial_conv_mask_kind(mask_view)
     if kind == 3:
         raise MaskError("mask: values outside [0, 1]")
     if kind == 2 and not soft:
@@ -50,7 +50,7 @@ def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) 
              np.empty(n * size[0] * size[1], np.int32))
         )  # fmt: skip
     totals = native.partial_conv_plan(
-        seen, groups, soft,
+        mask_view, groups, soft,
         [(window.values, *(_arrays.view(a, "maps", writable=True) for a in arrays), rows.ctypes.data)
          for (window, _), (*arrays, rows) in zip(chain, maps)],
     )  # fmt: skip
@@ -60,20 +60,20 @@ def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) 
         first = _arrays.to_numpy(first.float() if dtype_of(first) == "bfloat16" else first, "mask")
     current = np.array(first, real if soft else np.bool_)
     layers, full = [], kind == 0
-    for (window, _), (count, ratio, cover, rows), total in zip(chain, maps, totals):
+    for (window, _), (count, ratio, new_mask, rows), total in zip(chain, maps, totals):
         layer = LayerPlan(
             window,
             current,
             count,
             ratio,
-            cover,
+            new_mask,
             rows[:total].copy(),
             dtype=mask.dtype,
             torch=_arrays.is_torch(mask),
             full=full,
         )
         layers.append(layer)
-        current, full = cover, len(layer._rows) == len(rows) and not layer.soft and groups == 1
+        current, full = new_mask, len(layer._rows) == len(rows) and not layer.soft and groups == 1
     return tuple(layers)
 
 
@@ -131,7 +131,7 @@ def _forward(
         own = g if layer.groups > 1 else 0
         native.partial_conv_epilogue(
             _arrays.view(acc, "acc"), address(rows), optional(layer.ratio_in(real, own)),
-            optional(layer.cover_in(real, own)),
+            optional(layer.new_mask_in(real, own)),
             optional(None if offset is None else offset[these]), scale, slope,
             _arrays.view(y[:, these], "y", writable=True),
         )  # fmt: skip

@@ -41,11 +41,11 @@ def _calls(x: Tensor) -> DeviceCalls:
 class _Maps:
     """The layout of a layer's maps in the memory of a plan."""
 
-    def __init__(self, shape: tuple[int, ...], cover: torch.dtype) -> None:
+    def __init__(self, shape: tuple[int, ...], mask_dtype: torch.dtype) -> None:
         n, _, oh, ow = shape
         self.parts: dict[str, tuple[int, tuple[int, ...], torch.dtype]] = {}
         self._kinds = {
-            "count": (shape, torch.float32), "ratio": (shape, torch.float32), "cover": (shape, cover),
+            "count": (shape, torch.float32), "ratio": (shape, torch.float32), "cover": (shape, mask_dtype),
             "rows": ((n, oh * ow), torch.int32),
         }  # fmt: skip
 
@@ -85,7 +85,7 @@ class DeviceLayerPlan(LayerPlan):
         self.plain = full and window.padding == (0, 0)
         self.mask_view = None if full else _calls(mask).view(mask)
         self.ratio_view = maps.view(memory, "ratio")
-        self.cover_view = maps.view(memory, "cover") if soft else None
+        self.new_mask_view = maps.view(memory, "cover") if soft else None
 
     def __repr__(self) -> str:
         n, _, oh, ow = self._shape
@@ -122,9 +122,9 @@ class DeviceLayerPlan(LayerPlan):
         n, _, oh, ow = self._shape
         return float(self._totals.sum()) / (n * oh * ow)
 
-    def cover_tensor(self, dtype: Any, channels: int = 1) -> Tensor:
-        cover = self._maps.tensor(self._memory, "cover").to(dtype)
-        return cover.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else cover
+    def new_mask_tensor(self, dtype: Any, channels: int = 1) -> Tensor:
+        new_mask = self._maps.tensor(self._memory, "cover").to(dtype)
+        return new_mask.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else new_mask
 
     def for_batch(self, n: int) -> DeviceLayerPlan:
         return self  # kernels repeat the maps of one image
@@ -132,10 +132,10 @@ class DeviceLayerPlan(LayerPlan):
 
 def _kept(mask: Tensor, soft: bool) -> Tensor:
     """Returns a copy of the mask as kernels take it: bool, or float32 if soft, its rows one after another."""
-    kept = mask.to(torch.float32, copy=True) if soft else mask != 0
-    if kept.is_contiguous() or kept.is_contiguous(memory_format=torch.channels_last):
-        return kept.clone() if kept.data_ptr() == mask.data_ptr() else kept
-    return kept.contiguous()
+    copy = mask.to(torch.float32, copy=True) if soft else mask != 0
+    if copy.is_contiguous() or copy.is_contiguous(memory_format=torch.channels_last):
+        return copy.clone() if copy.data_ptr() == mask.data_ptr() else copy
+    return copy.contiguous()
 
 
 def plan_layers(
@@ -156,28 +156,28 @@ def plan_layers(
         mask = mask.float()
     groups, sizes = op.sizes_of(tuple(mask.shape), chain)
     n = mask.shape[0]
-    cover = torch.float32 if soft else torch.bool
-    layers = [_Maps((n, groups, *size), cover) for size in sizes]
+    mask_dtype = torch.float32 if soft else torch.bool
+    layers = [_Maps((n, groups, *size), mask_dtype) for size in sizes]
     offset = -(-4 * n * (len(layers) + 1) // _ALIGNMENT) * _ALIGNMENT  # the memory begins with totals and flags
     for layer in layers:
         offset = layer.place(offset)
     memory = _native_torch.scratch(offset, mask)
     totals = memory[: 4 * n * (len(layers) + 1)].view(torch.int32).view(len(layers) + 1, n)
     calls = DeviceCalls(mask, "mask_plan")
-    seen, windows = calls.view(mask), [window.values for window, _ in chain]
-    scratch = _native_torch.scratch(calls.size("partial_conv_plan_workspace", seen, groups, soft, windows), mask)
+    mask_view, windows = calls.view(mask), [window.values for window, _ in chain]
+    scratch = _native_torch.scratch(calls.size("partial_conv_plan_workspace", mask_view, groups, soft, windows), mask)
     base = memory.data_ptr()
     calls.run(
-        "partial_conv_plan", seen, groups, soft,
+        "partial_conv_plan", mask_view, groups, soft,
         [(window, maps.view(memory, "count"), maps.view(memory, "ratio"), maps.view(memory, "cover"),
           base + maps.parts["rows"][0]) for window, maps in zip(windows, layers, strict=True)],
         base, base + 4 * n * len(layers), (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
     if dtype != torch.bool and not full and not _native_torch.is_capturing(mask):
-        found = functools.reduce(int.__or__, totals[-1].tolist())
-        if found & 2:
+        flags = functools.reduce(int.__or__, totals[-1].tolist())
+        if flags & 2:
             raise MaskError("mask: values outside [0, 1]")
-        if found & 1 and not soft:
+        if flags & 1 and not soft:
             raise MaskError("mask: values between 0 and 1; pass soft=True, or mask > 0.5")
     plans: list[DeviceLayerPlan] = []
     current = _kept(mask, soft)
@@ -228,7 +228,7 @@ def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
 
 
 def _maps(plan: DeviceLayerPlan) -> tuple[Any, Any]:
-    return (None, None) if plan.plain else (plan.ratio_view, plan.cover_view)
+    return (None, None) if plan.plain else (plan.ratio_view, plan.new_mask_view)
 
 
 def is_direct(x: Tensor, weight: Tensor, layer: Any) -> bool:

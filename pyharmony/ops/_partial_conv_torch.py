@@ -161,11 +161,11 @@ def _maps(plan: LayerPlan, x: Tensor, group: int = 0) -> tuple[Any, Any]:
 
 def run_layer(
     x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, scale: Any, slope: float,
-    kept: list[Tensor] | None = None,
+    cache: list[Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Computes y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor.
 
-    Gathered rows that are small enough are left in kept, for `run_backward`.
+    Gathered rows that are small enough are left in cache, for `run_backward`.
     """
     if layer.plan.on_device:
         return device.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
@@ -179,8 +179,8 @@ def run_layer(
     )
     first = _channels_first(weight, len(plan._rows))
     columns = _columns(x, plan, first)
-    if kept is not None and columns.nbytes <= max(x.nbytes, _KEPT_BYTES):
-        kept.append(columns)
+    if cache is not None and columns.nbytes <= max(x.nbytes, _KEPT_BYTES):
+        cache.append(columns)
     acc = _product(columns, _matrix(weight, first))
     native.partial_conv_epilogue(
         _view(acc), plan.where, *_maps(plan, x), _view(offset), scale, slope, _view(y, writable=True)
@@ -289,15 +289,15 @@ def run_gradients(
     for_x, for_weight, for_bias, for_scale = needs
     # dW is scale times weight_grad. The gradient of scale is found by dividing by scale, so a scale of 0 is taken as 1.
     factor = float(scale)
-    taken = 1.0 if for_scale and factor == 0 else factor
+    divisor = 1.0 if for_scale and factor == 0 else factor
     dx, dw, db = run_backward(
         grad, y, x if for_weight or for_scale else None, weight if for_x else None, layer,
-        (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), taken, slope, for_bias, columns,
+        (tuple(x.shape), tuple(weight.shape)), (_format(x), _format(weight)), divisor, slope, for_bias, columns,
     )  # fmt: skip
     ds = None
     if for_scale and dw is not None:
-        ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / taken).to(scale.dtype).view_as(scale)
-    if taken != factor:
+        ds = (torch.sum(dw * weight, dtype=_real_type(dw)) / divisor).to(scale.dtype).view_as(scale)
+    if divisor != factor:
         dx, dw = None if dx is None else dx * factor, None if dw is None else dw * factor
     return dx, dw if for_weight else None, db, ds
 
@@ -320,11 +320,11 @@ def _fold(
 def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor, columns: Tensor | None) -> Tensor:
     first = _channels_first(like, len(plan._rows))
     columns = _columns(x, plan, first) if columns is None else columns
-    found = _product(h.t(), columns.t()).to(x.dtype)
+    product = _product(h.t(), columns.t()).to(x.dtype)
     o, c, kh, kw = like.shape
     if first:
-        return found.view(o, c, kh, kw)
-    return found.view(o, kh, kw, c).permute(0, 3, 1, 2).contiguous(memory_format=_format(like))
+        return product.view(o, c, kh, kw)
+    return product.view(o, kh, kw, c).permute(0, 3, 1, 2).contiguous(memory_format=_format(like))
 
 
 def run_map(kind: str, a: Tensor, b: Tensor, shape: Any, layer: Layer) -> Tensor:
@@ -334,12 +334,12 @@ def run_map(kind: str, a: Tensor, b: Tensor, shape: Any, layer: Layer) -> Tensor
     last = _format_of_map(kind, a, b)
     if kind == "input_grad":
         shapes, forms = (tuple(shape), tuple(b.shape)), (last, _format(b))
-        made = run_backward(a, None, None, b, layer, shapes, forms, 1.0, 1.0, False)[0]
+        result = run_backward(a, None, None, b, layer, shapes, forms, 1.0, 1.0, False)[0]
     else:
         shapes, forms = (tuple(a.shape), tuple(shape)), (_format(a), last)
-        made = run_backward(b, None, a, None, layer, shapes, forms, 1.0, 1.0, False)[1]
-    assert made is not None  # noqa: S101  # its other operand is given
-    return made.contiguous(memory_format=last)
+        result = run_backward(b, None, a, None, layer, shapes, forms, 1.0, 1.0, False)[1]
+    assert result is not None  # noqa: S101  # its other operand is given
+    return result.contiguous(memory_format=last)
 
 
 def _format_of_map(kind: str, a: Tensor, b: Tensor) -> torch.memory_format:
@@ -419,11 +419,11 @@ class PartialConv(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Any, layer: Layer, slope: float
     ) -> Tensor:
-        kept: list[Tensor] | None = [] if weight.requires_grad else None
-        y = run_layer(x, weight, bias, layer, scale, slope, kept)
+        cache: list[Tensor] | None = [] if weight.requires_grad else None
+        y = run_layer(x, weight, bias, layer, scale, slope, cache)
         tensor = isinstance(scale, Tensor)
         ctx.save_for_backward(
-            x, weight, y if slope != 1 else None, scale if tensor else None, kept[0] if kept else None
+            x, weight, y if slope != 1 else None, scale if tensor else None, cache[0] if cache else None
         )
         ctx.layer, ctx.slope, ctx.scale = layer, slope, None if tensor else scale
         ctx.bias = None if bias is None else bias.dtype
@@ -435,22 +435,22 @@ class PartialConv(Function):
         needs = _needs(ctx, True, True, ctx.bias is not None, scale is not None)
         scale = ctx.scale if scale is None else scale
         if torch.is_grad_enabled():
-            cover = ctx.layer.plan.cover_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
+            new_mask = ctx.layer.plan.new_mask_tensor(grad.dtype, weight.shape[0]) if needs[2] else None
             maps = _maps_of(ctx.layer)
-            return *backward_of(grad, y, x, weight, scale, ctx.slope, cover, maps, needs), None, None
-        found = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs, columns)
-        return *found[:2], None if found[2] is None else found[2].to(ctx.bias), found[3], None, None
+            return *backward_of(grad, y, x, weight, scale, ctx.slope, new_mask, maps, needs), None, None
+        grads = run_gradients(grad, y, x, weight, scale, ctx.layer, ctx.slope, needs, columns)
+        return *grads[:2], None if grads[2] is None else grads[2].to(ctx.bias), grads[3], None, None
 
 
 def backward_of(
-    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, slope: float, cover: Tensor | None,
+    grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, slope: float, new_mask: Tensor | None,
     maps: Any, needs: Any,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """Returns the gradients of x, weight, bias and scale, put together from maps that can be differentiated again."""
     g = grad if y is None else torch.ops.aten.leaky_relu_backward(grad, y.detach(), slope, True)
     dx = maps("input_grad", g, weight, x.shape) if needs[0] else None
     dw = maps("weight_grad", x, g, weight.shape) if needs[1] or needs[3] else None
-    db = None if cover is None or not needs[2] else (g * cover).sum((0, 2, 3))
+    db = None if new_mask is None or not needs[2] else (g * new_mask).sum((0, 2, 3))
     ds = (dw * weight).sum().to(scale.dtype).view_as(scale) if needs[3] and dw is not None else None
     if isinstance(scale, Tensor) or scale != 1:
         dx, dw = None if dx is None else dx * scale, None if dw is None else dw * scale
@@ -488,7 +488,7 @@ def _run(
 
 
 def _run_mask(mask: Tensor, window: list[int], groups: int, soft: bool) -> Tensor:
-    return _layer_of(mask, window, groups, soft).plan.cover_tensor(mask.dtype).clone()
+    return _layer_of(mask, window, groups, soft).plan.new_mask_tensor(mask.dtype).clone()
 
 
 def _fake_layer(x: Tensor, weight: Tensor, bias: Any, scale: Any, mask: Tensor, window: list[int], *_: Any) -> Tensor:
@@ -518,13 +518,15 @@ def _keep_layer(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _layer_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     x, weight, scale, mask, y = ctx.saved_tensors
     needs = ctx.needs_input_grad[:4]
-    cover = None
+    new_mask = None
     if needs[2]:
-        cover = _new_mask(mask, *ctx.layer).to(grad.dtype)
-        cover = cover.repeat_interleave(weight.shape[0] // cover.shape[1], 1) if cover.shape[1] > 1 else cover
+        new_mask = _new_mask(mask, *ctx.layer).to(grad.dtype)
+        new_mask = (
+            new_mask.repeat_interleave(weight.shape[0] // new_mask.shape[1], 1) if new_mask.shape[1] > 1 else new_mask
+        )
     maps = functools.partial(_map_in_graph, mask, ctx.layer)
-    found = backward_of(grad, y, x, weight, ctx.factor if scale is None else scale, ctx.slope, cover, maps, needs)
-    return *found, *[None] * (len(ctx.layer) + 3)
+    grads = backward_of(grad, y, x, weight, ctx.factor if scale is None else scale, ctx.slope, new_mask, maps, needs)
+    return *grads, *[None] * (len(ctx.layer) + 3)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -557,8 +559,8 @@ def _gradient_operator(kind: str) -> Any:
     def backward(ctx: Any, v: Tensor) -> tuple[Any, ...]:
         a, b, mask = ctx.saved_tensors
         maps = functools.partial(_map_in_graph, mask, ctx.layer)
-        found = gradients_of_map(maps, kind, a, b, v, ctx.needs_input_grad)
-        return *found, *[None] * (len(ctx.layer) + 2)
+        grads = gradients_of_map(maps, kind, a, b, v, ctx.needs_input_grad)
+        return *grads, *[None] * (len(ctx.layer) + 2)
 
     schema = f"(Tensor a, Tensor b, Tensor mask, {_LAYER}, int[] shape) -> Tensor"
     return operator(f"partial_conv_{kind}", schema, run, fake, backward, _keep)

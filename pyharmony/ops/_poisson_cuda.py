@@ -219,12 +219,12 @@ class DeviceSolver:
     def __init__(self, place: Place, mask: Any, color_weight: Any) -> None:
         plane = _arrays.to_numpy(mask, "mask") if place.kind == "host" else _cuda.describe(mask, "mask")
         height, width = _checks.mask_size(plane, "mask")
-        given = mask_on(place, mask, 1, height, width, batch=False)
+        device_mask = mask_on(place, mask, 1, height, width, batch=False)
         weight, weight_map, _ = weight_on(place, color_weight, 1, height, width)
         with _cuda.failures("PoissonSolver"):
             self.place, self.weight = place, weight
-            self.mask = place.scratch(given.nbytes).seen_as(given.shape, given.dtype)
-            place.copy(given.as_bytes(), self.mask.as_bytes())
+            self.mask = place.scratch(device_mask.nbytes).seen_as(device_mask.shape, device_mask.dtype)
+            place.copy(device_mask.as_bytes(), self.mask.as_bytes())
             self.hierarchy = DeviceHierarchy(place, self.mask, (height, width), weight=weight, weight_map=weight_map)
         self.shape = height, width
 
@@ -292,23 +292,23 @@ def run(place: Place, call: Call) -> Any:
     """Computes `pyharmony.ops.poisson` at a place; returns NotImplemented where the CPU has to do it."""
 
     def system(count: int, height: int, width: int, batch: bool) -> tuple[DeviceArray, float, Any, None]:
-        cover = mask_on(place, call.mask, count, height, width, batch=batch)
+        mask = mask_on(place, call.mask, count, height, width, batch=batch)
         weight, weight_map, _ = weight_on(place, call.color_weight, count, height, width)
-        return cover, weight, weight_map, None
+        return mask, weight, weight_map, None
 
     return _solve_at(place, call, system)
 
 
-def seen_at(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
+def call_form(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
     """Returns a call with checked images as kernels see them; None where the kernels do not take it."""
     images = {name: getattr(call, name) for name in ("src", "dst", "base")}
     forms = {name: image_form(place, x, name) for name, x in images.items() if x is not None}
-    seen = dataclasses.replace(call, **forms)
-    if not _cuda.takes(place, limits, seen):
+    form = dataclasses.replace(call, **forms)
+    if not _cuda.takes(place, limits, form):
         return None
-    _checks.same_dtype(seen.src, "src", seen.dst, "dst")
-    _checks.same_shape(seen.src, "src", seen.dst, "dst")
-    return seen
+    _checks.same_dtype(form.src, "src", form.dst, "dst")
+    _checks.same_shape(form.src, "src", form.dst, "dst")
+    return form
 
 
 def deliver(place: Place, call: Any, out: Any, into: DeviceArray, infos: list[SolveInfo]) -> Any:
@@ -330,24 +330,24 @@ def _solve_at(
     Args:
         system: maps (N, H, W, whether a batch was given) to mask, weight and map on the device, and their set-up.
     """
-    seen = seen_at(place, call, LIMITS)
-    if seen is None:
+    form = call_form(place, call, LIMITS)
+    if form is None:
         return NotImplemented
-    if seen.base is not None:
-        check_base(seen.base, seen.dst, "float32")
-    levels = _checks.tolerance(call.tolerance, seen.dst.dtype.name)
-    src, dst = (batch_of(place.take(x, name)) for x, name in ((seen.src, "src"), (seen.dst, "dst")))
-    base = None if seen.base is None else batch_of(place.take(seen.base, "base"))
+    if form.base is not None:
+        check_base(form.base, form.dst, "float32")
+    levels = _checks.tolerance(call.tolerance, form.dst.dtype.name)
+    src, dst = (batch_of(place.take(x, name)) for x, name in ((form.src, "src"), (form.dst, "dst")))
+    base = None if form.base is None else batch_of(place.take(form.base, "base"))
     count, height, width, channels = dst.shape
-    mask, weight, weight_map, hierarchy = system(count, height, width, seen.dst.ndim == 4)
+    mask, weight, weight_map, hierarchy = system(count, height, width, form.dst.ndim == 4)
     eq = DeviceEquation(src, dst, mask, base, weight, weight_map)
-    out, into = place.empty(tuple(seen.dst.shape), seen.dst.dtype)
+    out, into = place.empty(tuple(form.dst.shape), form.dst.dtype)
     result = batch_of(into)
     options: dict[str, Any] = {
         "gradients": call.gradients,
         "contour": call.contour,
         "levels": levels,
-        "unit": _arrays.VALUE_RANGE[seen.dst.dtype.name],
+        "unit": _arrays.VALUE_RANGE[form.dst.dtype.name],
         "certify": call.return_info,
         "read": call.return_info or place.kind == "host",
         "hierarchy": hierarchy,

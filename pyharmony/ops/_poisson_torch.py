@@ -40,13 +40,13 @@ def _run(
 ) -> Tensor:
     weight = color_weight if color_map is None else color_map
     call = call_of(src, dst, mask, base, weight, gradients, contour, tolerance, False)
-    known = SOLVERS.get(solver)
+    poisson_solver = SOLVERS.get(solver)
 
     def compute(info: bool) -> Any:
-        asked = replace(call, return_info=info)
-        if known is not None:
-            return known.solve(asked, None)
-        return _cuda.dispatch(asked, None, _poisson_cpu, _poisson_cuda)
+        with_info = replace(call, return_info=info)
+        if poisson_solver is not None:
+            return poisson_solver.solve(with_info, None)
+        return _cuda.dispatch(with_info, None, _poisson_cpu, _poisson_cuda)
 
     return image_of(compute)
 

@@ -31,12 +31,12 @@ def normalize(
     us: Sequence[NumpyArray],
     vs: Sequence[NumpyArray],
     dims: Sequence[int],
-    chosen: Settings,
+    settings: Settings,
     *,
     normalized: bool,
 ) -> tuple[NumpyArray, list[NumpyArray]]:
     """Returns sigmas and W / sigma; u and v are changed in place if there are iterations."""
-    write = chosen.iterations > 0
+    write = settings.iterations > 0
     for x, name in _named(us=us, vs=vs):
         if write and not x.flags.writeable:
             raise ArgumentError(f"{name}: read-only, but it gets the new vector; pass a copy, or update=False")
@@ -59,15 +59,15 @@ def normalize(
         [at.view(native, out.ctypes.data, out.dtype.name, writable=True) for out, at in zip(outs, layouts)],
         _arrays.view(sigmas, "sigmas", writable=True),
         _arrays.view(state, "state", writable=True),
-        iterations=chosen.iterations,
-        eps=chosen.eps,
-        order=chosen.order,
+        iterations=settings.iterations,
+        eps=settings.eps,
+        order=settings.order,
         write=write,
     )
     if zero >= 0:
         raise zero_weight(zero)
     if write:
-        for old, new in [*zip(us, new_us), *((v, at.logical(made)) for v, made, at in zip(vs, new_vs, layouts))]:
+        for old, new in [*zip(us, new_us), *((v, at.logical(new_v)) for v, new_v, at in zip(vs, new_vs, layouts))]:
             if old is not new:
                 old[...] = new
     return sigmas, outs

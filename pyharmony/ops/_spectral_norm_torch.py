@@ -104,7 +104,7 @@ def run(
     us: Sequence[Tensor],
     vs: Sequence[Tensor],
     dims: Sequence[int],
-    chosen: Settings,
+    settings: Settings,
     *,
     normalized: bool,
     write: bool,
@@ -131,14 +131,14 @@ def run(
         [_matrix_view(calls, out, at) for out, at in zip(outs, layouts)],
         _flat_view(calls, sigmas),
         _flat_view(calls, state),
-        iterations=chosen.iterations,
-        eps=chosen.eps,
-        order=chosen.order,
+        iterations=settings.iterations,
+        eps=settings.eps,
+        order=settings.order,
         write=write,
     )
     if zero is not None and zero >= 0:
         raise zero_weight(zero)
-    if write and chosen.iterations:
+    if write and settings.iterations:
         for u, new_u, v, new_v, at in zip(us, new_us, vs, new_vs, layouts):
             for old, new in ((u, new_u), (v, at.logical(new_v))):
                 if old.data_ptr() != new.data_ptr():
@@ -169,7 +169,7 @@ def run_gradient(
     """Returns dL/dW of all weights."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
-    laid = [None if g is None else _like(_arrays.plain(g.detach(), "grad"), w) for g, w in zip(grads, dense)]
+    dense_grads = [None if g is None else _like(_arrays.plain(g.detach(), "grad"), w) for g, w in zip(grads, dense)]
     outs = [_empty(w, pool) for w in dense]
     if any(at.order is not None for at in layouts):
         state = state.clone()
@@ -180,7 +180,7 @@ def run_gradient(
         calls,
         "spectral_norm_gradient",
         [_matrix_view(calls, w, at) for w, at in zip(dense, layouts)],
-        [None if g is None else _matrix_view(calls, g, at) for g, at in zip(laid, layouts)],
+        [None if g is None else _matrix_view(calls, g, at) for g, at in zip(dense_grads, layouts)],
         _flat_view(calls, sigmas),
         None if extra is None else _flat_view(calls, extra),
         _flat_view(calls, state),
@@ -249,7 +249,7 @@ class _Call:
     us: Sequence[Tensor]
     vs: Sequence[Tensor]
     dims: Sequence[int]
-    chosen: Settings
+    settings: Settings
     normalized: bool
     pool: Pool | None
 
@@ -257,9 +257,9 @@ class _Call:
 class _Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, *weights: Tensor) -> tuple[Tensor, ...]:
-        write = call.chosen.iterations > 0
+        write = call.settings.iterations > 0
         sigmas, state, outs = run(
-            weights, call.us, call.vs, call.dims, call.chosen, normalized=call.normalized, write=write, pool=call.pool
+            weights, call.us, call.vs, call.dims, call.settings, normalized=call.normalized, write=write, pool=call.pool
         )
         # save_for_backward is not used: D(real) and D(fake) of one update may go backward one after the other, each
         # through this node, and the first would free what is saved. The check that it would make is made in backward.
@@ -306,10 +306,10 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
-        saved = ctx.saved_tensors
-        half = len(saved) // 2
+        tensors = ctx.saved_tensors
+        half = len(tensors) // 2
         for_weights, for_grads, for_sigmas = gradient_of_gradient(
-            saved[:half], saved[half:], ctx.state, ctx.dims, cotangents
+            tensors[:half], tensors[half:], ctx.state, ctx.dims, cotangents
         )
         pulls = None if ctx.with_sigmas is None else for_sigmas.to(ctx.with_sigmas)
         return (None, None, None, None, pulls, *for_weights, *for_grads)
@@ -351,8 +351,8 @@ def _run_operator(
     legacy: bool,
     normalized: bool,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    chosen = Settings(iterations, eps, ORDERS[0] if legacy else ORDERS[1])
-    return run(weights, us, vs, dims, chosen, normalized=normalized, write=False)
+    settings = Settings(iterations, eps, ORDERS[0] if legacy else ORDERS[1])
+    return run(weights, us, vs, dims, settings, normalized=normalized, write=False)
 
 
 def _run_gradient_operator(
@@ -386,9 +386,9 @@ def _backward(ctx: Any, grad_sigmas: Any, _: Any, grads: Any) -> tuple[Any, ...]
     sigmas, state, *weights = ctx.saved_tensors
     grad_sigmas = torch.zeros_like(sigmas) if grad_sigmas is None else grad_sigmas
     grads = [torch.zeros_like(w) if g is None else g for g, w in zip(grads or [], weights)]
-    made = _gradient_operator(weights, grads, sigmas.detach(), grad_sigmas, state, ctx.dims)
+    weight_grads = _gradient_operator(weights, grads, sigmas.detach(), grad_sigmas, state, ctx.dims)
     nothing = [None] * ctx.vectors
-    return made, nothing, nothing, None, None, None, None, None
+    return weight_grads, nothing, nothing, None, None, None, None, None
 
 
 def _setup_gradient(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -446,7 +446,7 @@ def normalize(
     us: Sequence[Tensor],
     vs: Sequence[Tensor],
     dims: Sequence[int],
-    chosen: Settings,
+    settings: Settings,
     *,
     normalized: bool,
     pool: Pool | None = None,
@@ -454,14 +454,14 @@ def normalize(
     """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():
-        sigmas, *outs = _apply_normalize(_Call(us, vs, dims, chosen, normalized, pool), *weights)
+        sigmas, *outs = _apply_normalize(_Call(us, vs, dims, settings, normalized, pool), *weights)
         return sigmas, outs
-    legacy = chosen.order == ORDERS[0]
+    legacy = settings.order == ORDERS[0]
     us, vs = [u.detach() for u in us], [v.detach() for v in vs]
     sigmas, state, outs = _operator(
-        list(weights), us, vs, list(dims), chosen.iterations, chosen.eps, legacy, normalized
+        list(weights), us, vs, list(dims), settings.iterations, settings.eps, legacy, normalized
     )
-    if chosen.iterations:
+    if settings.iterations:
         with torch.no_grad():
             at = 0
             for weight, u, v, dim in zip(weights, us, vs, dims):

@@ -192,8 +192,8 @@ def encode(stages: Any) -> tuple[list[tuple[str, Any]], list[NumpyArray]]:
     """Returns the stages for a native call, and the arrays that must outlive it."""
     if isinstance(stages, (str, np.ndarray)) or not isinstance(stages, Sequence):
         raise DTypeError(f"stages: {type(stages).__name__}, expected a list of stages")
-    held = [_values(stage, f"stages[{i}]") for i, stage in enumerate(stages)]
-    return [(kind, _arrays.view(values, kind)) for kind, values in held], [values for _, values in held]
+    pairs = [_values(stage, f"stages[{i}]") for i, stage in enumerate(stages)]
+    return [(kind, _arrays.view(values, kind)) for kind, values in pairs], [values for _, values in pairs]
 
 
 def color_image(x: Any, name: str) -> NumpyArray:
@@ -237,7 +237,7 @@ def color_map(image: ArrayT, stages: Sequence[Stage], mask: Array | None = None,
     a = color_image(image, "image")
     m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
     amount = share(strength, "strength")
-    encoded, _held = encode(stages)
+    encoded, _memory = encode(stages)
     out = np.array(a, order="C")
     if amount > 0 and encoded:
         run(a, encoded, m, amount, out)

@@ -123,7 +123,7 @@ def color_stats(
         raise ArgumentError(f"bins: {bins}, expected a whole number from 0 to {MAX_BINS}")
     half = 0.5 / VALUE_RANGE[a.dtype.name] if a.dtype.kind == "u" and not stages else 0.0
     edges = bounds(-half if low is None else low, 1 + half if high is None else high, "")
-    encoded, _held = encode(stages)
+    encoded, _memory = encode(stages)
     return run(a, m, encoded, int(bins), edges, bool(background))
 
 
@@ -138,20 +138,20 @@ def run(
         [float(x) for x in edges[0]], [float(x) for x in edges[1]],
         _arrays.view(moments, "moments", writable=True), _arrays.view(histograms, "histograms", writable=True),
     )  # fmt: skip
-    found = [_region(*both) for both in zip(moments, histograms, strict=True)]
-    for region, name in zip(found, ("foreground", "background")):
+    stats = [_region(*both) for both in zip(moments, histograms, strict=True)]
+    for region, name in zip(stats, ("foreground", "background")):
         if region.weight > 0 and not np.isfinite([region.mean, region.minimum, region.maximum]).all():
             raise ArgumentError(f"image: NaN or infinities in the {name}, expected finite values")
     if background and mask is None:
-        found.append(_region(np.zeros(16), np.zeros((3, bins))))
-    return ColorStats(found[0], found[1] if background else None)
+        stats.append(_region(np.zeros(16), np.zeros((3, bins))))
+    return ColorStats(stats[0], stats[1] if background else None)
 
 
 def _region(moments: NumpyArray, histogram: NumpyArray) -> RegionStats:
     rr, rg, rb, gg, gb, bb = moments[4:10]
     covariance = np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]])
-    found = RegionStats(float(moments[0]), moments[1:4], covariance, moments[10:13], moments[13:16], histogram)
-    if found.weight == 0:
-        for a in (found.mean, found.covariance, found.minimum, found.maximum):
+    stats = RegionStats(float(moments[0]), moments[1:4], covariance, moments[10:13], moments[13:16], histogram)
+    if stats.weight == 0:
+        for a in (stats.mean, stats.covariance, stats.minimum, stats.maximum):
             a.fill(np.nan)
-    return found
+    return stats

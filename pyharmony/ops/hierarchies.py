@@ -26,12 +26,12 @@ class Hierarchies:
         most: the most bytes of all of them; a larger set-up is made, used and not kept.
 
     Attributes:
-        made: how many set-ups were made.
+        misses: how many set-ups were made.
     """
 
     def __init__(self, most: int) -> None:
-        self.made = 0
-        self._most, self._kept = most, OrderedDict[bytes, Any]()
+        self.misses = 0
+        self._most, self._cache = most, OrderedDict[bytes, Any]()
 
     def of(self, mask: NumpyArray, weight: float | NumpyArray) -> Any:
         """Returns the set-up of a mask [H, W] and a weight, a number or a map [H, W].
@@ -40,14 +40,14 @@ class Hierarchies:
             MaskError: the mask is above zero everywhere, and the weight is 0.
         """
         key = _key(mask, weight)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        self.made += 1
-        made = self._kept[key] = hierarchy_of(mask, weight)
-        while sum(one.bytes for one in self._kept.values()) > self._most:
-            self._kept.popitem(last=False)
-        return made
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        self.misses += 1
+        hierarchy = self._cache[key] = hierarchy_of(mask, weight)
+        while sum(one.bytes for one in self._cache.values()) > self._most:
+            self._cache.popitem(last=False)
+        return hierarchy
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
@@ -61,14 +61,14 @@ class Hierarchies:
 
 def kept_hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
     """Returns the set-up of a mask, from the `Hierarchies` in use where there are any."""
-    used = _USED.get()
-    return hierarchy_of(mask, weight) if used is None else used.of(mask, weight)
+    hierarchies = _USED.get()
+    return hierarchy_of(mask, weight) if hierarchies is None else hierarchies.of(mask, weight)
 
 
 def _key(mask: NumpyArray, weight: float | NumpyArray) -> bytes:
     """Returns a digest of what a set-up follows from."""
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for array in (mask, np.asarray(weight)):
-        found.update(f"{array.dtype.str} {array.shape} ".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.digest()
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()

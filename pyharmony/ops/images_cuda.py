@@ -59,12 +59,12 @@ def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, bat
         else:
             a = _checks.mask(a, "mask", height, width)
         return planes_of(place.take(a, "mask"), count)
-    taken = place.take(mask, "mask")
-    if taken.ndim == 3 and taken.shape[2] == 1 and taken.shape != (count, height, width):
-        taken = taken.reshaped(taken.shape[:2], taken.strides[:2])
-    if not (batch and taken.shape == (count, height, width)):
-        _checks.mask_form(taken.shape, taken.dtype.name, "mask", height, width)
-    return planes_of(taken, count)
+    array = place.take(mask, "mask")
+    if array.ndim == 3 and array.shape[2] == 1 and array.shape != (count, height, width):
+        array = array.reshaped(array.shape[:2], array.strides[:2])
+    if not (batch and array.shape == (count, height, width)):
+        _checks.mask_form(array.shape, array.dtype.name, "mask", height, width)
+    return planes_of(array, count)
 
 
 def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
@@ -73,18 +73,18 @@ def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
         return mask
     count, height, width = mask.shape
     own = 1 if mask.strides[0] == 0 else count
-    _, made = place.empty((own, height, width), np.dtype(np.float32))
+    _, copy = place.empty((own, height, width), np.dtype(np.float32))
     place.module.pyramid_lay_mask(
         mask.items(slice(0, own)).view("mask"),
         0,
         0,
         height,
         width,
-        made.view("mask", writable=True),
+        copy.view("mask", writable=True),
         device=place.device,
         stream=place.stream,
     )
-    return made if own == count else made.reshaped(mask.shape, (0, *made.strides[1:]))
+    return copy if own == count else copy.reshaped(mask.shape, (0, *copy.strides[1:]))
 
 
 def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tuple[float, DeviceArray | None, float]:
@@ -99,14 +99,14 @@ def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tupl
         weight = weight.astype(np.float32, copy=False)  # kernels take float32
         low, high = float(weight.min()), float(weight.max())
         return low, planes_of(place.take(weight, "color_weight"), count), high
-    taken = place.take(x, "color_weight")
-    if taken.dtype != np.float32:
-        raise DTypeError(f"color_weight: a map of dtype {taken.dtype.name} on the device, expected float32")
-    _checks.mask_form(taken.shape, "float32", "color_weight", height, width)
+    array = place.take(x, "color_weight")
+    if array.dtype != np.float32:
+        raise DTypeError(f"color_weight: a map of dtype {array.dtype.name} on the device, expected float32")
+    _checks.mask_form(array.shape, "float32", "color_weight", height, width)
     if place.kind in ("torch", "cupy"):
         low, high = float(x.min()), float(x.max())
     else:
-        values = place.fetch(taken)
+        values = place.fetch(array)
         low, high = float(values.min()), float(values.max())
     _checks.color_weight_range(low, high)
-    return low, None if low == high else planes_of(taken, count), high
+    return low, None if low == high else planes_of(array, count), high

@@ -101,19 +101,19 @@ def upsample(image: Array, shape: tuple[int, int]) -> Array:
     return _arrays.like_kind(out if image.ndim == 3 else out[..., 0], image)
 
 
-def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known: _arrays.NumpyArray) -> None:
+def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known_share: _arrays.NumpyArray) -> None:
     """Moves colours, in place, to meet dst across the contour of the known pixels.
 
     See `pyharmony.reference.pyramid.meet_known`.
 
     Args:
-        colours: [H, W, C] float32, contiguous; changed where known is below 1 and within 3 pixels
+        colours: [H, W, C] float32, contiguous; changed where known_share is below 1 and within 3 pixels
             of a pixel where it is 1.
         dst: [H, W, C], any image dtype, in the unit of colours.
-        known: [H, W] bool or float32, the share of each pixel that is known.
+        known_share: [H, W] bool or float32, the share of each pixel that is known.
     """
     native.pyramid_meet_known(
-        _arrays.view(colours, "colours", writable=True), _arrays.view(dst, "dst"), _arrays.view(known, "known")
+        _arrays.view(colours, "colours", writable=True), _arrays.view(dst, "dst"), _arrays.view(known_share, "known")
     )
 
 
@@ -131,15 +131,15 @@ def halve(images: Sequence[Any], smooth_sigma: float, place: Place | None = None
     return outs
 
 
-def halve_masks(mask: Any, known: Any, place: Place | None = None) -> tuple[Any, Any]:
-    """Returns the mask and the known share of each pixel at half the size; known None: known where the mask is zero."""
+def halve_masks(mask: Any, known_share: Any, place: Place | None = None) -> tuple[Any, Any]:
+    """Returns the mask and the known share of each pixel at half the size; by default known where the mask is zero."""
     if place is None:
-        return halve_mask(mask), halve_mask(mask == 0 if known is None else known)
+        return halve_mask(mask), halve_mask(mask == 0 if known_share is None else known_share)
     shape = mask.shape[0], *_halved(mask.shape[1:3])
     outs = _new(place, shape), _new(place, shape)
     place.module.pyramid_downsample_mask(
         mask.view("mask"),
-        None if known is None else known.view("known"),
+        None if known_share is None else known_share.view("known"),
         outs[0].view("mask", writable=True),
         outs[1].view("known", writable=True),
         **_at(place),
@@ -155,25 +155,25 @@ def halve_map(weights: Any, place: Place | None = None) -> Any:
     return halved.reshaped(halved.shape[:3], halved.strides[:3])
 
 
-def double(colours: Any, like: Any, mask: Any = None, known: Any = None, place: Place | None = None) -> Any:
+def double(colours: Any, like: Any, mask: Any = None, known_share: Any = None, place: Place | None = None) -> Any:
     """Returns colours at the size of the image like, which is twice their size or one less.
 
-    With a mask they meet like across the contour of the known pixels, see `meet_known`; known None: known where
+    With a mask they meet like across the contour of the known pixels, see `meet_known`; known_share None: known where
     the mask is zero.
     """
     if place is None:
         doubled = upsample(colours, like.shape[:2])
         if mask is not None:
-            meet_known(doubled, like, mask == 0 if known is None else known)
+            meet_known(doubled, like, mask == 0 if known_share is None else known_share)
         return doubled
     out = _new(place, like.shape)
     image, into = colours.view("base"), out.view("base", writable=True)
     if mask is None:
         place.module.pyramid_upsample(image, into, **_at(place))
     else:
-        cover = mask if known is None else known
+        share = mask if known_share is None else known_share
         place.module.pyramid_upsample_meet(
-            image, like.view("dst"), cover.view("known"), into, from_mask=known is None, **_at(place)
+            image, like.view("dst"), share.view("known"), into, from_mask=known_share is None, **_at(place)
         )
     return out
 
@@ -190,10 +190,10 @@ def copy_paste(place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArr
     return out
 
 
-def hold(place: Place, known: DeviceArray) -> DeviceArray:
+def hold(place: Place, known_share: DeviceArray) -> DeviceArray:
     """Returns weights, from the known share of each pixel, that hold the membrane of a coarse level near dst."""
-    out = _new(place, known.shape)
-    place.module.pyramid_hold(known.view("known"), out.view("hold", writable=True), **_at(place))
+    out = _new(place, known_share.shape)
+    place.module.pyramid_hold(known_share.view("known"), out.view("hold", writable=True), **_at(place))
     return out
 
 

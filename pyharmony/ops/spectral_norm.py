@@ -70,7 +70,7 @@ def spectral_norm(
         [3.0]
     """
     _checks.flags(normalized=normalized)
-    chosen = settings(n_power_iterations, eps, order, update)
+    norm_settings = settings(n_power_iterations, eps, order, update)
     lists = (("weights", weights), ("us", us), ("vs", vs))
     weights, us, vs = (_checks.several(x, name, "a list of arrays") for name, x in lists)
     if not weights or len(us) != len(weights) or len(vs) != len(weights):
@@ -89,5 +89,5 @@ def spectral_norm(
         _spectral_norm_cpu.check_dtypes(weights, us, vs)
     axes = axes_of(weights, dims)
     check_vectors(weights, us, vs, axes)
-    sigmas, outs = normalize(weights, us, vs, axes, chosen, normalized=normalized)
+    sigmas, outs = normalize(weights, us, vs, axes, norm_settings, normalized=normalized)
     return (sigmas, outs) if normalized else sigmas

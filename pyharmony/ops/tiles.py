@@ -106,7 +106,7 @@ def gaussian_poisson_tiles(
         )
     dtype = images.dtype
     unit = _arrays.VALUE_RANGE[dtype] / 255
-    allowed = _checks.tolerance(tolerance, dtype)
+    limit = _checks.tolerance(tolerance, dtype)
     images.check_mask()
     corner = images.read(slice(0, 1), slice(0, 1))
     options = {"w0": w0, "w1": w1, "preserve_background": bool(preserve_background)}
@@ -125,21 +125,21 @@ def gaussian_poisson_tiles(
         )
 
     size = images.range()
-    solver = solver_to(allowed)
-    if tolerance is None and allowed * unit < _ROUNDING_MARGIN * solver.rounding:
-        allowed = _ROUNDING_MARGIN * solver.rounding / unit
-        solver = solver_to(allowed)
-    held = 0
-    done = False
-    while not done:
+    solver = solver_to(limit)
+    if tolerance is None and limit * unit < _ROUNDING_MARGIN * solver.rounding:
+        limit = _ROUNDING_MARGIN * solver.rounding / unit
+        solver = solver_to(limit)
+    peak = 0
+    complete = False
+    while not complete:
         for y, x in tiles_of(images.shape, rows, columns):
-            held = max(held, _solve_tile(solver, images, y, x, weight, low, options))
-        done = solver.finish()
+            peak = max(peak, _solve_tile(solver, images, y, x, weight, low, options))
+        complete = solver.finish()
     stats = solver.result()
     if not stats["converged"]:
         warnings.warn(
             f"gaussian_poisson_tiles: the error is only known to be below {stats['max_error'] / unit:.3g} levels, "
-            f"tolerance {allowed:.3g}",
+            f"tolerance {limit:.3g}",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -152,7 +152,7 @@ def gaussian_poisson_tiles(
         max_error=stats["max_error"] / unit,
         device="cpu",
         milliseconds=(time.perf_counter() - start) * 1e3,
-        peak_bytes=held + stats["peak_bytes"],
+        peak_bytes=peak + stats["peak_bytes"],
         clipped=float(stats["clipped"] and stats["clipped"] / images.values_inside(bool(preserve_background))),
     )
 
@@ -308,8 +308,8 @@ def _solve_tile(
             **options,
         )
         if not finite:
-            used = parts["mask"] if options["preserve_background"] else None
+            region = parts["mask"] if options["preserve_background"] else None
             for name in ("src", "dst", "base"):
-                _checks.finite(parts[name], name, used, (rows.start, columns.start))
+                _checks.finite(parts[name], name, region, (rows.start, columns.start))
     images.write(y, x, result)
     return sum(a.nbytes for a in parts.values()) + result.nbytes + (0 if crop is None else crop.nbytes)
