@@ -19,6 +19,7 @@ from PIL import Image
 
 import pyharmony as ph
 from pyharmony import _shipped, color, errors, ops
+from pyharmony._images.sizes import fitted
 from pyharmony.harmonization import (
     METHODS,
     ColorMap,
@@ -32,7 +33,7 @@ from pyharmony.harmonization import (
 from pyharmony.harmonization._fit import fit
 from pyharmony.harmonization._guards import Care
 from pyharmony.harmonization._maps import IDENTITY, lattice, table_of
-from pyharmony.harmonization._scene import Scene, fitting, reduced, scene
+from pyharmony.harmonization._scene import Scene, reduced, scene
 from pyharmony.harmonization._transport import transport_plan
 from pyharmony.io import Picture
 
@@ -654,7 +655,7 @@ def test_an_object_of_fewer_than_500_pixels_is_left_to_itself_by_xue(pair: Any) 
 
 def test_a_picture_that_is_small_enough_is_seen_as_it_is(pair: Any) -> None:
     image, mask = pair
-    seen = scene(image, mask, None, fitting(image.shape[:2], 512))
+    seen = scene(image, mask, None, fitted(image.shape[:2], 512))
     assert np.array_equal(seen.picture, image.astype(np.float32) / 255)
     assert np.array_equal(seen.mask, mask.astype(np.float32) / 255)
 

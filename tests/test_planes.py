@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from pyharmony._images.planes import closed, connected_parts, grown, opened, shrunk
 from pyharmony._images.region import Region, bounding_box
+from pyharmony._images.sizes import block_means, fitted, resized
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pyharmony"
 #: Rooms of torch work on tensors, and definitions stand on NumPy alone.
@@ -68,9 +69,17 @@ def test_a_box_as_pillow_has_it_and_as_a_rectangle() -> None:
     assert bounding_box(np.zeros((0, 3), bool)) == bounding_box(np.zeros((2, 3), bool)) == Region(0, 0, 0, 0)
 
 
-#: Names of which each has one function, beside tensors', and those that are something else: a `Region` with a margin.
-ONCE = {"grown": "_images/planes.py", "shrunk": "_images/planes.py", "connected_parts": "_images/planes.py"}
-ELSE = {"_images/edge_colours.py: _grown"}
+#: The file with the one function of each name.
+ONCE = {
+    "grown": "_images/planes.py", "shrunk": "_images/planes.py", "connected_parts": "_images/planes.py",
+    "fitted": "_images/sizes.py", "resized": "_images/sizes.py", "block_means": "_images/sizes.py",
+}  # fmt: skip
+#: Functions of these names that do something else: a margin around a `Region`; resizing as networks are trained, a
+#: plane to the nearest pixels; a cell of a contact sheet; means that are added up in the order of the network's.
+ELSE = {
+    "_images/edge_colours.py: _grown", "training/_batches.py: resized", "cli/_contact.py: fitted",
+    "harmonization/_colorgrid.py: _block_means",
+}  # fmt: skip
 
 
 def test_each_tool_has_one_function() -> None:
@@ -134,3 +143,51 @@ def test_a_spiral_is_one_part() -> None:
             region[row, column] = False
         step = step[1], -step[0]
     assert connected_parts(region).max() == 1
+
+
+@given(st.tuples(st.integers(1, 5000), st.integers(1, 5000)), st.integers(1, 6000), st.integers(1, 8))
+def test_a_size_is_fitted_to_a_side(size: tuple[int, int], longest: int, least: int) -> None:
+    sides = fitted(size, longest, least=least)
+    assert max(sides) <= max(longest, least) and min(sides) >= least
+    if max(size) <= longest:
+        assert sides == tuple(max(side, least) for side in size)
+    else:
+        factor = longest / max(size)
+        assert all(side == least or abs(side - factor * whole) <= 0.5 for side, whole in zip(sides, size, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(31, 47), (31, 47, 1), (31, 47, 3), (31, 47, 5)])
+def test_an_image_of_any_dtype_is_resized(dtype: str, shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    unit = {"uint8": 255, "uint16": 65535}.get(dtype, 1.0)
+    values = (random.random(shape) * unit).astype(dtype)
+    assert resized(values, (47, 31)) is values
+    small = resized(values, (12, 9))
+    assert small.dtype == dtype and small.shape == (9, 12, *shape[2:])
+    # Each channel is what it is by itself, to a level of 8 bits.
+    plane = values.astype(np.float32).reshape(31, 47, -1)
+    expected = np.stack([resized(plane[..., c], (12, 9)) for c in range(plane.shape[2])], 2).reshape(small.shape)
+    np.testing.assert_allclose(small, expected, rtol=0, atol=unit / 255)
+    constant = np.full(shape, unit, dtype)
+    assert (resized(constant, (5, 80)) == unit).all()
+
+
+@pytest.mark.parametrize("box", [(0.0, 0.0, 200.0, 160.0), (13.25, 40.5, 77.0, 90.75), (150.0, 100.0, 200.0, 160.0)])
+def test_a_part_is_resized_as_in_the_whole_image(box: tuple[float, float, float, float]) -> None:
+    from PIL import Image
+
+    values = np.random.default_rng(1).random((160, 200)).astype(np.float32)
+    for size in ((20, 10), (90, 70), (300, 200)):
+        whole = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+        np.testing.assert_allclose(resized(values, size, box), np.asarray(whole), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_blocks_become_their_mean(dtype: str) -> None:
+    values = (np.arange(12 * 18 * 3).reshape(12, 18, 3) % 250).astype(dtype)
+    expected = values.astype(float).reshape(4, 3, 6, 3, 3).mean((1, 3))
+    means = block_means(values, 3)
+    assert means.dtype == dtype
+    np.testing.assert_allclose(means, expected, rtol=0, atol=1e-4 if dtype == "float32" else 0.6)
+    assert block_means(values, 1) is values and block_means(values[:11, :17].astype(np.uint8), 3).shape == (4, 6, 3)

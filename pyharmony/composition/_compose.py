@@ -18,6 +18,7 @@ from .._images.call import ITSELF, Call
 from .._images.frame import Frame, Infos, Job, as_images
 from .._images.kinds import as_delivered
 from .._images.region import Region, bounding_box
+from .._images.sizes import resized
 from .._images.threads import beside, in_threads
 from .._version import __version__
 from .._warnings import warn
@@ -30,7 +31,6 @@ from ..placement import Placement
 from ..placement import contact_sheet as placement_sheet
 from ..segmentation import METHODS as CUTTERS
 from ..segmentation import Masks, Method
-from ..segmentation.layers import resized
 from ..typing import (
     CompositeBlend,
     HarmonizeMethod,
@@ -664,13 +664,7 @@ def _reduced(
         size = min(wide, pixels.shape[1]), min(high, pixels.shape[0])
         if np.may_share_memory(pixels, of.levels) and pixels.shape == of.levels.shape and size[0] <= of.small.shape[1]:
             pixels = of.small
-        if pixels.dtype == np.uint8:
-            return resized(pixels if pixels.shape[2] > 1 else pixels[..., 0], size).reshape(size[1], size[0], -1)
-        planes = [resized(pixels[..., i].astype(np.float32), size) for i in range(pixels.shape[2])]
-        made = np.dstack(planes)
-        if pixels.dtype.kind == "u":
-            made = np.rint(np.clip(made, 0, _arrays.VALUE_RANGE[pixels.dtype.name]))
-        return made.astype(pixels.dtype)
+        return resized(pixels, size)
 
     scales = {number: float(entry["scale"]) for entry, number in zip(recipe["subjects"], recipe["order"])}
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.region import bounding_box
+from .._images.sizes import block_means, fitted, resized
 from ..errors import ArgumentError, MaskError, PyHarmonyError
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
@@ -21,7 +22,7 @@ from ..placement._subject import matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Posture, Session
 from ..segmentation.drawing import closely, drawn, layers_of, roughly, size_of
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
-from ..segmentation.layers import Layer, resized
+from ..segmentation.layers import Layer
 from ..segmentation.people import SURE, head_in, head_of
 from ..segmentation.pointing import prompts_of
 from ._recipe import as_written, encoded, of_layers
@@ -33,6 +34,8 @@ DECIDED = 1200
 #: About the longer side of the photographs in which masks are looked at, and that of the background in which places
 #: are looked for.
 _SIDE, _PLACES = 1000, 800
+#: The longer side of a mask in which a head is looked for by the silhouette.
+_HEAD_SIDE = 256
 #: By how much heads of people who are near one another differ at most in their heights.
 _UNLIKE = 2.0
 #: The longer side of masks that are compared.
@@ -96,24 +99,17 @@ class Photo:
         if self.decided is not None:
             return self.decided
         every = max(k for k in (1, 2, 4, 8) if k == 1 or max(self.size) // k >= DECIDED)
-        return _fewer(self.levels, round(every * self.levels.shape[1] / self.size[0]))
+        return block_means(self.levels, round(every * self.levels.shape[1] / self.size[0]))
 
     @functools.cached_property
     def small(self) -> NumpyArray:
         """The levels at the size at which masks are looked at."""
-        return _fewer(self.seen, round(max(self.seen.shape) / _SIDE))
+        return block_means(self.seen, round(max(self.seen.shape) / _SIDE))
 
     @property
     def factor(self) -> float:
         """The side of the small levels by that of the photograph."""
         return self.small.shape[1] / self.size[0]
-
-
-def _fewer(levels: NumpyArray, every: int) -> NumpyArray:
-    """Returns an image [h, w, 3] of which so many pixels along each side became one, their mean."""
-    from PIL import Image
-
-    return levels if every <= 1 else np.asarray(Image.fromarray(levels).reduce(every))
 
 
 class Looked:
@@ -209,7 +205,7 @@ class People:
     def __init__(self, background: Photo, method: str | Method, given: Masks | Sequence[Any] | None) -> None:
         self._background, self._method, self._given = background, method, given
         self._held: _Held | None = None
-        self.whole, self.size = background.size, _at_most(background.size, _PLACES)
+        self.whole, self.size = background.size, fitted(background.size, _PLACES)
         self.factor = self.size[0] / self.whole[0]
 
     @functools.cached_property
@@ -335,12 +331,6 @@ class CutOut(NamedTuple):
     posture: Posture | None = None
 
 
-def _at_most(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Returns the size (width, height) of a photograph whose longer side is made as small as that."""
-    factor = min(1.0, side / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
 def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> CutOut:
     """Returns a subject cut out.
 
@@ -402,7 +392,7 @@ def _alone(photo: Photo, session: Looked, found: Masks, head: Head, heads: Seque
     """
     if not len(found) or len(heads) < 2:
         return found
-    (width, height), small = photo.size, _at_most(photo.size, _LOOKED_AT)
+    (width, height), small = photo.size, fitted(photo.size, _LOOKED_AT)
     seen = roughly(session.layers(found)[0], photo.size, small) >= 128
     for one in heads:
         x, y = one.middle
@@ -565,8 +555,7 @@ def _head_by(photo: Photo, mask: NumpyArray, posture: Posture | None) -> Rectang
 
 def _head_of(mask: NumpyArray) -> Rectangle:
     height, width = mask.shape
-    factor = min(1.0, 256 / max(height, width))
-    small = resized(mask, (max(1, round(width * factor)), max(1, round(height * factor))))
+    small = resized(mask, fitted((width, height), _HEAD_SIDE))
     left, top, right, bottom = head_of(Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0))
     return float(left), float(top), float(right - left), float(bottom - top)
 

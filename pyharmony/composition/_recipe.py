@@ -19,13 +19,14 @@ from .. import io as images
 from .. import shadows
 from .._arrays import NumpyArray
 from .._images.region import bounding_box
+from .._images.sizes import resized
 from .._images.threads import in_threads
 from .._native import get_num_threads
 from .._warnings import quiet
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement._subject import SIDES
 from ..segmentation.drawing import drawn
-from ..segmentation.layers import Layer, resized
+from ..segmentation.layers import Layer
 from ..typing import PathLike
 from ..upscaling import METHODS
 

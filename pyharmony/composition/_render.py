@@ -11,13 +11,13 @@ import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.region import Region, bounding_box
+from .._images.sizes import fitted, resized
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
 from ..evaluation.pictures import levels_of
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
-from ..segmentation.layers import resized
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._plan import Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
@@ -393,19 +393,8 @@ def _no_scene(photo: Photo, mask: NumpyArray) -> NumpyArray:
 def _small(photo: Photo, mask: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
     """Returns a subject's photograph and mask, reduced, in the photograph's dtype."""
     height, width = photo.pixels.shape[:2]
-    factor = min(1.0, _SOURCE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    if factor == 1.0:
-        return photo.pixels, mask
-    if photo.pixels.dtype == np.uint8:
-        small = resized(photo.pixels, size)
-    else:
-        planes = [resized(photo.pixels[..., i].astype(np.float32), size) for i in range(3)]
-        unit = VALUE_RANGE[photo.pixels.dtype.name]
-        small = np.dstack(planes)
-        small = np.rint(np.clip(small, 0, unit)) if photo.pixels.dtype.kind == "u" else small
-        small = small.astype(photo.pixels.dtype)
-    return small, resized(mask, size)
+    size = fitted((width, height), _SOURCE)
+    return resized(photo.pixels, size), resized(mask, size)
 
 
 def _faces(canvas: NumpyArray, heads: Any, ratio: float) -> NumpyArray:

@@ -17,6 +17,7 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.edge_colours import decontaminated
 from .._images.memory import Memory
 from .._images.region import Region, bounding_box
+from .._images.sizes import block_means
 from .._images.source import place, place_scaled, scaled_region
 from .._images.threads import in_threads
 from ..upscaling.cutouts import enlarged_where
@@ -96,7 +97,7 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
     every = max(1, min(int(1 / (scale * _FINER)), longest))
     top, bottom = _span(box.y0, box.y1, len(mask), every)
     left, right = _span(box.x0, box.x1, mask.shape[1], every)
-    alpha = _fewer(_part(mask, top, bottom, left, right), every)
+    alpha = block_means(_part(mask, top, bottom, left, right), every)
     angle, flip = float(entry["angle"]), bool(entry["flip"])
     # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.
     dx, dy = (left + right - mask.shape[1]) / 2, (top + bottom - mask.shape[0]) / 2
@@ -110,7 +111,7 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
     reach = abs(cos) * across + abs(sin) * down, abs(sin) * across + abs(cos) * down
     if not all(-far - 2 < at < end + far + 2 for at, far, end in zip(middle, reach, shape[::-1], strict=True)):
         return nothing
-    pixels = _fewer(_part(photo.pixels, top, bottom, left, right), every)
+    pixels = block_means(_part(photo.pixels, top, bottom, left, right), every)
     colours = decontaminated(pixels, alpha, (0, 0), Memory(), background=photo.alpha is None)
     source = np.concatenate([colours, alpha[..., None]], 2)
     times, reasons, seconds = 1 / every, [], {}
@@ -319,16 +320,3 @@ def _part(values: NumpyArray, top: int, bottom: int, left: int, right: int) -> N
     if not any(after for _, after in beyond):
         return found
     return np.pad(found, [*beyond, *[(0, 0)] * (values.ndim - 2)], "edge")
-
-
-def _fewer(values: NumpyArray, every: int) -> NumpyArray:
-    """Returns an image or plane of which so many pixels along each side became one, their mean."""
-    from PIL import Image
-
-    if every == 1:
-        return np.ascontiguousarray(values)
-    if values.dtype == np.uint8:
-        return np.asarray(Image.fromarray(np.ascontiguousarray(values)).reduce(every))
-    high, wide = values.shape[0] // every, values.shape[1] // every
-    means = values.reshape(high, every, wide, every, *values.shape[2:]).mean((1, 3))
-    return np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means.astype(values.dtype)

@@ -17,6 +17,7 @@ from .._images.call import ITSELF, Call, on_one_image
 from .._images.frame import Frame, Infos, Job
 from .._images.kinds import is_file
 from .._images.region import check_finite
+from .._images.sizes import fitted
 from ..errors import (
     ArgumentError,
     ConfidenceWarning,
@@ -42,7 +43,7 @@ from ._caps import capped
 from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
 from ._judged import hardened, with_close
 from ._maps import IDENTITY, ColorMap, apply_into
-from ._scene import Scene, fitting, scene
+from ._scene import Scene, scene
 from .names import DEFAULT, METHODS, check_name
 
 #: The methods without weights.
@@ -495,7 +496,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         plain = _PLAIN[method]
 
         def size(shape: tuple[int, int]) -> tuple[int, int]:
-            return fitting(shape, _statistics.SIDE)
+            return fitted(shape, _statistics.SIDE)
 
         return _Method(method, None, "cpu", size, lambda seen, care: plain(seen, care is not Care.ALL), True)
     # Errors are raised before torch is loaded; where the caller passes a network, torch is loaded already.

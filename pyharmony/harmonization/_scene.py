@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .._arrays import NumpyArray
 from .._images.region import Region, as_float, bounding_box
+from .._images.sizes import resized
 
 Float32 = npt.NDArray[np.float32]
 
@@ -71,12 +72,6 @@ def close_to(seen: Scene, shape: tuple[int, ...]) -> Region | None:
     return found if np.prod(found.shape) <= _LESS * np.prod(shape) else None
 
 
-def fitting(shape: tuple[int, int], longest: int) -> tuple[int, int]:
-    """Returns height and width of the same aspect whose longer side is at most `longest`."""
-    share = min(1.0, longest / max(shape))
-    return max(1, round(shape[0] * share)), max(1, round(shape[1] * share))
-
-
 def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:
     """Returns x [H, W, C] reduced to [h, w, C], float32 in [0, 1].
 
@@ -98,11 +93,11 @@ def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = Non
         known = ~holes[lines, :, None]
         weights[part] = _blocks(known, fy, fx)
         small[part] = _blocks(np.where(known, x[lines], x.dtype.type(0)), fy, fx)
-    box = (width / fx, height / fy)
+    box = (0.0, 0.0, width / fx, height / fy)
     if weights is None:
-        return _resized(small, size, box)
-    share = np.maximum(_resized(weights, size, box), np.float32(1e-6))
-    return np.divide(_resized(small, size, box), share, dtype=np.float32)
+        return resized(small, size[::-1], box)
+    share = np.maximum(resized(weights, size[::-1], box), np.float32(1e-6))
+    return np.divide(resized(small, size[::-1], box), share, dtype=np.float32)
 
 
 def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
@@ -124,16 +119,3 @@ def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
     counts = np.outer(np.diff(tops, append=height), np.diff(lefts, append=width))
     found: Float32 = (sums / counts[..., None]).astype(np.float32)
     return found
-
-
-def _resized(x: Float32, size: tuple[int, int], box: tuple[float, float]) -> Float32:
-    """Returns the part box (width, height) of x [h, w, C], resized to [*size, C]."""
-    if x.shape[:2] == size and box == (x.shape[1], x.shape[0]):
-        return x
-    from PIL import Image
-
-    def one(plane: Float32) -> Float32:
-        image = Image.fromarray(np.ascontiguousarray(plane))
-        return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=(0, 0, *box)))
-
-    return np.stack([one(x[..., c]) for c in range(x.shape[2])], -1)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.sizes import fitted
 from ._planes import Bools, Float, Float32, Pixels, mapped, opencv, rescaled
 
 #: The longer side of the image in which features are found, how many at most, and the least contrast of one.
@@ -64,8 +65,7 @@ def features(levels: Pixels, hidden: Bools) -> Features:
     """Returns the features of a photograph [H, W, 3] outside of `hidden`, a region of it at any size."""
     cv2 = opencv()
     height, width = levels.shape[:2]
-    factor = min(1.0, _SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
+    size = fitted((width, height), _SIDE)
     small = cv2.cvtColor(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     seen = cv2.resize(np.where(hidden, np.uint8(0), np.uint8(255)), size, interpolation=cv2.INTER_NEAREST)
     found, described = cv2.SIFT_create(_FEATURES, contrastThreshold=_CONTRAST).detectAndCompute(small, seen)

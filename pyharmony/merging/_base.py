@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._images.sizes import fitted
 from .._images.threads import in_threads
 from ._align import Alignment
 from ._keep import Costs, chosen, slack_of
 from ._photos import Photo, levels_of
 from ._planes import Float, Float32, shown
-from ._views import Looked, between, laid, reduced, smaller
+from ._views import SIDE, Looked, between, laid, smaller
 
 #: The longer side of the images by which bases are compared.
 _SIDE = 400
@@ -83,7 +84,7 @@ def bases_of(photos: Sequence[Photo], allowed: Sequence[int], looked: Looked, al
     """
 
     def look(photo: Photo) -> None:
-        size, levels = reduced(photo.size), levels_of(photo.colours)
+        size, levels = fitted(photo.size, SIDE), levels_of(photo.colours)
         looked.view(photo, size, levels)
         if align:
             looked.features(photo, size, levels)
@@ -121,7 +122,7 @@ def _compared(base: Photo, photo: Photo, looked: Looked, align: bool) -> tuple[C
 
     None: it does not show the place of the base.
     """
-    sizes = reduced(base.size), reduced(photo.size)
+    sizes = fitted(base.size, SIDE), fitted(photo.size, SIDE)
     alignment = Alignment(np.eye(3))
     if align:
         alignment = looked.alignment(base, photo, sizes)
@@ -129,7 +130,7 @@ def _compared(base: Photo, photo: Photo, looked: Looked, align: bool) -> tuple[C
             return None
     views = [looked.view(one, size) for one, size in zip((base, photo), sizes)]
     # Both show things as large as they do in the images by which is decided what is taken.
-    small = [reduced(one.size, min(_SIDE, max(base.size))) for one in (base, photo)]
+    small = [fitted(one.size, min(_SIDE, max(base.size))) for one in (base, photo)]
     own, other = (smaller(view, size) for view, size in zip(views, small))
     matrix = between(alignment, base, photo, (small[0], small[1]))
     seen, known = laid(other, matrix, small[0])

@@ -16,8 +16,8 @@ import numpy as np
 
 from .._images.planes import closed, connected_parts, grown, opened, shrunk
 from .._images.region import bounding_box
+from .._images.sizes import resized
 from ..segmentation import METHODS
-from ..segmentation.layers import resized
 from ._light import differing
 from ._planes import Bools, Box, Float32, Pixels, blurred, highest, slopes, smoothed
 from ._seam import cut

@@ -16,13 +16,13 @@ from .._cuda import is_device_array
 from .._images.call import ITSELF, Call, Item, open_item
 from .._images.frame import Frame, Infos, Job, as_images, size_of
 from .._images.kinds import as_delivered
+from .._images.sizes import fitted, resized
 from .._warnings import warn
 from ..errors import ArgumentError, PyHarmonyWarning, UnchangedWarning
 from ..io import Picture, write
 from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..segmentation import Masks
-from ..segmentation.layers import resized
 from ..typing import ImageLike, MaskLike, OutLike
 from ._align import Alignment
 from ._base import MergeBase, bases_of, best_of
@@ -30,7 +30,7 @@ from ._keep import Choice, Found, chosen, slack_of
 from ._light import FOOT, correction, gains_of
 from ._photos import AUTO, Photo, levels_of, numbered, people_of_each, photo_of, read
 from ._planes import Float, Float32, Pixels, blurred, opencv, shown, warped
-from ._views import Looked, between, laid, reduced
+from ._views import SIDE, Looked, between, laid
 
 #: The blur of a contour, in pixels of the small images, and how much steeper than that the soft edge is.
 _SOFT, _STEEP = 0.8, 2.0
@@ -295,7 +295,7 @@ class _Merger:
 
     def __init__(self, job: Job, base: Photo, align: bool, looked: Looked) -> None:
         self.job, self.base, self.align, self.looked = job, base, align, looked
-        self.size = reduced(base.size)
+        self.size = fitted(base.size, SIDE)
         #: The factors of the small image, across and down.
         self.factors = self.size[0] / base.size[0], self.size[1] / base.size[1]
         self.view = looked.view(base, self.size)
@@ -305,7 +305,7 @@ class _Merger:
 
     def add(self, photo: Photo) -> None:
         """Takes people of a photograph over, if it shows the place of the base."""
-        size = reduced(photo.size, max(self.size))
+        size = fitted(photo.size, max(self.size))
         own = self.looked.view(photo, size)
         alignment = Alignment(np.eye(3))
         if self.align:

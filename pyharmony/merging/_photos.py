@@ -11,10 +11,10 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.frame import as_images
 from .._images.kinds import one_mask
 from .._images.planes import connected_parts
+from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..io import Picture
 from ..segmentation import Masks
-from ..segmentation.layers import resized
 from ..typing import ImageLike
 from ._planes import Bools, Pixels
 
@@ -153,8 +153,7 @@ def _mask(mask: Any, name: str, height: int, width: int) -> Bools:
 def _apart(mask: Bools) -> list[Bools]:
     """Returns the connected parts of a mask of several people."""
     height, width = mask.shape
-    factor = min(1.0, _SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
+    size = fitted((width, height), _SIDE)
     numbers = connected_parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)
     areas = np.bincount(numbers.ravel())
     found = []

@@ -5,25 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from .._images.planes import grown
-from ..segmentation.layers import resized
+from .._images.sizes import resized
 from ._align import Alignment, Features, aligned, features
 from ._keep import View, people_in
 from ._photos import Photo, levels_of
 from ._planes import Bools, Float, Float32, Pixels, rescaled, shown, warped
 
 #: The longer side of the images by which is decided what is taken.
-_SIDE = 800
+SIDE = 800
 #: How surely people must be where features are left out, and how far around them, in pixels of the small image.
 _HIDDEN, _BESIDE = 0.5, 6
 
 Size = tuple[int, int]
 """A width and a height."""
-
-
-def reduced(size: Size, side: int = _SIDE) -> Size:
-    """Returns the size of a photograph as a small image."""
-    factor = min(1.0, side / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 class Looked:
@@ -77,7 +71,7 @@ def smaller(view: View, size: Size) -> View:
     """Returns a view at a smaller size."""
     if view.people.shape == size[::-1]:
         return view
-    levels: Float32 = np.stack([resized(np.ascontiguousarray(x), size) for x in np.moveaxis(view.levels, 2, 0)], 2)
+    levels = resized(view.levels, size)
     if view.persons is None:
         return View(levels, resized(view.people, size), None)
     persons = [_region(person, size) for person in view.persons]

@@ -12,12 +12,13 @@ import numpy as np
 from .. import _arrays, _checks, _reprs
 from .._images.kinds import one_image, one_mask
 from .._images.planes import grown
+from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.drawing import size_of
 from ..segmentation.heads import faces_of_others
-from ..segmentation.layers import Layer, Pixels, resized
+from ..segmentation.layers import Layer, Pixels
 from ..segmentation.people import SURE, Rectangle, head_of
 from ..typing import ImageLike, MaskLike
 from ._crowd import Crowd, crowd_of, off_the_line
@@ -305,20 +306,14 @@ def _looked_for(
     faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:
         size = (scene.shape[1], scene.shape[0])
-        others = resized(session.others(people.reduced(_small(size)), _small(size)), size)
+        others = resized(session.others(people.reduced(fitted(size, _SIDE)), fitted(size, _SIDE)), size)
     return people, faces, others
-
-
-def _small(size: tuple[int, int]) -> tuple[int, int]:
-    """Returns the size (width, height) at which a background is looked at."""
-    factor = min(1.0, _SIDE / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _others_of(scene: Pixels, others: Any) -> Bools:
     """Returns where others are, at the small size."""
     height, width = scene.shape[:2]
-    size = _small((width, height))
+    size = fitted((width, height), _SIDE)
     if others is None:
         return np.zeros(size[::-1], bool)
     return _small_mask(others, height, width, size, "others") > 127
@@ -331,7 +326,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     that each is there.
     """
     height, width = scene.shape[:2]
-    size = _small((width, height))
+    size = fitted((width, height), _SIDE)
     every = [people[i] for i in range(len(people))]
     if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
         heads = [Head(box, box, score) for box, score in zip(people.heads, people.scores)]
@@ -373,7 +368,7 @@ def _angle(picture: Pixels, turned: float) -> float:
 def _ground(scene: Pixels, crowd: Crowd, heads: Float, others: Bools, picture: Pixels, subject: Subject) -> Ground:
     """Returns what the scores are read from, of a picture with people, whose heads are given, and others."""
     size = (scene.shape[1], scene.shape[0])
-    small = reduced(scene, _small(size))
+    small = reduced(scene, fitted(size, _SIDE))
     gray = small.astype(np.float64) @ (0.299, 0.587, 0.114)
     edges = np.zeros_like(gray)
     edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])

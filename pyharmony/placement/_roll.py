@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._images.sizes import fitted, resized
 from ..evaluation.pictures import levels_of
-from ..segmentation.layers import Pixels, resized
+from ..segmentation.layers import Pixels
 from ..typing import ImageLike
 
 Float32 = npt.NDArray[np.float32]
@@ -56,8 +57,7 @@ def roll_of(image: ImageLike) -> float:
 def roll_in(picture: Pixels) -> float:
     """Returns the roll of a picture [H, W, 3]."""
     height, width = picture.shape[:2]
-    factor = min(1.0, _SIDE / max(height, width))
-    size = max(8, round(width * factor)), max(8, round(height * factor))
+    size = fitted((width, height), _SIDE, least=8)
     levels = reduced(picture, size).astype(np.float32)
     gray = _blurred(levels @ np.array([0.299, 0.587, 0.114], np.float32), _BEFORE)
     down, across = np.gradient(gray)

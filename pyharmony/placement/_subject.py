@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .._images.region import bounding_box
+from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, MaskError
 from ..segmentation import Posture
-from ..segmentation.layers import Layer, Pixels, box_of, resized
+from ..segmentation.layers import Layer, Pixels, box_of
 from ..segmentation.people import head_of
 from ._roll import turned
 
@@ -102,9 +103,7 @@ def subject_of(
         ArgumentError: cut names something else than sides.
     """
     height, width = mask.shape
-    factor = min(1.0, _SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    small = resized(mask, size)
+    small = resized(mask, fitted((width, height), _SIDE))
     values = (small / 255).astype(np.float32)
     layer = Layer((0, 0, width, height), values, 1.0)
     box = box_of(layer)

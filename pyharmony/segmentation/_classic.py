@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .._images.sizes import fitted, resized
 from ..ops.distance import distance_inside
 from ._network import Prompts
-from .layers import Bools, Box, Float32, Layer, Pixels, connected, resized, sampled
+from .layers import Bools, Box, Float32, Layer, Pixels, connected, sampled
 
 #: The longer side of the image on which each works.
 _GRABCUT_SIDE, _WALKER_SIDE = 384, 256
@@ -41,8 +42,7 @@ class ClassicCutter:
 
     def __post_init__(self) -> None:
         height, width = self.picture.shape[:2]
-        factor = min(1.0, self.side / max(height, width))
-        self.size = max(2, round(width * factor)), max(2, round(height * factor))
+        self.size = fitted((width, height), self.side, least=2)
         self.small = resized(self.picture, self.size)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:

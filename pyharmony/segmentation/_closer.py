@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._images.planes import connected_parts
+from .._images.sizes import resized
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, limited
-from .layers import Bools, Box, Float32, Layer, box_of, resized, sampled
+from .layers import Bools, Box, Float32, Layer, box_of, sampled
 
 #: The side of a window, in the longer side of the object with the margin around it, which is in the longer side of the
 #: object alone; and how much of their sides windows share at least.

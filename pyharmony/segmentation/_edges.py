@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .layers import Float32, Layer, Pixels, resized
+from .._images.sizes import fitted, resized
+from .layers import Float32, Layer, Pixels
 
 #: The longer side of the image on which the functions are found.
 _SIDE = 640
@@ -57,8 +58,7 @@ def contrast(picture: Pixels, layer: Layer) -> float:
 def _followed(picture: Pixels, values: Float32) -> Pixels:
     """Returns values [h, w] in [0, 1] enlarged to a picture [H, W, 3] whose edges they follow, 0 to 255."""
     height, width = picture.shape[:2]
-    factor = min(1.0, _SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
+    size = fitted((width, height), _SIDE)
     guide = resized(picture, size).astype(np.float32) * np.float32(1 / 255)
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
     wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._images.planes import grown
+from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._edges import affine, around, at_full_size, between, mean
-from .layers import Bools, Float32, Layer, Pixels, resized
+from .layers import Bools, Float32, Layer, Pixels
 
 #: The longer side of the image on which alpha is found.
 _SIDE = 448
@@ -56,8 +57,7 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
     """Returns the alpha [H, W] of what a rough mask covers of a picture [H, W, 3], 0 to 255."""
     left, top, right, bottom = layer.box
     wide, high = right - left, bottom - top
-    factor = min(1.0, _SIDE / max(wide, high))
-    size = max(1, round(wide * factor)), max(1, round(high * factor))
+    size = fitted((wide, high), _SIDE)
     values = resized(layer.values.astype(np.float32, copy=False), size)
     band = _unsure(values, _BAND * max(size) / max(layer.values.shape))
     if min(size) < 3 or not band.any():

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.sizes import block_means, resized
 from .._images.threads import check_ended, in_threads
 from . import _clicks
 from ._poses import Poses
 from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
-from .layers import Box, Float32, Layer, Pixels, alike, box_of, by_scores, connected, resized, sampled
+from .layers import Box, Float32, Layer, Pixels, alike, box_of, by_scores, connected, sampled
 
 #: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
 _MARGIN, _NEAREST = 0.25, 0.1
@@ -98,7 +99,7 @@ class NetworkCutter:
         self._heads: list[Head] | None = None
         # Of large pictures most looks need little: they are made from the means of so many pixels along each side.
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
-        self._fewer = self.picture if self._every == 1 else _reduced(self.picture, self._every)
+        self._fewer = block_means(self.picture, self._every)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         """Returns masks, the best first; `last` is the mask that further prompts correct.
@@ -325,13 +326,6 @@ def limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
             sides.append((at >= box[axis] - beyond[axis]) & (at < box[axis + 2] + beyond[axis]))
         found.append(layer._replace(values=layer.values * (sides[1][:, None] & sides[0])))
     return distinct(found)
-
-
-def _reduced(picture: Pixels, every: int) -> Pixels:
-    """Returns a picture of which so many pixels along each side became one, their mean."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(picture).reduce(every))
 
 
 def distinct(layers: Sequence[Layer]) -> list[Layer]:

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _install
+from .._images.sizes import resized
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from . import _onnx_file
 from ._clicks import sigmoid
 from ._methods import Cutter, Method
 from ._network import COUNT, Prompts, distinct
-from .layers import Float32, Layer, Pixels, by_scores, connected, resized, sampled
+from .layers import Float32, Layer, Pixels, by_scores, connected, sampled
 
 #: The mean and standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks scale images.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.sizes import resized
 from .._images.threads import check_ended, in_threads
 from ._clicks import sigmoid
 from ._pose_network import Networks, networks
 from .heads import area, both
-from .layers import Float32, Pixels, resized
+from .layers import Float32, Pixels
 
 #: The least score of somebody whom the detector tells of, and that of a pose.
 _DETECTED, POSED = 0.25, 0.5

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .._images.region import bounding_box
+from .._images.sizes import resized
 from ._network import NetworkCutter
 from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
-from .layers import Bools, Pixels, resized
+from .layers import Bools, Pixels
 from .people import THERE, Rectangle, among_people, head_around_face, mostly_people
 
 #: The side of the picture in which masks are compared.

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import is_array
+from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
 from ..errors import ArgumentError, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
@@ -26,7 +27,7 @@ from ._network import COUNT, NetworkCutter, Prompts
 from ._postures import Posture, posture_of, shows_people
 from .drawing import drawn
 from .heads import FAINT, Head
-from .layers import Layer, Pixels, box_of, by_scores, covered, resized
+from .layers import Layer, Pixels, box_of, by_scores, covered
 from .people import (
     RATED,
     apart_from_torsos,
@@ -99,8 +100,7 @@ class Masks:
     def _repr_html_(self) -> str:
         """Returns the picture with everything outside darkened, for each of the masks, as a notebook shows it."""
         height, width = self._picture.shape[:2]
-        factor = min(1.0, _SHOWN / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
+        size = fitted((width, height), _SHOWN)
         small = resized(self._picture, size)
         shown = [small * (0.2 + 0.8 / 255 * mask[..., None]) for mask in self.reduced(size)] if len(self) else []
         return page(repr(self), *(png(np.rint(picture).astype(np.uint8)) for picture in shown))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._images.sizes import resized
 from ._edges import at_full_size
 from ._matting import soft_alpha
-from .layers import Box, Layer, Pixels, resized
+from .layers import Box, Layer, Pixels
 
 if TYPE_CHECKING:
     from ._segment import Masks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,33 +35,6 @@ class Layer(NamedTuple):
     box: Box
     values: Float32
     score: float
-
-
-def resized(
-    values: npt.NDArray[Any], size: tuple[int, int], box: tuple[float, float, float, float] | None = None
-) -> npt.NDArray[Any]:
-    """Returns an image or plane at a size (width, height), or that part of it which box names; bilinearly."""
-    from PIL import Image
-
-    if box is None and values.shape[1::-1] == size:
-        return values
-    if box is not None:
-        # Pillow takes a copy of all that it is given: it gets what the part needs, with what the filter looks at.
-        values, box = _around(values, size, box)
-    picture = Image.fromarray(np.ascontiguousarray(values))
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0))
-
-
-def _around(
-    values: npt.NDArray[Any], size: tuple[int, int], box: tuple[float, float, float, float]
-) -> tuple[npt.NDArray[Any], tuple[float, float, float, float]]:
-    """Returns a part of an image that holds a box with what is seen when it is resized, and the box in that part."""
-    left, top, right, bottom = box
-    across, down = (2 + math.ceil((end - start) / count) for start, end, count in
-                    ((left, right, size[0]), (top, bottom, size[1])))  # fmt: skip
-    x, y = max(0, math.floor(left) - across), max(0, math.floor(top) - down)
-    part = values[y : math.ceil(bottom) + down, x : math.ceil(right) + across]
-    return part, (left - x, top - y, right - x, bottom - y)
 
 
 def sampled(layer: Layer, box: Box, size: tuple[int, int]) -> Float32:

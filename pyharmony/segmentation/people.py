@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._images.planes import connected_parts, grown
+from .._images.sizes import resized
 from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._clicks import sigmoid
@@ -32,7 +33,6 @@ from .layers import (
     box_of,
     connected,
     covered,
-    resized,
     sampled,
 )
 

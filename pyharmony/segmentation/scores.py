@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.sizes import fitted
 from ..ops.distance import distance_inside
 from ._edges import contrast
 from ._network import Prompts
@@ -113,8 +114,7 @@ def _middle(layer: Layer, points: Sequence[tuple[float, float]]) -> float:
     if box is None or not points:
         return 1.0
     width, height = box[2] - box[0], box[3] - box[1]
-    factor = min(1.0, _SIDE / max(width, height))
-    columns, rows = max(1, round(width * factor)), max(1, round(height * factor))
+    columns, rows = fitted((width, height), _SIDE)
     depth = np.pad(distance_inside(np.pad(sampled(layer, box, (columns, rows)) > 0.5, 1)), 1)
     shares = []
     for x, y in points:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from .. import _shipped, io
+from .._images.sizes import fitted, resized
 from .._jobs.options import Kind
 from .._jobs.task import Request, Task
 from .._jobs.worker import Worker
@@ -193,7 +194,6 @@ class Desk:
 
     def _save_proxy(self, id: PictureId, picture: Picture) -> None:
         """Writes the proxy of an image: small, 8 bits, sRGB, without metadata."""
-        from ..segmentation.layers import resized
 
         height, width, channels = picture.pixels.shape
         size = Sizes(width, height, channels, self.memory.proxy_side)
@@ -232,11 +232,9 @@ class Held:
 
     def others(self, people: Any) -> Any:
         """Returns a mask [H, W] uint8 of where people are who are not told apart."""
-        from ..segmentation.layers import resized
 
         height, width = self.session.picture.shape[:2]
-        factor = min(1.0, _OTHERS / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
+        size = fitted((width, height), _OTHERS)
         return resized(self.session.others(people.reduced(size), size), (width, height))
 
     def after(self, steps: list[dict[str, Any]]) -> Any:

@@ -17,11 +17,11 @@ from .. import blend as blends
 from .. import io
 from .._arrays import NumpyArray
 from .._images.region import bounding_box
+from .._images.sizes import resized
 from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
 from ..errors import MaskError, PyHarmonyWarning
 from ..io import Picture
-from ..segmentation.layers import resized
 
 if TYPE_CHECKING:
     from ._desk import Desk

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import _temporary
+from .._images.sizes import fitted
 from ..typing import ImageFormat
 
 _FOLDER = re.compile(r"pyharmony-serve-[0-9a-f]{16}")
@@ -86,7 +87,7 @@ class Sizes(NamedTuple):
     @property
     def proxy(self) -> tuple[int, int]:
         """The width and height of the proxy."""
-        return max(1, round(self.width * self.factor)), max(1, round(self.height * self.factor))
+        return fitted((self.width, self.height), self.side)
 
 
 def proxy_format(channels: int) -> ImageFormat:

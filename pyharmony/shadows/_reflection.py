@@ -14,6 +14,7 @@ from .._arrays import VALUE_RANGE, NumpyArray, round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import Region, as_float
+from .._images.sizes import resized
 from ..errors import MaskError, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._begin import begun
@@ -256,20 +257,11 @@ def _blurred(values: Float32, blur: float, cut: tuple[bool, bool]) -> Float32:
 
 def _enlarged(level: Float32, factor: int, start: int, end: int) -> Float32:
     """Returns the rows from start to end of a level [h, w, C] that is smoothed and enlarged `factor` times."""
-    from PIL import Image
-
     if factor == 1:
         return level[start:end]
     for axis in (0, 1):
         padded = np.pad(level, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
         before, after = (padded.take(range(i, i + level.shape[axis]), axis) for i in (0, 2))
         level = np.float32(0.5) * level + np.float32(0.25) * (before + after)
-    size = level.shape[1] * factor, end - start
     box = (0.0, start / factor, float(level.shape[1]), end / factor)
-    planes = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(level[..., i])).resize(size, Image.Resampling.BILINEAR, box=box)
-        )
-        for i in range(level.shape[2])
-    ]
-    return np.stack(planes, 2)
+    return resized(level, (level.shape[1] * factor, end - start), box)

@@ -1,0 +1,73 @@
+"""Sizes: an image is fitted to a side, resized, or made smaller by whole blocks of pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arrays import VALUE_RANGE, NumpyArray
+
+Part = tuple[float, float, float, float]
+
+
+def fitted(size: tuple[int, int], longest: float, *, least: int = 1) -> tuple[int, int]:
+    """Returns a size of the same proportions whose longer side is at most `longest`, and whose sides are `least`."""
+    factor = min(1.0, longest / max(size))
+    return max(least, round(size[0] * factor)), max(least, round(size[1] * factor))
+
+
+def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = None) -> npt.NDArray[Any]:
+    """Returns an image [h, w, C] or plane [h, w] at a size (width, height), bilinearly; its dtype stays.
+
+    Args:
+        values: of any dtype. Four channels of uint8 are colours and alpha, by which the colours are weighted.
+        size: the width and height of the result.
+        box: left, top, right and bottom of the part that is resized; None: all of it.
+    """
+    if box is None and values.shape[1::-1] == size:
+        return values
+    if values.ndim == 3 and (values.dtype != np.uint8 or values.shape[2] not in (3, 4)):
+        return np.stack([resized(values[..., c], size, box) for c in range(values.shape[2])], 2)
+    from PIL import Image
+
+    if box is not None:
+        # Pillow takes a copy of all that it is given: it gets what the part needs, with what the filter looks at.
+        values, box = _around(values, size, box)
+    dtype = values.dtype
+    if dtype not in (np.uint8, np.float32):
+        values = values.astype(np.float32)
+    image = Image.fromarray(np.ascontiguousarray(values))
+    result = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0))
+    if dtype.kind == "u" and result.dtype != dtype:
+        result = np.rint(np.clip(result, 0, VALUE_RANGE[dtype.name]))
+    return result.astype(dtype, copy=False)
+
+
+def _around(values: npt.NDArray[Any], size: tuple[int, int], box: Part) -> tuple[npt.NDArray[Any], Part]:
+    """Returns a part of an image that holds a box with what is seen when it is resized, and the box in that part."""
+    left, top, right, bottom = box
+    across, down = (2 + math.ceil((end - start) / count) for start, end, count in
+                    ((left, right, size[0]), (top, bottom, size[1])))  # fmt: skip
+    x, y = max(0, math.floor(left) - across), max(0, math.floor(top) - down)
+    part = values[y : math.ceil(bottom) + down, x : math.ceil(right) + across]
+    return part, (left - x, top - y, right - x, bottom - y)
+
+
+def block_means(values: NumpyArray, every: int) -> NumpyArray:
+    """Returns an image [h, w, C] or plane [h, w] of which `every` pixels along each side became one, their mean.
+
+    At the far sides blocks of uint8 may be smaller; of other dtypes the sides are multiples of `every`.
+    """
+    values = np.ascontiguousarray(values)
+    if every <= 1:
+        return values
+    if values.dtype == np.uint8:
+        from PIL import Image
+
+        return np.asarray(Image.fromarray(values).reduce(every))
+    height, width = values.shape[:2]
+    means = values.reshape(height // every, every, width // every, every, *values.shape[2:]).mean((1, 3))
+    return np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means.astype(values.dtype)
