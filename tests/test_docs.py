@@ -1,6 +1,6 @@
 """The Python code of README.md and docs/ runs, and the citation and references are right.
 
-The blocks of a page run in order, in one fresh process, in a folder with src.png, dst.png and mask.png
+The blocks of a page run in order, in one process with fresh names, in a folder with src.png, dst.png and mask.png
 (photographs of pyharmony/cli/images) and with the names of PREAMBLE, which stand for the reader's own images.
 A block after an HTML comment `<!-- not run: reason -->` is left out, and so is one that imports a package
 which is not installed: the code of a peer runs where the peer is.
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,23 +77,52 @@ def prepare(folder: Path) -> None:
     cutout.save(folder / "cutout.png")
 
 
-RUNNER = """
-import sys
-namespace = {"__name__": "__main__"}
-for page, code in [("preamble", PREAMBLE)] + [(PAGE, code) for code in BLOCKS]:
-    exec(compile(code, page, "exec"), namespace)
+#: Forks for each line of its input, which is the JSON of a folder, a page and its blocks; answers with a status.
+STARTER = """
+import importlib.util, json, os, sys, traceback
+import numpy, PIL.Image, pyharmony
+if importlib.util.find_spec("torch"):
+    import torch
+for line in sys.stdin:
+    folder, page, blocks = json.loads(line)
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    os.chdir(folder)
+    with open("told.txt", "w") as told:
+        os.dup2(told.fileno(), 1)
+        os.dup2(told.fileno(), 2)
+    status, namespace = 0, {"__name__": "__main__"}
+    try:
+        for name, code in [("preamble", PREAMBLE)] + [(page, code) for code in blocks]:
+            exec(compile(code, name, "exec"), namespace)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 """
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda p: p.name)
-def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def starter() -> Iterator[subprocess.Popen[str]]:
+    """Yields a process that forks for each page: imports take longer than what most pages do."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    command = [sys.executable, "-c", f"PREAMBLE = {PREAMBLE!r}\n{STARTER}"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda p: p.name)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, starter: subprocess.Popen[str]) -> None:
     prepare(tmp_path)
-    script = f"PREAMBLE, PAGE, BLOCKS = {PREAMBLE!r}, {page.name!r}, {blocks(page)!r}\n{RUNNER}"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert starter.stdin and starter.stdout
+    starter.stdin.write(json.dumps([str(tmp_path), page.name, blocks(page)]) + "\n")
+    starter.stdin.flush()
+    assert starter.stdout.readline() == "0\n", (tmp_path / "told.txt").read_text()
 
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
