@@ -64,10 +64,10 @@ def idt(
     for turn in range(rounds):
         rotation = np.eye(3) if turn == 0 else random_rotation(rng)
         _match_along(x, weights[None], theirs[None], their_weights[None], rotation, count, box)
-    moved = x[0]
+    colors = x[0]
     if regrain:
-        moved = ours + _smoothed_change(target, moved - ours)
-    return target.replace(moved, amount)
+        colors = ours + _smoothed_change(target, colors - ours)
+    return target.replace(colors, amount)
 
 
 def random_rotation(rng: np.random.Generator) -> Float64:
@@ -84,13 +84,13 @@ def _match_along(
     low = np.minimum(rotation * box[0], rotation * box[1]).sum(1)
     high = np.maximum(rotation * box[0], rotation * box[1]).sum(1)
     edges = bounds(low, high, "")
-    turn, _held = encode([Affine(rotation)])
+    turn, _memory = encode([Affine(rotation)])
     ours, theirs = (
         run_stats(colors, w, turn, bins, edges, False).foreground.histogram
         for colors, w in ((x, weights), (y, their_weights))
     )
     curves = Curves(quantile_tables(ours, theirs, low, high), low, high)
-    whole_turn, _held_too = encode([Affine(rotation), curves, Affine(rotation.T)])
+    whole_turn, _whole_memory = encode([Affine(rotation), curves, Affine(rotation.T)])
     run_map(x, whole_turn, None, 1.0, x)
 
 
@@ -129,8 +129,8 @@ def regrain(image: ImageLike, recolored: ImageLike, mask: MaskLike | None = None
     changed = Region(after, target.mask, "recolored")
     for part in (target, changed):
         part.stats()
-    ours, moved = target.pixels[0], changed.pixels[0]
-    return target.replace(ours + _smoothed_change(target, moved - ours), amount)
+    ours, colors = target.pixels[0], changed.pixels[0]
+    return target.replace(ours + _smoothed_change(target, colors - ours), amount)
 
 
 def _smoothed_change(target: Region, change: Float32) -> Float32:
@@ -142,5 +142,5 @@ def _smoothed_change(target: Region, change: Float32) -> Float32:
     inside, plane = np.zeros((bottom - top, right - left), bool), np.zeros((bottom - top, right - left, 3), np.float32)
     inside.reshape(-1)[places] = True
     plane.reshape(-1, 3)[places] = change
-    found = smooth_change(target.image[top:bottom, left:right], plane, inside)
-    return found.reshape(-1, 3).take(places, 0)
+    smooth = smooth_change(target.image[top:bottom, left:right], plane, inside)
+    return smooth.reshape(-1, 3).take(places, 0)

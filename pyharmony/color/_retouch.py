@@ -111,13 +111,13 @@ class Retouching:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             low, high = _ACCEPTED[field.name]
-            given = getattr(self, field.name)
+            setting = getattr(self, field.name)
             if isinstance(field.default, tuple):
-                if not isinstance(given, (tuple, list, np.ndarray)):
-                    raise DTypeError(f"{field.name}: {type(given).__name__}, expected {len(field.default)} numbers")
-                if len(given) != len(field.default):
-                    raise ShapeError(f"{field.name}: {len(given)} numbers, expected {len(field.default)}")
-            for value in given if isinstance(field.default, tuple) else [given]:
+                if not isinstance(setting, (tuple, list, np.ndarray)):
+                    raise DTypeError(f"{field.name}: {type(setting).__name__}, expected {len(field.default)} numbers")
+                if len(setting) != len(field.default):
+                    raise ShapeError(f"{field.name}: {len(setting)} numbers, expected {len(field.default)}")
+            for value in setting if isinstance(field.default, tuple) else [setting]:
                 _checks.number(value, field.name, low=low, high=high, accepts=f"numbers from {low:g} to {high:g}")
 
     @classmethod
@@ -194,13 +194,18 @@ def retouch(
     amount = share(strength, "strength")
     if (rng is None) == (parameters is None):
         raise ArgumentError("rng: expected either rng or parameters")
-    done = Retouching.draw(rng) if rng is not None else parameters
-    if not isinstance(done, Retouching):
-        raise DTypeError(f"parameters: {type(done).__name__}, expected a Retouching")
+    retouching = Retouching.draw(rng) if rng is not None else parameters
+    if not isinstance(retouching, Retouching):
+        raise DTypeError(f"parameters: {type(retouching).__name__}, expected a Retouching")
     if target.image.dtype.kind == "f":
         target.stats()
-    stages: list[Stage] = [to_linear(), Light(done.light), Affine(_matrix(done)), Curves(_tones(done), 0.0, 1.0)]
-    return target.map(stages, amount), done
+    stages: list[Stage] = [
+        to_linear(),
+        Light(retouching.light),
+        Affine(_matrix(retouching)),
+        Curves(_tones(retouching), 0.0, 1.0),
+    ]
+    return target.map(stages, amount), retouching
 
 
 def _matrix(p: Retouching) -> Float64:
@@ -218,10 +223,10 @@ def white_balance(temperature: float, tint: float) -> Float64:
     mired = float(uv_to_mired(uv))
     before, tangent = planckian_uv(mired)
     normal = np.array([tangent[1], -tangent[0]])
-    after, moved = planckian_uv(mired + temperature)
+    after, tangent_after = planckian_uv(mired + temperature)
     distance = (uv - before) @ normal + tint / 1000 * np.sign(normal[1])
     along = (uv - before) @ tangent
-    xy = uv_to_xy(after + along * moved + distance * np.array([moved[1], -moved[0]]))
+    xy = uv_to_xy(after + along * tangent_after + distance * np.array([tangent_after[1], -tangent_after[0]]))
     white = xyy_to_xyz(np.append(xy, 1.0))
     ratio = (_BRADFORD @ white) / (_BRADFORD @ WHITE)
     return XYZ_TO_RGB @ np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD @ RGB_TO_XYZ
@@ -237,8 +242,8 @@ def _tones(p: Retouching) -> Any:
     """Returns the map from linear light to sRGB through the tone curve, at equal steps from 0 to 1."""
     t = _encoded() ** np.float32(p.gamma)
     rest = 1 - t
-    bent = t + t * rest * (2 * p.contrast * (t - rest) + 4 * p.shadows * rest * rest + 4 * p.highlights * t * t)
-    return np.maximum.accumulate(bent.clip(0, 1))
+    tones = t + t * rest * (2 * p.contrast * (t - rest) + 4 * p.shadows * rest * rest + 4 * p.highlights * t * t)
+    return np.maximum.accumulate(tones.clip(0, 1))
 
 
 @functools.cache

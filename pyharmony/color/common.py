@@ -31,25 +31,25 @@ class Region:
     """The pixels of an image [H, W, 3] that a mask holds.
 
     Attributes:
-        given: the image of any kind that the result shall be like; None: an array [H, W, 3].
+        original: the image of any kind that the result shall be like; None: an array [H, W, 3].
     """
 
     image: NumpyArray
     mask: NumpyArray | None
     name: str
-    given: OneImage | None = None
+    original: OneImage | None = None
 
     def stats(self, stages: Sequence[Stage] = (), bins: int = 0, low: Any = 0.0, high: Any = 1.0) -> RegionStats:
         """Returns the statistics of the region's colours after stages."""
-        encoded, _held = encode(stages)
+        encoded, _memory = encode(stages)
         try:
-            found = run_stats(self.image, self.mask, encoded, bins, bounds(low, high, ""), False).foreground
+            stats = run_stats(self.image, self.mask, encoded, bins, bounds(low, high, ""), False).foreground
         except ArgumentError as error:
             raise ArgumentError(f"{self.name}: NaN or infinities where the mask is above zero") from error
-        if found.weight == 0:
+        if stats.weight == 0:
             mask = "mask" if self.name == "image" else f"{self.name}_mask"
             raise MaskError(f"{mask}: zero everywhere; expected a pixel above zero")
-        return found
+        return stats
 
     @functools.cached_property
     def places(self) -> npt.NDArray[np.intp]:
@@ -70,7 +70,7 @@ class Region:
 
     def mapped(self, stages: Sequence[Stage], strength: float) -> NumpyArray:
         """Returns the image [H, W, 3] with its colours inside the mask mapped."""
-        encoded, _held = encode(stages)
+        encoded, _memory = encode(stages)
         out = np.array(self.image, order="C")
         if strength > 0:
             run_map(self.image, encoded, self.mask, strength, out)
@@ -78,7 +78,7 @@ class Region:
 
     def map(self, stages: Sequence[Stage], strength: float) -> Any:
         """Returns the image with its colours inside the mask mapped, as the kind that was given."""
-        return self._like_given(self.mapped(stages, strength))
+        return self._like_original(self.mapped(stages, strength))
 
     def replace(self, colors: npt.NDArray[Any], strength: float) -> Any:
         """Returns the image with colours [N, 3] in place of `pixels`, blended by mask and strength."""
@@ -91,21 +91,21 @@ class Region:
                 high = np.float32(VALUE_RANGE[out.dtype.name])
                 mixed = np.rint((mixed * high).clip(0, high))
             out.reshape(-1, 3)[self.places] = mixed.astype(out.dtype)
-        return self._like_given(out)
+        return self._like_original(out)
 
-    def _like_given(self, colors: NumpyArray) -> Any:
-        if self.given is None:
+    def _like_original(self, colors: NumpyArray) -> Any:
+        if self.original is None:
             return colors
-        alpha = self.given.pixels[..., 3:]
-        return self.given.like(np.concatenate([colors, alpha], 2) if alpha.size else colors)
+        alpha = self.original.pixels[..., 3:]
+        return self.original.like(np.concatenate([colors, alpha], 2) if alpha.size else colors)
 
 
 def region(image: Any, mask: Any, name: str = "image", like: Region | None = None) -> Region:
     """Returns the region of an image of any kind, in the colours of another; its alpha multiplies the mask."""
-    given = one_image(image, name)
-    if given.pixels.shape[2] == 1:
-        raise ShapeError(f"{name}: shape {list(np.shape(given.pixels))}, a grey image; expected colours, [H, W, 3]")
-    pixels = given.pixels if like is None or like.given is None else in_colours(given, like.given, name)
+    original = one_image(image, name)
+    if original.pixels.shape[2] == 1:
+        raise ShapeError(f"{name}: shape {list(np.shape(original.pixels))}, a grey image; expected colours, [H, W, 3]")
+    pixels = original.pixels if like is None or like.original is None else in_colours(original, like.original, name)
     height, width = pixels.shape[:2]
     mask_name = "mask" if name == "image" else f"{name}_mask"
     m = None if mask is None else one_mask(mask, mask_name, height, width)
@@ -115,7 +115,7 @@ def region(image: Any, mask: Any, name: str = "image", like: Region | None = Non
             m = alpha if m is None else as_float(m) * as_float(alpha)
     if m is not None and not m.any():
         raise MaskError(f"{mask_name}: zero everywhere; expected a pixel above zero")
-    return Region(pixels[..., :3], m, name, given)
+    return Region(pixels[..., :3], m, name, original)
 
 
 def both(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: Any) -> tuple[Region, Region, float]:

@@ -57,11 +57,11 @@ def reinhard(
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     ours, theirs = (part.stats([_TO_LMS, Log()]) for part in (target, source))
-    spread, wanted = (
+    spread, goal = (
         np.sqrt(np.einsum("ij,jk,ik->i", LMS_TO_LALPHABETA, part.covariance, LMS_TO_LALPHABETA).clip(0))
         for part in (ours, theirs)
     )
-    scale = np.where(spread > NO_SPREAD, wanted / np.maximum(spread, NO_SPREAD), 1.0)
+    scale = np.where(spread > NO_SPREAD, goal / np.maximum(spread, NO_SPREAD), 1.0)
     mixed = LMS_TO_LALPHABETA.T @ np.diag(scale) @ LMS_TO_LALPHABETA
     back = np.column_stack([_FROM_LMS, _FROM_LMS @ np.full(3, -LMS_FLOOR)])
     return target.map([_TO_LMS, Log(), Affine(about(mixed, ours.mean, theirs.mean)), Exp(), Affine(back)], amount)
@@ -94,9 +94,9 @@ def xiao_ma(
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
     ours, theirs = target.stats(), source.stats()
-    (variance, axes), (wanted, onto) = (_principal(part.covariance) for part in (ours, theirs))
+    (variance, axes), (goal_variance, onto) = (_principal(part.covariance) for part in (ours, theirs))
     onto = onto * np.where((axes * onto).sum(0) < 0, -1.0, 1.0)
-    spread, goal = np.sqrt(variance), np.sqrt(wanted)
+    spread, goal = np.sqrt(variance), np.sqrt(goal_variance)
     scale = np.where(spread > NO_SPREAD, goal / np.maximum(spread, NO_SPREAD), 1.0)
     return target.map([Affine(about(onto @ np.diag(scale) @ axes.T, ours.mean, theirs.mean))], amount)
 
@@ -141,17 +141,17 @@ def floored(covariance: Float64, least: float) -> Float64:
     return covariance + np.diag(np.maximum(least - np.diag(covariance), 0))
 
 
-def transport(covariance: Float64, wanted: Float64, no_spread: float = NO_SPREAD) -> Float64:
+def transport(covariance: Float64, goal: Float64, no_spread: float = NO_SPREAD) -> Float64:
     """Returns the linear map of least cost between Gaussians of two covariances; identity along axes without spread."""
     variance, axes = np.linalg.eigh(covariance)
     spread = np.sqrt(variance.clip(0))
-    known = spread > no_spread
-    inverse = np.where(known, 1 / np.maximum(spread, no_spread), 0)
-    root = axes @ np.diag(np.where(known, spread, 0)) @ axes.T
-    middle, turned = np.linalg.eigh(root @ wanted @ root)
+    has_spread = spread > no_spread
+    inverse = np.where(has_spread, 1 / np.maximum(spread, no_spread), 0)
+    root = axes @ np.diag(np.where(has_spread, spread, 0)) @ axes.T
+    middle, middle_axes = np.linalg.eigh(root @ goal @ root)
     shrink = axes @ np.diag(inverse) @ axes.T
-    moved = shrink @ (turned @ np.diag(np.sqrt(middle.clip(0))) @ turned.T) @ shrink
-    return moved + axes @ np.diag(1.0 - known) @ axes.T
+    linear = shrink @ (middle_axes @ np.diag(np.sqrt(middle.clip(0))) @ middle_axes.T) @ shrink
+    return linear + axes @ np.diag(1.0 - has_spread) @ axes.T
 
 
 def _principal(covariance: Float64) -> tuple[Any, Float64]:

@@ -88,8 +88,8 @@ def limits(target: Region, source: Region, stages: list[Stage]) -> tuple[Float64
     low, high = np.zeros(3), np.ones(3)
     for part in (target, source):
         if part.image.dtype.kind == "f":
-            found = part.stats(stages)
-            low, high = np.minimum(low, found.minimum), np.maximum(high, found.maximum)
+            stats = part.stats(stages)
+            low, high = np.minimum(low, stats.minimum), np.maximum(high, stats.maximum)
     return low, high
 
 
@@ -114,9 +114,9 @@ def quantile_tables(ours: Any, theirs: Any, low: Float64, high: Float64) -> Floa
             middles = (edges[1:] + edges[:-1]) / 2
             tables[c] = edges + np.average(middles, weights=theirs[c]) - middles[ours[c].argmax()]
             continue
-        cumulative, wanted = (
+        cumulative, goal = (
             slope + np.concatenate([[0.0], np.cumsum(counts[c])]) / counts[c].sum() for counts in (ours, theirs)
         )
-        filled = np.flatnonzero(theirs[c])
-        tables[c] = np.interp(cumulative, wanted, edges).clip(edges[filled[0]], edges[filled[-1] + 1])
+        nonempty = np.flatnonzero(theirs[c])
+        tables[c] = np.interp(cumulative, goal, edges).clip(edges[nonempty[0]], edges[nonempty[-1] + 1])
     return tables

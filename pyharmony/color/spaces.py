@@ -304,11 +304,11 @@ def shift_mired(xy: Any, shift: Any) -> Float64:
     uv = xy_to_uv(xy)
     mired = uv_to_mired(uv)
     target = np.clip(mired + shift, *MIRED_RANGE)
-    (before, tangent), (after, moved) = planckian_uv(mired), planckian_uv(target)
+    (before, tangent), (after, tangent_after) = planckian_uv(mired), planckian_uv(target)
     apart = uv - before
     along = (apart * tangent).sum(-1, keepdims=True)
     across = (apart * _normal(tangent)).sum(-1, keepdims=True)
-    return uv_to_xy(after + along * moved + across * _normal(moved))
+    return uv_to_xy(after + along * tangent_after + across * _normal(tangent_after))
 
 
 def _normal(tangent: Float64) -> Float64:

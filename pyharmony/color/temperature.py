@@ -156,23 +156,23 @@ def shift_temperature(image: ImageLike, mired: float, mask: MaskLike | None = No
 
 def _shifted(colors: Any, mired: float) -> Any:
     """Returns colours [N, 3] with their temperature moved by mired."""
-    found = np.empty(colors.shape, np.float32)
+    result = np.empty(colors.shape, np.float32)
     for start in range(0, len(colors), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors[part], 0)) @ RGB_TO_XYZ.T)
         lit = xyy[:, 2] > 0
         xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
-        found[part] = linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T)
-    return found
+        result[part] = linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T)
+    return result
 
 
 def mean_mired(part: Region) -> float:
     """Returns the mean correlated colour temperature in mired, of pixels neither in shadow nor over-exposed if any."""
     colors, weights = part.pixels
     xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
-    counted = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)
-    if counted.any():
-        xyy, weights = xyy[counted], weights[counted]
+    well_lit = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)
+    if well_lit.any():
+        xyy, weights = xyy[well_lit], weights[well_lit]
     return float(np.average(uv_to_mired(xy_to_uv(xyy[:, :2])), weights=weights))
 
 
@@ -181,9 +181,9 @@ def luminances(part: Region) -> Float64:
     return _luminances(part.stats(to_lab(), _BINS, _LOW, _HIGH).histogram[0])
 
 
-def tone_curve_between(before: Float64, wanted: Float64, max_shift: float) -> Callable[[Float64], Float64]:
+def tone_curve_between(before: Float64, goal: Float64, max_shift: float) -> Callable[[Float64], Float64]:
     """Returns the tone curve that brings samples of L near to others, with shifts scaled to at most max_shift."""
-    shift = wanted - before
+    shift = goal - before
     middle, width = fit_tone_curve(before, before + shift * (max_shift / max(max_shift, np.abs(shift).max())))
     return lambda luminance: tone_curve(luminance, middle, width)
 
