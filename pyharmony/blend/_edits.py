@@ -197,8 +197,8 @@ def detail_boost(
 
     def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
         region, image = _read(job)
-        held = weight if isinstance(weight, float) else region.of(weight)
-        return _write_edit(job, region, image, gain=factor, weight=held, limit=limit, certify=certify)
+        local_weight = weight if isinstance(weight, float) else region.of(weight)
+        return _write_edit(job, region, image, gain=factor, weight=local_weight, limit=limit, certify=certify)
 
     return _run(call, edit, mask, tolerance, color_weight=color_weight)
 
@@ -291,10 +291,10 @@ def _colours(job: Job, region: Region, without: NumpyArray | None = None) -> Num
     if holes is None or not holes.any():
         return image
     absent = holes if without is None else holes | without
-    filled = fill(job.memory.hold(image.astype(job.real)), absent, job.memory)
+    colours = fill(job.memory.hold(image.astype(job.real)), absent, job.memory)
     if without is not None:
-        np.copyto(filled, image, where=(without & ~holes)[..., None])
-    return filled
+        np.copyto(colours, image, where=(without & ~holes)[..., None])
+    return colours
 
 
 def _norm(image: NumpyArray, *, smooth: bool, real: type, memory: Memory) -> NumpyArray:
@@ -360,14 +360,14 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
         most = max(float(image.max(where=(mask > 0)[..., None], initial=0)), offset)
     for _ in range(4):
         # An error of d in the logarithm is an error of at most (exp(d) - 1) (x + offset) in x.
-        allowed = math.log1p(error / (most + offset))
-        info = solve_edit(y, mask, solved, gain=norm, tolerance=allowed * 255, certify=certify, memory=memory)
+        tolerance = math.log1p(error / (most + offset))
+        info = solve_edit(y, mask, solved, gain=norm, tolerance=tolerance * 255, certify=certify, memory=memory)
         if job.dst.dtype.kind != "f":
             break
-        found = math.exp(float(solved.max(where=(mask > 0)[..., None], initial=-math.inf))) - offset
-        if found <= most:
+        largest = math.exp(float(solved.max(where=(mask > 0)[..., None], initial=-math.inf))) - offset
+        if largest <= most:
             break
-        most = found
+        most = largest
     result = region.of(job.start())
     inside, clipped = (mask > 0)[..., None], 0
     for top in range(0, region.shape[0], _ROWS):

@@ -131,8 +131,8 @@ def gp_gan(
             unit, level = np.float32(_arrays.VALUE_RANGE[frame.dtype]), levels[-1]
             colours = _seen(image_of, _pasted(job, view, region, levels, net.size, equation.smooth_sigma) / unit)
             colours = _over(colours, view, region, level, 1 << (len(levels) - 1)) * unit
-            if equation.preserve_background and (level.known == 1).any():
-                meet_known(colours, level.dst, level.known)
+            if equation.preserve_background and (level.known_share == 1).any():
+                meet_known(colours, level.dst, level.known_share)
             return colours
 
         return frame.each(partial(solve, options=options, guess=base))

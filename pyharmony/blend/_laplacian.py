@@ -101,15 +101,15 @@ def _blend(job: Job, levels: int | None) -> SolveInfo:
     dst, _ = job.ground.of(region)
     inside = memory.hold(mask > 0)
 
-    soft, known = memory.hold(as_float(mask)), inside
+    soft, full = memory.hold(as_float(mask)), inside
     weights = [_fade(inside, soft, memory, clear=0)]
     for _ in range(count):
-        soft, known = memory.hold(halve_mask(soft)), memory.hold(halve_mask(known) == 1)
-        memory.touch(4 * known.nbytes)
-        if levels is None and _erode(known, 3, memory).mean() < _CORE * soft.mean():
+        soft, full = memory.hold(halve_mask(soft)), memory.hold(halve_mask(full) == 1)
+        memory.touch(4 * full.nbytes)
+        if levels is None and _erode(full, 3, memory).mean() < _CORE * soft.mean():
             break
-        weights.append(_fade(known, soft, memory, clear=1))
-    del soft, known
+        weights.append(_fade(full, soft, memory, clear=1))
+    del soft, full
 
     source = job.src_of(region)
     band = memory.hold(np.empty(dst.shape, np.float32))

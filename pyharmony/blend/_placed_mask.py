@@ -58,7 +58,7 @@ def placed_mask(
     """
     if isinstance(out, (list, tuple)) or is_array(out):
         raise DTypeError(f"out: {type(out).__name__}, expected None, a path or an open binary file")
-    laid: list[list[NumpyArray]] = []
+    mask_lists: list[list[NumpyArray]] = []
 
     def work(frame: Frame) -> Infos:
         masks = []
@@ -68,17 +68,17 @@ def placed_mask(
             if not job.placed.empty:
                 job.placed.of(whole)[...] = as_float(job.mask)
             masks.append(whole if white == 1 else np.rint(whole * np.float32(white)).astype(frame.dtype))
-        laid.append(masks)
+        mask_lists.append(masks)
         return [direct_info("mask")] * len(masks)
 
     images: Any = dst if isinstance(dst, (list, tuple)) else [dst]
     Call("placed_mask", src, dst, mask, at, scale, device="cpu").run(work)
     if out is not None:
-        if len(laid) != 1 or len(laid[0]) != 1:
-            raise ShapeError(f"out: one file for {sum(map(len, laid))} masks")
-        write(Picture(_levels(laid[0][0])[..., None]), out)
+        if len(mask_lists) != 1 or len(mask_lists[0]) != 1:
+            raise ShapeError(f"out: one file for {sum(map(len, mask_lists))} masks")
+        write(Picture(_levels(mask_lists[0][0])[..., None]), out)
         return out
-    results = [_like(masks, image) for masks, image in zip(laid, images, strict=True)]
+    results = [_like(masks, image) for masks, image in zip(mask_lists, images, strict=True)]
     kind: Any = type(dst)
     return kind(results) if isinstance(dst, (list, tuple)) else results[0]
 
@@ -86,8 +86,8 @@ def placed_mask(
 def _like(masks: list[NumpyArray], dst: Any) -> Any:
     """Returns the masks of one dst, in its kind."""
     if is_array(dst):
-        found = _arrays.like_kind(np.stack(masks) if dst.ndim == 4 else masks[0], dst)
-        return found.to(dst.dtype) if _arrays.is_torch(dst) else found
+        result = _arrays.like_kind(np.stack(masks) if dst.ndim == 4 else masks[0], dst)
+        return result.to(dst.dtype) if _arrays.is_torch(dst) else result
     if isinstance(dst, Picture):
         return Picture(masks[0][..., None])
     return Picture(_levels(masks[0])[..., None]).to_pil()

@@ -133,7 +133,7 @@ def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = N
     job.check_finite(part, hide=hide)
     job.warn_of_erased(hard=not hide)
     mask = job.mask_of(part)
-    descend = partial(_descend, job, regions=regions, options=options, guess=guess, covered=job.covered(mask))
+    descend = partial(_descend, job, regions=regions, options=options, guess=guess, no_background=job.covered(mask))
     crop = job.crop(part, mask, options.weight, None if bases is None else bases[job.item], hide=hide)
     whole = not equation.preserve_background
     infos = job.solved(crop, descend, name="gaussian_poisson", everywhere=whole, only_on_cpu=equation.only_on_cpu)
@@ -144,18 +144,18 @@ def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = N
 
 
 def _descend(
-    job: Any, crop: Crop, *, regions: list[Region], options: Options, guess: Guess | None, covered: bool
+    job: Any, crop: Crop, *, regions: list[Region], options: Options, guess: Guess | None, no_background: bool
 ) -> Infos:
     """Solves the levels of a crop from coarse to fine into its target.
 
-    regions holds the region to solve on each level, finest first; a device solves the whole level. covered says that
-    the mask covers dst, so that no pixel of dst is known.
+    regions holds the region to solve on each level, finest first; a device solves the whole level. no_background says
+    that the mask covers dst, so that no pixel of dst is known.
     """
     equation, place, memory = options.equation, crop.place, crop.memory
-    pinned = equation.preserve_background and not covered
-    known = None if place is not None else memory.hold(crop.mask == 0)
-    levels = [Level(crop.src, crop.dst, crop.mask, known, crop.weight)]
-    del known
+    pinned = equation.preserve_background and not no_background
+    known_share = None if place is not None else memory.hold(crop.mask == 0)
+    levels = [Level(crop.src, crop.dst, crop.mask, known_share, crop.weight)]
+    del known_share
     for _ in regions[1:]:
         levels.append(levels[-1].coarser(equation.smooth_sigma, place, memory))
     count = len(levels) - 1
@@ -167,7 +167,7 @@ def _descend(
             colours = memory.hold(halve([colours], equation.smooth_sigma, place)[0])
     else:
         tolerance = coarse_tolerance_of(options.tolerance)
-        only_src = covered and place is None
+        only_src = no_background and place is None
         colours = first_base(
             levels[-1],
             options.base,
@@ -237,18 +237,18 @@ def first_base(
         return level.src
     weights = None
     if coarse:
-        weights = _hold(level.known, memory) if place is None else hold(place, level.known)
+        weights = _hold(level.known_share, memory) if place is None else hold(place, level.known_share)
     return membrane(level, weights, tolerance, unit, place, memory, contour)
 
 
-def _hold(known: NumpyArray, memory: Memory) -> NumpyArray | None:
+def _hold(known_share: NumpyArray, memory: Memory) -> NumpyArray | None:
     """Returns weights [h, w] that hold the membrane of a coarse level near dst, from the known share of each pixel.
 
     The contour runs through a coarse pixel that is known in part: the larger its known share, the more it is held.
     Without weights, known strips and spots finer than a coarse pixel would have no effect there. The weight is
-    2 + 4 known / (1 - known), and 0 where nothing is known.
+    2 + 4 share / (1 - share), and 0 where nothing is known.
     """
-    share = memory.hold(np.clip(as_float(known), 0, 0.999))
+    share = memory.hold(np.clip(as_float(known_share), 0, 0.999))
     weight = memory.hold(np.where(share > 0, 2 + 4 * share / (1 - share), 0).astype(np.float32))
     memory.touch(4 * share.nbytes)
     return weight if weight.any() else None

@@ -33,27 +33,27 @@ class Level:
     Attributes:
         src, dst: the caller's images at the finest level, float32 in the same unit at coarser ones.
         mask: the mask.
-        known: the share of each pixel where the mask is zero; None at the finest level on a device.
+        known_share: the share of each pixel where the mask is zero; None at the finest level on a device.
         weight: color_weight, a number, a map, or a WeightMap on a device.
     """
 
     src: Any
     dst: Any
     mask: Any
-    known: Any
+    known_share: Any
     weight: Any
 
     def coarser(self, smooth_sigma: float, place: Place | None, memory: Memory) -> Level:
         src, dst = halve([self.src, self.dst], smooth_sigma, place)
-        mask, known = halve_masks(self.mask, self.known, place)
+        mask, known_share = halve_masks(self.mask, self.known_share, place)
         weight = self.weight
         if isinstance(weight, WeightMap):
             weight = dataclasses.replace(weight, values=halve_map(weight.values, place))
         elif not isinstance(weight, float):
             weight = memory.hold(halve_map(weight))
-        for array in (src, dst, mask, known):
+        for array in (src, dst, mask, known_share):
             memory.hold(array)
-        return Level(src, dst, mask, known, weight)
+        return Level(src, dst, mask, known_share, weight)
 
     def over(self, region: Region, origin: tuple[int, int]) -> Level:
         """Returns the part of the level over a region; origin (y, x) is the first pixel of the level."""
@@ -63,7 +63,7 @@ class Level:
                 return dataclasses.replace(x, values=region.of(x.values, origin))
             return x if x is None or isinstance(x, float) else region.of(x, origin)
 
-        return Level(*(part(x) for x in (self.src, self.dst, self.mask, self.known, self.weight)))
+        return Level(*(part(x) for x in (self.src, self.dst, self.mask, self.known_share, self.weight)))
 
 
 def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, tolerance: float, certify: bool) -> Infos:
@@ -158,16 +158,16 @@ def solve_gaussian_poisson(
         tell: whether infos of a solve on a device are returned.
     """
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
-    cover = level.mask if pinned else None
+    pinned_mask = level.mask if pinned else None
     if place is not None:
         on_device = _on_device(level, base, w0=w0, w1=w1, pinned=pinned, half_base=half_base)
         # Chebyshev's kernel doubles the base itself, except where the base has to meet known pixels.
         if half_base and (pinned or choose_method_on(on_device, tolerance) != "chebyshev"):
-            on_device.base = double(base, level.dst, cover, level.known, place)
+            on_device.base = double(base, level.dst, pinned_mask, level.known_share, place)
             on_device.half_base = False
         return solve_on(place, on_device, out, method="auto", levels=tolerance, unit=unit, info=tell, certify=certify)
     if half_base:
-        base = memory.hold(double(base, level.dst, cover, level.known))
+        base = memory.hold(double(base, level.dst, pinned_mask, level.known_share))
     weight = _contiguous(level.weight, memory)
     equation = Equation.of(level.src, level.dst, level.mask, base, weight, w0, w1, pinned)
     if gradient_kernel != "normal" or contour != "half":
@@ -212,13 +212,13 @@ def solve_membrane(
     image: NumpyArray, mask: NumpyArray, out: NumpyArray, *, tolerance: float, certify: bool, memory: Memory
 ) -> SolveInfo:
     """Writes image, continued harmonically into mask > 0, to out [H, W, C], which may hold anything in the mask."""
-    known = image
+    outside = image
     if image.dtype.kind == "f":  # zeros keep NaN and Inf inside the mask out of the solve
-        known = memory.hold(np.where((mask > 0)[..., None], image.dtype.type(0), image))
+        outside = memory.hold(np.where((mask > 0)[..., None], image.dtype.type(0), image))
     nothing = np.broadcast_to(np.zeros(1, image.dtype), image.shape)
     everywhere = np.broadcast_to(np.ones(1, bool), mask.shape)
     info = solve_image(
-        hierarchy_of(mask, 0.0), mask, nothing, known, None, out, "source", tolerance, certify, edges=everywhere
+        hierarchy_of(mask, 0.0), mask, nothing, outside, None, out, "source", tolerance, certify, edges=everywhere
     )
     memory.touch(info.peak_bytes)
     return info

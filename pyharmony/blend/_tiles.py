@@ -102,13 +102,13 @@ def gaussian_poisson_tiles(
         ),
     }
     smoothing = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
-    allowed = _checks.tolerance(tolerance, images.dtype)
+    limit = _checks.tolerance(tolerance, images.dtype)
     images.check_mask()
     bbox = _bounding_box(mask, images.shape)
     _warn_of_faint(mask, bbox)
-    closed = _Closed(mask)
-    if to_border(bbox, images.shape).shape != images.shape or _Outside(closed).anywhere():
-        mask, bbox = closed, to_border(bbox, images.shape)
+    closed_mask = _Closed(mask)
+    if to_border(bbox, images.shape).shape != images.shape or _Outside(closed_mask).anywhere():
+        mask, bbox = closed_mask, to_border(bbox, images.shape)
     regions = [Region(0, 0, 0, 0)]
     if not (bbox.empty and preserve_background):
         regions = regions_of(bbox, images.shape, not preserve_background)
@@ -119,12 +119,12 @@ def gaussian_poisson_tiles(
         return (out, dataclasses.replace(direct_info("copy"), reason=reason)) if return_info else out
     with tempfile.TemporaryDirectory(dir=folder) as place:
         pyramid = _Pyramid(images, src, dst, mask, out, regions, Path(place), smoothing)
-        info = pyramid.solve(tile, allowed, tolerance, options)
+        info = pyramid.solve(tile, limit, tolerance, options)
     if preserve_background:
         _limit(src, dst, mask, out, bbox)
     info = dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3)
-    if found := solved("blended")(info):
-        warn(*found)
+    if warning := solved("blended")(info):
+        warn(*warning)
     return (out, info) if return_info else out
 
 
@@ -151,8 +151,8 @@ class _Part:
 
     def part(self, region: Region) -> _Part:
         y, x = self._region.y0, self._region.x0
-        moved = Region(region.y0 + y, region.y1 + y, region.x0 + x, region.x1 + x)
-        return _Part(self._array, moved, image=self._image)
+        own_region = Region(region.y0 + y, region.y1 + y, region.x0 + x, region.x1 + x)
+        return _Part(self._array, own_region, image=self._image)
 
     def whole(self) -> NumpyArray:
         return self[slice(0, self.shape[0]), slice(0, self.shape[1])]
@@ -190,8 +190,8 @@ class _Outside:
 class _Doubled:
     """The doubled colours of a level, adjusted to meet the known pixels of the finer one."""
 
-    def __init__(self, coarse: _Part, shape: tuple[int, int], dst: _Part, known: _Part | None) -> None:
-        self._coarse, self._dst, self._known = coarse, dst, known
+    def __init__(self, coarse: _Part, shape: tuple[int, int], dst: _Part, known_share: _Part | None) -> None:
+        self._coarse, self._dst, self._known_share = coarse, dst, known_share
         self.shape, self.dtype = (*shape, coarse.shape[2]), np.dtype(np.float32)
 
     def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
@@ -204,9 +204,9 @@ class _Doubled:
         )
         under = slice(around.y0 // 2, (around.y1 + 1) // 2), slice(around.x0 // 2, (around.x1 + 1) // 2)
         colours = upsample(np.ascontiguousarray(self._coarse[under]), around.shape)
-        if self._known is not None:
+        if self._known_share is not None:
             there = slice(around.y0, around.y1), slice(around.x0, around.x1)
-            meet_known(colours, self._dst[there], np.ascontiguousarray(self._known[there]))
+            meet_known(colours, self._dst[there], np.ascontiguousarray(self._known_share[there]))
         return colours[
             rows.start - around.y0 : rows.stop - around.y0, columns.start - around.x0 : columns.stop - around.x0
         ]
@@ -231,14 +231,14 @@ class _Pyramid:
         self._unit = _arrays.VALUE_RANGE[images.dtype]
         self._out = out
         self._memory = Memory()
-        known = _Part(_Outside(mask), self._frame, image=False)
+        known_share = _Part(_Outside(mask), self._frame, image=False)
         parts = [_Part(x, self._frame, image=True) for x in (src, dst)]
-        self._levels = [[*parts, _Part(mask, self._frame, image=False), known]]
+        self._levels = [[*parts, _Part(mask, self._frame, image=False), known_share]]
         self._anything_known = False
         for k in range(1, len(regions)):
             self._levels.append(self._halve(k, self._levels[-1]))
         if len(regions) == 1:
-            self._anything_known = bool(known.whole().any())
+            self._anything_known = bool(known_share.whole().any())
 
     def _array(self, name: str, shape: tuple[int, ...]) -> Any:
         if shape[0] * shape[1] <= IN_MEMORY:
@@ -268,13 +268,13 @@ class _Pyramid:
         whole = Region(0, shape[0], 0, shape[1])
         return [_Part(a, whole, image=i < 2) for i, a in enumerate(result)]
 
-    def solve(self, tile: Any, allowed: float, tolerance: float | None, options: dict[str, Any]) -> _checks.SolveInfo:
+    def solve(self, tile: Any, limit: float, tolerance: float | None, options: dict[str, Any]) -> _checks.SolveInfo:
         count = len(self._regions) - 1
-        coarse_tolerance, unit = coarse_tolerance_of(allowed), self._unit
+        coarse_tolerance, unit = coarse_tolerance_of(limit), self._unit
         memory = self._memory
         last = self._levels[-1]
-        src, dst, mask, known = (part.whole() for part in last)
-        level = Level(src, dst, mask, known, 0.0)
+        src, dst, mask, known_share = (part.whole() for part in last)
+        level = Level(src, dst, mask, known_share, 0.0)
         only_src = not self._anything_known
         colours: Any = first_base(level, None, only_src, coarse_tolerance, unit, None, memory, coarse=count > 0)
         for k in range(count, -1, -1):
@@ -327,14 +327,14 @@ class _Pyramid:
 
 
 def _bounding_box(mask: Any, shape: tuple[int, int]) -> Region:
-    found = Region(shape[0], 0, shape[1], 0)
+    bbox = Region(shape[0], 0, shape[1], 0)
     for y in range(0, shape[0], _BAND):
         box = bounding_box(np.asarray(mask[y : y + _BAND, 0 : shape[1]]))
         if not box.empty:
-            found = Region(
-                min(found.y0, box.y0 + y), max(found.y1, box.y1 + y), min(found.x0, box.x0), max(found.x1, box.x1)
+            bbox = Region(
+                min(bbox.y0, box.y0 + y), max(bbox.y1, box.y1 + y), min(bbox.x0, box.x0), max(bbox.x1, box.x1)
             )
-    return Region(0, 0, 0, 0) if found.empty else found
+    return Region(0, 0, 0, 0) if bbox.empty else bbox
 
 
 def _warn_of_faint(mask: Any, box: Region) -> None:
@@ -347,11 +347,11 @@ def _limit(src: Any, dst: Any, mask: Any, out: Any, box: Region) -> None:
     """Keeps out, where the mask is soft, as near to dst as the mask says, band by band."""
     for y in range(box.y0, box.y1, _BAND):
         band = Region(y, min(y + _BAND, box.y1), box.x0, box.x1)
-        cover = np.asarray(mask[band.y0 : band.y1, band.x0 : band.x1])
-        if not is_hard(cover):
+        mask_band = np.asarray(mask[band.y0 : band.y1, band.x0 : band.x1])
+        if not is_hard(mask_band):
             source, ground, result = (_Part(x, band, image=True).whole() for x in (src, dst, out))
             result = np.array(result)
-            limit_change(source, ground, cover, result)
+            limit_change(source, ground, mask_band, result)
             _Part(out, band, image=True)[slice(0, band.shape[0]), slice(0, band.shape[1])] = result
 
 
