@@ -82,8 +82,10 @@ class _Part:
         """Whether an update iterates u and v of this part."""
         return bool(self.norm.training)
 
-    def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
-        """Puts the norm on the layer; made is the weight that the layer shows at first."""
+    def register(
+        self, group: SpectralNormGroup, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor
+    ) -> None:
+        """Puts the norm on the layer; first_weight is the weight that the layer shows at first."""
         raise NotImplementedError
 
     def lost(self) -> bool:
@@ -104,15 +106,17 @@ class _Part:
 class _LegacyPart(_Part):
     """The part for torch.nn.utils.spectral_norm."""
 
-    def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
+    def register(
+        self, group: SpectralNormGroup, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor
+    ) -> None:
         module: Any = self.module
         self.owner = self.norm = module
         self.keys = f"{self.name}_orig", f"{self.name}_u", f"{self.name}_v"
         module.register_parameter(self.keys[0], module._parameters.pop(self.name))
-        self.show(made)
+        self.show(first_weight)
         for key, vector in zip(self.keys[1:], (u, v)):
             module.register_buffer(key, vector)
-        hook = _Legacy(group, self, chosen)
+        hook = _Legacy(group, self, settings)
         self.before = module.register_forward_pre_hook(hook)
         self.handles += [
             module.register_forward_hook(_After(group, self), always_call=True),
@@ -141,7 +145,9 @@ class _LegacyPart(_Part):
 class _ParametrizedPart(_Part):
     """The part for torch.nn.utils.parametrizations.spectral_norm."""
 
-    def register(self, group: SpectralNormGroup, chosen: Settings, u: Tensor, v: Tensor, made: Tensor) -> None:
+    def register(
+        self, group: SpectralNormGroup, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor
+    ) -> None:
         module: Any = self.module
         self.norm = _Parametrization(group, self, u, v)
         # unsafe=True avoids a call of the norm, which would iterate.
@@ -179,8 +185,8 @@ class _Legacy(SpectralNorm):
     It is a class, so that models can be copied and pickled.
     """
 
-    def __init__(self, group: SpectralNormGroup, part: _LegacyPart, chosen: Settings) -> None:
-        super().__init__(part.name, chosen.iterations, part.dim, chosen.eps)
+    def __init__(self, group: SpectralNormGroup, part: _LegacyPart, settings: Settings) -> None:
+        super().__init__(part.name, settings.iterations, part.dim, settings.eps)
         self.group, self.part = group, part
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
@@ -205,8 +211,8 @@ class _Parametrization(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         group = self.group
         if group.fold and not self.folded:
-            _, (made,) = group._run([self.part], group._settled, pool=None, normalized=True)
-            return made
+            _, (normalized,) = group._run([self.part], group._settled, pool=None, normalized=True)
+            return normalized
         value: Tensor = group._value(self.part)
         return value
 
@@ -304,10 +310,10 @@ def _can_be_copied(module: nn.Module) -> None:
     torch makes a class with the weight's property for each parametrized layer. It refuses to pickle such layers, and
     gives a copy the same class, so that removing the copy's parametrization would remove the original's property.
     """
-    made: Any = type(module)
-    if "__deepcopy__" in vars(made):
-        del made.__deepcopy__
-    made.__reduce_ex__ = _reduce
+    cls: Any = type(module)
+    if "__deepcopy__" in vars(cls):
+        del cls.__deepcopy__
+    cls.__reduce_ex__ = _reduce
 
 
 def _reduce(module: Any, protocol: Any) -> tuple[Any, ...]:
@@ -394,28 +400,28 @@ class SpectralNormGroup:
         self._forget()
         paths = {id(module): path for path, module in model.named_modules()}
         if modules is None:
-            chosen = [module for module in model.modules() if _is_layer(module, name)]
+            layers = [module for module in model.modules() if _is_layer(module, name)]
         else:
-            chosen = list(dict.fromkeys(modules))
-            for module in chosen:
+            layers = list(dict.fromkeys(modules))
+            for module in layers:
                 if id(module) not in paths:
                     raise ArgumentError(f"modules: a {type(module).__name__} that is not in model")
-        if not chosen:
+        if not layers:
             raise ArgumentError(f"model: no layer with a parameter {name!r} in {type(model).__name__}")
         # All layers are checked before any is changed.
         form = _LegacyPart if order == "legacy" else _ParametrizedPart
-        self._parts: list[_Part] = [form(module, paths[id(module)], name, dim) for module in chosen]
-        weights: list[Any] = [module._parameters[name] for module in chosen]
+        self._parts: list[_Part] = [form(module, paths[id(module)], name, dim) for module in layers]
+        weights: list[Any] = [module._parameters[name] for module in layers]
         us, vs = zip(*(_first_vectors(w, part.dim, self._settings.eps) for w, part in zip(weights, self._parts)))
-        made = [weight.detach() for weight in weights]
+        values = [weight.detach() for weight in weights]
         if not any(weight.is_meta for weight in weights):
             first = self._settled if order == "legacy" else self._settled._replace(iterations=_FIRST_ITERATIONS)
             with torch.no_grad():
                 plain = order == "legacy" and not fold
                 tensors = weights, us, vs
                 _, divided = self._run(self._parts, first, pool=self._pool, normalized=plain, tensors=tensors)
-            made = divided or made
-        for part, u, v, value in zip(self._parts, us, vs, made):
+            values = divided or values
+        for part, u, v, value in zip(self._parts, us, vs, values):
             part.register(self, self._settings, u, v, value)
             if fold:
                 part.handles += [
@@ -478,7 +484,7 @@ class SpectralNormGroup:
         if modules is None or not self._values:
             self._renew(iterate=True)
             return
-        self._renew(iterate=True, chosen=[part.index for part in self._parts_of(modules)])
+        self._renew(iterate=True, indices=[part.index for part in self._parts_of(modules)])
 
     def remove(self, modules: Iterable[nn.Module] | None = None) -> None:
         """Makes each weight a parameter again, divided by sigma, and removes the norms; no iteration is made.
@@ -498,12 +504,12 @@ class SpectralNormGroup:
 
     def _parts_of(self, modules: Iterable[nn.Module]) -> list[_Part]:
         places = {id(part.module): part for part in self._parts}
-        chosen = []
+        parts = []
         for module in modules:
             if id(module) not in places:
                 raise ArgumentError(f"modules: a {type(module).__name__} without a norm of this group")
-            chosen.append(places[id(module)])
-        return chosen
+            parts.append(places[id(module)])
+        return parts
 
     def _take_away(self, parts: Sequence[_Part]) -> None:
         """Removes the norms of these parts, all but the hook before a legacy layer's forward."""
@@ -511,8 +517,8 @@ class SpectralNormGroup:
             part.check_removal()
         if parts:
             with torch.no_grad():
-                _, made = self._run(parts, self._settled, pool=None, normalized=True)
-            for part, weight in zip(parts, made):
+                _, weights = self._run(parts, self._settled, pool=None, normalized=True)
+            for part, weight in zip(parts, weights):
                 part.take_away(weight)
         self._leave_out(parts)
 
@@ -532,9 +538,9 @@ class SpectralNormGroup:
 
     def _leave_out_lost(self) -> None:
         """Drops the parts whose parametrization torch has removed, which torch does not report."""
-        lost = [part for part in self._parts if part.lost()]
-        if lost:
-            self._leave_out(lost)
+        without_norm = [part for part in self._parts if part.lost()]
+        if without_norm:
+            self._leave_out(without_norm)
 
     # ---- results of the last update ----
 
@@ -552,13 +558,13 @@ class SpectralNormGroup:
     def __getstate__(self) -> dict[str, Any]:
         """Returns the state without the values of updates: tensors with a graph cannot be copied and are made again."""
         iterated = bool(self._values)
-        kept = dict(self.__dict__)
+        state = dict(self.__dict__)
         blank = SpectralNormGroup.__new__(SpectralNormGroup)
         blank._forget()
-        kept.update(blank.__dict__)
-        del kept["_pool"]
-        kept["_iterated"] = iterated
-        return kept
+        state.update(blank.__dict__)
+        del state["_pool"]
+        state["_iterated"] = iterated
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -604,52 +610,52 @@ class SpectralNormGroup:
         if measure:
             self._renew(iterate=False)
 
-    def _renew(self, *, iterate: bool, chosen: Sequence[int] | None = None) -> None:
-        """Renews the values of the chosen layers, or of all; with iterate, those in training mode are iterated."""
+    def _renew(self, *, iterate: bool, indices: Sequence[int] | None = None) -> None:
+        """Renews the values of the layers at indices, or of all; with iterate, those in training mode are iterated."""
         compiling = torch.compiler.is_compiling()
-        if chosen is None:
+        if indices is None:
             if not compiling:
                 self._leave_out_lost()
             # The old values are released before new ones are made, so that their memory is reused.
             self._values, self._inverses, self._scales = [], [], []
-            chosen = range(len(self._parts))
+            indices = range(len(self._parts))
         parts, count = self._parts, len(self._parts)
         if not compiling:
-            for i in chosen:
+            for i in indices:
                 parts[i].show(None)
         try:
-            self._make(iterate, chosen)
+            self._make(iterate, indices)
         except BaseException:
-            for i in chosen:
+            for i in indices:
                 parts[i].show(parts[i].weight.detach())
             raise
         if not compiling:
-            for i in chosen:
+            for i in indices:
                 parts[i].show(self._values[i].detach())
             graph, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-            if len(chosen) < count:
+            if len(indices) < count:
                 graph, inference = graph and self._graph, inference or self._inference
             self._graph, self._inference = graph, inference
             self._keys, self._wants = self._keys or [(-2, 0)] * count, self._wants or [False] * count
-            for i in chosen:
+            for i in indices:
                 self._keys[i], self._wants[i] = _key(parts[i].weight), parts[i].weight.requires_grad
 
-    def _make(self, iterate: bool, chosen: Sequence[int]) -> None:
-        """Makes the values of the chosen layers, and keeps those of the others."""
+    def _make(self, iterate: bool, indices: Sequence[int]) -> None:
+        """Makes the values of the layers at indices, and keeps those of the others."""
         parts, count = self._parts, len(self._parts)
-        values, inverses, scales = ([*kept] or [None] * count for kept in (self._values, self._inverses, self._scales))
+        values, inverses, scales = ([*old] or [None] * count for old in (self._values, self._inverses, self._scales))
         for side in (True, False):
-            some = [i for i in chosen if (iterate and parts[i].training) is side]
+            some = [i for i in indices if (iterate and parts[i].training) is side]
             if not some:
                 continue
             settings = self._settings if side else self._settled
-            sigmas, made = self._run([parts[i] for i in some], settings, pool=self._pool, normalized=not self.fold)
+            sigmas, weights = self._run([parts[i] for i in some], settings, pool=self._pool, normalized=not self.fold)
             if self.fold:
                 # Views are used, because a layer would register the parameters themselves again.
-                made = [parts[i].weight.view_as(parts[i].weight) for i in some]
+                weights = [parts[i].weight.view_as(parts[i].weight) for i in some]
                 for i, inverse in zip(some, op.inverses(sigmas)):
                     inverses[i] = inverse
-            for place, (i, value) in enumerate(zip(some, made)):
+            for place, (i, value) in enumerate(zip(some, weights)):
                 values[i], scales[i] = value, (sigmas, place)
         self._values, self._scales = values, scales
         self._inverses = inverses if self.fold else []
@@ -657,7 +663,7 @@ class SpectralNormGroup:
     def _run(
         self,
         parts: Sequence[_Part],
-        chosen: Settings,
+        settings: Settings,
         *,
         pool: op.Pool | None,
         normalized: bool,
@@ -667,7 +673,7 @@ class SpectralNormGroup:
         weights, us, vs = tensors or ([getattr(part, which) for part in parts] for which in ("weight", "u", "v"))
         dims = [part.dim for part in parts]
         try:
-            return op.normalize(weights, us, vs, dims, chosen, normalized=normalized, pool=pool)
+            return op.normalize(weights, us, vs, dims, settings, normalized=normalized, pool=pool)
         except ArgumentError as error:
             for i, part in enumerate(parts):
                 if str(error) == str(zero_weight(i)):
@@ -688,8 +694,8 @@ class _Alone(SpectralNormGroup):
         # Nothing is kept, since other threads may be in the layer's forward in eval mode.
         if not part.training and (divided := _divided(part)) is not None:
             return divided
-        chosen = self._settings if part.training else self._settled
-        return self._run([part], chosen, pool=self._pool, normalized=True)[1][0]
+        settings = self._settings if part.training else self._settled
+        return self._run([part], settings, pool=self._pool, normalized=True)[1][0]
 
 
 def _divided(part: _Part) -> Tensor | None:

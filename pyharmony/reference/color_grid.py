@@ -32,8 +32,8 @@ IDENTITY = np.eye(3, 4)
 
 def hats(position: Float64, count: int) -> Float64:
     """Returns hat(position - i) for i below count, with position held to [0, count - 1]: [..., count]."""
-    held = np.clip(position, 0, count - 1)
-    return np.maximum(0, 1 - np.abs(held[..., None] - np.arange(count)))
+    x = np.clip(position, 0, count - 1)
+    return np.maximum(0, 1 - np.abs(x[..., None] - np.arange(count)))
 
 
 def centres(first: int, pixels: int, frame: int, cells: int) -> Float64:
@@ -71,6 +71,6 @@ def color_grid(
         y = y + np.einsum("yxck,ock->yxo", hats(np.clip(x, 0, 1) * (count - 1), count), np.asarray(curves, np.float64))
     if grid is not None:
         y = y + np.einsum("yxoj,yxj->yxo", coefficients(x, np.asarray(grid, np.float64), origin, frame), one)
-    held = np.clip(y, np.minimum(x, 0), np.maximum(x, 1))
+    mapped = np.clip(y, np.minimum(x, 0), np.maximum(x, 1))
     m = np.ones(x.shape[:2]) if mask is None else np.asarray(mask, np.float64)
-    return np.where(m[..., None] > 0, x + m[..., None] * (held - x), x)
+    return np.where(m[..., None] > 0, x + m[..., None] * (mapped - x), x)

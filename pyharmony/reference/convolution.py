@@ -22,11 +22,11 @@ def convolution(
     height, width = -(-image.shape[0] // stride), -(-image.shape[1] // stride)
     behind = kernel * stride
     padded = np.pad(image, ((before, behind), (before, behind), (0, 0)))
-    found = np.zeros((height, width, len(bias)))
+    out = np.zeros((height, width, len(bias)))
     for y in range(height):
         for x in range(width):
             window = padded[y * stride : y * stride + kernel, x * stride : x * stride + kernel]
             each = weight.ndim == 3
-            found[y, x] = (window * weight).sum((0, 1)) if each else np.tensordot(window, weight, 3)
-    found += np.asarray(bias, np.float64) + added
-    return np.minimum(np.maximum(found, 0) + slope * np.minimum(found, 0), high)
+            out[y, x] = (window * weight).sum((0, 1)) if each else np.tensordot(window, weight, 3)
+    out += np.asarray(bias, np.float64) + added
+    return np.minimum(np.maximum(out, 0) + slope * np.minimum(out, 0), high)

@@ -21,9 +21,9 @@ LEAST_GRADIENT = 0.01
 
 
 def _edit(image: Float64, mask: Float64, gain: Float64, color_weight: Any = 0.0) -> Float64:
-    known = not (mask > 0).all()
+    has_background = not (mask > 0).all()
     return gaussian_poisson(
-        image, image, mask, image, color_weight=color_weight, sigma=0.0, preserve_background=known, gain=gain
+        image, image, mask, image, color_weight=color_weight, sigma=0.0, preserve_background=has_background, gain=gain
     )
 
 
@@ -57,10 +57,10 @@ def edge_map(norm: Float64, low: float, high: float) -> Float64:
         for i in range(3):
             for j in range(3):
                 near |= p[i : i + h, j : j + w]
-        grown = edges | (near & weak)
-        if (grown == edges).all():
+        next_edges = edges | (near & weak)
+        if (next_edges == edges).all():
             return edges.astype(np.float64)
-        edges = grown
+        edges = next_edges
 
 
 def texture_flattening(image: Any, mask: Any, low: float, high: float) -> Float64:
@@ -90,12 +90,12 @@ def inpaint(image: Any, mask: Any) -> Float64:
     """Returns the membrane over mask > 0, mixed with the image by the mask."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     inside = (mask > 0)[..., None]
-    known = np.where(inside, 0.0, image)
+    outside = np.where(inside, 0.0, image)
 
     def laplacian(x: Float64) -> Float64:
         return np.where(inside, apply_operator(np.where(inside, x, 0.0), np.zeros(mask.shape), 1.0, 0.0), 0.0)
 
-    rhs = np.where(inside, -apply_operator(known, np.zeros(mask.shape), 1.0, 0.0), 0.0)
+    rhs = np.where(inside, -apply_operator(outside, np.zeros(mask.shape), 1.0, 0.0), 0.0)
     membrane = conjugate_gradients(laplacian, rhs, np.zeros_like(image))
     m = mask[..., None]
     return np.where(inside, m * membrane + (1 - m) * np.where(m < 1, image, 0), image)

@@ -223,8 +223,8 @@ def gaussian_poisson(
         return x + (base.mean((0, 1)) - x.mean((0, 1))) if singular else x
 
     unknown = ((mask > 0) | np.full((h, w), not preserve_background))[..., None]
-    known = np.where(unknown, 0.0, dst)
-    rhs = np.where(unknown, b - apply_operator(known, weight, w0, w1), 0.0)
+    outside = np.where(unknown, 0.0, dst)
+    rhs = np.where(unknown, b - apply_operator(outside, weight, w0, w1), 0.0)
     start = np.where(unknown, base, 0.0)
     x = conjugate_gradients(lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start)
     return np.where(unknown, x, dst)

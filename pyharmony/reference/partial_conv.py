@@ -58,8 +58,8 @@ def ratio(
     m = _pad(np.asarray(mask, np.float64).reshape(n, groups, c // groups, h, w).sum(axis=2), padding)
     u = sum(tap for _, _, tap in _taps(m, kernel, stride, dilation))
     size = kernel[0] * kernel[1] * (c // groups)
-    cover = np.minimum(u, 1)
-    return np.divide(size * cover, u, out=np.zeros_like(u), where=u > 0), cover
+    new_mask = np.minimum(u, 1)
+    return np.divide(size * new_mask, u, out=np.zeros_like(u), where=u > 0), new_mask
 
 
 def _window(window: dict[str, Pair]) -> tuple[Pair, Pair, Pair]:
@@ -134,7 +134,7 @@ def partial_conv2d(
     """Returns y [N, O, OH, OW] and the new mask c; window holds stride, padding and dilation."""
     mask = np.ones((1, 1, *np.shape(x)[2:])) if mask is None else np.asarray(mask, np.float64)
     y = scale * conv(x, weight, mask, groups=groups, **window)
-    _, cover = ratio(mask, np.shape(weight)[2:], groups=groups, **window)
+    _, new_mask = ratio(mask, np.shape(weight)[2:], groups=groups, **window)
     if bias is not None:
-        y = y + np.asarray(bias, np.float64)[:, None, None] * _by_channel(cover, y.shape[1])
-    return np.where(y > 0, y, negative_slope * y), cover
+        y = y + np.asarray(bias, np.float64)[:, None, None] * _by_channel(new_mask, y.shape[1])
+    return np.where(y > 0, y, negative_slope * y), new_mask

@@ -65,7 +65,7 @@ def upsample(image: Any, shape: tuple[int, int]) -> Float64:
     return _along(_along(x, 0, _up_matrix(shape[0])), 1, _up_matrix(shape[1]))
 
 
-def meet_known(colours: Any, dst: Any, known: Any) -> Float64:
+def meet_known(colours: Any, dst: Any, known_share: Any) -> Float64:
     """Returns colours that meet dst across the contour of the known pixels.
 
     Colours doubled from a coarser level differ from dst at the contour by the detail that the level could not
@@ -77,25 +77,25 @@ def meet_known(colours: Any, dst: Any, known: Any) -> Float64:
 
     Args:
         colours, dst: [H, W, C].
-        known: [H, W] in [0, 1].
+        known_share: [H, W] in [0, 1].
 
     Returns:
         [H, W, C].
     """
-    colours, dst, known = (np.asarray(v, np.float64) for v in (colours, dst, known))
-    h, w = known.shape
-    whole = known >= 1
+    colours, dst, known_share = (np.asarray(v, np.float64) for v in (colours, dst, known_share))
+    h, w = known_share.shape
+    whole = known_share >= 1
     miss = np.where(whole[..., None], dst - colours, 0)
-    total, held, weights = np.zeros_like(colours), np.zeros((h, w)), np.zeros((h, w))
+    total, known_weight, weights = np.zeros_like(colours), np.zeros((h, w)), np.zeros((h, w))
     for dy in range(-3, 4):
         for dx in range(-3, 4):
             g = np.exp(-0.5 * (dy * dy + dx * dx))
             here = np.s_[max(0, -dy) : max(0, h - max(0, dy)), max(0, -dx) : max(0, w - max(0, dx))]
             there = np.s_[max(0, dy) : max(0, h + min(0, dy)), max(0, dx) : max(0, w + min(0, dx))]
             total[here] += g * miss[there]
-            held[here] += g * whole[there]
+            known_weight[here] += g * whole[there]
             weights[here] += g
-    share = np.where(held > 0, known, 0)[..., None]
-    strength = np.minimum(1, 3 * held / weights) / np.where(held > 0, held, 1)
-    moved = colours + share * (dst - colours) + strength[..., None] * total
-    return np.where(whole[..., None], colours, moved)
+    share = np.where(known_weight > 0, known_share, 0)[..., None]
+    strength = np.minimum(1, 3 * known_weight / weights) / np.where(known_weight > 0, known_weight, 1)
+    result = colours + share * (dst - colours) + strength[..., None] * total
+    return np.where(whole[..., None], colours, result)

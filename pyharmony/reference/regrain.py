@@ -32,8 +32,8 @@ def regrain(image: Float64, change: Float64, inside: npt.NDArray[np.bool_], leve
     if level + 1 < len(SWEEPS) and min(inside.shape) > SMALLEST:
         count = _sums(at.astype(np.float64))
         coarse = [_sums(x) / np.maximum(count, 1) for x in (image, change)]
-        found = regrain(coarse[0], coarse[1], count[..., 0] > 0, level + 1)
-        start = np.where(at, found.repeat(2, 0).repeat(2, 1)[: inside.shape[0], : inside.shape[1]], 0)
+        coarse_change = regrain(coarse[0], coarse[1], count[..., 0] > 0, level + 1)
+        start = np.where(at, coarse_change.repeat(2, 0).repeat(2, 1)[: inside.shape[0], : inside.shape[1]], 0)
 
     down, right = inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]
     squares = np.zeros(inside.shape)

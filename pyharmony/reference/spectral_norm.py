@@ -65,6 +65,6 @@ def gradient(
     """
     w, g = np.asarray(weight, np.float64), np.asarray(grad, np.float64)
     s = sigma(matrix(w, dim), u, v)
-    moved = np.moveaxis(w, dim, 0).shape
-    outer = np.moveaxis(np.outer(u, v).reshape(moved), 0, dim)
+    shape = np.moveaxis(w, dim, 0).shape
+    outer = np.moveaxis(np.outer(u, v).reshape(shape), 0, dim)
     return g / s + (grad_sigma - float(np.sum(g * w)) / s**2) * outer
