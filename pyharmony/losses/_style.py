@@ -77,15 +77,15 @@ def box_gram(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 def _box(mask: Tensor) -> Tensor:
     """Returns the box around the mask, [N, 1, H, W], without its last row and column; all where the mask is empty."""
-    shown = mask > 0
+    inside = mask > 0
     sides = []
     for axis in (3, 2):
-        line = shown.any(axis)
+        line = inside.any(axis)
         # A row is inside if the mask has pixels in it or above it, and in a row below it.
         below = line.flip(-1).cumsum(-1).flip(-1) - line.long()
         sides.append((line.cumsum(-1) > 0) & (below > 0))
     rows, columns = sides
-    return rows[..., None] & columns[:, :, None] | ~shown.any(3, keepdim=True).any(2, keepdim=True)
+    return rows[..., None] & columns[:, :, None] | ~inside.any(3, keepdim=True).any(2, keepdim=True)
 
 
 def _maps(features: Tensor | Sequence[Tensor]) -> list[Tensor]:
@@ -140,8 +140,8 @@ def gram_distance(
 def _extract(extractor: Extractor, output: Tensor, target: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """Returns the features of both; the target gets no gradient."""
     with torch.no_grad():
-        wanted = [features.detach() for features in _maps(extractor(target))]
-    return _maps(extractor(output)), wanted
+        target_features = [features.detach() for features in _maps(extractor(target))]
+    return _maps(extractor(output)), target_features
 
 
 def perceptual(

@@ -19,12 +19,12 @@ def pictures(**images: ImageLike) -> list[NumpyArray]:
 
     They have 1 or 3 channels and finite values, and are in the colours of the first.
     """
-    found: list[NumpyArray] = []
+    arrays: list[NumpyArray] = []
     first, name_of_first = None, next(iter(images))
     for name, x in images.items():
-        given = one_image(x, name)
-        a = given.pixels if first is None else in_colours(given, first, name)
-        first = first or given
+        image = one_image(x, name)
+        a = image.pixels if first is None else in_colours(image, first, name)
+        first = first or image
         if a.shape[2] not in (1, 3):
             layouts, colours = ("[C, H, W]", "[:3]") if is_torch(x) else ("[H, W, C]", "[..., :3]")
             raise ShapeError(
@@ -32,11 +32,11 @@ def pictures(**images: ImageLike) -> list[NumpyArray]:
                 f"{name}{colours}"
             )
         _checks.finite(a, name)
-        if found:
-            _checks.same_shape(found[0], name_of_first, a, name)
-            _checks.same_dtype(found[0], name_of_first, a, name)
-        found.append(a)
-    return found
+        if arrays:
+            _checks.same_shape(arrays[0], name_of_first, a, name)
+            _checks.same_dtype(arrays[0], name_of_first, a, name)
+        arrays.append(a)
+    return arrays
 
 
 def pair(output: ImageLike, target: ImageLike) -> list[NumpyArray]:
@@ -44,9 +44,9 @@ def pair(output: ImageLike, target: ImageLike) -> list[NumpyArray]:
     return pictures(output=output, target=target)
 
 
-def scale(picture: NumpyArray) -> float:
+def scale(image: NumpyArray) -> float:
     """Returns the factor that turns the values of an image into 8-bit levels."""
-    return RANGE / _arrays.VALUE_RANGE[picture.dtype.name]
+    return RANGE / _arrays.VALUE_RANGE[image.dtype.name]
 
 
 def weights(mask: MaskLike, height: int, width: int) -> NumpyArray:

@@ -193,13 +193,13 @@ def _inside(values: NumpyArray) -> NumpyArray:
 
 def _squares(output: NumpyArray, target: NumpyArray) -> NumpyArray:
     """Returns the squared error of each pixel, its channels averaged: float64 [H, W] in squared 8-bit levels."""
-    found = np.empty(output.shape[:2])
+    errors = np.empty(output.shape[:2])
     for top in range(0, output.shape[0], STRIP):
         rows = slice(top, top + STRIP)
         difference = output[rows].astype(np.float64) - target[rows]
-        found[rows] = np.square(difference, out=difference).mean(axis=2)
-    found *= _checks.scale(output) ** 2
-    return found
+        errors[rows] = np.square(difference, out=difference).mean(axis=2)
+    errors *= _checks.scale(output) ** 2
+    return errors
 
 
 def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
@@ -210,21 +210,19 @@ def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
     scale = _checks.scale(output)
     rows = np.pad(np.arange(height), RADIUS, mode="symmetric")
     columns = np.pad(np.arange(width), RADIUS, mode="symmetric")
-    found = np.zeros((height, width))
+    ssim = np.zeros((height, width))
     for top in range(0, height, STRIP):
         strip = rows[top : top + STRIP + 2 * RADIUS]
         for channel in range(channels):
-            x, y = (picture[strip, :, channel].astype(np.float64) * scale for picture in (output, target))
+            x, y = (image[strip, :, channel].astype(np.float64) * scale for image in (output, target))
             # SSIM needs only x, y, x² + y² and xy, as [4, rows, W].
             moments = _smooth_rows(np.stack([x, y, x * x + y * y, x * y]))
             mean_x, mean_y, squares, product = _smooth_columns(moments[..., columns])
             means, both = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
             product -= means
             squares -= both
-            found[top : top + STRIP] += (
-                (2 * means + C1) * (2 * product + C2) / ((both + C1) * (squares + C2)) / channels
-            )
-    return found
+            ssim[top : top + STRIP] += (2 * means + C1) * (2 * product + C2) / ((both + C1) * (squares + C2)) / channels
+    return ssim
 
 
 def _smooth_rows(x: NumpyArray) -> NumpyArray:

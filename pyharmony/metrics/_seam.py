@@ -54,11 +54,11 @@ def seam_error(output: ImageLike, src: ImageLike, dst: ImageLike, mask: MaskLike
         >>> metrics.seam_error(pasted, src, dst, mask) > metrics.seam_error(dst, src, dst, mask)
         True
     """
-    a, *pictures = _checks.pictures(output=output, src=src, dst=dst)
-    return excess(a, pictures, _checks.weights(mask, *a.shape[:2]))
+    a, *sources = _checks.pictures(output=output, src=src, dst=dst)
+    return excess(a, sources, _checks.weights(mask, *a.shape[:2]))
 
 
-def excess(output: NumpyArray, pictures: list[NumpyArray], mask: NumpyArray) -> float:
+def excess(output: NumpyArray, sources: list[NumpyArray], mask: NumpyArray) -> float:
     """Returns the `seam_error` of checked images [H, W, C] of one dtype and a checked mask of float64."""
     edges = []
     for axis in (0, 1):
@@ -70,29 +70,29 @@ def excess(output: NumpyArray, pictures: list[NumpyArray], mask: NumpyArray) -> 
         return 0.0
     ys, xs = (np.concatenate([at[i] for _, at, _ in edges]) for i in (0, 1))
     top, left, bottom, right = ys.min(), xs.min(), ys.max() + 1, xs.max() + 1
-    sums = [_sums(picture, top, left, bottom, right) for picture in (output, *pictures)]
+    sums = [_sums(image, top, left, bottom, right) for image in (output, *sources)]
     total = 0.0
     for axis, (y, x), w in edges:
         for start in range(0, w.size, AT_ONCE):
             part = slice(start, start + AT_ONCE)
             for size in SIZES:
-                found = [_step_and_ridge(s, axis, y[part] - top, x[part] - left, size) for s in sums]
-                beyond = found[0] - np.maximum.reduce(found[1:])
+                terms = [_step_and_ridge(s, axis, y[part] - top, x[part] - left, size) for s in sums]
+                beyond = terms[0] - np.maximum.reduce(terms[1:])
                 total += float((w[part] * np.maximum(beyond.max(axis=0), 0)).sum())
     return total * _checks.scale(output) / (weight * len(SIZES))
 
 
-def _sums(picture: NumpyArray, top: int, left: int, bottom: int, right: int) -> NumpyArray:
+def _sums(image: NumpyArray, top: int, left: int, bottom: int, right: int) -> NumpyArray:
     """Returns, for each corner of the pixels (top, left) to (bottom, right) and REACH around, the sum above and left.
 
     Beyond the borders the last pixels are repeated. Sums of integers are exact.
     """
     rows, columns = (
         np.arange(low - REACH, high + REACH + 1).clip(0, n - 1)
-        for low, high, n in ((top, bottom, picture.shape[0]), (left, right, picture.shape[1]))
+        for low, high, n in ((top, bottom, image.shape[0]), (left, right, image.shape[1]))
     )
-    sums = np.zeros((len(rows) + 1, len(columns) + 1, picture.shape[2]))
-    np.cumsum(picture[np.ix_(rows, columns)], axis=0, dtype=np.float64, out=sums[1:, 1:])
+    sums = np.zeros((len(rows) + 1, len(columns) + 1, image.shape[2]))
+    np.cumsum(image[np.ix_(rows, columns)], axis=0, dtype=np.float64, out=sums[1:, 1:])
     return np.cumsum(sums, axis=1, out=sums)
 
 
