@@ -131,9 +131,9 @@ def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
         if x.device.type != "cpu":
             raise DTypeError(f"{name}: a tensor on {x.device}, expected one on the CPU; use {name}.cpu()")
         x = x.detach()
-        if (given := plain(x, name)) is not x and writable:
+        if (tensor := plain(x, name)) is not x and writable:
             raise DTypeError(f"{name}: a view that torch computes when it is read, expected memory of its own")
-        x = given
+        x = tensor
         check_memory(x, name)
         try:
             return x.numpy()
@@ -215,22 +215,22 @@ def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
     Raises:
         DTypeError: x has no memory, or is not dense.
     """
-    given = plain(x, "tensor")
-    pointer = given.data_ptr()
-    if not pointer and given.numel():
+    tensor = plain(x, "tensor")
+    pointer = tensor.data_ptr()
+    if not pointer and tensor.numel():
         raise DTypeError(f"tensor: one on {x.device} without memory")
-    check_memory(given, "tensor")
+    check_memory(tensor, "tensor")
     arguments = (
         pointer,
         dtype_of(x),
-        tuple(given.shape),
-        tuple(given.stride()),
+        tuple(tensor.shape),
+        tuple(tensor.stride()),
         writable,
     )
-    if given is x:
+    if tensor is x:
         return module.ArrayView(*arguments)
     if writable:
         raise DTypeError("tensor: a view that torch computes when it is read, expected memory of its own")
     view = _keeping(module.ArrayView)(*arguments)
-    view.keeps = given
+    view.keeps = tensor
     return view

@@ -63,12 +63,12 @@ class Entry:
 
 
 #: The networks that `pyharmony.models.register` has added.
-_added: dict[str, Entry] = {}
+_user_entries: dict[str, Entry] = {}
 
 
 def add(entry: Entry) -> None:
     """Makes a network known that does not come with pyharmony."""
-    _added[entry.name] = entry
+    _user_entries[entry.name] = entry
 
 
 def every(task: str | None = None) -> list[Entry]:
@@ -78,7 +78,7 @@ def every(task: str | None = None) -> list[Entry]:
         ArgumentError: there is no such task.
     """
     check_task(task)
-    entries = [*(_entry(dict(table)) for table in json.loads(FILE.read_text("utf-8"))), *_added.values()]
+    entries = [*(_entry(dict(table)) for table in json.loads(FILE.read_text("utf-8"))), *_user_entries.values()]
     return sorted((entry for entry in entries if task in (None, entry.task)), key=lambda entry: entry.name)
 
 
@@ -98,10 +98,10 @@ def check_task(task: str | None) -> None:
         raise ArgumentError(f"task: {task!r}, expected one of {', '.join(map(repr, TASKS))}")
 
 
-def check_name(name: Any, known: Any) -> None:
-    """Refuses a name that is not among the known ones."""
-    if not isinstance(name, str) or name not in known:
-        raise ArgumentError(f"name: {name!r} is no model{hint(name, known)}; there are {', '.join(sorted(known))}")
+def check_name(name: Any, names: Any) -> None:
+    """Refuses a name that is not among names."""
+    if not isinstance(name, str) or name not in names:
+        raise ArgumentError(f"name: {name!r} is no model{hint(name, names)}; there are {', '.join(sorted(names))}")
 
 
 def preset_of(name: str, presets: dict[str, dict[str, Any]], preset: str | None) -> dict[str, Any]:
@@ -117,14 +117,14 @@ def preset_of(name: str, presets: dict[str, dict[str, Any]], preset: str | None)
     return dict(presets[preset])
 
 
-def check_key(key: str, known: Any, name: str) -> None:
+def check_key(key: str, keys: Any, name: str) -> None:
     """Refuses a setting that a network does not have."""
-    if key not in known:
-        raise ArgumentError(f"{key}: {name} has no such setting{hint(key, known)}; it has {', '.join(known)}")
+    if key not in keys:
+        raise ArgumentError(f"{key}: {name} has no such setting{hint(key, keys)}; it has {', '.join(keys)}")
 
 
-def hint(name: Any, known: Any) -> str:
-    near = difflib.get_close_matches(str(name), known, 1)
+def hint(name: Any, names: Any) -> str:
+    near = difflib.get_close_matches(str(name), names, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -154,8 +154,8 @@ def weights_of(source: Any) -> Weights | None:
         return known_weights[source]
     name = source.replace("-", "_")
     if name in {entry.name for entry in every()}:
-        known = ", ".join(repr(weights.name) for weights in known_weights.values() if weights.model == name)
-        there = f" under this name; there are {known}" if known else f" of {name}"
+        names = ", ".join(repr(weights.name) for weights in known_weights.values() if weights.model == name)
+        there = f" under this name; there are {names}" if names else f" of {name}"
         raise WeightsError(
             f"pyharmony comes without weights{there}; `pyharmony train --model {name} --data ROOT` trains them, "
             "and `load` takes the path of a file"
@@ -176,8 +176,8 @@ def check_weights(source: str | os.PathLike[str]) -> None:
         text = os.fspath(source)
         if Path(text).suffix or os.sep in text:
             raise WeightsError(f"{text}: there is no such file")
-        known = ", ".join(weights.name for weights in _shipped.every())
-        raise WeightsError(f"{text}: there is no such file, and weights that come with pyharmony are {known}")
+        names = ", ".join(weights.name for weights in _shipped.every())
+        raise WeightsError(f"{text}: there is no such file, and weights that come with pyharmony are {names}")
 
 
 def _entry(table: dict[str, Any]) -> Entry:

@@ -189,8 +189,8 @@ def warn_of_levels(images: NumpyArray, name: str) -> None:
     sample = first[:: max(1, first.shape[0] // 64), :: max(1, first.shape[1] // 64)]
     values = sample[np.isfinite(sample)]
     if values.size and values.min() >= 0 and 16 < values.max() <= 255.5 and np.median(values) > 2:
-        told = f"{images.dtype.name} with values up to {values.max():g}, where 1 is white"
-        warn(f"{name}: {told}; divide levels of 0 to 255 by 255")
+        description = f"{images.dtype.name} with values up to {values.max():g}, where 1 is white"
+        warn(f"{name}: {description}; divide levels of 0 to 255 by 255")
 
 
 def mask_size(m: Any, name: str) -> tuple[int, int]:

@@ -195,13 +195,15 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
     pointer = int(description["data"][0])
     if description.get("mask") is not None:
         raise DTypeError(f"{name}: a masked array; pass its data")
-    given = description.get("strides")
-    if given is None:
+    byte_strides = description.get("strides")
+    if byte_strides is None:
         strides = contiguous_strides(shape)
     else:
-        if any(s % dtype.itemsize for s in given):
-            raise DTypeError(f"{name}: strides {tuple(given)} are no multiples of its {dtype.itemsize}-byte items")
-        strides = tuple(int(s) // dtype.itemsize for s in given)
+        if any(s % dtype.itemsize for s in byte_strides):
+            raise DTypeError(
+                f"{name}: strides {tuple(byte_strides)} are no multiples of its {dtype.itemsize}-byte items"
+            )
+        strides = tuple(int(s) // dtype.itemsize for s in byte_strides)
     if is_cupy(x):
         device = int(x.device.id)
         stream = int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)  # each device has its own current stream
@@ -215,15 +217,15 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
 
 def _from_dlpack(x: Any, name: str) -> DeviceArray:
     # The stream of the kernels then waits for whatever the array still waits for.
-    taken = kernels().DLPackArray(x.__dlpack__(stream=_LEGACY_STREAM))
+    array = kernels().DLPackArray(x.__dlpack__(stream=_LEGACY_STREAM))
     try:
-        dtype = np.dtype(taken.dtype)
+        dtype = np.dtype(array.dtype)
     except TypeError:
         raise DTypeError(
-            f"{name}: dtype {taken.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}"
+            f"{name}: dtype {array.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}"
         ) from None
     return DeviceArray(
-        taken.pointer, tuple(taken.shape), tuple(taken.strides), dtype, taken.device[1], _LEGACY_STREAM, taken
+        array.pointer, tuple(array.shape), tuple(array.strides), dtype, array.device[1], _LEGACY_STREAM, array
     )
 
 
@@ -233,10 +235,10 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
     dtype = dtype_of(x)
     if dtype not in MASK_DTYPES:
         raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
-    given = plain(x, name)
-    if given is not x and name == "out":  # the name that results have everywhere
+    tensor = plain(x, name)
+    if tensor is not x and name == "out":  # the name that results have everywhere
         raise DTypeError("out: a view that torch computes when it is read, expected memory of its own")
-    x = given
+    x = tensor
     check_memory(x, name)
     return DeviceArray(
         x.data_ptr(),
@@ -276,9 +278,9 @@ def failures(doing: str) -> Any:
         message = f"{doing}: {error}"
         if "kernel image" in str(error):  # neither machine code nor PTX of the build runs on this GPU
             capabilities = (module.properties(i)["capability"] for i in range(module.device_count()))
-            found = " and ".join(f"{major}.{minor}" for major, minor in capabilities)
+            gpus = " and ".join(f"{major}.{minor}" for major, minor in capabilities)
             message += (
-                f"; capability {found}, and this build has {', '.join(module.architectures())}; see docs/platforms.md"
+                f"; capability {gpus}, and this build has {', '.join(module.architectures())}; see docs/platforms.md"
             )
         raise DeviceError(message) from error
 
@@ -376,13 +378,13 @@ class Place:
         if self.kind == "torch":
             torch = sys.modules["torch"]
             with _memory(shape, dtype):
-                made = torch.empty(shape, dtype=getattr(torch, dtype.name), device=self.name)
-            return made, describe(made, "out")
+                out = torch.empty(shape, dtype=getattr(torch, dtype.name), device=self.name)
+            return out, describe(out, "out")
         if self.kind == "cupy":
             cupy = sys.modules["cupy"]
             with _memory(shape, dtype), cupy.cuda.Device(self.device):
-                made = cupy.empty(shape, dtype)
-            return made, describe(made, "out")
+                out = cupy.empty(shape, dtype)
+            return out, describe(out, "out")
         array = self._buffer(shape, dtype)
         return array, array
 
@@ -453,8 +455,8 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         DeviceError: arrays are in different places, or their device cannot be used.
         DTypeError, ArgumentError: device is not one that is accepted.
     """
-    given = {name: x for name, x in arrays.items() if x is not None}
-    there = {name: x for name, x in given.items() if is_device_array(x)}
+    inputs = {name: x for name, x in arrays.items() if x is not None}
+    there = {name: x for name, x in inputs.items() if is_device_array(x)}
     if not there:
         if _device.resolve(device) == "cpu":
             return None
@@ -468,7 +470,7 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
     if _native.device_module() is None:
         raise DeviceError(f"{first}: on a CUDA device, which cannot be used: {_native.cuda_status()}")
     at = describe(x, first)
-    for name, other in given.items():
+    for name, other in inputs.items():
         if name not in there:
             raise DeviceError(f"{name}: in the memory of the CPU, {first} on cuda:{at.device}; move one of them")
         where = describe(other, name).device
@@ -512,7 +514,7 @@ def dispatch(call: Any, device: str | None, cpu: Any, cuda: Any) -> Any:
     """
     place = place_of(call.arrays, device)
     if place is not None:
-        made = attempt(place, call.op, lambda: cuda.run(place, call))
-        if made is not NotImplemented:
-            return made
+        result = attempt(place, call.op, lambda: cuda.run(place, call))
+        if result is not NotImplemented:
+            return result
     return cpu.run(call)

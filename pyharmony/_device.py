@@ -21,7 +21,7 @@ _logger = logging.getLogger("pyharmony")
 class _State:
     device: Device | None = None
     strict = False
-    said: ClassVar[set[str]] = set()
+    messages: ClassVar[set[str]] = set()
 
 
 def _checked(device: object, name: str) -> Device:
@@ -80,22 +80,22 @@ def resolve(device: str | None) -> str:
         DTypeError, ArgumentError: device is not None, 'auto', 'cpu' or 'cuda'.
         DeviceError: the device cannot be used, and `set_device` was told to be strict.
     """
-    wanted = get_device() if device is None else _checked(device, "device")
+    preference = get_device() if device is None else _checked(device, "device")
     # Asking for CUDA initialises it, which a call on the CPU must not do.
-    if wanted != "cpu" and _native.has_cuda():
+    if preference != "cpu" and _native.has_cuda():
         return "cuda"
-    if wanted == "cuda":
+    if preference == "cuda":
         if _State.strict:
             raise DeviceError(_missing("device"))
-        if "missing" not in _State.said and warn(f"{_missing('device')}; running on the CPU"):
-            _State.said.add("missing")
+        if "missing" not in _State.messages and warn(f"{_missing('device')}; running on the CPU"):
+            _State.messages.add("missing")
     return "cpu"
 
 
 def instead_of_device(message: str, reason: str) -> None:
     """Logs why a call runs on the CPU, once per process and reason."""
-    if reason not in _State.said:
-        _State.said.add(reason)
+    if reason not in _State.messages:
+        _State.messages.add(reason)
         _logger.warning("%s; running on the CPU", message)
 
 

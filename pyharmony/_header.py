@@ -90,21 +90,25 @@ def header_of(data: bytes, source: Source) -> Header:
             "`pyharmony models convert` reads published weights"
         )
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
-        found = entry.get("format") if isinstance(entry, dict) else entry
-        raise WeightsError(f"{shown(source)}: format {found!r}, this version reads format {FORMAT}")
+        version = entry.get("format") if isinstance(entry, dict) else entry
+        raise WeightsError(f"{shown(source)}: format {version!r}, this version reads format {FORMAT}")
     name, config, part = entry.get("name"), entry.get("config"), entry.get("part")
     if not isinstance(name, str) or not isinstance(config, dict) or part not in ("all", "generator"):
         raise WeightsError(f"{shown(source)}: a damaged description of its model")
-    known = entry.get("calibration", {})
-    old = [key for key in _OLD if config.pop(key, None) is not None or (isinstance(known, dict) and key in known)]
+    calibration = entry.get("calibration", {})
+    old = [
+        key
+        for key in _OLD
+        if config.pop(key, None) is not None or (isinstance(calibration, dict) and key in calibration)
+    ]
     if old:
         warn(
             f"{shown(source)}: calibrated by {' and '.join(old)}, which is of an older guard and is not used: all of "
             "the changes that these weights say are made; `benchmarks/harmonization.py calibrate` finds a new one"
         )
-        known = {}
+        calibration = {}
     try:
-        return Header(name, config, part, Calibration(**known))
+        return Header(name, config, part, Calibration(**calibration))
     except (TypeError, ArgumentError) as error:
         raise WeightsError(f"{shown(source)}: a damaged calibration, {error}") from error
 
@@ -146,15 +150,15 @@ def arrays_of(data: bytes, source: Source, name: str) -> tuple[Header, dict[str,
         raise WeightsError(f"{shown(source)}: weights of {header.name}, expected those of {name}")
     values = memoryview(data)[8 + int.from_bytes(data[:8], "little") :]
     dtypes: dict[str, Any] = {"F16": np.float16, "F32": np.float32, "U8": np.uint8}
-    found = {}
+    arrays = {}
     with damage(source):
         for key, tensor in table.items():
             if key != "__metadata__" and tensor["dtype"] != _COUNTER:
                 start, end = tensor["data_offsets"]
                 array = np.frombuffer(values[start:end], dtypes[tensor["dtype"]])
                 dtype = np.uint8 if array.dtype == np.uint8 else np.float32
-                found[key] = array.reshape(tensor["shape"]).astype(dtype)
-    return header, found
+                arrays[key] = array.reshape(tensor["shape"]).astype(dtype)
+    return header, arrays
 
 
 @contextlib.contextmanager

@@ -55,14 +55,14 @@ def strangers() -> dict[str, bool]:
     """Maps installed versions of `pyharmony`, the other project, to whether their files lie among this package's."""
     import importlib.metadata
 
-    found = {}
+    versions = {}
     folder = Path(__file__).resolve().parent
     for distribution in importlib.metadata.distributions(name="pyharmony"):
         # A build leaves metadata in a clone that has neither file, since nobody installed it.
         if distribution.read_text("RECORD") is not None or distribution.read_text("installed-files.txt") is not None:
             files = (Path(str(distribution.locate_file(file))) for file in distribution.files or ())
-            found[distribution.version] = any(file.resolve().parent == folder for file in files)
-    return found
+            versions[distribution.version] = any(file.resolve().parent == folder for file in files)
+    return versions
 
 
 def _requirements(extra: str) -> tuple[str, ...]:
@@ -96,15 +96,15 @@ def _source() -> str | None:
         text = importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
         text = None
-    found: dict[str, Any] = json.loads(text) if text else {}
-    url = str(found.get("url", ""))
-    if "vcs_info" in found:
-        vcs = found["vcs_info"]
+    direct_url: dict[str, Any] = json.loads(text) if text else {}
+    url = str(direct_url.get("url", ""))
+    if "vcs_info" in direct_url:
+        vcs = direct_url["vcs_info"]
         return shlex.quote(f"{vcs['vcs']}+{url}@{vcs['commit_id']}")
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         if path.exists():
-            return ("-e " if found.get("dir_info", {}).get("editable") else "") + shlex.quote(str(path))
+            return ("-e " if direct_url.get("dir_info", {}).get("editable") else "") + shlex.quote(str(path))
     elif url:
         return shlex.quote(url)
     folder = clone()

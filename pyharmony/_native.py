@@ -28,14 +28,14 @@ _FORKED = (
 class _Driver:
     """The answer of the driver, kept because the first question initialises CUDA."""
 
-    said: str | None = None
+    reason: str | None = None
     forked = False
 
 
 def _after_fork() -> None:
     _Driver.forked = True
-    if _Driver.said == "":
-        _Driver.said = _FORKED
+    if _Driver.reason == "":
+        _Driver.reason = _FORKED
 
 
 if hasattr(os, "register_at_fork"):
@@ -44,12 +44,12 @@ if hasattr(os, "register_at_fork"):
 
 def _driver_status() -> str:
     """Returns why this process has no CUDA device; empty where it has one."""
-    if _Driver.said is None:
+    if _Driver.reason is None:
         cuda = getattr(native, "cuda", None)
-        said = "this build has no CUDA kernels" if cuda is None else str(cuda.status())
+        reason = "this build has no CUDA kernels" if cuda is None else str(cuda.status())
         # Another library, such as torch, initialised CUDA before the fork.
-        _Driver.said = _FORKED if _Driver.forked and "initialization error" in said else said
-    return _Driver.said
+        _Driver.reason = _FORKED if _Driver.forked and "initialization error" in reason else reason
+    return _Driver.reason
 
 
 @functools.cache

@@ -103,10 +103,10 @@ def every() -> list[Weights]:
     if not isinstance(table, dict) or table.get("format") != _FORMAT or not isinstance(table.get("weights"), list):
         raise WeightsError(f"{path}: expected an object of format {_FORMAT} with a list 'weights'; {_AGAIN}")
     try:
-        found = [_entry(entry) for entry in table["weights"]]
+        entries = [_entry(entry) for entry in table["weights"]]
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: a damaged entry, {type(error).__name__}: {error}; {_AGAIN}") from error
-    return sorted(found, key=lambda weights: weights.name)
+    return sorted(entries, key=lambda weights: weights.name)
 
 
 def named(name: str) -> Weights | None:
@@ -118,10 +118,10 @@ def _entry(entry: Any) -> Weights:
     values = dict(entry)
     values["commands"] = tuple(values.get("commands", ()))
     values["figures"] = tuple(Figure(**figure) for figure in values.get("figures", ()))
-    found = Weights(**values)
-    if Path(found.file).name != found.file:
-        raise ValueError(f"file: {found.file!r}, expected a name without a folder")
-    return found
+    weights = Weights(**values)
+    if Path(weights.file).name != weights.file:
+        raise ValueError(f"file: {weights.file!r}, expected a name without a folder")
+    return weights
 
 
 def read(weights: Weights) -> bytes:
@@ -148,12 +148,12 @@ def read(weights: Weights) -> bytes:
 @contextlib.contextmanager
 def noted() -> Iterator[dict[str, str]]:
     """Yields a table of the weights that run meanwhile, in any thread: the SHA-256 of each by its name."""
-    found: dict[str, str] = {}
-    _tables.append(found)
+    hashes: dict[str, str] = {}
+    _tables.append(hashes)
     try:
-        yield found
+        yield hashes
     finally:
-        _tables[:] = [table for table in _tables if table is not found]
+        _tables[:] = [table for table in _tables if table is not hashes]
 
 
 def note(weights: Weights) -> None:

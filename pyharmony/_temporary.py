@@ -109,10 +109,10 @@ def sweep(beside: Path) -> None:
     own = _host()
     try:
         with os.scandir(beside) as entries:
-            found = [(named[1], Path(entry.path)) for entry in entries if (named := _NAME.fullmatch(entry.name))]
+            leftovers = [(match[1], Path(entry.path)) for entry in entries if (match := _NAME.fullmatch(entry.name))]
     except OSError:
         return
-    for host, path in found:
+    for host, path in leftovers:
         with contextlib.suppress(OSError):
             mode = path.lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or (host != own and _age(path) < _LONG):

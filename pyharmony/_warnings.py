@@ -38,11 +38,11 @@ def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning
 
     Returns whether it did: `quiet` may keep it from it.
     """
-    told = kind(warning) if isinstance(warning, str) else warning
-    if isinstance(told, _QUIET.get()):
+    instance = kind(warning) if isinstance(warning, str) else warning
+    if isinstance(instance, _QUIET.get()):
         return False
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(told, stacklevel=level)
+    warnings.warn(instance, stacklevel=level)
     return True

@@ -24,8 +24,8 @@ class _Coded(Exception):
     _arguments: tuple[str, ...] | None = None
 
     def __init__(self, message: object = "", *, code: str | None = None, hint: str = "", **details: Any) -> None:
-        self._said = str(message)
-        super().__init__(f"{self._said}; {hint}" if hint else self._said)
+        self._message = str(message)
+        super().__init__(f"{self._message}; {hint}" if hint else self._message)
         if code is not None:
             self.code = code
         self.hint, self.details = hint, details
@@ -33,17 +33,17 @@ class _Coded(Exception):
 
     def _parted(self) -> tuple[str | None, str]:
         """Returns the name of the argument that the message begins with, and the rest."""
-        begin = _ARGUMENT.match(self._said)
+        begin = _ARGUMENT.match(self._message)
         if begin is None:
-            return None, self._said
+            return None, self._message
         name = ".".join(filter(None, begin.group("name", "inner")))
         if self._arguments is not None and name not in self._arguments:
-            return None, self._said
-        return name, self._said[begin.end() :]
+            return None, self._message
+        return name, self._message[begin.end() :]
 
     def within(self, owner: str) -> Self:
         """Returns the same error with something in front of its message, such as 'subjects[1]: '."""
-        return type(self)(f"{owner}{self._said}", code=self.code, hint=self.hint, **self.details)
+        return type(self)(f"{owner}{self._message}", code=self.code, hint=self.hint, **self.details)
 
 
 class Reason(str):

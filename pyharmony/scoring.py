@@ -60,8 +60,8 @@ def realism_score(
         >>> 0 <= pyharmony.realism_score(image) <= 1
         True
     """
-    picture = levels_of(image)
-    inside = None if mask is None else mask_of(mask, *picture.shape[:2])
+    levels = levels_of(image)
+    inside = None if mask is None else mask_of(mask, *levels.shape[:2])
     from . import models
     from .evaluation import networks
 
@@ -69,7 +69,7 @@ def realism_score(
     if network.name != "realism_cnn":
         able = ", ".join(info.name for info in models.list("realism"))
         raise ArgumentError(f"model: {network.name} is none of realism; expected {able}")
-    return networks.realism(network, picture, inside)
+    return networks.realism(network, levels, inside)
 
 
 def harmony_score(
@@ -119,8 +119,8 @@ def harmony_score(
         >>> 0 <= pyharmony.harmony_score(image, mask) <= 1
         True
     """
-    picture = levels_of(image)
-    inside = mask_of(mask, *picture.shape[:2])
+    levels = levels_of(image)
+    inside = mask_of(mask, *levels.shape[:2])
     from . import models
     from .evaluation import networks
 
@@ -131,7 +131,7 @@ def harmony_score(
         raise ArgumentError(
             f"weights: {network.name}{kind} says nothing of harmony; expected {', '.join(sorted(able))}"
         )
-    return networks.harmony(network, picture, inside)
+    return networks.harmony(network, levels, inside)
 
 
 @functools.lru_cache(4)
