@@ -518,6 +518,33 @@ _spectral_norm("float16", [(1, 24, 100), (3, 20, 5)], "float16", 1, "legacy")
 _spectral_norm("eval", [(1, 24, 100), (3, 20, 5)], "float32", 0, "legacy")
 
 
+def _adam(name: str, sizes: Sequence[int], *, rate: bool, skip: float | None, clip: float, offset: int = 0) -> None:
+    """Registers an update of tensors of these sizes, which begin at an offset in their memory."""
+
+    @case(f"adam {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        rng = np.random.default_rng(4)
+        kinds = [[memory.put(rng.random(offset + n).astype(np.float32)) for n in sizes] for _ in range(4)]
+        steps = [memory.put(np.float32([i])) for i in range(len(sizes))]
+        views = [
+            [native.ArrayView(x.pointer + 4 * offset, "float32", (n,), (1,), True) for x, n in zip(kind, sizes)]
+            for kind in kinds
+        ]
+        lr = memory.put(np.float32([1e-2])).view(writable=False) if rate else None
+        bad = None if skip is None else memory.put(np.float32([skip])).view(writable=False)
+        native.adam(
+            *views, [x.view() for x in steps], 1e-3, lr, 0.5, 0.999, 1e-8, 0.1, rate, bad, clip,
+            workspace=memory.empty(native.adam_workspace(len(sizes)), np.uint8).view(), **ON,
+        )  # fmt: skip
+        return [x.get() for kind in (*kinds, steps) for x in kind]
+
+
+# There are several tiles and none, packs and rests, and more tensors than a launch holds.
+_adam("in packs", (9000, 0, 3, 4096), rate=True, skip=0, clip=0.5)
+_adam("of no packs, many", (5, 0, 300) * 25, rate=False, skip=None, clip=np.inf, offset=1)
+_adam("skipped", (4099, 2), rate=False, skip=1, clip=0.5)
+
+
 def _instance_norm(name: str, dtype: str, shape: Sequence[int], last: bool) -> None:
     """Registers the norm and its gradients of both orders."""
 

@@ -8,6 +8,7 @@ namespace pyharmony {
 void bind_cuda(py::module_& m) {
   bind_device(m);
   define_on_device(m, "copy", device::launch_copy, "source"_a, "to"_a, py::kw_only());
+  bind_adam_cuda(m);
   bind_color_grid_cuda(m);
   bind_gaussian_poisson_cuda(m);
   bind_gaussian_poisson_rectangle_cuda(m);

@@ -24,6 +24,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("simd_level", [] { return std::string(simd_level_name(simd_level())); });
   m.def("set_simd_level", &set_simd_level, py::arg("name"));
+  bind_adam(m);
   bind_gaussian_poisson(m);
   bind_color_grid(m);
   bind_color_map(m);

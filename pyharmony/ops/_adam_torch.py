@@ -1,0 +1,130 @@
+"""`adam` of tensors of torch: checks, and the native call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import _arrays
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ._native_torch import Calls, calls_for
+
+#: By the id of a parameter, where it, its moments and its step lie, and their native views.
+Kept = dict[int, "tuple[tuple[Any, ...], list[Any]]"]
+
+
+def update(
+    parameters: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    means: Sequence[Tensor],
+    squares: Sequence[Tensor],
+    steps: Sequence[Tensor],
+    *,
+    lr: float | Tensor,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    skip: Tensor | None,
+    clip: float | None,
+    kept: Kept | None,
+) -> None:
+    for name, tensors in {"gradients": gradients, "means": means, "squares": squares, "steps": steps}.items():
+        if len(tensors) != len(parameters):
+            raise ArgumentError(
+                f"{name}: {len(tensors)} tensors, expected one for each of {len(parameters)} parameters"
+            )
+    if clip is not None and not clip > 0:
+        raise ArgumentError(f"clip: {clip!r}, expected more than 0")
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ArgumentError(f"betas: {betas!r}, expected two numbers of 0 to 1, 1 not included")
+    if not parameters:
+        return
+    on, device, kept = calls_for(parameters[0], "adam"), parameters[0].get_device(), {} if kept is None else kept
+    states = [
+        _views_of_state(on, device, kept, *tensors) for tensors in zip(parameters, means, squares, steps, strict=True)
+    ]
+    laid = [_laid(g, p) for g, p in zip(gradients, parameters)]
+    rate = None
+    if isinstance(lr, Tensor):
+        rate, lr = (lr, 0.0) if lr.get_device() == device else (None, float(lr))
+    on.run(
+        "adam", [views[0] for views in states], [_view(on, device, "gradients", g) for g in laid],
+        *([views[i] for views in states] for i in (1, 2, 3)), lr, _number(on, device, "lr", rate), *betas, eps,
+        weight_decay, decoupled, _number(on, device, "skip", skip), math.inf if clip is None else clip,
+        workspace=on.size("adam_workspace", len(parameters)),
+    )  # fmt: skip
+    torch.autograd.graph.increment_version([*parameters, *means, *squares, *steps])
+
+
+def is_dense(x: Tensor) -> bool:
+    """Returns whether x has neither gaps in memory nor elements that share it."""
+    step = 1
+    for stride, size in sorted((stride, size) for size, stride in zip(x.shape, x.stride()) if size > 1):
+        if stride != step:
+            return False
+        step *= size
+    return True
+
+
+def _is_laid(x: Tensor, parameter: Tensor) -> bool:
+    """Returns whether x has the shape of a parameter and lies in memory as it does."""
+    if x.shape != parameter.shape:
+        return False
+    strides, others = x.stride(), parameter.stride()
+    return strides == others or all(a == b for n, a, b in zip(x.shape, strides, others) if n > 1)
+
+
+def _laid(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """Returns a gradient in the memory layout of its parameter."""
+    gradient = _arrays.plain(gradient, "gradients")
+    if _is_laid(gradient, parameter):
+        return gradient
+    if gradient.shape != parameter.shape:
+        shapes = f"shape {list(gradient.shape)}, expected that of the parameter, {list(parameter.shape)}"
+        raise ShapeError(f"gradients: {shapes}")
+    return torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
+
+
+def _views_of_state(
+    on: Calls, device: int, kept: Kept, parameter: Tensor, mean: Tensor, square: Tensor, step: Tensor
+) -> list[Any]:
+    """Returns the views of a parameter, its moments and its step; checks take longer than a small tensor's update."""
+    at = (parameter.data_ptr(), mean.data_ptr(), square.data_ptr(), step.data_ptr(), parameter.stride())
+    known = kept.get(id(parameter))
+    if known is None or known[0] != at:
+        if not is_dense(parameter):
+            raise ShapeError(
+                f"parameters: shape {list(parameter.shape)}, strides {parameter.stride()}, expected no gaps in memory"
+            )
+        for name, moment in (("means", mean), ("squares", square)):
+            if not _is_laid(moment, parameter):
+                raise ShapeError(
+                    f"{name}: shape {list(moment.shape)}, strides {moment.stride()}, expected those of the parameter, "
+                    f"{list(parameter.shape)} and {parameter.stride()}"
+                )
+        named = {"parameters": parameter, "means": mean, "squares": square}
+        views = [_view(on, device, name, x) for name, x in named.items()]
+        known = kept[id(parameter)] = (at, [*views, _number(on, device, "steps", step)])
+    return known[1]
+
+
+def _view(on: Calls, device: int, name: str, x: Tensor) -> Any:
+    """Returns the native view of the memory of a tensor as one axis."""
+    if x.dtype != torch.float32:
+        raise DTypeError(f"{name}: a tensor of {x.dtype}, expected torch.float32")
+    if x.get_device() != device:
+        raise DeviceError(f"{name}: a tensor on {x.device}, and the first parameter is on another device")
+    return on.module.ArrayView(x.data_ptr(), "float32", (x.numel(),), (1,), True)
+
+
+def _number(on: Calls, device: int, name: str, x: Tensor | None) -> Any:
+    if x is None:
+        return None
+    if x.numel() != 1:
+        raise ShapeError(f"{name}: shape {list(x.shape)}, expected one number")
+    return _view(on, device, name, x)
