@@ -23,7 +23,7 @@ from torch.nn import functional  # noqa: E402
 
 from pyharmony import losses, models  # noqa: E402
 from pyharmony.training import precision, steps  # noqa: E402
-from pyharmony.training.steps import _step  # noqa: E402
+from pyharmony.training.steps import _adam, _step  # noqa: E402
 
 from . import recoloured  # noqa: E402
 from .published_networks import PublishedBargainNet, PublishedEncoder, PublishedUNet3Plus  # noqa: E402
@@ -411,6 +411,55 @@ def test_updates_are_those_of_torch(settings: dict[str, Any], data_dir: Path) ->
     for a, b in zip(model.parameters(), other.parameters(), strict=True):
         # Four updates by up to lr, each of a float32 gradient that was summed in another order.
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_adam_goes_on_with_a_state_of_torch_s_and_torch_with_ours(kind: str, decay: float, data_dir: Path) -> None:
+    """State dicts have the same keys, and what one has done the other goes on with, the fused one or not."""
+    pairs = recoloured.pairs(data_dir, 32)
+    model = models.create("unet3plus", width=2, branch=2)
+    step = Distance(model, steps.AdamSettings(lr=1e-3, optimizer=kind, weight_decay=decay))  # type: ignore[arg-type]
+    step(batch_of(step, pairs))
+    ours = step.optimizers["model"]
+    assert type(ours) is {"adam": _adam.Adam, "adamw": _adam.AdamW}[kind]
+    for fused in (True, False):
+        groups = [{**group, "params": list(group["params"])} for group in ours.param_groups]
+        other = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind](groups, fused=fused)
+        for group in other.param_groups:
+            group["fused"] = fused
+        other.load_state_dict(copy.deepcopy(ours.state_dict()))
+        before = [p.detach().clone() for p in model.parameters()]
+        other.step()
+        by_torch = [p.detach().clone() for p in model.parameters()]
+        with torch.no_grad():
+            torch._foreach_copy_(list(model.parameters()), before)
+        again = copy.deepcopy(ours.state_dict())
+        ours.step()
+        for p, q in zip(model.parameters(), by_torch, strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-8)  # steps of 1e-3, of some roundings each
+        with torch.no_grad():
+            torch._foreach_copy_(list(model.parameters()), before)
+        # Our optimizer takes torch's state as it takes its own.
+        expected, state = ours.state_dict(), other.state_dict()
+        assert [g.keys() for g in expected["param_groups"]] == [g.keys() for g in state["param_groups"]]
+        assert {k: set(v) for k, v in expected["state"].items()} == {k: set(v) for k, v in state["state"].items()}
+        for key, values in expected["state"].items():
+            torch.testing.assert_close(state["state"][key], values, rtol=1e-6, atol=1e-12)
+        step.load_state_dict({**step.state_dict(), "model": again})
+
+
+def test_the_native_adam_has_no_variants() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    with pytest.raises(ArgumentError, match="amsgrad: True"):
+        _adam.Adam([weight], amsgrad=True).step()
+
+
+def test_torch_s_adam_updates_what_the_native_one_does_not_take() -> None:
+    models_of = [models.create("unet3plus", width=2, branch=2).to(dtype) for dtype in (torch.float32, torch.float64)]
+    kinds = [type(Distance(model, steps.AdamSettings()).optimizers["model"]) for model in models_of]
+    assert kinds == [_adam.Adam, torch.optim.Adam]
 
 
 @pytest.mark.parametrize("settings", OPTIMIZERS, ids=lambda settings: settings["optimizer"])
@@ -960,8 +1009,8 @@ def test_gp_gan_is_what_it_says(when: str, data_dir: Path) -> None:
     pairs = recoloured.pairs(data_dir, 64)
     generator, critic = plain(model.generator, model.discriminator)
     step = steps.create(model, critic_updates_more=2, clip_when=when, channels_last=False)
-    adam_g = torch.optim.Adam(generator.parameters(), lr=2e-3, betas=(0.5, 0.999), fused=True)
-    adam_d = torch.optim.Adam(critic.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)
+    adam_g = _adam.Adam(generator.parameters(), lr=2e-3, betas=(0.5, 0.999), fused=True)
+    adam_d = _adam.Adam(critic.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True)
 
     def clamp() -> None:
         for parameter in critic.parameters():
@@ -976,7 +1025,7 @@ def test_gp_gan_is_what_it_says(when: str, data_dir: Path) -> None:
         adam_d.zero_grad()
         (critic(batch["target"]) - critic(output.detach())).backward()
         adam_d.step()
-        if when == "after":
+        if when == "after" or call == 0:  # before the first call's update is after that of the last
             clamp()
         if call == 1:
             score = critic(output)
@@ -1013,6 +1062,87 @@ def test_the_critic_is_clipped_when_it_is_to_be(name: str, data_dir: Path) -> No
                 assert after == largest[2] == limit
 
 
+class ClippedApart(steps.gp_gan.GPGanStep):
+    """The step as it is described: every clip is a pass of its own, before or after each update of the critic."""
+
+    _clips_before = False
+
+    def run(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.settings.clip_when == "before":
+            losses.clip_parameters(self.model.discriminator, 0.01)
+        return super().run(batch)
+
+    def update(self, name: str, loss: Tensor, *, clip: float | None = None) -> None:
+        super().update(name, loss)
+        if name == "discriminator" and self.settings.clip_when == "after":
+            losses.clip_parameters(self.model.discriminator, 0.01)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("optimizer", "updates", "accumulate"),
+    [("adam", 1, 1), ("adam", 1, 2), ("adam", 3, 1), ("adam", 3, 2), ("rmsprop", 3, 1)],
+)
+def test_a_clip_in_an_update_s_pass_is_one_apart(
+    optimizer: str, when: str, updates: int, accumulate: int, data_dir: Path
+) -> None:
+    """To the bit: also after an update that is left out, and with states that are kept and loaded in a cycle."""
+    pairs = recoloured.pairs(data_dir, CASES["gp_gan"].size)
+    settings = {
+        "optimizer": optimizer, "clip_when": when, "critic_updates": updates, "critic_updates_more": updates,
+        "lr_discriminator": 3e-3,
+    }  # fmt: skip
+
+    def new(state: tuple[Any, Any] | None = None) -> Any:
+        step = made("gp_gan", **settings)
+        if state is not None:
+            step.model.load_state_dict(state[0])
+            step.load_state_dict(state[1])
+        step.accumulate = accumulate
+        return step
+
+    apart = new()
+    apart.__class__ = ClippedApart
+    step = new()
+    measured = batch_of(step, pairs)
+    for call in range(8 * accumulate):
+        if call in (2 * accumulate, 5 * accumulate):
+            # The first state is of the step itself, the second of one whose critic is clipped later.
+            of = step if call == 2 * accumulate else apart
+            step = new((copy.deepcopy(of.model.state_dict()), copy.deepcopy(of.state_dict())))
+        batch = batch_of(step, pairs, start=2 * (call % 3))
+        if call == accumulate:
+            batch = {**batch, "target": batch["target"] * torch.nan}
+        ours, theirs = step(batch), apart(batch)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(step.measure(measured), apart.measure(measured), rtol=0, atol=0, equal_nan=True)
+        critics = [one.model.discriminator.state_dict() for one in (step, apart)]
+        if when == "before" and step.critic_count:  # ours is clipped already
+            critics[1] = {
+                k: x.clamp(-0.01, 0.01) if k in dict(apart.model.discriminator.named_parameters()) else x
+                for k, x in critics[1].items()
+            }
+        torch.testing.assert_close(*critics, rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(
+            step.model.generator.state_dict(), apart.model.generator.state_dict(), rtol=0, atol=0, equal_nan=True
+        )
+    assert float(apart.skipped) == 1 + (updates == 1)
+
+
+def test_steps_of_gp_gan_that_clip_otherwise_are_other_phases() -> None:
+    """A graph is captured of each: with the clip first, with it in the update's pass, and without."""
+    step: Any = steps.create(
+        models.create("gp_gan", width=2, bottleneck=4, critic_width=2), critic_updates_more=3, more_until=9
+    )
+    phases = []
+    for _ in range(7):
+        phases.append(step._phase())
+        step._advance()
+    assert phases == [(False, True), (False, False), (True, False)] * 2 + [(False, True)]
+    step.load_state_dict(step.state_dict())
+    assert step._phase() == (False, True)
+
+
 def test_gp_gan_updates_the_critic_as_often_as_published() -> None:
     """It has 100 updates for each of the first 25 and every 500th update of the generator, else 5."""
     step: Any = steps.create(models.create("gp_gan", width=2, bottleneck=4, critic_width=2))
@@ -1020,7 +1150,7 @@ def test_gp_gan_updates_the_critic_as_often_as_published() -> None:
     since = 0
     while len(shares) < 1002:
         since += 1
-        if step._phase() == "both":
+        if step._both:
             shares.append(since)
             since = 0
         step._advance()
@@ -1032,8 +1162,8 @@ def test_gp_gan_updates_the_critic_as_often_as_published() -> None:
 def test_gp_gan_has_the_published_optimizers() -> None:
     step = steps.create(models.create("gp_gan", width=2, bottleneck=4, critic_width=2))
     assert {name: (type(o), o.defaults["lr"], o.defaults["betas"]) for name, o in step.optimizers.items()} == {
-        "discriminator": (torch.optim.Adam, 2e-4, (0.5, 0.999)),
-        "generator": (torch.optim.Adam, 2e-3, (0.5, 0.999)),
+        "discriminator": (_adam.Adam, 2e-4, (0.5, 0.999)),
+        "generator": (_adam.Adam, 2e-3, (0.5, 0.999)),
     }
     step = steps.create(models.create("gp_gan", "unsupervised", width=2, critic_width=2))
     assert step.inputs == ("target",)

@@ -18,6 +18,7 @@ from ...losses import Adversary, adversary, foreground_mse
 from ...models import Adversarial, Model
 from ...models.checks import check_choice, check_flag, check_image, check_like
 from .. import precision
+from . import _adam
 
 Losses = dict[str, Tensor]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
@@ -392,7 +393,8 @@ class Step:
             for group in groups:
                 group["lr"] = self._rate(lr)
         if kind in ("adam", "adamw"):
-            made = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+            chosen = _adam if _adam.takes(p for group in groups for p in group["params"]) else torch.optim
+            made = chosen.Adam if kind == "adam" else chosen.AdamW
             self.optimizers[name] = made(groups, lr, betas, weight_decay=0.0, fused=True, capturable=cuda)
         elif kind == "sgd":
             sgd = torch.optim.SGD(groups, lr, momentum=settings.momentum, fused=True)
@@ -406,14 +408,20 @@ class Step:
                 group["decay"] = group.pop("weight_decay", 0.0)  # `update` makes it a part of the gradient
             self.optimizers[name] = torch.optim.RMSprop(groups, lr, foreach=True, capturable=cuda)
 
-    def update(self, name: str, loss: Tensor) -> None:
-        """Makes one update of the parameters of an optimizer; nothing else gets a gradient."""
-        if self.measures:
-            return
+    def update(self, name: str, loss: Tensor, *, clip: float | None = None) -> None:
+        """Makes one update of the parameters of an optimizer; nothing else gets a gradient.
+
+        Args:
+            name: the name of the optimizer.
+            loss: a tensor [].
+            clip: these parameters end in [-clip, clip], whether an update was made or not; None: they are not clipped.
+        """
         if name not in self.optimizers:
             raise ArgumentError(f"name: {name!r} is no optimizer of this step; there are {', '.join(self.optimizers)}")
         optimizer, scale = self.optimizers[name], self.scales.get(name)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.measures:
+            return _clamp(parameters, clip)
         if self._micro == 0:
             optimizer.zero_grad(set_to_none=True)
         if self.accumulate > 1:
@@ -422,7 +430,7 @@ class Step:
             loss = loss * scale.value
         loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         if self._micro < self.accumulate - 1:
-            return
+            return _clamp(parameters, clip)
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.reduce is not None:
             self.reduce(gradients)
@@ -434,8 +442,11 @@ class Step:
         self.skipped += bad
         if scale is not None:
             scale.adapt(bad)
-        if clip := self.settings.clip_norm:
-            torch._foreach_mul_(gradients, (clip / norm.clamp_min(1e-12)).clamp_max(1))
+        if limit := self.settings.clip_norm:
+            torch._foreach_mul_(gradients, (limit / norm.clamp_min(1e-12)).clamp_max(1))
+        if isinstance(optimizer, (_adam.Adam, _adam.AdamW)):
+            optimizer.step(skip=bad, clip=clip)
+            return
         if isinstance(optimizer, (torch.optim.Adam, torch.optim.SGD)):
             # Where this is 1 the fused kernel changes nothing, and the host need not wait for it.
             optimizer.found_inf = bad  # type: ignore[union-attr]
@@ -448,6 +459,7 @@ class Step:
                         parameter.grad.add_(parameter.detach(), alpha=decay)
                     parameter.grad.masked_fill_(bad > 0, 0)
         optimizer.step()
+        _clamp(parameters, clip)
 
     def scale_lr(self, factor: float) -> None:
         """Sets the learning rates to factor times those of the settings, for a schedule."""
@@ -502,6 +514,13 @@ class Step:
         if self.device.type != "cuda":
             raise DeviceError(f"model: on {self.device}; a step is captured on a CUDA device")
         return CapturedStep(self, self._checked(batch))
+
+
+@torch.no_grad()
+def _clamp(parameters: list[Tensor], limit: float | None) -> None:
+    if limit is not None:
+        torch._foreach_clamp_min_(parameters, -limit)
+        torch._foreach_clamp_max_(parameters, limit)
 
 
 class CapturedStep:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
@@ -122,6 +123,7 @@ class GPGanStep(Step):
         super().__init__(model, dataclasses.replace(settings, **chosen))
         self.inputs = ("composite", "target") if self._supervised else ("target",)
         self.generator_count = self.critic_count = 0
+        self._clipped = False
 
     def add_optimizers(self) -> None:
         for name in ("discriminator", "generator"):
@@ -140,16 +142,30 @@ class GPGanStep(Step):
         more = made < settings.more_until or made % settings.more_every == 0
         return settings.critic_updates_more if more else settings.critic_updates
 
-    def _phase(self) -> str:
-        return "both" if self.measures or self.critic_count + 1 >= self._share() else "critic"
+    @property
+    def _both(self) -> bool:
+        """Whether the next step also updates the generator."""
+        return self.measures or self.critic_count + 1 >= self._share()
+
+    @property
+    def _clips_before(self) -> bool:
+        """Whether the next step has to clip the critic before its update; else its last update did so in its pass."""
+        return self.settings.clip is not None and self.settings.clip_when == "before" and not self._clipped
+
+    def _phase(self) -> tuple[bool, bool]:
+        return self._both, self._clips_before
 
     def _advance(self) -> None:
-        if self._phase() == "both":
-            self.generator_count += 1
-            self.critic_count = 0
-        else:
-            self.critic_count += 1
+        both = self._both
+        # The generator met a critic that was not clipped after its update.
+        self._clipped = not both
+        self.generator_count += both
+        self.critic_count = 0 if both else self.critic_count + 1
         super()._advance()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._clipped = False
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
@@ -160,7 +176,7 @@ class GPGanStep(Step):
 
     def run(self, batch: dict[str, Tensor]) -> Losses:
         settings, critic = self.settings, cast(Critic, self.model.discriminator)
-        target, both = batch["target"], self._phase() == "both"
+        target, both = batch["target"], self._both
         given = batch.get("composite")
         if given is None:
             given = torch.randn(target.shape[0], self.model.config.nz, device=self.device)
@@ -172,8 +188,8 @@ class GPGanStep(Step):
             with self.autocast(twice=twice):
                 return critic.scores(image).float()
 
-        if settings.clip is not None and settings.clip_when == "before":
-            clip_parameters(critic, settings.clip)
+        if self._clips_before:
+            clip_parameters(critic, cast(float, settings.clip))
         fake = output.detach()
         of_target, of_fake = score(target), score(fake)
         self.observe("score", real=of_target, fake=of_fake)
@@ -184,9 +200,8 @@ class GPGanStep(Step):
                 functools.partial(score, twice=True), target, fake, weight=settings.gradient_penalty
             )
             total = total + losses["gradient_penalty"]
-        self.update("discriminator", total)
-        if settings.clip is not None and settings.clip_when == "after":
-            clip_parameters(critic, settings.clip)
+        # To clip after an update is to clip before the next one, unless the generator meets the critic in between.
+        self.update("discriminator", total, clip=None if both and settings.clip_when == "before" else settings.clip)
         if both:
             total = losses["adversarial"] = wasserstein_generator(score(output), low_is_real=True)
             if settings.l2 is not None:
