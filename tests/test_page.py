@@ -767,6 +767,39 @@ def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Pat
         assert visit.page.get_attribute("#stage", "data-exact") == "true"
 
 
+def test_a_blend_is_no_composite(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page, mouse = visit.page, visit.page.mouse
+        # A mask with nothing in it is no mask.
+        visit.way("blend")
+        nothing = saved(tmp_path, "nothing.png", np.zeros((120, 120), np.uint8))
+        visit.give("source", files["source"], nothing, files["background"])
+        visit.says("The mask is empty.")
+        assert page.is_visible("#slots")
+        # What is sized by a handle is blended meanwhile, and has no layers, which would be matched and cast a shadow.
+        layers: list[str] = []
+        page.on("request", lambda request: layers.append(request.url) if "/layers" in request.url else None)
+        blending(visit, files, "poisson")
+        corner = "Konva.stages[0].findOne('.bottom-right').getAbsolutePosition()"
+        left, top = centre(page, "#stage")
+        box = page.locator("#stage").bounding_box()
+        at = page.evaluate(f"() => {{ const at = {corner}; return [at.x, at.y]; }}")
+        x, y = box["x"] + at[0], box["y"] + at[1]
+        visit.drawn()
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(x + (x - left) / 3, y + (y - top) / 3, steps=4)
+        mouse.up()
+        visit.settled()
+        assert visit.numbers()["scale"] > 110 and layers == []
+        # It has no layers to save either, whatever was chosen for a composite before.
+        page.eval_on_selector("input[name=format][value=ora]", "one => one.click()")
+        visit.click("[data-to=save]")
+        made = pixels_of(visit.download("#save"))
+        assert made.shape == (300, 400, 3) and visit.name == "below-pyharmony.png"
+
+
 def test_blends_come_where_what_asks_for_them_was_not_loaded_at_first(
     browser: Any, service: Any, tmp_path: Path
 ) -> None:
@@ -897,7 +930,7 @@ DRAGS = [
 
 def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: Path) -> None:
     # Nothing is dragged that the list does not have: these are all that the canvas tells of.
-    told = set(re.findall(r"this\.on\.(\w+)\?\.\(", (PAGE / "stage.js").read_text()))
+    told = {name for path in PAGE.glob("*.js") for name in re.findall(r"this\.on\.(\w+)\?\.\(", path.read_text())}
     assert told == {"point", "line", "painted", "begun", "place", "tip", "view", "compare"}
     sliders = set(
         re.findall(
@@ -2231,9 +2264,10 @@ def test_no_source_of_the_page_names_another_place(service: Any) -> None:
             assert found == [], path
             assert not re.search(r"\bon\w+=\"|style=\"|javascript:", path.read_text()) or path.suffix == ".js", path
     # Sentences for people stand in index.html and strings.js, which a translation replaces.
-    for name in ("api.js", "app.js", "code.js", "editor.js", "live.js", "stage.js"):
-        code = re.sub(r"//.*|/\*\*? .*", "", (PAGE / name).read_text())
-        assert re.findall(r"""["`](?!Bearer)[A-Z][a-z]+ [a-z$][^"`]*["`]""", code) == [], name
+    for path in PAGE.rglob("*.js"):
+        if path.name != "strings.js" and "vendor" not in path.parts:
+            code = re.sub(r"//.*|/\*\*? .*", "", path.read_text())
+            assert re.findall(r"""["`](?!Bearer)[A-Z][a-z]+ [a-z$][^"`]*["`]""", code) == [], path
     licence = (PAGE / "vendor" / "konva.LICENSE.txt").read_text()
     assert licence.startswith("MIT License") and b"Konva" in (PAGE / "vendor" / "konva.min.js").read_bytes()[:800]
 

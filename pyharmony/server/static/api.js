@@ -1,245 +1,106 @@
 // The service: uploads, jobs with progress and cancellation, images. Nothing here knows what a composite is.
-// Where the service is gone, what was asked of it waits; what it forgot is made anew: its files are those of this page.
 
+import { current, kept, remember } from "./recovery.js";
+import { API, Cancelled, ServiceError, answer, pause, send, statusOf, unlessCancelled } from "./requests.js";
 import { TROUBLE } from "./strings.js";
 
-const API = "api/v1";
-const HEADERS = { "X-Pyharmony": "1" };
+export { currently, forget, mend, onGone } from "./recovery.js";
+export { Cancelled, ServiceError, onToken, openSession, service } from "./requests.js";
 
-/** A refusal of the service or a job that failed, with a sentence for people. */
-export class ServiceError extends Error {
-  constructor(message, { status = 0, kind = "", retryAfter = 0, exitCode = 0 } = {}) {
-    super(message);
-    Object.assign(this, { status, kind, retryAfter, exitCode });
-  }
-}
+/** @typedef {import("./requests.js").About} About */
+/**
+ * An image of the service.
+ *
+ * @typedef {object} Picture
+ * @property {string} id
+ * @property {string} url
+ * @property {string} file_url
+ * @property {string} proxy_url of a small one for the screen
+ * @property {string} [name] of its file
+ * @property {number} width
+ * @property {number} height
+ * @property {number} channels
+ * @property {string} dtype
+ */
+/**
+ * How far a job is: the step of so many; its position in the queue; busy, the seconds after which it is tried again,
+ * where the queue is full.
+ *
+ * @typedef {{ phase?: string, step: number, steps: number, position?: number | null, busy?: number }} Progress
+ */
+/**
+ * A job of the service.
+ *
+ * @typedef {object} Job
+ * @property {string} url
+ * @property {string} events_url
+ * @property {string} status
+ * @property {any} result
+ * @property {any} error
+ */
+/**
+ * How a job is followed: told hears how far it is; signal stops it, and the work with it; wait is for how many seconds
+ * the first answer may wait for its end.
+ *
+ * @typedef {{ told?: (progress: Progress) => void, signal?: AbortSignal, wait?: number }} RunOptions
+ */
 
-/** Is thrown where somebody cancelled a job, or a newer one takes its place. */
-export class Cancelled extends Error {}
+/** How often a job is submitted where the queue is full, and the seconds between where the service says none. */
+const [TRIES, SECONDS] = [5, 2];
+/** How often a connection that tells of a job may break. */
+const BREAKS = 5;
 
-/** Is called where the service wants the token; resolves once it was accepted. */
-let askForToken = async () => { throw new ServiceError(TROUBLE.noToken, { status: 401 }); };
-export function onToken(ask) { askForToken = ask; }
-
-/** How often something is tried again that the service left or forgot. */
-const TRIES = 10;
-/** The pauses between looks for a service that is gone, in milliseconds: the first and the longest. */
-const [SOON, LATER] = [250, 2000];
-const ID = /\b[0-9a-f]{32}\b/g;
-
-const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-
-async function answer(path, options = {}) {
-  for (let tries = 0; ; tries += 1) {
-    let response;
-    try {
-      response = await fetch(path, { ...options, headers: { ...HEADERS, ...options.headers } });
-    } catch {
-      throw new ServiceError(TROUBLE.offline, { kind: "offline" });
-    }
-    if (response.ok) return response;
-    if (response.status === 401 && tries < 3) {
-      await askForToken();
-      continue;
-    }
-    const told = await response.json().catch(() => ({}));
-    const retryAfter = Number(response.headers.get("retry-after") ?? 0);
-    throw new ServiceError(told.error?.message ?? TROUBLE.answered(response.status), {
-      status: response.status, kind: told.error?.kind ?? "", retryAfter,
-    });
-  }
-}
-
-export async function service() {
-  return (await answer(`${API}/service`)).json();
-}
-
-/** Exchanges the token for a cookie that scripts cannot read. */
-export async function openSession(token) {
-  const response = await fetch(`${API}/session`, {
-    method: "POST", headers: { ...HEADERS, Authorization: `Bearer ${token}` },
-  });
-  return response.ok;
-}
-
-// ---- what is gone, and comes back ----
-
-/** How images came to be, by their ids: a file of this page, or a job and what it made. */
-const origins = new Map();
-/** The ids that the service has for them now, where it forgot the first ones. */
-const renamed = new Map();
-const remaking = new Map();
-let waiting = null;
-let session = 0;
-let hear = () => {};
-
-/** Is called with true where the service is gone, and with false where it is back. */
-export function onGone(call) { hear = call; }
-
-/** Forgets all images: nobody needs them any more. */
-export function forget() {
-  session += 1;
-  waiting = null;
-  for (const known of [origins, renamed, remaking]) known.clear();
-}
-
-/** Returns a text, or a value as JSON, with the ids that the service has for its images now. */
-const current = (text) => text.replaceAll(ID, (id) => renamed.get(id) ?? id);
-export const currently = (value) => JSON.parse(current(JSON.stringify(value)));
-
-/** What a file of the service belongs to: its image or its job. */
+/**
+ * Returns what a file of the service belongs to: its image or its job.
+ *
+ * @param {string} url
+ */
 const ownerOf = (url) => url.match(/^.*?\/(pictures|jobs)\/[0-9a-f]{32}/)?.[0] ?? url;
 
-const isGone = ({ kind, status }) => kind === "offline" || [502, 503, 504].includes(status);
-
-/** Waits until the service answers. */
-function back() {
-  const mine = session;
-  const look = async () => {
-    hear(true);
-    try {
-      for (let milliseconds = SOON; ; milliseconds = Math.min(2 * milliseconds, LATER)) {
-        await pause(milliseconds);
-        if (mine !== session) throw new Cancelled("cancelled");
-        const response = await fetch("health", { cache: "no-store" }).catch(() => null);
-        if (response && !isGone(response)) return;
-      }
-    } finally {
-      if (mine === session) {
-        waiting = null;
-        hear(false);
-      }
-    }
-  };
-  waiting ??= look();
-  return waiting;
-}
-
-/** Makes an image anew that the service forgot: sends its file again, or does again what made it. */
-function remade(id) {
-  const again = async () => {
-    const { file, operation, body, result } = origins.get(id);
-    if (file) {
-      renamed.set(id, (await kept(() => send(file), "")).id);
-      return;
-    }
-    const ended = await followedToEnd(operation, body, {});
-    const [before, after] = [result, JSON.stringify(ended.result)].map((text) => text.match(ID) ?? []);
-    // The same is made of the same: only the ids are others.
-    if (before.length !== after.length) throw new ServiceError(TROUBLE.forgotten, { status: 404 });
-    before.forEach((old, i) => renamed.set(old, after[i]));
-  };
-  if (!remaking.has(id)) remaking.set(id, again().finally(() => remaking.delete(id)));
-  return remaking.get(id);
-}
-
-/** Makes anew what the service forgot of that which a text names; tells whether there was any. */
-async function restored(text, signal) {
-  const mine = session;
-  let some = false;
-  for (const id of new Set(text.match(ID))) {
-    const made = origins.get(id);
-    if (!made) continue;
-    const of = made.file || !made.result.includes(`/jobs/${id}`) ? "pictures" : "jobs";
-    const there = await answer(`${API}/${of}/${current(id)}`).then(() => true, (error) => {
-      if (error.status === 404) return false;
-      throw error;
-    });
-    if (there) continue;
-    if (mine !== session) throw new Cancelled("cancelled");
-    await unlessCancelled(remade(id), signal);
-    some = true;
-  }
-  return some;
-}
-
 /**
- * Returns when something that failed can be tried again: the service is back, or has again what it forgot of that which
- * a text names. Throws the error where that would not help.
+ * Uploads a file; told is called with the share that has gone, 0 to 1.
+ *
+ * @param {File} file
+ * @param {(share: number) => void} [told]
+ * @param {AbortSignal} [signal]
  */
-export async function mend(error, text, signal = undefined) {
-  if (isGone(error)) await unlessCancelled(back(), signal);
-  else if (error.status !== 404 || !await restored(text, signal)) throw error;
-}
-
-/** Does something, and again where it can be mended. */
-async function kept(act, text, signal = undefined) {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await act();
-    } catch (error) {
-      if (tries >= TRIES) throw error;
-      await mend(error, text, signal).catch((other) => {
-        // A service that goes while it is mended is waited for, too.
-        if (other === error || !isGone(other)) throw other;
-      });
-    }
-  }
-}
-
-// ---- images and jobs ----
-
-/** Uploads a file; told is called with the share that has gone, 0 to 1. */
 export async function upload(file, told = () => {}, signal = undefined) {
-  const made = await kept(() => send(file, told, signal), "", signal);
-  origins.set(made.id, { file });
-  return made;
-}
-
-function send(file, told = () => {}, signal = undefined) {
-  return new Promise((done, failed) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", `${API}/pictures?name=${encodeURIComponent((file.name ?? "picture").slice(0, 200))}`);
-    request.setRequestHeader("X-Pyharmony", "1");
-    request.setRequestHeader("Content-Type", "application/octet-stream");
-    request.responseType = "json";
-    request.upload.onprogress = (event) => told(event.loaded / Math.max(1, event.total));
-    request.onerror = () => failed(new ServiceError(TROUBLE.offline, { kind: "offline" }));
-    request.onabort = () => failed(new Cancelled("cancelled"));
-    request.onload = async () => {
-      if (request.status === 201) return done(request.response);
-      if (request.status === 401) {
-        try {
-          await askForToken();
-          return done(await send(file, told, signal));
-        } catch (error) {
-          return failed(error);
-        }
-      }
-      const error = request.response?.error;
-      return failed(new ServiceError(error?.message ?? TROUBLE.answered(request.status), {
-        status: request.status, kind: error?.kind ?? "", retryAfter: Number(request.getResponseHeader("retry-after") ?? 0),
-      }));
-    };
-    signal?.addEventListener("abort", () => request.abort(), { once: true });
-    request.send(file);
-  });
+  const picture = await kept(() => send(file, told, signal), "", signal);
+  remember(picture.id, async () => (await kept(() => send(file), "")).id);
+  return picture;
 }
 
 /**
- * Runs an operation to its end and returns its result.
- * told is called with {phase, step, steps, position} at every change, and with {busy}, the seconds after which it tries
- * again, where the queue is full; signal stops it, and the work with it. Who is not patient is told that the service is
- * gone, or forgot an image.
+ * Runs an operation to its end and returns its result. Who is not patient is told that the service is gone, or forgot
+ * an image.
+ *
+ * @param {string} operation
+ * @param {Record<string, any>} body
+ * @param {RunOptions & { patient?: boolean }} [options]
+ * @returns {Promise<Job>}
  */
 export async function run(operation, body, { patient = true, ...options } = {}) {
   const text = JSON.stringify(body);
-  const ended = await followedToEnd(operation, text, options, patient);
-  const result = JSON.stringify(ended.result);
-  if (patient) for (const id of result.match(ID) ?? []) if (!origins.has(id)) origins.set(id, { operation, body: text, result });
-  return ended;
+  const job = await followedToEnd(operation, text, options, patient);
+  if (patient) {
+    remember(JSON.stringify(job.result), async () => JSON.stringify((await followedToEnd(operation, text, {})).result));
+  }
+  return job;
 }
 
+/**
+ * @param {string} operation
+ * @param {string} text the body
+ * @param {RunOptions} options
+ * @param {boolean} [patient]
+ * @returns {Promise<Job>}
+ */
 async function followedToEnd(operation, text, { told = () => {}, signal = undefined, wait = 0.4 }, patient = true) {
+  /** @type {Job | null} */
   let job = null;
   const act = async () => {
     // A job that was lost sight of may go on.
-    if (job) {
-      job = await answer(job.url).then((response) => response.json(), (error) => {
-        if (error.status === 404) return null;
-        throw error;
-      });
-    }
+    if (job) job = await jobAt(job.url);
     job ??= await submit(operation, current(text), wait, signal, told);
     const ended = isOver(job) ? job : await followed(job, told, signal);
     if (ended.status === "done") return ended;
@@ -258,9 +119,34 @@ async function followedToEnd(operation, text, { told = () => {}, signal = undefi
   }
 }
 
+/** @param {Job} job */
 const isOver = (job) => ["done", "failed", "cancelled"].includes(job.status);
 
-/** Submits a job; where the queue is full, it waits as long as the service says, and tries again. */
+/**
+ * Returns a job as it is now; null: the service does not know it.
+ *
+ * @param {string} url
+ * @returns {Promise<Job | null>}
+ */
+async function jobAt(url) {
+  try {
+    return await (await answer(url)).json();
+  } catch (error) {
+    if (statusOf(error) === 404) return null;
+    throw error;
+  }
+}
+
+/**
+ * Submits a job; where the queue is full, it waits as long as the service says, and tries again.
+ *
+ * @param {string} operation
+ * @param {string} text
+ * @param {number} wait
+ * @param {AbortSignal | undefined} signal
+ * @param {(progress: Progress) => void} told
+ * @returns {Promise<Job>}
+ */
 async function submit(operation, text, wait, signal, told) {
   for (let tries = 0; ; tries += 1) {
     if (signal?.aborted) throw new Cancelled("cancelled");
@@ -268,11 +154,13 @@ async function submit(operation, text, wait, signal, told) {
       const asked = answer(`${API}/${operation}?wait=${wait}`, {
         method: "POST", body: text, headers: { "Content-Type": "application/json" },
       });
+      /** @param {Job} job */
+      const late = (job) => { if (!isOver(job)) remove(job); };
       // A job that nobody waits for is stopped as soon as the service has said its address.
-      return await unlessCancelled(asked.then((response) => response.json()), signal, (job) => isOver(job) || remove(job));
+      return await unlessCancelled(asked.then((response) => response.json()), signal, late);
     } catch (error) {
-      if (error.status !== 429 || tries >= 5) throw error;
-      const seconds = error.retryAfter || 2;
+      if (!(error instanceof ServiceError) || error.status !== 429 || tries >= TRIES) throw error;
+      const seconds = error.retryAfter || SECONDS;
       told({ busy: seconds, step: 0, steps: 1 });
       for (let waited = 0; waited < seconds * 10; waited += 1) {
         await pause(100);
@@ -282,56 +170,63 @@ async function submit(operation, text, wait, signal, told) {
   }
 }
 
-/** Waits for something. Who cancels does not wait: late is called with what comes of it. */
-function unlessCancelled(asked, signal, late = () => {}) {
-  return new Promise((done, failed) => {
-    const stop = () => {
-      asked.then(late, () => {});
-      failed(new Cancelled("cancelled"));
-    };
-    if (signal?.aborted) stop();
-    signal?.addEventListener("abort", stop, { once: true });
-    asked.then(done, failed).finally(() => signal?.removeEventListener("abort", stop));
-  });
-}
-
+/**
+ * Follows a job to its end.
+ *
+ * @param {Job} job
+ * @param {(progress: Progress) => void} told
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Job>}
+ */
 function followed(job, told, signal) {
   return new Promise((done, failed) => {
     const events = new EventSource(job.events_url);
-    let lost = 0;
-    const end = (settle, value) => {
+    let breaks = 0;
+    const stop = () => {
       events.close();
-      settle(value);
+      failed(new Cancelled("cancelled"));
     };
-    const stop = () => end(failed, new Cancelled("cancelled"));
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted) stop();
     events.addEventListener("job", (event) => {
-      lost = 0;
+      breaks = 0;
       const now = JSON.parse(event.data);
       if (isOver(now)) {
         signal?.removeEventListener("abort", stop);
-        end(done, now);
+        events.close();
+        done(now);
       } else {
-        told({ phase: now.phase?.name ?? "wait", step: now.phase?.step ?? 0, steps: now.phase?.steps ?? 1, position: now.position });
+        const { name = "wait", step = 0, steps = 1 } = now.phase ?? {};
+        told({ phase: name, step, steps, position: now.position });
       }
     });
     // The browser comes back by itself; a service that is gone, or forgot the job, does not.
     events.onerror = () => {
-      lost += 1;
-      const leave = () => end(failed, new ServiceError(TROUBLE.lost, { kind: "offline" }));
-      if (lost > 5 || events.readyState === EventSource.CLOSED) leave();
+      breaks += 1;
+      const leave = () => {
+        events.close();
+        failed(new ServiceError(TROUBLE.lost, { kind: "offline" }));
+      };
+      if (breaks > BREAKS || events.readyState === EventSource.CLOSED) leave();
       else answer(job.url).catch(leave);
     };
   });
 }
 
-/** Deletes an image, which expires where that fails, or stops a job. */
+/**
+ * Deletes an image, which expires where that fails, or stops a job.
+ *
+ * @param {{ url: string }} owner
+ */
 export function remove({ url }) {
   answer(current(url), { method: "DELETE" }).catch(() => {});
 }
 
-/** Returns where a file of the service is now. */
+/**
+ * Returns where a file of the service is now.
+ *
+ * @param {string} url
+ */
 export function there(url) {
   return kept(async () => {
     await answer(ownerOf(current(url)));
@@ -339,23 +234,32 @@ export function there(url) {
   }, url);
 }
 
+/**
+ * Returns a sample photograph.
+ *
+ * @param {string} name
+ */
 export async function sample(name) {
   const blob = await (await answer(`samples/${name}`)).blob();
   return new File([blob], name, { type: blob.type });
 }
 
-/** Loads an image of the service. */
+/**
+ * Loads an image of the service.
+ *
+ * @param {string} url
+ */
 export function image(url) {
   return kept(async () => {
-    const found = new Image();
-    found.src = current(url);
+    const one = new Image();
+    one.src = current(url);
     try {
-      await found.decode();
+      await one.decode();
     } catch (error) {
       // An image does not say why it fails; its owner does, where it is gone.
       await answer(ownerOf(current(url)));
       throw error;
     }
-    return found;
+    return one;
   }, url);
 }

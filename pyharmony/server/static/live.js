@@ -2,18 +2,24 @@
 
 import { run } from "./api.js";
 
-globalThis.addEventListener("message", async ({ data: { number, body } }) => {
+/** @typedef {{ number: number, body: Record<string, any> }} Request */
+
+globalThis.addEventListener("message", async (/** @type {MessageEvent<Request>} */ { data: { number, body } }) => {
   try {
     const { result: { info: { url, box } } } = await run("live", body, { wait: 20, patient: false });
     const image = url ? await decoded(url) : null;
-    globalThis.postMessage({ number, box, image }, image ? [image] : []);
+    globalThis.postMessage({ number, box, image }, { transfer: image ? [image] : [] });
   } catch (error) {
-    const { message, status, kind } = error;
+    const { message, status, kind } = /** @type {import("./requests.js").ServiceError} */ (error);
     globalThis.postMessage({ number, error: { message, status, kind } });
   }
 });
 
-/** Decodes an image that is written as text. */
+/**
+ * Decodes an image that is written as text.
+ *
+ * @param {string} url
+ */
 async function decoded(url) {
   const text = atob(url.slice(url.indexOf(",") + 1));
   const bytes = new Uint8Array(text.length);

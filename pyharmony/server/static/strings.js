@@ -1,6 +1,13 @@
-// Every sentence of the page that does not stand in index.html: a translation replaces these two files, and nothing else.
+// Every sentence of the page that does not stand in index.html: a translation replaces these two files, and nothing
+// else.
 
+/** @typedef {import("./geometry.js").Size} Size */
+
+/** @param {number} value */
 const percent = (value) => `${value} percent`;
+/** @param {number} seconds */
+const time = (seconds) => (seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`);
+/** @param {Size} size */
 const size = ({ width, height }) => `${width} × ${height}`;
 
 /** The start: what is asked for in each way, and what is said of files. */
@@ -28,9 +35,11 @@ export const START = {
   upload: "Upload",
   cancelUpload: "Cancel",
   uploadCancelled: "The upload was cancelled",
-  tooLarge: (name, megabytes) => `${name} is larger than ${megabytes} MB, which is the most here.`,
-  limits: (megabytes, megapixels) => `Up to ${megabytes} MB and ${megapixels} megapixels each`,
-  photos: (count) => `${count} photos`,
+  tooLarge: (/** @type {string} */ name, /** @type {number} */ megabytes) => (
+    `${name} is larger than ${megabytes} MB, which is the most here.`),
+  limits: (/** @type {number} */ megabytes, /** @type {number} */ megapixels) => (
+    `Up to ${megabytes} MB and ${megapixels} megapixels each`),
+  photos: (/** @type {number} */ count) => `${count} photos`,
   size,
   wrongToken: "That is not the token of this service.",
 };
@@ -45,7 +54,7 @@ export const TROUBLE = {
   isBack: "The service is back.",
   forgotten: "The service no longer has what this was made of. Give the photos again.",
   lost: "The connection to the service was lost. Try again.",
-  answered: (status) => `the service answered with ${status}`,
+  answered: (/** @type {number} */ status) => `the service answered with ${status}`,
   failed: "this failed",
   noToken: "the token is missing",
   noBlend: "The blend cannot be shown while it is dragged. The picture is made all the same.",
@@ -57,22 +66,49 @@ export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "B
 /** What leads on from the place. */
 export const TO_MATCH = { compose: "Match the light", blend: "Choose the blend" };
 
-/** The methods of cutting out: what they are called, and a sentence about each. */
+/**
+ * The methods of cutting out: what they are called, and a sentence about each.
+ *
+ * @type {Record<string, [string, string]>}
+ */
 export const CUTTERS = {
   auto: ["Automatic", "A small network that knows what things look like. It is the best choice for most photos."],
   clicks: ["Network of clicks", "A smaller network, quicker, learned from photos under open licences alone."],
-  "clicks-imagenet": ["Network of clicks on ImageNet", "The automatic choice, by its name: features learned on ImageNet tell it what belongs together."],
-  grabcut: ["GrabCut", "By colours alone, without a network. It suits objects whose colours differ from what is around them."],
-  random_walker: ["Random walker", "By edges alone, without a network. It needs a click or line on each part, and others beside it."],
+  "clicks-imagenet": [
+    "Network of clicks on ImageNet",
+    "The automatic choice, by its name: features learned on ImageNet tell it what belongs together.",
+  ],
+  grabcut: [
+    "GrabCut",
+    "By colours alone, without a network. It suits objects whose colours differ from what is around them.",
+  ],
+  random_walker: [
+    "Random walker",
+    "By edges alone, without a network. It needs a click or line on each part, and others beside it.",
+  ],
   "clicks-imagenet+grabcut": ["Network, then GrabCut", "What the network finds, with its edge drawn anew by colours."],
-  "clicks-imagenet+random_walker": ["Network, then random walker", "What the network finds, with its edge drawn anew along edges of the photo."],
-  "clicks-imagenet-alone": ["Network without poses", "The automatic choice as it is without the networks that find people by their poses."],
+  "clicks-imagenet+random_walker": [
+    "Network, then random walker",
+    "What the network finds, with its edge drawn anew along edges of the photo.",
+  ],
+  "clicks-imagenet-alone": [
+    "Network without poses",
+    "The automatic choice as it is without the networks that find people by their poses.",
+  ],
 };
 
-/** The methods of matching that are not called by their own name. */
+/**
+ * The methods of matching that are not called by their own name.
+ *
+ * @type {Record<string, string>}
+ */
 export const METHODS = { auto: "Automatic", none: "Leave as it is" };
 
-/** The blends of masks. */
+/**
+ * The blends of masks.
+ *
+ * @type {Record<string, string>}
+ */
 export const BLENDS = {
   "gaussian-poisson": "Gaussian-Poisson: without a seam, colours kept",
   poisson: "Poisson: without a seam",
@@ -97,64 +133,73 @@ export const WORK = {
   layers: "Writing the layers",
   file: "Writing the file",
   waits: "waits for its turn",
-  busy: (seconds) => `The service is busy; trying again in ${seconds} s`,
-  far: (step, steps, seconds) => `${steps > 1 ? `step ${step} of ${steps}, ` : ""}${seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`}`,
-  now: (title, how) => (how ? `${title}: ${how}` : `${title} …`),
+  busy: (/** @type {number} */ seconds) => `The service is busy; trying again in ${seconds} s`,
+  far: (/** @type {number} */ step, /** @type {number} */ steps, /** @type {number} */ seconds) => (
+    `${steps > 1 ? `step ${step} of ${steps}, ` : ""}${time(seconds)}`),
+  now: (/** @type {string} */ title, /** @type {string} */ how) => (how ? `${title}: ${how}` : `${title} …`),
 };
 
 /** What is said of the picture: to everybody, or to screen readers. */
 export const SAID = {
-  title: (step) => `${step} – pyharmony`,
-  step: (step) => `Step: ${step}`,
+  title: (/** @type {string} */ step) => `${step} – pyharmony`,
+  step: (/** @type {string} */ step) => `Step: ${step}`,
   undone: "Undone",
   redone: "Done again",
-  fullSize: (percents) => `Full size, pixel by pixel (1); now ${percents} %`,
+  fullSize: (/** @type {number} */ percents) => `Full size, pixel by pixel (1); now ${percents} %`,
   atFullSize: "Full size",
-  pixels: (count) => `${count} px`,
-  share: (value) => `${value} %`,
+  pixels: (/** @type {number} */ count) => `${count} px`,
+  share: (/** @type {number | string} */ value) => `${value} %`,
   percent,
   cutFirst: "Click first on who or what you want.",
   hint: "Click on who or what you want",
   cutKeys: {
-    click: "Arrow keys move a cross, with Shift farther; Enter points there, Shift and Enter removes. With Ctrl, arrow keys move the view; 0 fits, 1 shows full size.",
-    line: "Arrow keys move a cross, with Shift farther; Enter begins a line there, and ends it; with Shift it removes. Escape leaves it. With Ctrl, arrow keys move the view.",
-    paint: "Arrow keys move a cross, with Shift farther; Enter begins a stroke of the brush there, and ends it; with Shift it removes. Escape leaves it. Square brackets change the brush. With Ctrl, arrow keys move the view.",
+    click: "Arrow keys move a cross, with Shift farther; Enter points there, Shift and Enter removes. With Ctrl, "
+      + "arrow keys move the view; 0 fits, 1 shows full size.",
+    line: "Arrow keys move a cross, with Shift farther; Enter begins a line there, and ends it; with Shift it "
+      + "removes. Escape leaves it. With Ctrl, arrow keys move the view.",
+    paint: "Arrow keys move a cross, with Shift farther; Enter begins a stroke of the brush there, and ends it; "
+      + "with Shift it removes. Escape leaves it. Square brackets change the brush. With Ctrl, arrow keys move "
+      + "the view.",
   },
-  placeKeys: "Arrow keys move by a pixel, with Shift by ten, and with Ctrl the view. Plus and minus change the size, comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full size.",
+  placeKeys: "Arrow keys move by a pixel, with Shift by ten, and with Ctrl the view. Plus and minus change the size, "
+    + "comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full "
+    + "size.",
   strokeBegun: "It begins here. Go on to where it ends.",
   lineEnds: "Click where the line ends",
   pointFirst: "Point first at what belongs to it.",
   nextClick: "The next click is cut out by it",
-  nothingThere: (reason) => `Nothing was found there. ${reason}`,
+  nothingThere: (/** @type {string} */ reason) => `Nothing was found there. ${reason}`,
   cut: "Cut out. It is shown bright.",
   nobody: "Nobody was found. Click on who you mean.",
-  person: (number) => `Person ${number}`,
-  personCut: (number) => `Person ${number} is cut out`,
+  person: (/** @type {number} */ number) => `Person ${number}`,
+  personCut: (/** @type {number} */ number) => `Person ${number} is cut out`,
   painted: "Painted",
   maskTaken: "The mask was taken in",
-  maskSize: (mask, photo) => `The mask has ${size(mask)} pixels, its photo ${size(photo)}.`,
+  maskSize: (/** @type {Size} */ mask, /** @type {Size} */ photo) => (
+    `The mask has ${size(mask)} pixels, its photo ${size(photo)}.`),
   maskEmpty: "The mask is empty.",
   startOver: "Nothing is selected",
-  photoSize: (photo) => `The photo has ${size(photo)} pixels.`,
-  at: (x, y) => `At ${Math.round(x)}, ${Math.round(y)}`,
-  sized: (value) => `Size ${percent(value)}`,
-  turned: (degrees) => `Turned by ${degrees} degrees`,
-  sizedAndTurned: (value, degrees) => `Size ${percent(value)}, turned by ${degrees} degrees`,
+  photoSize: (/** @type {Size} */ photo) => `The photo has ${size(photo)} pixels.`,
+  at: (/** @type {number} */ x, /** @type {number} */ y) => `At ${Math.round(x)}, ${Math.round(y)}`,
+  sized: (/** @type {number} */ value) => `Size ${percent(value)}`,
+  turned: (/** @type {number} */ degrees) => `Turned by ${degrees} degrees`,
+  sizedAndTurned: (/** @type {number} */ value, /** @type {number} */ degrees) => (
+    `Size ${percent(value)}, turned by ${degrees} degrees`),
   moved: "Moved",
   mirrored: "Mirrored",
   inFront: "In front of everybody",
   nobodyNear: "There is nobody near who could stand in front.",
   behind: "Sent behind those who stand near",
-  placeWaits: (number) => `Place ${number} is looked for`,
-  place: (number) => `Place ${number}`,
-  placeBehind: (number) => `Place ${number}, behind somebody`,
-  placesFound: (count) => `${count} places were found; the first is taken`,
-  notSure: (reason) => `Not sure: ${reason}`,
+  placeWaits: (/** @type {number} */ number) => `Place ${number} is looked for`,
+  place: (/** @type {number} */ number) => `Place ${number}`,
+  placeBehind: (/** @type {number} */ number) => `Place ${number}, behind somebody`,
+  placesFound: (/** @type {number} */ count) => `${count} places were found; the first is taken`,
+  notSure: (/** @type {string} */ reason) => `Not sure: ${reason}`,
   shadowMoved: "Shadow moved",
   shadowChanged: "Shadow changed",
   matchShown: "The match is shown",
   beforeAndAfter: "Before on the left, after on the right",
-  savedAt: (picture) => `Saved at ${size(picture)}.`,
+  savedAt: (/** @type {Size} */ picture) => `Saved at ${size(picture)}.`,
   saved: "The picture was saved",
   copied: "Copied.",
   notCopied: "Here it is.",
@@ -162,7 +207,11 @@ export const SAID = {
   sameNames: "Two of your files have one name: rename the second as it is written there.",
 };
 
-/** What the library says of a picture, in the words of people who look at it. */
+/**
+ * What the library says of a picture, in the words of people who look at it.
+ *
+ * @type {[RegExp, string][]}
+ */
 const REASONS = [
   [/contradicts itself/, "How its colours should change is not sure here, so they were changed only a little"],
   [/so little wrong/, "Its colours seem to fit already, so they were changed only a little"],
@@ -173,7 +222,11 @@ const REASONS = [
   [/the object lies below its contact/, "No shadow: it does not stand on anything that is seen"],
 ];
 
-/** Returns a reason of the library as a sentence for people, without its end. */
+/**
+ * Returns a reason of the library as a sentence for people, without its end.
+ *
+ * @param {string} text
+ */
 export function plainly(text) {
   const [, words] = REASONS.find(([pattern]) => pattern.test(text)) ?? [null, text];
   return words.charAt(0).toUpperCase() + words.slice(1);

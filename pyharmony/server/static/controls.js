@@ -1,0 +1,179 @@
+// Hears what people do to the controls of the editor. The document is shown in them by panel.js.
+
+import { commandOf, pythonOf } from "./code.js";
+import { $, all, button, fields, input, inputs, select } from "./dom.js";
+import { isInside } from "./geometry.js";
+import { tell } from "./messages.js";
+import * as panel from "./panel.js";
+import { SAID } from "./strings.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./ways/way.js").StepName} StepName */
+
+/** By how much the zoom buttons look closer. */
+const ZOOM = 1.25;
+/** By how far keys and buttons move what is seen of the picture, in pixels of the screen. */
+const PAN = 80;
+
+/**
+ * Moves the view of the picture.
+ *
+ * @param {import("./stage.js").Stage} stage
+ * @param {string} by left, right, up or down
+ */
+export function pan(stage, by) {
+  const [x, y] = { left: [PAN, 0], right: [-PAN, 0], up: [0, PAN], down: [0, -PAN] }[by] ?? [0, 0];
+  stage.pan(x, y);
+}
+
+/**
+ * Shows before and after with the border at a share of the width, in percent.
+ *
+ * @param {import("./stage.js").Stage} stage
+ * @param {number} share
+ */
+export function compareAt(stage, share) {
+  input("divider").value = String(share);
+  stage.compare(Number(input("divider").value) / 100);
+}
+
+/**
+ * Takes the width of the brush, in pixels of the picture.
+ *
+ * @param {import("./stage.js").Stage} stage
+ * @param {number} width
+ */
+export function setBrush(stage, width) {
+  input("brush").value = String(width);
+  stage.strokes.brush = Number(input("brush").value);
+  panel.showBrush();
+}
+
+/** @param {Editor} editor */
+export function listen(editor) {
+  /**
+   * Does something to what is open.
+   *
+   * @param {string | HTMLElement} target an element, or its id
+   * @param {string} kind
+   * @param {(session: Session, event: any) => void} run
+   */
+  const on = (target, kind, run) => {
+    const element = typeof target === "string" ? $(target) : target;
+    element.addEventListener(kind, (event) => editor.session && run(editor.session, event));
+  };
+  listenToTools(editor, on);
+  listenToCut(editor, on);
+  listenToPlace(on);
+  listenToMatch(on);
+  listenToSaving(on);
+  for (const one of all("[data-next]")) {
+    on(one, "click", (session) => session.go(/** @type {StepName} */ (one.dataset.next)));
+  }
+}
+
+/** @typedef {(target: string | HTMLElement, kind: string, run: (session: Session, event: any) => void) => void} On */
+
+/**
+ * @param {Editor} editor
+ * @param {On} on
+ */
+function listenToTools(editor, on) {
+  const { stage, jobs } = editor;
+  on("undo", "click", (session) => session.travel(-1));
+  on("redo", "click", (session) => session.travel(1));
+  on("compare", "click", () => editor.compare(!editor.isComparing));
+  on("divider", "input", () => compareAt(stage, Number(input("divider").value)));
+  on("cancel", "click", () => jobs.cancel());
+  on("zoom-in", "click", () => stage.zoomTo(stage.view.zoom * ZOOM));
+  on("zoom-out", "click", () => stage.zoomTo(stage.view.zoom / ZOOM));
+  on("zoom-one", "click", () => editor.oneToOne());
+  on("zoom-fit", "click", () => stage.fit());
+  for (const one of all("[data-pan]")) on(one, "click", () => pan(stage, one.dataset.pan ?? ""));
+  on("sheet", "click", () => {
+    const low = $("panel").classList.toggle("low");
+    $("sheet").setAttribute("aria-expanded", String(!low));
+  });
+}
+
+/**
+ * @param {Editor} editor
+ * @param {On} on
+ */
+function listenToCut({ stage }, on) {
+  on("people", "click", ({ cutting }) => cutting.findPeople());
+  on("start-over", "click", ({ cutting }) => cutting.startOver());
+  on("tools", "change", (session) => session.refresh());
+  on("cutter", "change", ({ cutting }) => cutting.cutBy(select("cutter").value));
+  on("brush", "input", () => setBrush(stage, Number(input("brush").value)));
+  on("load-mask", "change", ({ cutting }, { target }) => {
+    const [file] = target.files;
+    target.value = "";
+    if (file) cutting.loadMask(file);
+  });
+  on("save-mask", "click", ({ result }, event) => {
+    event.preventDefault();
+    result.saveCutMask();
+  });
+  on("point", "submit", ({ moving, cutting }, event) => {
+    event.preventDefault();
+    const point = { x: Number(fields("point").x.value), y: Number(fields("point").y.value) };
+    if (isInside(point, moving)) cutting.point(point.x + 0.5, point.y + 0.5, event.submitter?.value !== "-");
+    else tell(SAID.photoSize(moving));
+  });
+}
+
+/** @param {On} on */
+function listenToPlace(on) {
+  on("flip", "click", ({ placing }) => placing.flip());
+  on("behind", "click", ({ placing }) => placing.behind());
+  for (const one of all("[data-nudge]")) {
+    on(one, "click", ({ placing }, { shiftKey }) => placing.nudge(one.dataset.nudge ?? "", !shiftKey));
+  }
+  on("place", "submit", (_, event) => event.preventDefault());
+  on("place", "change", ({ placing }, { target }) => placing.typed(target.name, target.value));
+}
+
+/** @param {On} on */
+function listenToMatch(on) {
+  for (const name of panel.SHARES) {
+    const slider = input(name);
+    // While it is dragged it is shown; where it is let go it is a change that can be undone.
+    on(slider, "input", ({ history, scene }) => {
+      panel.showShare(name);
+      if (name !== "strength") return;
+      history.attempt({ strength: Number(slider.value) / 100 });
+      scene.showStrength();
+    });
+    on(slider, "change", (session) => (
+      session.commit({ [name]: Number(slider.value) / 100 }, SAID.percent(Number(slider.value)))));
+  }
+  on("method", "change", (session) => session.commit({ method: select("method").value }));
+  on("mode", "change", (session) => session.commit({ mode: select("mode").value }));
+  on("colours", "change", (session) => session.commit({ colours: input("colours").checked }));
+  for (const one of inputs("input[name=blend]")) {
+    on(one, "change", (session) => session.commit({ blend: one.value }));
+  }
+  for (const one of inputs("input[name=shadow]")) {
+    on(one, "change", (session) => session.commit({ shadow: one.value, ...(one.value === "on" ? {} : { tip: null }) }));
+  }
+  for (const one of all("[data-tip]")) {
+    on(one, "click", ({ placing }, { shiftKey }) => placing.nudgeTip(one.dataset.tip ?? "", !shiftKey));
+  }
+  on("tip", "submit", (_, event) => event.preventDefault());
+  on("tip", "change", ({ placing }) => {
+    const { x, y, softness } = fields("tip");
+    const tip = x.value === "" || y.value === "" ? null : { x: Number(x.value), y: Number(y.value) };
+    placing.typedTip(tip, Number(softness.value));
+  });
+}
+
+/** @param {On} on */
+function listenToSaving(on) {
+  for (const id of ["download", "save"]) on(button(id), "click", ({ result }) => result.save());
+  on("save-recipe", "click", ({ result }) => result.saveRecipe());
+  on("save-result-mask", "click", ({ result }) => result.saveMask());
+  on("copy-command", "click", ({ result }) => result.copy(commandOf));
+  on("copy-python", "click", ({ result }) => result.copy(pythonOf));
+}

@@ -1,0 +1,210 @@
+// The step of cutting out: what is pointed at goes to the service, and the mask that comes back into the document.
+
+import * as api from "./api.js";
+import { $, buttonOf, chosen, input } from "./dom.js";
+import { UNMASKED, marksOf, maskChange } from "./document.js";
+import { clear, fail, tell } from "./messages.js";
+import { veilOf } from "./pixels.js";
+import { SAID, WORK, plainly } from "./strings.js";
+
+/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./document.js").Step} Step */
+/** @typedef {import("./geometry.js").Point} Point */
+
+/**
+ * What a pointer does on the canvas, by the tool.
+ *
+ * @type {Record<"click" | "line" | "paint", import("./stage.js").Mode>}
+ */
+const TOOLS = { click: "point", line: "line", paint: "paint" };
+
+/**
+ * Returns the points of a line as the service takes them.
+ *
+ * @param {Point[]} points
+ */
+const lineOf = (points) => points.map(({ x, y }) => /** @type {[number, number]} */ ([x - 0.5, y - 0.5]));
+
+export const tool = () => /** @type {keyof typeof TOOLS} */ (chosen("tool"));
+/** Tells whether what is pointed at is added. */
+export const adds = () => chosen("sign") === "+";
+
+export class Cutting {
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    /** What is to be cut out, until it is. @type {{ steps: Step[], cutter: string } | null} */
+    this.pending = null;
+    this.isCutting = false;
+    /** The last stroke of the brush. @type {Promise<void>} */
+    this.painting = Promise.resolve();
+  }
+
+  /** The method that people are looked for by: the one that is chosen, where it finds any. */
+  get peopleCutter() {
+    const { doc, about } = this.session;
+    return about.segment_methods.some(({ name, people }) => name === doc.cutter && people) ? doc.cutter : "auto";
+  }
+
+  show() {
+    const { stage, scene, moving } = this.session;
+    stage.clear();
+    scene.showBase(moving);
+    stage.setMode(TOOLS[tool()]);
+    stage.strokes.removes = !adds();
+    stage.strokes.brush = Number(input("brush").value);
+    this.showMask();
+  }
+
+  async showMask() {
+    const { session } = this;
+    const { doc, stage } = session;
+    stage.mark(doc.marks, null);
+    if (!doc.mask) return;
+    const alpha = await session.alpha(doc.mask);
+    if (doc === session.doc && session.step === "cut" && session.isOpen) stage.mark(doc.marks, veilOf(alpha));
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {boolean} add
+   */
+  point(x, y, add) { this.segment({ kind: "click", x: x - 0.5, y: y - 0.5, add }); }
+
+  /**
+   * @param {Point[]} points
+   * @param {boolean} add
+   */
+  line(points, add) { this.segment({ kind: "scribble", line: lineOf(points), add }); }
+
+  /**
+   * Takes one step more.
+   *
+   * @param {Extract<Step, { add: boolean }>} step
+   */
+  segment(step) {
+    const { steps, cutter } = this.pending ?? this.session.doc;
+    if (step.add || steps.length) this.cutOut([...steps, step], cutter);
+    else tell(SAID.pointFirst);
+  }
+
+  /**
+   * Cuts out by another method what was pointed at.
+   *
+   * @param {string} cutter
+   */
+  cutBy(cutter) {
+    const { steps } = this.pending ?? this.session.doc;
+    if (marksOf(steps).length) this.cutOut(steps, cutter);
+    else this.session.commit({ cutter }, SAID.nextClick);
+  }
+
+  /**
+   * Cuts out what was pointed at; steps that come in the meantime go together.
+   *
+   * @param {Step[]} steps
+   * @param {string} cutter
+   */
+  async cutOut(steps, cutter) {
+    this.pending = { steps, cutter };
+    const { stage } = this.session;
+    stage.mark(marksOf(steps), stage.veilShown);
+    if (this.isCutting) return;
+    this.isCutting = true;
+    try {
+      while (this.pending) await this.cutPending(this.pending);
+    } catch (error) {
+      this.pending = null;
+      this.session.refresh();
+      fail(error);
+    } finally {
+      this.isCutting = false;
+    }
+  }
+
+  /** @param {{ steps: Step[], cutter: string }} pending */
+  async cutPending(pending) {
+    const { session } = this;
+    const { steps, cutter } = pending;
+    const body = { picture: session.moving.id, steps, method: cutter };
+    const { result } = await session.jobs.work(WORK.cut, (options) => api.run("segment", body, options));
+    if (this.pending !== pending) return;
+    this.pending = null;
+    if (result.mask) {
+      session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, SAID.cut);
+    } else {
+      tell(SAID.nothingThere(plainly(result.info.reason ?? "")));
+      session.refresh();
+    }
+  }
+
+  /**
+   * Looks for people in a photograph.
+   *
+   * @param {string} title what is being made meanwhile
+   * @param {string} id
+   */
+  async peopleOf(title, id) {
+    const body = { picture: id, people: true, method: this.peopleCutter };
+    return (await this.session.jobs.work(title, (options) => api.run("segment", body, options))).result;
+  }
+
+  /** Looks for people, shows a button for each, and cuts out the first. */
+  async findPeople() {
+    try {
+      const { masks } = await this.peopleOf(WORK.people, this.session.moving.id);
+      if (!masks.length) {
+        tell(SAID.nobody);
+        return;
+      }
+      const buttons = masks.map((/** @type {{ mask: Picture }} */ { mask }, /** @type {number} */ i) => {
+        const take = () => this.session.commit(maskChange(mask), SAID.personCut(i + 1));
+        return buttonOf(SAID.person(i + 1), take, "second toggle");
+      });
+      $("found-people").replaceChildren(...buttons);
+      $("found-people").hidden = false;
+      buttons[0].click();
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  startOver() { this.session.commit(UNMASKED, SAID.startOver); }
+
+  /**
+   * Paints into the mask: the service draws the stroke at the photo's full size. Strokes are drawn one after the other.
+   *
+   * @param {Point[]} points
+   * @param {boolean} add
+   */
+  paint(points, add) {
+    const { session } = this;
+    const stroke = { line: lineOf(points), width: session.stage.strokes.brush, add };
+    const draw = async () => {
+      if (!session.isOpen) return;
+      const mask = session.doc.mask ? { mask: session.doc.mask.id } : {};
+      const body = { picture: session.moving.id, ...mask, strokes: [stroke] };
+      const { result } = await session.jobs.work(WORK.paint, (options) => api.run("paint", body, options));
+      session.commit(maskChange(result.mask), SAID.painted);
+    };
+    this.painting = this.painting.then(draw).catch(fail);
+  }
+
+  /** @param {File} file */
+  async loadMask(file) {
+    const { moving, jobs } = this.session;
+    const topic = "cut mask";
+    clear(topic);
+    try {
+      const mask = await jobs.work(WORK.mask, ({ signal }) => api.upload(file, undefined, signal));
+      if (mask.width !== moving.width || mask.height !== moving.height) {
+        tell(SAID.maskSize(mask, moving), { error: true, topic });
+      } else {
+        this.session.commit(maskChange(mask), SAID.maskTaken);
+      }
+    } catch (error) {
+      fail(error, topic);
+    }
+  }
+}

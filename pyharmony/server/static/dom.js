@@ -1,0 +1,70 @@
+// The elements of the page, by their ids and with their types.
+
+/**
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+export const $ = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/**
+ * @param {string} id
+ * @returns {HTMLInputElement}
+ */
+export const input = (id) => /** @type {HTMLInputElement} */ ($(id));
+
+/**
+ * @param {string} id
+ * @returns {HTMLSelectElement}
+ */
+export const select = (id) => /** @type {HTMLSelectElement} */ ($(id));
+
+/**
+ * @param {string} id
+ * @returns {HTMLButtonElement}
+ */
+export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
+
+/**
+ * Returns the fields of a form by their names.
+ *
+ * @param {string} id
+ * @returns {Record<string, HTMLInputElement>}
+ */
+export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */ ($(id)).elements);
+
+/**
+ * Returns the elements that a selector names.
+ *
+ * @param {string} selector
+ * @returns {HTMLElement[]}
+ */
+export const all = (selector) => [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(selector))];
+
+/**
+ * Returns the inputs that a selector names.
+ *
+ * @param {string} selector
+ */
+export const inputs = (selector) => all(selector).map((one) => /** @type {HTMLInputElement} */ (one));
+
+/**
+ * Returns which of the radio buttons of a name is chosen.
+ *
+ * @param {string} name
+ */
+export const chosen = (name) => inputs(`input[name=${name}]:checked`)[0].value;
+
+/**
+ * Makes a button with a text.
+ *
+ * @param {string} text
+ * @param {() => void} run
+ * @param {string} [className]
+ */
+export function buttonOf(text, run, className = "") {
+  const one = document.createElement("button");
+  Object.assign(one, { type: "button", textContent: text });
+  if (className) one.className = className;
+  one.addEventListener("click", run);
+  return one;
+}

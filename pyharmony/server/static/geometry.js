@@ -1,0 +1,288 @@
+// Where things lie: places of a subject, boxes, and the view of an image on the screen. Nothing here draws.
+//
+// Coordinates are pixels of the image at full size, counted from the corner of the first one.
+
+/** @typedef {{ x: number, y: number }} Point */
+/** @typedef {{ width: number, height: number }} Size */
+/** @typedef {Point & Size} Box */
+/** @typedef {[number, number, number, number]} Rectangle x, y, width and height, as the service writes them */
+/**
+ * Where a subject lies: the middle of its photograph, how much larger it becomes, its turn in degrees clockwise, and
+ * whether it is mirrored.
+ *
+ * @typedef {Point & { scale: number, angle: number, flip: boolean }} Place
+ */
+/** @typedef {Point & { zoom: number }} View where the corner of an image is on the screen, and its size there */
+
+/** Half pixels go to the whole number that was typed, whatever the last digits of a sum are. */
+export const TIE = 1e-4;
+/** The place of what lies as in its own photograph, with the middle in the corner. */
+export const UNPLACED = Object.freeze({ x: 0, y: 0, scale: 1, angle: 0, flip: false });
+/** The smallest and the largest scale of a place. */
+const SCALES = [0.01, 100];
+/** The smallest and the largest zoom. */
+const ZOOMS = [0.02, 16];
+
+/**
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+/** @param {number} scale */
+export const scaleWithin = (scale) => clamp(scale, SCALES[0], SCALES[1]);
+
+/**
+ * Returns an angle as one from -180 to 180.
+ *
+ * @param {number} angle
+ */
+export function turnOf(angle) {
+  return ((((angle + 180) % 360) + 360) % 360) - 180;
+}
+
+/**
+ * Returns the move by a button or an arrow key: left, right, up or down; null: it is none.
+ *
+ * @param {string} by
+ * @param {number} step
+ * @returns {Point | null}
+ */
+export function moveOf(by, step) {
+  /** @type {Record<string, Point>} */
+  const moves = { left: { x: -step, y: 0 }, right: { x: step, y: 0 }, up: { x: 0, y: -step }, down: { x: 0, y: step } };
+  return moves[by] ?? null;
+}
+
+// ---- places ----
+
+/**
+ * Returns where a point lies that is told from the middle of the subject's photograph, in its own pixels.
+ *
+ * @param {Place} place
+ * @param {number} right
+ * @param {number} down
+ * @returns {Point}
+ */
+function pointOf(place, right, down) {
+  const x = right * place.scale * (place.flip ? -1 : 1);
+  const y = down * place.scale;
+  const turn = (place.angle * Math.PI) / 180;
+  return { x: place.x + x * Math.cos(turn) - y * Math.sin(turn), y: place.y + x * Math.sin(turn) + y * Math.cos(turn) };
+}
+
+/**
+ * Returns where the middle of what is cut out lies at a place; box is what it fills, from the middle of its photograph.
+ *
+ * @param {Box} box
+ * @param {Place} place
+ */
+export const middleOf = (box, place) => pointOf(place, box.x + box.width / 2, box.y + box.height / 2);
+
+/**
+ * Returns where what is placed stands: the middle of the lower edge of its box.
+ *
+ * @param {Box} box
+ * @param {Place} place
+ */
+export const footOf = (box, place) => pointOf(place, box.x + box.width / 2, box.y + box.height);
+
+/**
+ * Returns a place with some values changed; the middle of what is cut out stays.
+ *
+ * @param {Box} box
+ * @param {Place} place
+ * @param {Partial<Place>} change
+ * @returns {Place}
+ */
+export function changedPlace(box, place, change) {
+  const before = middleOf(box, place);
+  const next = { ...place, ...change };
+  const after = middleOf(box, next);
+  return { ...next, x: next.x + before.x - after.x, y: next.y + before.y - after.y };
+}
+
+/**
+ * Returns a place whose pixels lie on those of the background where it can: nothing is interpolated then.
+ *
+ * @param {Place} place
+ * @param {Size} subject the size of the subject's photograph
+ * @returns {Place}
+ */
+export function onPixels(place, { width, height }) {
+  if (place.scale !== 1 || place.angle !== 0) return place;
+  return {
+    ...place,
+    x: Math.round(place.x - width / 2 - TIE) + width / 2,
+    y: Math.round(place.y - height / 2 - TIE) + height / 2,
+  };
+}
+
+/**
+ * Returns where the first pixel of the subject's photograph lies, before it is turned: what the service calls `at`.
+ *
+ * @param {Place} place
+ * @param {Size} subject
+ * @returns {[number, number]}
+ */
+export const cornerOf = (place, { width, height }) => [
+  place.x - (width * place.scale) / 2, place.y - (height * place.scale) / 2,
+];
+
+/**
+ * Returns the place whose first pixel lies at a corner.
+ *
+ * @param {[number, number]} corner
+ * @param {Size} subject
+ * @param {Omit<Place, "x" | "y">} rest
+ * @returns {Place}
+ */
+export const placeAt = ([x, y], { width, height }, { scale, angle, flip }) => ({
+  x: x + (width * scale) / 2, y: y + (height * scale) / 2, scale, angle, flip,
+});
+
+/**
+ * @param {Place} a
+ * @param {Place} b
+ */
+export const sameShape = (a, b) => a.scale === b.scale && a.angle === b.angle && a.flip === b.flip;
+
+/**
+ * @param {Place} a
+ * @param {Place} b
+ */
+export const samePlace = (a, b) => a.x === b.x && a.y === b.y && sameShape(a, b);
+
+/**
+ * Returns a place to begin a composite with: in the middle, on the lower edge where the photograph cuts it there.
+ *
+ * @param {Box} box
+ * @param {Size} subject
+ * @param {Size} background
+ * @returns {Place}
+ */
+export function standingPlace(box, subject, { width, height }) {
+  const scale = Math.min((0.62 * height) / box.height, (0.7 * width) / box.width);
+  const cutBelow = box.y + box.height > subject.height / 2 - 2;
+  const bottom = cutBelow ? height : 0.94 * height;
+  return {
+    ...UNPLACED, x: width / 2 - (box.x + box.width / 2) * scale, y: bottom - (box.y + box.height) * scale, scale,
+  };
+}
+
+/**
+ * Returns a place to begin a blend with: in the middle, as large as it is where it fits.
+ *
+ * @param {Box} box
+ * @param {Size} subject
+ * @param {Size} background
+ * @returns {Place}
+ */
+export function middlePlace(box, subject, { width, height }) {
+  if (subject.width === width && subject.height === height) return { ...UNPLACED, x: width / 2, y: height / 2 };
+  const scale = Math.min(1, (0.8 * width) / box.width, (0.8 * height) / box.height);
+  // The first pixel lies on a pixel, so that nothing is interpolated at scale 1.
+  const [x, y] = [(width - subject.width * scale) / 2, (height - subject.height * scale) / 2];
+  return placeAt([Math.round(x), Math.round(y)], subject, { ...UNPLACED, scale });
+}
+
+/**
+ * Returns the attributes by which a group that was drawn at one place lies at another.
+ *
+ * @param {Place} from
+ * @param {Place} to
+ */
+export function carriedTo(from, to) {
+  const flips = from.flip !== to.flip;
+  const factor = to.scale / from.scale;
+  return {
+    x: to.x, y: to.y, offsetX: from.x, offsetY: from.y, scaleX: flips ? -factor : factor, scaleY: factor,
+    rotation: flips ? to.angle + from.angle : to.angle - from.angle,
+  };
+}
+
+// ---- boxes and hits ----
+
+/**
+ * Returns the box of what fills these shares of a photograph, from its middle, in its own pixels.
+ *
+ * @param {Box} shares
+ * @param {Size} photo
+ * @returns {Box}
+ */
+export const boxOf = ({ x, y, width, height }, photo) => ({
+  x: (x - 0.5) * photo.width, y: (y - 0.5) * photo.height, width: width * photo.width, height: height * photo.height,
+});
+
+/**
+ * @param {Point} point
+ * @param {Size} image
+ */
+export const isInside = ({ x, y }, { width, height }) => x >= 0 && y >= 0 && x < width && y < height;
+
+/**
+ * Returns the numbers of the rectangles that come near what is placed.
+ *
+ * @param {Rectangle[]} rectangles
+ * @param {Box} box
+ * @param {Place} place
+ */
+export function nearTo(rectangles, box, place) {
+  const middle = middleOf(box, place);
+  const reach = (Math.hypot(box.width, box.height) / 2) * place.scale;
+  return rectangles.flatMap(([x, y, wide, high], i) => {
+    const across = x < middle.x + reach && x + wide > middle.x - reach;
+    return across && y < middle.y + reach && y + high > middle.y - reach ? [i] : [];
+  });
+}
+
+// ---- the view ----
+
+/**
+ * Returns the view that shows the whole image, with room for what lies over it.
+ *
+ * @param {Size} image
+ * @param {Size} screen
+ * @returns {View}
+ */
+export function fittedView(image, screen) {
+  const phone = screen.width < 760;
+  const [left, top, right, bottom] = phone ? [10, 46, 10, 40] : [36, 56, 36, 72];
+  const [width, height] = [screen.width - left - right, screen.height - top - bottom];
+  const zoom = Math.max(Math.min(width / image.width, height / image.height, 4), 0.01);
+  const [x, y] = [left + (width - image.width * zoom) / 2, top + (height - image.height * zoom) / 2];
+  return { x: Math.round(x), y: Math.round(y), zoom };
+}
+
+/**
+ * Returns a view that is closer or farther away; what lies at a point of the screen stays there.
+ *
+ * @param {View} view
+ * @param {number} zoom
+ * @param {Point} point
+ * @returns {View}
+ */
+export function zoomedView(view, zoom, { x, y }) {
+  const next = clamp(zoom, ZOOMS[0], ZOOMS[1]);
+  return { x: x - ((x - view.x) * next) / view.zoom, y: y - ((y - view.y) * next) / view.zoom, zoom: next };
+}
+
+/**
+ * Returns the point of the image at a point of the screen.
+ *
+ * @param {View} view
+ * @param {Point} point
+ * @returns {Point}
+ */
+export const toImage = (view, { x, y }) => ({ x: (x - view.x) / view.zoom, y: (y - view.y) / view.zoom });
+
+/**
+ * Tells whether the whole image is seen, but for a pixel.
+ *
+ * @param {View} view
+ * @param {Size} image
+ * @param {Size} screen
+ */
+export const isWhole = ({ x, y, zoom }, image, screen) => x >= -1 && y >= -1
+  && x + image.width * zoom <= screen.width + 1 && y + image.height * zoom <= screen.height + 1;

@@ -1,0 +1,148 @@
+// What pointers do on the canvas: one points, draws, drags the border of before and after or moves the view, and two
+// look closer.
+
+import { clamp } from "./geometry.js";
+import { Konva } from "./konva.js";
+
+/** @typedef {import("./geometry.js").Point} Point */
+/** @typedef {Point & { moved: boolean, remove: boolean }} Press where a pointer was pressed */
+
+/** How far a pointer has to move to drag, in pixels of the screen. */
+const SLACK = 4;
+/** The pixels of a line that a wheel turns by, the most that counts of a turn, and what looks e times closer. */
+const [WHEEL_LINE, WHEEL_MOST, WHEEL] = [16, 120, 400];
+
+export class Gestures {
+  /** @param {import("./stage.js").Stage} stage */
+  constructor(stage) {
+    this.stage = stage;
+    /** Where the pointers are that are pressed. @type {Map<number, Point>} */
+    this.pointers = new Map();
+    /** What is being drawn. @type {Point[] | null} */
+    this.drawn = null;
+    /** @type {Press | null} */
+    this.pressed = null;
+    /** Where two fingers were, and how far from each other. @type {(Point & { span: number }) | null} */
+    this.pinched = null;
+    const { element } = stage;
+    stage.stage.on("pointerdown", ({ evt, target }) => this.down(evt, target === stage.stage));
+    element.addEventListener("pointermove", (event) => this.move(event));
+    element.addEventListener("pointerup", (event) => this.up(event));
+    element.addEventListener("pointercancel", (event) => {
+      this.leave(event);
+      this.pressed = this.drawn = null;
+      stage.strokes.line.visible(false);
+    });
+    element.addEventListener("pointerleave", () => {
+      if (stage.mode !== "paint" || this.drawn || stage.strokes.keyed) return;
+      stage.strokes.line.visible(false);
+      stage.tools.batchDraw();
+    });
+    element.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+  }
+
+  /** Forgets the pointers: a handle was dragged. */
+  release() {
+    this.pressed = null;
+    this.pointers.clear();
+  }
+
+  /** @param {PointerEvent} event */
+  leave(event) {
+    this.pointers.delete(event.pointerId);
+    if (this.pointers.size < 2) this.pinched = null;
+  }
+
+  /**
+   * @param {PointerEvent} event
+   * @param {boolean} isFree whether no handle is there
+   */
+  down(event, isFree) {
+    const { stage, pointers } = this;
+    const { element, strokes } = stage;
+    element.focus({ preventScroll: true });
+    if (event.button > 1) return;
+    pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    // A second finger has to be felt while the first one drags; a mouse has none, and its drags are drawn sooner.
+    Konva.hitOnDragEnabled = event.pointerType === "touch";
+    if (!isFree) return;
+    element.setPointerCapture?.(event.pointerId);
+    this.pressed = { x: event.clientX, y: event.clientY, moved: false, remove: event.shiftKey || event.altKey };
+    if (pointers.size > 1) {
+      this.drawn = null;
+      strokes.line.visible(false);
+    } else if (stage.share === null && (stage.mode === "line" || stage.mode === "paint") && event.button === 0) {
+      strokes.keyed = null;
+      this.drawn = [stage.at(event)];
+      strokes.draw(strokes.withAnchor(this.drawn));
+    }
+  }
+
+  /** @param {PointerEvent} event */
+  move(event) {
+    const { stage, pointers, pressed, drawn } = this;
+    const { strokes } = stage;
+    const last = pointers.get(event.pointerId);
+    if (stage.mode === "paint" && !last && !strokes.keyed) strokes.showBrush(stage.at(event));
+    if (strokes.anchor && !last) strokes.draw(strokes.withAnchor([stage.at(event)]));
+    if (!last || !pressed) return;
+    const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
+    pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > SLACK) pressed.moved = true;
+    if (pointers.size === 2) {
+      this.pinch();
+    } else if (drawn) {
+      drawn.push(stage.at(event));
+      strokes.draw(strokes.withAnchor(drawn));
+    } else if (stage.share !== null) {
+      stage.tellBorder(stage.at(event));
+    } else if (pressed.moved) {
+      stage.pan(dx, dy);
+    }
+  }
+
+  /** Moves the view with two fingers, and looks closer as they part. */
+  pinch() {
+    const { stage, pinched } = this;
+    const [a, b] = [...this.pointers.values()];
+    const box = stage.element.getBoundingClientRect();
+    const now = { span: Math.hypot(a.x - b.x, a.y - b.y), x: (a.x + b.x) / 2 - box.left, y: (a.y + b.y) / 2 - box.top };
+    if (pinched) {
+      stage.pan(now.x - pinched.x, now.y - pinched.y);
+      stage.zoomTo((stage.view.zoom * now.span) / Math.max(1, pinched.span), now);
+    }
+    this.pinched = now;
+  }
+
+  /** @param {PointerEvent} event */
+  up(event) {
+    const { stage, pressed, drawn } = this;
+    const { strokes } = stage;
+    this.leave(event);
+    if (!pressed || this.pointers.size) return;
+    this.pressed = this.drawn = null;
+    strokes.line.visible(false);
+    const point = stage.at(event);
+    if (stage.share !== null) {
+      stage.tellBorder(point);
+    } else if (drawn && stage.mode === "line" && !pressed.moved && !strokes.anchor) {
+      // A click begins a line, and another one ends it; a drag does both.
+      strokes.begin(point);
+    } else if (drawn) {
+      strokes.end(drawn, pressed.remove);
+    } else if (!pressed.moved && stage.mode === "point") {
+      stage.tellPoint(point, pressed.remove);
+    }
+    stage.tools.batchDraw();
+  }
+
+  /** @param {WheelEvent} event */
+  wheel(event) {
+    const { stage } = this;
+    event.preventDefault();
+    const box = stage.element.getBoundingClientRect();
+    const turn = clamp(event.deltaMode ? event.deltaY * WHEEL_LINE : event.deltaY, -WHEEL_MOST, WHEEL_MOST);
+    const point = { x: event.clientX - box.left, y: event.clientY - box.top };
+    stage.zoomTo(stage.view.zoom * Math.exp(-turn / WHEEL), point);
+  }
+}

@@ -1,0 +1,146 @@
+// The handles on the canvas: around what is placed, and at the tip of its shadow.
+
+import { turnOf } from "./geometry.js";
+import { Konva, colourOf } from "./konva.js";
+
+/** @typedef {import("./geometry.js").Box} Box */
+/** @typedef {import("./geometry.js").Place} Place */
+/** @typedef {import("./geometry.js").Point} Point */
+
+/** The least width and height of what is sized by a handle, in pixels of the screen. */
+const LEAST = 12;
+/** The size of a handle on a touch screen, and on others. */
+const SIZES = [18, 13];
+
+export class Handles {
+  /** @param {import("./stage.js").Stage} stage */
+  constructor(stage) {
+    this.stage = stage;
+    /** Whether what is placed is mirrored. */
+    this.flip = false;
+    /** Whether there are handles around it; without them it can still be dragged. */
+    this.isShown = true;
+    /** Whether the tip of the shadow has a handle, and a line to it. */
+    this.hasTip = false;
+    /** Where the shadow begins. @type {Point | null} */
+    this.tipFrom = null;
+    this.frame = new Konva.Group({ draggable: true, visible: false });
+    this.grip = new Konva.Rect({ fill: "rgba(0,0,0,0.001)", strokeScaleEnabled: false });
+    this.frame.add(this.grip);
+    this.tipLine = new Konva.Arrow({
+      points: [], strokeWidth: 2, dash: [6, 5], pointerLength: 0, pointerWidth: 0, listening: false,
+      strokeScaleEnabled: false,
+    });
+    this.tip = new Konva.Circle({ radius: 11, draggable: true, strokeWidth: 3, visible: false, name: "tip" });
+    this.transformer = new Konva.Transformer({
+      nodes: [], keepRatio: true, flipEnabled: false, centeredScaling: false, rotateAnchorOffset: 30,
+      borderStrokeWidth: 1.5, ignoreStroke: true, rotationSnaps: [0, 90, 180, 270], rotationSnapTolerance: 3,
+      enabledAnchors: ["top-left", "top-right", "bottom-left", "bottom-right"],
+      boundBoxFunc: (from, to) => (Math.abs(to.width) < LEAST || Math.abs(to.height) < LEAST ? from : to),
+    });
+    this.listen();
+  }
+
+  dress() {
+    const accent = colourOf("--accent");
+    const isTouched = matchMedia("(pointer: coarse)").matches;
+    this.transformer.setAttrs({
+      anchorSize: isTouched ? SIZES[0] : SIZES[1], anchorCornerRadius: 99, anchorFill: "#ffffff", anchorStroke: accent,
+      anchorStrokeWidth: 2, borderStroke: "#ffffff",
+    });
+    this.tip.setAttrs({ fill: accent, stroke: "#ffffff", shadowColor: "#000", shadowBlur: 6, shadowOpacity: 0.4 });
+    this.tipLine.setAttrs({ stroke: accent, fill: accent });
+  }
+
+  listen() {
+    const { stage, frame, tip } = this;
+    frame.on("dragmove", () => stage.tellPlace(this.place, false, "move"));
+    frame.on("transform", () => stage.tellPlace(this.place, false, "transform"));
+    frame.on("dragend", () => {
+      stage.gestures.release();
+      stage.tellPlace(this.place, true, "move");
+    });
+    frame.on("transformend", () => {
+      stage.gestures.release();
+      stage.tellPlace(this.place, true, "transform");
+    });
+    frame.on("mouseenter", () => { stage.element.style.cursor = "move"; });
+    frame.on("mouseleave", () => { stage.element.style.cursor = "default"; });
+    tip.on("dragmove", () => this.dragTip(false));
+    tip.on("dragend", () => {
+      stage.gestures.release();
+      this.dragTip(true);
+    });
+  }
+
+  /** @param {boolean} isDone */
+  dragTip(isDone) {
+    const { x, y } = this.tip.position();
+    if (this.tipFrom) this.tipLine.points([this.tipFrom.x, this.tipFrom.y, x, y]);
+    this.stage.tellTip({ x, y }, isDone);
+  }
+
+  /** Where the handles are. @returns {Place} */
+  get place() {
+    const { frame, flip } = this;
+    return { x: frame.x(), y: frame.y(), scale: frame.scaleX(), angle: turnOf(frame.rotation()), flip };
+  }
+
+  /**
+   * Shows handles around a subject; box is that of its mask, from the middle of its photograph, before it is turned.
+   * Where they are not shown, it can still be dragged.
+   *
+   * @param {Place | null} place
+   * @param {Box} box
+   * @param {{ turns?: boolean, shown?: boolean }} [options]
+   */
+  hold(place, box, { turns = true, shown = true } = {}) {
+    const { frame, transformer } = this;
+    frame.visible(Boolean(place));
+    if (place) {
+      const { width, height } = box;
+      this.grip.setAttrs({ x: place.flip ? -box.x - width : box.x, y: box.y, width, height });
+      frame.setAttrs({ x: place.x, y: place.y, scaleX: place.scale, scaleY: place.scale, rotation: place.angle });
+      this.flip = place.flip;
+      transformer.rotateEnabled(turns);
+      this.isShown = shown;
+      this.show();
+      if (transformer.nodes()[0] !== frame) transformer.nodes([frame]);
+      transformer.forceUpdate();
+    } else {
+      transformer.nodes([]);
+    }
+    this.stage.tools.batchDraw();
+  }
+
+  /**
+   * Shows the handle of a shadow's tip, and the line from where it begins.
+   *
+   * @param {Point | null} tip
+   * @param {Point} from
+   */
+  holdTip(tip, from) {
+    this.hasTip = Boolean(tip);
+    this.show();
+    if (tip) {
+      this.tip.position({ x: tip.x, y: tip.y });
+      this.tipLine.points([from.x, from.y, tip.x, tip.y]);
+      this.tipFrom = from;
+    }
+    this.stage.tools.batchDraw();
+  }
+
+  /** Shows what there is, but not over before and after, where a drag moves the border. */
+  show() {
+    const isCovered = this.stage.share !== null;
+    this.transformer.visible(!isCovered && this.isShown);
+    this.tip.visible(!isCovered && this.hasTip);
+    this.tipLine.visible(!isCovered && this.hasTip);
+  }
+
+  hide() {
+    this.hasTip = false;
+    for (const node of [this.frame, this.tip, this.tipLine]) node.visible(false);
+    this.transformer.nodes([]);
+  }
+}

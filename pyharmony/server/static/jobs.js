@@ -1,0 +1,98 @@
+// The jobs that are being done: how far they are is shown, and they can be cancelled.
+
+import { $ } from "./dom.js";
+import { say } from "./messages.js";
+import { WORK } from "./strings.js";
+
+/** @typedef {import("./api.js").Progress} Progress */
+/** @typedef {{ told: (progress: Progress) => void, signal: AbortSignal }} JobOptions */
+/**
+ * A job that is being done: its title, whether it is said to screen readers, when it began, what it waits for, and how
+ * far it is.
+ *
+ * @typedef {object} Job
+ * @property {AbortController} controller
+ * @property {string} title
+ * @property {boolean} quiet
+ * @property {number} began
+ * @property {string} waits
+ * @property {number} step
+ * @property {number} steps
+ */
+
+/** The seconds after which what is being made says how far it is. */
+const LONG = 3;
+
+export class Jobs {
+  constructor() {
+    /** @type {Set<Job>} */
+    this.running = new Set();
+    /** @type {Job | null} */
+    this.said = null;
+  }
+
+  get newest() { return [...this.running].at(-1) ?? null; }
+
+  /** Cancels the newest job; tells whether there was one. */
+  cancel() {
+    this.newest?.controller.abort();
+    return Boolean(this.newest);
+  }
+
+  cancelAll() {
+    for (const { controller } of this.running) controller.abort();
+    this.running.clear();
+    this.show();
+  }
+
+  /**
+   * Does a job, shows how far it is, and lets people cancel it.
+   *
+   * @template T
+   * @param {string} title
+   * @param {(options: JobOptions) => Promise<T>} job
+   * @param {boolean} [quiet] whether it is not said to screen readers
+   * @returns {Promise<T>}
+   */
+  async work(title, job, quiet = false) {
+    /** @type {Job} */
+    const own = {
+      controller: new AbortController(), title, quiet, began: performance.now(), waits: "", step: 0, steps: 0,
+    };
+    this.running.add(own);
+    this.show();
+    /** @param {Progress} progress */
+    const told = ({ step, steps, position, busy }) => {
+      own.waits = busy ? WORK.busy(busy) : "";
+      if (position !== undefined && position !== null) own.waits = WORK.waits;
+      Object.assign(own, { step, steps });
+      this.show();
+    };
+    // What takes long says how far it is, and for how long it has been at it.
+    const clock = setInterval(() => this.show(), 1000);
+    try {
+      return await job({ told, signal: own.controller.signal });
+    } finally {
+      clearInterval(clock);
+      this.running.delete(own);
+      this.show();
+    }
+  }
+
+  show() {
+    const { newest } = this;
+    $("busy").hidden = !newest;
+    document.documentElement.dataset.busy = String(Boolean(newest));
+    if (!newest) return;
+    const { title, waits, step, steps } = newest;
+    const seconds = Math.round((performance.now() - newest.began) / 1000);
+    const far = seconds >= LONG ? WORK.far(Math.max(1, step), steps || 1, seconds) : "";
+    $("busy-text").textContent = WORK.now(title, waits || far);
+    const bar = /** @type {HTMLProgressElement} */ ($("busy-bar"));
+    // Of a single step it is not known how far it is.
+    bar.hidden = !(steps > 1);
+    bar.value = steps ? Math.max(0, step - 0.5) / steps : 0;
+    if (!newest.quiet && this.said !== newest) say(title);
+    this.said = newest;
+  }
+}

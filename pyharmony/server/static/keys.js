@@ -1,0 +1,131 @@
+// The keyboard of the editor: undo and redo everywhere, and on the picture all that is done by dragging.
+
+import { $, input } from "./dom.js";
+import { compareAt, pan, setBrush } from "./controls.js";
+import { adds, tool } from "./cutting.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {() => void} Run */
+/** @typedef {[number, number, "left" | "right" | "up" | "down"]} Arrow */
+
+/** @type {Record<string, Arrow>} */
+const ARROWS = {
+  arrowleft: [-1, 0, "left"], arrowright: [1, 0, "right"], arrowup: [0, -1, "up"], arrowdown: [0, 1, "down"],
+};
+/** By how far an arrow key moves the cross, near and far, in pixels of the screen. */
+const CROSS = [8, 40];
+/** By how far it moves the border of before and after, in percent of the picture. */
+const BORDER = [2, 10];
+/** By how much a key changes the width of the brush. */
+const BRUSH = 1.2;
+/** The kinds of inputs that are not typed in. */
+const UNTYPED = ["radio", "checkbox", "range"];
+
+/** @param {EventTarget | null} target */
+function isTypedIn(target) {
+  const { tagName, type } = /** @type {HTMLInputElement} */ (target);
+  return /^(INPUT|SELECT|TEXTAREA)$/.test(tagName) && !UNTYPED.includes(type);
+}
+
+/** @param {Editor} editor */
+export function listen(editor) {
+  document.addEventListener("keydown", (event) => {
+    const { session } = editor;
+    if (!session || /** @type {HTMLDialogElement} */ ($("token")).open) return;
+    const run = event.key === "Escape" ? leaving(editor) : undoing(session, event) ?? onPicture(editor, session, event);
+    if (!run) return;
+    if (event.key !== "Escape") event.preventDefault();
+    run();
+  });
+}
+
+/**
+ * Returns what Escape leaves: a stroke that was begun, what is being made, or before and after.
+ *
+ * @param {Editor} editor
+ * @returns {Run | null}
+ */
+function leaving(editor) {
+  if (editor.stage.strokes.isBegun) return () => editor.stage.strokes.leave();
+  if (editor.jobs.newest) return () => editor.jobs.cancel();
+  return editor.isComparing ? () => editor.compare(false) : null;
+}
+
+/**
+ * @param {Session} session
+ * @param {KeyboardEvent} event
+ * @returns {Run | null}
+ */
+function undoing(session, event) {
+  const name = event.key.toLowerCase();
+  if (!(event.ctrlKey || event.metaKey) || isTypedIn(event.target) || !["z", "y"].includes(name)) return null;
+  return () => session.travel(name === "y" || event.shiftKey ? 1 : -1);
+}
+
+/**
+ * Returns what a key does on the picture.
+ *
+ * @param {Editor} editor
+ * @param {Session} session
+ * @param {KeyboardEvent} event
+ * @returns {Run | null}
+ */
+function onPicture(editor, session, event) {
+  const { stage } = editor;
+  if (event.target !== stage.element) return null;
+  const arrow = ARROWS[event.key.toLowerCase()];
+  if (event.ctrlKey || event.metaKey || event.altKey) return arrow ? () => pan(stage, arrow[2]) : null;
+  const own = session.step === "cut" ? inCut(session, event, arrow) : inPlace(editor, session, event, arrow);
+  if (own) return own;
+  return { 0: () => stage.fit(), 1: () => { editor.oneToOne(); } }[event.key] ?? null;
+}
+
+/**
+ * Returns what a key does while something is cut out.
+ *
+ * @param {Session} session
+ * @param {KeyboardEvent} event
+ * @param {Arrow | undefined} arrow
+ * @returns {Run | null}
+ */
+function inCut({ stage, cutting }, { key, shiftKey: far }, arrow) {
+  if (arrow) {
+    const step = CROSS[Number(far)];
+    return () => { stage.strokes.moveCross(arrow[0] * step, arrow[1] * step); };
+  }
+  if (key === "Enter" && tool() !== "click") return () => stage.strokes.strokeAtCross(far);
+  if (key === "Enter") {
+    return () => {
+      const { x, y } = stage.strokes.moveCross(0, 0);
+      cutting.point(x, y, !far && adds());
+    };
+  }
+  if (key !== "[" && key !== "]") return null;
+  return () => setBrush(stage, Number(input("brush").value) * (key === "]" ? BRUSH : 1 / BRUSH));
+}
+
+/**
+ * Returns what a key does to what is placed.
+ *
+ * @param {Editor} editor
+ * @param {Session} session
+ * @param {KeyboardEvent} event
+ * @param {Arrow | undefined} arrow
+ * @returns {Run | null}
+ */
+function inPlace(editor, { placing }, { key, shiftKey: far }, arrow) {
+  if (arrow && arrow[0] && editor.isComparing) {
+    return () => compareAt(editor.stage, Number(input("divider").value) + arrow[0] * BORDER[Number(far)]);
+  }
+  if (arrow) return () => placing.nudge(arrow[2], far);
+  /** @type {Record<string, Run>} */
+  const keys = {
+    "+": () => placing.nudge("larger", far), "=": () => placing.nudge("larger"),
+    "-": () => placing.nudge("smaller"), _: () => placing.nudge("smaller", true),
+    ",": () => placing.nudge("ccw"), "<": () => placing.nudge("ccw", true),
+    ".": () => placing.nudge("cw"), ">": () => placing.nudge("cw", true),
+    f: () => placing.flip(), b: () => { placing.behind(); }, " ": () => editor.compare(!editor.isComparing),
+  };
+  return keys[key.toLowerCase()] ?? null;
+}

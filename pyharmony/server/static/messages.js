@@ -1,0 +1,65 @@
+// What is said to people: by messages on the page, and to screen readers.
+
+import { Cancelled, ServiceError } from "./api.js";
+import { $, buttonOf } from "./dom.js";
+import { TROUBLE } from "./strings.js";
+
+/** The milliseconds for which a message is shown that is no error, and the most messages at a time. */
+const [SHOWN, MOST] = [6000, 3];
+
+/**
+ * Says something to screen readers.
+ *
+ * @param {string} text
+ */
+export function say(text) {
+  $("live").textContent = "";
+  requestAnimationFrame(() => { $("live").textContent = text; });
+}
+
+/**
+ * Shows a message for a while; errors stay until they are closed or their topic, a file to give, is cleared.
+ *
+ * @param {string} text
+ * @param {{ error?: boolean, topic?: string | null }} [options]
+ */
+export function tell(text, { error = false, topic = null } = {}) {
+  const toast = document.createElement("div");
+  toast.className = error ? "toast error" : "toast";
+  toast.setAttribute("role", error ? "alert" : "status");
+  if (topic) toast.dataset.topic = topic;
+  const message = document.createElement("span");
+  message.textContent = text;
+  toast.append(message, buttonOf(TROUBLE.close, () => toast.remove()));
+  const toasts = $("toasts");
+  for (const other of [...toasts.children]) if (other.firstChild?.textContent === text) other.remove();
+  toasts.append(toast);
+  while (toasts.children.length > MOST) toasts.firstChild?.remove();
+  if (!error) setTimeout(() => toast.remove(), SHOWN);
+  return toast;
+}
+
+/**
+ * Removes the messages of a topic, or of all.
+ *
+ * @param {string | null} [topic]
+ */
+export function clear(topic = null) {
+  for (const toast of $("toasts").querySelectorAll(topic ? `[data-topic="${topic}"]` : "[data-topic]")) toast.remove();
+}
+
+/**
+ * Tells of a failure in words; what somebody cancelled is none.
+ *
+ * @param {unknown} error
+ * @param {string | null} [topic]
+ */
+export function fail(error, topic = null) {
+  if (error instanceof Cancelled) {
+    say(TROUBLE.cancelled);
+    return;
+  }
+  if (!(error instanceof ServiceError)) console.error(error);
+  const text = error instanceof ServiceError ? error.message : TROUBLE.unexpected;
+  tell(text.charAt(0).toUpperCase() + text.slice(1), { error: true, topic });
+}

@@ -1,0 +1,210 @@
+// Shows the document in the controls of the panel. What people do to them is heard in controls.js.
+
+import { $, all, button, chosen, fields, input, inputs, select } from "./dom.js";
+import { TIE, middleOf, samePlace } from "./geometry.js";
+import { say } from "./messages.js";
+import { BLENDS, CUTTERS, METHODS, SAID } from "./strings.js";
+import { MODES } from "./ways/blend.js";
+
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./ways/way.js").StepName} StepName */
+/** @typedef {import("./ways/way.js").Way} Way */
+
+/** What saves or copies the result. */
+const SAVING = ["download", "save", "save-recipe", "save-result-mask", "copy-command", "copy-python"];
+
+/** The sliders of shares. */
+export const SHARES = /** @type {const} */ (["strength", "sharpness", "grain"]);
+
+/**
+ * Shows the steps of a way and what can be chosen in it.
+ *
+ * @param {Way} way
+ * @param {import("./api.js").About} about
+ * @param {(step: StepName) => void} go is called where a step is chosen
+ */
+export function begin(way, about, go) {
+  $("steps").replaceChildren(...way.steps.map(([step, title]) => {
+    const item = document.createElement("li");
+    const one = document.createElement("button");
+    Object.assign(one, { type: "button", textContent: title });
+    one.dataset.to = step;
+    one.addEventListener("click", () => go(step));
+    item.append(one);
+    return item;
+  }));
+  $("steps").hidden = way.steps.length < 2;
+  $("to-match").textContent = way.toMatch;
+  $("method").replaceChildren(...way.methods(about.methods).map((name) => new Option(METHODS[name] ?? name, name)));
+  $("cutter").replaceChildren(...about.segment_methods.map(({ name }) => new Option(CUTTERS[name]?.[0] ?? name, name)));
+  $("mode").replaceChildren(...Object.keys(MODES).map((name) => new Option(BLENDS[name], name)));
+}
+
+/** Empties what belongs to what was open. */
+export function end() {
+  $("found-people").hidden = true;
+  $("code").hidden = true;
+  $("places").replaceChildren();
+  allowSaving(false);
+}
+
+/**
+ * Takes the size of a photograph for the brush.
+ *
+ * @param {import("./geometry.js").Size} photo
+ */
+export function fitBrush({ width, height }) {
+  input("brush").max = String(Math.max(200, Math.round(Math.max(width, height) / 6)));
+}
+
+/** @param {StepName} step */
+export function showSection(step) {
+  for (const section of all("[data-step]")) section.hidden = section.dataset.step !== step;
+}
+
+/**
+ * @param {Way} way
+ * @param {StepName} step
+ */
+export function showStep(way, step) {
+  showSection(step);
+  for (const one of all("[data-to]")) {
+    if (one.dataset.to === step) one.setAttribute("aria-current", "step");
+    else one.removeAttribute("aria-current");
+  }
+  $("panel-body").scrollTop = 0;
+  history.replaceState(null, "", `#${way.name}/${step}`);
+  const title = way.steps.find(([name]) => name === step)?.[1] ?? "";
+  document.title = SAID.title(title);
+  say(SAID.step(title));
+}
+
+/**
+ * Shows whether before and after are compared.
+ *
+ * @param {boolean} on
+ */
+export function showComparing(on) {
+  $("compare").setAttribute("aria-pressed", String(on));
+  $("divider").hidden = $("sides").hidden = !on;
+}
+
+/**
+ * Shows the document in all controls.
+ *
+ * @param {Session} session
+ */
+export function show(session) {
+  const { history } = session;
+  button("undo").disabled = !history.canUndo;
+  button("redo").disabled = !history.canRedo;
+  allowSaving(session.isComplete);
+  showCut(session);
+  showPlace(session);
+  showMatch(session);
+  showShadow(session);
+  showHint(session);
+  const tool = /** @type {keyof typeof SAID.cutKeys} */ (chosen("tool"));
+  $("stage-help").textContent = session.step === "cut" ? SAID.cutKeys[tool] : SAID.placeKeys;
+}
+
+/**
+ * Lets only what is complete be saved.
+ *
+ * @param {boolean} isComplete
+ */
+function allowSaving(isComplete) {
+  for (const id of SAVING) button(id).disabled = !isComplete;
+}
+
+/** @param {Session} session */
+function showCut({ doc, about, ready }) {
+  select("cutter").value = doc.cutter;
+  $("cutter-note").textContent = CUTTERS[doc.cutter]?.[1]
+    ?? about.segment_methods.find(({ name }) => name === doc.cutter)?.about ?? "";
+  button("to-place").disabled = !ready;
+  $("save-mask").hidden = !doc.mask;
+  if (doc.mask) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
+  $("brush-field").hidden = chosen("tool") !== "paint";
+  showBrush();
+}
+
+export function showBrush() {
+  $("brush-out").textContent = SAID.pixels(Number(input("brush").value));
+}
+
+/**
+ * Writes values into fields, but into the one that somebody types in.
+ *
+ * @param {string} form
+ * @param {Record<string, number | string>} values
+ */
+function write(form, values) {
+  for (const [name, value] of Object.entries(values)) {
+    const field = fields(form)[name];
+    if (document.activeElement !== field) field.value = String(value);
+  }
+}
+
+/** @param {Session} session */
+function showPlace({ doc, ready, box, suggestions }) {
+  if (doc.place && ready) {
+    const middle = middleOf(box, doc.place);
+    write("place", {
+      x: Math.round(middle.x + TIE), y: Math.round(middle.y + TIE),
+      scale: Math.round(doc.place.scale * 1000) / 10, angle: Math.round(doc.place.angle * 10) / 10,
+    });
+  }
+  $("flip").setAttribute("aria-pressed", String(Boolean(doc.place?.flip)));
+  $("behind").setAttribute("aria-pressed", String(doc.front.length > 0));
+  for (const thumb of all(".thumb")) {
+    const place = suggestions.places?.[Number(thumb.dataset.number)]?.place;
+    thumb.setAttribute("aria-pressed", String(Boolean(place && doc.place && samePlace(place, doc.place))));
+  }
+}
+
+/** @param {Session} session */
+function showMatch({ doc, way, step }) {
+  const has = way.settings(doc);
+  button("compare").disabled = step === "cut" || !has.compare;
+  for (const name of SHARES) {
+    input(name).value = String(Math.round(doc[name] * 100));
+    showShare(name);
+  }
+  select("method").value = doc.method;
+  select("mode").value = doc.mode;
+  input("colours").checked = doc.colours;
+  for (const one of inputs("input[name=blend]")) one.checked = one.value === doc.blend;
+  all(".strength")[0].hidden = !has.strength;
+  $("method-field").hidden = !has.method;
+  $("blend-field").hidden = !has.edge;
+  $("save-result-mask").hidden = !has.mask;
+  $("plain-note").hidden = !has.plain;
+}
+
+/**
+ * Writes the share beside its slider.
+ *
+ * @param {string} name
+ */
+export function showShare(name) {
+  $(`${name}-out`).textContent = SAID.share(input(name).value);
+}
+
+/** @param {Session} session */
+function showShadow({ doc, preview: { layers }, placing }) {
+  for (const one of inputs("input[name=shadow]")) one.checked = one.value === doc.shadow;
+  $("tip").hidden = $("tip-pad").hidden = doc.shadow === "off" || (doc.shadow === "auto" && !layers?.tip);
+  const { tip } = placing;
+  write("tip", { x: tip ? Math.round(tip.x) : "", y: tip ? Math.round(tip.y) : "", softness: doc.softness });
+}
+
+/**
+ * Says on the picture what to do next, where that is not plain to see.
+ *
+ * @param {Session} session
+ */
+export function showHint({ doc, step, stage }) {
+  const line = stage.strokes.anchor ? SAID.lineEnds : "";
+  $("hint").textContent = step === "cut" ? line || (doc.mask ? "" : SAID.hint) : "";
+}

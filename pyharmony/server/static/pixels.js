@@ -1,0 +1,155 @@
+// Pixels on canvases: masks, cut-outs, mixtures. It knows neither the page nor the service.
+
+import { clamp } from "./geometry.js";
+
+/** @typedef {import("./geometry.js").Box} Box */
+/** @typedef {import("./geometry.js").Point} Point */
+/** @typedef {import("./geometry.js").Rectangle} Rectangle */
+/** @typedef {(context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => void} Draw */
+
+/** The value from which on a pixel of a shadow is light: none. */
+const LIGHT = 235;
+
+/** @param {HTMLCanvasElement} canvas */
+const contextOf = (canvas) => (
+  /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }))
+);
+
+/**
+ * Makes a canvas of a size, with what draw puts on it.
+ *
+ * @param {number} width
+ * @param {number} height
+ * @param {Draw} [draw]
+ */
+export function canvasOf(width, height, draw = () => {}) {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(width));
+  canvas.height = Math.max(1, Math.round(height));
+  draw(contextOf(canvas), canvas);
+  return canvas;
+}
+
+/** @param {HTMLCanvasElement} canvas */
+const dataOf = (canvas) => contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
+
+/**
+ * Returns the values of an image.
+ *
+ * @param {HTMLImageElement} image
+ */
+export function valuesOf(image) {
+  return dataOf(canvasOf(image.naturalWidth, image.naturalHeight, (context) => context.drawImage(image, 0, 0)));
+}
+
+/**
+ * Returns a grey mask as a canvas whose alpha it is.
+ *
+ * @param {HTMLImageElement} mask
+ */
+export function alphaOf(mask) {
+  return canvasOf(mask.naturalWidth, mask.naturalHeight, (context, canvas) => {
+    context.drawImage(mask, 0, 0, canvas.width, canvas.height);
+    const data = dataOf(canvas);
+    const values = data.data;
+    for (let i = 0; i < values.length; i += 4) values[i + 3] = values[i];
+    context.putImageData(data, 0, 0);
+  });
+}
+
+/**
+ * Returns x, y, width and height of where a canvas is not transparent, as shares of its size; null: nowhere.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @returns {Box | null}
+ */
+export function boundsOf(canvas) {
+  const { width, height } = canvas;
+  const values = dataOf(canvas).data;
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) {
+      if (values[4 * (y * width + x) + 3] > 127) {
+        if (x < left) left = x;
+        if (x > right) right = x;
+        if (y < top) top = y;
+        bottom = y;
+      }
+    }
+  }
+  if (right < 0) return null;
+  return { x: left / width, y: top / height, width: (right + 1 - left) / width, height: (bottom + 1 - top) / height };
+}
+
+/**
+ * Returns the colours of a photograph under the alpha of a mask; null: all of them.
+ *
+ * @param {HTMLImageElement} image
+ * @param {HTMLCanvasElement | null} alpha
+ */
+export function cutOutOf(image, alpha) {
+  return canvasOf(image.naturalWidth, image.naturalHeight, (context, { width, height }) => {
+    context.drawImage(image, 0, 0);
+    if (alpha) {
+      context.globalCompositeOperation = "destination-in";
+      context.drawImage(alpha, 0, 0, width, height);
+    }
+  });
+}
+
+/**
+ * Returns what dims all that a mask leaves out.
+ *
+ * @param {HTMLCanvasElement} alpha
+ */
+export function veilOf(alpha) {
+  return canvasOf(alpha.width, alpha.height, (context, canvas) => {
+    context.fillStyle = "rgb(16 20 18 / 66%)";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.globalCompositeOperation = "destination-out";
+    context.drawImage(alpha, 0, 0);
+  });
+}
+
+/**
+ * Returns a mixture of two images of one size: share 0 is the first, 1 the second.
+ *
+ * @param {ImageData} first
+ * @param {ImageData} second
+ * @param {number} share
+ */
+export function mixtureOf(first, second, share) {
+  return canvasOf(first.width, first.height, (context) => {
+    const mixture = context.createImageData(first.width, first.height);
+    const [a, b, out] = [first.data, second.data, mixture.data];
+    for (let i = 0; i < out.length; i += 1) out[i] = a[i] + share * (b[i] - a[i]);
+    context.putImageData(mixture, 0, 0);
+  });
+}
+
+/**
+ * Returns the point of a shadow that is farthest from where it begins; null: it is light everywhere.
+ *
+ * @param {{ image: HTMLImageElement, box: Rectangle }} shadow
+ * @param {Point} from
+ * @returns {Point | null}
+ */
+export function farthestOf({ image, box }, from) {
+  const small = clamp(160 / image.naturalWidth, 0, 1);
+  const canvas = canvasOf(image.naturalWidth * small, image.naturalHeight * small, (context, { width, height }) => (
+    context.drawImage(image, 0, 0, width, height)));
+  const values = dataOf(canvas).data;
+  let best = null;
+  let most = -1;
+  for (let y = 0; y < canvas.height; y += 1) {
+    for (let x = 0; x < canvas.width; x += 1) {
+      if (values[4 * (y * canvas.width + x)] > LIGHT) continue;
+      const point = {
+        x: box[0] + ((x + 0.5) / canvas.width) * box[2], y: box[1] + ((y + 0.5) / canvas.height) * box[3],
+      };
+      const distance = Math.hypot(point.x - from.x, point.y - from.y);
+      if (distance > most) [most, best] = [distance, point];
+    }
+  }
+  return best;
+}

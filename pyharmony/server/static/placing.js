@@ -1,0 +1,193 @@
+// Moves, sizes, turns and mirrors what is placed, sends it behind people, and moves where its shadow ends.
+
+import { placeChange, tipChange } from "./document.js";
+import { changedPlace, clamp, footOf, middleOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
+import { fail, say, tell } from "./messages.js";
+import * as panel from "./panel.js";
+import { SAID } from "./strings.js";
+
+/** @typedef {import("./geometry.js").Place} Place */
+/** @typedef {import("./geometry.js").Point} Point */
+
+/** By how much a button or a key moves, sizes and turns: near, and far. */
+const [MOVES, FACTORS, TURNS] = [[1, 10], [1.02, 1.1], [1, 10]];
+/** Where a shadow ends that nothing is known of, from where it begins. */
+const TIP = { x: 40, y: -20 };
+
+export class Placing {
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+  }
+
+  /** Whether something is placed. */
+  get isPlaced() { return Boolean(this.session.doc.place && this.session.ready); }
+  get place() { return /** @type {Place} */ (this.session.doc.place); }
+
+  /**
+   * Returns the place with some values changed; the middle of what is cut out stays.
+   *
+   * @param {Partial<Place>} change
+   */
+  changed(change) { return changedPlace(this.session.box, this.place, change); }
+
+  /**
+   * Commits a place; what was said of the shadow moves along.
+   *
+   * @param {Place} place
+   * @param {string} said
+   */
+  put(place, said) {
+    const { session } = this;
+    session.suggestions.touched = true;
+    session.commit(placeChange(session.doc, onPixels(place, session.moving)), said);
+  }
+
+  /**
+   * Hears from the handles.
+   *
+   * @param {Place} place
+   * @param {boolean} isDone
+   * @param {"move" | "transform"} how
+   */
+  moved(place, isDone, how) {
+    const { session } = this;
+    if (isDone) {
+      this.letGo();
+      const { x, y } = middleOf(session.box, place);
+      const { scale, angle } = place;
+      this.put(place, how === "move" ? SAID.at(x, y) : SAID.sizedAndTurned(Math.round(scale * 100), Math.round(angle)));
+    } else {
+      session.dragging = place;
+      session.scene.drawPlaced(place);
+      if (how === "transform") session.preview.layMeanwhile({ ...session.doc, place });
+    }
+  }
+
+  /** Ends a drag: what is changed by it is done. */
+  letGo() {
+    this.session.dragging = this.session.preview.changing = null;
+  }
+
+  /**
+   * Hears from the fields.
+   *
+   * @param {string} name x, y, scale or angle
+   * @param {string} text
+   */
+  typed(name, text) {
+    const value = Number(text);
+    if (!this.isPlaced || text === "" || !Number.isFinite(value)) {
+      panel.show(this.session);
+    } else if (name === "x" || name === "y") {
+      const middle = middleOf(this.session.box, this.place);
+      this.put({ ...this.place, [name]: this.place[name] + value - middle[name] }, SAID.moved);
+    } else if (name === "scale") {
+      this.put(this.changed({ scale: scaleWithin(value / 100) }), SAID.sized(value));
+    } else {
+      this.put(this.changed({ angle: turnOf(value) }), SAID.turned(value));
+    }
+  }
+
+  /**
+   * Moves, sizes or turns by a step.
+   *
+   * @param {string} by left, right, up, down, larger, smaller, cw or ccw
+   * @param {boolean} [far]
+   */
+  nudge(by, far = false) {
+    const { session } = this;
+    if (!this.isPlaced || session.step === "cut") return;
+    const { place } = this;
+    const move = moveOf(by, MOVES[Number(far)]);
+    if (move) {
+      this.put({ ...place, x: place.x + move.x, y: place.y + move.y }, "");
+      const { x, y } = middleOf(session.box, this.place);
+      say(SAID.at(x, y));
+    } else if (by === "larger" || by === "smaller") {
+      const scale = place.scale * FACTORS[Number(far)] ** (by === "larger" ? 1 : -1);
+      this.put(this.changed({ scale: scaleWithin(scale) }), SAID.sized(Math.round(scale * 100)));
+    } else if (session.way.turns) {
+      const angle = turnOf(place.angle + (by === "cw" ? 1 : -1) * TURNS[Number(far)]);
+      this.put(this.changed({ angle }), SAID.turned(Math.round(angle)));
+    }
+  }
+
+  flip() {
+    if (!this.session.way.turns || !this.isPlaced) return;
+    this.put(this.changed({ flip: !this.place.flip, angle: -this.place.angle }), SAID.mirrored);
+  }
+
+  /** Sends it behind the people who stand near, or before everybody. */
+  async behind() {
+    const { session } = this;
+    if (!session.way.turns || !this.isPlaced) return;
+    if (session.doc.front.length) {
+      session.commit({ front: [] }, SAID.inFront);
+      return;
+    }
+    try {
+      const people = await session.suggestions.findPeople();
+      const front = nearTo(people.map(({ box }) => box), session.box, this.place);
+      if (front.length) session.commit({ front }, SAID.behind);
+      else tell(SAID.nobodyNear);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  // ---- the shadow ----
+
+  /** Where the shadow ends: as it was said, or as the service finds it. */
+  get tip() {
+    const { doc, ready, preview: { layers }, box } = this.session;
+    if (doc.tip || !doc.place) return doc.tip;
+    if (layers?.tip) {
+      return { x: layers.tip.x + doc.place.x - layers.place.x, y: layers.tip.y + doc.place.y - layers.place.y };
+    }
+    if (!ready || doc.shadow !== "on") return null;
+    const foot = footOf(box, doc.place);
+    return { x: foot.x + TIP.x, y: foot.y + TIP.y };
+  }
+
+  /**
+   * Hears from the handle of the shadow's tip.
+   *
+   * @param {Point} tip
+   * @param {boolean} isDone
+   */
+  tipped(tip, isDone) {
+    const { session } = this;
+    const change = tipChange(session.doc, tip);
+    if (isDone) {
+      this.letGo();
+      session.commit(change, SAID.shadowMoved);
+    } else {
+      session.dragging = session.doc.place;
+      session.preview.layMeanwhile({ ...session.doc, ...change });
+    }
+  }
+
+  /**
+   * @param {string} by
+   * @param {boolean} far
+   */
+  nudgeTip(by, far) {
+    const { tip, session } = this;
+    const move = moveOf(by, MOVES[Number(far)]);
+    if (!tip || !move) return;
+    const next = { x: tip.x + move.x, y: tip.y + move.y };
+    session.commit(tipChange(session.doc, next), SAID.at(next.x, next.y));
+  }
+
+  /**
+   * Hears from the fields of the shadow.
+   *
+   * @param {Point | null} tip
+   * @param {number} softness
+   */
+  typedTip(tip, softness) {
+    const { session } = this;
+    session.commit({ ...tipChange(session.doc, tip), softness: clamp(softness, 0, 90) }, SAID.shadowChanged);
+  }
+}

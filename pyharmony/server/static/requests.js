@@ -1,0 +1,160 @@
+// Requests to the service, and how they fail.
+
+import { TROUBLE } from "./strings.js";
+
+/**
+ * What the service is.
+ *
+ * @typedef {object} About
+ * @property {string[]} operations
+ * @property {string[]} methods of matching
+ * @property {{ name: string, about: string, people: boolean }[]} segment_methods
+ * @property {number} max_upload
+ * @property {number} max_pixels
+ */
+
+export const API = "api/v1";
+const HEADERS = { "X-Pyharmony": "1" };
+/** How often a request is tried again after the token was asked for. */
+const TRIES = 3;
+
+/** A refusal of the service or a job that failed, with a sentence for people. */
+export class ServiceError extends Error {
+  /**
+   * @param {string} message
+   * @param {{ status?: number, kind?: string, retryAfter?: number, exitCode?: number }} [facts]
+   */
+  constructor(message, { status = 0, kind = "", retryAfter = 0, exitCode = 0 } = {}) {
+    super(message);
+    this.status = status;
+    this.kind = kind;
+    this.retryAfter = retryAfter;
+    this.exitCode = exitCode;
+  }
+}
+
+/** Is thrown where somebody cancelled a job, or a newer one takes its place. */
+export class Cancelled extends Error {}
+
+/** @type {() => Promise<void>} */
+let ask = async () => { throw new ServiceError(TROUBLE.noToken, { status: 401 }); };
+
+/**
+ * Takes what is called where the service wants the token; it resolves once that was accepted.
+ *
+ * @param {() => Promise<void>} call
+ */
+export function onToken(call) { ask = call; }
+
+export const askForToken = () => ask();
+
+/** @param {number} milliseconds */
+export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/**
+ * Returns the status of an error; 0: it is none of the service.
+ *
+ * @param {unknown} error
+ */
+export const statusOf = (error) => (error instanceof ServiceError ? error.status : 0);
+
+/**
+ * Asks the service for something and returns its answer.
+ *
+ * @param {string} path
+ * @param {RequestInit & { headers?: Record<string, string> }} [options]
+ */
+export async function answer(path, options = {}) {
+  for (let tries = 0; ; tries += 1) {
+    let response;
+    try {
+      response = await fetch(path, { ...options, headers: { ...HEADERS, ...options.headers } });
+    } catch {
+      throw new ServiceError(TROUBLE.offline, { kind: "offline" });
+    }
+    if (response.ok) return response;
+    if (response.status === 401 && tries < TRIES) {
+      await askForToken();
+      continue;
+    }
+    const told = await response.json().catch(() => ({}));
+    throw refusal(response.status, told, response.headers.get("retry-after"));
+  }
+}
+
+/**
+ * Returns the error of an answer that refuses.
+ *
+ * @param {number} status
+ * @param {any} told
+ * @param {string | null} retryAfter
+ */
+function refusal(status, told, retryAfter) {
+  return new ServiceError(told?.error?.message ?? TROUBLE.answered(status), {
+    status, kind: told?.error?.kind ?? "", retryAfter: Number(retryAfter ?? 0),
+  });
+}
+
+/** @returns {Promise<About>} */
+export async function service() {
+  return (await answer(`${API}/service`)).json();
+}
+
+/**
+ * Exchanges the token for a cookie that scripts cannot read.
+ *
+ * @param {string} token
+ */
+export async function openSession(token) {
+  const headers = { ...HEADERS, Authorization: `Bearer ${token}` };
+  return (await fetch(`${API}/session`, { method: "POST", headers })).ok;
+}
+
+/**
+ * Sends a file and returns the image of the service that it becomes; told is called with the share that has gone.
+ *
+ * @param {File} file
+ * @param {(share: number) => void} [told]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<import("./api.js").Picture>}
+ */
+export function send(file, told = () => {}, signal = undefined) {
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", `${API}/pictures?name=${encodeURIComponent((file.name ?? "picture").slice(0, 200))}`);
+    for (const [name, value] of Object.entries(HEADERS)) request.setRequestHeader(name, value);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.responseType = "json";
+    request.upload.onprogress = (event) => told(event.loaded / Math.max(1, event.total));
+    request.onerror = () => failed(new ServiceError(TROUBLE.offline, { kind: "offline" }));
+    request.onabort = () => failed(new Cancelled("cancelled"));
+    request.onload = () => {
+      if (request.status === 201) done(request.response);
+      else if (request.status === 401) askForToken().then(() => send(file, told, signal)).then(done, failed);
+      else failed(refusal(request.status, request.response, request.getResponseHeader("retry-after")));
+    };
+    signal?.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(file);
+  });
+}
+
+/**
+ * Waits for something. Who cancels does not wait: late is called with what comes of it.
+ *
+ * @template T
+ * @param {Promise<T>} asked
+ * @param {AbortSignal} [signal]
+ * @param {(value: T) => void} [late]
+ * @returns {Promise<T>}
+ */
+export function unlessCancelled(asked, signal, late = () => {}) {
+  return new Promise((done, failed) => {
+    const stop = () => {
+      asked.then(late, () => {});
+      failed(new Cancelled("cancelled"));
+    };
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+    asked.then(done, failed).finally(() => signal?.removeEventListener("abort", stop));
+  });
+}

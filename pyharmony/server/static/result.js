@@ -1,0 +1,244 @@
+// The result at full size: makes it, saves it with what belongs to it, and writes what repeats it.
+
+import * as api from "./api.js";
+import { $, chosen } from "./dom.js";
+import { fail, say, tell } from "./messages.js";
+import { SAID, WORK } from "./strings.js";
+
+/** @typedef {import("./document.js").Doc} Doc */
+/** @typedef {import("./ways/way.js").Body} Body */
+/** @typedef {import("./ways/way.js").Picture} Picture */
+/**
+ * A result, the document and the body that it was made of, and its mask and recipe where it has one.
+ *
+ * @typedef {object} Made
+ * @property {Doc} doc
+ * @property {Body} body
+ * @property {Picture} picture
+ * @property {Picture | null} mask
+ * @property {string} recipe
+ * @property {HTMLImageElement | null} image
+ * @property {Saved} [deep] the same of photographs in 16 bits
+ */
+/** @typedef {{ picture: Picture, recipe: string }} Saved */
+
+/** The endings of files that are not called as their format, and the bits of formats. */
+/** @type {[Record<string, string>, Record<string, number>]} */
+const [ENDINGS, DEPTHS] = [{ jpeg: "jpg", tiff: "tif" }, { tiff: 16, jpeg: 8 }];
+
+export class Result {
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    /** @type {Made | null} */
+    this.newest = null;
+    this.isSaving = false;
+  }
+
+  /** The photographs that it is made of. */
+  get photos() {
+    const { moving, below, pictures } = this.session;
+    return [moving, below, ...(pictures.photos ?? [])].filter(Boolean);
+  }
+
+  get stem() {
+    const { below, pictures } = this.session;
+    const name = (below ?? pictures.photos?.[0])?.name ?? "picture";
+    return name.replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "");
+  }
+
+  /**
+   * Returns the name of the file that is saved as a format.
+   *
+   * @param {string} format
+   */
+  fileName(format) { return `${this.stem}-pyharmony.${ENDINGS[format] ?? format}`; }
+
+  /** The format that is chosen; what has no layers is saved as PNG in place of them. */
+  get format() {
+    const format = chosen("format");
+    return format === "ora" && !this.session.way.layered ? "png" : format;
+  }
+
+  /** Makes the picture at full size, once for each document. */
+  async make() {
+    const { session } = this;
+    const { doc, way } = session;
+    if (this.newest?.doc === doc) return this.newest;
+    const body = way.resultBody(session, doc);
+    const { result } = await session.jobs.work(WORK.full, (options) => api.run(way.name, body, options));
+    /** @type {Made} */
+    const made = {
+      doc, body, picture: result.picture, mask: result.mask ?? null, recipe: result.recipe_url ?? "", image: null,
+    };
+    this.newest = made;
+    if (way.places) {
+      api.image(result.picture.file_url).then((image) => {
+        made.image = image;
+        if (session.doc === doc) session.refresh();
+      }).catch(() => {});
+    }
+    return made;
+  }
+
+  /**
+   * Makes the picture of photos of 8 bits in 16, once, and returns it with its recipe: what lies between two levels is
+   * kept. null: the photos have 16 bits themselves, and so has the picture.
+   *
+   * @param {Made} made
+   */
+  async makeDeep(made) {
+    if (made.deep) return made.deep;
+    const { jobs, way } = this.session;
+    const photos = this.photos.filter((photo) => photo.dtype === "uint8");
+    if (!photos.length) return null;
+    const deep = await jobs.work(WORK.deep, (options) => Promise.all(photos.map(async ({ id }) => {
+      const { result } = await api.run("export", { picture: id, format: "tiff", depth: 16 }, options);
+      return /** @type {Picture} */ (result.picture);
+    })));
+    try {
+      const text = deep.reduce((body, { id }, i) => body.replaceAll(photos[i].id, id), JSON.stringify(made.body));
+      const body = { ...JSON.parse(text), format: "tiff" };
+      const { result } = await jobs.work(WORK.deep, (options) => api.run(way.name, body, options));
+      made.deep = { picture: result.picture, recipe: result.recipe_url ?? "" };
+      return made.deep;
+    } finally {
+      deep.forEach((picture) => api.remove(picture));
+    }
+  }
+
+  /** Makes the picture, writes it as the format that is chosen, and saves it. */
+  async save() {
+    if (!this.session.isComplete || this.isSaving) return;
+    this.isSaving = true;
+    const { format } = this;
+    try {
+      const made = await this.make();
+      const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format);
+      download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.fileName(format))}`);
+      tell(SAID.savedAt(picture));
+      say(SAID.saved);
+    } catch (error) {
+      fail(error);
+    } finally {
+      this.isSaving = false;
+    }
+  }
+
+  /**
+   * @param {Made} made
+   * @returns {Promise<Picture>}
+   */
+  async layersOf({ body }) {
+    const { jobs, way } = this.session;
+    const job = await jobs.work(WORK.layers, (options) => api.run(way.name, { ...body, layers: true }, options));
+    return job.result.openraster;
+  }
+
+  /**
+   * @param {Made} made
+   * @param {string} format
+   * @returns {Promise<Picture>}
+   */
+  async fileOf(made, format) {
+    const from = (format === "tiff" && await this.makeDeep(made)) || made;
+    const sources = this.photos.map(({ id }) => id);
+    const body = { picture: from.picture.id, format, depth: DEPTHS[format] ?? null, sources };
+    return (await this.session.jobs.work(WORK.file, (options) => api.run("export", body, options))).result.picture;
+  }
+
+  async saveMask() {
+    try {
+      const made = await this.make();
+      const mask = /** @type {Picture} */ (made.mask ?? this.session.doc.mask ?? this.session.pictures.mask);
+      download(`${await api.there(mask.file_url)}?name=${encodeURIComponent(`${this.stem}-mask.png`)}`);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  async saveRecipe() {
+    try {
+      const made = await this.make();
+      // A recipe is of photographs in their bits.
+      const from = (this.format === "tiff" && await this.makeDeep(made)) || made;
+      download(await api.there(from.recipe), "recipe.json");
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Saves the mask of what is cut out. */
+  saveCutMask() {
+    const mask = /** @type {Picture} */ (this.session.doc.mask);
+    api.there(mask.file_url).then((url) => download(`${url}?name=mask.png`), fail);
+  }
+
+  /**
+   * Copies what repeats the picture, and shows it; a recipe that it needs is saved beside.
+   *
+   * @param {(repeated: import("./code.js").Repeated) => string} write
+   */
+  async copy(write) {
+    try {
+      const { way, pictures, below } = this.session;
+      const made = await this.make();
+      const { names, same } = namesOf(pictures);
+      const { format } = this;
+      const text = write({
+        way, names, out: this.fileName(format), format, body: { ...made.body, scale: made.body.scale ?? 1 },
+        deepens: format === "tiff" && (pictures.photos ?? [below]).some(({ dtype }) => dtype === "uint8"),
+        flattens: format === "jpeg" && made.picture.dtype !== "uint8",
+      });
+      $("code").textContent = text;
+      $("code").hidden = false;
+      const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+      const notes = [...(way.layered ? [SAID.readsRecipe] : []), ...(same ? [SAID.sameNames] : [])];
+      tell([copied ? SAID.copied : SAID.notCopied, ...notes].join(" "));
+    } catch (error) {
+      fail(error);
+    }
+  }
+}
+
+/**
+ * Returns the names of files by what they are for; of files with one name, all but the first get another.
+ *
+ * @param {import("./ways/way.js").Pictures} pictures
+ */
+function namesOf({ subject, background, composite, source, mask, photos = [] }) {
+  const taken = new Set();
+  let same = false;
+  /**
+   * @param {Picture | undefined} picture
+   * @param {string} other the name of what has none
+   */
+  const nameOf = (picture, other) => {
+    if (!picture) return "";
+    let name = picture.name?.replace(/^.*[\\/]/, "") || other;
+    for (let number = 2; taken.has(name); number += 1) {
+      name = name.replace(/(-\d+)?(\.[^.]*)?$/, (_, counted, suffix = "") => `-${number}${suffix}`);
+      same = true;
+    }
+    taken.add(name);
+    return name;
+  };
+  const names = {
+    subject: nameOf(subject, "subject.jpg"), background: nameOf(background, "background.jpg"),
+    composite: nameOf(composite, "composite.png"), source: nameOf(source, "source.png"), mask: nameOf(mask, "mask.png"),
+    photos: photos.map((photo, i) => nameOf(photo, `photo${i + 1}.jpg`)),
+  };
+  return { names, same };
+}
+
+/**
+ * @param {string} url
+ * @param {string} [name]
+ */
+function download(url, name = "") {
+  const link = document.createElement("a");
+  Object.assign(link, { href: url, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}

@@ -1,0 +1,178 @@
+// Draws the document on the canvas: the background, what is placed on it, what was before, and the result.
+
+import { input } from "./dom.js";
+import { UNPLACED, footOf } from "./geometry.js";
+import { carry, fill, groupIn, put } from "./konva.js";
+import { mixtureOf } from "./pixels.js";
+
+/** @typedef {import("./geometry.js").Place} Place */
+/** @typedef {import("./geometry.js").Rectangle} Rectangle */
+/** @typedef {import("./preview.js").SubjectLayers} SubjectLayers */
+/** @typedef {import("./ways/way.js").Picture} Picture */
+
+/**
+ * Returns the rectangle of a photograph around its middle.
+ *
+ * @param {Picture} picture
+ * @returns {Rectangle}
+ */
+const around = ({ width, height }) => [-width / 2, -height / 2, width, height];
+
+/**
+ * Returns the rectangle of a photograph from its corner.
+ *
+ * @param {Picture} picture
+ * @returns {Rectangle}
+ */
+const fromCorner = ({ width, height }) => [0, 0, width, height];
+
+export class Scene {
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    this.stage = session.stage;
+    /** The id of the picture that is shown below everything. */
+    this.base = "";
+    /**
+     * The subject between as it was and matched.
+     *
+     * @type {{ layers: SubjectLayers, strength: number, canvas: HTMLCanvasElement } | null}
+     */
+    this.mixture = null;
+    /** The place that it was drawn for. @type {Place} */
+    this.origin = UNPLACED;
+  }
+
+  /** @param {Picture} picture */
+  showBase(picture) {
+    this.stage.show(this.session.imageOf(picture), picture.width, picture.height, this.base === picture.id);
+    this.base = picture.id;
+  }
+
+  /** Shows a harmonised picture as a whole. */
+  showWhole() {
+    const { stage, session } = this;
+    const { below, doc, preview: { shown } } = session;
+    stage.setMode("view");
+    this.showBase(below);
+    put(stage.exact, shown?.image ?? null, fromCorner(below));
+    stage.exact.opacity(doc.strength);
+    this.drawBefore();
+  }
+
+  showPlaced() {
+    const { stage, session } = this;
+    const { doc, step, way } = session;
+    if (!session.ready || !doc.place) return;
+    stage.setMode("place");
+    stage.mark([], null);
+    this.showBase(session.below);
+    this.drawPlaced(doc.place);
+    const place = step === "save" ? null : doc.place;
+    stage.handles.hold(place, session.box, { turns: way.turns, shown: step === "place" });
+    this.drawTip(doc.place);
+    this.showResult();
+  }
+
+  /** Shows how strongly it is matched, while that changes. */
+  showStrength() {
+    const { session } = this;
+    if (!session.way.places) this.showWhole();
+    else if (session.placing.isPlaced && session.step !== "cut") this.drawPlaced(session.placing.place);
+  }
+
+  /**
+   * Draws the subject at a place: matched where that is known, as it was cut out where not; or the newest blend.
+   *
+   * @param {Place} place
+   */
+  drawPlaced(place) {
+    const { stage, session } = this;
+    const { doc, moving, preview } = session;
+    stage.exact.visible(false);
+    const layers = preview.layersOf(doc);
+    const cutout = /** @type {import("./session.js").Cutout} */ (session.cutout);
+    const canvas = layers ? this.mixtureOf(layers) : cutout.canvas;
+    if (stage.drawn !== canvas) {
+      stage.drawn = canvas;
+      fill(stage.subject, [[canvas, layers ? layers.matched.box : around(moving)]]);
+      const shadow = doc.strength ? layers?.shadow : undefined;
+      fill(stage.shadow, shadow ? [[shadow.image, shadow.box]] : [], "multiply");
+    }
+    this.origin = layers?.place ?? UNPLACED;
+    const front = doc.front.length ? preview.layers?.front : undefined;
+    put(stage.front, front?.image ?? null, front?.box);
+    this.drawBefore(place);
+    session.blends.follow(session, place);
+    this.drawMoving(place);
+  }
+
+  /**
+   * Draws what moves: the real blend where it is known, the subject by itself where not or where the blend is late.
+   *
+   * @param {Place} place
+   */
+  drawMoving(place) {
+    const { stage, session: { blends, preview: { layers } } } = this;
+    const blended = blends.shown;
+    stage.subject.visible(!blended);
+    if (!blended) carry(stage.subject, this.origin, place);
+    const at = blended ? blended.place : place;
+    if (layers && stage.shadow.visible()) stage.shadow.setAttrs({ x: at.x - layers.place.x, y: at.y - layers.place.y });
+  }
+
+  /**
+   * Returns the subject between as it was and matched; strength 0 shows the one, 1 the other.
+   *
+   * @param {SubjectLayers} layers
+   */
+  mixtureOf(layers) {
+    const { strength } = this.session.doc;
+    if (this.mixture?.layers !== layers || this.mixture.strength !== strength) {
+      const canvas = mixtureOf(layers.plain.values, layers.matched.values, strength);
+      this.mixture = { layers, strength, canvas };
+    }
+    return this.mixture.canvas;
+  }
+
+  /**
+   * Draws what was before, where that is compared.
+   *
+   * @param {Place} [place]
+   */
+  drawBefore(place) {
+    const { stage, session } = this;
+    if (!stage.before.visible()) return;
+    const { below, moving, doc, preview } = session;
+    fill(stage.before, [[session.imageOf(below), fromCorner(below)]]);
+    if (session.way.places && place && session.cutout) {
+      const layers = preview.layersOf(doc);
+      const inner = groupIn(stage.before);
+      fill(inner, [layers ? [layers.plain.image, layers.plain.box] : [session.cutout.canvas, around(moving)]]);
+      carry(inner, layers?.place ?? UNPLACED, place);
+      const front = doc.front.length ? preview.layers?.front : undefined;
+      if (front) fill(groupIn(stage.before), [[front.image, front.box]]);
+    }
+    stage.compare(Number(input("divider").value) / 100);
+  }
+
+  /** @param {Place} place */
+  drawTip(place) {
+    const { way, step, doc, placing, box } = this.session;
+    const isShown = way.turns && step === "match" && doc.shadow !== "off" && doc.strength > 0;
+    this.stage.handles.holdTip(isShown ? placing.tip : null, footOf(box, place));
+  }
+
+  /** Shows the result itself, where it was made of this document. */
+  showResult() {
+    const { stage, session } = this;
+    const { dragging, below, doc, way, preview: { shown }, result: { newest } } = session;
+    if (dragging) return;
+    let image = null;
+    if (newest?.doc === doc) ({ image } = newest);
+    else if (shown && shown.key === JSON.stringify(way.previewBody(session, doc))) ({ image } = shown);
+    stage.exact.opacity(1);
+    put(stage.exact, image, fromCorner(below));
+    stage.element.dataset.exact = String(Boolean(image));
+  }
+}

@@ -1,0 +1,251 @@
+// The start: a way is chosen, photographs come in, and where all are there it goes on.
+
+import * as api from "./api.js";
+import { $, button, inputs } from "./dom.js";
+import { clear, fail, say, tell } from "./messages.js";
+import { START } from "./strings.js";
+import { WAYS } from "./ways/all.js";
+
+/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./ways/way.js").Pictures} Pictures */
+/** @typedef {import("./ways/way.js").Slot} Slot */
+/** @typedef {import("./ways/way.js").Way} Way */
+
+/** The files that a slot takes, and those of an image whose type the browser does not know. */
+const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif", /\.(tiff?|hei[cf]|avif)$/i];
+
+/**
+ * Returns the title of a slot, and what is said of it.
+ *
+ * @param {Way} way
+ * @param {string} name
+ * @returns {[string, string]}
+ */
+const textsOf = (way, name) => /** @type {any} */ (START)[way.name][name];
+
+export class Start {
+  /** @param {(way: Way, pictures: Pictures) => Promise<void>} open what goes on where all photographs are there */
+  constructor(open) {
+    this.open = open;
+    /** The service, once it said what it is. @type {api.About | null} */
+    this.about = null;
+    this.way = WAYS.compose;
+    /** The photographs that came in. @type {Record<string, any>} */
+    this.photos = {};
+    this.uploads = new AbortController();
+    $("sample").addEventListener("click", () => this.openSamples());
+    $("ways").addEventListener("change", ({ target }) => (
+      this.choose(WAYS[/** @type {HTMLInputElement} */ (target).value])));
+  }
+
+  /**
+   * Begins with a way anew.
+   *
+   * @param {Way} [way]
+   */
+  choose(way = this.way) {
+    clear();
+    this.uploads.abort();
+    this.uploads = new AbortController();
+    this.way = way;
+    this.photos = {};
+    for (const one of inputs("#ways input")) one.checked = one.value === way.name;
+    $("way-help").textContent = /** @type {any} */ (START)[way.name].help;
+    $("slots").replaceChildren(...way.slots.map((slot) => this.slotOf(slot)));
+    $("sample").hidden = !way.samples;
+  }
+
+  /** @param {Slot} slot */
+  slotOf({ name, icon, many = false }) {
+    const [title, hint] = textsOf(this.way, name);
+    const label = document.createElement("div");
+    label.className = "slot";
+    label.dataset.slot = name;
+    label.innerHTML = `<svg aria-hidden="true"><use href="#${icon}"/></svg>`
+      + '<span class="label"><b></b><br><small></small></span>';
+    within(label, "b").textContent = title;
+    within(label, "small").textContent = hint;
+    const field = document.createElement("input");
+    Object.assign(field, { type: "file", multiple: true, accept: ACCEPTED });
+    field.setAttribute("aria-label", `${title}: ${hint}`);
+    field.addEventListener("change", () => {
+      const files = [...(field.files ?? [])];
+      field.value = "";
+      this.take(files, name, many);
+    });
+    label.append(field);
+    for (const kind of ["dragenter", "dragover"]) {
+      label.addEventListener(kind, (event) => {
+        event.preventDefault();
+        label.classList.add("over");
+      });
+    }
+    for (const kind of ["dragleave", "drop"]) label.addEventListener(kind, () => label.classList.remove("over"));
+    label.addEventListener("drop", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      this.take([...(event.dataTransfer?.files ?? [])], name, many);
+    });
+    return label;
+  }
+
+  /**
+   * Takes files that were dropped beside a slot, or pasted: they go to the first that is free.
+   *
+   * @param {Iterable<File>} files
+   */
+  bring(files) {
+    const slot = this.way.slots.find(({ name }) => !this.photos[name]) ?? this.way.slots[0];
+    const images = [...files].filter((file) => file.type.startsWith("image/") || IMAGES.test(file.name));
+    this.take(images, slot.name, slot.many);
+  }
+
+  /**
+   * Takes files for a slot, and those that are too many for the slots after it.
+   *
+   * @param {File[]} files
+   * @param {string} name
+   * @param {boolean} [many]
+   */
+  async take(files, name, many = false) {
+    if (!files.length) return;
+    if (many) {
+      await this.receive(name, files, true);
+      return;
+    }
+    const slots = this.way.slots.map((slot) => slot.name);
+    const free = [name, ...slots.filter((slot) => slot !== name && !this.photos[slot])];
+    await Promise.all(files.slice(0, free.length).map((file, i) => this.receive(free[i], [file], false)));
+  }
+
+  /**
+   * Sends files to the service, and shows how far that is.
+   *
+   * @param {string} name
+   * @param {File[]} files
+   * @param {boolean} many
+   */
+  async receive(name, files, many) {
+    clear(name);
+    const { about } = this;
+    const large = files.find((file) => about && file.size > about.max_upload);
+    if (about && large) {
+      tell(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true, topic: name });
+      return;
+    }
+    const own = new AbortController();
+    this.uploads.signal.addEventListener("abort", () => own.abort(), { once: true });
+    const slot = within($("slots"), `[data-slot="${name}"]`);
+    const { bar, cancel } = showUpload(slot, files.length, () => own.abort());
+    this.photos[name] = null;
+    try {
+      /** @type {Picture[]} */
+      const pictures = [];
+      for (const file of files) {
+        const told = (/** @type {number} */ share) => { bar.value = pictures.length + share * 0.9; };
+        pictures.push(await api.upload(file, told, own.signal));
+      }
+      if (own.signal.aborted) return;
+      this.photos[name] = many ? pictures : pictures[0];
+      showPhoto(slot, pictures[0]);
+      const text = many ? START.photos(pictures.length) : START.size(pictures[0]);
+      say(`${within(slot, "b").textContent}: ${text}`);
+      await this.goOn();
+    } catch (error) {
+      // Who went elsewhere, or gave another file, cancelled it by that.
+      if (!slot.isConnected || slot.querySelector(".stop") !== cancel) return;
+      this.photos[name] = undefined;
+      slot.querySelector("img")?.remove();
+      slot.classList.remove("full");
+      if (error instanceof api.Cancelled) {
+        within(slot, "input").focus();
+        say(START.uploadCancelled);
+      } else {
+        fail(error, name);
+      }
+    } finally {
+      bar.remove();
+      cancel.remove();
+    }
+  }
+
+  /** Goes on where everything is there. */
+  async goOn() {
+    const { photos, way } = this;
+    const names = way.slots.map((slot) => slot.name);
+    if (!names.every((name) => photos[name])) return;
+    // Two files that came together may be in the wrong order: a mask is grey.
+    if (photos.mask && photos.mask.channels !== 1) {
+      const other = names.find((name) => name !== "mask" && photos[name].channels === 1);
+      if (other) [photos.mask, photos[other]] = [photos[other], photos.mask];
+    }
+    await this.open(way, photos);
+  }
+
+  async openSamples() {
+    button("sample").disabled = true;
+    const { way } = this;
+    try {
+      const samples = await Promise.all(Object.entries(way.samples ?? {}).map(async ([name, file]) => (
+        [name, await api.upload(await api.sample(file))])));
+      await this.open(way, await way.fromSamples(Object.fromEntries(samples)));
+    } catch (error) {
+      fail(error);
+    } finally {
+      button("sample").disabled = false;
+    }
+  }
+
+  /**
+   * Hears what the service is.
+   *
+   * @param {api.About} about
+   */
+  tellLimits(about) {
+    this.about = about;
+    $("way-merge").hidden = !about.operations.includes(WAYS.merge.name);
+    $("limits").textContent = START.limits(Math.floor(about.max_upload / 1e6), Math.floor(about.max_pixels / 1e6));
+  }
+}
+
+/**
+ * Returns the first element in another one that a selector names.
+ *
+ * @param {HTMLElement} element
+ * @param {string} selector
+ */
+const within = (element, selector) => /** @type {HTMLElement} */ (element.querySelector(selector));
+
+/**
+ * Shows in a slot how far an upload is, in place of another one, which is cancelled.
+ *
+ * @param {HTMLElement} slot
+ * @param {number} count of files
+ * @param {() => void} stop
+ */
+function showUpload(slot, count, stop) {
+  slot.querySelector("progress")?.remove();
+  const bar = document.createElement("progress");
+  bar.max = count;
+  bar.setAttribute("aria-label", START.upload);
+  const cancel = document.createElement("button");
+  Object.assign(cancel, { type: "button", className: "second stop", textContent: START.cancelUpload });
+  cancel.setAttribute("aria-label", `${START.cancelUpload}: ${within(slot, "b").textContent}`);
+  cancel.addEventListener("click", stop);
+  /** @type {HTMLElement | null} */ (slot.querySelector(".stop"))?.click();
+  slot.append(bar, cancel);
+  return { bar, cancel };
+}
+
+/**
+ * @param {HTMLElement} slot
+ * @param {Picture} picture
+ */
+function showPhoto(slot, picture) {
+  const image = document.createElement("img");
+  image.src = picture.proxy_url;
+  image.alt = "";
+  slot.querySelector("img")?.remove();
+  slot.prepend(image);
+  slot.classList.add("full");
+}

@@ -1,0 +1,158 @@
+// The places that the service suggests, and the people of the background, who keep a place or stand in front.
+
+import * as api from "./api.js";
+import { $ } from "./dom.js";
+import { placeAt } from "./geometry.js";
+import { fail, say } from "./messages.js";
+import { canvasOf } from "./pixels.js";
+import { SAID, WORK, plainly } from "./strings.js";
+
+/** @typedef {import("./api.js").Picture} Picture */
+/** @typedef {import("./geometry.js").Place} Place */
+/** @typedef {import("./geometry.js").Rectangle} Rectangle */
+/** @typedef {import("./session.js").Cutout} Cutout */
+/** @typedef {{ mask: Picture, box: Rectangle, head: Rectangle | null }} Person */
+/** @typedef {{ place: Place, front: number[], reason: string | null }} Suggestion */
+
+/** How many places are asked for, and the width of their images. */
+const [COUNT, WIDTH] = [3, 240];
+
+export class Suggestions {
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    /** @type {Suggestion[] | null} */
+    this.places = null;
+    /** The mask that they are for. @type {Picture | null} */
+    this.mask = null;
+    /** Whether somebody chose a place since. */
+    this.touched = false;
+    /** Who was found in the background; null: nobody looked. @type {Person[] | null} */
+    this.people = null;
+    /** The mask of those who may be nobody: they keep no place and hide nothing. @type {Picture | null} */
+    this.others = null;
+    /** @type {Promise<void> | null} */
+    this.finding = null;
+  }
+
+  /** Looks for people in the background, once, and returns them. */
+  async findPeople() {
+    if (!this.people) {
+      const { cutting, below } = this.session;
+      this.finding ??= cutting.peopleOf(WORK.peopleBelow, below.id).then(({ masks, others }) => {
+        this.people = masks;
+        this.others = others;
+      }).finally(() => { this.finding = null; });
+      await this.finding;
+    }
+    return /** @type {Person[]} */ (this.people);
+  }
+
+  /**
+   * Asks for the best places; the first is taken unless it is placed already, or somebody moves it meanwhile.
+   *
+   * @param {boolean} isPlaced
+   */
+  async ask(isPlaced) {
+    const { session } = this;
+    const { mask } = session.doc;
+    const cutout = /** @type {Cutout} */ (session.cutout);
+    const box = $("places");
+    this.touched = isPlaced;
+    this.places = null;
+    this.mask = mask;
+    const isStale = () => !session.isOpen || this.mask !== mask;
+    box.replaceChildren(...Array.from({ length: COUNT }, (_, i) => waitingThumb(i + 1)));
+    box.hidden = false;
+    box.dataset.state = "waits";
+    try {
+      const places = await this.placesFor(mask);
+      if (isStale()) return;
+      this.places = places;
+      box.replaceChildren(...places.map((suggestion, i) => this.thumb(suggestion, i, cutout)));
+      showReason(places[0]);
+      if (!this.touched && places.length && session.doc.mask === mask) {
+        session.history.amend({ place: places[0].place, front: places[0].front });
+        say(SAID.placesFound(places.length));
+      }
+      box.dataset.state = "done";
+      session.refresh();
+    } catch (error) {
+      if (!isStale()) {
+        box.replaceChildren();
+        box.hidden = true;
+        box.dataset.state = "done";
+      }
+      fail(error);
+    }
+  }
+
+  /**
+   * @param {Picture | null} mask
+   * @returns {Promise<Suggestion[]>}
+   */
+  async placesFor(mask) {
+    const { moving, below, jobs } = this.session;
+    const people = await this.findPeople();
+    const body = {
+      subject: moving.id, background: below.id, ...(mask ? { mask: mask.id } : {}),
+      people: people.map((one) => one.mask.id), heads: people.map((one) => one.head),
+      ...(this.others ? { others: this.others.id } : {}), k: COUNT, preview: true,
+    };
+    const { result } = await jobs.work(WORK.places, (options) => api.run("place", body, options));
+    return result.places.map((/** @type {any} */ place) => (
+      { place: placeAt(place.at, moving, place), front: place.behind, reason: place.reason }));
+  }
+
+  /**
+   * Returns the button of a place, with its image.
+   *
+   * @param {Suggestion} suggestion
+   * @param {number} i
+   * @param {Cutout} cutout
+   */
+  thumb(suggestion, i, cutout) {
+    const { session } = this;
+    const { place, front } = suggestion;
+    const { width, height } = session.below;
+    const subject = session.moving;
+    const scale = WIDTH / width;
+    const canvas = canvasOf(WIDTH, height * scale, (context) => {
+      context.drawImage(session.imageOf(session.below), 0, 0, WIDTH, height * scale);
+      context.translate(place.x * scale, place.y * scale);
+      context.rotate((place.angle * Math.PI) / 180);
+      context.scale((place.flip ? -1 : 1) * place.scale * scale, place.scale * scale);
+      context.drawImage(cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
+    });
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "thumb" });
+    button.dataset.number = String(i);
+    button.setAttribute("aria-label", front.length ? SAID.placeBehind(i + 1) : SAID.place(i + 1));
+    const number = document.createElement("span");
+    number.textContent = String(i + 1);
+    button.append(canvas, number);
+    button.addEventListener("click", () => {
+      this.touched = true;
+      showReason(suggestion);
+      session.commit({ place, front, tip: null }, SAID.place(i + 1));
+    });
+    return button;
+  }
+}
+
+/** @param {number} number */
+function waitingThumb(number) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "thumb waits", disabled: true });
+  button.setAttribute("aria-label", SAID.placeWaits(number));
+  return button;
+}
+
+/**
+ * Says why a place may be none.
+ *
+ * @param {Suggestion | undefined} suggestion
+ */
+function showReason(suggestion) {
+  $("place-note").textContent = suggestion?.reason ? SAID.notSure(plainly(suggestion.reason)) : "";
+}

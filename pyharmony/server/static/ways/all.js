@@ -1,0 +1,9 @@
+// The ways of working, by their names.
+
+import { blend } from "./blend.js";
+import { compose } from "./compose.js";
+import { harmonize } from "./harmonize.js";
+import { merge } from "./merge.js";
+
+/** @type {Record<string, import("./way.js").Way>} */
+export const WAYS = { compose, harmonize, blend, merge };

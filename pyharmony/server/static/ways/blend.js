@@ -1,0 +1,133 @@
+// What a mask covers of a source is blended into a destination, without a seam.
+
+import { ServiceError } from "../api.js";
+import { filed, number, python } from "../code.js";
+import { cornerOf, middlePlace } from "../geometry.js";
+import { SAID, STEPS, TO_MATCH, WORK } from "../strings.js";
+import { Way } from "./way.js";
+
+/** @typedef {import("./way.js").Body} Body */
+/** @typedef {import("./way.js").Doc} Doc */
+/** @typedef {import("./way.js").Picture} Picture */
+/** @typedef {import("./way.js").Pictures} Pictures */
+/** @typedef {import("./way.js").Place} Place */
+/** @typedef {import("./way.js").Session} Session */
+
+/**
+ * The blends of masks, by the names that the page has for them: what the service is asked for, and the live blend.
+ *
+ * @type {Record<string, { body: Body, live: string }>}
+ */
+export const MODES = {
+  "gaussian-poisson": { body: { mode: "gaussian-poisson" }, live: "gaussian_poisson" },
+  poisson: { body: { mode: "poisson" }, live: "poisson" },
+  mixed: { body: { mode: "poisson", gradients: "mixed" }, live: "poisson" },
+  laplacian: { body: { mode: "laplacian" }, live: "laplacian" },
+  alpha: { body: { mode: "alpha" }, live: "alpha" },
+};
+
+class Blend extends Way {
+  name = "blend";
+  /** @type {import("./way.js").Slot[]} */
+  slots = [
+    { name: "source", icon: "i-person" }, { name: "mask", icon: "i-mask" }, { name: "background", icon: "i-photo" },
+  ];
+  samples = { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" };
+  /** @type {[import("./way.js").StepName, string][]} */
+  steps = [["place", STEPS.place], ["match", STEPS.blend], ["save", STEPS.save]];
+  toMatch = TO_MATCH.blend;
+  work = WORK.blend;
+  places = true;
+
+  /** @param {Pictures} pictures */
+  first({ mask }) { return { mask }; }
+
+  /** @param {Doc} doc */
+  settings(doc) { return { ...super.settings(doc), strength: doc.colours, method: false }; }
+
+  /** @param {Session} session */
+  async begin(session) {
+    await session.cut(session.doc.mask);
+    if (!session.ready) throw new ServiceError(SAID.maskEmpty);
+    session.history.amend({ place: this.firstPlace(session) });
+    await session.go("place");
+  }
+
+  /** @param {Session} session */
+  firstPlace({ box, moving, below }) { return middlePlace(box, moving, below); }
+
+  /** @param {Doc} doc */
+  liveMode(doc) { return MODES[doc.mode].live; }
+
+  /**
+   * @param {Session} session
+   * @param {Place} place
+   * @returns {Body}
+   */
+  liveBody({ doc, moving, side }, place) {
+    const { gradients } = MODES[doc.mode].body;
+    return {
+      side, source: moving.id, mask: /** @type {Picture} */ (doc.mask).id, scale: place.scale,
+      at: cornerOf(place, moving), ...(gradients ? { gradients } : {}),
+    };
+  }
+
+  /**
+   * @param {Session} session
+   * @param {Doc} doc
+   */
+  wholeBody({ pictures, moving }, doc) {
+    const { source, background, mask } = /** @type {Required<Pictures>} */ (pictures);
+    const place = /** @type {Place} */ (doc.place);
+    return {
+      src: source.id, dst: background.id, mask: mask.id, at: cornerOf(place, moving), ...MODES[doc.mode].body,
+      ...(place.scale === 1 ? {} : { scale: place.scale }),
+      ...(doc.colours ? { harmonize: true, strength: doc.strength } : {}),
+    };
+  }
+
+  /**
+   * @param {Session} session
+   * @param {Doc} doc
+   */
+  resultBody(session, doc) { return { ...this.wholeBody(session, doc), format: "png", save_mask: true }; }
+
+  /**
+   * @param {Session} session
+   * @param {Doc} doc
+   */
+  previewBody(session, doc) { return { ...this.wholeBody(session, doc), preview: true }; }
+
+  /** @param {import("./way.js").Writing} writing */
+  command({ names, body, read }) {
+    return {
+      inputs: ["blend", filed(names.source), filed(read(names.background)), filed(names.mask)],
+      options: [
+        "--mode", body.mode, "--at", body.at.map(number).join(","),
+        ...(body.scale === 1 ? [] : ["--scale", number(body.scale)]),
+        ...(body.gradients ? ["--gradients", body.gradients] : []),
+        ...(body.harmonize ? ["--harmonize", "--strength", number(body.strength)] : []),
+      ],
+    };
+  }
+
+  /** @param {import("./way.js").Writing} writing */
+  python({ names, body, read, bits }) {
+    const blend = `pyharmony.blend.${body.mode.replaceAll("-", "_")}`;
+    const images = [python(names.source), read(names.background), python(names.mask)];
+    const at = [`at=(${body.at.map(number).join(", ")})`, `scale=${number(body.scale)}`];
+    const gradients = body.gradients ? [`gradients=${python(body.gradients)}`] : [];
+    if (!body.harmonize) return { name: blend, values: [...images, ...at, ...gradients] };
+    const mask = `pyharmony.blend.placed_mask(${["*images", ...at].join(", ")})`;
+    return {
+      before: [
+        `images = ${images.join(", ")}`,
+        `blended = ${blend}(${["*images", ...at, ...gradients].join(", ")})`,
+        `mask = ${bits ? `in_bits(${mask}, np.uint8)` : mask}`,
+      ],
+      name: "pyharmony.harmonize", values: ["blended", "mask", `strength=${number(body.strength)}`],
+    };
+  }
+}
+
+export const blend = new Blend();

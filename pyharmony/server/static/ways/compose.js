@@ -1,0 +1,139 @@
+// Somebody or something of one photograph goes into another: cut out, placed, matched in light.
+
+import { filed, python, quoted } from "../code.js";
+import { blendOf, shadowOf } from "../document.js";
+import { cornerOf, sameShape, standingPlace } from "../geometry.js";
+import { STEPS, TO_MATCH, WORK } from "../strings.js";
+import { Way } from "./way.js";
+
+/** @typedef {import("./way.js").Body} Body */
+/** @typedef {import("./way.js").Doc} Doc */
+/** @typedef {import("./way.js").Place} Place */
+/** @typedef {import("./way.js").Session} Session */
+
+/**
+ * Returns the subject as the service takes it.
+ *
+ * @param {Session} session
+ * @param {Doc} doc
+ */
+function subjectOf({ moving }, doc) {
+  const place = /** @type {Place} */ (doc.place);
+  /** @type {Body} */
+  const subject = {
+    picture: moving.id, at: cornerOf(place, moving), scale: place.scale, angle: place.angle, flip: place.flip,
+  };
+  if (doc.mask) subject.mask = doc.mask.id;
+  return subject;
+}
+
+class Compose extends Way {
+  name = "compose";
+  /** @type {import("./way.js").Slot[]} */
+  slots = [{ name: "subject", icon: "i-person" }, { name: "background", icon: "i-photo" }];
+  samples = { subject: "astronaut.jpg", background: "rocket.jpg" };
+  /** @type {[import("./way.js").StepName, string][]} */
+  steps = [["cut", STEPS.cut], ["place", STEPS.place], ["match", STEPS.match], ["save", STEPS.save]];
+  toMatch = TO_MATCH.compose;
+  work = WORK.match;
+  cuts = true;
+  places = true;
+  turns = true;
+  layered = true;
+
+  /** @param {string[]} methods */
+  methods(methods) { return [...methods, "none"]; }
+
+  /** @param {Doc} doc */
+  settings(doc) { return { ...super.settings(doc), edge: true, plain: doc.strength === 0 }; }
+
+  /** @param {Session} session */
+  async begin(session) {
+    // A photograph with transparency is cut out already.
+    if (session.moving.channels === 4) {
+      await session.cut(null);
+      await session.go("place");
+    } else {
+      await session.go("cut");
+    }
+  }
+
+  /** @param {Session} session */
+  firstPlace({ box, moving, below }) { return standingPlace(box, moving, below); }
+
+  /** @param {Session} session */
+  async prepare(session) { await session.preview.lay(); }
+
+  /**
+   * @param {Session} session
+   * @param {Doc} doc
+   * @param {number} side
+   * @returns {Body}
+   */
+  layersBody(session, doc, side) {
+    const { people, below } = session;
+    return {
+      subject: subjectOf(session, doc), background: below.id, side, preview: true,
+      ...(people?.length ? { people: people.map((one) => one.mask.id), front: doc.front } : {}),
+      harmonize: doc.method === "none" ? null : doc.method, sharpness: doc.sharpness, grain: doc.grain,
+      shadow: shadowOf(doc),
+    };
+  }
+
+  /** @param {Doc} doc */
+  liveMode(doc) { return blendOf(doc); }
+
+  /**
+   * @param {Session} session
+   * @param {Place} place
+   * @returns {Body | null}
+   */
+  liveBody({ doc, preview }, place) {
+    const layers = preview.layersOf(doc);
+    // A clean edge needs no blend; another size or angle needs other layers.
+    if (blendOf(doc) === "alpha" || !layers || !sameShape(place, layers.place)) return null;
+    const { plain, matched, shadow } = layers;
+    /** @param {import("../preview.js").Layer} layer */
+    const at = ({ box }) => [box[0] + place.x - layers.place.x, box[1] + place.y - layers.place.y];
+    return {
+      side: layers.side, plain: plain.picture.id, matched: matched.picture.id, strength: doc.strength, at: at(plain),
+      ...(shadow && doc.strength ? { shadow: shadow.picture.id, cast: at(shadow) } : {}),
+    };
+  }
+
+  /**
+   * @param {Session} session
+   * @param {Doc} doc
+   * @returns {Body}
+   */
+  resultBody(session, doc) {
+    const { strength } = doc;
+    return {
+      subjects: [{ ...subjectOf(session, doc), behind: doc.front }], background: session.below.id,
+      people: (session.people ?? []).map((one) => one.mask.id), segment: doc.cutter,
+      harmonize: strength === 0 || doc.method === "none" ? null : doc.method, strength, blend: blendOf(doc),
+      sharpness: doc.sharpness * strength, grain: doc.grain * strength, shadow: strength === 0 ? false : shadowOf(doc),
+      format: "png",
+    };
+  }
+
+  /** @param {import("./way.js").Writing} writing */
+  command({ names, body, read, layers }) {
+    const cutter = body.segment === "auto" ? [] : ["--segment", quoted(body.segment)];
+    return {
+      inputs: ["compose", filed(names.subject), filed(read(names.background))],
+      options: ["--recipe", "recipe.json", ...cutter, ...(layers ? ["--layers", filed(layers)] : [])],
+    };
+  }
+
+  /** @param {import("./way.js").Writing} writing */
+  python({ names, body, read }) {
+    const cutter = body.segment === "auto" ? [] : [`segment=${python(body.segment)}`];
+    return {
+      name: "pyharmony.compose",
+      values: [python(names.subject), read(names.background), ...cutter, 'recipe="recipe.json"'],
+    };
+  }
+}
+
+export const compose = new Compose();

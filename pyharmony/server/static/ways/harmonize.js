@@ -1,0 +1,80 @@
+// A composite is there already: its light and colour are matched to the rest.
+
+import * as api from "../api.js";
+import { filed, number, python } from "../code.js";
+import { STEPS, WORK } from "../strings.js";
+import { Way } from "./way.js";
+
+/** @typedef {import("./way.js").Body} Body */
+/** @typedef {import("./way.js").Doc} Doc */
+/** @typedef {import("./way.js").Pictures} Pictures */
+/** @typedef {import("./way.js").Session} Session */
+
+class Harmonize extends Way {
+  name = "harmonize";
+  /** @type {import("./way.js").Slot[]} */
+  slots = [{ name: "composite", icon: "i-photo" }, { name: "mask", icon: "i-mask" }];
+  samples = { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" };
+  /** @type {[import("./way.js").StepName, string][]} */
+  steps = [["match", STEPS.match], ["save", STEPS.save]];
+  work = WORK.match;
+
+  /** @param {Pictures} samples */
+  async fromSamples(samples) {
+    const { source, background, mask } = /** @type {Required<Pictures>} */ (samples);
+    const at = [0.16 * background.width, 0.58 * background.height];
+    const body = { src: source.id, dst: background.id, mask: mask.id, at, mode: "alpha", save_mask: true };
+    const { result } = await api.run("blend", body);
+    return { composite: { ...result.picture, name: "composite.png" }, mask: { ...result.mask, name: "mask.png" } };
+  }
+
+  isComplete() { return true; }
+
+  /** @param {Session} session */
+  show(session) { session.scene.showWhole(); }
+
+  /**
+   * @param {Session} session
+   * @param {Doc} doc
+   */
+  wholeBody({ pictures }, doc) {
+    const { composite, mask } = /** @type {Required<Pictures>} */ (pictures);
+    return { image: composite.id, mask: mask.id, method: doc.method };
+  }
+
+  /**
+   * @param {Session} session
+   * @param {Doc} doc
+   * @returns {Body}
+   */
+  resultBody(session, doc) { return { ...this.wholeBody(session, doc), strength: doc.strength, format: "png" }; }
+
+  /**
+   * Returns the body of a preview at full strength: the page mixes it with what was before.
+   *
+   * @param {Session} session
+   * @param {Doc} doc
+   * @returns {Body}
+   */
+  previewBody(session, doc) { return { ...this.wholeBody(session, doc), preview: true }; }
+
+  /** @param {import("./way.js").Writing} writing */
+  command({ names, body, read }) {
+    return {
+      inputs: ["harmonize", filed(read(names.composite)), filed(names.mask)],
+      options: ["--method", body.method, ...(body.strength === 1 ? [] : ["--strength", number(body.strength)])],
+    };
+  }
+
+  /** @param {import("./way.js").Writing} writing */
+  python({ names, body, read }) {
+    return {
+      name: "pyharmony.harmonize",
+      values: [
+        read(names.composite), python(names.mask), `method=${python(body.method)}`, `strength=${number(body.strength)}`,
+      ],
+    };
+  }
+}
+
+export const harmonize = new Harmonize();

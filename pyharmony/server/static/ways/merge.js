@@ -1,0 +1,60 @@
+// Photographs of one place, each with other people, become one that has them all.
+
+import * as api from "../api.js";
+import { filed } from "../code.js";
+import { showSection } from "../panel.js";
+import { STEPS, WORK } from "../strings.js";
+import { Way } from "./way.js";
+
+/** @typedef {import("./way.js").Doc} Doc */
+/** @typedef {import("./way.js").Picture} Picture */
+/** @typedef {import("./way.js").Session} Session */
+
+class Merge extends Way {
+  name = "merge";
+  /** @type {import("./way.js").Slot[]} */
+  slots = [{ name: "photos", icon: "i-photo", many: true }];
+  /** @type {[import("./way.js").StepName, string][]} */
+  steps = [["save", STEPS.save]];
+  work = WORK.match;
+
+  /** @param {Doc} doc */
+  settings(doc) { return { ...super.settings(doc), mask: false, compare: false }; }
+
+  /** @param {Session} session */
+  async begin(session) {
+    session.step = "save";
+    showSection("save");
+    const { picture } = await session.result.make();
+    const image = await api.image(picture.proxy_url);
+    session.preview.shown = { key: "", image };
+    session.stage.setMode("view");
+    session.stage.show(image, picture.width, picture.height);
+    session.refresh();
+  }
+
+  /** @param {Session} session */
+  isComplete({ preview }) { return Boolean(preview.shown); }
+
+  /** What is merged stays as it is shown. */
+  show() {}
+
+  async prepare() {}
+
+  /** @param {Session} session */
+  resultBody({ pictures }) {
+    return { photos: /** @type {Picture[]} */ (pictures.photos).map((photo) => photo.id), format: "png" };
+  }
+
+  /** @param {import("./way.js").Writing} writing */
+  command({ names, read }) {
+    return { inputs: ["compose", "--merge", ...names.photos.map(read).map(filed)], options: [] };
+  }
+
+  /** @param {import("./way.js").Writing} writing */
+  python({ names, read }) {
+    return { name: "pyharmony.merge", values: [`[${names.photos.map(read).join(", ")}]`] };
+  }
+}
+
+export const merge = new Merge();
