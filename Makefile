@@ -77,12 +77,13 @@ test-newest: ## the tests with the newest NumPy, SciPy, Pillow, OpenCV and torch
 test-full: setup emulator-check sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
 	@PYHARMONY_CHECK_SKIPS=1 HYPOTHESIS_PROFILE=full $(PYTEST) tests -m ''
 
-lint: setup ## style, types, import rules
+lint: setup ## style, types, import rules; for the web page too
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/check_page.py
 
 format: setup ## writes what lint asks for
 	$(BIN)/python -m ruff check --fix .
