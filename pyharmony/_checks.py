@@ -20,7 +20,7 @@ from . import _arrays
 from ._arrays import NumpyArray
 from ._native import native
 from ._warnings import warn
-from .errors import ArgumentError, DTypeError, MaskError, MaskWarning, ShapeError
+from .errors import NO_REASON, ArgumentError, DTypeError, MaskError, MaskWarning, Reason, ShapeError
 from .typing import Contour, Gradients
 
 Word = TypeVar("Word", bound=str)
@@ -72,7 +72,7 @@ class SolveInfo:
     device: str
     milliseconds: float
     peak_bytes: int
-    reason: str = ""
+    reason: Reason = NO_REASON
     clipped: float = 0.0
 
 
@@ -163,9 +163,22 @@ def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width:
     """Refuses an array whose dtype or shape is not that of a mask [H, W]."""
     _arrays.check_dtype(dtype, name, _arrays.MASK_DTYPES)
     if shape != (height, width):
-        raise ShapeError(
-            f"{name}: shape {list(shape)}, expected [{height}, {width}]; {_remedy(shape, name, height, width)}"
-        )
+        raise wrong_size(name, shape, (height, width), _remedy(shape, name, height, width))
+
+
+def wrong_size(
+    name: str, shape: tuple[int, ...], expected: tuple[int, ...], hint: str = "", form: str = "", like: str = ""
+) -> ShapeError:
+    """Returns the error about an image of another height and width than is expected.
+
+    Args:
+        form: what stands before the shape, such as 'a map of '.
+        like: what stands before the shape that is expected, such as 'that of dst, '.
+    """
+    sizes = {key: f"{x[1]} x {x[0]}" for key, x in (("given", shape), ("expected", expected)) if len(x) > 1}
+    code = "wrong-size" if len(sizes) == 2 and shape[:2] != expected[:2] else None
+    said = f"{name}: {form}shape {list(shape)}, expected {like}{list(expected)}"
+    return ShapeError(said, code=code, hint=hint, **sizes)
 
 
 def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
@@ -268,7 +281,7 @@ def color_weight(x: Any, height: int, width: int) -> float | NumpyArray:
     if a.dtype.kind != "f":
         raise DTypeError(f"color_weight: a map of dtype {a.dtype.name}, expected floats")
     if a.shape != (height, width):
-        raise ShapeError(f"color_weight: a map of shape {list(a.shape)}, expected [{height}, {width}]")
+        raise wrong_size("color_weight", a.shape, (height, width), form="a map of ")
     low, high = float(a.min()), float(a.max())
     color_weight_range(low, high)
     if low == high:

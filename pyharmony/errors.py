@@ -41,9 +41,18 @@ class _Coded(Exception):
             return None, self._message
         return name, self._message[begin.end() :]
 
-    def within(self, owner: str) -> Self:
-        """Returns the same error with something in front of its message, such as 'subjects[1]: '."""
-        return type(self)(f"{owner}{self._message}", code=self.code, hint=self.hint, **self.details)
+    def within(self, owner: str, argument: str | None = None) -> Self:
+        """Returns the same error with something in front of its message, such as 'subjects[1]: '.
+
+        argument: another name for the argument; None: it keeps its name.
+        """
+        message = self._message if argument is None else f"{argument}: {self.text}"
+        return type(self)(f"{owner}{message}", code=self.code, hint=self.hint, **self.details)
+
+    @classmethod
+    def because(cls, before: str, reason: Reason, hint: str = "") -> Self:
+        """Returns an error or a warning whose message ends with a reason, whose code it has."""
+        return cls(f"{before}{reason.text}", code=reason.code or None, hint=hint or reason.hint, reason=reason)
 
 
 class Reason(str):
@@ -53,6 +62,9 @@ class Reason(str):
 
     Attributes:
         code: the reason as a short name that stays, such as "outside"; empty where there is none.
+        text: the sentence without the hint.
+        hint: what to do about it, the end of the sentence; may be empty.
+        details: values that the sentence names, by their names here; reasons of some codes have them.
 
     Example:
         >>> from pyharmony.errors import Reason
@@ -62,18 +74,23 @@ class Reason(str):
     """
 
     code: str
+    text: str
+    hint: str
+    details: dict[str, Any]
 
-    def __new__(cls, code: str = "", text: str = "") -> Self:
-        reason = super().__new__(cls, text)
-        reason.code = code
+    def __new__(cls, code: str = "", text: str = "", *, hint: str = "", **details: Any) -> Self:
+        reason = super().__new__(cls, f"{text}; {hint}" if hint else text)
+        reason.code, reason.text, reason.hint, reason.details = code, text, hint, details
         return reason
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return self.code, str(self)
 
-    def within(self, before: str) -> Reason:
-        """Returns it with something in front of its sentence; an empty one stays empty."""
-        return Reason(self.code, f"{before}{self}") if self else self
+    def within(self, before: str, hint: str = "") -> Reason:
+        """Returns it with something in front of its sentence, and another hint if one is given; empty, it stays so."""
+        if not self:
+            return self
+        return Reason(self.code, f"{before}{self.text}", hint=hint or self.hint, reason=self)
 
 
 #: Nothing is to be said.

@@ -19,7 +19,7 @@ from PIL import Image
 import pyharmony
 from pyharmony import blend, composition, io, placement, segmentation
 from pyharmony.composition import _render, _subject
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, ShapeError, WeightsError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, Reason, ShapeError, WeightsError
 from pyharmony.segmentation import Posture
 
 from .shared import load_script
@@ -712,7 +712,8 @@ def test_a_place_that_breaks_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
     def no_good(*given: Any, **options: Any) -> list[placement.Placement]:
         found = placement.place(*given, **options)
-        return [dataclasses.replace(one, reason="a face would be covered") for one in found[:1]]
+        covered = Reason("face-covered", "a face would be covered")
+        return [dataclasses.replace(one, reason=covered) for one in found[:1]]
 
     monkeypatch.setattr(_plan, "place", no_good)
     with warnings.catch_warnings(record=True) as caught:

@@ -29,6 +29,7 @@ from ..errors import (
     OutOfMemory,
     PyHarmonyError,
     PyHarmonyWarning,
+    Reason,
     ShapeError,
     UnchangedWarning,
 )
@@ -48,7 +49,7 @@ ITSELF = object()
 #: The work of a function on a `Frame`, which also takes the images beside it by name; it returns an info for each item.
 Work = Callable[..., Infos]
 #: A function that returns the warning that an item's info calls for, or None.
-Tell = Callable[[Any], tuple[str, type[PyHarmonyWarning]] | None]
+Tell = Callable[[Any], PyHarmonyWarning | None]
 
 
 #: The op with gradients that is nearest to a function.
@@ -61,10 +62,11 @@ _DIFFERENTIABLE = {
 #: The share of clipped values from which on a call warns, and what clips less, by the function.
 _CLIPPED = 0.05
 _CLIPS_LESS = {
-    "gaussian_poisson": "base='copy-paste' with a color_weight near 1 clips less",
-    "poisson": "a larger color_weight clips less",
-    "detail_boost": "a smaller gain clips less",
+    "gaussian_poisson": Reason("hold-base", "base='copy-paste' with a color_weight near 1 clips less"),
+    "poisson": Reason("hold-colours", "a larger color_weight clips less"),
+    "detail_boost": Reason("less-gain", "a smaller gain clips less"),
 }
+_UNCLIPPED = "images of floats are not clipped"
 
 
 def solved(what: str, function: str = "") -> Tell:
@@ -73,13 +75,14 @@ def solved(what: str, function: str = "") -> Tell:
     function: the name of the function that made it.
     """
 
-    def tell(info: Any) -> tuple[str, type[PyHarmonyWarning]] | None:
+    def tell(info: Any) -> PyHarmonyWarning | None:
         if info.reason:
-            return f"nothing was {what}: {info.reason}", UnchangedWarning
+            return UnchangedWarning.because(f"nothing was {what}: ", info.reason)
         if info.clipped >= _CLIPPED:
             told = f"{info.clipped:.0%} of the values that were {what} are darker than black or brighter than white"
-            remedy = f"{_CLIPS_LESS[function]}, and " if function in _CLIPS_LESS else ""
-            return f"{told}, and were clipped; {remedy}images of floats are not clipped", ClippedWarning
+            remedy = _CLIPS_LESS.get(function)
+            hint = Reason(remedy.code if remedy else "", f"{remedy}, and {_UNCLIPPED}" if remedy else _UNCLIPPED)
+            return ClippedWarning(f"{told}, and were clipped", hint=hint)
         return None
 
     return tell
@@ -550,7 +553,7 @@ def _warn_of(tell: Tell, info: Any, item: Item, where: str = "") -> None:
             # Without return_info, a blend on a device gives the infos of copies only, without the items' numbers.
             numbered = isinstance(info, list) and len(infos) == _count(item.dst)
             which = f"item {number} of the batch: " if numbered else ""
-            warn(f"{where}{which}{found[0]}", found[1])
+            warn(found.within(f"{where}{which}"))
 
 
 def _count(batch: Any) -> int:

@@ -15,7 +15,7 @@ from .. import _checks, _cuda
 from .._arrays import VALUE_RANGE, is_torch
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, Reason, ShapeError
 from ..ops.images_cuda import planes_of, unsupported, weight_on
 from ..ops.pyramid import lay, lay_mask, limit
 from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, positions_of, size_of, sizes_differ
@@ -161,8 +161,11 @@ class DeviceJob:
     def unchanged(self) -> Infos:
         """Leaves the result a copy of dst."""
         self.frame.start()
-        outside = f"the object lies outside dst ({size_of(self.shape)})"
-        reason = outside if self.frame.placed.empty else "mask is zero everywhere in dst"
+        if self.frame.placed.empty:
+            size = size_of(self.shape)
+            reason = Reason("outside", f"the object lies outside dst ({size})", image="dst", size=size)
+        else:
+            reason = Reason("mask-empty-there", "mask is zero everywhere in dst", mask="mask", image="dst")
         info = SolveInfo("copy", 0, 0.0, 0.0, self.frame.place.name, 0.0, 0, reason)
         return [info] * (self.item.stop - self.item.start)
 
@@ -293,7 +296,7 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
     """Returns the region of src inside dst, and the position (y, x) of its first pixel in dst."""
     if at is None:
         if source.shape[1:3] != target.shape[1:3]:
-            raise ShapeError(sizes_differ(source.shape[1:3], target.shape[1:3], 1.0))
+            raise sizes_differ(source.shape[1:3], target.shape[1:3], 1.0)
         at = (0, 0)
     positions = set(positions_of(at, target.shape[0], True))
     if len(positions) > 1:

@@ -23,7 +23,7 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
-from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
+from ..errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
 from ..reference.gaussian_poisson import LUMA
 from .fill import fill
@@ -510,13 +510,11 @@ def size_of(shape: tuple[int, ...]) -> str:
     return f"{shape[1]} x {shape[0]}"
 
 
-def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> str:
-    """Returns the message about two sizes, (height, width), that do not make one frame."""
+def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> ShapeError:
+    """Returns the error about two sizes, (height, width), that do not make one frame."""
     at_scale = "" if scale == 1 else f", {size_of((scaled(src[0], scale), scaled(src[1], scale)))} at scale {scale:g},"
-    return (
-        f"src: {size_of(src)} pixels{at_scale} beside {size_of(dst)} of dst (width x height); pass at=(x, y), where "
-        "its first pixel lands"
-    )
+    said = f"src: {size_of(src)} pixels{at_scale} beside {size_of(dst)} of dst (width x height)"
+    return ShapeError(said, code="sizes-differ", hint="pass at=(x, y), where its first pixel lands")
 
 
 def channels_differ(src: Any, of_src: int, of_dst: int) -> str:
@@ -608,7 +606,7 @@ class Frame(AnyFrame):
             raise ShapeError(channels_differ(src, s[3], d[3]))
         self._scale = scale_of(scale)
         if at is None and (scaled(s[1], self._scale), scaled(s[2], self._scale)) != d[1:3]:
-            raise ShapeError(sizes_differ(s[1:3], d[1:3], self._scale))
+            raise sizes_differ(s[1:3], d[1:3], self._scale)
         positions = [(0.0, 0.0)] * s[0] if at is None else positions_of(at, s[0], batch)
         #: The whole part (y, x) of each item's position, and the rest.
         self._shifts = [(math.floor(y), math.floor(x)) for x, y in positions]
@@ -687,7 +685,7 @@ class Frame(AnyFrame):
         a, _ = layout(x, name)
         _checks.same_dtype(a, name, self.dst, "dst")
         if a.shape[:3] != self.dst.shape[:3] or min(a.shape[3], 3) != min(self.dst.shape[3], 3):
-            raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of dst, {list(self._given_dst.shape)}")
+            raise _checks.wrong_size(name, tuple(x.shape), tuple(self._given_dst.shape), like="that of dst, ")
         return [item[..., : min(a.shape[3], 3)] for item in a]
 
     def jobs(self) -> Iterator[Job]:
@@ -764,20 +762,22 @@ class Frame(AnyFrame):
             )
         return infos
 
-    def _why_nothing(self, item: int) -> str:
+    def _why_nothing(self, item: int) -> Reason:
         """Returns the reason why no pixel of an item is inside."""
         mask, src = None if self._given_masks is None else self._given_masks[item], self._src[item]
         alpha = src[..., 3] if src.shape[2] == 4 else None
         source = "src" if self.name == "dst" else self.name
         if mask is not None and not mask.any():
-            return "mask is zero everywhere"
+            return Reason("mask-empty", "mask is zero everywhere", mask="mask")
         if alpha is not None and not alpha.any():
-            return f"the alpha of {source} is zero everywhere"
+            return Reason("alpha-empty", f"the alpha of {source} is zero everywhere", image=source)
         if (
             mask is not None
             and alpha is not None
             and mask.shape == alpha.shape
             and not ((mask > 0) & (alpha > 0)).any()
         ):
-            return f"mask is zero wherever {source} is not transparent"
-        return f"the object lies outside {self.name} ({size_of(self.shape)})"
+            text = f"mask is zero wherever {source} is not transparent"
+            return Reason("mask-off-alpha", text, mask="mask", image=source)
+        size = size_of(self.shape)
+        return Reason("outside", f"the object lies outside {self.name} ({size})", image=self.name, size=size)

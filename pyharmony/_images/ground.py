@@ -127,8 +127,10 @@ def warn_of_erased(dst: NumpyArray, mask: NumpyArray, placed: Region, box: Regio
     if (np.abs(beside - colour) <= _ALIKE * level).all(1).mean() <= _BESIDE:
         shown = ", ".join(f"{value:g}" for value in np.round(colour, 0 if level >= 1 else 3))
         warn(
-            f"dst: nearly one colour, ({shown}), under the mask and not beside it, as if an object had been erased "
-            "there, and the blend takes it for the background; say where dst is unknown: an alpha of 0 there, or "
-            "dst_valid, False there",
-            MaskWarning,
+            MaskWarning(
+                f"dst: nearly one colour, ({shown}), under the mask and not beside it, as if an object had been erased "
+                "there, and the blend takes it for the background",
+                code="looks-erased",
+                hint="say where dst is unknown: an alpha of 0 there, or dst_valid, False there",
+            )
         )

@@ -11,10 +11,7 @@ from ..errors import MaskError
 from ..typing import Contour, Gradients, MaskLike, OneOrMany
 from ._solve import solve_poisson
 
-_NOTHING_KNOWN = (
-    "mask: covers all of dst, and with color_weight 0 nothing fixes the colours; leave pixels at zero or pass "
-    "color_weight > 0"
-)
+_NOTHING_KNOWN = "mask: covers all of dst, and with color_weight 0 nothing fixes the colours"
 
 
 @on_two_images
@@ -95,7 +92,8 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
     region = job.bbox.expand(1, job.shape)  # there is nothing to solve for outside this region
     mask = job.mask_of(region)
     if isinstance(weight, float) and weight == 0 and job.covered(mask):
-        raise MaskError(_NOTHING_KNOWN)
+        hint = "leave pixels at zero or pass color_weight > 0"
+        raise MaskError(_NOTHING_KNOWN, code="nothing-fixed", image="dst", hint=hint)
     job.check_finite(region, mask)
     job.warn_of_erased(hard=options["contour"] == "half")
 

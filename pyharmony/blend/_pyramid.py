@@ -68,7 +68,8 @@ def equation_of(
         if preserve_background:
             raise ArgumentError(
                 "preserve_background: True with reference=True; GP-GAN's code solves the whole image, pass "
-                "preserve_background=False"
+                "preserve_background=False",
+                code="reference-solves-all",
             )
     return Equation(
         sigma=width,

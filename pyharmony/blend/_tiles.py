@@ -18,7 +18,7 @@ from .._images.limit import count_faint, is_hard, limit_change, warn_of_faint
 from .._images.memory import Memory
 from .._images.region import STRIP, Region, bounding_box, close_strips, covered_by, regions_of, to_border
 from .._warnings import warn
-from ..errors import ShapeError, UnchangedWarning
+from ..errors import Reason, ShapeError, UnchangedWarning
 from ..ops.gaussian_poisson import MAX_SIGMA
 from ..ops.pyramid import MAX_SMOOTH_SIGMA, downsample, halve_mask, meet_known, upsample
 from ..ops.tiles import LEAST_TILED_WEIGHT, Images, tile_sides, tiles_of
@@ -114,8 +114,8 @@ def gaussian_poisson_tiles(
         regions = regions_of(bbox, images.shape, not preserve_background)
     _copy_around(images, regions[0])
     if regions[0].empty:
-        reason = "mask is zero everywhere"
-        warn(f"nothing was blended: {reason}", UnchangedWarning)
+        reason = Reason("mask-empty", "mask is zero everywhere", mask="mask")
+        warn(UnchangedWarning.because("nothing was blended: ", reason))
         return (out, dataclasses.replace(direct_info("copy"), reason=reason)) if return_info else out
     with tempfile.TemporaryDirectory(dir=folder) as place:
         pyramid = _Pyramid(images, src, dst, mask, out, regions, Path(place), smoothing)
@@ -124,7 +124,7 @@ def gaussian_poisson_tiles(
         _limit(src, dst, mask, out, bbox)
     info = dataclasses.replace(info, milliseconds=(time.perf_counter() - start) * 1e3)
     if warning := solved("blended")(info):
-        warn(*warning)
+        warn(warning)
     return (out, info) if return_info else out
 
 

@@ -143,7 +143,7 @@ def _check_method(method: Any) -> None:
     try:
         check_name(method)
     except PyHarmonyError as error:
-        raise type(error)(str(error).replace("method:", "harmonize:", 1)) from None
+        raise error.within("", "harmonize" if error.argument == "method" else None) from None
 
 
 def _numbers(given: Mapping[str, Any], of: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .._images.sizes import resized
 from .._images.threads import beside, in_threads
 from .._version import __version__
 from .._warnings import warn
-from ..errors import ArgumentError, PyHarmonyWarning, ShapeError
+from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, ShapeError
 from ..evaluation.pictures import levels_of
 from ..io import Layer, Picture
 from ..io.provenance import told as told_in_xmp
@@ -109,12 +109,12 @@ class Composed:
     alpha: NumpyArray
     shadow: NumpyArray | None
     reflection: NumpyArray | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     seconds: Mapping[str, float]
     places: tuple[Placement, ...] = ()
     mask_score: float | None = None
     confidence: float | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Reason, ...] = ()
 
     @property
     def placement(self) -> Placement | None:
@@ -297,7 +297,9 @@ def compose(
     whole_number(k, "k", 1)
     whole_number(seed, "seed", 0)
     if k > 1 and recipe is None and (len(given) > 1 or not isinstance(at, str)):
-        raise ArgumentError(f"k: {k} places, expected 1 beside several subjects, and where `at` says the place")
+        raise ArgumentError(
+            f"k: {k} places, expected 1 beside several subjects, and where `at` says the place", code="one-place"
+        )
     check_people(people)
     looks = looks_of(harmonize, strength, blend, sharpness, grain, shadow, reflection)
     looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
@@ -337,8 +339,8 @@ def compose(
         plan, others = told, []
         _fits(plan, photos, scene, target)
         # In the order of the photographs.
-        texts = [changed(plan["subjects"][plan["order"].index(i)]) for i in range(len(photos))]
-        found_of = [Found(said, [f"{text}: look at it" for text in said]) for said in texts]
+        reasons = [changed(plan["subjects"][plan["order"].index(i)]) for i in range(len(photos))]
+        found_of = [Found(said, [Reason(one.code, f"{one}: look at it") for one in said]) for said in reasons]
     # What is drawn comes from the recipe alone, so that the recipe gives the same again.
     held: list[ComposeInfo] = []
 
@@ -378,8 +380,8 @@ def compose(
     result = call.run(work, tell=lambda info: None)
     for info in held:
         for i, one in enumerate(info.subjects):
-            for text in one.warnings:
-                warn(f"subjects[{plan['order'][i]}]: {text}" if several else text, PyHarmonyWarning)
+            for reason in one.warnings:
+                warn(PyHarmonyWarning.because(f"subjects[{plan['order'][i]}]: " if several else "", reason))
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
     return WithInfo((result, held[0])) if return_info else result
@@ -418,7 +420,9 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
             mask = mask_over(entry["mask"], f"{name}.mask", size, levels)
         sheets.append(placement_sheet(given[number], background, one.places, mask=mask))
     if not sheets:
-        raise ArgumentError("info: no place was looked for, expected at='auto' or a Placement for some subject")
+        raise ArgumentError(
+            "info: no place was looked for, expected at='auto' or a Placement for some subject", code="no-place-sought"
+        )
     wide = max(sheet.shape[1] for sheet in sheets)
     padded = [np.pad(sheet, ((0, 0), (0, wide - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
     return np.concatenate(padded)
@@ -524,8 +528,8 @@ def _scene(target: NumpyArray) -> Photo:
 class Found:
     """Findings about a subject beside its recipe: what is to be said, and to be done, its places, its mask's score."""
 
-    said: list[str]
-    warnings: list[str]
+    said: list[Reason]
+    warnings: list[Reason]
     places: list[Placement] = field(default_factory=list)
     mask_score: float | None = None
 
@@ -576,11 +580,11 @@ def _decided(
         entry, *next_best = [_entry(same, spot, heads, pixels) for spot in lies]
         entries.append(entry)
         others += next_best
-        doubt = places[0].reason if isinstance(one.at, str) else ""
-        said = [text for text in (cut.reason, doubt) if text]
-        told = [_with_remedy(text, text == doubt) for text in said]
+        doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
+        said = [reason for reason in (cut.reason, doubt) if reason]
+        told = [reason.within("", reason.hint or (_ELSEWHERE if reason is doubt else _plan.SAY_WHO)) for reason in said]
         if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
-            said, told = [*said, size], [*told, f"{size}; scale says another size"]
+            said, told = [*said, size], [*told, size.within("", _OTHER_SIZE)]
         found_of.append(Found(said, told, places, cut.score))
         if len(photos) > 1:
             lies_there, head = _plan.as_it_lies(entry, cut.mask, (width, height))
@@ -596,11 +600,9 @@ def _decided(
     return recipe, found_of, [{**recipe, "subjects": [other]} for other in others]
 
 
-def _with_remedy(reason: str, of_place: bool) -> str:
-    """Returns a reason with what can be done."""
-    if of_place:
-        return f"{reason}; a position says another place, and k finds more of them"
-    return reason if ";" in reason else f"{reason}; a point or a box says who is meant"
+#: What to do about a size or a place that is doubtful.
+_OTHER_SIZE = Reason("another-size", "scale says another size")
+_ELSEWHERE = Reason("another-place", "a position says another place, and k finds more of them")
 
 
 def _entry(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
-from ..errors import ArgumentError, MaskError, PyHarmonyError
+from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..placement._score import enlarged_at_most
@@ -323,12 +322,19 @@ class CutOut(NamedTuple):
 
     mask: NumpyArray
     by_alpha: bool
-    reason: str
+    reason: Reason
     head: Rectangle | None = None
     person: bool | None = None
     score: float | None = None
     layer: Layer | None = None
     posture: Posture | None = None
+
+
+#: What to do where it is not sure who or what is meant.
+SAY_WHO = Reason("say-who", "a point or a box says who is meant")
+_SAY_WHAT = Reason("say-what", "a point or a box says what is meant")
+#: How `compose` calls arguments of `segment`, of which it takes one for each subject.
+_OF_EACH = {"box": "boxes", "mask": "masks"}
 
 
 def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> CutOut:
@@ -344,10 +350,10 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         mask = mask_of(wanted.mask, height, width, f"{name}masks")
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
             raise MaskError(f"{name}masks: nothing of it lies where the alpha of the photograph is above 0")
-        return CutOut(_filled(mask, f"{name}masks"), False, "")
+        return CutOut(_filled(mask, f"{name}masks"), False, NO_REASON)
     if not pointed and photo.alpha is not None:
         levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
-        return CutOut(_filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, "")
+        return CutOut(_filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, NO_REASON)
     session = Looked(photo, method)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
@@ -356,10 +362,9 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         try:
             found = session.segment(points=points, box=wanted.box, mask=wanted.mask)
         except PyHarmonyError as error:
-            text = re.sub("^box:", "boxes:", re.sub("^mask:", "masks:", str(error)))
-            raise type(error)(f"{name}{text}") from None
+            raise error.within(name, _OF_EACH.get(error.argument or "")) from None
         if not len(found):
-            raise ArgumentError(f"{name}points: {found.reason}")
+            raise ArgumentError.because(f"{name}points: ", found.reason)
         return _pointed_at(photo, session, found)
     searched = session if session.finds_people else Looked(photo)
     heads, head = searched.heads(SURE), searched.foremost()
@@ -367,13 +372,18 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         found = searched.segment(points=head.clicks(height), box=_around(head, width, height))
         found = _alone(photo, searched, found, head, heads)
         if len(found):
-            said = f"{len(heads)} people were found, one who is large and apart was taken" if len(heads) > 1 else ""
+            said = NO_REASON
+            if len(heads) > 1:
+                text = f"{len(heads)} people were found, one who is large and apart was taken"
+                said = Reason("one-of-several", text)
             cut = _taken(photo, searched.closely(found), said, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
     found = session.segment(points=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
-        raise ArgumentError(f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask")
-    said = "no person was found, what is in the middle was taken; a point or a box says what is meant"
+        raise ArgumentError(
+            f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask", code="nobody"
+        )
+    said = Reason("middle-taken", "no person was found, what is in the middle was taken", hint=_SAY_WHAT)
     return _taken(photo, session.closely(found), said)
 
 
@@ -409,7 +419,9 @@ def _may_be_one(one: Head, other: Head) -> bool:
     return abs(x - other_x) < _ONE_HEAD[0] * wide and abs(y - other_y) < _ONE_HEAD[1] * high
 
 
-def _taken(photo: Photo, found: Layer, said: str, head: Rectangle | None = None, person: bool | None = None) -> CutOut:
+def _taken(
+    photo: Photo, found: Layer, said: Reason, head: Rectangle | None = None, person: bool | None = None
+) -> CutOut:
     """Returns the subject of one of the masks that were found."""
     layer = as_written(found)
     return CutOut(drawn(photo.small, layer, photo.size), False, said, head, person, found.score, layer)
@@ -591,7 +603,7 @@ def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[f
     return [[float(v) for v in head] for head in ranked[:_LIKE]]
 
 
-def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectangle]) -> str:
+def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectangle]) -> Reason:
     """Returns that somebody is much smaller or larger than those beside them; empty where they are not.
 
     Who is near, and so cut at the bottom, has a larger head on the line of the others' heads.
@@ -599,7 +611,7 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
     heads: the rectangles of the heads of the people of the background.
     """
     if not cut.person or cut.head is None or not heads:
-        return ""
+        return NO_REASON
     near = nearest_heads(heads, entry["x"], entry["y"])
     times = cut.head[3] * entry["scale"] / float(np.mean([head[3] for head in near]))
     if times > _UNLIKE and is_cut_below(entry):
@@ -608,8 +620,11 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
         row = float(matrix[1] @ (left + wide / 2, top + high / 2, 1.0))
         line = float(np.median([head[1] + head[3] / 2 for head in heads]))
         if abs(row - line) <= high * entry["scale"]:
-            return ""
-    return "" if 1 / _UNLIKE <= times <= _UNLIKE else f"the head is {times:.2g} times as high as those beside it"
+            return NO_REASON
+    if 1 / _UNLIKE <= times <= _UNLIKE:
+        return NO_REASON
+    text = f"the head is {times:.2g} times as high as those beside it"
+    return Reason("head-unlike", text)
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:

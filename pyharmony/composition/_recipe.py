@@ -242,7 +242,8 @@ def check_looks(given: Mapping[str, Any], of: str, name: str) -> None:
     except PyHarmonyError as error:
         if not name:
             raise
-        raise ArgumentError(f"{name}{error}") from None
+        inner = error.within(name)
+        raise ArgumentError(str(inner), code=inner.code, **inner.details) from None
 
 
 def accepted(of: str) -> list[str]:

@@ -14,6 +14,7 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
+from ..errors import Reason
 from ..evaluation.pictures import levels_of
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
@@ -37,6 +38,9 @@ _SOURCE = 768
 _LOWER_EDGE = 0.5
 #: The part of the rectangle of a head in which the face lies, an ellipse: its half axes and the middle's height.
 _FACE = (0.36, 0.36, 0.56)
+#: What is to be said of a subject that is not seen, and of one whose lower end is not.
+_UNSEEN = Reason("unseen", "nothing of it would be seen in the background")
+_GOES_ON = Reason("goes-on-below", "no shadow: its photograph ends where its lower edge is, so it may go on below")
 
 
 def draw(
@@ -149,7 +153,7 @@ def _drawn(
     if over_it is not None:
         laid.alpha = _scaled(laid.alpha, 255 - over_it)
     if laid.region.empty or not laid.alpha.any():
-        laid.warn("nothing of it would be seen in the background", "another place or size brings it in")
+        laid.warn(_UNSEEN, Reason("move", "another place or size brings it in"))
         return laid
     wanted = entry.get("shadow")
     if wanted == "auto":
@@ -157,7 +161,7 @@ def _drawn(
         if wanted is not None and is_cut_below(entry):
             wanted = None
             if not entry["hidden"]:
-                laid.reasons.append("no shadow: its photograph ends where its lower edge is, so it may go on below")
+                laid.reasons.append(_GOES_ON)
     if wanted is not None:
         start = time.perf_counter()
         _shade(canvas, laid, unhidden, cover, wanted, ratio, entry["shadow"] != "auto")
@@ -206,9 +210,9 @@ def _shade(
         _, info = shadow(canvas, levels_in(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
     laid.shadow_info = info
     if info.layer is None:
-        reason = f"no shadow: {info.reason}"
+        reason = info.reason.within("no shadow: ")
         if asked:
-            laid.warn(reason, "another direction of the light, or a tip, brings it in")
+            laid.warn(reason, Reason("another-light", "another direction of the light, or a tip, brings it in"))
         else:
             laid.reasons.append(reason)
         return
@@ -242,7 +246,8 @@ def _reflect(
             **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
-        laid.warn(f"no reflection: {info.reason}", "a contact says where the object meets the ground")
+        remedy = Reason("say-contact", "a contact says where the object meets the ground")
+        laid.warn(info.reason.within("no reflection: "), remedy)
         return
     region = bounding_box(info.layer[..., 3])
     if region.empty:
@@ -303,7 +308,7 @@ def _match_on(
         )  # fmt: skip
         laid.harmonized = info
         if info.reason:
-            laid.reasons.append(f"colours: {info.reason}")
+            laid.reasons.append(info.reason.within("colours: "))
         laid.seconds["harmonize"] = time.perf_counter() - start
     match: Any
     for key, match in (("sharpness", match_sharpness), ("grain", match_grain)):

@@ -20,6 +20,7 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import block_means
 from .._images.source import place, place_scaled, scaled_region
 from .._images.threads import in_threads
+from ..errors import Reason
 from ..upscaling.cutouts import enlarged_where
 from ._plan import ENLARGED, Photo
 
@@ -61,18 +62,18 @@ class Laid:
     alpha: NumpyArray
     shadow: tuple[NumpyArray, Region] | None = None
     reflection: tuple[NumpyArray, Region] | None = None
-    reasons: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
+    warnings: list[Reason] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     harmonized: Any = None
     grain: Any = None
     sharpness: Any = None
     shadow_info: Any = None
 
-    def warn(self, reason: str, remedy: str) -> None:
+    def warn(self, reason: Reason, remedy: Reason) -> None:
         """Notes a reason that calls for something to be done, and what."""
         self.reasons.append(reason)
-        self.warnings.append(f"{reason}; {remedy}")
+        self.warnings.append(reason.within("", remedy))
 
 
 def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float) -> Laid:
@@ -121,7 +122,8 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
         seen = _seen(source.shape[:2], shape, middle, scale, angle, flip)
         source = enlarged_where(source, times, method, seen)
         seconds["upscale"] = time.perf_counter() - start
-        reasons.append(f"it is {scale:.1f} times as large as in its photograph, enlarged by {method}")
+        text = f"it is {scale:.1f} times as large as in its photograph, enlarged by {method}"
+        reasons.append(Reason("enlarged", text))
     if flip:
         source = source[:, ::-1]
     high, wide = source.shape[:2]

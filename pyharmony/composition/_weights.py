@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _shipped, harmonization, upscaling
+from ..errors import Reason
 from ..harmonization.names import DEFAULT
 
 #: The weights of a method: their name, and the SHA-256 of their file.
@@ -30,7 +31,7 @@ def enlarges(method: str) -> Known | None:
     return _known(name) if name else None
 
 
-def changed(entry: Mapping[str, Any]) -> list[str]:
+def changed(entry: Mapping[str, Any]) -> list[Reason]:
     """Returns which networks of a subject's recipe have other weights here than it was made with, a sentence each."""
     found = []
     for step, now in (("harmonize", lambda method: harmonizes(method)[1]), ("upscale", enlarges)):
@@ -41,7 +42,8 @@ def changed(entry: Mapping[str, Any]) -> list[str]:
         if (then or {}).get("sha256") != (here or {}).get("sha256"):
             made = f"{then['name']} of SHA-256 {then['sha256'][:12]}…" if then else "no weights"
             has = f"{here['name']} of SHA-256 {here['sha256'][:12]}…" if here else "none"
-            found.append(f"{step}: the recipe was made with {made}, here there are {has}; the picture may differ")
+            text = f"{step}: the recipe was made with {made}, here there are {has}; the picture may differ"
+            found.append(Reason("other-weights", text))
     return found
 
 

@@ -140,4 +140,8 @@ def _kind(path: Path) -> str:
     for kind, patterns in {"tar": ["*.tar"], "tfrecord": ["*.tfrecord", "*.tfrecords"]}.items():
         if any(next(path.glob(pattern), None) for pattern in patterns):
             return kind
-    raise DataError(f"path: {path}: no data set that is known by its files; pass kind, one of {', '.join(KINDS)}")
+    known = ", ".join(KINDS)
+    raise DataError(
+        f"path: {path}: no data set that is known by its files", code="unknown-kind", hint=f"pass kind, one of {known}",
+        kinds=known,
+    )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..color import rgb_to_lab
 from ..color.spaces import LUMA
+from ..errors import NO_REASON, Reason
 from ._maps import ColorMap
 from ._scene import Scene
 
@@ -44,6 +45,13 @@ class Care(Enum):
     CAUTIOUS = "little of it, unless an object is surely one that does not fit"
 
 
+#: Why an answer cannot be trusted: too little of the object or of what is around it is seen, or it changes too much.
+OBJECT_SMALL = Reason("object-small", "the object is too small")
+BACKGROUND_SMALL = Reason("background-small", "the background is too small")
+NO_BACKGROUND = Reason("no-background", "there is no background")
+_LARGE = Reason("change-large", "the change is larger than light explains")
+
+
 class Found(NamedTuple):
     """The answer of a method for a scene.
 
@@ -56,19 +64,19 @@ class Found(NamedTuple):
 
     map: ColorMap
     confidence: float
-    reason: str = ""
+    reason: Reason = NO_REASON
     asked: ColorMap | None = None
 
 
-def region_confidence(scene: Scene) -> tuple[float, str]:
+def region_confidence(scene: Scene) -> tuple[float, Reason]:
     """Returns how far object and background are large enough to say anything, 0 to 1, and what is wrong if not."""
     inside = float(scene.mask.sum(dtype=np.float64))
     outside = float(scene.mask.size - inside)
-    found, reason = 1.0, ""
-    for weight, name in ((inside, "the object"), (outside, "the background")):
+    found, reason = 1.0, NO_REASON
+    for weight, too_small in ((inside, OBJECT_SMALL), (outside, BACKGROUND_SMALL)):
         share = float(np.clip((weight - _FEW) / (_MANY - _FEW), 0, 1))
         if share < found:
-            found, reason = share, f"{name} is too small"
+            found, reason = share, too_small
     return found, reason
 
 
@@ -81,13 +89,13 @@ def mean_change(scene: Scene, after: npt.NDArray[np.floating]) -> float:
     return float((change * scene.mask).sum(dtype=np.float64) / weight) if weight > 0 else 0.0
 
 
-def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[float, str]:
+def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[float, Reason]:
     """Returns how far light explains a change, judged by its mean and the ratio of the object's mean lumas."""
     change = float(np.clip((_ABSURD - mean_change(scene, after)) / (_ABSURD - _PLAUSIBLE), 0, 1))
     before, now = (float((x @ LUMA * scene.mask).sum() / max(scene.mask.sum(), 1e-9)) for x in (scene.picture, after))
     stops = abs(np.log2((max(now, 0) + _DARK) / (before + _DARK)))
     share = min(change, float(np.clip((_STOPS[1] - stops) / (_STOPS[1] - _STOPS[0]), 0, 1)))
-    return share, "" if share == 1 else "the change is larger than light explains"
+    return share, NO_REASON if share == 1 else _LARGE
 
 
 def explained_part(part: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
@@ -108,7 +116,7 @@ def largest(holds: Callable[[float], bool], part: float) -> float:
     return least
 
 
-def combined(*parts: tuple[float, str]) -> tuple[float, str]:
+def combined(*parts: tuple[float, Reason]) -> tuple[float, Reason]:
     """Returns the product of confidences, and the reason of the lowest."""
     value = float(np.prod([part[0] for part in parts]))
     return value, min(parts, key=lambda part: part[0])[1]

@@ -19,11 +19,13 @@ from .._images.kinds import is_file
 from .._images.region import check_finite
 from .._images.sizes import fitted
 from ..errors import (
+    NO_REASON,
     ArgumentError,
     ConfidenceWarning,
     DTypeError,
     MaskError,
     PyHarmonyWarning,
+    Reason,
     ShapeError,
     UnchangedWarning,
 )
@@ -40,7 +42,7 @@ from ..typing import (
 )
 from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
 from ._caps import capped
-from ._guards import TRUSTED, Care, Found, mean_change, region_confidence
+from ._guards import NO_BACKGROUND, OBJECT_SMALL, TRUSTED, Care, Found, mean_change, region_confidence
 from ._judged import hardened, with_close
 from ._maps import IDENTITY, ColorMap, apply_into
 from ._scene import Scene, scene
@@ -99,7 +101,7 @@ class HarmonizeInfo:
     method: str
     weights: str | None
     confidence: float
-    reason: str
+    reason: Reason
     map: ColorMap
     device: str
     milliseconds: float = 0.0
@@ -409,11 +411,11 @@ class _Harmonizer:
         if job.bbox.empty or strength == 0 or seen is None:
             # `Frame.each` says why there is no object.
             trust = 0.0 if job.bbox.empty else 1.0
-            return HarmonizeInfo("copy", method.weights, trust, "", IDENTITY, method.device)
+            return HarmonizeInfo("copy", method.weights, trust, NO_REASON, IDENTITY, method.device)
         if not seen.mask.any():
-            found = Found(IDENTITY, 0.0, "the object is too small")
+            found = Found(IDENTITY, 0.0, OBJECT_SMALL)
         elif method.background and not (seen.mask < 1).any():
-            found = Found(IDENTITY, 0.0, "there is no background")
+            found = Found(IDENTITY, 0.0, NO_BACKGROUND)
         else:
             looked_at = with_close(seen, job.dst, job.mask, holes) if method.closer else seen
             if looked_at.close is not None:
@@ -468,22 +470,22 @@ class _Harmonizer:
         first, second = network.hinted(hard, maps, hints)
         return first, second
 
-    def warning_of(self, info: HarmonizeInfo) -> tuple[str, type[PyHarmonyWarning]] | None:
+    def warning_of(self, info: HarmonizeInfo) -> PyHarmonyWarning | None:
         """Returns the warning for an info; its text has no figures, so that Python shows it once for a line of code."""
         if info.method == "copy" and info.reason:
-            if self.guard and info.asked:
-                reason = f"the answer is not trusted, {info.reason}; guard=False makes the change"
-            else:
-                reason = info.reason
-            return f"nothing was harmonized: {reason}", UnchangedWarning
+            if not (self.guard and info.asked):
+                return UnchangedWarning.because("nothing was harmonized: ", info.reason)
+            before = "nothing was harmonized: the answer is not trusted, "
+            return UnchangedWarning.because(before, info.reason, hint="guard=False makes the change")
         if self.guard and info.held_back:
-            return (
-                "the guard made less of the change than the method says; info.change and info.asked tell how far, "
-                "guard=False makes all of it"
-            ), ConfidenceWarning
+            return ConfidenceWarning(
+                "the guard made less of the change than the method says",
+                code="held-back",
+                hint="info.change and info.asked tell how far, guard=False makes all of it",
+            )
         if not self.guard and info.confidence < TRUSTED:
-            text = f"the answer is hardly to be trusted: {info.reason}; guard=True leaves such images as they are"
-            return text, ConfidenceWarning
+            before, hint = "the answer is hardly to be trusted: ", "guard=True leaves such images as they are"
+            return ConfidenceWarning.because(before, info.reason, hint=hint)
         return None
 
 
@@ -576,5 +578,9 @@ def _care(guard: Any, cautious: Any) -> Care:
     if not _checks.flag(cautious, "cautious"):
         return Care.AGREED if guarded else Care.ALL
     if not guarded:
-        raise ArgumentError("cautious: True beside guard=False, which makes every change; leave one of them out")
+        raise ArgumentError(
+            "cautious: True beside guard=False, which makes every change",
+            code="cautious-unguarded",
+            hint="leave one of them out",
+        )
     return Care.CAUTIOUS

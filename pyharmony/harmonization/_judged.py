@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .._arrays import NumpyArray
 from .._header import Calibration
 from .._images.planes import grown
+from ..errors import NO_REASON, Reason
 from ._guards import (
     Care,
     Found,
@@ -41,8 +42,9 @@ BOOST_OF_TWO = 1.1
 #: The pixels that a moved mask has to leave of object and background; else the mask stays.
 _LEAST = 30
 #: The reasons of an answer that is less trusted because the views of it differ, or because it is so little.
-_APART = "the network contradicts itself on other views of the image"
-_SLIGHT = "the network finds so little wrong that it may be mistaken"
+_APART = Reason("contradicts-itself", "the network contradicts itself on other views of the image")
+_NO_COLOURS = Reason("no-colours", "the network's change is none of colours")
+_SLIGHT = Reason("little-wrong", "the network finds so little wrong that it may be mistaken")
 
 
 def hardened(seen: Scene) -> Scene:
@@ -142,7 +144,7 @@ def judged(
     parts = [region_confidence(seen)]
     still = change <= _AGREES
     if not still:
-        parts.append((explained, "" if explained > 0.9 else "the network's change is none of colours"))
+        parts.append((explained, NO_REASON if explained > 0.9 else _NO_COLOURS))
     boost = calibration.boost if care is not Care.ALL else 1.0
     parts.append(change_confidence(seen, seen.picture + np.float32(boost) * (made - seen.picture)))
     confidence, reason = combined(*parts)
@@ -153,7 +155,7 @@ def judged(
     share = share_of(agreed)
     if not still and agreed < confidence:
         slight = noise / 255 > np.sqrt(doubt) * apart
-        confidence, reason = agreed, "" if agreed > 0.9 else _SLIGHT if slight else _APART
+        confidence, reason = agreed, NO_REASON if agreed > 0.9 else _SLIGHT if slight else _APART
     part = explained_part(keeping_skin(boost * share, share, seen, made), seen, made)
     return Found(found.scaled(part), confidence, reason, found.scaled(boost))
 

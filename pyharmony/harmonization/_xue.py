@@ -21,7 +21,7 @@ from ..color.spaces import (
     xyz_to_xyy,
 )
 from ..ops.distance import distance_inside
-from ._guards import Found, change_confidence, combined, limited, region_confidence
+from ._guards import BACKGROUND_SMALL, OBJECT_SMALL, Found, change_confidence, combined, limited, region_confidence
 from ._maps import IDENTITY, table_of
 from ._scene import Scene
 
@@ -57,10 +57,10 @@ def xue(scene: Scene, guard: bool) -> Found:
     """Finds the map of the method 'xue', see `pyharmony.harmonize`."""
     area = float(scene.mask.sum(dtype=np.float64))
     if area < _FEWEST:
-        return Found(IDENTITY, 0.0, "the object is too small")
+        return Found(IDENTITY, 0.0, OBJECT_SMALL)
     inside, outside = regions(scene)
     if not outside.any():
-        return Found(IDENTITY, 0.0, "the background is too small")
+        return Found(IDENTITY, 0.0, BACKGROUND_SMALL)
     picture = srgb_to_linear(scene.picture)
     luminance = picture @ _LUMINANCE
     ours, theirs = picture[inside], features(picture[outside])

@@ -151,7 +151,9 @@ def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int |
         if isinstance(path, bytes):
             path = os.fsdecode(path)
         if _ADDRESS.match(path) and not os.path.exists(path):
-            raise DecodeError(f"{name}: {path[:100]} is an address; pyharmony opens none, download the file first")
+            raise _refused(
+                DecodeError, f"{name}: {path[:100]}", "is an address; pyharmony opens none, download the file first"
+            )
         with _opened_file(path, name) as file:
             return _from_stream(file, f"{name}: {path}", limit, name, keep_gps, least)
     if hasattr(source, "read"):
@@ -180,6 +182,19 @@ def _whole(source: Any, name: str) -> io.BytesIO:
     return io.BytesIO(head if sniff(head)[0] is None else head + source.read())
 
 
+def _refused(
+    kind: type[PyHarmonyError], what: str, finding: str, more: str = "", code: str | None = None
+) -> PyHarmonyError:
+    """Returns the error about an image.
+
+    Args:
+        what: the argument and what it is, "image: cat.png".
+        finding: what is wrong with it, a sentence about it without its name.
+        more: what of use in Python follows.
+    """
+    return kind(f"{what} {finding}{more}", code=code, file=what.partition(": ")[2], finding=finding)
+
+
 def _guarded(work: Any, what: str) -> Any:
     """Runs a decoder; any error that it raises on damaged data becomes one of ours."""
     try:
@@ -187,18 +202,18 @@ def _guarded(work: Any, what: str) -> Any:
     except PyHarmonyError:
         raise
     except _Refuse as error:
-        raise DecodeError(f"{what} {error}") from None
+        raise _refused(DecodeError, what, str(error)) from None
     except MemoryError as error:
-        raise OutOfMemory(f"{what} needs more memory to decode than there is") from error
+        raise _refused(OutOfMemory, what, "needs more memory to decode than there is") from error
     except ImportError:
         raise
     except _DAMAGE as error:
-        raise DecodeError(f"{what} is damaged or of an unusual kind: {_brief(error)}") from error
+        raise _refused(DecodeError, what, f"is damaged or of an unusual kind: {_brief(error)}") from error
     except Exception as error:
         if type(error).__name__ == "DecompressionBombError":  # Pillow's own limit in its WebP plugin
-            raise ImageTooLarge(f"{what} has more pixels than Pillow decodes: {_brief(error)}") from error
+            raise _refused(ImageTooLarge, what, f"has more pixels than Pillow decodes: {_brief(error)}") from error
         if type(error).__module__.partition(".")[0] in ("PIL", "cv2"):
-            raise DecodeError(f"{what} is damaged or of an unusual kind: {_brief(error)}") from error
+            raise _refused(DecodeError, what, f"is damaged or of an unusual kind: {_brief(error)}") from error
         raise
 
 
@@ -212,7 +227,7 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, 
     format, instead = sniff(head)
     if format is None:
         remedy = f"; {_REMEDIES[instead]}" if instead in _REMEDIES else ""
-        raise DecodeError(f"{what} is {instead}, expected {_accepted()}{remedy}")
+        raise _refused(DecodeError, what, f"is {instead}, expected {_accepted()}{remedy}")
     if not stream.seekable():
         stream = io.BytesIO(head + stream.read())
     stream.seek(0)
@@ -231,10 +246,8 @@ def _check_size(width: int, height: int, *, limit: int, what: str) -> None:
     if width < 1 or height < 1:
         raise _Refuse(f"has no pixels ({width} x {height})")
     if width * height > limit:
-        raise ImageTooLarge(
-            f"{what} has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most "
-            f"{limit / 1e6:g} million are allowed (max_pixels={limit})"
-        )
+        finding = f"has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most {limit / 1e6:g} million"
+        raise _refused(ImageTooLarge, what, f"{finding} are allowed", f" (max_pixels={limit})", "too-many-pixels")
 
 
 def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:

@@ -83,13 +83,18 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
             factor = "" if _in_levels(picture.pixels) else "255 * "
             remedy = f", or make it 8-bit: numpy.rint({factor}image).clip(0, 255).astype('uint8')"
         raise ArgumentError(
-            f"format: {name} holds {' or '.join(dtypes)} pixels, the image has {picture.pixels.dtype.name}; use {able}"
-            f"{remedy}"
+            f"format: {name} holds {' or '.join(dtypes)} pixels, the image has {picture.pixels.dtype.name}",
+            code="format-lacks-depth",
+            hint=f"use {able}{remedy}",
+            able=able,
         )
     if picture.pixels.shape[2] not in channels:
         able = ", ".join(each for each, (kinds, c) in _HOLDS.items() if 4 in c and picture.pixels.dtype.name in kinds)
         raise ArgumentError(
-            f"format: {name} holds no alpha channel, the image has one; use {able}, or drop it: pixels[..., :3]"
+            f"format: {name} holds no alpha channel, the image has one",
+            code="format-lacks-alpha",
+            hint=f"use {able}, or drop it: pixels[..., :3]",
+            able=able,
         )
     if isinstance(quality, bool) or not isinstance(quality, (int, np.integer)):
         raise DTypeError(f"quality: {type(quality).__name__} {quality!r}, expected a whole number from 1 to 100")

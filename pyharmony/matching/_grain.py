@@ -18,7 +18,7 @@ from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import as_float, check_finite
 from .._images.threads import in_threads
-from ..errors import ArgumentError, DTypeError, MaskError, UnchangedWarning
+from ..errors import NO_REASON, ArgumentError, DTypeError, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import SIDE, Float32, bands_of, gaussian, tiles
 
@@ -96,7 +96,7 @@ class GrainInfo:
     method: str
     surroundings: Levels
     before: Levels
-    reason: str = ""
+    reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
 
@@ -161,8 +161,10 @@ def match_grain(
     return call.with_mask(mask, at).run(work, tell=_warning_of)
 
 
-def _warning_of(info: GrainInfo) -> tuple[str, type[UnchangedWarning]] | None:
-    return (f"no grain was added: {info.reason}", UnchangedWarning) if info.reason and info.method == "copy" else None
+def _warning_of(info: GrainInfo) -> UnchangedWarning | None:
+    if not info.reason or info.method != "copy":
+        return None
+    return UnchangedWarning.because("no grain was added: ", info.reason)
 
 
 def _grained(job: Job, share: float, seed: int) -> GrainInfo:
@@ -172,7 +174,9 @@ def _grained(job: Job, share: float, seed: int) -> GrainInfo:
         return GrainInfo("copy", (), ())
     outside, inside = tiles(job, False, few=_FEW), tiles(job, True)
     if not len(outside):
-        return GrainInfo("copy", (), (), reason="there is no room around the object to tell the grain from")
+        return GrainInfo(
+            "copy", (), (), reason=Reason("no-room-around", "there is no room around the object to tell the grain from")
+        )
     wanted, reason = plausible(outside)
     # An object that is too small to tell its noise from is taken to have none.
     own = np.zeros_like(wanted)
@@ -182,7 +186,7 @@ def _grained(job: Job, share: float, seed: int) -> GrainInfo:
     told = _levels(wanted), _levels(own)
     missing = share**2 * np.maximum(np.square(wanted) - np.square(own), 0)
     if not missing.any():
-        return GrainInfo("copy", *told, reason="" if wanted.any() else reason)
+        return GrainInfo("copy", *told, reason=NO_REASON if wanted.any() else reason)
     _add(job, missing, seed)
     return GrainInfo("grain", *told, reason=reason)
 
@@ -220,7 +224,7 @@ def noise_of(seen: Float32) -> tuple[npt.NDArray[np.float64], float]:
     return found, trust
 
 
-def plausible(seen: Float32) -> tuple[npt.NDArray[np.float64], str]:
+def plausible(seen: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
     """Returns the deviation of what is noise in tiles [N, h, w, C], [axes, 3], and why that is less than it seems.
 
     Where that is strong, two more things must agree with it: that the smoothest blocks have the structure of noise, and
@@ -229,20 +233,23 @@ def plausible(seen: Float32) -> tuple[npt.NDArray[np.float64], str]:
     deviations, trust = noise_of(seen)
     strength = _strength(deviations)
     if strength <= _WEAK:
-        return trust * deviations, ""
+        return trust * deviations, NO_REASON
     if trust:
         evidence = min(_falling(_structure(seen), *_STRUCTURE), _falling(strength, *_TEXTURE))
         trust *= max(evidence, 2 - trust * strength / _WEAK)
     if not trust:
-        return np.zeros_like(deviations), "what is around the object looks like a texture, not like noise"
+        texture = Reason("texture", "what is around the object looks like a texture, not like noise")
+        return np.zeros_like(deviations), texture
     usual = deviations.copy()
     usual[:, 1:] = np.minimum(usual[:, 1:], _MOST_COARSE / 255 * len(deviations) ** 0.5)
     usual *= min(1.0, _MOST / _strength(usual))
-    reason = ""
+    reason = NO_REASON
     if trust < 1:
-        reason = "what is around the object looks in part like a texture: the grain is weaker"
+        reason = Reason("part-texture", "what is around the object looks in part like a texture: the grain is weaker")
     elif not np.array_equal(usual, deviations):
-        reason = "noise around the object is stronger than photographs usually have: the grain is weaker"
+        reason = Reason(
+            "strong-noise", "noise around the object is stronger than photographs usually have: the grain is weaker"
+        )
     return trust * usual, reason
 
 

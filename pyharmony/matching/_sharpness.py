@@ -16,7 +16,7 @@ from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import Region, as_float, check_finite
 from .._images.threads import in_threads
-from ..errors import MaskError, UnchangedWarning
+from ..errors import NO_REASON, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import Float32, bands_of, gaussian, radius_of, taller, tiles
 
@@ -63,7 +63,7 @@ class SharpnessInfo:
     surroundings: float
     before: float
     added: float = 0.0
-    reason: str = ""
+    reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
 
@@ -122,8 +122,8 @@ def match_sharpness(
     return call.with_mask(mask, at).run(work, tell=_warning_of)
 
 
-def _warning_of(info: SharpnessInfo) -> tuple[str, type[UnchangedWarning]] | None:
-    return (f"nothing was blurred: {info.reason}", UnchangedWarning) if info.reason else None
+def _warning_of(info: SharpnessInfo) -> UnchangedWarning | None:
+    return UnchangedWarning.because("nothing was blurred: ", info.reason) if info.reason else None
 
 
 def _softened(job: Job, share: float) -> SharpnessInfo:
@@ -134,10 +134,15 @@ def _softened(job: Job, share: float) -> SharpnessInfo:
     outside, inside = blur_of(tiles(job, False)), blur_of(tiles(job, True))
     if math.isnan(outside):
         return SharpnessInfo(
-            "copy", outside, inside, reason="there are too few edges around the object to tell their blur"
+            "copy",
+            outside,
+            inside,
+            reason=Reason("few-edges-around", "there are too few edges around the object to tell their blur"),
         )
     if math.isnan(inside):
-        return SharpnessInfo("copy", outside, inside, reason="the object has too few edges to tell its blur")
+        return SharpnessInfo(
+            "copy", outside, inside, reason=Reason("few-edges", "the object has too few edges to tell its blur")
+        )
     added = math.sqrt(max(0.0, outside**2 - inside**2) * share)
     if added < _NOTHING:
         return SharpnessInfo("copy", outside, inside)

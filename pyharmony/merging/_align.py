@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._images.sizes import fitted
+from ..errors import NO_REASON, Reason
 from ._planes import Bools, Float, Float32, Pixels, mapped, opencv, rescaled
 
 #: The longer side of the image in which features are found, how many at most, and the least contrast of one.
@@ -58,7 +59,7 @@ class Alignment(NamedTuple):
     matrix: Float
     inliers: int = 0
     residual: float = 0.0
-    reason: str = ""
+    reason: Reason = NO_REASON
 
 
 def features(levels: Pixels, hidden: Bools) -> Features:
@@ -83,12 +84,16 @@ def aligned(base: Features, photo: Features) -> Alignment:
     a, b = _pairs(base, photo)
     count = len(a)
     if count < _AGREE:
-        return Alignment(np.eye(3), reason=f"only {count} of its features look like some of the other")
+        return Alignment(
+            np.eye(3), reason=Reason("few-features", f"only {count} of its features look like some of the other")
+        )
     matrix, mask = cv2.findHomography(a, b, cv2.USAC_MAGSAC, _NEAR, maxIters=_HYPOTHESES, confidence=0.99999)
     inside = np.zeros(count, bool) if matrix is None else mask.ravel() > 0
     agree = int(inside.sum())
     if matrix is None or agree < _AGREE + _SHARE * count:
-        return Alignment(np.eye(3), agree, reason=f"only {agree} of {count} pairs of features agree")
+        return Alignment(
+            np.eye(3), agree, reason=Reason("few-agree", f"only {agree} of {count} pairs of features agree")
+        )
     found = rescaled(matrix, _inverse(base.factors), _inverse(photo.factors))
     reason = _implausible(found, base.size, photo.size) or _apart(base, a[inside], matrix, photo)
     distance = np.linalg.norm(mapped(matrix, a[inside]) - b[inside], axis=1)
@@ -112,26 +117,26 @@ def _pairs(first: Features, second: Features) -> tuple[Float, Float]:
     return first.points[numbers[:, 0]], second.points[numbers[:, 1]]
 
 
-def _implausible(matrix: Float, size: tuple[int, int], other: tuple[int, int]) -> str:
+def _implausible(matrix: Float, size: tuple[int, int], other: tuple[int, int]) -> Reason:
     """Returns why a homography from the base to a photograph cannot be that of one place; empty where it can."""
     width, height = size
     at = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
     last = at @ matrix[2, :2] + matrix[2, 2]
     if not np.isfinite(matrix).all() or (last * last[0] <= 0).any() or abs(last).max() > 2 * abs(last).min():
-        return "they are seen from too different places"
+        return Reason("too-different", "they are seen from too different places")
     found = mapped(matrix, at)
     before, after = found - np.roll(found, 1, 0), np.roll(found, -1, 0) - found
     if (before[:, 0] * after[:, 1] <= before[:, 1] * after[:, 0]).any():
-        return "one would be mirrored"
+        return Reason("mirrored", "one would be mirrored")
     x, y = found[:, 0], found[:, 1]
     area = 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
     zoom = math.sqrt(area / (width * height)) * max(size) / max(other)
     if not 1 / _ZOOM < zoom < _ZOOM:
-        return f"one would be {max(zoom, 1 / zoom):.1f} times as large as the other"
+        return Reason("other-size", f"one would be {max(zoom, 1 / zoom):.1f} times as large as the other")
     grid = np.stack(np.meshgrid(np.linspace(0, width - 1, 16), np.linspace(0, height - 1, 16)), -1)
     if _within(mapped(matrix, grid), other).mean() < _COVERS:
-        return "they have too little in common"
-    return ""
+        return Reason("little-in-common", "they have too little in common")
+    return NO_REASON
 
 
 def _within(points: Float, size: tuple[int, int]) -> Bools:
@@ -139,12 +144,12 @@ def _within(points: Float, size: tuple[int, int]) -> Bools:
     return np.asarray((points > -0.5).all(-1) & (points < np.array(size) - 0.5).all(-1))
 
 
-def _apart(base: Features, agreeing: Float, matrix: Float, photo: Features) -> str:
+def _apart(base: Features, agreeing: Float, matrix: Float, photo: Features) -> Reason:
     """Returns that only a small part of both is the same, where pairs agree there alone; else nothing."""
     width, height = (round(n * factor) for n, factor in zip(photo.size, photo.factors))
     common = base.points[_within(mapped(matrix, base.points), (width, height))]
     covered = _hull(agreeing) >= _COVERED * _hull(common)
-    return "" if covered else "only a small part of them is the same"
+    return NO_REASON if covered else Reason("small-part", "only a small part of them is the same")
 
 
 def _hull(points: Float) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from .._images.planes import closed, connected_parts, grown, opened, shrunk
 from .._images.region import bounding_box
 from .._images.sizes import resized
+from ..errors import NO_REASON, Reason
 from ..segmentation import METHODS
 from ._light import differing
 from ._planes import Bools, Box, Float32, Pixels, blurred, highest, slopes, smoothed
@@ -101,7 +102,7 @@ class Found(NamedTuple):
     people: float
     crossing: float
     taken: bool
-    reason: str
+    reason: Reason
 
 
 class Costs(NamedTuple):
@@ -381,13 +382,13 @@ def _parts(region: Bools, people: Float32, sure: Float32, known: Bools, inside: 
         length = max(1, int(np.count_nonzero(contour)))
         ended = contour & ~shrunk(known, 1) & (sure > 0.5)
         crossing = int(np.count_nonzero(contour & (sure > 0.5))) / length
-        taken, reason = pointed or likely >= _PEOPLE, ""
+        taken, reason = pointed or likely >= _PEOPLE, NO_REASON
         if not taken:
-            reason = "it does not look like people"
+            reason = Reason("no-people", "it does not look like people")
         elif np.count_nonzero(ended) > _TOLD * length:
-            reason = "the photograph ends within it, another base may show more"
+            reason = Reason("cut-by-frame", "the photograph ends within it, another base may show more")
         elif crossing > _TOLD:
-            reason = "it touches or covers something that is in the base only"
+            reason = Reason("touches-base", "it touches or covers something that is in the base only")
         found.append(Found(part, bounding_box(part).box, likely, crossing, taken, reason))
     return sorted(found, key=lambda part: part.box[0])
 
@@ -400,10 +401,10 @@ def _missed(photo: View, same: Sequence[int], found: Sequence[Found]) -> list[Fo
         if not area:
             continue
         if number in same:
-            reason = "somebody of the base stands in the same place"
+            reason = Reason("place-taken", "somebody of the base stands in the same place")
         elif sum(np.count_nonzero(part.region & person) for part in found if part.taken) >= _VISIBLE * area:
             continue
         else:
-            reason = "the base shows the same there, or somebody who is nearer"
+            reason = Reason("hidden-there", "the base shows the same there, or somebody who is nearer")
         missed.append(Found(person, bounding_box(person).box, 1.0, 0.0, False, reason))
     return missed

@@ -18,7 +18,7 @@ from .._images.frame import Frame, Infos, Job, as_images, size_of
 from .._images.kinds import as_delivered
 from .._images.sizes import fitted, resized
 from .._warnings import warn
-from ..errors import ArgumentError, PyHarmonyWarning, UnchangedWarning
+from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, UnchangedWarning
 from ..io import Picture, write
 from ..io.provenance import composite_of
 from ..io.shown import WithInfo
@@ -62,7 +62,7 @@ class MergedPart:
     people: float
     crossing: float
     taken: bool
-    reason: str = ""
+    reason: Reason = NO_REASON
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class MergedPhoto:
 
     Example:
         >>> from pyharmony import merging
-        >>> reason = "it does not show the place of photos[0], only 5 of 23 pairs of features agree"
+        >>> reason = Reason("other-place", "it does not show the place of photos[0], only 5 of 23 pairs agree")
         >>> nowhere = np.zeros((120, 160), np.uint8)
         >>> photo = merging.MergedPhoto(np.eye(3), 5, 0.0, (1.0, 1.0, 1.0), 0.0, nowhere, (), reason)
         >>> photo.inliers, photo.parts
@@ -96,7 +96,7 @@ class MergedPhoto:
     differs: float
     mask: Pixels
     parts: tuple[MergedPart, ...]
-    reason: str = ""
+    reason: Reason = NO_REASON
 
     def __repr__(self) -> str:
         return _reprs.line(self)
@@ -122,7 +122,7 @@ class MergeInfo:
 
     base: int
     photos: tuple[MergedPhoto, ...]
-    reason: str
+    reason: Reason
     seconds: float
     bases: tuple[MergeBase, ...] = ()
 
@@ -232,12 +232,17 @@ def merge(
     (info,) = held
     for i, one in enumerate(info.photos):
         if one.reason:
-            warn(f"photos[{i}] was left out: {one.reason}", PyHarmonyWarning)
+            warn(
+                PyHarmonyWarning(
+                    f"photos[{i}] was left out: {one.reason}", code="left-out", photo=f"photos[{i}]", why=one.reason
+                )
+            )
         for part in one.parts:
             if part.taken and part.reason:
-                warn(f"photos[{i}]: look at what was taken over at {part.box}, {part.reason}", PyHarmonyWarning)
+                told = f"photos[{i}]: look at what was taken over at {part.box}, "
+                warn(PyHarmonyWarning.because(told, part.reason))
     if info.reason:
-        warn(f"nothing was merged: {info.reason}", UnchangedWarning)
+        warn(UnchangedWarning.because("nothing was merged: ", info.reason))
     picture = result if isinstance(result, Picture) else None
     if to_file and picture is None:
         picture = Picture(as_images(result, "photos")[0])
@@ -311,7 +316,10 @@ class _Merger:
         if self.align:
             alignment = self.looked.alignment(self.base, photo, (self.size, size))
         if alignment.reason:
-            reason = f"it does not show the place of {self.base.name}, {alignment.reason}"
+            reason = Reason(
+                "other-place", f"it does not show the place of {self.base.name}, {alignment.reason}",
+                base=self.base.name, why=str(alignment.reason),
+            )  # fmt: skip
             self.photos[photo.number] = self._record(alignment, reason=reason)
             return
         seen, known = laid(own, between(alignment, self.base, photo, (self.size, size)), self.size)
@@ -370,7 +378,7 @@ class _Merger:
 
     def _record(
         self, alignment: Alignment, gains: Float | None = None, choice: Choice | None = None,
-        mask: Pixels | None = None, reason: str = "",
+        mask: Pixels | None = None, reason: Reason = NO_REASON,
     ) -> MergedPhoto:  # fmt: skip
         """Returns the record of a photograph; that of the base without anything else."""
         factors = np.ones(3) if gains is None else gains
@@ -395,9 +403,9 @@ class _Merger:
         """Returns the record of what was done with so many photographs since a time."""
         own = self._record(Alignment(np.eye(3)))
         photos = tuple(self.photos.get(i, own) for i in range(count))
-        reason = ""
+        reason = NO_REASON
         if not any(part.taken for photo in photos for part in photo.parts):
-            reason = "nobody was found in another photograph who is not in the base"
+            reason = Reason("nobody-else", "nobody was found in another photograph who is not in the base")
             if all(photo.reason for i, photo in enumerate(photos) if i != self.base.number):
-                reason = "no other photograph shows the place of the base"
+                reason = Reason("no-common-place", "no other photograph shows the place of the base")
         return MergeInfo(self.base.number, photos, reason, time.perf_counter() - start)

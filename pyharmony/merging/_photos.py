@@ -110,7 +110,10 @@ def photo_of(number: int, opened: Any, people: Any, base: Photo | None = None, l
         _checks.same_dtype(colours, name, base.colours, base.name)
         if colours.shape[2] != base.colours.shape[2]:
             wanted = f"{base.colours.shape[2]} of {base.name}; expected equal numbers, alpha apart"
-            raise ShapeError(f"{name}: {colours.shape[2]} channels beside {wanted}")
+            raise ShapeError(
+                f"{name}: {colours.shape[2]} channels beside {wanted}", code="channels-differ", base=base.name,
+                given=colours.shape[2], expected=base.colours.shape[2],
+            )  # fmt: skip
     return Photo(number, colours, _persons(people, f"people[{number}]", *colours.shape[:2]))
 
 

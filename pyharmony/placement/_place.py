@@ -13,7 +13,7 @@ from .. import _arrays, _checks, _reprs
 from .._images.kinds import one_image, one_mask
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.drawing import size_of
@@ -75,26 +75,34 @@ _FAINTEST = 0.01
 
 #: What may be wrong with a place, from what is the least bad.
 _REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
-    "an edge of the object that its own picture cut would be seen",
-    "the head of the object would be hidden",
-    "a face would be covered",
-    "nothing of the object would be seen",
+    Reason("edge-seen", "an edge of the object that its own picture cut would be seen"),
+    Reason("head-hidden", "the head of the object would be hidden"),
+    Reason("face-covered", "a face would be covered"),
+    Reason("nothing-seen", "nothing of the object would be seen"),
 )
 #: What is said of an object that is so near the largest size that it may have, and so much smaller than is usual there.
-_FEW = "the object has too few pixels to be as large as is usual there"
+_FEW = Reason("few-pixels", "the object has too few pixels to be as large as is usual there")
 _AT_MOST, _SMALLER = 0.93, 1.4
 #: What is said of a first place with a lower score; a seventh of the people in photographs of groups have less.
-_NO_GOOD, _POOR = "no place is a good one for the object", 0.1
+_NO_GOOD, _POOR = Reason("no-good-place", "no place is a good one for the object"), 0.1
 #: What is said of a place that keeps the rules where one of these terms adds that or less.
 _BAD = -3.0
 _DOUBTS = {
-    "head_line": (_BAD, "the head of the object would be far from the line of the others' heads"),
-    "off": (_BAD, "most of the object would be beyond the picture"),
-    "others": (_BAD, "people who are not told apart would be covered"),
-    "sky": (-1.5, "the object would stand in the sky or on water"),
-    "no_scene": (_BAD, "nobody could stand in what the background shows, which is seen from near, or the sky or water"),
+    "head_line": (
+        _BAD,
+        Reason("off-head-line", "the head of the object would be far from the line of the others' heads"),
+    ),
+    "off": (_BAD, Reason("mostly-beyond", "most of the object would be beyond the picture")),
+    "others": (_BAD, Reason("others-covered", "people who are not told apart would be covered")),
+    "sky": (-1.5, Reason("on-sky", "the object would stand in the sky or on water")),
+    "no_scene": (
+        _BAD,
+        Reason(
+            "no-ground", "nobody could stand in what the background shows, which is seen from near, or the sky or water"
+        ),
+    ),
     # One in thirty people in photographs stands on ground so unlike that of others: 1.2 of its deviations.
-    "ground": (-0.98, "the object would stand on something else than others do"),
+    "ground": (-0.98, Reason("other-ground", "the object would stand on something else than others do")),
 }
 
 
@@ -138,7 +146,7 @@ class Placement:
     terms: Mapping[str, float]
     box: Rectangle
     size: tuple[int, int]
-    reason: str = ""
+    reason: Reason = NO_REASON
 
     @property
     def z(self) -> int:
@@ -281,7 +289,9 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     pixels = one_image(subject, "subject").pixels
     if pixels.shape[2] != 4:
         raise ArgumentError(
-            "mask: not given, and subject has no alpha; expected one of both, as `segmentation.cutout` makes"
+            "mask: not given, and subject has no alpha",
+            code="no-mask",
+            hint="expected one of both, as `segmentation.cutout` makes",
         )
     alpha = np.ascontiguousarray(pixels[..., 3])
     picture = levels_of(np.ascontiguousarray(pixels[..., :3]), "subject")
@@ -468,20 +478,20 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     return [replace(one, reason=reason) for one, reason in zip(found, reasons, strict=True)]
 
 
-def _doubt(terms: Mapping[str, float]) -> str:
+def _doubt(terms: Mapping[str, float]) -> Reason:
     """Returns what speaks strongly against a place, in a few words; empty where nothing does."""
     name, (bad, text) = min(_DOUBTS.items(), key=lambda one: terms.get(one[0], 0.0) / -one[1][0])
-    return text if terms.get(name, 0.0) <= bad else ""
+    return text if terms.get(name, 0.0) <= bad else NO_REASON
 
 
-def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> str:
+def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> Reason:
     """Returns that an object is much smaller than is usual at its place, for it has too few pixels; else empty."""
     if one.scale < _AT_MOST * subject.most:
-        return ""
+        return NO_REASON
     left, top, right, bottom = subject.anchor
     x, y = one.matrix @ ((left + right - 1) / 2, (top + bottom - 1) / 2, 1.0) + 0.5
     usual = usual_size(subject, ground, x, y)
-    return _FEW if usual > _SMALLER * one.scale * (bottom - top) else ""
+    return _FEW if usual > _SMALLER * one.scale * (bottom - top) else NO_REASON
 
 
 def _settled_near(
@@ -588,7 +598,7 @@ def _checked(
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
     lies = _lying(subject, matrix, ground.size, cover.shape)
     near = grown(lies) & ~cover
-    reason = _EDGE if floats else ""
+    reason = _EDGE if floats else NO_REASON
     if subject.head is not None and _hidden(subject, matrix, ground.size, cover) > HIDDEN:
         reason = _HEAD
     lies &= ~cover

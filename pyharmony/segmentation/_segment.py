@@ -15,7 +15,7 @@ from .. import _checks
 from .._arrays import is_array
 from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
-from ..errors import ArgumentError, ShapeError
+from ..errors import NO_REASON, ArgumentError, Reason, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
 from ..io.shown import page, png
 from ..typing import ImageLike, MaskLike
@@ -52,7 +52,8 @@ _SCRIBBLED = 16
 GUESSED = 0.5
 #: Of somebody of whom a part was clicked the mask comes first from this score on.
 _WEARER = 0.4
-_GUESS = "nothing there stands out, the mask is a guess; more clicks or a box say what is meant"
+_ONE_COLOUR = Reason("one-colour", "the picture has one colour, nothing in it can be told apart")
+_GUESS = Reason("guess", "nothing there stands out, the mask is a guess", hint="more clicks or a box say what is meant")
 #: Colours that differ by fewer levels across the contour of a mask are those of one thing: contours of the objects by
 #: which weights are chosen have 14 at least, in skies and meadows many have fewer.
 _FLAT = 10.0
@@ -85,7 +86,7 @@ class Masks:
     boxes: tuple[Rectangle, ...]
     heads: tuple[Rectangle, ...]
     method: str
-    reason: str
+    reason: Reason
     _picture: Pixels
     _layers: tuple[Layer, ...]
     _closer: Callable[[Layer], Layer] | None = field(default=None, repr=False, compare=False)
@@ -315,7 +316,7 @@ class Session:
         cutter = self._of_people(True)
         found = [] if _of_one_colour(self.picture) else people_of(cutter)
         heads = tuple(_rectangle(person.head) for person in found)
-        reason = "" if found else "no person was found"
+        reason = NO_REASON if found else Reason("nobody", "no person was found")
         return self._masks([person.layer for person in found], reason, heads)
 
     def others(self, masks: Sequence[MaskLike], size: tuple[int, int]) -> Pixels:
@@ -428,7 +429,7 @@ class Session:
     def _answer(self, prompts: Prompts) -> Masks:
         last = self._steps[-1][1]._layers if self._steps else ()
         if _of_one_colour(self.picture):
-            found = self._masks([], "the picture has one colour, nothing in it can be told apart")
+            found = self._masks([], _ONE_COLOUR)
         else:
             layers = self._cutter.cut(prompts, last[0] if last else None)
             layers = [layer for layer in layers if box_of(layer) is not None]
@@ -470,7 +471,7 @@ class Session:
     def _masks(
         self,
         layers: Sequence[Layer],
-        reason: str,
+        reason: Reason,
         heads: tuple[Rectangle, ...] = (),
         prompts: Prompts | None = None,
     ) -> Masks:
@@ -541,14 +542,14 @@ def segment(
     return session.segment(**given)
 
 
-def reason_of(layers: Sequence[Layer]) -> str:
+def reason_of(layers: Sequence[Layer]) -> Reason:
     """Returns what is to be said of an answer: that there is none, or that it is a guess."""
     if not layers:
-        return "nothing was found there that could be cut out"
+        return Reason("nothing-there", "nothing was found there that could be cut out")
     # A click on a face leaves open how much is meant, not what: the mask of a part is sure, that of the person is not.
     if max(layer.score for layer in layers) < GUESSED:
         return _GUESS
-    return ""
+    return NO_REASON
 
 
 def _prompts(picture: Pixels, points: Any, labels: Any, box: Any, line: Any, mask: Any) -> Prompts:
@@ -570,7 +571,11 @@ def _prompts(picture: Pixels, points: Any, labels: Any, box: Any, line: Any, mas
     prompts = Prompts(places, signs, area, coarse)
     if not prompts.says_something:
         beside = " on the object" if places else ""
-        raise ArgumentError(f"points: nothing{beside} is pointed at; expected points, box, scribble or mask")
+        raise ArgumentError(
+            f"points: nothing{beside} is pointed at",
+            code="nothing-pointed-at",
+            hint="expected points, box, scribble or mask",
+        )
     return prompts
 
 

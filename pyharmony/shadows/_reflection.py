@@ -15,7 +15,7 @@ from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import Region, as_float
 from .._images.sizes import resized
-from ..errors import MaskError, UnchangedWarning
+from ..errors import NO_REASON, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._begin import begun
 from ._geometry import Line
@@ -29,6 +29,11 @@ from ._soft import Float32
 _SPREAD = 0.75
 #: How many standard deviations of blur are seen.
 _REACH = 3.0
+
+#: Why nothing is drawn.
+_OUTSIDE = Reason("reflection-outside", "the reflection lies outside of the image")
+_BELOW = Reason("below-contact", "the object lies below its contact")
+_NO_STRENGTH = Reason("no-strength", "strength is 0")
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class ReflectionInfo:
     method: str
     layer: NumpyArray | None
     contact: tuple[float, float]
-    reason: str = ""
+    reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
 
@@ -136,8 +141,8 @@ def _share(value: Any, name: str) -> float:
     return _checks.number(value, name, high=1.0, accepts="a number from 0 to 1")
 
 
-def _warning_of(info: ReflectionInfo) -> tuple[str, type[UnchangedWarning]] | None:
-    return (f"no reflection was drawn: {info.reason}", UnchangedWarning) if info.reason else None
+def _warning_of(info: ReflectionInfo) -> UnchangedWarning | None:
+    return UnchangedWarning.because("no reflection was drawn: ", info.reason) if info.reason else None
 
 
 def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
@@ -153,7 +158,7 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
     told = contact.start, contact.slope
     standing = _standing(job, box, matte, contact)
     if not len(standing) or not mirror.strength:
-        reason = "strength is 0" if len(standing) else "the object lies below its contact"
+        reason = _NO_STRENGTH if len(standing) else _BELOW
         return ReflectionInfo("copy", None, told, reason=reason)
     faded = _blurred(standing, mirror.blur, (box.left == 0, box.right == width))
     rows, around = len(standing), (faded.shape[1] - standing.shape[1]) // 2
@@ -166,13 +171,13 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
     region = Region(top, min(height, math.ceil(first.max()) + len(faded)),
                     max(0, int(columns[0])), min(width, int(columns[-1]) + 1))  # fmt: skip
     if region.y1 <= region.y0:
-        return ReflectionInfo("copy", None, told, reason="the reflection lies outside of the image")
+        return ReflectionInfo("copy", None, told, reason=_OUTSIDE)
     seen = _moved(faded, region.y0 - first, region.shape[0])
     seen = seen[:, region.x0 - int(columns[0]) : region.x1 - int(columns[0])]
     seen *= 1 - np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
     share = seen[..., -1:]
     if not share.any():
-        return ReflectionInfo("copy", None, told, reason="the reflection lies outside of the image")
+        return ReflectionInfo("copy", None, told, reason=_OUTSIDE)
     layer = np.zeros((height, width, 4), job.dst.dtype)
     colours = np.where(share > 0, seen[..., :-1] / np.maximum(share, np.float32(1e-6)), 0)
     round_into(colours, region.of(layer)[..., :3])

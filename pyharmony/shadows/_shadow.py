@@ -16,7 +16,7 @@ from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
 from .._images.region import Region, as_float
 from .._images.threads import in_threads
-from ..errors import ArgumentError, MaskError, UnchangedWarning
+from ..errors import NO_REASON, ArgumentError, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._begin import Found, begun
 from ._cast import Cover, Scene, cast
@@ -39,6 +39,9 @@ _SKY, _WIDE, _LOW, _SHARE = (180.0, 70.0), 60.0, 0.15, 0.6
 #: What the ground is judged by: how far it reaches beside the object, in its widths, the most parts along a side whose
 #: mean colours are compared, and how much of such a part is ground at least.
 _GROUND, _PARTS, _BARE = 1.0, 128, 0.9
+
+#: Why nothing is drawn.
+_OUTSIDE = Reason("shadow-outside", "the shadow lies outside of the image")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class ShadowInfo:
     horizon: float
     strength: float
     tint: tuple[float, float, float]
-    reason: str = ""
+    reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
 
@@ -220,8 +223,8 @@ def _tint(value: Any) -> tuple[float, float, float]:
     return red / mean, green / mean, blue / mean
 
 
-def _warning_of(info: ShadowInfo) -> tuple[str, type[UnchangedWarning]] | None:
-    return (f"no shadow was drawn: {info.reason}", UnchangedWarning) if info.reason else None
+def _warning_of(info: ShadowInfo) -> UnchangedWarning | None:
+    return UnchangedWarning.because("no shadow was drawn: ", info.reason) if info.reason else None
 
 
 def _drawn(job: Job, light: _Light, place: _Place, look: _Look) -> ShadowInfo:
@@ -248,7 +251,7 @@ def _drawn(job: Job, light: _Light, place: _Place, look: _Look) -> ShadowInfo:
     horizon = grid.row_of_picture(scene.view.horizon) if place.horizon is None else place.horizon
     told = (contact.start, contact.slope), horizon, dark.strength, dark.tint
     if not covers:
-        return ShadowInfo("copy", None, *told, reason="the shadow lies outside of the image")
+        return ShadowInfo("copy", None, *told, reason=_OUTSIDE)
     layer = np.zeros((height, width, 4), np.uint8)
     box, share = _joined(covers)
     # The colour of the full shadow, by which the layer multiplies.

@@ -228,7 +228,7 @@ def in_table(table: str) -> Iterator[None]:
     try:
         yield
     except (ArgumentError, DTypeError) as error:
-        raise type(error)(f"{table}.{error}") from error
+        raise error.within(f"{table}.") from error
 
 
 def check_name(key: str, value: Any, known: Iterable[str]) -> None:

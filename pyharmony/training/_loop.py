@@ -549,8 +549,9 @@ class Run:
             self._tell(losses, watch)
             if watch.skips >= run.largest_skips:
                 raise ArgumentError(
-                    f"run: {watch.skips} updates were not finite up to step {count}; a smaller step.lr, or "
-                    "step.dtype='float32', may help"
+                    f"run: {watch.skips} updates were not finite up to step {count}",
+                    code="not-finite",
+                    hint="a smaller step.lr, or step.dtype='float32', may help",
                 )
         elif time.monotonic() - watch.told_at >= _TOLD_EVERY:
             self._tell(losses, watch)

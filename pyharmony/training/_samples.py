@@ -222,7 +222,7 @@ def _first(found: data.Dataset, config: TrainConfig) -> dict[str, Any]:
 def check_root(config: TrainConfig) -> None:
     """Refuses a configuration without data."""
     if not config.data.roots:
-        raise ArgumentError("data.root: missing, expected a folder")
+        raise ArgumentError("data.root: missing, expected a folder", code="no-data")
 
 
 def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, data.Dataset]:
@@ -257,8 +257,8 @@ def _told_by_key(named: str) -> Iterator[None]:
     try:
         yield
     except (ArgumentError, DTypeError) as error:
-        own = named if str(error).partition(":")[0] in ("kind", "split", "annotations", "boxes") else ""
-        raise type(error)(f"data.{own}{error}") from error
+        own = named if error.argument in ("kind", "split", "annotations", "boxes") else ""
+        raise error.within(f"data.{own}") from error
 
 
 def _opened(

@@ -67,12 +67,16 @@ def train(
         elif resume is not None:
             start = Path(resume)
             if not (start / "state.json").is_file():
-                accepted = f"'auto', or a checkpoint such as {checkpoints / 'step-00000100'}"
-                raise ArgumentError(f"resume: {start} is no folder of a checkpoint, expected {accepted}")
+                accepted = f"a checkpoint such as {checkpoints / 'step-00000100'}"
+                raise ArgumentError(
+                    f"resume: {start} is no folder of a checkpoint, expected 'auto', or {accepted}",
+                    code="no-checkpoint", start=start, accepted=accepted,
+                )  # fmt: skip
         else:
             start = None
             if checkpoints.is_dir() and any(checkpoints.iterdir()):
-                raise ArgumentError(f"out: {folder} holds a run; resume='auto' goes on with it, or give another folder")
+                hint = "resume='auto' goes on with it, or give another folder"
+                raise ArgumentError(f"out: {folder} holds a run", code="holds-a-run", hint=hint)
         if start is not None:
             run.resume(start)
         elif config.run.start:
