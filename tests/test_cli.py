@@ -158,7 +158,7 @@ def test_an_erased_object_is_told_of_with_its_file_and_the_option() -> None:
     erased[blend.placed_mask(src, dst, mask, at=(86, 180)) > 0] = 0
     Image.fromarray(erased).save("erased.png")
     told = call("blend", *[name.replace("coffee.jpg", "erased.png") for name in PATCH], "-o", "out.png").stderr
-    assert "erased.png: nearly one colour, (0, 0, 0), under" in told and "or --dst-valid, False there" in told
+    assert "erased.png: nearly one colour, (0, 0, 0), under" in told and "or --dst-valid, black there" in told
 
 
 @pytest.fixture(scope="module")
@@ -502,7 +502,7 @@ def test_a_failure_is_one_line_and_a_code(arguments: str, code: int, says: str) 
     ],
 )
 def test_every_error_has_its_code(error: BaseException, code: Code) -> None:
-    assert as_failure(error).code == code
+    assert as_failure(error).exit_code == code
     assert str(as_failure(error))
 
 

@@ -17,6 +17,7 @@ import pyharmony
 from pyharmony import io, placement
 from pyharmony.cli._app import app
 from pyharmony.composition import _plan
+from pyharmony.errors import Reason
 
 from .shared import runners
 
@@ -202,7 +203,9 @@ def test_warnings_speak_the_words_of_the_command_line(monkeypatch: pytest.Monkey
 
     def doubted(*given: Any) -> Any:
         lies, places = decide(*given)
-        return lies, [dataclasses.replace(one, reason="a face would be covered") for one in places]
+        return lies, [
+            dataclasses.replace(one, reason=Reason("face-covered", "a face would be covered")) for one in places
+        ]
 
     monkeypatch.setattr(_plan, "decide", doubted)
     looks = ("--harmonize", "none", "--upscale", "none", "--grain", "0", "--sharpness", "0")

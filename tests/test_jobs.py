@@ -51,7 +51,7 @@ def test_a_stream_that_is_missing_is_told(files: dict[str, str]) -> None:
     task = task_of(BLEND, {**files, "src": STREAM}, "out.png", {})
     with pytest.raises(Failure, match="- needs a stdin") as caught:
         Worker(Request(BLEND, files, "out.png", {})).run(task, print)
-    assert caught.value.code == Code.USAGE
+    assert caught.value.exit_code == Code.USAGE
 
 
 def test_the_solve_is_measured_where_it_is_asked_for(files: dict[str, str], tmp_path: Path) -> None:

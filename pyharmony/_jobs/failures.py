@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..errors import PyHarmonyError, PyHarmonyWarning, Reason
 
 
 class Code(IntEnum):
@@ -27,12 +30,25 @@ class Code(IntEnum):
 
 
 class Failure(Exception):
-    """An error that is reported in one line and ends the command with a code."""
+    """An error that is reported in one line and ends the command with a code.
 
-    def __init__(self, message: str, code: Code, kind: str = "") -> None:
+    Attributes:
+        exit_code: the code that the command ends with.
+        kind: the name of the error's class, or a word of the command.
+        code, argument: those of an error of the library; else None.
+    """
+
+    def __init__(
+        self, message: str, exit_code: Code, kind: str = "", code: str | None = None, argument: str | None = None
+    ) -> None:
         super().__init__(message)
-        self.code = code
-        self.kind = kind or code.name.lower()
+        self.exit_code = exit_code
+        self.kind = kind or exit_code.name.lower()
+        self.code, self.argument = code, argument
+
+    def within(self, before: str) -> Failure:
+        """Returns the same failure with something in front of its message."""
+        return Failure(f"{before}{self}", self.exit_code, self.kind, self.code, self.argument)
 
 
 @contextlib.contextmanager
@@ -62,42 +78,105 @@ def reading_or_writing(source: Path, output: Path) -> Iterator[None]:
             raise
 
 
-#: The replacements from Python's way to write arrays, height first, to the sizes of images; remedies in code go.
-OF_ARRAYS = (
-    (r"\bshape \[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1 pixels"),
-    (r"\[(\d+), (\d+)(?:, \d)?\]", r"\2 x \1"),
-    (r", or drop it: pixels\[[^]]*\]|, or make it 8-bit: .*", ""),
-)
+#: What interfaces say of errors of a code, in place of the library's text: sizes of images, width first.
+_TEXTS = {"wrong-size": "{given} pixels, expected {expected}"}
+#: What they advise, in place of remedies in Python.
+_HINTS = {"format-lacks-alpha": "use {able}", "format-lacks-depth": "use {able}"}
 
 
-def replaced(text: str, words: Iterable[tuple[str, str]]) -> str:
-    """Returns a text in which patterns are replaced, one after another."""
-    for pattern, replacement in words:
-        text = re.sub(pattern, replacement, text)
-    return text
+@dataclass(frozen=True)
+class Words:
+    """The words of an interface for what the library says: how it calls arguments, and what it advises.
+
+    Attributes:
+        names: what it calls arguments, by their names; '' leaves the name out.
+        files: what stands for arguments that are files, by their names, such as 'photo.png'.
+        texts: what it says of errors, warnings and reasons, by code; the details of them are filled in, and the files
+            of arguments that they name.
+        hints: what it advises, by the code of the hint or of the error; '' advises nothing.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+    def name_of(self, argument: str | None) -> str | None:
+        """Returns what an argument is called; the library's name where there is no other."""
+        if argument is None:
+            return None
+        return next((self.names[key] for key in _keys(argument) if key in self.names), argument)
+
+    def of(self, said: PyHarmonyError | PyHarmonyWarning) -> str:
+        """Returns the message of an error or a warning."""
+        finding, hint = said.details.get("finding"), self._hint(said)
+        file = next((self.files[key] for key in _keys(said.argument or "") if key in self.files), None)
+        if finding is not None and file is not None:
+            return f"{file} {finding}{hint}"
+        name = self.name_of(said.argument) if file is None else file
+        text = self._text(said) if finding is None else f"{said.details['file']} {finding}"
+        return f"{name}: {text}{hint}" if name else f"{text}{hint}"
+
+    def reason(self, reason: Reason) -> str:
+        """Returns the sentence of a reason."""
+        return self._text(reason) + self._hint(reason)
+
+    def failure(self, error: PyHarmonyError) -> Failure:
+        """Returns an error as a failure in these words."""
+        from ..errors import NativeError
+
+        failure = as_failure(error)
+        if isinstance(error, NativeError):
+            return failure
+        return Failure(self.of(error), failure.exit_code, failure.kind, error.code, error.argument)
+
+    def _text(self, said: Any) -> str:
+        reason = said.details.get("reason")
+        if reason is not None:
+            return str(said.text[: len(said.text) - len(reason.text)]) + self._text(reason)
+        form = self.texts.get(said.code, _TEXTS.get(said.code))
+        return str(said.text) if form is None else form.format(**self._details(said))
+
+    def _hint(self, said: Any) -> str:
+        codes = (getattr(said.hint, "code", ""), said.code)
+        advice = next((table[code] for code in codes for table in (self.hints, _HINTS) if code in table), None)
+        hint = said.hint if advice is None else advice.format(**self._details(said))
+        return f"; {hint}" if hint else ""
+
+    def _details(self, said: Any) -> dict[str, Any]:
+        from ..errors import Reason
+
+        def shown(value: Any) -> Any:
+            if isinstance(value, Reason):
+                return self.reason(value)
+            return self.files.get(value, value) if isinstance(value, str) else value
+
+        return {key: shown(value) for key, value in said.details.items()}
+
+
+def _keys(argument: str) -> tuple[str, ...]:
+    """Returns the names under which an argument may stand, the most special first: 'all[1].points[0]' to 'points'."""
+    last = argument.rpartition(".")[2]
+    return argument, argument.partition("[")[0], last, last.partition("[")[0]
 
 
 @contextlib.contextmanager
-def spoken(words: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Turns errors and warnings of the library into the words of a command, by replacing patterns in messages.
-
-    Errors become failures, and shapes of arrays sizes of images, width first.
-    """
+def spoken(words: Words | None = None) -> Iterator[None]:
+    """Turns errors and warnings of the library into the words of a command; errors become failures."""
     from ..errors import PyHarmonyError, PyHarmonyWarning
 
-    every, show = (*words, *OF_ARRAYS), warnings.showwarning
+    own, show = words or Words(), warnings.showwarning
 
     def show_in_words(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        ours = issubclass(category, PyHarmonyWarning)
-        show(category(replaced(str(message), every)) if ours else message, category, *where, **more)
+        said = category(own.of(message)) if isinstance(message, PyHarmonyWarning) else message
+        show(said, category, *where, **more)
 
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_in_words
             yield
     except PyHarmonyError as error:
-        failure = as_failure(error)
-        raise Failure(replaced(str(error), every), failure.code, failure.kind) from error
+        raise own.failure(error) from error
 
 
 def as_failure(error: BaseException) -> Failure:
@@ -107,10 +186,11 @@ def as_failure(error: BaseException) -> Failure:
     if isinstance(error, Failure):
         return error
     kind, message = type(error).__name__, str(error)
+    about = (error.code, error.argument) if isinstance(error, errors.PyHarmonyError) else (None, None)
     if isinstance(error, errors.ImageTooLarge | MemoryError):
-        return Failure(message or "the memory that this needs could not be had", Code.RESOURCES, kind)
+        return Failure(message or "the memory that this needs could not be had", Code.RESOURCES, kind, *about)
     if isinstance(error, errors.NativeError):
-        return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind)
+        return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind, *about)
     codes = {
         errors.WeightsError: Code.WEIGHTS,
         errors.DeviceError: Code.DEVICE,
@@ -120,7 +200,7 @@ def as_failure(error: BaseException) -> Failure:
     }
     for known, code in codes.items():
         if isinstance(error, known):
-            return Failure(message, code, kind)
+            return Failure(message, code, kind, *about)
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
     return Failure(f"unexpected {kind}: {message}; --debug shows where", Code.UNEXPECTED, kind)

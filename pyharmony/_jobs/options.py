@@ -75,6 +75,29 @@ def flag(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Style:
+    """How messages write options and inputs: as flags and capitals, or as the fields of a request."""
+
+    flags: bool
+
+    def option(self, name: str, value: str | bool | None = None) -> str:
+        """Returns an option, or one with a value: '--mode poisson', '--no-guard'; 'mode poisson', 'guard false'."""
+        if isinstance(value, str):
+            return f"{self.option(name)} {value}"
+        if self.flags:
+            return f"--no-{flag(name)[2:]}" if value is False else flag(name)
+        return name if value is None else f"{name} {str(value).lower()}"
+
+    def input(self, name: str) -> str:
+        """Returns an image that is taken in."""
+        return name.upper() if self.flags else name
+
+
+#: On the command line, and in requests to the service.
+FLAGS, FIELDS = Style(True), Style(False)
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of work on images.
 

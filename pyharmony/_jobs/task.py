@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PyHarmonyError
-from .failures import OF_ARRAYS, Code, Failure, as_failure, replaced, writing
-from .options import BLEND, HINTS, Kind, flag, harmonize_methods
+from .failures import Code, Failure, Words, as_failure, writing
+from .options import BLEND, FLAGS, HINTS, Kind, Style, harmonize_methods
 
 if TYPE_CHECKING:
     from ..typing import Device, ImageFormat
@@ -60,6 +59,7 @@ class Task:
         harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it stays as it is blended.
         save_mask: the path for the mask at dst's size; None: it is not saved.
         upscale: how many times as large the result is made at the end; 1: it has the image's size.
+        style: how messages write its options.
     """
 
     kind: Kind
@@ -74,6 +74,7 @@ class Task:
     harmonize: Mapping[str, Any] | None = None
     save_mask: str | None = None
     upscale: int = 1
+    style: Style = FLAGS
 
     @property
     def outputs(self) -> list[str]:
@@ -101,54 +102,72 @@ class Task:
         path = self.files[name]
         return "stdin" if path == STREAM else path
 
-    def with_files(self, text: str) -> str:
-        """Returns a sentence about inputs with the names of their files; code between backquotes stays."""
-        inputs = rf"(?<![\w-])({'|'.join(self.files)})(?![\w-])"
-        parts = text.split("`")
-        parts[::2] = [re.sub(inputs, lambda found: self._named(found[1]), part) for part in parts[::2]]
-        return "`".join(parts)
+    @property
+    def words(self) -> Words:
+        """How messages of the library are said of it, with the names of files and options instead of arguments."""
+        return self._words({name: self._named(name) for name in self.files})
 
     def failure(self, error: BaseException) -> Failure:
         """Returns an error as a failure whose message names files and options instead of arguments."""
-        failure = as_failure(error)
-        message = str(failure)
-        name, colon, rest = message.partition(":")
-        name = name.removeprefix("the alpha of ")
-        if colon and name in self.files:
+        if not isinstance(error, PyHarmonyError):
+            return as_failure(error)
+        failure = self._words({name: self.where(name) for name in self.files}).failure(error)
+        if error.argument in self.files and failure.exit_code == Code.USAGE:
             # An error in the content of an image is an input's fault, whatever the error is called.
-            code = Code.INPUT if failure.code == Code.USAGE else failure.code
-            before = f" {self._named(name)} "
-            if rest.startswith(before):
-                about = translated(rest.removeprefix(before), self.kind)
-                return Failure(f"{self.where(name)} {about}", code, failure.kind)
-            return Failure(f"{self.where(name)}:{translated(rest, self.kind)}", code, failure.kind)
-        if colon and name in self.kind.by_name:
-            return Failure(f"{flag(name)}:{translated(rest, self.kind)}", failure.code, failure.kind)
-        return Failure(translated(message, self.kind), failure.code, failure.kind)
+            failure.exit_code = Code.INPUT
+        return failure
+
+    def _words(self, files: Mapping[str, str]) -> Words:
+        option = self.style.option
+        weight, base = option("color_weight"), option("base", "copy-paste")
+        texts = {
+            "reference-solves-all": f"True beside {option('reference')}; GP-GAN's code solves the whole image, pass "
+            f"{option('preserve_background', False)}",
+            "nothing-fixed": f"covers all of {{image}}, and with {weight} 0 nothing fixes the colours",
+            "cautious-unguarded": f"True beside {option('guard', False)}, which makes every change",
+            "mask-empty": "{mask} is zero everywhere",
+            "alpha-empty": "the alpha of {image} is zero everywhere",
+            "mask-off-alpha": "{mask} is zero wherever {image} is not transparent",
+            "outside": "the object lies outside {image} ({size})",
+        }
+        hints = {
+            "sizes-differ": f"pass {option('at', 'X,Y')}, where its first pixel lands",
+            "nothing-fixed": f"leave pixels at zero or pass {weight} above 0",
+            "looks-erased": f"say where it is unknown: an alpha of 0 there, or {option('dst_valid')}, black there",
+            "hold-base": f"{base} with a {weight} near 1 clips less, and images of floats are not clipped",
+            "hold-colours": f"a larger {weight} clips less, and images of floats are not clipped",
+        }
+        if self.style.flags:
+            hints["too-many-pixels"] = "--max-pixels allows more"
+        return Words({name: option(name) for name in self.kind.by_name}, files, texts, hints)
 
 
-def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Mapping[str, Any]) -> Task:
+def task_of(
+    kind: Kind, inputs: Mapping[str, str | None], out: str, options: Mapping[str, Any], style: Style = FLAGS
+) -> Task:
     """Makes a task of inputs and options, checked against the mode.
 
     Raises:
         Failure: USAGE; the message says what does not fit.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    after = _after(given) if kind is BLEND else None
+    after = _after(given, style) if kind is BLEND else None
     # An object that is harmonised afterwards keeps its own colours until then.
     mode = given.get(kind.chooser, kind.modes[0] if after is None else "alpha")
     modes = harmonize_methods() if kind.harmonizes else kind.modes
     if mode not in modes:
-        raise Failure(f"{flag(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
+        raise Failure(f"{style.option(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
     for option in kind.options:
         if option.name in given and option.modes and mode not in option.modes:
             others = ", ".join(option.modes)
-            raise Failure(f"{option.flag} does not go with --mode {mode}, but with {others}", Code.USAGE)
+            does_not = f"{style.option(option.name)} does not go with {style.option('mode', mode)}"
+            raise Failure(f"{does_not}, but with {others}", Code.USAGE)
     files = {name: path for name, path in inputs.items() if path is not None}
     arguments = {option.name: given[option.name] for option in kind.options if option.argument and option.name in given}
     if kind.harmonizes:
         if "model" in given and "method" in given:
-            raise Failure("--model and --method both say what to do; give the one or the other", Code.USAGE)
+            both = f"{style.option('model')} and {style.option('method')}"
+            raise Failure(f"{both} both say what to do; give the one or the other", Code.USAGE)
         arguments["method"] = mode = given.get("model", mode)
         files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
     if "dst_valid" in arguments:
@@ -156,7 +175,8 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
     if "at" in given:
         arguments["at"] = _position(given["at"])
     if mode == "inpaint" and "mask" not in files:
-        raise Failure("--mode inpaint needs MASK, white where the image is to be filled", Code.USAGE)
+        needs = f"{style.option('mode', mode)} needs {style.input('mask')}"
+        raise Failure(f"{needs}, white where the image is to be filled", Code.USAGE)
     base = arguments.get("base")
     if base == "membrane":
         del arguments["base"]
@@ -169,7 +189,8 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         except ValueError:
             files["color_weight"] = arguments.pop("color_weight")
     if scale is not None and "color_weight" not in files:
-        raise Failure("--color-weight-scale needs a map as --color-weight", Code.USAGE)
+        needs = f"{style.option('color_weight_scale')} needs a map as {style.option('color_weight')}"
+        raise Failure(needs, Code.USAGE)
     streams = [name for name, path in files.items() if path == STREAM]
     if len(streams) > 1:
         raise Failure(f"{' and '.join(streams)} are both -, and there is one stdin", Code.USAGE)
@@ -188,6 +209,7 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
         harmonize=after,
         save_mask=given.get("save_mask"),
         upscale=int(given.get("upscale", 1)),
+        style=style,
     )
 
 
@@ -195,17 +217,17 @@ def task_of(kind: Kind, inputs: Mapping[str, str | None], out: str, options: Map
 _AFTERWARDS = ("method", "strength", "guard", "cautious")
 
 
-def _after(given: dict[str, Any]) -> dict[str, Any] | None:
+def _after(given: dict[str, Any], style: Style) -> dict[str, Any] | None:
     """Takes the options of --harmonize out of those of a blend; None where it is not harmonised."""
     wanted = given.pop("harmonize", False)
     found: dict[str, Any] = {name: given.pop(name) for name in _AFTERWARDS if name in given}
     if not wanted:
         if found:
-            raise Failure(f"{flag(next(iter(found)))} goes with --harmonize", Code.USAGE)
+            raise Failure(f"{style.option(next(iter(found)))} goes with {style.option('harmonize')}", Code.USAGE)
         return None
     names = harmonize_methods()
     if found.get("method", names[0]) not in names:
-        raise Failure(f"--method: {found['method']!r}, expected one of {', '.join(names)}", Code.USAGE)
+        raise Failure(f"{style.option('method')}: {found['method']!r}, expected one of {', '.join(names)}", Code.USAGE)
     return found
 
 
@@ -267,21 +289,3 @@ def check_outputs(tasks: Sequence[Task], request: Request) -> None:
 def is_stream(path: Path) -> bool:
     """Tells whether a name stands for something else than a file, such as /dev/stdout or a pipe."""
     return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def translated(text: str, kind: Kind) -> str:
-    """Returns a message of the library with options in place of arguments, and pixels in place of shapes."""
-    own = ((r"\bat=\(x, y\)", "--at X,Y"), (r" \(max_pixels=\d+\)", "; --max-pixels allows more"))
-    text = replaced(text, (*own, *OF_ARRAYS))
-    options = kind.by_name
-
-    def option(found: re.Match[str]) -> str:
-        name, value = found[1], found[2]
-        if value is None:
-            return flag(name) if "_" in name else found[0]
-        if value.startswith("'"):
-            return f"{flag(name)} {value[1:-1]}"
-        off = options[name].off or f"--no-{flag(name)[2:]}"
-        return off if value == "False" else flag(name) if value == "True" else found[0]
-
-    return re.sub(rf"\b({'|'.join(sorted(options, key=len, reverse=True))})\b(?:=(\w+|'[\w-]+'))?", option, text)

@@ -18,11 +18,11 @@ import numpy as np
 
 from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
-from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, UnchangedWarning
+from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, Reason, UnchangedWarning
 from ..upscaling import super_resolve
 from .failures import Code, Failure, reading, writing
 from .options import HINTS
-from .task import STREAM, Request, Task, is_stream, translated
+from .task import STREAM, Request, Task, is_stream
 
 if TYPE_CHECKING:
     from ..io import Picture
@@ -91,7 +91,7 @@ class Worker:
         if self.request.threads is not None:
             set_num_threads(self.request.threads)
 
-    def run(self, task: Task, warn: Callable[[str], None], where: str = "") -> dict[str, Any]:
+    def run(self, task: Task, warn: Callable[[Reason], None], where: str = "") -> dict[str, Any]:
         """Makes one image and returns its record; warn gets the computation's warnings, which begin with where.
 
         Raises:
@@ -116,7 +116,7 @@ class Worker:
                 "format": picture.format,
             }
         with clock.phase(task.kind.phase):
-            (result, info), copied = self._computed(task, pictures, lambda text: warn(where + text))
+            (result, info), copied = self._computed(task, pictures, lambda said: warn(said.within(where)))
         mask = None
         if task.save_mask is not None or (task.harmonize is not None and not copied):
             mask = self._mask(task, pictures)
@@ -132,7 +132,7 @@ class Worker:
             record["solve"] = {name: getattr(info, name) for name in names}
         del pictures
         if task.upscale != 1:
-            with clock.phase("upscale"), _failures_of(task, "--upscale: "):
+            with clock.phase("upscale"), _failures_of(task, "upscale"):
                 result = super_resolve(result, task.upscale)
         with clock.phase("encode"):
             record["output"] = self._write(task, result)
@@ -204,7 +204,7 @@ class Worker:
             return function(*images, **arguments), None
 
     def _computed(
-        self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[str], None]
+        self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]
     ) -> tuple[tuple[Picture, Any], bool]:
         """Returns the result and its figures, and whether it is a copy of the input."""
         with warnings.catch_warnings(record=True) as caught:
@@ -213,7 +213,8 @@ class Worker:
         for warning in caught:
             # The warnings of harmonize are reported with its figures.
             if not (task.kind.harmonizes and issubclass(warning.category, UnchangedWarning | ConfidenceWarning)):
-                warn(task.with_files(translated(str(warning.message), task.kind)))
+                said: PyHarmonyWarning = warning.message  # type: ignore[assignment]
+                warn(Reason(said.code, task.words.of(said)))
         return done, any(issubclass(warning.category, UnchangedWarning) for warning in caught)
 
     def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
@@ -230,7 +231,7 @@ class Worker:
         """Harmonizes the blended image."""
         from ..harmonization import harmonize
 
-        with _failures_of(task, "--harmonize: "), warnings.catch_warnings():
+        with _failures_of(task, "harmonize"), warnings.catch_warnings():
             warnings.simplefilter("ignore", PyHarmonyWarning)  # reported with its figures
             options: dict[str, Any] = {"device": self.request.device, **(task.harmonize or {})}
             return harmonize(picture, mask, return_info=True, **options)
@@ -273,13 +274,14 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _failures_of(task: Task, before: str = "") -> Iterator[None]:
-    """Turns errors of the library into failures of the task; before precedes a message about what is missing."""
+def _failures_of(task: Task, option: str = "") -> Iterator[None]:
+    """Turns errors of the library into failures of the task; option: the one that asks for what may be missing."""
     try:
         yield
     except (PyHarmonyError, MemoryError) as error:
         raise task.failure(error) from error
     except ImportError as error:
+        before = f"{task.style.option(option)}: " if option else ""
         raise Failure(f"{before}{error}", Code.UNEXPECTED, type(error).__name__) from error
 
 

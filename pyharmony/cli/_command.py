@@ -45,6 +45,7 @@ def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., No
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
 
         def call(console: Console, values: dict[str, Any]) -> None:
+            console.names = names_of(_expanded(own))
             function(console, **_gathered(own, values))
 
         run = runner(schema, _expanded(own), call, verbose)
@@ -74,6 +75,18 @@ def runner(
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in every}
     return run
+
+
+def names_of(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:
+    """Returns what parameters are called on the command line: options by their flag, arguments by what stands there."""
+    return {p.name: _shown(p.name, *getattr(p.annotation, "__metadata__", ())) for p in parameters}
+
+
+def _shown(name: str, about: Any = None, *_: Any) -> str:
+    if isinstance(about, typer.models.ArgumentInfo):
+        return about.metavar or name.upper()
+    flags = (part for declared in getattr(about, "param_decls", None) or () for part in declared.split("/"))
+    return next((flag for flag in flags if flag.startswith("--")), f"--{name.replace('_', '-')}")
 
 
 def fields_of(group: Any) -> list[inspect.Parameter]:

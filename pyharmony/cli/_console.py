@@ -10,13 +10,13 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, as_failure, writing
+from .._jobs.failures import Code, Failure, Words, as_failure, writing
 from .._version import __version__
 from ..errors import PyHarmonyWarning
 
@@ -88,6 +88,7 @@ class Console:
         debug: bool = False,
     ) -> None:
         self.command, self.as_json = command, as_json
+        self.names: dict[str, str] = {}  # what the parameters of the command are called, by their names
         self.debug = debug or verbose > 1
         self.plain = log_json or quiet or not _on_terminal()  # whether progress is left out
         self._quiet, self._verbose = quiet, verbose
@@ -108,7 +109,21 @@ class Console:
             _LOG.info(text)
 
     def error(self, failure: Failure, **fields: Any) -> None:
-        _LOG.error(str(failure), extra={"fields": {"code": int(failure.code), "kind": failure.kind, **fields}})
+        _LOG.error(str(failure), extra={"fields": {"code": int(failure.exit_code), "kind": failure.kind, **fields}})
+
+    def words(
+        self,
+        names: Mapping[str, str] | None = None,
+        *,
+        files: Mapping[str, str] | None = None,
+        texts: Mapping[str, str] | None = None,
+        hints: Mapping[str, str] | None = None,
+    ) -> Words:
+        """Returns the words of the command for what the library says, see `Words`.
+
+        names: what arguments are called that have another name than the parameters of the command.
+        """
+        return Words({**self.names, **(names or {})}, files or {}, texts or {}, hints or {})
 
     def problems(self, found: Iterable[Any]) -> list[dict[str, str]]:
         """Reports samples that failed, and returns them for the JSON object."""
@@ -165,7 +180,7 @@ class Console:
             if not self._told:
                 with contextlib.suppress(Failure):
                     self.result(status="error", error=described(failure))
-            raise typer.Exit(failure.code) from None
+            raise typer.Exit(failure.exit_code) from None
         finally:
             _LIBRARY.removeHandler(self._handler)
             _LIBRARY.setLevel(before[0])
@@ -208,7 +223,9 @@ def _leave_broken_stdout() -> None:
 
 
 def described(failure: Failure) -> dict[str, Any]:
-    return {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.code)}
+    about = {"code": failure.code, "argument": failure.argument}
+    about = {key: value for key, value in about.items() if value is not None}
+    return {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.exit_code), **about}
 
 
 def finite(x: Any) -> Any:

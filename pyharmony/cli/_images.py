@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .._jobs.failures import reading, spoken, writing
+from .._jobs.failures import Words, reading, spoken, writing
 from .._jobs.task import STREAM, check_output
 
 
@@ -22,9 +21,7 @@ def read_with_source(image: str) -> tuple[Any, str | bytes]:
     from .. import io
 
     name = "stdin" if image == STREAM else image
-    shown = name.replace("\\", r"\\")
-    # Most errors name the file after the argument; a second time would be once too often.
-    with reading(name), spoken(((rf"^image: (?={re.escape(name)} )", ""), (r"^image:", f"{shown}:"))):
+    with reading(name), spoken(Words(files={"image": name})):
         source = sys.stdin.buffer.read() if image == STREAM else image
         return io.read(source), source
 
@@ -45,7 +42,7 @@ def check_image(output: str, overwrite: bool) -> None:
 
     if output != STREAM:
         check_output(output, not overwrite)
-        with writing(output), spoken(()):
+        with writing(output), spoken():
             io.check_destination(output)
 
 
@@ -53,7 +50,7 @@ def write_image(picture: Any, output: str, overwrite: bool) -> None:
     """Writes a picture into a file, or to stdout as PNG."""
     from .. import io
 
-    with writing("stdout" if output == STREAM else output), spoken(((r"^out:", f"{output}:"),)):
+    with writing("stdout" if output == STREAM else output), spoken(Words(files={"out": output})):
         if output == STREAM:
             io.write(picture, sys.stdout.buffer, format="png")
         else:

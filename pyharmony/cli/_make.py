@@ -95,7 +95,7 @@ def _done(task: Task, record: Mapping[str, Any]) -> str:
     if told is None:
         return "; unchanged" if record["unchanged"] else ""
     if told["method"] == "copy":
-        why = f": {task.with_files(told['reason'])}" if told["reason"] else ""
+        why = f": {task.words.reason(told['reason'])}" if told["reason"] else ""
         hint = f", confidence {told['confidence']:.2g}; --no-guard makes the change" if told["held_back"] else ""
         return f"; left as it is{why}{hint}"
     sentence = f"; changed by {told['change']:.2g} of 255, confidence {told['confidence']:.2g}"
@@ -134,10 +134,8 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
                 except Exception as error:
                     failure = as_failure(error)
                     failed += 1
-                    text = str(failure)
-                    if "line" in key or not any(path in text for path in task.files.values()):
-                        text = f"{where}{text}"
-                    console.error(Failure(text, failure.code, failure.kind), **key)
+                    named = "line" not in key and failure.argument in task.files
+                    console.error(failure if named else failure.within(where), **key)
                     record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
                     record["error"] = described(failure)
                 items.append({**record, "warnings": console.take_warnings()})

@@ -7,12 +7,18 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .._jobs.failures import Code, Failure, spoken
+from .._jobs.failures import Code, Failure, Words, spoken
 from ._console import Console
 from ._images import as_composite, named, read_with_source, write_image
 
 #: The word that asks for the best base.
 _AUTO = "auto"
+#: What is said with the names of files.
+_TEXTS = {
+    "left-out": "{photo} was left out: {why}",
+    "other-place": "it does not show the place of {base}, {why}",
+    "channels-differ": "{given} channels beside {expected} of {base}; expected equal numbers, alpha apart",
+}
 
 
 def merge_photos(
@@ -30,13 +36,9 @@ def merge_photos(
     start = time.perf_counter()
     read = [read_with_source(path) for path in photos]
     pictures = [picture for picture, _ in read]
-    files = {"photos": photos, "people": masks or ()}
-    words = [
-        (rf"\b{name}\[{i}\]", path.replace("\\", r"\\"))
-        for name, paths in files.items()
-        for i, path in enumerate(paths)
-    ]
-    with spoken(words):
+    files = {f"photos[{i}]": path for i, path in enumerate(photos)}
+    files |= {f"people[{i}]": path for i, path in enumerate(masks or ())}
+    with spoken(Words(files=files, texts=_TEXTS)):
         number: Any = base if base == _AUTO else photos.index(base)
         result, info = pyharmony.merge(pictures, base=number, people=masks or None, return_info=True)
     sources = [

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import reading, spoken
+from .._jobs.failures import Words, reading, spoken
 
 
 class Kind(str, Enum):
@@ -80,7 +80,7 @@ def opened(path: Path, kind: Kind | None = None, coco: Coco | None = None, **opt
     from .. import data
 
     try:
-        with spoken(((r"^path: ", ""), (r"\bpass kind, one of", "pass --kind, one of"))):
+        with spoken(Words({"path": ""}, hints={"unknown-kind": "pass --kind, one of {kinds}"})):
             return data.open_dataset(path, kind.value if kind else None, **(vars(coco) if coco else {}), **options)
     except OSError as error:
         with reading(str(error.filename or path)):

@@ -9,30 +9,25 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.failures import Code, Failure, Words, reading, spoken, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, command
 from ._console import Console
 from ._images import as_composite, check_image, named, read_with_source, write_image
 from ._merge import merge_photos, refuse_others
 
-_WORDS = (
-    (r"^(?:subjects\[\d+\]: )?points(?:\[\d+\])?:", "--points:"),
-    (r"^(?:subjects\[\d+\]: )?boxes:", "--box:"),
-    (r"^(?:subjects\[\d+\]: )?masks?:", "--mask:"),
-    (r"^info: no place was looked for.*", "--explain: every place is given by --at, none is looked for"),
-    (
-        r"^(at|scale|angle|flip|behind|harmonize|strength|blend|sharpness|grain|shadow|reflection|upscale|seed|recipe|side|segment):",
-        r"--\1:",
-    ),
-    (r"^k:.*", "--top: more than one place is for one subject whose place is looked for, without --at"),
-    (r"^(azimuth|elevation|tip|softness):", r"--\1:"),
-    (r"^method:", "--harmonize:"),
-    (r"; a position says another place, and k finds", "; --at says another place, and --top finds"),
-    (r"; a point or a box says who is meant$", "; --points or --box says who is meant"),
-    (r"; scale says another size$", "; --scale says another size"),
-    (r"; another direction of the light, or a tip, brings", "; another --azimuth, or a --tip, brings"),
-)
+_NAMES = {"boxes": "--box", "masks": "--mask", "k": "--top", "method": "--harmonize", "info": "--explain"}
+_TEXTS = {
+    "no-place-sought": "every place is given by --at, none is looked for",
+    "one-place": "more than one place is for one subject whose place is looked for, without --at",
+}
+_HINTS = {
+    "another-place": "--at says another place, and --top finds more of them",
+    "say-who": "--points or --box says who is meant",
+    "say-what": "--points or --box says what is meant",
+    "another-size": "--scale says another size",
+    "another-light": "another --azimuth, or a --tip, brings it in",
+}
 _EACH = "; of several subjects once for each"
 #: The options that go with --merge.
 _MERGE = ("photos", "output", "mask", "merge", "base", "overwrite")
@@ -171,7 +166,8 @@ def compose(
     *read, (scene, below) = [read_with_source(path) for path in photos]
     pictures, sources = [picture for picture, _ in read], [*(source for _, source in read), below]
     names = ["stdin" if path == STREAM else path for path in subjects]
-    words = [*_WORDS, *((rf"^subjects\[{i}\]:", f"{path}:".replace("\\", r"\\")) for i, path in enumerate(names))]
+    files = {f"subjects[{i}]": path for i, path in enumerate(names)}
+    words = console.words(_NAMES, files=files, texts=_TEXTS, hints=_HINTS)
     with spoken(words), reading(background):
         meant = pictures if many else pictures[0]
         result, info = pyharmony.compose(meant, scene, return_info=True, **given)
@@ -196,7 +192,7 @@ def compose(
             _temporary.write_text(Path(save_recipe), json.dumps(info.recipe))
         console.note(f"wrote {save_recipe}")
     if layers is not None:
-        with writing(layers), spoken(((r"^(target|background):", f"{layers}:"),)):
+        with writing(layers), spoken(Words(files={"target": layers, "background": layers})):
             io.write_layers(
                 layers, info.layers, result.pixels, overwrite=overwrite, profile=result.profile, dpi=result.dpi
             )

@@ -10,12 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.failures import Code, Failure, Words, reading, spoken, writing
 from .._jobs.task import check_new
 from ._command import TorchDevice, command
 from ._console import Console
 from ._contact import check_file, fitted, spread, write_sheet
 from ._sources import DataRoot, Split
+
+#: In place of advice in Python.
+_HINTS = {"unknown-kind": ""}
 
 
 @command("evaluate", verbose=True)
@@ -121,7 +124,7 @@ def evaluate(
     if run is not None:
         from .. import training
 
-        with spoken(((r"^run:", "--run:"), (r"^path:", "--run: its data:"), (r"; pass kind, one of .*", ""))):
+        with spoken(console.words({"path": "--run: its data"}, hints=_HINTS)):
             if size is None:
                 side = training.size_of(run)
             try:
@@ -131,7 +134,7 @@ def evaluate(
                     raise
         models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
     elif data is not None:
-        with reading(str(data)), spoken(((r"^path:", "--data:"), (r"; pass kind, one of .*", ""))):
+        with reading(str(data)), spoken(console.words({"path": "--data"}, hints=_HINTS)):
             found = datasets.open_dataset(data, split=split)
     sizes: dict[str, int | None] = {label: network_size for label, _ in _labelled(models or [], "--model")}
     if run is not None:
@@ -245,7 +248,7 @@ def _ensembles(
             raise Failure(f"--ensemble {text}: its networks see images of several sizes", Code.USAGE)
         from .. import models
 
-        with spoken(((r"^members", f"--ensemble {text}: members"),)):
+        with spoken(Words({"members": f"--ensemble {text}: members"})):
             both = models.Ensemble([chosen[name].model for name in members])
         found[label] = evaluation.harmonizer(both, size=sizes[members[0]])
     return found

@@ -61,7 +61,7 @@ def list_models(
     """List the networks, and the weights that come with pyharmony."""
     from .. import _catalogue, _shipped
 
-    with spoken(((r"^task:", "--task:"),)):
+    with spoken(console.words()):
         found = _catalogue.every(task)
     weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
     if console.as_json:
@@ -97,7 +97,7 @@ def show(
     if name not in {info.name for info in _catalogue.every()}:
         raise Failure(_unknown(name), Code.USAGE)
     info = _catalogue.entry_of(name)
-    with spoken(((r"^preset:", "--preset:"),)):
+    with spoken(console.words()):
         variant = info.variant(preset)
     config, counts = variant.config, variant.parameters
     found = []

@@ -13,14 +13,8 @@ from ._command import Overwrite, command
 from ._console import Console
 from ._images import check_image, named, read_image, write_image
 
-_WORDS = (
-    (r"^k:", "--top:"),
-    (
-        r"^mask: not given, and subject has no alpha.*",
-        "--mask: not given, and SUBJECT has no transparency; `pyharmony segment --crop` makes a cut-out that has",
-    ),
-    (r"^(mask|roll|head):", r"--\1:"),
-)
+_TEXTS = {"no-mask": "not given, and SUBJECT has no transparency"}
+_HINTS = {"no-mask": "`pyharmony segment --crop` makes a cut-out that has"}
 
 
 @command("place", verbose=True)
@@ -63,7 +57,7 @@ def place(
         raise Failure("--json and --explain - both want stdout; write to a file", Code.USAGE)
     start = time.perf_counter()
     own, scene = read_image(subject), read_image(background)
-    with spoken(_WORDS), reading(f"--mask: {mask}"):
+    with spoken(console.words({"k": "--top"}, texts=_TEXTS, hints=_HINTS)), reading(f"--mask: {mask}"):
         found = pyharmony.place(own, scene, mask=mask, **given)
         sheet = None if explain is None else placement.contact_sheet(own, scene, found, mask=mask)
     if explain is not None and sheet is not None:

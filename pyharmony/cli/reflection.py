@@ -11,8 +11,6 @@ from ._console import Console
 from ._images import named
 from .shadow import LINE, drawn, row_or_line
 
-_WORDS = ((r"^(strength|fade|blur|contact):", r"--\1:"),)
-
 
 @command("reflection", verbose=True)
 def reflection(
@@ -42,7 +40,7 @@ def reflection(
 
     given: dict[str, Any] = {"strength": strength, "fade": fade, "blur": blur}
     given["contact"] = None if contact is None else row_or_line(contact, "--contact")
-    info, seconds = drawn(console, pyharmony.reflection, image, mask, output, layer, overwrite, given, _WORDS)
+    info, seconds = drawn(console, pyharmony.reflection, image, mask, output, layer, overwrite, given)
     console.note(f"wrote {named(output)}: contact at {info.contact[0]:.0f}, {seconds:.2f} s")
     console.result(
         status="ok", output=output, layer=layer, strength=strength, contact=list(info.contact),

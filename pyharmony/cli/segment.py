@@ -14,15 +14,8 @@ from ._command import Overwrite, command
 from ._console import Console
 from ._images import named, read_image, write_image
 
-_WORDS = (
-    (
-        r"^points: (.*); expected points, box, scribble or mask$",
-        r"\1; expected --points, --scribble, --box or --mask",
-    ),
-    (r"^points(\[\d+\])?:", "--points or --beside:"),
-    (r"^(scribble|line)\[\d+\]:", "--scribble or --scribble-beside:"),
-    (r"^(box|mask|people):", r"--\1:"),
-)
+_NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside") | {"points": "--points or --beside"}
+_HINTS = {"nothing-pointed-at": "expected --points, --scribble, --box or --mask"}
 _POINT, _LINE = "X,Y", "X,Y,X,Y,…"
 
 
@@ -121,7 +114,7 @@ def segment(
     else:
         check_output(_numbered(output, 1) if every else output, not overwrite)
     picture = read_image(image)
-    with spoken(_WORDS), reading(f"--mask: {mask}"):
+    with spoken(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
         session = segmentation.Session(picture, method=chosen)
         found = session.people() if people else session.segment(**asked)
         for line, add in corrections:
@@ -205,7 +198,7 @@ def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, 
 
     target = output / annotations.name if output.is_dir() else output
     check_output(str(target), not overwrite)
-    with console.status("cutting out", True), reading(str(annotations)), spoken(()):
+    with console.status("cutting out", True), reading(str(annotations)), spoken():
         table, found = segmentation.boxes_to_masks(annotations, folder, method=method)
     problems = console.problems(found)
     with writing(str(target)):

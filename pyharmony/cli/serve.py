@@ -12,14 +12,11 @@ from .._jobs.failures import Code, Failure, reading, spoken
 from ._command import command
 from ._console import Console
 
-_WORDS = (
-    (r"^hosts:.*", "--allow-host needs --token-file: under other names others can reach it"),
-    (r"^host: (.*), and there is no token$", r"--host: \1; --token-file gives it one"),
-    (r"^token: (.*)$", r"--token-file: \1"),
-    (r"^token_file:", "--token-file:"),
-    (r"^max_(\w+):", r"--max-\1:"),
-    (r"^(port|workers|queue|timeout):", r"--\1:"),
-)
+_NAMES = {"hosts": "", "token": "--token-file"}
+_TEXTS = {
+    "host-needs-token": "{host!r} can be reached from elsewhere and has no token; --token-file gives it one",
+    "hosts-need-token": "--allow-host needs --token-file: under other names others can reach it",
+}
 
 
 @command("serve", verbose=True)
@@ -71,7 +68,7 @@ def serve(
     if logging.getLogger("pyharmony").level < logging.ERROR and logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)
     token = None
-    with spoken(_WORDS):
+    with spoken(console.words(_NAMES, texts=_TEXTS)):
         if token_file is not None:
             with reading(str(token_file)):
                 token = token_of(token_file)

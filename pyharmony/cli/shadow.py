@@ -15,7 +15,6 @@ from ._command import Overwrite, command
 from ._console import Console
 from ._images import check_image, named, read_image, write_image
 
-_WORDS = ((r"^(azimuth|elevation|tip|softness|strength|under|contact|horizon|wall|depth):", r"--\1:"),)
 LINE = "Y|X,Y,X,Y"
 
 
@@ -69,7 +68,7 @@ def shadow(
     given["tip"] = None if tip is None else _numbers(tip, (2,), "--tip", "X,Y, such as 120,480")
     for name, text in (("contact", contact), ("wall", wall)):
         given[name] = None if text is None else row_or_line(text, f"--{name}")
-    info, seconds = drawn(console, pyharmony.shadow, image, mask, output, layer, overwrite, given, _WORDS)
+    info, seconds = drawn(console, pyharmony.shadow, image, mask, output, layer, overwrite, given)
     console.note(
         f"wrote {named(output)}: strength {info.strength:.2f}, horizon at {info.horizon:.0f}, "
         f"contact at {info.contact[0]:.0f}, {seconds:.2f} s"
@@ -82,11 +81,11 @@ def shadow(
 
 def drawn(
     console: Console, draw: Callable[..., Any], image: str, mask: str, output: str, layer: str | None, overwrite: bool,
-    given: dict[str, Any], words: tuple[tuple[str, str], ...],
+    given: dict[str, Any],
 ) -> tuple[Any, float]:  # fmt: skip
     """Draws with a function that takes an image and the mask of its object, and writes the result and its layer.
 
-    given: the function's arguments. words: how the options of the command are called, for messages.
+    given: the function's arguments.
 
     Returns:
         The function's info, and the seconds that all of it took.
@@ -98,7 +97,7 @@ def drawn(
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
     start = time.perf_counter()
     picture = read_image(image)
-    with spoken(words), reading(f"MASK: {mask}"):
+    with spoken(console.words()), reading(f"MASK: {mask}"):
         result, info = draw(picture, mask, return_info=True, **given)
     if info.reason:
         raise Failure(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")

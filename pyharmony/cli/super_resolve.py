@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken
+from .._jobs.failures import Code, Failure, Words, reading, spoken
 from .._jobs.task import STREAM
 from ._command import Overwrite, command
 from ._console import Console
 from ._images import check_image, named, read_image, write_image
-
-_WORDS = ((r"^(scale|method|tile):", r"--\1:"),)
 
 
 @command("super-resolve", verbose=True)
@@ -46,14 +44,14 @@ def super_resolve(
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
     chosen: Any = method
     if model is not None:
-        with reading(f"--model: {model}"), spoken(()):
+        with reading(f"--model: {model}"), spoken():
             chosen = upscaling.trained(model)
     start = time.perf_counter()
     picture = read_image(image)
     # It may take minutes, after which a JPEG could not hold what is transparent.
-    with spoken(((r"^out:", f"{output}:"),)):
+    with spoken(Words(files={"out": output})):
         io.check_target(picture, sys.stdout.buffer if output == STREAM else output)
-    with console.status("enlarging", True), spoken((*_WORDS, (r"^image:", f"{image}:"))):
+    with console.status("enlarging", True), spoken(console.words(files={"image": image})):
         result, info = upscaling.super_resolve(picture, scale, method=chosen, tile=tile, return_info=True)
     write_image(result, output, overwrite)
     seconds = time.perf_counter() - start

@@ -93,17 +93,18 @@ def train(
         tables["schedule"] = {"epochs": 100}
     settled = library.config_of(library.with_changes(tables, settings or []))
     place: Any = device
+    words = console.words(_NAMES, texts=_TEXTS, hints=_HINTS)
     if dry_run:
         if resume is not None:
             raise Failure("--dry-run: given beside --resume; it tells of a whole run", Code.USAGE)
-        with spoken(_WORDS):
+        with spoken(words):
             planned = library.plan(settled, device=place)
         console.result(status="ok", **vars(planned))
         if not console.as_json:
             console.say(table(_rows(str(settled.model["name"]), planned)))
         return
     folder = output or Path("runs") / str(settled.model["name"])
-    with _shown(console) as tell, reading_or_writing(folder, folder), spoken(_WORDS):
+    with _shown(console) as tell, reading_or_writing(folder, folder), spoken(words):
         result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
     if int(os.environ.get("RANK", "0")):
         return
@@ -163,21 +164,17 @@ def _summary(best: str, result: Any) -> str:
     return f"{done}; on what was held back {', '.join(told)}, best at step {result.best['step']:,.0f}"
 
 
-#: The replacements that turn arguments of `pyharmony.training.train`, and of what it calls, into options.
-_WORDS = (
-    (
-        r"^out: (.*); resume='auto' goes on with it, or give another folder",
-        r"--output: \1; --resume auto goes on with it, or give another folder",
-    ),
-    (r"^out:", "--output:"),
-    (r"^resume: (.*), expected 'auto'", r"--resume: \1, expected auto"),
-    (r"^resume:", "--resume:"),
-    (r"^device:", "--device:"),
-    (r"^path:", "--data:"),
-    (r"^data\.root: missing, expected a folder", "--data ROOT: missing, expected a folder of data"),
-    (r"\bpass kind, one of", "pass --set data.kind=NAME, one of"),
-    (r"\bstep\.dtype='float32'", "--set step.dtype=float32"),
-)
+#: What arguments of `pyharmony.training.train`, and of what it calls, are called, where the command says otherwise.
+_NAMES = {"out": "--output", "path": "--data", "data.root": "--data ROOT"}
+_TEXTS = {
+    "no-checkpoint": "{start} is no folder of a checkpoint, expected auto, or {accepted}",
+    "no-data": "missing, expected a folder of data",
+}
+_HINTS = {
+    "holds-a-run": "--resume auto goes on with it, or give another folder",
+    "unknown-kind": "pass --set data.kind=NAME, one of {kinds}",
+    "not-finite": "a smaller step.lr, or --set step.dtype=float32, may help",
+}
 
 
 @contextlib.contextmanager

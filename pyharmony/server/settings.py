@@ -85,9 +85,15 @@ class Settings:
         if self.token is not None and (len(self.token) < _TOKEN or not re.fullmatch(r"[!-~]+", self.token)):
             raise ArgumentError(f"token: expected at least {_TOKEN} characters of ASCII without spaces")
         if self.token is None and not is_loopback(self.host):
-            raise ArgumentError(f"host: {self.host!r} can be reached from elsewhere, and there is no token")
+            raise ArgumentError(
+                f"host: {self.host!r} can be reached from elsewhere, and there is no token", code="host-needs-token",
+                host=self.host,
+            )  # fmt: skip
         if self.token is None and self.hosts:
-            raise ArgumentError("hosts: under other names it can be reached from elsewhere, and there is no token")
+            raise ArgumentError(
+                "hosts: under other names it can be reached from elsewhere, and there is no token",
+                code="hosts-need-token",
+            )
 
     @property
     def upload_limit(self) -> int:
