@@ -43,6 +43,10 @@ class Error(Answer):
 
     kind: str = Field(description="A word that programs can compare, such as 'DecodeError' or 'timeout'.")
     message: str = Field(description="A sentence for people.")
+    code: str | None = Field(
+        default=None, description="What the library refused, such as 'wrong-size'; codes stay when sentences change."
+    )
+    argument: str | None = Field(default=None, description="The name of the library's argument at fault.")
     exit_code: int | None = Field(default=None, description="The exit code of the command line for the same failure.")
 
 
@@ -93,6 +97,7 @@ class Place(Answer):
     score: float = Field(description="The larger, the better; scores of one job can be compared.")
     terms: dict[str, float] = Field(description="What each term adds to the score.")
     reason: str = Field(description="What is wrong with the place; else empty.")
+    reason_code: str = Field(description="The same as a short name, such as 'face-covered', which stays; else empty.")
 
 
 class Layer(Answer):

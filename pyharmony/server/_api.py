@@ -33,7 +33,7 @@ from ._answers import (
 from ._guard import CLIENT_LEFT, COOKIE, CSRF_HEADER, UNEXPECTED, Guard, Keys, session_of
 from ._history import History
 from ._metrics import CONTENT_TYPE, Metrics
-from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, usage_of
+from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId
 from ._page import Page
 from ._pool import Job, Pool, as_json
 from ._store import FULL_RETRY, Store, StoredPicture
@@ -420,8 +420,8 @@ class Service:
                 sizes = {str(id): self.store.get(id).sizes for id in body.pictures()}
                 body.check_result(sizes, self.settings.max_pixels)
             except Failure as failure:
-                status = 413 if failure.code == Code.RESOURCES else 422
-                raise Refusal(status, failure.kind, usage_of(failure)) from None
+                status = 413 if failure.exit_code == Code.RESOURCES else 422
+                raise Refusal(status, failure.kind, str(failure)) from None
             job = self.pool.submit(operation, body)
             await job.wait(wait)
             info = self.pool.info(job)

@@ -18,7 +18,7 @@ from .._images.sizes import fitted, resized
 from .._jobs.options import Kind
 from .._jobs.task import Request, Task
 from .._jobs.worker import Worker
-from ..errors import PyHarmonyWarning
+from ..errors import PyHarmonyWarning, Reason
 from ..io import Layer, Picture
 from ..ops.hierarchies import Hierarchies
 from ..typing import ImageFormat
@@ -112,13 +112,14 @@ class Desk:
         return found
 
     @contextlib.contextmanager
-    def warned(self) -> Iterator[list[str]]:
+    def warned(self) -> Iterator[list[Reason]]:
         """Collects the warnings of the library."""
-        said: list[str] = []
+        said: list[Reason] = []
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PyHarmonyWarning)
             yield said
-        said += [str(warning.message) for warning in caught if issubclass(warning.category, PyHarmonyWarning)]
+        every = (warning.message for warning in caught)
+        said += [Reason(one.code, str(one)) for one in every if isinstance(one, PyHarmonyWarning)]
 
     def new(self, suffix: str = "") -> str:
         """Returns the path of a file to write, which nothing has."""
@@ -165,7 +166,7 @@ class Desk:
     def made_by(self, task: Task) -> dict[str, Any]:
         """Runs a task of `_jobs`, and returns its record with the warnings."""
         worker = self.memory.worker(task.kind)
-        said: list[str] = []
+        said: list[Reason] = []
         worker.desk = self
         try:
             record = worker.run(task, said.append)
@@ -294,7 +295,7 @@ class DeskWorker(Worker):
             kept.put(path, pictures[name])
         return pictures
 
-    def _computed(self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[str], None]) -> Any:
+    def _computed(self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]) -> Any:
         self._tell(task.kind.phase, 2)
         return super()._computed(task, pictures, warn)
 

@@ -22,6 +22,7 @@ from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
 from ..errors import MaskError, PyHarmonyWarning
 from ..io import Picture
+from ._text import with_codes
 
 if TYPE_CHECKING:
     from ._desk import Desk
@@ -69,7 +70,8 @@ def layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
             if not (box := bounding_box(cover)).empty:
                 part = box.of(np.dstack([colours, cover]))
                 found.append(("front", box.rectangle, np.ascontiguousarray(part)))
-        told = {"warnings": said, "reasons": list(full.reasons), "seconds": dict(info.seconds), "ratio": ratio}
+        told: dict[str, Any] = {**with_codes("warning", said), **with_codes("reason", full.reasons)}
+        told |= {"seconds": dict(info.seconds), "ratio": ratio}
         made = [
             {"name": name, "box": [value / ratio for value in box], "picture": desk.write(Picture(pixels), "png")}
             for name, box, pixels in found

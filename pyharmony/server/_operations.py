@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_
 from pydantic_core import CoreSchema, core_schema
 
 from .._jobs.failures import Code, Failure
-from .._jobs.options import BLEND, EDIT, HARMONIZE, HINTS, Kind, Option, harmonize_methods
+from .._jobs.options import BLEND, EDIT, FIELDS, HARMONIZE, HINTS, Kind, Option, harmonize_methods
 from .._jobs.task import Task, task_of
 from ..errors import ImageTooLarge
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
-from ._text import repeated
+from ._text import repeated, with_code, with_codes
 from ._tree import Sizes
 
 if TYPE_CHECKING:
@@ -189,17 +189,13 @@ class KindBody(Body):
             options["color_weight"] = repr(options["color_weight"])
         if "save_mask" in options:
             options["save_mask"] = mask if options["save_mask"] else None
-        return task_of(kind, {name: given.get(name) for name in kind.inputs}, out, options)
+        return task_of(kind, {name: given.get(name) for name in kind.inputs}, out, options, FIELDS)
 
 
 def _as_fields(text: str) -> str:
-    """Returns a text about options with the names of fields in place of flags, and of inputs in place of capitals."""
-    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda found: found[0].lower(), flags_as_fields(text))
-
-
-def flags_as_fields(text: str) -> str:
-    """Returns a text with the names of fields in place of flags: 'color_weight' for '--color-weight'."""
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)
+    """Returns the help of options with the names of fields in place of flags, and of inputs in place of capitals."""
+    told = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)
+    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda found: found[0].lower(), told)
 
 
 def _field(option: Option) -> tuple[Any, Any]:
@@ -242,7 +238,9 @@ def _run_kind(body: KindBody, desk: Desk) -> dict[str, Any]:
     of = record[kind.primary]
     size = {"width": of["width"] * task.upscale, "height": of["height"] * task.upscale}
     info = {kind.chooser: task.mode, "unchanged": record["unchanged"], "ms": record["ms"]}
-    info |= {"warnings": record["warnings"], **({"harmonize": record["harmonize"]} if "harmonize" in record else {})}
+    info |= with_codes("warning", record["warnings"])
+    if "harmonize" in record:
+        info["harmonize"] = {**record["harmonize"], "reason_code": record["harmonize"]["reason"].code}
     made = {"picture": desk.made(result, given["format"], of["channels"], of["dtype"], **size), "info": info}
     if task.save_mask is not None:
         made["mask"] = desk.made(mask, "png", 1, "uint8", **size)
@@ -392,7 +390,7 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
             if every:
                 one["mask"] = saved(found[i])
             masks.append(one)
-        info = {"method": found.method, "reason": found.reason}
+        info = {"method": found.method, **with_code(found.reason)}
         answer = {"mask": saved(found.mask) if len(found) else None, "masks": masks, "info": info}
         if body.people:
             answer["others"] = saved(held.others(found))
@@ -610,7 +608,7 @@ def _place(body: PlaceBody, desk: Desk) -> dict[str, Any]:
                 "box": [value / within for value in one.box],
                 "score": one.score,
                 "terms": dict(one.terms),
-                "reason": one.reason,
+                **with_code(one.reason),
             }
         )
     return {"places": places}
@@ -726,10 +724,10 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
         # What it was made of is told by its history, when it is exported.
         made = dataclasses.replace(made, xmp=background.xmp)
     with desk.phase("encode", 3, 3):
-        told: dict[str, Any] = {"seconds": dict(info.seconds), "warnings": warnings, "subjects": []}
+        told: dict[str, Any] = {"seconds": dict(info.seconds), **with_codes("warning", warnings), "subjects": []}
         for one in info.subjects:
             about = {name: getattr(one, name) for name in ("x", "y", "scale", "angle", "flip")}
-            told["subjects"].append({**about, "box": list(one.box), "reasons": list(one.reasons)})
+            told["subjects"].append({**about, "box": list(one.box), **with_codes("reason", one.reasons)})
         format = body.format or desk.format_for(body.background, body.preview)
         found = {"picture": desk.write(made, format, body.quality), "info": told}
         if body.layers:
@@ -867,16 +865,16 @@ def _merge(body: MergeBody, desk: Desk) -> dict[str, Any]:
     base = body.photos[info.base]
     with desk.phase("encode", 3, 3):
         factor = desk.factor(base) if body.preview else 1.0
-        told: dict[str, Any] = {"seconds": info.seconds, "warnings": warnings, "reason": info.reason}
+        told: dict[str, Any] = {"seconds": info.seconds, **with_codes("warning", warnings), **with_code(info.reason)}
         told |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
         for one in info.photos:
             parts = [
                 {"box": [value / factor for value in part.box], "people": part.people, "crossing": part.crossing,
-                 "taken": part.taken, "reason": part.reason}
+                 "taken": part.taken, **with_code(part.reason)}
                 for part in one.parts
             ]  # fmt: skip
-            about = {"inliers": one.inliers, "residual": one.residual, "differs": one.differs, "reason": one.reason}
-            told["photos"].append({**about, "parts": parts})
+            about = {"inliers": one.inliers, "residual": one.residual, "differs": one.differs}
+            told["photos"].append({**about, **with_code(one.reason), "parts": parts})
         format = body.format or desk.format_for(base, body.preview)
         return {"picture": desk.write(made, format, body.quality), "info": told}
 
@@ -925,8 +923,3 @@ OPEN = Operation("open", "Reads an image and makes its proxy.", OpenBody, _open)
 def operation_of(name: str) -> Operation:
     """Returns an operation, also one that clients cannot ask for."""
     return OPEN if name == OPEN.name else OPERATIONS[name]
-
-
-def usage_of(failure: Failure) -> str:
-    """Returns the message of a failure in the words of bodies."""
-    return flags_as_fields(str(failure))

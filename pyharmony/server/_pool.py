@@ -520,7 +520,7 @@ class Pool:
             self._end(job, "done" if error is None else "failed", error)
             self._hand_out()
         elif event == "failed":
-            error = Error(kind=message["kind"], message=message["message"], exit_code=message["exit_code"])
+            error = Error(**message["error"])
             self._free(slot)
             self._end(job, "failed", error)
             self._hand_out()

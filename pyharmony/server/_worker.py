@@ -23,7 +23,7 @@ from .. import _shipped
 from .._jobs.failures import Code, Failure, as_failure
 from ._desk import Desk, Memory, scrubbed
 from ._history import History
-from ._operations import flags_as_fields, operation_of
+from ._operations import operation_of
 from ._text import MAX_ANSWER, shortened
 from ._tree import DISK_FULL, Sizes, Tree, is_full
 
@@ -126,12 +126,13 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         channel.send("done", job=job, result=_finite(made), weights=weights)
     except Exception as error:
         failure = Failure(DISK_FULL, Code.RESOURCES, "full") if is_full(error) else as_failure(error)
-        unexpected = not isinstance(error, Failure) and failure.code == Code.UNEXPECTED
-        text = flags_as_fields(scrubbed(str(failure), tree.folder))
+        unexpected = not isinstance(error, Failure) and failure.exit_code == Code.UNEXPECTED
+        text = scrubbed(str(failure), tree.folder)
         if unexpected and not isinstance(error, ImportError):
             logging.getLogger("pyharmony.server").exception("a job failed in an unexpected way")
             text = "this failed in an unexpected way; the log of the service says more"
-        channel.send("failed", job=job, kind=failure.kind, message=shortened(text), exit_code=int(failure.code))
+        told = {"kind": failure.kind, "message": shortened(text), "exit_code": int(failure.exit_code)}
+        channel.send("failed", job=job, error={**told, "code": failure.code, "argument": failure.argument})
 
 
 def _finite(x: Any) -> Any:
