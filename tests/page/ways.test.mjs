@@ -1,10 +1,11 @@
-// What each way of working asks the service for, and the command and Python that repeat it.
+// What each way of working asks the service for, the command and Python that repeat it, and the words for reasons.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { commandOf, pythonOf } from "../../pyharmony/server/static/code.js";
 import { BEGIN } from "../../pyharmony/server/static/document.js";
+import { plainly } from "../../pyharmony/server/static/strings.js";
 import { WAYS } from "../../pyharmony/server/static/ways/all.js";
 
 const { compose, blend, harmonize, merge } = WAYS;
@@ -152,4 +153,11 @@ test("Python calls what the command calls", () => {
   ]);
   assert.match(lines(harmonize, { method: "auto", strength: 1 }, { flattens: true, out: "c.jpg" }).at(-1), (
     /^io\.write\(in_bits\(pyharmony\.harmonize\(io\.read\("c\.png"\), "m\.png", .*\), np\.uint8\), "c\.jpg"\)$/));
+});
+
+test("a reason goes by its code, whatever its sentence", () => {
+  assert.equal(plainly("any words", "object-small"), "Too little of it is seen to match its colours");
+  assert.equal(plainly("the object is too small"), "The object is too small");
+  assert.equal(plainly("no shadow: it floats", "floats"), "No shadow: it floats");
+  assert.equal(plainly("", ""), "");
 });

@@ -134,7 +134,7 @@ export class Cutting {
     if (result.mask) {
       session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, SAID.cut);
     } else {
-      tell(SAID.nothingThere(plainly(result.info.reason ?? "")));
+      tell(SAID.nothingThere(plainly(result.info.reason ?? "", result.info.reason_code)));
       session.refresh();
     }
   }

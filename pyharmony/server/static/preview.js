@@ -45,9 +45,10 @@ const QUICK = 512;
 /**
  * Returns reasons or warnings as one text, each once.
  *
- * @param {string[]} texts
+ * @param {string[]} [texts]
+ * @param {string[]} [codes]
  */
-const noteOf = (texts) => [...new Set(texts.map(plainly))].join(". ");
+const noteOf = (texts = [], codes = []) => [...new Set(texts.map((text, i) => plainly(text, codes[i])))].join(". ");
 
 export class Preview {
   /** @param {import("./session.js").Session} session */
@@ -169,7 +170,7 @@ export class Preview {
     if (layers.shadow && session.cutout) layers.tip = farthestOf(layers.shadow, footOf(session.box, doc.place));
     this.layers = layers;
     session.blends.forget();
-    $("match-note").textContent = noteOf(result.info.reasons);
+    $("match-note").textContent = noteOf(result.info.reasons, result.info.reason_codes);
     if (session.dragging) {
       session.scene.drawPlaced(session.dragging);
     } else {
@@ -189,7 +190,7 @@ export class Preview {
     const image = await api.image(result.picture.file_url);
     if (!session.isOpen) return;
     this.shown = { key, image };
-    $("match-note").textContent = noteOf(result.info.warnings ?? []);
+    $("match-note").textContent = noteOf(result.info.warnings, result.info.warning_codes);
     if (!session.dragging && session.doc === doc) session.refresh(true);
   }
 }

@@ -207,27 +207,36 @@ export const SAID = {
   sameNames: "Two of your files have one name: rename the second as it is written there.",
 };
 
-/**
- * What the library says of a picture, in the words of people who look at it.
- *
- * @type {[RegExp, string][]}
- */
-const REASONS = [
-  [/contradicts itself/, "How its colours should change is not sure here, so they were changed only a little"],
-  [/so little wrong/, "Its colours seem to fit already, so they were changed only a little"],
-  [/change is none of colours|larger than light explains/, "Light alone does not explain how its colours differ, so they were changed only a little"],
-  [/the object is too small/, "Too little of it is seen to match its colours"],
-  [/(there is no background|the background is too small)/, "Too little of what is around it is seen to match its colours"],
-  [/the (shadow|reflection) lies outside of the image/, "Its shadow would lie outside of the picture"],
-  [/the object lies below its contact/, "No shadow: it does not stand on anything that is seen"],
-];
+const LITTLE = "so they were changed only a little";
+const SMALL = "Too little of it is seen to match its colours";
+const LONELY = "Too little of what is around it is seen to match its colours";
+const OUTSIDE = "Its shadow would lie outside of the picture";
 
 /**
- * Returns a reason of the library as a sentence for people, without its end.
+ * What the library says of a picture, by the codes of its reasons, in the words of people who look at it.
+ *
+ * @type {Record<string, string>}
+ */
+const REASONS = {
+  "contradicts-itself": `How its colours should change is not sure here, ${LITTLE}`,
+  "little-wrong": `Its colours seem to fit already, ${LITTLE}`,
+  "no-colours": `Light alone does not explain how its colours differ, ${LITTLE}`,
+  "change-large": `Light alone does not explain how its colours differ, ${LITTLE}`,
+  "object-small": SMALL,
+  "no-background": LONELY,
+  "background-small": LONELY,
+  "shadow-outside": OUTSIDE,
+  "reflection-outside": OUTSIDE,
+  "below-contact": "No shadow: it does not stand on anything that is seen",
+};
+
+/**
+ * Returns a reason of the library as a sentence for people, without its end; those without words here as they are.
  *
  * @param {string} text
+ * @param {string} [code]
  */
-export function plainly(text) {
-  const [, words] = REASONS.find(([pattern]) => pattern.test(text)) ?? [null, text];
+export function plainly(text, code = "") {
+  const words = REASONS[code] ?? text;
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

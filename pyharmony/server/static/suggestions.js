@@ -12,7 +12,7 @@ import { SAID, WORK, plainly } from "./strings.js";
 /** @typedef {import("./geometry.js").Rectangle} Rectangle */
 /** @typedef {import("./session.js").Cutout} Cutout */
 /** @typedef {{ mask: Picture, box: Rectangle, head: Rectangle | null }} Person */
-/** @typedef {{ place: Place, front: number[], reason: string | null }} Suggestion */
+/** @typedef {{ place: Place, front: number[], reason: string | null, code: string }} Suggestion */
 
 /** How many places are asked for, and the width of their images. */
 const [COUNT, WIDTH] = [3, 240];
@@ -101,7 +101,7 @@ export class Suggestions {
     };
     const { result } = await jobs.work(WORK.places, (options) => api.run("place", body, options));
     return result.places.map((/** @type {any} */ place) => (
-      { place: placeAt(place.at, moving, place), front: place.behind, reason: place.reason }));
+      { place: placeAt(place.at, moving, place), front: place.behind, reason: place.reason, code: place.reason_code }));
   }
 
   /**
@@ -154,5 +154,5 @@ function waitingThumb(number) {
  * @param {Suggestion | undefined} suggestion
  */
 function showReason(suggestion) {
-  $("place-note").textContent = suggestion?.reason ? SAID.notSure(plainly(suggestion.reason)) : "";
+  $("place-note").textContent = suggestion?.reason ? SAID.notSure(plainly(suggestion.reason, suggestion.code)) : "";
 }
