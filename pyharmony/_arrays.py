@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import Any, TypeGuard, Union
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,6 @@ MASK_DTYPES = ("bool", *IMAGE_DTYPES)
 VALUE_RANGE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 
 NumpyArray = npt.NDArray[Any]
-Shape = Union[tuple[int, ...], "list[int]"]
 
 
 def is_torch(x: object) -> TypeGuard[Any]:

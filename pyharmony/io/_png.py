@@ -38,7 +38,6 @@ class Png:
     height: int
     depth: int
     color: int
-    interlaced: bool
     pixels: bytes = b""
     profile: bytes | None = None
     exif: bytes | None = None
@@ -64,7 +63,7 @@ def header(head: bytes) -> Png:
         raise PngError("its header holds impossible values")
     if compression or filters or interlace > 1:
         raise PngError("its header names unknown methods")
-    return Png(width, height, depth, color, interlace == 1)
+    return Png(width, height, depth, color)
 
 
 def parse(data: bytes) -> Png:

@@ -139,7 +139,7 @@ def subject_of(
             if not isinstance(side, str) or side not in SIDES:
                 raise ArgumentError(f"cut: {side!r}, expected some of {', '.join(SIDES)}")
         sides = frozenset(cut)
-    bands, edges = _bands(region, box, (width, height)), {side: _edge(mask, side) for side in sides}
+    bands, edges = _bands(region, (width, height)), {side: _edge(mask, side) for side in sides}
     if seat is not None:
         edges["bottom"] = _from_row_on(mask, box[3])
     return Subject((width, height), region, box, head, sides, hidden, bands, edges)
@@ -208,7 +208,7 @@ def _slack(region: Bools) -> int:
     return max(1, round(_BEFORE * len(region)))
 
 
-def _bands(region: Bools, box: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
+def _bands(region: Bools, size: tuple[int, int]) -> Float:
     """Returns the left, top, right and bottom of bands of a region, in pixels of the picture."""
     height, width = region.shape
     across, down = size[0] / width, size[1] / height

@@ -270,7 +270,6 @@ BlendBody, EditBody, HarmonizeBody = _body_of(BLEND), _body_of(EDIT), _body_of(H
 
 Points = Annotated[list[Position], _FIRST]
 Ids = Annotated[list[PictureId], _FIRST]
-People = Annotated[Ids, Field(max_length=MAX_PEOPLE)]
 Numbers = Annotated[list[int], Field(max_length=MAX_PEOPLE), _FIRST]
 X = Annotated[float, Field(description="In pixels of the image at full size; the middle of the first one is 0.")]
 
