@@ -14,9 +14,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pyharmony import data, matching
+from pyharmony._images.planes import gaussian
 from pyharmony.errors import ArgumentError, MaskError, UnchangedWarning
 from pyharmony.matching import _grain, _sharpness
-from pyharmony.matching._tiles import gaussian
 
 pytestmark = pytest.mark.chains
 
@@ -45,15 +45,15 @@ def noise(deviation: float, coarse: float, seed: int) -> np.ndarray:
     grey = random.standard_normal((1, HEIGHT, WIDTH, 1), np.float32)
     color = random.standard_normal((1, HEIGHT, WIDTH, 3), np.float32)
     fine = deviation * (0.8 * grey + 0.4 * color)
-    soft = gaussian(random.standard_normal((1, HEIGHT, WIDTH, 3), np.float32), 1.5)
+    soft = gaussian(random.standard_normal((1, HEIGHT, WIDTH, 3), np.float32), 1.5, (1, 2))
     return (fine + coarse * soft)[0]
 
 
 def levels(image: np.ndarray, mask: np.ndarray, inside: bool) -> np.ndarray:
     """Returns the deviations of the bands under the mask, or far from it, as the definition of the bands has them."""
     axes = image[None] @ _grain._AXES.T.astype(np.float32)
-    smooth = [axes, *(gaussian(axes, deviation) for deviation in (1.0, 2.0, 4.0))]
-    where = gaussian((mask[None, ..., None] > 0).astype(np.float32), 4.0)[0, ..., 0]
+    smooth = [axes, *(gaussian(axes, deviation, (1, 2)) for deviation in (1.0, 2.0, 4.0))]
+    where = gaussian((mask[None, ..., None] > 0).astype(np.float32), 4.0, (1, 2))[0, ..., 0]
     where = where > 0.999 if inside else where < 0.001
     return np.array([[np.std((a - b)[0, where, k]) for a, b in itertools.pairwise(smooth)] for k in range(3)])
 
@@ -108,7 +108,7 @@ def polygons(blur: float, seed: int) -> np.ndarray:
         shape = (np.abs(u) < r) & (np.abs(v) < 0.7 * r) if random.integers(2) else u * u + v * v < r * r
         image[shape] = random.uniform(0.1, 0.9)
     if blur:
-        image = gaussian(image[None], 4 * blur)[0]
+        image = gaussian(image[None], 4 * blur, (1, 2))[0]
     return image.reshape(HEIGHT, 4, WIDTH, 4).mean((1, 3))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pyharmony._images.planes import closed, connected_parts, grown, opened, shrunk
+from pyharmony._images.planes import closed, connected_parts, gaussian, grown, opened, shrunk
 from pyharmony._images.region import Region, bounding_box
 from pyharmony._images.sizes import block_means, fitted, resized
 
@@ -72,13 +73,14 @@ def test_a_box_as_pillow_has_it_and_as_a_rectangle() -> None:
 #: The file with the one function of each name.
 ONCE = {
     "grown": "_images/planes.py", "shrunk": "_images/planes.py", "connected_parts": "_images/planes.py",
+    "gaussian": "_images/planes.py",
     "fitted": "_images/sizes.py", "resized": "_images/sizes.py", "block_means": "_images/sizes.py",
 }  # fmt: skip
-#: Functions of these names that do something else: a margin around a `Region`; resizing as networks are trained, a
-#: plane to the nearest pixels; a cell of a contact sheet; means that are added up in the order of the network's.
+#: Functions of these names that do something else: a blur of tensors; a margin around a `Region`; resizing as networks
+#: are trained, a plane to the nearest pixels; a cell of a contact sheet; means in the order of the network's sums.
 ELSE = {
     "_images/edge_colours.py: _grown", "training/_batches.py: resized", "cli/_contact.py: fitted",
-    "harmonization/_colorgrid.py: _block_means",
+    "harmonization/_colorgrid.py: _block_means", "training/steps/_degraded.py: gaussian",
 }  # fmt: skip
 
 
@@ -191,3 +193,24 @@ def test_blocks_become_their_mean(dtype: str) -> None:
     assert means.dtype == dtype
     np.testing.assert_allclose(means, expected, rtol=0, atol=1e-4 if dtype == "float32" else 0.6)
     assert block_means(values, 1) is values and block_means(values[:11, :17].astype(np.uint8), 3).shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("border", ["symmetric", "edge"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("deviation", "reach"), [(0.75, 4.0), (1.5, 4.0), (2.0, 3.0)])
+def test_a_gaussian_is_that_of_scipy(deviation: float, reach: float, dtype: type, border: Any) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
+    mode = {"symmetric": "reflect", "edge": "nearest"}[border]
+    # Beside a product of matrices, which small tiles are blurred by, there is a sum of shifted planes.
+    for shape in ((3, 5), (40, 37), (70, 90)):
+        values = np.random.default_rng(0).random(shape).astype(dtype)
+        expected = ndimage.gaussian_filter(values.astype(np.float64), deviation, mode=mode, truncate=reach)
+        blurred = gaussian(values, deviation, reach=reach, border=border)
+        assert blurred.dtype == dtype
+        np.testing.assert_allclose(blurred, expected, rtol=0, atol=2e-6 if dtype == np.float32 else 1e-14)
+
+
+def test_only_these_axes_are_blurred() -> None:
+    values = np.random.default_rng(0).random((3, 20, 18, 2)).astype(np.float32)
+    expected = np.stack([[gaussian(x[..., c], 1.5) for c in range(2)] for x in values])
+    np.testing.assert_allclose(np.moveaxis(gaussian(values, 1.5, (1, 2)), 3, 1), expected, rtol=0, atol=1e-6)

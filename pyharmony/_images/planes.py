@@ -1,15 +1,21 @@
-"""Regions and other planes: how they grow and shrink, and the connected parts of a region."""
+"""Regions and other planes: how they grow, shrink and are blurred, and the connected parts of a region."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ..ops.convolution import linear
+
 Values = TypeVar("Values", bound=npt.NDArray[Any])
 Bools = npt.NDArray[np.bool_]
+
+#: Up to so many pixels along an axis a blur is a product of matrices.
+_TILE = 64
 
 
 def grown(values: Values, radius: int = 1, *, corners: bool = True) -> Values:
@@ -67,6 +73,57 @@ def connected_parts(region: Bools) -> npt.NDArray[np.int32]:
     change = np.zeros(height * (width + 1), np.int32)
     change[starts], change[ends] = numbers + 1, -(numbers + 1)
     return np.cumsum(change, dtype=np.int32).reshape(height, width + 1)[:, :-1]
+
+
+def gaussian(
+    values: Values,
+    deviation: float,
+    axes: tuple[int, int] = (0, 1),
+    *,
+    reach: float = 4.0,
+    border: Literal["symmetric", "edge"] = "symmetric",
+) -> Values:
+    """Returns values, float32 or float64, blurred by a Gaussian along two axes.
+
+    Args:
+        values: of any shape.
+        deviation: the standard deviation, in pixels.
+        axes: the axes along which they are blurred.
+        reach: how far a pixel looks, in deviations; see `reach_of`.
+        border: what lies beyond the border, as `numpy.pad` has it: a mirror image, or the outermost values.
+    """
+    radius = reach_of(deviation, reach)
+    at = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * np.square(at / deviation))
+    weights /= weights.sum()
+    blurred: Any = values
+    for axis in axes:
+        count = blurred.shape[axis]
+        if count <= _TILE and blurred.dtype == np.float32:
+            # In a tile, each pixel becomes a weighted sum of its row or column: one product of matrices blurs all.
+            around = np.pad(np.eye(count), ((radius, radius), (0, 0)), mode=border)
+            shares = sum(weight * around[shift : shift + count] for shift, weight in enumerate(weights))
+            last = np.moveaxis(blurred, axis, -1)
+            product = linear(
+                last.reshape(-1, count), np.ascontiguousarray(shares.T, np.float32), np.zeros(count, np.float32)
+            )
+            blurred = np.moveaxis(product.reshape(last.shape), -1, axis)
+            continue
+        pads = [(0, 0)] * blurred.ndim
+        pads[axis] = (radius, radius)
+        padded = np.pad(blurred, pads, mode=border)
+        total, part = np.zeros_like(blurred), np.empty_like(blurred)
+        before = (slice(None),) * axis
+        for shift, weight in enumerate(weights):
+            np.multiply(padded[(*before, slice(shift, shift + count))], blurred.dtype.type(weight), out=part)
+            total += part
+        blurred = total
+    return cast(Values, blurred)
+
+
+def reach_of(deviation: float, reach: float = 4.0) -> int:
+    """Returns how many pixels a pixel looks away that `gaussian` makes, at least one."""
+    return max(1, math.ceil(reach * deviation))
 
 
 def _spread(values: Any, radius: int, corners: bool, better: Callable[..., Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.planes import gaussian
 from .._images.region import bounding_box
 from ..color import linear_to_srgb, srgb_to_linear
 from ..color.spaces import (
@@ -157,24 +158,10 @@ def offset(ours: Float64, theirs: Float64, low: float, high: float) -> float:
 
 def top_contrast(luminance: Float64, where: Bool) -> float:
     """Returns the mean of the highest 1/1024 of the local contrasts of a region; 0 where it has none."""
-    blurred = _blurred(luminance)
+    blurred = gaussian(luminance, _SIGMA)
     contrast = np.abs(luminance - blurred)[where] / np.maximum(blurred[where], _LEAST)
     contrast = contrast[contrast > _CONTRAST]
     return float(tails(contrast)[0]) if contrast.size else 0.0
-
-
-def _blurred(plane: Float64) -> Float64:
-    """Returns the plane blurred by a Gaussian, with mirrored borders."""
-    reach = round(4 * _SIGMA)
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _SIGMA) ** 2)
-    taps /= taps.sum()
-    for axis in (0, 1):
-        around = np.pad(plane, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="symmetric")
-        plane = sum(
-            (tap * np.take(around, range(k, k + plane.shape[axis]), axis) for k, tap in enumerate(taps)),
-            np.zeros_like(plane),
-        )
-    return plane
 
 
 def s_curve(x: Float64, alpha: float, pivot: float) -> Float64:

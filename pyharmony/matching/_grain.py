@@ -16,11 +16,12 @@ from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
+from .._images.planes import gaussian
 from .._images.region import as_float, check_finite
 from .._images.threads import in_threads
 from ..errors import NO_REASON, ArgumentError, DTypeError, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
-from ._tiles import SIDE, Float32, bands_of, gaussian, tiles
+from ._tiles import SIDE, Float32, bands_of, tiles
 
 #: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
 _EDGES = (1.0, 2.0, 4.0)
@@ -197,7 +198,7 @@ def _levels(deviations: npt.NDArray[np.float64]) -> Levels:
 
 def bands(values: Float32) -> list[Float32]:
     """Returns the three bands of tiles [N, h, w, C]."""
-    smooth = [values, *(gaussian(values, deviation) for deviation in _EDGES)]
+    smooth = [values, *(gaussian(values, deviation, (1, 2)) for deviation in _EDGES)]
     return [a - b for a, b in itertools.pairwise(smooth)]
 
 
@@ -271,7 +272,7 @@ def _structure(seen: Float32) -> float:
     share of the gradients that has one direction. Coarse noise is less even; the ratio of the bands makes up for some.
     """
     grey, side = _along_axes(seen)[..., :1], _BLOCKS[0]
-    once, twice = (gaussian(grey, deviation) for deviation in _EDGES[:2])
+    once, twice = (gaussian(grey, deviation, (1, 2)) for deviation in _EDGES[:2])
     fine, levels = np.square(grey - once), _of_blocks(seen, side)
     energies = _of_blocks(fine, side)[:, 0]
     # Blocks without any energy were drawn, or are black or white.
@@ -281,7 +282,7 @@ def _structure(seen: Float32) -> float:
     cells = _of_blocks(fine, _CELL).reshape(len(seen), in_row, of_cells, in_row, of_cells)
     cells = np.moveaxis(cells, 2, 3).reshape(len(energies), -1)[blocks]
     uneven = (cells.std(1) / energies[blocks]).mean()
-    dy, dx = (np.gradient(gaussian(grey, _BLUR), axis=axis) for axis in (1, 2))
+    dy, dx = (np.gradient(gaussian(grey, _BLUR, (1, 2)), axis=axis) for axis in (1, 2))
     yy, xx, xy = (_of_blocks(product, side)[blocks, 0] for product in (dy * dy, dx * dx, dx * dy))
     directed = (np.hypot(xx - yy, 2 * xy) / (xx + yy + _TINY)).mean()
     finer = energies[blocks].mean() / (_of_blocks(np.square(once - twice), side)[blocks, 0].mean() + _TINY)

@@ -14,11 +14,12 @@ from .. import _checks, _reprs
 from .._arrays import round_into
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
+from .._images.planes import gaussian, reach_of
 from .._images.region import Region, as_float, check_finite
 from .._images.threads import in_threads
 from ..errors import NO_REASON, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
-from ._tiles import Float32, bands_of, gaussian, radius_of, taller, tiles
+from ._tiles import Float32, bands_of, taller, tiles
 
 #: The deviations of the two Gaussians under which the slope of an edge is compared, in pixels.
 _NEAR, _FAR = 1.0, 2.0
@@ -172,7 +173,7 @@ def blur_of(seen: Float32) -> float:
 
 def _slopes(grey: Float32, deviation: float) -> tuple[Float32, Float32]:
     """Returns the derivatives along rows and columns of tiles [N, h, w] under a Gaussian."""
-    smooth = gaussian(grey, deviation)
+    smooth = gaussian(grey, deviation, (1, 2))
     found = []
     for axis in (2, 1):
         padded = np.pad(smooth, [(0, 0), *((1, 1) if a == axis else (0, 0) for a in (1, 2))], mode="edge")
@@ -194,7 +195,7 @@ def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.b
 
 def _blur(job: Job, deviation: float) -> None:
     """Blurs the object by a Gaussian, whose weights are the mask's, so that nothing from outside runs in."""
-    region, reach = job.bbox, radius_of(deviation)
+    region, reach = job.bbox, reach_of(deviation)
     # No other part reads what this one writes.
     source = job.dst_of(region)
 
@@ -202,8 +203,8 @@ def _blur(job: Job, deviation: float) -> None:
         around = taller(part, reach, region)
         mask = np.asarray(as_float(job.mask_of(around)), np.float32)[..., None]
         before = around.of(source, (region.y0, region.x0)).astype(job.real)
-        weighted = gaussian(before * mask, deviation, (0, 1))
-        weights = gaussian(mask, deviation, (0, 1))
+        weighted = gaussian(before * mask, deviation)
+        weights = gaussian(mask, deviation)
         values = np.where(weights > 1e-4, weighted / np.maximum(weights, 1e-4), before)
         values = before + mask * (values - before)
         inner = slice(part.y0 - around.y0, part.y1 - around.y0)

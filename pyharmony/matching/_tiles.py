@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,6 @@ import numpy.typing as npt
 from .._arrays import VALUE_RANGE
 from .._images.frame import Job
 from .._images.region import Region
-from ..ops.convolution import linear
 
 Float32 = npt.NDArray[np.float32]
 
@@ -86,38 +84,3 @@ def bands_of(region: Region) -> list[Region]:
 def taller(band: Region, rows: int, region: Region) -> Region:
     """Returns a band of a region with so many more rows of the region above and below."""
     return Region(max(region.y0, band.y0 - rows), min(region.y1, band.y1 + rows), band.x0, band.x1)
-
-
-def radius_of(deviation: float) -> int:
-    """Returns how far from its own place a pixel looks that `gaussian` makes."""
-    return max(1, math.ceil(4 * deviation))
-
-
-def gaussian(values: Float32, deviation: float, axes: tuple[int, int] = (1, 2)) -> Float32:
-    """Returns values blurred by a Gaussian along two axes; beyond the border they go on as a mirror image."""
-    radius = radius_of(deviation)
-    at = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * np.square(at / deviation))
-    weights /= weights.sum()
-    for axis in axes:
-        count = values.shape[axis]
-        if count <= SIDE:
-            # In a tile, each pixel becomes a weighted sum of its row or column: one product of matrices blurs all.
-            reflected = np.pad(np.eye(count), ((radius, radius), (0, 0)), mode="symmetric")
-            shares = sum(weight * reflected[shift : shift + count] for shift, weight in enumerate(weights))
-            last = np.moveaxis(values, axis, -1)
-            made = linear(
-                last.reshape(-1, count), np.ascontiguousarray(shares.T, np.float32), np.zeros(count, np.float32)
-            )
-            values = np.moveaxis(made.reshape(last.shape), -1, axis)
-            continue
-        pads = [(0, 0)] * values.ndim
-        pads[axis] = (radius, radius)
-        padded = np.pad(values, pads, mode="symmetric")
-        total, part = np.zeros_like(values), np.empty_like(values)
-        before = (slice(None),) * axis
-        for shift, weight in enumerate(weights):
-            np.multiply(padded[(*before, slice(shift, shift + count))], np.float32(weight), out=part)
-            total += part
-        values = total
-    return values
