@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -1466,14 +1467,19 @@ def examples() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
-@pytest.mark.parametrize("line", examples())
+@pytest.mark.parametrize("line", [line for line in examples() if not line.startswith("pyharmony demo ")])
 def test_an_example_of_the_page_runs(line: str, tmp_path: Path) -> None:
+    """The demo has a test of its own; what is more than one command runs in a shell."""
     write_list([(*TRIPLE, "a.png", "86,180")], name="triples.csv")
+    program, *words = shlex.split(line)
+    if program == "pyharmony" and not {"|", ">", "<", "&&", ";"}.intersection(words):
+        call(*words)
+        return
     folder = tmp_path / "bin"
     folder.mkdir()
-    program = folder / "pyharmony"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pyharmony "$@"\n')
-    program.chmod(0o755)
+    script = folder / "pyharmony"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pyharmony "$@"\n')
+    script.chmod(0o755)
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", line], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
