@@ -25,9 +25,14 @@ from ._tiles import SIDE, Float32, bands_of, tiles
 
 #: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
 _EDGES = (1.0, 2.0, 4.0)
-#: Noise is told from the smoothest blocks: their sides, band by band, the border of a tile in which bands cannot be
-#: told, the share of the blocks that is taken, and the levels beyond which a block is clipped, which hides noise.
-_BLOCKS, _BORDER, _SMOOTH, _CLIPPED = (16, 24, 48), 8, 0.1, (0.01, 0.99)
+#: The sides of the blocks by whose smoothest noise is estimated, band by band, in pixels.
+_BLOCKS = 16, 24, 48
+#: The width of the border of a tile in which bands cannot be estimated, in pixels.
+_BORDER = 8
+#: The share of the blocks that is taken, the smoothest.
+_SMOOTH = 0.1
+#: The levels, 0 to 1, beyond which a block is clipped, which hides noise.
+_CLIPPED = 0.01, 0.99
 #: Fewer tiles than these around an object may show texture alone; noise is everywhere alike.
 _FEW = 16
 #: By how much less energy in each band a share of the blocks of white noise has, those with the least, than all.

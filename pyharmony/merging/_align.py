@@ -17,8 +17,12 @@ from .._images.sizes import fitted
 from ..errors import NO_REASON, Reason
 from ._planes import Bools, Float, Float32, Pixels, mapped, opencv, rescaled
 
-#: The longer side of the image in which features are found, how many at most, and the least contrast of one.
-_SIDE, _FEATURES, _CONTRAST = 1200, 4000, 0.01
+#: The longer side of the image in which features are found, in pixels.
+_SIDE = 1200
+#: The greatest number of features.
+_FEATURES = 4000
+#: The least contrast of a feature, as OpenCV's SIFT takes it.
+_CONTRAST = 0.01
 #: A feature's second best counterpart is less like it than the best by this factor at least.
 _RATIO = 0.8
 #: How far off a pair may be, in pixels of the small image, and how many hypotheses are tried.

@@ -18,9 +18,10 @@ from ..segmentation import Masks
 from ..typing import ImageLike
 from ._planes import Bools, Pixels
 
-#: The least share of a photograph that a person covers, in a mask of several, and the longer side at which these are
-#: told apart.
-_PERSON, _SIDE = 0.0005, 800
+#: The least share of a photograph that a person covers, in a mask of several.
+_PERSON = 0.0005
+#: The longer side of the mask at which these are told apart, in pixels.
+_SIDE = 800
 #: What asks for the best base.
 AUTO = "auto"
 #: The rows that are converted at once.

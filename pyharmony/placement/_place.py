@@ -55,11 +55,20 @@ from ._subject import OPPOSITE, Bools, Float, Subject, matrix_of, subject_of
 
 #: The longer side of the background that is looked at.
 _SIDE = 256
-#: The places of the grid that are looked at in other sizes, those that are then compared, how alike two answers may be,
-#: how many finer steps about one are checked at the silhouette, and what a broken rule costs where places are sorted.
-_RESIZED, _TRIED, _ALIKE, _FINER, _BROKEN = 300, 800, 0.5, 3, 1e3
-#: How alike a place is that breaks a rule where another one does, and how many that break one are looked at.
-_AS_BAD, _DOUBTED = 0.8, 60
+#: The number of places of the grid that are tried in other sizes.
+_RESIZED = 300
+#: The number of places, of all sizes, that are then compared.
+_TRIED = 800
+#: From this overlap on, intersection over union, two places are the same answer.
+_ALIKE = 0.5
+#: The number of finer steps about an answer that are checked at the silhouette.
+_FINER = 3
+#: What a broken rule costs where places are sorted, in units of the score.
+_BROKEN = 1e3
+#: The overlap, intersection over union, from which on a place that breaks a rule is one with another that does.
+_AS_BAD = 0.8
+#: The number of places that break a rule and are looked at.
+_DOUBTED = 60
 #: What counts of how likely a place is for the first answer at another size than the usual one, or with a doubt.
 _UNUSUAL = 0.5
 #: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.

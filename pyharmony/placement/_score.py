@@ -15,9 +15,14 @@ from ..segmentation.people import STANDABLE
 from ._crowd import NEARER, Crowd, nearness, off_the_line
 from ._subject import OPPOSITE, Bools, Float, Subject
 
-#: The columns that the middle of the head is tried in, the rows, and how far rows go beyond the heads that are there,
-#: in heads above and below.
-_COLUMNS, _ROWS, _ABOVE, _BELOW = 48, 14, 1.3, 1.8
+#: The number of columns that the middle of the head is tried in.
+_COLUMNS = 48
+#: The number of rows that it is tried in.
+_ROWS = 14
+#: How far rows go above the heads that are there, in heads.
+_ABOVE = 1.3
+#: How far they go below them, in heads.
+_BELOW = 1.8
 #: Sizes beside the one that the people say; of these again the finer ones, and shifts in steps of the columns, that are
 #: tried where a place breaks a rule.
 RESIZED = (0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682)
@@ -28,10 +33,14 @@ _FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98
 #: photographs of `tools/annotations/heads.json` whose split is train, of 64 people who are alone and cut at the bottom
 #: 0.29 (half of them within 0.22 to 0.35), of 35 who are whole 0.26.
 _HEAD_ROW = 0.3
-#: How high the head of somebody is there who is cut at the bottom, and how high all of who is not, as shares of the
-#: picture's height: the least and the most; how large a thing is at most, as a share of the picture; and by how many
-#: octaves any size may differ.
-_HEADS, _BODIES, _LARGEST, _FROM_FIT = (1 / 6, 0.4), (1 / 3, 2 / 3), 0.5, 1.0
+#: The least and greatest height of a head there if the person is cut at the bottom, as shares of the image's height.
+_HEADS = 1 / 6, 0.4
+#: The least and greatest height of a person there who is not cut, as shares of the image's height.
+_BODIES = 1 / 3, 2 / 3
+#: The greatest height and width of a thing, as shares of those of the image.
+_LARGEST = 0.5
+#: By how many octaves any of these sizes may differ.
+_FROM_FIT = 1.0
 #: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
 _LOWER = (0.0, 0.12, 0.25, 0.4)
 #: Of somebody near whom the frame cut at the bottom: how many sizes are tried an octave, and how high the head is at
@@ -60,9 +69,16 @@ _ROUNDING = 1e-9
 _EXPONENT = 700.0
 #: The margin that a head keeps to the frame, in its heights.
 _MARGIN = 0.15
-#: The ground under somebody who stands: what is seen of the background so many heads below the feet, so many above
-#: them, and so many to each side; a head counts for at least so many pixels there, and so many have to be seen.
-_UNDER, _OVER, _ASIDE, _LEAST_HEAD, _LEAST_SEEN = 1.2, 0.5, 1.5, 3.0, 4.0
+#: How far the ground under somebody who stands goes below the feet, in heads.
+_UNDER = 1.2
+#: How far it goes above the feet, in heads.
+_OVER = 0.5
+#: How far it goes to each side of the feet, in heads.
+_ASIDE = 1.5
+#: The least height of a head that this is measured by, in pixels of the small image.
+_LEAST_HEAD = 3.0
+#: The least area of the ground that has to be seen, in pixels of the small image.
+_LEAST_SEEN = 4.0
 #: By how many levels the sky is more blue than red at least, and how much its luma differs from pixel to pixel at most;
 #: and what is looked at above and below feet, in heads.
 _BLUE, _SMOOTH, _ABOUT = 25.0, 6.0, (0.1, 0.4)

@@ -24,9 +24,14 @@ _SIDE = 128
 _SAME, _SQUARE = 0.4, 1.25
 #: The points of a pose from the knees on.
 _KNEES, _FEET = (25, 26), (27, 28, 29, 30, 31, 32)
-#: A point is seen from this on, and in a mask that is so near, in torsos. A mask ends at the feet if it ends at most so
-#: far above the lowest point of them, and so far below it, where skis are.
-_SEEN, _NEAR, _LACKS, _BEYOND = 0.5, 0.15, 0.2, 0.4
+#: A point is seen from this score on, 0 to 1.
+_SEEN = 0.5
+#: A point is in a mask that is so near, in torsos.
+_NEAR = 0.15
+#: A mask ends at the feet if it ends at most so far above the lowest point of them, in torsos.
+_LACKS = 0.2
+#: It ends there, too, if it ends at most so far below that point, where skis are, in torsos.
+_BEYOND = 0.4
 #: Somebody sits whose seen knees are less than so many torsos below the hips, where the shoulders are at least so many
 #: above them. Of 19 people in photographs whose knees are seen, two who sit or ride a horse are at 0.07 and 0.48,
 #: and 17 who stand, ski or are astride a bicycle from 0.56 on; who crouches counts as who sits.

@@ -52,9 +52,14 @@ _RIM = 2
 #: How much the larger of two masks that a click found counts, as an exponent of its area: by the network's scores, and
 #: by what masks are expected to cover.
 _WHOLER, RATED = 0.5, 0.1
-#: The logits of the network's mask and of those of poses are clipped at these values, divided by them, and added with
-#: these weights; the sum times the last number is the logit of the result.
-_OWN, _POSES, _WEIGHTS, _LOGITS = 3.0, 4.0, (1.0, 1.4), 3.0
+#: The logits of the network's mask are clipped at this value, and divided by it.
+_OWN = 3.0
+#: The logits of the masks of poses are clipped at this value, and divided by it.
+_POSES = 4.0
+#: Both are added with these weights: the network's, and those of poses.
+_WEIGHTS = 1.0, 1.4
+#: The sum times this is the logit of the result.
+_LOGITS = 3.0
 #: How surely people are where a pose has its mask, on the mean, so that it counts, and so that who has no head does.
 THERE, _NEW = 0.2, 0.3
 #: Below this likelihood nobody could stand in what a photograph shows, see `Session.standable`: of photographs of train
