@@ -732,6 +732,7 @@ def test_other_ways_to_point(service: Running) -> None:
     assert (service.pixels(service.done("segment", **plain, steps=steps)["mask"]) > 127)[22:38, 32:48].all()
     nobody = service.done("segment", picture=service.upload(np.full((40, 40, 3), 7, np.uint8))["id"], people=True)
     assert nobody["masks"] == [] and "mask" not in nobody and "no person" in nobody["info"]["reason"]
+    assert nobody["info"]["reason_code"] == "nobody"
     assert not service.pixels(nobody["others"]).any()
     for wrong in ({}, {"people": True, "steps": steps}, {"steps": steps[::-1]}, {"steps": [{"kind": "lasso"}]}):
         assert service.start("segment", picture=id, **wrong).status_code == 422
@@ -937,6 +938,8 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
     assert best["base"] == min((0, 1), key=lambda i: best["bases"][i]["cost"]) and job["result"]["info"]["bases"] == []
     left_out = service.done("merge", photos=[ids["first"], ids["wall"]], people=[ids["one"], ids["none"]])["info"]
     assert "does not show the place" in left_out["photos"][1]["reason"] and left_out["reason"]
+    assert left_out["photos"][1]["reason_code"] == "other-place" and left_out["reason_code"] == "no-common-place"
+    assert left_out["warning_codes"] == ["left-out", "no-common-place"] and len(left_out["warnings"]) == 2
     for wrong in ({"photos": [ids["first"]]}, {**body, "people": [None]}, {**body, "base": 2}):
         assert service.start("merge", 60, **wrong).status_code == 422
 
@@ -1080,6 +1083,7 @@ def test_failures_say_what_is_wrong_without_paths(service: Running) -> None:
     ids = service.ids(**images)
     told = service.start("blend", 60, **ids).json()
     assert told["status"] == "failed" and told["error"]["kind"] == "ShapeError" and told["error"]["exit_code"] == 3
+    assert (told["error"]["code"], told["error"]["argument"]) == ("sizes-differ", "src")
     assert f"src ({ids['src']}): 40 x 30 pixels beside 80 x 60" in told["error"]["message"]
     assert kind_of(service.start("blend", **ids, gradients="mixed")) == "usage"
     assert "gradients does not go with mode" in service.start("blend", **ids, gradients="mixed").text

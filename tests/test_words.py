@@ -195,7 +195,7 @@ SAID = {
         "alpha-empty": "name: the alpha of dst is zero everywhere; python",
         "mask-off-alpha": "name: a.png is zero wherever dst is not transparent; python",
         "outside": "name: the object lies outside dst (8 x 9); python",
-        "sizes-differ": "name: library; pass at X,Y, where its first pixel lands",
+        "sizes-differ": "name: library; pass at [x, y], where its first pixel lands",
         "looks-erased": "name: library; say where it is unknown: an alpha of 0 there, or dst_valid, black there",
         "hold-base": "name: library; base copy-paste with a color_weight near 1 clips less, and images of floats are "
         "not clipped",

@@ -120,6 +120,7 @@ class Task:
     def _words(self, files: Mapping[str, str]) -> Words:
         option = self.style.option
         weight, base = option("color_weight"), option("base", "copy-paste")
+        at = "X,Y" if self.style.flags else "[x, y]"
         texts = {
             "reference-solves-all": f"True beside {option('reference')}; GP-GAN's code solves the whole image, pass "
             f"{option('preserve_background', False)}",
@@ -131,7 +132,7 @@ class Task:
             "outside": "the object lies outside {image} ({size})",
         }
         hints = {
-            "sizes-differ": f"pass {option('at', 'X,Y')}, where its first pixel lands",
+            "sizes-differ": f"pass {option('at', at)}, where its first pixel lands",
             "nothing-fixed": f"leave pixels at zero or pass {weight} above 0",
             "looks-erased": f"say where it is unknown: an alpha of 0 there, or {option('dst_valid')}, black there",
             "hold-base": f"{base} with a {weight} near 1 clips less, and images of floats are not clipped",
