@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pyharmony import color
 from pyharmony.color import _idt, _retouch, gaussian, spaces, temperature
 from pyharmony.color.histogram import quantile_tables
+from pyharmony.reference.luma import LUMA
 from pyharmony.reference.regrain import SMALLEST, SWEEPS
 
 Pixels = npt.NDArray[np.uint8]
@@ -247,7 +248,7 @@ def retouch(image: Pixels, mask: Pixels) -> Pixels:
 
 
 def brightness_contrast(image: Pixels, mask: Pixels, brightness: float, contrast: float) -> Pixels:
-    mean = float(_retouch.LUMA @ np.array(cv2.mean(image, mask)[:3]))
+    mean = float(LUMA @ np.array(cv2.mean(image, mask)[:3]))
     moved = cv2.convertScaleAbs(
         cv2.max(image.astype(np.float32) * (1 + contrast) + (255 * brightness - contrast * mean), 0)
     )

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyharmony.reference.color_grid import IDENTITY, LUMA, hats
+from pyharmony.reference.color_grid import IDENTITY, hats
+from pyharmony.reference.luma import LUMA
 
 Float32 = npt.NDArray[np.float32]
 GRID, KNOTS = (16, 16, 8), 16
@@ -52,7 +53,7 @@ def with_opencv(image: Any, mask: Any, given: Map) -> Any:
 
     height, width = image.shape[:2]
     x = image.astype(np.float32) * np.float32(1 / 255)
-    w = np.clip(GRID[2] * (x @ LUMA.astype(np.float32)) - np.float32(0.5), 0, GRID[2] - 1)
+    w = np.clip(GRID[2] * (x @ np.array(LUMA, np.float32)) - np.float32(0.5), 0, GRID[2] - 1)
     y = cv2.transform(x, given.affine)
     table = given.table
     for c in range(3):
@@ -91,7 +92,7 @@ def on_torch(given: Map, device: str = "cpu") -> Tensors:
         return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device)
 
     cells = given.grid.reshape(*GRID, 12).transpose(3, 2, 0, 1)[None]
-    return Tensors(put(given.affine.reshape(12, 1, 1)), put(given.table), put(cells), put(LUMA))
+    return Tensors(put(given.affine.reshape(12, 1, 1)), put(given.table), put(cells), put(np.array(LUMA)))
 
 
 def with_torch(image: Any, mask: Any, top: int, height: int, given: Tensors) -> Any:

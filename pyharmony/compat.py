@@ -16,6 +16,7 @@ from ._arrays import MASK_DTYPES, NumpyArray, check_dtype, dtype_name
 from ._checks import out_like, two_numbers
 from ._images.region import bounding_box
 from .errors import ArgumentError, DTypeError, ShapeError
+from .reference.luma import LUMA
 from .typing import Gradients
 
 __all__ = [
@@ -42,7 +43,7 @@ _GRADIENTS: dict[int, Gradients] = {NORMAL_CLONE: "source", MIXED_CLONE: "mixed"
 _FLAGS = "NORMAL_CLONE (1), MIXED_CLONE (2), MONOCHROME_TRANSFER (3) or the same + 8, *_WIDE (9, 10, 11)"
 
 #: The weights of Rec. 601 luma in OpenCV's order of channels.
-_LUMA_BGR = (0.114, 0.587, 0.299)
+_LUMA_BGR = LUMA[::-1]
 
 
 def seamlessClone(  # OpenCV's name

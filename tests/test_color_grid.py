@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pyharmony import ops
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.reference import color_grid as reference
+from pyharmony.reference.luma import LUMA
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
@@ -149,7 +150,7 @@ def test_the_reference_interpolates_between_centres():
     inner = slice(8, -8)
     np.testing.assert_allclose(slice_of[inner, 0, 0, 3], ((np.arange(height) + 0.5) / 10 - 0.5)[inner])
     np.testing.assert_allclose(slice_of[0, inner, 1, 3], ((np.arange(width) + 0.5) / 10 - 0.5)[inner])
-    np.testing.assert_allclose(slice_of[..., 2, 3], x @ reference.LUMA * depth - 0.5)
+    np.testing.assert_allclose(slice_of[..., 2, 3], x @ LUMA * depth - 0.5)
     assert not slice_of[..., :3].any()
 
 

@@ -25,7 +25,7 @@ from .._arrays import Array, NumpyArray
 from .._cuda import DeviceArray, Place, attempt, describe, is_device_array
 from ..errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
 from ..ops.images_cuda import batch_of, unsupported
-from ..reference.gaussian_poisson import LUMA
+from ..reference.luma import LUMA
 from .fill import fill
 from .flooded import warn_of_flooded
 from .ground import Ground, warn_of_erased

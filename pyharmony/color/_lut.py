@@ -11,9 +11,9 @@ import numpy.typing as npt
 from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Lut, share
+from ..reference.luma import LUMA
 from ..typing import Array, ImageLike, MaskLike, Rng
 from .common import generator, region, whole
-from .spaces import LUMA
 
 
 def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:

@@ -13,10 +13,10 @@ import numpy as np
 from .. import _checks
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Affine, Curves, Light, Stage, share
+from ..reference.luma import LUMA
 from ..typing import ImageLike, MaskLike, Rng
 from .common import Float64, generator, region
 from .spaces import (
-    LUMA,
     RGB_TO_XYZ,
     WHITE,
     XYZ_TO_RGB,

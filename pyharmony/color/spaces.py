@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .._arrays import is_torch
 from ..errors import DTypeError, ShapeError
+from ..reference.luma import LUMA
 
 Float64 = npt.NDArray[np.float64]
 
@@ -37,8 +38,6 @@ LMS_TO_LALPHABETA = np.diag([1 / np.sqrt(3), 1 / np.sqrt(6), 1 / np.sqrt(2)]) @ 
 #: The value that is added to the responses before the logarithm, so that black has one.
 LMS_FLOOR = 1 / 255
 
-#: The weights of red, green and blue in the luma of Rec. 601.
-LUMA = np.array([0.299, 0.587, 0.114])
 #: The matrix from RGB to full-range YCbCr of Rec. 601 (JFIF), without the 1/2 of Cb and Cr.
 RGB_TO_YCBCR = np.stack(
     [LUMA, (np.eye(3)[2] - LUMA) / (2 * (1 - LUMA[2])), (np.eye(3)[0] - LUMA) / (2 * (1 - LUMA[0]))]

@@ -29,6 +29,7 @@ from ..io.provenance import told as told_in_xmp
 from ..io.shown import WithInfo, page, png
 from ..placement import Placement
 from ..placement import contact_sheet as placement_sheet
+from ..reference.luma import LUMA
 from ..segmentation import METHODS as CUTTERS
 from ..segmentation import Masks, Method
 from ..typing import (
@@ -59,8 +60,6 @@ Front = Literal["auto"] | Sequence[int]
 
 #: What is done to a subject if the caller says nothing.
 _GRAIN, _SHARPNESS = 1.0, 1.0
-#: The shares of red, green and blue in grey.
-_GREY = (0.299, 0.587, 0.114)
 #: The longer side of what a preview is made from, beside the preview's own.
 _FINER = 1.5
 
@@ -359,7 +358,7 @@ def compose(
         canvas = given if given.shape[2] == 3 else np.repeat(given, 3, 2)
         found = draw(canvas, below[..., :3], plan, [photos[i] for i in plan["order"]], ratio)
         if canvas is not given:
-            grey = canvas.astype(np.float64) @ np.array(_GREY)
+            grey = canvas.astype(np.float64) @ LUMA
             given[..., 0] = np.rint(grey) if given.dtype.kind == "u" else grey
         held.append(_told(found, plan, found_of, below, seconds, start, others))
         return held[-1]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..color import rgb_to_lab
-from ..color.spaces import LUMA
+from ..reference.luma import LUMA
 from ._guards import SKIN_LEAST, is_skin, largest
 from ._judged import hardened, moved
 from ._maps import ColorMap, followed_by

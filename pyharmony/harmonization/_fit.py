@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..reference.luma import LUMA
 from ._maps import ColorMap
 from ._scene import Float32, Scene
 
@@ -16,7 +17,6 @@ KNOTS, CELLS = 8, (4, 4, 4)
 _MOST = 8192
 #: The ridges, as shares of the weight of all pixels: how far each part is held to the identity, and curves to lines.
 _AFFINE, _CURVES, _BEND, _GRID = 1e-5, 1e-4, 1e-3, 1e-3
-_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
@@ -35,7 +35,7 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
     colors, weights, places = samples(scene)
     wanted = np.clip(output.reshape(-1, 3).take(places, 0).astype(np.float64), 0, 1) - colors
     simple = np.concatenate([colors, np.ones((len(colors), 1)), hats(colors, KNOTS)], 1)
-    cells = cell_weights(scene.picture.shape[:2], places, colors @ _LUMA, CELLS)
+    cells = cell_weights(scene.picture.shape[:2], places, colors @ LUMA, CELLS)
     local = (cells[:, :, None] * simple[:, None, :4]).reshape(len(colors), -1)
     features = np.concatenate([simple, local], 1)
     total = float(weights.sum())

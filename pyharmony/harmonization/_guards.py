@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..color import rgb_to_lab
-from ..color.spaces import LUMA
 from ..errors import NO_REASON, Reason
+from ..reference.luma import LUMA
 from ._maps import ColorMap
 from ._scene import Scene
 

@@ -17,6 +17,7 @@ from .._images.region import as_float
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import color_image, encode
 from ..ops.color_map import run as run_stages
+from ..reference.luma import LUMA
 from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 
 Float64 = npt.NDArray[np.float64]
@@ -257,7 +258,7 @@ def _add_change(
         apply_into(color_map, held, None, after, (origin[0], origin[1] + top), frame, clipped=True)
         after -= held
         if image.shape[2] == 1:
-            after = (after @ np.array([0.299, 0.587, 0.114], real))[..., None]
+            after = (after @ np.array(LUMA, real))[..., None]
         if mask is not None:
             after *= as_float(mask[rows])[..., None]
         after += before

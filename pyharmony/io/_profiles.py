@@ -23,6 +23,7 @@ from .. import _install
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._native import get_num_threads
 from ..errors import ArgumentError
+from ..reference.luma import LUMA
 from ._picture import Picture
 
 logger = logging.getLogger("pyharmony")
@@ -38,8 +39,6 @@ _SMALL_STRIP = 1 << 15
 _LARGE_STRIP = 1 << 22
 #: The perceptual intent, and a flag of Little CMS: without it 16-bit colours go through a coarse grid, 4 levels off.
 _PERCEPTUAL, _NO_SHORTCUT = 0, 0x0100
-#: The weights of a colour's grey: ITU-R BT.601, like Pillow's mode L and OpenCV.
-LUMA = (0.299, 0.587, 0.114)
 
 #: sRGB's primaries in the profile connection space: from its chromaticities, taken from D65 to D50 by the
 #: Bradford transform (ICC.1:2022, annex E). White is D50.

@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import _install
 from .._arrays import NumpyArray
+from ..reference.luma import LUMA
 from . import _tiff, _webp
 from ._profiles import _strips
 
@@ -475,7 +476,7 @@ def _from_ycbcr(out: NumpyArray, main: _tiff.Directory) -> None:
     """Converts 8-bit YCbCr to RGB, by section 21 of TIFF 6.0."""
     weights, range_ = main.numbers(529, 64), main.numbers(532, 64)
     if len(weights) != 3 or not all(0 < weight < 1 for weight in weights):
-        weights = (0.299, 0.587, 0.114)
+        weights = LUMA
     if len(range_) != 6 or not all(range_[i] < range_[i + 1] <= 255 for i in (0, 2, 4)):
         range_ = (0, 255, 128, 255, 128, 255)
     red, green, blue = weights

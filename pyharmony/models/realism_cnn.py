@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..reference.luma import LUMA
 from . import _blocks, checks
 from ._registry import Model, register
 
@@ -121,7 +122,7 @@ class RealismCnn(Model):
 def colours(image: Tensor) -> Tensor:
     """Returns R, G, B, luminance Y, R - Y, G - Y, B - Y, chroma, saturation of images in [-1, 1]: [N, 9, H, W]."""
     x = (image + 1) / 2
-    weights = x.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+    weights = x.new_tensor(LUMA)[:, None, None]
     luminance = (x * weights).sum(1, keepdim=True)
     largest = x.amax(1, keepdim=True)
     chroma = largest - x.amin(1, keepdim=True)

@@ -14,7 +14,7 @@ from torch.autograd import Function
 
 from .. import _arrays, _cuda
 from ..errors import ArgumentError
-from ..reference.color_grid import LUMA
+from ..reference.luma import LUMA
 from . import _color_grid_cpu, _color_grid_cuda
 from ._color_grid import PARTS, Frame, flattened, frame_of, image_form
 from ._native_torch import calls_for, operator

@@ -28,7 +28,8 @@ from torch import Tensor
 from .. import _arrays, _checks, _cuda
 from .._arrays import Array
 from ..errors import ArgumentError
-from ..reference.gaussian_poisson import GRADIENT_KERNELS, LUMA
+from ..reference.gaussian_poisson import GRADIENT_KERNELS
+from ..reference.luma import LUMA
 from . import _gaussian_poisson_cpu, _gaussian_poisson_cuda
 from ._gaussian_poisson import METHODS, call_of
 from ._gaussian_poisson_inverse_torch import Operator, inverse, links, plane_of

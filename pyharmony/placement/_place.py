@@ -15,6 +15,7 @@ from .._images.planes import grown
 from .._images.sizes import fitted, resized
 from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
 from ..evaluation.pictures import levels_of, mask_of
+from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.drawing import size_of
 from ..segmentation.heads import faces_of_others
@@ -388,7 +389,7 @@ def _ground(scene: Pixels, crowd: Crowd, heads: Float, others: Bools, picture: P
     """Returns what the scores are read from, of a picture with people, whose heads are given, and others."""
     size = (scene.shape[1], scene.shape[0])
     small = reduced(scene, fitted(size, _SIDE))
-    gray = small.astype(np.float64) @ (0.299, 0.587, 0.114)
+    gray = small.astype(np.float64) @ LUMA
     edges = np.zeros_like(gray)
     edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])
     # Of an edge above the usual no more is lost by covering it.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .._images.sizes import fitted, resized
 from ..evaluation.pictures import levels_of
+from ..reference.luma import LUMA
 from ..segmentation.layers import Pixels
 from ..typing import ImageLike
 
@@ -59,7 +60,7 @@ def roll_in(picture: Pixels) -> float:
     height, width = picture.shape[:2]
     size = fitted((width, height), _SIDE, least=8)
     levels = reduced(picture, size).astype(np.float32)
-    gray = _blurred(levels @ np.array([0.299, 0.587, 0.114], np.float32), _BEFORE)
+    gray = _blurred(levels @ np.array(LUMA, np.float32), _BEFORE)
     down, across = np.gradient(gray)
     # Only where an edge is straight do the gradients around agree (structure tensor, Bigun and Granlund 1987).
     xx, yy, xy = (_blurred(product, _AFTER) for product in np.stack([across * across, down * down, across * down]))

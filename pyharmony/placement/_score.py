@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._images.planes import connected_parts
+from ..reference.luma import LUMA
 from ..segmentation.layers import Pixels
 from ..segmentation.people import STANDABLE
 from ._crowd import NEARER, Crowd, nearness, off_the_line
@@ -85,7 +86,7 @@ _BLUE, _SMOOTH, _ABOUT = 25.0, 6.0, (0.1, 0.4)
 #: Luma and the two opponent chromas of red, green and blue; and by how much the ground under people differs from one
 #: to another in these, in the deviation of luma, and in its differences across and down: standard deviations of the
 #: photographs of `tools/annotations/heads.json` whose split is train.
-_OPPONENT = np.array([[0.299, 0.587, 0.114], [0.5, -0.5, 0.0], [0.25, 0.25, -0.5]])
+_OPPONENT = np.array([LUMA, [0.5, -0.5, 0.0], [0.25, 0.25, -0.5]])
 _VARIES = np.array([48.0, 12.0, 16.7, 17.1, 3.7, 4.4])
 #: Differences above it are no stronger: shoes and shadows have edges, too.
 _STEP = 32.0

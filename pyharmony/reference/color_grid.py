@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .luma import LUMA
+
 Float64 = npt.NDArray[np.float64]
 
-#: The weights of red, green and blue in luma.
-LUMA = np.array([0.299, 0.587, 0.114])
 IDENTITY = np.eye(3, 4)
 
 

@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from .luma import LUMA
 
-#: The weights of Rec. 601 luma, whose gradients "monochrome" takes.
-LUMA = (0.299, 0.587, 0.114)
+Float64 = npt.NDArray[np.float64]
 
 
 def gaussian_taps(sigma: float, normalize: bool = True) -> tuple[float, float]:

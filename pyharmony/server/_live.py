@@ -22,6 +22,7 @@ from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
 from ..errors import MaskError, PyHarmonyWarning
 from ..io import Picture
+from ..reference.luma import LUMA
 from ._text import with_codes
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _FINER = 1.5
 _FAR = 32
 #: The pixels around a subject that are sent with it, so that its edge is not that of an image.
 _RIM = 2
-_GREY = np.array([0.299, 0.587, 0.114])
 
 
 def layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
@@ -282,5 +282,5 @@ def _shown(colours: NumpyArray, grey: bool) -> NumpyArray:
     """Returns colours [h, w, 3], or three channels of their grey, as they come to lie in a grey background."""
     if not grey:
         return colours
-    level = np.rint(colours.astype(np.float32) @ _GREY).astype(np.uint8)
+    level = np.rint(colours.astype(np.float32) @ LUMA).astype(np.uint8)
     return np.repeat(level[..., None], 3, 2)
