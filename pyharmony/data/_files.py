@@ -19,6 +19,7 @@ import numpy as np
 from .. import _temporary
 from .. import io as files
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.levels import in_levels, picture_levels
 from ..errors import ArgumentError, DataError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 from ..io.masks import mask_of
 
@@ -26,8 +27,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
 #: The names of the images of a sample.
 PICTURES = ("composite", "target", "image", "src", "dst")
-
-_PLAIN = files.Picture(np.zeros((1, 1, 3), np.uint8))
 
 
 class NamedBytes(io.BytesIO):
@@ -86,27 +85,17 @@ def label(source: Any) -> str:
 
 def read_picture(source: Any, role: str) -> NumpyArray:
     """Reads an image as uint8 [H, W, 3] in sRGB, upright; alpha is left out."""
-    picture = files.read(source, role)
-    if picture.profile is not None or picture.pixels.dtype != np.uint8 or picture.pixels.shape[2] in (1, 2):
-        picture = files.convert(picture, _PLAIN, role)
-    return own(picture.pixels[..., :3])
-
-
-def own(pixels: NumpyArray) -> NumpyArray:
-    """Returns contiguous and writable pixels; Pillow's are neither, of which torch warns."""
-    return np.require(pixels, requirements=["C", "W"])
+    return picture_levels(files.read(source, role), role)
 
 
 def read_mask(source: Any, role: str = "mask") -> NumpyArray:
     """Reads a mask as uint8 [H, W] from a grey image, one whose colours are all grey, or its alpha."""
     picture = files.read(source, role)
     pixels = picture.pixels
-    if pixels.dtype != np.uint8:
-        scaled = pixels.astype(np.float64) * (255 / VALUE_RANGE[pixels.dtype.name])
-        if not (scaled.min() >= 0 and scaled.max() <= 255):  # NaN also fails
-            raise MaskError(f"{role}: {label(source)}: values outside the range of a mask")
-        pixels = np.rint(scaled).astype(np.uint8)
-    found = own(mask_of(dataclasses.replace(picture, pixels=pixels), f"{role}: {label(source)}"))
+    if not (pixels.min() >= 0 and pixels.max() <= VALUE_RANGE[pixels.dtype.name]):  # NaN also fails
+        raise MaskError(f"{role}: {label(source)}: values outside the range of a mask")
+    levels = mask_of(dataclasses.replace(picture, pixels=in_levels(pixels)), f"{role}: {label(source)}")
+    found: NumpyArray = np.require(levels, requirements=["C", "W"])
     if found.size > 1 and found.max() == 1:
         raise MaskError(f"{role}: {label(source)}: 1 is its largest value, where 255 means fully inside")
     return found

@@ -7,9 +7,10 @@ from typing import Any, overload
 import numpy as np
 
 from .. import _checks
-from .._arrays import VALUE_RANGE, NumpyArray
+from .._arrays import NumpyArray
 from .._images.edge_colours import decontaminated
 from .._images.kinds import one_image, one_mask
+from .._images.levels import in_dtype
 from .._images.memory import Memory
 from .._images.region import bounding_box
 from ..errors import ArgumentError
@@ -60,7 +61,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     height, width = pixels.shape[:2]
     cover: Any = mask.alpha() if isinstance(mask, Masks) else mask
     inside = one_mask(cover, "mask", height, width)
-    alpha = _in_levels(inside, pixels.dtype)
+    alpha = in_dtype(inside, pixels.dtype)
     colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory(), background=True)
     found: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
     if crop:
@@ -69,12 +70,3 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
             raise ArgumentError("mask: empty, there is nothing to crop to")
         found = np.ascontiguousarray(box.of(found))
     return whole.like(found)
-
-
-def _in_levels(mask: NumpyArray, dtype: np.dtype[Any]) -> NumpyArray:
-    """Returns a mask in the levels of an image of a dtype."""
-    if mask.dtype == dtype:
-        return mask
-    share = mask.astype(np.float64) / (1.0 if mask.dtype == bool else VALUE_RANGE[mask.dtype.name])
-    level = VALUE_RANGE[dtype.name]
-    return (np.rint(share * level) if dtype.kind == "u" else share * level).astype(dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._images.levels import levels_of_shares, shares_of
 from .._images.sizes import fitted, resized
 from .layers import Float32, Layer, Pixels
 
@@ -59,7 +60,7 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     """Returns values [h, w] in [0, 1] enlarged to a picture [H, W, 3] whose edges they follow, 0 to 255."""
     height, width = picture.shape[:2]
     size = fitted((width, height), _SIDE)
-    guide = resized(picture, size).astype(np.float32) * np.float32(1 / 255)
+    guide = shares_of(resized(picture, size))
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
     wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
     slopes, level = affine(guide, wanted, radius, _RIDGE)
@@ -76,13 +77,13 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
                 continue
             block = (right - left, bottom - top)
             known, made, *slope = between(planes, block, box)
-            colours = picture[top:bottom, left:right] * np.float32(1 / 255)
+            colours = shares_of(picture[top:bottom, left:right])
             for channel in range(3):
                 made += slope[channel] * colours[..., channel]
             made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
             sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
             made += sure * (known - made)
-            found[top:bottom, left:right] = np.rint(made.clip(0, 1) * 255)
+            found[top:bottom, left:right] = levels_of_shares(made)
     return found
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.levels import levels_of_shares, shares_of
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
@@ -64,8 +65,8 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
         return at_full_size(picture, layer)
     part = picture[top:bottom, left:right]
     small = resized(part, size)
-    filtered = at_full_size(small, Layer((0, 0, *size), layer.values, layer.score)) * np.float32(1 / 255)
-    guide = small.astype(np.float32) * np.float32(1 / 255)
+    filtered = shares_of(at_full_size(small, Layer((0, 0, *size), layer.values, layer.score)))
+    guide = shares_of(small)
     start = np.where(band, filtered, np.where(values > 0.5, np.float32(1), np.float32(0)))
     alpha = _solved(guide, band, start).clip(0, 1)
     whole = np.zeros(picture.shape[:2], np.uint8)
@@ -220,12 +221,12 @@ def _carried(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pi
                 continue
             size = right - left, bottom - top
             plain, share, made, *slope = between(strip, size, (box[0], 0, box[2], bottom - top))
-            colours = picture[top:bottom, left:right] * np.float32(1 / 255)
+            colours = shares_of(picture[top:bottom, left:right])
             for channel in range(3):
                 made += slope[channel] * colours[..., channel]
             made = plain + share * (made - plain)
             made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
-            found[top:bottom, left:right] = np.rint(made.clip(0, 1) * 255)
+            found[top:bottom, left:right] = levels_of_shares(made)
 
     in_threads(make, range(0, height, _BLOCK))
     return found

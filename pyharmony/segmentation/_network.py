@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._images.levels import shares_of
 from .._images.sizes import block_means, resized
 from .._images.threads import check_ended, in_threads
 from . import _clicks
@@ -221,9 +222,7 @@ class NetworkCutter:
         height, width = self.picture.shape[:2]
         if prompts.mask is not None:
             size = (self.network.size, self.network.size)
-            return Layer(
-                (0, 0, width, height), resized(prompts.mask, size).astype(np.float32) * np.float32(1 / 255), 0.0
-            )
+            return Layer((0, 0, width, height), shares_of(resized(prompts.mask, size)), 0.0)
         if prompts.box is not None:
             return Layer(prompts.box, np.full((8, 8), np.float32(_clicks.BOXED)), 0.0)
         return None
@@ -310,7 +309,7 @@ class NetworkCutter:
         every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _FINER * self._every * side else 1
         source = self.picture if every == 1 else self._fewer
         part = box[0] / every, box[1] / every, box[2] / every, box[3] / every
-        view = resized(source, (side, side), part).astype(np.float32) * np.float32(1 / 255)
+        view = shares_of(resized(source, (side, side), part))
         return view, self.network.seen(view)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _install
+from .._images.levels import shares_of
 from .._images.sizes import resized
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
@@ -275,7 +276,7 @@ class _Sam:
             labels.append(_NOTHING)
         size = (self._small, self._small)
         if last is None and prompts.mask is not None:
-            last = Layer(self._whole, resized(prompts.mask, size).astype(np.float32) * np.float32(1 / 255), 0.0)
+            last = Layer(self._whole, shares_of(resized(prompts.mask, size)), 0.0)
         mask = np.zeros((1, 1, *size), np.float32)
         if last is not None:
             known = np.clip(sampled(last, self._square, size), 1e-4, 1 - 1e-4)

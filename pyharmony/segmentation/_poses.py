@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.levels import shares_of
 from .._images.sizes import resized
 from .._images.threads import check_ended, in_threads
 from ._clicks import sigmoid
@@ -265,4 +266,4 @@ def _view(picture: Pixels, square: Square, side: int) -> Float32:
         image = image.reduce(every)
     rows = np.concatenate([matrix[:, :2], matrix[:, 2:] - [[left], [top]]], 1) / every
     view = image.transform((side, side), Image.Transform.AFFINE, rows.ravel().tolist(), Image.Resampling.BILINEAR)
-    return np.asarray(view, np.float32) * np.float32(1 / 255)
+    return shares_of(np.asarray(view))

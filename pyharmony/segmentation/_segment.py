@@ -13,10 +13,10 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import is_array
+from .._images.levels import image_levels, mask_levels
 from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
 from ..errors import NO_REASON, ArgumentError, Reason, ShapeError
-from ..evaluation.pictures import levels_of, mask_of
 from ..io.shown import page, png
 from ..typing import ImageLike, MaskLike
 from ._closer import closer
@@ -204,7 +204,7 @@ class Session:
 
     def __init__(self, image: ImageLike, *, method: str | Method = "auto") -> None:
         chosen = method_of(method)
-        self.picture, self.method, self._scored = levels_of(image), chosen.name, chosen.scored
+        self.picture, self.method, self._scored = image_levels(image), chosen.name, chosen.scored
         self._cutter = chosen.opened(self.picture)
         self._steps: list[tuple[Prompts, Masks]] = []
 
@@ -344,7 +344,7 @@ class Session:
         if _of_one_colour(self.picture):
             return np.zeros(size[::-1], np.uint8)
         given = _checks.several(masks, "masks", "a list of masks")
-        return others(cutter, [mask_of(mask, size[1], size[0]) for mask in given], size)
+        return others(cutter, [mask_levels(mask, size[1], size[0]) for mask in given], size)
 
     def shows_people(self, mask: MaskLike) -> bool:
         """Returns whether what a mask covers is people, on the whole; see `segment` for masks.
@@ -404,7 +404,7 @@ class Session:
         height, width = self.picture.shape[:2]
         if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.size:
             height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
-        return mask_of(mask, height, width)
+        return mask_levels(mask, height, width)
 
     @property
     def finds_people(self) -> bool:
@@ -565,7 +565,7 @@ def _prompts(picture: Pixels, points: Any, labels: Any, box: Any, line: Any, mas
     area = None if box is None else _area(box, width, height)
     coarse = None
     if mask is not None:
-        coarse = mask_of(mask, height, width)
+        coarse = mask_levels(mask, height, width)
         if not (coarse >= 128).any():
             raise ArgumentError("mask: empty, nothing in it is at least half inside")
     prompts = Prompts(places, signs, area, coarse)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._images.levels import levels_of_shares
 from .._images.sizes import resized
 from ._edges import at_full_size
 from ._matting import soft_alpha
@@ -54,7 +55,7 @@ def roughly(layer: Layer, size: tuple[int, int], to: tuple[int, int]) -> Pixels:
     left, top, right, bottom = _scaled(layer, size, to)
     found = np.zeros(to[::-1], np.uint8)
     if left < right and top < bottom:
-        found[top:bottom, left:right] = np.rint(resized(layer.values, (right - left, bottom - top)) * np.float32(255))
+        found[top:bottom, left:right] = levels_of_shares(resized(layer.values, (right - left, bottom - top)))
     return found
 
 

@@ -1,0 +1,139 @@
+"""The door for images that a call looks into: opened, of any kind and depth, in 8-bit levels of sRGB, and back.
+
+A call that gives back an image of its argument's kind goes through `call`; what only reads one, such as `segment`,
+takes its levels from here. Every change of depth by the range of a dtype stands here as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from .._arrays import VALUE_RANGE, NumpyArray, is_array
+from ..io import Picture, convert, read_reduced
+from ..typing import PathLike
+from .kinds import one_image, one_mask, picture_of
+
+Levels = npt.NDArray[np.uint8]
+Shares = npt.NDArray[np.float32]
+
+#: The rows that are converted at once, so that memory for float64 stays small.
+_ROWS = 256
+#: sRGB in 8 bits.
+_PLAIN = Picture(np.zeros((1, 1, 3), np.uint8))
+
+
+def opened(image: Any, name: str, *, keep_gps: bool = False) -> Any:
+    """Returns an array as it is, and an image of another kind as a `Picture`.
+
+    Raises:
+        DTypeError, DecodeError, ImageTooLarge, OSError: see `picture_of`.
+    """
+    return image if is_array(image) else picture_of(image, name, keep_gps=keep_gps)
+
+
+def opened_reduced(
+    path: PathLike, name: str, least: int, *, keep_gps: bool = False
+) -> tuple[Picture, tuple[int, int] | None]:
+    """Opens a file; of a large JPEG a half, a quarter or an eighth of each side, as `pyharmony.io.read_reduced` does.
+
+    Args:
+        least: the longer side in pixels that is needed.
+
+    Returns:
+        The Picture, and the width and height of the whole image where it is smaller, else None.
+    """
+    return read_reduced(path, name, least, keep_gps=keep_gps)
+
+
+def image_levels(image: Any, name: str = "image") -> Levels:
+    """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array as it is.
+
+    Raises:
+        ShapeError, DTypeError, ArgumentError: it is no image, a batch, or not finite.
+        DecodeError, ImageTooLarge, OSError: a file cannot be read.
+    """
+    if not is_array(image):
+        return picture_levels(picture_of(image, name), name)
+    pixels = one_image(image, name).pixels[..., :3]
+    _checks.finite(pixels, name)
+    return colour_levels(pixels)
+
+
+def picture_levels(picture: Picture, name: str) -> Levels:
+    """Returns a Picture in sRGB as uint8 [H, W, 3] without its alpha, contiguous and writable.
+
+    Raises:
+        ArgumentError: it holds NaN.
+    """
+    if picture.profile is not None or picture.pixels.dtype != np.uint8 or picture.pixels.shape[2] == 1:
+        picture = convert(picture, _PLAIN, name)
+    # Pillow's pixels are neither contiguous nor writable, of which torch warns.
+    return np.require(picture.pixels[..., :3], requirements=["C", "W"])
+
+
+def colour_levels(colours: NumpyArray) -> Levels:
+    """Returns colours [H, W, C] of any dtype, C = 1 or 3, as uint8 [H, W, 3], contiguous."""
+    levels = in_levels(colours)
+    return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
+
+
+def mask_levels(mask: Any, height: int, width: int, name: str = "mask") -> Levels:
+    """Returns a mask of any kind as uint8 [H, W], 255 for fully inside, in memory of its own.
+
+    Args:
+        name: the name of the mask in messages.
+
+    Raises:
+        ShapeError, DTypeError, MaskError: it is no mask of that size.
+        DecodeError, ImageTooLarge, OSError: a file cannot be read.
+    """
+    values = one_mask(mask, name, height, width)
+    levels = in_levels(values)
+    return levels.copy() if levels is values else levels
+
+
+def in_levels(values: NumpyArray) -> Levels:
+    """Returns colours, an alpha or a mask of any dtype as uint8, rounded half to even and clipped; uint8 as it is."""
+    if values.dtype == np.uint8:
+        return values
+    scale = 255 / VALUE_RANGE.get(values.dtype.name, 1.0)  # a mask may be bool
+    levels = np.empty(values.shape, np.uint8)
+    for first in range(0, len(values), _ROWS):
+        rows = slice(first, first + _ROWS)
+        levels[rows] = np.rint(np.clip(values[rows].astype(np.float64) * scale, 0, 255))
+    return levels
+
+
+def in_dtype(cover: NumpyArray, dtype: npt.DTypeLike) -> NumpyArray:
+    """Returns an alpha or a mask of any dtype in the range of another, and clipped to it."""
+    target = np.dtype(dtype)
+    if cover.dtype == target:
+        return cover if target.kind == "u" else np.clip(cover, 0, 1)
+    if target == np.uint8:
+        return in_levels(cover)
+    shares = np.clip(cover.astype(np.float64) / VALUE_RANGE.get(cover.dtype.name, 1.0), 0, 1)
+    return rounded(shares * VALUE_RANGE[target.name], target)
+
+
+def rounded(values: NumpyArray, dtype: npt.DTypeLike) -> NumpyArray:
+    """Returns floats in the units of a dtype in it: integers are rounded and clipped, floats converted."""
+    target = np.dtype(dtype)
+    if values.dtype == target:
+        return values
+    if target.kind == "u":
+        values = np.rint(np.clip(values, 0, VALUE_RANGE[target.name]))
+    return values.astype(target)
+
+
+def shares_of(levels: Levels) -> Shares:
+    """Returns levels as float32 from 0 to 1, as networks and filters take them."""
+    return levels.astype(np.float32) * np.float32(1 / 255)
+
+
+def levels_of_shares(shares: npt.ArrayLike) -> Levels:
+    """Returns float32 shares, clipped to 0 to 1, as levels, rounded in float32, in which they were computed."""
+    return np.rint(np.clip(shares, 0, 1) * np.float32(255)).astype(np.uint8)

@@ -1,0 +1,107 @@
+"""The door for images: every kind and depth becomes the same levels, and all rooms go through it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyharmony
+from pyharmony import io
+from pyharmony._images.levels import (
+    colour_levels,
+    image_levels,
+    in_dtype,
+    in_levels,
+    levels_of_shares,
+    mask_levels,
+    rounded,
+    shares_of,
+)
+from pyharmony.errors import ArgumentError, MaskError, ShapeError
+from pyharmony.io import Picture
+
+
+def picture(height: int = 6, width: int = 9) -> np.ndarray:
+    return np.random.default_rng(4).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_every_kind_of_an_image_has_the_same_levels(tmp_path: Path) -> None:
+    levels = picture()
+    io.write(Picture(levels.astype(np.uint16) * np.uint16(257)), tmp_path / "deep.tif")
+    pyharmony.save(levels, tmp_path / "a.png")
+    kinds: list[Any] = [
+        levels,
+        levels.astype(np.uint16) * np.uint16(257),
+        *((levels / 255).astype(dtype) for dtype in (np.float32, np.float64)),
+        np.dstack([levels, levels[..., :1]]),
+        str(tmp_path / "a.png"),
+        (tmp_path / "a.png").read_bytes(),
+        pyharmony.load(tmp_path / "a.png"),
+        tmp_path / "deep.tif",
+        Picture(levels),
+    ]
+    for image in kinds:
+        found = image_levels(image)
+        assert found.dtype == np.uint8 and found.flags.c_contiguous
+        np.testing.assert_array_equal(found, levels)
+    grey = levels[..., 1]
+    for image in (grey, grey[..., None], Picture(grey[..., None])):
+        np.testing.assert_array_equal(image_levels(image), np.repeat(grey[..., None], 3, 2))
+
+
+def test_every_kind_of_a_mask_has_the_same_levels(tmp_path: Path) -> None:
+    levels = picture()[..., 0]
+    pyharmony.save(levels, tmp_path / "mask.png")
+    deep = levels.astype(np.uint16) * np.uint16(257)
+    coloured = Picture(np.repeat(deep[..., None], 3, 2))
+    with_alpha = Picture(np.dstack([picture(), levels]))
+    for mask in (levels, deep, levels / 255, str(tmp_path / "mask.png"), coloured, with_alpha):
+        found = mask_levels(mask, 6, 9)
+        assert found.dtype == np.uint8 and not np.may_share_memory(found, levels)
+        np.testing.assert_array_equal(found, levels)
+    np.testing.assert_array_equal(mask_levels(levels > 99, 6, 9), np.where(levels > 99, 255, 0))
+
+
+def test_what_is_no_image_or_mask_is_refused_by_its_name() -> None:
+    levels = picture()
+    with pytest.raises(ArgumentError, match=r"^subject: nan at pixel"):
+        image_levels(np.where(levels > 9, np.float32(np.nan), np.float32(0)), "subject")
+    with pytest.raises(ShapeError, match=r"^image: .* a batch"):
+        image_levels(levels[None])
+    # A mask in a file is refused as one in an array is.
+    for mask in (levels[..., 0] / 100, Picture((levels[..., :1] / 100).astype(np.float32))):
+        with pytest.raises(MaskError, match=r"^people\[1\]: values from .* expected floats in \[0, 1\]"):
+            mask_levels(mask, 6, 9, "people[1]")
+    with pytest.raises(MaskError, match=r"^mask: a colour image"):
+        mask_levels(Picture(levels), 6, 9)
+
+
+def test_sixteen_bits_become_eight_and_come_back() -> None:
+    every = np.arange(65536).astype(np.uint16).reshape(256, 256)
+    np.testing.assert_array_equal(in_levels(every), (every.astype(int) + 128) // 257)
+    levels = np.arange(256, dtype=np.uint8)[None]
+    for dtype in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        there = in_dtype(levels, dtype)
+        assert there.dtype == dtype and there.min() == 0 and there.max() == np.float64(in_dtype(levels, dtype)[0, 255])
+        np.testing.assert_array_equal(in_levels(there), levels)
+    np.testing.assert_array_equal(in_dtype(levels, np.uint16), levels.astype(int) * 257)
+    np.testing.assert_array_equal(in_dtype(np.array([-0.5, 0.25, 1.5]), np.float64), [0, 0.25, 1])
+    np.testing.assert_array_equal(levels_of_shares(shares_of(levels)), levels)
+    assert shares_of(levels).dtype == np.float32
+
+
+@given(st.lists(st.floats(-2, 3, width=32), min_size=1, max_size=600))
+def test_floats_are_rounded_and_clipped_once(values: list[float]) -> None:
+    """However many rows are converted at once, and whatever the float's width."""
+    floats = np.array(values, np.float32)[:, None]
+    expected = np.rint(np.clip(floats.astype(np.float64) * 255, 0, 255))
+    np.testing.assert_array_equal(in_levels(floats), expected)
+    np.testing.assert_array_equal(in_levels(floats.astype(np.float64)), expected)
+    np.testing.assert_array_equal(colour_levels(floats[..., None]), np.repeat(expected[..., None], 3, 2))
+    np.testing.assert_array_equal(rounded(floats, np.uint8), np.rint(np.clip(floats, 0, 255)))
+    assert rounded(floats, np.float32) is floats
