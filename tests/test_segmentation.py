@@ -1554,7 +1554,7 @@ def annotations(folder: Path) -> Path:
 def test_boxes_of_annotations_get_masks(tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     done: list[int] = []
-    table, problems = segmentation.boxes_to_masks(
+    table, problems = data.boxes_to_masks(
         annotations(tmp_path), tmp_path, method="grabcut", progress=lambda: done.append(1)
     )
     first, second, _ = table["annotations"]
@@ -1563,7 +1563,7 @@ def test_boxes_of_annotations_get_masks(tmp_path: Path) -> None:
     assert [p.name for p in problems] == ["none.png", "../a.png", "5"] and "leads out" in problems[1].message
     (tmp_path / "none.json").write_text("[]")
     with pytest.raises(DataError, match="no lists 'images' and 'annotations'"):
-        segmentation.boxes_to_masks(tmp_path / "none.json", tmp_path, method="grabcut")
+        data.boxes_to_masks(tmp_path / "none.json", tmp_path, method="grabcut")
 
 
 def test_annotations_become_a_folder_to_train_on(tmp_path: Path) -> None:

@@ -194,12 +194,12 @@ def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, 
     """Writes annotations with a mask for each box."""
     import json
 
-    from .. import _temporary, segmentation
+    from .. import _temporary, data
 
     target = output / annotations.name if output.is_dir() else output
     check_output(str(target), not overwrite)
     with console.status("cutting out", True), reading(str(annotations)), spoken():
-        table, found = segmentation.boxes_to_masks(annotations, folder, method=method)
+        table, found = data.boxes_to_masks(annotations, folder, method=method)
     problems = console.problems(found)
     with writing(str(target)):
         _temporary.write_text(target, json.dumps(table))

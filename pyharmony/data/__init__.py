@@ -8,6 +8,7 @@ can still be read; `check` lists all bad ones. docs/datasets.md says where publi
 
 from __future__ import annotations
 
+from ._boxes import boxes_to_masks
 from ._coco import CocoPeople, decode_segmentation, encode_segmentation
 from ._crops import Crops
 from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_sample
@@ -50,6 +51,7 @@ __all__ = [
     "Triples",
     "Varied",
     "Written",
+    "boxes_to_masks",
     "decode_segmentation",
     "encode_segmentation",
     "open_dataset",

@@ -7,7 +7,6 @@ good they are.
 
 from __future__ import annotations
 
-from ._annotations import boxes_to_masks
 from ._cutout import cutout
 from ._methods import DEFAULT, METHODS, Method, trained
 from ._onnx import salient, sam
@@ -23,7 +22,6 @@ __all__ = [
     "Method",
     "Posture",
     "Session",
-    "boxes_to_masks",
     "cutout",
     "salient",
     "sam",

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..data import Problem, _files, encode_segmentation
 from ..errors import DataError, PyHarmonyError
+from ..segmentation import Method, Session
+from ..segmentation._methods import method_of
 from ..typing import PathLike
-from ._methods import Method, method_of
-from ._segment import Session
+from . import _files
+from ._coco import encode_segmentation
+from ._dataset import Problem
 
 
 def boxes_to_masks(
@@ -25,7 +27,7 @@ def boxes_to_masks(
     Args:
         annotations: the JSON file, with `images` (`id`, `file_name`) and `annotations` (`image_id`, `bbox`).
         images: the folder of the images.
-        method: see `segment`.
+        method: see `pyharmony.segment`.
         progress: called after each image.
 
     Returns:
@@ -35,11 +37,11 @@ def boxes_to_masks(
     Raises:
         DataError: the file holds no annotations of COCO.
         FileNotFoundError: the file or the folder is missing.
-        ArgumentError, WeightsError, ImportError: as `segment`, for the method.
+        ArgumentError, WeightsError, ImportError: as `pyharmony.segment`, for the method.
 
     Example:
-        >>> from pyharmony import segmentation
-        >>> found, problems = segmentation.boxes_to_masks("coco/instances.json", "coco")
+        >>> from pyharmony import data
+        >>> found, problems = data.boxes_to_masks("coco/instances.json", "coco")
         >>> found["annotations"][0]["segmentation"]["size"], problems
         ([8, 8], [])
     """
