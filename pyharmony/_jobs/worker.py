@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
+from .._images.levels import in_levels
 from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, Reason, UnchangedWarning
 from ..upscaling import super_resolve
 from .failures import Code, Failure, reading, writing
@@ -222,10 +223,7 @@ class Worker:
         place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
         found: Picture = blend.placed_mask(*images, **place)
-        pixels = found.pixels
-        if pixels.dtype != np.uint8:
-            pixels = np.rint(pixels.astype(np.float64) / VALUE_RANGE[pixels.dtype.name] * 255).astype(np.uint8)
-        return dataclasses.replace(found, pixels=pixels)
+        return dataclasses.replace(found, pixels=in_levels(found.pixels))
 
     def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
         """Harmonizes the blended image."""

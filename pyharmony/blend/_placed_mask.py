@@ -10,6 +10,7 @@ from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray, is_array
 from .._images.call import Call
 from .._images.frame import Frame, Infos, direct_info
+from .._images.levels import in_levels
 from .._images.region import as_float
 from ..errors import DTypeError, ShapeError
 from ..io import Picture, write
@@ -76,7 +77,7 @@ def placed_mask(
     if out is not None:
         if len(mask_lists) != 1 or len(mask_lists[0]) != 1:
             raise ShapeError(f"out: one file for {sum(map(len, mask_lists))} masks")
-        write(Picture(_levels(mask_lists[0][0])[..., None]), out)
+        write(Picture(in_levels(mask_lists[0][0])[..., None]), out)
         return out
     results = [_like(masks, image) for masks, image in zip(mask_lists, images, strict=True)]
     kind: Any = type(dst)
@@ -90,9 +91,4 @@ def _like(masks: list[NumpyArray], dst: Any) -> Any:
         return result.to(dst.dtype) if _arrays.is_torch(dst) else result
     if isinstance(dst, Picture):
         return Picture(masks[0][..., None])
-    return Picture(_levels(masks[0])[..., None]).to_pil()
-
-
-def _levels(mask: NumpyArray) -> NumpyArray:
-    """Returns a mask in 8 bits."""
-    return mask if mask.dtype == np.uint8 else np.rint(as_float(mask) * 255).astype(np.uint8)
+    return Picture(in_levels(masks[0])[..., None]).to_pil()

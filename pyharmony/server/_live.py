@@ -16,6 +16,7 @@ import numpy as np
 from .. import blend as blends
 from .. import io
 from .._arrays import NumpyArray
+from .._images.levels import in_levels
 from .._images.region import bounding_box
 from .._images.sizes import resized
 from ..composition import Composed, compose
@@ -259,9 +260,7 @@ def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
 
     held = desk.memory.kept.get(f"{id} {size[0]} {size[1]}")
     if held is None:
-        mask = mask_of(desk.proxy(id), "mask")
-        if mask.dtype != np.uint8:
-            mask = np.rint(mask * 255).astype(np.uint8)
+        mask = in_levels(mask_of(desk.proxy(id), "mask"))
         mask = mask if (mask.shape[1], mask.shape[0]) == size else resized(np.ascontiguousarray(mask), size)
         held = Picture(np.ascontiguousarray(mask)[..., None])
         desk.memory.kept.put(f"{id} {size[0]} {size[1]}", held)

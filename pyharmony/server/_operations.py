@@ -446,6 +446,7 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .. import io
+    from .._images.levels import in_levels
     from ..segmentation.strokes import paint_stroke
 
     size, factor = desk.sizes[body.picture], 1.0
@@ -455,7 +456,7 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("decode", 1, 3):
         mask = np.zeros((high, wide), np.uint8)
         if body.mask is not None:
-            mask = _in_8_bits(_mask(desk.read(body.mask, "mask", body.preview)))
+            mask = np.array(in_levels(_mask(desk.read(body.mask, "mask", body.preview))))
             if mask.shape != (high, wide):
                 sizes = f"{mask.shape[1]} x {mask.shape[0]} beside {wide} x {high} of picture"
                 raise Failure(f"mask: {sizes} (width x height), expected equal sizes", Code.INPUT)
@@ -465,15 +466,6 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
             paint_stroke(mask, line, stroke.width * factor, add=stroke.add)
     with desk.phase("encode", 3, 3):
         return {"mask": desk.write(io.Picture(mask[..., None]), "png")}
-
-
-def _in_8_bits(mask: Any) -> Any:
-    """Returns a mask [h, w] as uint8 in memory of its own."""
-    import numpy as np
-
-    from .._arrays import VALUE_RANGE
-
-    return np.rint(mask.astype(np.float64) * (255 / VALUE_RANGE[mask.dtype.name])).astype(np.uint8)
 
 
 # ---- cutout, export ----
