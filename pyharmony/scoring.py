@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ._images.levels import image_levels, mask_levels
 from .errors import ArgumentError
-from .evaluation.pictures import levels_of, mask_of
 from .typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
 
 #: The weights that each score takes by default.
@@ -60,8 +60,8 @@ def realism_score(
         >>> 0 <= pyharmony.realism_score(image) <= 1
         True
     """
-    levels = levels_of(image)
-    inside = None if mask is None else mask_of(mask, *levels.shape[:2])
+    levels = image_levels(image)
+    inside = None if mask is None else mask_levels(mask, *levels.shape[:2])
     from . import models
     from .evaluation import networks
 
@@ -119,8 +119,8 @@ def harmony_score(
         >>> 0 <= pyharmony.harmony_score(image, mask) <= 1
         True
     """
-    levels = levels_of(image)
-    inside = mask_of(mask, *levels.shape[:2])
+    levels = image_levels(image)
+    inside = mask_levels(mask, *levels.shape[:2])
     from . import models
     from .evaluation import networks
 

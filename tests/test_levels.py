@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from pyharmony._images.levels import (
 )
 from pyharmony.errors import ArgumentError, MaskError, ShapeError
 from pyharmony.io import Picture
+from pyharmony.placement._place import _subject_of
+
+from .test_io import matrix_profile
 
 
 def picture(height: int = 6, width: int = 9) -> np.ndarray:
@@ -79,6 +83,18 @@ def test_what_is_no_image_or_mask_is_refused_by_its_name() -> None:
             mask_levels(mask, 6, 9, "people[1]")
     with pytest.raises(MaskError, match=r"^mask: a colour image"):
         mask_levels(Picture(levels), 6, 9)
+
+
+def test_a_cut_out_has_the_colours_of_its_photograph() -> None:
+    """Whether its mask is given or is its alpha, colours of another profile are brought to sRGB."""
+    levels = picture()
+    mask = levels[..., 0].copy()
+    in_profile = Picture(levels, profile=matrix_profile("Display P3"))
+    cut_out = dataclasses.replace(in_profile, pixels=np.dstack([levels, mask]))
+    plain, alpha = _subject_of(in_profile, mask), _subject_of(cut_out, None)
+    assert (plain[0] != levels).any()
+    for one, other in zip(plain, alpha, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_sixteen_bits_become_eight_and_come_back() -> None:

@@ -16,14 +16,14 @@ from .._arrays import NumpyArray
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call
 from .._images.frame import Frame, Infos, Job, as_images
-from .._images.kinds import as_delivered
+from .._images.kinds import as_delivered, picture_of
+from .._images.levels import image_levels, in_dtype, in_levels, opened_reduced, picture_levels
 from .._images.region import Region, bounding_box
 from .._images.sizes import resized
 from .._images.threads import beside, in_threads
 from .._version import __version__
 from .._warnings import warn
 from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, ShapeError
-from ..evaluation.pictures import levels_of
 from ..io import Layer, Picture
 from ..io.provenance import told as told_in_xmp
 from ..io.shown import WithInfo, page, png
@@ -49,7 +49,7 @@ from . import _plan
 from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of, whole_number
 from ._plan import DECIDED, People, Photo, Wanted
 from ._recipe import BLENDS, SCHEMA, check_mask, digest, mask_over, read_recipe
-from ._render import draw, layers_of, levels_in
+from ._render import draw, layers_of
 from ._subject import Laid
 from ._weights import changed, enlarges, sum_of
 
@@ -318,7 +318,7 @@ def compose(
     file: Any = background
     whole: Any = first.picture if first else file
     if not first and not _arrays.is_array(background):
-        whole = io.read(file, "background", keep_gps=keep_gps)
+        whole = picture_of(file, "background", keep_gps=keep_gps)
     target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
     if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
         raise ShapeError("background: a batch, expected one image; call compose for each")
@@ -441,15 +441,12 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
             raise ShapeError(f"{name}: a batch, expected one image; pass a list")
         picture = Picture(given[0], profile=like.profile)
     else:
-        picture = io.read(image, name)
+        picture = picture_of(image, name)
     alpha = None
     if picture.pixels.shape[2] == 4:
-        share = picture.pixels[..., 3].astype(np.float64) / _arrays.VALUE_RANGE[picture.pixels.dtype.name]
-        dtype, unit = like.pixels.dtype, _arrays.VALUE_RANGE[like.pixels.dtype.name]
-        values = np.clip(share, 0, 1) * unit
-        alpha = (np.rint(values) if dtype.kind == "u" else values).astype(dtype)
+        alpha = np.ascontiguousarray(in_dtype(picture.pixels[..., 3], like.pixels.dtype))
     colours = Picture(np.ascontiguousarray(picture.pixels[..., :3]), picture.profile)
-    levels = levels_of(colours)
+    levels = picture_levels(colours, name)
     made = io.convert(colours, like, name).pixels[..., :3]
     made = np.ascontiguousarray(np.broadcast_to(made, (*made.shape[:2], 3)))
     return Photo(made, levels, alpha)
@@ -485,13 +482,13 @@ def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: b
         # Reading the image tells what is wrong.
         found = None
     if least is not None and file in ("", found):
-        picture, whole = io.read_reduced(path, name, least, keep_gps=keep_gps)
+        picture, whole = opened_reduced(path, name, least, keep_gps=keep_gps)
     else:
-        picture, whole = io.read(path, name, keep_gps=keep_gps), None
+        picture, whole = picture_of(path, name, keep_gps=keep_gps), None
     if file != "" or max(picture.pixels.shape[:2]) < 2 * DECIDED:
         return _Read(picture, whole, found)
     # Whoever decides without a preview does so by the same pixels.
-    decided, size = io.read_reduced(path, name, DECIDED, keep_gps=keep_gps)
+    decided, size = opened_reduced(path, name, DECIDED, keep_gps=keep_gps)
     return _Read(picture, whole, found, decided if size else None)
 
 
@@ -513,14 +510,14 @@ def _known(photo: Photo, read: _Read, is_background: bool = False) -> Photo:
     elif is_background:
         levels = _scene(decided.pixels).levels
     else:
-        levels = levels_of(Picture(np.ascontiguousarray(decided.pixels[..., :3]), decided.profile))
+        levels = picture_levels(Picture(np.ascontiguousarray(decided.pixels[..., :3]), decided.profile), "subjects")
     return replace(photo, whole=read.whole, file=read.file, decided=levels)
 
 
 def _scene(target: NumpyArray) -> Photo:
     """Returns the background [H, W, C] as a photograph."""
     pixels = np.ascontiguousarray(target[..., :3])
-    return Photo(pixels, levels_of(pixels), None)
+    return Photo(pixels, image_levels(pixels, "background"), None)
 
 
 @dataclass
@@ -700,7 +697,7 @@ def _told(
         mask = np.zeros(shape[:2], np.uint8)
         region = laid.region
         # What is changed by less than half a level of alpha is not nothing.
-        np.maximum(levels_in(laid.alpha), laid.alpha > 0, out=region.of(mask))
+        np.maximum(in_levels(laid.alpha), laid.alpha > 0, out=region.of(mask))
         layer = None
         if laid.shadow is not None:
             layer = np.full((*shape[:2], 3), 255, np.uint8)

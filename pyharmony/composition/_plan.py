@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import VALUE_RANGE, NumpyArray
+from .._arrays import NumpyArray
+from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
-from ..evaluation.pictures import mask_of
 from ..placement import Placement, place
 from ..placement._score import enlarged_at_most
 from ..placement._subject import matrix_of, subject_of
@@ -272,7 +272,7 @@ class People:
             # The masks are not all that tells of people: who has none must not be covered either.
             looked = Looked(self._background, _of_people(self._method))
             return self._among_others(looked, layers_of(given), [_rectangle(head) for head in given.heads])
-        whole = [mask_of(given[i], height, width, f"people[{i}]") for i in range(len(given))]
+        whole = [mask_levels(given[i], height, width, f"people[{i}]") for i in range(len(given))]
         return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
 
     def _reduced(self, layers: Sequence[Layer]) -> list[NumpyArray]:
@@ -347,13 +347,12 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
     width, height = photo.size
     pointed = {key: value for key, value in (("points", wanted.points), ("box", wanted.box)) if value is not None}
     if wanted.mask is not None and not pointed:
-        mask = mask_of(wanted.mask, height, width, f"{name}masks")
+        mask = mask_levels(wanted.mask, height, width, f"{name}masks")
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
             raise MaskError(f"{name}masks: nothing of it lies where the alpha of the photograph is above 0")
         return CutOut(_filled(mask, f"{name}masks"), False, NO_REASON)
     if not pointed and photo.alpha is not None:
-        levels = photo.alpha.astype(np.float64) * (255 / VALUE_RANGE[photo.alpha.dtype.name])
-        return CutOut(_filled(np.rint(levels).astype(np.uint8), f"{name}mask"), True, NO_REASON)
+        return CutOut(_filled(in_levels(photo.alpha), f"{name}mask"), True, NO_REASON)
     session = Looked(photo, method)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
@@ -568,7 +567,7 @@ def _head_by(photo: Photo, mask: NumpyArray, posture: Posture | None) -> Rectang
 def _head_of(mask: NumpyArray) -> Rectangle:
     height, width = mask.shape
     small = resized(mask, fitted((width, height), _HEAD_SIDE))
-    left, top, right, bottom = head_of(Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0))
+    left, top, right, bottom = head_of(Layer((0, 0, width, height), shares_of(small), 1.0))
     return float(left), float(top), float(right - left), float(bottom - top)
 
 

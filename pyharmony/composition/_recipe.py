@@ -18,6 +18,7 @@ import numpy as np
 from .. import io as images
 from .. import shadows
 from .._arrays import NumpyArray
+from .._images.levels import levels_of_shares
 from .._images.region import bounding_box
 from .._images.sizes import resized
 from .._images.threads import in_threads
@@ -59,7 +60,7 @@ def encoded(mask: NumpyArray) -> dict[str, Any]:
 
 def as_written(layer: Layer) -> Layer:
     """Returns a layer as a recipe holds it, in 255 steps."""
-    return layer._replace(values=np.rint(layer.values * 255).astype(np.float32) / np.float32(255))
+    return layer._replace(values=levels_of_shares(layer.values).astype(np.float32) / np.float32(255))
 
 
 def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray | None = None) -> dict[str, Any]:
@@ -70,8 +71,7 @@ def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray |
     found: dict[str, Any] = {"size": list(size), "box": [0, 0, 0, 0], "png": ""} if mask is None else encoded(mask)
     if layers:
         found["layers"] = [
-            {"box": list(layer.box), "values": encoded(np.rint(layer.values * 255).astype(np.uint8))}
-            for layer in layers
+            {"box": list(layer.box), "values": encoded(levels_of_shares(layer.values))} for layer in layers
         ]
     return found
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.levels import image_levels, in_dtype, in_levels
 from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
 from ..errors import Reason
-from ..evaluation.pictures import levels_of
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
@@ -157,7 +157,7 @@ def _drawn(
         return laid
     wanted = entry.get("shadow")
     if wanted == "auto":
-        wanted = {} if base_is_seen(levels_in(unhidden), over_it, laid.region.y1, len(canvas)) else None
+        wanted = {} if base_is_seen(in_levels(unhidden), over_it, laid.region.y1, len(canvas)) else None
         if wanted is not None and is_cut_below(entry):
             wanted = None
             if not entry["hidden"]:
@@ -184,7 +184,7 @@ def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], n
         assert photo.alpha is not None  # noqa: S101  # the recipe was checked
         return photo.alpha
     mask = mask_over(entry["mask"], name, full_size, photo.levels, soft=soft)
-    made = _of_levels(mask, photo.pixels.dtype)
+    made = in_dtype(mask, photo.pixels.dtype)
     return made if photo.alpha is None else np.minimum(made, photo.alpha)
 
 
@@ -193,7 +193,7 @@ def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: Nump
     if entry.get("cover") is None:
         return None
     width, height = (int(v) for v in recipe["size"])
-    return mask_over(entry["cover"], name, (width, height), levels_of(background))
+    return mask_over(entry["cover"], name, (width, height), image_levels(background))
 
 
 def _shade(
@@ -207,7 +207,7 @@ def _shade(
     given = in_canvas_pixels(wanted, ratio)
     with quiet():
         info: ShadowInfo
-        _, info = shadow(canvas, levels_in(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
+        _, info = shadow(canvas, in_levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
     laid.shadow_info = info
     if info.layer is None:
         reason = info.reason.within("no shadow: ")
@@ -242,7 +242,7 @@ def _reflect(
     with quiet():
         info: ReflectionInfo
         _, info = reflection(
-            whole, levels_in(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
+            whole, in_levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
             **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
@@ -367,31 +367,12 @@ def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(y, min(y + step, shape[0]))
 
 
-def levels_in(alpha: NumpyArray) -> NumpyArray:
-    """Returns alpha of any dtype as uint8."""
-    if alpha.dtype == np.uint8:
-        return alpha
-    found = np.empty(alpha.shape, np.uint8)
-    for rows in _bands(alpha.shape):
-        found[rows] = np.rint(alpha[rows].astype(np.float64) * (255 / VALUE_RANGE[alpha.dtype.name]))
-    return found
-
-
-def _of_levels(mask: NumpyArray, dtype: Any) -> NumpyArray:
-    """Returns a mask of levels in another dtype."""
-    if dtype == np.uint8:
-        return np.ascontiguousarray(mask)
-    if dtype == np.uint16:
-        return mask.astype(np.uint16) * np.uint16(257)
-    return (mask.astype(np.float64) / 255).astype(dtype)
-
-
 def _no_scene(photo: Photo, mask: NumpyArray) -> NumpyArray:
     """Returns where a photograph shows nothing of its light, [h, w] uint8: under the mask, and where it is transparent.
 
     A cut-out has black or white, or anything, where its alpha is 0.
     """
-    levels = levels_in(mask)
+    levels = in_levels(mask)
     return levels if photo.alpha is None else np.where(photo.alpha > 0, levels, np.uint8(255))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.edge_colours import decontaminated
+from .._images.levels import in_dtype, rounded
 from .._images.memory import Memory
 from .._images.region import Region, bounding_box
 from .._images.sizes import block_means
@@ -141,8 +142,8 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
 
     def fill(tile: Region) -> None:
         if made := part(tile):
-            tile.of(laid, (region.y0, region.x0))[...] = _in_dtype(made[0], dtype)
-            tile.of(cover, (region.y0, region.x0))[...] = _share_in_dtype(made[1], dtype)
+            tile.of(laid, (region.y0, region.x0))[...] = rounded(made[0], dtype)
+            tile.of(cover, (region.y0, region.x0))[...] = in_dtype(made[1], dtype)
 
     in_threads(fill, tiles_of(region))
     return Laid(region, laid, cover, reasons=reasons, seconds=seconds)
@@ -266,24 +267,6 @@ def tiles_of(region: Region) -> list[Region]:
         for y in range(region.y0, region.y1, _TILE)
         for x in range(region.x0, region.x1, _TILE)
     ]
-
-
-def _in_dtype(values: NumpyArray, dtype: Any) -> NumpyArray:
-    """Returns colours in units of a dtype, in it."""
-    if values.dtype == dtype:
-        return values
-    if dtype.kind != "u":
-        return values.astype(dtype)
-    return np.rint(np.clip(values, 0, VALUE_RANGE[dtype.name])).astype(dtype)
-
-
-def _share_in_dtype(cover: NumpyArray, dtype: Any) -> NumpyArray:
-    """Returns a mask of any dtype in another."""
-    if cover.dtype == dtype:
-        return cover
-    share = cover.astype(np.float64) / (VALUE_RANGE[cover.dtype.name] if cover.dtype != bool else 1)
-    share = np.clip(share, 0, 1)
-    return np.rint(share * VALUE_RANGE[dtype.name]).astype(dtype) if dtype.kind == "u" else share.astype(dtype)
 
 
 def _seen(

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._images.levels import colour_levels
 from .._images.sizes import fitted
 from .._images.threads import in_threads
 from ._align import Alignment
 from ._keep import Costs, chosen, slack_of
-from ._photos import Photo, levels_of
+from ._photos import Photo
 from ._planes import Float, Float32, shown
 from ._views import SIDE, Looked, between, laid, smaller
 
@@ -84,7 +85,7 @@ def bases_of(photos: Sequence[Photo], allowed: Sequence[int], looked: Looked, al
     """
 
     def look(photo: Photo) -> None:
-        size, levels = fitted(photo.size, SIDE), levels_of(photo.colours)
+        size, levels = fitted(photo.size, SIDE), colour_levels(photo.colours)
         looked.view(photo, size, levels)
         if align:
             looked.features(photo, size, levels)

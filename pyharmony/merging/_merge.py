@@ -16,6 +16,7 @@ from .._cuda import is_device_array
 from .._images.call import ITSELF, Call, Item, open_item
 from .._images.frame import Frame, Infos, Job, as_images, size_of
 from .._images.kinds import as_delivered
+from .._images.levels import colour_levels, opened
 from .._images.sizes import fitted, resized
 from .._warnings import warn
 from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, UnchangedWarning
@@ -28,7 +29,7 @@ from ._align import Alignment
 from ._base import MergeBase, bases_of, best_of
 from ._keep import Choice, Found, chosen, slack_of
 from ._light import FOOT, correction, gains_of
-from ._photos import AUTO, Photo, levels_of, numbered, people_of_each, photo_of, read
+from ._photos import AUTO, Photo, numbered, people_of_each, photo_of
 from ._planes import Float, Float32, Pixels, blurred, opencv, shown, warped
 from ._views import SIDE, Looked, between, laid
 
@@ -195,24 +196,24 @@ def merge(
     asked = people_of_each(people, len(every))
     opencv()
     # All arguments are checked before anything is computed.
-    opened = [read(image, f"photos[{i}]", keep_gps=bool(keep_gps)) for i, image in enumerate(every)]
+    images = [opened(image, f"photos[{i}]", keep_gps=bool(keep_gps)) for i, image in enumerate(every)]
     if to_file:
-        open_item(Item(ITSELF, opened[0], None, None, 1.0, out, {}), keep_gps=False)
+        open_item(Item(ITSELF, images[0], None, None, 1.0, out, {}), keep_gps=False)
     number = 0 if base == AUTO else int(base)
-    own, *others = _with_base(number, opened, asked, bool(align))
+    own, *others = _with_base(number, images, asked, bool(align))
     looked = Looked()
     bases: tuple[MergeBase, ...] = ()
     if base == AUTO:
-        bases = bases_of([own, *others], _allowed(opened, out), looked, bool(align))
+        bases = bases_of([own, *others], _allowed(images, out), looked, bool(align))
         number = best_of(bases)
         if number != own.number:
             before = [own, *others]
-            own, *others = _with_base(number, opened, asked, bool(align))
+            own, *others = _with_base(number, images, asked, bool(align))
             if not all(np.may_share_memory(before[one.number].colours, one.colours) for one in (own, *others)):
                 # In the colours of this base they look otherwise.
                 looked = Looked()
             del before
-    target = opened[number]
+    target = images[number]
     held: list[MergeInfo] = []
 
     def work(frame: Frame) -> Infos:
@@ -259,16 +260,16 @@ def merge(
     return WithInfo((result, info)) if return_info else result
 
 
-def _with_base(number: int, opened: Sequence[Any], asked: Sequence[Any], align: bool) -> list[Photo]:
+def _with_base(number: int, images: Sequence[Any], asked: Sequence[Any], align: bool) -> list[Photo]:
     """Returns the photographs, the base first, the others in its colours and in their order.
 
     Raises:
         ArgumentError, ShapeError, DTypeError, MaskError: one of them does not go with the base.
     """
-    target = opened[number]
+    target = images[number]
     own = photo_of(number, target, asked[number])
     photos = [own]
-    for i, image in enumerate(opened):
+    for i, image in enumerate(images):
         if i == number:
             continue
         photo = photo_of(i, image, asked[i], own, target if isinstance(target, Picture) else None)
@@ -279,13 +280,13 @@ def _with_base(number: int, opened: Sequence[Any], asked: Sequence[Any], align: 
     return photos
 
 
-def _allowed(opened: Sequence[Any], out: Any) -> list[int]:
+def _allowed(images: Sequence[Any], out: Any) -> list[int]:
     """Returns the numbers of those that may be the base: in colour, if one is; of out's shape, if one is."""
-    every = list(range(len(opened)))
-    if isinstance(opened[0], Picture):
-        coloured = [i for i in every if opened[i].pixels.shape[2] >= 3]
+    every = list(range(len(images)))
+    if isinstance(images[0], Picture):
+        coloured = [i for i in every if images[i].pixels.shape[2] >= 3]
         return coloured or every
-    return [i for i in every if out is not None and tuple(getattr(out, "shape", ())) == tuple(opened[i].shape)] or every
+    return [i for i in every if out is not None and tuple(getattr(out, "shape", ())) == tuple(images[i].shape)] or every
 
 
 class _Merger:
@@ -337,7 +338,7 @@ class _Merger:
         if choice.taken:
             # Further photographs are compared with what is there now.
             region = np.logical_or.reduce([part.region for part in choice.taken])
-            now = resized(levels_of(self.job.out), self.size).astype(np.float32)
+            now = resized(colour_levels(self.job.out), self.size).astype(np.float32)
             self.view = self.view._replace(levels=now, people=np.where(region, seen.people, self.view.people))
             self.kept |= region & choice.unlike
 

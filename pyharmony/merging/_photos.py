@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _arrays, _checks, io
+from .. import _checks, io
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.frame import as_images
 from .._images.kinds import one_mask
@@ -15,8 +15,7 @@ from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..io import Picture
 from ..segmentation import Masks
-from ..typing import ImageLike
-from ._planes import Bools, Pixels
+from ._planes import Bools
 
 #: The least share of a photograph that a person covers, in a mask of several.
 _PERSON = 0.0005
@@ -24,8 +23,6 @@ _PERSON = 0.0005
 _SIDE = 800
 #: What asks for the best base.
 AUTO = "auto"
-#: The rows that are converted at once.
-_ROWS = 256
 
 
 class Photo(NamedTuple):
@@ -81,12 +78,6 @@ def people_of_each(people: Any, count: int) -> list[Any]:
     return list(people)
 
 
-def read(image: ImageLike, name: str, *, keep_gps: bool = False) -> Any:
-    """Returns an array as it is, and an image of another kind as a Picture."""
-    given: Any = image
-    return given if _arrays.is_array(given) else io.read(given, name, keep_gps=keep_gps)
-
-
 def photo_of(number: int, opened: Any, people: Any, base: Photo | None = None, like: Picture | None = None) -> Photo:
     """Returns a photograph with finite colours, brought to those of the base.
 
@@ -116,19 +107,6 @@ def photo_of(number: int, opened: Any, people: Any, base: Photo | None = None, l
                 given=colours.shape[2], expected=base.colours.shape[2],
             )  # fmt: skip
     return Photo(number, colours, _persons(people, f"people[{number}]", *colours.shape[:2]))
-
-
-def levels_of(colours: NumpyArray) -> Pixels:
-    """Returns colours [H, W, C] of any dtype as uint8 [H, W, 3]."""
-    height, width, channels = colours.shape
-    if colours.dtype == np.uint8 and channels == 3:
-        return np.ascontiguousarray(colours)
-    found = np.empty((height, width, 3), np.uint8)
-    scale = np.float32(255 / VALUE_RANGE[colours.dtype.name])
-    for first in range(0, height, _ROWS):
-        rows = slice(first, first + _ROWS)
-        found[rows] = np.rint(np.clip(colours[rows].astype(np.float32) * scale, 0, 255))
-    return found
 
 
 def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | None:

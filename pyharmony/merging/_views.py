@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._images.levels import colour_levels
 from .._images.planes import grown
 from .._images.sizes import resized
 from ._align import Alignment, Features, aligned, features
 from ._keep import View, people_in
-from ._photos import Photo, levels_of
+from ._photos import Photo
 from ._planes import Bools, Float, Float32, Pixels, rescaled, shown, warped
 
 #: The longer side of the images by which is decided what is taken.
@@ -36,7 +37,7 @@ class Looked:
         """
         key = photo.number, size
         if key not in self._views:
-            small = resized(levels_of(photo.colours) if levels is None else levels, size)
+            small = resized(colour_levels(photo.colours) if levels is None else levels, size)
             self._views[key] = _view(small, photo)
         return self._views[key]
 
@@ -45,7 +46,7 @@ class Looked:
         key = photo.number, size
         if key not in self._features:
             if levels is None:
-                levels = levels_of(photo.colours)
+                levels = colour_levels(photo.colours)
             hidden = grown(self.view(photo, size, levels).people > _HIDDEN, _BESIDE)
             self._features[key] = features(levels, hidden)
         return self._features[key]

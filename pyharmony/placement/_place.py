@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks, _reprs
+from .. import _checks, _reprs
 from .._images.kinds import one_image, one_mask
+from .._images.levels import image_levels, in_levels, mask_levels, opened, shares_of
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
 from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
-from ..evaluation.pictures import levels_of, mask_of
 from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.drawing import size_of
@@ -263,7 +263,7 @@ def place(
     faces = () if faces is None else _checks.several(faces, "faces", "a list of rectangles")
     if not (people is None or isinstance(people, Masks)):
         people = _checks.several(people, "people", "None, a list of masks, or what `pyharmony.segment` returns")
-    scene = levels_of(background, "background")
+    scene = image_levels(background, "background")
     own_head = None if head is None else _box(head, "head")
     if person is None and head is None:
         session = Session(picture)
@@ -294,18 +294,18 @@ def place(
 def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     """Returns the picture of an object and its mask, as levels."""
     if mask is not None:
-        picture = levels_of(subject, "subject")
-        return picture, mask_of(mask, *picture.shape[:2])
-    pixels = one_image(subject, "subject").pixels
+        picture = image_levels(subject, "subject")
+        return picture, mask_levels(mask, *picture.shape[:2])
+    image = opened(subject, "subject")
+    pixels = one_image(image, "subject").pixels
     if pixels.shape[2] != 4:
         raise ArgumentError(
             "mask: not given, and subject has no alpha",
             code="no-mask",
             hint="expected one of both, as `segmentation.cutout` makes",
         )
-    alpha = np.ascontiguousarray(pixels[..., 3])
-    picture = levels_of(np.ascontiguousarray(pixels[..., :3]), "subject")
-    return picture, mask_of(alpha, *picture.shape[:2])
+    picture = image_levels(image, "subject")
+    return picture, mask_levels(np.ascontiguousarray(pixels[..., 3]), *picture.shape[:2])
 
 
 def _looked_for(
@@ -361,7 +361,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
             continue
         head = None if heads is None else heads[i]
         if head is None:
-            layer = Layer((0, 0, width, height), (small / 255).astype(np.float32), 1.0)
+            layer = Layer((0, 0, width, height), shares_of(small), 1.0)
             boxes.append(tuple(float(v) for v in head_of(layer)))
         else:
             boxes.append(_box(head.box if isinstance(head, Head) else head, f"heads[{i}]"))
@@ -372,11 +372,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
 
 def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int], name: str) -> Pixels:
     """Returns a mask [height, width] at a smaller size (width, height); a large one is checked, but not copied."""
-    if _arrays.is_array(mask):
-        values = one_mask(mask, name, height, width)
-        if values.dtype == np.uint8:
-            return reduced(values, size)
-    return reduced(mask_of(mask, height, width, name), size)
+    return reduced(in_levels(one_mask(mask, name, height, width)), size)
 
 
 def _angle(picture: Pixels, turned: float) -> float:
@@ -777,7 +773,7 @@ def contact_sheet(
         if not isinstance(one, Placement):
             raise DTypeError(f"placements[{i}]: {type(one).__name__}, expected {accepts}")
     picture, matte = _subject_of(subject, mask)
-    scene = levels_of(background, "background")
+    scene = image_levels(background, "background")
     height, width = scene.shape[:2]
     wide = 420
     high = round(wide * height / width)

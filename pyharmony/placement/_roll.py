@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._images.levels import image_levels
 from .._images.sizes import fitted, resized
-from ..evaluation.pictures import levels_of
 from ..reference.luma import LUMA
 from ..segmentation.layers import Pixels
 from ..typing import ImageLike
@@ -52,7 +52,7 @@ def roll_of(image: ImageLike) -> float:
         >>> placement.roll_of(image)
         0.0
     """
-    return roll_in(levels_of(image))
+    return roll_in(image_levels(image))
 
 
 def roll_in(picture: Pixels) -> float:

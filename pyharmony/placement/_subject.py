@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.levels import shares_of
 from .._images.region import bounding_box
 from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, MaskError
@@ -104,7 +105,7 @@ def subject_of(
     """
     height, width = mask.shape
     small = resized(mask, fitted((width, height), _SIDE))
-    values = (small / 255).astype(np.float32)
+    values = shares_of(small)
     layer = Layer((0, 0, width, height), values, 1.0)
     box = box_of(layer)
     if box is None:
