@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,9 @@ from pyharmony.io import Picture
 from pyharmony.placement._place import _subject_of
 
 from .test_io import matrix_profile
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "pyharmony"
 
 
 def picture(height: int = 6, width: int = 9) -> np.ndarray:
@@ -121,3 +127,75 @@ def test_floats_are_rounded_and_clipped_once(values: list[float]) -> None:
     np.testing.assert_array_equal(colour_levels(floats[..., None]), np.repeat(expected[..., None], 3, 2))
     np.testing.assert_array_equal(rounded(floats, np.uint8), np.rint(np.clip(floats, 0, 255)))
     assert rounded(floats, np.float32) is floats
+
+
+ROOMS = ("composition", "harmonization", "matching", "merging", "placement", "segmentation", "shadows", "upscaling")
+#: Functions and methods that open a file or decode an image.
+OPENERS = ("open", "imread", "imdecode", "read", "read_reduced")
+#: Where a room opens something by itself, and why.
+OPENED = {
+    "composition/_recipe.py": "masks inside a recipe, whose size is known before they are decoded",
+    "composition/_weights.py": "the checksum of a file's bytes",
+    "segmentation/_onnx_file.py": "a file of weights",
+}
+#: Where levels are computed outside of levels.py, and why.
+CONVERTED = {
+    "composition/_render.py": "a shadow's colours over white, which are levels before and after",
+    "io/shown.py": "an image for a notebook, in the room below; it may hold NaN",
+}
+
+
+def trees(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+    for room in rooms:
+        for path in sorted((PACKAGE / room).rglob("*.py")):
+            yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
+
+
+def is_opener(node: ast.Call) -> bool:
+    """Whether a call opens or decodes a file: `open(...)`, `io.read(...)`, `Image.open(...)`, `cv2.imread(...)`."""
+    if isinstance(node.func, ast.Name):
+        return node.func.id in OPENERS and node.func.id != "read"  # of a file, or a function of its module
+    return isinstance(node.func, ast.Attribute) and node.func.attr in OPENERS
+
+
+def test_rooms_open_images_by_the_door() -> None:
+    found = {
+        (file, ast.unparse(node.func))
+        for file, tree in trees(*ROOMS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and is_opener(node)
+    }
+    assert {file for file, _ in found} == OPENED.keys(), found
+
+
+def is_to_levels(node: ast.AST) -> bool:
+    """Whether an expression rounds something that is multiplied by 255, or by 255 over the range of a dtype."""
+    if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.rint", "np.round")):
+        return False
+    factors = [
+        factor
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Mult)
+        for factor in (inner.left, inner.right)
+    ]
+    return any(re.fullmatch(r"(np\.float(32|64)\()?255(\.0)?( / .*)?\)?", ast.unparse(factor)) for factor in factors)
+
+
+def test_levels_are_made_in_one_place() -> None:
+    found = {
+        (file, ast.unparse(node))
+        for file, tree in trees(".")
+        for node in ast.walk(tree)
+        if is_to_levels(node) and file != "_images/levels.py"
+    }
+    assert {file for file, _ in found} == CONVERTED.keys(), found
+
+
+def test_the_weights_of_luma_stand_in_one_place() -> None:
+    found = {
+        file
+        for file, tree in trees(".")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value == 0.587
+    }
+    assert found == {"reference/luma.py"}

@@ -16,7 +16,7 @@ from .._cuda import is_device_array
 from .._images.call import ITSELF, Call, Item, open_item
 from .._images.frame import Frame, Infos, Job, as_images, size_of
 from .._images.kinds import as_delivered
-from .._images.levels import colour_levels, opened
+from .._images.levels import colour_levels, levels_of_shares, opened
 from .._images.sizes import fitted, resized
 from .._warnings import warn
 from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, UnchangedWarning
@@ -365,7 +365,7 @@ class _Merger:
             )  # fmt: skip
             soft = (resized(edge, size, place) - np.float32(0.5)) * np.float32(_STEEP) + np.float32(0.5)
             soft[~shown(photo.size, matrix, box)] = 0
-            covers = np.rint(255 * soft.clip(0, 1)).astype(np.uint8)
+            covers = levels_of_shares(soft)
             values: NumpyArray = warped(photo.colours, matrix, box).astype(self.job.real)
             for channel in range(values.shape[2]):
                 factor = np.exp(resized(np.ascontiguousarray(light[..., channel]), size, place))

@@ -14,6 +14,7 @@ from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.call import Call, on_one_image
 from .._images.frame import Frame, Job
+from .._images.levels import levels_of_shares
 from .._images.region import Region, as_float
 from .._images.threads import in_threads
 from ..errors import NO_REASON, ArgumentError, MaskError, Reason, UnchangedWarning
@@ -391,7 +392,7 @@ def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyAr
     less = [np.float32(1 - x) for x in (full if channels == 3 else [full.mean()])]
     # The four bytes of a pixel of the layer for each alpha; what is transparent is black.
     colours = np.zeros((256, 4), np.uint8)
-    colours[1:, :3], colours[:, 3] = np.rint(255 * full), np.arange(256)
+    colours[1:, :3], colours[:, 3] = levels_of_shares(full), np.arange(256)
     pixels = layer.view(np.uint32)[..., 0]
     packed = colours.view(np.uint32)[:, 0]
 
@@ -404,7 +405,7 @@ def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyAr
         region = Region(box.top + band.outputs.start, box.top + band.outputs.stop, box.left + columns.start,
                         box.left + columns.stop)  # fmt: skip
         np.clip(share, 0, 1, out=share)
-        np.take(packed, np.rint(255 * share).astype(np.uint8), out=region.of(pixels), mode="clip")
+        np.take(packed, levels_of_shares(share), out=region.of(pixels), mode="clip")
         hidden = region.overlap(job.bbox)
         if not hidden.empty:
             part = hidden.of(share, (region.y0, region.x0))
