@@ -335,6 +335,15 @@ def test_the_base_is_in_colour_and_of_the_size_of_out() -> None:
         assert info.base == i and out.any()
 
 
+def test_a_base_is_chosen_among_arrays_and_other_kinds() -> None:
+    scene = Scene()
+    first, second = scene.photos
+    expected, told = merge([first, second], base="auto", people=scene.people, return_info=True)
+    result, info = merge([Picture(first), second], base="auto", people=scene.people, return_info=True)
+    assert info.base == told.base
+    np.testing.assert_array_equal(result.pixels if isinstance(result, Picture) else result, expected)
+
+
 def test_a_merge_is_the_same_each_time() -> None:
     scene = Scene(MOTIONS["turn"], (0.9, 0.9, 0.9))
     first, told = merge(scene.photos, people=scene.people, return_info=True)

@@ -283,10 +283,13 @@ def _with_base(number: int, images: Sequence[Any], asked: Sequence[Any], align: 
 def _allowed(images: Sequence[Any], out: Any) -> list[int]:
     """Returns the numbers of those that may be the base: in colour, if one is; of out's shape, if one is."""
     every = list(range(len(images)))
-    if isinstance(images[0], Picture):
-        coloured = [i for i in every if images[i].pixels.shape[2] >= 3]
-        return coloured or every
-    return [i for i in every if out is not None and tuple(getattr(out, "shape", ())) == tuple(images[i].shape)] or every
+    shape = getattr(out, "shape", None)
+    if shape is not None and (fitting := [i for i in every if getattr(images[i], "shape", None) == shape]):
+        return fitting
+    if any(isinstance(image, Picture) for image in images):
+        pixels = [image.pixels if isinstance(image, Picture) else as_images(image, "photos")[0] for image in images]
+        return [i for i in every if pixels[i].shape[2] >= 3] or every
+    return every
 
 
 class _Merger:
