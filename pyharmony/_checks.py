@@ -32,6 +32,9 @@ CONTOURS: tuple[Contour, ...] = get_args(Contour)
 #: quarter level, and for float64 what iterative refinement reaches.
 DEFAULT_TOLERANCE = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025, "float64": 1e-6}
 
+#: The largest number of a signed integer of 64 bits.
+_LARGEST = (1 << 63) - 1
+
 #: With this color_weight the result has the colours of its base to within 1/100 of an 8-bit level.
 MAX_COLOR_WEIGHT = 1e6
 COLOR_WEIGHTS = f"from 0 to {MAX_COLOR_WEIGHT:g}, which holds the colours to within 1/100 of a level"
@@ -239,6 +242,30 @@ def number(
     if not (math.isfinite(value) and low <= value <= high):
         raise ArgumentError(f"{name}: {value:g}, expected {accepts}")
     return value
+
+
+def whole(x: Any, name: str, *, low: int = 0, high: int | None = None, accepts: str | None = None) -> int:
+    """Returns a whole number from low to high, of Python or NumPy.
+
+    high: None: what a signed integer of 64 bits holds.
+    accepts: what is accepted, for messages; None: as low and high say.
+
+    Raises:
+        DTypeError: it is none.
+        ArgumentError: it is less or more.
+    """
+    if isinstance(x, bool) or not isinstance(x, numbers.Integral):
+        raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts or _whole_numbers(low, high)}")
+    value = int(x)
+    if not low <= value <= (_LARGEST if high is None else high):
+        # Python writes no number of more than some thousand digits.
+        text = str(value) if abs(value) < 1 << 64 else f"a number of {value.bit_length()} bits"
+        raise ArgumentError(f"{name}: {text}, expected {accepts or _whole_numbers(low, high)}")
+    return value
+
+
+def _whole_numbers(low: int, high: int | None) -> str:
+    return f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
 
 
 def flag(x: Any, name: str, accepts: str = "True or False") -> bool:

@@ -1013,7 +1013,7 @@ def test_out_must_not_share_memory(name):
         ("alpha", {"feather": -1}, ArgumentError, "feather: -1"),
         ("alpha", {"feather": "wide"}, DTypeError, "feather: str"),
         ("laplacian", {"levels": -1}, ArgumentError, "levels: -1"),
-        ("laplacian", {"levels": 2.5}, DTypeError, "levels: 2.5"),
+        ("laplacian", {"levels": 2.5}, DTypeError, "levels: float 2.5"),
         ("poisson", {"gradients": "maximum"}, ArgumentError, "gradients: 'maximum', expected one of 'source'"),
         ("poisson", {"contour": "soft"}, ArgumentError, "contour: 'soft', expected one of 'half', 'full'"),
         ("poisson", {"color_weight": -1}, ArgumentError, "color_weight: -1"),

@@ -342,7 +342,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         ({"generator": blending, "supervised": False}, WeightsError, "the blending generator, and supervised=False"),
         ({"generator": noise, "nz": 7}, WeightsError, "takes 6 numbers of noise, and nz=7"),
         ({"generator": noise, "nz": 0}, ArgumentError, "nz: 0, expected a whole number of at least 1"),
-        ({"generator": noise, "n_iteration": 1.5}, DTypeError, "n_iteration: 1.5"),
+        ({"generator": noise, "n_iteration": 1.5}, DTypeError, "n_iteration: float 1.5"),
         ({"generator": noise, "n_iteration": 0}, ArgumentError, "n_iteration: 0"),
         ({"generator": noise, "seed": -1}, ArgumentError, "seed: -1"),
         ({"generator": noise, "supervised": 1}, DTypeError, "supervised: 1, expected None, True or False"),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyharmony
-from pyharmony import io
+from pyharmony import _checks, io
 from pyharmony._images.levels import (
     colour_levels,
     image_levels,
@@ -26,7 +26,7 @@ from pyharmony._images.levels import (
     rounded,
     shares_of,
 )
-from pyharmony.errors import ArgumentError, MaskError, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.io import Picture
 from pyharmony.placement._place import _subject_of
 
@@ -143,6 +143,14 @@ CONVERTED = {
     "composition/_render.py": "a shadow's colours over white, which are levels before and after",
     "io/shown.py": "an image for a notebook, in the room below; it may hold NaN",
 }
+#: Where a whole number is checked outside of _checks.py, and why.
+CHECKED = {
+    "_native.py": "it lies below",
+    "data/_dataset.py": "a number beyond the last sample is an IndexError, by which loops end",
+    "io/_openraster.py": "a text in a file, refused as the file's",
+    "models/checks.py": "settings of networks, which come from files, with one error for all",
+    "ops/_partial_conv.py": "a number or two of them",
+}
 
 
 def trees(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
@@ -199,3 +207,37 @@ def test_the_weights_of_luma_stand_in_one_place() -> None:
         if isinstance(node, ast.Constant) and node.value == 0.587
     }
     assert found == {"reference/luma.py"}
+
+
+def test_whole_numbers_are_checked_in_one_place() -> None:
+    told = re.compile(r"expected (None or )?an? (integer|whole number)")
+    found = {
+        file
+        for file, tree in trees(".")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr) and told.search(ast.unparse(node))
+    }
+    assert found == CHECKED.keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (True, DTypeError, "k: bool True, expected a whole number from 1 to 9"),
+        (np.True_, DTypeError, "k: bool"),
+        (2.0, DTypeError, "k: float 2.0, expected a whole number from 1 to 9"),
+        ("2", DTypeError, "k: str '2'"),
+        (0, ArgumentError, "k: 0, expected a whole number from 1 to 9"),
+        pytest.param(10**5000, ArgumentError, "k: a number of 16610 bits", id="huge"),
+    ],
+)
+def test_what_is_no_whole_number_is_refused(value: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
+        _checks.whole(value, "k", low=1, high=9)
+
+
+def test_whole_numbers_of_numpy_are_those_of_python() -> None:
+    assert type(_checks.whole(np.uint8(9), "k", low=1, high=9)) is int
+    assert _checks.whole(-3, "dim", low=-4) == -3
+    with pytest.raises(ArgumentError, match=r"^seed: -1, expected a whole number of at least 0$"):
+        _checks.whole(-1, "seed")

@@ -396,7 +396,7 @@ def test_arrays_on_a_device_are_copied(
         ({"scale": 3}, ArgumentError, "scale: 3, expected 2 or 4"),
         ({"scale": True}, ArgumentError, "scale: True, expected 2 or 4"),
         ({"tile": 8}, ArgumentError, "tile: 8, expected a whole number of at least 16"),
-        ({"tile": 16.5}, ArgumentError, r"tile: 16\.5, expected a whole number"),
+        ({"tile": 16.5}, DTypeError, r"tile: float 16\.5, expected a whole number"),
         ({"tile": "big"}, DTypeError, "tile: str 'big', expected a whole number"),
         ({"method": "nearest"}, ArgumentError, "method: 'nearest', expected one of 'auto', 'srgan', 'lanczos'"),
         ({"image": np.zeros((4, 4, 2), np.uint8)}, ShapeError, r"image: shape \[4, 4, 2\]"),

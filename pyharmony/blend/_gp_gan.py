@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,7 +14,6 @@ from .._images.call import Call, on_two_images
 from .._images.frame import Frame, Infos, Job
 from .._images.region import Region, as_float, check_finite
 from .._images.resample import resample
-from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, meet_known
 from ..typing import (
     GradientKernel,
@@ -101,8 +99,9 @@ def gp_gan(
     if supervised is not None:
         supervised = _checks.flag(supervised, "supervised", "None, True or False")
     if nz is not None:
-        nz = _whole(nz, "nz", 1)
-    iterations, start = _whole(n_iteration, "n_iteration", 1), _whole(seed, "seed", 0)
+        nz = _checks.whole(nz, "nz", low=1)
+    iterations = _checks.whole(n_iteration, "n_iteration", low=1)
+    start = _checks.whole(seed, "seed")
     # This import is not at the top of the file, because the other blends do not load torch.
     try:
         from ..models import gp_gan as model
@@ -138,15 +137,6 @@ def gp_gan(
         return frame.each(partial(solve, options=options, guess=base))
 
     return call.run(work, color_weight=color_weight)
-
-
-def _whole(x: Any, name: str, low: int) -> int:
-    if isinstance(x, bool) or not isinstance(x, numbers.Integral):
-        raise DTypeError(f"{name}: {x!r}, expected a whole number of at least {low}")
-    value = int(x)
-    if not low <= value < 1 << 63:
-        raise ArgumentError(f"{name}: {value}, expected a whole number of at least {low}")
-    return value
 
 
 def _view(box: Region, solved: Region, shape: tuple[int, int], size: int, *, whole: bool) -> Region:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._images.call import Call, on_two_images
@@ -14,7 +14,6 @@ from .._images.frame import Frame, Infos, Job, direct_info, store
 from .._images.limit import limit_change
 from .._images.memory import Memory
 from .._images.region import Region, as_float
-from ..errors import ArgumentError, DTypeError
 from ..ops.pyramid import downsample, halve_mask, upsample
 
 _MAX_LEVELS = 16
@@ -71,12 +70,8 @@ def laplacian(
         >>> row[0], row[-1]
         (0, 200)
     """
-    if levels is not None:
-        if isinstance(levels, bool) or not isinstance(levels, numbers.Integral):
-            raise DTypeError(f"levels: {levels!r}, expected None or an integer from 0 to {_MAX_LEVELS}")
-        if not 0 <= levels <= _MAX_LEVELS:
-            raise ArgumentError(f"levels: {levels}, expected None or an integer from 0 to {_MAX_LEVELS}")
-    count = None if levels is None else int(levels)
+    accepts = f"None or a whole number from 0 to {_MAX_LEVELS}"
+    count = None if levels is None else _checks.whole(levels, "levels", high=_MAX_LEVELS, accepts=accepts)
 
     def work(frame: Frame) -> Infos:
         return frame.each(lambda job: _blend(job, count))

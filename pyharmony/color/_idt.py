@@ -14,7 +14,7 @@ from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
 from ..ops.regrain import regrain as smooth_change
 from ..typing import ImageLike, MaskLike, Rng
-from .common import Float64, Region, both, generator, region, whole
+from .common import Float64, Region, both, generator, region
 from .histogram import quantile_tables
 
 Float32 = npt.NDArray[np.float32]
@@ -52,7 +52,8 @@ def idt(
     """
     _checks.flags(regrain=regrain)
     target, source, amount = both(image, reference, mask, reference_mask, strength)
-    rounds, count = whole(iterations, "iterations", 1, 1000), whole(bins, "bins", 2, 65536)
+    rounds = _checks.whole(iterations, "iterations", low=1, high=1000)
+    count = _checks.whole(bins, "bins", low=2, high=65536)
     rng = generator(seed, "seed")
     extremes = [part.stats() for part in (target, source)]
     box = (

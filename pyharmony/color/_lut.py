@@ -13,7 +13,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Lut, share
 from ..reference.luma import LUMA
 from ..typing import Array, ImageLike, MaskLike, Rng
-from .common import generator, region, whole
+from .common import generator, region
 
 
 def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:
@@ -41,7 +41,7 @@ def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[
         True
     """
     generate = generator(rng, "rng")
-    n = whole(size, "size", 2, 65)
+    n = _checks.whole(size, "size", low=2, high=65)
     scale = _checks.number(amount, "amount", high=2.0, accepts="a number from 0 to 2")
     axis = np.linspace(0, 1, n)
     power = np.exp2(scale * (generate.uniform(-0.5, 0.5) + generate.uniform(-0.25, 0.25, 3)))

@@ -14,7 +14,7 @@ from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.kinds import OneImage, in_colours, one_image, one_mask
 from .._images.region import as_float
-from ..errors import ArgumentError, DTypeError, MaskError, ShapeError
+from ..errors import ArgumentError, MaskError, ShapeError
 from ..ops.color_map import Stage, bounds, encode, share
 from ..ops.color_map import run as run_map
 from ..ops.color_stats import RegionStats
@@ -124,23 +124,12 @@ def both(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: A
     return target, region(reference, reference_mask, "reference", target), share(strength, "strength")
 
 
-def whole(x: Any, name: str, low: int, high: int) -> int:
-    """Returns x as a checked whole number from low to high."""
-    accepts = f"a whole number from {low} to {high}"
-    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
-        raise DTypeError(f"{name}: {type(x).__name__}, expected {accepts}")
-    if not low <= x <= high:
-        raise ArgumentError(f"{name}: {x}, expected {accepts}")
-    return int(x)
-
-
 def generator(seed: Any, name: str) -> np.random.Generator:
     """Returns seed where it is a numpy generator, or a generator made from a whole number."""
     if isinstance(seed, np.random.Generator):
         return seed
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise DTypeError(f"{name}: {seed!r}, expected a numpy.random.Generator or a whole number of at least 0")
-    return np.random.default_rng(int(seed))
+    accepts = "a numpy.random.Generator or a whole number of at least 0"
+    return np.random.default_rng(_checks.whole(seed, name, accepts=accepts))
 
 
 def about(matrix: Float64, before: Float64, after: Float64) -> Float64:

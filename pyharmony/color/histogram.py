@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from ..ops.color_map import Affine, Curves, Stage
 from ..typing import ImageLike, MaskLike
-from .common import Float64, Region, both, whole
+from .common import Float64, Region, both
 from .spaces import RGB_TO_YCBCR
 
 _TO_YCBCR = Affine(np.column_stack([RGB_TO_YCBCR, [0.0, 0.5, 0.5]]))
@@ -42,9 +43,9 @@ def match_histogram(
         [100, 101, 102]
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
-    count = whole(256 if target.image.dtype == np.uint8 else 1024, "bins", 2, 65536)
+    count = _checks.whole(256 if target.image.dtype == np.uint8 else 1024, "bins", low=2, high=65536)
     if bins is not None:
-        count = whole(bins, "bins", 2, 65536)
+        count = _checks.whole(bins, "bins", low=2, high=65536)
     low, high = limits(target, source, [])
     if target.image.dtype == np.uint8:
         low, high = low - 0.5 / 255, high + 0.5 / 255
@@ -78,7 +79,7 @@ def fecker(
         0
     """
     target, source, amount = both(image, reference, mask, reference_mask, strength)
-    count = whole(bins, "bins", 2, 65536)
+    count = _checks.whole(bins, "bins", low=2, high=65536)
     curves = matching(target, source, [_TO_YCBCR], count, *limits(target, source, [_TO_YCBCR]))
     return target.map([_TO_YCBCR, curves, _FROM_YCBCR], amount)
 

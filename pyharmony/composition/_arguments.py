@@ -37,16 +37,6 @@ def one_of(value: Any, name: str, words: Sequence[str], accepts: str) -> None:
         raise ArgumentError(f"{name}: {value!r}, expected {accepts}")
 
 
-def whole_number(value: Any, name: str, least: int) -> None:
-    """Refuses what is no whole number of at least so much.
-
-    Raises:
-        ArgumentError: it is none.
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {least}")
-
-
 def check_out(out: Any) -> None:
     """Refuses a destination that nothing can be written to.
 

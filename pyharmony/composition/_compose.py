@@ -46,7 +46,7 @@ from ..typing import (
 )
 from ..upscaling import METHODS
 from . import _plan
-from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of, whole_number
+from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of
 from ._plan import DECIDED, People, Photo, Wanted
 from ._recipe import BLENDS, SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of
@@ -292,9 +292,9 @@ def compose(
     if not isinstance(segment, Method):
         one_of(segment, "segment", ("auto", *CUTTERS), f"one of 'auto', {', '.join(map(repr, CUTTERS))}")
     if side is not None:
-        whole_number(side, "side", 16)
-    whole_number(k, "k", 1)
-    whole_number(seed, "seed", 0)
+        _checks.whole(side, "side", low=16)
+    _checks.whole(k, "k", low=1)
+    _checks.whole(seed, "seed")
     if k > 1 and recipe is None and (len(given) > 1 or not isinstance(at, str)):
         raise ArgumentError(
             f"k: {k} places, expected 1 beside several subjects, and where `at` says the place", code="one-place"

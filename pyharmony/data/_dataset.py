@@ -96,7 +96,7 @@ class Dataset:
             size: the side of the images that a network is trained on, such as `data.size` of a recipe: a sample whose
                 mask is empty at that size, see `resize_sample`, is a problem too. None: masks are checked as they are.
         """
-        side = None if size is None else _files.whole(size, "size")
+        side = None if size is None else _checks.whole(size, "size", low=1)
         found, seen = self._strays(), set()
         work = functools.partial(self._check_at, size=side)
         for name, problems in zip(self.names, in_order(work, len(self), threads), strict=True):
@@ -152,7 +152,8 @@ def said(error: BaseException) -> str:
 
 def in_order(work: Callable[[int], Result], count: int, threads: int) -> Generator[Result, None, None]:
     """Yields work(0), work(1), ... in order, computed by so many threads, a few ahead."""
-    return finished((functools.partial(work, index) for index in range(count)), _files.whole(threads, "threads"))
+    at_once = _checks.whole(threads, "threads", low=1)
+    return finished((functools.partial(work, index) for index in range(count)), at_once)
 
 
 def finished(calls: Iterable[Callable[[], Result]], threads: int) -> Generator[Result, None, None]:
@@ -190,7 +191,7 @@ def loaded(
     """Yields number and resized sample of all that can be loaded; errors: whether others 'raise' or are left out."""
     if errors not in ("raise", "skip"):
         raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
-    _files.whole(threads, "threads")
+    _checks.whole(threads, "threads", low=1)
     return _loaded(dataset, errors, progress, threads, size)
 
 
@@ -229,7 +230,7 @@ class Drawn(Dataset):
 
     def __init__(self, photos: Dataset, shown: Sequence[int], per_photo: int, seed: int) -> None:
         self.photos, self._shown, self._per = photos, list(shown), per_photo
-        self.seed = int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+        self.seed = _checks.whole(seed, "seed")
         names = photos.names
         self.names = [f"{names[i]}_{k}" if per_photo > 1 else names[i] for i in shown for k in range(per_photo)]
 
@@ -300,7 +301,7 @@ class Resized(Dataset):
     """
 
     def __init__(self, dataset: Dataset, size: int = 256) -> None:
-        self.dataset, self.size = dataset, _files.whole(size, "size")
+        self.dataset, self.size = dataset, _checks.whole(size, "size", low=1)
         self.names = dataset.names
 
     @property
@@ -332,7 +333,7 @@ class Cached(Dataset):
     def __init__(self, dataset: Dataset, *, memory: int = 1 << 30) -> None:
         self.dataset, self.names = dataset, dataset.names
         self._samples: dict[int, Sample] = {}
-        self._left = _files.whole(memory, "memory")
+        self._left = _checks.whole(memory, "memory", low=1)
 
     @property
     def groups(self) -> Sequence[str]:
@@ -420,7 +421,7 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
     """
     from PIL import Image
 
-    side = _files.whole(size, "size")
+    side = _checks.whole(size, "size", low=1)
     found = dict(sample)
     for role, value in sample.items():
         if role != "mask" and role not in _files.PICTURES:

@@ -20,7 +20,7 @@ from .. import _temporary
 from .. import io as files
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.levels import in_levels, picture_levels
-from ..errors import ArgumentError, DataError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from ..errors import DataError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 from ..io.masks import mask_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
@@ -246,11 +246,3 @@ def sync(file: Any) -> None:
     """Flushes a written file to the disk."""
     file.flush()
     os.fsync(file.fileno())
-
-
-def whole(x: Any, name: str, low: int = 1) -> int:
-    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
-        raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected a whole number of at least {low}")
-    if x < low:
-        raise ArgumentError(f"{name}: {x}, expected a whole number of at least {low}")
-    return int(x)

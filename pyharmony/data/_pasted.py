@@ -100,7 +100,7 @@ class Pasted(Drawn):
         per_photo: int = 1,
         seed: int = 0,
     ) -> None:
-        count = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        count = _checks.whole(per_photo, "per_photo", low=1)
         self.size = int(_checks.number(size, "size", low=8, accepts="8 or more"))
         shares = {"pasted": pasted, "seamless": seamless, "nearer": nearer, "retouched": retouched, "worn": worn}
         shares["crowded"] = crowded

@@ -239,9 +239,9 @@ class ScenePairs(Dataset):
         able = [name for name, found in scenes.scenes.items() if len(found) > 1]
         if not able:
             raise ArgumentError("scenes: no scene has two images")
-        random = np.random.default_rng(_files.whole(seed, "seed", 0))
+        random = np.random.default_rng(_checks.whole(seed, "seed"))
         self._pairs: list[tuple[int, int]] = []
-        for _ in range(_files.whole(count, "count")):
+        for _ in range(_checks.whole(count, "count", low=1)):
             members = scenes.scenes[able[random.integers(len(able))]]
             first, second = random.choice(len(members), 2, replace=False)
             self._pairs.append((members[first], members[second]))

@@ -145,8 +145,8 @@ class Shards(Dataset):
             drop_last: whether to leave out a last batch that is smaller.
         """
         _checks.flags(drop_last=drop_last)
-        n, ranks = _files.whole(batch_size, "batch_size"), _files.whole(ranks, "ranks")
-        if _files.whole(rank, "rank", 0) >= ranks:
+        n, ranks = _checks.whole(batch_size, "batch_size", low=1), _checks.whole(ranks, "ranks", low=1)
+        if _checks.whole(rank, "rank") >= ranks:
             raise ArgumentError(f"rank: {rank}, expected 0 to {ranks - 1}")
         order = np.arange(len(self))
         if seed is not None:
@@ -204,7 +204,7 @@ class Shards(Dataset):
             size: the side of the images that a network is trained on, as in `Dataset.check`: where no file is damaged,
                 a sample whose mask is empty at that size is a problem too.
         """
-        side = None if size is None else _files.whole(size, "size")
+        side = None if size is None else _checks.whole(size, "size", low=1)
         found: list[Problem] = []
         of_files = in_order(self._check_file, len(self._table), threads)
         for one, problem in zip(self._table, of_files, strict=True):
@@ -268,7 +268,7 @@ def write_shards(
         >>> shards[0]["image"].shape
         (16, 16, 3)
     """
-    side, most = _files.whole(size, "size"), _files.whole(samples_per_shard, "samples_per_shard")
+    side, most = _checks.whole(size, "size", low=1), _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     sound = loaded(dataset, errors, progress, threads, side)
     groups = dataset.groups if isinstance(dataset, Dataset) else None
     with _files.new_folder(folder) as made:

@@ -80,7 +80,7 @@ class Synthesis(Drawn):
         severity: tuple[float, float] | None = None,
         unchanged: float = 0.0,
     ) -> None:
-        count = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        count = _checks.whole(per_photo, "per_photo", low=1)
         super().__init__(photos, range(len(photos)), count, seed)
         self.size = None if size is None else int(_checks.number(size, "size", low=8, accepts="8 or more"))
         weights = _weights(methods, len(photos))
@@ -265,7 +265,7 @@ class CopyPaste(Dataset):
             raise ArgumentError(f"ratio: {ratio}, of {crop_size} pixels nothing is left")
         if mask not in ("square", "free"):
             raise ArgumentError(f"mask: {mask!r}, expected 'square' or 'free'")
-        self.mask, self.seed = mask, int(_checks.number(seed, "seed", accepts="a whole number of at least 0"))
+        self.mask, self.seed = mask, _checks.whole(seed, "seed")
 
     @property
     def groups(self) -> Sequence[str]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import _checks
 from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import ImageFormat, PathLike, Skip
@@ -137,7 +138,7 @@ def write_tar_shards(
         >>> data.write_tar_shards(data.Photos("photos"), "tar", format="webp").names
         ['a', 'b']
     """
-    most = _files.whole(samples_per_shard, "samples_per_shard")
+    most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     if format not in ("png", "jpeg", "webp"):
         raise ArgumentError(f"format: {format!r}, expected 'png', 'jpeg' or 'webp'")
     sound = loaded(dataset, errors, progress, threads)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _install, _temporary
+from .. import _checks, _install, _temporary
 from ..errors import ArgumentError, DataError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
@@ -210,7 +210,7 @@ def write_tfrecord_shards(
         >>> len(pairs)
         2
     """
-    most = _files.whole(samples_per_shard, "samples_per_shard")
+    most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     features = _features(composite, target, mask)
     with _files.new_folder(folder) as made:
         sound = _begun(loaded(dataset, errors, progress, threads), features)

@@ -61,7 +61,7 @@ class Varied(Drawn):
         per_photo: int = 1,
         seed: int = 0,
     ) -> None:
-        count = int(_checks.number(per_photo, "per_photo", low=1, accepts="a whole number of at least 1"))
+        count = _checks.whole(per_photo, "per_photo", low=1)
         shares = {"retouched": retouched, "inverted": inverted, "borrowed": borrowed, "reshaped": reshaped}
         self._retouched, self._inverted, self._borrowed, self._reshaped = (
             _checks.number(value, name, high=1.0, accepts="0 to 1") for name, value in shares.items()

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _install, _warnings
+from .. import _checks, _install, _warnings
 from .._arrays import NumpyArray, is_pil
-from ..errors import ArgumentError, DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
+from ..errors import DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
 from . import _color_tags, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
 from ._picture import MAX_PIXELS, Picture, with_metadata
 
@@ -128,11 +128,7 @@ class _Refuse(Exception):
 def _limit(max_pixels: Any) -> int:
     if max_pixels is None:
         return MAX_PIXELS
-    if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)):
-        raise DTypeError(f"max_pixels: {type(max_pixels).__name__} {max_pixels!r}, expected None or a number of pixels")
-    if max_pixels < 1:
-        raise ArgumentError(f"max_pixels: {max_pixels}, expected at least 1")
-    return int(max_pixels)
+    return _checks.whole(max_pixels, "max_pixels", low=1, accepts="None or a number of pixels of at least 1")
 
 
 def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int | None = None) -> Decoded:

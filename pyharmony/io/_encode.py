@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _temporary
+from .. import _checks, _temporary
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, OutOfMemory, PyHarmonyError
 from . import _metadata, _png, _profiles, _tiff
@@ -96,10 +96,7 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
             hint=f"use {able}, or drop it: pixels[..., :3]",
             able=able,
         )
-    if isinstance(quality, bool) or not isinstance(quality, (int, np.integer)):
-        raise DTypeError(f"quality: {type(quality).__name__} {quality!r}, expected a whole number from 1 to 100")
-    if not 1 <= quality <= 100:
-        raise ArgumentError(f"quality: {quality}, expected a whole number from 1 to 100")
+    _checks.whole(quality, "quality", low=1, high=100)
     return name
 
 

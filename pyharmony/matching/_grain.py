@@ -19,7 +19,7 @@ from .._images.frame import Frame, Job
 from .._images.planes import gaussian
 from .._images.region import as_float, check_finite
 from .._images.threads import in_threads
-from ..errors import NO_REASON, ArgumentError, DTypeError, MaskError, Reason, UnchangedWarning
+from ..errors import NO_REASON, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import SIDE, Float32, bands_of, tiles
 
@@ -158,11 +158,7 @@ def match_grain(
     if mask is None:
         raise MaskError("mask: None, expected the mask of the object")
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
-    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
-        raise DTypeError(f"seed: {type(seed).__name__} {seed!r}, expected a whole number of at least 0")
-    if seed < 0:
-        raise ArgumentError(f"seed: {seed}, expected a whole number of at least 0")
-    number = int(seed)
+    number = _checks.whole(seed, "seed")
     work = partial(Frame.each, blend=partial(_grained, share=share, seed=number))
     return call.with_mask(mask, at).run(work, tell=_warning_of)
 

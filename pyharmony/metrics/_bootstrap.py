@@ -71,8 +71,8 @@ def bootstrap(
     share = _checks.number(confidence, "confidence", high=1.0, accepts="a number above 0 and below 1")
     if not 0 < share < 1:
         raise ArgumentError(f"confidence: {share:g}, expected a number above 0 and below 1")
-    times = int(_checks.number(resamples, "resamples", low=1, accepts="a number of at least 1"))
-    random = np.random.default_rng(int(_checks.number(seed, "seed", accepts="a whole number of at least 0")))
+    times = _checks.whole(resamples, "resamples", low=1)
+    random = np.random.default_rng(_checks.whole(seed, "seed"))
     means = np.empty(times)
     at_once = max(1, 4_000_000 // x.size)
     for start in range(0, times, at_once):

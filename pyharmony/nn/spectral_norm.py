@@ -19,7 +19,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormStateDictHook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from .. import _checks
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..ops import _spectral_norm_torch as op
 from ..ops.spectral_norm import Settings, settings, zero_weight
 from ..typing import SpectralNormOrder, SpectralNormUpdate
@@ -56,10 +56,7 @@ class _Part:
             raise ShapeError(f"{path or 'module'}.{name}: shape {list(weight.shape)}, expected at least two axes")
         if dim is None:
             dim = 1 if isinstance(module, _TRANSPOSED) else 0
-        if isinstance(dim, bool) or not isinstance(dim, int):
-            raise DTypeError(f"dim: {dim!r}, expected an integer or None")
-        if not -weight.ndim <= dim < weight.ndim:
-            raise ArgumentError(f"dim: {dim}, expected {-weight.ndim} to {weight.ndim - 1}")
+        dim = _checks.whole(dim, "dim", low=-weight.ndim, high=weight.ndim - 1)
         if not weight.is_meta and not bool(weight.detach().any()):
             raise ArgumentError(f"{path or 'module'}.{name}: all zeros; its spectral norm is zero and divides it")
         self.module, self.path, self.name, self.dim = module, path, name, dim % weight.ndim

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from .. import _arrays, _checks
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..typing import SpectralNormOrder
 
 ORDERS: tuple[SpectralNormOrder, ...] = get_args(SpectralNormOrder)
@@ -94,16 +94,13 @@ class Settings(NamedTuple):
 
 def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) -> Settings:
     """Returns the settings of a call, after checks."""
-    if isinstance(n_power_iterations, bool) or not isinstance(n_power_iterations, (int, np.integer)):
-        raise DTypeError(f"n_power_iterations: {n_power_iterations!r}, expected an integer of at least 1")
-    if n_power_iterations < 1:
-        raise ArgumentError(f"n_power_iterations: {n_power_iterations}, expected an integer of at least 1")
+    iterations = _checks.whole(n_power_iterations, "n_power_iterations", low=1)
     accepts = "a finite number above 0"
     if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
         raise ArgumentError(f"eps: {size:g}, expected {accepts}")
     _checks.one_of(order, "order", ORDERS)
     _checks.flags(update=update)
-    return Settings(int(n_power_iterations) if update else 0, size, order)
+    return Settings(iterations if update else 0, size, order)
 
 
 def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[int]:

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _arrays, _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._native import native
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError
 from ..typing import Array
 from .color_map import Stage, bounds, color_image, encode
 
@@ -117,10 +117,7 @@ def color_stats(
     _checks.flags(background=background)
     a = color_image(image, "image")
     m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
-    if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)):
-        raise DTypeError(f"bins: {type(bins).__name__}, expected a whole number from 0 to {MAX_BINS}")
-    if not 0 <= bins <= MAX_BINS:
-        raise ArgumentError(f"bins: {bins}, expected a whole number from 0 to {MAX_BINS}")
+    _checks.whole(bins, "bins", high=MAX_BINS)
     half = 0.5 / VALUE_RANGE[a.dtype.name] if a.dtype.kind == "u" and not stages else 0.0
     edges = bounds(-half if low is None else low, 1 + half if high is None else high, "")
     encoded, _memory = encode(stages)

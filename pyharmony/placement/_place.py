@@ -249,8 +249,7 @@ def place(
     _checks.flags(flip=flip)
     if person is not None:
         _checks.flags(person=person)
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ArgumentError(f"k: {k!r}, expected a whole number of at least 1")
+    _checks.whole(k, "k", low=1)
     if roll is not None and not abs(_number(roll, "roll")) <= 180:
         raise ArgumentError(f"roll: {roll!r}, expected -180 to 180 degrees")
     for name, value in (("scale", scale), ("most", most)):

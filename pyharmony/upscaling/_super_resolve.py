@@ -97,9 +97,7 @@ def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", 
     """
     if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)) or scale not in (2, 4):
         raise ArgumentError(f"scale: {scale!r}, expected 2 or 4")
-    side = _checks.number(tile, "tile", low=_LEAST, accepts=f"a whole number of at least {_LEAST}")
-    if side != int(side):
-        raise ArgumentError(f"tile: {tile!r}, expected a whole number of at least {_LEAST}")
+    side = _checks.whole(tile, "tile", low=_LEAST)
     chosen, factor = method_of(method), int(scale)
     passes = chosen.passes(factor)
     shared = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
