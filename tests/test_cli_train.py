@@ -43,6 +43,7 @@ steps = 4
 [run]
 batch = 2
 log_steps = 1
+loggers = []
 """
 
 
@@ -68,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
-    result = call(*given)
+    result = call(*given, "--set", "run.loggers=['tensorboard']")
     assert "step 1 of 4, epoch 1" in result.stderr
     *_, summary, board = result.stderr.splitlines()
     assert re.search(
@@ -79,7 +80,7 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     assert board == f"figures and images of the run: tensorboard --logdir {folder / 'run' / 'tensorboard'}"
     assert models.load(folder / "run" / "best.safetensors").name == "unet3plus"
     (folder / "bare").mkdir()
-    plain = call(*given[:3], "-o", folder / "bare", "--device", "cpu", "--set", "run.loggers=[]")
+    plain = call(*given[:3], "-o", folder / "bare", "--device", "cpu")
     assert "tensorboard" not in plain.stderr
     gone = call(*given, "--resume", folder / "run", code=2).stderr
     assert f"--resume: {folder / 'run'} is no folder of a checkpoint, expected auto, or a checkpoint such as" in gone
@@ -93,7 +94,7 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
 
 def test_without_a_file_a_network_and_a_folder_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    changes = ("model.width=2", "model.branch=2", "data.size=32", "schedule.steps=2", "run.batch=2")
+    changes = ("model.width=2", "model.branch=2", "data.size=32", "schedule.steps=2", "run.batch=2", "run.loggers=[]")
     settings = [text for change in changes for text in ("--set", change)]
     result = call("--model", "unet3plus", "--data", "photos", *settings, "--log-json")
     assert all(json.loads(line) for line in result.stderr.splitlines())
@@ -105,7 +106,7 @@ def test_recipes_are_listed_and_taken_by_name(folder: Path) -> None:
     listed = call("--recipes").stdout
     assert all(name in listed for name in training.recipes())
     assert json.loads(call("--recipes", "--json").stdout)["recipes"] == training.recipes()
-    changes = ("model.width=2", "model.branch=2", "data.size=32", "schedule.steps=1", "run.batch=2")
+    changes = ("model.width=2", "model.branch=2", "data.size=32", "schedule.steps=1", "run.batch=2", "run.loggers=[]")
     settings = [text for change in changes for text in ("--set", change)]
     call("unet3plus", "--data", folder / "photos", *settings, "-o", folder / "run", "--verbose")
     assert json.loads((folder / "run" / "config.json").read_text())["schedule"]["epochs"] == 100
@@ -247,6 +248,7 @@ def test_what_a_network_that_blends_has_reached_is_told(folder: Path, monkeypatc
         "data.size=64",
         "schedule.steps=2",
         "run.batch=2",
+        "run.loggers=[]",
         "run.best_by=seam_error",
     )
     settings = [text for change in changes for text in ("--set", change)]
