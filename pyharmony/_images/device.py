@@ -42,29 +42,29 @@ class DeviceFrame(AnyFrame):
         if reason := unsupported(target.dtype.name, "dst"):
             raise DTypeError(reason)
         source = _source(src, target)
-        self.placed, corner = _placed(at, source, target)
-        cover = None if mask is None else _mask(mask, source)
-        given = _cuda.describe(dst, "dst")
-        self.result = self._take_out(out, given, {"src": source, "dst": target, "mask": cover})
+        self.src_region, corner = _placed(at, source, target)
+        source_mask = None if mask is None else _mask(mask, source)
+        dst_array = _cuda.describe(dst, "dst")
+        self.result = self._take_out(out, dst_array, {"src": source, "dst": target, "mask": source_mask})
         result, _ = layout(self.result, "out")
         source, target = place.take(source, "src"), place.take(target, "dst")
         if target.shape[3] == 4:
             place.copy(_channels(target, 3, 4), _channels(result, 3, 4))
         self.count = target.shape[0]
         self.dst, self.out, self.src, self.mask = _colours(target), _colours(result), source, None
-        if cover is not None:
-            self.mask = planes_of(place.take(cover, "mask"), self.count)
-        if not self.placed.empty:
-            self.src = self.placed.of(source, corner)
-            self.mask = None if self.mask is None else self.placed.of(self.mask, corner)
-        self._started = False
+        if source_mask is not None:
+            self.mask = planes_of(place.take(source_mask, "mask"), self.count)
+        if not self.src_region.empty:
+            self.src = self.src_region.of(source, corner)
+            self.mask = None if self.mask is None else self.src_region.of(self.mask, corner)
+        self._has_copy = False
 
-    def _take_out(self, out: Any, given: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:
+    def _take_out(self, out: Any, like: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:
         if out is None:
-            return self.place.empty(given.shape, given.dtype)[0]
+            return self.place.empty(like.shape, like.dtype)[0]
         into = _cuda.describe(out, "out")
-        _checks.same_dtype(into, "out", given, "dst")
-        _checks.same_shape(into, "out", given, "dst")
+        _checks.same_dtype(into, "out", like, "dst")
+        _checks.same_shape(into, "out", like, "dst")
         for name, other in inputs.items():
             if other is not None and into.pointer == other.pointer:
                 raise ArgumentError(f"out: shares memory with {name}; pass another array")
@@ -88,9 +88,9 @@ class DeviceFrame(AnyFrame):
 
     def start(self) -> None:
         """Makes out a copy of dst."""
-        if not self._started:
+        if not self._has_copy:
             self.place.copy(self.dst, self.out)
-            self._started = True
+            self._has_copy = True
 
     def jobs(self, boxes: bool) -> Iterator[DeviceJob]:
         """Yields a job per item with the box of its mask, for which it waits for the device, or one job for all."""
@@ -98,7 +98,7 @@ class DeviceFrame(AnyFrame):
             for i, box in enumerate(self._boxes()):
                 yield DeviceJob(self, slice(i, i + 1), box, boxed=True)
         else:
-            yield DeviceJob(self, slice(0, self.count), self.placed, boxed=False)
+            yield DeviceJob(self, slice(0, self.count), self.src_region, boxed=False)
 
     def each(self, blend: Callable[[Any], Infos], *, boxes: bool = True) -> Infos:
         """Runs a blend on each item, or on all at once where it does not need boxes, and returns their infos."""
@@ -106,9 +106,9 @@ class DeviceFrame(AnyFrame):
 
     def _boxes(self) -> list[Region]:
         """Returns, for each item, the box in dst around the pixels of its mask above zero."""
-        mask, placed = self.mask, self.placed
-        if mask is None or placed.empty:
-            return [placed] * self.count
+        mask, src_region = self.mask, self.src_region
+        if mask is None or src_region.empty:
+            return [src_region] * self.count
         memory = self.place.scratch(16 * mask.shape[0])
         with _cuda.failures("mask"):
             self.place.module.poisson_box(
@@ -119,7 +119,7 @@ class DeviceFrame(AnyFrame):
             )
         values = self.place.fetch(memory).view(np.int32).reshape(-1, 4).tolist()
         return [
-            Region(top + placed.y0, bottom + placed.y0, left + placed.x0, right + placed.x0)
+            Region(top + src_region.y0, bottom + src_region.y0, left + src_region.x0, right + src_region.x0)
             for top, left, bottom, right in values
         ]
 
@@ -161,7 +161,7 @@ class DeviceJob:
     def unchanged(self) -> Infos:
         """Leaves the result a copy of dst."""
         self.frame.start()
-        if self.frame.placed.empty:
+        if self.frame.src_region.empty:
             size = size_of(self.shape)
             reason = Reason("outside", f"the object lies outside dst ({size})", image="dst", size=size)
         else:
@@ -175,7 +175,7 @@ class DeviceJob:
 
     def covered(self, mask: DeviceArray) -> bool:
         """Returns whether the object is known to cover dst without reading a mask."""
-        return not self.boxed and self.frame.mask is None and self.frame.placed.shape == self.shape
+        return not self.boxed and self.frame.mask is None and self.frame.src_region.shape == self.shape
 
     def check_finite(self, region: Region, mask: DeviceArray | None = None, *, hide: bool = False) -> None:
         """Does nothing: values on a device are not read."""
@@ -188,14 +188,14 @@ class DeviceJob:
 
     def mask_of(self, region: Region) -> DeviceArray:
         """Returns the mask over a region of dst."""
-        frame, inner = self.frame, self.frame.placed.overlap(region)
+        frame, inner = self.frame, self.frame.src_region.overlap(region)
         if inner.empty:
             inner = _NOWHERE
         mask, (height, width) = None, self.shape
         ends = region.y0 == 0, region.y1 == height, region.x0 == 0, region.x1 == width
         at_border = ends if self.strips else ()
         if frame.mask is not None and not inner.empty:
-            mask = inner.of(frame.mask.items(self.item), (frame.placed.y0, frame.placed.x0))
+            mask = inner.of(frame.mask.items(self.item), (frame.src_region.y0, frame.src_region.x0))
             if inner == region and not any(at_border):
                 return mask
         corner = (0, 0) if inner.empty else (inner.y0 - region.y0, inner.x0 - region.x0)
@@ -205,11 +205,11 @@ class DeviceJob:
 
     def _src_of(self, region: Region) -> DeviceArray:
         """Returns src over a region of dst, as `Job.src_of` does."""
-        frame, inner = self.frame, self.frame.placed.overlap(region)
+        frame, inner = self.frame, self.frame.src_region.overlap(region)
         dst = region.of(frame.dst.items(self.item))
         if inner.empty:
             return dst
-        src = inner.of(frame.src.items(self.item), (frame.placed.y0, frame.placed.x0))
+        src = inner.of(frame.src.items(self.item), (frame.src_region.y0, frame.src_region.x0))
         if inner == region:
             return src
         return lay(frame.place, src, dst, (inner.y0 - region.y0, inner.x0 - region.x0))
@@ -316,13 +316,13 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
 def _mask(x: Any, source: DeviceArray) -> DeviceArray:
     """Returns a mask [H, W] or [N, H, W] over src, checked and without an axis for its one channel."""
     count, height, width, _ = source.shape
-    cover = _cuda.describe(x, "mask")
+    array = _cuda.describe(x, "mask")
     # A torch mask may have its one channel first, any other mask last.
-    if cover.ndim > 2 and cover.shape != (count, height, width):
-        axis = cover.ndim - 3 if is_torch(x) else cover.ndim - 1
-        if cover.shape[axis] == 1:
-            keep = [i for i in range(cover.ndim) if i != axis]
-            cover = cover.reshaped(tuple(cover.shape[i] for i in keep), tuple(cover.strides[i] for i in keep))
-    if cover.shape != (count, height, width):
-        _checks.mask_form(cover.shape, cover.dtype.name, "mask", height, width)
-    return cover
+    if array.ndim > 2 and array.shape != (count, height, width):
+        axis = array.ndim - 3 if is_torch(x) else array.ndim - 1
+        if array.shape[axis] == 1:
+            keep = [i for i in range(array.ndim) if i != axis]
+            array = array.reshaped(tuple(array.shape[i] for i in keep), tuple(array.strides[i] for i in keep))
+    if array.shape != (count, height, width):
+        _checks.mask_form(array.shape, array.dtype.name, "mask", height, width)
+    return array

@@ -170,13 +170,13 @@ def decontaminated(
         levels = [pixels.level(around)]
         while len(levels) < _LEVELS:
             levels.append(levels[-1].halved())
-        found = _cells_of(around, whole).of(cells)
+        pairs = _cells_of(around, whole).of(cells)
         for finer in levels[:0:-1]:
-            found = _relaxed(finer, found, limits, _SWEEPS)
+            pairs = _relaxed(finer, pairs, limits, _SWEEPS)
         inside = tile.overlap(pixels.frame)
         ys, xs = np.nonzero(inside.of(soft))
         rows, columns = ys + (inside.y0 - around.y0), xs + (inside.x0 - around.x0)
-        new = _own(levels[0].means[rows, columns], found[rows // 2, columns // 2])
+        new = _own(levels[0].means[rows, columns], pairs[rows // 2, columns // 2])
         np.clip(new, *limits, out=new)
         new *= level
         if certain is not None:
@@ -205,8 +205,8 @@ def _certainty(level: _Level, size: int) -> NumpyArray:
     padded = np.pad(levels[-1].means[..., :3], [(1, 1), (1, 1), (0, 0)])
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     means = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    count, cover, square = (means[..., i] / np.maximum(means[..., 0], _NOTHING) for i in range(3))
-    result: NumpyArray = (square - cover * cover) / np.float32(_VARIANCE)
+    count, alpha, square = (means[..., i] / np.maximum(means[..., 0], _NOTHING) for i in range(3))
+    result: NumpyArray = (square - alpha * alpha) / np.float32(_VARIANCE)
     for finer in levels[-2::-1]:
         result = upsample(result.clip(0, 1), finer.soft.shape)
     return result.clip(0, 1)
@@ -239,9 +239,9 @@ def _coarse(pixels: _Pixels, whole: Region, tiles: list[Region], memory: Memory)
         part.of(means)[...], part.of(soft)[...] = level.means, level.soft
         return low, high, size
 
-    found = in_threads(reduce, tiles)
-    memory.touch(2 * min(get_num_threads(), len(tiles)) * max(size for _, _, size in found))
-    low, high = min(0.0, *(low for low, _, _ in found)), max(1.0, *(high for _, high, _ in found))
+    ranges = in_threads(reduce, tiles)
+    memory.touch(2 * min(get_num_threads(), len(tiles)) * max(size for _, _, size in ranges))
+    low, high = min(0.0, *(low for low, _, _ in ranges)), max(1.0, *(high for _, high, _ in ranges))
     return _Level(means, soft), (low, high)
 
 
@@ -266,25 +266,25 @@ def _relaxed(level: _Level, coarser: NumpyArray | None, limits: tuple[float, flo
     height, width = level.soft.shape
     across = width + 2
     channels = (level.means.shape[2] - 3) // 2
-    count, cover, object_means, means = (
+    count, alpha_sum, object_means, means = (
         level.means[..., 0], level.means[..., 1], level.means[..., 3 : 3 + channels], level.means[..., 3 + channels :],
     )  # fmt: skip
-    rest = count - cover
+    rest = count - alpha_sum
     # With a border of cells without colours, every cell has four neighbours.
     colours = np.zeros((height + 2, width + 2, 2, channels), np.float32)
     inner = colours[1:-1, 1:-1]
-    np.divide(object_means, np.maximum(cover, _NOTHING)[..., None], out=inner[:, :, 0])
+    np.divide(object_means, np.maximum(alpha_sum, _NOTHING)[..., None], out=inner[:, :, 0])
     np.divide(means - object_means, np.maximum(rest, _NOTHING)[..., None], out=inner[:, :, 1])
     ys, xs = np.nonzero(level.soft)
     if coarser is not None:
         inner[ys, xs] = coarser[ys // 2, xs // 2]
-    alpha = np.pad(cover / np.maximum(count, _NOTHING), 1).ravel()
-    has = np.pad(np.stack([cover > _NOTHING, rest > _NOTHING], -1), [(1, 1), (1, 1), (0, 0)]).reshape(-1, 2)
+    alpha = np.pad(alpha_sum / np.maximum(count, _NOTHING), 1).ravel()
+    has = np.pad(np.stack([alpha_sum > _NOTHING, rest > _NOTHING], -1), [(1, 1), (1, 1), (0, 0)]).reshape(-1, 2)
     flat = colours.reshape(-1, 2, channels)
     systems = []
     for parity in (0, 1):
-        chosen = (ys + xs) % 2 == parity
-        y, x = ys[chosen], xs[chosen]
+        half = (ys + xs) % 2 == parity
+        y, x = ys[half], xs[half]
         at = (y + 1) * across + x + 1
         beside = np.stack([at - across, at + across, at - 1, at + 1])
         weights = (np.abs(alpha[beside] - alpha[at]) + np.float32(_SMOOTH))[..., None] * has[beside]

@@ -23,7 +23,7 @@ _LEVELS, _SHARE = 20.0, 0.13
 _RANGE = 0.05, 0.95
 
 
-def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, placed: Region, box: Region) -> None:
+def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, src_region: Region, box: Region) -> None:
     """Warns of an object whose colours moved otherwise at one side than at another, judged by a grid of samples.
 
     By gradients an object takes the difference of both images at its contour, continued smoothly into it. Where that
@@ -34,27 +34,27 @@ def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, placed: 
         src: [h, w, C], in the unit of out.
         out: the blend [H, W, C].
         mask: [h, w].
-        placed: the region of src and mask in out.
+        src_region: the region of src and mask in out.
         box: the box of the mask's pixels above zero, in out.
     """
-    part = box.overlap(placed)
+    part = box.overlap(src_region)
     if part.empty:
         return
     step = max(1, max(part.shape) // _SAMPLES)
-    grid, origin = np.s_[::step, ::step], (placed.y0, placed.x0)
+    grid, origin = np.s_[::step, ::step], (src_region.y0, src_region.x0)
     inside = part.of(mask, origin)[grid] > VALUE_RANGE.get(mask.dtype.name, 1) / 2
     deep = shrunk(inside, _MARGIN, corners=False)
     if np.count_nonzero(deep) < max(_LEAST, _THICK * np.count_nonzero(inside)):
         return
     level = VALUE_RANGE[out.dtype.name] / 255
     own = part.of(src, origin)[grid].astype(np.float64) / level
-    moved = (own - part.of(out)[grid] / level)[deep].std(0).mean()
+    deviation = (own - part.of(out)[grid] / level)[deep].std(0).mean()
     low, high = np.quantile(own[inside], _RANGE, axis=0)
     # NaN is above nothing.
-    if moved >= _LEVELS and moved >= _SHARE * (high - low).mean():
+    if deviation >= _LEVELS and deviation >= _SHARE * (high - low).mean():
         warn(
             f"the colours of src and dst differ otherwise at one side of the contour than at another, and flood the "
-            f"object: by {moved:.0f} of 255 levels (standard deviation) it became darker here and lighter there; "
+            f"object: by {deviation:.0f} of 255 levels (standard deviation) it became darker here and lighter there; "
             "alpha keeps its colours, and harmonize then gives all of it one change of light",
             FloodedWarning,
         )

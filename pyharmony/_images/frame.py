@@ -85,7 +85,7 @@ class Crop:
         region: where the arrays lie in dst.
         unit: the value of white in the images.
         ground: the colours that the result stays near where its mask is soft; on a device dst.
-        cover: the mask that says how near; mask itself is 1 where dst is unknown.
+        own_mask: the mask that says how near; mask itself is 1 where dst is unknown.
         apart: the result over the region where pixels of dst are unknown, which a solve may write to; else None.
         weight: color_weight, a number or a map; on a device a `WeightMap`.
         target: returns the array to write the result into over a part of the region; on the CPU it holds dst.
@@ -104,7 +104,7 @@ class Crop:
     memory: Memory
     unit: float
     ground: Any = None
-    cover: Any = None
+    own_mask: Any = None
     apart: NumpyArray | None = None
     fetched: bool = False
 
@@ -148,7 +148,7 @@ class Job:
         mask: [h, w], the caller's mask times the alpha of src.
         holes: [h, w] bool, where src has no colour because its alpha is zero; None where it has
             colour everywhere.
-        placed: the region of src in dst.
+        src_region: the region of src in dst.
         shift: the position (y, x) of the first pixel of the caller's src in dst.
         bbox: the smallest region that holds every mask pixel above zero; may be empty.
         out: colours [H, W, C] of the result, not written yet.
@@ -164,7 +164,7 @@ class Job:
     dst: NumpyArray
     mask: NumpyArray
     holes: NumpyArray | None
-    placed: Region
+    src_region: Region
     shift: tuple[int, int]
     bbox: Region
     out: NumpyArray
@@ -179,7 +179,9 @@ class Job:
     def soft(self) -> bool:
         """Whether a pixel of the mask is neither zero nor fully inside."""
         if self._soft is None:
-            self._soft = not self.bbox.empty and not is_hard(self.bbox.of(self.mask, (self.placed.y0, self.placed.x0)))
+            self._soft = not self.bbox.empty and not is_hard(
+                self.bbox.of(self.mask, (self.src_region.y0, self.src_region.x0))
+            )
         return self._soft
 
     @property
@@ -211,9 +213,9 @@ class Job:
 
     def to_border(self) -> Job:
         """Returns this job with the strips of `close_strips` inside its mask, if a pixel of dst stays outside."""
-        closed = dataclasses.replace(self, bbox=to_border(self.bbox, self.shape), strips=True)
-        everything = closed.bbox.shape == self.shape and closed.mask_of(closed.bbox).min() > 0
-        return self if everything else closed
+        job = dataclasses.replace(self, bbox=to_border(self.bbox, self.shape), strips=True)
+        everything = job.bbox.shape == self.shape and job.mask_of(job.bbox).min() > 0
+        return self if everything else job
 
     def covered(self, mask: NumpyArray) -> bool:
         """Returns whether a mask over a region that holds bbox is above zero in every pixel of dst."""
@@ -238,7 +240,7 @@ class Job:
         if base is not None:
             base = region.of(base)
             check_finite(base, "base", (region.y0, region.x0))
-        src, dst, cover = self.src_of(region), self.dst_of(region), mask
+        src, dst, own_mask = self.src_of(region), self.dst_of(region), mask
         ground, unknown, apart = dst, self.ground.unknown(region), None
         if unknown is not None:
             apart = self.memory.hold(np.empty(dst.shape, self.dst.dtype))
@@ -264,7 +266,7 @@ class Job:
             mask=mask,
             unit=_arrays.VALUE_RANGE[self.dst.dtype.name],
             ground=ground,
-            cover=cover,
+            own_mask=own_mask,
             apart=apart,
             base=base,
             weight=weight if isinstance(weight, float) else region.of(weight),
@@ -295,13 +297,13 @@ class Job:
                     return self._limited(crop, infos, everywhere)
         infos = solve(crop)
         if crop.apart is not None:
-            np.copyto(crop.region.of(self.start()), crop.apart, where=everywhere or (crop.cover > 0)[..., None])
+            np.copyto(crop.region.of(self.start()), crop.apart, where=everywhere or (crop.own_mask > 0)[..., None])
         return self._limited(crop, infos, everywhere)
 
     def _limited(self, crop: Crop, infos: Infos, everywhere: bool) -> Infos:
         """Keeps the result where the mask is soft as near to dst as the mask says, and returns infos."""
         if self.soft and not everywhere:
-            limit_change(crop.src, crop.ground, crop.cover, crop.region.of(self.out))
+            limit_change(crop.src, crop.ground, crop.own_mask, crop.region.of(self.out))
         return infos
 
     def _solved_on(self, place: Place, crop: Crop, solve: Solve, inside: NumpyArray | bool) -> Infos:
@@ -314,7 +316,7 @@ class Job:
     @property
     def leaves_source(self) -> bool:
         """Whether an edge at the contour may lead to a pixel that src does not have; it has the gradient of dst."""
-        return self.holes is not None or not self.placed.contains(self.bbox.expand(1, self.shape))
+        return self.holes is not None or not self.src_region.contains(self.bbox.expand(1, self.shape))
 
     def warn_of_erased(self, *, hard: bool = True) -> None:
         """Warns where dst looks as if an object had been erased under the mask.
@@ -322,12 +324,12 @@ class Job:
         hard is whether the blend reads dst under a hard mask, where src goes on beyond the contour.
         """
         if (hard or self.soft or self.leaves_source) and not self.bbox.empty and self.ground.unknown(self.bbox) is None:
-            warn_of_erased(self.dst, self.mask, self.placed, self.bbox)
+            warn_of_erased(self.dst, self.mask, self.src_region, self.bbox)
 
     def warn_of_flooded(self) -> None:
         """Warns where the result shows that the colours at the contour have flooded the object."""
         if not self.bbox.empty:
-            warn_of_flooded(self.src, self.out, self.mask, self.placed, self.bbox)
+            warn_of_flooded(self.src, self.out, self.mask, self.src_region, self.bbox)
 
     def dst_of(self, region: Region) -> NumpyArray:
         """Returns dst over a region, in memory apart from out, because a solve reads it again after it has written.
@@ -339,15 +341,17 @@ class Job:
 
     def mask_of(self, region: Region) -> NumpyArray:
         """Returns the mask over a region of dst: a view of the caller's mask where src covers the region."""
-        if self.placed.contains(region):
-            result = region.of(self.mask, (self.placed.y0, self.placed.x0))
+        if self.src_region.contains(region):
+            result = region.of(self.mask, (self.src_region.y0, self.src_region.x0))
         else:
             result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
-            common = self.placed.overlap(region)
+            common = self.src_region.overlap(region)
             if not common.empty:
-                common.of(result, (region.y0, region.x0))[...] = common.of(self.mask, (self.placed.y0, self.placed.x0))
-        closed = close_strips(result, region, self.shape) if self.strips else result
-        return result if closed is result else self.memory.hold(closed)
+                common.of(result, (region.y0, region.x0))[...] = common.of(
+                    self.mask, (self.src_region.y0, self.src_region.x0)
+                )
+        with_strips = close_strips(result, region, self.shape) if self.strips else result
+        return result if with_strips is result else self.memory.hold(with_strips)
 
     def src_of(self, region: Region) -> NumpyArray:
         """Returns src over a region of dst: a view of the caller's where src has colour in the whole region.
@@ -356,8 +360,8 @@ class Job:
         edge that leaves src has the gradient of dst; the values are float32 (float64 for that dtype) in the unit of
         dst. Where src does not meet the region, the result is dst.
         """
-        origin = self.placed.y0, self.placed.x0
-        common = self.placed.overlap(region)
+        origin = self.src_region.y0, self.src_region.x0
+        common = self.src_region.overlap(region)
         if common.empty:
             return self.ground.of(region)[0]
         holes = None if self.holes is None else common.of(self.holes, origin)
@@ -365,15 +369,15 @@ class Job:
             holes = None
         if holes is None and common == region:
             return region.of(self.src, origin)
-        known = self.memory.hold(common.of(self.src, origin).astype(self.real))
+        values = self.memory.hold(common.of(self.src, origin).astype(self.real))
         whole, corner = self.ground.of(region)[0], (region.y0, region.x0)
         below = common.of(whole, corner)
-        difference = self.memory.hold(known - below)
+        difference = self.memory.hold(values - below)
         if holes is not None:
             difference = fill(difference, holes, self.memory)
-            np.add(below, difference, out=known, where=holes[..., None])
+            np.add(below, difference, out=values, where=holes[..., None])
         if common == region:
-            return known
+            return values
         around = (
             (common.y0 - region.y0, region.y1 - common.y1),
             (common.x0 - region.x0, region.x1 - common.x1),
@@ -381,7 +385,7 @@ class Job:
         )
         result = self.memory.hold(np.pad(difference, around, mode="edge"))
         result += whole
-        common.of(result, corner)[...] = known
+        common.of(result, corner)[...] = values
         return result
 
     def check_finite(self, region: Region, mask: NumpyArray | None = None, *, hide: bool = False) -> None:
@@ -389,8 +393,8 @@ class Job:
 
         With hide it does not read dst inside, unless src ends at the contour.
         """
-        common = self.placed.overlap(region)
-        origin = self.placed.y0, self.placed.x0
+        common = self.src_region.overlap(region)
+        origin = self.src_region.y0, self.src_region.x0
         source = common.of(self.src, origin)
         holes = None if self.holes is None else common.of(self.holes, origin)
         near = None if mask is None else common.of(mask, (region.y0, region.x0))
@@ -619,11 +623,11 @@ class Frame(AnyFrame):
         if itself and at is not None and mask is not None:
             h, w = _size_of_mask(mask)
             self._given_masks = masks_of(mask, s[0], h, w, batch)
-            laid = functools.cache(lambda i, shift, fraction: lay_mask(masks[i], (d[1], d[2]), shift, fraction))
+            mask_at = functools.cache(lambda i, shift, fraction: lay_mask(masks[i], (d[1], d[2]), shift, fraction))
             masks = self._given_masks
             same = len({id(m) for m in masks}) == 1
             places = zip(self._shifts, self._fractions, strict=True)
-            self._mask = [laid(0 if same else i, *where) for i, where in enumerate(places)]
+            self._mask = [mask_at(0 if same else i, *where) for i, where in enumerate(places)]
             self._shifts, self._fractions = [(0, 0)] * s[0], [(0.0, 0.0)] * s[0]
         elif mask is not None:
             self._mask = self._given_masks = masks_of(mask, s[0], s[1], s[2], batch)
@@ -650,15 +654,15 @@ class Frame(AnyFrame):
         self._results, _ = layout(self.result, "out")
 
     def _take_out(self, out: Array | None) -> Array:
-        given = _arrays.to_numpy(self._given_dst, self.name)
+        like = _arrays.to_numpy(self._given_dst, self.name)
         if out is None:
-            return _arrays.like_kind(np.empty_like(given, subok=False), self._given_dst)
+            return _arrays.like_kind(np.empty_like(like, subok=False), self._given_dst)
         a = _arrays.to_numpy(out, "out", writable=True)
         if _arrays.is_torch(out) != _arrays.is_torch(self._given_dst):
             raise DTypeError(
                 f"out: {type(out).__name__}, expected the kind of {self.name}, {type(self._given_dst).__name__}"
             )
-        _checks.out_like(a, "out", given, self.name)
+        _checks.out_like(a, "out", like, self.name)
         for other, name in self._inputs:
             self._keep_apart(out, other, name)
         return out
@@ -693,7 +697,7 @@ class Frame(AnyFrame):
         for i, (src, dst, out) in enumerate(zip(self._src, self.dst, self._results, strict=True)):
             memory = Memory()
             colours = min(dst.shape[2], 3)
-            cover = None if self._mask is None else self._mask[i]
+            src_mask = None if self._mask is None else self._mask[i]
             shift, fraction = self._shifts[i], self._fractions[i]
             options: dict[str, Any] = {
                 "real": np.float64 if dst.dtype == np.float64 else np.float32,
@@ -701,14 +705,16 @@ class Frame(AnyFrame):
                 "memory": memory,
             }
             if self._scale == 1:
-                source = place(src, cover, self.shape, shift, fraction, **options)
+                source = place(src, src_mask, self.shape, shift, fraction, **options)
             else:
                 position = shift[0] + fraction[0], shift[1] + fraction[1]
-                source = place_scaled(src, cover, self.shape, position, self._scale, **options)
-            placed, mask = source.placed, source.mask
+                source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
+            src_region, mask = source.src_region, source.mask
             box = bounding_box(mask)
             if not box.empty:
-                box = Region(box.y0 + placed.y0, box.y1 + placed.y0, box.x0 + placed.x0, box.x1 + placed.x0)
+                box = Region(
+                    box.y0 + src_region.y0, box.y1 + src_region.y0, box.x0 + src_region.x0, box.x1 + src_region.x0
+                )
             has_alpha = dst.shape[2] == 4
             ground = Ground(
                 dst[..., :colours],
@@ -723,7 +729,7 @@ class Frame(AnyFrame):
                 dst=dst[..., :colours],
                 mask=mask,
                 holes=source.holes,
-                placed=placed,
+                src_region=src_region,
                 shift=shift,
                 bbox=box,
                 out=out[..., :colours],
@@ -744,7 +750,7 @@ class Frame(AnyFrame):
             if job.soft:
                 source = "src" if self.name == "dst" else self.name
                 name = f"the alpha of {source}" if self._mask is None else "mask"
-                counts = count_faint(job.bbox.of(job.mask, (job.placed.y0, job.placed.x0)))
+                counts = count_faint(job.bbox.of(job.mask, (job.src_region.y0, job.src_region.x0)))
                 height, width = (length * self._scale for length in self._src[job.item].shape[:2])
                 tiny = (
                     f"{self._scale:g} makes {source} {width:.2g} x {height:.2g} pixels"

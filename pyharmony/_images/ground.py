@@ -97,20 +97,20 @@ def _may_be_flat(part: NumpyArray, near: float) -> bool:
     )
 
 
-def warn_of_erased(dst: NumpyArray, mask: NumpyArray, placed: Region, box: Region) -> None:
+def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: Region) -> None:
     """Warns of a dst [H, W, C] that is nearly one colour under its mask and not beside it, judged by a grid of samples.
 
     Args:
-        mask: [h, w], over the region `placed` of dst.
+        mask: [h, w], over the region `src_region` of dst.
         box: the box of the mask's pixels above zero, in dst.
     """
     level = VALUE_RANGE[dst.dtype.name] / 255
-    covered = box.overlap(placed)
-    if covered.empty or not _may_be_flat(covered.of(dst), _FLAT * level):
+    common = box.overlap(src_region)
+    if common.empty or not _may_be_flat(common.of(dst), _FLAT * level):
         return
-    rows, columns = (slice(None, None, max(1, n // _SAMPLES)) for n in covered.shape)
-    cover = covered.of(mask, (placed.y0, placed.x0))[rows, columns]
-    under = covered.of(dst)[rows, columns][cover > VALUE_RANGE.get(cover.dtype.name, 1) / 2].astype(np.float32)
+    rows, columns = (slice(None, None, max(1, n // _SAMPLES)) for n in common.shape)
+    samples = common.of(mask, (src_region.y0, src_region.x0))[rows, columns]
+    under = common.of(dst)[rows, columns][samples > VALUE_RANGE.get(samples.dtype.name, 1) / 2].astype(np.float32)
     if len(under) < _LEAST:
         return
     colour = under[len(under) // 2]
@@ -119,16 +119,16 @@ def warn_of_erased(dst: NumpyArray, mask: NumpyArray, placed: Region, box: Regio
         return
     around = box.expand(2 + max(box.shape) // 8, dst.shape)
     outside = np.ones(around.shape, bool)
-    inner = placed.overlap(around)
-    inner.of(outside, (around.y0, around.x0))[...] = inner.of(mask, (placed.y0, placed.x0)) == 0
+    inner = src_region.overlap(around)
+    inner.of(outside, (around.y0, around.x0))[...] = inner.of(mask, (src_region.y0, src_region.x0)) == 0
     beside = around.of(dst)[rows, columns][outside[rows, columns]].astype(np.float32)
     if len(beside) < _LEAST:
         return
     if (np.abs(beside - colour) <= _ALIKE * level).all(1).mean() <= _BESIDE:
-        shown = ", ".join(f"{value:g}" for value in np.round(colour, 0 if level >= 1 else 3))
+        text = ", ".join(f"{value:g}" for value in np.round(colour, 0 if level >= 1 else 3))
         warn(
             MaskWarning(
-                f"dst: nearly one colour, ({shown}), under the mask and not beside it, as if an object had been erased "
+                f"dst: nearly one colour, ({text}), under the mask and not beside it, as if an object had been erased "
                 "there, and the blend takes it for the background",
                 code="looks-erased",
                 hint="say where dst is unknown: an alpha of 0 there, or dst_valid, False there",

@@ -17,7 +17,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._now = 0
-        self._known: set[int] = set()
+        self._ids: set[int] = set()
         self.peak = 0
 
     def hold(self, array: Any) -> Any:
@@ -30,8 +30,8 @@ class Memory:
         owner = array
         while owner.base is not None:
             owner = owner.base
-        if id(owner) not in self._known:
-            self._known.add(id(owner))
+        if id(owner) not in self._ids:
+            self._ids.add(id(owner))
             self._now += owner.nbytes
             self.touch(0)
             weakref.finalize(owner, self._drop, id(owner), owner.nbytes).atexit = False
@@ -42,5 +42,5 @@ class Memory:
         self.peak = max(self.peak, self._now + size)
 
     def _drop(self, key: int, size: int) -> None:
-        self._known.discard(key)
+        self._ids.discard(key)
         self._now -= size

@@ -164,8 +164,8 @@ def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region
 def covered_by(regions: list[Region], shape: tuple[int, int]) -> Region:
     """Returns the part of dst under the coarsest region."""
     last, count = regions[-1], len(regions) - 1
-    covered = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count)
-    return covered.overlap(Region(0, shape[0], 0, shape[1]))
+    part = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count)
+    return part.overlap(Region(0, shape[0], 0, shape[1]))
 
 
 def _even(region: Region) -> Region:

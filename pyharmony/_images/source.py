@@ -34,13 +34,13 @@ class Source:
         colours: [h, w, C]; floats in the unit of the source where it was resampled.
         mask: [h, w], the caller's mask times alpha.
         holes: [h, w] bool, where alpha is zero, so that there is no colour; None where there is no alpha.
-        placed: the region of dst that the source covers.
+        src_region: the region of dst that the source covers.
     """
 
     colours: NumpyArray
     mask: NumpyArray
     holes: NumpyArray | None
-    placed: Region
+    src_region: Region
 
 
 def place(
@@ -61,50 +61,52 @@ def place(
     """
     h, w = src.shape[:2]
     frame = Region(0, shape[0], 0, shape[1])
-    moved = fraction != (0.0, 0.0)
-    reach = _REACH if moved else 0
-    placed = Region(shift[0], shift[0] + h, shift[1], shift[1] + w).overlap(
+    is_fractional = fraction != (0.0, 0.0)
+    reach = _REACH if is_fractional else 0
+    src_region = Region(shift[0], shift[0] + h, shift[1], shift[1] + w).overlap(
         Region(-reach, shape[0] + reach, -reach, shape[1] + reach)
     )
-    if placed.empty:
-        placed = Region(0, 0, 0, 0)
-    whole, src = src, placed.of(src, shift) if not placed.empty else src[:0, :0]
+    if src_region.empty:
+        src_region = Region(0, 0, 0, 0)
+    whole, src = src, src_region.of(src, shift) if not src_region.empty else src[:0, :0]
     if mask is not None:
-        mask = placed.of(mask, shift) if not placed.empty else mask[:0, :0]
+        mask = src_region.of(mask, shift) if not src_region.empty else mask[:0, :0]
     colours, alpha, holes = src[..., : min(src.shape[2], 3)], None, None
     if src.shape[2] == 4 and src.size:
         alpha = src[..., 3]
         holes = memory.hold(alpha == 0)
         if decontaminate:
-            corner = placed.y0 - shift[0], placed.x0 - shift[1]
+            corner = src_region.y0 - shift[0], src_region.x0 - shift[1]
             near = Region(corner[0], corner[0] + len(src), corner[1], corner[1] + src.shape[1]).expand(_BEYOND, (h, w))
             part, origin = near.of(whole), (near.y0, near.x0)
             cleaned = decontaminated(part[..., :3], part[..., 3], origin, memory)
-            colours = placed.of(cleaned, (origin[0] + shift[0], origin[1] + shift[1]))
+            colours = src_region.of(cleaned, (origin[0] + shift[0], origin[1] + shift[1]))
     if alpha is not None:
         mask = alpha if mask is None else memory.hold(_product(mask, alpha, memory))
     elif mask is None:
-        mask = memory.hold(np.ones(placed.shape, bool))
-    if not moved or placed.empty:
-        return Source(colours, mask, holes, placed)
+        mask = memory.hold(np.ones(src_region.shape, bool))
+    if not is_fractional or src_region.empty:
+        return Source(colours, mask, holes, src_region)
 
-    check_finite(colours, "src", (placed.y0 - shift[0], placed.x0 - shift[1]), skip=mask == 0)
+    check_finite(colours, "src", (src_region.y0 - shift[0], src_region.x0 - shift[1]), skip=mask == 0)
     values = memory.hold(colours.astype(real))
     if holes is not None and holes.any():
         values = fill(values, holes, memory)
     memory.touch(3 * values.nbytes)
     values = memory.hold(_shifted(values, fraction, _catmull_rom))
-    cover = memory.hold(_shifted(as_float(mask)[..., None], fraction, _share)[..., 0])
+    soft_mask = memory.hold(_shifted(as_float(mask)[..., None], fraction, _share)[..., 0])
     if holes is not None:
-        seen = memory.hold((~holes).astype(np.float32))
-        holes = memory.hold(_shifted(seen[..., None], fraction, _share)[..., 0] == 0)
-    grown = Region(placed.y0, placed.y0 + cover.shape[0], placed.x0, placed.x0 + cover.shape[1])
-    inside, origin = grown.overlap(frame), (grown.y0, grown.x0)
+        visible = memory.hold((~holes).astype(np.float32))
+        holes = memory.hold(_shifted(visible[..., None], fraction, _share)[..., 0] == 0)
+    larger = Region(
+        src_region.y0, src_region.y0 + soft_mask.shape[0], src_region.x0, src_region.x0 + soft_mask.shape[1]
+    )
+    inside, origin = larger.overlap(frame), (larger.y0, larger.x0)
     if inside.empty:
         inside, origin = Region(0, 0, 0, 0), (0, 0)
     return Source(
         inside.of(values, origin),
-        inside.of(cover, origin),
+        inside.of(soft_mask, origin),
         None if holes is None else inside.of(holes, origin),
         inside,
     )
@@ -140,8 +142,8 @@ def place_scaled(
     """
     whole = scaled_region((src.shape[0], src.shape[1]), shape, position, scale)
     spans = [(low, low + length * scale) for low, length in zip(position, src.shape[:2], strict=True)]
-    placed = whole if within is None else whole.overlap(within)
-    if placed.empty:
+    src_region = whole if within is None else whole.overlap(within)
+    if src_region.empty:
         none = Region(0, 0, 0, 0)
         return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, none)
     colours, alpha = src[..., : min(src.shape[2], 3)], src[..., 3] if src.shape[2] == 4 else None
@@ -152,11 +154,11 @@ def place_scaled(
     # This is the part of src that the kernels read.
     reach = 2 * wide + 1
     part = Region(
-        *(math.floor((placed.y0 - top) * step - reach), math.ceil((placed.y1 - top) * step + reach)),
-        *(math.floor((placed.x0 - left) * step - reach), math.ceil((placed.x1 - left) * step + reach)),
+        *(math.floor((src_region.y0 - top) * step - reach), math.ceil((src_region.y1 - top) * step + reach)),
+        *(math.floor((src_region.x0 - left) * step - reach), math.ceil((src_region.x1 - left) * step + reach)),
     ).overlap(Region(0, src.shape[0], 0, src.shape[1]))
-    seen = None if alpha is None else memory.hold(as_float(part.of(alpha)))
-    check_finite(part.of(colours), "src", (part.y0, part.x0), skip=None if seen is None else seen == 0)
+    alpha_part = None if alpha is None else memory.hold(as_float(part.of(alpha)))
+    check_finite(part.of(colours), "src", (part.y0, part.x0), skip=None if alpha_part is None else alpha_part == 0)
 
     # The arithmetic is that of the whole, so that parts of it are the same to the bit.
     full = Region(
@@ -164,14 +166,14 @@ def place_scaled(
         *(math.floor((whole.x0 - left) * step - reach), math.ceil((whole.x1 - left) * step + reach)),
     ).overlap(Region(0, src.shape[0], 0, src.shape[1]))
     axes = (
-        ((whole.y0 - top) * step - full.y0, placed.y0 - whole.y0, part.y0 - full.y0),
-        ((whole.x0 - left) * step - full.x0, placed.x0 - whole.x0, part.x0 - full.x0),
+        ((whole.y0 - top) * step - full.y0, src_region.y0 - whole.y0, part.y0 - full.y0),
+        ((whole.x0 - left) * step - full.x0, src_region.x0 - whole.x0, part.x0 - full.x0),
     )
 
     def along(axis: int, x: NumpyArray, kernel: Kernel) -> NumpyArray:
         start, cell, pixel = axes[axis]
         return resample(
-            x, axis, start, step, placed.shape[axis], kernel=kernel, real=real, first_cell=cell,
+            x, axis, start, step, src_region.shape[axis], kernel=kernel, real=real, first_cell=cell,
             first_pixel=pixel, count=full.shape[axis],
         )  # fmt: skip
 
@@ -187,17 +189,17 @@ def place_scaled(
 
     values = memory.hold(part.of(colours).astype(real))
     soft = None
-    cover = np.ones(part.shape, np.float32) if mask is None else as_float(part.of(mask))
-    if seen is None:
+    soft_mask = np.ones(part.shape, np.float32) if mask is None else as_float(part.of(mask))
+    if alpha_part is None:
         values, holes = at_size(values, CUBIC), None
     else:
-        opaque = bool((seen == 1).all())
+        opaque = bool((alpha_part == 1).all())
         if not opaque:
-            values[seen == 0] = 0
-            values *= seen[..., None].astype(real)
-            cover = cover * seen
+            values[alpha_part == 0] = 0
+            values *= alpha_part[..., None].astype(real)
+            soft_mask = soft_mask * alpha_part
         sharp, soft = (
-            ones_at_size(kernel) if opaque else at_size(seen[..., None], kernel) for kernel in (CUBIC, TRIANGLE)
+            ones_at_size(kernel) if opaque else at_size(alpha_part[..., None], kernel) for kernel in (CUBIC, TRIANGLE)
         )
         share = ((sharp - _SHARP[0]) / (_SHARP[1] - _SHARP[0])).clip(0, 1)
         cubic = at_size(values, CUBIC)
@@ -207,16 +209,18 @@ def place_scaled(
             np.copyto(cubic, smooth + share * (cubic - smooth), where=share < 1)
         values = memory.hold(cubic)
         holes = memory.hold(soft[..., 0] <= _NO_SHARE)
-    covered = [
+    overlaps = [
         np.minimum(np.arange(low, high) + 1, span[1]) - np.maximum(np.arange(low, high), span[0])
-        for (low, high), span in zip(((placed.y0, placed.y1), (placed.x0, placed.x1)), spans, strict=True)
+        for (low, high), span in zip(
+            ((src_region.y0, src_region.y1), (src_region.x0, src_region.x1)), spans, strict=True
+        )
     ]
     # The alpha alone has been resampled already.
-    cover = soft if mask is None and soft is not None else at_size(cover[..., None], TRIANGLE)
-    cover = cover[..., 0].astype(np.float32)
-    cover *= np.outer(*(c.clip(0, 1).astype(np.float32) for c in covered))
-    cover[cover <= _NO_SHARE] = 0
-    return Source(values, memory.hold(cover.clip(0, 1)), holes, placed)
+    soft_mask = soft if mask is None and soft is not None else at_size(soft_mask[..., None], TRIANGLE)
+    soft_mask = soft_mask[..., 0].astype(np.float32)
+    soft_mask *= np.outer(*(c.clip(0, 1).astype(np.float32) for c in overlaps))
+    soft_mask[soft_mask <= _NO_SHARE] = 0
+    return Source(values, memory.hold(soft_mask.clip(0, 1)), holes, src_region)
 
 
 def lay_mask(

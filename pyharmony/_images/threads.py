@@ -18,13 +18,13 @@ from .._native import get_num_threads
 _COPIED = 1 << 23
 
 Part = TypeVar("Part")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class _Progress:
     """Whether a call has ended early."""
 
-    ended = False
+    stop = False
 
 
 #: `calls` holds the progress of the calls that this thread works for, the innermost last.
@@ -36,7 +36,7 @@ def _calls() -> tuple[_Progress, ...]:
 
 
 @contextlib.contextmanager
-def beside(work: Callable[[], Found]) -> Iterator[Callable[[], Found]]:
+def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
     """Runs a function in a thread beside a block, which gets a function that waits for its result.
 
     Where the block ends early, by an error or by Ctrl-C, the function ends at `check_ended`. The caller waits with a
@@ -45,10 +45,10 @@ def beside(work: Callable[[], Found]) -> Iterator[Callable[[], Found]]:
     """
     progress = _Progress()
     calls = (*_calls(), progress)
-    results: list[Found] = []
+    results: list[Result] = []
     errors: list[BaseException] = []
-    finished = _thread.allocate_lock()
-    finished.acquire()
+    lock = _thread.allocate_lock()
+    lock.acquire()
 
     def run() -> None:
         _state.calls = calls
@@ -57,14 +57,14 @@ def beside(work: Callable[[], Found]) -> Iterator[Callable[[], Found]]:
         except BaseException as error:
             errors.append(error)
         finally:
-            finished.release()
+            lock.release()
 
     def wait() -> None:
         # A signal that comes just before the lock is waited for does not wake it.
-        while not results and not errors and not finished.acquire(timeout=0.1):
+        while not results and not errors and not lock.acquire(timeout=0.1):
             pass
 
-    def result() -> Found:
+    def result() -> Result:
         wait()
         if errors:
             raise errors[0]
@@ -74,20 +74,20 @@ def beside(work: Callable[[], Found]) -> Iterator[Callable[[], Found]]:
     try:
         yield result
     except BaseException:
-        progress.ended = True
+        progress.stop = True
         raise
     finally:
         wait()
 
 
-def in_threads(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Found]:
+def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """Returns what a function makes of each part, in their order.
 
     The parts are those that the caller cuts, whatever the number of threads, so that the results are the same. Where
     the call ends early, or one that it works for, no further part begins, and those at work end at `check_ended`.
     """
 
-    def one(part: Part) -> Found:
+    def one(part: Part) -> Result:
         check_ended()
         return work(part)
 
@@ -95,13 +95,13 @@ def in_threads(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Fou
     if count <= 1:
         return [one(part) for part in parts]
 
-    def share() -> list[Found]:
+    def share() -> list[Result]:
         calls = _calls()
         with ThreadPoolExecutor(count, initializer=setattr, initargs=(_state, "calls", calls)) as pool:
             try:
                 return list(pool.map(one, parts))
             except BaseException:
-                calls[-1].ended = True
+                calls[-1].stop = True
                 raise
 
     with beside(share) as result:
@@ -125,5 +125,5 @@ def copied(source: NumpyArray, target: NumpyArray | None = None) -> NumpyArray:
 
 def check_ended() -> None:
     """Raises CancelledError where the call that this thread works for has ended; long work asks now and then."""
-    if any(call.ended for call in _calls()):
+    if any(call.stop for call in _calls()):
         raise CancelledError

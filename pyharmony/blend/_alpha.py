@@ -68,7 +68,7 @@ def _blend(job: Job, feather: float) -> str:
         job.start()
         return "copy"
     mask = job.mask_of(box)
-    origin = job.placed.y0, job.placed.x0
+    origin = job.src_region.y0, job.src_region.x0
     src = box.of(job.src, origin)
     dst, unknown = job.ground.of(box)
     outside = job.memory.hold(mask == 0)

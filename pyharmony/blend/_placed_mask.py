@@ -66,8 +66,8 @@ def placed_mask(
         for job in frame.jobs():
             white = VALUE_RANGE[frame.dtype]
             whole = np.zeros(job.shape, np.float32)
-            if not job.placed.empty:
-                job.placed.of(whole)[...] = as_float(job.mask)
+            if not job.src_region.empty:
+                job.src_region.of(whole)[...] = as_float(job.mask)
             masks.append(whole if white == 1 else np.rint(whole * np.float32(white)).astype(frame.dtype))
         mask_lists.append(masks)
         return [direct_info("mask")] * len(masks)

@@ -163,8 +163,8 @@ def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float,
         shift = math.floor(y), math.floor(x)
         fraction = (y - shift[0], x - shift[1])
         found = place(source, None, shape, shift, fraction, real=real, decontaminate=False, memory=Memory())
-        origin = found.placed.y0, found.placed.x0
-        return found.placed, lambda tile: (tile.of(found.colours, origin), tile.of(found.mask, origin))
+        origin = found.src_region.y0, found.src_region.x0
+        return found.src_region, lambda tile: (tile.of(found.colours, origin), tile.of(found.mask, origin))
     region = scaled_region((source.shape[0], source.shape[1]), shape, (y, x), scale)
 
     def part(tile: Region) -> tuple[NumpyArray, NumpyArray] | None:
