@@ -179,18 +179,18 @@ def _grained(job: Job, share: float, seed: int) -> GrainInfo:
         return GrainInfo(
             "copy", (), (), reason=Reason("no-room-around", "there is no room around the object to tell the grain from")
         )
-    wanted, reason = plausible(outside)
+    goal, reason = plausible(outside)
     # An object that is too small to tell its noise from is taken to have none.
-    own = np.zeros_like(wanted)
+    own = np.zeros_like(goal)
     if len(inside):
         deviations, trust = noise_of(inside)
         own = trust * deviations
-    told = _levels(wanted), _levels(own)
-    missing = share**2 * np.maximum(np.square(wanted) - np.square(own), 0)
+    levels = _levels(goal), _levels(own)
+    missing = share**2 * np.maximum(np.square(goal) - np.square(own), 0)
     if not missing.any():
-        return GrainInfo("copy", *told, reason=NO_REASON if wanted.any() else reason)
+        return GrainInfo("copy", *levels, reason=NO_REASON if goal.any() else reason)
     _add(job, missing, seed)
-    return GrainInfo("grain", *told, reason=reason)
+    return GrainInfo("grain", *levels, reason=reason)
 
 
 def _levels(deviations: npt.NDArray[np.float64]) -> Levels:
@@ -203,41 +203,41 @@ def bands(values: Float32) -> list[Float32]:
     return [a - b for a, b in itertools.pairwise(smooth)]
 
 
-def noise_of(seen: Float32) -> tuple[npt.NDArray[np.float64], float]:
-    """Returns the deviation of the noise of tiles [N, h, w, C], [axes, 3], and what share of it is noise.
+def noise_of(patches: Float32) -> tuple[npt.NDArray[np.float64], float]:
+    """Returns the deviation of the noise of patches [N, h, w, C], [axes, 3], and what share of it is noise.
 
     Noise is everywhere alike; what is in a picture beside it, is not. The blocks with the least energy in the finest
     band show hardly anything else, and are as smooth as the next ones.
     """
-    axes = _along_axes(seen)
-    found = np.zeros((axes.shape[-1], len(_BLOCKS)))
+    axes = _along_axes(patches)
+    deviations = np.zeros((axes.shape[-1], len(_BLOCKS)))
     trust = 1.0
     for number, (band, side) in enumerate(zip(bands(axes), _BLOCKS, strict=True)):
-        energies, levels = _of_blocks(np.square(band), side), _of_blocks(seen, side)
+        energies, levels = _of_blocks(np.square(band), side), _of_blocks(patches, side)
         energies = np.sort(energies[((levels > _CLIPPED[0]) & (levels < _CLIPPED[1])).all(1)], 0)
         if not len(energies):
-            return np.zeros_like(found), 0.0
-        found[:, number] = _of_smoothest(energies, number, _SMOOTH)
-        if number == 0 and found[0, 0] > 0:
+            return np.zeros_like(deviations), 0.0
+        deviations[:, number] = _of_smoothest(energies, number, _SMOOTH)
+        if number == 0 and deviations[0, 0] > 0:
             fewer, more = (_of_smoothest(energies, number, share)[0] for share in (_FEWER, _MORE))
             trust = float(np.clip((fewer / more - _NOISE[0]) / (_NOISE[1] - _NOISE[0]), 0, 1))
     for number, most in enumerate(_COARSER):
-        found[:, number + 1] = np.minimum(found[:, number + 1], most * found[:, number])
-    return found, trust
+        deviations[:, number + 1] = np.minimum(deviations[:, number + 1], most * deviations[:, number])
+    return deviations, trust
 
 
-def plausible(seen: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
-    """Returns the deviation of what is noise in tiles [N, h, w, C], [axes, 3], and why that is less than it seems.
+def plausible(patches: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
+    """Returns the deviation of what is noise in patches [N, h, w, C], [axes, 3], and why that is less than it seems.
 
     Where that is strong, two more things must agree with it: that the smoothest blocks have the structure of noise, and
     that photographs have so much of it.
     """
-    deviations, trust = noise_of(seen)
+    deviations, trust = noise_of(patches)
     strength = _strength(deviations)
     if strength <= _WEAK:
         return trust * deviations, NO_REASON
     if trust:
-        evidence = min(_falling(_structure(seen), *_STRUCTURE), _falling(strength, *_TEXTURE))
+        evidence = min(_falling(_structure(patches), *_STRUCTURE), _falling(strength, *_TEXTURE))
         trust *= max(evidence, 2 - trust * strength / _WEAK)
     if not trust:
         texture = Reason("texture", "what is around the object looks like a texture, not like noise")
@@ -266,21 +266,21 @@ def _strength(deviations: npt.NDArray[np.float64]) -> float:
     return float(255 * np.sqrt(np.mean(variances)))
 
 
-def _structure(seen: Float32) -> float:
-    """Returns how much structure the smoothest blocks of tiles [N, h, w, C] have in grey.
+def _structure(patches: Float32) -> float:
+    """Returns how much structure the smoothest blocks of patches [N, h, w, C] have in grey.
 
     It is how unevenly the energy of the finest band is spread over the cells of a block and, with less weight, the
     share of the gradients that has one direction. Coarse noise is less even; the ratio of the bands makes up for some.
     """
-    grey, side = _along_axes(seen)[..., :1], _BLOCKS[0]
+    grey, side = _along_axes(patches)[..., :1], _BLOCKS[0]
     once, twice = (gaussian(grey, deviation, (1, 2)) for deviation in _EDGES[:2])
-    fine, levels = np.square(grey - once), _of_blocks(seen, side)
+    fine, levels = np.square(grey - once), _of_blocks(patches, side)
     energies = _of_blocks(fine, side)[:, 0]
     # Blocks without any energy were drawn, or are black or white.
     usable = np.flatnonzero(((levels > _CLIPPED[0]) & (levels < _CLIPPED[1])).all(1) & (energies > _TINY))
     blocks = usable[np.argsort(energies[usable], kind="stable")][: max(3, round(_SMOOTHEST * len(usable)))]
     in_row, of_cells = (SIDE - 2 * _BORDER) // side, side // _CELL
-    cells = _of_blocks(fine, _CELL).reshape(len(seen), in_row, of_cells, in_row, of_cells)
+    cells = _of_blocks(fine, _CELL).reshape(len(patches), in_row, of_cells, in_row, of_cells)
     cells = np.moveaxis(cells, 2, 3).reshape(len(energies), -1)[blocks]
     uneven = (cells.std(1) / energies[blocks]).mean()
     dy, dx = (np.gradient(gaussian(grey, _BLUR, (1, 2)), axis=axis) for axis in (1, 2))
@@ -292,9 +292,9 @@ def _structure(seen: Float32) -> float:
 
 def _of_smoothest(energies: Float32, number: int, share: float) -> npt.NDArray[np.float64]:
     """Returns the deviation of noise in a band, [axes], by a share of blocks' energies [N, axes], which are sorted."""
-    taken = min(len(energies), max(3, round(share * len(energies))))
+    count = min(len(energies), max(3, round(share * len(energies))))
     # Of blocks of mere noise, too, those with the least energy are chosen.
-    least = energies[:taken].mean(0, dtype=np.float64) / _chosen(number, taken / len(energies))
+    least = energies[:count].mean(0, dtype=np.float64) / _chosen(number, count / len(energies))
     return np.asarray(np.sqrt(least))
 
 
@@ -324,7 +324,7 @@ def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
     shares = np.stack([_shares(one) for one in missing])
     unit = np.float32(VALUE_RANGE[job.dst.dtype.name])
     parts = bands_of(region)
-    drawn = _Drawn(seed, region.shape, axes, [(part.y0 - region.y0, part.y1 - region.y0) for part in parts])
+    source = _NoiseField(seed, region.shape, axes, [(part.y0 - region.y0, part.y1 - region.y0) for part in parts])
 
     def add(number: int) -> None:
         part = parts[number]
@@ -333,7 +333,7 @@ def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
         for band in range(3):
             factors = np.sqrt(shares[:, band]).astype(np.float32)
             for axis in np.flatnonzero(factors):
-                np.multiply(factors[axis], drawn.plane(number, band, int(axis)), out=scaled)
+                np.multiply(factors[axis], source.plane(number, band, int(axis)), out=scaled)
                 noise[..., axis] += scaled
         colors = noise @ _AXES.astype(np.float32) if axes == 3 else noise
         weight = np.asarray(as_float(job.mask_of(part)), np.float32)[..., None]
@@ -345,7 +345,7 @@ def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
     in_threads(add, range(len(parts)))
 
 
-class _Drawn:
+class _NoiseField:
     """Noise [axes, h, w] of three bands, of which any rows can be had again: the same as if all were drawn at once.
 
     Each band is drawn at full, half or a quarter of the size, and enlarged from there. Each part of a very large object
@@ -382,11 +382,11 @@ class _Drawn:
         first, last = self._needed(band, number)
         random = np.random.Generator(np.random.PCG64())
         random.bit_generator.state = self._states[number, band, axis]
-        drawn = random.standard_normal((last - first, self._small(band)[1]), np.float32)
+        values = random.standard_normal((last - first, self._small(band)[1]), np.float32)
         if factor == 1:
-            return drawn[:, :width]
-        whole = drawn.shape[1] * factor, drawn.shape[0] * factor
-        large = np.asarray(Image.fromarray(drawn).resize(whole, Image.Resampling.BICUBIC))
+            return values[:, :width]
+        whole = values.shape[1] * factor, values.shape[0] * factor
+        large = np.asarray(Image.fromarray(values).resize(whole, Image.Resampling.BICUBIC))
         start = top + factor - first * factor
         return large[start : start + bottom - top, factor : factor + width]
 
@@ -418,11 +418,11 @@ def _noise(random: np.random.Generator, size: tuple[int, int], number: int, axes
 
     factor = 2**number
     small = tuple(-(-side // factor) + 2 for side in size)
-    drawn = random.standard_normal((axes, *small), np.float32)
+    values = random.standard_normal((axes, *small), np.float32)
     if factor == 1:
-        return np.moveaxis(drawn[:, : size[0], : size[1]], 0, -1)
+        return np.moveaxis(values[:, : size[0], : size[1]], 0, -1)
     whole = (small[1] * factor, small[0] * factor)
-    planes = [np.asarray(Image.fromarray(plane).resize(whole, Image.Resampling.BICUBIC)) for plane in drawn]
+    planes = [np.asarray(Image.fromarray(plane).resize(whole, Image.Resampling.BICUBIC)) for plane in values]
     return np.stack(planes, -1)[factor : size[0] + factor, factor : size[1] + factor]
 
 
@@ -430,22 +430,22 @@ def _noise(random: np.random.Generator, size: tuple[int, int], number: int, axes
 def _responses() -> npt.NDArray[np.float64]:
     """Returns the variance that each kind of noise has in each band and as a whole, [4, kind]."""
     random = np.random.default_rng(0)
-    found = np.empty((4, 3))
+    responses = np.empty((4, 3))
     for number in range(3):
         plane = _noise(random, (_MEASURED, _MEASURED), number, 1)[None]
         parts = (*bands(plane), plane)
-        found[:, number] = [float(np.square(part[:, SIDE:-SIDE, SIDE:-SIDE]).mean()) for part in parts]
-    return found
+        responses[:, number] = [float(np.square(part[:, SIDE:-SIDE, SIDE:-SIDE]).mean()) for part in parts]
+    return responses
 
 
 def _shares(variances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Returns how much of each kind of noise has these variances in the bands, none of them negative, [3]."""
     kinds, response = [0, 1, 2], _responses()[:3]
-    found = np.zeros(3)
+    shares = np.zeros(3)
     while kinds:
         values = np.linalg.lstsq(response[:, kinds], variances, rcond=None)[0]
         if (values >= 0).all():
-            found[kinds] = values
+            shares[kinds] = values
             break
         kinds.remove(kinds[int(values.argmin())])
-    return found
+    return shares

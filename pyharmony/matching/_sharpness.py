@@ -144,18 +144,18 @@ def _softened(job: Job, share: float) -> SharpnessInfo:
         return SharpnessInfo(
             "copy", outside, inside, reason=Reason("few-edges", "the object has too few edges to tell its blur")
         )
-    added = math.sqrt(max(0.0, outside**2 - inside**2) * share)
-    if added < _NOTHING:
+    blur = math.sqrt(max(0.0, outside**2 - inside**2) * share)
+    if blur < _NOTHING:
         return SharpnessInfo("copy", outside, inside)
-    _blur(job, added)
-    return SharpnessInfo("blur", outside, inside, added)
+    _blur(job, blur)
+    return SharpnessInfo("blur", outside, inside, blur)
 
 
-def blur_of(seen: Float32) -> float:
-    """Returns the blur of the edges of tiles [N, h, w, C], a deviation in pixels; NaN where there are too few."""
-    if not len(seen):
+def blur_of(patches: Float32) -> float:
+    """Returns the blur of the edges of patches [N, h, w, C], a deviation in pixels; NaN where there are too few."""
+    if not len(patches):
         return math.nan
-    grey = seen[..., :3].mean(-1) if seen.shape[-1] >= 3 else seen[..., 0]
+    grey = patches[..., :3].mean(-1) if patches.shape[-1] >= 3 else patches[..., 0]
     near, far = _slopes(grey, _NEAR), _slopes(grey, _FAR)
     steep = np.hypot(*near)
     noise = float(np.median(steep)) / 1.18 if steep.any() else 0.0
@@ -174,23 +174,23 @@ def blur_of(seen: Float32) -> float:
 def _slopes(grey: Float32, deviation: float) -> tuple[Float32, Float32]:
     """Returns the derivatives along rows and columns of tiles [N, h, w] under a Gaussian."""
     smooth = gaussian(grey, deviation, (1, 2))
-    found = []
+    slopes = []
     for axis in (2, 1):
         padded = np.pad(smooth, [(0, 0), *((1, 1) if a == axis else (0, 0) for a in (1, 2))], mode="edge")
         count = smooth.shape[axis]
-        found.append((padded.take(range(2, count + 2), axis) - padded.take(range(count), axis)) * np.float32(0.5))
-    return found[0], found[1]
+        slopes.append((padded.take(range(2, count + 2), axis) - padded.take(range(count), axis)) * np.float32(0.5))
+    return slopes[0], slopes[1]
 
 
 def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.bool_]:
     """Returns where a slope is steepest across its edge, along the nearer of the two axes."""
     along_rows = np.abs(slopes[0]) >= np.abs(slopes[1])
-    found = np.zeros(steep.shape, np.bool_)
+    ridges = np.zeros(steep.shape, np.bool_)
     rows = (steep[:, :, 1:-1] >= steep[:, :, :-2]) & (steep[:, :, 1:-1] >= steep[:, :, 2:])
     columns = (steep[:, 1:-1] >= steep[:, :-2]) & (steep[:, 1:-1] >= steep[:, 2:])
-    found[:, :, 1:-1] |= rows & along_rows[:, :, 1:-1]
-    found[:, 1:-1] |= columns & ~along_rows[:, 1:-1]
-    return found
+    ridges[:, :, 1:-1] |= rows & along_rows[:, :, 1:-1]
+    ridges[:, 1:-1] |= columns & ~along_rows[:, 1:-1]
+    return ridges
 
 
 def _blur(job: Job, deviation: float) -> None:

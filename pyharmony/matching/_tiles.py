@@ -37,17 +37,17 @@ def tiles(job: Job, inside: bool, few: int = 0) -> Float32:
         box = box.expand(reach, (height, width))
         if few and len(_places(job, box, inside, SIDE)) < few:
             box = Region(0, height, 0, width)
-    found = []
+    pixels = []
     for step in (SIDE, SIDE // 2, SIDE // 4):
         places = _places(job, box, inside, step)
         if len(places):
             break
     for y, x in _even(places):
-        found.append(job.dst[y : y + SIDE, x : x + SIDE])
-    if not found:
+        pixels.append(job.dst[y : y + SIDE, x : x + SIDE])
+    if not pixels:
         return np.zeros((0, SIDE, SIDE, job.dst.shape[2]), np.float32)
     unit = np.float32(VALUE_RANGE[job.dst.dtype.name])
-    return np.stack(found).astype(np.float32) / unit
+    return np.stack(pixels).astype(np.float32) / unit
 
 
 def _places(job: Job, box: Region, inside: bool, step: int) -> list[tuple[int, int]]:

@@ -93,10 +93,10 @@ class Generator(NamedTuple):
         """
         # What overflows is told below.
         with np.errstate(over="ignore", invalid="ignore"):
-            found = self._run(image)
-        if not np.isfinite(found).all():
+            result = self._run(image)
+        if not np.isfinite(result).all():
             raise WeightsError("the network gives NaN or infinities; its weights are damaged")
-        return found
+        return result
 
     def _run(self, image: Float32) -> Float32:
         first = self.first.run(np.clip(image, 0, 1))
@@ -138,12 +138,12 @@ def parsed(data: bytes, path: str) -> Generator:
     if header.part == "all":
         state = {key.removeprefix("generator."): x for key, x in state.items() if key.startswith("generator.")}
     with damage(path):
-        found = _assembled(header.config, state)
+        generator = _assembled(header.config, state)
         # Layers that do not fit one another are told here, and not by the first image.
-        made = found.run(np.full((4, 4, 3), np.float32(0.5))).shape
-        if made != (4 * found.scale, 4 * found.scale, 3):
-            raise ValueError(f"its result for 4 x 4 pixels has the shape {list(made)}")
-    return found
+        shape = generator.run(np.full((4, 4, 3), np.float32(0.5))).shape
+        if shape != (4 * generator.scale, 4 * generator.scale, 3):
+            raise ValueError(f"its result for 4 x 4 pixels has the shape {list(shape)}")
+    return generator
 
 
 def _assembled(config: Mapping[str, Any], state: Mapping[str, Float32]) -> Generator:

@@ -99,12 +99,12 @@ def method_of(name: Any) -> Method:
         WeightsError: its weights do not come with this pyharmony.
     """
     if isinstance(name, Method):
-        found = name
+        method = name
     else:
         names = ("auto", *METHODS)
         if not isinstance(name, str) or name not in names:
             raise ArgumentError(f"method: {name!r}, expected one of {', '.join(map(repr, names))}")
-        found = METHODS["srgan" if name == "auto" else name]
-    if reason := found.missing:
-        raise WeightsError(f"method {found.name!r}: {reason}; 'lanczos' and 'bicubic' need none")
-    return found
+        method = METHODS["srgan" if name == "auto" else name]
+    if reason := method.missing:
+        raise WeightsError(f"method {method.name!r}: {reason}; 'lanczos' and 'bicubic' need none")
+    return method

@@ -98,10 +98,10 @@ def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", 
     if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)) or scale not in (2, 4):
         raise ArgumentError(f"scale: {scale!r}, expected 2 or 4")
     side = _checks.whole(tile, "tile", low=_LEAST)
-    chosen, factor = method_of(method), int(scale)
-    passes = chosen.passes(factor)
+    implementation, factor = method_of(method), int(scale)
+    passes = implementation.passes(factor)
     shared = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
-    work = partial(_Enlarged.each, method=chosen.name, passes=passes, side=int(side))
+    work = partial(_Enlarged.each, method=implementation.name, passes=passes, side=int(side))
     return _Enlargement(**shared, factor=factor).run(work, tell=lambda info: None)
 
 
@@ -116,16 +116,16 @@ class _Enlargement(Call):
             raise DeviceError("out: in the memory of a CUDA device; the result is made on the CPU, leave it None")
         if is_device_array(item.dst):
             return self._through_cpu(item, work)
-        opened = open_item(item, keep_gps=bool(self.keep_gps))
+        inputs = open_item(item, keep_gps=bool(self.keep_gps))
         try:
-            frame = _Enlarged(opened.target, None if item.to_file else item.out, self.factor)
+            frame = _Enlarged(inputs.target, None if item.to_file else item.out, self.factor)
             infos = work(frame)
         except MemoryError as error:
             if isinstance(error, PyHarmonyError):
                 raise
-            size = f"{list(opened.target.shape)} of {opened.target.dtype}"
+            size = f"{list(inputs.target.shape)} of {inputs.target.dtype}"
             raise OutOfMemory(f"image: memory ran out enlarging {size} {self.factor} times") from error
-        return deliver(item, opened, frame.result), infos if frame.batch else infos[0]
+        return deliver(item, inputs, frame.result), infos if frame.batch else infos[0]
 
 
 class _Enlarged:
@@ -154,22 +154,22 @@ class _Enlarged:
 
 def _taken(image: Any, out: Any, scale: int) -> Any:
     """Returns the array for the result: out, after its checks, or a new one of image's kind."""
-    given = _arrays.to_numpy(image, "image")
+    array = _arrays.to_numpy(image, "image")
     # The sides are the first two of [H, W, C], and the last two of torch's [C, H, W].
-    first = given.ndim - 2 if _arrays.is_torch(image) or given.ndim == 2 else given.ndim - 3
-    shape = tuple(scale * side if i in (first, first + 1) else side for i, side in enumerate(given.shape))
+    first = array.ndim - 2 if _arrays.is_torch(image) or array.ndim == 2 else array.ndim - 3
+    shape = tuple(scale * side if i in (first, first + 1) else side for i, side in enumerate(array.shape))
     if out is None:
-        return _arrays.like_kind(np.empty(shape, given.dtype), image)
+        return _arrays.like_kind(np.empty(shape, array.dtype), image)
     if _arrays.is_torch(out) != _arrays.is_torch(image):
         raise DTypeError(f"out: {type(out).__name__}, expected the kind of image, {type(image).__name__}")
     a = _arrays.to_numpy(out, "out", writable=True)
-    if a.dtype != given.dtype:
-        raise DTypeError(f"out: dtype {a.dtype.name}, expected that of image, {given.dtype.name}")
+    if a.dtype != array.dtype:
+        raise DTypeError(f"out: dtype {a.dtype.name}, expected that of image, {array.dtype.name}")
     if a.shape != shape:
         raise ShapeError(f"out: shape {list(a.shape)}, expected {scale} times that of image, {list(shape)}")
     if not a.flags.writeable:
         raise ArgumentError("out: the array is read-only")
-    if np.may_share_memory(a, given):
+    if np.may_share_memory(a, array):
         raise ArgumentError("out: shares memory with image; pass another array")
     return out
 
@@ -185,28 +185,28 @@ def enlarge(
     """Writes an image [H, W, C] enlarged into out, in those tiles that are seen; returns the number of tiles."""
     shape, colors = (image.shape[0], image.shape[1]), min(image.shape[2], 3)
     alpha = image[..., 3] if image.shape[2] == 4 else None
-    hidden = None
+    transparent = None
     if alpha is not None:
         if alpha.dtype.kind == "f":
             _checks.mask(alpha, "the alpha of image", *shape)
-        hidden = alpha == 0
-        hidden = hidden if hidden.any() else None
+        transparent = alpha == 0
+        transparent = transparent if transparent.any() else None
     values: NumpyArray = image[..., :colors]
-    check_finite(values, "image", skip=hidden)
-    if hidden is not None:
+    check_finite(values, "image", skip=transparent)
+    if transparent is not None:
         # Colours that nobody sees may be anything, and would be seen beside the contour.
-        values = fill(values.astype(np.float32), hidden, Memory())
+        values = fill(values.astype(np.float32), transparent, Memory())
     unit = VALUE_RANGE[image.dtype.name]
 
     def read(part: Region) -> Float32:
-        found: Float32 = np.multiply(part.of(values), np.float32(1 / unit), dtype=np.float32)
-        return found if colors == 3 else np.repeat(found, 3, 2)
+        pixels: Float32 = np.multiply(part.of(values), np.float32(1 / unit), dtype=np.float32)
+        return pixels if colors == 3 else np.repeat(pixels, 3, 2)
 
     def write(region: Region) -> None:
-        made = enlarged(read, region, shape, passes)
-        made = made * np.float32(unit) if colors == 3 else made.mean(2, keepdims=True) * np.float32(unit)
+        result = enlarged(read, region, shape, passes)
+        result = result * np.float32(unit) if colors == 3 else result.mean(2, keepdims=True) * np.float32(unit)
         target = _target(out, region, factor)
-        _arrays.round_into(made, target[..., :colors])
+        _arrays.round_into(result, target[..., :colors])
         if alpha is not None:
             _arrays.round_into(_alpha(alpha, region, factor) * np.float32(unit), target[..., 3])
 
@@ -224,6 +224,8 @@ def _alpha(alpha: NumpyArray, region: Region, scale: int) -> Float32:
     unit = np.float32(1 / VALUE_RANGE[alpha.dtype.name])
     passes = (Pass(scale, 2, lambda values: resampled(values, scale, "BICUBIC")),)
     shape = (alpha.shape[0], alpha.shape[1])
-    made = enlarged(lambda part: np.multiply(part.of(alpha)[..., None], unit, dtype=np.float32), region, shape, passes)
-    clipped: Float32 = np.clip(made[..., 0], 0, 1)
+    result = enlarged(
+        lambda part: np.multiply(part.of(alpha)[..., None], unit, dtype=np.float32), region, shape, passes
+    )
+    clipped: Float32 = np.clip(result[..., 0], 0, 1)
     return clipped

@@ -57,18 +57,18 @@ def enlarged(
 def _parts(region: Region, shape: tuple[int, int], passes: Sequence[Pass]) -> Iterator[Region]:
     """Yields what each pass is given, and what is left of the result of the last one, in pixels of each."""
     factor = math.prod(one.factor for one in passes)
-    wanted = _times(region, factor)
-    found = [wanted]
+    part = _times(region, factor)
+    parts = [part]
     for one in reversed(passes):
         factor //= one.factor
-        wanted = Region(
-            wanted.y0 // one.factor,
-            -(-wanted.y1 // one.factor),
-            wanted.x0 // one.factor,
-            -(-wanted.x1 // one.factor),
+        part = Region(
+            part.y0 // one.factor,
+            -(-part.y1 // one.factor),
+            part.x0 // one.factor,
+            -(-part.x1 // one.factor),
         ).expand(one.reach, (factor * shape[0], factor * shape[1]))
-        found.append(wanted)
-    yield from reversed(found)
+        parts.append(part)
+    yield from reversed(parts)
 
 
 def _times(region: Region, factor: int) -> Region:
