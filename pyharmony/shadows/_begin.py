@@ -12,21 +12,21 @@ from .._images.region import check_finite
 from ._grid import Box
 
 
-class Found(NamedTuple):
+class MaskedObject(NamedTuple):
     """The object of a call.
 
     Attributes:
-        box: the part of the picture in which it is.
-        matte: how far it covers each pixel of the box, [h, w], from 0 to `white`.
-        white: the value of the matte where it covers a pixel wholly.
+        box: the part of the image in which it is.
+        mask: how far it covers each pixel of the box, [h, w], from 0 to `white`.
+        white: the value of the mask where it covers a pixel wholly.
     """
 
     box: Box
-    matte: npt.NDArray[Any]
+    mask: npt.NDArray[Any]
     white: float
 
 
-def begun(job: Job) -> Found | None:
+def begun(job: Job) -> MaskedObject | None:
     """Checks the image, copies it to the result and returns the object; None where there is none.
 
     Raises:
@@ -36,6 +36,6 @@ def begun(job: Job) -> Found | None:
     job.start()
     if job.bbox.empty:
         return None
-    matte = job.mask_of(job.bbox)
+    mask = job.mask_of(job.bbox)
     box = Box(job.bbox.x0, job.bbox.y0, job.bbox.x1, job.bbox.y1)
-    return Found(box, matte, VALUE_RANGE.get(matte.dtype.name, 1.0))
+    return MaskedObject(box, mask, VALUE_RANGE.get(mask.dtype.name, 1.0))

@@ -1,4 +1,4 @@
-"""Casts the shadow of an object's matte on the ground and on a wall, all of them on the grid of the picture."""
+"""Casts the shadow of an object's mask on the ground and on a wall, all of them on the grid of the image."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from ._soft import Float32, margin_of, softened
 #: How far, in cells, the shadow reaches under the object, so that nothing is left between the two, and how far above
 #: the contact the row is that goes on there: what is half covered would let light in between.
 _UNDER, _WHOLE = 2.5, 1.5
-#: The largest standard deviation of a penumbra, in longer sides of the picture.
+#: The largest standard deviation of a penumbra, in longer sides of the image.
 _WIDEST = 0.5
 #: The number of copies of the card that stand for a thick object.
 _SLICES = 9
 
 
 @dataclass(frozen=True)
-class Cover:
+class Shade:
     """How far a part of the grid is in the shadow.
 
     Attributes:
-        box: the part, inside the picture.
+        box: the part, inside the image.
         values: [h, w] in [0, 1], over that part.
     """
 
@@ -46,7 +46,7 @@ class Scene:
     Attributes:
         card: how far each cell of the box is covered by the object, [h, w] in [0, 1].
         box: the part of the grid in which it is.
-        size: how many cells the picture has from left to right and from top to bottom.
+        size: how many cells the image has from left to right and from top to bottom.
         outline: where the object ends.
         contact: where it meets the ground.
         view: how the camera sees the ground.
@@ -71,16 +71,16 @@ class Scene:
 
     def lowest(self, share: float) -> Scene:
         """Returns the scene with the lowest part of the object alone, that share of its height."""
-        cut = self.outline.bottom - max(share * (self.outline.bottom - self.outline.top), 2.0)
-        first = max(self.box.top, math.floor(cut))
+        limit = self.outline.bottom - max(share * (self.outline.bottom - self.outline.top), 2.0)
+        first = max(self.box.top, math.floor(limit))
         rows = np.arange(first, self.box.bottom)
-        # The row that the cut runs through counts in part.
-        card = self.card[first - self.box.top :] * np.clip(rows + 0.5 - cut, 0, 1).astype(np.float32)[:, None]
+        # The row that the limit runs through counts in part.
+        card = self.card[first - self.box.top :] * np.clip(rows + 0.5 - limit, 0, 1).astype(np.float32)[:, None]
         return dataclasses.replace(self, card=card, box=self.box._replace(top=first), wall=None, depth=0.0)
 
 
-def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Cover | None:
-    """Returns the shadow on ground and wall, the mean over a source's beams; None where none falls into the picture.
+def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Shade | None:
+    """Returns the shadow on ground and wall, the mean over a source's beams; None where none falls into the image.
 
     deviation: the standard deviation of the penumbra, for each cell of height, in cells of the card.
     """
@@ -90,13 +90,13 @@ def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Cover | None:
     groups = []
     for rays in beams:
         planes = []
-        for contact, moved in copies:
+        for contact, transform in copies:
             ground = [-horizon.height]
             if scene.wall is not None:
                 ground.append(-scene.wall.height)
-            planes.append(_Plane(on_ground(rays, contact) @ moved, ground))
+            planes.append(_Plane(on_ground(rays, contact) @ transform, ground))
             if scene.wall is not None and _faces(rays, scene, scene.wall):
-                planes.append(_Plane(on_wall(rays, contact, scene.wall) @ moved, [scene.wall.height]))
+                planes.append(_Plane(on_wall(rays, contact, scene.wall) @ transform, [scene.wall.height]))
         groups.append(planes)
     return _projected(scene, groups, deviation)
 
@@ -114,11 +114,11 @@ def _faces(rays: Rays, scene: Scene, wall: Line) -> bool:
     return float(wall.height @ scene.foot) * float(wall.height @ rays.ground) > 0
 
 
-def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: float) -> Cover | None:
+def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: float) -> Shade | None:
     """Returns the mean over groups of the largest of what a card is on the planes of each."""
     card, corner = _softened_card(scene, deviation)
-    reached = [[_reached(scene, plane, card, corner) for plane in planes] for planes in groups]
-    boxes = [box for planes in reached for box in planes if box is not None]
+    plane_boxes = [[_reached(scene, plane, card, corner) for plane in planes] for planes in groups]
+    boxes = [box for planes in plane_boxes for box in planes if box is not None]
     if not boxes:
         return None
     whole = Box(*(min(side) for side in list(zip(*boxes, strict=True))[:2]),
@@ -126,18 +126,18 @@ def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: floa
     foot = scene.foot
 
     def thrown(planes: Sequence[tuple[_Plane, Box | None]]) -> Float32:
-        found = np.zeros((whole.bottom - whole.top, whole.right - whole.left), np.float32)
+        shadow = np.zeros((whole.bottom - whole.top, whole.right - whole.left), np.float32)
         for plane, box in planes:
             if box is None:
                 continue
             # A cell that the card's foot is thrown from has this sign; the other one lies behind the camera.
             sign = math.copysign(1.0, float((plane.matrix @ foot)[2]))
             values = _seen(card, corner, plane, sign, box)
-            part = found[box.top - whole.top : box.bottom - whole.top, box.left - whole.left : box.right - whole.left]
+            part = shadow[box.top - whole.top : box.bottom - whole.top, box.left - whole.left : box.right - whole.left]
             np.maximum(part, values, out=part)
-        return found
+        return shadow
 
-    parts = in_threads(thrown, [list(zip(*both, strict=True)) for both in zip(groups, reached, strict=True)])
+    parts = in_threads(thrown, [list(zip(*both, strict=True)) for both in zip(groups, plane_boxes, strict=True)])
     total = parts[0]
     for part in parts[1:]:
         total += part
@@ -145,13 +145,13 @@ def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: floa
     return _cropped(whole, total)
 
 
-def _cropped(box: Box, values: Float32) -> Cover | None:
+def _cropped(box: Box, values: Float32) -> Shade | None:
     """Returns the part of values over a box that are not 0; None where all of them are."""
     part = bounding_box(values)
     if part.empty:
         return None
     own = Box(box.left + part.x0, box.top + part.y0, box.left + part.x1, box.top + part.y1)
-    return Cover(own, np.ascontiguousarray(part.of(values)))
+    return Shade(own, np.ascontiguousarray(part.of(values)))
 
 
 def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, int]]:
@@ -175,7 +175,7 @@ def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, 
     ends = np.clip(last - top - rows + 0.5, 0, 1).astype(np.float32)
     card[start:] = np.where(rows > whole, longer * ends, card[start:])
     heights = np.maximum(scene.foot[1] - np.arange(top, top + height), 0)
-    # What is spread over more than the picture is hardly a shadow, and its margin would have no bound.
+    # What is spread over more than the image is hardly a shadow, and its margin would have no bound.
     deviations = np.minimum(deviation * heights, _WIDEST * max(scene.size))
     # A card is softer at the top, beyond which the blur reaches.
     margin = margin_of(deviations[:1])
@@ -185,23 +185,23 @@ def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, 
 
 
 def _reached(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]) -> Box | None:
-    """Returns the part of the picture that a card is thrown on, or a larger one; None where it is beyond."""
+    """Returns the part of the image that a card is thrown on, or a larger one; None where it is beyond."""
     width, height = scene.size
     # The light of a plane that it does not reach is a matrix that has no inverse.
     if not np.isfinite(plane.matrix).all() or np.linalg.matrix_rank(plane.matrix / np.abs(plane.matrix).max()) < 3:
         return None
-    # Places all over the card: what goes behind the camera is left out, and the rest is clipped to the picture.
+    # Places all over the card: what goes behind the camera is left out, and the rest is clipped to the image.
     x = np.linspace(corner[0] - 1, corner[0] + card.shape[1], 33)
     y = np.linspace(corner[1] - 1, corner[1] + card.shape[0], 33)
     outline = np.concatenate([np.stack(np.meshgrid(x, y)).reshape(2, -1), np.ones((1, 33 * 33))])
-    thrown = plane.matrix @ outline
-    ahead = thrown[2] * math.copysign(1.0, float((plane.matrix @ scene.foot)[2])) > 1e-9
+    points = plane.matrix @ outline
+    ahead = points[2] * math.copysign(1.0, float((plane.matrix @ scene.foot)[2])) > 1e-9
     if not ahead.any():
         return None
-    at = thrown[:2, ahead] / thrown[2, ahead]
+    at = points[:2, ahead] / points[2, ahead]
     low, high = at.min(1), at.max(1)
     if not ahead.all():
-        # What crosses the camera's plane reaches to the edge of the picture, whatever its side.
+        # What crosses the camera's plane reaches to the edge of the image, whatever its side.
         low, high = np.minimum(low, 0), np.maximum(high, [width, height])
     left, top = (int(v) for v in np.clip(np.floor(low) - 2, 0, [width, height]))
     right, bottom = (int(v) for v in np.clip(np.ceil(high) + 3, 0, [width, height]))
@@ -219,7 +219,7 @@ def _seen(card: Float32, corner: tuple[int, int], plane: _Plane, sign: float, bo
     if abs(own[2, 2]) < 1e-12:
         own[2, 2] = 1e-12
     data = (own / own[2, 2]).ravel()[:8].tolist()
-    found = np.array(
+    values = np.array(
         Image.fromarray(card).transform(size, Image.Transform.PERSPECTIVE, data, Image.Resampling.BILINEAR)
     )
     corners = np.array([[box.left, box.right - 1] * 2, [box.top] * 2 + [box.bottom - 1] * 2, [1] * 4], np.float64)
@@ -227,8 +227,8 @@ def _seen(card: Float32, corner: tuple[int, int], plane: _Plane, sign: float, bo
         if (side @ corners < 0).any():
             columns, rows = np.arange(box.left, box.right), np.arange(box.top, box.bottom)[:, None]
             # Where ground and wall meet, both count, and nothing is left between them.
-            found[side[0] * columns + side[1] * rows + side[2] < 0] = 0
-    return found
+            values[side[0] * columns + side[1] * rows + side[2] < 0] = 0
+    return values
 
 
 def _moved(x: float, y: float) -> Float64:

@@ -1,7 +1,7 @@
 """The geometry of shadows: where the light of a distant source carries an upright object, on the ground and on a wall.
 
 A camera that looks level at a horizontal ground sees upright lines upright, and all directions of the ground end on the
-horizon. The object is taken for a card that stands on a line of the picture, its contact with the ground: a pixel of it
+horizon. The object is taken for a card that stands on a line of the image, its contact with the ground: a pixel of it
 has its foot straight below, on that line, and its height is the distance from there, in pixels (Sheng et al.,
 "Controllable Shadow Generation Using Pixel Height Maps", ECCV 2022). What the light throws of the card on a plane is a
 projection of one plane to another, so a matrix 3 x 3 on homogeneous pixels says where each pixel goes.
@@ -28,7 +28,7 @@ _BEAMS, _LOWEST = 9, 0.02
 
 
 class Line(NamedTuple):
-    """A line of a picture, y = start + slope x, in pixels."""
+    """A line of an image, y = start + slope x, in pixels."""
 
     start: float
     slope: float = 0.0
@@ -48,7 +48,7 @@ class View:
     """How a camera sees the ground.
 
     Attributes:
-        horizon: the row of the horizon, in pixels from the top; it may lie beyond the picture.
+        horizon: the row of the horizon, in pixels from the top; it may lie beyond the image.
         middle: the column that the camera looks along.
         focal: the focal length in pixels.
     """
@@ -105,13 +105,13 @@ def beams_of(view: View, azimuth: float, elevation: float, softness: float) -> l
     sideways = np.array([0.0, 0.0, 1.0]) - d * d[2]
     sideways /= np.linalg.norm(sideways)
     spread = math.tan(math.radians(softness / 2)) / 2 * slant / math.hypot(1.0, slant)
-    found = []
+    beams = []
     for quantile in (np.arange(count) + 0.5) / count:
         # Evenly likely places of a source whose brightness falls off as a disc's does, which is a half circle's.
         one = d + sideways * (spread * 2 * _half_circle(float(quantile)))
         height = math.atan2(one[1], math.hypot(one[0], one[2]))
-        found.append(rays_of(view, math.degrees(math.atan2(one[0], one[2])), math.degrees(max(height, _LOWEST))))
-    return found
+        beams.append(rays_of(view, math.degrees(math.atan2(one[0], one[2])), math.degrees(max(height, _LOWEST))))
+    return beams
 
 
 def _half_circle(share: float) -> float:

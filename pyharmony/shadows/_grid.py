@@ -1,8 +1,8 @@
-"""The grid on which shadows are found: the same one for every size of a picture, so that the shadow is the same, too.
+"""The grid on which shadows are found: the same one for every size of an image, so that the shadow is the same, too.
 
-A picture of more than `CELLS` pixels is divided into about that many cells, and the shadow is found there, with places
-and lines to parts of a cell. On the way in a matte is weighted by a Gaussian, narrowed by what its own pixels
-have averaged already; so mattes of all sizes give the same values at the same places. On the way out each pixel gets
+An image of more than `CELLS` pixels is divided into about that many cells, and the shadow is found there, with places
+and lines to parts of a cell. On the way in a mask is weighted by a Gaussian, narrowed by what its own pixels
+have averaged already; so masks of all sizes give the same values at the same places. On the way out each pixel gets
 the mean over its area of a smooth function, so that the means of pixels are those of the larger pixels that they make
 up.
 """
@@ -22,9 +22,9 @@ from ._geometry import Float64, Line
 from ._parts import moments
 from ._soft import Float32
 
-#: The pixels of a picture from which on the grid has no more cells.
+#: The pixels of an image from which on the grid has no more cells.
 CELLS = 750_000
-#: The variance, in cells, of the Gaussian by which a matte is weighted, and how far it is followed, in deviations.
+#: The variance, in cells, of the Gaussian by which a mask is weighted, and how far it is followed, in deviations.
 _VARIANCE, _FOLLOWED = 0.5, 4.0
 #: The length of a pixel, in cells, from which on it counts where in a pixel the object is.
 _COARSE = 0.3
@@ -32,12 +32,12 @@ _COARSE = 0.3
 _ALONE = 1 << 18
 #: How many cells beside its object a card has, in which the Gaussian falls to nothing.
 _AROUND = 4
-#: The rows of a matte and the outputs of a product that are worked on at once.
+#: The rows of a mask and the outputs of a product that are worked on at once.
 _ROWS, _OUTPUTS, _PIXELS = 128, 16, 64
 
 
 class Box(NamedTuple):
-    """A part of a picture or of a grid, in its pixels; right and bottom are outside."""
+    """A part of an image or of a grid, in its pixels; right and bottom are outside."""
 
     left: int
     top: int
@@ -55,31 +55,31 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells that a picture is divided into.
+    """The cells that an image is divided into.
 
     Attributes:
-        picture: width and height of the picture, in pixels.
+        image_size: width and height of the image, in pixels.
         size: how many cells it has from left to right and from top to bottom.
     """
 
-    picture: tuple[int, int]
+    image_size: tuple[int, int]
     size: tuple[int, int]
 
     @classmethod
     def over(cls, width: int, height: int) -> Grid:
-        """Returns the grid of a picture: about `CELLS` cells, or its pixels where it has fewer."""
+        """Returns the grid of an image: about `CELLS` cells, or its pixels where it has fewer."""
         share = min(1.0, math.sqrt(CELLS / (width * height)))
         return cls((width, height), (max(1, round(width * share)), max(1, round(height * share))))
 
     @property
     def across(self) -> float:
         """The width of a pixel, in cells."""
-        return self.size[0] / self.picture[0]
+        return self.size[0] / self.image_size[0]
 
     @property
     def down(self) -> float:
         """The height of a pixel, in cells."""
-        return self.size[1] / self.picture[1]
+        return self.size[1] / self.image_size[1]
 
     @property
     def coarse(self) -> bool:
@@ -87,31 +87,31 @@ class Grid:
         return max(self.across, self.down) > _COARSE
 
     def row(self, y: float) -> float:
-        """Returns the row of the grid, counted from the middle of its first cell, at a row of the picture."""
+        """Returns the row of the grid, counted from the middle of its first cell, at a row of the image."""
         return (y + 0.5) * self.down - 0.5
 
     def place(self, at: tuple[float, float]) -> tuple[float, float]:
-        """Returns the place on the grid of a place (x, y) in the picture."""
+        """Returns the place on the grid of a place (x, y) in the image."""
         return (at[0] + 0.5) * self.across - 0.5, self.row(at[1])
 
     def line(self, line: Line) -> Line:
-        """Returns the line on the grid of a line in the picture."""
+        """Returns the line on the grid of a line in the image."""
         slope = line.slope * self.down / self.across
         return Line(self.row(line.start - 0.5 * line.slope) + 0.5 * slope, slope)
 
-    def row_of_picture(self, y: float) -> float:
-        """Returns the row of the picture at a row of the grid."""
+    def row_of_image(self, y: float) -> float:
+        """Returns the row of the image at a row of the grid."""
         return (y + 0.5) / self.down - 0.5
 
-    def line_of_picture(self, line: Line) -> Line:
-        """Returns the line in the picture of a line on the grid."""
+    def line_of_image(self, line: Line) -> Line:
+        """Returns the line in the image of a line on the grid."""
         slope = line.slope * self.across / self.down
-        return Line(self.row_of_picture(line.start - 0.5 * line.slope) + 0.5 * slope, slope)
+        return Line(self.row_of_image(line.start - 0.5 * line.slope) + 0.5 * slope, slope)
 
-    def card(self, matte: npt.NDArray[Any], box: Box, white: float) -> tuple[Float32, Box]:
-        """Returns a matte [h, w] from 0 to `white` over a box of the picture, on the grid, and the part that it covers.
+    def card(self, mask: npt.NDArray[Any], box: Box, white: float) -> tuple[Float32, Box]:
+        """Returns a mask [h, w] from 0 to `white` over a box of the image, on the grid, and the part that it covers.
 
-        Beyond the box the matte is 0. The card's part may reach beyond the picture.
+        Beyond the box the mask is 0. The card's part may reach beyond the image.
         """
         part = Box(
             math.floor(box.left * self.across) - _AROUND, math.floor(box.top * self.down) - _AROUND,
@@ -119,21 +119,21 @@ class Grid:
         )  # fmt: skip
         columns = [_weighting(self.across, part.left, part.right, box.left, box.right, order) for order in range(3)]
         rows = [_weighting(self.down, part.top, part.bottom, box.top, box.bottom, order) for order in range(3)]
-        card = _weighted(matte, rows[0], columns[0])
+        card = _weighted(mask, rows[0], columns[0])
         if self.coarse:
-            for down, across, moment in moments(matte.astype(np.float32) / np.float32(white)):
+            for down, across, moment in moments(mask.astype(np.float32) / np.float32(white)):
                 card += np.float32(white) * _weighted(moment, rows[down], columns[across])
         card /= np.float32(white)
         return np.clip(card, 0, 1, out=card), part
 
     def parts(
         self, image: npt.NDArray[Any], across: tuple[float, float], down: tuple[float, float], most: int,
-        matte: npt.NDArray[Any], box: Box, white: float,
+        mask: npt.NDArray[Any], box: Box, white: float,
     ) -> tuple[Float32, Float32]:  # fmt: skip
-        """Returns what parts of the picture show beside an object, at most so many along a side.
+        """Returns what parts of the image show beside an object, at most so many along a side.
 
         across, down: where the parts begin and end, in cells; each part is at least a cell long.
-        matte, box, white: how far the object covers each pixel of a box, [h, w], from 0 to `white`.
+        mask, box, white: how far the object covers each pixel of a box, [h, w], from 0 to `white`.
 
         Returns:
             The mean colours of an image [H, W, C] over the parts, [h, w, C], and how much of each is beside the object,
@@ -142,7 +142,7 @@ class Grid:
         ends = [((side[0] + 0.5) / pixel, (side[1] + 0.5) / pixel, max(1, min(most, round(side[1] - side[0]))))
                 for side, pixel in ((across, self.across), (down, self.down))]  # fmt: skip
         (columns, left, right), (rows, top, _) = (
-            _areas(low, high, count, limit) for (low, high, count), limit in zip(ends, self.picture, strict=True)
+            _areas(low, high, count, limit) for (low, high, count), limit in zip(ends, self.image_size, strict=True)
         )
         wide, channels = right - left, image.shape[2]
         first, last = max(left, box.left), min(right, box.right)
@@ -153,25 +153,25 @@ class Grid:
             if image.dtype.kind == "f":
                 # What is transparent may have no number for a colour. This copies what is the caller's.
                 values = np.nan_to_num(values)
-            covered = np.zeros((len(band.entries), wide), np.float32)
+            object_share = np.zeros((len(band.entries), wide), np.float32)
             upper, lower = max(start, box.top), min(stop, box.bottom)
             if upper < lower and first < last:
                 inner = slice(upper - start, lower - start), slice(first - left, last - left)
-                hidden = matte[upper - box.top : lower - box.top, first - box.left : last - box.left]
-                hidden = hidden.astype(np.float32) / np.float32(white)
-                values[inner] *= 1 - hidden[..., None]
-                under = covered[:, inner[1]]
+                mask_part = mask[upper - box.top : lower - box.top, first - box.left : last - box.left]
+                mask_part = mask_part.astype(np.float32) / np.float32(white)
+                values[inner] *= 1 - mask_part[..., None]
+                under = object_share[:, inner[1]]
                 for at in _columns_at_once(band, last - first):
-                    under[:, at] = band.entries[:, inner[0]] @ hidden[:, at]
+                    under[:, at] = band.entries[:, inner[0]] @ mask_part[:, at]
             flat = values.reshape(stop - start, wide * channels)
-            found = np.empty((len(band.entries), wide * channels), np.float32)
+            sums = np.empty((len(band.entries), wide * channels), np.float32)
             for at in _columns_at_once(band, wide * channels):
-                np.matmul(band.entries, flat[:, at], out=found[:, at])
-            bare = 1 - _along_rows(covered, columns)
-            planes = [_along_rows(found[:, channel::channels], columns) for channel in range(channels)]
-            shown: Float32 = np.stack(planes, 2)
-            shown /= np.maximum(bare, 1e-6)[..., None]
-            return shown, bare
+                np.matmul(band.entries, flat[:, at], out=sums[:, at])
+            bare = 1 - _along_rows(object_share, columns)
+            planes = [_along_rows(sums[:, channel::channels], columns) for channel in range(channels)]
+            means: Float32 = np.stack(planes, 2)
+            means /= np.maximum(bare, 1e-6)[..., None]
+            return means, bare
 
         colours, shares = zip(*in_threads(averaged, rows), strict=True)
         return np.concatenate(colours), np.concatenate(shares)
@@ -194,22 +194,22 @@ def _weighted(values: npt.NDArray[Any], rows: list[Band], columns: list[Band]) -
         return _along_rows(np.ascontiguousarray(values[start : start + _ROWS], np.float32), columns)
 
     narrow = np.concatenate(in_threads(narrowed, range(0, len(values), _ROWS)))
-    found = np.empty((rows[-1].outputs.stop, narrow.shape[1]), np.float32)
+    result = np.empty((rows[-1].outputs.stop, narrow.shape[1]), np.float32)
     for band in rows:
-        for few in _columns_at_once(band, found.shape[1]):
-            np.matmul(band.entries, narrow[band.inputs, few], out=found[band.outputs, few])
-    return found
+        for few in _columns_at_once(band, result.shape[1]):
+            np.matmul(band.entries, narrow[band.inputs, few], out=result[band.outputs, few])
+    return result
 
 
 def _along_rows(values: Float32, bands: list[Band]) -> Float32:
     """Returns the product of each row of values [h, w] with bands."""
-    found = np.empty((len(values), bands[-1].outputs.stop), np.float32)
+    result = np.empty((len(values), bands[-1].outputs.stop), np.float32)
     for band in bands:
         count = max(1, _ALONE // band.entries.size)
         for start in range(0, len(values), count):
             few = values[start : start + count, band.inputs]
-            found[start : start + count, band.outputs] = few @ band.entries.T
-    return found
+            result[start : start + count, band.outputs] = few @ band.entries.T
+    return result
 
 
 def _columns_at_once(band: Band, width: int) -> Iterator[slice]:
@@ -220,7 +220,7 @@ def _columns_at_once(band: Band, width: int) -> Iterator[slice]:
 
 
 def _weighting(pixel: float, low: int, high: int, first: int, last: int, order: int) -> list[Band]:
-    """Returns the product from pixels `first` to `last` of a picture to the cells from `low` to `high` along an axis.
+    """Returns the product from pixels `first` to `last` of an image to the cells from `low` to `high` along an axis.
 
     pixel: the length of a pixel, in cells.
     order: 0; 1 or 2 for the first or second derivative by where in a pixel is what covers it.
@@ -241,13 +241,13 @@ def _weighting(pixel: float, low: int, high: int, first: int, last: int, order: 
 
 
 class Spread(NamedTuple):
-    """Values of a grid on their way to the pixels of a picture.
+    """Values of a grid on their way to the pixels of an image.
 
     Attributes:
         grid: the grid.
         values: the values [h, w], with zeros around them.
         corner: the column and row of the first of them, which is one of the zeros.
-        box: the part of the picture.
+        box: the part of the image.
         wide: the values, with their columns spread to those of the box.
         rows: the product that spreads the rows, from the rows of `wide` to those of the box.
     """
@@ -261,14 +261,14 @@ class Spread(NamedTuple):
 
     def part(self, band: Band, columns: slice) -> Float32:
         """Returns the values at rows of the box and at some of its columns."""
-        found = np.empty((len(band.entries), columns.stop - columns.start), np.float32)
+        values = np.empty((len(band.entries), columns.stop - columns.start), np.float32)
         wide = self.wide[band.inputs, columns]
-        for few in _columns_at_once(band, found.shape[1]):
-            np.matmul(band.entries, wide[:, few], out=found[:, few])
-        return found
+        for few in _columns_at_once(band, values.shape[1]):
+            np.matmul(band.entries, wide[:, few], out=values[:, few])
+        return values
 
     def at(self, rows: Float64, columns: Float64) -> Float64:
-        """Returns the values at places of the picture, which may lie between the middles of its pixels.
+        """Returns the values at places of the image, which may lie between the middles of its pixels.
 
         rows, columns: where the places are; they broadcast.
         """
@@ -281,8 +281,8 @@ class Spread(NamedTuple):
         )
         upper = self.values[first, left] * (1 - across) + self.values[first, left + 1] * across
         lower = self.values[first + 1, left] * (1 - across) + self.values[first + 1, left + 1] * across
-        found: Float64 = upper * (1 - down) + lower * down
-        return found
+        result: Float64 = upper * (1 - down) + lower * down
+        return result
 
 
 def _between(places: Float64, size: int) -> tuple[npt.NDArray[np.intp], Float64]:
@@ -293,17 +293,17 @@ def _between(places: Float64, size: int) -> tuple[npt.NDArray[np.intp], Float64]
 
 
 def spread(grid: Grid, values: Float32, box: Box, rows_at_once: int) -> Spread:
-    """Returns values [h, w] over a box of the grid, to be had over the pixels of the picture, `rows_at_once` a band."""
+    """Returns values [h, w] over a box of the grid, to be had over the pixels of the image, `rows_at_once` a band."""
     left, right = max(0, math.floor((box.left - 1) / grid.across)), math.ceil((box.right + 1) / grid.across)
     top, bottom = max(0, math.floor((box.top - 1) / grid.down)), math.ceil((box.bottom + 1) / grid.down)
-    part = Box(left, top, min(grid.picture[0], right), min(grid.picture[1], bottom))
+    part = Box(left, top, min(grid.image_size[0], right), min(grid.image_size[1], bottom))
     columns = _means(grid.across, part.left, part.right, box.left, box.right, _PIXELS)
     rows = _means(grid.down, part.top, part.bottom, box.top, box.bottom, rows_at_once)
     return Spread(grid, np.pad(values, 1), (box.left - 1, box.top - 1), part, _along_rows(values, columns), rows)
 
 
 def _means(pixel: float, low: int, high: int, first: int, last: int, outputs: int) -> list[Band]:
-    """Returns the product from cells `first` to `last` to the pixels from `low` to `high` of a picture along an axis.
+    """Returns the product from cells `first` to `last` to the pixels from `low` to `high` of an image along an axis.
 
     A pixel's value is the mean over it of the function that is linear between the middles of cells; where pixels are
     cells, it is the cell's.
@@ -324,7 +324,7 @@ def _sum_until(place: Float64) -> Float64:
 
 def _bands(taps: npt.NDArray[np.intp], weights: Float64, first: int, last: int, outputs: int = _OUTPUTS) -> list[Band]:
     """Returns the product with weights [n, k] of inputs at taps [n, k], which is 0 beyond `first` and `last`."""
-    found = []
+    bands = []
     weights = np.where((taps >= first) & (taps < last), weights, 0)
     taps = np.clip(taps, first, last - 1) - first
     for start in range(0, len(taps), outputs):
@@ -332,5 +332,5 @@ def _bands(taps: npt.NDArray[np.intp], weights: Float64, first: int, last: int, 
         low, high = int(few.min()), int(few.max()) + 1
         entries = np.zeros((len(few), high - low), np.float32)
         np.add.at(entries, (np.arange(len(few))[:, None], few - low), their)
-        found.append(Band(slice(start, start + len(few)), slice(low, high), entries))
-    return found
+        bands.append(Band(slice(start, start + len(few)), slice(low, high), entries))
+    return bands

@@ -1,4 +1,4 @@
-"""Tells from a picture where an object meets the ground, and how dark the shadows on that ground are."""
+"""Tells from an image where an object meets the ground, and how dark the shadows on that ground are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._soft import Float32
 
 #: The share of an object's height, from its lowest pixel, in which its feet are, and the largest slope of their line.
 _FEET, _SLOPE = 0.06, 0.25
-#: What counts as inside a matte; of one that is thinner, half of its largest value.
+#: What counts as inside a mask; of one that is thinner, half of its largest value.
 _INSIDE = 0.5
 #: The digits after the point to which a contact's row and its slope are told.
 _DIGITS = 3, 6
@@ -51,14 +51,14 @@ class Outline(NamedTuple):
     summit: tuple[float, float]
 
 
-def outline_of(matte: Float32, box: Box) -> Outline:
-    """Returns where a matte [h, w] over a box falls to half, linearly between the middles of pixels."""
-    within = min(_INSIDE, float(matte.max()) / 2)
-    columns = np.flatnonzero(matte.max(0) >= within)
-    inside = matte[:, columns] >= within
-    lowest = box.top + _end(matte[:, columns], inside, within, last=True)
-    highest = box.top + _end(matte[:, columns], inside, within, last=False)
-    profile = matte.max(0)[:, None]
+def outline_of(mask: Float32, box: Box) -> Outline:
+    """Returns where a mask [h, w] over a box falls to half, linearly between the middles of pixels."""
+    within = min(_INSIDE, float(mask.max()) / 2)
+    columns = np.flatnonzero(mask.max(0) >= within)
+    inside = mask[:, columns] >= within
+    lowest = box.top + _end(mask[:, columns], inside, within, last=True)
+    highest = box.top + _end(mask[:, columns], inside, within, last=False)
+    profile = mask.max(0)[:, None]
     left, right = (box.left + float(_end(profile, profile >= within, within, last=last)[0]) for last in (False, True))
     top, bottom = float(highest.min()), float(lowest.max())
     near = np.maximum(1 - (highest - top), 0)
@@ -74,8 +74,8 @@ def _end(values: Float32, inside: npt.NDArray[np.bool_], within: float, *, last:
     beyond = (after < 0) | (after >= len(values))
     one = values[rows, columns].astype(np.float64)
     other = np.where(beyond, 0.0, values[np.clip(after, 0, len(values) - 1), columns])
-    found: Float64 = rows + step * (one - within) / np.maximum(one - other, 1e-9)
-    return found
+    ends: Float64 = rows + step * (one - within) / np.maximum(one - other, 1e-9)
+    return ends
 
 
 def contact_of(outline: Outline) -> Line:

@@ -1,4 +1,4 @@
-"""Checks places and lines of a picture that callers say."""
+"""Checks places and lines of an image that callers say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAR = 1e7
 
 
 def point_of(value: Any, name: str) -> tuple[float, float]:
-    """Returns a place (x, y) of the picture."""
+    """Returns a place (x, y) of the image."""
     accepts = "expected (x, y) in pixels"
     x, y = _checks.two_numbers(value, name, accepts)
     if not (abs(x) <= FAR and abs(y) <= FAR):
@@ -24,15 +24,15 @@ def point_of(value: Any, name: str) -> tuple[float, float]:
 
 
 def row_of(value: Any, name: str) -> float:
-    """Returns a row of the picture, which may lie beyond it."""
+    """Returns a row of the image, which may lie beyond it."""
     return _checks.number(value, name, low=-FAR, high=FAR, accepts=f"a finite row, at most {FAR:.0e} in size")
 
 
 def check_near(line: Line, name: str, columns: tuple[float, float], height: int) -> None:
-    """Refuses a line of the picture that lies far beyond it between two columns.
+    """Refuses a line of the image that lies far beyond it between two columns.
 
     Raises:
-        ArgumentError: it lies more than the picture's height above or below it.
+        ArgumentError: it lies more than the image's height above or below it.
     """
     rows = [line.at(column) for column in columns]
     for row in rows:
@@ -44,7 +44,7 @@ def check_near(line: Line, name: str, columns: tuple[float, float], height: int)
 
 
 def line_of(value: Any, name: str) -> Line | None:
-    """Returns a line of the picture that is given as a row or as two points."""
+    """Returns a line of the image that is given as a row or as two points."""
     if value is None:
         return None
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):

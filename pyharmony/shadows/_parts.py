@@ -1,8 +1,8 @@
 """Tells in which parts of a pixel an object is that covers some of it, from the pixels around.
 
 Beside the border of an object a pixel is covered on one side, not evenly. The border is taken for a straight line
-across the pixel, at right angles to where the matte rises and as far in as the pixel's own value says; at the corner of
-something upright it is taken for two lines. A matte that rises over several pixels covers each of them evenly.
+across the pixel, at right angles to where the mask rises and as far in as the pixel's own value says; at the corner of
+something upright it is taken for two lines. A mask that rises over several pixels covers each of them evenly.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ _CORNER = 0.05
 Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
-def border(matte: Float32) -> Places:
-    """Returns the rows and columns of the pixels of a matte [h, w] that its border crosses.
+def border(mask: Float32) -> Places:
+    """Returns the rows and columns of the pixels of a mask [h, w] that its border crosses.
 
     They are covered in part, and of the pixels around one at least is wholly covered and one is free, as all beyond is.
     """
-    near = _around(matte > 1 - _FULL, beyond=False) & _around(matte < _FULL, beyond=True)
-    found = np.nonzero(near & (matte > 0) & (matte < 1))
-    return found[0], found[1]
+    near = _around(mask > 1 - _FULL, beyond=False) & _around(mask < _FULL, beyond=True)
+    places = np.nonzero(near & (mask > 0) & (mask < 1))
+    return places[0], places[1]
 
 
 def _around(inside: npt.NDArray[np.bool_], *, beyond: bool) -> npt.NDArray[np.bool_]:
     """Tells for each pixel [h, w] whether it or one of the eight around is inside; `beyond` says it of all others."""
     padded = np.pad(inside, 1, constant_values=beyond)
     rows = padded[:-2] | padded[1:-1] | padded[2:]
-    found: npt.NDArray[np.bool_] = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-    return found
+    result: npt.NDArray[np.bool_] = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return result
 
 
-def covered(matte: Float32, places: Places) -> Float64:
-    """Returns how far each part of pixels of a matte [h, w] is covered, [n, PARTS, PARTS], of which the mean is theirs.
+def covered(mask: Float32, places: Places) -> Float64:
+    """Returns how far each part of pixels of a mask [h, w] is covered, [n, PARTS, PARTS], of which the mean is theirs.
 
     places: the rows and columns of the pixels.
     """
-    padded = np.pad(matte, 1)
+    padded = np.pad(mask, 1)
     rows, columns = places
     near = np.stack([padded[rows + i, columns + j] for i in range(3) for j in range(3)]).astype(np.float64)
     near = near.reshape(3, 3, -1)
     own = near[1, 1]
     straight = _beside_a_line(own, (near[:, 2] - near[:, 0]).sum(0), (near[2] - near[0]).sum(0))
     share, corner = _at_a_corner(near)
-    found = straight + share[:, None, None] * (corner - straight)
+    shares = straight + share[:, None, None] * (corner - straight)
     # A border that is crossed within three pixels is one.
     steep = np.maximum(np.abs(near[1, 2] - near[1, 0]), np.abs(near[2, 1] - near[0, 1]))
-    found = own[:, None, None] + np.square(np.minimum(steep, 1))[:, None, None] * (found - own[:, None, None])
-    return np.clip(found, 0, 1)
+    shares = own[:, None, None] + np.square(np.minimum(steep, 1))[:, None, None] * (shares - own[:, None, None])
+    return np.clip(shares, 0, 1)
 
 
 def _beside_a_line(own: Float64, across: Float64, down: Float64) -> Float64:
@@ -74,8 +74,8 @@ def _beside_a_line(own: Float64, across: Float64, down: Float64) -> Float64:
     # The distance at the corner of each part that is nearest to where the object is not.
     starts = np.arange(PARTS) / PARTS
     firsts = [np.where(slope[:, None] >= 0, starts, 1 - 1 / PARTS - starts) for slope in (across, down)]
-    begun = along[0][:, None, None] * firsts[0][:, None, :] + along[1][:, None, None] * firsts[1][:, :, None]
-    left = PARTS * (free[:, None, None] - begun)
+    offset = along[0][:, None, None] * firsts[0][:, None, :] + along[1][:, None, None] * firsts[1][:, :, None]
+    left = PARTS * (free[:, None, None] - offset)
     return 1 - _area(left, np.minimum(*along)[:, None, None])
 
 
@@ -103,7 +103,7 @@ def _at_a_corner(near: Float64) -> tuple[Float64, Float64]:
     near: the pixels and those around them, [3, 3, n]. A corner reaches so far across as the pixel above or below it is
     covered, and so far down as the one beside it; a notch is a corner of what is free.
     """
-    share, found = np.zeros(near.shape[2]), np.zeros((near.shape[2], PARTS, PARTS))
+    share, shares = np.zeros(near.shape[2]), np.zeros((near.shape[2], PARTS, PARTS))
     starts = np.arange(PARTS) / PARTS
     for free in (False, True):
         values = 1 - near if free else near
@@ -120,24 +120,24 @@ def _at_a_corner(near: Float64) -> tuple[Float64, Float64]:
         parts += (values[1, 1] - parts.mean((1, 2)))[:, None, None]
         better = like > share
         share = np.where(better, like, share)
-        found[better] = 1 - parts[better] if free else parts[better]
-    return share, found
+        shares[better] = 1 - parts[better] if free else parts[better]
+    return share, shares
 
 
-def moments(matte: Float32) -> list[tuple[int, int, Float32]]:
-    """Returns how what covers the pixels of a matte [h, w] is spread in them, beside what is spread evenly.
+def moments(mask: Float32) -> list[tuple[int, int, Float32]]:
+    """Returns how what covers the pixels of a mask [h, w] is spread in them, beside what is spread evenly.
 
     Each entry tells how often it counts downwards and how often across, and the moment of each pixel, [h, w]: of the
     first order, how far below or aside of the middle of a pixel its cover lies, and of the second.
     """
-    places = border(matte)
-    parts = covered(matte, places)
+    places = border(mask)
+    parts = covered(mask, places)
     # The square of a place in a part, less that in a pixel, in the mean over each; the series has half of it.
     squares = (np.square(MIDDLES) + (PARTS**-2 - 1) / 12) / 2
     factors = np.ones(PARTS), MIDDLES, squares
-    found = []
+    entries = []
     for down, across in ((0, 1), (1, 0), (0, 2), (1, 1), (2, 0)):
-        plane = np.zeros_like(matte)
+        plane = np.zeros_like(mask)
         plane[places] = (parts * factors[down][:, None] * factors[across]).mean((1, 2))
-        found.append((down, across, plane))
-    return found
+        entries.append((down, across, plane))
+    return entries

@@ -147,19 +147,19 @@ def _warning_of(info: ReflectionInfo) -> UnchangedWarning | None:
 
 def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
     """Draws the reflection into the result of one image and returns its info."""
-    found = begun(job)
-    if found is None:
+    object_ = begun(job)
+    if object_ is None:
         return ReflectionInfo("copy", None, (0.0, 0.0))
-    (height, width), box = job.shape, found.box
-    matte = np.ascontiguousarray(as_float(found.matte), np.float32)
+    (height, width), box = job.shape, object_.box
+    mask = np.ascontiguousarray(as_float(object_.mask), np.float32)
     if mirror.contact is not None:
         check_near(mirror.contact, "contact", (box.left, box.right - 1), height)
-    contact = mirror.contact or _contact(matte, box)
-    told = contact.start, contact.slope
-    standing = _standing(job, box, matte, contact)
+    contact = mirror.contact or _contact(mask, box)
+    line = contact.start, contact.slope
+    standing = _standing(job, box, mask, contact)
     if not len(standing) or not mirror.strength:
         reason = _NO_STRENGTH if len(standing) else _BELOW
-        return ReflectionInfo("copy", None, told, reason=reason)
+        return ReflectionInfo("copy", None, line, reason=reason)
     faded = _blurred(standing, mirror.blur, (box.left == 0, box.right == width))
     rows, around = len(standing), (faded.shape[1] - standing.shape[1]) // 2
     heights = np.arange(len(faded), dtype=np.float32)[:, None, None] + np.float32(0.5)
@@ -171,34 +171,34 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
     region = Region(top, min(height, math.ceil(first.max()) + len(faded)),
                     max(0, int(columns[0])), min(width, int(columns[-1]) + 1))  # fmt: skip
     if region.y1 <= region.y0:
-        return ReflectionInfo("copy", None, told, reason=_OUTSIDE)
-    seen = _moved(faded, region.y0 - first, region.shape[0])
-    seen = seen[:, region.x0 - int(columns[0]) : region.x1 - int(columns[0])]
-    seen *= 1 - np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
-    share = seen[..., -1:]
+        return ReflectionInfo("copy", None, line, reason=_OUTSIDE)
+    reflection = _moved(faded, region.y0 - first, region.shape[0])
+    reflection = reflection[:, region.x0 - int(columns[0]) : region.x1 - int(columns[0])]
+    reflection *= 1 - np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
+    share = reflection[..., -1:]
     if not share.any():
-        return ReflectionInfo("copy", None, told, reason=_OUTSIDE)
+        return ReflectionInfo("copy", None, line, reason=_OUTSIDE)
     layer = np.zeros((height, width, 4), job.dst.dtype)
-    colours = np.where(share > 0, seen[..., :-1] / np.maximum(share, np.float32(1e-6)), 0)
+    colours = np.where(share > 0, reflection[..., :-1] / np.maximum(share, np.float32(1e-6)), 0)
     round_into(colours, region.of(layer)[..., :3])
     round_into(share * np.float32(VALUE_RANGE[job.dst.dtype.name]), region.of(layer)[..., 3:])
     below = region.of(job.dst)
     values = below * (1 - share)
-    values += seen[..., :-1] if below.shape[2] == 3 else seen[..., :1]
+    values += reflection[..., :-1] if below.shape[2] == 3 else reflection[..., :1]
     round_into(values, region.of(job.out), where=share > 0)
-    return ReflectionInfo("mirrored", layer, told)
+    return ReflectionInfo("mirrored", layer, line)
 
 
-def _contact(matte: Float32, box: Box) -> Line:
+def _contact(mask: Float32, box: Box) -> Line:
     """Returns the line that an object stands on; a level one runs through a row, which needs no interpolation."""
-    line = contact_of(outline_of(matte, box))
+    line = contact_of(outline_of(mask, box))
     return line if line.slope else Line(float(round(line.start)))
 
 
-def _standing(job: Job, box: Box, matte: Float32, contact: Line) -> Float32:
-    """Returns the object upside down [n, w, 4], from the contact to its top: its colours times its matte, and that."""
-    colours = np.broadcast_to(job.dst[box.top : box.bottom, box.left : box.right], (*matte.shape, 3))
-    whole = np.concatenate([colours * matte[..., None], matte[..., None]], 2).astype(np.float32, copy=False)
+def _standing(job: Job, box: Box, mask: Float32, contact: Line) -> Float32:
+    """Returns the object upside down [n, w, 4], from the contact to its top: its colours times its mask, and that."""
+    colours = np.broadcast_to(job.dst[box.top : box.bottom, box.left : box.right], (*mask.shape, 3))
+    whole = np.concatenate([colours * mask[..., None], mask[..., None]], 2).astype(np.float32, copy=False)
     # Row i of the result is the row so far above the contact, column by column.
     feet = contact.start + contact.slope * np.arange(box.left, box.right) - box.top
     count = max(0, math.ceil(feet.max()) + 1)
@@ -207,57 +207,57 @@ def _standing(job: Job, box: Box, matte: Float32, contact: Line) -> Float32:
 
 def _moved(values: Float32, starts: np.ndarray[Any, Any], count: int) -> Float32:
     """Returns `count` rows of values [n, w, C], each column from its own place on, linearly; 0 beyond them."""
-    found = np.zeros((count, *values.shape[1:]), np.float32)
+    result = np.zeros((count, *values.shape[1:]), np.float32)
     whole = np.floor(starts).astype(np.intp)
     shares = (starts - whole).astype(np.float32)
     if (whole == whole[0]).all() and not shares.any():
         first, last = max(0, int(whole[0])), min(len(values), int(whole[0]) + count)
         if last > first:
-            found[first - int(whole[0]) : last - int(whole[0])] = values[first:last]
-        return found
+            result[first - int(whole[0]) : last - int(whole[0])] = values[first:last]
+        return result
     padded = np.concatenate([np.zeros_like(values[:1]), values, np.zeros_like(values[:1])])
     columns = np.arange(values.shape[1])
     for row in range(count):
         low = np.clip(whole + row + 1, 0, len(values) + 1)
         high = np.clip(whole + row + 2, 0, len(values) + 1)
-        found[row] = padded[low, columns] * (1 - shares[:, None]) + padded[high, columns] * shares[:, None]
-    return found
+        result[row] = padded[low, columns] * (1 - shares[:, None]) + padded[high, columns] * shares[:, None]
+    return result
 
 
-def _blurred(values: Float32, blur: float, cut: tuple[bool, bool]) -> Float32:
+def _blurred(values: Float32, blur: float, cropped: tuple[bool, bool]) -> Float32:
     """Returns values [n, w, C] with a margin below and at both sides, blurred the more, the farther down a row is.
 
-    Each row is interpolated between two levels of a pyramid of means, whose blur doubles from one to the next. cut says
-    whether the frame of the picture cuts the object at the left and at the right: there it goes on as it is.
+    Each row is interpolated between two levels of a pyramid of means, whose blur doubles from one to the next. cropped
+    says whether the image's frame crops the object at the left and at the right: there it goes on as it is.
     """
     # A row in the margin is blurred more still.
     margin = math.ceil(_REACH * blur * len(values) / max(1 - _REACH * blur, 0.5))
     variances = np.square(blur * (np.arange(len(values) + margin) + 0.5))
     levels = max(0, math.ceil(math.log(variances[-1] / _SPREAD, 4))) if variances[-1] else 0
-    held = [0.0, *(_SPREAD * 4.0**number for number in range(1, levels + 1))]
+    level_variances = [0.0, *(_SPREAD * 4.0**number for number in range(1, levels + 1))]
     # What is between two levels has the variance that is between theirs.
-    wanted = np.interp(variances, held, np.arange(levels + 1))
+    row_levels = np.interp(variances, level_variances, np.arange(levels + 1))
     cell = 1 << levels
     around = -(-margin // cell) * cell
     rows, columns = (-(-size // cell) * cell for size in (len(variances), values.shape[1] + 2 * around))
     level: Float32 = np.zeros((rows, columns, values.shape[2]), np.float32)
     last = around + values.shape[1]
     level[: len(values), around:last] = values
-    if cut[0]:
+    if cropped[0]:
         level[: len(values), :around] = values[:, :1]
-    if cut[1]:
+    if cropped[1]:
         level[: len(values), last:] = values[:, -1:]
-    found = np.zeros((len(variances), values.shape[1] + 2 * around, values.shape[2]), np.float32)
+    result = np.zeros((len(variances), values.shape[1] + 2 * around, values.shape[2]), np.float32)
     for number in range(levels + 1):
-        near = np.clip(1 - np.abs(wanted - number), 0, 1).astype(np.float32)
-        used = np.flatnonzero(near)
-        if len(used):
-            start, end = int(used[0]), int(used[-1]) + 1
-            part = _enlarged(level, 1 << number, start, end)[:, : found.shape[1]]
-            found[start:end] += near[start:end, None, None] * part
+        near = np.clip(1 - np.abs(row_levels - number), 0, 1).astype(np.float32)
+        indices = np.flatnonzero(near)
+        if len(indices):
+            start, end = int(indices[0]), int(indices[-1]) + 1
+            part = _enlarged(level, 1 << number, start, end)[:, : result.shape[1]]
+            result[start:end] += near[start:end, None, None] * part
         if number < levels:
             level = level.reshape(len(level) // 2, 2, level.shape[1] // 2, 2, -1).mean((1, 3))
-    return found
+    return result
 
 
 def _enlarged(level: Float32, factor: int, start: int, end: int) -> Float32:

@@ -19,8 +19,8 @@ from .._images.region import Region, as_float
 from .._images.threads import in_threads
 from ..errors import NO_REASON, ArgumentError, MaskError, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
-from ._begin import Found, begun
-from ._cast import Cover, Scene, cast
+from ._begin import MaskedObject, begun
+from ._cast import Scene, Shade, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
 from ._grid import Band, Box, Grid, Spread, spread
 from ._ground import Darkness, Outline, contact_of, darkness_of, outline_of
@@ -205,10 +205,10 @@ def shadow(
 
 
 def _elevation(value: Any) -> float:
-    found = _checks.number(value, "elevation", high=85.0, accepts="degrees above 0, to 85")
-    if found == 0:
+    degrees = _checks.number(value, "elevation", high=85.0, accepts="degrees above 0, to 85")
+    if degrees == 0:
         raise ArgumentError("elevation: 0, expected degrees above 0, to 85")
-    return max(found, _LOWEST)
+    return max(degrees, _LOWEST)
 
 
 def _tint(value: Any) -> tuple[float, float, float]:
@@ -230,45 +230,45 @@ def _warning_of(info: ShadowInfo) -> UnchangedWarning | None:
 
 def _drawn(job: Job, light: _Light, place: _Place, look: _Look) -> ShadowInfo:
     """Draws the shadow into the result of one image and returns its info."""
-    found = begun(job)
-    if found is None:
+    object_ = begun(job)
+    if object_ is None:
         return ShadowInfo("copy", None, (0.0, 0.0), 0.0, 0.0, (1.0, 1.0, 1.0))
     height, width = job.shape
     grid = Grid.over(width, height)
-    scene = _scene(grid, found, place)
+    scene = _scene(grid, object_, place)
     rays = _rays(scene, light, grid)
     azimuth, elevation = direction_of(scene.view, rays)
-    dark = _darkness(job, found, scene, grid, look)
+    dark = _darkness(job, object_, scene, grid, look)
     layers = []
     if dark.strength > 0:
         beams = beams_of(scene.view, azimuth, elevation, light.softness)
         layers.append((cast(scene, beams, deviation(light.softness, elevation)), dark.strength))
         if look.under > 0:
             sky = [rays_of(scene.view, *_SKY)]
-            cover = cast(scene.lowest(_LOW), sky, deviation(_WIDE, _SKY[1]))
-            layers.append((cover, dark.strength * look.under * _SHARE))
-    covers = [(cover, amount) for cover, amount in layers if cover is not None]
-    contact = place.contact or grid.line_of_picture(scene.contact)
-    horizon = grid.row_of_picture(scene.view.horizon) if place.horizon is None else place.horizon
-    told = (contact.start, contact.slope), horizon, dark.strength, dark.tint
-    if not covers:
-        return ShadowInfo("copy", None, *told, reason=_OUTSIDE)
+            shade = cast(scene.lowest(_LOW), sky, deviation(_WIDE, _SKY[1]))
+            layers.append((shade, dark.strength * look.under * _SHARE))
+    shades = [(shade, amount) for shade, amount in layers if shade is not None]
+    contact = place.contact or grid.line_of_image(scene.contact)
+    horizon = grid.row_of_image(scene.view.horizon) if place.horizon is None else place.horizon
+    estimates = (contact.start, contact.slope), horizon, dark.strength, dark.tint
+    if not shades:
+        return ShadowInfo("copy", None, *estimates, reason=_OUTSIDE)
     layer = np.zeros((height, width, 4), np.uint8)
-    box, share = _joined(covers)
+    box, share = _joined(shades)
     # The colour of the full shadow, by which the layer multiplies.
-    full = np.clip((1 - max(amount for _, amount in covers)) * np.array(dark.tint), 0, 1)
+    full = np.clip((1 - max(amount for _, amount in shades)) * np.array(dark.tint), 0, 1)
     _draw(job, spread(grid, share, box, _ROWS), full, layer, grid.coarse)
-    return ShadowInfo("cast", layer, *told)
+    return ShadowInfo("cast", layer, *estimates)
 
 
-def _scene(grid: Grid, found: Found, place: _Place) -> Scene:
+def _scene(grid: Grid, object_: MaskedObject, place: _Place) -> Scene:
     """Returns the object and what it stands in on the grid."""
-    card, box = grid.card(found.matte, found.box, found.white)
+    card, box = grid.card(object_.mask, object_.box, object_.white)
     outline = outline_of(card, box)
     if place.contact is None:
         contact = contact_of(outline)
     else:
-        check_near(place.contact, "contact", (found.box.left, found.box.right - 1), grid.picture[1])
+        check_near(place.contact, "contact", (object_.box.left, object_.box.right - 1), grid.image_size[1])
         contact = grid.line(place.contact)
     view = _view(grid, contact, place.horizon, outline)
     return Scene(card, box, grid.size, outline, contact, view, _behind(place.wall, contact, view, outline, grid),
@@ -286,7 +286,7 @@ def _view(grid: Grid, contact: Line, horizon: float | None, outline: Outline) ->
         row = grid.row(horizon)
         if foot <= row:
             raise ArgumentError(
-                f"horizon: {horizon:g}, and the object meets the ground at {grid.row_of_picture(foot):g}; expected a "
+                f"horizon: {horizon:g}, and the object meets the ground at {grid.row_of_image(foot):g}; expected a "
                 "row above that"
             )
     return View(row, (width - 1) / 2, _FOCAL * max(height, width))
@@ -299,7 +299,7 @@ def _behind(wall: Line | None, contact: Line, view: View, outline: Outline, grid
     middle = (outline.left + outline.right) / 2
     line = grid.line(wall)
     if not view.horizon < line.at(middle) <= contact.at(middle):
-        at, horizon, foot = (grid.row_of_picture(y) for y in (line.at(middle), view.horizon, contact.at(middle)))
+        at, horizon, foot = (grid.row_of_image(y) for y in (line.at(middle), view.horizon, contact.at(middle)))
         raise ArgumentError(
             f"wall: meets the ground at {at:g} behind the object, expected a row between the horizon at {horizon:g} "
             f"and the contact at {foot:g}"
@@ -314,7 +314,7 @@ def _rays(scene: Scene, light: _Light, grid: Grid) -> Rays:
     tip, (x, y) = grid.place(light.tip), scene.outline.summit
     foot = scene.contact.at(x)
     if tip[1] <= scene.view.horizon:
-        horizon = grid.row_of_picture(scene.view.horizon)
+        horizon = grid.row_of_image(scene.view.horizon)
         raise ArgumentError(f"tip: {light.tip} is not on the ground, expected a row below the horizon at {horizon:g}")
     if math.hypot(tip[0] - x, tip[1] - foot) < 1 or y >= foot:
         raise ArgumentError(f"tip: {light.tip} is at the foot of the object, expected a place beside it")
@@ -325,7 +325,7 @@ def _rays(scene: Scene, light: _Light, grid: Grid) -> Rays:
     return rays
 
 
-def _darkness(job: Job, object_: Found, scene: Scene, grid: Grid, look: _Look) -> Darkness:
+def _darkness(job: Job, object_: MaskedObject, scene: Scene, grid: Grid, look: _Look) -> Darkness:
     """Returns how dark the shadow is, as the caller says or as the ground around the object shows.
 
     The object's own pixels say nothing of the ground, and the picture may have them or not.
@@ -338,57 +338,57 @@ def _darkness(job: Job, object_: Found, scene: Scene, grid: Grid, look: _Look) -
     ends = (max(-0.5, scene.view.horizon, foot - reach), height - 0.5)
     if ends[1] <= ends[0] or sides[1] <= sides[0]:
         # The ground is beyond the picture.
-        found = darkness_of(np.empty((0, 3)))
+        darkness = darkness_of(np.empty((0, 3)))
     else:
-        ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.matte, object_.box, object_.white)
-        found = darkness_of(ground[beside >= _BARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
+        ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.mask, object_.box, object_.white)
+        darkness = darkness_of(ground[beside >= _BARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
     return Darkness(
-        found.strength if look.strength is None else look.strength, found.tint if look.tint is None else look.tint
+        darkness.strength if look.strength is None else look.strength, darkness.tint if look.tint is None else look.tint
     )
 
 
-def _joined(covers: list[tuple[Cover, float]]) -> tuple[Box, Float32]:
-    """Returns what covers keep from the light together, as a share of what the darkest of them keeps, and its box."""
-    boxes = [cover.box for cover, _ in covers]
+def _joined(shades: list[tuple[Shade, float]]) -> tuple[Box, Float32]:
+    """Returns what shades keep from the light together, as a share of what the darkest of them keeps, and its box."""
+    boxes = [shade.box for shade, _ in shades]
     box = Box(min(b.left for b in boxes), min(b.top for b in boxes), max(b.right for b in boxes),
               max(b.bottom for b in boxes))  # fmt: skip
-    kept = np.ones((box.bottom - box.top, box.right - box.left), np.float32)
-    for cover, amount in covers:
-        part = kept[cover.box.top - box.top : cover.box.bottom - box.top,
-                    cover.box.left - box.left : cover.box.right - box.left]  # fmt: skip
-        part *= 1 - np.float32(amount) * cover.values
-    share = (1 - kept) / np.float32(max(amount for _, amount in covers))
+    light = np.ones((box.bottom - box.top, box.right - box.left), np.float32)
+    for shade, amount in shades:
+        part = light[shade.box.top - box.top : shade.box.bottom - box.top,
+                    shade.box.left - box.left : shade.box.right - box.left]  # fmt: skip
+        part *= 1 - np.float32(amount) * shade.values
+    share = (1 - light) / np.float32(max(amount for _, amount in shades))
     return box, np.minimum(share, 1, out=share)
 
 
-def _beside(share: Float32, job: Job, region: Region, found: Spread) -> Float32:
+def _beside(share: Float32, job: Job, region: Region, shadow: Spread) -> Float32:
     """Returns how much of each pixel over a region is both in the shadow and not the object's.
 
     share: how much of each pixel is in the shadow.
     """
     around = region.expand(1, job.shape)
-    matte = as_float(job.mask_of(around))
-    own = region.of(matte, (around.y0, around.x0))
+    mask = as_float(job.mask_of(around))
+    own = region.of(mask, (around.y0, around.x0))
     beside: Float32 = share * (1 - own)
     # Where the object covers a part of a pixel, it may be the part that the shadow is in.
-    rows, columns = border(matte)
+    rows, columns = border(mask)
     places = np.stack([rows + around.y0 - region.y0, columns + around.x0 - region.x0])
     rows, columns = places[:, ((places >= 0) & (places < np.array([share.shape]).T)).all(0)]
     dark = share[rows, columns] > 0
     rows, columns = rows[dark], columns[dark]
-    inside = found.at(region.y0 + rows[:, None, None] + MIDDLES[:, None], region.x0 + columns[:, None, None] + MIDDLES)
-    parts = covered(matte, (rows + region.y0 - around.y0, columns + region.x0 - around.x0))
+    inside = shadow.at(region.y0 + rows[:, None, None] + MIDDLES[:, None], region.x0 + columns[:, None, None] + MIDDLES)
+    parts = covered(mask, (rows + region.y0 - around.y0, columns + region.x0 - around.x0))
     # What is added is 0 for parts that are covered evenly, so that the mean of the shadow over the pixel stays.
     beside[rows, columns] -= ((parts - own[rows, columns][:, None, None]) * inside).mean((1, 2)).astype(np.float32)
     return np.clip(beside, 0, 1, out=beside)
 
 
-def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyArray, coarse: bool) -> None:
+def _draw(job: Job, shadow: Spread, full: npt.NDArray[np.float64], layer: NumpyArray, coarse: bool) -> None:
     """Writes the layer, and multiplies the image by what is left of the light, outside of the object.
 
     The layer knows nothing of the mask's borders: so the layer of a smaller picture is that of a larger one, reduced.
     """
-    channels, box = job.dst.shape[2], found.box
+    channels, box = job.dst.shape[2], shadow.box
     less = [np.float32(1 - x) for x in (full if channels == 3 else [full.mean()])]
     # The four bytes of a pixel of the layer for each alpha; what is transparent is black.
     colours = np.zeros((256, 4), np.uint8)
@@ -397,19 +397,23 @@ def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyAr
     packed = colours.view(np.uint32)[:, 0]
 
     def draw(band: Band) -> None:
-        shaded = np.flatnonzero(found.wide[band.inputs].any(0))
+        shaded = np.flatnonzero(shadow.wide[band.inputs].any(0))
         if not len(shaded):
             return
         columns = slice(int(shaded[0]), int(shaded[-1]) + 1)
-        share = found.part(band, columns)
+        share = shadow.part(band, columns)
         region = Region(box.top + band.outputs.start, box.top + band.outputs.stop, box.left + columns.start,
                         box.left + columns.stop)  # fmt: skip
         np.clip(share, 0, 1, out=share)
         np.take(packed, levels_of_shares(share), out=region.of(pixels), mode="clip")
-        hidden = region.overlap(job.bbox)
-        if not hidden.empty:
-            part = hidden.of(share, (region.y0, region.x0))
-            part[...] = _beside(part, job, hidden, found) if coarse else part * (1 - as_float(job.mask_of(hidden)))
+        object_region = region.overlap(job.bbox)
+        if not object_region.empty:
+            part = object_region.of(share, (region.y0, region.x0))
+            part[...] = (
+                _beside(part, job, object_region, shadow)
+                if coarse
+                else part * (1 - as_float(job.mask_of(object_region)))
+            )
         before, after = region.of(job.dst), region.of(job.out)
         for channel, missing in enumerate(less):
             factor = np.subtract(1, missing * share)
@@ -419,4 +423,4 @@ def _draw(job: Job, found: Spread, full: npt.NDArray[np.float64], layer: NumpyAr
             # A factor from 0 to 1 leaves no value beyond the range.
             np.copyto(after[..., channel], values, casting="unsafe")
 
-    in_threads(draw, found.rows)
+    in_threads(draw, shadow.rows)

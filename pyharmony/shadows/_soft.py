@@ -23,8 +23,8 @@ def reach_of(deviations: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     variance = np.square(deviations, dtype=np.float64) / _PASSES
     n = np.floor((np.sqrt(1 + 12 * variance) - 1) / 2)
     missing = variance - n * (n + 1) / 3
-    found: npt.NDArray[np.float64] = n + missing * (2 * n + 1) / (2 * ((n + 1) ** 2 - variance))
-    return found
+    reach: npt.NDArray[np.float64] = n + missing * (2 * n + 1) / (2 * ((n + 1) ** 2 - variance))
+    return reach
 
 
 def margin_of(deviations: npt.NDArray[np.floating]) -> int:
@@ -40,11 +40,11 @@ def softened(card: Float32, deviations: npt.NDArray[np.floating]) -> Float32:
     reach = reach_of(deviations)
     if reach.max(initial=0.0) < 1e-3:
         return card
-    found = card
+    result = card
     for _ in range(_PASSES):
-        found = _means_across(found, reach)
-        found = _means_down(found, reach)
-    return np.maximum(found, 0, out=found)
+        result = _means_across(result, reach)
+        result = _means_down(result, reach)
+    return np.maximum(result, 0, out=result)
 
 
 def _means_across(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
@@ -57,7 +57,7 @@ def _means_across(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
     sums = np.zeros((height, width + 1 + 2 * beyond), np.float32)
     np.cumsum(values, 1, out=sums[:, beyond + 1 : beyond + 1 + width])
     sums[:, beyond + 1 + width :] = sums[:, beyond + width, None]
-    found = np.zeros_like(values)
+    means = np.zeros_like(values)
     for sign in (1, -1):
         ends = beyond + 0.5 + sign * (reach + 0.5)
         first = np.floor(ends).astype(np.intp)
@@ -71,11 +71,11 @@ def _means_across(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
             between *= shares[low:high]
             between += one
             if sign > 0:
-                found[low:high] += between
+                means[low:high] += between
             else:
-                found[low:high] -= between
-    found /= (2 * reach + 1).astype(np.float32)[:, None]
-    return found
+                means[low:high] -= between
+    means /= (2 * reach + 1).astype(np.float32)[:, None]
+    return means
 
 
 def _means_down(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
@@ -83,10 +83,10 @@ def _means_down(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
     sums = np.zeros((len(values) + 1, values.shape[1]), np.float32)
     np.cumsum(values, 0, out=sums[1:])
     at = np.arange(len(values)) + 0.5
-    found = _between(sums, at + reach + 0.5)
-    found -= _between(sums, at - reach - 0.5)
-    found /= (2 * reach + 1).astype(np.float32)[:, None]
-    return found
+    means = _between(sums, at + reach + 0.5)
+    means -= _between(sums, at - reach - 0.5)
+    means /= (2 * reach + 1).astype(np.float32)[:, None]
+    return means
 
 
 def _between(sums: Float32, at: npt.NDArray[np.float64]) -> Float32:
@@ -95,11 +95,11 @@ def _between(sums: Float32, at: npt.NDArray[np.float64]) -> Float32:
     first = np.minimum(at.astype(np.intp), len(sums) - 2)
     share = (at - first).astype(np.float32)[:, None]
     low = sums[first]
-    found: Float32 = sums[first + 1]
-    found -= low
-    found *= share
-    found += low
-    return found
+    rows: Float32 = sums[first + 1]
+    rows -= low
+    rows *= share
+    rows += low
+    return rows
 
 
 def deviation(softness: float, elevation: float) -> float:
