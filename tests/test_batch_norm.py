@@ -191,7 +191,7 @@ def test_kernels_follow_the_cpu(emulator, monkeypatch, shape, dtype, drop):
     _, x, pull = case(shape, 0.2)
     scale, shift = torch.linspace(-1, 2, shape[1]), torch.linspace(-0.5, 0.5, shape[1])
     x, pull = (t.to(getattr(torch, dtype)).contiguous(memory_format=torch.channels_last) for t in (x, pull))
-    dropped = backend.Dropped.drawn(x, drop)
+    dropped = backend.DropoutMask.random(x, drop)
     # A device may round a value near the activation's corner to its other side: of many values some are so near.
     slope = 0.2 if x.numel() < 2_000 else 1.0
     results = []

@@ -157,8 +157,8 @@ def decontaminated(
         for x in range(whole.x0, whole.x1, _TILE)
     ]
     pixels = _Pixels(colours, alpha, soft, background)
-    read = [tile for tile in tiles if pixels.is_read(tile)]
-    coarse, limits = _coarse(pixels, whole, read, memory)
+    read_tiles = [tile for tile in tiles if pixels.is_read(tile)]
+    coarse, limits = _coarse(pixels, whole, read_tiles, memory)
     cells = memory.hold(_solved(coarse, limits))
     object_box = bounding_box(alpha)
     certain = None if background else memory.hold(_certainty(coarse, min(object_box.shape) // _CELL))
@@ -189,7 +189,7 @@ def decontaminated(
         # Beside a level's means there are its colours and weights while it is relaxed.
         return 3 * sum(one.means.nbytes for one in levels)
 
-    todo = [tile for tile in read if tile.overlap(pixels.frame).of(soft).any()]
+    todo = [tile for tile in read_tiles if tile.overlap(pixels.frame).of(soft).any()]
     memory.touch(min(get_num_threads(), len(todo)) * max(in_threads(clean, todo), default=0))
     return result
 

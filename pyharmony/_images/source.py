@@ -79,8 +79,8 @@ def place(
             corner = src_region.y0 - shift[0], src_region.x0 - shift[1]
             near = Region(corner[0], corner[0] + len(src), corner[1], corner[1] + src.shape[1]).expand(_BEYOND, (h, w))
             part, origin = near.of(whole), (near.y0, near.x0)
-            cleaned = decontaminated(part[..., :3], part[..., 3], origin, memory)
-            colours = src_region.of(cleaned, (origin[0] + shift[0], origin[1] + shift[1]))
+            own_colours = decontaminated(part[..., :3], part[..., 3], origin, memory)
+            colours = src_region.of(own_colours, (origin[0] + shift[0], origin[1] + shift[1]))
     if alpha is not None:
         mask = alpha if mask is None else memory.hold(_product(mask, alpha, memory))
     elif mask is None:

@@ -195,12 +195,12 @@ def _convert(state: dict[str, Any]) -> tuple[DoveNetLiteConfig, dict[str, Any]]:
     layers = sum(name.endswith(_KERAS.format("", "kernel").partition("/")[2]) for name in state)
     if first is None or layers != len(_LAYERS):
         raise WeightsError(f"no generator of DoveNet in TensorFlow: {layers} layers, expected {len(_LAYERS)} of Keras")
-    renamed = {}
+    tensors = {}
     for number, name in enumerate(_LAYERS):
         for leaf, ours in (("kernel", "weight"), ("bias", "bias")):
             value = state[_KERAS.format(number, leaf)]
-            renamed[f"generator.{name}.{ours}"] = value.permute(3, 2, 0, 1).contiguous() if value.ndim == 4 else value
-    return DoveNetLiteConfig(width=int(first.shape[3])), renamed
+            tensors[f"generator.{name}.{ours}"] = value.permute(3, 2, 0, 1).contiguous() if value.ndim == 4 else value
+    return DoveNetLiteConfig(width=int(first.shape[3])), tensors
 
 
 register(

@@ -346,18 +346,18 @@ _TENSORFLOW_EPS = 1e-5  # what its norms add to a variance, 2e-5, less what torc
 
 def _of_tensorflow(state: dict[str, Any]) -> dict[str, Any]:
     """Returns the tensors of GP-GAN's ports to TensorFlow as a port to PyTorch has them, layer after layer."""
-    renamed: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
 
     def convolution(name: str) -> bool:
         if name in state:
-            renamed[f"{name}.weight"] = state[name].permute(3, 2, 0, 1).contiguous()
+            tensors[f"{name}.weight"] = state[name].permute(3, 2, 0, 1).contiguous()
         return name in state
 
     def norm(name: str) -> None:
         for leaf, ours in _NORM.items():
             if f"{name}/{leaf}" in state:
                 value = state[f"{name}/{leaf}"]
-                renamed[f"{name}.{ours}"] = value + _TENSORFLOW_EPS if ours == "running_var" else value
+                tensors[f"{name}.{ours}"] = value + _TENSORFLOW_EPS if ours == "running_var" else value
 
     for network in ("generator/encoder", "generator/decoder", "discriminator"):
         for number in range(1, len(state)):
@@ -368,7 +368,7 @@ def _of_tensorflow(state: dict[str, Any]) -> dict[str, Any]:
         if network == "generator/encoder":
             norm("generator/bn_last")
     # Names with slashes are Chainer's.
-    return {name.replace("/", "."): value for name, value in renamed.items()}
+    return {name.replace("/", "."): value for name, value in tensors.items()}
 
 
 def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:

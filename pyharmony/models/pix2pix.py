@@ -299,8 +299,8 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
         raise WeightsError(f"the file has {count} residual blocks, pix2pix has {counts}")
     norm = _published.norm_by(state, "model.1", "model.2")
     # A dropout between the convolutions moves the second one by one place.
-    dropped = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
-    second = 6 if dropped else 5
+    has_dropout = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
+    second = 6 if has_dropout else 5
     names = {"model.1": "first", "model.2": "down_norm.0", "model.4": "down.0", "model.5": "down_norm.1"}
     names |= {"model.7": "down.1", "model.8": "down_norm.2"}
     for i in range(count):
@@ -315,7 +315,7 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
         "norm": norm,
         "width": int(state["model.1.weight"].shape[0]),
         "mask": _published.has_mask(state["model.1.weight"].shape[1]),
-        "dropout": 0.5 if dropped else 0.0,
+        "dropout": 0.5 if has_dropout else 0.0,
     }
     return settings, _published.rename(state, names, norm)
 

@@ -171,7 +171,7 @@ def _convert(state: dict[str, Any]) -> tuple[SrganConfig, dict[str, Any]]:
     final = max((int(p[1]) for p in parts.values() if p[0] == f"block{last}" and p[1].isdigit()), default=0)
     if last < 4 or f"block{last}.{final}.weight" not in state or "block1.0.weight" not in state:
         raise WeightsError("no generator of SRGAN: expected layers block1.0, block2.conv1 and so on")
-    renamed = {}
+    tensors = {}
     for name, (block, part, *rest) in parts.items():
         number = int(block.removeprefix("block")) if block.removeprefix("block").isdigit() else 0
         if number == 1:
@@ -187,9 +187,9 @@ def _convert(state: dict[str, Any]) -> tuple[SrganConfig, dict[str, Any]]:
             place = ["up", part, {"conv": "0", "prelu": "2"}[rest[0]], *rest[1:]]
         else:
             raise WeightsError(f"{name!r} has no place in the model")
-        renamed[".".join(["generator", *place])] = state[name]
+        tensors[".".join(["generator", *place])] = state[name]
     width = int(state["block1.0.weight"].shape[0])
-    return SrganConfig(blocks=last - 3, width=width, scale=2**final), renamed
+    return SrganConfig(blocks=last - 3, width=width, scale=2**final), tensors
 
 
 register(

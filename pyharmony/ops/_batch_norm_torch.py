@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ._instance_norm_torch import Dropped, options_of
+from ._instance_norm_torch import DropoutMask, options_of
 from ._native_torch import calls_for
 
 
@@ -21,7 +21,7 @@ def _real(x: Tensor) -> torch.dtype:
 
 
 def run(
-    x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float, dropped: Dropped | None
+    x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None
 ) -> tuple[Tensor, Tensor]:
     """Returns y, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [1, C, 3]."""
     on = calls_for(x, "batch_norm")
@@ -29,13 +29,13 @@ def run(
     view = on.view(x)
     on.run(
         "batch_norm", view, on.view(scale), on.view(shift), eps, slope, on.view(y, writable=True),
-        on.view(stats, writable=True), workspace=on.size("batch_norm_workspace", view), **options_of(on, dropped),
+        on.view(stats, writable=True), workspace=on.size("batch_norm_workspace", view), **options_of(on, dropout_mask),
     )  # fmt: skip
     return y, stats
 
 
 def run_gradient(
-    x: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, dropped: Dropped | None
+    x: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, dropout_mask: DropoutMask | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the gradients of x, scale and shift for that of y."""
     grad = grad.contiguous(memory_format=torch.channels_last)
@@ -45,13 +45,13 @@ def run_gradient(
     on.run(
         "batch_norm_gradient", view, on.view(stats), on.view(scale), on.view(shift), on.view(grad), slope,
         on.view(dx, writable=True), on.view(dscale, writable=True), on.view(dshift, writable=True),
-        workspace=on.size("batch_norm_workspace", view), **options_of(on, dropped),
+        workspace=on.size("batch_norm_workspace", view), **options_of(on, dropout_mask),
     )  # fmt: skip
     return dx, dscale, dshift
 
 
 def composed_gradient(
-    x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, eps: float, dropped: Dropped | None
+    x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Computes `run_gradient` in torch's own operations, for derivatives of it."""
     real = _real(x)
@@ -67,7 +67,7 @@ def composed_gradient(
     h = centred * r
     active = of_channels(scale) * h + of_channels(shift) > 0
     act = torch.where(active, torch.ones_like(h), slope)
-    g = (act if dropped is None else act * dropped.factor(act)) * grad.to(real)
+    g = (act if dropout_mask is None else act * dropout_mask.factor(act)) * grad.to(real)
     dx = of_channels(scale) * r * (g - mean(g) - h * mean(g * h))
     return dx.to(x.dtype), (g * h).sum((0, 2, 3)).to(scale.dtype), g.sum((0, 2, 3)).to(shift.dtype)
 
@@ -77,10 +77,10 @@ class BatchNorm(Function):
     def forward(
         ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float, drop: float
     ) -> tuple[Tensor, Tensor]:
-        dropped = Dropped.drawn(x, drop)
-        y, stats = run(x.detach(), scale.detach(), shift.detach(), slope, eps, dropped)
+        dropout_mask = DropoutMask.random(x, drop)
+        y, stats = run(x.detach(), scale.detach(), shift.detach(), slope, eps, dropout_mask)
         ctx.save_for_backward(x, scale, shift, stats)
-        ctx.slope, ctx.eps, ctx.dropped = slope, eps, dropped
+        ctx.slope, ctx.eps, ctx.dropout_mask = slope, eps, dropout_mask
         ctx.mark_non_differentiable(stats)
         return y, stats
 
@@ -88,8 +88,8 @@ class BatchNorm(Function):
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
         x, scale, shift, stats = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (*composed_gradient(x, scale, shift, grad, ctx.slope, ctx.eps, ctx.dropped), None, None, None)
-        return (*run_gradient(x, stats, scale, shift, grad, ctx.slope, ctx.dropped), None, None, None)
+            return (*composed_gradient(x, scale, shift, grad, ctx.slope, ctx.eps, ctx.dropout_mask), None, None, None)
+        return (*run_gradient(x, stats, scale, shift, grad, ctx.slope, ctx.dropout_mask), None, None, None)
 
 
 # torch has no types for apply.

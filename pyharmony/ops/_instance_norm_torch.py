@@ -31,14 +31,14 @@ def _stats(x: Tensor) -> Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dropped:
+class DropoutMask:
     """A dropout behind the activation: results times `gain` where `keep` [N, C, H, W], uint8 like x, is 1, else 0."""
 
     keep: Tensor
     gain: float
 
     @classmethod
-    def drawn(cls, x: Tensor, share: float) -> Dropped | None:
+    def random(cls, x: Tensor, share: float) -> DropoutMask | None:
         """Draws which values of x are dropped, a share of 0 to 1; None for a share of 0."""
         if not share:
             return None
@@ -49,49 +49,53 @@ class Dropped:
         return self.keep.to(like.dtype) * self.gain
 
 
-def options_of(calls: Calls, dropped: Dropped | None) -> dict[str, Any]:
-    return {} if dropped is None else {"keep": calls.view(dropped.keep), "gain": dropped.gain}
+def options_of(calls: Calls, dropout_mask: DropoutMask | None) -> dict[str, Any]:
+    return {} if dropout_mask is None else {"keep": calls.view(dropout_mask.keep), "gain": dropout_mask.gain}
 
 
-def _call(calls: Calls, name: str, x: Tensor, dropped: Dropped | None, *arguments: Any) -> None:
+def _call(calls: Calls, name: str, x: Tensor, dropout_mask: DropoutMask | None, *arguments: Any) -> None:
     view = calls.view(x)
     workspace = 0 if x.is_contiguous() else calls.size("instance_norm_workspace", view)
-    calls.run(name, view, *arguments, workspace=workspace, **options_of(calls, dropped))
+    calls.run(name, view, *arguments, workspace=workspace, **options_of(calls, dropout_mask))
 
 
-def run(x: Tensor, slope: float, eps: float, dropped: Dropped | None = None) -> tuple[Tensor, Tensor]:
+def run(x: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None = None) -> tuple[Tensor, Tensor]:
     """Returns y, and the statistics of the planes that the gradients need."""
     x = dense(x.detach())
     on, y, stats = calls_for(x, "instance_norm"), torch.empty_like(x), _stats(x)
-    _call(on, "instance_norm", x, dropped, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
+    _call(on, "instance_norm", x, dropout_mask, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
     return y, stats
 
 
-def run_gradient(x: Tensor, stats: Tensor, grad: Tensor, slope: float, dropped: Dropped | None = None) -> Tensor:
+def run_gradient(
+    x: Tensor, stats: Tensor, grad: Tensor, slope: float, dropout_mask: DropoutMask | None = None
+) -> Tensor:
     """Returns dx for grad = dy."""
     x = dense(x.detach())
     grad = _like(grad.detach(), x)
     on, dx = calls_for(x, "instance_norm"), torch.empty_like(x)
-    _call(on, "instance_norm_gradient", x, dropped, on.view(stats), on.view(grad), slope, on.view(dx, writable=True))
+    _call(
+        on, "instance_norm_gradient", x, dropout_mask, on.view(stats), on.view(grad), slope, on.view(dx, writable=True)
+    )
     return dx
 
 
 def run_second_gradient(
-    x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float, dropped: Dropped | None = None
+    x: Tensor, stats: Tensor, grad: Tensor, pull: Tensor, slope: float, dropout_mask: DropoutMask | None = None
 ) -> tuple[Tensor, Tensor]:
     """Returns the cotangents of grad and of x for the cotangent `pull` of dx."""
     x = dense(x.detach())
     grad, pull = _like(grad.detach(), x), _like(pull.detach(), x)
     on, dgrad, dx = calls_for(x, "instance_norm"), torch.empty_like(x), torch.empty_like(x)
     _call(
-        on, "instance_norm_second_gradient", x, dropped, on.view(stats), on.view(grad), on.view(pull), slope,
+        on, "instance_norm_second_gradient", x, dropout_mask, on.view(stats), on.view(grad), on.view(pull), slope,
         on.view(dgrad, writable=True), on.view(dx, writable=True),
     )  # fmt: skip
     return dgrad, dx
 
 
 def composed(
-    x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float, dropped: Dropped | None = None
+    x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None = None
 ) -> tuple[Tensor, Tensor]:
     """Computes `run_second_gradient` in torch's own operations, for derivatives of it."""
 
@@ -103,8 +107,8 @@ def composed(
     r = (mean(centred.square()) + eps).rsqrt()
     h = centred * r
     act = torch.where(h > 0, torch.ones_like(h), slope)
-    if dropped is not None:
-        act = act * dropped.factor(act)
+    if dropout_mask is not None:
+        act = act * dropout_mask.factor(act)
     g, u = act * grad.to(real), pull.to(real)
     g, u = g - mean(g), u - mean(u)
     d, b = mean(u * h), mean(g * h)
@@ -118,36 +122,36 @@ def composed(
 
 class InstanceNorm(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float, eps: float, dropped: Dropped | None) -> Tensor:
-        y, stats = run(x, slope, eps, dropped)
+    def forward(ctx: Any, x: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None) -> Tensor:
+        y, stats = run(x, slope, eps, dropout_mask)
         ctx.save_for_backward(x, stats)
-        ctx.slope, ctx.eps, ctx.dropped = slope, eps, dropped
+        ctx.slope, ctx.eps, ctx.dropout_mask = slope, eps, dropout_mask
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, stats = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _apply_gradient(x, stats, grad, ctx.slope, ctx.eps, ctx.dropped), None, None, None
-        return run_gradient(x, stats, grad, ctx.slope, ctx.dropped), None, None, None
+            return _apply_gradient(x, stats, grad, ctx.slope, ctx.eps, ctx.dropout_mask), None, None, None
+        return run_gradient(x, stats, grad, ctx.slope, ctx.dropout_mask), None, None, None
 
 
 class Gradient(Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, stats: Tensor, grad: Tensor, slope: float, eps: float, dropped: Dropped | None
+        ctx: Any, x: Tensor, stats: Tensor, grad: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None
     ) -> Tensor:
         ctx.save_for_backward(x, stats, grad)
-        ctx.slope, ctx.eps, ctx.dropped = slope, eps, dropped
-        return run_gradient(x, stats, grad, slope, dropped)
+        ctx.slope, ctx.eps, ctx.dropout_mask = slope, eps, dropout_mask
+        return run_gradient(x, stats, grad, slope, dropout_mask)
 
     @staticmethod
     def backward(ctx: Any, pull: Tensor) -> tuple[Any, ...]:
         x, stats, grad = ctx.saved_tensors
         if torch.is_grad_enabled():
-            dgrad, dx = composed(x, grad, pull, ctx.slope, ctx.eps, ctx.dropped)
+            dgrad, dx = composed(x, grad, pull, ctx.slope, ctx.eps, ctx.dropout_mask)
         else:
-            dgrad, dx = run_second_gradient(x, stats, grad, pull, ctx.slope, ctx.dropped)
+            dgrad, dx = run_second_gradient(x, stats, grad, pull, ctx.slope, ctx.dropout_mask)
         return dx, None, dgrad, None, None, None
 
 
@@ -216,4 +220,4 @@ def instance_norm(x: Tensor, slope: float, eps: float, drop: float = 0.0) -> Ten
     if torch.compiler.is_compiling():
         y: Tensor = _operator(x, slope, eps)[0]
         return torch.nn.functional.dropout(y, drop) if drop else y
-    return _apply(x, slope, eps, Dropped.drawn(dense(x), drop))
+    return _apply(x, slope, eps, DropoutMask.random(dense(x), drop))
