@@ -517,8 +517,8 @@ def size_of(shape: tuple[int, ...]) -> str:
 def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> ShapeError:
     """Returns the error about two sizes, (height, width), that do not make one frame."""
     at_scale = "" if scale == 1 else f", {size_of((scaled(src[0], scale), scaled(src[1], scale)))} at scale {scale:g},"
-    said = f"src: {size_of(src)} pixels{at_scale} beside {size_of(dst)} of dst (width x height)"
-    return ShapeError(said, code="sizes-differ", hint="pass at=(x, y), where its first pixel lands")
+    text = f"src: {size_of(src)} pixels{at_scale} beside {size_of(dst)} of dst (width x height)"
+    return ShapeError(text, code="sizes-differ", hint="pass at=(x, y), where its first pixel lands")
 
 
 def channels_differ(src: Any, of_src: int, of_dst: int) -> str:
@@ -619,18 +619,18 @@ class Frame(AnyFrame):
         for item, name in ((self._src, source), *(() if itself else ((self.dst, self.name),))):
             _checks.warn_of_levels(item, name)
         self._mask: list[NumpyArray] | None = None
-        self._given_masks: list[NumpyArray] | None = None
+        self._src_masks: list[NumpyArray] | None = None
         if itself and at is not None and mask is not None:
             h, w = _size_of_mask(mask)
-            self._given_masks = masks_of(mask, s[0], h, w, batch)
+            self._src_masks = masks_of(mask, s[0], h, w, batch)
             mask_at = functools.cache(lambda i, shift, fraction: lay_mask(masks[i], (d[1], d[2]), shift, fraction))
-            masks = self._given_masks
+            masks = self._src_masks
             same = len({id(m) for m in masks}) == 1
             places = zip(self._shifts, self._fractions, strict=True)
             self._mask = [mask_at(0 if same else i, *where) for i, where in enumerate(places)]
             self._shifts, self._fractions = [(0, 0)] * s[0], [(0.0, 0.0)] * s[0]
         elif mask is not None:
-            self._mask = self._given_masks = masks_of(mask, s[0], s[1], s[2], batch)
+            self._mask = self._src_masks = masks_of(mask, s[0], s[1], s[2], batch)
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
@@ -647,20 +647,20 @@ class Frame(AnyFrame):
                         "dst_valid: zero wherever the alpha of dst is not, so that nothing of dst is known; expected "
                         "both above zero somewhere"
                     )
-        self._given_dst, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
+        self._dst_argument, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
         self._inputs.append((dst_valid, "dst_valid"))
         self._out = out
         self.result = self._take_out(out)
         self._results, _ = layout(self.result, "out")
 
     def _take_out(self, out: Array | None) -> Array:
-        like = _arrays.to_numpy(self._given_dst, self.name)
+        like = _arrays.to_numpy(self._dst_argument, self.name)
         if out is None:
-            return _arrays.like_kind(np.empty_like(like, subok=False), self._given_dst)
+            return _arrays.like_kind(np.empty_like(like, subok=False), self._dst_argument)
         a = _arrays.to_numpy(out, "out", writable=True)
-        if _arrays.is_torch(out) != _arrays.is_torch(self._given_dst):
+        if _arrays.is_torch(out) != _arrays.is_torch(self._dst_argument):
             raise DTypeError(
-                f"out: {type(out).__name__}, expected the kind of {self.name}, {type(self._given_dst).__name__}"
+                f"out: {type(out).__name__}, expected the kind of {self.name}, {type(self._dst_argument).__name__}"
             )
         _checks.out_like(a, "out", like, self.name)
         for other, name in self._inputs:
@@ -689,7 +689,7 @@ class Frame(AnyFrame):
         a, _ = layout(x, name)
         _checks.same_dtype(a, name, self.dst, "dst")
         if a.shape[:3] != self.dst.shape[:3] or min(a.shape[3], 3) != min(self.dst.shape[3], 3):
-            raise _checks.wrong_size(name, tuple(x.shape), tuple(self._given_dst.shape), like="that of dst, ")
+            raise _checks.wrong_size(name, tuple(x.shape), tuple(self._dst_argument.shape), like="that of dst, ")
         return [item[..., : min(a.shape[3], 3)] for item in a]
 
     def jobs(self) -> Iterator[Job]:
@@ -770,7 +770,7 @@ class Frame(AnyFrame):
 
     def _why_nothing(self, item: int) -> Reason:
         """Returns the reason why no pixel of an item is inside."""
-        mask, src = None if self._given_masks is None else self._given_masks[item], self._src[item]
+        mask, src = None if self._src_masks is None else self._src_masks[item], self._src[item]
         alpha = src[..., 3] if src.shape[2] == 4 else None
         source = "src" if self.name == "dst" else self.name
         if mask is not None and not mask.any():
