@@ -180,8 +180,8 @@ def wrong_size(
     """
     sizes = {key: f"{x[1]} x {x[0]}" for key, x in (("given", shape), ("expected", expected)) if len(x) > 1}
     code = "wrong-size" if len(sizes) == 2 and shape[:2] != expected[:2] else None
-    said = f"{name}: {form}shape {list(shape)}, expected {like}{list(expected)}"
-    return ShapeError(said, code=code, hint=hint, **sizes)
+    text = f"{name}: {form}shape {list(shape)}, expected {like}{list(expected)}"
+    return ShapeError(text, code=code, hint=hint, **sizes)
 
 
 def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:

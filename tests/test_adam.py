@@ -69,7 +69,7 @@ def follows_the_definition(tensors: Tensors, *, loose: bool = False, made: Any =
     """
     before = [[values(x) for x in kind] for kind in tensors]
     (made or adam)(*tensors, **rule)
-    rule = {key: float(value) if key == "lr" else value for key, value in rule.items() if key not in ("skip", "kept")}
+    rule = {key: float(value) if key == "lr" else value for key, value in rule.items() if key not in ("skip", "cache")}
     lr, (beta1, beta2), eps = rule["lr"], rule["betas"], rule.get("eps", 1e-8)
     for i, (p, g, m, v, step) in enumerate(zip(*before)):
         t = float(step) + 1
@@ -230,14 +230,14 @@ def test_the_rate_may_be_a_tensor(place: Any) -> None:
 
 
 def test_kept_views_follow_tensors_that_move(place: Any) -> None:
-    kept: dict[Any, Any] = {}
+    cache: dict[Any, Any] = {}
     tensors = draw([(4, 3, 5, 5), (7,)], to=place)
-    follows_the_definition(tensors, **RULES[0], kept=kept)
-    follows_the_definition(tensors, **RULES[0], kept=kept)
+    follows_the_definition(tensors, **RULES[0], cache=cache)
+    follows_the_definition(tensors, **RULES[0], cache=cache)
     tensors.parameters[1].data = tensors.parameters[1].clone()
     for kind in tensors[:4]:
         kind[0].data = kind[0].contiguous(memory_format=torch.channels_last)
-    follows_the_definition(tensors, **RULES[0], kept=kept)
+    follows_the_definition(tensors, **RULES[0], cache=cache)
 
 
 def test_autograd_knows_what_was_written() -> None:
@@ -294,7 +294,7 @@ def test_the_launcher_checks_its_arguments(emulator: Any) -> None:
 def test_a_captured_update_reads_its_rate_and_whether_to_skip(device_module: Any) -> None:
     tensors, other = (draw(to=lambda x: x.cuda()) for _ in range(2))
     rate, skip = torch.tensor(1e-3, device="cuda"), torch.tensor(0.0, device="cuda")
-    rule = {**RULES[3], "lr": rate, "skip": skip, "kept": {}}
+    rule = {**RULES[3], "lr": rate, "skip": skip, "cache": {}}
 
     def step() -> list[Any]:
         adam(*tensors, **rule)

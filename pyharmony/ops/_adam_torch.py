@@ -14,7 +14,7 @@ from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ._native_torch import Calls, calls_for
 
 #: By the id of a parameter, where it, its moments and its step lie, and their native views.
-Kept = dict[int, "tuple[tuple[Any, ...], list[Any]]"]
+Cache = dict[int, "tuple[tuple[Any, ...], list[Any]]"]
 
 
 def update(
@@ -31,7 +31,7 @@ def update(
     decoupled: bool,
     skip: Tensor | None,
     clip: float | None,
-    kept: Kept | None,
+    cache: Cache | None,
 ) -> None:
     for name, tensors in {"gradients": gradients, "means": means, "squares": squares, "steps": steps}.items():
         if len(tensors) != len(parameters):
@@ -44,16 +44,16 @@ def update(
         raise ArgumentError(f"betas: {betas!r}, expected two numbers of 0 to 1, 1 not included")
     if not parameters:
         return
-    on, device, kept = calls_for(parameters[0], "adam"), parameters[0].get_device(), {} if kept is None else kept
+    on, device, cache = calls_for(parameters[0], "adam"), parameters[0].get_device(), {} if cache is None else cache
     states = [
-        _views_of_state(on, device, kept, *tensors) for tensors in zip(parameters, means, squares, steps, strict=True)
+        _views_of_state(on, device, cache, *tensors) for tensors in zip(parameters, means, squares, steps, strict=True)
     ]
-    laid = [_laid(g, p) for g, p in zip(gradients, parameters)]
+    dense_gradients = [_laid(g, p) for g, p in zip(gradients, parameters)]
     rate = None
     if isinstance(lr, Tensor):
         rate, lr = (lr, 0.0) if lr.get_device() == device else (None, float(lr))
     on.run(
-        "adam", [views[0] for views in states], [_view(on, device, "gradients", g) for g in laid],
+        "adam", [views[0] for views in states], [_view(on, device, "gradients", g) for g in dense_gradients],
         *([views[i] for views in states] for i in (1, 2, 3)), lr, _number(on, device, "lr", rate), *betas, eps,
         weight_decay, decoupled, _number(on, device, "skip", skip), math.inf if clip is None else clip,
         workspace=on.size("adam_workspace", len(parameters)),
@@ -91,12 +91,12 @@ def _laid(gradient: Tensor, parameter: Tensor) -> Tensor:
 
 
 def _views_of_state(
-    on: Calls, device: int, kept: Kept, parameter: Tensor, mean: Tensor, square: Tensor, step: Tensor
+    on: Calls, device: int, cache: Cache, parameter: Tensor, mean: Tensor, square: Tensor, step: Tensor
 ) -> list[Any]:
     """Returns the views of a parameter, its moments and its step; checks take longer than a small tensor's update."""
     at = (parameter.data_ptr(), mean.data_ptr(), square.data_ptr(), step.data_ptr(), parameter.stride())
-    known = kept.get(id(parameter))
-    if known is None or known[0] != at:
+    entry = cache.get(id(parameter))
+    if entry is None or entry[0] != at:
         if not is_dense(parameter):
             raise ShapeError(
                 f"parameters: shape {list(parameter.shape)}, strides {parameter.stride()}, expected no gaps in memory"
@@ -107,10 +107,10 @@ def _views_of_state(
                     f"{name}: shape {list(moment.shape)}, strides {moment.stride()}, expected those of the parameter, "
                     f"{list(parameter.shape)} and {parameter.stride()}"
                 )
-        named = {"parameters": parameter, "means": mean, "squares": square}
-        views = [_view(on, device, name, x) for name, x in named.items()]
-        known = kept[id(parameter)] = (at, [*views, _number(on, device, "steps", step)])
-    return known[1]
+        tensors = {"parameters": parameter, "means": mean, "squares": square}
+        views = [_view(on, device, name, x) for name, x in tensors.items()]
+        entry = cache[id(parameter)] = (at, [*views, _number(on, device, "steps", step)])
+    return entry[1]
 
 
 def _view(on: Calls, device: int, name: str, x: Tensor) -> Any:

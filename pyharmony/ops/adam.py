@@ -23,7 +23,7 @@ def adam(
     decoupled: bool = False,
     skip: Any = None,
     clip: float | None = None,
-    kept: Any = None,
+    cache: Any = None,
 ) -> None:
     """Updates tensors in place, on the CPU or on a CUDA device, where nothing waits and a CUDA graph can capture it.
 
@@ -42,7 +42,7 @@ def adam(
         decoupled: whether the decay is apart from the gradient, as AdamW has it.
         skip: a float32 tensor []: where it is not 0 nothing changes but the clip.
         clip: the parameters end in [-clip, clip]; None: they are not clipped.
-        kept: a dict, at first empty, that saves later calls with the same tensors time; None: nothing is kept.
+        cache: a dict, at first empty, that saves later calls with the same tensors time; None: nothing is kept.
 
     Raises:
         DTypeError, ShapeError, DeviceError: a tensor is not as above.
@@ -52,5 +52,5 @@ def adam(
 
     update(
         parameters, gradients, means, squares, steps, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
-        decoupled=decoupled, skip=skip, clip=clip, kept=kept,
+        decoupled=decoupled, skip=skip, clip=clip, cache=cache,
     )  # fmt: skip

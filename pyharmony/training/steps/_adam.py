@@ -47,7 +47,7 @@ class _Native(torch.optim.Optimizer):
                 parameters, [p.grad for p in parameters],
                 *([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step")),
                 lr=group["lr"], betas=group["betas"], eps=group["eps"], weight_decay=group["weight_decay"],
-                decoupled=self.decoupled, skip=skip, clip=clip, kept=kept,
+                decoupled=self.decoupled, skip=skip, clip=clip, cache=kept,
             )  # fmt: skip
         return loss
 
