@@ -60,15 +60,15 @@ class CocoPeople(Dataset):
 
     def _choose(self, category: str, low: float, high: float, crowd: bool) -> None:
         table = self._read()
-        wanted = [c.get("id") for c in table["categories"] if isinstance(c, dict) and c.get("name") == category]
-        if not wanted:
+        category_ids = [c.get("id") for c in table["categories"] if isinstance(c, dict) and c.get("name") == category]
+        if not category_ids:
             there = sorted(str(c["name"]) for c in table["categories"] if isinstance(c, dict) and "name" in c)
             raise DataError(f"{self.annotations}: no category {category!r}; there are {', '.join(there)}")
         photos = {
             photo["id"]: photo for photo in table["images"] if isinstance(photo, dict) and _is_id(photo.get("id"))
         }
         for number, one in enumerate(table["annotations"]):
-            if isinstance(one, dict) and one.get("category_id") not in wanted:
+            if isinstance(one, dict) and one.get("category_id") not in category_ids:
                 continue
             fault = _fault(one, photos)
             if fault:
@@ -107,9 +107,9 @@ class CocoPeople(Dataset):
             mask = decode_segmentation(one["segmentation"], height, width)
         except (ArgumentError, ShapeError) as error:
             raise DataError(f"{self.annotations}: {name}: {error}") from None
-        found = {"name": name, "image": image, "mask": mask}
-        _files.one_size(found, {"image": f"image: {path}", "mask": f"mask: {self.annotations}: {name}"})
-        return {**found, "share": one["area"] / (width * height)}
+        sample = {"name": name, "image": image, "mask": mask}
+        _files.one_size(sample, {"image": f"image: {path}", "mask": f"mask: {self.annotations}: {name}"})
+        return {**sample, "share": one["area"] / (width * height)}
 
     def _strays(self) -> list[Problem]:
         return self._bad
@@ -128,8 +128,8 @@ def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
     photo = photos[one["image_id"]]
     sizes = [photo.get("height"), photo.get("width")]
     file = photo.get("file_name")
-    named = isinstance(file, str) and _files.is_file_name(file)
-    if not named or not all(isinstance(n, int) and 0 < n < 1 << 31 for n in sizes):
+    is_named = isinstance(file, str) and _files.is_file_name(file)
+    if not is_named or not all(isinstance(n, int) and 0 < n < 1 << 31 for n in sizes):
         return f"image {one['image_id']!r} lacks file_name, height or width"
     if not _is_id(one["id"]):
         return f"id: {str(one['id'])[:40]}"

@@ -8,10 +8,10 @@ import numpy as np
 
 from .. import _checks
 from ..errors import DataError
-from ._dataset import Dataset, Drawn, Sample
+from ._dataset import Dataset, RandomSamples, Sample
 
 
-class Crops(Drawn):
+class Crops(RandomSamples):
     """Squares of photographs at places that are drawn, under `target`; nothing is resized where they are large enough.
 
     The numbers drawn for a sample depend on seed, epoch and its number alone.

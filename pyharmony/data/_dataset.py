@@ -20,7 +20,7 @@ from . import _files
 logger = logging.getLogger("pyharmony")
 
 Result = TypeVar("Result")
-DrawnT = TypeVar("DrawnT", bound="Drawn")
+RandomSamplesT = TypeVar("RandomSamplesT", bound="RandomSamples")
 
 Sample = dict[str, Any]
 """A sample: its `name` and arrays of uint8."""
@@ -97,16 +97,16 @@ class Dataset:
                 mask is empty at that size, see `resize_sample`, is a problem too. None: masks are checked as they are.
         """
         side = None if size is None else _checks.whole(size, "size", low=1)
-        found, seen = self._strays(), set()
+        problems, names = self._strays(), set()
         work = functools.partial(self._check_at, size=side)
-        for name, problems in zip(self.names, in_order(work, len(self), threads), strict=True):
-            if name in seen:
-                found.append(Problem(name, f"{name}: there are several samples of this name"))
-            seen.add(name)
-            found += problems
+        for name, own_problems in zip(self.names, in_order(work, len(self), threads), strict=True):
+            if name in names:
+                problems.append(Problem(name, f"{name}: there are several samples of this name"))
+            names.add(name)
+            problems += own_problems
             if progress is not None:
                 progress()
-        return found
+        return problems
 
     def _at(self, index: Any) -> int:
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
@@ -204,45 +204,45 @@ def _loaded(
         except (PyHarmonyError, OSError) as error:
             return error
 
-    for index, found in enumerate(in_order(load, len(dataset), threads)):
-        if not isinstance(found, Exception):
-            yield index, found
+    for index, outcome in enumerate(in_order(load, len(dataset), threads)):
+        if not isinstance(outcome, Exception):
+            yield index, outcome
         elif errors == "raise":
-            raise found
+            raise outcome
         else:
             name = dataset.names[index] if isinstance(dataset, Dataset) else index
-            logger.warning("%s is left out: %s", name, said(found))
+            logger.warning("%s is left out: %s", name, said(outcome))
         if progress is not None:
             progress()
 
 
-class Drawn(Dataset):
+class RandomSamples(Dataset):
     """Samples drawn from photographs, several of each, with other random numbers in every epoch.
 
     Args:
         photos: the photographs.
-        shown: the numbers of those that are used.
+        photo_indices: the numbers of those that are used.
         per_photo: the number of samples of each.
         seed: the seed of all that is drawn.
     """
 
     _epoch = 0
 
-    def __init__(self, photos: Dataset, shown: Sequence[int], per_photo: int, seed: int) -> None:
-        self.photos, self._shown, self._per = photos, list(shown), per_photo
+    def __init__(self, photos: Dataset, photo_indices: Sequence[int], per_photo: int, seed: int) -> None:
+        self.photos, self._photo_indices, self._per = photos, list(photo_indices), per_photo
         self.seed = _checks.whole(seed, "seed")
         names = photos.names
-        self.names = [f"{names[i]}_{k}" if per_photo > 1 else names[i] for i in shown for k in range(per_photo)]
+        self.names = [f"{names[i]}_{k}" if per_photo > 1 else names[i] for i in photo_indices for k in range(per_photo)]
 
     def _groups(self) -> Sequence[str]:
         groups = self.photos.groups
-        return [groups[i] for i in self._shown for _ in range(self._per)]
+        return [groups[i] for i in self._photo_indices for _ in range(self._per)]
 
-    def _at_epoch(self: DrawnT, epoch: int) -> DrawnT:
+    def _at_epoch(self: RandomSamplesT, epoch: int) -> RandomSamplesT:
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._epoch = epoch
-        if isinstance(self.photos, Drawn):
+        if isinstance(self.photos, RandomSamples):
             other.photos = self.photos._at_epoch(epoch)
         return other
 
@@ -344,13 +344,13 @@ class Cached(Dataset):
         return self.dataset.categories
 
     def _load(self, index: int) -> Sample:
-        found = self._samples.get(index)
-        if found is None:
-            found = self.dataset[index]
-            size = sum(value.nbytes for value in found.values() if isinstance(value, np.ndarray))
+        sample = self._samples.get(index)
+        if sample is None:
+            sample = self.dataset[index]
+            size = sum(value.nbytes for value in sample.values() if isinstance(value, np.ndarray))
             if size <= self._left:
-                self._samples[index], self._left = found, self._left - size
-        return dict(found)
+                self._samples[index], self._left = sample, self._left - size
+        return dict(sample)
 
     def _check_one(self, index: int) -> list[Problem]:
         return self.dataset._check_one(index)
@@ -422,9 +422,9 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
     from PIL import Image
 
     side = _checks.whole(size, "size", low=1)
-    found = dict(sample)
+    result = dict(sample)
     for role, value in sample.items():
-        if role != "mask" and role not in _files.PICTURES:
+        if role != "mask" and role not in _files.IMAGES:
             continue
         name = f"{sample.get('name', 'sample')}: {role}"
         if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
@@ -435,10 +435,10 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
             )
         if role == "mask":
             hard = Image.fromarray(np.where(value >= 128, np.uint8(255), np.uint8(0)))
-            found[role] = np.array(hard.resize((side, side), Image.Resampling.NEAREST))
-            if not found[role].any():
+            result[role] = np.array(hard.resize((side, side), Image.Resampling.NEAREST))
+            if not result[role].any():
                 raise UnusableSample(f"{sample.get('name', 'mask')}: its mask is empty at {side} x {side} pixels")
         elif value.shape[:2] != (side, side):
-            picture = Image.fromarray(value)
-            found[role] = np.array(picture.resize((side, side), Image.Resampling.BILINEAR))
-    return found
+            image = Image.fromarray(value)
+            result[role] = np.array(image.resize((side, side), Image.Resampling.BILINEAR))
+    return result

@@ -26,7 +26,7 @@ from ..io.masks import mask_of
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
 #: The names of the images of a sample.
-PICTURES = ("composite", "target", "image", "src", "dst")
+IMAGES = ("composite", "target", "image", "src", "dst")
 
 
 class NamedBytes(io.BytesIO):
@@ -95,29 +95,29 @@ def read_mask(source: Any, role: str = "mask") -> NumpyArray:
     if not (pixels.min() >= 0 and pixels.max() <= VALUE_RANGE[pixels.dtype.name]):  # NaN also fails
         raise MaskError(f"{role}: {label(source)}: values outside the range of a mask")
     levels = mask_of(dataclasses.replace(picture, pixels=in_levels(pixels)), f"{role}: {label(source)}")
-    found: NumpyArray = np.require(levels, requirements=["C", "W"])
-    if found.size > 1 and found.max() == 1:
+    mask: NumpyArray = np.require(levels, requirements=["C", "W"])
+    if mask.size > 1 and mask.max() == 1:
         raise MaskError(f"{role}: {label(source)}: 1 is its largest value, where 255 means fully inside")
-    return found
+    return mask
 
 
 def sample(name: str, sources: dict[str, Any]) -> dict[str, Any]:
     """Reads a sample from files by role; all must have one size, and a mask must not be empty."""
-    found: dict[str, Any] = {"name": name}
+    result: dict[str, Any] = {"name": name}
     for role, source in sources.items():
-        found[role] = read_mask(source, role) if role == "mask" else read_picture(source, role)
-    one_size(found, {role: f"{role}: {label(source)}" for role, source in sources.items()})
-    return found
+        result[role] = read_mask(source, role) if role == "mask" else read_picture(source, role)
+    one_size(result, {role: f"{role}: {label(source)}" for role, source in sources.items()})
+    return result
 
 
-def one_size(found: dict[str, Any], labels: dict[str, str]) -> None:
+def one_size(arrays: dict[str, Any], labels: dict[str, str]) -> None:
     """Refuses a sample whose arrays differ in size, or whose mask is empty."""
     first = next(iter(labels))
     for role, what in labels.items():
-        (height, width), (h, w) = found[first].shape[:2], found[role].shape[:2]
+        (height, width), (h, w) = arrays[first].shape[:2], arrays[role].shape[:2]
         if (h, w) != (height, width):
             raise ShapeError(f"{what}: {w} x {h} pixels beside {width} x {height} of {labels[first]}")
-        if role == "mask" and found[role].max() < 128:
+        if role == "mask" and arrays[role].max() < 128:
             raise MaskError(f"{what}: empty; no pixel is at least half inside")
 
 
@@ -212,13 +212,13 @@ def own_file(root: Path, path: Path, what: str) -> Path:
 
 def pictures_in(folder: Path) -> dict[str, Path]:
     """Returns the image files of a folder by their stems, sorted."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise DataError(f"{path}: {found[path.stem].name} beside it has the same stem")
-            found[path.stem] = path
-    return found
+            if path.stem in paths:
+                raise DataError(f"{path}: {paths[path.stem].name} beside it has the same stem")
+            paths[path.stem] = path
+    return paths
 
 
 @contextlib.contextmanager
@@ -232,8 +232,8 @@ def new_folder(folder: Any) -> Iterator[Path]:
     target = _target(folder)
     if os.path.lexists(target):
         raise FileExistsError(17, "Is there already", str(target))
-    with _temporary.folder(target) as made:
-        yield made
+    with _temporary.folder(target) as draft:
+        yield draft
 
 
 def _target(folder: Any) -> Path:

@@ -20,15 +20,15 @@ class _Stems(Dataset):
     """Folders in which files of one stem are a sample."""
 
     _folders: dict[str, Path]
-    _found: dict[str, dict[str, Path]]
+    _paths: dict[str, dict[str, Path]]
 
     def _open(self, root: Any, folders: dict[str, str]) -> None:
         self.root = _files.folder_of(root, "root")
         self._folders = {role: self.root / name for role, name in folders.items()}
         for path in self._folders.values():
             _files.folder_of(path, "root")
-        self._found = {role: _files.pictures_in(path) for role, path in self._folders.items()}
-        self.names = list(next(iter(self._found.values())))
+        self._paths = {role: _files.pictures_in(path) for role, path in self._folders.items()}
+        self.names = list(next(iter(self._paths.values())))
 
     def _stems(self, role: str, name: str) -> tuple[str, ...]:
         """Returns the stems that a role's file of a sample may have, the first that is there counts."""
@@ -36,31 +36,31 @@ class _Stems(Dataset):
 
     def _stem(self, role: str, name: str) -> str | None:
         """Returns the stem of a role's file of a sample, or None where there is no such file."""
-        return next((stem for stem in self._stems(role, name) if stem in self._found[role]), None)
+        return next((stem for stem in self._stems(role, name) if stem in self._paths[role]), None)
 
     def paths(self, index: int) -> dict[str, Path]:
         """Returns the files of a sample."""
         name = self.names[self._at(index)]
-        first, found = next(iter(self._found)), {}
-        for role, files in self._found.items():
+        first, result = next(iter(self._paths)), {}
+        for role, files in self._paths.items():
             stem = self._stem(role, name)
             if stem is None:
-                raise DataError(f"{self._folders[role] / name}.*: no {role} of {self._found[first][name]}")
-            found[role] = files[stem]
-        return found
+                raise DataError(f"{self._folders[role] / name}.*: no {role} of {self._paths[first][name]}")
+            result[role] = files[stem]
+        return result
 
     @_files.loads_files
     def _load(self, index: int) -> Sample:
         return _files.sample(self.names[index], self.paths(index))
 
     def _strays(self) -> list[Problem]:
-        first, *others = self._found
-        used = {role: {self._stem(role, name) for name in self.names} for role in others}
+        first, *others = self._paths
+        stems = {role: {self._stem(role, name) for name in self.names} for role in others}
         return [
             Problem(name, f"{path}: there is no {first} of this stem in {self._folders[first]}")
             for role in others
-            for name, path in self._found[role].items()
-            if name not in used[role]
+            for name, path in self._paths[role].items()
+            if name not in stems[role]
         ]
 
 
@@ -103,8 +103,8 @@ class Triples(_Stems):
         self, root: PathLike, composite: str | None = None, mask: str | None = None, target: str | None = None
     ) -> None:
         place = _files.folder_of(root, "root")
-        named = {"composite": composite, "target": target, "mask": mask}
-        self._open(root, {role: name or _folder_in(place, _FOLDERS[role]) for role, name in named.items()})
+        names = {"composite": composite, "target": target, "mask": mask}
+        self._open(root, {role: name or _folder_in(place, _FOLDERS[role]) for role, name in names.items()})
         self._groups = _groups_in(self.root / RECIPES)
 
     def _stems(self, role: str, name: str) -> tuple[str, ...]:
@@ -128,29 +128,29 @@ class Triples(_Stems):
             OSError: the table cannot be read.
         """
         path = Path(table)
-        made = cls.__new__(cls)
-        made.root, made._groups = path.parent, {}
-        made._folders = dict.fromkeys(("composite", "target", "mask"), path.parent)
-        made._found = {role: {} for role in made._folders}
+        triples = cls.__new__(cls)
+        triples.root, triples._groups = path.parent, {}
+        triples._folders = dict.fromkeys(("composite", "target", "mask"), path.parent)
+        triples._paths = {role: {} for role in triples._folders}
         text = _files.read_text(path).removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
         rows = csv.DictReader(io.StringIO(text, newline=""))
         with _files.door(str(path)):
-            lacking = [role for role in made._folders if role not in (rows.fieldnames or ())]
+            lacking = [role for role in triples._folders if role not in (rows.fieldnames or ())]
             if lacking:
                 raise DataError(f"{path}: no column {lacking[0]}; expected composite, mask, target and perhaps name")
             for number, row in enumerate(rows, 2):
-                empty = next((role for role in made._folders if not row[role]), None)
+                empty = next((role for role in triples._folders if not row[role]), None)
                 if empty:
                     raise DataError(f"{path}:{number}: {empty} is empty")
                 name = row.get("name") or Path(row["composite"]).stem
-                if name in made._found["composite"]:
+                if name in triples._paths["composite"]:
                     raise DataError(f"{path}:{number}: the name {name!r} occurs twice")
-                for role in made._folders:
+                for role in triples._folders:
                     if not _files.is_file_name(row[role]):
                         raise DataError(f"{path}:{number}: {role}: {row[role]!r} is no name of a file")
-                    made._found[role][name] = path.parent / row[role]
-        made.names = list(made._found["composite"])
-        return made
+                    triples._paths[role][name] = path.parent / row[role]
+        triples.names = list(triples._paths["composite"])
+        return triples
 
 
 def _folder_in(root: Path, names: Sequence[str]) -> str:
@@ -161,19 +161,19 @@ def _folder_in(root: Path, names: Sequence[str]) -> str:
 
 def _groups_in(path: Path) -> dict[str, str]:
     """Returns the group of each sample by the recipes, if there are any."""
-    found: dict[str, str] = {}
+    groups: dict[str, str] = {}
     if not path.is_file():
-        return found
+        return groups
     for number, line in enumerate(_files.read_lines(path), 1):
         try:
             recipe = json.loads(line)
             group = _files.check_name(recipe.get("group", recipe["name"]), f"{path}:{number}")
-            found[str(recipe["name"])] = group
+            groups[str(recipe["name"])] = group
         except DataError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{path}:{number}: no recipe: {type(error).__name__}: {error}") from error
-    return found
+    return groups
 
 
 class Photos(_Stems):
@@ -266,23 +266,25 @@ class Manifest(Dataset):
     @_files.loads_files
     def _load(self, index: int) -> Sample:
         paths = self._own(index)
-        together = {role: path for role, path in paths.items() if role == "mask" or role in _files.PICTURES}
-        found: Sample = {"name": self.names[index]}
+        together = {role: path for role, path in paths.items() if role == "mask" or role in _files.IMAGES}
+        sample: Sample = {"name": self.names[index]}
         if together:
-            found = _files.sample(self.names[index], together)
+            sample = _files.sample(self.names[index], together)
         for role in paths.keys() - together.keys():
-            found[role] = _files.read_picture(paths[role], role)
-        return found
+            sample[role] = _files.read_picture(paths[role], role)
+        return sample
 
     def _check_one(self, index: int) -> list[Problem]:
-        found = super()._check_one(index)
-        if not found:
+        problems = super()._check_one(index)
+        if not problems:
             for role, entry in self.entries[index].items():
                 data = self._own(index)[role].read_bytes()
                 if entry.get("bytes", len(data)) != len(data):
-                    found.append(
+                    problems.append(
                         Problem(self.names[index], f"{entry['path']}: {len(data)} bytes, not {entry['bytes']}")
                     )
                 elif entry.get("sha256", "") and hashlib.sha256(data).hexdigest() != entry["sha256"]:
-                    found.append(Problem(self.names[index], f"{entry['path']}: its sha256 is not that of the manifest"))
-        return found
+                    problems.append(
+                        Problem(self.names[index], f"{entry['path']}: its sha256 is not that of the manifest")
+                    )
+        return problems

@@ -53,15 +53,15 @@ class IHarmony4(Dataset):
             raise ArgumentError(f"split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
         lists = [name for name in SUBSETS.values() for each in SPLITS if (self.root / f"{name}_{each}.txt").is_file()]
         self._is_subset = bool(lists) and (self.root / "composite_images").is_dir()
-        wanted = tuple(SUBSETS.values()) if subsets is None else tuple(subsets)
-        for name in wanted:
+        subset_names = tuple(SUBSETS.values()) if subsets is None else tuple(subsets)
+        for name in subset_names:
             if name not in SUBSETS.values():
                 raise ArgumentError(f"subsets: {name!r}, expected some of {', '.join(map(repr, SUBSETS.values()))}")
-        found = [line for each in (("train", "test") if split == "all" else (split,)) for line in self._list(each)]
-        found = [(subset, file) for subset, file in found if subset in wanted]
-        self.subset_of = [subset for subset, _ in found]
-        self._files = [file for _, file in found]
-        self.names = [f"{subset}/{Path(file).stem}" for subset, file in found]
+        entries = [line for each in (("train", "test") if split == "all" else (split,)) for line in self._list(each)]
+        entries = [(subset, file) for subset, file in entries if subset in subset_names]
+        self.subset_of = [subset for subset, _ in entries]
+        self._files = [file for _, file in entries]
+        self.names = [f"{subset}/{Path(file).stem}" for subset, file in entries]
 
     @property
     def groups(self) -> Sequence[str]:
@@ -90,12 +90,12 @@ class IHarmony4(Dataset):
             lists = [path for name, folder in folders.items() if (path := folder / f"{name}_{split}.txt").is_file()]
         if not lists:
             raise DataError(f"root: {self.root}: no list of {split}; expected {whole.name} or HCOCO/HCOCO_{split}.txt")
-        found = []
+        entries = []
         for path in lists:
             for number, line in enumerate(_files.read_lines(path), 1):
                 if line.strip():
-                    found.append(_composite(line.strip(), f"{path}:{number}"))
-        return found
+                    entries.append(_composite(line.strip(), f"{path}:{number}"))
+        return entries
 
 
 def _composite(line: str, where: str) -> tuple[str, str]:

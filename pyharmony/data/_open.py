@@ -91,25 +91,29 @@ def open_dataset(
         raise FileNotFoundError(2, "No such file or folder", str(place))
     if kind is not None and kind not in KINDS:
         raise ArgumentError(f"kind: {kind!r}, expected one of {', '.join(map(repr, KINDS))}")
-    found = kind or ("coco" if annotations is not None else "scenes" if boxes is not None else _kind(place))
-    if split is not None and found not in ("iharmony4", "manifest"):
-        raise ArgumentError(f"split: {split!r}, but {found} has no splits of its own; pyharmony.data.split makes them")
+    data_kind = kind or ("coco" if annotations is not None else "scenes" if boxes is not None else _kind(place))
+    if split is not None and data_kind not in ("iharmony4", "manifest"):
+        raise ArgumentError(
+            f"split: {split!r}, but {data_kind} has no splits of its own; pyharmony.data.split makes them"
+        )
     for name, value, owner in (("annotations", annotations, "coco"), ("boxes", boxes, "scenes")):
-        if value is not None and found != owner:
-            raise ArgumentError(f"{name}: {str(value)!r}, but {found} has none; they are of the kind {owner!r}")
+        if value is not None and data_kind != owner:
+            raise ArgumentError(f"{name}: {str(value)!r}, but {data_kind} has none; they are of the kind {owner!r}")
     defaults = (("category", category, "person"), ("min_share", min_share, 0), ("max_share", max_share, 1))
     for name, choice, default in defaults:
-        if choice != default and found != "coco":
-            raise ArgumentError(f"{name}: {choice!r}, but {found} has none; it is of the kind 'coco'")
-    if features and found != "tfrecord":
-        raise ArgumentError(f"features: {dict(features)!r}, but {found} has none; they are of the kind 'tfrecord'")
+        if choice != default and data_kind != "coco":
+            raise ArgumentError(f"{name}: {choice!r}, but {data_kind} has none; it is of the kind 'coco'")
+    if features and data_kind != "tfrecord":
+        raise ArgumentError(f"features: {dict(features)!r}, but {data_kind} has none; they are of the kind 'tfrecord'")
     roles = ("composite", "target", "mask")
     for role, name in (features or {}).items():
         if role not in roles or not isinstance(name, str):
             raise ArgumentError(f"features: {role!r}: {name!r}, expected names for some of {', '.join(roles)}")
-    if found == "coco" and annotations is None:
+    if data_kind == "coco" and annotations is None:
         raise ArgumentError("annotations: missing, expected the JSON file of COCO's instances")
-    return KINDS[found](place, Options(split, annotations, category, min_share, max_share, boxes, dict(features or {})))
+    return KINDS[data_kind](
+        place, Options(split, annotations, category, min_share, max_share, boxes, dict(features or {}))
+    )
 
 
 def _kind(path: Path) -> str:
@@ -140,8 +144,8 @@ def _kind(path: Path) -> str:
     for kind, patterns in {"tar": ["*.tar"], "tfrecord": ["*.tfrecord", "*.tfrecords"]}.items():
         if any(next(path.glob(pattern), None) for pattern in patterns):
             return kind
-    known = ", ".join(KINDS)
+    kind_names = ", ".join(KINDS)
     raise DataError(
-        f"path: {path}: no data set that is known by its files", code="unknown-kind", hint=f"pass kind, one of {known}",
-        kinds=known,
+        f"path: {path}: no data set that is known by its files", code="unknown-kind",
+        hint=f"pass kind, one of {kind_names}", kinds=kind_names,
     )  # fmt: skip

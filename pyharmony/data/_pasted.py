@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import _checks, color, ops
 from .._images.region import bounding_box
 from ..errors import ArgumentError, DataError, UnusableSample
-from ._dataset import Dataset, Drawn, Sample
+from ._dataset import Dataset, RandomSamples, Sample
 
 Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -29,7 +29,7 @@ _TALL, _APART, _LOWER, _RIM = (0.7, 1.4), (0.2, 1.1), 0.15, 0.7
 #: How much a pasted object is stretched along one axis (a factor and its inverse), and turned, in degrees.
 _STRETCHED, _TURNED = 1.25, 25.0
 #: The values of the plane `people`: nobody, not known, a person.
-_NOBODY, _UNKNOWN, _PERSON = 0, 128, 255
+_NO_PERSON, _UNKNOWN, _PERSON = 0, 128, 255
 #: The share of an object's pixels that others must leave to be seen, for it to be asked for.
 _VISIBLE = 0.4
 _TRIES = 8
@@ -47,7 +47,7 @@ class _Scene(NamedTuple):
     people: Pixels
 
 
-class Pasted(Drawn):
+class Pasted(RandomSamples):
     """Scenes with an object and its mask, for a network that cuts out what is clicked.
 
     The numbers drawn for a sample depend on seed, epoch and its number alone.
@@ -108,11 +108,11 @@ class Pasted(Drawn):
         if with_masks is None:
             with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
         super().__init__(photos, with_masks, count, seed)
-        if not self._shown:
+        if not self._photo_indices:
             raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
         self._persons, self._empty = set(persons), set(empty)
-        self._company = [i for i in self._shown if i in self._persons]
-        own = set(self._shown)
+        self._company = [i for i in self._photo_indices if i in self._persons]
+        own = set(self._photo_indices)
         self._others = [i for i in range(len(photos)) if i not in own]
 
     @property
@@ -126,7 +126,7 @@ class Pasted(Drawn):
     def _load(self, index: int) -> Sample:
         random = self._random(index)
         for _ in range(_TRIES):
-            image, mask, people = self._seen(self._scene(self._shown[index // self._per], random), random)
+            image, mask, people = self._view(self._scene(self._photo_indices[index // self._per], random), random)
             if np.count_nonzero(mask) >= _LEAST * mask.size:
                 break
         else:
@@ -150,15 +150,15 @@ class Pasted(Drawn):
 
     def _people(self, number: int, region: Bools | None, size: tuple[int, int]) -> Pixels:
         """Returns where people are in a photograph of this size, whose object covers a region."""
-        found = np.full(size, np.uint8(_NOBODY if number in self._empty else _UNKNOWN))
+        people = np.full(size, np.uint8(_NO_PERSON if number in self._empty else _UNKNOWN))
         if region is not None:
-            found[region] = self._kind(number)
-        return found
+            people[region] = self._kind(number)
+        return people
 
     def _kind(self, number: int) -> int:
         if not self._persons:
             return _UNKNOWN
-        return _PERSON if number in self._persons else _NOBODY
+        return _PERSON if number in self._persons else _NO_PERSON
 
     def _scene(self, number: int, random: np.random.Generator) -> _Scene:
         """Returns a scene with the photograph's object."""
@@ -175,18 +175,18 @@ class Pasted(Drawn):
             first, object_ = image, own
             behind = self._others[int(random.integers(len(self._others)))]
             image, _ = self._photo(behind)
-            image, added = self._with(image, first, object_, random)
-            people = self._people(behind, None, added.shape)
-            people[added] = self._kind(number)
-            objects = [added]
+            image, region = self._with(image, first, object_, random)
+            people = self._people(behind, None, region.shape)
+            people[region] = self._kind(number)
+            objects = [region]
         sizes = [int(np.count_nonzero(objects[0]))]
         for _ in range(int(random.integers(1, _PASTED + 1))):
-            another = self._shown[int(random.integers(len(self._shown)))]
+            another = self._photo_indices[int(random.integers(len(self._photo_indices)))]
             other, its = self._photo(another)
-            image, added = self._with(image, other, its, random)
-            people[added] = self._kind(another)
-            objects = [x & ~added for x in objects] + [added]
-            sizes.append(int(np.count_nonzero(added)))
+            image, region = self._with(image, other, its, random)
+            people[region] = self._kind(another)
+            objects = [x & ~region for x in objects] + [region]
+            sizes.append(int(np.count_nonzero(region)))
         return _Scene(image, _one_of(objects, sizes, random), people)
 
     def _crowd(self, image: Pixels, own: Bools, people: Pixels, random: np.random.Generator) -> _Scene:
@@ -195,12 +195,12 @@ class Pasted(Drawn):
         for _ in range(int(random.integers(1, _PASTED + 1))):
             other, its = self._photo(self._company[int(random.integers(len(self._company)))])
             before = image
-            image, added = self._with(image, other, its, random, beside=own)
+            image, region = self._with(image, other, its, random, beside=own)
             if random.integers(2):
-                image, added = _mixed(image, before, _soft(own)), added & ~own
-            people[added] = _PERSON
-            objects = [x & ~added for x in objects] + [added]
-            sizes.append(int(np.count_nonzero(added)))
+                image, region = _mixed(image, before, _soft(own)), region & ~own
+            people[region] = _PERSON
+            objects = [x & ~region for x in objects] + [region]
+            sizes.append(int(np.count_nonzero(region)))
         return _Scene(image, _one_of(objects, sizes, random), people)
 
     def _with(
@@ -208,7 +208,7 @@ class Pasted(Drawn):
     ) -> tuple[Pixels, Bools]:
         """Returns an image with the object of another one before it, and where that is.
 
-        beside: somebody [H, W] whom the object, a person too, comes beside; None: it comes anywhere.
+        beside: the region [H, W] of a person whom the object, a person too, comes beside; None: it comes anywhere.
         """
         from PIL import Image
 
@@ -248,17 +248,17 @@ class Pasted(Drawn):
         source.paste(object_, (left, top))
         soft = Image.new("L", (width, height))
         soft.paste(alpha, (left, top))
-        covered = np.asarray(soft)
-        region = covered >= 128
+        soft_region = np.asarray(soft)
+        region = soft_region >= 128
         if np.count_nonzero(region) < 16:
             return image, nothing
-        return self._blended(np.asarray(source), image, covered, region, random), region
+        return self._blended(np.asarray(source), image, soft_region, region, random), region
 
     def _blended(
-        self, source: Pixels, image: Pixels, covered: Pixels, region: Bools, random: np.random.Generator
+        self, source: Pixels, image: Pixels, soft_region: Pixels, region: Bools, random: np.random.Generator
     ) -> Pixels:
-        """Returns an image with the source where it is covered, with or without a seam."""
-        part = bounding_box(covered).expand(1, covered.shape)
+        """Returns an image with the source in a soft region, with or without a seam."""
+        part = bounding_box(soft_region).expand(1, soft_region.shape)
         near, object_, inside = part.of(image), part.of(source), part.of(region)
         if self._chance("seamless", random):
             if random.random() < 0.4:
@@ -268,11 +268,11 @@ class Pasted(Drawn):
             else:
                 around = image[::_SPARSE, ::_SPARSE][~region[::_SPARSE, ::_SPARSE]]
                 object_ = _in_light_of(object_, inside, around if len(around) else near[inside], random)
-        found = image.copy()
-        part.of(found)[...] = _mixed(near, object_, part.of(covered)[..., None].astype(np.float32) / 255)
-        return found
+        out = image.copy()
+        part.of(out)[...] = _mixed(near, object_, part.of(soft_region)[..., None].astype(np.float32) / 255)
+        return out
 
-    def _seen(self, scene: _Scene, random: np.random.Generator) -> _Scene:
+    def _view(self, scene: _Scene, random: np.random.Generator) -> _Scene:
         """Returns the part of a scene that is shown, mirrored half of the time, at `size`."""
         from PIL import Image
 
@@ -286,23 +286,23 @@ class Pasted(Drawn):
                 start = (first + end) / 2 - side * random.uniform(0.4, 0.6)
                 sides.append((float(np.clip(start, 0, whole - side)), side))
         else:
-            kept = random.uniform(0.6, 1.0, 2) if random.random() < 0.7 else np.ones(2)
-            sides = [(float(random.uniform(0, w * (1 - k))), float(w * k)) for w, k in zip((width, height), kept)]
+            shares = random.uniform(0.6, 1.0, 2) if random.random() < 0.7 else np.ones(2)
+            sides = [(float(random.uniform(0, w * (1 - k))), float(w * k)) for w, k in zip((width, height), shares)]
         (left, across), (top, down) = sides
         part, size = (left, top, left + across, top + down), (self.size, self.size)
-        picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=part))
+        pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=part))
         region = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         inside = np.asarray(region.resize(size, Image.Resampling.BILINEAR, box=part)) >= 128
-        known = np.asarray(Image.fromarray(people).resize(size, Image.Resampling.NEAREST, box=part))
+        labels = np.asarray(Image.fromarray(people).resize(size, Image.Resampling.NEAREST, box=part))
         step = -1 if random.integers(2) else 1
-        return _Scene(*(np.ascontiguousarray(x[:, ::step]) for x in (picture, inside, known)))
+        return _Scene(*(np.ascontiguousarray(x[:, ::step]) for x in (pixels, inside, labels)))
 
 
 def _mixed(first: Pixels, second: Pixels, share: Any) -> Pixels:
     """Returns images between two, with this share of the second."""
     mixed = first + share * (second.astype(np.float32) - first)
-    found: Pixels = np.rint(mixed).astype(np.uint8)
-    return found
+    result: Pixels = np.rint(mixed).astype(np.uint8)
+    return result
 
 
 def _one_of(objects: Sequence[Bools], sizes: Sequence[int], random: np.random.Generator) -> Bools:
@@ -332,10 +332,10 @@ def _in_light_of(source: Pixels, inside: Bools, around: Pixels, random: np.rando
     own = source[inside].astype(np.float32)
     part = np.float32(random.uniform(0.3, 0.9))
     mean, spread = own.mean(0), own.std(0) + 1
-    wanted, wide = around.mean(0), np.clip(around.std(0) / spread, 0.6, 1.6)
-    moved = (source - mean) * (1 + part * (wide - 1)) + (mean + part * (wanted - mean))
-    found: Pixels = np.rint(moved.clip(0, 255)).astype(np.uint8)
-    return found
+    target_mean, wide = around.mean(0), np.clip(around.std(0) / spread, 0.6, 1.6)
+    values = (source - mean) * (1 + part * (wide - 1)) + (mean + part * (target_mean - mean))
+    result: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return result
 
 
 def _worn(image: Pixels, random: np.random.Generator) -> Pixels:
@@ -343,14 +343,14 @@ def _worn(image: Pixels, random: np.random.Generator) -> Pixels:
     from PIL import Image, ImageFilter
 
     way = int(random.integers(4))
-    picture = Image.fromarray(image)
+    pil_image = Image.fromarray(image)
     if way == 0:
-        return np.asarray(picture.filter(ImageFilter.GaussianBlur(float(random.uniform(0.4, 1.6)))))
+        return np.asarray(pil_image.filter(ImageFilter.GaussianBlur(float(random.uniform(0.4, 1.6)))))
     if way == 1:
         noise = random.standard_normal(image.shape, np.float32) * np.float32(random.uniform(2, 12))
         return np.rint((image + noise).clip(0, 255)).astype(np.uint8)
     if way == 2:
-        return np.asarray(picture.convert("L").convert("RGB"))
+        return np.asarray(pil_image.convert("L").convert("RGB"))
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=int(random.integers(20, 90)))
+    pil_image.save(file, "JPEG", quality=int(random.integers(20, 90)))
     return np.asarray(Image.open(file).convert("RGB"))

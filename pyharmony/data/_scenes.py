@@ -72,10 +72,10 @@ class AlignedScenes(Dataset):
             folder = _files.folder_of(path, "root")
             if boxes is not None:
                 _files.own_file(self.root, folder, where)
-            found = list(_files.pictures_in(folder).values())
-            self.scenes[scene] = list(range(len(self._paths), len(self._paths) + len(found)))
-            self._paths += found
-            self.scene_of += [scene] * len(found)
+            image_paths = list(_files.pictures_in(folder).values())
+            self.scenes[scene] = list(range(len(self._paths), len(self._paths) + len(image_paths)))
+            self._paths += image_paths
+            self.scene_of += [scene] * len(image_paths)
         self.names = [f"{scene}/{path.stem}" for scene, path in zip(self.scene_of, self._paths, strict=True)]
 
     def _tell_missing(self, where: str, folders: dict[str, Path]) -> None:
@@ -102,9 +102,11 @@ class AlignedScenes(Dataset):
         return [
             Problem(name, f"{self.root / name}: no such folder; the scene is left out") for name in self.missing
         ] + [
-            Problem(name, f"{self.root / name}: images: {len(found)}, expected two or more; pairs leave the scene out")
-            for name, found in self.scenes.items()
-            if len(found) < 2
+            Problem(
+                name, f"{self.root / name}: images: {len(indices)}, expected two or more; pairs leave the scene out"
+            )
+            for name, indices in self.scenes.items()
+            if len(indices) < 2
         ]
 
     def path_of(self, index: int) -> Path:
@@ -236,7 +238,7 @@ class ScenePairs(Dataset):
 
     def __init__(self, scenes: AlignedScenes, count: int, *, seed: int = 0) -> None:
         self.scenes = scenes
-        able = [name for name, found in scenes.scenes.items() if len(found) > 1]
+        able = [name for name, indices in scenes.scenes.items() if len(indices) > 1]
         if not able:
             raise ArgumentError("scenes: no scene has two images")
         random = np.random.default_rng(_checks.whole(seed, "seed"))
@@ -254,14 +256,14 @@ class ScenePairs(Dataset):
     def _load(self, index: int) -> Sample:
         (a, b), name = self._pairs[index], self.names[index]
         src, dst = self.scenes[a], self.scenes[b]
-        found = {"name": name, "src": src["image"], "dst": dst["image"]}
-        _files.one_size(found, {"src": f"src: {src['name']}", "dst": f"dst: {dst['name']}"})
-        return {**found, "scene": src["scene"]}
+        pair = {"name": name, "src": src["image"], "dst": dst["image"]}
+        _files.one_size(pair, {"src": f"src: {src['name']}", "dst": f"dst: {dst['name']}"})
+        return {**pair, "scene": src["scene"]}
 
 
 def _boxes(path: Path) -> dict[str, Any]:
     """Returns top, left, bottom and right of each scene."""
-    found: dict[str, Any] = {}
+    boxes: dict[str, Any] = {}
     for number, line in enumerate(_files.read_lines(path), 1):
         if not line.strip():
             continue
@@ -271,7 +273,7 @@ def _boxes(path: Path) -> dict[str, Any]:
         top, left, bottom, right = box = tuple(int(n) for n in match.groups()[1:])
         if bottom <= top or right <= left:
             raise DataError(f"{path}:{number}: an empty box {top},{left},{bottom},{right}")
-        if match["scene"] in found:
+        if match["scene"] in boxes:
             raise DataError(f"{path}:{number}: the scene {match['scene']!r} is listed twice")
-        found[match["scene"]] = box
-    return found
+        boxes[match["scene"]] = box
+    return boxes

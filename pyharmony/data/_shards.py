@@ -94,8 +94,8 @@ class Shards(Dataset):
     def __getitem__(self, index: Any) -> Sample:
         if isinstance(index, (list, tuple, np.ndarray)):
             return self.batch(index)
-        found = self.batch([self._at(index)])
-        return {name: value[0] for name, value in found.items()}
+        batch = self.batch([self._at(index)])
+        return {name: value[0] for name, value in batch.items()}
 
     def batch(self, indices: Sequence[int] | NumpyArray) -> Sample:
         """Returns several samples as one batch.
@@ -114,16 +114,16 @@ class Shards(Dataset):
         rows = [self._at(index) for index in indices]
         places = [(int(shard), row) for shard, row in zip(np.searchsorted(self._starts, rows, "right") - 1, rows)]
         bits = _sizes(self.size)[1]
-        found: dict[str, Any] = {"name": [self.names[row] for row in rows]}
+        batch: dict[str, Any] = {"name": [self.names[row] for row in rows]}
         for field in self.fields:
             shape = (bits,) if field == "mask" else (self.size, self.size, 3)
-            found[field] = np.empty((len(rows), *shape), np.uint8)
+            batch[field] = np.empty((len(rows), *shape), np.uint8)
         for n, (shard, row) in enumerate(places):
-            self._fill([found[field][n].reshape(-1) for field in self.fields], shard, row - int(self._starts[shard]))
-        if "mask" in found:
-            mask = np.unpackbits(found["mask"], axis=1, count=self.size**2)
-            found["mask"] = np.negative(mask, out=mask).reshape(-1, self.size, self.size)  # 1 becomes 255
-        return found
+            self._fill([batch[field][n].reshape(-1) for field in self.fields], shard, row - int(self._starts[shard]))
+        if "mask" in batch:
+            mask = np.unpackbits(batch["mask"], axis=1, count=self.size**2)
+            batch["mask"] = np.negative(mask, out=mask).reshape(-1, self.size, self.size)  # 1 becomes 255
+        return batch
 
     def batches(
         self,
@@ -164,14 +164,14 @@ class Shards(Dataset):
         left = [part.data for part in parts]
         at = HEADER + record * _length(self.size, self.fields)
         while left:
-            got = os.preadv(file.fileno(), left, at)
-            if not got:
+            count = os.preadv(file.fileno(), left, at)
+            if not count:
                 raise DataError(f"{file.name}: it was cut off at byte {at}, within sample {record}")
-            at += got
-            while left and got >= len(left[0]):
-                got -= len(left.pop(0))
-            if got:
-                left[0] = left[0][got:]
+            at += count
+            while left and count >= len(left[0]):
+                count -= len(left.pop(0))
+            if count:
+                left[0] = left[0][count:]
 
     def _file(self, shard: int) -> Any:
         """Returns the open file, whose length and header must be those of the index."""
@@ -205,27 +205,27 @@ class Shards(Dataset):
                 a sample whose mask is empty at that size is a problem too.
         """
         side = None if size is None else _checks.whole(size, "size", low=1)
-        found: list[Problem] = []
+        problems: list[Problem] = []
         of_files = in_order(self._check_file, len(self._table), threads)
         for one, problem in zip(self._table, of_files, strict=True):
-            found += problem
+            problems += problem
             if progress is not None:
                 for _ in range(one["samples"]):
                     progress()
-        if side is not None and not found:
-            for problems in in_order(functools.partial(self._check_mask, size=side), len(self), threads):
-                found += problems
-        return found
+        if side is not None and not problems:
+            for own_problems in in_order(functools.partial(self._check_mask, size=side), len(self), threads):
+                problems += own_problems
+        return problems
 
     def _check_file(self, shard: int) -> list[Problem]:
         one = self._table[shard]
         try:
             file = self._file(shard)
-            found, at, left = hashlib.sha256(), HEADER, one["samples"] * _length(self.size, self.fields)
+            digest, at, left = hashlib.sha256(), HEADER, one["samples"] * _length(self.size, self.fields)
             while left and (block := os.pread(file.fileno(), min(left, 1 << 20), at)):
-                found.update(block)
+                digest.update(block)
                 at, left = at + len(block), left - len(block)
-            if left or found.hexdigest() != one["sha256"]:
+            if left or digest.hexdigest() != one["sha256"]:
                 raise DataError(f"{self.folder / one['file']}: damaged: its sha256 is not that of the index")
         except (PyHarmonyError, OSError) as error:
             return [Problem(str(one["file"]), said(error))]
@@ -271,8 +271,8 @@ def write_shards(
     side, most = _checks.whole(size, "size", low=1), _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     sound = loaded(dataset, errors, progress, threads, side)
     groups = dataset.groups if isinstance(dataset, Dataset) else None
-    with _files.new_folder(folder) as made:
-        writer = _Writer(made, side, most)
+    with _files.new_folder(folder) as draft:
+        writer = _Writer(draft, side, most)
         for index, sample in sound:
             writer.add(sample, groups[index] if groups is not None else str(sample.get("name", index)), index)
         writer.finish()
@@ -344,8 +344,8 @@ def _sizes(size: int) -> tuple[int, int]:
 
 
 def _length(size: int, fields: Sequence[str]) -> int:
-    picture, bits = _sizes(size)
-    return sum(bits if field == "mask" else picture for field in fields)
+    image_bytes, bits = _sizes(size)
+    return sum(bits if field == "mask" else image_bytes for field in fields)
 
 
 def _header(size: int, samples: int, fields: Sequence[str], sha256: str) -> bytes:

@@ -60,7 +60,7 @@ def split(dataset: Dataset, shares: Mapping[str, float] = SHARES, *, seed: int =
         >>> sum(len(part) for part in parts.values())
         2
     """
-    found: dict[str, list[int]] = {key: [] for key in shares}
+    indices_of: dict[str, list[int]] = {key: [] for key in shares}
     for index, group in enumerate(dataset.groups):
-        found[split_of(group, shares, seed=seed)].append(index)
-    return {key: Subset(dataset, indices) for key, indices in found.items()}
+        indices_of[split_of(group, shares, seed=seed)].append(index)
+    return {key: Subset(dataset, indices) for key, indices in indices_of.items()}

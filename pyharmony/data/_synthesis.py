@@ -13,7 +13,7 @@ from .. import _checks, color
 from ..color.transfers import TRANSFERS
 from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 from ..typing import SynthesisMethod
-from ._dataset import Dataset, Drawn, Sample, resize_sample, said
+from ._dataset import Dataset, RandomSamples, Sample, resize_sample, said
 
 Picture = npt.NDArray[np.uint8]
 
@@ -36,7 +36,7 @@ _REFERENCE = 256
 _LUTS = 4
 
 
-class Synthesis(Drawn):
+class Synthesis(RandomSamples):
     """Composites of photographs with masks, made when they are asked for.
 
     Sample i shows photograph i // per_photo; the numbers drawn for it depend on seed and i alone. Samples have
@@ -113,14 +113,14 @@ class Synthesis(Drawn):
         for _ in range(_TRIES):
             method = self._methods[int(random.choice(len(self._methods), p=self._shares))]
             try:
-                composite, drawn = self._changed(method, target, mask, index // self._per, random)
+                composite, parameters = self._changed(method, target, mask, index // self._per, random)
             except (PyHarmonyError, OSError) as error:  # the object vanishes at this size, or a reference is bad
                 trouble = f"{method}: {said(error)}"
                 continue
-            found = _foreground_error(composite, target, mask)
-            beyond = max(self.limits[0] - found, found - self.limits[1], 0.0)
+            fmse = _foreground_error(composite, target, mask)
+            beyond = max(self.limits[0] - fmse, fmse - self.limits[1], 0.0)
             if beyond < least:
-                recipe = {"photo": photo["name"], "method": method, **drawn, "fmse": found}
+                recipe = {"photo": photo["name"], "method": method, **parameters, "fmse": fmse}
                 best = {"name": self.names[index], "composite": composite, "target": target, "mask": mask}
                 best["recipe"], least = recipe, beyond
             if not beyond:
@@ -131,15 +131,15 @@ class Synthesis(Drawn):
 
     def _weakened(self, sample: Sample, random: np.random.Generator) -> Sample:
         """Applies `severity` and `unchanged` to a sample."""
-        found, most = sample["recipe"]["fmse"], math.inf
+        full_fmse, most = sample["recipe"]["fmse"], math.inf
         if self.severity:
             most = math.exp(random.uniform(math.log(self.severity[0]), math.log(self.severity[1])))
         if self.unchanged and random.random() < self.unchanged:
             most = 0.0
-        if found <= most:
+        if full_fmse <= most:
             return sample
         composite, target = (sample[role].astype(np.float32) for role in ("composite", "target"))
-        share = math.sqrt(most / found)
+        share = math.sqrt(most / full_fmse)
         sample["composite"] = np.round(target + share * (composite - target)).astype(np.uint8)
         fmse = _foreground_error(sample["composite"], sample["target"], sample["mask"])
         sample["recipe"] |= {"share": share, "fmse": fmse}
@@ -151,8 +151,8 @@ class Synthesis(Drawn):
         if image is None or "mask" not in sample:
             name, there = self.photos.names[index], ", ".join(sample)
             raise DataError(f"{name}: expected an image and its mask, there is {there}")
-        found = {"name": self.photos.names[index], "target": image, "mask": sample["mask"]}
-        return found if self.size is None else resize_sample(found, self.size)
+        photo = {"name": self.photos.names[index], "target": image, "mask": sample["mask"]}
+        return photo if self.size is None else resize_sample(photo, self.size)
 
     def _changed(
         self, method: str, image: Picture, mask: Picture, index: int, random: np.random.Generator
@@ -161,18 +161,18 @@ class Synthesis(Drawn):
             other = int(random.integers(len(self.photos) - 1))
             other += other >= index
             strength = float(random.uniform(*STRENGTHS))
-            drawn: dict[str, Any] = {"reference": self.photos.names[other], "strength": strength}
+            recipe: dict[str, Any] = {"reference": self.photos.names[other], "strength": strength}
             reference, its_mask = _fewer(self._photo(other))
             options: dict[str, Any] = {"seed": int(random.integers(2**31))} if method == "idt" else {}
-            found = TRANSFERS[method](image, reference, mask, its_mask, strength=strength, **options)
-            return found, drawn | options
+            composite = TRANSFERS[method](image, reference, mask, its_mask, strength=strength, **options)
+            return composite, recipe | options
         if method == "lut_mix":
             luts = [color.random_lut(random) for _ in range(_LUTS)]
             weights = random.dirichlet(np.ones(_LUTS))
             return color.lut_mix(image, luts, mask, weights=weights), {"weights": weights.tolist()}
         if method == "retouch":
-            found, parameters = color.retouch(image, mask, rng=random)
-            return found, {"parameters": vars(parameters)}
+            composite, parameters = color.retouch(image, mask, rng=random)
+            return composite, {"parameters": vars(parameters)}
         if method == "brightness_contrast":
             lift, gain = float(random.uniform(-0.2, 0.2)), float(random.uniform(-0.4, 0.6))
             return color.brightness_contrast(image, mask, brightness=lift, contrast=gain), {
@@ -189,14 +189,14 @@ def _weights(methods: Any, photos: int) -> dict[str, float]:
         return {"lut_mix": 0.5, **dict.fromkeys(others, 0.5 / len(others))}
     if isinstance(methods, str):
         methods = [methods]
-    found = dict(methods) if isinstance(methods, Mapping) else dict.fromkeys(methods, 1.0)
-    for name, weight in found.items():
+    weights = dict(methods) if isinstance(methods, Mapping) else dict.fromkeys(methods, 1.0)
+    for name, weight in weights.items():
         if name not in METHODS:
             raise ArgumentError(f"methods: {name!r}, expected some of {', '.join(METHODS)}")
         _checks.number(weight, f"methods[{name!r}]")
-    if not sum(found.values()):
+    if not sum(weights.values()):
         raise ArgumentError(f"methods: {methods!r}, expected one or more of a weight above 0")
-    return {name: float(weight) for name, weight in found.items() if weight}
+    return {name: float(weight) for name, weight in weights.items() if weight}
 
 
 def _foreground_error(composite: Picture, target: Picture, mask: Picture) -> float:
@@ -280,13 +280,13 @@ class CopyPaste(Dataset):
         composite = np.where(mask[..., None] > 0, src, dst)
         return {"name": self.names[index], "composite": composite, "target": dst, "mask": mask}
 
-    def _cropped(self, picture: Picture, place: npt.NDArray[np.float64]) -> Picture:
+    def _cropped(self, image: Picture, place: npt.NDArray[np.float64]) -> Picture:
         from PIL import Image
 
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         scale = self.load_size / min(height, width)
         size = max(self.load_size, math.ceil(width * scale)), max(self.load_size, math.ceil(height * scale))
-        resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+        resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
         top, left = (int(p * (n - self.crop_size + 1)) for p, n in zip(place, resized.shape[:2]))
         return np.ascontiguousarray(resized[top : top + self.crop_size, left : left + self.crop_size])
 

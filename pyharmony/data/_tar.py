@@ -23,7 +23,7 @@ from ._tar_members import members
 logger = logging.getLogger("pyharmony")
 
 #: The roles of a sample's files by the names that writers give them.
-ROLES = {**{role: role for role in (*_files.PICTURES, "mask")}, "real": "target"}
+ROLES = {**{role: role for role in (*_files.IMAGES, "mask")}, "real": "target"}
 ROLES |= dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image")
 
 
@@ -65,7 +65,7 @@ class TarShards(Dataset):
             )
 
     def _scan(self, path: Path) -> None:
-        found: dict[str, dict[str, tuple[str, int, int]]] = {}
+        parts_of: dict[str, dict[str, tuple[str, int, int]]] = {}
         about: dict[str, Any] = {}
         try:
             with _files.door(str(path)), open(path, "rb") as file:
@@ -74,7 +74,7 @@ class TarShards(Dataset):
                     stem, _, suffix = name.partition(".")
                     key, role = (f"{folder}/{stem}" if folder else stem), ROLES.get(suffix.partition(".")[0].lower())
                     if role:
-                        found.setdefault(key, {})[role] = (member.name, member.offset, member.size)
+                        parts_of.setdefault(key, {})[role] = (member.name, member.offset, member.size)
                     elif suffix == "json":
                         file.seek(member.offset)
                         about[key] = json.loads(file.read(member.size))
@@ -83,7 +83,7 @@ class TarShards(Dataset):
         except PyHarmonyError as error:
             reason = str(error).removeprefix(f"{path}: ").removeprefix("damaged: ")
             self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {reason}"))
-        for key, parts in found.items():
+        for key, parts in parts_of.items():
             entry = about.get(key)
             self._samples.append((path, parts, entry))
             self.names.append(str(entry["name"]) if isinstance(entry, dict) and "name" in entry else key)
@@ -96,8 +96,8 @@ class TarShards(Dataset):
             for role, (name, offset, size) in parts.items():
                 file.seek(offset)
                 sources[role] = _files.NamedBytes(file.read(size), f"{path}:{name}")
-        found = _files.sample(self.names[index], sources)
-        return found if entry is None else {**found, "json": entry}
+        sample = _files.sample(self.names[index], sources)
+        return sample if entry is None else {**sample, "json": entry}
 
     def _strays(self) -> list[Problem]:
         return self._bad
@@ -142,9 +142,9 @@ def write_tar_shards(
     if format not in ("png", "jpeg", "webp"):
         raise ArgumentError(f"format: {format!r}, expected 'png', 'jpeg' or 'webp'")
     sound = loaded(dataset, errors, progress, threads)
-    with _files.new_folder(folder) as made:
+    with _files.new_folder(folder) as draft:
         for number, samples in dealt(sound, most):
-            with open(made / f"{number:06}.tar", "wb") as file:
+            with open(draft / f"{number:06}.tar", "wb") as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                     for index, sample in samples:
                         for name, data in _members(sample, index, format, quality):
@@ -159,7 +159,7 @@ def _members(
     sample: Sample, index: int, format: Literal["png", "jpeg", "webp"], quality: int
 ) -> Iterable[tuple[str, bytes]]:
     key = f"{index:08}"
-    for role in (*_files.PICTURES, "mask"):
+    for role in (*_files.IMAGES, "mask"):
         if role in sample:
             kind: ImageFormat = "png" if role == "mask" else format
             yield f"{key}.{role}.{'jpg' if kind == 'jpeg' else kind}", encoded(sample[role], kind, quality)

@@ -129,7 +129,7 @@ def _extended(file: BinaryIO, at: int, size: int, length: int) -> bytes:
 
 def _records(text: bytes) -> dict[str, str]:
     """Returns the records 'LENGTH KEY=VALUE\\n' of pax."""
-    found: dict[str, str] = {}
+    records: dict[str, str] = {}
     at = 0
     while at < len(text) and text[at]:
         digits, blank, _ = text[at : at + 8].partition(b" ")
@@ -138,9 +138,9 @@ def _records(text: bytes) -> dict[str, str]:
         key, equals, value = record.partition(b"=")
         if size <= len(digits) + 1 or at + size > len(text) or text[at + size - 1] != 0x0A or not equals:
             raise DataError("a damaged extended header")
-        found[_text(key)] = _text(value)
+        records[_text(key)] = _text(value)
         at += size
-    return found
+    return records
 
 
 def _name(block: bytes) -> str:

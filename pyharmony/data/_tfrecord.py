@@ -69,8 +69,8 @@ class TFRecordPairs(Dataset):
         shape: tuple[int, int] | None = None,
     ) -> None:
         paths = _files.files_of(source, ".tfrecord", ".tfrecords")
-        named = {"composite": composite, "target": target, "mask": mask}
-        self.features = {role: name for role, name in named.items() if name is not None}
+        feature_names = {"composite": composite, "target": target, "mask": mask}
+        self.features = {role: name for role, name in feature_names.items() if name is not None}
         self.shape = shape
         self._records: list[tuple[Path, int, int, int]] = []
         self._bad: list[Problem] = []
@@ -119,14 +119,14 @@ class TFRecordPairs(Dataset):
 
     def _raw(self, sources: dict[str, bytes], size: tuple[int, int], index: int, where: str) -> Sample:
         height, width = size
-        found: dict[str, Any] = {"name": self.names[index]}
+        sample: dict[str, Any] = {"name": self.names[index]}
         for role, data in sources.items():
             shape = (height, width) if role == "mask" else (height, width, 3)
             if len(data) != int(np.prod(shape)):
                 raise ShapeError(f"{where}: {role}: {len(data)} bytes, expected {list(shape)}")
-            found[role] = np.frombuffer(data, np.uint8).reshape(shape).copy()
-        _files.one_size(found, {role: f"{where}: {role}" for role in sources})
-        return found
+            sample[role] = np.frombuffer(data, np.uint8).reshape(shape).copy()
+        _files.one_size(sample, {role: f"{where}: {role}" for role in sources})
+        return sample
 
     def _strays(self) -> list[Problem]:
         return self._bad
@@ -212,10 +212,10 @@ def write_tfrecord_shards(
     """
     most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     features = _features(composite, target, mask)
-    with _files.new_folder(folder) as made:
+    with _files.new_folder(folder) as draft:
         sound = _begun(loaded(dataset, errors, progress, threads), features)
         for number, samples in dealt(sound, most):
-            with open(made / f"{number:06}.tfrecord", "wb") as file:
+            with open(draft / f"{number:06}.tfrecord", "wb") as file:
                 _write(file, samples, features)
                 _files.sync(file)
     return TFRecordPairs(folder, composite, target, mask)
@@ -311,13 +311,13 @@ def example(data: bytes) -> dict[str, list[Any]]:
     Raises:
         ValueError: data is not such a message.
     """
-    found: dict[str, list[Any]] = {}
+    feature_lists: dict[str, list[Any]] = {}
     for number, features in _fields(data):
         for inner, entry in _fields(features) if number == 1 else ():
             if inner == 1:
                 parts = dict(_fields(entry))
-                found[_bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
-    return found
+                feature_lists[_bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
+    return feature_lists
 
 
 def _feature(data: bytes) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _checks, color
 from ..errors import ArgumentError, DataError, UnusableSample
-from ._dataset import Dataset, Drawn, Sample
+from ._dataset import Dataset, RandomSamples, Sample
 
 #: The least and largest share of the photograph that a borrowed mask may cover.
 _COVERED = (0.02, 0.7)
@@ -19,7 +19,7 @@ _TRIES = 8
 _ROUGH = 0.15
 
 
-class Varied(Drawn):
+class Varied(RandomSamples):
     """Photographs varied: in another light, with their background as the object, or under masks of others.
 
     Sample i shows the photograph with mask i // per_photo, unless it is `borrowed`; the numbers drawn for it depend on
@@ -69,7 +69,7 @@ class Varied(Drawn):
         if with_masks is None:
             with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
         super().__init__(photos, with_masks, count, seed)
-        self._masked = self._shown
+        self._masked = self._photo_indices
         if not self._masked:
             raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
         own = set(self._masked)
@@ -88,21 +88,21 @@ class Varied(Drawn):
         shares = random.random(3)
         borrows = shares[0] < self._borrowed
         photo = self._others[int(random.integers(len(self._others)))] if borrows else self._masked[index // self._per]
-        found = dict(self.photos[photo]) | {"name": self.names[index]}
-        role = "target" if "target" in found else "image"
-        if role not in found:
-            raise DataError(f"{self.names[index]}: expected an image, there is {', '.join(found)}")
+        sample = dict(self.photos[photo]) | {"name": self.names[index]}
+        role = "target" if "target" in sample else "image"
+        if role not in sample:
+            raise DataError(f"{self.names[index]}: expected an image, there is {', '.join(sample)}")
         if borrows:
-            found["mask"] = self._mask(found[role].shape[:2], self.names[index], random)
+            sample["mask"] = self._mask(sample[role].shape[:2], self.names[index], random)
         if self._reshaped and random.random() < self._reshaped:
-            found["mask"] = reshaped_mask(found["mask"], random)
+            sample["mask"] = reshaped_mask(sample["mask"], random)
         # The inverse of a mask of the whole image would show nothing.
-        if shares[1] < self._inverted and found["mask"].min() < 128:
-            found["mask"] = 255 - found["mask"]
+        if shares[1] < self._inverted and sample["mask"].min() < 128:
+            sample["mask"] = 255 - sample["mask"]
         if shares[2] < self._retouched:
             light = color.Retouching.draw(random, 0.5)
-            found[role] = color.retouch(found[role], parameters=light)[0]
-        return found
+            sample[role] = color.retouch(sample[role], parameters=light)[0]
+        return sample
 
     def _mask(self, shape: tuple[int, int], name: str, random: np.random.Generator) -> Any:
         """Returns the mask of another sample, at this size."""

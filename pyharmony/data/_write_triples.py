@@ -108,61 +108,63 @@ def write_triples(
     if not share:
         raise ArgumentError("keep: 0, expected a number above 0, at most 1")
     suffix = {"png": ".png", "jpeg": ".jpg"}[format]
-    named = dataset if isinstance(dataset, Dataset) else None
-    groups = named.groups if named is not None else None
+    as_dataset = dataset if isinstance(dataset, Dataset) else None
+    groups = as_dataset.groups if as_dataset is not None else None
     problems: list[Problem] = []
-    refused: list[str] = []
+    refusals: list[str] = []
     recipes: dict[str, dict[str, Any]] = {}
-    with _folder(folder, overwrite) as made:
+    with _folder(folder, overwrite) as draft:
         for role in ROLES:
-            (made / role).mkdir()
+            (draft / role).mkdir()
 
-        def made_of(index: int) -> Sample | Exception:
+        def sample_at(index: int) -> Sample | Exception:
             try:
                 return dict(dataset[index])
             except (PyHarmonyError, OSError) as error:
                 return error
 
-        def chosen(sample: Sample, group: str | None) -> Callable[[], None]:
+        def writer_of(sample: Sample, group: str | None) -> Callable[[], None]:
             """Notes the sample's recipe and returns the writing of its files, which is left to do."""
             name = file_name(sample["name"])
             if name in recipes:
                 raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
             if accept is not None and not accept(sample):
-                refused.append(name)
+                refusals.append(name)
                 return _nothing
             recipes[name] = {"name": name, "group": group or name, **sample.get("recipe", {})}
             if score is not None:
                 recipes[name]["score"] = float(score(sample))
-            return lambda: _save(sample, made, name, suffix, quality)
+            return lambda: _save(sample, draft, name, suffix, quality)
 
         def work() -> Iterator[Callable[[], None]]:
-            for index, sample in enumerate(in_order(made_of, len(dataset), threads)):
+            for index, sample in enumerate(in_order(sample_at, len(dataset), threads)):
                 if not isinstance(sample, Exception):
-                    yield chosen({"name": index, **sample}, groups[index] if groups is not None else None)
+                    yield writer_of({"name": index, **sample}, groups[index] if groups is not None else None)
                 elif errors == "raise":
                     raise sample
                 else:
-                    problems.append(Problem(str(index) if named is None else named.names[index], said(sample)))
+                    problems.append(
+                        Problem(str(index) if as_dataset is None else as_dataset.names[index], said(sample))
+                    )
                     yield _nothing
 
-        with contextlib.closing(finished(work(), threads)) as done:  # no thread writes to a removed folder
-            for _ in done:
+        with contextlib.closing(finished(work(), threads)) as steps:  # no thread writes to a removed folder
+            for _ in steps:
                 if progress is not None:
                     progress()
         unlikely = _lowest(recipes, share) if score is not None else []
         for name in unlikely:
             del recipes[name]
             for role in ROLES:
-                (made / role / (name + (".png" if role == "mask" else suffix))).unlink()
+                (draft / role / (name + (".png" if role == "mask" else suffix))).unlink()
         if not recipes:
             why = f"; {problems[0].message}" if problems else ""
             raise DataError(f"folder: {folder}: no sample is left to write{why}")
-        with open(made / RECIPES, "w", encoding="utf-8") as file:
+        with open(draft / RECIPES, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(recipe, default=_plain) + "\n" for recipe in recipes.values())
             _files.sync(file)
     triples = Triples(folder)
-    return Written(triples, [recipes[name] for name in triples.names], problems, refused, unlikely)
+    return Written(triples, [recipes[name] for name in triples.names], problems, refusals, unlikely)
 
 
 def _nothing() -> None:
@@ -201,11 +203,11 @@ def _folder(folder: Any, overwrite: bool) -> Iterator[Path]:
     if overwrite:
         _temporary.restore(target)
     if not overwrite or not os.path.lexists(target):
-        with _files.new_folder(folder) as made:
-            yield made
+        with _files.new_folder(folder) as draft:
+            yield draft
         return
     strange = sorted({path.name for path in _files.folder_of(target, "folder").iterdir()} - {*ROLES, RECIPES})
     if strange or target.is_symlink():
         raise DataError(f"folder: {target}: holds {strange[0] if strange else 'a link'}, so it is not replaced")
-    with _temporary.folder(target, replace=True) as made:
-        yield made
+    with _temporary.folder(target, replace=True) as draft:
+        yield draft
