@@ -28,7 +28,7 @@ pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training  # noqa: E402
 from pyharmony.training import _checkpoint, _evaluate, _loop, precision, steps  # noqa: E402
-from pyharmony.training._batches import KEPT, Prepared, batches, order, repeated, resized  # noqa: E402
+from pyharmony.training._batches import WINDOW, Prepared, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._samples import datasets  # noqa: E402
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
@@ -326,18 +326,18 @@ def test_samples_are_repeated_within_some_batches_and_mixed(triples: Path, worke
             return {"number": torch.tensor([index])}
 
     prepared = Numbers(data.open_dataset(triples), (), SIZE, 0.0)
-    chosen = order(100, 2, 0, 0)[: 2 * KEPT + 3]
+    chosen = order(100, 2, 0, 0)[: 2 * WINDOW + 3]
 
     def numbers(repeats: int, start: int = 0) -> list[list[int]]:
         found = repeated(prepared, chosen, workers, repeats, start=start, seed=(1,))
         return [batch["number"][:, 0].tolist() for batch in found]
 
     assert numbers(1) == chosen
-    whole, window = numbers(3), 3 * KEPT
+    whole, window = numbers(3), 3 * WINDOW
     assert len(whole) == 3 * len(chosen)
     for start in range(0, len(whole), window):
         mixed = [number for batch in whole[start : start + window] for number in batch]
-        fresh = [number for batch in chosen[start // 3 :][:KEPT] for number in batch]
+        fresh = [number for batch in chosen[start // 3 :][:WINDOW] for number in batch]
         assert sorted(mixed) == sorted(3 * fresh)
         assert mixed[: len(fresh)] != mixed[len(fresh) : 2 * len(fresh)]
     for start in (1, window - 1, window, window + 5, 2 * window, len(whole) - 1):

@@ -23,23 +23,23 @@ _LOG = logging.getLogger(__name__)
 #: The number of crops of a sample that are drawn until one shows the object, and of samples that stand in for another.
 _TRIES = 20
 #: The number of batches whose samples are kept in memory at once where samples are used more than once.
-KEPT = 8
+WINDOW = 8
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
 
-def resized(picture: Picture, size: int, box: Box | None = None) -> Picture:
+def resized(image: Picture, size: int, box: Box | None = None) -> Picture:
     """Returns the box (left, top, right, bottom) of an image, or all of it, at size x size.
 
     It resizes like `pyharmony.data.resize_sample`: with Pillow's bilinear filter, whose support grows as it shrinks an
     image. A plane [H, W] is resized to the nearest pixel.
     """
-    if picture.ndim == 2:
-        return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.NEAREST, box=box))
-    if picture.shape[:2] == (size, size) and box is None:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))
+    if image.ndim == 2:
+        return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST, box=box))
+    if image.shape[:2] == (size, size) and box is None:
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
 class Prepared:
@@ -112,30 +112,30 @@ class Prepared:
                 + (f", in {_TRIES} crops" if self.crop else "")
             )
         mirrored = self.flip and bool(random.integers(2))
-        found = {}
+        tensors = {}
         for name in self.inputs:
             source = "target" if name == "image" and "target" in sample else name
             if source not in sample:
                 # The step says what it misses.
                 continue
-            picture = region if name == "mask" and region is not None else resized(sample[source], self.size, box)
-            picture = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
-            x = torch.from_numpy(picture.copy() if not picture.flags.writeable else picture).float() / 255
+            pixels = region if name == "mask" and region is not None else resized(sample[source], self.size, box)
+            pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
+            x = torch.from_numpy(pixels.copy() if not pixels.flags.writeable else pixels).float() / 255
             if x.ndim == 2:
-                found[name] = x[None]
+                tensors[name] = x[None]
                 continue
             x = x.permute(2, 0, 1)
             if name == "image" and self.scale > 1:
                 x = functional.interpolate(x[None], scale_factor=1 / self.scale, mode="bicubic", antialias=True)[
                     0
                 ].clamp(0, 1)
-            found[name] = (x * (1 - self.low) + self.low).contiguous()
-        return found
+            tensors[name] = (x * (1 - self.low) + self.low).contiguous()
+        return tensors
 
     def _drawn_box(self, sample: Mapping[str, Any], random: np.random.Generator) -> Box:
         height, width = sample["target" if "target" in sample else "image"].shape[:2]
-        kept = 1 - random.uniform(0, self.crop)
-        h, w = max(1, round(height * kept)), max(1, round(width * kept))
+        share = 1 - random.uniform(0, self.crop)
+        h, w = max(1, round(height * share)), max(1, round(width * share))
         top, left = int(random.integers(height - h + 1)), int(random.integers(width - w + 1))
         return left, top, left + w, top + h
 
@@ -155,21 +155,21 @@ class Replacing:
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         random = np.random.default_rng((*self.prepared.seed, index, 1))
-        chosen, replaced = index, 0.0
+        number, replaced = index, 0.0
         bad = torch.full((_TRIES,), -1)
         for tries in range(_TRIES):
             try:
-                found = self.prepared[chosen]
+                tensors = self.prepared[number]
             except UnusableSample as error:
                 _LOG.info("another sample stands in for %s", error)
                 last, replaced = str(error), 1.0
             except (PyHarmonyError, OSError) as error:
                 if not (self.prepared.skip_bad and unreadable(error)):
                     raise
-                last, bad[tries] = str(error), chosen
+                last, bad[tries] = str(error), number
             else:
-                return {**found, "replaced": torch.tensor(replaced), "bad": bad}
-            chosen = int(random.integers(len(self)))
+                return {**tensors, "replaced": torch.tensor(replaced), "bad": bad}
+            number = int(random.integers(len(self)))
         raise DataError(f"data.root: {_TRIES} samples in a row are unusable; the last: {last}")
 
 
@@ -194,17 +194,22 @@ def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: i
 
 
 def batches(
-    prepared: Prepared | Replacing, chosen: Sequence[Sequence[int]], workers: int, *, ahead: int = 2, pin: bool = False
+    prepared: Prepared | Replacing,
+    batch_indices: Sequence[Sequence[int]],
+    workers: int,
+    *,
+    ahead: int = 2,
+    pin: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
     """Yields the batches of these samples; each worker process reads `ahead` batches in advance."""
     if not workers:
-        for indices in chosen:
+        for indices in batch_indices:
             yield stacked([prepared[i] for i in indices])
         return
     loader: Any = torch.utils.data.DataLoader(
         prepared,  # type: ignore[arg-type]
-        batch_sampler=[list(indices) for indices in chosen],
-        num_workers=min(workers, os.cpu_count() or 1, len(chosen)),
+        batch_sampler=[list(indices) for indices in batch_indices],
+        num_workers=min(workers, os.cpu_count() or 1, len(batch_indices)),
         collate_fn=stacked,
         prefetch_factor=ahead,
         pin_memory=pin,
@@ -219,7 +224,7 @@ def batches(
 
 def repeated(
     prepared: Prepared | Replacing,
-    chosen: Sequence[Sequence[int]],
+    batch_indices: Sequence[Sequence[int]],
     workers: int,
     repeats: int,
     *,
@@ -227,28 +232,28 @@ def repeated(
     seed: tuple[int, ...] = (0,),
     pin: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """Yields batches of these samples, using each sample `repeats` times: `KEPT` batches are held and mixed each time.
+    """Yields batches of these samples, each sample `repeats` times: `WINDOW` batches are held and mixed each time.
 
     Args:
-        chosen: the samples of each batch, the same number in each.
+        batch_indices: the samples of each batch, the same number in each.
         start: the number of batches that are left out at the beginning; the later ones do not depend on it.
         seed: the seed of the mixing.
     """
     if repeats == 1:
-        yield from batches(prepared, chosen[start:], workers, pin=pin)
+        yield from batches(prepared, batch_indices[start:], workers, pin=pin)
         return
-    first, left_out = divmod(start, KEPT * repeats)
-    fresh = batches(prepared, chosen[first * KEPT :], workers, ahead=KEPT, pin=pin)
+    first, left_out = divmod(start, WINDOW * repeats)
+    fresh = batches(prepared, batch_indices[first * WINDOW :], workers, ahead=WINDOW, pin=pin)
     for window in itertools.count(first):
-        held = list(itertools.islice(fresh, KEPT))
-        if not held:
+        buffer = list(itertools.islice(fresh, WINDOW))
+        if not buffer:
             return
-        samples = {name: torch.cat([x[name] for x in held]) for name in held[0]}
-        count = sum(len(next(iter(x.values()))) for x in held)
-        del held
+        samples = {name: torch.cat([x[name] for x in buffer]) for name in buffer[0]}
+        count = sum(len(next(iter(x.values()))) for x in buffer)
+        del buffer
         random = np.random.default_rng((*seed, window))
         for _ in range(repeats):
-            for indices in random.permutation(count).reshape(-1, len(chosen[0])):
+            for indices in random.permutation(count).reshape(-1, len(batch_indices[0])):
                 if left_out:
                     left_out -= 1
                     continue

@@ -96,30 +96,30 @@ def write(folder: Path, count: int, checkpoint: Checkpoint, keep: int) -> Path:
         (temporary / "state.json").write_text(json.dumps(state), "utf-8")
         for path in temporary.iterdir():
             _temporary.sync(path)
-    for _, old in _found(folder)[keep:]:
+    for _, old in _checkpoints_in(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 
 
 def _checksum(path: Path) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def _found(folder: Path) -> list[tuple[int, Path]]:
+def _checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
     """Returns the checkpoints of a folder, the newest first."""
     if not folder.is_dir():
         return []
-    named = [(found, path) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name)) and path.is_dir()]
-    return sorted(((int(found[1]), path) for found, path in named), reverse=True)
+    matches = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
+    return sorted(((int(match[1]), path) for match, path in matches), reverse=True)
 
 
 def newest(folder: Path) -> Path | None:
     """Returns the newest checkpoint that is whole; a warning names those that are not."""
-    for _, path in _found(folder):
+    for _, path in _checkpoints_in(folder):
         try:
             _read_state(path)
         except WeightsError as error:

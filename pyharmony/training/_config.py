@@ -231,10 +231,10 @@ def in_table(table: str) -> Iterator[None]:
         raise error.within(f"{table}.") from error
 
 
-def check_name(key: str, value: Any, known: Iterable[str]) -> None:
-    """Refuses a value that is none of the known names."""
-    if value not in known:
-        raise ArgumentError(f"{key}: {value!r}{hint(value, known)}, expected one of {', '.join(map(repr, known))}")
+def check_name(key: str, value: Any, names: Iterable[str]) -> None:
+    """Refuses a value that is none of the names."""
+    if value not in names:
+        raise ArgumentError(f"{key}: {value!r}{hint(value, names)}, expected one of {', '.join(map(repr, names))}")
 
 
 def _rises(values: tuple[Any, ...], end: float) -> bool:
@@ -264,8 +264,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         name = self.model.get("name")
         if not isinstance(name, str):
-            shown = "missing" if name is None else repr(name)
-            raise ArgumentError(f"model.name: {shown}, expected a model of `pyharmony models list`")
+            text = "missing" if name is None else repr(name)
+            raise ArgumentError(f"model.name: {text}, expected a model of `pyharmony models list`")
         for key, low in _LEAST.items():
             if not low <= self.value(key) < math.inf:
                 finite = " and finite" if self.value(key) == math.inf else ""
@@ -359,8 +359,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def recipes() -> dict[str, str]:
     """Returns the recipes that come with pyharmony by name, each with a sentence about it."""
-    found = sorted(_RECIPES.glob("*.toml"))
-    return {path.stem: path.read_text("utf-8").partition("\n")[0].removeprefix("# ") for path in found}
+    paths = sorted(_RECIPES.glob("*.toml"))
+    return {path.stem: path.read_text("utf-8").partition("\n")[0].removeprefix("# ") for path in paths}
 
 
 def recipe(name: str) -> dict[str, Any]:
@@ -369,9 +369,11 @@ def recipe(name: str) -> dict[str, Any]:
     Raises:
         ArgumentError: there is no recipe of that name.
     """
-    known = recipes()
-    if name not in known:
-        raise ArgumentError(f"recipe: {name!r}, no such recipe{hint(name, known)}; there are {', '.join(known)}")
+    all_recipes = recipes()
+    if name not in all_recipes:
+        raise ArgumentError(
+            f"recipe: {name!r}, no such recipe{hint(name, all_recipes)}; there are {', '.join(all_recipes)}"
+        )
     return read_toml(_RECIPES / f"{name}.toml")
 
 
@@ -472,10 +474,10 @@ def differences(before: str, config: TrainConfig) -> str:
     first, second = json.loads(before), json.loads(digest(config))
     for table in ("data", *_DECISIVE):
         first[table] = {**defaults[table], **first.get(table, {})}
-    found = [
+    changes = [
         f"{table}.{key} was {first.get(table, {}).get(key)!r} and is {second[table].get(key)!r}"
         for table in sorted(second, key=lambda table: table != "model")  # another network matters most
         for key in sorted({*first.get(table, {}), *second[table]})
         if first.get(table, {}).get(key) != second[table].get(key)
     ]
-    return "; ".join(found[:3])
+    return "; ".join(changes[:3])

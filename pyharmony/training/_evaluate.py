@@ -64,7 +64,7 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float], by: 
     return figures[name] > best[name] if name in _LARGER else figures[name] < best[name]
 
 
-class Measured:
+class LossMeter:
     """The mean losses of a step over batches that an evaluation sees, at most `_MEASURED` of them, evenly spread.
 
     Args:
@@ -74,21 +74,21 @@ class Measured:
 
     def __init__(self, step: Step, count: int) -> None:
         self._step, self._every = step, max(1, math.ceil(count / (_BATCH * _MEASURED)))
-        self._seen = 0
+        self._batch_count = 0
         self._sums: dict[str, float] = {}
         self._weights: dict[str, int] = {}
 
     def see(self, batch: dict[str, Tensor]) -> None:
         """Computes the losses of a batch, if it is one of those and has what the step takes."""
-        known = {name: x for name, x in batch.items() if name in (*self._step.inputs, *self._step.optional)}
+        inputs = {name: x for name, x in batch.items() if name in (*self._step.inputs, *self._step.optional)}
         size = len(next(iter(batch.values())))
-        if self._seen % self._every == 0 and set(self._step.inputs) <= set(known):
+        if self._batch_count % self._every == 0 and set(self._step.inputs) <= set(inputs):
             # A single sample is too few for the batch norms of some networks.
             with contextlib.suppress(*([ShapeError] if size == 1 else [])):
-                for name, loss in self._step.measure(known).items():
+                for name, loss in self._step.measure(inputs).items():
                     self._sums[name] = self._sums.get(name, 0.0) + size * float(loss)
                     self._weights[name] = self._weights.get(name, 0) + size
-        self._seen += 1
+        self._batch_count += 1
 
     @property
     def losses(self) -> dict[str, float]:
@@ -98,7 +98,7 @@ class Measured:
 
 @torch.no_grad()
 def evaluate(
-    model: Model, prepared: Prepared, measured: Measured | None = None
+    model: Model, prepared: Prepared, measured: LossMeter | None = None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     """Returns the mean figures over the samples, and a sheet of some of them; `measured` sees the batches as well.
 
@@ -113,7 +113,7 @@ def evaluate(
         return judge(model, prepared, measured)
 
 
-def _batches(model: Model, prepared: Prepared, measured: Measured | None) -> Iterator[dict[str, Tensor]]:
+def _batches(model: Model, prepared: Prepared, measured: LossMeter | None) -> Iterator[dict[str, Tensor]]:
     device = next(model.parameters()).device
     samples = prepared.usable()
     while some := list(itertools.islice(samples, _BATCH)):
@@ -129,98 +129,100 @@ def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
 
 
 def _images(
-    model: Model, prepared: Prepared, measured: Measured | None
+    model: Model, prepared: Prepared, measured: LossMeter | None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low, scale = prepared.low, prepared.scale
     rows: list[dict[str, float]] = []
-    shown: list[list[npt.NDArray[np.uint8]]] = []
-    chosen = on_sheet(len(prepared))
+    sheet_rows: list[list[npt.NDArray[np.uint8]]] = []
+    sheet_numbers = on_sheet(len(prepared))
     for batch in _batches(model, prepared, measured):
         target = _bytes(batch["target"], low)
-        given = batch.get("composite", batch.get("image"))
-        if given is None:  # images made from noise are compared with nothing
+        image = batch.get("composite", batch.get("image"))
+        if image is None:  # images made from noise are compared with nothing
             return _NOTHING
         mask = batch.get("mask")
         blends = model.task == "blend"
-        output = levels(model.predict(given, None if blends else mask), low)
-        before = _bytes(given, low)
+        output = levels(model.predict(image, None if blends else mask), low)
+        before = _bytes(image, low)
         inside = None if mask is None else _bytes(mask, 0.0)[..., 0]
         for i in range(len(target)):
             if inside is None or blends:
-                made = np.rint(output[i].clip(0, 255)).astype(np.uint8)
-                figures = {"mse": metrics.mse(made, target[i]), "psnr": metrics.psnr(made, target[i])}
+                pixels = np.rint(output[i].clip(0, 255)).astype(np.uint8)
+                figures = {"mse": metrics.mse(pixels, target[i]), "psnr": metrics.psnr(pixels, target[i])}
                 if inside is not None:
-                    figures |= _along(made, target[i], inside[i])
+                    figures |= _along(pixels, target[i], inside[i])
             else:
-                made, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
+                pixels, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
                 figures["gain"] = figures["psnr"] - metrics.psnr(before[i], target[i])
             rows.append({name: float(value) for name, value in figures.items()})
-            if len(rows) - 1 in chosen:
+            if len(rows) - 1 in sheet_numbers:
                 small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
-                covers = [] if inside is None else [inside[i][..., None].repeat(3, 2)]
-                shown.append([small, *covers, made, target[i]])
+                masks = [] if inside is None else [inside[i][..., None].repeat(3, 2)]
+                sheet_rows.append([small, *masks, pixels, target[i]])
     if not rows:
         return _NOTHING
-    columns = max(map(len, shown))
-    for images in shown:
+    columns = max(map(len, sheet_rows))
+    for images in sheet_rows:
         if len(images) < columns:  # a sample without a mask among others
             images.insert(1, np.zeros_like(images[0]))
-    return _means(rows), np.concatenate([np.concatenate(images, 1) for images in shown])
+    return _means(rows), np.concatenate([np.concatenate(images, 1) for images in sheet_rows])
 
 
-def _along(made: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> dict[str, float]:
+def _along(
+    output: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]
+) -> dict[str, float]:
     """Returns the error of the seam along a mask [H, W], and of the mean colour inside it."""
     inside = mask > 127
-    apart = made[inside].mean(0) - target[inside].mean(0)
-    return {"seam_error": metrics.seam_error(made, target, target, mask), "color_error": float(np.abs(apart).mean())}
+    apart = output[inside].mean(0) - target[inside].mean(0)
+    return {"seam_error": metrics.seam_error(output, target, target, mask), "color_error": float(np.abs(apart).mean())}
 
 
 def _scores(
-    model: Any, prepared: Prepared, measured: Measured | None
+    model: Any, prepared: Prepared, measured: LossMeter | None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low = prepared.low
     score = model.harmony if model.task == "style" else model
     role = "image" if "image" in prepared.inputs else "target"
     real: list[Tensor] = []
     pasted: list[Tensor] = []
-    shown: list[npt.NDArray[np.uint8]] = []
-    chosen, number = on_sheet(len(prepared)), 0
+    sheet_rows: list[npt.NDArray[np.uint8]] = []
+    sheet_numbers, number = on_sheet(len(prepared)), 0
     for batch in _batches(model, prepared, measured):
         mask = batch.get("mask")
         real.append(score(batch[role], mask).cpu())
         pasted.append(score(batch["composite"], mask).cpu())
         for row in np.concatenate([_bytes(batch[role], low), _bytes(batch["composite"], low)], 2):
-            if number in chosen:
-                shown.append(row)
+            if number in sheet_numbers:
+                sheet_rows.append(row)
             number += 1
     if not number:
         return _NOTHING
-    return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(shown)
+    return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(sheet_rows)
 
 
-def _cuts(model: Any, prepared: Prepared, measured: Measured | None) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    found: dict[str, list[Tensor]] = {"iou": [], "best": []}
+def _cuts(model: Any, prepared: Prepared, measured: LossMeter | None) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+    ious: dict[str, list[Tensor]] = {"iou": [], "best": []}
     sheet: list[npt.NDArray[np.uint8]] = []
-    chosen, number = on_sheet(len(prepared)), 0
+    sheet_numbers, number = on_sheet(len(prepared)), 0
     for batch in _batches(model, prepared, measured):
         image, mask = batch["image"], batch["mask"] > 0.5
         depths = [distance_inside(np.pad(region, 1))[1:-1, 1:-1] for region in mask[:, 0].cpu().numpy()]
         places = [divmod(int(depth.argmax()), depth.shape[1])[::-1] for depth in depths]
         points = torch.tensor(places, dtype=image.dtype, device=image.device)[:, None]
-        cut = model(image, prompt_of(image, points, torch.ones_like(points[..., 0])))
-        right = shared(cut.logits > 0, mask.expand_as(cut.logits))
-        best = cut.scores.argmax(1)
-        found["iou"].append(right.gather(1, best[:, None])[:, 0].cpu())
-        found["best"].append(right.amax(1).cpu())
-        made = cut.logits[torch.arange(len(best)), best] > 0
+        prediction = model(image, prompt_of(image, points, torch.ones_like(points[..., 0])))
+        right = shared(prediction.logits > 0, mask.expand_as(prediction.logits))
+        best = prediction.scores.argmax(1)
+        ious["iou"].append(right.gather(1, best[:, None])[:, 0].cpu())
+        ious["best"].append(right.amax(1).cpu())
+        best_masks = prediction.logits[torch.arange(len(best)), best] > 0
         for one in range(len(image)):
-            if number in chosen:
-                rows = [image[one], *(x[None].expand(3, -1, -1).float() for x in (made[one], mask[one, 0]))]
+            if number in sheet_numbers:
+                rows = [image[one], *(x[None].expand(3, -1, -1).float() for x in (best_masks[one], mask[one, 0]))]
                 sheet.append(np.concatenate(list(_bytes(torch.stack(rows), 0.0)), 1))
             number += 1
     if not number:
         return _NOTHING
-    return {name: float(torch.cat(values).mean()) for name, values in found.items()}, np.concatenate(sheet)
+    return {name: float(torch.cat(values).mean()) for name, values in ious.items()}, np.concatenate(sheet)
 
 
 def on_sheet(count: int) -> set[int]:

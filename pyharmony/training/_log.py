@@ -52,7 +52,7 @@ class Log:
 
     def __init__(self, folder: Path, config: TrainConfig, count: int) -> None:
         self._path = folder / "log.jsonl"
-        _cut(self._path, count)
+        _truncate(self._path, count)
         self._loggers: list[Logger] = []
         for name in dict.fromkeys(config.run.loggers):
             kind = {"tensorboard": _TensorBoard, "csv": _Csv, "wandb": _WeightsAndBiases}[name]
@@ -175,11 +175,11 @@ class _WeightsAndBiases(Logger):
 
     def __init__(self, folder: Path, config: TrainConfig, count: int) -> None:
         self._wandb: Any = importlib.import_module("wandb")
-        known = folder / "wandb.txt"
-        if not known.is_file():
-            _temporary.write_text(known, secrets.token_hex(8) + "\n")
+        id_path = folder / "wandb.txt"
+        if not id_path.is_file():
+            _temporary.write_text(id_path, secrets.token_hex(8) + "\n")
         options = {
-            "id": known.read_text("utf-8").strip(),
+            "id": id_path.read_text("utf-8").strip(),
             "resume": "allow",
             "project": os.environ.get("WANDB_PROJECT", "pyharmony"),
             "name": folder.resolve().name,
@@ -209,16 +209,16 @@ class _WeightsAndBiases(Logger):
         self._run.finish()
 
 
-def _cut(path: Path, count: int) -> None:
+def _truncate(path: Path, count: int) -> None:
     """Removes what an earlier part of the run logged after the checkpoint that the run resumes from."""
     if not path.is_file():
         return
-    kept = []
+    lines = []
     for line in path.read_text("utf-8").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if entry.get("step", 0) <= count:
-            kept.append(line)
-    _temporary.write_text(path, "".join(f"{line}\n" for line in kept))
+            lines.append(line)
+    _temporary.write_text(path, "".join(f"{line}\n" for line in lines))

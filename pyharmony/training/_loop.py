@@ -32,7 +32,7 @@ from ._batches import Prepared, Replacing, order, repeated
 from ._callbacks import Callbacks
 from ._checkpoint import Checkpoint
 from ._config import ScheduleConfig, TrainConfig, differences, digest, in_table
-from ._evaluate import Measured, better, evaluate, on_sheet
+from ._evaluate import LossMeter, better, evaluate, on_sheet
 from ._log import Log, check_loggers
 from ._results import Plan, Progress, TrainResult
 from ._samples import check_bad, why_bad
@@ -40,7 +40,7 @@ from .steps._step import settings_of, step_of
 
 _LOG = logging.getLogger(__name__)
 #: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
-_TOLD_EVERY = 10.0
+_PROGRESS_SECONDS = 10.0
 #: The numbers of steps that a plan makes without and with a clock, the latter as long as they take no more seconds.
 _UNTIMED, _TIMED, _TIMED_SECONDS = 2, 8, 20.0
 #: The number of samples that could not be read that the last warning names.
@@ -89,18 +89,18 @@ class Processes:
         """Returns the largest of each value in any process."""
         if self.world == 1:
             return list(values)
-        found = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduce_op="max")
-        return [float(value) for value in found]
+        maxima = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduce_op="max")
+        return [float(value) for value in maxima]
 
     def of_all(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Gathers the tensors of every process on the CPU, by `process/name`; names and shapes must be equal in all."""
         if self.world == 1:
             return {f"0/{name}": x for name, x in tensors.items()}
-        found = {}
+        by_rank = {}
         for name, x in tensors.items():
             every = self.fabric.all_gather(x.to(self.device)).cpu()
-            found.update({f"{rank}/{name}": every[rank] for rank in range(self.world)})
-        return found
+            by_rank.update({f"{rank}/{name}": every[rank] for rank in range(self.world)})
+        return by_rank
 
     def barrier(self) -> None:
         if self.world > 1:
@@ -117,7 +117,7 @@ class Interruption:
     """Notes a Ctrl-C or a SIGTERM, so that the step under way ends and the run is saved; a second Ctrl-C ends it."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.pending = False
 
     @contextmanager
     def watched(self) -> Iterator[Interruption]:
@@ -132,22 +132,22 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.asked and number == signal.SIGINT:
+        if self.pending and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.asked = True
+        self.pending = True
 
 
 @dataclass
 class _Watch:
     """The state that a run keeps from step to step and that no checkpoint holds."""
 
-    saved: int
+    saved_step: int
     skipped: int
-    evaluated: int = -1
+    evaluated_step: int = -1
     skips: int = 0
     images: int = 0
     logged: tuple[int, float] = (0, 0.0)
-    stopped: bool = False
+    is_stopped: bool = False
     began: float = dataclasses.field(default_factory=time.monotonic)
     before: float = dataclasses.field(default_factory=time.monotonic)
     told_at: float = dataclasses.field(default_factory=time.monotonic)
@@ -194,9 +194,9 @@ class Run:
         if run.threads:
             torch.set_num_threads(run.threads)
         torch.manual_seed(run.seed)
-        chosen = dict(config.model)
+        model_settings = dict(config.model)
         with in_table("model"):
-            self.model = models.create(chosen.pop("name"), chosen.pop("preset", None), **chosen)
+            self.model = models.create(model_settings.pop("name"), model_settings.pop("preset", None), **model_settings)
         self.model.to(self.processes.device)
         # The weights are the same in every process; dropout and noise differ.
         torch.manual_seed(run.seed + 1 + self.processes.rank)
@@ -285,13 +285,13 @@ class Run:
                 "world": self.processes.world,
                 "digest": digest(self.config),
                 "samples": self._samples(),
-                "extractor": self._looks_through(),
+                "extractor": self._extractor_checksum(),
             }
             checkpoint = Checkpoint(self.model, self.ema, self.step.state_dict(), random, facts)
             path = _checkpoint.write(self.checkpoints, self.step.count, checkpoint, self.config.run.keep)
             self.callbacks.tell("on_checkpoint", path)
         self.processes.barrier()
-        watch.saved, watch.saved_at = self.step.count, time.monotonic()
+        watch.saved_step, watch.saved_at = self.step.count, time.monotonic()
 
     def start_from(self, source: str) -> None:
         """Takes the weights that a new run starts from, see `RunConfig.start`.
@@ -314,37 +314,37 @@ class Run:
             ArgumentError: it is of a run with another configuration, other samples or another extractor.
             WeightsError: it is damaged.
         """
-        found = _checkpoint.read(path)
+        checkpoint = _checkpoint.read(path)
         if self._auto:
             # A run that was begun on another machine goes on in the dtype that was chosen there.
-            dtype = json.loads(found.facts["digest"])["step"].get("dtype", "float32")
+            dtype = json.loads(checkpoint.facts["digest"])["step"].get("dtype", "float32")
             self.step.settings = dataclasses.replace(self.step.settings, dtype=dtype)
             self._record_dtype()
-        if what := differences(found.facts["digest"], self.config):
+        if what := differences(checkpoint.facts["digest"], self.config):
             raise ArgumentError(f"resume: {path} is of a run with other settings: {what}")
-        if found.facts["samples"] != self._samples():
-            (before, held, _), (now, holds, _) = found.facts["samples"], self._samples()
+        if checkpoint.facts["samples"] != self._samples():
+            (before, held_before, _), (now, held_now, _) = checkpoint.facts["samples"], self._samples()
             raise ArgumentError(
-                f"data.root: not the samples of {path}: it has {before} to train on and {held} held back, "
-                f"here are {now} and {holds}{', of other names' if (before, held) == (now, holds) else ''}"
+                f"data.root: not the samples of {path}: it has {before} to train on and {held_before} held back, "
+                f"here are {now} and {held_now}{', of other names' if (before, held_before) == (now, held_now) else ''}"
             )
-        if found.facts["extractor"] != self._looks_through():
+        if checkpoint.facts["extractor"] != self._extractor_checksum():
             raise ArgumentError(f"extractor.weights: not those of {path}")
-        self.model.load_state_dict(found.model.state_dict())
-        if self.ema is not None and found.ema is not None:
-            self.ema.load_state_dict(found.ema.state_dict())
-        self.step.load_state_dict(found.optimizers)
-        self.epoch, self.position = found.facts["epoch"], found.facts["position"]
-        if found.facts["world"] != self.processes.world:
+        self.model.load_state_dict(checkpoint.model.state_dict())
+        if self.ema is not None and checkpoint.ema is not None:
+            self.ema.load_state_dict(checkpoint.ema.state_dict())
+        self.step.load_state_dict(checkpoint.optimizers)
+        self.epoch, self.position = checkpoint.facts["epoch"], checkpoint.facts["position"]
+        if checkpoint.facts["world"] != self.processes.world:
             whole = self.processes.world * self.config.run.accumulate
-            self.position = self.position * found.facts["world"] // whole * self.config.run.accumulate
-        self.seconds = found.facts["seconds"]
-        self.best, self.figures = found.facts["best"], found.facts["figures"]
-        self.step.skipped.fill_(found.facts["skipped"])
-        self.replaced = found.facts.get("replaced", 0)
-        self.bad = {**found.facts.get("bad", {}), **self.bad}
-        self.stale, self.plateaus = found.facts.get("stale", 0), found.facts.get("plateaus", 0)
-        _checkpoint.set_random_states(found.random, self.processes.rank, self.processes.device)
+            self.position = self.position * checkpoint.facts["world"] // whole * self.config.run.accumulate
+        self.seconds = checkpoint.facts["seconds"]
+        self.best, self.figures = checkpoint.facts["best"], checkpoint.facts["figures"]
+        self.step.skipped.fill_(checkpoint.facts["skipped"])
+        self.replaced = checkpoint.facts.get("replaced", 0)
+        self.bad = {**checkpoint.facts.get("bad", {}), **self.bad}
+        self.stale, self.plateaus = checkpoint.facts.get("stale", 0), checkpoint.facts.get("plateaus", 0)
+        _checkpoint.set_random_states(checkpoint.random, self.processes.rank, self.processes.device)
 
     def _samples(self) -> list[Any]:
         """Returns the numbers of samples to train on and held back, and the SHA-256 of their names without folders."""
@@ -355,15 +355,15 @@ class Run:
             names.update(b"\0")
         return [len(self.training), len(self.validation), names.hexdigest()]
 
-    def _looks_through(self) -> str:
+    def _extractor_checksum(self) -> str:
         """Returns the SHA-256 of the extractor's weights; '' where there is none."""
         extractor = self.step.extractor
         if extractor is None:
             return ""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for name, x in extractor.state_dict().items():
-            found.update(name.encode() + x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return found.hexdigest()
+            digest.update(name.encode() + x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     # ---- the run ----
 
@@ -413,7 +413,7 @@ class Run:
             self.callbacks.raise_error()
             watch = _Watch(self.step.count, int(self.step.skipped), logged=(0, self.seconds))
             with interruption.watched():
-                while self._share() < 1 and not watch.stopped and not self._stops_early():
+                while self._share() < 1 and not watch.is_stopped and not self._stops_early():
                     for batch in self._epoch():
                         losses = self._one(batch)
                         self.position += 1
@@ -422,15 +422,15 @@ class Run:
                         watch.images += self.config.run.batch * self.processes.world
                         if self.step.whole:
                             self._after(losses, log, watch, interruption)
-                        if watch.stopped or self._share() >= 1 or self._stops_early():
+                        if watch.is_stopped or self._share() >= 1 or self._stops_early():
                             break
                     else:
                         self.epoch, self.position = self.epoch + 1, 0
                         if not self.config.run.evaluate_steps:
                             self.evaluate(log, watch)
-                if watch.evaluated != self.step.count and not watch.stopped:
+                if watch.evaluated_step != self.step.count and not watch.is_stopped:
                     self.evaluate(log, watch, counts=False)
-                if watch.saved != self.step.count or not self.checkpoints.is_dir():
+                if watch.saved_step != self.step.count or not self.checkpoints.is_dir():
                     self.save(watch)
                 final = self.ema if self.ema is not None else self.model
                 if self.processes.first:
@@ -442,8 +442,8 @@ class Run:
         finally:
             if log is not None:
                 log.close()
-        early = self._stops_early() and not watch.stopped
-        short = "" if watch.stopped or early else self._too_short()
+        early = self._stops_early() and not watch.is_stopped
+        short = "" if watch.is_stopped or early else self._too_short()
         if short and self.processes.first:
             warn(short)
         if self.bad and self.processes.first:
@@ -462,7 +462,7 @@ class Run:
             figures=dict(self.figures),
             best=dict(self.best),
             skipped=int(self.step.skipped),
-            interrupted=watch.stopped,
+            interrupted=watch.is_stopped,
             stopped_early=early,
             folder=self.out,
             seconds=self.seconds,
@@ -553,7 +553,7 @@ class Run:
                     code="not-finite",
                     hint="a smaller step.lr, or step.dtype='float32', may help",
                 )
-        elif time.monotonic() - watch.told_at >= _TOLD_EVERY:
+        elif time.monotonic() - watch.told_at >= _PROGRESS_SECONDS:
             self._tell(losses, watch)
         if self.callbacks.every_step:
             self.callbacks.tell("on_step", self._progress(losses, watch))
@@ -562,10 +562,10 @@ class Run:
         late = bool(run.checkpoint_minutes) and time.monotonic() - watch.saved_at > 60 * run.checkpoint_minutes
         due = bool(run.checkpoint_steps) and count % run.checkpoint_steps == 0
         # All processes follow the slowest clock, and stop when any of them was asked to stop.
-        asked = interruption.asked or self.callbacks.error is not None
-        stopped, late_, self.seconds = self.processes.largest(asked, late, self.seconds)
-        watch.stopped, late = bool(stopped), bool(late_)
-        if (due or late) and not watch.stopped:
+        stop_requested = interruption.pending or self.callbacks.error is not None
+        stops, late_, self.seconds = self.processes.largest(stop_requested, late, self.seconds)
+        watch.is_stopped, late = bool(stops), bool(late_)
+        if (due or late) and not watch.is_stopped:
             self.save(watch)
 
     def _log_observed(self, log: Log, watch: _Watch) -> None:
@@ -605,9 +605,9 @@ class Run:
         )
 
     def _prepared(self, dataset: Dataset, *, also: tuple[str, ...] = (), **changes: Any) -> Prepared:
-        inputs, chosen = (*self.step.inputs, *self.step.optional, *also), self.config.data
-        changes["skip_bad"] = chosen.skip_bad
-        return Prepared(dataset, inputs, chosen.size, self.step.low, scale=self.scale, **changes)
+        inputs, settings = (*self.step.inputs, *self.step.optional, *also), self.config.data
+        changes["skip_bad"] = settings.skip_bad
+        return Prepared(dataset, inputs, settings.size, self.step.low, scale=self.scale, **changes)
 
     def _to_measure(self, dataset: Dataset) -> Prepared:
         """Returns samples as an evaluation takes them: with a mask where a network blends and does not see it."""
@@ -631,15 +631,15 @@ class Run:
         prepared = self._prepared(
             training, crop=config.data.crop, flip=config.data.flip, seed=(config.run.seed, self.epoch)
         )
-        chosen = order(
+        batch_indices = order(
             len(self.training), config.run.batch, config.run.seed, self.epoch, processes.rank, processes.world
         )
         accumulate = config.run.accumulate
-        whole = len(chosen) - len(chosen) % accumulate
+        whole = len(batch_indices) - len(batch_indices) % accumulate
         cuda = processes.device.type == "cuda"
         for batch in repeated(
             Replacing(prepared),
-            chosen[:whole],
+            batch_indices[:whole],
             config.data.workers,
             config.data.repeats,
             start=self.position,
@@ -676,24 +676,24 @@ class Run:
         # In the first steps the average follows closely, so that the random start is soon forgotten.
         decay = min(self.config.run.ema, (1 + self.step.count) / (10 + self.step.count))
         torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay)
-        for (name, kept), buffer in zip(ema.named_buffers(), self.model.buffers()):
+        for (name, average), buffer in zip(ema.named_buffers(), self.model.buffers()):
             # Statistics of batch norms are averaged too: those of the last batches are noisy, and of other weights.
             if name.endswith(("running_mean", "running_var")):
-                kept.lerp_(buffer, 1 - decay)
+                average.lerp_(buffer, 1 - decay)
             else:
-                kept.copy_(buffer)
+                average.copy_(buffer)
 
     def evaluate(self, log: Log | None, watch: _Watch, *, counts: bool = True) -> None:
         """Computes figures over the validation samples and saves the best weights separately.
 
         counts: whether it is one of the evaluations at regular intervals, by which plateaus are noticed.
         """
-        watch.evaluated = self.step.count
+        watch.evaluated_step = self.step.count
         if len(self.validation):
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
                 held_back = self._to_measure(self.validation)
-                measured = Measured(self.step, len(held_back))
+                measured = LossMeter(self.step, len(held_back))
                 self.figures, sheet = evaluate(model, held_back, measured)
                 for index, why in held_back.bad.items():
                     self._note_bad(self.validation.names[index], why)

@@ -39,13 +39,13 @@ def unreadable(error: Exception) -> bool:
     return not isinstance(error, (OutOfMemory, NativeError, DeviceError))
 
 
-def why_bad(found: data.Dataset, index: int) -> str:
+def why_bad(dataset: data.Dataset, index: int) -> str:
     """Returns why a sample cannot be read, which another process has noticed."""
     try:
-        found[index]
+        dataset[index]
     except (PyHarmonyError, OSError) as error:
         return str(error)
-    return f"{found.names[index]}: could be read only when it was tried again"
+    return f"{dataset.names[index]}: could be read only when it was tried again"
 
 
 def check_bad(bad: dict[str, str], config: TrainConfig) -> None:
@@ -87,15 +87,15 @@ def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> 
         FileNotFoundError, DataError: the data has moved or is damaged.
     """
     config = _config_of_run(run)
-    found = _parts(config)[1]
-    if not len(found):
+    dataset = _parts(config)[1]
+    if not len(dataset):
         raise ArgumentError(f"run: {Path(run)} held back nothing; data.validation was {config.data.validation!r}")
     if _task_of(config) == "segment":
-        return _cut_outs(found, config, 1, {})
-    if _shows_details(found, config):
-        return _details(found, config, 1)
-    side = _made_at(config) if isinstance(size, str) else size
-    return _composites(found, config, 1, size=side, bad={})
+        return _cut_outs(dataset, config, 1, {})
+    if _shows_details(dataset, config):
+        return _details(dataset, config, 1)
+    side = _composite_size(config) if isinstance(size, str) else size
+    return _composites(dataset, config, 1, size=side, bad={})
 
 
 def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
@@ -106,7 +106,7 @@ def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
         raise ArgumentError(f"run: {Path(run)} is no folder of a training run: {error}") from error
 
 
-def _made_at(config: TrainConfig) -> int:
+def _composite_size(config: TrainConfig) -> int:
     """Returns the size at which composites are made, so that a crop leaves data.size."""
     return math.ceil(config.data.size / (1 - config.data.crop))
 
@@ -121,13 +121,13 @@ def datasets(config: TrainConfig, bad: dict[str, str] | None = None) -> tuple[da
     bad = {} if bad is None else bad
     training, validation = _parts(config, sized=not config.data.enlarge)
     if 0 < config.data.limit < len(training):
-        drawn = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
-        training = data.Subset(training, sorted(drawn.tolist()))
+        indices = np.random.default_rng((config.run.seed, 2)).permutation(len(training))[: config.data.limit]
+        training = data.Subset(training, sorted(indices.tolist()))
     if _task_of(config) == "segment":
         return _cut_outs(training, config, 0, bad), _cut_outs(validation, config, 1, bad)
     if _shows_details(training, config):
         return _details(training, config, 0), _details(validation, config, 1)
-    size = _made_at(config)
+    size = _composite_size(config)
     training = _composites(training, config, 0, size=size, bad=bad)
     return training, _composites(validation, config, 1, size=size, bad=bad)
 
@@ -137,47 +137,49 @@ def _task_of(config: TrainConfig) -> str:
     return _catalogue.entry_of(config.model["name"]).task
 
 
-def _shows_details(found: data.Dataset, config: TrainConfig) -> bool:
+def _shows_details(dataset: data.Dataset, config: TrainConfig) -> bool:
     """Tells whether the network of a run enlarges, and samples are photographs, of which it is shown parts."""
-    return _task_of(config) == "upscale" and len(found) > 0 and "composite" not in _first(found, config)
+    return _task_of(config) == "upscale" and len(dataset) > 0 and "composite" not in _first(dataset, config)
 
 
-def _details(found: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
+def _details(dataset: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
     """Makes squares of photographs to train on (side 0), or of those held back, which are not cropped further."""
-    chosen, seed = config.data, 2 * config.run.seed + side
+    settings, seed = config.data, 2 * config.run.seed + side
     if not side:
-        return data.Crops(found, size=_made_at(config), per_photo=chosen.per_photo, seed=seed)
-    squares = data.Crops(found, size=chosen.size, per_photo=min(chosen.per_photo, _HELD_BACK), seed=seed)
+        return data.Crops(dataset, size=_composite_size(config), per_photo=settings.per_photo, seed=seed)
+    squares = data.Crops(dataset, size=settings.size, per_photo=min(settings.per_photo, _HELD_BACK), seed=seed)
     return data.Cached(squares)
 
 
-def _cut_outs(found: data.Dataset, config: TrainConfig, side: int, bad: dict[str, str]) -> data.Dataset:
+def _cut_outs(dataset: data.Dataset, config: TrainConfig, side: int, bad: dict[str, str]) -> data.Dataset:
     """Makes scenes to cut objects out of from samples to train on (side 0); those held back are shown as they are."""
-    chosen = config.data
-    if not len(found):
-        return found
-    found, masked = _usable(found, config, bad)
+    settings = config.data
+    if not len(dataset):
+        return dataset
+    dataset, masked = _usable(dataset, config, bad)
     if side:
-        return data.Cached(data.Resized(data.Subset(found, masked), chosen.size))
-    shares = {name: getattr(chosen, name) for name in ("pasted", "seamless", "nearer", "retouched", "worn", "crowded")}
+        return data.Cached(data.Resized(data.Subset(dataset, masked), settings.size))
+    shares = {
+        name: getattr(settings, name) for name in ("pasted", "seamless", "nearer", "retouched", "worn", "crowded")
+    }
     persons, empty = (
-        [i for i, category in enumerate(found.categories) if category in wanted]
-        for wanted in (chosen.persons, chosen.empty)
+        [i for i, category in enumerate(dataset.categories) if category in names]
+        for names in (settings.persons, settings.empty)
     )
     return data.Pasted(
-        data.Cached(data.Resized(found, chosen.scene or 2 * chosen.size)),
-        size=chosen.size,
+        data.Cached(data.Resized(dataset, settings.scene or 2 * settings.size)),
+        size=settings.size,
         persons=persons,
         empty=empty,
         with_masks=masked,
-        per_photo=chosen.per_photo,
+        per_photo=settings.per_photo,
         seed=2 * config.run.seed,
         **shares,
     )
 
 
 def _usable(
-    found: data.Dataset, config: TrainConfig, bad: dict[str, str], *, vanishing: bool = False
+    dataset: data.Dataset, config: TrainConfig, bad: dict[str, str], *, vanishing: bool = False
 ) -> tuple[data.Dataset, list[int]]:
     """Returns the samples that can be read, and the numbers of those with a mask.
 
@@ -187,9 +189,9 @@ def _usable(
     """
     usable: list[int] = []
     masked: list[int] = []
-    for index in range(len(found)):
+    for index in range(len(dataset)):
         try:
-            sample = found[index]
+            sample = dataset[index]
         except UnusableSample as error:
             if not vanishing:
                 raise
@@ -198,21 +200,21 @@ def _usable(
         except (PyHarmonyError, OSError) as error:
             if not (config.data.skip_bad and unreadable(error)):
                 raise
-            bad[found.names[index]] = str(error)
+            bad[dataset.names[index]] = str(error)
             check_bad(bad, config)
             continue
         if "mask" in sample:
             masked.append(len(usable))
         usable.append(index)
-    return (found if len(usable) == len(found) else data.Subset(found, usable)), masked
+    return (dataset if len(usable) == len(dataset) else data.Subset(dataset, usable)), masked
 
 
-def _first(found: data.Dataset, config: TrainConfig) -> dict[str, Any]:
+def _first(dataset: data.Dataset, config: TrainConfig) -> dict[str, Any]:
     """Returns the first sample that can be read."""
-    tries = min(len(found), config.data.largest_bad + 1) if config.data.skip_bad else 1
+    tries = min(len(dataset), config.data.largest_bad + 1) if config.data.skip_bad else 1
     for index in range(tries):
         try:
-            return dict(found[index])
+            return dict(dataset[index])
         except (PyHarmonyError, OSError) as error:
             if not unreadable(error) or index == tries - 1:
                 raise
@@ -227,41 +229,41 @@ def check_root(config: TrainConfig) -> None:
 
 def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, data.Dataset]:
     """Returns the samples to train on and those held back; sized: whether sets of small images are refused."""
-    chosen = config.data
+    settings = config.data
     check_root(config)
-    own: Any = {"kind": chosen.kind, "annotations": chosen.annotations, "boxes": chosen.boxes, "sized": sized}
-    training = _opened(chosen.roots, chosen.split, config, **own)
-    if isinstance(chosen.validation, str):
-        if not os.path.exists(chosen.validation):
-            raise FileNotFoundError(errno.ENOENT, "No such file or folder", f"data.validation={chosen.validation}")
-        held_back = _opened(
-            (chosen.validation,),
-            chosen.validation_split,
+    own: Any = {"kind": settings.kind, "annotations": settings.annotations, "boxes": settings.boxes, "sized": sized}
+    training = _open(settings.roots, settings.split, config, **own)
+    if isinstance(settings.validation, str):
+        if not os.path.exists(settings.validation):
+            raise FileNotFoundError(errno.ENOENT, "No such file or folder", f"data.validation={settings.validation}")
+        held_back = _open(
+            (settings.validation,),
+            settings.validation_split,
             config,
-            kind=chosen.validation_kind,
-            annotations=chosen.validation_annotations,
-            boxes=chosen.validation_boxes,
+            kind=settings.validation_kind,
+            annotations=settings.validation_annotations,
+            boxes=settings.validation_boxes,
             sized=sized,
-            named="validation_",
+            prefix="validation_",
         )
         return training, held_back
-    if chosen.validation_split:
-        return training, _opened(chosen.roots, chosen.validation_split, config, **own, named="validation_")
-    parts = data.split(training, {"train": 1 - chosen.validation, "val": chosen.validation})
+    if settings.validation_split:
+        return training, _open(settings.roots, settings.validation_split, config, **own, prefix="validation_")
+    parts = data.split(training, {"train": 1 - settings.validation, "val": settings.validation})
     return parts["train"], parts["val"]
 
 
 @contextlib.contextmanager
-def _told_by_key(named: str) -> Iterator[None]:
-    """Makes errors about arguments of `open_dataset` name the setting instead; named: what its name begins with."""
+def _errors_by_key(prefix: str) -> Iterator[None]:
+    """Makes errors about arguments of `open_dataset` name the setting instead; prefix: what its name begins with."""
     try:
         yield
     except (ArgumentError, DTypeError) as error:
-        own = named if error.argument in ("kind", "split", "annotations", "boxes") else ""
+        own = prefix if error.argument in ("kind", "split", "annotations", "boxes") else ""
         raise error.within(f"data.{own}") from error
 
 
-def _opened(
+def _open(
     roots: tuple[str, ...],
     split: str,
     config: TrainConfig,
@@ -270,41 +272,41 @@ def _opened(
     annotations: str,
     boxes: str,
     sized: bool,
-    named: str = "",
+    prefix: str = "",
 ) -> data.Dataset:
-    chosen, opened = config.data, []
+    settings, parts = config.data, []
     for root in roots:
         its_kind: Any = kind or None
-        with _told_by_key(named):
-            found = data.open_dataset(
+        with _errors_by_key(prefix):
+            dataset = data.open_dataset(
                 root,
                 its_kind,
                 split=split or None,
                 annotations=annotations or None,
-                category=chosen.category,
-                min_share=chosen.min_share,
-                features=chosen.features,
-                max_share=chosen.max_share,
+                category=settings.category,
+                min_share=settings.min_share,
+                features=settings.features,
+                max_share=settings.max_share,
                 boxes=boxes or None,
             )
-        if isinstance(found, data.AlignedScenes):
-            found = found.pairs(chosen.pairs, seed=config.run.seed)
+        if isinstance(dataset, data.AlignedScenes):
+            dataset = dataset.pairs(settings.pairs, seed=config.run.seed)
         if sized:
-            _check_sizes(found, root, config)
-        opened.append(found)
-    return opened[0] if len(opened) == 1 else data.Joined(opened)
+            _check_sizes(dataset, root, config)
+        parts.append(dataset)
+    return parts[0] if len(parts) == 1 else data.Joined(parts)
 
 
-def _check_sizes(found: data.Dataset, root: str, config: TrainConfig) -> None:
+def _check_sizes(dataset: data.Dataset, root: str, config: TrainConfig) -> None:
     """Refuses a set where both sides of most of the first images are smaller than what the network sees.
 
     A photograph that is smaller is no reason, nor is one that is smaller in one side.
     """
     size, sides, large = config.data.size, list[tuple[int, int]](), 0
-    count = min(len(found), _LOOKED_AT)
+    count = min(len(dataset), _LOOKED_AT)
     for index in range(count):
         try:
-            sample = found[index]
+            sample = dataset[index]
         except (PyHarmonyError, OSError) as error:
             if isinstance(error, UnusableSample) or (config.data.skip_bad and unreadable(error)):
                 continue
@@ -327,56 +329,56 @@ def _check_sizes(found: data.Dataset, root: str, config: TrainConfig) -> None:
 
 
 def _composites(
-    found: data.Dataset, config: TrainConfig, side: int, *, size: int | None, bad: dict[str, str]
+    dataset: data.Dataset, config: TrainConfig, side: int, *, size: int | None, bad: dict[str, str]
 ) -> data.Dataset:
     """Makes composites of `size` from samples to train on (side 0) or held back (side 1), which are not varied."""
-    if not len(found):
-        return found
-    chosen, seed, first = config.data, 2 * config.run.seed + side, _first(found, config)
+    if not len(dataset):
+        return dataset
+    settings, seed, first = config.data, 2 * config.run.seed + side, _first(dataset, config)
     if "composite" in first:
-        return found
+        return dataset
     if "src" in first and "dst" in first:
-        side_of_scene = size or chosen.size
-        return data.CopyPaste(found, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
-    varies = bool(chosen.retouched or chosen.inverted or chosen.borrowed or chosen.reshaped)
+        side_of_scene = size or settings.size
+        return data.CopyPaste(dataset, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
+    varies = bool(settings.retouched or settings.inverted or settings.borrowed or settings.reshaped)
     if "mask" not in first and not varies:
-        key = "data.validation" if side and isinstance(chosen.validation, str) else "data.root"
+        key = "data.validation" if side and isinstance(settings.validation, str) else "data.root"
         raise DataError(
             f"{key}: the photograph {first['name']} has no mask; expected masks of the same names in the folder masks "
             "beside images, or composites with mask and target"
         )
     if size is not None:  # decoding takes longer than everything else
-        found = data.Cached(data.Resized(found, size))
-    per_photo = min(chosen.per_photo, _HELD_BACK) if side else chosen.per_photo
-    if chosen.skip_bad or varies:
+        dataset = data.Cached(data.Resized(dataset, size))
+    per_photo = min(settings.per_photo, _HELD_BACK) if side else settings.per_photo
+    if settings.skip_bad or varies:
         # One photograph that cannot be read would spoil the composites of others whose colours it lends.
-        found, masked = _usable(found, config, bad, vanishing=varies)
+        dataset, masked = _usable(dataset, config, bad, vanishing=varies)
     if varies:
         if side:
-            found = data.Subset(found, masked)
+            dataset = data.Subset(dataset, masked)
             if not masked:
-                return found
+                return dataset
         else:
-            found = data.Varied(
-                found,
-                retouched=chosen.retouched,
-                inverted=chosen.inverted,
-                borrowed=chosen.borrowed,
-                reshaped=chosen.reshaped,
+            dataset = data.Varied(
+                dataset,
+                retouched=settings.retouched,
+                inverted=settings.inverted,
+                borrowed=settings.borrowed,
+                reshaped=settings.reshaped,
                 with_masks=masked,
                 per_photo=per_photo,
                 seed=seed,
             )
             per_photo = 1
     # A transfer needs another photograph; where only one is held back, methods that do without are chosen.
-    methods: Any = chosen.methods if not side or len(found) > 1 else None
+    methods: Any = settings.methods if not side or len(dataset) > 1 else None
     with in_table("data"):
         return data.Synthesis(
-            found,
+            dataset,
             methods or None,
             per_photo=per_photo,
             size=size,
             seed=seed,
-            severity=(chosen.severity[0], chosen.severity[1]) if chosen.severity else None,
-            unchanged=0.0 if side else chosen.unchanged,
+            severity=(settings.severity[0], settings.severity[1]) if settings.severity else None,
+            unchanged=0.0 if side else settings.unchanged,
         )

@@ -56,8 +56,8 @@ def train(
 
     An error that `on_progress` or a callback raises is raised after a checkpoint was written.
     """
-    called = Callbacks(callbacks, on_progress)
-    folder, run = Path(out), _prepared(config, Path(out), device, called)
+    all_callbacks = Callbacks(callbacks, on_progress)
+    folder, run = Path(out), _prepared(config, Path(out), device, all_callbacks)
     from . import _checkpoint
 
     with _checkpoint.locked(folder, int(os.environ.get("RANK", "0"))):
@@ -116,8 +116,8 @@ def _prepared(config: TrainConfig, folder: Path, device: TorchDevice | None, cal
         from ._loop import Run
     except ModuleNotFoundError as error:
         datasets(config)  # what is wrong with the data is told in any case
-        needed = f"pyharmony.training.train needs it: {_install.hint('train')}"
-        raise ImportError(f"{error.name} is missing, {needed}") from error
+        reason = f"pyharmony.training.train needs it: {_install.hint('train')}"
+        raise ImportError(f"{error.name} is missing, {reason}") from error
     run = Run(config, folder, device=device, callbacks=callbacks)
     bad: dict[str, str] = {}
     run.take(*datasets(config, bad), bad)

@@ -18,8 +18,8 @@ try:
 except ModuleNotFoundError as error:
     from ... import _install
 
-    needed = f"pyharmony.training.steps needs it: {_install.hint('torch')}"
-    raise ImportError(f"{error.name} is missing, {needed}") from error
+    reason = f"pyharmony.training.steps needs it: {_install.hint('torch')}"
+    raise ImportError(f"{error.name} is missing, {reason}") from error
 
 from ...errors import ArgumentError
 from ...models import Model

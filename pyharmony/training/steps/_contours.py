@@ -34,19 +34,19 @@ _FAR = 30.0
 _LEAST = 60
 
 
-class Drawn(NamedTuple):
+class ColorSamples(NamedTuple):
     """A sample, or a batch of them, that was changed; values in [0, 1].
 
     Attributes:
         composite, mask: the network's input [3, H, W] and [1, H, W].
-        given, wanted: colours of some of the object's pixels [P, 3]: as they were before the composite was saved again,
-            and the right ones.
+        colors, target_colors: colours of some of the object's pixels [P, 3]: as they were before the composite was
+            saved again, and the right ones.
     """
 
     composite: Tensor
     mask: Tensor
-    given: Tensor
-    wanted: Tensor
+    colors: Tensor
+    target_colors: Tensor
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ class Shares:
         return dataclasses.replace(self, **lessened)
 
 
-def as_given(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> Drawn:
+def as_given(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> ColorSamples:
     """Returns a batch as it is, with so many pixels of each object; see `drawn_anew`."""
-    chosen = torch.multinomial(mask.flatten(1) + 1e-9, pixels, replacement=True)[:, None].expand(-1, 3, -1)
-    return Drawn(composite, mask, *(image.flatten(2).gather(2, chosen).mT for image in (composite, target)))
+    indices = torch.multinomial(mask.flatten(1) + 1e-9, pixels, replacement=True)[:, None].expand(-1, 3, -1)
+    return ColorSamples(composite, mask, *(image.flatten(2).gather(2, indices).mT for image in (composite, target)))
 
 
-def drawn_anew(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Drawn:
+def drawn_anew(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
     """Changes a part of a batch on the CPU, drawn by torch's generator.
 
     Args:
@@ -99,41 +99,43 @@ def drawn_anew(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, 
         shares: how much of the batch is changed.
         pixels: the number of pixels of each object that the loss compares, P.
     """
-    return Drawn(*map(torch.stack, zip(*(_drawn(*sample, shares, pixels) for sample in zip(composite, target, mask)))))
+    return ColorSamples(
+        *map(torch.stack, zip(*(_drawn(*sample, shares, pixels) for sample in zip(composite, target, mask))))
+    )
 
 
-def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Drawn:
+def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
     """Changes one sample, [., H, W]."""
     signed, region, depth = _signed_distance(mask), mask, 0.0
     if shares.exposed and _chance(shares.exposed):
         composite = _exposed(target, mask)
-    cut = _chance(shares.cut_out)
-    if cut:
-        taken = _between(*TAKEN)
-        inner = (signed > taken + 1.5).to(mask)
-        cut = bool(inner.sum() > _LEAST)
-    if cut:
+    is_cut_out = _chance(shares.cut_out)
+    if is_cut_out:
+        rim = _between(*TAKEN)
+        inner = (signed > rim + 1.5).to(mask)
+        is_cut_out = bool(inner.sum() > _LEAST)
+    if is_cut_out:
         if _chance(shares.fits):
             composite = target
         ground = _filled(target, signed > -_between(*GAP))
         if _chance(shares.elsewhere):
             ground = _elsewhere(ground)
-        alpha = ((signed - taken) / _between(0.4, 2.5) + 0.5).clamp(0, 1)
+        alpha = ((signed - rim) / _between(0.4, 2.5) + 0.5).clamp(0, 1)
         composite, target = (torch.lerp(ground, image, alpha) for image in (composite, target))
-        region, depth = inner, taken
+        region, depth = inner, rim
     elif _chance(shares.feathered):
         alpha = (signed / _between(*FADES)).clamp(0, 1)
         composite = torch.lerp(target, composite, alpha)
         whole = (alpha > 0.95).to(mask)
         region = whole if whole.sum() > _LEAST else mask
-    chosen = torch.multinomial(region.flatten() + 1e-9, pixels, replacement=True)
-    given, wanted = (image.flatten(1)[:, chosen].T for image in (composite, target))
+    indices = torch.multinomial(region.flatten() + 1e-9, pixels, replacement=True)
+    colors, target_colors = (image.flatten(1)[:, indices].T for image in (composite, target))
     if _chance(shares.worn):
         composite = _saved_again(composite)
-    seen = mask
-    if cut or shares.moved:
-        seen = _other_mask(signed - depth, MOVED / 2 if cut else MOVED, _chance(shares.moved))
-    return Drawn(composite, seen if seen.sum() > _LEAST else mask, given, wanted)
+    input_mask = mask
+    if is_cut_out or shares.moved:
+        input_mask = _other_mask(signed - depth, MOVED / 2 if is_cut_out else MOVED, _chance(shares.moved))
+    return ColorSamples(composite, input_mask if input_mask.sum() > _LEAST else mask, colors, target_colors)
 
 
 def _chance(share: float) -> bool:
@@ -152,16 +154,16 @@ def _exposed(image: Tensor, mask: Tensor) -> Tensor:
     """
     factors = torch.exp2(_STOPS * torch.randn(()) + _BALANCE * torch.randn(3)).numpy()[:, None]
     inside = mask[0] > 0
-    found = image.clone()
+    other = image.clone()
     light = srgb_to_linear(image[:, inside].numpy())
     light = factors * light / (1 + light * (factors - 1) if _chance(0.5) else 1)
-    found[:, inside] = torch.from_numpy(linear_to_srgb(np.clip(light, 0, 1))).to(image)
-    return torch.lerp(image, found, mask)
+    other[:, inside] = torch.from_numpy(linear_to_srgb(np.clip(light, 0, 1))).to(image)
+    return torch.lerp(image, other, mask)
 
 
-def _other_mask(field: Tensor, reach: float, moved: bool) -> Tensor:
+def _other_mask(field: Tensor, reach: float, is_moved: bool) -> Tensor:
     """Returns the mask whose contour is where the distances in field [1, H, W] are 0, moved by up to `reach` pixels."""
-    if moved:
+    if is_moved:
         field = field + _between(-reach, reach)
         if _chance(0.35):
             waves = int(8 * 2 ** torch.randint(3, ()))
@@ -184,16 +186,16 @@ def _signed_distance(mask: Tensor) -> Tensor:
 
 def _filled(image: Tensor, hole: Tensor) -> Tensor:
     """Returns an image [3, H, W] whose hole [1, H, W] takes the colours around it, from coarse to fine."""
-    known = (~hole).to(image)
-    levels = [torch.cat([image * known, known])[None]]
+    outside = (~hole).to(image)
+    levels = [torch.cat([image * outside, outside])[None]]
     while min(levels[-1].shape[2:]) > 1:
         levels.append(functional.avg_pool2d(levels[-1], 2, ceil_mode=True, count_include_pad=False))
-    filled = levels[-1][:, :3] / levels[-1][:, 3:].clamp_min(1e-6)
+    fill = levels[-1][:, :3] / levels[-1][:, 3:].clamp_min(1e-6)
     for level in levels[-2::-1]:
         colors, weight = level[:, :3], level[:, 3:]
-        wide = functional.interpolate(filled, size=colors.shape[2:], mode="bilinear")
-        filled = torch.where(weight > 1e-3, colors / weight.clamp_min(1e-3), wide)
-    return filled[0]
+        wide = functional.interpolate(fill, size=colors.shape[2:], mode="bilinear")
+        fill = torch.where(weight > 1e-3, colors / weight.clamp_min(1e-3), wide)
+    return fill[0]
 
 
 def _elsewhere(image: Tensor) -> Tensor:
@@ -211,14 +213,14 @@ def _elsewhere(image: Tensor) -> Tensor:
 def _saved_again(image: Tensor) -> Tensor:
     """Returns an image [3, H, W] reduced and enlarged, or saved as JPEG, or both."""
     height, width = image.shape[1:]
-    picture = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().numpy())
+    pil_image = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().numpy())
     way = float(torch.rand(()))
     if way < 0.4:
         scale = 0.6 + 0.4 * float(torch.rand(()))
-        small = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
-        picture = small.resize((width, height), Image.Resampling.BILINEAR)
+        small = pil_image.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+        pil_image = small.resize((width, height), Image.Resampling.BILINEAR)
     if way > 0.3:
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=int(torch.randint(60, 96, ())))
-        picture = Image.open(buffer).convert("RGB")
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).to(image) / 255
+        pil_image.save(buffer, "JPEG", quality=int(torch.randint(60, 96, ())))
+        pil_image = Image.open(buffer).convert("RGB")
+    return torch.from_numpy(np.array(pil_image)).permute(2, 0, 1).to(image) / 255

@@ -29,19 +29,19 @@ def degraded(image: Tensor, target: Tensor, share: float) -> Tensor:
         target: [N, 3, scale h, scale w] in [0, 1].
         share: 0 to 1.
     """
-    chosen = torch.rand(len(image)) < share
-    if not chosen.any():
+    selection = torch.rand(len(image)) < share
+    if not selection.any():
         return image
-    found = image.clone()
-    for i in chosen.nonzero().flatten().tolist():
-        found[i] = _worn(target[i], (image.shape[2], image.shape[3]))
-    return found
+    out = image.clone()
+    for i in selection.nonzero().flatten().tolist():
+        out[i] = _worn(target[i], (image.shape[2], image.shape[3]))
+    return out
 
 
 def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
     """Returns an image [3, H, W] reduced to a size (h, w)."""
     x = target[None]
-    blurred, by_area, noisy, saved = (torch.rand(4) < torch.tensor(_SHARES)).tolist()
+    blurred, by_area, noisy, as_jpeg = (torch.rand(4) < torch.tensor(_SHARES)).tolist()
     if blurred:
         x = gaussian(x, _between(*_BLURRED) * target.shape[1] / size[0])
     if by_area:
@@ -51,7 +51,7 @@ def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
     if noisy:
         x = x + _between(*_NOISY) / 255 * torch.randn(x.shape).to(x)
     x = x.clamp(0, 1)
-    return _as_jpeg(x[0]) if saved else x[0]
+    return _as_jpeg(x[0]) if as_jpeg else x[0]
 
 
 def gaussian(x: Tensor, deviation: float) -> Tensor:
@@ -68,8 +68,8 @@ def gaussian(x: Tensor, deviation: float) -> Tensor:
 
 def _as_jpeg(image: Tensor) -> Tensor:
     buffer = io.BytesIO()
-    picture = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().cpu().numpy())
-    picture.save(buffer, "JPEG", quality=int(torch.randint(*_SAVED, ())))
+    pil_image = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().cpu().numpy())
+    pil_image.save(buffer, "JPEG", quality=int(torch.randint(*_SAVED, ())))
     return torch.from_numpy(np.array(Image.open(buffer).convert("RGB"))).permute(2, 0, 1).to(image) / 255
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._contours import Drawn, Shares, drawn_anew
+from ._contours import ColorSamples, Shares, drawn_anew
 
 #: The standard deviations of a light: of the logarithm of its exponent, of its channels' beside that, of its contrast.
 _EXPOSURE, _BALANCE, _CONTRAST = 0.35, 0.08, 0.25
@@ -32,16 +32,16 @@ _RIDGE = 1e-3
 _PARTED, _LEAST = (0.35, 0.65), 0.15
 
 
-class Hinted(NamedTuple):
+class HintSamples(NamedTuple):
     """Samples with a hint.
 
     Attributes:
-        drawn: the composites, masks and pixels of the objects.
+        samples: the composites, masks and pixels of the objects.
         background: colours [N, P, 3] in [0, 1] of the scene that the object was put into, without the object.
         hint: colours of the scene that it comes from, without the object; or of what it should be lit like.
     """
 
-    drawn: Drawn
+    samples: ColorSamples
     background: Tensor
     hint: Tensor
 
@@ -49,8 +49,8 @@ class Hinted(NamedTuple):
 class Scenes(NamedTuple):
     """The samples of a batch."""
 
-    by_source: Hinted
-    by_reference: Hinted
+    by_source: HintSamples
+    by_reference: HintSamples
 
 
 def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Scenes:
@@ -83,7 +83,7 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares
     other = torch.rand(count) < _OTHER
     source = torch.where(other[:, None, None], source.roll(1, 0), source)
     pasted = drawn_anew(torch.lerp(target, changed, mask), target, mask, shares, pixels)
-    by_source = Hinted(pasted, scene, lit(source))
+    by_source = HintSamples(pasted, scene, lit(source))
 
     line = _halves(count, height, width, object_)
     parts = [object_ * side for side in line]
@@ -93,7 +93,7 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares
     changed = torch.where(recoloured[:, None, None, None], composite, changed)
     pasted = drawn_anew(torch.lerp(target, changed, first[:, None]), target, first[:, None], shares, pixels)
     like = _Light(count, torch.full((count,), _LOOSELY))(_colors(target, _drawn(second, pixels)))
-    return Scenes(by_source, Hinted(pasted, scene, like))
+    return Scenes(by_source, HintSamples(pasted, scene, like))
 
 
 class _Light:
@@ -113,10 +113,10 @@ class _Light:
 def _nearest(before: Tensor, after: Tensor, mask: Tensor, pixels: int) -> Callable[[Tensor], Tensor]:
     """Returns the affine maps of colours nearest to what was done to the objects of images, see `drawn_scenes`."""
     at = _drawn(mask[:, 0], pixels)
-    given, made = _colors(before, at), _colors(after, at)
-    features = functional.pad(given, (0, 1), value=1.0)
+    before_colors, after_colors = _colors(before, at), _colors(after, at)
+    features = functional.pad(before_colors, (0, 1), value=1.0)
     normal = features.mT @ features + _RIDGE * pixels * torch.eye(4)
-    change = torch.linalg.solve(normal, features.mT @ (made - given))
+    change = torch.linalg.solve(normal, features.mT @ (after_colors - before_colors))
     return lambda colors: (colors + functional.pad(colors, (0, 1), value=1.0) @ change).clamp(0, 1)
 
 

@@ -72,6 +72,6 @@ def toned(image: Tensor, composite: Tensor, gamma: float, gain: float) -> tuple[
 
 def _rim(mask: Tensor, outside: Tensor) -> Tensor:
     """Returns the pixels next to the contour of masks [N, 1, H, W], on the outer side where `outside`, else inside."""
-    grown = functional.max_pool2d(mask, 3, 1, 1)
-    shrunk = -functional.max_pool2d(-mask, 3, 1, 1)
-    return torch.where(outside, grown - mask, mask - shrunk)
+    dilation = functional.max_pool2d(mask, 3, 1, 1)
+    erosion = -functional.max_pool2d(-mask, 3, 1, 1)
+    return torch.where(outside, dilation - mask, mask - erosion)

@@ -86,11 +86,11 @@ class BargainNetStep(Step):
             output = self.model.generator(composite, mask, background)
         output = output.float()
         with self.autocast():
-            codes = [encode(picture, mask) for picture in (target, output, composite)]
-        background, real, made, before = (code.float() for code in (background, *codes))
+            codes = [encode(image, mask) for image in (target, output, composite)]
+        background, real, fake, before = (code.float() for code in (background, *codes))
         l1 = masked_l1(output, target)
         how: dict[str, Any] = {"margin": settings.margin, "each_number": settings.each_number}
-        triplets = triplet(real, made, before, **how) + settings.background * triplet(made, background, before, **how)
+        triplets = triplet(real, fake, before, **how) + settings.background * triplet(fake, background, before, **how)
         losses: Losses = {"l1": l1, "triplet": triplets}
         total = settings.l1 * l1 + settings.triplet * triplets
         if settings.style:

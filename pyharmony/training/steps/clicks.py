@@ -96,8 +96,8 @@ class ClicksStep(Step):
         settings = self.settings
         if self.model.config.features:
             self.model.known.requires_grad_(False)
-        learned = [x for x in self.model.parameters() if x.requires_grad]
-        self.add_optimizer("model", learned, settings.lr, settings.betas)
+        parameters = [x for x in self.model.parameters() if x.requires_grad]
+        self.add_optimizer("model", parameters, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """Cannot capture this step.
@@ -118,16 +118,18 @@ class ClicksStep(Step):
         settings = self.settings
         silent = torch.rand(len(image)) < (settings.silent if "people" in batch else 0)
         with torch.no_grad(), self.autocast():
-            seen = self.model.seen(image)
-        prompt = self._prompted(image, mask, silent, seen)
+            features = self.model.seen(image)
+        prompt = self._prompted(image, mask, silent, features)
         with self.autocast():
-            cut = self.model(image, prompt, seen)
-        losses = self._losses(Cut(*(x.float() for x in cut)), mask, ~silent.to(image.device), batch.get("people"))
+            prediction = self.model(image, prompt, features)
+        losses = self._losses(
+            Cut(*(x.float() for x in prediction)), mask, ~silent.to(image.device), batch.get("people")
+        )
         loss = losses["mask"] + settings.scored * losses["score"] + settings.people * losses["people"]
         self.update("model", loss)
         return losses
 
-    def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor, seen: tuple[Tensor, ...]) -> Tensor:
+    def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor, features: tuple[Tensor, ...]) -> Tensor:
         """Returns prompts for a batch, as users would set them; `silent` samples have none."""
         settings, regions = self.settings, mask[:, 0].cpu().numpy() > 0.5
         clicks = [first_clicks(region, settings.more) for region in regions]
@@ -146,72 +148,72 @@ class ClicksStep(Step):
         again = _chance(settings.again)
         for round_ in range(int(torch.randint(settings.rounds, ())) + 1):
             with torch.no_grad(), self.autocast():
-                cut = self.model(image, prompt, seen)
-            best = cut.scores.argmax(1)
-            last = cut.logits[torch.arange(len(best)), best].float().sigmoid()[:, None]
-            for i, made in enumerate(last[:, 0].cpu().numpy() > 0.5):
+                prediction = self.model(image, prompt, features)
+            best = prediction.scores.argmax(1)
+            last = prediction.logits[torch.arange(len(best)), best].float().sigmoid()[:, None]
+            for i, answer in enumerate(last[:, 0].cpu().numpy() > 0.5):
                 if silent[i]:
                     last[i] = 0
                 elif again and not round_:
                     last[i] = _from_afar(last[i])
-                elif click := click_on_errors(regions[i], made):
+                elif click := click_on_errors(regions[i], answer):
                     clicks[i].append(click)
             prompt = prompt_of(image, *_stacked(clicks, image), last)
         self.model.train()
         return prompt
 
-    def _losses(self, cut: Cut, mask: Tensor, asked: Tensor, people: Tensor | None = None) -> Losses:
-        """Returns the losses, those of masks for the samples that are asked for."""
-        known = torch.zeros_like(mask) if people is None else ((people - 0.5).abs() > 0.25).to(mask)
+    def _losses(self, prediction: Cut, mask: Tensor, has_prompt: Tensor, people: Tensor | None = None) -> Losses:
+        """Returns the losses, those of masks for the samples with a prompt."""
+        is_certain = torch.zeros_like(mask) if people is None else ((people - 0.5).abs() > 0.25).to(mask)
         where = (mask if people is None else people).round()
-        entropy = functional.binary_cross_entropy_with_logits(cut.people, where, reduction="none")
-        found = {"people": (known * entropy).sum() / known.sum().clamp_min(1)}
-        if not asked.all():
-            cut, mask = Cut(*(x[asked] for x in cut)), mask[asked]
+        entropy = functional.binary_cross_entropy_with_logits(prediction.people, where, reduction="none")
+        losses = {"people": (is_certain * entropy).sum() / is_certain.sum().clamp_min(1)}
+        if not has_prompt.all():
+            prediction, mask = Cut(*(x[has_prompt] for x in prediction)), mask[has_prompt]
         if not len(mask):
-            nothing = 0 * cut.logits.sum() + 0 * cut.scores.sum()
-            return {"mask": nothing, "score": nothing, **found, "iou": nothing.detach()}
-        wanted = mask.expand(-1, MASKS, -1, -1)
-        each = functional.binary_cross_entropy_with_logits(cut.logits, wanted, reduction="none").mean((2, 3))
-        inside = cut.logits.sigmoid()
-        both = (inside * wanted).sum((2, 3))
-        union = (inside + wanted - inside * wanted).sum((2, 3))
+            nothing = 0 * prediction.logits.sum() + 0 * prediction.scores.sum()
+            return {"mask": nothing, "score": nothing, **losses, "iou": nothing.detach()}
+        target = mask.expand(-1, MASKS, -1, -1)
+        each = functional.binary_cross_entropy_with_logits(prediction.logits, target, reduction="none").mean((2, 3))
+        inside = prediction.logits.sigmoid()
+        both = (inside * target).sum((2, 3))
+        union = (inside + target - inside * target).sum((2, 3))
         each = each + 1 - both / union.clamp_min(1)
         loss = (each.amin(1) + _OTHERS * each.mean(1)).mean()
         with torch.no_grad():
-            right = shared(cut.logits > 0, wanted > 0.5)
-            iou = right.gather(1, cut.scores.argmax(1, keepdim=True)).mean()
-        return {"mask": loss, "score": (cut.scores - right).square().mean(), **found, "iou": iou}
+            right = shared(prediction.logits > 0, target > 0.5)
+            iou = right.gather(1, prediction.scores.argmax(1, keepdim=True)).mean()
+        return {"mask": loss, "score": (prediction.scores - right).square().mean(), **losses, "iou": iou}
 
 
 Click = tuple[float, float, int]
 """A click: x, y, and 1 on the object, 0 beside it."""
 
 
-def shared(made: Tensor, wanted: Tensor) -> Tensor:
+def shared(first: Tensor, second: Tensor) -> Tensor:
     """Returns the share of the union of regions [..., H, W] that both of them cover; 1 where both are empty."""
-    both, either = (x.sum((-2, -1)).float() for x in (made & wanted, made | wanted))
+    both, either = (x.sum((-2, -1)).float() for x in (first & second, first | second))
     return torch.where(either > 0, both / either.clamp_min(1), torch.ones_like(both))
 
 
 def first_clicks(region: np.ndarray, more: float) -> list[Click]:
     """Returns a click well inside of a region [H, W], and for a share of the calls some on it and beside it."""
     depth = _depth(region)
-    found = [_drawn(depth >= max(_DEEP * depth.max(), 0.5), 1)] if region.any() else []
+    clicks = [_drawn(depth >= max(_DEEP * depth.max(), 0.5), 1)] if region.any() else []
     if region.any() and _chance(more):
         for _ in range(int(torch.randint(1, 4, ()))):
             if _chance(0.5):
-                found.append(_drawn(region, 1))
+                clicks.append(_drawn(region, 1))
             else:
                 outside = _depth(~region)
-                found.append(_drawn((outside > 1) & (outside < _BESIDE * len(region)), 0))
-    return [click for click in found if click is not None]
+                clicks.append(_drawn((outside > 1) & (outside < _BESIDE * len(region)), 0))
+    return [click for click in clicks if click is not None]
 
 
-def click_on_errors(region: np.ndarray, made: np.ndarray) -> Click | None:
+def click_on_errors(region: np.ndarray, mask: np.ndarray) -> Click | None:
     """Returns a click on the error of a mask [H, W] that is deepest: on the object, or beside it; None without any."""
-    missed, beyond = _depth(region & ~made), _depth(made & ~region)
-    depth, label = (missed, 1) if missed.max() >= beyond.max() else (beyond, 0)
+    inner, outer = _depth(region & ~mask), _depth(mask & ~region)
+    depth, label = (inner, 1) if inner.max() >= outer.max() else (outer, 0)
     return _drawn(depth >= max(0.7 * depth.max(), 0.5), label) if depth.max() > 0 else None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...errors import ArgumentError
 from ...models.checks import check_image, check_mask, check_share, check_smallest, check_whole
 from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Compared, Judge
-from ._contours import Drawn, Shares, as_given, drawn_anew
+from ._contours import ColorSamples, Shares, as_given, drawn_anew
 from ._scenes import Scenes, drawn_scenes
 from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register
 
@@ -128,10 +128,10 @@ class ColorGridStep(Step):
         starts = tuple(start.format(last) for start in _PARTS[settings.trains])
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name.startswith(starts))
-        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        if not learned:
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not parameters:
             raise ArgumentError(f"trains: {settings.trains!r}, and the network has none; set model.{settings.trains}")
-        self.add_optimizer("model", learned, settings.lr, settings.betas)
+        self.add_optimizer("model", parameters, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
         """Captures the step, see `Step.capture`.
@@ -161,31 +161,31 @@ class ColorGridStep(Step):
         if settings.trains == "hints":
             return self._hinted(drawn_scenes(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels))
         if settings.shares.any:
-            drawn = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels)
-            drawn = Drawn(*(x.to(composite.device) for x in drawn))
+            samples = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels)
+            samples = ColorSamples(*(x.to(composite.device) for x in samples))
         else:
-            drawn = as_given(composite, target, mask, settings.pixels)
+            samples = as_given(composite, target, mask, settings.pixels)
         if settings.trains == "judge":
-            return self._judged(drawn)
+            return self._judged(samples)
         with self.autocast():
-            looks = self.model.looks(drawn.composite, drawn.mask)
-        losses = {"rmse": self._error(looks[-1].apply(drawn.given), drawn.wanted)}
+            stage_maps = self.model.looks(samples.composite, samples.mask)
+        losses = {"rmse": self._error(stage_maps[-1].apply(samples.colors), samples.target_colors)}
         total = losses["rmse"]
-        if len(looks) > 1:
-            early = [self._error(maps.apply(drawn.given), drawn.wanted) for maps in looks[:-1]]
+        if len(stage_maps) > 1:
+            early = [self._error(maps.apply(samples.colors), samples.target_colors) for maps in stage_maps[:-1]]
             losses["early"] = torch.stack(early).sum()
             total = total + settings.early * losses["early"]
         self.update("model", total)
         return losses
 
-    def _judged(self, drawn: Drawn) -> Losses:
+    def _judged(self, samples: ColorSamples) -> Losses:
         """Updates the judge by a batch, and then by samples that it heard before."""
         # The answers are those of inference; only the judge has dropout.
         self.model.eval()
         cast(Judge, self.model.judge).train()
         with torch.no_grad(), self.autocast():
-            maps, *facts = self.model.heard(drawn.composite, drawn.mask)
-        return self._replayed([*maps, *facts, drawn.given, drawn.wanted], self._weighed)
+            maps, *facts = self.model.heard(samples.composite, samples.mask)
+        return self._replayed([*maps, *facts, samples.colors, samples.target_colors], self._weighed)
 
     def _replayed(self, samples: list[Tensor], errors: Callable[[list[Tensor]], Losses]) -> Losses:
         """Updates by the errors of samples, and then by those of some that came before; returns the first."""
@@ -204,12 +204,14 @@ class ColorGridStep(Step):
         self.update("model", torch.stack(list(losses.values())).sum())
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _weighed(self, heard: list[Tensor]) -> Losses:
+    def _weighed(self, samples: list[Tensor]) -> Losses:
         """Returns the error of what the judge makes of the answers to some samples."""
-        affine, curves, across, *facts, given, wanted = heard
+        affine, curves, across, *facts, colors, target_colors = samples
         with self.autocast():
             weights = cast(Judge, self.model.judge)(across, *facts)
-        return {"rmse": self._error(Answers(ColorMaps(affine, curves), weights).together().apply(given), wanted)}
+        return {
+            "rmse": self._error(Answers(ColorMaps(affine, curves), weights).together().apply(colors), target_colors)
+        }
 
     def _hinted(self, scenes: Scenes) -> Losses:
         """Updates the hints by samples with a source and samples with a reference."""
@@ -219,24 +221,24 @@ class ColorGridStep(Step):
         for learning in (self.model.by_source, self.model.by_reference):
             cast(Compared, learning).train()
         samples = []
-        for drawn, *known in scenes:
-            composite, mask, given, wanted = (x.to(device) for x in drawn)
+        for sample, *hints in scenes:
+            composite, mask, colors, target_colors = (x.to(device) for x in sample)
             with torch.no_grad(), self.autocast():
-                mapped = self.model.maps(composite, mask).apply(given)
-            samples += [given, mapped, *(x.to(device) for x in known), wanted]
+                mapped = self.model.maps(composite, mask).apply(colors)
+            samples += [colors, mapped, *(x.to(device) for x in hints), target_colors]
         return self._replayed(samples, self._asked)
 
     def _asked(self, samples: list[Tensor]) -> Losses:
         """Returns the errors of the changes that sources and references ask for."""
         losses: Losses = {}
         for name, parts in (("source", samples[:5]), ("reference", samples[5:])):
-            given, mapped, background, hint, wanted = parts
-            change = self.model.hinted(given, mapped, background, **{name: hint})
-            losses[f"by_{name}"] = self._error(mapped + change.apply(given), wanted)
+            colors, mapped, background, hint, target_colors = parts
+            change = self.model.hinted(colors, mapped, background, **{name: hint})
+            losses[f"by_{name}"] = self._error(mapped + change.apply(colors), target_colors)
         return losses
 
-    def _error(self, made: Tensor, wanted: Tensor) -> Tensor:
+    def _error(self, colors: Tensor, target_colors: Tensor) -> Tensor:
         """Returns the mean error of colours [N, P, 3], see the class."""
         scale = self.settings.scale
-        apart = ((made - wanted).square().mean((1, 2)) + self.settings.floor).sqrt()
+        apart = ((colors - target_colors).square().mean((1, 2)) + self.settings.floor).sqrt()
         return ((apart / scale).log1p() * scale if scale else apart).mean()

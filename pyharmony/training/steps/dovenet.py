@@ -107,15 +107,15 @@ class DoveNetStep(Step):
             fake, real = self._judge_both(judge, output.detach(), target)
         self.observe("score", real=real.realism, fake=fake.realism)
         self.observe("verification", real=real.verification, fake=fake.verification)
-        judged = game.discriminator(real.realism, fake.realism) + game.discriminator(
+        discriminator_loss = game.discriminator(real.realism, fake.realism) + game.discriminator(
             real.verification, fake.verification
         )
-        losses = {"discriminator": judged}
+        losses = {"discriminator": discriminator_loss}
         if settings.gradient_penalty:
             # In float32: of a slope near 1 the penalty is the small difference, which bfloat16 knows to some per cent.
             penalty = gradient_penalty(mean_score, target, output.detach(), weight=settings.gradient_penalty)
-            losses["gradient_penalty"], judged = penalty, judged + penalty
-        self.update("discriminator", judged)
+            losses["gradient_penalty"], discriminator_loss = penalty, discriminator_loss + penalty
+        self.update("discriminator", discriminator_loss)
 
         with _frozen(discriminator), self.autocast():
             fake = judge(output)
@@ -145,11 +145,11 @@ def _wide(x: Tensor) -> Tensor:
 @contextlib.contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
     """Freezes the module's parameters: what is computed inside has no gradient to them."""
-    wanted = [p for p in module.parameters() if p.requires_grad]
-    for p in wanted:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    for p in parameters:
         p.requires_grad_(False)
     try:
         yield
     finally:
-        for p in wanted:
+        for p in parameters:
             p.requires_grad_(True)

@@ -75,12 +75,12 @@ class DoveNetLiteStep(Step):
         real, fake = judge(target), judge(output.detach())
         self.observe("score", real=real.realism, fake=fake.realism)
         self.observe("verification", real=real.verification, fake=fake.verification)
-        judged = game.discriminator(real.realism, fake.realism)
-        judged = judged + game.discriminator(real.verification, fake.verification)
-        self.update("discriminator", judged)
+        discriminator_loss = game.discriminator(real.realism, fake.realism)
+        discriminator_loss = discriminator_loss + game.discriminator(real.verification, fake.verification)
+        self.update("discriminator", discriminator_loss)
         fake = judge(output)
         adversarial, verification = game.generator(fake.realism), game.generator(fake.verification)
         l1 = masked_l1(output, target)
         total = settings.l1 * l1 + settings.adversarial * adversarial + settings.verification * verification
         self.update("generator", total)
-        return {"discriminator": judged, "adversarial": adversarial, "verification": verification, "l1": l1}
+        return {"discriminator": discriminator_loss, "adversarial": adversarial, "verification": verification, "l1": l1}

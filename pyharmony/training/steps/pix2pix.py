@@ -75,8 +75,8 @@ class Pix2PixStep(Step):
         fake = output.detach()
         of_target, of_fake = judge(target), judge(fake)
         self.observe("score", real=of_target, fake=of_fake)
-        judged = self.settings.game.discriminator(of_target, of_fake) / 2
-        losses, total = {"discriminator": judged}, judged
+        discriminator_loss = self.settings.game.discriminator(of_target, of_fake) / 2
+        losses, total = {"discriminator": discriminator_loss}, discriminator_loss
         if self.settings.gradient_penalty:
             losses["gradient_penalty"] = gradient_penalty(
                 functools.partial(judge, twice=True), target, fake, weight=self.settings.gradient_penalty

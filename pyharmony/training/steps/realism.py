@@ -63,9 +63,9 @@ class RealismStep(Step):
 
     def run(self, batch: dict[str, Tensor]) -> Losses:
         image, composite, mask = self._varied(batch["image"], batch["composite"], batch.get("mask"))
-        pictures = torch.cat([image, composite])
+        images = torch.cat([image, composite])
         with self.autocast():
-            logits = self.model.logits(pictures, None if mask is None else torch.cat([mask, mask]))
+            logits = self.model.logits(images, None if mask is None else torch.cat([mask, mask]))
         real, fake = logits.float().chunk(2)
         loss = vanilla_discriminator(real, fake) / 2
         accuracy = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2

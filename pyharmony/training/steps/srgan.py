@@ -105,8 +105,8 @@ class SrganStep(Step):
 
         of_target, of_output = judge(target), judge(output.detach())
         self.observe("score", real=of_target, fake=of_output)
-        judged = game.discriminator(of_target, of_output)
-        self.update("discriminator", judged)
+        discriminator_loss = game.discriminator(of_target, of_output)
+        self.update("discriminator", discriminator_loss)
         distance = masked_l1 if settings.content == "l1" else masked_l2
         losses = {
             settings.content: distance(output, target),
@@ -123,4 +123,4 @@ class SrganStep(Step):
             if name != settings.content:
                 total = total + weight * losses[name]
         self.update("generator", total)
-        return {"discriminator": judged, **losses}
+        return {"discriminator": discriminator_loss, **losses}

@@ -76,8 +76,8 @@ class StyleEncoderStep(Step):
         pairs = ((target, mask), (target, 1 - mask), (composite, mask))
         with self.autocast():
             if settings.together:
-                pictures, regions = (torch.cat(several) for several in zip(*pairs))
-                codes = list(self.model(pictures, regions).chunk(3))
+                images, regions = (torch.cat(several) for several in zip(*pairs))
+                codes = list(self.model(images, regions).chunk(3))
             else:
                 codes = [self.model(*pair) for pair in pairs]
         real, background, before = (code.float() for code in codes)

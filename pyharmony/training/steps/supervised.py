@@ -126,16 +126,16 @@ class SupervisedStep(Step):
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         with self.autocast():
             if isinstance(self.model, UNet3Plus):
-                pictures = self.model.deep(composite, mask)
+                outputs = self.model.deep(composite, mask)
             else:
-                pictures = [self.model(composite, mask)]
-        pictures = [picture.float() for picture in pictures]
-        distances = [self._distance(picture, target, mask) for picture in pictures]
+                outputs = [self.model(composite, mask)]
+        outputs = [output.float() for output in outputs]
+        distances = [self._distance(output, target, mask) for output in outputs]
         losses: Losses = {self.settings.distance: distances[0]}
         total = torch.stack([w * d for w, d in zip(self._heads, distances)]).sum()
         if len(distances) > 1:
             losses["deep"] = total
-        for name, style in self._styles(pictures[0], target, mask).items():
+        for name, style in self._styles(outputs[0], target, mask).items():
             losses[name] = style
             total = total + getattr(self.settings, name) * style
         self.update("model", total)
@@ -143,13 +143,13 @@ class SupervisedStep(Step):
 
     def _styles(self, output: Tensor, target: Tensor, mask: Tensor) -> Losses:
         encoder = self.extractor
-        found: Losses = {}
+        losses: Losses = {}
         if encoder is None:
-            return found
+            return losses
         if self.settings.style:
-            found["style"] = encoder.distance(output, target, mask, gram=self.settings.gram)
+            losses["style"] = encoder.distance(output, target, mask, gram=self.settings.gram)
         if self.settings.style_background:
             with torch.no_grad():
                 background = encoder(target, 1 - mask)
-            found["style_background"] = torch.linalg.vector_norm(encoder(output, mask) - background, dim=1).mean()
-        return found
+            losses["style_background"] = torch.linalg.vector_norm(encoder(output, mask) - background, dim=1).mean()
+        return losses
