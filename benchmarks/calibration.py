@@ -31,7 +31,7 @@ from pyharmony.harmonization._guards import (
 )
 from pyharmony.harmonization._judged import BOOST_OF_TWO, compared, hardened, with_close
 from pyharmony.harmonization._maps import weighted
-from pyharmony.harmonization._scene import scene
+from pyharmony.harmonization._scene import scene_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,14 +69,14 @@ class Answer(NamedTuple):
 def answer(network: _colorgrid.Network, case: Case, name: str) -> Answer:
     """Asks a network about a case."""
     size = network.size, network.size
-    whole = scene(case.image, case.mask, None, size)
+    whole = scene_of(case.image, case.mask, None, size)
     seen = hardened(with_close(whole, case.image, case.mask, None) if network.closer else whole)
     more = 1.0 if seen.close is None else BOOST_OF_TWO
     maps, weights = network.answers(seen, Care.AGREED)
     counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
-    made, apart = compared(seen, [m.apply(seen.picture) for m in maps], counts)
+    made, apart = compared(seen, [m.apply(seen.image) for m in maps], counts)
     known = region_confidence(seen)[0]
-    trusted = (known * change_confidence(seen, seen.picture + b * more * (made - seen.picture))[0] for b in BOOSTS)
+    trusted = (known * change_confidence(seen, seen.image + b * more * (made - seen.image))[0] for b in BOOSTS)
     mean, measure = weighted(maps, counts), gain if name == TRIPLES else change
     results = [measure(mean.scaled(part * more).apply(case.image, case.mask), case) for part in PARTS]
     return Answer(mean_change(seen, made), apart, tuple(x >= TRUSTED for x in trusted), np.array(results))

@@ -72,14 +72,14 @@ def test_plain_and_coloured_backgrounds_take_no_colour_away(old: np.ndarray) -> 
     grey = np.repeat(image[..., 1:2], 3, 2).astype(np.float32) / 255
     brighter = ColorMap(affine=np.eye(3, 4) * 1.1)
     assert _caps.without_colour(brighter, Scene(grey, scene.mask)) is brighter
-    assert _caps.without_colour(brighter, Scene(scene.picture, np.ones_like(scene.mask))) is brighter
+    assert _caps.without_colour(brighter, Scene(scene.image, np.ones_like(scene.mask))) is brighter
 
 
 @pytest.mark.parametrize("table", [False, True])
 def test_skin_gets_no_neon(table: bool, old: np.ndarray) -> None:
     image, mask = pasted(old, FACE)
     scene = Scene(image.astype(np.float32) / 255, mask.astype(np.float32) / 255)
-    before = scene.picture[mask > 0] * 255
+    before = scene.image[mask > 0] * 255
 
     def saturated(times: float, lift: float = 0.0) -> ColorMap:
         matrix = times * np.eye(3) + (1 - times) * np.tile(LUMA, (3, 1))
@@ -87,7 +87,7 @@ def test_skin_gets_no_neon(table: bool, old: np.ndarray) -> None:
         return table_of(lambda x: x @ matrix.T + lift) if table else made
 
     def after(found: ColorMap) -> np.ndarray:
-        return found.apply(scene.picture)[mask > 0].clip(0, 1) * 255
+        return found.apply(scene.image)[mask > 0].clip(0, 1) * 255
 
     own = chroma(before)
     assert own < 25
@@ -102,10 +102,10 @@ def test_skin_gets_no_neon(table: bool, old: np.ndarray) -> None:
     # What was more than calm may stay, and gets no more.
     orange, _ = pasted(old, (220, 148, 104))
     vivid = Scene(orange.astype(np.float32) / 255, scene.mask)
-    own = chroma(vivid.picture[mask > 0] * 255)
+    own = chroma(vivid.image[mask > 0] * 255)
     assert own > 38
     held = _caps.with_calm_skin(saturated(1.2), vivid)
-    assert chroma(held.apply(vivid.picture)[mask > 0].clip(0, 1) * 255) == pytest.approx(own, rel=0.01)
+    assert chroma(held.apply(vivid.image)[mask > 0].clip(0, 1) * 255) == pytest.approx(own, rel=0.01)
     blue, _ = pasted(old)
     assert _caps.with_calm_skin(neon, Scene(blue.astype(np.float32) / 255, scene.mask)) is neon
 
@@ -115,7 +115,7 @@ def test_as_much_is_made_as_light_explains(old: np.ndarray) -> None:
     scene = Scene(image.astype(np.float32) / 255, mask.astype(np.float32) / 255)
 
     def changed(by: float) -> np.ndarray:
-        return scene.picture + np.float32(by)
+        return scene.image + np.float32(by)
 
     part = _guards.explained_part
     assert part(1.0, scene, changed(0.1)) == 1 and part(1.3, scene, changed(0.1)) == 1.3

@@ -10,7 +10,7 @@ from pyharmony._images.region import Region
 from pyharmony.harmonization import _colorgrid, _judged
 from pyharmony.harmonization._guards import Care
 from pyharmony.harmonization._maps import weighted
-from pyharmony.harmonization._scene import Scene, close_to, scene
+from pyharmony.harmonization._scene import Scene, close_to, scene_of
 
 pytestmark = pytest.mark.networks
 
@@ -32,7 +32,7 @@ def scenery(shape: tuple[int, int], box: tuple[int, int, int, int]) -> tuple[np.
 
 
 def seen_at(image: np.ndarray, mask: np.ndarray) -> Scene:
-    return _judged.hardened(scene(image, mask, None, (256, 256)))
+    return _judged.hardened(scene_of(image, mask, None, (256, 256)))
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_the_closer_look_is_the_scene_of_that_part() -> None:
     for h in (None, holes):
         close = _judged.with_close(seen, image, mask, h).close
         assert close is not None and close.close is None
-        expected = scene(image[part], mask[part], None if h is None else h[part], (256, 256))
-        assert (close.picture == expected.picture).all() and (close.mask == expected.mask).all()
+        expected = scene_of(image[part], mask[part], None if h is None else h[part], (256, 256))
+        assert (close.image == expected.image).all() and (close.mask == expected.mask).all()
     assert _judged.with_close(seen_at(image, mask * 0), image, mask * 0, None).close is None
     # Nothing but the object is near it: a strip across the image at its edge has all of its background on one side.
     image, mask = scenery((512, 512), (0, 500, 0, 512))
     assert _judged.with_close(seen_at(image, mask), image, mask, None).close is None
-    hard = _judged.hardened(Scene(seen.picture, seen.mask * 0.7, Scene(seen.picture, seen.mask * 0.6)))
+    hard = _judged.hardened(Scene(seen.image, seen.mask * 0.7, Scene(seen.image, seen.mask * 0.6)))
     assert hard.close is not None and (hard.close.mask == seen.mask).all()
 
 
@@ -94,10 +94,10 @@ def test_two_looks_make_more_of_what_they_agree_on(network: _colorgrid.Network) 
     image, mask = scenery((512, 1024), (128, 256, 256, 512))
     seen = _judged.hardened(_judged.with_close(seen_at(image, mask), image, mask, None))
     maps, weights = network.answers(seen, Care.AGREED)
-    found = network.found_by(seen, Care.AGREED)
+    found = network.answer_of(seen, Care.AGREED)
     asked, boost = weighted(maps, weights), network.calibration.boost * _judged.BOOST_OF_TWO
-    assert found.asked is not None and np.allclose(found.asked.affine, asked.scaled(boost).affine)
-    assert np.allclose(network.found_by(seen, Care.ALL).map.affine, asked.affine)
+    assert found.full_map is not None and np.allclose(found.full_map.affine, asked.scaled(boost).affine)
+    assert np.allclose(network.answer_of(seen, Care.ALL).map.affine, asked.affine)
 
 
 def test_the_looks_in_torch_are_those_in_numpy(network: _colorgrid.Network, one_torch_thread: None) -> None:
@@ -109,7 +109,7 @@ def test_the_looks_in_torch_are_those_in_numpy(network: _colorgrid.Network, one_
     model = models.load("colorgrid").eval()
     seen = _judged.with_close(seen_at(image, mask), image, mask, None)
     for care in Care:
-        ours, theirs = network.found_by(seen, care), networks.found_by(model, seen, care)
+        ours, theirs = network.answer_of(seen, care), networks.answer_of(model, seen, care)
         assert np.allclose(ours.map.affine, theirs.map.affine, atol=1e-4)
         assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
     assert (np.abs(ph.harmonize(image, mask).astype(int) - ph.harmonize(image, mask, method=model)) <= 1).all()
@@ -121,6 +121,6 @@ def test_large_images_are_looked_at_closely_in_their_own_pixels() -> None:
     image[400:464:2, 400:464] = 0
     close = _judged.with_close(seen_at(image, mask), image, mask, None).close
     assert close is not None
-    rows = np.diff(close.picture[..., 1], axis=0)[100:150, 100:150]
+    rows = np.diff(close.image[..., 1], axis=0)[100:150, 100:150]
     assert np.abs(rows).max() > 0.1
-    assert np.abs(np.diff(seen_at(image, mask).picture[..., 1], axis=0))[103:113, 103:113].max() < 0.1
+    assert np.abs(np.diff(seen_at(image, mask).image[..., 1], axis=0))[103:113, 103:113].max() < 0.1

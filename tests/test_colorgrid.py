@@ -111,8 +111,8 @@ def test_without_shares_a_batch_is_as_given() -> None:
     composite, target, mask = batch()
     for found in (drawn(), as_given(composite, target, mask, 32)):
         assert torch.equal(found.composite, composite) and torch.equal(found.mask, mask)
-        torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3))
-        torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+        torch.testing.assert_close(found.colors, BLUE.flatten().expand(6, 32, 3))
+        torch.testing.assert_close(found.target_colors, RED.flatten().expand(6, 32, 3))
 
 
 def test_a_cut_out_shows_its_own_colours_nowhere_else() -> None:
@@ -121,15 +121,15 @@ def test_a_cut_out_shows_its_own_colours_nowhere_else() -> None:
     assert not near(found.composite, RED).any()
     shown = near(found.composite, BLUE).flatten(1).sum(1)
     assert (shown < 32 * 32).all() and (shown > 24 * 24).all()
-    torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3))
-    torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+    torch.testing.assert_close(found.colors, BLUE.flatten().expand(6, 32, 3))
+    torch.testing.assert_close(found.target_colors, RED.flatten().expand(6, 32, 3))
     # What the network is told of the object is what is left of it.
     assert (near(found.composite, BLUE) == (found.mask[:, 0] > 0.5)).float().mean() > 0.95
 
 
 def test_a_cut_out_that_fits_keeps_its_colours() -> None:
     found = drawn(cut_out=1.0, fits=1.0)
-    assert torch.equal(found.given, found.wanted) and not near(found.composite, BLUE).any()
+    assert torch.equal(found.colors, found.target_colors) and not near(found.composite, BLUE).any()
 
 
 def test_a_cut_out_elsewhere_stands_before_another_part_of_the_photograph() -> None:
@@ -152,9 +152,11 @@ def test_an_exposed_object_is_brighter_by_factors_of_linear_light() -> None:
     found, (_, target, mask) = drawn(exposed=1.0), batch()
     outside = (mask == 0).expand_as(target)
     assert torch.equal(found.composite[outside], target[outside]) and torch.equal(found.mask, mask)
-    torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+    torch.testing.assert_close(found.target_colors, RED.flatten().expand(6, 32, 3))
     # Dark values hardly reach the shoulder: their factors differ by a white balance alone.
-    given, wanted = (torch.from_numpy(srgb_to_linear(x[:, 0].double().numpy())) for x in (found.given, found.wanted))
+    given, wanted = (
+        torch.from_numpy(srgb_to_linear(x[:, 0].double().numpy())) for x in (found.colors, found.target_colors)
+    )
     stops = torch.log2(given / wanted)
     assert 0.3 < stops[:, 1].std() < 2
     assert (stops[:, 1:].std(1) < 0.4).all() and not torch.equal(found.composite, target)
@@ -164,7 +166,7 @@ def test_a_shoulder_keeps_white_where_it_is() -> None:
     _, _, mask = batch(32)
     white = torch.ones(32, 3, SIDE, SIDE)
     torch.manual_seed(0)
-    found = drawn_anew(white, white, mask, Shares(**NONE, exposed=1.0), 4).given[:, 0]
+    found = drawn_anew(white, white, mask, Shares(**NONE, exposed=1.0), 4).colors[:, 0]
     kept = (found > 0.999).all(1)
     assert 12 < kept.sum() < 31 and (found[~kept] < 0.97).any(1).all()
 
@@ -175,7 +177,7 @@ def test_moved_masks_miss_the_region_by_some_pixels() -> None:
     apart = (found.mask - mask).abs().flatten(1).sum(1)
     assert (apart > 0).sum() >= 5 and (apart < 0.9 * 32 * 32).all()
     # The colours that are compared are still those of the region.
-    torch.testing.assert_close(found.wanted, RED.flatten().expand(6, 32, 3))
+    torch.testing.assert_close(found.target_colors, RED.flatten().expand(6, 32, 3))
 
 
 def test_a_feathered_change_fades_towards_the_contour() -> None:
@@ -184,14 +186,14 @@ def test_a_feathered_change_fades_towards_the_contour() -> None:
     torch.testing.assert_close(middle, BLUE.flatten().expand(6, 3))
     assert ((edge - RED.flatten()).abs() < (BLUE - RED).flatten().abs() + 1e-6).all()
     assert ((edge - BLUE.flatten()).abs().amax(1) > 0.02).sum() >= 4
-    torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3), atol=0.05, rtol=0)
+    torch.testing.assert_close(found.colors, BLUE.flatten().expand(6, 32, 3), atol=0.05, rtol=0)
 
 
 def test_a_worn_composite_is_judged_by_its_colours_before() -> None:
     found, (composite, _, mask) = drawn(worn=1.0), batch()
     assert not torch.equal(found.composite, composite) and torch.equal(found.mask, mask)
     assert (found.composite - composite).abs().mean() < 0.05
-    torch.testing.assert_close(found.given, BLUE.flatten().expand(6, 32, 3))
+    torch.testing.assert_close(found.colors, BLUE.flatten().expand(6, 32, 3))
 
 
 def test_what_is_drawn_goes_by_the_seed() -> None:
@@ -260,7 +262,7 @@ def test_the_network_in_numpy_is_the_one_in_torch(config: dict[str, Any], tmp_pa
     models.save(model, tmp_path / "w.safetensors")
     network = _colorgrid.parsed((tmp_path / "w.safetensors").read_bytes(), "w")
     for scene in scenes():
-        picture = torch.from_numpy(scene.picture).permute(2, 0, 1)[None]
+        picture = torch.from_numpy(scene.image).permute(2, 0, 1)[None]
         with torch.no_grad():
             expected = model.maps(picture, torch.from_numpy(scene.mask)[None, None])
         (found,) = network.maps([scene])
@@ -369,7 +371,7 @@ def test_the_judge_in_numpy_is_the_one_in_torch(extra: dict[str, Any], tmp_path:
         mask[box[0] : box[1], box[2] : box[3]] = 1
         scene = Scene(random.random((32, 32, 3), np.float32), mask)
         with torch.no_grad():
-            picture = torch.from_numpy(scene.picture).permute(2, 0, 1)[None]
+            picture = torch.from_numpy(scene.image).permute(2, 0, 1)[None]
             expected = model.answers(picture, torch.from_numpy(mask)[None, None])
         maps, weights = network.answers(scene, Care.ALL)
         assert weights is not None and np.ptp(weights) > 0.01
@@ -378,7 +380,7 @@ def test_the_judge_in_numpy_is_the_one_in_torch(extra: dict[str, Any], tmp_path:
         for i, found in enumerate(maps):
             np.testing.assert_allclose(found.affine, expected.maps.affine[0, i], rtol=0, atol=1e-4)
         for care in Care:
-            ours, theirs = network.found_by(scene, care), networks.found_by(model, scene, care)
+            ours, theirs = network.answer_of(scene, care), networks.answer_of(model, scene, care)
             np.testing.assert_allclose(ours.map.affine, theirs.map.affine, rtol=0, atol=1e-4)
             assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
 
@@ -393,7 +395,7 @@ def test_hints_in_numpy_are_those_in_torch(tmp_path: Path) -> None:
     seen = Scene(random.random((256, 256, 3), np.float32), mask)
     before = ColorMap(affine=np.diag([0.7, 0.8, 0.9, 1.0])[:3])
     source, reference = (random.random((count, 3), np.float32) for count in (300, 70))
-    colors = torch.from_numpy(seen.picture).flatten(0, 1)
+    colors = torch.from_numpy(seen.image).flatten(0, 1)
     inside, outside, _ = model.config.seen
     given, background = (
         colors[_chosen(_sure(torch.from_numpy(weight).flatten()[None]), count, False)]
@@ -537,19 +539,21 @@ def test_scenes_of_one_photograph_in_two_lights(recoloured: float, monkeypatch: 
     composite, mask = target * 0.7, batch(8)[2]
     drawn = drawn_scenes(composite, target, mask, Shares(**NONE), 200)
     source, reference = drawn.by_source, drawn.by_reference
-    fits = (source.drawn.given == source.drawn.wanted).flatten(1).all(1)
+    fits = (source.samples.colors == source.samples.target_colors).flatten(1).all(1)
     assert 0 < fits.sum() < 8
     if recoloured:
-        torch.testing.assert_close(source.drawn.given[~fits], source.drawn.wanted[~fits] * 0.7, rtol=0, atol=0.01)
+        torch.testing.assert_close(
+            source.samples.colors[~fits], source.samples.target_colors[~fits] * 0.7, rtol=0, atol=0.01
+        )
     # One curve without a turn and with fixed ends maps each channel of what was seen in another light.
     for i in range(0 if recoloured else 8):
         for c in range(3):
-            x, y = source.drawn.wanted[i, :, c], source.drawn.given[i, :, c]
+            x, y = source.samples.target_colors[i, :, c], source.samples.colors[i, :, c]
             rank = x.argsort()
             assert bool((y[rank].diff() >= -1e-6).all()) and float(y[x == 0].sum()) == 0
     assert float((source.hint - source.background).abs().mean()) > 0
     for made, *colors in drawn:
-        for x in (made.given, made.wanted, *colors):
+        for x in (made.colors, made.target_colors, *colors):
             assert x.shape == (8, 200, 3) and float(x.min()) >= 0 and float(x.max()) <= 1
         # Outside its mask each composite is the photograph.
         assert torch.equal(made.composite * (1 - made.mask), target * (1 - made.mask))
@@ -557,5 +561,5 @@ def test_scenes_of_one_photograph_in_two_lights(recoloured: float, monkeypatch: 
     whole = target.flatten(2).mT
     inside = mask[:, 0].flatten(1) > 0
     for i in range(8):
-        for colors, place in ((reference.drawn.wanted, inside[i]), (source.background, ~inside[i])):
+        for colors, place in ((reference.samples.target_colors, inside[i]), (source.background, ~inside[i])):
             assert {tuple(x) for x in colors[i].tolist()} <= {tuple(x) for x in whole[i][place].tolist()}

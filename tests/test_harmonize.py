@@ -33,7 +33,7 @@ from pyharmony.harmonization import (
 from pyharmony.harmonization._fit import fit
 from pyharmony.harmonization._guards import Care
 from pyharmony.harmonization._maps import IDENTITY, lattice, table_of
-from pyharmony.harmonization._scene import Scene, reduced, scene
+from pyharmony.harmonization._scene import Scene, reduced, scene_of
 from pyharmony.harmonization._transport import transport_plan
 from pyharmony.io import Picture
 
@@ -629,7 +629,7 @@ def test_xue_matches_what_it_measures(pair: Any) -> None:
     image, mask = pair
     hard = (mask > 127).astype(np.uint8) * 255
     result = ph.harmonize(image, hard, method="xue", guard=False)
-    inside, outside = _xue.regions(scene(image, hard, None, image.shape[:2]))
+    inside, outside = _xue.regions(scene_of(image, hard, None, image.shape[:2]))
     of = [_xue.features(color.srgb_to_linear(a[where] / 255.0)) for a, where in
           ((image, inside), (image, outside), (result, inside))]  # fmt: skip
     ours, theirs, found = of
@@ -655,8 +655,8 @@ def test_an_object_of_fewer_than_500_pixels_is_left_to_itself_by_xue(pair: Any) 
 
 def test_a_picture_that_is_small_enough_is_seen_as_it_is(pair: Any) -> None:
     image, mask = pair
-    seen = scene(image, mask, None, fitted(image.shape[:2], 512))
-    assert np.array_equal(seen.picture, image.astype(np.float32) / 255)
+    seen = scene_of(image, mask, None, fitted(image.shape[:2], 512))
+    assert np.array_equal(seen.image, image.astype(np.float32) / 255)
     assert np.array_equal(seen.mask, mask.astype(np.float32) / 255)
 
 
@@ -743,7 +743,7 @@ def test_a_guarded_network_sees_other_masks_and_the_mirror_image() -> None:
     assert alone is seen
     assert len(_judged.views_of(seen, Care.AGREED, gives_maps=False)) == 2
     same, mirrored, wider, tighter = _judged.views_of(seen, Care.CAUTIOUS, gives_maps=True)
-    assert same is seen and (mirrored.mask[:, ::-1] == mask).all() and (mirrored.picture[:, ::-1] == picture).all()
+    assert same is seen and (mirrored.mask[:, ::-1] == mask).all() and (mirrored.image[:, ::-1] == picture).all()
     # A pixel away in each of eight directions; where the object touches the frame of the image, it does so tighter too.
     assert wider.mask.sum() == 10 * 12 + 9 and wider.mask[9, 9] == wider.mask[19, 29] == 1
     assert tighter.mask.sum() == 8 * 8 and tighter.mask[0, 11] == 1 == tighter.mask[7, 18]
@@ -913,16 +913,16 @@ def test_skin_is_kept_by_guarded_calls_whose_views_disagree(models: Any) -> None
 
 def test_the_fit_follows_place_and_luma() -> None:
     image, mask = composite(128, 128)
-    seen = scene(image, mask, None, (128, 128))
+    seen = scene_of(image, mask, None, (128, 128))
     y = np.linspace(-1, 1, 128)[:, None, None]
-    luma = (seen.picture @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    wanted = (seen.picture * (1 + 0.15 * y) + 0.1 * luma * (1 - luma)).astype(np.float32)
+    luma = (seen.image @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    wanted = (seen.image * (1 + 0.15 * y) + 0.1 * luma * (1 - luma)).astype(np.float32)
     found, explained = fit(seen, wanted)
     assert explained > 0.98
     inside = seen.mask > 0.5
-    assert np.abs(found.apply(seen.picture) - wanted)[inside].mean() < 0.5 / 255
-    same, all_of_it = fit(seen, seen.picture)
-    assert all_of_it == 1 and np.abs(same.apply(seen.picture) - seen.picture).max() < 1e-5
+    assert np.abs(found.apply(seen.image) - wanted)[inside].mean() < 0.5 / 255
+    same, all_of_it = fit(seen, seen.image)
+    assert all_of_it == 1 and np.abs(same.apply(seen.image) - seen.image).max() < 1e-5
 
 
 def test_maps_of_a_network_are_applied_exactly(models: Any) -> None:
@@ -966,10 +966,10 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
     result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
     side = model.config.size
     assert info.map.grid is not None and info.map.grid.shape == (side, side, 1, 3, 4)
-    seen = scene(image, mask, None, (side, side))
+    seen = scene_of(image, mask, None, (side, side))
     inside = torch.from_numpy(seen.mask >= 0.5).float()[None, None]
     with torch.no_grad():
-        maps = model.generator.maps(torch.from_numpy(seen.picture).permute(2, 0, 1)[None] * 2 - 1, inside)
+        maps = model.generator.maps(torch.from_numpy(seen.image).permute(2, 0, 1)[None] * 2 - 1, inside)
         maps = torch.nn.functional.interpolate(maps, (150, 90), mode="bilinear")
         whole = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
         wanted = added(maps, whole, torch.from_numpy(mask)[None, None] / 255)[0].permute(1, 2, 0).numpy()
@@ -988,10 +988,10 @@ def test_maps_of_a_pct_net_are_applied_exactly(models: Any, settings: dict[str, 
     image, mask = composite(150, 90)
     result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
     assert info.map.affine is None and info.map.curves is None and info.map.grid.shape == (32, 32, 1, 3, 4)
-    seen = scene(image, mask, None, (32, 32))
+    seen = scene_of(image, mask, None, (32, 32))
     hard = torch.from_numpy(seen.mask >= 0.5).float()[None, None]
     with torch.no_grad():
-        change = model.transforms(torch.from_numpy(seen.picture).permute(2, 0, 1)[None], hard).shared
+        change = model.transforms(torch.from_numpy(seen.image).permute(2, 0, 1)[None], hard).shared
     change = torch.nn.functional.interpolate(change.double(), (150, 90), mode="bilinear")[0]
     change = change.permute(1, 2, 0).reshape(150, 90, 3, 4).numpy()
     x, m = image / 255, mask[..., None] / 255
@@ -1323,5 +1323,5 @@ def test_confidence_falls_where_there_is_less_to_go_by() -> None:
         changes = [_guards.change_confidence(whole, picture + sign * x)[0] for x in (0.0, 0.2, 0.3, 0.4, 0.5)]
         assert changes == sorted(changes, reverse=True) and changes[1] == 1 and changes[-1] == 0
     dark = Scene(picture / 5, whole.mask)
-    assert _guards.change_confidence(dark, dark.picture * 0)[0] == 0  # a small change, and yet all the light
+    assert _guards.change_confidence(dark, dark.image * 0)[0] == 0  # a small change, and yet all the light
     assert _statistics.SIDE == 512

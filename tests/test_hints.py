@@ -95,7 +95,7 @@ def test_every_method_gets_what_the_hints_say_on_top(method: str, pair: Any, ask
         assert np.abs(difference - change).max() < 1e-3
         assert told.change > 0 and told.asked > 0 and (made != plain).any()
     seen, _, hints = asked.calls[-1]
-    assert seen.picture.shape == (256, 256, 3) and set(np.unique(seen.mask)) == {0, 1}
+    assert seen.image.shape == (256, 256, 3) and set(np.unique(seen.mask)) == {0, 1}
     assert hints.reference is None
 
 
@@ -120,10 +120,10 @@ def test_colours_are_of_what_lies_outside_of_the_object(pair: Any, asked: Asked)
     source, inside = photograph()
     ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside)
     source_scene = asked.last.source
-    assert source_scene is not None and source_scene.picture.shape == (256, 256, 3)
+    assert source_scene is not None and source_scene.image.shape == (256, 256, 3)
     share = 1 - inside.astype(bool).mean()
     assert 0.9 * share < source_scene.where.mean() < share
-    assert np.abs(source_scene.picture[source_scene.where] * 255 - [20, 30, 60]).max() < 0.01
+    assert np.abs(source_scene.image[source_scene.where] * 255 - [20, 30, 60]).max() < 0.01
     found = source_scene.colors
     assert found.dtype == np.float32 and found.shape == (1024, 3)
     assert np.abs(np.median(found, 0) * 255 - [20, 30, 60]).max() < 0.01 and (found > 0.9).all(1).sum() == 0

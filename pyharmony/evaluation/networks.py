@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import models
 from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError, MaskError
-from ..harmonization.networks import Care, found_by, mean_change, scene
+from ..harmonization.networks import Care, answer_of, mean_change, scene_of
 from ..models import Model
 from ..models.calls import told_of_single_values, with_batch_statistics
 from ..models.style_encoder import reached
@@ -37,46 +37,46 @@ def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
 
 def levels(x: Tensor, low: float) -> npt.NDArray[np.float32]:
     """Converts [N, C, H, W] in [low, 1] to [N, H, W, C] in levels of 0 to 255, neither rounded nor clipped."""
-    found: npt.NDArray[np.float32] = ((x.float() - low) / (1 - low) * 255).permute(0, 2, 3, 1).cpu().numpy()
-    return found
+    out: npt.NDArray[np.float32] = ((x.float() - low) / (1 - low) * 255).permute(0, 2, 3, 1).cpu().numpy()
+    return out
 
 
 @torch.no_grad()
-def realism(model: Model, picture: Picture, mask: Picture | None) -> float:
+def realism(model: Model, image: Picture, mask: Picture | None) -> float:
     """Returns the score of a `realism_cnn` for an image [H, W, 3], with or without the mask [H, W] of its object."""
-    sample = {"target": picture} if mask is None else {"target": picture, "mask": mask}
+    sample = {"target": image} if mask is None else {"target": image, "mask": mask}
     small = resize_sample(sample, model.config.size)
     if mask is None:
-        image, _ = _tensors(model, [small["target"]], np.zeros(small["target"].shape[:2], np.uint8))
-        return float(model(image))
+        tensor, _ = _tensors(model, [small["target"]], np.zeros(small["target"].shape[:2], np.uint8))
+        return float(model(tensor))
     return float(model(*_tensors(model, [small["target"]], small["mask"])))
 
 
 @torch.no_grad()
-def harmony(model: Any, picture: Picture, mask: Picture) -> float:
+def harmony(model: Any, image: Picture, mask: Picture) -> float:
     """Returns the score for an image [H, W, 3] with an object's mask [H, W], by a network of `HARMONY` or one that
     harmonises."""
     side = model.size
     if model.name not in HARMONY:
-        seen = scene(picture, mask, None, (side, side))
-        for weight, name in ((seen.mask, "empty"), (1 - seen.mask, "full")):
+        scene = scene_of(image, mask, None, (side, side))
+        for weight, name in ((scene.mask, "empty"), (1 - scene.mask, "full")):
             if not weight.any():
                 raise MaskError(f"mask: {name} at {side} x {side} pixels")
-        change = mean_change(seen, found_by(model, seen, Care.ALL).map.apply(seen.picture))
+        change = mean_change(scene, answer_of(model, scene, Care.ALL).map.apply(scene.image))
         return float(0.5 ** (change / _HALF))
-    small = resize_sample({"target": picture, "mask": mask}, side)
-    image, inside = _tensors(model, [small["target"]], small["mask"])
+    small = resize_sample({"target": image, "mask": mask}, side)
+    tensor, inside = _tensors(model, [small["target"]], small["mask"])
     for region, name in ((inside, "empty"), (1 - inside, "full")):
         if not reached(region).any():
             raise MaskError(f"mask: {name} at {side} x {side} pixels, as far as the network sees")
-    return float(model.harmony(image, inside))
+    return float(model.harmony(tensor, inside))
 
 
-def _tensors(model: Model, pictures: list[Picture], mask: Picture) -> list[Tensor]:
+def _tensors(model: Model, images: list[Picture], mask: Picture) -> list[Tensor]:
     """Returns images [H, W, 3], converted to the model's range, and a mask [H, W], each as a batch of one."""
     device = next(model.parameters()).device
-    found = [torch.tensor(np.ascontiguousarray(x), device=device).float() / 255 for x in (*pictures, mask)]
-    return [x.permute(2, 0, 1)[None] * (1 - model.low) + model.low for x in found[:-1]] + [found[-1][None, None]]
+    tensors = [torch.tensor(np.ascontiguousarray(x), device=device).float() / 255 for x in (*images, mask)]
+    return [x.permute(2, 0, 1)[None] * (1 - model.low) + model.low for x in tensors[:-1]] + [tensors[-1][None, None]]
 
 
 class Harmonizer:
@@ -93,16 +93,16 @@ class Harmonizer:
     def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
         side = self.side
         if composite.shape[:2] != (side, side):
-            seen = scene(composite, mask, None, (side, side))
-            if not seen.mask.any():
+            scene = scene_of(composite, mask, None, (side, side))
+            if not scene.mask.any():
                 raise MaskError(f"mask: empty at {side} x {side} pixels")
             whole = composite.astype(np.float32) / np.float32(255)
-            carried: npt.NDArray[Any] = found_by(self.model, seen, Care.ALL).map.apply(whole, mask) * np.float32(255)
+            carried: npt.NDArray[Any] = answer_of(self.model, scene, Care.ALL).map.apply(whole, mask) * np.float32(255)
             return carried
         small = resize_sample({"composite": composite, "mask": mask}, side)
-        picture, m = _tensors(self.model, [small["composite"]], small["mask"])
+        image, m = _tensors(self.model, [small["composite"]], small["mask"])
         with told_of_single_values(self.model):
-            return levels(self.model.predict(picture, m), self.model.low)[0]
+            return levels(self.model.predict(image, m), self.model.low)[0]
 
 
 class Verdict:
@@ -129,7 +129,7 @@ class Verdict:
             patches = model.discriminator(before, after, m) if model.takes_mask else model.discriminator(before, after)
             scores = {"realism": float(patches.mean())}
         else:
-            found = model.discriminator(after, m)
-            patches = found.realism
-            scores = {"realism": float(patches.mean()), "verification": float(found.verification.mean())}
+            judgement = model.discriminator(after, m)
+            patches = judgement.realism
+            scores = {"realism": float(patches.mean()), "verification": float(judgement.verification.mean())}
         return scores, torch.sigmoid(patches)[0, 0].cpu().numpy() if patches.ndim == 4 else None

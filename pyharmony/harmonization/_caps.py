@@ -40,12 +40,12 @@ def without_colour(color_map: ColorMap, scene: Scene) -> ColorMap:
         scene: what the method sees, with a hard mask.
     """
     outside = moved(scene.mask, _RIM) < 0.5
-    if outside.sum() < _PIXELS or np.percentile(_chroma(scene.picture[outside]), _NEARLY_ALL) >= _GREY:
+    if outside.sum() < _PIXELS or np.percentile(_chroma(scene.image[outside]), _NEARLY_ALL) >= _GREY:
         return color_map
-    steps = np.abs(np.diff(scene.picture @ LUMA, axis=1))[outside[:, 1:] & outside[:, :-1]]
+    steps = np.abs(np.diff(scene.image @ LUMA, axis=1))[outside[:, 1:] & outside[:, :-1]]
     if not steps.size or steps.mean() * 255 < _DETAIL:
         return color_map
-    if _chroma(color_map.apply(scene.picture)[scene.mask >= 0.5]).mean() < _FAINT:
+    if _chroma(color_map.apply(scene.image)[scene.mask >= 0.5]).mean() < _FAINT:
         return color_map
     return followed_by(color_map, _desaturation(0.0))
 
@@ -70,21 +70,21 @@ def with_calm_skin(color_map: ColorMap, scene: Scene) -> ColorMap:
     if color_map.is_identity:
         return color_map
     inside = scene.mask.reshape(-1) >= 0.5
-    where = np.flatnonzero(is_skin(scene.picture.reshape(-1, 3) * np.float32(255)) & inside)
+    where = np.flatnonzero(is_skin(scene.image.reshape(-1, 3) * np.float32(255)) & inside)
     if len(where) < max(SKIN_LEAST * inside.sum(), 1):
         return color_map
     where = where[:: -(-len(where) // _SEEN)]
 
-    def chroma(picture: npt.NDArray[np.floating]) -> float:
-        a, b = rgb_to_lab(picture.reshape(-1, 3)[where].astype(np.float64).clip(0, 1))[:, 1:].mean(0)
+    def chroma(image: npt.NDArray[np.floating]) -> float:
+        a, b = rgb_to_lab(image.reshape(-1, 3)[where].astype(np.float64).clip(0, 1))[:, 1:].mean(0)
         return float(np.hypot(a, b))
 
     def calm(share: float) -> bool:
-        return chroma(followed_by(color_map, _desaturation(share)).apply(scene.picture)) <= most
+        return chroma(followed_by(color_map, _desaturation(share)).apply(scene.image)) <= most
 
-    own = chroma(scene.picture)
+    own = chroma(scene.image)
     most = max(own, min(_RATIO * own, _CALM))
-    if chroma(color_map.apply(scene.picture)) <= most:
+    if chroma(color_map.apply(scene.image)) <= most:
         return color_map
     return followed_by(color_map, _desaturation(largest(calm, 1.0)))
 

@@ -16,7 +16,7 @@ from .._images.threads import in_threads
 from ..errors import WeightsError
 from ..ops.convolution import linear
 from ..ops.layers import Float32, State, layer_norm, shipped
-from ._guards import Care, Found
+from ._guards import Answer, Care
 from ._hints import Hints, Source
 from ._judged import hardened, judged_maps, looks_of, views_of
 from ._maps import ColorMap, weighted
@@ -68,45 +68,45 @@ class Network(NamedTuple):
 
     def maps(self, scenes: Sequence[Scene]) -> list[ColorMap]:
         """Returns the colour map that the last expert gives for each scene of the network's size."""
-        return _maps_of(self, self.settings.experts - 1, [_drawn(self.settings, scene) for scene in scenes])
+        return _maps_of(self, self.settings.experts - 1, [_samples_of(self.settings, scene) for scene in scenes])
 
-    def answers(self, seen: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
+    def answers(self, scene: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
         """Returns the maps of `views_of` a scene with a hard mask, and how far its judge counts each, [V].
 
         With a judge every expert after the first adds its maps of the scene as it is and of its mirror image; and the
         scene's closer look, where there is one, adds as many maps as the scene, each look with half the weight.
         """
-        if seen.close is not None and self.closer:
-            every = in_threads(lambda look: self.answers(look, care), looks_of(seen))
+        if scene.close is not None and self.closer:
+            every = in_threads(lambda look: self.answers(look, care), looks_of(scene))
             weights = np.concatenate([np.asarray(counts) / 2 for _, counts in every])
             return [m for maps, _ in every for m in maps], weights
-        views = views_of(seen, care, gives_maps=True, judge=bool(self.settings.judge))
+        views = views_of(scene, care, gives_maps=True, judge=bool(self.settings.judge))
         if not self.settings.judge:
             return self.maps(views), None
-        drawn = [_drawn(self.settings, view) for view in views]
-        maps = _maps_of(self, 0, drawn)
+        samples = [_samples_of(self.settings, view) for view in views]
+        maps = _maps_of(self, 0, samples)
         for expert in range(1, self.settings.experts):
-            maps += _maps_of(self, expert, drawn[:_SHARED])
-        return maps, _weights(self, seen, maps)
+            maps += _maps_of(self, expert, samples[:_SHARED])
+        return maps, _weights(self, scene, maps)
 
-    def found_by(self, scene: Scene, care: Care) -> Found:
+    def answer_of(self, scene: Scene, care: Care) -> Answer:
         """Returns the answer for a scene of the network's size.
 
         Raises:
             WeightsError: the network gives NaN or infinities.
         """
-        seen = hardened(scene)
-        maps, weights = self.answers(seen, care)
-        return judged_maps(seen, maps, self.calibration, care, weights)
+        hard = hardened(scene)
+        maps, weights = self.answers(hard, care)
+        return judged_maps(hard, maps, self.calibration, care, weights)
 
-    def hinted(self, seen: Scene, maps: Sequence[ColorMap], hints: Hints) -> list[ColorMap]:
+    def hinted(self, scene: Scene, maps: Sequence[ColorMap], hints: Hints) -> list[ColorMap]:
         """Returns maps with the change that hints ask for added.
 
         With a source a map counts `_OF_MAP`, what the layers for sources add to it `_OF_LAYERS`, and the change by
         which the source's scene fits beside the new one, see `_beside`, `_OF_SCENES`.
 
         Args:
-            seen: the scene of the composite, of 256 x 256 pixels, with a hard mask.
+            scene: the scene of the composite, of 256 x 256 pixels, with a hard mask.
             maps: the maps that a method has found, guarded or not.
             hints: what the caller knows beside.
 
@@ -116,13 +116,13 @@ class Network(NamedTuple):
         if not self.settings.hints:
             raise WeightsError("source and reference: these weights of colorgrid were trained without them")
         counts = self.settings.seen
-        at = _chosen(_sure(seen.mask), counts[0])
-        original = seen.picture.reshape(-1, 3)[at][None]
-        background = seen.picture.reshape(-1, 3)[_chosen(_sure(1 - seen.mask), counts[1])][None]
-        beside = None if hints.source is None or (seen.mask > 0).all() else _beside(self, seen, hints.source)
+        at = _indices_by(_sure(scene.mask), counts[0])
+        original = scene.image.reshape(-1, 3)[at][None]
+        background = scene.image.reshape(-1, 3)[_indices_by(_sure(1 - scene.mask), counts[1])][None]
+        beside = None if hints.source is None or (scene.mask > 0).all() else _beside(self, scene, hints.source)
         results = []
         for color_map in maps:
-            mapped = color_map.apply(seen.picture).clip(0, 1).reshape(-1, 3)[at][None]
+            mapped = color_map.apply(scene.image).clip(0, 1).reshape(-1, 3)[at][None]
             change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
             colors = mapped
             if hints.source is not None:
@@ -163,7 +163,7 @@ def parsed(data: bytes, path: str) -> Network:
     return Network(settings, state, header.calibration)
 
 
-class _Drawn(NamedTuple):
+class _Samples(NamedTuple):
     """The values that are drawn from a scene, or from some [V], see `_Inputs` of the model."""
 
     inside: Float32
@@ -173,51 +173,51 @@ class _Drawn(NamedTuple):
     rest: Float32
 
 
-def _drawn(settings: Settings, scene: Scene, where: Float32 | None = None) -> _Drawn:
+def _samples_of(settings: Settings, scene: Scene, where: Float32 | None = None) -> _Samples:
     """Draws from a scene; where: [S, S], 0 for pixels that belong to neither region, else 1; None: 1."""
-    picture, mask = scene.picture, scene.mask
+    image, mask = scene.image, scene.mask
     inside_weight, outside_weight = (_sure(x) if where is None else _sure(x) * where for x in (mask, 1 - mask))
-    cells, share = (_block_means(x, picture.shape[0] // _CELLS) for x in (picture, mask[..., None]))
+    cells, share = (_block_means(x, image.shape[0] // _CELLS) for x in (image, mask[..., None]))
     around = cells
     if settings.nearness:
         around = np.concatenate([cells, *(_window_means(share, n) for n in _NEAR)], 2)
-    inside = _pixels(picture, cells, inside_weight, settings.seen[0])
-    outside = _pixels(picture, around, outside_weight, settings.seen[1])
-    return _Drawn(inside, outside, *_rows(picture, mask, settings.seen[2], settings.reach))
+    inside = _pixels(image, cells, inside_weight, settings.seen[0])
+    outside = _pixels(image, around, outside_weight, settings.seen[1])
+    return _Samples(inside, outside, *_rows(image, mask, settings.seen[2], settings.reach))
 
 
-def _maps_of(network: Network, expert: int, scenes: Sequence[_Drawn]) -> list[ColorMap]:
-    """Computes `Expert`: the colour map of what was drawn from each scene."""
+def _maps_of(network: Network, expert: int, scenes: Sequence[_Samples]) -> list[ColorMap]:
+    """Computes `Expert`: the colour map of the samples of each scene."""
     settings, start = network.settings, f"experts.{expert}."
     state = {key.removeprefix(start): value for key, value in network.state.items() if key.startswith(start)}
-    drawn = _Drawn(*map(np.stack, zip(*scenes, strict=True)))
-    within, beyond = drawn.within, drawn.beyond
-    given, places = drawn.inside[..., :3], drawn.inside[..., 3:]
-    background = np.concatenate([drawn.outside, drawn.outside[..., :3].max(-1, keepdims=True)], -1)
-    of_outside = _statistics(drawn.outside[..., :3], state, "statistics.1")
+    samples = _Samples(*map(np.stack, zip(*scenes, strict=True)))
+    within, beyond = samples.within, samples.beyond
+    original, places = samples.inside[..., :3], samples.inside[..., 3:]
+    background = np.concatenate([samples.outside, samples.outside[..., :3].max(-1, keepdims=True)], -1)
+    of_outside = _statistics(samples.outside[..., :3], state, "statistics.1")
     identity = np.eye(3, 4, dtype=np.float32)
     values = np.zeros((len(scenes), 12 + 9 * settings.knots), np.float32)
     affine = np.broadcast_to(identity, (len(scenes), 3, 4))
     curves = np.zeros((len(scenes), 3, 3, settings.knots), np.float32)
     recalled: Float32 | None = None
     for stage in range(settings.stages):
-        colors, edge = given, within
+        colors, edge = original, within
         if stage:
-            both = np.concatenate([given, within.reshape(len(scenes), -1, 3)], 1)
+            both = np.concatenate([original, within.reshape(len(scenes), -1, 3)], 1)
             mapped = _mapped(both, affine, curves).clip(-_BEYOND, 1 + _BEYOND)
-            colors, edge = mapped[:, : given.shape[1]], mapped[:, given.shape[1] :].reshape(within.shape)
+            colors, edge = mapped[:, : original.shape[1]], mapped[:, original.shape[1] :].reshape(within.shape)
         if not stage or settings.recall:
             set_of_outside = _points(background, state, "outside", recalled)
         largest = colors.max(-1, keepdims=True)
-        found = [
+        features = [
             _statistics(colors, state, "statistics.0"),
-            _points(np.concatenate([given, colors, places, largest], -1), state, "inside", recalled),
+            _points(np.concatenate([original, colors, places, largest], -1), state, "inside", recalled),
             of_outside,
             set_of_outside,
             _statistics(beyond[:, :, 0] - edge[:, :, 0], state, "statistics.2"),
-            _points(_flat(within, edge, beyond, drawn.rest), state, "rows", recalled),
+            _points(_flat(within, edge, beyond, samples.rest), state, "rows", recalled),
         ]
-        x = np.concatenate(found, -1)
+        x = np.concatenate(features, -1)
         for layer in ("decide.1", "decide.4"):
             x = _silu(_linear(x, state, layer))
         recalled = x if settings.recall else None
@@ -234,20 +234,20 @@ def _parted(values: Float32) -> tuple[Float32, Float32]:
     return values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(len(values), 3, 3, -1)
 
 
-def _weights(network: Network, seen: Scene, maps: Sequence[ColorMap]) -> Float32:
+def _weights(network: Network, scene: Scene, maps: Sequence[ColorMap]) -> Float32:
     """Computes `Judge`: how far each of the answers to a scene counts, [V]."""
     settings, state = network.settings, network.state
-    picture, mask = seen.picture, seen.mask
-    given = picture.reshape(-1, 3)[_chosen(_sure(mask), settings.seen[0])]
+    image, mask = scene.image, scene.mask
+    original = image.reshape(-1, 3)[_indices_by(_sure(mask), settings.seen[0])]
     parts = [np.stack([getattr(m, name) for m in maps]).astype(np.float32) for name in ("affine", "curves")]
-    mapped = _mapped(np.broadcast_to(given, (len(maps), *given.shape)), *parts)
-    change = mapped.clip(-_BEYOND, 1 + _BEYOND) - given
+    mapped = _mapped(np.broadcast_to(original, (len(maps), *original.shape)), *parts)
+    change = mapped.clip(-_BEYOND, 1 + _BEYOND) - original
     first, second = np.triu_indices(len(maps), 1)
     apart = np.square(change[first] - change[second]).mean((1, 2))
     sizes = [np.square(change).mean((1, 2)), change.var(1).mean(1), apart]
     facts = [change.mean(1).reshape(-1) * 10, *(np.log(x + np.float32(1e-6)) / 2 for x in sizes)]
-    facts += [given.mean(0), given.std(0), np.log(mask.mean() + np.float32(1e-6)).reshape(1)]
-    across = _sampled(picture, *_contour(mask, settings.seen[2])[:2], _ACROSS)
+    facts += [original.mean(0), original.std(0), np.log(mask.mean() + np.float32(1e-6)).reshape(1)]
+    across = _sampled(image, *_contour(mask, settings.seen[2])[:2], _ACROSS)
     steps = (across[:, 1:] - across[:, :-1]) * 2 + np.float32(0.5)
     rows = np.concatenate([across.reshape(len(across), -1), steps.reshape(len(steps), -1)], 1)
     x = np.concatenate([
@@ -257,11 +257,11 @@ def _weights(network: Network, seen: Scene, maps: Sequence[ColorMap]) -> Float32
     for layer in ("judge.decide.1", "judge.decide.4"):
         x = _silu(_linear(x, state, layer))
     scores = _linear(x, state, "judge.decide.6")
-    found: Float32 = np.exp(scores - scores.max())
-    return found[:-1] / found.sum() * np.exp(state["judge.boost"])
+    weights: Float32 = np.exp(scores - scores.max())
+    return weights[:-1] / weights.sum() * np.exp(state["judge.boost"])
 
 
-def _beside(network: Network, seen: Scene, source: Source) -> Float32:
+def _beside(network: Network, scene: Scene, source: Source) -> Float32:
     """Returns the change [1, 12 + 9 K] by which the scene of a source fits beside that of a composite.
 
     Both stand side by side, as if the source were an object that somebody has pasted, and the last expert, which knows
@@ -269,15 +269,17 @@ def _beside(network: Network, seen: Scene, source: Source) -> Float32:
     colour of their scene, and are not drawn.
     """
     sides = []
-    for picture, where in ((seen.picture, seen.mask == 0), (source.picture, source.where)):
-        plain = np.where(where[..., None], picture, picture[where].mean(0))
+    for image, where in ((scene.image, scene.mask == 0), (source.image, source.where)):
+        plain = np.where(where[..., None], image, image[where].mean(0))
         sides.append((plain[:, ::2], where[:, ::2].astype(np.float32)))
-    half = np.zeros_like(seen.mask)
+    half = np.zeros_like(scene.mask)
     half[:, half.shape[1] // 2 :] = 1
     views = []
     for step in (1, -1):
-        picture, where = (np.concatenate([side[:, ::step] for side in x], 1) for x in zip(*sides, strict=True))
-        views.append(_drawn(network.settings, Scene(np.ascontiguousarray(picture), half), np.ascontiguousarray(where)))
+        image, where = (np.concatenate([side[:, ::step] for side in x], 1) for x in zip(*sides, strict=True))
+        views.append(
+            _samples_of(network.settings, Scene(np.ascontiguousarray(image), half), np.ascontiguousarray(where))
+        )
     maps = _maps_of(network, network.settings.experts - 1, views)
     both = weighted(maps, np.full(len(maps), 1 / len(maps)))
     assert both.affine is not None and both.curves is not None  # noqa: S101
@@ -285,7 +287,7 @@ def _beside(network: Network, seen: Scene, source: Source) -> Float32:
     return change[None].astype(np.float32)
 
 
-def _compared(alike: tuple[Float32, Float32], given: Float32, mapped: Float32, state: State, name: str) -> Float32:
+def _compared(alike: tuple[Float32, Float32], original: Float32, mapped: Float32, state: State, name: str) -> Float32:
     """Computes `Compared` of colours [V, P, 3] and [V, Q, 3] that should look alike, and of the object's [V, R, 3]."""
     first, second = alike
 
@@ -299,7 +301,7 @@ def _compared(alike: tuple[Float32, Float32], given: Float32, mapped: Float32, s
     scores = kind(first) @ kind(second).swapaxes(1, 2)
     likeness = np.exp(scores - scores.max(2, keepdims=True))
     likeness /= likeness.sum(2, keepdims=True)
-    sets = [first, second, likeness @ second - first, given, mapped - given]
+    sets = [first, second, likeness @ second - first, original, mapped - original]
     x = np.concatenate([np.concatenate(_moments(each), 1) for each in sets], 1) * 3
     for layer in ("decide.1", "decide.4"):
         x = _silu(_linear(x, state, f"{name}.{layer}"))
@@ -317,8 +319,8 @@ def _silu(x: Float32) -> Float32:
     with np.errstate(over="ignore"):
         below = np.exp(-x)
     below += 1
-    found: Float32 = np.divide(x, below, out=below)
-    return found
+    out: Float32 = np.divide(x, below, out=below)
+    return out
 
 
 def _points(elements: Float32, state: State, name: str, recalled: Float32 | None) -> Float32:
@@ -362,9 +364,9 @@ def _mapped(colors: Float32, affine: Float32, curves: Float32) -> Float32:
     knots = curves.shape[-1]
     at = np.linspace(0, 1, knots, dtype=np.float32)
     hats = np.maximum(1 - np.abs(colors.clip(0, 1)[..., None] - at) * (knots - 1), 0)
-    found: Float32 = colors @ affine[..., :3].swapaxes(1, 2) + affine[:, None, :, 3]
-    found += hats.reshape(*colors.shape[:2], -1) @ curves.reshape(len(curves), 3, -1).swapaxes(1, 2)
-    return found
+    out: Float32 = colors @ affine[..., :3].swapaxes(1, 2) + affine[:, None, :, 3]
+    out += hats.reshape(*colors.shape[:2], -1) @ curves.reshape(len(curves), 3, -1).swapaxes(1, 2)
+    return out
 
 
 def _flat(within: Float32, edge: Float32, beyond: Float32, rest: Float32) -> Float32:
@@ -390,37 +392,37 @@ def _near(side: int, radius: int) -> Float32:
     """Returns [side, side], which averages the existing elements at most radius away."""
     at = np.arange(side)
     near = (np.abs(at[:, None] - at) <= radius).astype(np.float32)
-    found: Float32 = near / near.sum(1, keepdims=True)
-    return found
+    weights: Float32 = near / near.sum(1, keepdims=True)
+    return weights
 
 
 def _sure(weight: Float32) -> Float32:
     return weight * (weight >= 0.5) + np.float32(1e-4) * weight
 
 
-def _chosen(weight: Float32, count: int) -> npt.NDArray[np.intp]:
+def _indices_by(weight: Float32, count: int) -> npt.NDArray[np.intp]:
     """Returns the numbers of `count` elements of weight [P], evenly spread by weight."""
     summed = (weight.reshape(-1) + np.float32(1e-9)).cumsum(dtype=np.float64)
     steps = (np.arange(count) + 0.5) / count
     return np.minimum(np.searchsorted(summed, steps * summed[-1]), weight.size - 1)
 
 
-def _pixels(picture: Float32, around: Float32, weight: Float32, count: int) -> Float32:
+def _pixels(image: Float32, around: Float32, weight: Float32, count: int) -> Float32:
     """Returns pixels [P, C] of one region: colour, surroundings, place."""
-    side = picture.shape[1]
-    chosen = _chosen(weight, count)
-    y, x = chosen // side, chosen % side
+    side = image.shape[1]
+    indices = _indices_by(weight, count)
+    y, x = indices // side, indices % side
     place = np.stack([x, y], 1).astype(np.float32) / (side - 1)
-    return np.concatenate([picture[y, x], around[y * _CELLS // side, x * _CELLS // side], place], 1)
+    return np.concatenate([image[y, x], around[y * _CELLS // side, x * _CELLS // side], place], 1)
 
 
-def _rows(picture: Float32, mask: Float32, count: int, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
+def _rows(image: Float32, mask: Float32, count: int, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
     """Returns the rows across the contour, see `_Inputs` of the model."""
     place, normal, slope = _contour(mask, count)
-    planes = np.concatenate([picture, mask[..., None]], 2)
-    found = _sampled(planes, place, normal, (0.0, *reach, *(-r for r in reach)))
-    colors, masks, steps = found[..., :3], found[..., 3], len(reach)
-    rest = [colors[:, 0], masks[:, 1:], place / (picture.shape[0] - 1), slope[:, None] * 5]
+    planes = np.concatenate([image, mask[..., None]], 2)
+    values = _sampled(planes, place, normal, (0.0, *reach, *(-r for r in reach)))
+    colors, masks, steps = values[..., :3], values[..., 3], len(reach)
+    rest = [colors[:, 0], masks[:, 1:], place / (image.shape[0] - 1), slope[:, None] * 5]
     return colors[:, 1 : 1 + steps], colors[:, 1 + steps :], np.concatenate(rest, 1).clip(0, 1)
 
 
@@ -433,11 +435,11 @@ def _contour(mask: Float32, count: int) -> tuple[Float32, Float32, Float32]:
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
     down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
     steep = np.sqrt(across * across + down * down)
-    chosen = _chosen(steep * steep * steep, count)
-    slope = steep.reshape(-1)[chosen]
-    normal = np.stack([across.reshape(-1)[chosen], down.reshape(-1)[chosen]], 1)
+    indices = _indices_by(steep * steep * steep, count)
+    slope = steep.reshape(-1)[indices]
+    normal = np.stack([across.reshape(-1)[indices], down.reshape(-1)[indices]], 1)
     normal = normal / np.maximum(slope, np.float32(1e-4))[:, None]
-    return np.stack([chosen % side, chosen // side], 1).astype(np.float32), normal, slope
+    return np.stack([indices % side, indices // side], 1).astype(np.float32), normal, slope
 
 
 def _sampled(planes: Float32, place: Float32, normal: Float32, reach: Sequence[float]) -> Float32:
@@ -450,5 +452,5 @@ def _sampled(planes: Float32, place: Float32, normal: Float32, reach: Sequence[f
     flat, first = planes.reshape(-1, planes.shape[2]), y0 * side + x0
     corners = [flat.take(first + step, 0) for step in (0, 1, side, side + 1)]
     top, bottom = (left * (1 - wx) + right * wx for left, right in (corners[:2], corners[2:]))
-    found: Float32 = top * (1 - wy) + bottom * wy
-    return found
+    values: Float32 = top * (1 - wy) + bottom * wy
+    return values

@@ -22,7 +22,7 @@ _AFFINE, _CURVES, _BEND, _GRID = 1e-5, 1e-4, 1e-3, 1e-3
 def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
     """Returns the map from an image to a network's output inside the mask, and the share of the change it explains.
 
-    output - picture is fitted by least squares in float64, weighted by the mask, over affine map, curves and bilateral
+    output - image is fitted by least squares in float64, weighted by the mask, over affine map, curves and bilateral
     grid together. Each of the three has a ridge, the grid the strongest, so that simpler parts explain all they can.
 
     Args:
@@ -33,20 +33,20 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
         The map, and 1 - (sum of squares left over) / (sum of squares of the change), 0 to 1; 1 where nothing changed.
     """
     colors, weights, places = samples(scene)
-    wanted = np.clip(output.reshape(-1, 3).take(places, 0).astype(np.float64), 0, 1) - colors
+    target_change = np.clip(output.reshape(-1, 3).take(places, 0).astype(np.float64), 0, 1) - colors
     simple = np.concatenate([colors, np.ones((len(colors), 1)), hats(colors, KNOTS)], 1)
-    cells = cell_weights(scene.picture.shape[:2], places, colors @ LUMA, CELLS)
+    cells = cell_weights(scene.image.shape[:2], places, colors @ LUMA, CELLS)
     local = (cells[:, :, None] * simple[:, None, :4]).reshape(len(colors), -1)
     features = np.concatenate([simple, local], 1)
     total = float(weights.sum())
     normal = features.T @ (features * weights[:, None]) + total * _ridge()
-    found: Float64 = np.linalg.solve(normal, features.T @ (wanted * weights[:, None])).astype(np.float64)
-    left = ((wanted - features @ found) ** 2).sum(1) @ weights
-    change = (wanted**2).sum(1) @ weights
+    coefficients: Float64 = np.linalg.solve(normal, features.T @ (target_change * weights[:, None])).astype(np.float64)
+    left = ((target_change - features @ coefficients) ** 2).sum(1) @ weights
+    change = (target_change**2).sum(1) @ weights
     explained = 1.0 if change <= 1e-12 * total else float(np.clip(1 - left / change, 0, 1))
-    affine = np.eye(3, 4) + found[:4].T
-    curves = found[4 : 4 + 3 * KNOTS].T.reshape(3, 3, KNOTS)
-    grid = found[4 + 3 * KNOTS :].reshape(*CELLS, 4, 3).swapaxes(-1, -2)
+    affine = np.eye(3, 4) + coefficients[:4].T
+    curves = coefficients[4 : 4 + 3 * KNOTS].T.reshape(3, 3, KNOTS)
+    grid = coefficients[4 + 3 * KNOTS :].reshape(*CELLS, 4, 3).swapaxes(-1, -2)
     return ColorMap(affine, curves, np.ascontiguousarray(grid)), explained
 
 
@@ -56,7 +56,7 @@ def samples(scene: Scene, most: int = _MOST) -> tuple[Float64, Float64, npt.NDAr
     places = np.flatnonzero(mask > 0)
     if len(places) > most:
         places = places[(np.arange(most) * len(places)) // most]
-    colors = scene.picture.reshape(-1, 3).take(places, 0).astype(np.float64)
+    colors = scene.image.reshape(-1, 3).take(places, 0).astype(np.float64)
     return colors, mask[places].astype(np.float64), places
 
 
@@ -72,12 +72,12 @@ def cell_weights(
     """Returns the weight of each cell of a grid at each pixel, [N, cells]: trilinear between the cells' centres."""
     height, width = shape[:2]
     y, x = np.divmod(places, width)
-    found = np.ones((len(places), 1))
+    weights = np.ones((len(places), 1))
     for at, count in zip(((y + 0.5) / height, (x + 0.5) / width, luma.clip(0, 1)), cells, strict=True):
         centre = (at * count - 0.5).clip(0, count - 1)
         near = np.maximum(1 - np.abs(centre[:, None] - np.arange(count)), 0)
-        found = (found[:, :, None] * near[:, None, :]).reshape(len(places), -1)
-    return found
+        weights = (weights[:, :, None] * near[:, None, :]).reshape(len(places), -1)
+    return weights
 
 
 def _ridge() -> Float64:

@@ -52,39 +52,39 @@ NO_BACKGROUND = Reason("no-background", "there is no background")
 _LARGE = Reason("change-large", "the change is larger than light explains")
 
 
-class Found(NamedTuple):
+class Answer(NamedTuple):
     """The answer of a method for a scene.
 
     Attributes:
         map: the colour map.
         confidence: how far the map can be trusted, 0 to 1.
         reason: why the confidence is low, in a few words; empty where nothing is wrong.
-        asked: the map before the guard held it back; None where it is the same as map.
+        full_map: the map before the guard held it back; None where it is the same as map.
     """
 
     map: ColorMap
     confidence: float
     reason: Reason = NO_REASON
-    asked: ColorMap | None = None
+    full_map: ColorMap | None = None
 
 
 def region_confidence(scene: Scene) -> tuple[float, Reason]:
     """Returns how far object and background are large enough to say anything, 0 to 1, and what is wrong if not."""
     inside = float(scene.mask.sum(dtype=np.float64))
     outside = float(scene.mask.size - inside)
-    found, reason = 1.0, NO_REASON
+    confidence, reason = 1.0, NO_REASON
     for weight, too_small in ((inside, OBJECT_SMALL), (outside, BACKGROUND_SMALL)):
         share = float(np.clip((weight - _FEW) / (_MANY - _FEW), 0, 1))
-        if share < found:
-            found, reason = share, too_small
-    return found, reason
+        if share < confidence:
+            confidence, reason = share, too_small
+    return confidence, reason
 
 
 def mean_change(scene: Scene, after: npt.NDArray[np.floating]) -> float:
     """Returns the mean over the mask of the largest change of a channel."""
     weight = scene.mask.sum(dtype=np.float64)
     # A maximum of three arrays is far quicker than one over an axis of three.
-    red, green, blue = np.moveaxis(np.abs(after - scene.picture), -1, 0)
+    red, green, blue = np.moveaxis(np.abs(after - scene.image), -1, 0)
     change = np.maximum(np.maximum(red, green), blue)
     return float((change * scene.mask).sum(dtype=np.float64) / weight) if weight > 0 else 0.0
 
@@ -92,7 +92,7 @@ def mean_change(scene: Scene, after: npt.NDArray[np.floating]) -> float:
 def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[float, Reason]:
     """Returns how far light explains a change, judged by its mean and the ratio of the object's mean lumas."""
     change = float(np.clip((_ABSURD - mean_change(scene, after)) / (_ABSURD - _PLAUSIBLE), 0, 1))
-    before, now = (float((x @ LUMA * scene.mask).sum() / max(scene.mask.sum(), 1e-9)) for x in (scene.picture, after))
+    before, now = (float((x @ LUMA * scene.mask).sum() / max(scene.mask.sum(), 1e-9)) for x in (scene.image, after))
     stops = abs(np.log2((max(now, 0) + _DARK) / (before + _DARK)))
     share = min(change, float(np.clip((_STOPS[1] - stops) / (_STOPS[1] - _STOPS[0]), 0, 1)))
     return share, NO_REASON if share == 1 else _LARGE
@@ -102,7 +102,7 @@ def explained_part(part: float, scene: Scene, after: npt.NDArray[np.floating]) -
     """Returns the largest part of a change, up to the given one, of which light explains all."""
 
     def explains(x: float) -> bool:
-        return change_confidence(scene, scene.picture + np.float32(x) * (after - scene.picture))[0] == 1
+        return change_confidence(scene, scene.image + np.float32(x) * (after - scene.image))[0] == 1
 
     return part if explains(part) else largest(explains, part)
 
@@ -122,10 +122,10 @@ def combined(*parts: tuple[float, Reason]) -> tuple[float, Reason]:
     return value, min(parts, key=lambda part: part[0])[1]
 
 
-def limited(found: ColorMap, scene: Scene) -> ColorMap:
+def limited(color_map: ColorMap, scene: Scene) -> ColorMap:
     """Returns the map, brought so near to the identity that its mean change is at most `_LARGEST`."""
-    change = mean_change(scene, found.apply(scene.picture))
-    return found.scaled(_LARGEST / change) if change > _LARGEST else found
+    change = mean_change(scene, color_map.apply(scene.image))
+    return color_map.scaled(_LARGEST / change) if change > _LARGEST else color_map
 
 
 def agreement(change: float, apart: float, doubt: float, noise: float) -> float:
@@ -150,10 +150,10 @@ def is_skin(colors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Returns which colours [..., 3] in [0, 255] may be skin: in a box of chroma (Chai and Ngan 1999), and not dark."""
     luma = colors @ LUMA
     blue, red = 128 + (colors[..., 2] - luma) / 1.772, 128 + (colors[..., 0] - luma) / 1.402
-    found: npt.NDArray[np.bool_] = luma >= _SKIN_LUMA
+    result: npt.NDArray[np.bool_] = luma >= _SKIN_LUMA
     for x, (low, high) in ((blue, _SKIN_CB), (red, _SKIN_CR)):
-        found &= (x >= low) & (x <= high)
-    return found
+        result &= (x >= low) & (x <= high)
+    return result
 
 
 def keeping_skin(part: float, share: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
@@ -164,7 +164,7 @@ def keeping_skin(part: float, share: float, scene: Scene, after: npt.NDArray[np.
     if share == 1:
         return part
     inside = np.flatnonzero(scene.mask.reshape(-1) >= 0.5)
-    before, after = (x.reshape(-1, 3)[inside].astype(np.float64) for x in (scene.picture, after))
+    before, after = (x.reshape(-1, 3)[inside].astype(np.float64) for x in (scene.image, after))
     where = np.flatnonzero(is_skin(before * 255))
     if len(where) < SKIN_LEAST * max(len(inside), 1) or not len(where):
         return part

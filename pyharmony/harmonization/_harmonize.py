@@ -42,14 +42,14 @@ from ..typing import (
 )
 from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
 from ._caps import capped
-from ._guards import NO_BACKGROUND, OBJECT_SMALL, TRUSTED, Care, Found, mean_change, region_confidence
+from ._guards import NO_BACKGROUND, OBJECT_SMALL, TRUSTED, Answer, Care, mean_change, region_confidence
 from ._judged import hardened, with_close
 from ._maps import IDENTITY, ColorMap, apply_into
-from ._scene import Scene, scene
+from ._scene import Scene, scene_of
 from .names import DEFAULT, METHODS, check_name
 
 #: The methods without weights.
-_PLAIN: dict[str, Callable[[Scene, bool], Found]] = {
+_PLAIN: dict[str, Callable[[Scene, bool], Answer]] = {
     "reinhard": _statistics.reinhard,
     "mkl": _statistics.mkl,
     "match_histogram": _statistics.match_histogram,
@@ -133,7 +133,7 @@ class _Method:
     weights: str | None
     device: str
     size: Callable[[tuple[int, int]], tuple[int, int]]
-    find: Callable[[Scene, Care], Found]
+    find: Callable[[Scene, Care], Answer]
     background: bool
     closer: bool = False
 
@@ -243,8 +243,8 @@ def harmonize(
     of_each = _checks.flag(batch_statistics, "batch_statistics")
     amount, care = _strength(strength), _care(guard, cautious)
     _refuse_none(call.dst, mask)
-    chosen = _method_of(method, call.device, of_each)
-    step = _Harmonizer(chosen, amount, care)
+    implementation = _method_of(method, call.device, of_each)
+    step = _Harmonizer(implementation, amount, care)
     # The device of the caller is the network's; the map is applied on the CPU.
     call = call.with_mask(mask, at)
     hints = _hinting(source, source_mask, reference)
@@ -306,12 +306,12 @@ def harmonize_frames(
     keep = _checks.number(
         smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
     )
-    chosen = _method_of(method, device, _checks.flag(batch_statistics, "batch_statistics"))
+    implementation = _method_of(method, device, _checks.flag(batch_statistics, "batch_statistics"))
     each = {"frames": frames, "masks": masks} | ({} if reference is None else {"reference": reference})
     for name, value in each.items():
         if is_file(value) or not isinstance(value, Iterable):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
-    step = _Harmonizer(chosen, amount, care, _Memory(keep))
+    step = _Harmonizer(implementation, amount, care, _Memory(keep))
     every = {name: iter(value) for name, value in each.items()}
     return _frames(every, step, _hinting(source, source_mask, None), keep_gps, return_info)
 
@@ -321,14 +321,14 @@ def _frames(
 ) -> Iterator[Any]:
     nothing = object()
     while True:
-        found = {name: next(values, nothing) for name, values in every.items()}
-        fewer = [name for name, value in found.items() if value is nothing]
-        if len(fewer) == len(found):
+        items = {name: next(values, nothing) for name, values in every.items()}
+        fewer = [name for name, value in items.items() if value is nothing]
+        if len(fewer) == len(items):
             return
         if fewer:
-            more = next(name for name in found if name not in fewer)
+            more = next(name for name in items if name not in fewer)
             raise ShapeError(f"{more}: more of them than {fewer[0]}, expected as many")
-        image, mask, reference = found["frames"], found["masks"], found.get("reference")
+        image, mask, reference = items["frames"], items["masks"], items.get("reference")
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
         _refuse_none(image, mask)
@@ -347,20 +347,20 @@ class _Memory:
         self._map: ColorMap | None = None
         self._colors: np.ndarray[Any, Any] | None = None
 
-    def look(self, seen: Scene) -> None:
+    def look(self, scene: Scene) -> None:
         """Forgets the map at a cut."""
-        levels = np.minimum((seen.picture * _LEVELS).astype(np.intp), _LEVELS - 1)
+        levels = np.minimum((scene.image * _LEVELS).astype(np.intp), _LEVELS - 1)
         codes = (levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2]
         colors = np.bincount(codes.reshape(-1), minlength=_LEVELS**3) / codes.size
         if self._colors is not None and np.minimum(colors, self._colors).sum() < _SAME_SHOT:
             self._map = None
         self._colors = colors
 
-    def smoothed(self, found: ColorMap | None) -> ColorMap:
-        """Returns the map of this frame; found is None where the answer is not trusted."""
-        if found is None:
+    def smoothed(self, color_map: ColorMap | None) -> ColorMap:
+        """Returns the map of this frame; color_map is None where the answer is not trusted."""
+        if color_map is None:
             return IDENTITY if self._map is None else self._map
-        self._map = found if self._map is None else found.mixed(self._map, self._keep)
+        self._map = color_map if self._map is None else color_map.mixed(self._map, self._keep)
         return self._map
 
 
@@ -389,66 +389,66 @@ class _Harmonizer:
         self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
     ) -> Infos:
         """Harmonises the images of a frame with what the caller knows of them."""
-        known = _hints.given(frame, source, source_mask, reference)
+        hints = _hints.frame_hints(frame, source, source_mask, reference)
         if self.memory is not None:
-            self.memory.source = known.sources[0] if self.memory.source is None else self.memory.source
-            known = dataclasses.replace(known, sources=[self.memory.source])
-        return frame.each(partial(self.harmonize, known=known))
+            self.memory.source = hints.sources[0] if self.memory.source is None else self.memory.source
+            hints = dataclasses.replace(hints, sources=[self.memory.source])
+        return frame.each(partial(self.harmonize, hints=hints))
 
-    def harmonize(self, job: Job, known: _hints.Given | None = None) -> HarmonizeInfo:
+    def harmonize(self, job: Job, hints: _hints.FrameHints | None = None) -> HarmonizeInfo:
         """Harmonises one image into its result and returns its info."""
         method, strength, memory = self.method, self.strength, self.memory
         holes = job.holes if job.holes is not None and job.holes.any() else None
         check_finite(job.dst, "image", skip=holes)
         target = job.start()
-        seen: Scene | None = None
+        scene: Scene | None = None
         if memory is not None or (strength > 0 and not job.bbox.empty):
-            seen = scene(job.dst, job.mask, holes, method.size(job.shape))
-            job.memory.hold(seen.picture)
-            job.memory.hold(seen.mask)
-        if memory is not None and seen is not None:
-            memory.look(seen)
-        if job.bbox.empty or strength == 0 or seen is None:
+            scene = scene_of(job.dst, job.mask, holes, method.size(job.shape))
+            job.memory.hold(scene.image)
+            job.memory.hold(scene.mask)
+        if memory is not None and scene is not None:
+            memory.look(scene)
+        if job.bbox.empty or strength == 0 or scene is None:
             # `Frame.each` says why there is no object.
             trust = 0.0 if job.bbox.empty else 1.0
             return HarmonizeInfo("copy", method.weights, trust, NO_REASON, IDENTITY, method.device)
-        if not seen.mask.any():
-            found = Found(IDENTITY, 0.0, OBJECT_SMALL)
-        elif method.background and not (seen.mask < 1).any():
-            found = Found(IDENTITY, 0.0, NO_BACKGROUND)
+        if not scene.mask.any():
+            answer = Answer(IDENTITY, 0.0, OBJECT_SMALL)
+        elif method.background and not (scene.mask < 1).any():
+            answer = Answer(IDENTITY, 0.0, NO_BACKGROUND)
         else:
-            looked_at = with_close(seen, job.dst, job.mask, holes) if method.closer else seen
+            looked_at = with_close(scene, job.dst, job.mask, holes) if method.closer else scene
             if looked_at.close is not None:
-                job.memory.hold(looked_at.close.picture)
+                job.memory.hold(looked_at.close.image)
                 job.memory.hold(looked_at.close.mask)
-            found = method.find(looked_at, self.care)
-        trusted = found.confidence >= TRUSTED if self.guard else found.map is not IDENTITY
-        applied = found.map if trusted else IDENTITY
-        wanted = found.map if found.asked is None else found.asked
-        if known is not None and (not self.guard or region_confidence(seen)[0] >= TRUSTED):
-            applied, wanted = self._hinted(job, seen, holes, known, (applied, wanted))
+            answer = method.find(looked_at, self.care)
+        trusted = answer.confidence >= TRUSTED if self.guard else answer.map is not IDENTITY
+        applied = answer.map if trusted else IDENTITY
+        full_map = answer.map if answer.full_map is None else answer.full_map
+        if hints is not None and (not self.guard or region_confidence(scene)[0] >= TRUSTED):
+            applied, full_map = self._hinted(job, scene, holes, hints, (applied, full_map))
         if memory is not None:
             applied = memory.smoothed(applied if trusted else None)
-        if self.guard and region_confidence(seen)[0] >= TRUSTED:
-            applied = capped(applied, seen)
+        if self.guard and region_confidence(scene)[0] >= TRUSTED:
+            applied = capped(applied, scene)
         applied = applied.scaled(strength)
 
         def change_by(color_map: ColorMap) -> float:
-            return 0.0 if color_map.is_identity else 255 * mean_change(seen, color_map.apply(seen.picture))
+            return 0.0 if color_map.is_identity else 255 * mean_change(scene, color_map.apply(scene.image))
 
         change = change_by(applied)
-        asked = change
+        full_change = change
         if self.guard:
-            asked = change_by(wanted.scaled(strength))
+            full_change = change_by(full_map.scaled(strength))
         info = HarmonizeInfo(
             method=method.name,
             weights=method.weights,
-            confidence=found.confidence,
-            reason=found.reason,
+            confidence=answer.confidence,
+            reason=answer.reason,
             map=applied,
             device=method.device,
             change=change,
-            asked=asked,
+            asked=full_change,
         )
         if applied.is_identity:
             return dataclasses.replace(info, method="copy", map=IDENTITY)
@@ -459,14 +459,14 @@ class _Harmonizer:
 
     @staticmethod
     def _hinted(
-        job: Job, seen: Scene, holes: Any, known: _hints.Given, maps: tuple[ColorMap, ColorMap]
+        job: Job, scene: Scene, holes: Any, frame_hints: _hints.FrameHints, maps: tuple[ColorMap, ColorMap]
     ) -> tuple[ColorMap, ColorMap]:
         """Returns two maps with the change that the hints of an item ask for."""
         size = (_hints.SIDE, _hints.SIDE)
-        if not seen.mask.any() or not known.of_item(job.item):
+        if not scene.mask.any() or not frame_hints.of_item(job.item):
             return maps
-        hard = hardened(seen if seen.mask.shape == size else scene(job.dst, job.mask, holes, size))
-        network, hints = _colorgrid.network(DEFAULT), known.hints(job.item, hard, holes)
+        hard = hardened(scene if scene.mask.shape == size else scene_of(job.dst, job.mask, holes, size))
+        network, hints = _colorgrid.network(DEFAULT), frame_hints.hints(job.item, hard, holes)
         first, second = network.hinted(hard, maps, hints)
         return first, second
 
@@ -500,7 +500,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         def size(shape: tuple[int, int]) -> tuple[int, int]:
             return fitted(shape, _statistics.SIDE)
 
-        return _Method(method, None, "cpu", size, lambda seen, care: plain(seen, care is not Care.ALL), True)
+        return _Method(method, None, "cpu", size, lambda scene, care: plain(scene, care is not Care.ALL), True)
     # Errors are raised before torch is loaded; where the caller passes a network, torch is loaded already.
     if isinstance(method, (str, os.PathLike)):
         check_name(method)
@@ -533,7 +533,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         name,
         next(model.parameters()).device.type,
         lambda shape: (side, side),
-        lambda seen, care: networks.found_by(model, seen, care),
+        lambda scene, care: networks.answer_of(model, scene, care),
         False,
         getattr(model, "judge", None) is not None,
     )
@@ -543,7 +543,7 @@ def _in_numpy(name: str) -> _Method:
     """Returns the default, which needs no torch."""
     network = _colorgrid.network(DEFAULT)
     size = network.size, network.size
-    return _Method(name, DEFAULT, "cpu", lambda shape: size, network.found_by, False, network.closer)
+    return _Method(name, DEFAULT, "cpu", lambda shape: size, network.answer_of, False, network.closer)
 
 
 def _no_method(method: Any) -> DTypeError:

@@ -15,7 +15,7 @@ from .._images.frame import Frame, as_images, layout, masks_of
 from .._images.region import check_finite
 from ..errors import ArgumentError, MaskError, ShapeError
 from ._judged import hardened
-from ._scene import Float32, Scene, reduced, scene
+from ._scene import Float32, Scene, reduced, scene_of
 
 #: The side of the scenes from which colours are taken, and the most colours of each.
 SIDE, _MOST = 256, 1024
@@ -30,12 +30,12 @@ class Source(NamedTuple):
 
     Attributes:
         colors: [P, 3] in [0, 1], of what is not the object.
-        picture: [SIDE, SIDE, 3] in [0, 1].
-        where: [SIDE, SIDE], where the picture shows the scene: neither the object nor what is transparent.
+        image: [SIDE, SIDE, 3] in [0, 1].
+        where: [SIDE, SIDE], where the image shows the scene: neither the object nor what is transparent.
     """
 
     colors: Float32
-    picture: Float32
+    image: Float32
     where: npt.NDArray[np.bool_]
 
 
@@ -52,7 +52,7 @@ class Hints(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Given:
+class FrameHints:
     """The hints of a call, by the number of the item.
 
     Attributes:
@@ -67,12 +67,12 @@ class Given:
         """Whether anything is known of an item."""
         return self.sources[item] is not None or self.references[item] is not None
 
-    def hints(self, item: int, seen: Scene, holes: NumpyArray | None) -> Hints:
+    def hints(self, item: int, scene: Scene, holes: NumpyArray | None) -> Hints:
         """Returns the hints of an item.
 
         Args:
             item: the number of the item.
-            seen: the scene of `SIDE` x `SIDE` pixels, with a hard mask.
+            scene: the scene of `SIDE` x `SIDE` pixels, with a hard mask.
             holes: [H, W], where the image has no colour; None: nowhere.
 
         Raises:
@@ -81,14 +81,14 @@ class Given:
         mask = self.references[item]
         if mask is None:
             return Hints(self.sources[item], None)
-        inside = hardened(Scene(seen.picture, reduced(mask[..., None], (SIDE, SIDE))[..., 0])).mask
-        where = (inside > 0) & (seen.mask == 0) & _known(holes, inside.shape)
+        inside = hardened(Scene(scene.image, reduced(mask[..., None], (SIDE, SIDE))[..., 0])).mask
+        where = (inside > 0) & (scene.mask == 0) & _has_color(holes, inside.shape)
         if not where.any():
             raise MaskError("reference: lies under mask, expected something outside of the object")
-        return Hints(self.sources[item], _spread(seen.picture, where))
+        return Hints(self.sources[item], _spread(scene.image, where))
 
 
-def given(frame: Frame, source: Any, source_mask: Any, reference: Any) -> Given:
+def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> FrameHints:
     """Returns the hints of a frame, whose arguments are checked; see `pyharmony.harmonize`.
 
     Raises:
@@ -116,7 +116,7 @@ def given(frame: Frame, source: Any, source_mask: Any, reference: Any) -> Given:
         references = [*masks_of(reference, count, *frame.shape, frame.batch, "reference")]
         if any(mask is not None and not mask.any() for mask in references):
             raise MaskError("reference: zero everywhere, expected something that the object should be lit like")
-    return Given(sources, references)
+    return FrameHints(sources, references)
 
 
 def _source(image: NumpyArray, mask: NumpyArray | None) -> Source:
@@ -126,25 +126,25 @@ def _source(image: NumpyArray, mask: NumpyArray | None) -> Source:
     check_finite(colors, "source", skip=holes)
     _checks.warn_of_levels(colors, "source")
     nowhere = np.broadcast_to(np.zeros((), bool), image.shape[:2])
-    seen = scene(colors, nowhere if mask is None else mask, holes, (SIDE, SIDE))
+    scene = scene_of(colors, nowhere if mask is None else mask, holes, (SIDE, SIDE))
     # A pixel that the object covers in part has some of its colour.
-    where = (seen.mask <= _NONE) & _known(holes, seen.mask.shape)
+    where = (scene.mask <= _NONE) & _has_color(holes, scene.mask.shape)
     if not where.any():
         raise MaskError("source_mask: covers all of source that is not transparent; nothing of its light is left")
-    return Source(_spread(seen.picture, where), seen.picture, where)
+    return Source(_spread(scene.image, where), scene.image, where)
 
 
-def _known(holes: NumpyArray | None, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _has_color(holes: NumpyArray | None, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Returns where a scene has colours of the image."""
     if holes is None:
         return np.ones(size, bool)
-    found: npt.NDArray[np.bool_] = reduced(~holes[..., None], (SIDE, SIDE))[..., 0] >= 0.5
-    return found
+    out: npt.NDArray[np.bool_] = reduced(~holes[..., None], (SIDE, SIDE))[..., 0] >= 0.5
+    return out
 
 
-def _spread(picture: Float32, where: npt.NDArray[np.bool_]) -> Float32:
+def _spread(image: Float32, where: npt.NDArray[np.bool_]) -> Float32:
     """Returns the colours [P, 3] of pixels of a region: all, or `_MOST` that are evenly spread."""
     places = np.flatnonzero(where)
     if len(places) > _MOST:
         places = places[(np.arange(_MOST) * _GOLDEN % 1 * len(places)).astype(np.intp)]
-    return picture.reshape(-1, 3).take(places, 0)
+    return image.reshape(-1, 3).take(places, 0)

@@ -18,8 +18,8 @@ from .._header import Calibration
 from .._images.planes import grown
 from ..errors import NO_REASON, Reason
 from ._guards import (
+    Answer,
     Care,
-    Found,
     agreement,
     change_confidence,
     combined,
@@ -30,7 +30,7 @@ from ._guards import (
     share_of,
 )
 from ._maps import ColorMap, weighted
-from ._scene import Float32, Scene, close_to, scene
+from ._scene import Float32, Scene, close_to, scene_of
 
 #: A network whose change is below this, in units of white, agrees with the image as it is.
 _AGREES = 2 / 255
@@ -47,47 +47,47 @@ _NO_COLOURS = Reason("no-colours", "the network's change is none of colours")
 _SLIGHT = Reason("little-wrong", "the network finds so little wrong that it may be mistaken")
 
 
-def hardened(seen: Scene) -> Scene:
+def hardened(scene: Scene) -> Scene:
     """Returns the scene with a hard mask, as in training: at least 0.5, or half the maximum where no pixel has 0.5.
 
     So has its closer look.
     """
-    limit = min(0.5, float(seen.mask.max()) / 2)
-    mask = (seen.mask >= limit).astype(np.float32) if limit > 0 else seen.mask
-    return Scene(seen.picture, mask, None if seen.close is None else hardened(seen.close))
+    limit = min(0.5, float(scene.mask.max()) / 2)
+    mask = (scene.mask >= limit).astype(np.float32) if limit > 0 else scene.mask
+    return Scene(scene.image, mask, None if scene.close is None else hardened(scene.close))
 
 
-def with_close(seen: Scene, colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None) -> Scene:
+def with_close(scene: Scene, colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None) -> Scene:
     """Returns the scene with a closer look, where that shows something else, and enough of it.
 
     Args:
-        seen: the scene of an image.
+        scene: the scene of an image.
         colors, mask, holes: of the image, see `scene`.
     """
-    region = close_to(hardened(seen), mask.shape)
+    region = close_to(hardened(scene), mask.shape)
     if region is None:
-        return seen
-    size = seen.mask.shape[0], seen.mask.shape[1]
-    close = scene(region.of(colors), region.of(mask), None if holes is None else region.of(holes), size)
+        return scene
+    size = scene.mask.shape[0], scene.mask.shape[1]
+    close = scene_of(region.of(colors), region.of(mask), None if holes is None else region.of(holes), size)
     enough = close.mask.any() and region_confidence(hardened(close))[0] == 1
-    return dataclasses.replace(seen, close=close) if enough else seen
+    return dataclasses.replace(scene, close=close) if enough else scene
 
 
-def looks_of(seen: Scene) -> list[Scene]:
+def looks_of(scene: Scene) -> list[Scene]:
     """Returns the scene itself, and its closer look where there is one."""
-    return [Scene(seen.picture, seen.mask)] if seen.close is None else [Scene(seen.picture, seen.mask), seen.close]
+    return [Scene(scene.image, scene.mask)] if scene.close is None else [Scene(scene.image, scene.mask), scene.close]
 
 
-def views_of(seen: Scene, care: Care, *, gives_maps: bool, judge: bool = False) -> list[Scene]:
+def views_of(scene: Scene, care: Care, *, gives_maps: bool, judge: bool = False) -> list[Scene]:
     """Returns what a network is shown: the scene, and other views of it for a guarded call or a judge.
 
     The second is the mirror image. A network that gives maps is shown moved masks, too.
     """
     if care is Care.ALL and not judge:
-        return [seen]
+        return [scene]
     moves = JUDGED if judge else _ALONE if gives_maps else ()
-    mirrored = Scene(seen.picture[:, ::-1], seen.mask[:, ::-1])
-    return [seen, mirrored, *(Scene(seen.picture, moved(seen.mask, by)) for by in moves)]
+    mirrored = Scene(scene.image[:, ::-1], scene.mask[:, ::-1])
+    return [scene, mirrored, *(Scene(scene.image, moved(scene.mask, by)) for by in moves)]
 
 
 def moved(mask: Float32, by: int) -> Float32:
@@ -95,82 +95,82 @@ def moved(mask: Float32, by: int) -> Float32:
     wider = mask if by > 0 else 1 - mask
     for step in range(abs(by)):
         wider = grown(wider, corners=step % 2 == 0)
-    found: Float32 = wider if by > 0 else 1 - wider
-    return found if min(found.sum(), (1 - found).sum()) >= _LEAST else mask
+    result: Float32 = wider if by > 0 else 1 - wider
+    return result if min(result.sum(), (1 - result).sum()) >= _LEAST else mask
 
 
 def judged_maps(
-    seen: Scene,
+    scene: Scene,
     maps: Sequence[ColorMap],
     calibration: Calibration,
     care: Care,
     weights: npt.NDArray[Any] | None = None,
-) -> Found:
+) -> Answer:
     """Returns the answer of a network that gives a colour map for each of `views_of`.
 
     weights: how far each of them counts, [V]; None: all alike, together 1. With a closer look those of both looks
     follow one another.
     """
-    if seen.close is not None:
+    if scene.close is not None:
         calibration = dataclasses.replace(calibration, boost=calibration.boost * BOOST_OF_TWO)
     here = [m.mirrored() if i == 1 else m for i, m in enumerate(maps)]
     counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
-    outputs = [m.apply(seen.picture) for m in here]
-    return judged(seen, weighted(here, counts), outputs, 1.0, calibration, care, counts)
+    outputs = [m.apply(scene.image) for m in here]
+    return judged(scene, weighted(here, counts), outputs, 1.0, calibration, care, counts)
 
 
 def judged(
-    seen: Scene,
-    found: ColorMap,
+    scene: Scene,
+    color_map: ColorMap,
     outputs: Sequence[Float32],
     explained: float,
     calibration: Calibration,
     care: Care,
     weights: npt.NDArray[Any],
-) -> Found:
+) -> Answer:
     """Returns the answer of a network.
 
     Args:
-        seen: what the network saw.
-        found: the colour map of its changes, each by its weight.
+        scene: what the network saw.
+        color_map: the colour map of its changes, each by its weight.
         outputs: its image [h, w, 3] for each view, as the scene lies.
         explained: the share of its change that the map makes.
         calibration: what is known of its weights.
         care: how far its change is made.
         weights: how far each view counts, [V].
     """
-    made, apart = compared(seen, outputs, weights)
-    change = mean_change(seen, made)
-    parts = [region_confidence(seen)]
+    image, apart = compared(scene, outputs, weights)
+    change = mean_change(scene, image)
+    parts = [region_confidence(scene)]
     still = change <= _AGREES
     if not still:
         parts.append((explained, NO_REASON if explained > 0.9 else _NO_COLOURS))
     boost = calibration.boost if care is not Care.ALL else 1.0
-    parts.append(change_confidence(seen, seen.picture + np.float32(boost) * (made - seen.picture)))
+    parts.append(change_confidence(scene, scene.image + np.float32(boost) * (image - scene.image)))
     confidence, reason = combined(*parts)
     if care is Care.ALL:
-        return Found(found, confidence, reason)
+        return Answer(color_map, confidence, reason)
     doubt, noise = calibration.caution if care is Care.CAUTIOUS else calibration.doubt, calibration.noise
     agreed = agreement(change, apart, doubt, noise)
     share = share_of(agreed)
     if not still and agreed < confidence:
         slight = noise / 255 > np.sqrt(doubt) * apart
         confidence, reason = agreed, NO_REASON if agreed > 0.9 else _SLIGHT if slight else _APART
-    part = explained_part(keeping_skin(boost * share, share, seen, made), seen, made)
-    return Found(found.scaled(part), confidence, reason, found.scaled(boost))
+    part = explained_part(keeping_skin(boost * share, share, scene, image), scene, image)
+    return Answer(color_map.scaled(part), confidence, reason, color_map.scaled(boost))
 
 
-def compared(seen: Scene, outputs: Sequence[Float32], weights: npt.NDArray[Any]) -> tuple[Float32, float]:
+def compared(scene: Scene, outputs: Sequence[Float32], weights: npt.NDArray[Any]) -> tuple[Float32, float]:
     """Returns the image of the sum of changes, and how far they are apart.
 
     That is the root of the weighted mean of the squared mean change of the object from the weighted mean to each image,
     as large as the sum of the weights makes it.
     """
     total = float(weights.sum())
-    change = sum(np.float32(w) * (output - seen.picture) for w, output in zip(weights, outputs, strict=True))
-    made: Float32 = seen.picture + change
+    change = sum(np.float32(w) * (output - scene.image) for w, output in zip(weights, outputs, strict=True))
+    image: Float32 = scene.image + change
     if not total:
-        return made, 0.0
-    centre = Scene(seen.picture + change / np.float32(total), seen.mask)
+        return image, 0.0
+    centre = Scene(scene.image + change / np.float32(total), scene.mask)
     squares = [mean_change(centre, output) ** 2 for output in outputs]
-    return made, total * float(np.sqrt(np.dot(weights, squares) / total))
+    return image, total * float(np.sqrt(np.dot(weights, squares) / total))

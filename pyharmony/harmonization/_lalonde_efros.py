@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..color import lab_to_rgb, rgb_to_lab
 from ._fit import samples
-from ._guards import Found, change_confidence, combined, limited, region_confidence
+from ._guards import Answer, change_confidence, combined, limited, region_confidence
 from ._maps import table_of
 from ._scene import Scene
 from ._transport import transport_plan
@@ -23,14 +23,14 @@ _PIXELS, _ROUNDS = 4096, 20
 _AT_ONCE = 4096
 
 
-def lalonde_efros(scene: Scene, guard: bool) -> Found:
+def lalonde_efros(scene: Scene, guard: bool) -> Answer:
     """Finds the map of the method 'lalonde_efros', see `pyharmony.harmonize`."""
     inside, weights, _ = samples(scene, _PIXELS)
-    outside, others, _ = samples(Scene(scene.picture, 1 - scene.mask), _PIXELS)
+    outside, others, _ = samples(Scene(scene.image, 1 - scene.mask), _PIXELS)
     ours, share = clusters(rgb_to_lab(inside), weights)
-    theirs, wanted = clusters(rgb_to_lab(outside), others)
+    theirs, their_share = clusters(rgb_to_lab(outside), others)
     distance = np.linalg.norm(ours[:, None] - theirs, axis=2)
-    flow = transport_plan(share, wanted, distance)
+    flow = transport_plan(share, their_share, distance)
     shifts = flow @ theirs / flow.sum(1, keepdims=True) - ours
     shifts *= np.where(np.abs(shifts) < _SIGMA, np.exp(-((shifts / _SIGMA) ** 2)), 0.0)
 
@@ -38,9 +38,9 @@ def lalonde_efros(scene: Scene, guard: bool) -> Found:
         lab = rgb_to_lab(x)
         return lab_to_rgb(lab + shift_of(lab, ours, shifts))
 
-    found = table_of(function)
-    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
-    return Found(limited(found, scene) if guard else found, *confidence, found)
+    color_map = table_of(function)
+    confidence = combined(region_confidence(scene), change_confidence(scene, color_map.apply(scene.image)))
+    return Answer(limited(color_map, scene) if guard else color_map, *confidence, color_map)
 
 
 def shift_of(lab: Float64, centres: Float64, shifts: Float64) -> Float64:
@@ -70,14 +70,14 @@ def clusters(colors: Float64, weights: Float64, count: int = _CLUSTERS) -> tuple
         nearest = np.minimum(nearest, ((colors - new) ** 2).sum(1))
     for _ in range(_ROUNDS):
         sums, share = _assigned(colors, weights, centres)
-        moved = np.where(share[:, None] > 0, sums / np.maximum(share, 1e-300)[:, None], centres)
-        still = np.array_equal(moved, centres)
-        centres = moved
+        new_centres = np.where(share[:, None] > 0, sums / np.maximum(share, 1e-300)[:, None], centres)
+        still = np.array_equal(new_centres, centres)
+        centres = new_centres
         if still:
             break
     share = _assigned(colors, weights, centres)[1]
-    kept = share > 0
-    return centres[kept], share[kept] / share.sum()
+    is_used = share > 0
+    return centres[is_used], share[is_used] / share.sum()
 
 
 def _assigned(colors: Float64, weights: Float64, centres: Float64) -> tuple[Float64, Float64]:

@@ -62,10 +62,10 @@ class ColorMap:
 
         The values of a table stay in [0, 1].
         """
-        found = IDENTITY.mixed(self, strength)
-        if strength > 1 and found.table is not None:
-            found = ColorMap(table=found.table.clip(0, 1))
-        return found
+        result = IDENTITY.mixed(self, strength)
+        if strength > 1 and result.table is not None:
+            result = ColorMap(table=result.table.clip(0, 1))
+        return result
 
     def mixed(self, other: ColorMap, share: float) -> ColorMap:
         """Returns (1 - share) f + share g, of this map f and another map g of the same form, or one of them identity.
@@ -110,8 +110,8 @@ class ColorMap:
             axis = np.linspace(0, 1, table.shape[0])
             knots = np.linspace(0, 1, curves.shape[2])
             for c, shape in enumerate(((-1, 1, 1, 3), (1, -1, 1, 3), (1, 1, -1, 3))):
-                bent = np.stack([np.interp(axis, knots, curves[o, c]) for o in range(3)], 1)
-                table += (axis[:, None] * affine[:, c] + bent).reshape(shape)
+                curve = np.stack([np.interp(axis, knots, curves[o, c]) for o in range(3)], 1)
+                table += (axis[:, None] * affine[:, c] + curve).reshape(shape)
             return ColorMap(table=(table + affine[:, 3]).clip(0, 1))
         own = np.zeros_like(curves) if self.curves is None else self.curves
         # Both are linear between the knots of the finest steps that have all of theirs.
@@ -170,8 +170,8 @@ class ColorMap:
             ShapeError, DTypeError, MaskError: image has no three colours, or mask is no mask for it.
             ArgumentError: the tile does not lie inside the frame.
         """
-        given = one_image(image, "image")
-        a = color_image(given.pixels[..., :3], "image")
+        frame_image = one_image(image, "image")
+        a = color_image(frame_image.pixels[..., :3], "image")
         m = None if mask is None else one_mask(mask, "mask", *a.shape[:2])
         whole = a.shape[:2] if frame is None else _pair(frame, "frame")
         x, y = _pair(origin, "origin")
@@ -181,7 +181,7 @@ class ColorMap:
             )
         out = np.array(a, order="C")
         apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
-        return given.like(np.concatenate([out, given.pixels[..., 3:]], 2))
+        return frame_image.like(np.concatenate([out, frame_image.pixels[..., 3:]], 2))
 
     def __repr__(self) -> str:
         return _reprs.line(self)
@@ -253,10 +253,10 @@ def _add_change(
         rows = slice(top, top + _ROWS)
         before = image[rows].astype(real) / unit
         wide = np.repeat(before, 3, 2) if image.shape[2] == 1 else before
-        held = np.ascontiguousarray(wide if color_map.table is None else wide.clip(0, 1))
-        after = np.empty_like(held)
-        apply_into(color_map, held, None, after, (origin[0], origin[1] + top), frame, clipped=True)
-        after -= held
+        colors = np.ascontiguousarray(wide if color_map.table is None else wide.clip(0, 1))
+        after = np.empty_like(colors)
+        apply_into(color_map, colors, None, after, (origin[0], origin[1] + top), frame, clipped=True)
+        after -= colors
         if image.shape[2] == 1:
             after = (after @ np.array(LUMA, real))[..., None]
         if mask is not None:

@@ -25,17 +25,17 @@ class Scene:
     """A composite as the methods see it.
 
     Attributes:
-        picture: the image, [h, w, 3] in [0, 1]; a grey image has three equal channels.
+        image: [h, w, 3] in [0, 1]; a grey image has three equal channels.
         mask: [h, w] in [0, 1].
         close: the object with a little around it, at the same size; None: that is not looked at.
     """
 
-    picture: Float32
+    image: Float32
     mask: Float32
     close: Scene | None = None
 
 
-def scene(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: tuple[int, int]) -> Scene:
+def scene_of(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: tuple[int, int]) -> Scene:
     """Returns the scene at size (h, w), each of its pixels the mean of the pixels that it covers.
 
     Args:
@@ -44,32 +44,32 @@ def scene(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: 
         holes: [H, W], where the image has no colour; those pixels weigh nothing. None: nowhere.
         size: the reduced height and width. Along an axis on which the image has fewer pixels, it is enlarged.
     """
-    picture = reduced(colors, size, holes)
-    if picture.shape[2] == 1:
-        picture = np.repeat(picture, 3, 2)
-    return Scene(picture, reduced(mask[..., None], size)[..., 0])
+    image = reduced(colors, size, holes)
+    if image.shape[2] == 1:
+        image = np.repeat(image, 3, 2)
+    return Scene(image, reduced(mask[..., None], size)[..., 0])
 
 
-def close_to(seen: Scene, shape: tuple[int, ...]) -> Region | None:
+def close_to(scene: Scene, shape: tuple[int, ...]) -> Region | None:
     """Returns the region of an image [H, W] that holds its object, with a quarter of its box added at each side.
 
     Args:
-        seen: the scene of the image, with a hard mask.
+        scene: the scene of the image, with a hard mask.
         shape: (H, W).
 
     Returns:
         None where there is no object, or where the region is nearly the whole image.
     """
-    box = bounding_box(seen.mask)
+    box = bounding_box(scene.mask)
     if box.empty:
         return None
     edges = []
-    for ends, length, side in zip(((box.y0, box.y1), (box.x0, box.x1)), shape, seen.mask.shape):
+    for ends, length, side in zip(((box.y0, box.y1), (box.x0, box.x1)), shape, scene.mask.shape):
         low, high = (at * length / side for at in ends)
         more = _AROUND * (high - low)
         edges += [max(0, math.floor(low - more)), min(length, math.ceil(high + more))]
-    found = Region(*edges)
-    return found if np.prod(found.shape) <= _LESS * np.prod(shape) else None
+    region = Region(*edges)
+    return region if np.prod(region.shape) <= _LESS * np.prod(shape) else None
 
 
 def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:
@@ -90,9 +90,9 @@ def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = Non
             small[part] = _blocks(x[lines], fy, fx)
             continue
         assert holes is not None  # noqa: S101
-        known = ~holes[lines, :, None]
-        weights[part] = _blocks(known, fy, fx)
-        small[part] = _blocks(np.where(known, x[lines], x.dtype.type(0)), fy, fx)
+        has_color = ~holes[lines, :, None]
+        weights[part] = _blocks(has_color, fy, fx)
+        small[part] = _blocks(np.where(has_color, x[lines], x.dtype.type(0)), fy, fx)
     box = (0.0, 0.0, width / fx, height / fy)
     if weights is None:
         return resized(small, size[::-1], box)
@@ -117,5 +117,5 @@ def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
     tops, lefts = np.arange(0, height, fy), np.arange(0, width, fx)
     sums = np.add.reduceat(np.add.reduceat(values, tops, axis=0), lefts, axis=1)
     counts = np.outer(np.diff(tops, append=height), np.diff(lefts, append=width))
-    found: Float32 = (sums / counts[..., None]).astype(np.float32)
-    return found
+    means: Float32 = (sums / counts[..., None]).astype(np.float32)
+    return means

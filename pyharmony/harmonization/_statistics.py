@@ -14,7 +14,7 @@ from ..color.gaussian import floored, transport
 from ..color.histogram import quantile_tables
 from ..color.spaces import LMS_TO_LALPHABETA, RGB_TO_LMS, RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
 from ..color.temperature import luminances, mean_mired, tone_curve_between
-from ._guards import Found, change_confidence, combined, keep_highlights, limited, region_confidence
+from ._guards import Answer, change_confidence, combined, keep_highlights, limited, region_confidence
 from ._maps import table_of
 from ._scene import Scene
 
@@ -44,27 +44,27 @@ _FAR = 100.0
 _LUMINANCE, _MIRED = 0.2, 40.0
 
 
-def reinhard(scene: Scene, guard: bool) -> Found:
+def reinhard(scene: Scene, guard: bool) -> Answer:
     """Finds the map of the method 'reinhard', see `pyharmony.harmonize`."""
-    colors, weights = rgb_to_lalphabeta(scene.picture.reshape(-1, 3)), scene.mask.reshape(-1).astype(np.float64)
-    (mean, spread), (wanted, goal) = (_moments(colors, w) for w in (weights, 1 - weights))
+    colors, weights = rgb_to_lalphabeta(scene.image.reshape(-1, 3)), scene.mask.reshape(-1).astype(np.float64)
+    (mean, spread), (goal_mean, goal) = (_moments(colors, w) for w in (weights, 1 - weights))
     rounded = _rounded(mean)
     ratio = np.where(spread > rounded, goal / np.maximum(spread, rounded), 1.0)
-    shift = wanted - mean
+    shift = goal_mean - mean
 
     def function(ratio: Float64, shift: Float64) -> Function:
         def mapped(x: Float64) -> Float64:
-            found = (rgb_to_lalphabeta(x) - mean) * ratio + mean + shift
+            lalphabeta = (rgb_to_lalphabeta(x) - mean) * ratio + mean + shift
             # Colours unlike any of the object's may come to lie so far off that their light is no number.
-            return lalphabeta_to_rgb(found.clip(-_FAR, _FAR))
+            return lalphabeta_to_rgb(lalphabeta.clip(-_FAR, _FAR))
 
         return mapped
 
-    held = function(ratio.clip(1 / _RATIO, _RATIO), shift.clip(-_LALPHABETA, _LALPHABETA))
-    return _found(scene, function(ratio, shift), held, guard)
+    limited_function = function(ratio.clip(1 / _RATIO, _RATIO), shift.clip(-_LALPHABETA, _LALPHABETA))
+    return _answer(scene, function(ratio, shift), limited_function, guard)
 
 
-def mkl(scene: Scene, guard: bool) -> Found:
+def mkl(scene: Scene, guard: bool) -> Answer:
     """Finds the map of the method 'mkl', see `pyharmony.harmonize`."""
     ours, theirs = (region.stats() for region in _regions(scene))
     shift = theirs.mean - ours.mean
@@ -73,12 +73,12 @@ def mkl(scene: Scene, guard: bool) -> Found:
         return lambda x: (x - ours.mean) @ matrix.T + ours.mean + shift
 
     ratios, axes = np.linalg.eigh(transport(floored(ours.covariance, _FLOOR), floored(theirs.covariance, _FLOOR)))
-    held = axes @ np.diag(ratios.clip(1 / _RATIO, _RATIO)) @ axes.T
+    limited_matrix = axes @ np.diag(ratios.clip(1 / _RATIO, _RATIO)) @ axes.T
     published = function(transport(ours.covariance, theirs.covariance, _ROUNDED), shift)
-    return _found(scene, published, function(held, shift.clip(-_RGB, _RGB)), guard)
+    return _answer(scene, published, function(limited_matrix, shift.clip(-_RGB, _RGB)), guard)
 
 
-def match_histogram(scene: Scene, guard: bool) -> Found:
+def match_histogram(scene: Scene, guard: bool) -> Answer:
     """Finds the map of the method 'match_histogram', see `pyharmony.harmonize`."""
     low, high = np.zeros(3), np.ones(3)
     ours, theirs = (region.stats((), _BINS, low, high) for region in _regions(scene))
@@ -91,18 +91,20 @@ def match_histogram(scene: Scene, guard: bool) -> Found:
     def function(tables: Float64) -> Function:
         return lambda x: np.stack([np.interp(x[:, c], edges, tables[c]) for c in range(3)], -1)
 
-    held = np.stack([_held(table, float(middle)) for table, middle in zip(tables, ours.mean, strict=True)])
-    return _found(scene, function(tables), function(held), guard)
+    limited_tables = np.stack(
+        [_limited_curve(table, float(middle)) for table, middle in zip(tables, ours.mean, strict=True)]
+    )
+    return _answer(scene, function(tables), function(limited_tables), guard)
 
 
-def luminance_temperature(scene: Scene, guard: bool) -> Found:
+def luminance_temperature(scene: Scene, guard: bool) -> Answer:
     """Finds the map of the method 'luminance_temperature', see `pyharmony.harmonize`."""
     ours, theirs = _regions(scene)
-    before, wanted = luminances(ours), luminances(theirs)
+    before, goal = luminances(ours), luminances(theirs)
     mired = mean_mired(theirs) - mean_mired(ours)
 
     def function(most: float, mired: float) -> Function:
-        curve = tone_curve_between(before, wanted, most)
+        curve = tone_curve_between(before, goal, most)
 
         def mapped(x: Float64) -> Float64:
             lab = rgb_to_lab(x)
@@ -115,21 +117,21 @@ def luminance_temperature(scene: Scene, guard: bool) -> Found:
 
         return mapped
 
-    held = function(_LUMINANCE, float(np.clip(mired, -_MIRED, _MIRED)))
-    return _found(scene, function(1.0, mired), held, guard)
+    limited_function = function(_LUMINANCE, float(np.clip(mired, -_MIRED, _MIRED)))
+    return _answer(scene, function(1.0, mired), limited_function, guard)
 
 
-def _found(scene: Scene, published: Function, held: Function, guard: bool) -> Found:
-    """Returns a method's answer from its published function of colours, and the function held within the limits."""
-    asked = found = table_of(published)
-    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
+def _answer(scene: Scene, published: Function, limited_function: Function, guard: bool) -> Answer:
+    """Returns a method's answer from its published function of colours, and the function within the limits."""
+    full_map = color_map = table_of(published)
+    confidence = combined(region_confidence(scene), change_confidence(scene, color_map.apply(scene.image)))
     if guard:
-        found = limited(table_of(lambda x: keep_highlights(x, held(x))), scene)
-    return Found(found, *confidence, asked)
+        color_map = limited(table_of(lambda x: keep_highlights(x, limited_function(x))), scene)
+    return Answer(color_map, *confidence, full_map)
 
 
 def _regions(scene: Scene) -> tuple[Region, Region]:
-    return Region(scene.picture, scene.mask, "image"), Region(scene.picture, 1 - scene.mask, "image")
+    return Region(scene.image, scene.mask, "image"), Region(scene.image, 1 - scene.mask, "image")
 
 
 def _moments(colors: Float64, weights: Float64) -> tuple[Float64, Float64]:
@@ -144,12 +146,12 @@ def _rounded(mean: Float64) -> Float64:
     return _ROUNDED * np.linalg.norm(LMS_TO_LALPHABETA @ (RGB_TO_LMS / lms[:, None]), axis=1)
 
 
-def _held(table: Float64, middle: float) -> Float64:
+def _limited_curve(table: Float64, middle: float) -> Float64:
     """Returns a curve at equal steps from 0 to 1, slopes and shifts held within limits, about its value at middle."""
     step = 1 / (len(table) - 1)
     edges = np.linspace(0, 1, len(table))
     centre = float(np.interp(middle, edges, table))
     slopes = np.diff(table).clip(step / _RATIO, step * _RATIO)
-    held = np.concatenate([[0.0], np.cumsum(slopes)])
-    held += middle + float(np.clip(centre - middle, -_CURVE, _CURVE)) - float(np.interp(middle, edges, held))
-    return edges + (held - edges).clip(-_CURVE, _CURVE)
+    curve = np.concatenate([[0.0], np.cumsum(slopes)])
+    curve += middle + float(np.clip(centre - middle, -_CURVE, _CURVE)) - float(np.interp(middle, edges, curve))
+    return edges + (curve - edges).clip(-_CURVE, _CURVE)

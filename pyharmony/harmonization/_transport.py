@@ -38,22 +38,22 @@ def transport_plan(supply: Float64, demand: Float64, cost: Float64) -> Float64:
 
 def _first(a: Float64, b: Float64, cost: Float64) -> Float64:
     """Returns the flow on a tree of cells, the cheapest filled first; NaN where a cell is not in the tree."""
-    rest, wanted = a.copy(), b.copy()
+    rest, demand = a.copy(), b.copy()
     flow = np.full(cost.shape, np.nan)
     rows, columns = set(range(len(a))), set(range(len(b)))
     for cell in np.argsort(cost, axis=None, kind="stable"):
         i, j = divmod(int(cell), len(b))
         if i not in rows or j not in columns:
             continue
-        amount = min(rest[i], wanted[j])
+        amount = min(rest[i], demand[j])
         flow[i, j] = amount
         # One line is used up at a time, so that the cells form a tree.
-        if rest[i] <= wanted[j] and (len(rows) > 1 or len(columns) == 1):
+        if rest[i] <= demand[j] and (len(rows) > 1 or len(columns) == 1):
             rows.discard(i)
         else:
             columns.discard(j)
         rest[i] -= amount
-        wanted[j] -= amount
+        demand[j] -= amount
     return flow
 
 

@@ -22,7 +22,7 @@ from ..color.spaces import (
     xyz_to_xyy,
 )
 from ..ops.distance import distance_inside
-from ._guards import BACKGROUND_SMALL, OBJECT_SMALL, Found, change_confidence, combined, limited, region_confidence
+from ._guards import BACKGROUND_SMALL, OBJECT_SMALL, Answer, change_confidence, combined, limited, region_confidence
 from ._maps import IDENTITY, table_of
 from ._scene import Scene
 
@@ -54,20 +54,20 @@ class Features(NamedTuple):
     saturation: Float64
 
 
-def xue(scene: Scene, guard: bool) -> Found:
+def xue(scene: Scene, guard: bool) -> Answer:
     """Finds the map of the method 'xue', see `pyharmony.harmonize`."""
     area = float(scene.mask.sum(dtype=np.float64))
     if area < _FEWEST:
-        return Found(IDENTITY, 0.0, OBJECT_SMALL)
+        return Answer(IDENTITY, 0.0, OBJECT_SMALL)
     inside, outside = regions(scene)
     if not outside.any():
-        return Found(IDENTITY, 0.0, BACKGROUND_SMALL)
-    picture = srgb_to_linear(scene.picture)
-    luminance = picture @ _LUMINANCE
-    ours, theirs = picture[inside], features(picture[outside])
+        return Answer(IDENTITY, 0.0, BACKGROUND_SMALL)
+    light = srgb_to_linear(scene.image)
+    luminance = light @ _LUMINANCE
+    ours, theirs = light[inside], features(light[outside])
     pivot = float(luminance[inside].mean())
-    wanted = top_contrast(luminance, outside)
-    misses = [abs(top_contrast(s_curve(luminance, alpha, pivot), inside) - wanted) for alpha in _ALPHAS]
+    goal_contrast = top_contrast(luminance, outside)
+    misses = [abs(top_contrast(s_curve(luminance, alpha, pivot), inside) - goal_contrast) for alpha in _ALPHAS]
     # A tie goes to the alpha nearest to 0.5, which changes nothing.
     alpha = min(zip(misses, _ALPHAS, strict=True), key=lambda pair: (pair[0], abs(pair[1] - 0.5)))[1]
     steps: list[Function] = [lambda x: contrasted(x, alpha, pivot)]
@@ -96,9 +96,9 @@ def xue(scene: Scene, guard: bool) -> Found:
             linear = np.maximum(step(linear), 0)
         return linear_to_srgb(linear)
 
-    found = table_of(function)
-    confidence = combined(region_confidence(scene), change_confidence(scene, found.apply(scene.picture)))
-    return Found(limited(found, scene) if guard else found, *confidence, found)
+    color_map = table_of(function)
+    confidence = combined(region_confidence(scene), change_confidence(scene, color_map.apply(scene.image)))
+    return Answer(limited(color_map, scene) if guard else color_map, *confidence, color_map)
 
 
 def regions(scene: Scene) -> tuple[Bool, Bool]:
@@ -127,10 +127,10 @@ def regions(scene: Scene) -> tuple[Bool, Bool]:
 def features(colors: Float64) -> Features:
     """Returns the features of linear colours [N, 3]."""
     luminance = colors @ _LUMINANCE
-    counted = (luminance > _SHADOW) & (luminance < _OVEREXPOSED)
+    is_usable = (luminance > _SHADOW) & (luminance < _OVEREXPOSED)
     temperature = None
-    if counted.any():
-        xyy = xyz_to_xyy(colors[counted] @ RGB_TO_XYZ.T)
+    if is_usable.any():
+        xyy = xyz_to_xyy(colors[is_usable] @ RGB_TO_XYZ.T)
         temperature = tails(uv_to_mired(xy_to_uv(xyy[:, :2])))
     top = colors.max(-1)
     saturation = np.where(top > 0, 1 - colors.min(-1) / np.where(top > 0, top, 1), 0)

@@ -37,8 +37,8 @@ def check_name(method: str | os.PathLike[str]) -> None:
     if isinstance(method, os.PathLike) or Path(name).suffix or os.sep in name:
         _catalogue.check_weights(method)
     elif not Path(name).exists():
-        known = {*shipped, *(entry.name for entry in _catalogue.every("harmonize"))}
-        if method not in known:
+        names = {*shipped, *(entry.name for entry in _catalogue.every("harmonize"))}
+        if method not in names:
             raise ArgumentError(
                 f"method: {method!r}, expected one of {', '.join(map(repr, METHODS))}, the path of weights, or the "
                 f"name of weights that come with pyharmony{': ' if shipped else ''}{', '.join(shipped)}"
