@@ -66,12 +66,12 @@ def measure(
         >>> target = np.full((16, 16, 3), 100, np.uint8)
         >>> mask = np.zeros((16, 16), np.uint8)
         >>> mask[4:12, 4:12] = 255
-        >>> picture, scores = evaluation.measure(target + 2.0, target + 10, target, mask)
+        >>> image, scores = evaluation.measure(target + 2.0, target + 10, target, mask)
         >>> scores["fmse"]
         4.0
     """
-    picture = composed(output, composite, mask)
-    return picture, metrics.evaluate(picture, target, mask)
+    image = composed(output, composite, mask)
+    return image, metrics.evaluate(image, target, mask)
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ class Evaluation:
     def groups(self) -> dict[str, list[int]]:
         """The images in each group that is not empty, by their place among the rows of one method."""
         rows = self.rows[:: len(self.methods)]
-        found = {"all": list(range(len(rows)))}
+        numbers = {"all": list(range(len(rows)))}
         for subset in dict.fromkeys(row["subset"] for row in rows if row["subset"]):
-            found[subset] = [i for i, row in enumerate(rows) if row["subset"] == subset]
+            numbers[subset] = [i for i, row in enumerate(rows) if row["subset"] == subset]
         for name, (low, high) in BINS.items():
-            found[name] = [i for i, row in enumerate(rows) if low <= row["foreground"] < high]
-        return {name: members for name, members in found.items() if members}
+            numbers[name] = [i for i, row in enumerate(rows) if low <= row["foreground"] < high]
+        return {name: members for name, members in numbers.items() if members}
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -176,7 +176,7 @@ class Evaluation:
             for i, method in enumerate(self.methods)
             for key in self.measures
         }
-        found = []
+        summaries = []
         for group, members in self.groups.items():
             for method in self.methods:
                 means, gains = {}, {}
@@ -185,8 +185,8 @@ class Evaluation:
                     means[key] = metrics.bootstrap(values)
                     if method != BASELINE:
                         gains[key] = metrics.bootstrap(values - columns[BASELINE, key][members])
-                found.append(Summary(method, group, len(members), means, gains))
-        return found
+                summaries.append(Summary(method, group, len(members), means, gains))
+        return summaries
 
     def __repr__(self) -> str:
         return _reprs.line(self)
@@ -235,7 +235,7 @@ def evaluate(
     problems: list[Problem] = []
     for index, name in enumerate(dataset.names):
         try:
-            found, result = _one(dataset, index, every, size, judges or {})
+            sample_rows, result = _one(dataset, index, every, size, judges or {})
         except WeightsError:  # The fault is the method's, not the sample's.
             raise
         except (PyHarmonyError, OSError) as error:
@@ -243,7 +243,7 @@ def evaluate(
                 raise
             problems.append(Problem(name, said(error)))
         else:
-            rows += found
+            rows += sample_rows
             if on_result is not None:
                 on_result(result)
         if progress is not None:
@@ -268,11 +268,11 @@ def _one(
     rows = []
     for method, call in methods.items():
         try:
-            picture, figures = measure(call(composite, mask), composite, target, mask)
+            image, figures = measure(call(composite, mask), composite, target, mask)
         except PyHarmonyError as error:
             raise type(error)(f"{name}: {method}: {error}") from error
-        result.pictures[method] = picture
-        _judge(result, method, picture, judges)
+        result.pictures[method] = image
+        _judge(result, method, image, judges)
         row = {"name": name, "subset": sample.get("subset", ""), "method": method, "height": height, "width": width}
         rows.append({**row, "foreground": figures["foreground"]})
         rows[-1] |= {key: figures[key] for key in MEASURES}
@@ -281,8 +281,8 @@ def _one(
     return rows, result
 
 
-def _judge(result: Result, method: str, picture: Picture, judges: Mapping[str, Judge]) -> None:
+def _judge(result: Result, method: str, image: Picture, judges: Mapping[str, Judge]) -> None:
     result.scores[method], result.maps[method] = {}, {}
     for judge, call in judges.items():
-        scores, parts = call(result.sample["composite"], picture, result.sample["mask"])
+        scores, parts = call(result.sample["composite"], image, result.sample["mask"])
         result.scores[method][judge], result.maps[method][judge] = scores, parts

@@ -26,8 +26,8 @@ more real, and the probabilities [h, w] that its parts are real; None where part
 
 def _to_background(transfer: Callable[..., Any]) -> Method:
     def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
-        found: npt.NDArray[Any] = transfer(composite, composite, mask, 255 - mask)
-        return found
+        output: npt.NDArray[Any] = transfer(composite, composite, mask, 255 - mask)
+        return output
 
     return method
 
@@ -36,8 +36,8 @@ def _harmonized(name: str) -> Method:
     def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PyHarmonyWarning)  # the figures show where a guard held back a change
-            found: npt.NDArray[Any] = harmonization.harmonize(composite, mask, method=name)
-        return found
+            output: npt.NDArray[Any] = harmonization.harmonize(composite, mask, method=name)
+        return output
 
     return method
 

@@ -40,13 +40,13 @@ def _rows(source: str, size: int | None, table: str) -> list[Published]:
     def number(text: str) -> Decimal | None:
         return None if text.strip() == "-" else Decimal(text.strip())
 
-    found = []
+    rows = []
     for line in table.strip().splitlines():
         method, mse, psnr, fmse, *subsets = (cell.strip() for cell in line.split("|"))
         pairs = [tuple(map(number, cell.split("/"))) for cell in subsets]
         of = {name: (pair[0], pair[1]) for name, pair in zip(SUBSETS, pairs) if any(x is not None for x in pair)}
-        found.append(Published(method, size, number(mse), number(psnr), number(fmse), of, source))
-    return found
+        rows.append(Published(method, size, number(mse), number(psnr), number(fmse), of, source))
+    return rows
 
 
 #: The figures of published tables, as they were printed.
