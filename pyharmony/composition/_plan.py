@@ -474,7 +474,7 @@ def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
     except MaskError:
         # Nothing so small is cut by its frame.
         return {"cut": [], "hidden": False}
-    return {"cut": sorted(subject.cut), "hidden": subject.hidden}
+    return {"cut": sorted(subject.cut), "hidden": subject.is_hidden}
 
 
 def pixels_of(photo: Photo, cut: CutOut) -> float:

@@ -75,8 +75,8 @@ class Crowd(NamedTuple):
 
     def upright(self, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float, Float]:
         """Returns places as they were if the picture were not turned."""
-        found = turned(np.asarray(x, np.float64), np.asarray(y, np.float64), -self.roll)
-        return np.asarray(found[0]), np.asarray(found[1])
+        upright = turned(np.asarray(x, np.float64), np.asarray(y, np.float64), -self.roll)
+        return np.asarray(upright[0]), np.asarray(upright[1])
 
     def middles(self) -> tuple[Float, Float]:
         """Returns the middles of the heads, upright."""
@@ -108,9 +108,9 @@ class Crowd(NamedTuple):
 
     def ground(self) -> tuple[Float, Float, Float]:
         """Returns where those end whose end is seen: columns and rows, upright, and how many heads tall each is."""
-        seen = np.flatnonzero(np.isfinite(self.ends))
-        x, y = self.upright((self.heads[seen, 0] + self.heads[seen, 2]) / 2, self.ends[seen])
-        return x, y, (self.ends[seen] - self.heads[seen, 1]) / self.sizes[seen]
+        visible = np.flatnonzero(np.isfinite(self.ends))
+        x, y = self.upright((self.heads[visible, 0] + self.heads[visible, 2]) / 2, self.ends[visible])
+        return x, y, (self.ends[visible] - self.heads[visible, 1]) / self.sizes[visible]
 
     def standing(self, size: tuple[int, int]) -> tuple[Float, Float]:
         """Returns the boxes [F, 4] of those who stand and whose feet are seen, and the heights of their heads, [F].

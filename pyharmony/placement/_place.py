@@ -256,7 +256,7 @@ def place(
         if value is not None and not 0 < _number(value, name) <= 1000:
             raise ArgumentError(f"{name}: {value!r}, expected a number above 0, at most 1000")
     posture = _posture(posture)
-    picture, matte = _subject_of(subject, mask)
+    image, subject_mask = _subject_of(subject, mask)
     cut = None if cut is None else _checks.several(cut, "cut", "a list of sides")
     heads = None if heads is None else _checks.several(heads, "heads", "a list of rectangles")
     faces = () if faces is None else _checks.several(faces, "faces", "a list of rectangles")
@@ -265,10 +265,10 @@ def place(
     scene = image_levels(background, "background")
     own_head = None if head is None else _box(head, "head")
     if person is None and head is None:
-        session = Session(picture)
-        person = session.shows_people(matte)
-        posture = session.posture(matte) if person and posture is None else posture
-    object_ = subject_of(matte, own_head, bool(person), cut, posture)
+        session = Session(image)
+        person = session.shows_people(subject_mask)
+        posture = session.posture(subject_mask) if person and posture is None else posture
+    object_ = subject_of(subject_mask, own_head, bool(person), cut, posture)
     longer = max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1])
     for name, value in (("scale", scale), ("most", most)):
         if value is not None and value * longer < 1:
@@ -277,12 +277,12 @@ def place(
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
         people, more, others = _looked_for(scene, people, heads, others)
     masks, boxes, sure = _people_of(scene, people, heads)
-    seen = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
+    face_boxes = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
     size = (scene.shape[1], scene.shape[0])
-    turned = roll_in(scene)
-    angle = float(roll) if roll is not None else _angle(picture, turned)
-    crowd = crowd_of(masks, boxes, seen, size, turned, sure)
-    ground = _ground(scene, crowd, boxes, _others_of(scene, others), picture, object_)
+    background_roll = roll_in(scene)
+    angle = float(roll) if roll is not None else _angle(image, background_roll)
+    crowd = crowd_of(masks, boxes, face_boxes, size, background_roll, sure)
+    ground = _ground(scene, crowd, boxes, _others_of(scene, others), image, object_)
     if object_.head is not None and not len(crowd):
         ground = ground._replace(standable=Session(scene).standable())
     if scale is None and not any(object_.cut >= pair for pair in OPPOSITE):
@@ -293,8 +293,8 @@ def place(
 def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     """Returns the picture of an object and its mask, as levels."""
     if mask is not None:
-        picture = image_levels(subject, "subject")
-        return picture, mask_levels(mask, *picture.shape[:2])
+        levels = image_levels(subject, "subject")
+        return levels, mask_levels(mask, *levels.shape[:2])
     image = opened(subject, "subject")
     pixels = one_image(image, "subject").pixels
     if pixels.shape[2] != 4:
@@ -303,8 +303,8 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
             code="no-mask",
             hint="expected one of both, as `segmentation.cutout` makes",
         )
-    picture = image_levels(image, "subject")
-    return picture, mask_levels(np.ascontiguousarray(pixels[..., 3]), *picture.shape[:2])
+    levels = image_levels(image, "subject")
+    return levels, mask_levels(np.ascontiguousarray(pixels[..., 3]), *levels.shape[:2])
 
 
 def _looked_for(
@@ -374,13 +374,15 @@ def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int], name:
     return reduced(in_levels(one_mask(mask, name, height, width)), size)
 
 
-def _angle(picture: Pixels, turned: float) -> float:
+def _angle(image: Pixels, background_roll: float) -> float:
     """Returns by how much an object must be turned to stand as a background of a roll does, in degrees clockwise."""
-    angle = float(np.clip(turned - roll_in(picture), -_TURNED, _TURNED))
+    angle = float(np.clip(background_roll - roll_in(image), -_TURNED, _TURNED))
     return 0.0 if abs(angle) < _LEAST else angle
 
 
-def _ground(scene: Pixels, crowd: Crowd, heads: Float, others: Bools, picture: Pixels, subject: Subject) -> Ground:
+def _ground(
+    scene: Pixels, crowd: Crowd, heads: Float, others: Bools, subject_image: Pixels, subject: Subject
+) -> Ground:
     """Returns what the scores are read from, of a picture with people, whose heads are given, and others."""
     size = (scene.shape[1], scene.shape[0])
     small = reduced(scene, fitted(size, _SIDE))
@@ -390,32 +392,32 @@ def _ground(scene: Pixels, crowd: Crowd, heads: Float, others: Bools, picture: P
     # Of an edge above the usual no more is lost by covering it.
     edges = np.minimum(edges / 64, 1.0)
     empty = np.zeros((1, *gray.shape), bool)
-    looks = table_of(looks_of(small, grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
+    appearance = table_of(looks_of(small, grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
     standing, high = crowd.standing(size)
-    floors = floors_of(looks, standing, high, size)
+    floors = floors_of(appearance, standing, high, size)
     sky = sky_of(small)
     # Where others stand, it is neither the sky nor water.
     if len(standing) and (sums(table_of(sky[None]), feet_of(standing, high), size) > 0).any():
         sky[:] = False
     many = len(crowd) > 0
     shades = [_shade(scene, head) for head in heads]
-    own = _shade(picture, subject.anchor)
+    own = _shade(subject_image, subject.anchor)
     return Ground(
         size, crowd, table_of(crowd.masks if many else empty), table_of(crowd.faces if many else empty),
-        table_of(edges[None]), table_of(others[None]), table_of(sky[None]), looks, floors[~np.isnan(floors).any(1)],
-        float(gray.mean()),
+        table_of(edges[None]), table_of(others[None]), table_of(sky[None]), appearance,
+        floors[~np.isnan(floors).any(1)], float(gray.mean()),
         (own, float(np.median(shades)) if shades else own),
     )  # fmt: skip
 
 
-def _shade(picture: Pixels, box: Sequence[float]) -> float:
+def _shade(image: Pixels, box: Sequence[float]) -> float:
     """Returns how much brighter the right half of a part of a picture is than the left half, -1 to 1."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     left, top = max(0, int(box[0])), max(0, int(box[1]))
     right, bottom = min(width, math.ceil(box[2])), min(height, math.ceil(box[3]))
     if right - left < 4 or bottom <= top:
         return 0.0
-    part = resized(np.ascontiguousarray(picture[top:bottom, left:right]), (16, 16)).astype(np.float64).mean(2)
+    part = resized(np.ascontiguousarray(image[top:bottom, left:right]), (16, 16)).astype(np.float64).mean(2)
     first, second = part[:, :8].mean(), part[:, 8:].mean()
     return float((second - first) / max(first + second, 1.0))
 
@@ -424,25 +426,25 @@ def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float,
     """Returns the scores of candidates, what each term adds, and which are allowed."""
     among = len(ground.crowd) > 0 and subject.head is not None
     weights = JUDGED | (AMONG_PEOPLE if among else ALONE)
-    terms, allowed = terms_of(subject, ground, places)
+    terms, is_allowed = terms_of(subject, ground, places)
     worth = {name: weights.get(name, 0.0) * values for name, values in terms.items()}
-    return np.sum(list(worth.values()), 0), worth, allowed
+    return np.sum(list(worth.values()), 0), worth, is_allowed
 
 
 def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: float | None, k: int) -> list[Placement]:
     """Returns the best places that keep the rules, or the best one that does not."""
     places = candidates(subject, ground, (False, True) if flip else (False,), scale)
-    score, terms, allowed = scored(subject, ground, places)
-    allowed &= _edges_hidden(subject, ground, places)
+    score, terms, is_allowed = scored(subject, ground, places)
+    is_allowed &= _edges_hidden(subject, ground, places)
     if scale is None:
         # At the likely places other sizes count as well: rows do not tell the size for sure.
-        likely = np.argsort(-np.where(allowed, score, score - _BROKEN), kind="stable")[:_RESIZED]
+        likely = np.argsort(-np.where(is_allowed, score, score - _BROKEN), kind="stable")[:_RESIZED]
         places = around(places.taken(likely), RESIZED, (0.0,), ground)
         places = no_larger(subject, places)
-        score, terms, allowed = scored(subject, ground, places)
-        allowed &= _edges_hidden(subject, ground, places)
+        score, terms, is_allowed = scored(subject, ground, places)
+        is_allowed &= _edges_hidden(subject, ground, places)
     # What every place is worth, as a share of all; each answer takes that of the places that it is nearly the same as.
-    worth = np.exp(score - score[allowed].max()) * allowed if allowed.any() else np.exp(score - score.max())
+    worth = np.exp(score - score[is_allowed].max()) * is_allowed if is_allowed.any() else np.exp(score - score.max())
     worth /= worth.sum()
     likely = np.argsort(-worth, kind="stable")[:_TRIED]
     likely = likely[worth[likely] > 0]
@@ -459,28 +461,28 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         # A term that speaks against all places tells none from another.
         usual &= ~doubted | doubted.all()
     first = np.where(usual, 1.0, _UNUSUAL)
-    tried = np.zeros(len(likely), bool)
-    found: list[Placement] = []
+    is_tried = np.zeros(len(likely), bool)
+    placements: list[Placement] = []
     doubtful: list[Placement] = []
-    while len(found) < k and len(doubtful) < _DOUBTED and not tried.all():
-        gains = np.where(tried, -1.0, same @ left * (1.0 if found else first))
+    while len(placements) < k and len(doubtful) < _DOUBTED and not is_tried.all():
+        gains = np.where(is_tried, -1.0, same @ left * (1.0 if placements else first))
         i = int(gains.argmax())
-        tried[i] = True
-        most = found[-1].score if found else 1.0
+        is_tried[i] = True
+        most = placements[-1].score if placements else 1.0
         one = _settled_near(subject, ground, places.taken(likely[i : i + 1]), angle, scale, most)
         if one.reason:
             doubtful.append(one)
-            tried |= shared[i] >= _AS_BAD
+            is_tried |= shared[i] >= _AS_BAD
             continue
-        found.append(one)
+        placements.append(one)
         left[same[i]] = 0
-        tried |= same[i]
-    if not found:
+        is_tried |= same[i]
+    if not placements:
         return [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
-    reasons = [_doubt(one.terms) or _few_pixels(subject, ground, one) for one in found]
-    if found[0].score < _POOR:
+    reasons = [_doubt(one.terms) or _few_pixels(subject, ground, one) for one in placements]
+    if placements[0].score < _POOR:
         reasons[0] = reasons[0] or _NO_GOOD
-    return [replace(one, reason=reason) for one, reason in zip(found, reasons, strict=True)]
+    return [replace(one, reason=reason) for one, reason in zip(placements, reasons, strict=True)]
 
 
 def _doubt(terms: Mapping[str, float]) -> Reason:
@@ -508,9 +510,9 @@ def _settled_near(
     """
     finer = around(place, FINER if scale is None else (1.0,), SHIFTS, ground)
     finer = joined(place, no_larger(subject, finer))
-    score, worth, allowed = scored(subject, ground, finer)
-    allowed &= _edges_hidden(subject, ground, finer)
-    order = [0, *(1 + np.argsort(-np.where(allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER])]
+    score, worth, is_allowed = scored(subject, ground, finer)
+    is_allowed &= _edges_hidden(subject, ground, finer)
+    order = [0, *(1 + np.argsort(-np.where(is_allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER])]
     first: Placement | None = None
     for i in order:
         terms = {name: round(float(values[i]), 4) for name, values in worth.items() if abs(values[i]) > 5e-5}
@@ -545,9 +547,9 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
             unit = (over[1] - 1) * (over[2] - 1) / (height * width)
             last = bands[:, -1]
             area = (last[:, 2] - last[:, 0]) * (last[:, 3] - last[:, 1]) * unit
-            covered = np.where(in_front(ground, places), sums(ground.people, last, ground.size), 0).sum(0)
-            at_bottom |= covered >= 0.97 * area
-            if subject.hidden:
+            overlap = np.where(in_front(ground, places), sums(ground.people, last, ground.size), 0).sum(0)
+            at_bottom |= overlap >= 0.97 * area
+            if subject.is_hidden:
                 off = off_the_line(ground.crowd, places.x, bottom, places.size, subject.tall)
                 at_bottom |= np.abs(off) <= _LINE * places.size
         good &= at_bottom
@@ -588,32 +590,32 @@ def _checked(
     behind = tuple(int(i) for i in np.flatnonzero(front))
     masks = ground.crowd.masks
     shape = masks.shape[1:] if len(masks) else tuple(n - 1 for n in ground.edges.shape[1:])
-    cover, solid = np.zeros((2, *shape), bool)
+    front_mask, solid = np.zeros((2, *shape), bool)
     for i in behind:
-        cover |= masks[i]
+        front_mask |= masks[i]
         solid |= ground.crowd.solid[i]
     # Masks are smaller than the picture: what is within a pixel of a rule's border is taken for beyond it.
     sides = subject.cut
-    if subject.hidden:
+    if subject.is_hidden:
         off = float(off_the_line(ground.crowd, one.x, _boxes(subject, one)[:, 3], one.size, subject.tall)[0])
         if abs(off) <= _LINE * one.size[0]:
             y, sides = y + off, sides - {"bottom"}
-    kept = subject._replace(cut=sides)
-    x, y, floats = _settled(kept, ~grown(~solid), ground.size, (x, y), scale, angle, flip)
+    with_sides = subject._replace(cut=sides)
+    x, y, floats = _settled(with_sides, ~grown(~solid), ground.size, (x, y), scale, angle, flip)
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
-    lies = _lying(subject, matrix, ground.size, cover.shape)
-    near = grown(lies) & ~cover
+    lies = _lying(subject, matrix, ground.size, front_mask.shape)
+    near = grown(lies) & ~front_mask
     reason = _EDGE if floats else NO_REASON
-    if subject.head is not None and _hidden(subject, matrix, ground.size, cover) > HIDDEN:
+    if subject.head is not None and _hidden(subject, matrix, ground.size, front_mask) > HIDDEN:
         reason = _HEAD
-    lies &= ~cover
+    lies &= ~front_mask
     for i in range(len(ground.crowd)):
         face = ground.crowd.faces[i]
         if i not in behind and np.count_nonzero(near & face) > FACE * np.count_nonzero(face):
             reason = _FACE
     corners = np.array([[*corner, 1.0] for corner in _corners(subject)])
-    found = corners @ matrix.T
-    low, high = found.min(0), found.max(0)
+    scene_corners = corners @ matrix.T
+    low, high = scene_corners.min(0), scene_corners.max(0)
     if not lies.any():
         reason = _NOTHING
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
@@ -622,27 +624,27 @@ def _checked(
     return Placement(x, y, scale, angle, flip, behind, round(score, 4), terms, box, subject.size, reason)
 
 
-def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], cover: Bools) -> float:
+def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], front_mask: Bools) -> float:
     """Returns the share of what is in the picture of an object's head that a region of people covers."""
     high, wide = subject.mask.shape
     left, top, right, bottom = np.array(subject.anchor) * np.tile((wide / subject.size[0], high / subject.size[1]), 2)
     head = np.zeros_like(subject.mask)
     part = slice(max(0, math.floor(top)), math.ceil(bottom)), slice(max(0, math.floor(left)), math.ceil(right))
     head[part] = subject.mask[part]
-    lies = _lying(subject._replace(mask=head), matrix, size, cover.shape)
-    return int(np.count_nonzero(lies & cover)) / max(1, int(np.count_nonzero(lies)))
+    lies = _lying(subject._replace(mask=head), matrix, size, front_mask.shape)
+    return int(np.count_nonzero(lies & front_mask)) / max(1, int(np.count_nonzero(lies)))
 
 
 def _corners(subject: Subject) -> list[tuple[float, float]]:
     """Returns the corners of the bands of an object, in pixels of its picture whose middles are whole."""
-    found = []
+    corners = []
     for left, top, right, bottom in subject.bands:
-        found += [(x - 0.5, y - 0.5) for x in (left, right) for y in (top, bottom)]
-    return found
+        corners += [(x - 0.5, y - 0.5) for x in (left, right) for y in (top, bottom)]
+    return corners
 
 
 def _settled(
-    subject: Subject, cover: Bools, size: tuple[int, int], at: tuple[float, float], scale: float, angle: float,
+    subject: Subject, front_mask: Bools, size: tuple[int, int], at: tuple[float, float], scale: float, angle: float,
     flip: bool,
 ) -> tuple[float, float, bool]:  # fmt: skip
     """Returns a place moved so far that the edges on which the object is cut leave the picture, and whether one stays.
@@ -654,7 +656,7 @@ def _settled(
     if not len(points):
         return x, y, False
     width, height = size
-    rows, columns = cover.shape
+    rows, columns = front_mask.shape
     far = _MOVED * scale * (subject.anchor[3] - subject.anchor[1]) * (1.0 if subject.head is not None else 0.5)
     sides = {("right" if side == "left" else "left") if flip and side in ("left", "right") else side
              for side in subject.cut}  # fmt: skip
@@ -665,7 +667,7 @@ def _settled(
         column = np.clip((lie[:, 0] * columns / width).astype(int), 0, columns - 1)
         row = np.clip(((lie[:, 1] - 1e-6) * rows / height).astype(int), 0, rows - 1)
         inside = ((lie > _SLIGHT) & (lie < np.array(size) - _SLIGHT)).all(1)
-        open_ = ~cover[row, column] & inside
+        open_ = ~front_mask[row, column] & inside
         if not open_.any():
             return x, y, False
         down = height - float(lie[open_, 1].min()) if "bottom" in sides else 0.0
@@ -703,9 +705,9 @@ def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[
     column = np.floor(u * wide / subject.size[0]).astype(np.intp)
     row = np.floor(v * high / subject.size[1]).astype(np.intp)
     inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
-    found = np.zeros(shape, bool)
-    found[inside] = subject.mask[row[inside], column[inside]]
-    return found
+    region = np.zeros(shape, bool)
+    region[inside] = subject.mask[row[inside], column[inside]]
+    return region
 
 
 def _posture(posture: Any) -> Posture | None:
@@ -735,12 +737,12 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ArgumentError(f"{name}: {value!r}, expected a number")
     try:
-        found = float(value)
+        number = float(value)
     except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
+        number = math.inf
+    if not math.isfinite(number):
         raise ArgumentError(f"{name}: {value!r}, expected a finite number")
-    return found
+    return number
 
 
 def contact_sheet(
@@ -771,7 +773,7 @@ def contact_sheet(
     for i, one in enumerate(placements):
         if not isinstance(one, Placement):
             raise DTypeError(f"placements[{i}]: {type(one).__name__}, expected {accepts}")
-    picture, matte = _subject_of(subject, mask)
+    image, subject_mask = _subject_of(subject, mask)
     scene = image_levels(background, "background")
     height, width = scene.shape[:2]
     wide = 420
@@ -780,7 +782,7 @@ def contact_sheet(
     columns = min(3, len(placements))
     sheet = Image.new("RGB", (columns * wide, math.ceil(len(placements) / columns) * cell), "white")
     base = Image.fromarray(scene).resize((wide, high), Image.Resampling.BOX)
-    cut_out = Image.fromarray(np.dstack([picture, matte]))
+    cut_out = Image.fromarray(np.dstack([image, subject_mask]))
     draw = ImageDraw.Draw(sheet)
     for i, one in enumerate(placements):
         left, top = i % columns * wide, i // columns * cell
@@ -792,9 +794,9 @@ def contact_sheet(
         back = np.linalg.inv(np.linalg.inv(own) @ shrunk @ matrix @ own)
         pasted = cut_out.transform((wide, high), Image.Transform.AFFINE, tuple(back[:2].ravel()),
                                    Image.Resampling.BILINEAR)  # fmt: skip
-        made = base.copy()
-        made.paste(pasted.convert("RGB"), (0, 0), pasted.getchannel("A"))
-        sheet.paste(made, (left, top))
+        tile = base.copy()
+        tile.paste(pasted.convert("RGB"), (0, 0), pasted.getchannel("A"))
+        sheet.paste(tile, (left, top))
         lines = [f"{i + 1}: score {one.score:.2f}  scale {one.scale:.2f}  angle {one.angle:.1f}  behind {one.z}"]
         lines += [one.reason] if one.reason else []
         strongest = sorted(one.terms.items(), key=lambda item: -abs(item[1]))[:8]

@@ -55,11 +55,11 @@ def roll_of(image: ImageLike) -> float:
     return roll_in(image_levels(image))
 
 
-def roll_in(picture: Pixels) -> float:
+def roll_in(image: Pixels) -> float:
     """Returns the roll of a picture [H, W, 3]."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     size = fitted((width, height), _SIDE, least=8)
-    levels = reduced(picture, size).astype(np.float32)
+    levels = reduced(image, size).astype(np.float32)
     gray = _blurred(levels @ np.array(LUMA, np.float32), _BEFORE)
     down, across = np.gradient(gray)
     # Only where an edge is straight do the gradients around agree (structure tensor, Bigun and Granlund 1987).
@@ -83,12 +83,12 @@ def roll_in(picture: Pixels) -> float:
     best = int(np.argmax(np.where(near, worth, -1)))
     if votes[best] < _SURE * mean:
         return 0.0
-    found = float(at[best])
+    roll = float(at[best])
     if 0 < best < len(at) - 1:
         left, middle, right = worth[best - 1 : best + 2]
         bend = left - 2 * middle + right
-        found += 0.5 * _STEP * float((left - right) / bend) if bend < 0 else 0.0
-    return found if abs(found) >= _STEP / 2 else 0.0
+        roll += 0.5 * _STEP * float((left - right) / bend) if bend < 0 else 0.0
+    return roll if abs(roll) >= _STEP / 2 else 0.0
 
 
 def _blurred(values: Float32, sigma: float) -> Float32:
@@ -99,12 +99,12 @@ def _blurred(values: Float32, sigma: float) -> Float32:
     for _ in range(2):
         padded = np.pad(values, ((reach, reach), (0, 0)), "edge")
         count = len(values)
-        found = taps[0] * values
+        blur = taps[0] * values
         for i in range(1, reach + 1):
             pair = padded[reach - i : reach - i + count] + padded[reach + i : reach + i + count]
             pair *= taps[i]
-            found += pair
-        values = np.ascontiguousarray(found.T)
+            blur += pair
+        values = np.ascontiguousarray(blur.T)
     return values
 
 

@@ -163,7 +163,7 @@ class Ground(NamedTuple):
     edges: Float
     others: Float
     sky: Float
-    looks: Float
+    appearance: Float
     floors: Float
     light: float
     shades: tuple[float, float]
@@ -172,9 +172,9 @@ class Ground(NamedTuple):
 
 def table_of(planes: npt.NDArray[np.generic]) -> Float:
     """Returns the summed-area tables [P, h + 1, w + 1] of planes [P, h, w]."""
-    found = np.zeros((len(planes), planes.shape[1] + 1, planes.shape[2] + 1))
-    found[:, 1:, 1:] = planes.astype(np.float64).cumsum(1).cumsum(2)
-    return found
+    table = np.zeros((len(planes), planes.shape[1] + 1, planes.shape[2] + 1))
+    table[:, 1:, 1:] = planes.astype(np.float64).cumsum(1).cumsum(2)
+    return table
 
 
 def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
@@ -184,11 +184,11 @@ def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
     y = np.clip(np.rint(rectangles[..., 1::2] * (height / size[1])), 0, height).astype(np.intp)
     flat = table.reshape(len(table), -1)
     first, last = y[..., 0] * (width + 1), y[..., 1] * (width + 1)
-    found = np.take(flat, last + x[..., 1], 1)
-    found -= np.take(flat, first + x[..., 1], 1)
-    found -= np.take(flat, last + x[..., 0], 1)
-    found += np.take(flat, first + x[..., 0], 1)
-    return found
+    result = np.take(flat, last + x[..., 1], 1)
+    result -= np.take(flat, first + x[..., 1], 1)
+    result -= np.take(flat, last + x[..., 0], 1)
+    result += np.take(flat, first + x[..., 0], 1)
+    return result
 
 
 def looks_of(small: Pixels, people: Bools) -> Float:
@@ -231,27 +231,27 @@ def feet_of(boxes: Float, sizes: Float) -> Float:
     return np.stack([left, bottom - _ABOUT[0] * sizes, right, bottom + _ABOUT[1] * sizes], 1)
 
 
-def floors_of(looks: Float, boxes: Float, sizes: Float, size: tuple[int, int]) -> Float:
+def floors_of(appearance: Float, boxes: Float, sizes: Float, size: tuple[int, int]) -> Float:
     """Returns what the ground below and beside the feet looks like, [N, 6]; NaN where it is not seen.
 
     It is the mean of luma and of two chromas, the deviation of luma, and its mean differences across and down, each
     over what it varies by.
 
     Args:
-        looks: the summed-area tables of `looks_of`.
+        appearance: the summed-area tables of `looks_of`.
         boxes: who stands there, [N, 4] in pixels of the picture.
         sizes: the heights of their heads, [N].
         size: width and height of the picture.
     """
     left, _, right, feet = boxes.T
-    head = np.maximum(sizes, _LEAST_HEAD * max(size) / max(looks.shape[1:]))
+    head = np.maximum(sizes, _LEAST_HEAD * max(size) / max(appearance.shape[1:]))
     parts = [
         (left - 0.25 * head, feet, right + 0.25 * head, feet + _UNDER * head),
         (left - _ASIDE * head, feet - _OVER * head, left, feet),
         (right, feet - _OVER * head, right + _ASIDE * head, feet),
     ]
-    added = sums(looks, np.stack([np.stack(part, 1) for part in parts], 1), size).sum(2)
-    means = added[:-1] / np.where(added[-1] >= _LEAST_SEEN, added[-1], np.nan)
+    totals = sums(appearance, np.stack([np.stack(part, 1) for part in parts], 1), size).sum(2)
+    means = totals[:-1] / np.where(totals[-1] >= _LEAST_SEEN, totals[-1], np.nan)
     means[3] = np.sqrt((means[3] - means[0] ** 2).clip(0))
     return np.asarray((means / _VARIES[:, None]).T)
 
@@ -283,12 +283,12 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
         _, rows = crowd.middles()
         typical = float(np.median(crowd.sizes))
         upright = np.linspace(rows.min() - _ABOVE * typical, rows.max() + _BELOW * typical, _ROWS)
-        x, wanted = (v.ravel() for v in np.meshgrid(columns, upright))
-        y = _row_at(x, wanted, crowd)
+        x, upright_rows = (v.ravel() for v in np.meshgrid(columns, upright))
+        y = _row_at(x, upright_rows, crowd)
         add_at_most(x, y, expected(x, y))
         row = np.full(_COLUMNS, height / 2.0)
         all_over = np.full(_COLUMNS, np.inf)
-        hides = subject.hidden and np.isfinite(off_the_line(crowd, columns, row, all_over, subject.tall)).all()
+        hides = subject.is_hidden and np.isfinite(off_the_line(crowd, columns, row, all_over, subject.tall)).all()
         for lower in _LOWER if is_cut else ():
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             for _ in range(3):
@@ -388,12 +388,12 @@ def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]
     return [size * 2 ** (octaves * step / steps) for step in range(1, steps + 1)]
 
 
-def around(chosen: Candidates, factors: Sequence[float], steps: Sequence[float], ground: Ground) -> Candidates:
+def around(places: Candidates, factors: Sequence[float], steps: Sequence[float], ground: Ground) -> Candidates:
     """Returns candidates again at other sizes, and moved by steps of the grid's columns."""
     step = ground.size[0] / _COLUMNS
     sizes, shifts = (v.ravel() for v in np.meshgrid(factors, steps))
-    repeated = chosen.taken(np.repeat(np.arange(len(chosen)), len(sizes)))
-    sizes, shifts = np.tile(sizes, len(chosen)), np.tile(shifts, len(chosen))
+    repeated = places.taken(np.repeat(np.arange(len(places)), len(sizes)))
+    sizes, shifts = np.tile(sizes, len(places)), np.tile(shifts, len(places))
     return Candidates(
         repeated.x + shifts * step, repeated.y, repeated.size * sizes, repeated.octaves + np.log2(sizes), repeated.flip
     )
@@ -412,7 +412,7 @@ def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
     x0, x1 = every[:, 0] - middle[0], every[:, 2] - middle[0]
     flipped = places.flip[:, None]
     first, last = np.where(flipped, -x1, x0), np.where(flipped, -x0, x1)
-    found = np.stack(
+    boxes = np.stack(
         [
             places.x[:, None] + scale[:, None] * first,
             places.y[:, None] + scale[:, None] * (every[:, 1] - middle[1]),
@@ -421,7 +421,7 @@ def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
         ],
         2,
     )
-    return found[:, :-1], found[:, -1]
+    return boxes[:, :-1], boxes[:, -1]
 
 
 def in_front(ground: Ground, places: Candidates) -> Bools:
@@ -441,28 +441,28 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     areas = (bands[..., 2] - bands[..., 0]) * (bands[..., 3] - bands[..., 1])
     area = areas.sum(1)
     inside = np.clip(bands, 0, [width, height, width, height])
-    seen = ((inside[..., 2] - inside[..., 0]).clip(0) * (inside[..., 3] - inside[..., 1]).clip(0)).sum(1)
+    visible_area = ((inside[..., 2] - inside[..., 0]).clip(0) * (inside[..., 3] - inside[..., 1]).clip(0)).sum(1)
     inside = np.clip(head, 0, [width, height, width, height])
     high, wide = head[:, 3] - head[:, 1], head[:, 2] - head[:, 0]
     head_seen = (inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) / (high * wide)
     terms: dict[str, Float] = {}
-    allowed = head_seen > 0.85 if subject.head is not None else seen > 0.5 * area
+    is_allowed = head_seen > 0.85 if subject.head is not None else visible_area > 0.5 * area
     if not len(crowd) or subject.head is None:
-        allowed &= np.abs(places.octaves) <= _FROM_FIT
+        is_allowed &= np.abs(places.octaves) <= _FROM_FIT
     pixels = ground.people.shape[1] - 1, ground.people.shape[2] - 1
     unit = pixels[0] * pixels[1] / (height * width)
     terms["body_overlap"] = terms["hidden"] = np.zeros(len(places))
     if len(crowd):
         front = in_front(ground, places)
-        covered = sums(ground.people, bands, ground.size).sum(2)
+        overlaps = sums(ground.people, bands, ground.size).sum(2)
         total = ground.people[:, -1, -1][:, None].clip(1)
-        terms["body_overlap"] = np.where(front, 0.0, covered / total).max(0)
+        terms["body_overlap"] = np.where(front, 0.0, overlaps / total).max(0)
         # A face is left whole, whoever it belongs to; those in front cover the object instead.
         faces = sums(ground.faces, bands, ground.size).sum(2) / ground.faces[:, -1, -1][:, None].clip(1)
-        allowed &= np.where(front, 0.0, faces).max(0) <= FACE
+        is_allowed &= np.where(front, 0.0, faces).max(0) <= FACE
         over = sums(ground.people, head, ground.size) / (high * wide * unit)
         terms["hidden"] = np.where(front, over, 0.0).sum(0)
-        allowed &= terms["hidden"] <= HIDDEN if subject.head is not None else True
+        is_allowed &= terms["hidden"] <= HIDDEN if subject.head is not None else True
     terms["covers"] = np.where(terms["body_overlap"] > _COVERS, 1.0, 0.0)
     terms["behind"] = np.where(terms["hidden"] > FACE, 1.0, 0.0)
     terms["scale"] = (places.octaves / _SPREAD) ** 2
@@ -478,18 +478,18 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
         inside = np.clip(feet, 0, [width, height, width, height])
         total = ((inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) * unit).clip(1)
         terms["sky"] = (sums(ground.sky, feet, ground.size)[0] / total).clip(max=1)
-    terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
+    terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
     # Nobody of these can be left in front, nor is it known where their faces are.
-    terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (seen * unit).clip(1)
+    terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
     margin = np.minimum(head[:, 0], width - head[:, 2]) / high
     terms["margin"] = (margin * high / _others_size(subject, ground, high)).clip(0, _FAR)
     terms["border"] = (_MARGIN - np.minimum(margin, head[:, 1] / high)).clip(0, 1)
-    terms["off"] = 1 - seen / area
+    terms["off"] = 1 - visible_area / area
     terms["thirds"] = np.minimum(np.abs(places.x / width - 1 / 3), np.abs(places.x / width - 2 / 3))
     left, top, right, bottom = subject.anchor
     terms["resolution"] = np.log2((places.size / (bottom - top) / _SOFT).clip(1))
     terms["light"] = np.abs(np.where(places.flip, -1, 1) * ground.shades[0] - ground.shades[1])
-    return terms, allowed
+    return terms, is_allowed
 
 
 def goodness(total: float, among: bool) -> float:
@@ -511,7 +511,7 @@ def _unlike(subject: Subject, ground: Ground, places: Candidates, bands: Float) 
     if subject.head is None or "bottom" in subject.cut or not len(ground.floors):
         return np.zeros(len(places))
     boxes = np.stack([bands[..., 0].min(1), bands[:, 0, 1], bands[..., 2].max(1), bands[:, -1, 3]], 1)
-    floors = floors_of(ground.looks, boxes, places.size, ground.size)
+    floors = floors_of(ground.appearance, boxes, places.size, ground.size)
     apart = np.abs(floors[:, None] - ground.floors).mean(2).min(1)
     return np.asarray(np.where(np.isnan(apart), 0.0, apart - _LIKE).clip(0, _UNLIKE - _LIKE))
 
@@ -536,7 +536,7 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
     beside = np.minimum(beside, np.minimum(places.x, ground.size[0] - places.x))
     terms["room"] = (beside / unit).clip(0, _ROOM)
     columns, rows, _ = crowd.ground()
-    if len(columns) and ("bottom" not in subject.cut or subject.hidden):
+    if len(columns) and ("bottom" not in subject.cut or subject.is_hidden):
         x, y = crowd.upright(places.x, bottom)
         terms["high"] = ((_line(columns, rows, x, places.size, crowd) - y) / places.size).clip(0, _OFF)
     return terms

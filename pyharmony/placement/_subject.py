@@ -55,7 +55,7 @@ class Subject(NamedTuple):
         box: the part of the picture in which that is: left, top, right, bottom.
         head: the box of the head; of what is no person, None.
         cut: the sides on which the picture's frame cut it.
-        hidden: whether it counts as cut at the bottom since something in its picture hid the rest.
+        is_hidden: whether it counts as cut at the bottom since something in its picture hid the rest.
         bands: [B, 4], the left, top, right and bottom of the silhouette, band by band from above.
         edges: for each of the sides in cut the points [N, 2] on which it is cut, by the picture's own pixels.
         most: how much larger it becomes at most.
@@ -66,7 +66,7 @@ class Subject(NamedTuple):
     box: tuple[float, float, float, float]
     head: tuple[float, float, float, float] | None
     cut: frozenset[str]
-    hidden: bool
+    is_hidden: bool
     bands: Float
     edges: Mapping[str, Float]
     most: float = math.inf
@@ -113,7 +113,7 @@ def subject_of(
     region = values > 0.5
     if head is None and is_person:
         head = head_of(layer)
-    hidden = False
+    is_hidden = False
     seat = None
     if cut is None and posture is not None and posture.seat is not None and head is not None:
         # Hips above the chin, or all of the mask, are none.
@@ -131,7 +131,7 @@ def subject_of(
         if head is not None and posture is not None and not touches:
             short = posture.feet is None and tall < _WHOLE
         if short:
-            hidden = not near and "bottom" not in sides
+            is_hidden = not near and "bottom" not in sides
             sides |= {"bottom"}
         elif near and not touches and (tall > _STANDS or (posture is not None and posture.feet is not None)):
             sides -= {"bottom"}
@@ -143,18 +143,18 @@ def subject_of(
     bands, edges = _bands(region, (width, height)), {side: _edge(mask, side) for side in sides}
     if seat is not None:
         edges["bottom"] = _from_row_on(mask, box[3])
-    return Subject((width, height), region, box, head, sides, hidden, bands, edges)
+    return Subject((width, height), region, box, head, sides, is_hidden, bands, edges)
 
 
 def _edge(mask: Pixels, side: str) -> Float:
     """Returns points [N, 2] along what of a mask [H, W] lies at a side of its picture: (x, y) of edges of pixels."""
     # Seen from the side, rows go away from it.
-    seen = _seen_from(mask, side)
-    rows = seen.max(1) >= _INSIDE_MASK
+    view = _seen_from(mask, side)
+    rows = view.max(1) >= _INSIDE_MASK
     if not rows.any():
         return np.empty((0, 2))
-    depth = int(rows.argmax()) + _slack(seen)
-    region = seen[:depth] >= _INSIDE_MASK
+    depth = int(rows.argmax()) + _slack(view)
+    region = view[:depth] >= _INSIDE_MASK
     at = np.flatnonzero(region.any(0))
     at = at[np.unique(np.linspace(0, len(at) - 1, _POINTS).round().astype(int))]
     away = region[:, at].argmax(0).astype(np.float64)
@@ -181,22 +181,22 @@ def _from_row_on(mask: Pixels, row: int) -> Float:
 def _sides(region: Bools, is_person: bool) -> frozenset[str]:
     """Returns the sides of the frame that cut a region."""
     high, wide = bounding_box(region).shape
-    found: set[str] = set()
+    sides: set[str] = set()
     limbs: set[str] = set()
     for side in SIDES:
-        seen = _seen_from(region, side)
+        view = _seen_from(region, side)
         extent, into = (wide, high) if side in ("top", "bottom") else (high, wide)
-        slack = _slack(seen)
-        touching = int(np.count_nonzero(seen[:slack].any(0)))
-        inside = int(np.count_nonzero(seen[min(slack + round(_INSIDE * into), len(seen) - 1)]))
+        slack = _slack(view)
+        touching = int(np.count_nonzero(view[:slack].any(0)))
+        inside = int(np.count_nonzero(view[min(slack + round(_INSIDE * into), len(view) - 1)]))
         like_cut = inside <= _WIDER * touching or touching >= _ALONG * extent
         if touching >= max(2, _TOUCHES * extent):
-            (found if like_cut else limbs).add(side)
+            (sides if like_cut else limbs).add(side)
     # Who is cut at both sides fits nowhere, so there the rounder one is let go.
     upright = {"left", "right"}
-    if is_person and len((found | limbs) & upright) == 1:
-        found |= limbs & upright
-    return frozenset(found)
+    if is_person and len((sides | limbs) & upright) == 1:
+        sides |= limbs & upright
+    return frozenset(sides)
 
 
 def _seen_from(region: npt.NDArray[Any], side: str) -> npt.NDArray[Any]:
@@ -215,16 +215,16 @@ def _bands(region: Bools, size: tuple[int, int]) -> Float:
     across, down = size[0] / width, size[1] / height
     rows = np.flatnonzero(region.any(1))
     edges = np.linspace(rows[0], rows[-1] + 1, min(BANDS, len(rows)) + 1).round().astype(int)
-    found = []
+    bands = []
     for top, bottom in itertools.pairwise(edges):
         part = region[top:bottom]
-        filled = part.any(1)
-        if not filled.any():
+        nonempty = part.any(1)
+        if not nonempty.any():
             continue
-        left = part[filled].argmax(1).mean()
-        right = width - part[filled][:, ::-1].argmax(1).mean()
-        found.append((left * across, top * down, right * across, bottom * down))
-    return np.array(found)
+        left = part[nonempty].argmax(1).mean()
+        right = width - part[nonempty][:, ::-1].argmax(1).mean()
+        bands.append((left * across, top * down, right * across, bottom * down))
+    return np.array(bands)
 
 
 def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: float, flip: bool) -> Float:
