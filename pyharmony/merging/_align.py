@@ -66,20 +66,24 @@ class Alignment(NamedTuple):
     reason: Reason = NO_REASON
 
 
-def features(levels: Pixels, hidden: Bools) -> Features:
-    """Returns the features of a photograph [H, W, 3] outside of `hidden`, a region of it at any size."""
+def features(levels: Pixels, hidden_region: Bools) -> Features:
+    """Returns the features of a photograph [H, W, 3] outside of `hidden_region`, a region of it at any size."""
     cv2 = opencv()
     height, width = levels.shape[:2]
     size = fitted((width, height), _SIDE)
     small = cv2.cvtColor(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    seen = cv2.resize(np.where(hidden, np.uint8(0), np.uint8(255)), size, interpolation=cv2.INTER_NEAREST)
-    found, described = cv2.SIFT_create(_FEATURES, contrastThreshold=_CONTRAST).detectAndCompute(small, seen)
-    points = np.array([one.pt for one in found], np.float64).reshape(-1, 2)
-    if described is None:
-        described = np.empty((0, 128), np.float32)
+    visible_mask = cv2.resize(
+        np.where(hidden_region, np.uint8(0), np.uint8(255)), size, interpolation=cv2.INTER_NEAREST
+    )
+    keypoints, descriptors = cv2.SIFT_create(_FEATURES, contrastThreshold=_CONTRAST).detectAndCompute(
+        small, visible_mask
+    )
+    points = np.array([one.pt for one in keypoints], np.float64).reshape(-1, 2)
+    if descriptors is None:
+        descriptors = np.empty((0, 128), np.float32)
     # Compared by their roots, as in Arandjelović and Zisserman, "Three things everyone should know", 2012.
-    described = np.sqrt(described / np.maximum(described.sum(1, keepdims=True), np.float32(1e-6)))
-    return Features((width, height), (size[0] / width, size[1] / height), points, described)
+    descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), np.float32(1e-6)))
+    return Features((width, height), (size[0] / width, size[1] / height), points, descriptors)
 
 
 def aligned(base: Features, photo: Features) -> Alignment:
@@ -98,10 +102,10 @@ def aligned(base: Features, photo: Features) -> Alignment:
         return Alignment(
             np.eye(3), agree, reason=Reason("few-agree", f"only {agree} of {count} pairs of features agree")
         )
-    found = rescaled(matrix, _inverse(base.factors), _inverse(photo.factors))
-    reason = _implausible(found, base.size, photo.size) or _apart(base, a[inside], matrix, photo)
+    homography = rescaled(matrix, _inverse(base.factors), _inverse(photo.factors))
+    reason = _implausible(homography, base.size, photo.size) or _apart(base, a[inside], matrix, photo)
     distance = np.linalg.norm(mapped(matrix, a[inside]) - b[inside], axis=1)
-    return Alignment(found, agree, float(np.median(distance)) / photo.factors[0], reason)
+    return Alignment(homography, agree, float(np.median(distance)) / photo.factors[0], reason)
 
 
 def _inverse(factors: tuple[float, float]) -> tuple[float, float]:
@@ -128,11 +132,11 @@ def _implausible(matrix: Float, size: tuple[int, int], other: tuple[int, int]) -
     last = at @ matrix[2, :2] + matrix[2, 2]
     if not np.isfinite(matrix).all() or (last * last[0] <= 0).any() or abs(last).max() > 2 * abs(last).min():
         return Reason("too-different", "they are seen from too different places")
-    found = mapped(matrix, at)
-    before, after = found - np.roll(found, 1, 0), np.roll(found, -1, 0) - found
+    corners = mapped(matrix, at)
+    before, after = corners - np.roll(corners, 1, 0), np.roll(corners, -1, 0) - corners
     if (before[:, 0] * after[:, 1] <= before[:, 1] * after[:, 0]).any():
         return Reason("mirrored", "one would be mirrored")
-    x, y = found[:, 0], found[:, 1]
+    x, y = corners[:, 0], corners[:, 1]
     area = 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
     zoom = math.sqrt(area / (width * height)) * max(size) / max(other)
     if not 1 / _ZOOM < zoom < _ZOOM:
@@ -152,8 +156,8 @@ def _apart(base: Features, agreeing: Float, matrix: Float, photo: Features) -> R
     """Returns that only a small part of both is the same, where pairs agree there alone; else nothing."""
     width, height = (round(n * factor) for n, factor in zip(photo.size, photo.factors))
     common = base.points[_within(mapped(matrix, base.points), (width, height))]
-    covered = _hull(agreeing) >= _COVERED * _hull(common)
-    return NO_REASON if covered else Reason("small-part", "only a small part of them is the same")
+    is_widespread = _hull(agreeing) >= _COVERED * _hull(common)
+    return NO_REASON if is_widespread else Reason("small-part", "only a small part of them is the same")
 
 
 def _hull(points: Float) -> float:

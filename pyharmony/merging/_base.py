@@ -19,7 +19,7 @@ from ._align import Alignment
 from ._keep import Costs, chosen, slack_of
 from ._photos import Photo
 from ._planes import Float, Float32, shown
-from ._views import SIDE, Looked, between, laid, smaller
+from ._views import SIDE, ViewCache, between, laid, smaller
 
 #: The longer side of the images by which bases are compared.
 _SIDE = 400
@@ -74,51 +74,53 @@ class MergeBase:
         return round(lengths + self.beyond + self.missed + _HALF * self.smaller, 4)
 
 
-def bases_of(photos: Sequence[Photo], allowed: Sequence[int], looked: Looked, align: bool) -> tuple[MergeBase, ...]:
+def bases_of(
+    photos: Sequence[Photo], candidate_numbers: Sequence[int], cache: ViewCache, align: bool
+) -> tuple[MergeBase, ...]:
     """Returns what each photograph would cost as the base.
 
     Args:
         photos: in one dtype and in the colours of one of them.
-        allowed: the numbers of those that may be the base.
-        looked: what is seen of them, which is noted here.
+        candidate_numbers: the numbers of those that may be the base.
+        cache: what is seen of them, which is noted here.
         align: whether they are to be aligned.
     """
 
     def look(photo: Photo) -> None:
         size, levels = fitted(photo.size, SIDE), colour_levels(photo.colours)
-        looked.view(photo, size, levels)
+        cache.view(photo, size, levels)
         if align:
-            looked.features(photo, size, levels)
+            cache.features(photo, size, levels)
 
     in_threads(look, photos)
     pairs = [(base, photo) for base in photos for photo in photos if photo is not base]
-    costs = in_threads(lambda pair: _compared(pair[0], pair[1], looked, align), pairs)
+    costs = in_threads(lambda pair: _compared(pair[0], pair[1], cache, align), pairs)
     longest = max(max(photo.size) for photo in photos)
-    found = []
+    bases = []
     for base in photos:
         own = [cost for (one, _), cost in zip(pairs, costs) if one is base]
-        told = [cost for cost in own if cost is not None]
-        ended, contour, lost, missed = (
-            round(sum(getattr(costs, name) for costs, _ in told), 4) for name in ("ended", "contour", "lost", "missed")
-        )
-        beyond = round(sum(share for _, share in told), 4)
+        valid_costs = [cost for cost in own if cost is not None]
+        totals = {
+            name: round(sum(getattr(costs, name) for costs, _ in valid_costs), 4)
+            for name in ("ended", "contour", "lost", "missed")
+        }
+        beyond = round(sum(share for _, share in valid_costs), 4)
         halves = round(float(np.log2(longest / max(base.size))), 4)
-        found.append(
-            MergeBase(len(own) - len(told), ended, contour, lost, beyond, missed, halves, base.number in allowed)
-        )
-    return tuple(found)
+        left_out, is_candidate = len(own) - len(valid_costs), base.number in candidate_numbers
+        bases.append(MergeBase(left_out=left_out, beyond=beyond, smaller=halves, allowed=is_candidate, **totals))
+    return tuple(bases)
 
 
 def best_of(bases: Sequence[MergeBase]) -> int:
     """Returns the number of the best base of those that are allowed, the first one of several as good."""
-    allowed = [i for i, base in enumerate(bases) if base.allowed]
-    if all(bases[i].left_out == len(bases) - 1 for i in allowed):
+    candidate_numbers = [i for i, base in enumerate(bases) if base.allowed]
+    if all(bases[i].left_out == len(bases) - 1 for i in candidate_numbers):
         # No two show one place: nothing is merged, and the first photograph stays as it is.
-        return allowed[0]
-    return min(allowed, key=lambda i: (bases[i].left_out, bases[i].cost, i))
+        return candidate_numbers[0]
+    return min(candidate_numbers, key=lambda i: (bases[i].left_out, bases[i].cost, i))
 
 
-def _compared(base: Photo, photo: Photo, looked: Looked, align: bool) -> tuple[Costs, float] | None:
+def _compared(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tuple[Costs, float] | None:
     """Returns what it costs to add a photograph to a base, and how much of its people is beyond the base's frame.
 
     None: it does not show the place of the base.
@@ -126,17 +128,17 @@ def _compared(base: Photo, photo: Photo, looked: Looked, align: bool) -> tuple[C
     sizes = fitted(base.size, SIDE), fitted(photo.size, SIDE)
     alignment = Alignment(np.eye(3))
     if align:
-        alignment = looked.alignment(base, photo, sizes)
+        alignment = cache.alignment(base, photo, sizes)
         if alignment.reason:
             return None
-    views = [looked.view(one, size) for one, size in zip((base, photo), sizes)]
+    views = [cache.view(one, size) for one, size in zip((base, photo), sizes)]
     # Both show things as large as they do in the images by which is decided what is taken.
     small = [fitted(one.size, min(_SIDE, max(base.size))) for one in (base, photo)]
     own, other = (smaller(view, size) for view, size in zip(views, small))
     matrix = between(alignment, base, photo, (small[0], small[1]))
-    seen, known = laid(other, matrix, small[0])
+    other_view, visible = laid(other, matrix, small[0])
     residual = alignment.residual * small[1][0] / photo.size[0]
-    choice = chosen(own, seen, known, np.zeros(known.shape, bool), slack_of(residual))
+    choice = chosen(own, other_view, visible, np.zeros(visible.shape, bool), slack_of(residual))
     return choice.costs, _beyond(other.people, matrix, small[0])
 
 

@@ -85,7 +85,7 @@ class View(NamedTuple):
     persons: Sequence[Bools] | None
 
 
-class Found(NamedTuple):
+class Part(NamedTuple):
     """A part of a photograph that is not in the base.
 
     Attributes:
@@ -126,68 +126,68 @@ class Choice(NamedTuple):
     """What is taken of a photograph.
 
     Attributes:
-        found: the parts that are, from left to right, and people who are not.
+        parts: those that are, from left to right, and people who are not.
         costs: what that costs.
         unlike: where the photographs show something else, so that colours of one say nothing about the other, [h, w].
         silhouettes: where somebody, or something, is that is not in both, without gaps, [h, w].
         differs: the share of the frame in which they differ.
     """
 
-    found: list[Found]
+    parts: list[Part]
     costs: Costs
     unlike: Bools
     silhouettes: Bools
     differs: float
 
     @property
-    def taken(self) -> list[Found]:
+    def taken(self) -> list[Part]:
         """The parts that are taken."""
-        return [part for part in self.found if part.taken]
+        return [part for part in self.parts if part.taken]
 
 
-def people_in(picture: Pixels) -> Float32:
+def people_in(image: Pixels) -> Float32:
     """Returns how surely people are at each place of a picture [H, W, 3], 0 to 1, as a network sees it, small.
 
     Raises:
         WeightsError: the weights are missing or damaged.
     """
-    found: Float32 = METHODS["clicks"].opened(picture).people()
-    return found
+    likelihood: Float32 = METHODS["clicks"].opened(image).people()
+    return likelihood
 
 
-def chosen(base: View, photo: View, known: Bools, kept: Bools, slack: int) -> Choice:
+def chosen(base: View, photo: View, visible: Bools, occupied: Bools, slack: int) -> Choice:
     """Returns what is to be taken of a photograph.
 
     Args:
-        known: where the photograph shows the frame, [h, w].
-        kept: where people stand who were taken from another photograph, [h, w].
+        visible: where the photograph shows the frame, [h, w].
+        occupied: where people stand who were taken from another photograph, [h, w].
         slack: how far apart the same thing may lie, in pixels.
     """
-    longer = max(known.shape)
-    differs, exact = differing(base.levels, photo.levels, known, slack)
+    longer = max(visible.shape)
+    differs, exact = differing(base.levels, photo.levels, visible, slack)
     unlike = opened(closed(differs > 0.5, 1), 1)
     silhouette = closed(unlike, max(1, round(_GAP * longer)))
     crossing = _crossing(base, photo, exact, silhouette)
-    asked = photo.persons is not None
-    in_order = asked and base.persons is not None
+    has_persons = photo.persons is not None
+    in_order = has_persons and base.persons is not None
     people, (sure, vote) = (base.people, photo.people), (differs, photo.people - base.people)
     if not in_order:
         people = _closer(base, photo, unlike)
-        sure, vote = _votes(base, photo, people, differs, exact, known)
+        sure, vote = _votes(base, photo, people, differs, exact, visible)
     inside, outside, same = _constraints(base, photo, in_order)
-    if asked:
+    if has_persons:
         # What is far from everybody who was given is nobody's.
         outside |= ~grown(inside, max(1, round(_BEYOND * longer)))
-    outside |= kept | ~known
+    outside |= occupied | ~visible
     taking = np.float32(_AREA) - np.float32(_VOTE) * sure * vote
-    region = cut(crossing, taking, inside & known, outside)
-    found = _parts(region, people[1], sure, known, inside)
-    missed = _missed(photo, same, found)
-    region = np.logical_or.reduce([part.region for part in found if part.taken] or [np.zeros(known.shape, bool)])
-    left = float(len(missed) - len(same)) if asked else _left(base, photo, sure, region)
-    costs = _costs(region, crossing, taking, known, silhouette, left)
-    share = float(sure[known].mean()) if known.any() else 0.0
-    return Choice(found + missed, costs, (sure > 0.5) | (exact > _UNLIKE / 2), silhouette, share)
+    region = cut(crossing, taking, inside & visible, outside)
+    parts = _parts(region, people[1], sure, visible, inside)
+    missed_parts = _missed(photo, same, parts)
+    region = np.logical_or.reduce([part.region for part in parts if part.taken] or [np.zeros(visible.shape, bool)])
+    left = float(len(missed_parts) - len(same)) if has_persons else _left(base, photo, sure, region)
+    costs = _costs(region, crossing, taking, visible, silhouette, left)
+    share = float(sure[visible].mean()) if visible.any() else 0.0
+    return Choice(parts + missed_parts, costs, (sure > 0.5) | (exact > _UNLIKE / 2), silhouette, share)
 
 
 def slack_of(residual: float) -> int:
@@ -204,19 +204,21 @@ def _left(base: View, photo: View, sure: Float32, region: Bools) -> float:
     return int(np.count_nonzero(alone & ~region)) / int(np.count_nonzero(people))
 
 
-def _costs(region: Bools, crossing: Float32, taking: Float32, known: Bools, silhouette: Bools, missed: float) -> Costs:
+def _costs(
+    region: Bools, crossing: Float32, taking: Float32, visible: Bools, silhouette: Bools, missing: float
+) -> Costs:
     """Returns what a region costs that is taken, [h, w]; see `chosen` and `cut` for the planes."""
     # Where nothing is known, nothing differs: a silhouette ends a little before, and a contour may run there.
-    longer, inner, silhouette = max(region.shape), shrunk(known, _BEFORE), grown(silhouette, _BEFORE + 1)
-    contour, ended = 0.0, 0
+    longer, inner, silhouette = max(region.shape), shrunk(visible, _BEFORE), grown(silhouette, _BEFORE + 1)
+    contour, ended_length = 0.0, 0
     for axis in (0, 1):
         first, second = (slice(None),) * axis + (slice(1, None),), (slice(None),) * axis + (slice(None, -1),)
         border = region[first] != region[second]
         shown_there = inner[first] & inner[second]
         contour += float(np.minimum(crossing[first], crossing[second])[border & shown_there].sum())
-        ended += int(np.count_nonzero(border & ~shown_there & (silhouette[first] | silhouette[second])))
-    unheard = np.maximum(np.where(region, taking, -taking), 0)[known]
-    return Costs(ended / longer, contour / longer, float(unheard.sum()) / longer, missed)
+        ended_length += int(np.count_nonzero(border & ~shown_there & (silhouette[first] | silhouette[second])))
+    unheard = np.maximum(np.where(region, taking, -taking), 0)[visible]
+    return Costs(ended_length / longer, contour / longer, float(unheard.sum()) / longer, missing)
 
 
 def _crossing(base: View, photo: View, exact: Float32, silhouette: Bools) -> Float32:
@@ -231,23 +233,23 @@ def _crossing(base: View, photo: View, exact: Float32, silhouette: Bools) -> Flo
 
 def _closer(base: View, photo: View, unlike: Bools) -> tuple[Float32, Float32]:
     """Returns how surely people are in both photographs, where they differ by closer looks, [h, w] each."""
-    looks = _looks(unlike)
-    found = []
+    boxes = _looks(unlike)
+    likelihoods = []
     for view in (base, photo):
         total, weight = np.float32(_WHOLE) * view.people, np.full(unlike.shape, np.float32(_WHOLE))
-        picture = np.rint(view.levels).astype(np.uint8)
-        for left, top, right, bottom in looks:
-            part = people_in(np.ascontiguousarray(picture[top:bottom, left:right]))
+        image = np.rint(view.levels).astype(np.uint8)
+        for left, top, right, bottom in boxes:
+            part = people_in(np.ascontiguousarray(image[top:bottom, left:right]))
             total[top:bottom, left:right] += resized(part, (right - left, bottom - top))
             weight[top:bottom, left:right] += 1
-        found.append(view.people if view.persons is not None else total / weight)
-    return found[0], found[1]
+        likelihoods.append(view.people if view.persons is not None else total / weight)
+    return likelihoods[0], likelihoods[1]
 
 
 def _looks(unlike: Bools) -> list[Box]:
     """Returns the parts of the frame to be looked at closely, around what differs."""
     height, width = unlike.shape
-    found: list[Box] = []
+    boxes: list[Box] = []
     for region in _largest(closed(unlike, max(1, round(_GAP * max(height, width))))):
         left, top, right, bottom = bounding_box(region).box
         high = (1 + _AROUND) * (bottom - top)
@@ -256,8 +258,8 @@ def _looks(unlike: Bools) -> list[Box]:
         look = (max(0, round(x - wide / 2)), max(0, round(y - high / 2)),
                 min(width, round(x + wide / 2)), min(height, round(y + high / 2)))  # fmt: skip
         if min(look[2] - look[0], look[3] - look[1]) >= 16:
-            found.append(look)
-    return found
+            boxes.append(look)
+    return boxes
 
 
 def _largest(region: Bools) -> list[Bools]:
@@ -269,7 +271,7 @@ def _largest(region: Bools) -> list[Bools]:
 
 
 def _votes(
-    base: View, photo: View, people: tuple[Float32, Float32], differs: Float32, exact: Float32, known: Bools
+    base: View, photo: View, people: tuple[Float32, Float32], differs: Float32, exact: Float32, visible: Bools
 ) -> tuple[Float32, Float32]:
     """Returns how surely each place shows something else, and for which photograph it speaks: from -1, the base, to 1.
 
@@ -282,7 +284,7 @@ def _votes(
     telling = np.clip((np.abs(vote) - np.float32(_CLEAR)) * np.float32(1 / _CLEAR), 0, 1)
     sure = np.maximum(differs, telling * np.minimum(exact * np.float32(1 / _ANY), 1))
     worth = np.maximum(np.maximum(*people), np.float32(_FLOOR))
-    first, second = (_foreign(view.levels, sure > 0.5, known) for view in (base, photo))
+    first, second = (_foreign(view.levels, sure > 0.5, visible) for view in (base, photo))
     strange = np.float32(_STRANGE) * (second - first) / (second + first + np.float32(_UNCLEAR))
     vote = vote + (_leaning(base.levels, photo.levels, sure > 0.5) + strange) * worth
     near = _NEAR * max(sure.shape)
@@ -300,12 +302,12 @@ def _leaning(base: Float32, photo: Float32, unlike: Bools) -> Float32:
     return np.asarray(more / np.maximum(total, np.float32(1e-4)), np.float32)
 
 
-def _foreign(levels: Float32, unlike: Bools, known: Bools) -> Float32:
+def _foreign(levels: Float32, unlike: Bools, visible: Bools) -> Float32:
     """Returns how far the colour of each place of a photograph is from all colours of the place around, in levels.
 
     Args:
         unlike: where the photographs differ; everywhere else both show the place.
-        known: where both show anything.
+        visible: where both show anything.
     """
     height, width = unlike.shape
     step = max(1, round(max(height, width) / _SAMPLES))
@@ -314,17 +316,17 @@ def _foreign(levels: Float32, unlike: Bools, known: Bools) -> Float32:
     # A place farther away counts like a colour that is less alike.
     apart = np.float32(_FARTHER / max(height, width))
     all_of_it = np.concatenate([colours, np.stack([rows, columns], -1) * apart], -1).reshape(-1, 5).astype(np.float32)
-    asked = unlike[rows, columns].ravel()
-    place = all_of_it[(known & ~grown(unlike, step))[rows, columns].ravel()]
-    found = np.zeros(len(all_of_it), np.float32)
+    is_unlike = unlike[rows, columns].ravel()
+    place = all_of_it[(visible & ~grown(unlike, step))[rows, columns].ravel()]
+    distances = np.zeros(len(all_of_it), np.float32)
     if len(place):
-        own, squares = all_of_it[asked], np.square(place).sum(1)
+        own, squares = all_of_it[is_unlike], np.square(place).sum(1)
         # Of each distance, the part that does not depend on the sample of the place is added last.
         least = [
             (squares - 2 * part @ place.T).min(1) for part in np.array_split(own, 1 + len(own) * len(place) // 10**7)
         ]
-        found[asked] = np.sqrt(np.maximum(np.concatenate(least) + np.square(own).sum(1), 0))
-    return resized(found.reshape(rows.shape), (width, height))
+        distances[is_unlike] = np.sqrt(np.maximum(np.concatenate(least) + np.square(own).sum(1), 0))
+    return resized(distances.reshape(rows.shape), (width, height))
 
 
 def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools, list[int]]:
@@ -361,50 +363,50 @@ def _feet(person: Bools) -> int:
     return bounding_box(person).y1 - 1
 
 
-def _parts(region: Bools, people: Float32, sure: Float32, known: Bools, inside: Bools) -> list[Found]:
+def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside: Bools) -> list[Part]:
     """Returns the connected parts of a region, from left to right; those that show nobody are not taken.
 
     Args:
         inside: where people are who were given or clicked.
     """
     numbers = connected_parts(region)
-    found = []
+    parts = []
     for number in range(1, int(numbers.max()) + 1):
         part = numbers == number
         weight = sure * part
         total = float(weight.sum())
-        pointed = bool((part & inside).any())
-        if total < _SMALL * part.size and not pointed:
+        is_prompted = bool((part & inside).any())
+        if total < _SMALL * part.size and not is_prompted:
             continue
         likely = float((weight * people).sum()) / max(total, 1e-6)
         # The border of the frame is no contour.
         contour = part & ~shrunk(part, 1)
         length = max(1, int(np.count_nonzero(contour)))
-        ended = contour & ~shrunk(known, 1) & (sure > 0.5)
+        end_contour = contour & ~shrunk(visible, 1) & (sure > 0.5)
         crossing = int(np.count_nonzero(contour & (sure > 0.5))) / length
-        taken, reason = pointed or likely >= _PEOPLE, NO_REASON
-        if not taken:
+        is_taken, reason = is_prompted or likely >= _PEOPLE, NO_REASON
+        if not is_taken:
             reason = Reason("no-people", "it does not look like people")
-        elif np.count_nonzero(ended) > _TOLD * length:
+        elif np.count_nonzero(end_contour) > _TOLD * length:
             reason = Reason("cut-by-frame", "the photograph ends within it, another base may show more")
         elif crossing > _TOLD:
             reason = Reason("touches-base", "it touches or covers something that is in the base only")
-        found.append(Found(part, bounding_box(part).box, likely, crossing, taken, reason))
-    return sorted(found, key=lambda part: part.box[0])
+        parts.append(Part(part, bounding_box(part).box, likely, crossing, is_taken, reason))
+    return sorted(parts, key=lambda part: part.box[0])
 
 
-def _missed(photo: View, same: Sequence[int], found: Sequence[Found]) -> list[Found]:
+def _missed(photo: View, same: Sequence[int], parts: Sequence[Part]) -> list[Part]:
     """Returns people of a photograph who are not taken."""
-    missed = []
+    missed_parts = []
     for number, person in enumerate(photo.persons or ()):
         area = np.count_nonzero(person)
         if not area:
             continue
         if number in same:
             reason = Reason("place-taken", "somebody of the base stands in the same place")
-        elif sum(np.count_nonzero(part.region & person) for part in found if part.taken) >= _VISIBLE * area:
+        elif sum(np.count_nonzero(part.region & person) for part in parts if part.taken) >= _VISIBLE * area:
             continue
         else:
             reason = Reason("hidden-there", "the base shows the same there, or somebody who is nearer")
-        missed.append(Found(person, bounding_box(person).box, 1.0, 0.0, False, reason))
-    return missed
+        missed_parts.append(Part(person, bounding_box(person).box, 1.0, 0.0, False, reason))
+    return missed_parts

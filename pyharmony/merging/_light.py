@@ -21,15 +21,15 @@ FOOT, _LIGHT = 16.0, 0.35
 _SMOOTH = 0.06
 
 
-def gains_of(base: Float32, other: Float32, known: Bools) -> Float:
+def gains_of(base: Float32, other: Float32, visible: Bools) -> Float:
     """Returns the factor of each channel that brings a photograph [H, W, C] to the exposure of another one, robustly.
 
     Args:
-        known: where both show the place, [H, W].
+        visible: where both show the place, [H, W].
     """
-    found = np.ones(base.shape[2])
+    gains = np.ones(base.shape[2])
     for channel in range(base.shape[2]):
-        y, x = _sound(base[..., channel], other[..., channel], known)
+        y, x = _sound(base[..., channel], other[..., channel], visible)
         if len(x) < _PIXELS:
             continue
         gain = float(np.median(y / x))
@@ -39,26 +39,26 @@ def gains_of(base: Float32, other: Float32, known: Bools) -> Float:
             reach = 4.685 * max(1.4826 * float(np.median(off)), 1.0)
             weight = (1 - np.minimum(off / reach, 1) ** 2) ** 2
             gain = float((weight * x * y).sum() / (weight * x * x).sum())
-        found[channel] = gain
-    return found
+        gains[channel] = gain
+    return gains
 
 
-def _sound(base: Float32, other: Float32, known: Bools) -> tuple[Float, Float]:
+def _sound(base: Float32, other: Float32, visible: Bools) -> tuple[Float, Float]:
     """Returns the levels of two planes where neither is black or burnt out, [N] each."""
-    good = known & (base > _DARK) & (base < _BRIGHT) & (other > _DARK) & (other < _BRIGHT)
+    good = visible & (base > _DARK) & (base < _BRIGHT) & (other > _DARK) & (other < _BRIGHT)
     return base[good].astype(np.float64), other[good].astype(np.float64)
 
 
-def _curved(base: Float32, other: Float32, known: Bools) -> Float32:
+def _curved(base: Float32, other: Float32, visible: Bools) -> Float32:
     """Returns a photograph [H, W, C] with each channel's levels brought to those of the base by a curve.
 
     A gain is what light does; cameras draw curves as well. The curve is the median of the base's levels at levels of
     the photograph.
     """
-    made = other.copy()
+    result = other.copy()
     for channel in range(base.shape[2]):
         values = other[..., channel]
-        y, x = _sound(base[..., channel], values, known)
+        y, x = _sound(base[..., channel], values, visible)
         if len(x) < _PIXELS:
             continue
         edges = np.unique(np.quantile(x, np.linspace(0, 1, _KNOTS + 1)))
@@ -67,40 +67,47 @@ def _curved(base: Float32, other: Float32, known: Bools) -> Float32:
         knots = [(np.median(x[one]), np.median(y[one])) for one in inside if np.count_nonzero(one) >= _PIXELS // 2]
         if not knots:
             continue
-        levels, wanted = np.array(knots).T
+        levels, goal_levels = np.array(knots).T
         # What is brighter in one photograph is so in the other.
-        wanted = np.maximum.accumulate(wanted)
+        goal_levels = np.maximum.accumulate(goal_levels)
         # Beyond the curve's ends levels keep their ratio.
-        curve = np.interp(values, levels, wanted)
-        curve = np.where(values < levels[0], wanted[0] / levels[0] * values, curve)
-        made[..., channel] = np.where(values > levels[-1], wanted[-1] / levels[-1] * values, curve)
-    return made
+        curve = np.interp(values, levels, goal_levels)
+        curve = np.where(values < levels[0], goal_levels[0] / levels[0] * values, curve)
+        result[..., channel] = np.where(values > levels[-1], goal_levels[-1] / levels[-1] * values, curve)
+    return result
 
 
-def differing(base: Float32, photo: Float32, known: Bools, slack: int) -> tuple[Float32, Float32]:
+def differing(base: Float32, photo: Float32, visible: Bools, slack: int) -> tuple[Float32, Float32]:
     """Returns how surely each place shows something else, 0 to 1, and by how many levels it differs, [H, W] each.
 
     Args:
         base, photo: [H, W, C] in levels.
-        known: where both show the place.
+        visible: where both show the place.
         slack: how far apart the same thing may lie, in pixels.
     """
-    made = _curved(base, photo, known)
+    photo_levels = _curved(base, photo, visible)
     # What changes slowly over the photograph is light.
-    off = base - made
-    same = (known & (np.abs(off).max(-1) < 2 * _NOISE)).astype(np.float32)
-    made += _mean(off, same, _SMOOTH * max(same.shape), 0.02)
+    off = base - photo_levels
+    same = (visible & (np.abs(off).max(-1) < 2 * _NOISE)).astype(np.float32)
+    photo_levels += _mean(off, same, _SMOOTH * max(same.shape), 0.02)
     # What is burnt out or black may be anything beyond.
-    made = np.where(photo >= _BRIGHT, np.maximum(made, base), np.where(photo <= _DARK, np.minimum(made, base), made))
-    seen = np.where(base >= _BRIGHT, np.maximum(made, base), np.where(base <= _DARK, np.minimum(made, base), base))
-    exact = _length(seen - made)
+    photo_levels = np.where(
+        photo >= _BRIGHT,
+        np.maximum(photo_levels, base),
+        np.where(photo <= _DARK, np.minimum(photo_levels, base), photo_levels),
+    )
+    base_levels = np.where(
+        base >= _BRIGHT, np.maximum(photo_levels, base), np.where(base <= _DARK, np.minimum(photo_levels, base), base)
+    )
+    exact = _length(base_levels - photo_levels)
     # The least difference from what lies near in the other photograph.
     beyond = (
-        np.maximum(0, np.maximum(a - highest(b, slack), lowest(b, slack) - a)) for a, b in ((seen, made), (made, seen))
+        np.maximum(0, np.maximum(a - highest(b, slack), lowest(b, slack) - a))
+        for a, b in ((base_levels, photo_levels), (photo_levels, base_levels))
     )
     least = _length(np.maximum(*beyond))
-    exact[~known] = least[~known] = 0
-    noise = max(_NOISE, _MEDIANS * float(np.median(exact[known]))) if known.any() else _NOISE
+    exact[~visible] = least[~visible] = 0
+    noise = max(_NOISE, _MEDIANS * float(np.median(exact[visible]))) if visible.any() else _NOISE
     return np.clip((least - np.float32(noise)) / np.float32(_ELSE), 0, 1), exact
 
 
@@ -124,12 +131,12 @@ def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fix
         clipped |= ((levels <= _DARK) | (levels >= _BRIGHT)).any(-1)
     good = (fitting & ~clipped & (np.abs(ratio).max(-1) < _LIGHT)).astype(np.float32)
     light = _mean(ratio, good, _SMOOTH * max(good.shape), 0.05)
-    held = inside & fixed
-    known = (fitting & ~inside) | held
-    if known.all() or not known.any():
+    fixed_inside = inside & fixed
+    constraints = (fitting & ~inside) | fixed_inside
+    if constraints.all() or not constraints.any():
         return light
-    found: Float32 = blend.inpaint(np.where(held[..., None], light, ratio), ~known, tolerance=0.1)
-    return found
+    factors: Float32 = blend.inpaint(np.where(fixed_inside[..., None], light, ratio), ~constraints, tolerance=0.1)
+    return factors
 
 
 def _mean(values: Float32, weight: Float32, width: float, least: float) -> Float32:

@@ -27,11 +27,11 @@ from ..segmentation import Masks
 from ..typing import ImageLike, MaskLike, OutLike
 from ._align import Alignment
 from ._base import MergeBase, bases_of, best_of
-from ._keep import Choice, Found, chosen, slack_of
+from ._keep import Choice, Part, chosen, slack_of
 from ._light import FOOT, correction, gains_of
 from ._photos import AUTO, Photo, numbered, people_of_each, photo_of
 from ._planes import Float, Float32, Pixels, blurred, opencv, shown, warped
-from ._views import SIDE, Looked, between, laid
+from ._views import SIDE, ViewCache, between, laid
 
 #: The blur of a contour, in pixels of the small images, and how much steeper than that the soft edge is.
 _SOFT, _STEEP = 0.8, 2.0
@@ -193,44 +193,44 @@ def merge(
     # A file is written when it is known what the image is made of.
     to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
     every = numbered(photos, base)
-    asked = people_of_each(people, len(every))
+    people_of_photos = people_of_each(people, len(every))
     opencv()
     # All arguments are checked before anything is computed.
     images = [opened(image, f"photos[{i}]", keep_gps=bool(keep_gps)) for i, image in enumerate(every)]
     if to_file:
         open_item(Item(ITSELF, images[0], None, None, 1.0, out, {}), keep_gps=False)
     number = 0 if base == AUTO else int(base)
-    own, *others = _with_base(number, images, asked, bool(align))
-    looked = Looked()
+    own, *others = _with_base(number, images, people_of_photos, bool(align))
+    cache = ViewCache()
     bases: tuple[MergeBase, ...] = ()
     if base == AUTO:
-        bases = bases_of([own, *others], _allowed(images, out), looked, bool(align))
+        bases = bases_of([own, *others], _allowed(images, out), cache, bool(align))
         number = best_of(bases)
         if number != own.number:
             before = [own, *others]
-            own, *others = _with_base(number, images, asked, bool(align))
+            own, *others = _with_base(number, images, people_of_photos, bool(align))
             if not all(np.may_share_memory(before[one.number].colours, one.colours) for one in (own, *others)):
                 # In the colours of this base they look otherwise.
-                looked = Looked()
+                cache = ViewCache()
             del before
     target = images[number]
-    held: list[MergeInfo] = []
+    infos: list[MergeInfo] = []
 
     def work(frame: Frame) -> Infos:
         for photo in others:
             frame.keep_apart(every[photo.number], photo.name)
         (job,) = frame.jobs()
-        merger = _Merger(job, own, bool(align), looked)
+        merger = _Merger(job, own, bool(align), cache)
         job.start()
         for photo in others:
             merger.add(photo)
-        held.append(dataclasses.replace(merger.info(len(every), start), bases=bases))
-        found: Any = held
-        return found
+        infos.append(dataclasses.replace(merger.info(len(every), start), bases=bases))
+        answer: Any = infos
+        return answer
 
     call = Call("merge", ITSELF, target, keep_gps=keep_gps, out=None if to_file else out, device="cpu")
     result = call.run(work, tell=lambda info: None)
-    (info,) = held
+    (info,) = infos
     for i, one in enumerate(info.photos):
         if one.reason:
             warn(
@@ -240,8 +240,8 @@ def merge(
             )
         for part in one.parts:
             if part.taken and part.reason:
-                told = f"photos[{i}]: look at what was taken over at {part.box}, "
-                warn(PyHarmonyWarning.because(told, part.reason))
+                message = f"photos[{i}]: look at what was taken over at {part.box}, "
+                warn(PyHarmonyWarning.because(message, part.reason))
     if info.reason:
         warn(UnchangedWarning.because("nothing was merged: ", info.reason))
     picture = result if isinstance(result, Picture) else None
@@ -260,19 +260,19 @@ def merge(
     return WithInfo((result, info)) if return_info else result
 
 
-def _with_base(number: int, images: Sequence[Any], asked: Sequence[Any], align: bool) -> list[Photo]:
+def _with_base(number: int, images: Sequence[Any], people: Sequence[Any], align: bool) -> list[Photo]:
     """Returns the photographs, the base first, the others in its colours and in their order.
 
     Raises:
         ArgumentError, ShapeError, DTypeError, MaskError: one of them does not go with the base.
     """
     target = images[number]
-    own = photo_of(number, target, asked[number])
+    own = photo_of(number, target, people[number])
     photos = [own]
     for i, image in enumerate(images):
         if i == number:
             continue
-        photo = photo_of(i, image, asked[i], own, target if isinstance(target, Picture) else None)
+        photo = photo_of(i, image, people[i], own, target if isinstance(target, Picture) else None)
         if not align and photo.size != own.size:
             sizes = f"{size_of(photo.colours.shape)} pixels beside {size_of(own.colours.shape)} of {own.name}"
             raise ArgumentError(f"{photo.name}: {sizes} (width x height), expected one size with align=False")
@@ -299,26 +299,26 @@ class _Merger:
         job: the base and the result.
         base: the base as it was given.
         align: whether photographs are aligned.
-        looked: what was seen of the photographs.
+        cache: what was seen of the photographs.
     """
 
-    def __init__(self, job: Job, base: Photo, align: bool, looked: Looked) -> None:
-        self.job, self.base, self.align, self.looked = job, base, align, looked
+    def __init__(self, job: Job, base: Photo, align: bool, cache: ViewCache) -> None:
+        self.job, self.base, self.align, self.cache = job, base, align, cache
         self.size = fitted(base.size, SIDE)
         #: The factors of the small image, across and down.
         self.factors = self.size[0] / base.size[0], self.size[1] / base.size[1]
-        self.view = looked.view(base, self.size)
+        self.view = cache.view(base, self.size)
         #: Where people stand who were taken over.
-        self.kept = np.zeros(self.size[::-1], bool)
+        self.occupied = np.zeros(self.size[::-1], bool)
         self.photos: dict[int, MergedPhoto] = {}
 
     def add(self, photo: Photo) -> None:
         """Takes people of a photograph over, if it shows the place of the base."""
         size = fitted(photo.size, max(self.size))
-        own = self.looked.view(photo, size)
+        own = self.cache.view(photo, size)
         alignment = Alignment(np.eye(3))
         if self.align:
-            alignment = self.looked.alignment(self.base, photo, (self.size, size))
+            alignment = self.cache.alignment(self.base, photo, (self.size, size))
         if alignment.reason:
             reason = Reason(
                 "other-place", f"it does not show the place of {self.base.name}, {alignment.reason}",
@@ -326,14 +326,14 @@ class _Merger:
             )  # fmt: skip
             self.photos[photo.number] = self._record(alignment, reason=reason)
             return
-        seen, known = laid(own, between(alignment, self.base, photo, (self.size, size)), self.size)
-        gains = gains_of(self.view.levels, seen.levels, known & ~self.kept)
+        other_view, visible = laid(own, between(alignment, self.base, photo, (self.size, size)), self.size)
+        gains = gains_of(self.view.levels, other_view.levels, visible & ~self.occupied)
         residual = alignment.residual * size[0] / photo.size[0]
-        choice = chosen(self.view, seen, known, self.kept, slack_of(residual))
+        choice = chosen(self.view, other_view, visible, self.occupied, slack_of(residual))
         mask = np.zeros(self.job.shape, np.uint8)
         for part in choice.taken:
             light = correction(
-                self.view.levels, seen.levels * gains.astype(np.float32), known & ~choice.unlike, part.region,
+                self.view.levels, other_view.levels * gains.astype(np.float32), visible & ~choice.unlike, part.region,
                 choice.silhouettes,
             )  # fmt: skip
             self._lay(photo, alignment.matrix, gains, part, light, mask)
@@ -342,10 +342,10 @@ class _Merger:
             # Further photographs are compared with what is there now.
             region = np.logical_or.reduce([part.region for part in choice.taken])
             now = resized(colour_levels(self.job.out), self.size).astype(np.float32)
-            self.view = self.view._replace(levels=now, people=np.where(region, seen.people, self.view.people))
-            self.kept |= region & choice.unlike
+            self.view = self.view._replace(levels=now, people=np.where(region, other_view.people, self.view.people))
+            self.occupied |= region & choice.unlike
 
-    def _lay(self, photo: Photo, matrix: Float, gains: Float, part: Found, light: Float32, mask: Pixels) -> None:
+    def _lay(self, photo: Photo, matrix: Float, gains: Float, part: Part, light: Float32, mask: Pixels) -> None:
         """Blends a part of a photograph into the result, and notes in `mask` how far.
 
         Args:
@@ -393,11 +393,11 @@ class _Merger:
             gains=tuple(float(gain) for gain in factors[: self.job.dst.shape[2]]),
             differs=choice.differs if choice else 0.0,
             mask=np.broadcast_to(np.uint8(0), self.job.shape) if mask is None else mask,
-            parts=tuple(self._told(part) for part in choice.found) if choice else (),
+            parts=tuple(self._told(part) for part in choice.parts) if choice else (),
             reason=reason,
         )
 
-    def _told(self, part: Found) -> MergedPart:
+    def _told(self, part: Part) -> MergedPart:
         left, top, right, bottom = part.box
         x, y = round(left / self.factors[0]), round(top / self.factors[1])
         box = (x, y, round(right / self.factors[0]) - x, round(bottom / self.factors[1]) - y)

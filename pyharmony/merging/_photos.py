@@ -78,32 +78,32 @@ def people_of_each(people: Any, count: int) -> list[Any]:
     return list(people)
 
 
-def photo_of(number: int, opened: Any, people: Any, base: Photo | None = None, like: Picture | None = None) -> Photo:
+def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, like: Picture | None = None) -> Photo:
     """Returns a photograph with finite colours, brought to those of the base.
 
     Args:
-        opened: an array or a Picture.
+        image: an array or a Picture.
         people: what was said of its people.
         base: None: it is the base itself.
         like: the base, where it is a Picture.
     """
     name = f"photos[{number}]"
-    if isinstance(opened, Picture):
+    if isinstance(image, Picture):
         if base is not None:
-            opened = io.convert(opened, like or Picture(base.colours), name)
-        opened = opened.pixels
-    images = as_images(opened, name)
-    if len(images) != 1 or opened.ndim == 4:
-        raise ShapeError(f"{name}: shape {list(opened.shape)}, a batch; expected one image")
+            image = io.convert(image, like or Picture(base.colours), name)
+        image = image.pixels
+    images = as_images(image, name)
+    if len(images) != 1 or image.ndim == 4:
+        raise ShapeError(f"{name}: shape {list(image.shape)}, a batch; expected one image")
     colours: NumpyArray = images[0][..., : min(images[0].shape[2], 3)]
     _checks.finite(colours, name)
     _checks.warn_of_levels(colours[None], name)
     if base is not None:
         _checks.same_dtype(colours, name, base.colours, base.name)
         if colours.shape[2] != base.colours.shape[2]:
-            wanted = f"{base.colours.shape[2]} of {base.name}; expected equal numbers, alpha apart"
+            accepted = f"{base.colours.shape[2]} of {base.name}; expected equal numbers, alpha apart"
             raise ShapeError(
-                f"{name}: {colours.shape[2]} channels beside {wanted}", code="channels-differ", base=base.name,
+                f"{name}: {colours.shape[2]} channels beside {accepted}", code="channels-differ", base=base.name,
                 given=colours.shape[2], expected=base.colours.shape[2],
             )  # fmt: skip
     return Photo(number, colours, _persons(people, f"people[{number}]", *colours.shape[:2]))
@@ -138,8 +138,8 @@ def _apart(mask: Bools) -> list[Bools]:
     size = fitted((width, height), _SIDE)
     numbers = connected_parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)
     areas = np.bincount(numbers.ravel())
-    found = []
+    parts = []
     for number in range(1, len(areas)):
         if areas[number] >= _PERSON * numbers.size:
-            found.append(mask & (resized((numbers == number).astype(np.uint8) * np.uint8(255), (width, height)) > 0))
-    return found
+            parts.append(mask & (resized((numbers == number).astype(np.uint8) * np.uint8(255), (width, height)) > 0))
+    return parts

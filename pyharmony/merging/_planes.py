@@ -70,8 +70,8 @@ def _square(radius: int) -> Pixels:
 
 def mapped(matrix: Float, points: Float) -> Float:
     """Returns where a homography takes points [..., 2]."""
-    found = np.concatenate([points, np.ones((*points.shape[:-1], 1))], -1) @ matrix.T
-    return found[..., :2] / found[..., 2:]
+    homogeneous = np.concatenate([points, np.ones((*points.shape[:-1], 1))], -1) @ matrix.T
+    return homogeneous[..., :2] / homogeneous[..., 2:]
 
 
 def rescaled(matrix: Float, first: tuple[float, float], second: tuple[float, float]) -> Float:
@@ -81,8 +81,8 @@ def rescaled(matrix: Float, first: tuple[float, float], second: tuple[float, flo
         first: those of the image that it takes points from.
         second: those of the image that it takes points to.
     """
-    found = _resizing(second) @ matrix @ np.linalg.inv(_resizing(first))
-    return np.asarray(found / found[2, 2])
+    product = _resizing(second) @ matrix @ np.linalg.inv(_resizing(first))
+    return np.asarray(product / product[2, 2])
 
 
 def _resizing(factors: tuple[float, float]) -> Float:
@@ -111,11 +111,11 @@ def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]
     own = (
         np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]]) @ matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
     )
-    made = cv2.warpPerspective(
+    out = cv2.warpPerspective(
         np.ascontiguousarray(part), own, (right - left, bottom - top),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
-    return np.asarray(made).reshape(bottom - top, right - left, *image.shape[2:])
+    return np.asarray(out).reshape(bottom - top, right - left, *image.shape[2:])
 
 
 def shown(size: tuple[int, int], matrix: Float, box: Box) -> Bools:
@@ -124,8 +124,8 @@ def shown(size: tuple[int, int], matrix: Float, box: Box) -> Bools:
     x, y = np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)[:, None]
     m = matrix.astype(np.float32)
     last = m[2, 0] * x + m[2, 1] * y + m[2, 2]
-    found: Bools = last > 0
+    inside: Bools = last > 0
     for row, length in zip(m[:2], size):
         at = row[0] * x + row[1] * y + row[2]
-        found &= (at >= np.float32(-0.5) * last) & (at <= np.float32(length - 0.5) * last)
-    return found
+        inside &= (at >= np.float32(-0.5) * last) & (at <= np.float32(length - 0.5) * last)
+    return inside

@@ -35,8 +35,8 @@ def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bo
             u, p = _doubled(u, level[0].shape), _doubled(p, level[0].shape)
         u, p = _solved(*level, u, p, _FIRST if number == 0 else _NEXT)
     assert u is not None  # noqa: S101  # there is one level at least
-    found: Bools = u > 0.5
-    return (found | (inside & ~outside)) & ~outside
+    region: Bools = u > 0.5
+    return (region | (inside & ~outside)) & ~outside
 
 
 def _halved(
@@ -49,8 +49,8 @@ def _halved(
 
     def blocks(x: np.ndarray, mode: str) -> np.ndarray:
         padded = np.pad(x, around, mode=mode) if even != x.shape else x  # type: ignore[call-overload]
-        found: np.ndarray = padded.reshape(even[0] // 2, 2, even[1] // 2, 2)
-        return found
+        grid: np.ndarray = padded.reshape(even[0] // 2, 2, even[1] // 2, 2)
+        return grid
 
     four = blocks(taking, "constant").sum((1, 3))
     return (

@@ -21,7 +21,7 @@ Size = tuple[int, int]
 """A width and a height."""
 
 
-class Looked:
+class ViewCache:
     """What is seen of photographs by themselves, each of which is looked at once."""
 
     def __init__(self) -> None:
@@ -47,8 +47,8 @@ class Looked:
         if key not in self._features:
             if levels is None:
                 levels = colour_levels(photo.colours)
-            hidden = grown(self.view(photo, size, levels).people > _HIDDEN, _BESIDE)
-            self._features[key] = features(levels, hidden)
+            hidden_region = grown(self.view(photo, size, levels).people > _HIDDEN, _BESIDE)
+            self._features[key] = features(levels, hidden_region)
         return self._features[key]
 
     def alignment(self, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Alignment:
@@ -98,13 +98,13 @@ def laid(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
     """
     whole = (0, 0, *size)
     height, width = view.people.shape
-    known = shown((width, height), matrix, whole)
+    visible = shown((width, height), matrix, whole)
     levels = warped(view.levels, matrix, whole).clip(0, 255)
-    people = warped(view.people, matrix, whole).clip(0, 1) * known
+    people = warped(view.people, matrix, whole).clip(0, 1) * visible
     persons = None
     if view.persons is not None:
-        persons = [(warped(p.astype(np.float32), matrix, whole) > 0.5) & known for p in view.persons]
-    return View(levels, people, persons), known
+        persons = [(warped(p.astype(np.float32), matrix, whole) > 0.5) & visible for p in view.persons]
+    return View(levels, people, persons), visible
 
 
 def between(alignment: Alignment, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Float:
