@@ -475,7 +475,7 @@ def test_training_measures_by_the_same_definition(models: Any) -> None:
 
     samples = data.Resized(Samples(3), 256)
     model = models.create("dovenet_lite", width=4).eval()
-    prepared = _batches.Prepared(samples, ("composite", "mask", "target"), 256, 0.0)
+    prepared = _batches.TensorSamples(samples, ("composite", "mask", "target"), 256, 0.0)
     figures, _ = _evaluate.evaluate(model, prepared)
     found = evaluation.evaluate(samples, {"net": evaluation.harmonizer(model, device="cpu")}, size=256)
     every = {s.method: s for s in found.summaries if s.group == "all"}

@@ -113,7 +113,7 @@ model = models.create("style_encoder", width=2, code=2)
 
 def log(folder):
     (folder / "log.jsonl").write_text("{}")
-    _log._cut(folder / "log.jsonl", 3)
+    _log._truncate(folder / "log.jsonl", 3)
 
 def checkpoint(folder):
     _checkpoint.write(folder, 3, _checkpoint.Checkpoint(model, None, {}, {}, {}), 2)

@@ -28,7 +28,7 @@ pytest.importorskip("tensorboard", reason="tensorboard is not installed")
 
 from pyharmony import models, training  # noqa: E402
 from pyharmony.training import _checkpoint, _evaluate, _loop, precision, steps  # noqa: E402
-from pyharmony.training._batches import WINDOW, Prepared, batches, order, repeated, resized  # noqa: E402
+from pyharmony.training._batches import WINDOW, TensorSamples, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._samples import datasets  # noqa: E402
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
@@ -304,7 +304,9 @@ def test_each_epoch_has_every_sample_once_and_its_own_order() -> None:
 
 
 def test_workers_change_nothing(triples: Path) -> None:
-    prepared = Prepared(data.open_dataset(triples), ("composite", "mask", "target"), SIZE, -1.0, crop=0.3, flip=True)
+    prepared = TensorSamples(
+        data.open_dataset(triples), ("composite", "mask", "target"), SIZE, -1.0, crop=0.3, flip=True
+    )
     chosen = [[3, 1], [0, 7]]
     alone, shared = (list(batches(prepared, chosen, workers)) for workers in (0, 2))
     for a, b in zip(alone, shared, strict=True):
@@ -318,7 +320,7 @@ def test_workers_change_nothing(triples: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_samples_are_repeated_within_some_batches_and_mixed(triples: Path, workers: int) -> None:
-    class Numbers(Prepared):
+    class Numbers(TensorSamples):
         def __len__(self) -> int:
             return 100
 
@@ -380,7 +382,9 @@ def test_a_run_starts_from_weights(triples: Path, tmp_path: Path) -> None:
 
 
 def test_pictures_and_masks_are_changed_alike(triples: Path) -> None:
-    prepared = Prepared(data.open_dataset(triples), ("composite", "mask", "target"), SIZE, 0.0, crop=0.4, flip=True)
+    prepared = TensorSamples(
+        data.open_dataset(triples), ("composite", "mask", "target"), SIZE, 0.0, crop=0.4, flip=True
+    )
     for i in range(12):
         sample = prepared[i]
         assert set(sample["mask"].unique().tolist()) <= {0.0, 1.0}
@@ -533,7 +537,7 @@ def test_objects_that_vanish_are_left_out_of_the_figures(triples: Path, tmp_path
         result = training.train(given, tmp_path / "run", device="cpu")
     whole = data.Subset(data.open_dataset(held_back), [i for i in range(12) if i != 3])
     model = models.load(tmp_path / "run" / "last.safetensors")
-    prepared = Prepared(whole, ("composite", "mask", "target"), SIZE, model.low)
+    prepared = TensorSamples(whole, ("composite", "mask", "target"), SIZE, model.low)
     assert _evaluate.evaluate(model, prepared)[0] == result.figures
     gone = with_masks(triples, tmp_path / "gone", dict.fromkeys(range(12), dot()))
     with pytest.warns(PyHarmonyWarning, match="12 of the 12 samples held back"):
@@ -554,7 +558,7 @@ def test_the_first_crop_that_shows_the_object_is_taken(triples: Path, tmp_path: 
     mask[:4, :4] = 255
     samples = data.Subset(data.open_dataset(with_masks(triples, tmp_path / "set", {0: mask})), [0])
     for epoch in range(20):
-        prepared = Prepared(samples, ("mask", "target"), SIZE, 0.0, crop=0.5, seed=(0, epoch))
+        prepared = TensorSamples(samples, ("mask", "target"), SIZE, 0.0, crop=0.5, seed=(0, epoch))
         assert prepared[0]["mask"].any()
 
 
@@ -1407,7 +1411,7 @@ def test_some_samples_of_a_network_that_blends_may_lack_a_mask() -> None:
     model = models.create("gp_gan", width=4, critic_width=4, bottleneck=8)
 
     def measured(chosen: list[Any], *also: str) -> Any:
-        return _evaluate.evaluate(model, Prepared(cast(Any, chosen), ("composite", "target", *also), 64, -1.0))
+        return _evaluate.evaluate(model, TensorSamples(cast(Any, chosen), ("composite", "target", *also), 64, -1.0))
 
     figures, sheet = measured(samples, "mask")
     assert figures == measured(samples[:8], "mask")[0]

@@ -42,7 +42,7 @@ def resized(image: Picture, size: int, box: Box | None = None) -> Picture:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
-class Prepared:
+class TensorSamples:
     """Samples of one epoch as float tensors, ready to be stacked.
 
     Args:
@@ -140,14 +140,14 @@ class Prepared:
         return left, top, left + w, top + h
 
 
-class Replacing:
-    """Prepared samples; where one is unusable, another that is drawn stands in for it.
+class UsableSamples:
+    """Samples as tensors; where one is unusable, another that is drawn stands in for it.
 
     Each sample has two more tensors: `replaced` [], 1 where another stands in for one whose object vanishes, else 0;
     and `bad` [tries], the numbers of the samples that could not be read, and -1.
     """
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: TensorSamples) -> None:
         self.prepared = prepared
 
     def __len__(self) -> int:
@@ -194,7 +194,7 @@ def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: i
 
 
 def batches(
-    prepared: Prepared | Replacing,
+    prepared: TensorSamples | UsableSamples,
     batch_indices: Sequence[Sequence[int]],
     workers: int,
     *,
@@ -223,7 +223,7 @@ def batches(
 
 
 def repeated(
-    prepared: Prepared | Replacing,
+    prepared: TensorSamples | UsableSamples,
     batch_indices: Sequence[Sequence[int]],
     workers: int,
     repeats: int,

@@ -20,7 +20,7 @@ from ..models import Model
 from ..models.calls import evaluating
 from ..models.clicks import prompt_of
 from ..ops.distance import distance_inside
-from ._batches import Prepared, stacked
+from ._batches import TensorSamples, stacked
 from ._config import check_name
 from .steps import Step
 from .steps.clicks import shared
@@ -78,7 +78,7 @@ class LossMeter:
         self._sums: dict[str, float] = {}
         self._weights: dict[str, int] = {}
 
-    def see(self, batch: dict[str, Tensor]) -> None:
+    def update(self, batch: dict[str, Tensor]) -> None:
         """Computes the losses of a batch, if it is one of those and has what the step takes."""
         inputs = {name: x for name, x in batch.items() if name in (*self._step.inputs, *self._step.optional)}
         size = len(next(iter(batch.values())))
@@ -98,9 +98,9 @@ class LossMeter:
 
 @torch.no_grad()
 def evaluate(
-    model: Model, prepared: Prepared, measured: LossMeter | None = None
+    model: Model, prepared: TensorSamples, loss_meter: LossMeter | None = None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    """Returns the mean figures over the samples, and a sheet of some of them; `measured` sees the batches as well.
+    """Returns the mean figures over the samples, and a sheet of some of them; `loss_meter` sees the batches as well.
 
     A harmoniser's image is put into the composite by the mask before it is compared, as in `pyharmony.evaluation`;
     `gain` is its PSNR minus that of the composite. What a network that blends makes is compared as it is: `mse`,
@@ -110,16 +110,16 @@ def evaluate(
     """
     with evaluating(model):
         judge = {"realism": _scores, "style": _scores, "segment": _cuts}.get(model.task, _images)
-        return judge(model, prepared, measured)
+        return judge(model, prepared, loss_meter)
 
 
-def _batches(model: Model, prepared: Prepared, measured: LossMeter | None) -> Iterator[dict[str, Tensor]]:
+def _batches(model: Model, prepared: TensorSamples, loss_meter: LossMeter | None) -> Iterator[dict[str, Tensor]]:
     device = next(model.parameters()).device
     samples = prepared.usable()
     while some := list(itertools.islice(samples, _BATCH)):
         batch = {name: x.to(device) for name, x in stacked(some).items()}
-        if measured is not None:
-            measured.see(batch)
+        if loss_meter is not None:
+            loss_meter.update(batch)
         yield batch
 
 
@@ -129,13 +129,13 @@ def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
 
 
 def _images(
-    model: Model, prepared: Prepared, measured: LossMeter | None
+    model: Model, prepared: TensorSamples, loss_meter: LossMeter | None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low, scale = prepared.low, prepared.scale
     rows: list[dict[str, float]] = []
     sheet_rows: list[list[npt.NDArray[np.uint8]]] = []
     sheet_numbers = on_sheet(len(prepared))
-    for batch in _batches(model, prepared, measured):
+    for batch in _batches(model, prepared, loss_meter):
         target = _bytes(batch["target"], low)
         image = batch.get("composite", batch.get("image"))
         if image is None:  # images made from noise are compared with nothing
@@ -178,7 +178,7 @@ def _along(
 
 
 def _scores(
-    model: Any, prepared: Prepared, measured: LossMeter | None
+    model: Any, prepared: TensorSamples, loss_meter: LossMeter | None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low = prepared.low
     score = model.harmony if model.task == "style" else model
@@ -187,7 +187,7 @@ def _scores(
     pasted: list[Tensor] = []
     sheet_rows: list[npt.NDArray[np.uint8]] = []
     sheet_numbers, number = on_sheet(len(prepared)), 0
-    for batch in _batches(model, prepared, measured):
+    for batch in _batches(model, prepared, loss_meter):
         mask = batch.get("mask")
         real.append(score(batch[role], mask).cpu())
         pasted.append(score(batch["composite"], mask).cpu())
@@ -200,11 +200,13 @@ def _scores(
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(sheet_rows)
 
 
-def _cuts(model: Any, prepared: Prepared, measured: LossMeter | None) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _cuts(
+    model: Any, prepared: TensorSamples, loss_meter: LossMeter | None
+) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     ious: dict[str, list[Tensor]] = {"iou": [], "best": []}
     sheet: list[npt.NDArray[np.uint8]] = []
     sheet_numbers, number = on_sheet(len(prepared)), 0
-    for batch in _batches(model, prepared, measured):
+    for batch in _batches(model, prepared, loss_meter):
         image, mask = batch["image"], batch["mask"] > 0.5
         depths = [distance_inside(np.pad(region, 1))[1:-1, 1:-1] for region in mask[:, 0].cpu().numpy()]
         places = [divmod(int(depth.argmax()), depth.shape[1])[::-1] for depth in depths]

@@ -28,7 +28,7 @@ from ..data import Crops, Dataset, Pasted, Subset, Synthesis
 from ..errors import ArgumentError, DeviceError, ShapeError, WeightsError
 from ..models import Adversarial, Model
 from . import _checkpoint, precision, steps
-from ._batches import Prepared, Replacing, order, repeated
+from ._batches import TensorSamples, UsableSamples, order, repeated
 from ._callbacks import Callbacks
 from ._checkpoint import Checkpoint
 from ._config import ScheduleConfig, TrainConfig, differences, digest, in_table
@@ -604,12 +604,12 @@ class Run:
             figures=dict(self.figures),
         )
 
-    def _prepared(self, dataset: Dataset, *, also: tuple[str, ...] = (), **changes: Any) -> Prepared:
+    def _prepared(self, dataset: Dataset, *, also: tuple[str, ...] = (), **changes: Any) -> TensorSamples:
         inputs, settings = (*self.step.inputs, *self.step.optional, *also), self.config.data
         changes["skip_bad"] = settings.skip_bad
-        return Prepared(dataset, inputs, settings.size, self.step.low, scale=self.scale, **changes)
+        return TensorSamples(dataset, inputs, settings.size, self.step.low, scale=self.scale, **changes)
 
-    def _to_measure(self, dataset: Dataset) -> Prepared:
+    def _to_measure(self, dataset: Dataset) -> TensorSamples:
         """Returns samples as an evaluation takes them: with a mask where a network blends and does not see it."""
         return self._prepared(dataset, also=("mask",) if self.model.task == "blend" else ())
 
@@ -638,7 +638,7 @@ class Run:
         whole = len(batch_indices) - len(batch_indices) % accumulate
         cuda = processes.device.type == "cuda"
         for batch in repeated(
-            Replacing(prepared),
+            UsableSamples(prepared),
             batch_indices[:whole],
             config.data.workers,
             config.data.repeats,
@@ -693,8 +693,8 @@ class Run:
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
                 held_back = self._to_measure(self.validation)
-                measured = LossMeter(self.step, len(held_back))
-                self.figures, sheet = evaluate(model, held_back, measured)
+                loss_meter = LossMeter(self.step, len(held_back))
+                self.figures, sheet = evaluate(model, held_back, loss_meter)
                 for index, why in held_back.bad.items():
                     self._note_bad(self.validation.names[index], why)
                 if held_back.left_out and not self._left_out:
@@ -711,8 +711,8 @@ class Run:
                 if log is not None and self.figures:
                     log.scalars("validation", self.step.count, self.figures)
                     log.image("pictures", self.step.count, sheet)
-                if log is not None and measured.losses:
-                    log.scalars("validation_loss", self.step.count, measured.losses)
+                if log is not None and loss_meter.losses:
+                    log.scalars("validation_loss", self.step.count, loss_meter.losses)
             if counts:
                 self._count_evaluation()
         if log is not None and log.shows:
