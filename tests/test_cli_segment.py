@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_read_is_named_once() -> None:
         said = call(name, "-o", "out.png", "--points", "4,4", *PLAIN, code=3).stderr
         assert said.count(name) == 1, said
     piped = call("-", "-o", "out.png", "--points", "4,4", *PLAIN, code=3).stderr
-    assert piped.startswith("error: stdin: "), piped
+    assert piped.startswith("error: stdin is empty"), piped
 
 
 def test_streams() -> None:

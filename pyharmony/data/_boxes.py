@@ -46,7 +46,7 @@ def boxes_to_masks(
         ([8, 8], [])
     """
     folder = _files.folder_of(images, "images")
-    chosen = method_of(method)
+    segmenter = method_of(method)
     with _files.door(str(annotations)):
         table = _files.read_json(Path(annotations))
     lists = [table.get(key) for key in ("images", "annotations")] if isinstance(table, dict) else [None]
@@ -60,7 +60,7 @@ def boxes_to_masks(
         name = str(image.get("file_name"))
         try:
             path = _files.inside(folder, image.get("file_name"), str(annotations))
-            _cut_out(path, of_image.pop(str(image.get("id")), []), chosen)
+            _cut_out(path, of_image.pop(str(image.get("id")), []), segmenter)
         except (PyHarmonyError, OSError) as error:
             problems.append(Problem(name, f"{name}: {error}"))
         if progress is not None:
@@ -75,7 +75,7 @@ def _cut_out(path: Any, annotations: list[dict[str, Any]], method: Method) -> No
         if one.get("bbox") is None:
             raise DataError(f"annotation {one.get('id')!r} has no bbox")
         session = session or Session(path, method=method)
-        found = session.segment(box=one["bbox"])
-        inside = found.mask >= 128
+        masks = session.segment(box=one["bbox"])
+        inside = masks.mask >= 128
         one["segmentation"], one["area"] = encode_segmentation(inside), int(inside.sum())
-        one["score"] = round(found.scores[0], 4) if len(found) else 0.0
+        one["score"] = round(masks.scores[0], 4) if len(masks) else 0.0

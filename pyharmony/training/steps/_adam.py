@@ -33,7 +33,7 @@ class _Native(torch.optim.Optimizer):
             clip: these parameters end in [-clip, clip]; None: they are not clipped.
         """
         loss = None
-        kept = self.__dict__.setdefault("_kept", {})  # no copy of an optimizer has it
+        cached = self.__dict__.setdefault("_kept", {})  # no copy of an optimizer has it
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
@@ -47,7 +47,7 @@ class _Native(torch.optim.Optimizer):
                 parameters, [p.grad for p in parameters],
                 *([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step")),
                 lr=group["lr"], betas=group["betas"], eps=group["eps"], weight_decay=group["weight_decay"],
-                decoupled=self.decoupled, skip=skip, clip=clip, cache=kept,
+                decoupled=self.decoupled, skip=skip, clip=clip, cache=cached,
             )  # fmt: skip
         return loss
 

@@ -249,10 +249,10 @@ class Step:
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         """Raises where a network would refuse the batch later; images must be alike."""
-        pictures = [name for name in batch if name != "mask"]
-        for name in pictures:
+        images = [name for name in batch if name != "mask"]
+        for name in images:
             check_image(batch[name], name, 3)
-            check_like(batch[name], batch[pictures[0]], name, pictures[0])
+            check_like(batch[name], batch[images[0]], name, images[0])
 
     def _advance(self) -> None:
         """Counts a step that was made."""
@@ -326,20 +326,20 @@ class Step:
             self.extractor.eval()
 
     def _checked(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        known = (*self.inputs, *self.optional)
+        accepted = (*self.inputs, *self.optional)
         for name in batch:
-            if name not in known:
-                raise ArgumentError(f"batch: {name!r} is unknown; expected {', '.join(known)}")
+            if name not in accepted:
+                raise ArgumentError(f"batch: {name!r} is unknown; expected {', '.join(accepted)}")
         checked = {}
-        for name in known:
+        for name in accepted:
             if name not in batch:
                 if name in self.optional:
                     continue
                 raise ArgumentError(f"batch: {name!r} is missing; expected {', '.join(self.inputs)}")
             x = batch[name]
             if not isinstance(x, Tensor) or x.dtype != torch.float32:
-                given = x.dtype if isinstance(x, Tensor) else type(x).__name__
-                raise DTypeError(f"{name}: {given}, expected a tensor of float32")
+                kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+                raise DTypeError(f"{name}: {kind}, expected a tensor of float32")
             if x.device != self.device:
                 raise DeviceError(f"{name}: on {x.device}, and the model is on {self.device}")
             if not x.shape or not x.numel():
@@ -357,10 +357,10 @@ class Step:
         twice: whether what is inside is differentiated twice, as for a gradient penalty; that is not done in float16,
             in which the first gradient, which no scale makes larger, would be 0.
         """
-        chosen = self.settings.dtype
-        dtype = torch.float16 if chosen == "float16" else torch.bfloat16
+        dtype_name = self.settings.dtype
+        dtype = torch.float16 if dtype_name == "float16" else torch.bfloat16
         with torch.autocast(
-            self.device.type, dtype, enabled=chosen == "bfloat16" or (chosen == "float16" and not twice)
+            self.device.type, dtype, enabled=dtype_name == "bfloat16" or (dtype_name == "float16" and not twice)
         ):
             yield
 
@@ -393,9 +393,9 @@ class Step:
             for group in groups:
                 group["lr"] = self._rate(lr)
         if kind in ("adam", "adamw"):
-            chosen = _adam if _adam.takes(p for group in groups for p in group["params"]) else torch.optim
-            made = chosen.Adam if kind == "adam" else chosen.AdamW
-            self.optimizers[name] = made(groups, lr, betas, weight_decay=0.0, fused=True, capturable=cuda)
+            module = _adam if _adam.takes(p for group in groups for p in group["params"]) else torch.optim
+            optimizer_type = module.Adam if kind == "adam" else module.AdamW
+            self.optimizers[name] = optimizer_type(groups, lr, betas, weight_decay=0.0, fused=True, capturable=cuda)
         elif kind == "sgd":
             sgd = torch.optim.SGD(groups, lr, momentum=settings.momentum, fused=True)
             if settings.momentum:
@@ -475,11 +475,11 @@ class Step:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of everything but the model: the optimizers, and the numbers of `progress`."""
-        found: dict[str, Any] = {name: getattr(self, name) for name in self.progress}
-        found |= {name: o.state_dict() for name, o in self.optimizers.items()}
+        state: dict[str, Any] = {name: getattr(self, name) for name in self.progress}
+        state |= {name: o.state_dict() for name, o in self.optimizers.items()}
         if self.scales:
-            found["scales"] = {name: dict(vars(scale)) for name, scale in self.scales.items()}
-        return found
+            state["scales"] = {name: dict(vars(scale)) for name, scale in self.scales.items()}
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Loads what `state_dict` returned.
@@ -589,11 +589,11 @@ def _undone(step: Step) -> Iterator[None]:
                 tensor.copy_(value)
             for name, optimizer in step.optimizers.items():
                 for index, parameter in enumerate(p for g in optimizer.param_groups for p in g["params"]):
-                    known = moments[name].get(index, {})
+                    earlier = moments[name].get(index, {})
                     for key, value in optimizer.state[parameter].items():
                         if isinstance(value, Tensor):
                             # A value that the first step created was zero before it.
-                            value.copy_(known[key]) if key in known else value.zero_()
+                            value.copy_(earlier[key]) if key in earlier else value.zero_()
         torch.cuda.set_rng_state(random, step.device)
 
 

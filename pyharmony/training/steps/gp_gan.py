@@ -118,9 +118,9 @@ class GPGanStep(Step):
         self._supervised = bool(model.config.supervised)
         if not self._supervised and settings.l2 is not None:
             raise ArgumentError(f"l2: {settings.l2!r}, and the generator from noise has no target; leave it out")
-        chosen = self._published(self._supervised)
-        chosen = {name: value for name, value in chosen.items() if getattr(settings, name) is None}
-        super().__init__(model, dataclasses.replace(settings, **chosen))
+        defaults = self._published(self._supervised)
+        defaults = {name: value for name, value in defaults.items() if getattr(settings, name) is None}
+        super().__init__(model, dataclasses.replace(settings, **defaults))
         self.inputs = ("composite", "target") if self._supervised else ("target",)
         self.generator_count = self.critic_count = 0
         self._clipped = False
@@ -138,8 +138,8 @@ class GPGanStep(Step):
 
     def _share(self) -> int:
         """Returns how many updates of the critic precede the next one of the generator."""
-        settings, made = self.settings, self.generator_count
-        more = made < settings.more_until or made % settings.more_every == 0
+        settings, count = self.settings, self.generator_count
+        more = count < settings.more_until or count % settings.more_every == 0
         return settings.critic_updates_more if more else settings.critic_updates
 
     @property
@@ -177,11 +177,11 @@ class GPGanStep(Step):
     def run(self, batch: dict[str, Tensor]) -> Losses:
         settings, critic = self.settings, cast(Critic, self.model.discriminator)
         target, both = batch["target"], self._both
-        given = batch.get("composite")
-        if given is None:
-            given = torch.randn(target.shape[0], self.model.config.nz, device=self.device)
+        composite = batch.get("composite")
+        if composite is None:
+            composite = torch.randn(target.shape[0], self.model.config.nz, device=self.device)
         with self.autocast(), torch.set_grad_enabled(both):
-            output = self.model.generator(given)
+            output = self.model.generator(composite)
         output = output.float()
 
         def score(image: Tensor, *, twice: bool = False) -> Tensor:
