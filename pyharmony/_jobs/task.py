@@ -121,6 +121,7 @@ class Task:
         option = self.style.option
         weight, base = option("color_weight"), option("base", "copy-paste")
         at = "X,Y" if self.style.flags else "[x, y]"
+        unsupervised = "--unsupervised" if self.style.flags else option("supervised", False)
         texts = {
             "reference-solves-all": f"True beside {option('reference')}; GP-GAN's code solves the whole image, pass "
             f"{option('preserve_background', False)}",
@@ -129,6 +130,8 @@ class Task:
             "mask-empty": "{mask} is zero everywhere",
             "alpha-empty": "the alpha of {image} is zero everywhere",
             "mask-off-alpha": "{mask} is zero wherever {image} is not transparent",
+            "generator-blends": f"the blending generator, and {unsupervised} takes the other",
+            "generator-from-noise": f"the generator from noise, and {option('supervised', True)} takes the other",
             "outside": "the object lies outside {image} ({size})",
         }
         hints = {

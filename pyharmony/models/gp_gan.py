@@ -206,9 +206,14 @@ def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None 
             f"generator: {type(source).__name__}, expected a gp_gan of pyharmony.models, its generator, or a path"
         )
     blends = isinstance(source, BlendingGenerator)
-    if supervised is not None and supervised != blends:
-        kind = "the blending generator" if blends else "the generator from noise"
-        raise WeightsError(f"generator: {kind}, and supervised={supervised} takes the other")
+    if blends and supervised is False:
+        raise WeightsError(
+            "generator: the blending generator, and supervised=False takes the other", code="generator-blends"
+        )
+    if not blends and supervised:
+        raise WeightsError(
+            "generator: the generator from noise, and supervised=True takes the other", code="generator-from-noise"
+        )
     if nz is not None and isinstance(source, NoiseGenerator) and nz != source.nz:
         raise WeightsError(f"generator: takes {source.nz} numbers of noise, and nz={nz}")
     return source
