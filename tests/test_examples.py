@@ -82,7 +82,7 @@ def prepare(folder: Path) -> None:
         (folder / "iHarmony4" / "HCOCO" / part).mkdir(parents=True)
         pyharmony.save(mask if part == "masks" else pictures[0], folder / "iHarmony4" / "HCOCO" / part / name)
     (folder / "iHarmony4" / "IHD_test.txt").write_text("HCOCO/composite_images/c1_1_1.jpg\n")
-    square = {"id": 7, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 16}
+    square = {"id": 7, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 16, "bbox": [2, 2, 4, 4]}
     coco = {
         "images": [{"id": 1, "file_name": "1.jpg", "height": 24, "width": 32}],
         "annotations": [{**square, "segmentation": [[2, 2, 6, 2, 6, 6, 2, 6]]}],

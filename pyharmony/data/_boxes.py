@@ -41,9 +41,9 @@ def boxes_to_masks(
 
     Example:
         >>> from pyharmony import data
-        >>> found, problems = data.boxes_to_masks("coco/instances.json", "coco")
-        >>> found["annotations"][0]["segmentation"]["size"], problems
-        ([8, 8], [])
+        >>> table, problems = data.boxes_to_masks("coco/instances.json", "coco")
+        >>> table["annotations"][0]["segmentation"]["size"], problems
+        ([24, 32], [])
     """
     folder = _files.folder_of(images, "images")
     segmenter = method_of(method)

@@ -83,6 +83,7 @@ class MergedPhoto:
 
     Example:
         >>> from pyharmony import merging
+        >>> from pyharmony.errors import Reason
         >>> reason = Reason("other-place", "it does not show the place of photos[0], only 5 of 23 pairs agree")
         >>> nowhere = np.zeros((120, 160), np.uint8)
         >>> photo = merging.MergedPhoto(np.eye(3), 5, 0.0, (1.0, 1.0, 1.0), 0.0, nowhere, (), reason)
