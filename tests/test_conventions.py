@@ -341,7 +341,7 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
         return
     from pyharmony import _device
 
-    monkeypatch.setattr(_device._State, "said", set())
+    monkeypatch.setattr(_device._State, "messages", set())
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for _ in range(2):

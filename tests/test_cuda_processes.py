@@ -43,7 +43,7 @@ def pair(height: int, width: int, channels: int = 3, dtype: str = "uint8") -> tu
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch, emulator_module: Any) -> Callable[[Any], Any]:
     """Returns what makes a module the one of the devices; nothing has been warned of yet."""
-    monkeypatch.setattr(_device._State, "said", set())
+    monkeypatch.setattr(_device._State, "messages", set())
 
     def set_to(module: Any) -> Any:
         monkeypatch.setattr(_native, "device_module", lambda: module)

@@ -503,8 +503,9 @@ def test_an_answer_that_is_too_large_is_said(tmp_path: Path, monkeypatch: pytest
     _worker._do(message, _tree.Tree(tmp_path), None, _worker.Channel(stream))  # type: ignore[arg-type]
     (line,) = stream.getvalue().splitlines()
     said = json.loads(line)
-    assert said["event"] == "failed" and said["kind"] == "AnswerTooLarge" and said["exit_code"] == 4
-    assert f"at most {MAX_ANSWER:,}" in said["message"]
+    assert said["event"] == "failed"
+    assert said["error"]["kind"] == "AnswerTooLarge" and said["error"]["exit_code"] == 4
+    assert f"at most {MAX_ANSWER:,}" in said["error"]["message"]
     assert len(line) < 1000
 
 
