@@ -65,7 +65,11 @@ def describe(name: str, thing: object) -> Iterator[str]:
 def public_names(module: object) -> list[str]:
     names = getattr(module, "__all__", None)
     if names is None:
-        names = [name for name, thing in vars(module).items() if inspect.isclass(thing) and thing.__module__ == module.__name__]
+        names = [
+            name
+            for name, thing in vars(module).items()
+            if inspect.isclass(thing) and thing.__module__ == module.__name__
+        ]
     return sorted(name for name in names if not name.startswith("_") or name == "__version__")
 
 
