@@ -17,7 +17,7 @@ _ARGUMENT = re.compile(rf"(?:the alpha of )?(?P<name>{_NAME}(?:\.{_NAME})*)(?:(?
 
 
 class _Coded(Exception):
-    """What errors and warnings have in common: a sentence, and its parts for programs."""
+    """The base of errors and warnings: a sentence, and its parts for programs."""
 
     code = "failed"
     #: The arguments that messages begin with; None: any name, as no message begins with that of a file or a sample.

@@ -33,7 +33,7 @@ SHAPES = ((0,), (1,), (7,), (3, 5, 3, 1), (12, 8, 4, 4), (9001,), (33, 16, 5, 5)
 
 
 class Tensors(NamedTuple):
-    """What an update reads and writes."""
+    """The tensors that an update reads and writes."""
 
     parameters: list[Any]
     gradients: list[Any]

@@ -777,7 +777,7 @@ def test_a_blend_is_no_composite(browser: Any, service: Any, tmp_path: Path) -> 
         visit.give("source", files["source"], nothing, files["background"])
         visit.says("The mask is empty.")
         assert page.is_visible("#slots")
-        # What is sized by a handle is blended meanwhile, and has no layers, which would be matched and cast a shadow.
+        # A source that is sized by a handle is blended meanwhile; layers would be matched and cast a shadow.
         layers: list[str] = []
         page.on("request", lambda request: layers.append(request.url) if "/layers" in request.url else None)
         blending(visit, files, "poisson")

@@ -73,7 +73,7 @@ def test_the_architecture_page_lists_every_module() -> None:
 
 
 def test_no_way_is_asked_for_by_name() -> None:
-    """What is special to a way stands in its module."""
+    """The code of one way of working stands in its module."""
     names = re.compile(r"""way(?:\.name)? [!=]== ["'`]|["'`](?:compose|harmonize|merge)["'`]""")
     for path in modules():
         if path.parent.name != "ways":

@@ -175,7 +175,7 @@ def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, 
     ends = np.clip(last - top - rows + 0.5, 0, 1).astype(np.float32)
     card[start:] = np.where(rows > whole, longer * ends, card[start:])
     heights = np.maximum(scene.foot[1] - np.arange(top, top + height), 0)
-    # What is spread over more than the image is hardly a shadow, and its margin would have no bound.
+    # A shadow that is spread over more than the image is hardly one, and its margin would have no bound.
     deviations = np.minimum(deviation * heights, _WIDEST * max(scene.size))
     # A card is softer at the top, beyond which the blur reaches.
     margin = margin_of(deviations[:1])
@@ -201,7 +201,7 @@ def _reached(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]
     at = points[:2, ahead] / points[2, ahead]
     low, high = at.min(1), at.max(1)
     if not ahead.all():
-        # What crosses the camera's plane reaches to the edge of the image, whatever its side.
+        # A shadow that crosses the camera's plane reaches to the edge of the image, whatever its side.
         low, high = np.minimum(low, 0), np.maximum(high, [width, height])
     left, top = (int(v) for v in np.clip(np.floor(low) - 2, 0, [width, height]))
     right, bottom = (int(v) for v in np.clip(np.ceil(high) + 3, 0, [width, height]))

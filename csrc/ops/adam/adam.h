@@ -22,7 +22,7 @@ struct AdamTensor {
   std::int64_t size;
 };
 
-// What is the same for all tensors of a call.
+// Arguments that all tensors of a call share.
 struct AdamRule {
   double log_beta1, log_beta2;       // minus infinity for a beta of 0
   float beta1, beta2, rest1, rest2;  // rest = 1 - beta

@@ -41,7 +41,7 @@ struct Update {
   AdamScales scales;
   float pull;
 
-  // Of a register's values.
+  // Updates the values of one register.
   void operator()(float* parameter, const float* gradient, float* mean, float* square) const {
     Vec p = load_unaligned(parameter), g = load_unaligned(gradient);
     if (pull != 0) g = fma(splat(pull), p, g);
