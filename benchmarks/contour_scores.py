@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -373,34 +373,16 @@ def gains_table(subsets: Mapping[str, Resampled], method: str) -> str:
     return rows_of(rows)
 
 
-def changes_table(subsets: Mapping[str, Resampled], methods: Iterable[str]) -> str:
-    """Returns how far methods change photographs that fit, under each condition."""
+def changes_table(subsets: Mapping[str, Resampled], method: str) -> str:
+    """Returns how far a method changes photographs that fit, under each condition."""
     parts = {name: subsets[name] for name in ("all", "fine masks", "polygons")}
-    head = [f"{name}, {part.count(PHOTOGRAPHS)}" for name, part in parts.items()]
-    rows = [[""]]
-    for method in methods:
-        rows[0] += [f"`{method}`, {head[0]}", *head[1:], "hue of skin"]
+    rows = [["", *(f"{name}, {part.count(PHOTOGRAPHS)}" for name, part in parts.items()), "hue of skin"]]
     for condition in (*CONDITIONS, *TOGETHER):
         if condition in AS_GIVEN:
             continue
-        cells = [title(condition)]
-        for method in methods:
-            cells += [cell(part.of(method, condition, "change"), 1) for part in parts.values()]
-            cells.append(cell(parts["all"].of(method, condition, "skin", name=PHOTOGRAPHS), 1, "", "°"))
-        rows.append(cells)
-    return rows_of(rows)
-
-
-def frontier_table(every: Resampled) -> str:
-    """Returns what the controls gain, and by how much they change what fits."""
-    rows = [["", *(f"× {factor:g}" for factor in FACTORS)]]
-    for condition in (*CONDITIONS, *TOGETHER):
-        cells = [title(condition)]
-        for method in CONTROLS:
-            gained, changed = (every.of(method, condition, key) for key in ("gain", "change"))
-            there = gained is not None and changed is not None
-            cells.append(f"{cell(gained, 2, '+')} at {changed.mean:.1f}" if there and changed else "")
-        rows.append(cells)
+        cells = [cell(part.of(method, condition, "change"), 1) for part in parts.values()]
+        skin = cell(parts["all"].of(method, condition, "skin", name=PHOTOGRAPHS), 1, "", "°")
+        rows.append([title(condition), *cells, skin])
     return rows_of(rows)
 
 
@@ -412,19 +394,13 @@ def measured(found: Mapping[str, Any]) -> list[str]:
 
 
 def section(found: Mapping[str, Any]) -> str:
-    """Returns all tables of what `measure` returns."""
+    """Returns the tables of the default; its other forms are in the table of `card`."""
     subsets = {name: Resampled(found, chosen) for name, chosen in SUBSETS.items()}
-    methods = measured(found)
-    parts = [f"Gain of `{name}` in dB, over the core:\n\n{gains_table(subsets, name)}" for name in methods]
-    parts.append(
-        "Mean change in levels of photographs that fit, over the core. A feathered recolouring changes nothing of them:"
-        f"\n\n{changes_table(subsets, methods)}"
+    return (
+        f"Gain of `{GUARDED}` in dB, over the core:\n\n{gains_table(subsets, GUARDED)}\n\n"
+        f"Mean change by `{GUARDED}` in levels of photographs that fit, over the core. A feathered recolouring changes "
+        f"nothing of them:\n\n{changes_table(subsets, GUARDED)}"
     )
-    parts.append(
-        f"The frontier: gain in dB of parts of the change by `colorgrid` of SHA-256 `{FRONTIER_OF[:8]}…`, unguarded, "
-        f"at the mean change of what fits in the same condition:\n\n{frontier_table(subsets['all'])}"
-    )
-    return "\n\n".join(parts)
 
 
 def card(found: Mapping[str, Any]) -> str:

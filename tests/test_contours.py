@@ -331,7 +331,7 @@ def test_runs_go_on_and_are_told(scores: Any, root: Path, tmp_path: Path, monkey
     text = scores.section(results)
     rows = text.splitlines()
     assert scores.measured(results) == ["auto", "auto, cautious=True", "auto, guard=False", "net, guard=False"]
-    assert sum(row.startswith("| pasted |") for row in rows) == 6  # gains of four, changes, frontier
+    assert sum(row.startswith("| pasted |") for row in rows) == 2  # gains and changes of the default
     assert "| | all, 2 | worse | research, 1 | open, 1 | fine masks, 1 | polygons, 1 |" in text
     assert sum(row.startswith("| clean cuts |") for row in scores.card(results).splitlines()) == 1
     told = list(scores.lines(results, "auto"))
