@@ -52,8 +52,8 @@ from pyharmony.ops.distance import distance_inside
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
 from pyharmony.segmentation._methods import DEFAULT
-from pyharmony.segmentation.drawing import closely
 from pyharmony.segmentation.layers import Layer, sampled
+from pyharmony.segmentation.masks import layers_of, refined_layer
 
 RESULTS = Path(__file__).parent / "results" / "segmentation.json"
 PAGE = Path(__file__).parent.parent / "docs" / "segment.md"
@@ -478,13 +478,13 @@ def _starts(sample: dict[str, Any], method: Any) -> dict[str, Layer]:
     assert at is not None  # the object has a place
     # A session's masks are kept as they were before their edges.
     found = session.click(at[0], at[1])
-    clicked = found._layers
-    boxed = session.segment(box=rough_box(region))._layers
+    clicked = layers_of(found)
+    boxed = layers_of(session.segment(box=rough_box(region)))
     nothing = Layer((0, 0, width, height), np.zeros((2, 2), np.float32), 0.0)
     return {
         "its own mask, 256 x 256": Layer(box, values, 1.0),
         CLICKED: clicked[0] if clicked else nothing,
-        CLOSER: closely(found) if clicked else nothing,
+        CLOSER: refined_layer(found) if clicked else nothing,
         "a box": boxed[0] if boxed else nothing,
     }
 
@@ -507,7 +507,7 @@ def closer(root: Path, split: str, method: str, limit: int) -> None:
         if not len(found):
             continue
         start = time.process_time()
-        layers = found._layers[0], closely(found)
+        layers = layers_of(found)[0], refined_layer(found)
         seconds += time.process_time() - start
         box = 0, 0, image.width, image.height
         likeness = [iou(sampled(layer, box, image.size) > 0.5, region) for layer in layers]

@@ -579,7 +579,7 @@ def everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
         finds_people = False
 
-        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
+        def __init__(self, picture: np.ndarray, method: str = "auto", at: tuple[int, int] | None = None) -> None:
             self.picture = picture
 
         def shows_people(self, mask: np.ndarray) -> bool:
@@ -1156,7 +1156,7 @@ def found_masks(photo: np.ndarray, *masks: np.ndarray) -> pyharmony.segmentation
     box = (0, 0, photo.shape[1], photo.shape[0])
     layers = tuple(Layer(box, (mask / 255).astype(np.float32), 0.6 - 0.05 * i) for i, mask in enumerate(masks))
     scores = tuple(layer.score for layer in layers)
-    return pyharmony.segmentation.Masks(None, scores, tuple(box for _ in masks), (), "clicks", "", photo, layers)
+    return pyharmony.segmentation.Masks(scores, tuple(box for _ in masks), (), "clicks", "", photo, layers)
 
 
 def test_whoever_is_foremost_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1169,7 +1169,7 @@ def test_whoever_is_foremost_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     class Session:
         finds_people = True
 
-        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
+        def __init__(self, picture: np.ndarray, method: str = "auto", at: tuple[int, int] | None = None) -> None:
             self.picture = picture
 
         def posture(self, mask: np.ndarray) -> Posture | None:
@@ -1207,7 +1207,7 @@ def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.
     class Session:
         finds_people = True
 
-        def __init__(self, picture: np.ndarray, method: str = "auto") -> None:
+        def __init__(self, picture: np.ndarray, method: str = "auto", at: tuple[int, int] | None = None) -> None:
             self.picture = picture
 
         def posture(self, mask: np.ndarray) -> Posture | None:
@@ -1224,7 +1224,7 @@ def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.
             return self.heads(0.4)[0]
 
         def found(self, mask: np.ndarray) -> Masks:
-            return Masks(None, (0.9,), (box,), (), "clicks", "", self.picture, (Layer(box, mask, 0.9),))
+            return Masks((0.9,), (box,), (), "clicks", "", self.picture, (Layer(box, mask, 0.9),))
 
         def segment(self, **given: Any) -> Masks:
             return self.found(both)

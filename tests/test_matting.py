@@ -12,10 +12,9 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import segmentation
-from pyharmony.segmentation import _segment
+from pyharmony.segmentation import masks
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
-from pyharmony.segmentation.drawing import drawn
 from pyharmony.segmentation.layers import Layer
 
 pytestmark = pytest.mark.chains
@@ -149,7 +148,7 @@ def test_twelve_megapixels_take_little_memory() -> None:
 def test_a_cut_out_of_what_was_found_has_it() -> None:
     image, alpha = scene()
     layer = rough(alpha, shift=(3, 0))
-    found = _segment.Masks(None, (0.9,), ((0, 0, 1, 1),), (), "auto", "", image, (layer,))
+    found = masks.Masks((0.9,), ((0, 0, 1, 1),), (), "auto", "", image, (layer,))
     wanted = soft_alpha(image, layer)
     assert np.array_equal(found.alpha(), wanted) and np.array_equal(found.alpha(0), wanted)
     with pytest.raises(IndexError):
@@ -165,14 +164,14 @@ def test_all_people_together() -> None:
     image, alpha = scene()
     layers = rough(alpha, shift=(0, 60)), rough(alpha, shift=(0, -60))
     rectangles = ((0, 0, 1, 1),) * 2
-    found = _segment.Masks(None, (0.9, 0.8), rectangles, rectangles, "auto", "", image, layers)
+    found = masks.Masks((0.9, 0.8), rectangles, rectangles, "auto", "", image, layers)
     assert np.array_equal(found.alpha(), np.maximum(found.alpha(0), found.alpha(1)))
 
 
 def test_it_is_drawn_at_other_sizes() -> None:
     image, alpha = scene()
     small = np.asarray(Image.fromarray(image).resize((180, 150), Image.Resampling.BOX))
-    made = drawn(small, rough(alpha, shift=(3, 0)), (360, 300), soft=True)
+    made = masks.layer_mask(small, rough(alpha, shift=(3, 0)), (360, 300), soft=True)
     assert error(made, alpha.reshape(150, 2, 180, 2).mean((1, 3))) < 15
 
 
@@ -187,7 +186,7 @@ def test_composites_have_it_and_previews_do_not(monkeypatch: pytest.MonkeyPatch)
         calls.append(soft_alpha(picture, layer))
         return calls[-1]
 
-    monkeypatch.setattr("pyharmony.segmentation.drawing.soft_alpha", spied)
+    monkeypatch.setattr("pyharmony.segmentation.masks.soft_alpha", spied)
     _, info = pyharmony.compose(image, background, points=[(180, 150)], **options)
     (made,) = calls
     rows, columns = (np.flatnonzero(made.any(axis)) for axis in (1, 0))

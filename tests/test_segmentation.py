@@ -17,7 +17,8 @@ import pyharmony
 from pyharmony import data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
-from pyharmony.segmentation import _clicks, _methods, _segment, heads, layers, people, pointing
+from pyharmony.segmentation import _clicks, _methods, _prompts, _segment, heads, layers, people
+from pyharmony.segmentation import masks as masks_module
 from pyharmony.segmentation._closer import closer, windows_of
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
@@ -691,6 +692,86 @@ def test_a_method_goes_on_from_what_the_default_found(
     assert asked[2][2] is found._layers[0]
 
 
+def test_a_session_of_a_reduced_image_answers_in_pixels_of_the_larger_one() -> None:
+    """Both of its sides are larger, by factors that differ a little, as where blocks of pixels became one."""
+    small, size = scene(), (358, 270)
+    across, down = 120 / 358, 90 / 270
+    reduced, session = segmentation.Session(small), segmentation.Session(small, at=size)
+    assert (reduced.size, session.size) == ((120, 90), size) and repr(
+        session
+    ) == "Session(358x270, clicks-imagenet, 0 answers)"
+
+    def same(mine: segmentation.Masks, theirs: segmentation.Masks) -> None:
+        assert mine.scores == theirs.scores and len(mine) and mine.size == size
+        for layer, own in zip(masks_module.layers_of(mine), masks_module.layers_of(theirs), strict=True):
+            assert np.array_equal(layer.values, own.values)
+            assert layer.box == tuple(round(v / side) for v, side in zip(own.box, (across, down, across, down)))
+        refined, own = masks_module.refined_layer(mine), masks_module.refined_layer(theirs)
+        assert np.array_equal(refined.values, own.values)
+        enlarged = np.asarray(Image.fromarray(theirs.mask).resize(size, Image.Resampling.BILINEAR))
+        for mask in (mine.mask, mine[0], mine.alpha(), mine.alpha(0)):
+            assert mask.shape == (270, 358) and iou(mask, enlarged >= 128) > 0.9
+        x, y, wide, high = mine.boxes[0]
+        assert not mine.mask[:, : max(0, x - 6)].any() and not mine.mask[: max(0, y - 6)].any()
+        assert [mask.shape for mask in mine.reduced((150, 130))] == [(130, 150)] * len(mine)
+        assert mine.areas[0] == pytest.approx(theirs.areas[0] / across / down, rel=0.03)
+
+    def own(x: float, y: float) -> tuple[float, float]:
+        return (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
+
+    same(session.click(120, 120), reduced.click(*own(120, 120)))
+    same(session.click(5, 260, add=False), reduced.click(*own(5, 260), add=False))
+    last = len(reduced.click(*own(100, 100))) - 1
+    same(session.click(100, 100), reduced.choose(0))
+    same(session.choose(last), reduced.choose(last))
+    before = session.undo()
+    assert before is not None and before.size == size
+    reduced.undo()
+    line = [(80, 100), (130, 150)]
+    same(session.scribble(line), reduced.scribble([own(x, y) for x, y in line]))
+    box = (30.0, 60.0, 150.0, 120.0)
+    same(session.segment(box=box), reduced.segment(box=(30 * across, 60 * down, 150 * across, 120 * down)))
+    points = [(120, 120), (5, 260)]
+    asked = {"points": [own(*point) for point in points], "labels": [1, 0]}
+    same(session.segment(points=points, labels=[1, 0]), reduced.segment(**asked))
+    mask = np.zeros((270, 358), np.uint8)
+    mask[60:180, 60:180] = 255
+    coarse = np.asarray(Image.fromarray(mask).resize((120, 90), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    same(session.segment(mask=mask), reduced.segment(mask=coarse))
+    assert session.shows_people(mask) == reduced.shows_people(coarse)
+    assert session.others([], (200, 150)).shape == (150, 200) and session.posture(mask) is None
+    with pytest.raises(ArgumentError, match=r"click: \(358, 3\) is outside of the image, expected 0 to 357, 0 to 269"):
+        session.click(358, 3)
+    mask[:] = 0
+    mask[100, 100] = 255
+    with pytest.raises(ArgumentError, match="mask: empty"):
+        session.segment(mask=mask)
+
+
+def test_people_of_a_reduced_image_are_in_pixels_of_the_larger_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = heads.Head((30.0, 6.0, 9.0, 12.0), (24.0, 3.0, 30.0, 60.0), 0.7)
+    layer = Layer((12, 3, 60, 63), np.ones((8, 8), np.float32), 0.7)
+    posture = segmentation.Posture(head.box, 63.0, None)
+    monkeypatch.setattr(_segment, "apart_from_torsos", lambda cutter: [head])
+    monkeypatch.setattr(_segment, "heads_of_people", lambda cutter: [head])
+    monkeypatch.setattr(_segment, "as_far_as_pose", lambda cutter, one: one)
+    monkeypatch.setattr(_segment, "foremost", lambda cutter, several: several[0])
+    monkeypatch.setattr(_segment, "people_of", lambda cutter: [people.Person(layer, (30, 6, 39, 18))])
+    monkeypatch.setattr(_segment, "posture_of", lambda cutter, mask: posture)
+    session = segmentation.Session(scene(), at=(240, 180))
+    larger = heads.Head((60.0, 12.0, 18.0, 24.0), (48.0, 6.0, 60.0, 120.0), 0.7)
+    assert session.heads() == (larger,) and session.foremost() == larger
+    masks = session.people()
+    assert masks.heads == (larger.box,) and masks.boxes == ((24, 6, 96, 120),) and masks.mask.shape == (180, 240)
+    assert session.posture(np.ones((90, 120), bool)) == posture.scaled(2)
+
+
+@pytest.mark.parametrize("at", [(119, 90), (120, 89.5), (120, float("inf")), (120, float("nan")), 120, (1, 2, 3)])
+def test_the_size_of_the_larger_image_is_checked(at: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"at: .*, expected \(width, height\) of at least \(120, 90\)"):
+        segmentation.Session(scene(), at=at)
+
+
 def test_the_page_and_the_docs_name_every_method() -> None:
     folder = Path(pyharmony.__file__).parent
     text = (folder / "server" / "static" / "strings.js").read_text("utf-8")
@@ -715,8 +796,8 @@ def test_a_click_is_a_pair_and_several_are_a_list_of_them() -> None:
     """The same name and forms as in `compose`."""
     expected = Prompts([(40.0, 30.0)], [1], None, None)
     for points in ((40, 30), [40, 30], [(40, 30)], np.array([40, 30]), np.array([[40, 30]]), (np.array([40, 30]),)):
-        assert pointing.prompts_of((120, 90), points=points) == expected
-    two = pointing.prompts_of((120, 90), points=[(40, 30), (5, 6)], labels=[1, 0])
+        assert _prompts.prompts_of((120, 90), points=points) == expected
+    two = _prompts.prompts_of((120, 90), points=[(40, 30), (5, 6)], labels=[1, 0])
     assert (two.points, two.labels) == ([(40.0, 30.0), (5.0, 6.0)], [1, 0])
     for points, says in (
         ((400, 3), r"points: \(400, 3\) is outside"),
@@ -725,7 +806,7 @@ def test_a_click_is_a_pair_and_several_are_a_list_of_them() -> None:
         (7, r"points: 7, expected \(x, y\)"),
     ):
         with pytest.raises(ArgumentError, match=says):
-            pointing.prompts_of((120, 90), points=points)
+            _prompts.prompts_of((120, 90), points=points)
 
 
 class Colours:

@@ -21,7 +21,8 @@ from pyharmony import ops, upscaling
 from pyharmony._images.threads import check_ended, in_threads
 from pyharmony.composition import _compose as _compose_module
 from pyharmony.merging import _views
-from pyharmony.segmentation import _clicks, _segment, people
+from pyharmony.segmentation import _clicks, people
+from pyharmony.segmentation import masks as masks_module
 from pyharmony.segmentation._methods import method_of
 from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.heads import Head
@@ -232,7 +233,7 @@ def _people(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
 def _reduced_masks(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     masks = pyharmony.segment(_picture(), points=(40, 30))
     assert len(masks) > 1
-    monkeypatch.setattr(_segment, "drawn", parts.work)
+    monkeypatch.setattr(masks_module, "layer_mask", parts.work)
     masks.reduced((40, 30))
 
 

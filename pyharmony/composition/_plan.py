@@ -19,11 +19,10 @@ from ..placement import Placement, place
 from ..placement._score import enlarged_at_most
 from ..placement._subject import matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Posture, Session
-from ..segmentation.drawing import closely, drawn, layers_of, roughly, size_of
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer
+from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, head_in, head_of
-from ..segmentation.pointing import prompts_of
 from ._recipe import as_written, encoded, of_layers
 
 Rectangle = tuple[float, float, float, float]
@@ -110,86 +109,9 @@ class Photo:
         """The side of the small levels by that of the photograph."""
         return self.small.shape[1] / self.size[0]
 
-
-class Looked:
-    """A photograph that is asked what is where, in pixels of all of it, of which reduced ones may be looked at."""
-
-    def __init__(self, photo: Photo, method: str | Method = "auto") -> None:
-        self._session, self._photo = Session(photo.seen, method=method), photo
-        height, width = photo.seen.shape[:2]
-        self._across, self._down = width / photo.size[0], height / photo.size[1]
-
-    @property
-    def finds_people(self) -> bool:
-        """Whether the method finds people."""
-        return self._session.finds_people
-
-    def heads(self, least: float = FAINT) -> list[Head]:
-        """Returns the heads of people, the surest first."""
-        return [Head(self._back(one.box), self._back(one.body), one.sure) for one in self._session.heads(least)]
-
-    def foremost(self) -> Head | None:
-        """Returns the head of whoever is large and apart from others, see `Session.foremost`."""
-        found = self._session.foremost()
-        return None if found is None else Head(self._back(found.box), self._back(found.body), found.sure)
-
-    def segment(self, **given: Any) -> Masks:
-        """Returns what is pointed at, as `Session.segment` does; `layers` tells where that is."""
-        if self._across == self._down == 1:
-            return self._session.segment(**given)
-        prompts = prompts_of(self._photo.size, **given)
-        asked: dict[str, Any] = {}
-        if prompts.points:
-            across, down = self._across, self._down
-            asked["points"] = [((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5) for x, y in prompts.points]
-        if prompts.box is not None:
-            left, right = (v * self._across for v in prompts.box[::2])
-            top, bottom = (v * self._down for v in prompts.box[1::2])
-            asked["box"] = left, top, right - left, bottom - top
-        if prompts.mask is not None:
-            asked["mask"] = resized(prompts.mask, (self._photo.seen.shape[1], self._photo.seen.shape[0]))
-        return self._session.segment(**asked)
-
-    def click_beside(self, x: float, y: float) -> Masks:
-        """Returns the last answer corrected by a click that is not on the object."""
-        return self._session.click((x + 0.5) * self._across - 0.5, (y + 0.5) * self._down - 0.5, add=False)
-
-    def layers(self, found: Masks) -> list[Layer]:
-        """Returns what masks are drawn from."""
-        return [self._in_photo(layer) for layer in layers_of(found)]
-
-    def closely(self, found: Masks) -> Layer:
-        """Returns what a cut-out of the best mask is drawn from."""
-        return self._in_photo(closely(found))
-
-    def _in_photo(self, layer: Layer) -> Layer:
-        """Returns a layer in pixels of all of the photograph."""
-        left, top, right, bottom = (round(v) for v in self._back(layer.box))
-        return layer._replace(box=(left, top, right, bottom))
-
-    def people(self) -> tuple[list[Layer], list[Rectangle]]:
-        """Returns what masks of people are drawn from, and the rectangles of their heads."""
-        found = self._session.people()
-        return self.layers(found), [self._back(head) for head in found.heads]
-
-    def others(self, masks: list[NumpyArray], size: tuple[int, int]) -> NumpyArray:
-        """Returns where people seem to be of whom none has a mask, [h, w] at the size of these masks."""
-        return self._session.others(masks, size)
-
-    def shows_people(self, mask: NumpyArray) -> bool:
-        """Returns whether what a mask [h, w] covers is people, on the whole."""
-        return self._session.shows_people(mask)
-
-    def posture(self, mask: NumpyArray) -> Posture | None:
-        """Returns the posture of the person whom a mask [h, w] covers, see `Session.posture`."""
-        posture = self._session.posture(mask)
-        # Rectangles and rows of the reduced photograph become those of all of it, whose sides have one factor.
-        return None if posture is None else posture.scaled(1 / self._down)
-
-    def _back(self, rectangle: Sequence[float]) -> Rectangle:
-        """Returns numbers x, y, x, y of the pixels that are looked at in those of the photograph."""
-        x, y, wide, high = rectangle
-        return x / self._across, y / self._down, wide / self._across, high / self._down
+    def session(self, method: str | Method = "auto") -> Session:
+        """Returns a session of the photograph, by the levels in which people and things are looked for."""
+        return Session(self.seen, method=method, at=self.size)
 
 
 class People:
@@ -257,27 +179,24 @@ class People:
         return self._held
 
     def _searched(self) -> _Held:
-        looked = Looked(self._background, _of_people(self._method))
-        return self._among_others(looked, *looked.people())
+        session = self._background.session(_of_people(self._method))
+        return self._among_others(session, session.people())
 
-    def _among_others(self, looked: Looked, layers: Sequence[Layer], heads: list[Rectangle]) -> _Held:
+    def _among_others(self, session: Session, masks: Masks) -> _Held:
         """Returns people with what is seen of those who have no mask of their own: where they are, and their faces."""
-        reduced = self._reduced(layers)
-        faces = faces_of_others(looked.heads(SURE), heads)
-        return _Held([*layers], reduced, heads, looked.others(reduced, self.size), faces)
+        layers, heads = layers_of(masks), [_rectangle(head) for head in masks.heads]
+        # As fine as places are told apart.
+        reduced = [rough_mask(layer, masks.size, self.size) for layer in layers]
+        faces = faces_of_others(session.heads(SURE), heads)
+        return _Held([*layers], reduced, heads, session.others(reduced, self.size), faces)
 
     def _taken(self, given: Masks | Sequence[Any]) -> _Held:
         width, height = self._background.size
-        if isinstance(given, Masks) and len(given.heads) == len(given) and size_of(given) == (width, height):
+        if isinstance(given, Masks) and len(given.heads) == len(given) and given.size == (width, height):
             # The masks are not all that tells of people: who has none must not be covered either.
-            looked = Looked(self._background, _of_people(self._method))
-            return self._among_others(looked, layers_of(given), [_rectangle(head) for head in given.heads])
+            return self._among_others(self._background.session(_of_people(self._method)), given)
         whole = [mask_levels(given[i], height, width, f"people[{i}]") for i in range(len(given))]
         return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
-
-    def _reduced(self, layers: Sequence[Layer]) -> list[NumpyArray]:
-        """Returns masks at the smaller size, as fine as places are told apart."""
-        return [roughly(layer, self._background.size, self.size) for layer in layers]
 
 
 @dataclass
@@ -353,7 +272,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         return CutOut(_filled(mask, f"{name}masks"), False, NO_REASON)
     if not pointed and photo.alpha is not None:
         return CutOut(_filled(in_levels(photo.alpha), f"{name}mask"), True, NO_REASON)
-    session = Looked(photo, method)
+    session = photo.session(method)
     if pointed or wanted.mask is not None:
         points: Any = pointed.get("points")
         if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
@@ -365,7 +284,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         if not len(found):
             raise ArgumentError.because(f"{name}points: ", found.reason)
         return _pointed_at(photo, session, found)
-    searched = session if session.finds_people else Looked(photo)
+    searched = session if session.finds_people else photo.session()
     heads, head = searched.heads(SURE), searched.foremost()
     if head is not None:
         found = searched.segment(points=head.clicks(height), box=_around(head, width, height))
@@ -375,7 +294,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
             if len(heads) > 1:
                 text = f"{len(heads)} people were found, one who is large and apart was taken"
                 said = Reason("one-of-several", text)
-            cut = _taken(photo, searched.closely(found), said, head.box, True)
+            cut = _taken(photo, refined_layer(found), said, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
     found = session.segment(points=((width - 1) / 2, (height - 1) / 2))
     if not len(found):
@@ -383,7 +302,7 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
             f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask", code="nobody"
         )
     said = Reason("middle-taken", "no person was found, what is in the middle was taken", hint=_SAY_WHAT)
-    return _taken(photo, session.closely(found), said)
+    return _taken(photo, refined_layer(found), said)
 
 
 def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
@@ -394,7 +313,7 @@ def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, min(width, right) - left, min(height, bottom) - top
 
 
-def _alone(photo: Photo, session: Looked, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
+def _alone(photo: Photo, session: Session, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
     """Returns what was found of somebody, corrected by a click beside them at the head of everybody else it covers.
 
     Two heads of which one is less than a head below the other are as often one as two: a click would be in a face.
@@ -402,12 +321,12 @@ def _alone(photo: Photo, session: Looked, found: Masks, head: Head, heads: Seque
     if not len(found) or len(heads) < 2:
         return found
     (width, height), small = photo.size, fitted(photo.size, _LOOKED_AT)
-    seen = roughly(session.layers(found)[0], photo.size, small) >= 128
+    seen = rough_mask(layers_of(found)[0], photo.size, small) >= 128
     for one in heads:
         x, y = one.middle
         column, row = int((x + 0.5) * small[0] / width), int((y + 0.5) * small[1] / height)
         if not _may_be_one(one, head) and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
-            found = session.click_beside(x, y)
+            found = session.click(x, y, add=False)
     return found
 
 
@@ -423,12 +342,12 @@ def _taken(
 ) -> CutOut:
     """Returns the subject of one of the masks that were found."""
     layer = as_written(found)
-    return CutOut(drawn(photo.small, layer, photo.size), False, said, head, person, found.score, layer)
+    return CutOut(layer_mask(photo.small, layer, photo.size), False, said, head, person, found.score, layer)
 
 
-def _pointed_at(photo: Photo, session: Looked, found: Masks) -> CutOut:
+def _pointed_at(photo: Photo, session: Session, found: Masks) -> CutOut:
     """Returns what was found where something was pointed at."""
-    cut = _taken(photo, session.closely(found), found.reason)
+    cut = _taken(photo, refined_layer(found), found.reason)
     if not session.finds_people:
         return cut
     if not session.shows_people(cut.mask):

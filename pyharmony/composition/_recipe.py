@@ -26,8 +26,8 @@ from .._native import get_num_threads
 from .._warnings import quiet
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..placement._subject import SIDES
-from ..segmentation.drawing import drawn
 from ..segmentation.layers import Layer
+from ..segmentation.masks import layer_mask
 from ..typing import PathLike
 from ..upscaling import METHODS
 
@@ -92,7 +92,7 @@ def mask_over(value: Any, name: str, size: tuple[int, int], picture: NumpyArray,
         found = np.array(resized(decoded(value, name, size), (picture.shape[1], picture.shape[0])))
 
     def draw(number: int) -> NumpyArray:
-        return drawn(picture, layer_in(value, number, name, size), size, soft=soft)
+        return layer_mask(picture, layer_in(value, number, name, size), size, soft=soft)
 
     # No more run at once than there are threads: each takes the memory of the picture.
     threads = max(1, min(get_num_threads(), count))

@@ -17,7 +17,6 @@ from .._images.sizes import fitted, resized
 from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
 from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
-from ..segmentation.drawing import size_of
 from ..segmentation.heads import faces_of_others
 from ..segmentation.layers import Layer, Pixels
 from ..segmentation.people import SURE, Rectangle, head_of
@@ -319,8 +318,8 @@ def _looked_for(
     session = Session(scene)
     if people is None:
         people = session.people()
-    elif size_of(people) != (scene.shape[1], scene.shape[0]):
-        (wide, high), (height, width) = size_of(people), scene.shape[:2]
+    elif people.size != (scene.shape[1], scene.shape[0]):
+        (wide, high), (height, width) = people.size, scene.shape[:2]
         raise ShapeError(f"people: found in {wide} x {high} pixels, expected those of background, {width} x {height}")
     faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:

@@ -11,8 +11,9 @@ from ._cutout import cutout
 from ._methods import DEFAULT, METHODS, Method, trained
 from ._onnx import salient, sam
 from ._postures import Posture
-from ._segment import Masks, Session, segment
+from ._segment import Session, segment
 from .heads import Head
+from .masks import Masks
 
 __all__ = [
     "DEFAULT",

@@ -15,7 +15,7 @@ from .._images.memory import Memory
 from .._images.region import bounding_box
 from ..errors import ArgumentError
 from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
-from ._segment import Masks
+from .masks import Masks
 
 
 @overload

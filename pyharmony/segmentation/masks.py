@@ -1,0 +1,202 @@
+"""Masks: the answer of a method, drawn over its image, or over the same image at another size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .._images.levels import levels_of_shares
+from .._images.sizes import fitted, resized
+from .._images.threads import in_threads
+from ..errors import Reason
+from ..io.shown import page, png
+from ._edges import at_full_size
+from ._matting import soft_alpha
+from ._prompts import size_within
+from .layers import Box, Layer, Pixels, covered
+
+__all__ = ["Masks", "layer_mask", "layers_of", "refined_layer", "rough_mask"]
+
+Rectangle = tuple[int, int, int, int]
+
+#: The longer side of the images that a notebook shows of masks.
+_SHOWN = 320
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks that were found, the best first: up to three answers to clicks, or one of each person, the largest first.
+
+    `masks[i]` is one of them, [H, W] uint8, and len(masks) their number. Answers to clicks fall by their scores, but
+    the first one may be another: the one that was chosen, or, after one click on a person, what most likely is all of
+    that person. After a correcting click those come first that explain all clicks and lose nothing of the mask before.
+    By `areas` they go from part to whole.
+
+    Attributes:
+        scores: how good each of the masks is expected to be, 0 to 1: the share of the union of mask and object that
+            both cover.
+        boxes: for each of them the rectangle (x, y, width, height) that it lies in.
+        heads: for each person the rectangle of the head, in whole pixels of the image that was segmented; empty for
+            clicks.
+        method: the method that ran.
+        reason: why nothing was found, or why the mask may not be what was meant, in a few words; else empty.
+    """
+
+    scores: tuple[float, ...]
+    boxes: tuple[Rectangle, ...]
+    heads: tuple[tuple[float, float, float, float], ...]
+    method: str
+    reason: Reason
+    _image: Pixels
+    _layers: tuple[Layer, ...]
+    _size: tuple[int, int] | None = None
+    _refine: Callable[[int], Layer] | None = field(default=None, repr=False, compare=False)
+    _mask: Pixels | None = None
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        count = f"{len(self)} {'mask' if len(self) == 1 else 'masks'}"
+        scores = f", scores {', '.join(f'{score:.2f}' for score in self.scores)}" if self.scores else ""
+        reason = f", {self.reason!r}" if self.reason else ""
+        return f"Masks({count} of {width}x{height}, {self.method}{scores}{reason})"
+
+    def _repr_html_(self) -> str:
+        """Returns the image with everything outside darkened, for each of the masks, as a notebook shows it."""
+        size = fitted(self.size, _SHOWN)
+        small = resized(self._image, size)
+        darkened = [small * (0.2 + 0.8 / 255 * mask[..., None]) for mask in self.reduced(size)] if len(self) else []
+        return page(repr(self), *(png(np.rint(image).astype(np.uint8)) for image in darkened))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The width and height of the masks, those of the image.
+
+        Example:
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> pyharmony.segment(image, points=(40, 30)).size
+            (80, 60)
+        """
+        return self._size or (self._image.shape[1], self._image.shape[0])
+
+    @property
+    def mask(self) -> Pixels:
+        """The best mask, or all people together, [H, W] uint8, 0 outside and 255 inside, soft at the edge."""
+        if self._mask is None:
+            image = self._image_at_size()
+            mask = np.zeros(image.shape[:2], np.uint8)
+            for layer in self._layers if self.heads else self._layers[:1]:
+                np.maximum(mask, at_full_size(image, layer), out=mask)
+            # It is drawn once, when it is first used.
+            object.__setattr__(self, "_mask", mask)
+            return mask
+        return self._mask
+
+    @property
+    def areas(self) -> tuple[int, ...]:
+        """The number of pixels that each mask covers, to some hundredths: by them they go from part to whole.
+
+        Example:
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> found = pyharmony.segment(image, points=(40, 30))
+            >>> from_part_to_whole = [found[i] for i in np.argsort(found.areas)]
+        """
+        return tuple(round(covered(layer)) for layer in self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return at_full_size(self._image_at_size(), self._layers[index])
+
+    def alpha(self, index: int | None = None) -> Pixels:
+        """Returns the alpha of a cut-out, [H, W] uint8: how much each pixel near the contour shows of the object.
+
+        It is nearer to soft edges, such as hair, and to thin parts than a mask is, and takes a little longer: parts of
+        the contour are looked at once more. `cutout` uses it.
+
+        Args:
+            index: which of the masks; None: the best, or all people together.
+
+        Raises:
+            IndexError: there is no such mask.
+
+        Example:
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> pyharmony.segment(image, points=(40, 30)).alpha().shape
+            (60, 80)
+        """
+        image = self._image_at_size()
+        if index is not None:
+            return soft_alpha(image, refined_layer(self, index))
+        alpha = np.zeros(image.shape[:2], np.uint8)
+        for i in range(len(self) if self.heads else min(1, len(self))):
+            np.maximum(alpha, soft_alpha(image, refined_layer(self, i)), out=alpha)
+        return alpha
+
+    def reduced(self, size: tuple[int, int]) -> list[Pixels]:
+        """Returns all masks as [h, w] uint8 at a smaller size (width, height), without making the large ones.
+
+        Raises:
+            ArgumentError: the size is not that of an image, or larger than the image's.
+
+        Example:
+            >>> image = np.zeros((60, 80, 3), np.uint8)
+            >>> image[20:40, 30:50] = 200
+            >>> [mask.shape for mask in pyharmony.segment(image, points=(40, 30)).reduced((40, 30))][0]
+            (30, 40)
+        """
+        image = resized(self._image, size_within(size, self.size))
+        return in_threads(lambda layer: layer_mask(image, layer, self.size), self._layers)
+
+    def _image_at_size(self) -> Pixels:
+        """Returns the image at the size of the masks."""
+        return resized(self._image, self.size)
+
+
+def layers_of(masks: Masks) -> tuple[Layer, ...]:
+    """Returns the layers that masks are drawn from, in pixels of their size."""
+    return masks._layers
+
+
+def refined_layer(masks: Masks, index: int = 0) -> Layer:
+    """Returns the layer that the alpha of a mask is drawn from: a network looks at parts of the contour once more."""
+    return masks._layers[index] if masks._refine is None else masks._refine(index)
+
+
+def layer_mask(image: Pixels, layer: Layer, size: tuple[int, int], *, soft: bool = False) -> Pixels:
+    """Returns the mask of a layer over an image [h, w, 3], of 0 to 255.
+
+    size: the width and height of the image in which the layer was found; this one may be smaller.
+    soft: whether to find alpha for a cut-out, which takes longer, as `Masks.alpha` does.
+    """
+    height, width = image.shape[:2]
+    box = _scaled(layer, size, (width, height))
+    # Nothing is left of a mask that is smaller than a pixel here.
+    if box[0] == box[2] or box[1] == box[3]:
+        return np.zeros((height, width), np.uint8)
+    return (soft_alpha if soft else at_full_size)(image, layer._replace(box=box))
+
+
+def rough_mask(layer: Layer, size: tuple[int, int], to: tuple[int, int]) -> Pixels:
+    """Returns the mask of a layer [h, w], 0 to 255, as it was found: without the edges of an image.
+
+    size: the width and height of the image in which the layer was found.
+    to: those of the mask.
+    """
+    left, top, right, bottom = _scaled(layer, size, to)
+    mask = np.zeros(to[::-1], np.uint8)
+    if left < right and top < bottom:
+        mask[top:bottom, left:right] = levels_of_shares(resized(layer.values, (right - left, bottom - top)))
+    return mask
+
+
+def _scaled(layer: Layer, size: tuple[int, int], to: tuple[int, int]) -> Box:
+    """Returns the box of a layer in an image of another size."""
+    across, down = to[0] / size[0], to[1] / size[1]
+    left, top, right, bottom = layer.box
+    return round(left * across), round(top * down), round(right * across), round(bottom * down)
