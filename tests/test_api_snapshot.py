@@ -39,6 +39,15 @@ def signature(thing: Callable[..., object]) -> str:
     return str(found.replace(parameters=parameters, return_annotation=shown(found.return_annotation)))
 
 
+def members_of(thing: type, public: list[str]) -> dict[str, object]:
+    """Returns the members of a class by name, those of its bases that are not public included."""
+    members: dict[str, object] = {}
+    for base in reversed(thing.__mro__):
+        if base is thing or base.__module__.startswith("pyharmony.") and base.__name__ not in public:
+            members |= vars(base)
+    return members
+
+
 def describe(name: str, thing: object) -> Iterator[str]:
     """Yields a line for a function or value; for a class also its bases, fields, properties and methods."""
     if inspect.isclass(thing):
@@ -47,7 +56,8 @@ def describe(name: str, thing: object) -> Iterator[str]:
             yield f"class {name}({bases})"
             return
         yield f"class {name}{signature(thing)}"
-        for member, value in sorted(vars(thing).items()):
+        package = importlib.import_module(name.rpartition(".")[0])
+        for member, value in sorted(members_of(thing, public_names(package)).items()):
             if member.startswith("_"):
                 continue
             if isinstance(value, property):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from .. import _checks
@@ -33,13 +31,8 @@ class Crops(RandomSamples):
     """
 
     def __init__(self, photos: Dataset, *, size: int = 256, per_photo: int = 1, seed: int = 0) -> None:
-        count = _checks.whole(per_photo, "per_photo", low=1)
         self.size = int(_checks.number(size, "size", low=8, accepts="8 or more"))
-        super().__init__(photos, range(len(photos)), count, seed)
-
-    @property
-    def groups(self) -> Sequence[str]:
-        return self._groups()
+        super().__init__(photos, range(len(photos)), per_photo, seed)
 
     def at_epoch(self, epoch: int) -> Crops:
         """Returns squares of the same photographs at other places, which are different in every epoch."""

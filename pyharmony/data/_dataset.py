@@ -229,12 +229,14 @@ class RandomSamples(Dataset):
     _epoch = 0
 
     def __init__(self, photos: Dataset, photo_indices: Sequence[int], per_photo: int, seed: int) -> None:
-        self.photos, self._photo_indices, self._per = photos, list(photo_indices), per_photo
+        self._per = _checks.whole(per_photo, "per_photo", low=1)
+        self.photos, self._photo_indices = photos, list(photo_indices)
         self.seed = _checks.whole(seed, "seed")
         names = photos.names
-        self.names = [f"{names[i]}_{k}" if per_photo > 1 else names[i] for i in photo_indices for k in range(per_photo)]
+        self.names = [f"{names[i]}_{k}" if self._per > 1 else names[i] for i in photo_indices for k in range(self._per)]
 
-    def _groups(self) -> Sequence[str]:
+    @property
+    def groups(self) -> Sequence[str]:
         groups = self.photos.groups
         return [groups[i] for i in self._photo_indices for _ in range(self._per)]
 
@@ -248,6 +250,22 @@ class RandomSamples(Dataset):
 
     def _random(self, index: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, self._epoch, index))
+
+
+def numbers_with_masks(photos: Dataset, with_masks: Sequence[int] | None) -> tuple[list[int], list[int]]:
+    """Returns the numbers of the photographs that have a mask, and of the others.
+
+    with_masks: the first of these, where they are known; None: all photographs are read to find out.
+
+    Raises:
+        ArgumentError: none has a mask.
+    """
+    if with_masks is None:
+        with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
+    if not with_masks:
+        raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
+    own = set(with_masks)
+    return list(with_masks), [i for i in range(len(photos)) if i not in own]
 
 
 class Subset(Dataset):
@@ -287,7 +305,21 @@ class Subset(Dataset):
         return self.dataset._check_one(self.indices[index])
 
 
-class Resized(Dataset):
+class _SameSamples(Dataset):
+    """The samples of another data set, changed or kept; the other one is `dataset`."""
+
+    dataset: Dataset
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return self.dataset.groups
+
+    @property
+    def categories(self) -> Sequence[str]:
+        return self.dataset.categories
+
+
+class Resized(_SameSamples):
     """A data set at size x size pixels.
 
     Args:
@@ -304,19 +336,11 @@ class Resized(Dataset):
         self.dataset, self.size = dataset, _checks.whole(size, "size", low=1)
         self.names = dataset.names
 
-    @property
-    def groups(self) -> Sequence[str]:
-        return self.dataset.groups
-
-    @property
-    def categories(self) -> Sequence[str]:
-        return self.dataset.categories
-
     def _load(self, index: int) -> Sample:
         return resize_sample(self.dataset[index], self.size)
 
 
-class Cached(Dataset):
+class Cached(_SameSamples):
     """A data set whose samples stay in memory once they are read; their arrays must not be changed.
 
     Args:
@@ -334,14 +358,6 @@ class Cached(Dataset):
         self.dataset, self.names = dataset, dataset.names
         self._samples: dict[int, Sample] = {}
         self._left = _checks.whole(memory, "memory", low=1)
-
-    @property
-    def groups(self) -> Sequence[str]:
-        return self.dataset.groups
-
-    @property
-    def categories(self) -> Sequence[str]:
-        return self.dataset.categories
 
     def _load(self, index: int) -> Sample:
         sample = self._samples.get(index)

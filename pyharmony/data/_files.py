@@ -236,6 +236,27 @@ def new_folder(folder: Any) -> Iterator[Path]:
         yield draft
 
 
+@contextlib.contextmanager
+def replaced_folder(folder: Any, overwrite: bool, is_own: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yields a folder like `new_folder`, which with overwrite may replace one that holds nothing but own files.
+
+    Raises:
+        DataError: the folder is a link, or holds something for which is_own is False.
+    """
+    target = _target(folder)
+    if overwrite:
+        _temporary.restore(target)
+    if not overwrite or not os.path.lexists(target):
+        with new_folder(folder) as draft:
+            yield draft
+        return
+    others = sorted(path.name for path in folder_of(target, "folder").iterdir() if not is_own(path))
+    if others or target.is_symlink():
+        raise DataError(f"folder: {target}: holds {others[0] if others else 'a link'}, so it is not replaced")
+    with _temporary.folder(target, replace=True) as draft:
+        yield draft
+
+
 def _target(folder: Any) -> Path:
     if not isinstance(folder, (str, os.PathLike)):
         raise DTypeError(f"folder: {type(folder).__name__}, expected a path")

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from .. import _checks, color, ops
 from .._images.region import bounding_box
-from ..errors import ArgumentError, DataError, UnusableSample
-from ._dataset import Dataset, RandomSamples, Sample
+from ..errors import DataError, UnusableSample
+from ._dataset import Dataset, RandomSamples, Sample, numbers_with_masks
 
 Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -100,24 +100,14 @@ class Pasted(RandomSamples):
         per_photo: int = 1,
         seed: int = 0,
     ) -> None:
-        count = _checks.whole(per_photo, "per_photo", low=1)
         self.size = int(_checks.number(size, "size", low=8, accepts="8 or more"))
         shares = {"pasted": pasted, "seamless": seamless, "nearer": nearer, "retouched": retouched, "worn": worn}
         shares["crowded"] = crowded
         self._share = {name: _checks.number(value, name, high=1.0, accepts="0 to 1") for name, value in shares.items()}
-        if with_masks is None:
-            with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
-        super().__init__(photos, with_masks, count, seed)
-        if not self._photo_indices:
-            raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
+        masked, self._others = numbers_with_masks(photos, with_masks)
+        super().__init__(photos, masked, per_photo, seed)
         self._persons, self._empty = set(persons), set(empty)
         self._company = [i for i in self._photo_indices if i in self._persons]
-        own = set(self._photo_indices)
-        self._others = [i for i in range(len(photos)) if i not in own]
-
-    @property
-    def groups(self) -> Sequence[str]:
-        return self._groups()
 
     def at_epoch(self, epoch: int) -> Pasted:
         """Returns the same photographs in other scenes, which are different in every epoch."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import _checks, _temporary
+from .. import _checks
 from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
 from ..typing import PathLike, Skip
@@ -176,7 +175,9 @@ def write_scenes(
     if errors not in ("raise", "skip"):
         raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
     problems: list[Problem] = []
-    with _scene_folder(scenes, folder, overwrite) as new:
+    if overwrite and isinstance(folder, (str, os.PathLike)) and Path(folder).resolve() == scenes.root.resolve():
+        raise DataError(f"folder: {Path(folder)}: the scenes themselves, which are not replaced")
+    with _files.replaced_folder(folder, overwrite, lambda path: path.name in scenes.boxes and path.is_dir()) as new:
         for scene in scenes.scenes:
             (new / scene).mkdir()
 
@@ -198,27 +199,6 @@ def write_scenes(
         if len(problems) == len(scenes):
             raise DataError(f"scenes: {scenes.root}: no image can be read" if len(scenes) else "scenes: no images")
     return problems
-
-
-@contextlib.contextmanager
-def _scene_folder(scenes: AlignedScenes, folder: Any, overwrite: bool) -> Iterator[Path]:
-    """Yields a new folder, which replaces one of the same scenes where that is asked for."""
-    target = Path(folder)
-    if overwrite:
-        _temporary.restore(target)
-    if not overwrite or not os.path.lexists(target):
-        with _files.new_folder(folder) as new:
-            yield new
-        return
-    others = sorted(
-        p.name for p in _files.folder_of(target, "folder").iterdir() if p.name not in scenes.boxes or not p.is_dir()
-    )
-    if others or target.is_symlink():
-        raise DataError(f"folder: {target}: holds {others[0] if others else 'a link'}, so it is not replaced")
-    if target.resolve() == scenes.root.resolve():
-        raise DataError(f"folder: {target}: the scenes themselves, which are not replaced")
-    with _temporary.folder(target, replace=True) as new:
-        yield new
 
 
 class ScenePairs(Dataset):

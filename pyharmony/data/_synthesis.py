@@ -80,8 +80,7 @@ class Synthesis(RandomSamples):
         severity: tuple[float, float] | None = None,
         unchanged: float = 0.0,
     ) -> None:
-        count = _checks.whole(per_photo, "per_photo", low=1)
-        super().__init__(photos, range(len(photos)), count, seed)
+        super().__init__(photos, range(len(photos)), per_photo, seed)
         self.size = None if size is None else int(_checks.number(size, "size", low=8, accepts="8 or more"))
         weights = _weights(methods, len(photos))
         self._methods = list(weights)
@@ -95,10 +94,6 @@ class Synthesis(RandomSamples):
         self.unchanged = _checks.number(unchanged, "unchanged", high=1.0, accepts="0 to 1")
         if any(m in TRANSFERS for m in self._methods) and len(photos) < 2:
             raise ArgumentError(f"photos: {len(photos)}, a transfer of colours needs another photograph")
-
-    @property
-    def groups(self) -> Sequence[str]:
-        return self._groups()
 
     def at_epoch(self, epoch: int) -> Synthesis:
         """Returns the same photographs with other colours, which are different in every epoch."""

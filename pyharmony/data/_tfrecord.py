@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _install, _temporary
+from .. import _checks, _install, _protobuf, _temporary
 from ..errors import ArgumentError, DataError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
@@ -276,11 +276,11 @@ def _name_in(start: bytes) -> str | None:
     try:
         at = 0
         for _ in range(2):  # the features, then the first of them
-            key, at = _varint(start, at)
-            length, at = _varint(start, at)
+            key, at = _protobuf.varint(start, at)
+            length, at = _protobuf.varint(start, at)
             if key != 1 << 3 | 2:
                 return None
-        parts = dict(_fields(start[at : at + length]))
+        parts = dict(_protobuf.fields(start[at : at + length]))
         values = _feature(parts[2]) if parts.get(1) == _NAME.encode() else []
         return values[0].decode() if values and isinstance(values[0], bytes) else None
     except (ValueError, LookupError, TypeError, struct.error):
@@ -312,18 +312,18 @@ def example(data: bytes) -> dict[str, list[Any]]:
         ValueError: data is not such a message.
     """
     feature_lists: dict[str, list[Any]] = {}
-    for number, features in _fields(data):
-        for inner, entry in _fields(features) if number == 1 else ():
+    for number, features in _protobuf.fields(data):
+        for inner, entry in _protobuf.fields(features) if number == 1 else ():
             if inner == 1:
-                parts = dict(_fields(entry))
+                parts = dict(_protobuf.fields(entry))
                 feature_lists[_bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
     return feature_lists
 
 
 def _feature(data: bytes) -> list[Any]:
     values: list[Any] = []
-    for kind, body in _fields(data):
-        for number, value in _fields(body):
+    for kind, body in _protobuf.fields(data):
+        for number, value in _protobuf.fields(body):
             if number != 1:
                 continue
             if kind == 1:
@@ -341,45 +341,10 @@ def _bytes(value: Any) -> bytes:
     return bytes(value)
 
 
-def _fields(data: Any) -> Iterator[tuple[int, Any]]:
-    """Yields number and value of each field of a message."""
-    if isinstance(data, int):
-        raise ValueError("a number where a message was expected")
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        kind = key & 7
-        if kind == 0:
-            value: Any
-            value, at = _varint(data, at)
-        else:
-            if kind == 2:
-                length, at = _varint(data, at)
-            elif kind in (1, 5):
-                length = 8 if kind == 1 else 4
-            else:
-                raise ValueError(f"a field of the wire type {kind}")
-            value, at = data[at : at + length], at + length
-            if at > len(data):
-                raise ValueError("a field that ends after the message")
-        yield key >> 3, value
-
-
-def _varint(data: Any, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise ValueError("a number of more than 64 bits")
-
-
 def _varints(data: bytes) -> list[int]:
     values, at = [], 0
     while at < len(data):
-        value, at = _varint(data, at)
+        value, at = _protobuf.varint(data, at)
         values.append(value)
     return values
 

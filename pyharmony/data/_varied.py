@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color
-from ..errors import ArgumentError, DataError, UnusableSample
-from ._dataset import Dataset, RandomSamples, Sample
+from ..errors import DataError, UnusableSample
+from ._dataset import Dataset, RandomSamples, Sample, numbers_with_masks
 
 #: The least and largest share of the photograph that a borrowed mask may cover.
 _COVERED = (0.02, 0.7)
@@ -61,23 +61,13 @@ class Varied(RandomSamples):
         per_photo: int = 1,
         seed: int = 0,
     ) -> None:
-        count = _checks.whole(per_photo, "per_photo", low=1)
         shares = {"retouched": retouched, "inverted": inverted, "borrowed": borrowed, "reshaped": reshaped}
         self._retouched, self._inverted, self._borrowed, self._reshaped = (
             _checks.number(value, name, high=1.0, accepts="0 to 1") for name, value in shares.items()
         )
-        if with_masks is None:
-            with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
-        super().__init__(photos, with_masks, count, seed)
-        self._masked = self._photo_indices
-        if not self._masked:
-            raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
-        own = set(self._masked)
-        self._others = [i for i in range(len(photos)) if i not in own] or self._masked
-
-    @property
-    def groups(self) -> Sequence[str]:
-        return self._groups()
+        self._masked, others = numbers_with_masks(photos, with_masks)
+        self._others = others or self._masked
+        super().__init__(photos, self._masked, per_photo, seed)
 
     def at_epoch(self, epoch: int) -> Varied:
         """Returns the same photographs with other variations, which are different in every epoch."""

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _checks, _temporary
+from .. import _checks
 from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import PathLike, Skip
@@ -113,7 +112,7 @@ def write_triples(
     problems: list[Problem] = []
     refusals: list[str] = []
     recipes: dict[str, dict[str, Any]] = {}
-    with _folder(folder, overwrite) as draft:
+    with _files.replaced_folder(folder, overwrite, lambda path: path.name in (*ROLES, RECIPES)) as draft:
         for role in ROLES:
             (draft / role).mkdir()
 
@@ -194,20 +193,3 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     raise TypeError(f"{type(value).__name__} in a recipe")
-
-
-@contextlib.contextmanager
-def _folder(folder: Any, overwrite: bool) -> Iterator[Path]:
-    """Yields a new folder, which replaces one that was written before."""
-    target = Path(folder)
-    if overwrite:
-        _temporary.restore(target)
-    if not overwrite or not os.path.lexists(target):
-        with _files.new_folder(folder) as draft:
-            yield draft
-        return
-    strange = sorted({path.name for path in _files.folder_of(target, "folder").iterdir()} - {*ROLES, RECIPES})
-    if strange or target.is_symlink():
-        raise DataError(f"folder: {target}: holds {strange[0] if strange else 'a link'}, so it is not replaced")
-    with _temporary.folder(target, replace=True) as draft:
-        yield draft

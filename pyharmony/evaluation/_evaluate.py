@@ -100,8 +100,7 @@ class Result:
     scores: dict[str, dict[str, dict[str, float]]]
     maps: dict[str, dict[str, npt.NDArray[np.float32] | None]]
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,7 @@ class Evaluation:
                 summaries.append(Summary(method, group, len(members), means, gains))
         return summaries
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 def evaluate(

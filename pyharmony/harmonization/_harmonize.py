@@ -114,8 +114,7 @@ class HarmonizeInfo:
         """Whether the guard made the change smaller than the method asked for, by half a level or more."""
         return self.asked - self.change >= _NOTED
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True)

@@ -183,8 +183,7 @@ class ColorMap:
         apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
         return frame_image.like(np.concatenate([out, frame_image.pixels[..., 3:]], 2))
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 IDENTITY = ColorMap()

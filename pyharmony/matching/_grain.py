@@ -106,8 +106,7 @@ class GrainInfo:
     milliseconds: float = 0.0
     peak_bytes: int = 0
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @on_one_image

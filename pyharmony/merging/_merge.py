@@ -100,8 +100,7 @@ class MergedPhoto:
     parts: tuple[MergedPart, ...]
     reason: Reason = NO_REASON
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,7 @@ class MergeInfo:
     seconds: float
     bases: tuple[MergeBase, ...] = ()
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 def merge(

@@ -11,12 +11,12 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._protobuf import fields, varint
 from ..errors import WeightsError
 
 _MAGIC = 0xDB4775248B80FB57
@@ -60,20 +60,20 @@ def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
     footer = table[-_FOOTER:]
     at = 0
     for _ in range(2):  # the place of the block of metadata
-        _, at = _varint(footer, at)
+        _, at = varint(footer, at)
     entries = [entry for _, place in _entries(_block(table, footer[at:])) for entry in _entries(_block(table, place))]
     shards: dict[int, bytes] = {}
     count, tensors = 1, {}
     for key, value in entries:
-        fields = dict(_fields(value))
+        entry = dict(fields(value))
         if not key:
-            count = int(fields.get(1, 1))
+            count = int(entry.get(1, 1))
             continue
-        if fields.get(1, 0) not in _DTYPES:
+        if entry.get(1, 0) not in _DTYPES:
             continue
-        dtype = np.dtype(_DTYPES[fields[1]])
-        shape = [int(dict(_fields(size)).get(1, 0)) for number, size in _fields(fields.get(2, b"")) if number == 2]
-        shard, first, length = (int(fields.get(number, 0)) for number in (3, 4, 5))
+        dtype = np.dtype(_DTYPES[entry[1]])
+        shape = [int(dict(fields(size)).get(1, 0)) for number, size in fields(entry.get(2, b"")) if number == 2]
+        shard, first, length = (int(entry.get(number, 0)) for number in (3, 4, 5))
         if shard not in shards:
             shards[shard] = prefix.with_name(f"{prefix.name}.data-{shard:05}-of-{count:05}").read_bytes()
         raw = shards[shard][first : first + length]
@@ -85,8 +85,8 @@ def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
 
 def _block(table: bytes, place: bytes) -> bytes:
     """Returns the block of a table that lies where a handle says."""
-    start, at = _varint(place, 0)
-    size, _ = _varint(place, at)
+    start, at = varint(place, 0)
+    size, _ = varint(place, at)
     if start + size >= len(table) - _FOOTER + 1:
         raise ValueError("a block lies beyond its end")
     if table[start + size] != 0:
@@ -99,42 +99,10 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
     at, key = 0, b""
     while at < end:
-        shared, at = _varint(block, at)
-        more, at = _varint(block, at)
-        size, at = _varint(block, at)
+        shared, at = varint(block, at)
+        more, at = varint(block, at)
+        size, at = varint(block, at)
         key = key[:shared] + block[at : at + more]
         at += more
         yield key, block[at : at + size]
         at += size
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Yields the numbers and values of the fields of a message of protocol buffers."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint(message, at)
-        else:
-            size = {1: 8, 5: 4}[kind]
-        yield tag >> 3, message[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Returns a whole number of seven bits a byte, and where the next begins."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, at
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")

@@ -34,8 +34,7 @@ class Affine:
 
     matrix: Any
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +78,7 @@ class Curves:
     low: Any = 0.0
     high: Any = 1.0
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +97,7 @@ class Lut:
 
     table: Any
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +116,7 @@ class Light:
 
     stops: Any
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 Stage = Affine | Log | Exp | Curves | Lut | Light

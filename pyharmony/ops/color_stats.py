@@ -47,8 +47,7 @@ class RegionStats:
     maximum: NumpyArray
     histogram: NumpyArray
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +70,7 @@ class ColorStats:
     foreground: RegionStats
     background: RegionStats | None
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 def color_stats(

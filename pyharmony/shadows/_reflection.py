@@ -65,8 +65,7 @@ class ReflectionInfo:
     milliseconds: float = 0.0
     peak_bytes: int = 0
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+    __repr__ = _reprs.line
 
 
 class _Mirror(NamedTuple):
