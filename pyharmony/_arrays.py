@@ -102,11 +102,7 @@ def plain(x: Any, name: str) -> Any:
 
 
 def check_memory(x: Any, name: str) -> None:
-    """Refuses a tensor whose storage was resized, such as by FSDP, to less than its shape and strides reach.
-
-    Raises:
-        DTypeError: its values are not in memory.
-    """
+    """Refuses a tensor whose storage was resized, such as by FSDP, to less than its shape and strides reach."""
     if not x.numel():
         return
     last = x.storage_offset() + sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
@@ -119,10 +115,6 @@ def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
     """Returns a numpy array over the memory of x, with its strides; a copy of a tensor whose values are not in memory.
 
     writable: the result will be written into, so a copy is refused.
-
-    Raises:
-        DTypeError: x is neither a numpy array nor a torch CPU tensor, or its dtype is one that
-            numpy lacks (bfloat16).
     """
     if isinstance(x, np.ndarray):
         return x
@@ -184,11 +176,7 @@ def dtype_name(x: NumpyArray) -> str:
 
 
 def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
-    """Returns the native view of a numpy array; the array must outlive it.
-
-    Raises:
-        DTypeError: the dtype is not supported, or the strides are no multiples of the item's size.
-    """
+    """Returns the native view of a numpy array; the array must outlive it."""
     dtype = dtype_name(x)
     check_dtype(dtype, name, MASK_DTYPES)
     size, pointer = x.itemsize, x.ctypes.data
@@ -210,9 +198,6 @@ def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
     Where the values of the tensor are not in memory, the view is that of a copy.
 
     module: the native module that the view belongs to, by default that of the CPU's kernels.
-
-    Raises:
-        DTypeError: x has no memory, or is not dense.
     """
     tensor = plain(x, "tensor")
     pointer = tensor.data_ptr()

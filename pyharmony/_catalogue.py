@@ -105,11 +105,7 @@ def check_name(name: Any, names: Any) -> None:
 
 
 def preset_of(name: str, presets: dict[str, dict[str, Any]], preset: str | None) -> dict[str, Any]:
-    """Returns a copy of the settings that a preset changes; None is no preset.
-
-    Raises:
-        ArgumentError: there is no such preset of the network or step with this name.
-    """
+    """Returns a copy of the settings that a preset changes; None is no preset."""
     if preset is None:
         return {}
     if not isinstance(preset, str) or preset not in presets:
@@ -142,11 +138,7 @@ def check_model(table: dict[str, Any]) -> None:
 
 
 def weights_of(source: Any) -> Weights | None:
-    """Returns the weights that come with pyharmony under this name, or None where source is a path.
-
-    Raises:
-        WeightsError: source is the name of a model, or close to that of weights, and no weights come under it.
-    """
+    """Returns the weights that come with pyharmony under this name, or None where source is a path."""
     if not isinstance(source, str) or source != Path(source).name or "." in source:
         return None
     known_weights = {weights.name: weights for weights in _shipped.every()}
@@ -167,11 +159,7 @@ def weights_of(source: Any) -> Weights | None:
 
 
 def check_weights(source: str | os.PathLike[str]) -> None:
-    """Refuses a source that is neither the name of weights that come with pyharmony nor a file.
-
-    Raises:
-        WeightsError: there are no such weights, see `pyharmony.models.load`.
-    """
+    """Refuses a source that is neither the name of weights that come with pyharmony nor a file."""
     if weights_of(source) is None and not Path(source).exists():
         text = os.fspath(source)
         if Path(text).suffix or os.sep in text:

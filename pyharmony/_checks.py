@@ -249,10 +249,6 @@ def whole(x: Any, name: str, *, low: int = 0, high: int | None = None, accepts: 
 
     high: None: what a signed integer of 64 bits holds.
     accepts: what is accepted, for messages; None: as low and high say.
-
-    Raises:
-        DTypeError: it is none.
-        ArgumentError: it is less or more.
     """
     if isinstance(x, bool) or not isinstance(x, numbers.Integral):
         raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts or _whole_numbers(low, high)}")

@@ -139,11 +139,7 @@ class DeviceArray:
         return self.pointer, self.nbytes
 
     def view(self, name: str, *, writable: bool = False) -> Any:
-        """Returns the native view.
-
-        Raises:
-            DTypeError: the dtype is not supported, or the memory is not aligned to its items.
-        """
+        """Returns the native view."""
         check_dtype(self.dtype.name, name, MASK_DTYPES)
         if self.pointer % self.dtype.itemsize:
             raise DTypeError(f"{name}: not aligned to its {self.dtype.itemsize}-byte items; pass a copy")
@@ -151,11 +147,7 @@ class DeviceArray:
 
 
 def kernels() -> Any:
-    """Returns the module of the CUDA kernels.
-
-    Raises:
-        DeviceError: the kernels cannot be used.
-    """
+    """Returns the module of the CUDA kernels."""
     module = _native.device_module()
     if module is None:
         raise DeviceError(f"CUDA cannot be used: {_native.cuda_status()}")
@@ -494,11 +486,7 @@ Limit = Callable[[Any], str]
 
 
 def takes(place: Place, limits: Sequence[Limit], call: Any, error: type[Exception] = ArgumentError) -> bool:
-    """Returns whether the kernels at a place take a call; otherwise the CPU does it.
-
-    Raises:
-        error: the kernels do not take the call, and the place is required.
-    """
+    """Returns whether the kernels at a place take a call; the CPU does others, or, if the place is required, raises."""
     reason = next(filter(None, (limit(call) for limit in limits)), "")
     if reason and place.required:
         raise error(reason)

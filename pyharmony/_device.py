@@ -100,11 +100,7 @@ def instead_of_device(message: str, reason: str) -> None:
 
 
 def only_on_cpu(what: str) -> None:
-    """Logs that a call which was told 'cuda' has no kernels for it and runs on the CPU.
-
-    Raises:
-        DeviceError: `set_device` was told to be strict.
-    """
+    """Logs that a call which was told 'cuda' runs on the CPU for want of kernels; raises if `set_device` was strict."""
     message = f"device: 'cuda', but {what} has kernels for the CPU only"
     if _State.strict:
         raise DeviceError(message)

@@ -73,11 +73,7 @@ def shown(source: Source) -> str:
 
 
 def header_of(data: bytes, source: Source) -> Header:
-    """Returns the description in the bytes of a file.
-
-    Raises:
-        WeightsError: the file is damaged or has no description of a model of pyharmony.
-    """
+    """Returns the description in the bytes of a file."""
     table = table_of(data, source)
     try:
         text = (table.get("__metadata__") or {}).get("pyharmony")
@@ -114,11 +110,7 @@ def header_of(data: bytes, source: Source) -> Header:
 
 
 def table_of(data: bytes, source: Source) -> dict[str, Any]:
-    """Returns the table at the beginning of the bytes of a safetensors file.
-
-    Raises:
-        WeightsError: the file is damaged.
-    """
+    """Returns the table at the beginning of the bytes of a safetensors file."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= length <= min(_MAX_HEADER, len(data) - 8):
         raise WeightsError(f"{shown(source)}: no safetensors file, or a damaged one")
@@ -138,9 +130,6 @@ def arrays_of(data: bytes, source: Source, name: str) -> tuple[Header, dict[str,
 
     Args:
         name: the model whose weights these must be.
-
-    Raises:
-        WeightsError: the file is damaged, or holds weights of something else.
     """
     # Whoever reads a description alone does without NumPy.
     import numpy as np

@@ -88,11 +88,7 @@ class Weights:
 
 
 def every() -> list[Weights]:
-    """Returns the weights of the manifest, sorted by name; their files are not read.
-
-    Raises:
-        WeightsError: the manifest is missing or damaged.
-    """
+    """Returns the weights of the manifest, sorted by name; their files are not read."""
     path = FOLDER / "manifest.json"
     try:
         table = json.loads(path.read_text("utf-8"))

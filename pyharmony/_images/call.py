@@ -278,11 +278,7 @@ class Call:
         return frame.result, infos if frame.batch or not infos else infos[0]
 
     def _through_cpu(self, item: Item, work: Work) -> tuple[Any, Any]:
-        """Works on CPU copies of arrays on a device; the result goes to where dst is, unless out is a file.
-
-        Raises:
-            DeviceError: out is an array that is not where dst is.
-        """
+        """Works on CPU copies of arrays on a device; the result goes to where dst is, unless out is a file."""
         own = item.name
         on_device = {
             name: x

@@ -281,9 +281,6 @@ class Job:
             name: the blend's name, for messages.
             everywhere: whether the result counts where the mask is zero, too.
             only_on_cpu: why the kernels on a device do not take this call; empty where they do.
-
-        Raises:
-            ArgumentError: the caller asked for the device by name, and its kernels do not take this call.
         """
         place = self.place
         if place is not None:

@@ -50,11 +50,7 @@ _AT_ONCE = 4096
 
 
 def _floats(x: Any) -> Float64:
-    """Returns numbers as float64.
-
-    Raises:
-        DTypeError: x is no array of numbers.
-    """
+    """Returns numbers as float64."""
     try:
         return np.asarray(x.detach() if is_torch(x) else x, np.float64)
     except (TypeError, ValueError, OverflowError) as error:

@@ -256,9 +256,6 @@ def numbers_with_masks(photos: Dataset, with_masks: Sequence[int] | None) -> tup
     """Returns the numbers of the photographs that have a mask, and of the others.
 
     with_masks: the first of these, where they are known; None: all photographs are read to find out.
-
-    Raises:
-        ArgumentError: none has a mask.
     """
     if with_masks is None:
         with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]

@@ -49,10 +49,6 @@ def door(what: str) -> Iterator[None]:
     """Turns any error in the contents of a foreign file into a DataError that begins with what.
 
     Errors of the system, of pyharmony and of missing packages stay what they are.
-
-    Raises:
-        DataError: the file is damaged.
-        OutOfMemory: the file needs more memory than there is.
     """
     try:
         yield
@@ -156,11 +152,7 @@ def folder_of(path: Any, name: str) -> Path:
 
 
 def files_of(source: Any, *suffixes: str) -> list[Path]:
-    """Returns the files with these suffixes in a folder, one file, or several.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Returns the files with these suffixes in a folder, one file, or several."""
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         paths = sorted(file for suffix in suffixes for file in path.glob(f"*{suffix}")) if path.is_dir() else [path]
@@ -200,11 +192,7 @@ def check_name(name: Any, what: str) -> str:
 
 
 def own_file(root: Path, path: Path, what: str) -> Path:
-    """Returns the path that `inside` made, and refuses it if links that lie in root lead out of it.
-
-    Raises:
-        DataError: they lead out of root.
-    """
+    """Returns the path that `inside` made, and refuses it if links that lie in root lead out of it."""
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise DataError(f"{what}: {path} is a link that leads out of {root}")
     return path
@@ -238,11 +226,7 @@ def new_folder(folder: Any) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replaced_folder(folder: Any, overwrite: bool, is_own: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yields a folder like `new_folder`, which with overwrite may replace one that holds nothing but own files.
-
-    Raises:
-        DataError: the folder is a link, or holds something for which is_own is False.
-    """
+    """Yields a folder like `new_folder`, which with overwrite may replace one that holds nothing but own files."""
     target = _target(folder)
     if overwrite:
         _temporary.restore(target)

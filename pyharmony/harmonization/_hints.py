@@ -74,9 +74,6 @@ class FrameHints:
             item: the number of the item.
             scene: the scene of `SIDE` x `SIDE` pixels, with a hard mask.
             holes: [H, W], where the image has no colour; None: nowhere.
-
-        Raises:
-            MaskError: the reference lies under the object.
         """
         mask = self.references[item]
         if mask is None:

@@ -19,12 +19,7 @@ DEFAULT = "colorgrid"
 
 
 def check_name(method: str | os.PathLike[str]) -> None:
-    """Refuses a name that is no method and does not look like weights, and 'auto' where its weights are missing.
-
-    Raises:
-        ArgumentError: there is no such method.
-        WeightsError: the weights are missing.
-    """
+    """Refuses a name that is no method and does not look like weights, and 'auto' where its weights are missing."""
     shipped = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
     if method == "auto":
         if DEFAULT not in shipped:

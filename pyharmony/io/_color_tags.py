@@ -78,10 +78,6 @@ def of_code_points(primaries: int, transfer: int, has_profile: bool = False) -> 
     """Returns the colours that two code points of H.273 say; None where both leave it open.
 
     has_profile: whether there is an ICC profile beside them, which says the colours in their place.
-
-    Raises:
-        UnusualColors: the transfer function is one of HDR.
-        UnknownColors: there are no such primaries or transfer functions, or they cannot be used.
     """
     if transfer in _HIGH_RANGE:
         raise UnusualColors(
@@ -103,9 +99,6 @@ def of_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Colo
 
     What is missing is that of sRGB. A gamma of 1/2.2 with the primaries of sRGB is what encoders write for sRGB, beside
     the chunk of that name or instead of it, so it counts as sRGB.
-
-    Raises:
-        UnknownColors: they hold impossible numbers.
     """
     if gamma is None and chromaticities is None:
         return None

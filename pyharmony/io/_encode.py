@@ -46,11 +46,7 @@ Piece = Any
 
 
 def format_of(target: Any, format: Any) -> str:
-    """Returns the format by its name, or by the target's suffix; PNG for a file object without a format.
-
-    Raises:
-        DTypeError, ArgumentError: the target or the format cannot be written.
-    """
+    """Returns the format by its name, or by the target's suffix; PNG for a file object without a format."""
     if format is not None:
         if not isinstance(format, str):
             raise DTypeError(f"format: {type(format).__name__}, expected None or a name such as 'png'")
@@ -125,12 +121,7 @@ def _in_levels(pixels: NumpyArray) -> bool:
 
 
 def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
-    """Returns the bytes of the file, in pieces.
-
-    Raises:
-        ArgumentError: the format cannot hold an image of that size or its profile.
-        OutOfMemory: there is too little memory.
-    """
+    """Returns the bytes of the file, in pieces."""
     if picture.xmp is not None and _metadata.declares(picture.xmp):
         logger.warning("the XMP data has a DOCTYPE, which XMP has not, and was not written")
         picture = replace(picture, xmp=None)
@@ -244,9 +235,6 @@ def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
 
     A path is written through a file beside it, which replaces it when it is whole and on the disk. A path that is not
     a regular file, such as a pipe or /dev/stdout, is written to directly.
-
-    Raises:
-        OSError: the path cannot be written; it is named. FileExistsError: it exists and overwrite is False.
     """
     if not isinstance(target, (str, bytes, os.PathLike)):
         _write_all(target.write, pieces)

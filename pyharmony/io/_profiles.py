@@ -210,11 +210,7 @@ def _curve(tag: bytes) -> Curve:
 
 @functools.lru_cache(maxsize=16)
 def space_of(profile: bytes) -> Space:
-    """Reads a profile.
-
-    Raises:
-        ProfileError: the bytes are not a profile, or a damaged one.
-    """
+    """Reads a profile."""
     tags = _tags(profile)
     kind = profile[16:20].decode("latin-1")
     if profile[20:24] not in (b"XYZ ", b"Lab "):
@@ -451,11 +447,7 @@ def _transform(source: bytes | None, target: bytes | None, mode: str, out: str) 
 
 
 def through_lcms(pixels: NumpyArray, source: bytes | None, target: bytes | None) -> NumpyArray:
-    """Converts 8-bit RGB [H, W, 3] from one profile to another, by Little CMS.
-
-    Raises:
-        ProfileError: Little CMS refuses one of them.
-    """
+    """Converts 8-bit RGB [H, W, 3] from one profile to another, by Little CMS."""
     from PIL import Image, ImageCms
 
     out = np.empty(pixels.shape, np.uint8)
@@ -562,9 +554,6 @@ def _through_tables(color: NumpyArray, source: bytes | None, target: bytes | Non
     """Converts uint16 or float RGB [H, W, 3] by profiles with tables of colours, by Little CMS in imagecodecs.
 
     Floats come as float32, clipped to 0 to 1, beyond which tables do not go.
-
-    Raises:
-        ProfileError: imagecodecs is missing, or Little CMS refuses a profile.
     """
     try:
         import imagecodecs

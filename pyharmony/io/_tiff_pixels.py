@@ -82,11 +82,7 @@ class Layout:
 
 
 def layout(main: _tiff.Directory, width: int, height: int) -> Layout:
-    """Reads how pixels are stored.
-
-    Raises:
-        TiffError: colour is subsampled in an impossible way.
-    """
+    """Reads how pixels are stored."""
     bits, forms = main.numbers(258, 1024) or (1,), main.numbers(339, 1024) or (1,)
     photometric, compression = main.number(262, 1), main.number(259, 1)
     across, down = 1, 1
@@ -173,11 +169,7 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[s
 
 
 def _checked(main: _tiff.Directory, layout: Layout) -> int:
-    """Returns the number of channels of colour of pixels that can be decoded.
-
-    Raises:
-        Unsupported: they cannot.
-    """
+    """Returns the number of channels of colour of pixels that can be decoded."""
     if layout.photometric not in _COLORS:
         kind = _PHOTOMETRIC.get(layout.photometric, f"unusual (type {layout.photometric})")
         raise Unsupported(f"has {kind} pixels, expected grey, RGB, a palette, CMYK, Lab or YCbCr")
@@ -264,11 +256,7 @@ def _samples(read: _tiff.Reader, main: _tiff.Directory, layout: Layout, channels
 
 
 def _decompressor(main: _tiff.Directory, layout: Layout) -> Callable[[bytes, tuple[int, int, int]], Any]:
-    """Returns what makes the bytes, or the array, of a segment's shape.
-
-    Raises:
-        Unsupported: imagecodecs is needed and missing.
-    """
+    """Returns what makes the bytes, or the array, of a segment's shape."""
     if layout.compression in _BY_IMAGECODECS:
         try:
             import imagecodecs
@@ -320,11 +308,7 @@ def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
 
 
 def _check_jpeg(data: bytes, shape: tuple[int, int, int], bits: int) -> None:
-    """Checks that a JPEG has the size of its segment, before anything is decoded.
-
-    Raises:
-        TiffError: it has not.
-    """
+    """Checks that a JPEG has the size of its segment, before anything is decoded."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         kind, size = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
@@ -340,11 +324,7 @@ def _check_jpeg(data: bytes, shape: tuple[int, int, int], bits: int) -> None:
 def segments(
     main: _tiff.Directory, width: int, height: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, int, int, int]]:
-    """Returns offsets and byte counts of the strips or tiles, and their number: planes, down, across, and their rows.
-
-    Raises:
-        TiffError: some are missing, or they are too short for the pixels that the header claims.
-    """
+    """Returns offsets and byte counts of the strips or tiles, and how many: planes, down, across, and rows of each."""
     samples, bits = main.number(277, 1), main.number(258, 1)
     planes = samples if main.number(284, 1) == 2 else 1
     tiled = _TILE_WIDTH in main.where
@@ -428,9 +408,6 @@ def _scaled(part: NumpyArray, out: NumpyArray, layout: Layout) -> None:
     """Writes the values of a segment in the range of the result's type.
 
     Signed integers of 32 bits and more are values of 16 bits, as programs write them that have no type between.
-
-    Raises:
-        Unsupported: there are values below black, or too large ones.
     """
     lab = layout.photometric in (_LAB, _ICC_LAB)
     if layout.form == 3:

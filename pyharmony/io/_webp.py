@@ -34,11 +34,7 @@ def size_of(head: bytes) -> tuple[int, int]:
 
 
 def check_animation(read: Callable[[int, int], bytes]) -> None:
-    """Checks that the first image of an animation is no small part of its canvas, which would cost much for little.
-
-    Raises:
-        WebPError: it is.
-    """
+    """Checks that the first image of an animation is no small part of its canvas, which would cost much for little."""
     head = read(0, 30)
     if head[12:16] != b"VP8X" or not head[20] & 2:
         return

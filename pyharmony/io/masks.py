@@ -21,9 +21,6 @@ def mask_of(picture: Picture, name: str) -> NumpyArray:
     Args:
         picture: the image.
         name: the name of the mask in messages.
-
-    Raises:
-        MaskError: it has colours, and no alpha.
     """
     pixels, white = picture.pixels, VALUE_RANGE[picture.pixels.dtype.name]
     noise = white * _NOISE / 255 if picture.format in _LOSSY else 0

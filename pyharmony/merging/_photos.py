@@ -50,11 +50,7 @@ class Photo(NamedTuple):
 
 
 def numbered(photos: Any, base: Any) -> list[Any]:
-    """Returns the photographs, of which there are two at least and `base` is the number of one, or AUTO.
-
-    Raises:
-        DTypeError, ArgumentError: they are no list, there are fewer, or base is the number of none.
-    """
+    """Returns the photographs, of which there are two at least and `base` is the number of one, or AUTO."""
     if not isinstance(photos, (list, tuple)):
         raise DTypeError(f"photos: {type(photos).__name__}, expected a list of two or more images")
     if len(photos) < 2:

@@ -18,11 +18,7 @@ Box = tuple[int, int, int, int]
 
 
 def opencv() -> Any:
-    """Returns the module of OpenCV.
-
-    Raises:
-        ImportError: it is not installed; the message says what to type.
-    """
+    """Returns the module of OpenCV."""
     try:
         import cv2
     except ImportError as error:

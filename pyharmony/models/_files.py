@@ -110,11 +110,7 @@ def _counted(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Ten
 
 
 def _as_stored(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dict[str, Tensor]:
-    """Returns the tensors in the dtypes of the module: half precision saves space in files, not in the model.
-
-    Raises:
-        WeightsError: a value is not finite, or is a complex number.
-    """
+    """Returns the tensors in the dtypes of the module: half precision saves space in files, not in the model."""
     expected = module.state_dict()
     tensors = {}
     for key, value in state.items():
@@ -296,11 +292,7 @@ def _published_state(path: Path) -> dict[str, Any]:
 
 
 def _joined(networks: Mapping[str, Mapping[str, Tensor]], source: str) -> dict[str, Any]:
-    """Returns the tensors of networks whose names are others in each.
-
-    Raises:
-        WeightsError: two of them hold a tensor of the same name.
-    """
+    """Returns the tensors of networks whose names are others in each."""
     tensors: dict[str, Any] = {}
     for state in networks.values():
         if both := tensors.keys() & state.keys():

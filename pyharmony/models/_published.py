@@ -59,9 +59,6 @@ def rename(state: dict[str, Tensor], names: dict[str, str], norm: Norm) -> dict[
     """Renames the tensors of the modules `names`, from the old name of a module to the new one.
 
     Instance norms of early torch kept statistics that nothing reads; they are left out.
-
-    Raises:
-        WeightsError: a tensor belongs to no module of the list.
     """
     tensors = {}
     for key, value in state.items():
@@ -108,9 +105,6 @@ def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
 
     A snapshot of a trainer has its networks under `updater/model:NAME/`, beside optimizers and the state of the run,
     which are left out. Returned are the networks by NAME; what is no snapshot is one network, ''.
-
-    Raises:
-        WeightsError: there is no such file, it is damaged, or it holds something else than arrays of numbers.
     """
     try:
         with zipfile.ZipFile(path) as archive:

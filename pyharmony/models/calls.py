@@ -22,9 +22,6 @@ def with_batch_statistics(model: Model) -> Model:
 
     The published test commands of DoveNet, BargainNet and pix2pix run like this: they leave their networks in training
     mode. The tensors are those of model, which stays as it is: its running statistics are neither read nor changed.
-
-    Raises:
-        ArgumentError: the part that makes its images has no batch norm.
     """
     if not _norms(getattr(model, "generator", model)):
         norm = getattr(model.config, "norm", None)

@@ -187,10 +187,6 @@ def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None 
             pyharmony.
         supervised: True for the blending generator, False for the one from noise; None: either.
         nz: the expected length of the noise; None: any.
-
-    Raises:
-        WeightsError: there are no such weights, or they are of another model, or of the other generator.
-        DTypeError: source is none of these.
     """
     if isinstance(source, str | bytes | os.PathLike):
         try:
@@ -321,11 +317,7 @@ def _down_names(halvings: int) -> list[str]:
 
 
 def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, Tensor]:
-    """Returns the tensors of layers under these names, in this order.
-
-    Raises:
-        WeightsError: there are more or fewer, a norm stands where a convolution should, or one has a bias.
-    """
+    """Returns the tensors of layers under these names, in this order."""
     tensors = {}
     for layer, name in zip(layers, names, strict=False):
         norm = "norm" in name

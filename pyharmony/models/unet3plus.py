@@ -171,11 +171,7 @@ def _names() -> dict[str, str]:
 
 
 def read_published(state: dict[str, Tensor]) -> tuple[UNet3PlusConfig, dict[str, Tensor]]:
-    """Reads the U-Net 3+ of a system on HCOCO: convolutions alone, since its instance norms have no tensors.
-
-    Raises:
-        WeightsError: a tensor has no place in it, or its first or last layer is missing.
-    """
+    """Reads the U-Net 3+ of a system on HCOCO: convolutions alone, since its instance norms have no tensors."""
     tensors = _published.rename(state, _names(), "instance")
     if "encoder.0.0.0.weight" not in tensors or "nodes.0.branches.0.0.weight" not in tensors:
         raise WeightsError("the file holds no whole U-Net 3+")

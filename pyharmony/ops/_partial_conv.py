@@ -44,11 +44,7 @@ class Window:
         return self.kernel_size[0] * self.kernel_size[1]
 
     def out_size(self, height: int, width: int) -> Pair:
-        """Returns (OH, OW), the number of windows on an image; below 1 where the image is smaller than the window.
-
-        Raises:
-            ArgumentError: padding makes an output of 2^31 pixels or more, too many to number its rows.
-        """
+        """Returns (OH, OW), the number of windows on an image; below 1 where the image is smaller than the window."""
         each = zip((height, width), self.kernel_size, self.stride, self.padding, self.dilation)
         oh, ow = ((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)
         if oh * ow >= _MOST_ROWS and min(oh, ow) > 0:

@@ -37,9 +37,6 @@ def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str) -> 
         name: the name of the weights.
         parse: makes the network of the bytes of the file and its path; its result is kept.
         missing: the message if this pyharmony comes without the weights.
-
-    Raises:
-        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
     entry = _shipped.named(name)
     if entry is None:

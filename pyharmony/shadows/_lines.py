@@ -29,11 +29,7 @@ def row_of(value: Any, name: str) -> float:
 
 
 def check_near(line: Line, name: str, columns: tuple[float, float], height: int) -> None:
-    """Refuses a line of the image that lies far beyond it between two columns.
-
-    Raises:
-        ArgumentError: it lies more than the image's height above or below it.
-    """
+    """Refuses a line of the image that lies far beyond it between two columns."""
     rows = [line.at(column) for column in columns]
     for row in rows:
         if not -height <= row <= 2 * height:

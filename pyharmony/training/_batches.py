@@ -91,11 +91,7 @@ class TensorSamples:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Returns a sample's tensors; of crops the first that shows the object is taken.
-
-        Raises:
-            UnusableSample: the object has no pixel at this size.
-        """
+        """Returns a sample's tensors; of crops the first that shows the object is taken."""
         sample = self.dataset[index]
         random = np.random.default_rng((*self.seed, index))
         mask = None

@@ -186,11 +186,7 @@ def set_random_states(states: Mapping[str, Tensor], rank: int, device: torch.dev
 
 @contextlib.contextmanager
 def locked(folder: Path, rank: int = 0) -> Iterator[None]:
-    """Locks a folder, so that one run at a time writes to it; only the run's first process takes the lock.
-
-    Raises:
-        ArgumentError: another run is writing to it.
-    """
+    """Locks a folder, so that one run at a time writes to it; only the run's first process takes the lock."""
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)

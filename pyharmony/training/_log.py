@@ -27,11 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def check_loggers(names: tuple[str, ...]) -> None:
-    """Checks that the packages of some loggers are installed.
-
-    Raises:
-        ImportError: one is missing.
-    """
+    """Checks that the packages of some loggers are installed."""
     for name in ("tensorboard", "wandb"):
         if name in names:
             try:

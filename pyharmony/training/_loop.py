@@ -236,10 +236,6 @@ class Run:
         Args:
             training, validation: the samples; validation may be empty.
             bad: the names of samples that were left out because they cannot be read, with the reason.
-
-        Raises:
-            ArgumentError: the schedule follows figures, and nothing is held back; or there are fewer samples to train
-                on than an update takes.
         """
         self.config.check_figures(len(validation) > 0)
         run, batch = self.config.run, self.config.run.batch * self.processes.world
@@ -294,11 +290,7 @@ class Run:
         watch.saved_step, watch.saved_at = self.step.count, time.monotonic()
 
     def start_from(self, source: str) -> None:
-        """Takes the weights that a new run starts from, see `RunConfig.start`.
-
-        Raises:
-            WeightsError: there are no such weights, they are damaged, or the model cannot start from them.
-        """
+        """Takes the weights that a new run starts from, see `RunConfig.start`."""
         try:
             weights = models.load(source)
             for model in (self.model, self.ema):

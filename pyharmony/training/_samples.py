@@ -49,11 +49,7 @@ def why_bad(dataset: data.Dataset, index: int) -> str:
 
 
 def check_bad(bad: dict[str, str], config: TrainConfig) -> None:
-    """Logs the last of the samples that cannot be read, by name with the reason.
-
-    Raises:
-        DataError: there are more of them than `data.largest_bad`.
-    """
+    """Logs the last of the samples that cannot be read, by name with the reason."""
     name, why = list(bad.items())[-1]
     if len(bad) > config.data.largest_bad:
         raise DataError(

@@ -87,9 +87,6 @@ class Generator(NamedTuple):
         """Returns an image [h, w, 3], 1.0 for white, enlarged to [scale h, scale w, 3].
 
         What lies outside of [0, 1] is cut for the network, which has not seen the like, and not in what it adds to.
-
-        Raises:
-            WeightsError: the network gives NaN or infinities.
         """
         # What overflows is told below.
         with np.errstate(over="ignore", invalid="ignore"):

@@ -92,12 +92,7 @@ METHODS: dict[str, Method] = {
 
 
 def method_of(name: Any) -> Method:
-    """Returns a method that can run here; 'auto' is the generator of SRGAN.
-
-    Raises:
-        ArgumentError: there is no such method.
-        WeightsError: its weights do not come with this pyharmony.
-    """
+    """Returns a method that can run here; 'auto' is the generator of SRGAN."""
     if isinstance(name, Method):
         method = name
     else:

@@ -100,11 +100,7 @@ class ClicksStep(Step):
         self.add_optimizer("model", parameters, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
-        """Cannot capture this step.
-
-        Raises:
-            ArgumentError: always: clicks are set on the CPU, others in each step.
-        """
+        """Cannot capture this step."""
         raise ArgumentError("run.capture: clicks are set on the CPU, others in each step; set it to false")
 
     def _check(self, batch: dict[str, Tensor]) -> None:

@@ -134,11 +134,7 @@ class ColorGridStep(Step):
         self.add_optimizer("model", parameters, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
-        """Captures the step, see `Step.capture`.
-
-        Raises:
-            ArgumentError: a share of the batch is changed, which happens on the CPU; or samples are replayed.
-        """
+        """Captures the step, see `Step.capture`."""
         if self.settings.shares.any:
             none = "moved, cut_out, feathered, worn and exposed to 0"
             raise ArgumentError(f"run.capture: batches are changed on the CPU; set {none}")
