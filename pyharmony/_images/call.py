@@ -117,6 +117,12 @@ class Item:
         source = {} if self.src is ITSELF else {"src": self.src}
         return {self.name: self.dst, "mask": self.mask, "dst_valid": self.dst_valid, **source, **self.beside}
 
+    def of(self, images: dict[str, Any], out: Any) -> Item:
+        """Returns this item with other `images` and another out."""
+        beside = dict(images)
+        src, dst, mask, valid = (beside.pop(name, ITSELF) for name in ("src", self.name, "mask", "dst_valid"))
+        return dataclasses.replace(self, src=src, dst=dst, mask=mask, dst_valid=valid, out=out, beside=beside)
+
     @property
     def to_file(self) -> bool:
         """Whether the result goes into a file."""
@@ -211,15 +217,7 @@ class Call:
             if own in dtypes and dtypes.get(name, dtypes[own]) != dtypes[own]:
                 raise DTypeError(f"{name}: dtype {dtypes[name]}, expected that of {own}, {dtypes[own]}")
         images = {name: in_float32(x) for name, x in item.images.items()}
-        in_float = dataclasses.replace(
-            item,
-            src=images.pop("src", ITSELF),
-            dst=images.pop(own),
-            mask=images.pop("mask"),
-            dst_valid=images.pop("dst_valid"),
-            out=None if dtypes.get(own) == "bfloat16" and is_array(out) else out,
-            beside=images,
-        )
+        in_float = item.of(images, None if dtypes.get(own) == "bfloat16" and is_array(out) else out)
         result, info = self.answer(in_float, work, place)
         if dtypes.get(own) != "bfloat16" or item.to_file:
             return result, info
@@ -302,16 +300,7 @@ class Call:
             return sys.modules["torch"].from_numpy(host) if is_torch(x) else host
 
         copies = {name: fetched(x, name) for name, x in item.images.items()}
-        on_cpu = dataclasses.replace(
-            item,
-            src=copies.pop("src", ITSELF),
-            dst=copies.pop(own),
-            mask=copies.pop("mask"),
-            dst_valid=copies.pop("dst_valid"),
-            out=None if "out" in on_device else item.out,
-            beside=copies,
-        )
-        result, info = self.answer(on_cpu, work, None)
+        result, info = self.answer(item.of(copies, None if "out" in on_device else item.out), work, None)
         if own in on_device and not item.to_file:
             result = place.put(result.numpy() if is_torch(result) else result, item.out)
         return result, info

@@ -263,60 +263,42 @@ WAYS: dict[str, type[_Convolution]] = {"filtered": Filtered, "rows": Rows, "spre
 
 
 class Conv(Function):
+    """The convolution of x; transposed, it is that of outer images, whose input is the outer one."""
+
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, way: type[_Convolution]
-    ) -> Tensor:
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, way: type[_Convolution],
+        transposed: bool,
+    ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding, ctx.bias, ctx.way = stride, padding, bias is not None, way
-        return way(weight.detach(), stride, padding).to_outer(x.detach(), _plain(bias))
+        ctx.stride, ctx.padding, ctx.bias, ctx.way, ctx.transposed = stride, padding, bias is not None, way, transposed
+        convolution = way(weight.detach(), stride, padding)
+        convolve = convolution.to_inner if transposed else convolution.to_outer
+        return convolve(x.detach(), None if bias is None else bias.detach().contiguous())
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors
         need = ctx.needs_input_grad
         of_bias = grad.sum((0, 2, 3)) if ctx.bias and need[2] else None
+        inner, outer = (grad, x) if ctx.transposed else (x, grad)
         if torch.is_grad_enabled():
             # torch's own operations have derivatives of their own.
             options: Any = {"stride": ctx.stride, "padding": ctx.padding}
-            of_x = _input_gradient(x.shape, weight, grad, **options) if need[0] else None
-            of_weight = _weight_gradient(x, weight.shape, grad, **options) if need[1] else None
+            of_x = of_weight = None
+            if need[0] and ctx.transposed:
+                of_x = functional.conv2d(grad, weight, **options)
+            elif need[0]:
+                of_x = _input_gradient(x.shape, weight, grad, **options)
+            if need[1]:
+                of_weight = _weight_gradient(inner, weight.shape, outer, **options)
         else:
             convolution = ctx.way(weight.detach(), ctx.stride, ctx.padding)
-            of_x, of_weight = convolution.gradients(x, grad, of_inner=True, needs=need[:2])
-        return of_x, of_weight, of_bias, None, None, None
-
-
-class ConvTranspose(Function):
-    @staticmethod
-    def forward(
-        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, way: type[_Convolution]
-    ) -> Tensor:
-        ctx.save_for_backward(y, weight)
-        ctx.stride, ctx.padding, ctx.bias, ctx.way = stride, padding, bias is not None, way
-        return way(weight.detach(), stride, padding).to_inner(y.detach(), _plain(bias))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        y, weight = ctx.saved_tensors
-        need = ctx.needs_input_grad
-        of_bias = grad.sum((0, 2, 3)) if ctx.bias and need[2] else None
-        if torch.is_grad_enabled():
-            options: Any = {"stride": ctx.stride, "padding": ctx.padding}
-            of_y = functional.conv2d(grad, weight, **options) if need[0] else None
-            of_weight = _weight_gradient(grad, weight.shape, y, **options) if need[1] else None
-        else:
-            convolution = ctx.way(weight.detach(), ctx.stride, ctx.padding)
-            of_y, of_weight = convolution.gradients(grad, y, of_inner=False, needs=need[:2])
-        return of_y, of_weight, of_bias, None, None, None
-
-
-def _plain(bias: Tensor | None) -> Tensor | None:
-    return None if bias is None else bias.detach().contiguous()
+            of_x, of_weight = convolution.gradients(inner, outer, of_inner=not ctx.transposed, needs=need[:2])
+        return of_x, of_weight, of_bias, None, None, None, None
 
 
 # torch has no types for these.
 _input_gradient: Any = conv2d_input
 _weight_gradient: Any = conv2d_weight
 apply_conv: Any = Conv.apply
-apply_conv_transpose: Any = ConvTranspose.apply

@@ -51,7 +51,7 @@ def conv(x: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) ->
     """
     from ._conv4x4_torch import WAYS, apply_conv
 
-    return apply_conv(x, weight, bias, stride, padding, WAYS[way])
+    return apply_conv(x, weight, bias, stride, padding, WAYS[way], False)
 
 
 def conv_transpose(y: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) -> Any:
@@ -59,6 +59,6 @@ def conv_transpose(y: Any, weight: Any, bias: Any, stride: int, padding: int, wa
 
     Arguments are those of `conv`; 'spread' is not a way of it.
     """
-    from ._conv4x4_torch import WAYS, apply_conv_transpose
+    from ._conv4x4_torch import WAYS, apply_conv
 
-    return apply_conv_transpose(y, weight, bias, stride, padding, WAYS[way])
+    return apply_conv(y, weight, bias, stride, padding, WAYS[way], True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from dataclasses import replace
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from .. import _arrays, _checks, _cuda
 from .._checks import SolveInfo
@@ -18,7 +18,19 @@ from ._poisson_cpu import solve_image as solve_image
 from ._poisson_cuda import DeviceHierarchy as DeviceHierarchy
 from ._poisson_cuda import solve_images as solve_images
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 _keys = itertools.count(1)
+
+
+class _Options(TypedDict, total=False):
+    """The arguments of a solve that do not change the type of its result."""
+
+    gradients: Gradients
+    contour: Contour
+    base: Array | None
+    tolerance: float | None
 
 
 class _Solves:
@@ -29,40 +41,14 @@ class _Solves:
 
     @overload
     def solve(
-        self,
-        src: Array,
-        dst: ArrayT,
-        *,
-        gradients: Gradients = ...,
-        contour: Contour = ...,
-        base: Array | None = ...,
-        tolerance: float | None = ...,
-        return_info: Literal[False] = ...,
+        self, src: Array, dst: ArrayT, *, return_info: Literal[False] = ..., **options: Unpack[_Options]
     ) -> ArrayT: ...
     @overload
     def solve(
-        self,
-        src: Array,
-        dst: ArrayT,
-        *,
-        gradients: Gradients = ...,
-        contour: Contour = ...,
-        base: Array | None = ...,
-        tolerance: float | None = ...,
-        return_info: Literal[True],
+        self, src: Array, dst: ArrayT, *, return_info: Literal[True], **options: Unpack[_Options]
     ) -> tuple[ArrayT, SolveInfo | Any]: ...
     @overload
-    def solve(
-        self,
-        src: Array,
-        dst: ArrayT,
-        *,
-        gradients: Gradients = ...,
-        contour: Contour = ...,
-        base: Array | None = ...,
-        tolerance: float | None = ...,
-        return_info: bool = ...,
-    ) -> Any: ...
+    def solve(self, src: Array, dst: ArrayT, *, return_info: bool = ..., **options: Unpack[_Options]) -> Any: ...
     def solve(
         self,
         src: Array,
