@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import itertools
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,11 +219,37 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(IdleTests(Path(path)), "idle-tests")
 
 
+def mark_long_forms(items: list[pytest.Item]) -> None:
+    """Marks as `full` the cases of a test with `covering(strength)` that its short form can do without.
+
+    What stays is a covering array: every value of every parameter occurs in it (strength 1), every pair of values of
+    two parameters (2), every triple of three (3). It is chosen greedily, in the order of the cases.
+    """
+    tests: dict[str, list[tuple[pytest.Item, set[Any]]]] = defaultdict(list)
+    for item in items:
+        mark = item.get_closest_marker("covering")
+        if mark is not None and item.get_closest_marker("full") is None:
+            # Values need not be hashable; in the product of lists each is the same object in every case.
+            values = [(name, id(value)) for name, value in item.callspec.params.items()]  # type: ignore[attr-defined]
+            combinations = set(itertools.combinations(values, min(mark.args[0], len(values))))
+            tests[item.nodeid.partition("[")[0]].append((item, combinations))
+    for cases in tests.values():
+        missing = set[Any]().union(*(combinations for _, combinations in cases))
+        while missing:
+            best = max(cases, key=lambda case: len(case[1] & missing))
+            missing -= best[1]
+            cases.remove(best)
+        for item, _ in cases:
+            item.add_marker("full")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks tests that run the emulator's kernels, which know neither instruction sets nor the CPU's threads.
+    """Marks long forms, and tests that run the emulator's kernels, which know neither instruction sets nor threads.
 
     Leaves out the tests that the file $PYHARMONY_LEAVE_OUT names.
     """
+    mark_long_forms(items)
     for item in items:
         if not {"emulator", "emulator_module"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("emulated")

@@ -707,6 +707,7 @@ def test_laplacian_keeps_the_object_and_fades_at_the_contour():
     np.testing.assert_allclose(blend.laplacian(src, dst), src, atol=1e-5)
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("gradients", ["source", "mixed", "average", "monochrome"])
 @pytest.mark.parametrize("contour", ["half", "full"])
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -214,6 +214,7 @@ def test_the_background_keeps_its_bits(dtype):
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize("cells", [(5, 7, 8), (40, 90, 16), (3, 4, 20)], ids=str)
 def test_tiles_have_the_bits_of_the_whole(simd, dtype, cells):

@@ -70,6 +70,7 @@ PAIRED = [
 ]
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("name", EDITS)
 @pytest.mark.parametrize(("mask", "dtype"), PAIRED)
 def test_it_follows_the_definition(name: str, mask: np.ndarray, dtype: str) -> None:

@@ -60,6 +60,7 @@ check = partial(torch.autograd.gradcheck, eps=1e-2, atol=1e-5)
 check_twice = partial(torch.autograd.gradgradcheck, eps=1e-2, atol=1e-5, fast_mode=True)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("pinned", [False, True])
 @pytest.mark.parametrize("weight", [1.0, 0.05, 0.0, "map", "map with zeros", "map of zeros"])
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7), (2, 4, 5, 2), (1, 6, 1), (6, 1, 2)], ids=str)
@@ -83,6 +84,7 @@ def test_every_method_is_differentiated_entry_by_entry(method: str, weight: floa
     assert check_twice(blend, images((4, 5, 2)))
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("contour", ["half", "full"])
 @pytest.mark.parametrize("mode", GRADIENTS)
 @pytest.mark.parametrize("weight", [0.0, 0.3, "map"])
@@ -148,6 +150,7 @@ CASES = {
 }
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
 def test_equal_to_the_transposed_definition(name: str, dtype: str) -> None:

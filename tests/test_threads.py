@@ -120,6 +120,7 @@ assert np.array_equal(ops.poisson(src, dst, mask), expected)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.covering(1)
 @pytest.mark.house  # sanitizers need memory of their own
 @pytest.mark.parametrize("stacks", [0, 1])
 @pytest.mark.parametrize("megabytes", [0.02, 0.05, 0.1, 0.2, 0.4, 1, 4])
