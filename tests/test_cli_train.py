@@ -29,9 +29,9 @@ pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("
 
 CONFIG = """
 [model]
-name = "unet3plus"
+name = "attention_unet"
 width = 2
-branch = 2
+depth = 5
 
 [data]
 size = 32
@@ -78,7 +78,7 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
         summary,
     )
     assert board == f"figures and images of the run: tensorboard --logdir {folder / 'run' / 'tensorboard'}"
-    assert models.load(folder / "run" / "best.safetensors").name == "unet3plus"
+    assert models.load(folder / "run" / "best.safetensors").name == "attention_unet"
     (folder / "bare").mkdir()
     plain = call(*given[:3], "-o", folder / "bare", "--device", "cpu")
     assert "tensorboard" not in plain.stderr
@@ -94,21 +94,21 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
 
 def test_without_a_file_a_network_and_a_folder_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    changes = ("model.width=2", "model.branch=2", "data.size=32", "schedule.steps=2", "run.batch=2", "run.loggers=[]")
+    changes = ("model.width=2", "model.depth=5", "data.size=32", "schedule.steps=2", "run.batch=2", "run.loggers=[]")
     settings = [text for change in changes for text in ("--set", change)]
-    result = call("--model", "unet3plus", "--data", "photos", *settings, "--log-json")
+    result = call("--model", "attention_unet", "--data", "photos", *settings, "--log-json")
     assert all(json.loads(line) for line in result.stderr.splitlines())
-    assert (folder / "runs" / "unet3plus" / "last.safetensors").is_file()
-    assert call("--model", "unet3plus", "--data", "photos", *settings, "-o", "other", "--quiet").stderr == ""
+    assert (folder / "runs" / "attention_unet" / "last.safetensors").is_file()
+    assert call("--model", "attention_unet", "--data", "photos", *settings, "-o", "other", "--quiet").stderr == ""
 
 
 def test_recipes_are_listed_and_taken_by_name(folder: Path) -> None:
     listed = call("--recipes").stdout
     assert all(name in listed for name in training.recipes())
     assert json.loads(call("--recipes", "--json").stdout)["recipes"] == training.recipes()
-    changes = ("model.width=2", "model.branch=2", "data.size=32", "schedule.steps=1", "run.batch=2", "run.loggers=[]")
+    changes = ("model.width=2", "model.depth=5", "data.size=32", "schedule.steps=1", "run.batch=2", "run.loggers=[]")
     settings = [text for change in changes for text in ("--set", change)]
-    call("unet3plus", "--data", folder / "photos", *settings, "-o", folder / "run", "--verbose")
+    call("attention_unet", "--data", folder / "photos", *settings, "-o", folder / "run", "--verbose")
     assert json.loads((folder / "run" / "config.json").read_text())["schedule"]["epochs"] == 100
 
 
@@ -119,7 +119,7 @@ def test_a_dry_run_tells_of_the_run_and_writes_nothing(folder: Path, monkeypatch
     told = call(*given).stdout.splitlines()
     assert [line.split()[0] for line in told] == ["data", "network", "steps", "speed", "time"]
     plan = json.loads(call(*given, "--json").stdout)
-    model = models.outline("unet3plus", width=2, branch=2)
+    model = models.outline("attention_unet", width=2, depth=5)
     assert plan["parameters"] == {"model": sum(p.numel() for p in model.parameters())}
     assert plan["training"] + plan["validation"] == 12 and plan["steps_per_epoch"] == plan["training"] // 2
     assert (plan["steps"], plan["measured"], plan["dtype"], plan["device"]) == (4, 8, "float32", "cpu")
@@ -280,7 +280,7 @@ def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
         assert schedule.expected_steps > 10 * schedule.warm_up and schedule.minutes == 5
 
 
-@pytest.mark.parametrize("size", [32, 48])
+@pytest.mark.parametrize("size", [32, 64])
 def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path, size: int) -> None:
     """A crop makes the composites larger than what the network sees; one network has another usual size."""
     given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")

@@ -111,7 +111,7 @@ def paired(step: Any, literal: Any) -> list[tuple[str, nn.Parameter, nn.Paramete
     return found
 
 
-@pytest.mark.parametrize("penalty", [True, False], ids=["penalty", "none"])
+@pytest.mark.parametrize("penalty", [True, pytest.param(False, marks=pytest.mark.full)], ids=["penalty", "none"])
 def test_the_published_preset_is_the_published_step(bench: Any, float64: None, penalty: bool) -> None:
     """They agree for three steps in float64 but for rounding: losses, Adam's gradients, weights, and vectors of norms.
 
@@ -191,7 +191,7 @@ def losses_of(model: models.Adversarial, batch: dict[str, Tensor], preset: str |
     return {name: loss.detach() for name, loss in step.run(batch).items()}
 
 
-@pytest.mark.parametrize("saving", [None, *SAVED])
+@pytest.mark.parametrize("saving", [None, *(pytest.param(name, marks=pytest.mark.full) for name in SAVED)])
 def test_savings_change_no_loss(float64: None, saving: str | None) -> None:
     """All savings, or one of them, agree with the published step in float64, with norms that are exact.
 
@@ -326,6 +326,7 @@ def test_both_sides_get_gradients(spectral_norm_updates: str) -> None:
             assert p.grad.abs().max() > 0, name
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("value", [0.0, 1.0])
 @pytest.mark.parametrize("preset", [None, "published"])
 def test_masks_of_one_value_are_finite(value: float, preset: str | None) -> None:
@@ -475,6 +476,7 @@ def test_the_weight_of_the_foreground() -> None:
     assert "foreground" not in steps.create(make())(batch)
 
 
+@pytest.mark.full
 def test_a_residual_one_is_soon_better_than_the_composite(data_dir: Path) -> None:
     """It begins at the composite, and the error falls by a fifth in 60 small steps."""
     images = pairs(data_dir, 64)
