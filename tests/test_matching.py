@@ -112,7 +112,7 @@ def polygons(blur: float, seed: int) -> np.ndarray:
     return image.reshape(HEIGHT, 4, WIDTH, 4).mean((1, 3))
 
 
-@pytest.mark.parametrize("blur", [0.5, 1.0, 1.5, 2.5])
+@pytest.mark.parametrize("blur", [0.5, *(pytest.param(x, marks=pytest.mark.full) for x in (1.0, 1.5)), 2.5])
 def test_the_blur_of_edges_is_told(blur: float) -> None:
     image = polygons(blur, 0)
     seen = np.stack([image[y : y + 64, x : x + 64, None] for y in range(0, 290, 64) for x in range(0, 410, 64)])
@@ -121,7 +121,9 @@ def test_the_blur_of_edges_is_told(blur: float) -> None:
     assert _sharpness.blur_of(noisy) == pytest.approx(blur, abs=0.35)
 
 
-@pytest.mark.parametrize("blur", [0.8, 1.0, 1.5, 2.0, 2.5])
+@pytest.mark.parametrize(
+    "blur", [pytest.param(x, marks=() if x == 1.5 else pytest.mark.full) for x in (0.8, 1.0, 1.5, 2.0, 2.5)]
+)
 def test_a_sharp_object_becomes_as_soft_as_the_picture(blur: float) -> None:
     mask, soft, sharp = disc(120), polygons(blur, 0), polygons(0.4, 1)
     image = np.repeat(np.where(mask > 0, sharp, soft)[..., None], 3, 2).astype(np.float32)

@@ -273,6 +273,7 @@ def narrow(scene: Scene) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
     return photos, [scene.people[0], [mask[rows] for mask in scene.people[1]]]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("given", [True, False])
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_base_is_chosen_whatever_the_order(turned: bool, given: bool, data_dir: Path) -> None:
@@ -419,7 +420,15 @@ def test_a_person_whom_the_photograph_cuts_is_told() -> None:
 # Kinds of images
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "uint16",
+        pytest.param("float16", marks=pytest.mark.full),
+        "float32",
+        pytest.param("float64", marks=pytest.mark.full),
+    ],
+)
 def test_dtypes_give_the_same_picture(dtype: str) -> None:
     scene = Scene(MOTIONS["shift"], (0.9, 0.9, 0.9))
     wanted = merge(scene.photos, people=scene.people)

@@ -618,19 +618,22 @@ def test_a_sheet_shows_every_place() -> None:
         placement.contact_sheet(picture, background, [], mask=mask)
 
 
-def test_scenes_are_placed_without_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "numbers", [(0, 1, 2, 312), pytest.param((*range(6), 312, 596), marks=pytest.mark.full)], ids=len
+)
+def test_scenes_are_placed_without_faults(monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, ...]) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = load_script("benchmarks/placement.py")
     right = 0
-    # In the last two the frame cut an arm.
-    for number in (*range(6), 312, 596):
+    # In 312 and 596 the frame cut an arm.
+    for number in numbers:
         task = script.Task(number, "test")
         found = task.found()
         for one in found:
             covered, floats = script.faults(task, one)
             assert one.reason or not (covered or floats)
         right += max(script.alike(script.box_of(one), task.box, task.size) for one in found) >= script.RIGHT
-    assert right >= 3
+    assert right >= 3 / 8 * len(numbers)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_the_pose_of_a_large_picture_is_that_of_a_small_one() -> None:
     assert off.max() < 0.1 * small.torso
 
 
-@pytest.mark.parametrize("name", ["coffee.jpg", "rocket.jpg"])
+@pytest.mark.parametrize("name", ["coffee.jpg", pytest.param("rocket.jpg", marks=pytest.mark.full)])
 def test_without_people_there_is_no_pose(name: str) -> None:
     session, alone = (
         segmentation.Session(PHOTO.with_name(name), method=method) for method in ("auto", "clicks-imagenet-alone")

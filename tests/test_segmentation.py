@@ -852,7 +852,7 @@ class Colours:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("planes", [True, False])
+@pytest.mark.parametrize("planes", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_a_pair_like_sams(tmp_path: Path, planes: bool) -> None:
     method = segmentation.sam(*Colours.pair(tmp_path, planes))
     session = segmentation.Session(scene(), method=method)
