@@ -1432,7 +1432,12 @@ def test_the_packaged_pictures_are_small() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "wanted"), [("bl", "blend"), ("blend --gradi", "--gradients"), ("blend --mode gau", "gaussian-poisson")]
+    ("words", "wanted"),
+    [
+        pytest.param("bl", "blend", marks=pytest.mark.full),
+        pytest.param("blend --gradi", "--gradients", marks=pytest.mark.full),
+        ("blend --mode gau", "gaussian-poisson"),
+    ],
 )
 def test_the_shell_completes(words: str, wanted: str) -> None:
     typed = {"COMP_WORDS": f"pyharmony {words}", "COMP_CWORD": str(len(words.split()))}

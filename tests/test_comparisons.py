@@ -55,6 +55,7 @@ def test_variants_are_chosen_by_configuration_alone(compare: Any) -> None:
     ]
 
 
+@pytest.mark.full
 @pytest.mark.large
 def test_runs_are_made_once_and_told(
     compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -291,6 +291,7 @@ def test_samples_say_where_they_are_from_and_how_their_masks_were_made(scores: A
     assert isinstance(triples.samples, data.Dataset) and triples.samples[0]["composite"].shape == (SIDE, SIDE, 3)
 
 
+@pytest.mark.full
 def test_runs_go_on_and_are_told(scores: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     calls = []
@@ -401,6 +402,7 @@ def test_a_calibration_gains_most_within_its_limits(calibration: Any, monkeypatc
         calibration.chosen(every)
 
 
+@pytest.mark.full
 def test_weights_are_calibrated_by_val(
     calibration: Any, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,7 +116,18 @@ def starter() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda p: p.name)
+#: Pages whose code takes longer than that of all others together: they enlarge and train.
+SLOW = ("upscaling.md", "training-steps.md")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.full if page.name in SLOW else (), id=page.name)
+        for page in PAGES
+        if blocks(page)
+    ],
+)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, starter: subprocess.Popen[str]) -> None:
     prepare(tmp_path)
     assert starter.stdin and starter.stdout

@@ -180,7 +180,17 @@ def examples_of(path: str) -> list[doctest.DocTest]:
     return [example for example in found if example.examples]
 
 
-@pytest.mark.parametrize("path", [*MODULES, "pyharmony.io", *TORCH_MODULES])
+#: The rooms of the short form; what the package itself holds runs twice in test_without_torch.py, too.
+SHORT = ("pyharmony.blend", "pyharmony.compat", "pyharmony.data", "pyharmony.io")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=() if path in SHORT else pytest.mark.full)
+        for path in (*MODULES, "pyharmony.io", *TORCH_MODULES)
+    ],
+)
 def test_examples_run_twice_with_nothing_else_imported(path: str, data_sets: Path, tmp_path: Path) -> None:
     """A function needs no import that another one makes, and its second call finds what its first one left."""
     if path in TORCH_MODULES:

@@ -203,6 +203,7 @@ def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
     assert list(fitting.groups) == ["one", "one", "other"] and list(fitting.persons) == [True, True, False]
 
 
+@pytest.mark.full
 def test_runs_are_made_once_and_told(
     table: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

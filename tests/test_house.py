@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -37,6 +38,12 @@ HEAVY = ("torch", "cupy", "cv2", "scipy", "PIL", "matplotlib", "skimage")
 TORCH_ROOMS = ("nn", "models", "losses", "training")
 #: The endings of files that may import it elsewhere, and are imported inside functions: for tensors, and for networks.
 TORCH_FILES = ("_torch.py", "networks.py")
+
+
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Returns the nodes of a file's syntax tree, which several tests look through."""
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
 def python_files(*folders: str) -> Iterator[Path]:
@@ -76,7 +83,7 @@ def test_torch_is_imported_in_its_rooms_only() -> None:
         room = path.relative_to(PACKAGE).parts[0]
         if path.name.endswith(TORCH_FILES):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -100,15 +107,14 @@ def package_modules() -> dict[str, Path]:
 
 def imported_names(module: str, path: Path) -> Iterator[tuple[str, str]]:
     """Yields the package's names that a module imports, inside functions too: the source, and the name or ''."""
-    tree = ast.parse(path.read_text())
     for_types = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if id(node) in for_types:
             continue
         if isinstance(node, ast.Import):
@@ -146,7 +152,7 @@ def test_rooms_import_few_private_names_of_each_other() -> None:
                 aliases[name] = target
             if any(re.match("_(?!_)", part) for part in target.split(".")[2:]) and target.split(".")[1:2] != room:
                 found.add((module, target))
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
                 target = aliases[node.value.id]
                 if re.match("_(?!_)", node.attr) and target.split(".")[1:2] != room:
@@ -303,9 +309,8 @@ def test_pybind11_stays_in_the_bindings() -> None:
 LIGHT = ("pyharmony", *(f"pyharmony.{name}" for name in pyharmony._SUBPACKAGES if name not in pyharmony._OF_TORCH))
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_import_is_light(module: str) -> None:
-    loaded = run_python(f"import sys, {module}; print(*sys.modules)").split()
+def test_imports_are_light() -> None:
+    loaded = run_python("".join(f"import {module}\n" for module in LIGHT) + "import sys; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
 
 
@@ -370,7 +375,7 @@ def test_no_module_has_the_name_of_a_public_callable_beside_it() -> None:
 def test_nothing_unsafe_is_called() -> None:
     banned = {"eval", "exec", "pickle.load", "pickle.loads", "yaml.load", "os.system", "marshal.loads", "__import__"}
     for path in python_files("pyharmony", "examples", "benchmarks", "tools"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if not isinstance(node, ast.Call):
                 continue
             name, where = ast.unparse(node.func), f"{path}:{node.lineno}"
@@ -385,7 +390,7 @@ def test_the_library_prints_nothing() -> None:
     for path in python_files("pyharmony"):
         if path.relative_to(PACKAGE).parts[0] == "cli":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call):
                 assert ast.unparse(node.func) not in ("print", "sys.stdout.write"), f"{path}:{node.lineno}"
     for path in native_files():
@@ -486,7 +491,7 @@ def test_nothing_missing_says_nothing(tmp_path: Path) -> None:
 
 def reasons_of(path: Path) -> Iterator[ast.expr | None]:
     """Yields the reason of each skip that a file of tests asks for; None: one that pytest makes up."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
@@ -561,7 +566,7 @@ def test_the_skips_of_a_cpu_without_an_instruction_set_are_expected() -> None:
     assert "avx512 is not available on this processor" in done.stdout
 
 
-@pytest.mark.parametrize("level", ["baseline", "avx2"])
+@pytest.mark.parametrize("level", ["baseline", pytest.param("avx2", marks=pytest.mark.full)])
 def test_a_command_runs_as_on_an_older_cpu(level: str) -> None:
     if level not in _facts.simd_levels():
         pytest.skip(skips.not_available(level))

@@ -36,7 +36,13 @@ def test_there_is_one() -> None:
     assert NOTEBOOKS
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.full if path.stem.startswith("train") else (), id=path.name)
+        for path in NOTEBOOKS
+    ],
+)
 def test_it_runs_and_its_outputs_are_those_of_a_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

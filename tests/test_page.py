@@ -340,6 +340,7 @@ def these_people(visit: Visit, people: dict[int, tuple[np.ndarray, Rectangle]]) 
 # ---- journeys ----
 
 
+@pytest.mark.full
 def test_two_photos_to_a_download_that_compose_gives_too(
     browser: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +434,7 @@ def on_a_phone(visit: Visit, subject: Path, background: Path, on: tuple[float, f
     visit.settled()
 
 
+@pytest.mark.full
 def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> None:
     photos = [halved(tmp_path, "astronaut.jpg"), halved(tmp_path, "rocket.jpg")]
     with visiting(browser, service, PHONE) as visit:
@@ -492,6 +494,7 @@ SMALL = """least => [...document.querySelectorAll("button, a, select, input:not(
 }).filter(([, wide, high, seen]) => seen && wide > 1 && high > 1 && Math.min(wide, high) < least)"""
 
 
+@pytest.mark.full
 def test_photos_that_were_held_upright_and_deep_ones(browser: Any, service: Any, tmp_path: Path) -> None:
     v, u = np.mgrid[:90, :140]
     turned = np.stack([u, v * 2, u + v], -1).astype(np.uint8)
@@ -588,6 +591,7 @@ SEEN = """() => {
 }"""
 
 
+@pytest.mark.full
 def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -> None:
     her = halved(tmp_path, "astronaut.jpg")
     with Image.open(IMAGES / "astronaut.jpg") as image:
@@ -767,6 +771,7 @@ def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Pat
         assert visit.page.get_attribute("#stage", "data-exact") == "true"
 
 
+@pytest.mark.full
 def test_a_blend_is_no_composite(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
@@ -800,6 +805,7 @@ def test_a_blend_is_no_composite(browser: Any, service: Any, tmp_path: Path) -> 
         assert made.shape == (300, 400, 3) and visit.name == "below-pyharmony.png"
 
 
+@pytest.mark.full
 def test_blends_come_where_what_asks_for_them_was_not_loaded_at_first(
     browser: Any, service: Any, tmp_path: Path
 ) -> None:
@@ -928,6 +934,7 @@ DRAGS = [
 ]
 
 
+@pytest.mark.full
 def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: Path) -> None:
     # Nothing is dragged that the list does not have: these are all that the canvas tells of.
     told = {name for path in PAGE.glob("*.js") for name in re.findall(r"this\.on\.(\w+)\?\.\(", path.read_text())}
@@ -1009,6 +1016,7 @@ def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: 
         assert page.get_attribute("#save-mask", "href") == held
 
 
+@pytest.mark.full
 def test_from_photos_to_a_download_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
@@ -1062,6 +1070,7 @@ def test_from_photos_to_a_download_by_keyboard_alone(browser: Any, service: Any,
         assert np.array_equal(made, np.asarray(again)) and (made != pixels_of(files["background"].read_bytes())).any()
 
 
+@pytest.mark.full
 def test_cutting_out_by_keys_lines_brush_and_files(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
@@ -1100,6 +1109,7 @@ def test_cutting_out_by_keys_lines_brush_and_files(browser: Any, service: Any, t
         visit.says("The mask has 400 × 300 pixels, its photo 120 × 120.")
 
 
+@pytest.mark.full
 def test_the_method_that_cuts_out_is_chosen_and_repeated(
     browser: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1266,6 +1276,7 @@ def repeated(visit: Visit, folder: Path, files: dict[str, Path], kinds: str) -> 
             assert made.dtype == wanted.dtype and np.array_equal(made, wanted), (kind, button, text)
 
 
+@pytest.mark.full
 def test_what_is_copied_repeats_a_blend(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     # A name that could be an option; the other two have one name.
@@ -1294,6 +1305,7 @@ def test_what_is_copied_repeats_a_blend(browser: Any, service: Any, tmp_path: Pa
         repeated(visit, tmp_path / "matched", named, "png tiff")
 
 
+@pytest.mark.full
 def test_what_is_copied_repeats_deep_ones(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     deep = np.asarray(Image.open(files["background"])).astype(np.uint16) * 257 + 3
@@ -1306,6 +1318,7 @@ def test_what_is_copied_repeats_deep_ones(browser: Any, service: Any, tmp_path: 
         repeated(visit, tmp_path, named, "png tiff jpeg")
 
 
+@pytest.mark.full
 def test_what_is_copied_repeats_a_match_and_a_merge(browser: Any, service: Any, tmp_path: Path) -> None:
     cup = np.asarray(Image.open(IMAGES / "coffee.jpg").reduce(2))
     composite, other = cup.copy(), cup.copy()
@@ -1402,6 +1415,7 @@ def test_the_brush_paints_the_pixels_of_the_photo(browser: Any, service: Any, tm
         assert np.abs(less - np.minimum(painted, rest)).max() <= 2
 
 
+@pytest.mark.full
 def test_the_command_repeats_the_picture(
     browser: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1434,6 +1448,7 @@ def test_the_command_repeats_the_picture(
         assert Image.open(io.BytesIO(visit.download("#save"))).format == "JPEG" and visit.name == "below-pyharmony.jpg"
 
 
+@pytest.mark.full
 def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
@@ -1507,6 +1522,7 @@ def test_what_cannot_be_taken_is_said(browser: Any, service: Any, tmp_path: Path
         assert alerts.count() == 1
 
 
+@pytest.mark.full
 def test_a_refusal_goes_with_the_next_file_for_its_place(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     cut_off = tmp_path / "cut off.jpg"
@@ -1538,6 +1554,7 @@ def test_a_refusal_goes_with_the_next_file_for_its_place(browser: Any, service: 
         assert alerts.count() == 0
 
 
+@pytest.mark.full
 def test_a_mask_on_its_way_is_cancelled(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
@@ -1577,6 +1594,7 @@ def test_a_job_is_cancelled_and_the_page_goes_on(browser: Any, service: Any, tmp
         visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
 
 
+@pytest.mark.full
 def test_a_picture_takes_as_long_as_it_needs_or_is_cancelled(browser: Any, tmp_path: Path) -> None:
     files, limit = shapes(tmp_path), 6.0
     with test_server.running(page=PAGE, preview_timeout=limit) as service, visiting(browser, service) as visit:
@@ -1622,6 +1640,7 @@ def test_a_picture_takes_as_long_as_it_needs_or_is_cancelled(browser: Any, tmp_p
         assert pixels_of(visit.download()).shape == (300, 400, 3)
 
 
+@pytest.mark.full
 def test_a_full_queue_is_waited_for(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     refusals = []
@@ -1656,6 +1675,7 @@ def test_a_service_that_cannot_be_reached_is_said_and_found_again(browser: Any, 
         visit.step("cut")
 
 
+@pytest.mark.full
 def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     photos = [str(files["source"]), str(files["background"])]
@@ -1721,6 +1741,7 @@ def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Pat
             run.process.kill()
 
 
+@pytest.mark.full
 def test_what_has_expired_is_made_again(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     source, mask, below = (np.asarray(Image.open(files[name])) for name in ("source", "mask", "background"))
@@ -1750,6 +1771,7 @@ def test_what_has_expired_is_made_again(browser: Any, service: Any, tmp_path: Pa
         visit.step("place")
 
 
+@pytest.mark.full
 def test_a_connection_that_is_lost_is_taken_up_again(browser: Any, service: Any, tmp_path: Path) -> None:
     lost: list[str] = []
 
@@ -1806,6 +1828,7 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
 # ---- controls that no journey uses ----
 
 
+@pytest.mark.full
 def test_sample_photos(browser: Any, service: Any) -> None:
     with visiting(browser, service) as visit:
         without_people(visit)
@@ -1821,6 +1844,7 @@ def test_sample_photos(browser: Any, service: Any) -> None:
         assert visit.page.is_hidden("#sample")
 
 
+@pytest.mark.full
 def test_lines_and_clicks_that_remove(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     source = np.asarray(Image.open(files["source"]))
@@ -1881,6 +1905,7 @@ def test_lines_and_clicks_that_remove(browser: Any, service: Any, tmp_path: Path
         assert asked[-1]["steps"][-1]["add"] is False and len(asked[-1]["steps"]) == 4
 
 
+@pytest.mark.full
 def test_before_and_after(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
@@ -2207,6 +2232,7 @@ def test_nothing_scrolls_sideways(browser: Any, service: Any, tmp_path: Path) ->
         check("what was saved and copied")
 
 
+@pytest.mark.full
 def test_what_is_being_made_is_covered_by_nothing(browser: Any, service: Any, tmp_path: Path) -> None:
     # The longest words of a picture on its way; what cancels it and the border of before and after are free.
     over = """() => {

@@ -542,6 +542,7 @@ def test_worn_images_are_reduced_from_the_target() -> None:
     assert float((made.sum(0) * at.square()).sum()) == pytest.approx(4.0, rel=0.05)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("one_torch_thread")
 def test_the_recipe_trains_on_photographs(tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric", reason="torch is not installed")

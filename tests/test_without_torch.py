@@ -63,7 +63,14 @@ def data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", [*MODULES, "pyharmony.io"])
+#: The rooms whose calls the short form makes: all that most people call is in the first.
+SHORT = ("pyharmony", "pyharmony.blend", "pyharmony.data", "pyharmony.io")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(x, marks=() if x in SHORT else pytest.mark.full) for x in (*MODULES, "pyharmony.io")],
+)
 def test_every_public_function_works_or_needs_a_package(path: str, data_sets: Path, tmp_path: Path) -> None:
     names = []
     for example in examples_of(path):
@@ -130,6 +137,7 @@ for name in sorted(names):
     without(code)
 
 
+@pytest.mark.full
 def test_all_rooms_are_there_with_torch() -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     code = (
@@ -270,7 +278,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("absent", [False, True], ids=["with torch", "without torch"])
+@pytest.mark.parametrize(
+    "absent", [pytest.param(False, marks=pytest.mark.full), True], ids=["with torch", "without torch"]
+)
 def test_lists_and_slips_are_told_before_torch_is_loaded(pictures: Path, absent: bool) -> None:
     if not absent:
         pytest.importorskip("torch", reason="torch is not installed")
