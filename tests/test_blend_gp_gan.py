@@ -24,7 +24,7 @@ from torch.nn import functional  # noqa: E402
 from pyharmony import models  # noqa: E402
 from pyharmony.models import gp_gan as model  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 RED = (0.9, 0.2, 0.1)
 UNITS = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1}

@@ -34,6 +34,8 @@ from pyharmony.io import Picture
 
 from . import skips
 
+pytestmark = pytest.mark.chains
+
 #: Functions that treat every channel alike; a network knows red from blue.
 CHANNELWISE = ("alpha", "laplacian", "poisson", "gaussian_poisson")
 BLENDS = (*CHANNELWISE, *(("gp_gan",) if importlib.util.find_spec("torch") else ()))

@@ -24,6 +24,8 @@ from hypothesis import strategies as st
 import pyharmony
 from pyharmony import data, errors
 
+pytestmark = pytest.mark.chains
+
 
 def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:
     """Returns a smooth image, which a JPEG keeps nearly."""

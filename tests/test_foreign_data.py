@@ -22,6 +22,8 @@ from pyharmony.data._tar_members import members
 from pyharmony.data._tfrecord import example
 from tests.foreign import confined
 
+pytestmark = pytest.mark.chains
+
 OPEN = """
 import sys
 from pyharmony import data, errors

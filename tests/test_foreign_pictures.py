@@ -19,6 +19,8 @@ from pyharmony import io as files
 from pyharmony.io import _metadata, _tiff
 from tests.foreign import confined
 
+pytestmark = pytest.mark.chains
+
 #: The seconds of CPU time, and the MB that memory may grow by at most.
 READ = """
 import sys, time

@@ -37,6 +37,8 @@ from pyharmony.harmonization._scene import Scene, reduced, scene_of
 from pyharmony.harmonization._transport import transport_plan
 from pyharmony.io import Picture
 
+pytestmark = pytest.mark.chains
+
 PLAIN = tuple(name for name in METHODS if name != "auto")
 
 
