@@ -26,6 +26,7 @@ from ..errors import (
     ClippedWarning,
     DeviceError,
     DTypeError,
+    MaskError,
     OutOfMemory,
     PyHarmonyError,
     PyHarmonyWarning,
@@ -86,6 +87,11 @@ def solved(what: str, function: str = "") -> Tell:
         return None
 
     return tell
+
+
+def unchanged(before: str) -> Tell:
+    """Returns a `Tell` that warns that a result is a copy where an info has a reason, which follows these words."""
+    return lambda info: UnchangedWarning.because(before, info.reason) if info.reason else None
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,12 @@ class Call:
     def with_mask(self, mask: Any, at: Any) -> Call:
         """Returns this call on one image with its mask, where `at` says where that lies; it works on the CPU."""
         return dataclasses.replace(self, mask=mask, at=at, device="cpu")
+
+    def on_object(self, mask: Any, at: Any, blend: Callable[[Any], Any], tell: Tell) -> Any:
+        """Runs a blend of `Frame.each` on the object that a mask shows in each image, on the CPU."""
+        if mask is None:
+            raise MaskError("mask: None, expected the mask of the object")
+        return self.with_mask(mask, at).run(functools.partial(Frame.each, blend=blend), tell=tell)
 
     def run(self, work: Work, *, tell: Tell | None = None, **beside: Any) -> Any:
         """Opens the images of each item, lets `work` do its part on a `Frame` of them, and delivers the result.

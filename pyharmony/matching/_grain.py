@@ -15,11 +15,11 @@ import numpy.typing as npt
 from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, round_into
 from .._images.call import Call, on_one_image
-from .._images.frame import Frame, Job
+from .._images.frame import Job
 from .._images.planes import gaussian
 from .._images.region import as_float, check_finite
 from .._images.threads import in_threads
-from ..errors import NO_REASON, MaskError, Reason, UnchangedWarning
+from ..errors import NO_REASON, Reason, UnchangedWarning
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import SIDE, Float32, bands_of, tiles
 
@@ -154,12 +154,9 @@ def match_grain(
         >>> bool(5 < matching.match_grain(image, mask)[mask > 0].std() < 7)
         True
     """
-    if mask is None:
-        raise MaskError("mask: None, expected the mask of the object")
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
     number = _checks.whole(seed, "seed")
-    work = partial(Frame.each, blend=partial(_grained, share=share, seed=number))
-    return call.with_mask(mask, at).run(work, tell=_warning_of)
+    return call.on_object(mask, at, partial(_grained, share=share, seed=number), _warning_of)
 
 
 def _warning_of(info: GrainInfo) -> UnchangedWarning | None:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from .. import _checks, _reprs
 from .._arrays import round_into
-from .._images.call import Call, on_one_image
-from .._images.frame import Frame, Job
+from .._images.call import Call, on_one_image, unchanged
+from .._images.frame import Job
 from .._images.planes import gaussian, reach_of
 from .._images.region import Region, as_float, check_finite
 from .._images.threads import in_threads
-from ..errors import NO_REASON, MaskError, Reason, UnchangedWarning
+from ..errors import NO_REASON, Reason
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import Float32, bands_of, taller, tiles
 
@@ -115,15 +115,8 @@ def match_sharpness(
         >>> info.method, info.before < 0.5 < info.surroundings
         ('blur', True)
     """
-    if mask is None:
-        raise MaskError("mask: None, expected the mask of the object")
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
-    work = partial(Frame.each, blend=partial(_softened, share=share))
-    return call.with_mask(mask, at).run(work, tell=_warning_of)
-
-
-def _warning_of(info: SharpnessInfo) -> UnchangedWarning | None:
-    return UnchangedWarning.because("nothing was blurred: ", info.reason) if info.reason else None
+    return call.on_object(mask, at, partial(_softened, share=share), unchanged("nothing was blurred: "))
 
 
 def _softened(job: Job, share: float) -> SharpnessInfo:

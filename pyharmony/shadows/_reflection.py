@@ -11,11 +11,11 @@ import numpy as np
 
 from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
-from .._images.call import Call, on_one_image
-from .._images.frame import Frame, Job
+from .._images.call import Call, on_one_image, unchanged
+from .._images.frame import Job
 from .._images.region import Region, as_float
 from .._images.sizes import resized
-from ..errors import NO_REASON, MaskError, Reason, UnchangedWarning
+from ..errors import NO_REASON, Reason
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._begin import begun
 from ._geometry import Line
@@ -127,21 +127,14 @@ def reflection(
         >>> result[40, 35].tolist(), result[39, 35].tolist()
         ([120, 120, 120], [40, 40, 40])
     """
-    if mask is None:
-        raise MaskError("mask: None, expected the mask of the object")
     mirror = _Mirror(
         _share(strength, "strength"), _share(fade, "fade"), _share(blur, "blur"), line_of(contact, "contact")
     )
-    work = partial(Frame.each, blend=partial(_drawn, mirror=mirror))
-    return call.with_mask(mask, at).run(work, tell=_warning_of)
+    return call.on_object(mask, at, partial(_drawn, mirror=mirror), unchanged("no reflection was drawn: "))
 
 
 def _share(value: Any, name: str) -> float:
     return _checks.number(value, name, high=1.0, accepts="a number from 0 to 1")
-
-
-def _warning_of(info: ReflectionInfo) -> UnchangedWarning | None:
-    return UnchangedWarning.because("no reflection was drawn: ", info.reason) if info.reason else None
 
 
 def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:

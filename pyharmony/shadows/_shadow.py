@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.call import Call, on_one_image
-from .._images.frame import Frame, Job
+from .._images.call import Call, on_one_image, unchanged
+from .._images.frame import Job
 from .._images.levels import levels_of_shares
 from .._images.region import Region, as_float
 from .._images.threads import in_threads
-from ..errors import NO_REASON, ArgumentError, MaskError, Reason, UnchangedWarning
+from ..errors import NO_REASON, ArgumentError, Reason
 from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._begin import MaskedObject, begun
 from ._cast import Scene, Shade, cast
@@ -179,8 +179,6 @@ def shadow(
         >>> bool(result[45, 28, 0] < 200), bool(np.array_equal(result[mask > 0], image[mask > 0]))
         (True, True)
     """
-    if mask is None:
-        raise MaskError("mask: None, expected the mask of the object")
     light = _Light(
         _checks.number(azimuth, "azimuth", low=-360.0, high=360.0, accepts="degrees from -360 to 360"),
         _elevation(elevation),
@@ -199,8 +197,8 @@ def shadow(
         None if tint is None else _tint(tint),
         _checks.number(under, "under", high=1.0, accepts="a number from 0 to 1"),
     )
-    work = partial(Frame.each, blend=partial(_drawn, light=light, place=place, look=look))
-    return call.with_mask(mask, at).run(work, tell=_warning_of)
+    blend = partial(_drawn, light=light, place=place, look=look)
+    return call.on_object(mask, at, blend, unchanged("no shadow was drawn: "))
 
 
 def _elevation(value: Any) -> float:
@@ -221,10 +219,6 @@ def _tint(value: Any) -> tuple[float, float, float]:
     if min(red, green, blue) <= 0:
         raise ArgumentError(f"tint: {value!r}, expected three numbers above 0")
     return red / mean, green / mean, blue / mean
-
-
-def _warning_of(info: ShadowInfo) -> UnchangedWarning | None:
-    return UnchangedWarning.because("no shadow was drawn: ", info.reason) if info.reason else None
 
 
 def _drawn(job: Job, light: _Light, place: _Place, look: _Look) -> ShadowInfo:
