@@ -5,6 +5,7 @@ No decoder is tried out: a file goes to the decoder of the format that its first
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import io
@@ -14,7 +15,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -140,34 +141,33 @@ def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int |
     limit = _limit(max_pixels)
     if is_pil(source):
         return _guarded(lambda: _from_pil(source, limit, name, keep_gps), f"{name}: the PIL image")
+    with opened(source, name, "a path, bytes, a binary file object, a PIL image or a Picture") as (file, what):
+        stream = _whole(source, name) if file is source else file
+        return _from_stream(stream, what, limit, name, keep_gps, least)
+
+
+@contextlib.contextmanager
+def opened(source: Any, name: str, accepts: str) -> Iterator[tuple[Any, str]]:
+    """Yields the binary file that a source is or names, and the words for it in messages, such as "image: cat.png"."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _from_stream(io.BytesIO(source), f"{name}: the {len(source)} bytes given", limit, name, keep_gps)
-    if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
-        if isinstance(path, bytes):
-            path = os.fsdecode(path)
+        yield io.BytesIO(source), f"{name}: the {len(source)} bytes given"
+    elif isinstance(source, (str, os.PathLike)):
+        path = os.fsdecode(source)
         if _ADDRESS.match(path) and not os.path.exists(path):
             raise _refused(
                 DecodeError, f"{name}: {path[:100]}", "is an address; pyharmony opens none, download the file first"
             )
-        with _opened_file(path, name) as file:
-            return _from_stream(file, f"{name}: {path}", limit, name, keep_gps, least)
-    if hasattr(source, "read"):
-        stream = _whole(source, name)
+        try:
+            file = open(path, "rb")  # noqa: SIM115, it is closed below
+        except OSError as error:
+            raise type(error)(error.errno, f"{name}: {error.strerror}", path) from None
+        with file:
+            yield file, f"{name}: {path}"
+    elif hasattr(source, "read"):
         label = getattr(source, "name", None)
-        what = f"{name}: {label}" if isinstance(label, str) else f"{name}: the file object"
-        return _from_stream(stream, what, limit, name, keep_gps)
-    raise DTypeError(
-        f"{name}: {type(source).__name__}, expected a path, bytes, a binary file object, a PIL image or a Picture"
-    )
-
-
-def _opened_file(path: str, name: str) -> Any:
-    """Opens a file; the system's error names the argument too."""
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise type(error)(error.errno, f"{name}: {error.strerror}", path) from None
+        yield source, f"{name}: {label}" if isinstance(label, str) else f"{name}: the file object"
+    else:
+        raise DTypeError(f"{name}: {type(source).__name__}, expected {accepts}")
 
 
 def _whole(source: Any, name: str) -> io.BytesIO:

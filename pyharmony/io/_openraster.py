@@ -439,29 +439,15 @@ def read_layers(source: FileLike, *, max_pixels: int | None = None) -> tuple[lis
 
 def _bytes_of(source: Any) -> tuple[bytes, str]:
     """Returns the bytes of a file that begins like a zip archive, and its name for messages."""
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        data = bytes(source)
-        return _whole(io.BytesIO(data), f"source: the {len(data)} bytes given")
-    if isinstance(source, (str, os.PathLike)):
-        path = os.fsdecode(source)
-        if _decode._ADDRESS.match(path) and not os.path.exists(path):
-            raise DecodeError(f"source: {path[:100]} is an address; pyharmony opens none, download the file first")
-        with _decode._opened_file(path, "source") as file:
-            return _whole(file, f"source: {path}")
-    if hasattr(source, "read"):
-        label = getattr(source, "name", None)
-        return _whole(source, f"source: {label}" if isinstance(label, str) else "source: the file object")
-    raise DTypeError(f"source: {type(source).__name__}, expected a path, bytes or a binary file object")
-
-
-def _whole(file: Any, what: str) -> tuple[bytes, str]:
-    head = file.read(64)
-    if not isinstance(head, bytes):
-        raise DTypeError(f"source: a file object that gives {type(head).__name__}, expected a binary one (mode 'rb')")
-    if not head.startswith(b"PK\3\4"):
-        format, instead = _decode.sniff(head)
-        raise DecodeError(f"{what} is {f'a file of {format}' if format else instead}, expected an OpenRaster file")
-    return head + file.read(), what
+    with _decode.opened(source, "source", "a path, bytes or a binary file object") as (file, what):
+        head = file.read(64)
+        if not isinstance(head, bytes):
+            kind = type(head).__name__
+            raise DTypeError(f"source: a file object that gives {kind}, expected a binary one (mode 'rb')")
+        if not head.startswith(b"PK\3\4"):
+            format, instead = _decode.sniff(head)
+            raise DecodeError(f"{what} is {f'a file of {format}' if format else instead}, expected an OpenRaster file")
+        return head + file.read(), what
 
 
 @dataclass
