@@ -14,7 +14,6 @@ moment, and goes on with what is missing; `--minutes` ends it before another run
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import json
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from records import commands_of
 
 from pyharmony import data as datasets
 from pyharmony import evaluation, metrics, models, training
@@ -393,8 +393,7 @@ def sheet(data: Path, work: Path, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     for name in ("run", "report", "sheet"):
         command = commands.add_parser(name)
         if name != "report":

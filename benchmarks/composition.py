@@ -20,7 +20,6 @@ once; refused) and `kind`, that of the first fault (cut-out, size, place, depth,
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -33,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import pairs
 from PIL import Image
-from records import MEASURED, Record
+from records import MEASURED, Record, commands_of
 from tables import rows_of
 
 RECORD = Record("composition", "compose.md")
@@ -229,8 +228,7 @@ def report() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     run = commands.add_parser("run")
     run.add_argument("data", type=Path)
     run.add_argument("--rounds", type=int, default=5)

@@ -15,7 +15,6 @@ thread. `run` may be stopped at any moment: each set of images is written as soo
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import shutil
@@ -31,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import unseen
 from photographs import PHOTOS, Photographs, Picture, Set, fitting, triples
+from records import commands_of
 from skin import hue_apart
 from tables import bootstrap, numbered, percent, percentile, rows_of, share_below, signed, write_json
 
@@ -549,8 +549,7 @@ def look_unseen(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     commands.add_parser("report")
     command = commands.add_parser("run")
     command.add_argument("data", type=Path)

@@ -13,7 +13,6 @@ that fit, which nothing recolours.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import warnings
@@ -25,6 +24,7 @@ import contours
 import numpy as np
 from contour_scores import PHOTOGRAPHS, TRIPLES, cell, change, gain, opened
 from contours import Case, Picture, core_of, hard, moved, nearest_fill, region_of
+from records import commands_of
 from tables import bootstrap, numbered, rows_of, write_json
 
 import pyharmony
@@ -149,8 +149,7 @@ def table(found: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     command = commands.add_parser("run")
     command.add_argument("data", type=Path)
     command.add_argument("--split", default="test")

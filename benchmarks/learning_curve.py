@@ -10,7 +10,6 @@ goes on.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from harmonization import BASELINE, ROOT
 from photographs import triples
+from records import commands_of
 from tables import bootstrap, numbered, rows_of, signed, write_json
 
 from pyharmony import data, evaluation, training
@@ -151,8 +151,7 @@ def report(page: Path = PAGE) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     commands.add_parser("report")
     command = commands.add_parser("run")
     command.add_argument("data", type=Path)

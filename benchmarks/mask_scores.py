@@ -11,7 +11,6 @@ no fact may lower what is expected. `fit` tells both of that and of weights that
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from photographs import LEAST, open_objects
+from records import commands_of
 from segmentation import click, iou, rough_box, shown
 from tables import numbered, rows_of, write_json
 
@@ -143,8 +143,7 @@ def by_fifths(table: Table, scores: Floats) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     measuring, fitting, reporting = (commands.add_parser(name) for name in ("measure", "fit", "report"))
     for command in (measuring, reporting):
         command.add_argument("data", type=Path)

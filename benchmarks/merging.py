@@ -13,7 +13,6 @@ less, noisy, and a JPEG. So the truth is known: where each pixel belongs, and th
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import math
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from records import Record
+from records import Record, commands_of
 from tables import rows_of
 
 from pyharmony import merging
@@ -211,8 +210,7 @@ def report() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     one = commands.add_parser("run")
     one.add_argument("data", type=Path)
     one.add_argument("--scenes", type=int, default=60)

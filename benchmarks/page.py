@@ -11,7 +11,6 @@ times begin where the button is let go.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gzip
 import io
@@ -34,7 +33,7 @@ import numpy as np
 from composition import CLICK, PHOTOS, PIXELS, enlarged
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from records import Record
+from records import Record, commands_of
 from tables import rows_of
 
 import pyharmony
@@ -417,8 +416,7 @@ def report() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     run = commands.add_parser("run")
     run.add_argument("data", type=Path)
     run.add_argument("--rounds", type=int, default=3)

@@ -16,7 +16,6 @@ although the frame of the portrait cut them, at any of its sides.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import math
@@ -32,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import scenes
 from PIL import Image
-from records import Record
+from records import Record, commands_of
 from tables import bootstrap, percent, rows_of
 
 from pyharmony import placement, segmentation
@@ -532,8 +531,7 @@ def report() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     for name in ("run", "fit"):
         commands.add_parser(name).add_argument("--scenes", type=int, default=600)
     for name in ("roll", "left-out"):

@@ -15,7 +15,6 @@ to measure. One thread.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import json
@@ -28,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from photographs import Photographs, Picture
+from records import commands_of
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -390,8 +390,7 @@ def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     for name in ("prepare", "calibrate", "measure", "filter"):
         one = commands.add_parser(name)
         one.add_argument("data", type=Path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -22,6 +23,12 @@ def process_memory(key: str) -> int:
     """
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
+
+
+def commands_of(about: str | None) -> tuple[argparse.ArgumentParser, Any]:
+    """Returns a parser of a command line with a text about it, and what its commands are added to."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return parser, parser.add_subparsers(dest="command", required=True)
 
 
 class Record(NamedTuple):

@@ -21,7 +21,6 @@ network like Segment Anything's: ENCODER.onnx,DECODER.onnx.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import itertools
 import json
@@ -41,7 +40,7 @@ import numpy as np
 import numpy.typing as npt
 from photographs import LEAST, PHOTOS, Object, Photographs, open_objects, photograph
 from PIL import Image, ImageDraw
-from records import MEASURED
+from records import MEASURED, commands_of
 from tables import bootstrap, numbered, rows_of, write_json
 
 import pyharmony
@@ -888,8 +887,7 @@ def _speed_lines(times: dict[str, Any]) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     running = commands.add_parser("run")
     running.add_argument("data", type=Path)
     running.add_argument("--split", default="test")

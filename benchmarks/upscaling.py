@@ -14,7 +14,6 @@ saved as JPEG of quality 85. Intervals are of the bootstrap, by photograph.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import subprocess
@@ -28,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from photographs import photograph
 from PIL import Image
-from records import MEASURED
+from records import MEASURED, commands_of
 from tables import bootstrap, numbered, rows_of, signed, write_json
 
 from pyharmony import data, metrics, upscaling
@@ -236,8 +235,7 @@ def report(results: Path, page: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser, commands = commands_of(__doc__)
     running = commands.add_parser("run")
     running.add_argument("data", type=Path)
     running.add_argument("--split", default="test")
