@@ -12,6 +12,13 @@ import numpy as np
 _LONG, _MANY = 80, 4
 
 
+class Line:
+    """A base of dataclasses with `repr=False`: they are shown in a line, by `line`."""
+
+    def __repr__(self) -> str:
+        return line(self)
+
+
 def line(x: Any) -> str:
     """Returns a dataclass in a line: the public fields, arrays as their dtype and shape."""
     public = [field.name for field in dataclasses.fields(x) if not field.name.startswith("_")]

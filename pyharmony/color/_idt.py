@@ -37,11 +37,7 @@ def idt(
         seed: the seed of the rotations: a whole number, or a numpy.random.Generator, which is advanced.
         regrain: whether to keep the gradients of image where it is smooth.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
+    Returns, Raises: see `reinhard`; ArgumentError also where another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -109,11 +105,7 @@ def regrain(image: ImageLike, recolored: ImageLike, mask: MaskLike | None = None
         mask: soft, of any kind: where the transfer was made; None: everywhere.
         strength: how far colours move away from image, 0 to 1; 0 gives a copy of image.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; recolored has another size than image.
+    Returns, Raises: see `reinhard`; ShapeError also where recolored has another size than image.
 
     Example:
         >>> from pyharmony import color

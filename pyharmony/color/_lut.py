@@ -81,11 +81,7 @@ def lut_mix(
         weights: K numbers of at least 0, divided by their sum. None: uniform over the simplex, drawn from rng.
         rng: a numpy.random.Generator, which is advanced, or a whole number; it is required without weights, else None.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; tables differ in size, or weights are wrong.
+    Returns, Raises: see `reinhard`; ShapeError, ArgumentError also where tables differ in size, or weights are wrong.
 
     Example:
         >>> from pyharmony import color

@@ -48,11 +48,7 @@ def brightness_contrast(
         brightness: the brightness to add, -1 to 1; 1 is white.
         contrast: the contrast to add, -1 (grey) to 4.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
+    Returns, Raises: see `reinhard`; ArgumentError also where another argument is not accepted.
 
     Example:
         >>> from pyharmony import color

@@ -79,11 +79,7 @@ def xiao_ma(
     Args:
         image, reference, mask, reference_mask, strength: see `reinhard`.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`.
+    Returns, Raises: see `reinhard`.
 
     Example:
         >>> from pyharmony import color
@@ -116,11 +112,7 @@ def mkl(
         floor: each variance is taken to be at least this, 0 to 1e6; 1 is the square of white. It holds back the noise
             of regions that are nearly of one colour.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; floor is not accepted.
+    Returns, Raises: see `reinhard`; ArgumentError also where floor is not accepted.
 
     Example:
         >>> from pyharmony import color

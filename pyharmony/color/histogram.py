@@ -30,11 +30,7 @@ def match_histogram(
         image, reference, mask, reference_mask, strength: see `reinhard`.
         bins: the bins of the histograms, 2 to 65536; None: 256 where image is uint8, else 1024.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
+    Returns, Raises: see `reinhard`; ArgumentError also where bins is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -65,11 +61,7 @@ def fecker(
         image, reference, mask, reference_mask, strength: see `reinhard`.
         bins: the bins of the histograms, 2 to 65536.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; bins is not accepted.
+    Returns, Raises: see `reinhard`; ArgumentError also where bins is not accepted.
 
     Example:
         >>> from pyharmony import color

@@ -91,11 +91,7 @@ def luminance_temperature(
         max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
         floor: the least variance of a and b, 0 to 1e6.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; another argument is not accepted.
+    Returns, Raises: see `reinhard`; ArgumentError also where another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -136,11 +132,7 @@ def shift_temperature(image: ImageLike, mired: float, mask: MaskLike | None = No
         mired: the shift in 10⁶ / K, -600 to 600; above zero is warmer.
         mask, strength: see `reinhard`.
 
-    Returns:
-        See `reinhard`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `reinhard`; mired is not accepted.
+    Returns, Raises: see `reinhard`; ArgumentError also where mired is not accepted.
 
     Example:
         >>> from pyharmony import color

@@ -74,8 +74,8 @@ def measure(
     return image, metrics.evaluate(image, target, mask)
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(_reprs.Line):
     """The results of all methods for one sample.
 
     Attributes:
@@ -99,8 +99,6 @@ class Result:
     pictures: dict[str, Picture]
     scores: dict[str, dict[str, dict[str, float]]]
     maps: dict[str, dict[str, npt.NDArray[np.float32] | None]]
-
-    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,8 @@ class Summary:
     gains: dict[str, Interval]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(_reprs.Line):
     """The figures of methods on images.
 
     Attributes:
@@ -186,8 +184,6 @@ class Evaluation:
                         gains[key] = metrics.bootstrap(values - columns[BASELINE, key][members])
                 summaries.append(Summary(method, group, len(members), means, gains))
         return summaries
-
-    __repr__ = _reprs.line
 
 
 def evaluate(

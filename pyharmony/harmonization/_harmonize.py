@@ -69,8 +69,8 @@ _LEVELS = 8
 _NOTED = 0.5
 
 
-@dataclass(frozen=True)
-class HarmonizeInfo:
+@dataclass(frozen=True, repr=False)
+class HarmonizeInfo(_reprs.Line):
     """A record of the change that was made to an image.
 
     Attributes:
@@ -113,8 +113,6 @@ class HarmonizeInfo:
     def held_back(self) -> bool:
         """Whether the guard made the change smaller than the method asked for, by half a level or more."""
         return self.asked - self.change >= _NOTED
-
-    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ _ROWS = 64
 _IDENTITY = np.eye(3, 4)
 
 
-@dataclass(frozen=True, eq=False)
-class ColorMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class ColorMap(_reprs.Line):
     """A map of colours, the same at every size of the image.
 
     It is either a table, or the sum of an affine map, curves and a bilateral grid, see `pyharmony.ops.color_grid`;
@@ -182,8 +182,6 @@ class ColorMap:
         out = np.array(a, order="C")
         apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
         return frame_image.like(np.concatenate([out, frame_image.pixels[..., 3:]], 2))
-
-    __repr__ = _reprs.line
 
 
 IDENTITY = ColorMap()

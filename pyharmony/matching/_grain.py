@@ -75,8 +75,8 @@ _LARGE = 1 << 23
 Levels = tuple[tuple[float, float, float], ...]
 
 
-@dataclass(frozen=True)
-class GrainInfo:
+@dataclass(frozen=True, repr=False)
+class GrainInfo(_reprs.Line):
     """A record of the grain that was added.
 
     Attributes:
@@ -105,8 +105,6 @@ class GrainInfo:
     reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
-
-    __repr__ = _reprs.line
 
 
 @on_one_image

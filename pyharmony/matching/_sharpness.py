@@ -35,8 +35,8 @@ _PIXEL, _DIFFERENCE = 1 / 12, 1 / 3
 _LARGEST, _NOTHING = 6.0, 0.15
 
 
-@dataclass(frozen=True)
-class SharpnessInfo:
+@dataclass(frozen=True, repr=False)
+class SharpnessInfo(_reprs.Line):
     """A record of the blur that was added.
 
     Attributes:
@@ -67,8 +67,6 @@ class SharpnessInfo:
     reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
-
-    __repr__ = _reprs.line
 
 
 @on_one_image

@@ -66,8 +66,8 @@ class MergedPart:
     reason: Reason = NO_REASON
 
 
-@dataclass(frozen=True)
-class MergedPhoto:
+@dataclass(frozen=True, repr=False)
+class MergedPhoto(_reprs.Line):
     """A photograph of a merge.
 
     Attributes:
@@ -100,11 +100,9 @@ class MergedPhoto:
     parts: tuple[MergedPart, ...]
     reason: Reason = NO_REASON
 
-    __repr__ = _reprs.line
 
-
-@dataclass(frozen=True)
-class MergeInfo:
+@dataclass(frozen=True, repr=False)
+class MergeInfo(_reprs.Line):
     """A record of a merge.
 
     Attributes:
@@ -126,8 +124,6 @@ class MergeInfo:
     reason: Reason
     seconds: float
     bases: tuple[MergeBase, ...] = ()
-
-    __repr__ = _reprs.line
 
 
 def merge(

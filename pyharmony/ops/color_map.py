@@ -18,8 +18,8 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..typing import Array, ArrayT
 
 
-@dataclass(frozen=True, eq=False)
-class Affine:
+@dataclass(frozen=True, eq=False, repr=False)
+class Affine(_reprs.Line):
     """The stage A x + b.
 
     Attributes:
@@ -33,8 +33,6 @@ class Affine:
     """
 
     matrix: Any
-
-    __repr__ = _reprs.line
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +57,8 @@ class Exp:
     """
 
 
-@dataclass(frozen=True, eq=False)
-class Curves:
+@dataclass(frozen=True, eq=False, repr=False)
+class Curves(_reprs.Line):
     """A table for each channel, linear between its entries and constant beyond its ends.
 
     Attributes:
@@ -78,11 +76,9 @@ class Curves:
     low: Any = 0.0
     high: Any = 1.0
 
-    __repr__ = _reprs.line
 
-
-@dataclass(frozen=True, eq=False)
-class Lut:
+@dataclass(frozen=True, eq=False, repr=False)
+class Lut(_reprs.Line):
     """A table over the cube of colours, interpolated tetrahedrally; colours beyond the cube get those of its surface.
 
     Attributes:
@@ -97,11 +93,9 @@ class Lut:
 
     table: Any
 
-    __repr__ = _reprs.line
 
-
-@dataclass(frozen=True, eq=False)
-class Light:
+@dataclass(frozen=True, eq=False, repr=False)
+class Light(_reprs.Line):
     """A factor 2^(a + b u + c v + d u² + e u v + f v²), u (right) and v (down) from -1 to 1 across the image.
 
     Attributes:
@@ -115,8 +109,6 @@ class Light:
     """
 
     stops: Any
-
-    __repr__ = _reprs.line
 
 
 Stage = Affine | Log | Exp | Curves | Lut | Light

@@ -22,8 +22,8 @@ from .color_map import Stage, bounds, color_image, encode
 MAX_BINS = 1 << 16
 
 
-@dataclass(frozen=True, eq=False)
-class RegionStats:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegionStats(_reprs.Line):
     """The statistics of the colours of a region, where 1 is white.
 
     Attributes:
@@ -47,11 +47,9 @@ class RegionStats:
     maximum: NumpyArray
     histogram: NumpyArray
 
-    __repr__ = _reprs.line
 
-
-@dataclass(frozen=True, eq=False)
-class ColorStats:
+@dataclass(frozen=True, eq=False, repr=False)
+class ColorStats(_reprs.Line):
     """The result of `color_stats`.
 
     Attributes:
@@ -69,8 +67,6 @@ class ColorStats:
 
     foreground: RegionStats
     background: RegionStats | None
-
-    __repr__ = _reprs.line
 
 
 def color_stats(

@@ -36,8 +36,8 @@ _BELOW = Reason("below-contact", "the object lies below its contact")
 _NO_STRENGTH = Reason("no-strength", "strength is 0")
 
 
-@dataclass(frozen=True)
-class ReflectionInfo:
+@dataclass(frozen=True, repr=False)
+class ReflectionInfo(_reprs.Line):
     """A record of the reflection that was drawn.
 
     Attributes:
@@ -64,8 +64,6 @@ class ReflectionInfo:
     reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
-
-    __repr__ = _reprs.line
 
 
 class _Mirror(NamedTuple):

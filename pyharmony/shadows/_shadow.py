@@ -45,8 +45,8 @@ _GROUND, _PARTS, _BARE = 1.0, 128, 0.9
 _OUTSIDE = Reason("shadow-outside", "the shadow lies outside of the image")
 
 
-@dataclass(frozen=True)
-class ShadowInfo:
+@dataclass(frozen=True, repr=False)
+class ShadowInfo(_reprs.Line):
     """A record of the shadow that was drawn.
 
     Attributes:
@@ -80,8 +80,6 @@ class ShadowInfo:
     reason: Reason = NO_REASON
     milliseconds: float = 0.0
     peak_bytes: int = 0
-
-    __repr__ = _reprs.line
 
 
 class _Light(NamedTuple):
