@@ -1,8 +1,8 @@
 """Calls on images of any kind: arrays, files, PIL images, Pictures, and lists of them.
 
 `Call.run` goes through the items of a call. For each item it opens the files, converts the images that lie over dst to
-dst's colours, lets the function work on a `Frame` of arrays, and delivers the result in dst's kind. `on_two_images` and
-`on_one_image` make the public functions, whose shared arguments they hold.
+dst's colours, lets the function work on a `Frame` of arrays, and delivers the result in dst's kind. `on_two_images`,
+`on_one_image` and `on_object` make the public functions, whose shared arguments they hold.
 """
 
 from __future__ import annotations
@@ -163,15 +163,15 @@ class Call:
     def __post_init__(self) -> None:
         _checks.flags(decontaminate=self.decontaminate, keep_gps=self.keep_gps, return_info=self.return_info)
 
-    def with_mask(self, mask: Any, at: Any) -> Call:
-        """Returns this call on one image with its mask, where `at` says where that lies; it works on the CPU."""
-        return dataclasses.replace(self, mask=mask, at=at, device="cpu")
+    def on_cpu(self) -> Call:
+        """Returns this call for the CPU, to which arrays on a device are copied."""
+        return dataclasses.replace(self, device="cpu")
 
-    def on_object(self, mask: Any, at: Any, blend: Callable[[Any], Any], tell: Tell) -> Any:
+    def each(self, blend: Callable[[Any], Any], tell: Tell) -> Any:
         """Runs a blend of `Frame.each` on the object that a mask shows in each image, on the CPU."""
-        if mask is None:
+        if self.mask is None:
             raise MaskError("mask: None, expected the mask of the object")
-        return self.with_mask(mask, at).run(functools.partial(Frame.each, blend=blend), tell=tell)
+        return self.on_cpu().run(functools.partial(Frame.each, blend=blend), tell=tell)
 
     def run(self, work: Work, *, tell: Tell | None = None, **beside: Any) -> Any:
         """Opens the images of each item, lets `work` do its part on a `Frame` of them, and delivers the result.
@@ -479,6 +479,27 @@ def on_one_image(function: Callable[..., Any]) -> Callable[..., Any]:
             function.__name__, ITSELF, image, None, None, 1.0, False, keep_gps, device, errors, out, return_info
         )
         return function(call, *masks, **own)
+
+    return _with_own(public, function)
+
+
+def on_object(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a public function on an object in an image, as `on_one_image` does; `at` says where its mask lies."""
+
+    def public(
+        image: OneOrMany[ImageLike],
+        mask: OneOrMany[MaskLike],
+        *,
+        at: OneOrMany[Position | None] | Positions = None,
+        keep_gps: bool = False,
+        device: Device | None = None,
+        errors: Errors = "raise",
+        out: OneOrMany[OutLike | None] = None,
+        return_info: bool = False,
+        **own: Any,
+    ) -> Any:
+        call = Call(function.__name__, ITSELF, image, mask, at, 1.0, False, keep_gps, device, errors, out, return_info)
+        return function(call, **own)
 
     return _with_own(public, function)
 

@@ -141,11 +141,7 @@ class Network(NamedTuple):
 
 
 def network(name: str) -> Network:
-    """Returns the network of weights that come with pyharmony.
-
-    Raises:
-        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
-    """
+    """Returns the network of weights that come with pyharmony."""
     missing = f"source and reference: the weights {name} know of them, and this pyharmony comes without"
     return shipped(name, parsed, missing)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _device, _reprs
-from .._images.call import ITSELF, Call, on_one_image
+from .._images.call import ITSELF, Call, on_object
 from .._images.frame import Frame, Infos, Job
 from .._images.kinds import is_file
 from .._images.region import check_finite
@@ -37,8 +37,6 @@ from ..typing import (
     Network,
     OneOrMany,
     PathLike,
-    Position,
-    Positions,
 )
 from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
 from ._caps import capped
@@ -135,12 +133,10 @@ class _Method:
     closer: bool = False
 
 
-@on_one_image
+@on_object
 def harmonize(
     call: Call,
-    mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] | Positions = None,
     method: HarmonizeMethod | PathLike | Network = "auto",
     strength: float = 1.0,
     guard: bool = True,
@@ -239,14 +235,13 @@ def harmonize(
     """
     of_each = _checks.flag(batch_statistics, "batch_statistics")
     amount, care = _strength(strength), _care(guard, cautious)
-    _refuse_none(call.dst, mask)
+    _refuse_none(call.dst, call.mask)
     implementation = _method_of(method, call.device, of_each)
     step = _Harmonizer(implementation, amount, care)
-    # The device of the caller is the network's; the map is applied on the CPU.
-    call = call.with_mask(mask, at)
     hints = _hinting(source, source_mask, reference)
     work = step.harmonize_hinted if hints else partial(Frame.each, blend=step.harmonize)
-    return call.run(work, tell=step.warning_of, **hints)
+    # The device of the caller is the network's; the map is applied on the CPU.
+    return call.on_cpu().run(work, tell=step.warning_of, **hints)
 
 
 def harmonize_frames(

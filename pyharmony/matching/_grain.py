@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, round_into
-from .._images.call import Call, on_one_image
+from .._images.call import Call, on_object
 from .._images.frame import Job
 from .._images.planes import gaussian
 from .._images.region import as_float, check_finite
 from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason, UnchangedWarning
-from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import SIDE, Float32, bands_of, tiles
 
 #: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
@@ -107,12 +106,10 @@ class GrainInfo(_reprs.Line):
     peak_bytes: int = 0
 
 
-@on_one_image
+@on_object
 def match_grain(
     call: Call,
-    mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] | Positions = None,
     strength: float = 1.0,
     seed: int = 0,
 ) -> Any:
@@ -154,7 +151,7 @@ def match_grain(
     """
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
     number = _checks.whole(seed, "seed")
-    return call.on_object(mask, at, partial(_grained, share=share, seed=number), _warning_of)
+    return call.each(partial(_grained, share=share, seed=number), _warning_of)
 
 
 def _warning_of(info: GrainInfo) -> UnchangedWarning | None:

@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from .. import _checks, _reprs
 from .._arrays import round_into
-from .._images.call import Call, on_one_image, unchanged
+from .._images.call import Call, on_object, unchanged
 from .._images.frame import Job
 from .._images.planes import gaussian, reach_of
 from .._images.region import Region, as_float, check_finite
 from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason
-from ..typing import MaskLike, OneOrMany, Position, Positions
 from ._tiles import Float32, bands_of, taller, tiles
 
 #: The deviations of the two Gaussians under which the slope of an edge is compared, in pixels.
@@ -69,12 +68,10 @@ class SharpnessInfo(_reprs.Line):
     peak_bytes: int = 0
 
 
-@on_one_image
+@on_object
 def match_sharpness(
     call: Call,
-    mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] | Positions = None,
     strength: float = 1.0,
 ) -> Any:
     """Gives an object the blur of its surroundings: a Gaussian is added where its edges are sharper than theirs.
@@ -114,7 +111,7 @@ def match_sharpness(
         ('blur', True)
     """
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
-    return call.on_object(mask, at, partial(_softened, share=share), unchanged("nothing was blurred: "))
+    return call.each(partial(_softened, share=share), unchanged("nothing was blurred: "))
 
 
 def _softened(job: Job, share: float) -> SharpnessInfo:

@@ -297,13 +297,7 @@ def run_backward(
     for_bias: bool,
     x_scale: Any = 1.0,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
-
-    Args:
-        y: the layer's result, where slope is not 1.
-        shapes, last: the shapes and memory formats of x and weight.
-        x_scale: a factor for the gradient of x alone.
-    """
+    """Computes `_partial_conv_torch.run_backward`; x_scale is a factor for the gradient of x alone."""
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
     grad = grad.detach()

@@ -11,12 +11,12 @@ import numpy as np
 
 from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray, round_into
-from .._images.call import Call, on_one_image, unchanged
+from .._images.call import Call, on_object, unchanged
 from .._images.frame import Job
 from .._images.region import Region, as_float
 from .._images.sizes import resized
 from ..errors import NO_REASON, Reason
-from ..typing import MaskLike, OneOrMany, Position, Positions
+from ..typing import Position
 from ._begin import begun
 from ._geometry import Line
 from ._grid import Box
@@ -75,12 +75,10 @@ class _Mirror(NamedTuple):
     contact: Line | None
 
 
-@on_one_image
+@on_object
 def reflection(
     call: Call,
-    mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] | Positions = None,
     strength: float = 0.4,
     fade: float = 0.6,
     blur: float = 0.03,
@@ -128,7 +126,7 @@ def reflection(
     mirror = _Mirror(
         _share(strength, "strength"), _share(fade, "fade"), _share(blur, "blur"), line_of(contact, "contact")
     )
-    return call.on_object(mask, at, partial(_drawn, mirror=mirror), unchanged("no reflection was drawn: "))
+    return call.each(partial(_drawn, mirror=mirror), unchanged("no reflection was drawn: "))
 
 
 def _share(value: Any, name: str) -> float:

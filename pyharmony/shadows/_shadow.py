@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from .. import _checks, _reprs
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.call import Call, on_one_image, unchanged
+from .._images.call import Call, on_object, unchanged
 from .._images.frame import Job
 from .._images.levels import levels_of_shares
 from .._images.region import Region, as_float
 from .._images.threads import in_threads
 from ..errors import NO_REASON, ArgumentError, Reason
-from ..typing import MaskLike, OneOrMany, Position, Positions
+from ..typing import Position
 from ._begin import MaskedObject, begun
 from ._cast import Scene, Shade, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
@@ -108,12 +108,10 @@ class _Look(NamedTuple):
     under: float
 
 
-@on_one_image
+@on_object
 def shadow(
     call: Call,
-    mask: OneOrMany[MaskLike],
     *,
-    at: OneOrMany[Position | None] | Positions = None,
     azimuth: float = 150.0,
     elevation: float = 45.0,
     tip: Position | None = None,
@@ -196,7 +194,7 @@ def shadow(
         _checks.number(under, "under", high=1.0, accepts="a number from 0 to 1"),
     )
     blend = partial(_drawn, light=light, place=place, look=look)
-    return call.on_object(mask, at, blend, unchanged("no shadow was drawn: "))
+    return call.each(blend, unchanged("no shadow was drawn: "))
 
 
 def _elevation(value: Any) -> float:

@@ -116,11 +116,7 @@ class Generator(NamedTuple):
 
 
 def network(name: str) -> Generator:
-    """Returns the generator of weights that come with pyharmony.
-
-    Raises:
-        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
-    """
+    """Returns the generator of weights that come with pyharmony."""
     missing = f"method: {name!r} needs weights of that name, and this pyharmony comes without them"
     return shipped(name, parsed, missing)
 
