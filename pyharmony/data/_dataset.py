@@ -189,8 +189,7 @@ def loaded(
     dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
 ) -> Iterator[tuple[int, Sample]]:
     """Yields number and resized sample of all that can be loaded; errors: whether others 'raise' or are left out."""
-    if errors not in ("raise", "skip"):
-        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    _checks.one_of(errors, "errors", ("raise", "skip"))
     _checks.whole(threads, "threads", low=1)
     return _loaded(dataset, errors, progress, threads, size)
 

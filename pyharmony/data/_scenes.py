@@ -172,8 +172,7 @@ def write_scenes(
         ['park/a', 'park/b']
     """
     _checks.flags(overwrite=overwrite)
-    if errors not in ("raise", "skip"):
-        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    _checks.one_of(errors, "errors", ("raise", "skip"))
     problems: list[Problem] = []
     if overwrite and isinstance(folder, (str, os.PathLike)) and Path(folder).resolve() == scenes.root.resolve():
         raise DataError(f"folder: {Path(folder)}: the scenes themselves, which are not replaced")

@@ -258,8 +258,7 @@ class CopyPaste(Dataset):
         self.side = int(self.crop_size * self.ratio)
         if not self.side:
             raise ArgumentError(f"ratio: {ratio}, of {crop_size} pixels nothing is left")
-        if mask not in ("square", "free"):
-            raise ArgumentError(f"mask: {mask!r}, expected 'square' or 'free'")
+        _checks.one_of(mask, "mask", ("square", "free"))
         self.mask, self.seed = mask, _checks.whole(seed, "seed")
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _checks
 from .. import io as files
-from ..errors import ArgumentError, DataError, PyHarmonyError
+from ..errors import DataError, PyHarmonyError
 from ..typing import ImageFormat, PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, dealt, loaded
@@ -139,8 +139,7 @@ def write_tar_shards(
         ['a', 'b']
     """
     most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
-    if format not in ("png", "jpeg", "webp"):
-        raise ArgumentError(f"format: {format!r}, expected 'png', 'jpeg' or 'webp'")
+    _checks.one_of(format, "format", ("png", "jpeg", "webp"))
     sound = loaded(dataset, errors, progress, threads)
     with _files.new_folder(folder) as draft:
         for number, samples in dealt(sound, most):

@@ -99,10 +99,8 @@ def write_triples(
         (['a', 'b'], [])
     """
     _checks.flags(overwrite=overwrite)
-    if format not in ("png", "jpeg"):
-        raise ArgumentError(f"format: {format!r}, expected 'png' or 'jpeg'")
-    if errors not in ("raise", "skip"):
-        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    _checks.one_of(format, "format", ("png", "jpeg"))
+    _checks.one_of(errors, "errors", ("raise", "skip"))
     share = _checks.number(keep, "keep", high=1.0, accepts="a number above 0, at most 1")
     if not share:
         raise ArgumentError("keep: 0, expected a number above 0, at most 1")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _reprs, metrics
+from .. import _checks, _reprs, metrics
 from ..data import Dataset, Problem, resize_sample
 from ..data._dataset import said
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError, WeightsError
@@ -220,8 +220,7 @@ def evaluate(
         >>> result.methods
         ('composite', 'reinhard')
     """
-    if errors not in ("raise", "skip"):
-        raise ArgumentError(f"errors: {errors!r}, expected 'raise' or 'skip'")
+    _checks.one_of(errors, "errors", ("raise", "skip"))
     every = {BASELINE: METHODS[BASELINE], **(methods or {})}
     if every[BASELINE] is not METHODS[BASELINE] or "target" in every:
         raise ArgumentError("methods: 'composite' and 'target' are what methods are compared with")

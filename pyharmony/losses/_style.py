@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .. import _checks
 from ..errors import ArgumentError
 from ._checks import check_mask, check_pair
 from ._pixels import masked_l1
@@ -185,10 +186,8 @@ def style(
         weights: the weights of the extractor's maps; None: 1 each.
     """
     check_pair(output, target)
-    if space not in ("rgb", "hsv"):
-        raise ArgumentError(f"space: {space!r}, expected 'rgb' or 'hsv'")
-    if kind not in ("gram", "features"):
-        raise ArgumentError(f"kind: {kind!r}, expected 'gram' or 'features'")
+    _checks.one_of(space, "space", ("rgb", "hsv"))
+    _checks.one_of(kind, "kind", ("gram", "features"))
     if space == "hsv":
         output, target = hue_saturation(output), hue_saturation(target)
     distance = gram_distance if kind == "gram" else feature_distance

@@ -161,8 +161,7 @@ def save(
         dtype = _DTYPES.get(dtype, dtype)
     if isinstance(dtype, str) or dtype is not None and dtype not in _DTYPES.values():
         raise ArgumentError(f"dtype: {dtype}, expected float32, float16 or bfloat16")
-    if part not in ("all", "generator"):
-        raise ArgumentError(f"part: {part!r}, expected 'all' or 'generator'")
+    _checks.one_of(part, "part", ("all", "generator"))
     if part == "generator" and not isinstance(model, Adversarial):
         raise ArgumentError(f"part: {model.name} is one network, it has no 'generator' apart")
     tensors = {}
