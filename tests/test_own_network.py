@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,53 @@ FILE = ROOT / "examples" / "own_network.py"
 pytestmark = pytest.mark.networks
 
 
-def pyharmony(*arguments: object, code: int = 0) -> str:
-    command = [sys.executable, "-m", "pyharmony", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+#: Forks for each line of its input, since torch takes longer to import than most commands; answers with a status.
+STARTER = """
+import json, os, sys, traceback
+import torch._dynamo
+import pyharmony.cli
+from pyharmony import models
+from pyharmony.training import _train
+for line in sys.stdin:
+    text, *arguments = json.loads(line)
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    with open(text, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    status, sys.argv = 0, ["pyharmony", *arguments]
+    try:
+        pyharmony.cli.main()
+    except SystemExit as end:
+        status = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+"""
+
+
+@pytest.fixture(scope="module")
+def pyharmony(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Yields a function that runs a command in a process of its own, and returns what it says."""
+    text = tmp_path_factory.mktemp("said") / "said.txt"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as starter:
+        assert starter.stdin and starter.stdout
+
+        def run(*arguments: object, code: int = 0) -> str:
+            assert starter.stdin and starter.stdout
+            starter.stdin.write(json.dumps([str(text), *map(str, arguments)]) + "\n")
+            starter.stdin.flush()
+            assert int(starter.stdout.readline()) == code, text.read_text()
+            return text.read_text()
+
+        yield run
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +89,7 @@ def composites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(composites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(pyharmony: Callable[..., str], composites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "run"
     said = pyharmony(
         "train",
@@ -68,13 +112,15 @@ def test_the_page_has_the_file() -> None:
     assert len([line for line in FILE.read_text().splitlines() if line.strip()]) <= 45
 
 
-def test_it_is_measured(run: Path) -> None:
+def test_it_is_measured(pyharmony: Callable[..., str], run: Path) -> None:
     said = pyharmony("--module", FILE, "evaluate", "--run", run)
     before, after = (re.search(rf"\| {name} \| [\d.]+ / ([\d.]+) ", said) for name in ("composite", "run"))
     assert before and after and float(after[1]) > float(before[1]) + 3, said  # dB
 
 
-def test_it_harmonizes_and_is_exported(run: Path, composites: Path, tmp_path: Path) -> None:
+def test_it_harmonizes_and_is_exported(
+    pyharmony: Callable[..., str], run: Path, composites: Path, tmp_path: Path
+) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     image, mask, weights = composites / "composite" / "3.png", composites / "mask" / "3.png", run / "best.safetensors"
@@ -91,7 +137,7 @@ def test_it_harmonizes_and_is_exported(run: Path, composites: Path, tmp_path: Pa
     assert np.abs(found[0].transpose(1, 2, 0) * 255 - wanted)[inside].mean() < np.abs(composite - wanted)[inside].mean()
 
 
-def test_the_commands_know_it_by_its_file_alone(run: Path, tmp_path: Path) -> None:
+def test_the_commands_know_it_by_its_file_alone(pyharmony: Callable[..., str], run: Path, tmp_path: Path) -> None:
     assert "two convolutions" in pyharmony("--module", FILE, "models", "show", "tint")
     assert "pyharmony --module FILE.py" in pyharmony("models", "verify", run / "best.safetensors", code=6)
     assert "--module: nothing.py: no such file" in pyharmony("--module", "nothing.py", "models", "list", code=3)
@@ -112,7 +158,9 @@ def test_the_commands_know_it_by_its_file_alone(run: Path, tmp_path: Path) -> No
         ("def recipe(width): return {}", "", r"CONFIG: recipe\(\) of .*: TypeError: .* argument: 'width'", 3),
     ],
 )
-def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str, key: str, says: str, code: int) -> None:
+def test_a_file_without_a_recipe_is_refused(
+    pyharmony: Callable[..., str], tmp_path: Path, text: str, key: str, says: str, code: int
+) -> None:
     file = tmp_path / "mine.py"
     file.write_text(text)
     said = pyharmony("train", f"{file}:{key}" if key else file, "--data", tmp_path, "-o", tmp_path / "run", code=code)
