@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
@@ -24,6 +26,12 @@ def load_script(path: str, name: str | None = None) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Returns a file's syntax tree, which several tests look through."""
+    return ast.parse(path.read_text("utf-8"))
 
 
 def runners(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -26,6 +26,7 @@ import pyharmony.blend
 from pyharmony.cli import _facts
 
 from . import skips
+from .shared import tree_of
 
 pytestmark = pytest.mark.house
 
@@ -42,8 +43,8 @@ TORCH_FILES = ("_torch.py", "networks.py")
 
 @functools.cache
 def nodes_of(path: Path) -> list[ast.AST]:
-    """Returns the nodes of a file's syntax tree, which several tests look through."""
-    return list(ast.walk(ast.parse(path.read_text())))
+    """Returns the nodes of a file's syntax tree."""
+    return list(ast.walk(tree_of(path)))
 
 
 def python_files(*folders: str) -> Iterator[Path]:
@@ -175,7 +176,7 @@ def functions_of(path: Path) -> dict[str, int]:
             else:
                 add(inner, prefix)
 
-    add(ast.parse(path.read_text()), "")
+    add(tree_of(path), "")
     return found
 
 

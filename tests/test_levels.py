@@ -30,6 +30,7 @@ from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.io import Picture
 from pyharmony.placement._place import _subject_of
 
+from .shared import tree_of
 from .test_io import matrix_profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,7 +157,7 @@ CHECKED = {
 def trees(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
     for room in rooms:
         for path in sorted((PACKAGE / room).rglob("*.py")):
-            yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text())
+            yield path.relative_to(PACKAGE).as_posix(), tree_of(path)
 
 
 def is_opener(node: ast.Call) -> bool:

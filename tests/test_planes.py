@@ -17,6 +17,8 @@ from pyharmony._images.planes import closed, connected_parts, gaussian, grown, o
 from pyharmony._images.region import Region, bounding_box
 from pyharmony._images.sizes import block_means, fitted, resized
 
+from .shared import tree_of
+
 PACKAGE = Path(__file__).resolve().parent.parent / "pyharmony"
 #: Rooms of torch work on tensors, and definitions stand on NumPy alone.
 APART = ("models", "losses", "nn", "reference")
@@ -29,7 +31,7 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(APART):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in ast.walk(tree_of(path)):
                 if isinstance(node, ast.FunctionDef):
                     yield name, node
 

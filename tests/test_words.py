@@ -20,6 +20,8 @@ from pyharmony._jobs.options import BLEND, FIELDS, FLAGS, HARMONIZE, Style
 from pyharmony._jobs.task import task_of
 from pyharmony.errors import ArgumentError, DecodeError, PyHarmonyWarning, Reason, UnchangedWarning
 
+from .shared import tree_of
+
 PACKAGE = Path(pyharmony.__file__).parent
 INTERFACES = ("cli", "_jobs", "server")
 SCRIPTS = sorted((PACKAGE / "server" / "static").glob("**/*.js"))
@@ -65,9 +67,7 @@ def takes_texts_apart(tree: ast.AST) -> Iterator[int]:
 @pytest.mark.house
 def test_no_interface_takes_a_sentence_of_the_library_apart() -> None:
     found = [
-        f"{path.relative_to(PACKAGE)}:{line}"
-        for path in of_interfaces()
-        for line in takes_texts_apart(ast.parse(path.read_text()))
+        f"{path.relative_to(PACKAGE)}:{line}" for path in of_interfaces() for line in takes_texts_apart(tree_of(path))
     ]
     assert found == []
     for text in ('re.sub("a", "b", str(error))', 'str(failure).partition(":")', '"x" in info.reason'):
@@ -94,7 +94,7 @@ def codes_of_the_library() -> set[str]:
     """Returns every code that the library gives: those of classes, of errors and warnings, and of reasons."""
     found = {one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors._Coded)}
     for path in PACKAGE.glob("**/*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             given = []
             if isinstance(node, ast.Call):
                 given = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
