@@ -505,7 +505,9 @@ def test_a_step_trains_one_part(part: str) -> None:
             steps.create(model, None, trains="all")
 
 
-@pytest.mark.parametrize(("part", "name"), [("judge", "rmse"), ("hints", "by_source")])
+@pytest.mark.parametrize(
+    ("part", "name"), [("judge", "rmse"), pytest.param("hints", "by_source", marks=pytest.mark.full)]
+)
 def test_samples_are_learned_of_again(part: str, name: str) -> None:
     """Replays make more of the same samples; the oldest are forgotten."""
     composite, target, mask = batch(4)

@@ -652,7 +652,11 @@ BY_NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+#: Paths and names, files and their bytes are opened by one function each, which the tests of io run.
+SOURCES = [pytest.param(kind, marks=pytest.mark.full if kind in ("str", "bytes") else ()) for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(x, marks=pytest.mark.networks if x in BY_NETWORKS else ()) for x in (*ALIKE, *VALUES)],

@@ -86,7 +86,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(use: A
 
     def work(call: Callable[[], Any], expected: Image) -> None:
         try:
-            for _ in range(8):
+            for _ in range(3):
                 assert np.array_equal(call(), expected)
         except Exception as error:
             failures.append(error)

@@ -119,6 +119,7 @@ def stand_in(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return bench
 
 
+@pytest.mark.full
 def test_the_benchmarks_run(stand_in: Any) -> None:
     whole, masked, levels = (stand_in(f"bench_{name}_cuda") for name in ("gaussian_poisson", "poisson", "pyramid"))
     ledger = stand_in("measure").Ledger()

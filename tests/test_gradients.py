@@ -475,6 +475,7 @@ def compiled_like_eager(f: Callable[..., Any], inputs: list[Any], backend: str =
 WEIGHTS = {"number": 0.7, "none": 0.0, "map": weight_map(9, 11), "tensor": torch.tensor(0.4)}
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("pinned", [False, True])
 def test_gaussian_poisson_is_compiled(weight: str, pinned: bool) -> None:
@@ -523,6 +524,7 @@ def test_compiled_before_it_was_ever_called() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:dynamo_pgo force disabled")
 def test_the_whole_compiler() -> None:
     mask = plane("soft", 9, 11)

@@ -411,6 +411,7 @@ def test_without_object_or_background_there_is_no_black_picture(method: Any, gua
             assert (result == image).all() and info.method == "copy" and info.map.is_identity and info.reason
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 90)])
 def test_the_smallest_images_come_back(method: Any, shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(90, 200, (*shape, 3)).astype(np.uint8)

@@ -119,6 +119,16 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+#: Those for tests of what every model does alike: variants of the same layers are in the long form.
+ALIKE = [
+    pytest.param(case, marks=pytest.mark.full)
+    if case.partition(", ")[2] in ("residual", "unet3plus", "one look", "128", "no mask", "patches", "regions", "x2")
+    or case in ("gp_gan, skips", "style_encoder, instance", "unet3plus, code")
+    else case
+    for case in NARROW
+]
+
+
 def narrow(case: str, seed: int = 0) -> models.Model:
     torch.manual_seed(seed)
     name, config = NARROW[case]
@@ -383,7 +393,7 @@ def test_layers_of_the_extractor() -> None:
     assert [tuple(m.shape[1:]) for m in maps] == [(64, 64, 48), (128, 32, 24), (256, 16, 12)]
 
 
-@pytest.mark.parametrize("case", NARROW)
+@pytest.mark.parametrize("case", ALIKE)
 def test_layers_are_told_without_numbers(case: str) -> None:
     name, config = NARROW[case]
     told = models.layers(models.outline(name, **config))
@@ -1527,7 +1537,7 @@ def test_the_list() -> None:
 # Behaviour
 
 
-@pytest.mark.parametrize("case", NARROW)
+@pytest.mark.parametrize("case", ALIKE)
 def test_one_seed_gives_one_model_and_one_step(case: str) -> None:
     def step() -> list[Tensor]:
         model = narrow(case)
@@ -1543,7 +1553,7 @@ def test_one_seed_gives_one_model_and_one_step(case: str) -> None:
     assert all(bool(torch.isfinite(t).all()) for t in first)
 
 
-@pytest.mark.parametrize("case", NARROW)
+@pytest.mark.parametrize("case", ALIKE)
 def test_inference_repeats_and_a_sample_stands_alone(case: str) -> None:
     model = narrow(case).eval()
     inputs = example(model)
@@ -1555,6 +1565,7 @@ def test_inference_repeats_and_a_sample_stands_alone(case: str) -> None:
         torch.testing.assert_close(a[:1], b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("case", MASKED)
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_masks_of_nothing_and_of_all_are_finite(case: str, value: float) -> None:
@@ -1943,7 +1954,7 @@ def test_sizes_that_a_dovenet_refuses() -> None:
 # Files
 
 
-@pytest.mark.parametrize("case", NARROW)
+@pytest.mark.parametrize("case", ALIKE)
 def test_a_file_holds_the_model(tmp_path: Path, case: str) -> None:
     model = narrow(case).eval()
     inputs = example(model)
@@ -1958,7 +1969,7 @@ def test_a_file_holds_the_model(tmp_path: Path, case: str) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("case", NARROW)
+@pytest.mark.parametrize("case", ALIKE)
 def test_a_model_says_what_it_is(case: str) -> None:
     model = narrow(case).eval()
     info = next(info for info in models.list() if info.name == model.name)

@@ -147,6 +147,7 @@ def test_figures_need_no_eye(pairs: Any) -> None:
     assert pairs.stops(before, after) == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.full
 def test_pairs_of_the_open_data_are_composed_and_told(pairs: Any, data_dir: Path, tmp_path: Path) -> None:
     every = pairs.open_pairs(3, 24, data_dir)
     splits = {
