@@ -162,6 +162,7 @@ def test_what_a_pickle_would_run_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists() and not out.exists()
 
 
+@pytest.mark.full
 def test_a_network_is_exported(weights: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     out = tmp_path / "realism.onnx"
@@ -169,8 +170,15 @@ def test_a_network_is_exported(weights: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, f"{out}: realism_cnn\n")  # and nothing of the exporter's own
     assert out.stat().st_size > 0
+
+
+def test_an_export_is_refused(weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    out = tmp_path / "realism.onnx"
+    out.write_bytes(b"precious")
     assert "--overwrite" in call("export", weights, "-o", out, code=2).stderr
     assert "image: 64x64 pixels" in call("export", weights, "-o", out, "--overwrite", "--size", "64", code=3).stderr
+    assert out.read_bytes() == b"precious"
 
 
 def test_what_is_missing_is_named(weights: Path) -> None:

@@ -80,10 +80,12 @@ def test_equals_gp_gan(data_dir, name):
 
 
 @pytest.mark.large
+@pytest.mark.covering(1)
+@pytest.mark.parametrize("sizes", [((97, 131), (1, 1), (2, 2), (1, 5)), ((64, 64), (255, 67), (3, 3), (5, 5), (2, 97))])
 @pytest.mark.parametrize("kind", ["photograph", "noise", "constant"])
 @pytest.mark.parametrize("weight", WEIGHTS)
-def test_within_tolerance_for_every_weight(weight, kind):
-    for height, width in ((97, 131), (64, 64), (255, 67), (1, 1), (2, 2), (3, 3), (5, 5), (1, 5), (2, 97)):
+def test_within_tolerance_for_every_weight(weight, kind, sizes):
+    for height, width in sizes:
         a, b, base, mask = scene(height, width, kind)
         both = {dtype: [to_dtype(v, dtype) for v in (a, b, base)] for dtype in ("uint8", "float32")}
         # Channels are independent: one exact solve, in levels, serves the images of both dtypes.
@@ -102,6 +104,7 @@ def test_within_tolerance_for_every_weight(weight, kind):
                     assert info.max_error <= tolerance * (1 + 1e-9)
 
 
+@pytest.mark.covering(2)
 @pytest.mark.large
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("pinned", [False, True])
@@ -162,7 +165,9 @@ def test_constants_and_means_stay(shape, weight):
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("weight", [1, 0.15, 1e-3, 0])
+@pytest.mark.parametrize(
+    "weight", [pytest.param(1, marks=pytest.mark.full), 0.15, pytest.param(1e-3, marks=pytest.mark.full), 0]
+)
 def test_full_hd_is_within_tolerance(weight):
     images = [to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")]
     images[3] = scene(1080, 1920, "photograph")[3]

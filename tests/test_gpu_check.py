@@ -121,6 +121,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+@pytest.mark.full
 def test_a_part_that_takes_too_long_is_stopped_and_says_so(gpu_check: Any, tmp_path: Path, slow: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_it.py").write_text(
@@ -160,6 +161,7 @@ def test_every_case_runs_under_every_sanitizer(gpu_check: Any, tmp_path: Path) -
         assert (code, record["status"], record["kernels_without_a_case"]) == (1, "incomplete", ["lonely_kernel"])
 
 
+@pytest.mark.full
 def test_what_has_passed_is_not_run_again(gpu_check: Any, tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu\n")
@@ -258,6 +260,7 @@ def bench_files(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.full
 def test_benchmarks_run_by_their_worth_and_each_file_is_recorded(
     gpu_check: Any, tmp_path: Path, bench_files: Path
 ) -> None:
@@ -280,6 +283,7 @@ def test_the_first_look_is_one_run_of_all_files(gpu_check: Any, tmp_path: Path, 
     assert log.count("$ ") == 1 and "--first" in log
 
 
+@pytest.mark.full
 def test_the_first_look_measures_every_figure() -> None:
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--first", "--collect-only", "-qq"]
     files = sorted(path.name for path in (ROOT / "benchmarks").glob("bench_*_cuda.py"))
@@ -289,6 +293,7 @@ def test_the_first_look_measures_every_figure() -> None:
     assert sources.count("pytest.mark.first") >= len(files)
 
 
+@pytest.mark.full
 def test_only_the_files_that_are_named_run(gpu_check: Any, tmp_path: Path, bench_files: Path) -> None:
     code, parts = run(gpu_check, tmp_path, "bench", "--files", "color_grid")
     assert code == 0 and list(parts) == ["bench color_grid"]
@@ -307,6 +312,7 @@ def test_benchmarks_that_all_skip_have_measured_nothing(gpu_check: Any, tmp_path
     assert record["trouble"] == ["every benchmark was skipped: nothing was measured"]
 
 
+@pytest.mark.full
 def test_a_benchmark_that_was_stopped_goes_on_and_adds_its_figures(
     gpu_check: Any, tmp_path: Path, bench_files: Path, slow: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,6 +425,7 @@ def test_some_kernels_are_profiled_where_there_is_ncu(gpu_check: Any, tmp_path: 
     assert (code, record["status"], record["kernels_profiled"]) == (1, "failed", {})
 
 
+@pytest.mark.full
 def test_the_calls_that_are_profiled_run() -> None:
     module = load(ROOT / "tools" / "gpu_check.py")
     budgets = (ROOT / "csrc" / "kernel_budgets.txt").read_text()

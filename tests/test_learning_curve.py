@@ -62,6 +62,7 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
     assert path.read_text() == "# Another\n"
 
 
+@pytest.mark.full
 def test_runs_are_trained_and_measured(curve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     mask = np.zeros((256, 256), np.uint8)

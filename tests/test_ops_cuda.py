@@ -239,6 +239,7 @@ def test_views_of_any_strides(view: Any) -> None:
     assert levels(fetched(made), ops.poisson(src, dst, mask, device="cpu")) <= allowed("uint8")
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("base", [None, "copy-paste", "image"])
 @pytest.mark.parametrize(("weight", "pinned"), [(1.0, True), (1.0, False), (0.05, True), (0.05, False)])
 def test_the_pyramid_is_that_of_the_processor(weight: float, pinned: bool, base: str | None) -> None:
@@ -353,6 +354,7 @@ def laid_over(mask: Image, shape: tuple[int, int], at: tuple[int, int]) -> Image
     return laid[100:-100, 100:-100]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(
     ("at", "dtype"),
     [(None, "uint8"), ((0, 0), "float16"), ((5, 7), "uint8"), ((-12, 30), "float16"), ((40, -20), "uint8"),

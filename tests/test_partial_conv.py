@@ -171,6 +171,7 @@ def test_numpy_follows_the_definition(case: Case, kind: str) -> None:
         assert cover.shape[1] == (1 if mask is None or mask.shape[1] == 1 else case.outputs)
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -217,6 +218,7 @@ def test_torch_follows_the_definition(case: Case, kind: str, last: bool, path: s
 # ---- gradients ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("multi", [False, True], ids=["single", "multi"])
 @pytest.mark.parametrize("kind", ["hard", "soft", "ones", "zeros"])
 @pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[3], CASES[8]], ids=str)

@@ -182,6 +182,7 @@ def test_convergence_factor(name: str, n: int) -> None:
     assert (norms[1] / norms[0]) ** 0.5 <= 0.12
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 @pytest.mark.parametrize("contour", CONTOURS)
 @pytest.mark.parametrize("gradients", GRADIENTS)

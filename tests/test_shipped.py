@@ -177,6 +177,7 @@ def test_the_command_line_shows_them(folder: Path) -> None:
     assert "tiny 0.0 MB" in call("info").stdout
 
 
+@pytest.mark.full
 def test_two_fresh_processes_agree(folder: Path) -> None:
     """Each imports, loads twice, and prints the digest of an image."""
     code = (

@@ -933,8 +933,9 @@ def test_one_seed_gives_the_same_bits(triples: Path, tmp_path: Path) -> None:
 #: Forks for each line of its input, since torch takes longer to import than the run; tells the child and its status.
 RUN = """
 import os, sys, traceback
-import torch
-from pyharmony import training
+import torch._dynamo
+from pyharmony import models, training
+from pyharmony.training import _train, steps
 torch.set_num_threads(1)
 for _ in sys.stdin:
     if child := os.fork():
@@ -954,7 +955,7 @@ for _ in sys.stdin:
 #: Networks with batch norms, dropout and noise; with spectral norms and two optimizers; with phases.
 KINDS: dict[str, dict[str, Any]] = {
     "unet3plus": {"model": {"name": "unet3plus", "width": 2, "branch": 2}},
-    "attention_unet": {"schedule__steps": 60},
+    "attention_unet": {"schedule__steps": 30},
     "dovenet": {
         "model": {"name": "dovenet", "width": 2, "discriminator_width": 2},
         "step__gradient_penalty": 10.0,
@@ -1264,9 +1265,10 @@ def test_one_run_at_a_time_writes_to_a_folder(triples: Path, tmp_path: Path) -> 
 
 #: Two processes with the environment that torchrun gives them, from one that has imported torch.
 TWO_PROCESSES = """
-import json, os, sys, torch
+import json, os, sys, torch._dynamo
 from pathlib import Path
-from pyharmony import training
+from pyharmony import models, training
+from pyharmony.training import _train, steps
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=sys.argv[2], RANK="0")

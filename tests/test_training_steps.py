@@ -741,6 +741,7 @@ def test_the_flags_of_this_cpu_are_read() -> None:
     assert precision.cpu_flags() & {"sse2", "asimd"}
 
 
+@pytest.mark.full
 def test_a_limit_of_the_instruction_set_holds_for_the_dtype() -> None:
     code = (
         "from pyharmony import models; from pyharmony.training import steps; "
@@ -1092,6 +1093,7 @@ class ClippedApart(steps.gp_gan.GPGanStep):
             losses.clip_parameters(self.model.discriminator, 0.01)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
     ("optimizer", "updates", "accumulate"),
