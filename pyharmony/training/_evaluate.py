@@ -15,11 +15,11 @@ from torch import Tensor
 
 from .. import evaluation, metrics
 from ..errors import ShapeError
-from ..evaluation.networks import levels
 from ..models import Model
 from ..models.calls import evaluating
 from ..models.clicks import prompt_of
 from ..ops.distance import distance_inside
+from ..scoring.networks import levels
 from ._batches import TensorSamples, stacked
 from ._config import check_name
 from .steps import Step

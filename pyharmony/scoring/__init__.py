@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ._images.levels import image_levels, mask_levels
-from .errors import ArgumentError
-from .typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
+from .._images.levels import image_levels, mask_levels
+from ..errors import ArgumentError
+from ..typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
+
+__all__ = ["harmony_score", "realism_score"]
 
 #: The weights that each score takes by default.
 _REALISM, _HARMONY = "realism-small", "colorgrid"
@@ -62,8 +64,8 @@ def realism_score(
     """
     levels = image_levels(image)
     inside = None if mask is None else mask_levels(mask, *levels.shape[:2])
-    from . import models
-    from .evaluation import networks
+    from .. import models
+    from . import networks
 
     network = _shipped(_REALISM, device) if model is None else networks.loaded(model, device)
     if network.name != "realism_cnn":
@@ -121,8 +123,8 @@ def harmony_score(
     """
     levels = image_levels(image)
     inside = mask_levels(mask, *levels.shape[:2])
-    from . import models
-    from .evaluation import networks
+    from .. import models
+    from . import networks
 
     network = _shipped(_HARMONY, device) if weights is None else networks.loaded(weights, device)
     able = {*networks.HARMONY, *(info.name for info in models.list("harmonize"))}
@@ -136,7 +138,7 @@ def harmony_score(
 
 @functools.lru_cache(4)
 def _shipped(name: str, device: str | None) -> Any:
-    from . import models  # noqa: F401, first: where torch is missing it says what to install
-    from .evaluation import networks
+    from .. import models  # noqa: F401, first: where torch is missing it says what to install
+    from . import networks
 
     return networks.loaded(name, device)
