@@ -35,7 +35,8 @@ from records import Record, commands_of
 from tables import bootstrap, percent, rows_of
 
 from pyharmony import placement, segmentation
-from pyharmony.placement import _crowd, _place, _score, _subject
+from pyharmony.placement import _crowd, _place, _score
+from pyharmony.placement.subject import subject_of
 
 RECORD = Record("placement", "place.md")
 #: From this share of the union on two boxes are one place; and how many answers count.
@@ -367,7 +368,7 @@ def fit(count: int) -> dict[str, float]:
     every: list[tuple[str, Floats, npt.NDArray[np.bool_]]] = []
     for number in range(count):
         task = Task(number, "learn")
-        subject = _subject.subject_of(task.portrait.mask, None, True, None)
+        subject = subject_of(task.portrait.mask, None, True, None)
         masks, heads, sure = _place._people_of(task.picture, task.people, None)
         crowd = _crowd.crowd_of(masks, heads, [], task.size, placement.roll_of(task.picture), sure)
         others = _place._others_of(task.picture, None)

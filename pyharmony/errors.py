@@ -11,6 +11,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+__all__ = [
+    "NO_REASON",
+    "ArgumentError",
+    "ClippedWarning",
+    "ConfidenceWarning",
+    "DTypeError",
+    "DataError",
+    "DecodeError",
+    "DeviceError",
+    "FloodedWarning",
+    "ImageTooLarge",
+    "MaskError",
+    "MaskWarning",
+    "NativeError",
+    "OutOfMemory",
+    "PyHarmonyError",
+    "PyHarmonyWarning",
+    "Reason",
+    "ShapeError",
+    "UnchangedWarning",
+    "UnusableSample",
+    "WeightsError",
+]
+
 _NAME = r"[a-z_]\w*(?:\[\d+\])*"
 #: The argument that a message begins with, "azimuth: 400, expected ..."; of one of several, "subjects[1]: points: ...".
 _ARGUMENT = re.compile(rf"(?:the alpha of )?(?P<name>{_NAME}(?:\.{_NAME})*)(?:(?<=\]): (?P<inner>{_NAME}))?: ")
@@ -93,7 +117,7 @@ class Reason(str):
         return Reason(self.code, f"{before}{self.text}", hint=hint or self.hint, reason=self)
 
 
-#: Nothing is to be said.
+#: The reason of a result that has none; it is empty, and so false.
 NO_REASON = Reason()
 
 

@@ -35,6 +35,7 @@ else:
 
 __all__ = [
     "Array",
+    "ArrayT",
     "Chroma",
     "CompositeBlend",
     "Contour",
@@ -48,6 +49,7 @@ __all__ = [
     "HarmonizeMethod",
     "ImageFormat",
     "ImageLike",
+    "ImageT",
     "MaskLike",
     "Network",
     "OneOrMany",
@@ -62,6 +64,7 @@ __all__ = [
     "SegmentMethod",
     "Skip",
     "SlicedArray",
+    "SlicedT",
     "SolveMethod",
     "SpectralNormOrder",
     "SpectralNormUpdate",
@@ -236,7 +239,12 @@ OneOrMany: TypeAlias = AnyT | Sequence[AnyT]
 # Types of arguments whose result has the same type
 
 ArrayT = TypeVar("ArrayT", bound=Array)
+"""An array, tensor or CUDA array, whose type the result has."""
+
 ImageT = TypeVar("ImageT", bound=Array | PILImage | Picture)
+"""An image in memory, whose type the result has."""
+
 FileT = TypeVar("FileT", bound=FileLike)
 OutT = TypeVar("OutT", bound=OutLike)
 SlicedT = TypeVar("SlicedT", bound=SlicedArray)
+"""An array that is read and written in parts, whose type the result has."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray, is_array
-from ..io import Picture, convert, read_reduced
+from ..io import Picture, convert
+from ..io.files import read_reduced
 from ..typing import PathLike
 from .kinds import one_image, one_mask, picture_of
 
@@ -38,7 +39,7 @@ def opened(image: Any, name: str, *, keep_gps: bool = False) -> Any:
 def opened_reduced(
     path: PathLike, name: str, least: int, *, keep_gps: bool = False
 ) -> tuple[Picture, tuple[int, int] | None]:
-    """Opens a file; of a large JPEG a half, a quarter or an eighth of each side, as `pyharmony.io.read_reduced` does.
+    """Opens a file; of a large JPEG a half, a quarter or an eighth of each side, as `io.files.read_reduced` does.
 
     Args:
         least: the longer side in pixels that is needed.

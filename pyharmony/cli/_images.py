@@ -38,12 +38,12 @@ def as_composite(picture: Any, below: Any, sources: Sequence[str | bytes]) -> An
 
 def check_image(output: str, overwrite: bool) -> None:
     """Refuses a file that no image can be written into, before any work; `STREAM` is left out."""
-    from .. import io
+    from ..io.files import check_destination
 
     if output != STREAM:
         check_output(output, not overwrite)
         with writing(output), spoken():
-            io.check_destination(output)
+            check_destination(output)
 
 
 def write_image(picture: Any, output: str, overwrite: bool) -> None:

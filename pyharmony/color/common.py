@@ -20,6 +20,8 @@ from ..ops.color_map import run as run_map
 from ..ops.color_stats import RegionStats
 from ..ops.color_stats import run as run_stats
 
+__all__ = ["Region"]
+
 Float64 = npt.NDArray[np.float64]
 
 #: A channel or direction whose spread is below this counts as having none and is not scaled; 1 is white.

@@ -12,6 +12,8 @@ from ..typing import ImageLike, MaskLike
 from .common import NO_SPREAD, Float64, about, both
 from .spaces import LMS_FLOOR, LMS_TO_LALPHABETA, RGB_TO_LMS
 
+__all__ = ["floored", "mkl", "reinhard", "transport", "xiao_ma"]
+
 _TO_LMS = Affine(np.column_stack([RGB_TO_LMS, np.full(3, LMS_FLOOR)]))
 _FROM_LMS = np.linalg.inv(RGB_TO_LMS)
 

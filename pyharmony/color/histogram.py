@@ -12,6 +12,8 @@ from ..typing import ImageLike, MaskLike
 from .common import Float64, Region, both
 from .spaces import RGB_TO_YCBCR
 
+__all__ = ["fecker", "match_histogram", "quantile_tables"]
+
 _TO_YCBCR = Affine(np.column_stack([RGB_TO_YCBCR, [0.0, 0.5, 0.5]]))
 _BACK = np.linalg.inv(RGB_TO_YCBCR)
 _FROM_YCBCR = Affine(np.column_stack([_BACK, _BACK @ [0.0, -0.5, -0.5]]))

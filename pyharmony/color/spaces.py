@@ -12,6 +12,29 @@ from .._arrays import is_torch
 from ..errors import DTypeError, ShapeError
 from ..reference.luma import LUMA
 
+__all__ = [
+    "LMS_TO_LALPHABETA",
+    "MIRED_RANGE",
+    "RGB_TO_LMS",
+    "RGB_TO_XYZ",
+    "XYZ_TO_RGB",
+    "lab_to_rgb",
+    "lalphabeta_to_rgb",
+    "linear_to_srgb",
+    "rgb_to_lab",
+    "rgb_to_lalphabeta",
+    "rgb_to_xyz",
+    "rgb_to_ycbcr",
+    "shift_mired",
+    "srgb_to_linear",
+    "uv_to_mired",
+    "xy_to_uv",
+    "xyy_to_xyz",
+    "xyz_to_rgb",
+    "xyz_to_xyy",
+    "ycbcr_to_rgb",
+]
+
 Float64 = npt.NDArray[np.float64]
 
 #: The matrix from linear sRGB to XYZ (IEC 61966-2-1), where Y of white is 1.

@@ -29,6 +29,8 @@ from .spaces import (
     xyz_to_xyy,
 )  # fmt: skip
 
+__all__ = ["luminance_temperature", "luminances", "mean_mired", "shift_temperature", "tone_curve_between"]
+
 #: The number of steps of the tables of curves that are steep near zero.
 _STEPS = 4096
 #: The number of colours whose temperature is shifted at once, so few that they stay in the CPU's cache.

@@ -7,6 +7,8 @@ from typing import Any
 
 from . import fecker, idt, luminance_temperature, match_histogram, mkl, reinhard, xiao_ma
 
+__all__ = ["TRANSFERS"]
+
 #: The transfers by which an object gets the colours of another photograph's object: those of iHarmony4, and similar.
 TRANSFERS: Mapping[str, Callable[..., Any]] = {
     "reinhard": reinhard,

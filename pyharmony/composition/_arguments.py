@@ -17,6 +17,7 @@ from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..harmonization import METHODS
 from ..harmonization.names import check_name
 from ..io import Picture
+from ..io.files import check_destination
 from ..placement import Placement
 from ..segmentation import Masks
 from ._plan import Wanted, number
@@ -49,7 +50,7 @@ def check_out(out: Any) -> None:
         return
     if isinstance(out, (bytes, bytearray, memoryview)) or not (is_file(out) or hasattr(out, "write")):
         raise DTypeError(f"out: {type(out).__name__}, expected an array like background, a path or an open binary file")
-    io.check_destination(out)
+    check_destination(out)
 
 
 def check_result(out: Any, picture: Picture, background: Any) -> None:

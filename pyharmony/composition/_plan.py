@@ -16,8 +16,7 @@ from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
 from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..placement import Placement, place
-from ..placement._score import enlarged_at_most
-from ..placement._subject import matrix_of, subject_of
+from ..placement.subject import enlarged_at_most, matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Posture, Session
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer

@@ -25,7 +25,7 @@ from .._images.threads import in_threads
 from .._native import get_num_threads
 from .._warnings import quiet
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
-from ..placement._subject import SIDES
+from ..placement.subject import SIDES
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask
 from ..typing import PathLike

@@ -12,6 +12,8 @@ from .._arrays import NumpyArray
 from .._warnings import quiet
 from ..errors import MaskWarning
 
+__all__ = ["BESIDE", "in_canvas_pixels", "laid_over"]
+
 #: The pixels around a subject that a blend by gradients sees.
 BESIDE = 8
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from .. import _catalogue, _shipped
 from ..errors import ArgumentError, WeightsError
 
+__all__ = ["DEFAULT", "METHODS", "check_name"]
+
 #: The names of the methods without weights.
 PLAIN = ("reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
 

@@ -29,6 +29,8 @@ from ._maps import ColorMap
 from ._scene import Float32, Scene
 from ._scene import scene_of as scene_of
 
+__all__ = ["Care", "answer_of", "mean_change", "scene_of"]
+
 
 def network(source: Any, device: str | None, batch_statistics: bool = False) -> Model:
     """Returns a model that harmonises.

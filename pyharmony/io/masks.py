@@ -8,6 +8,8 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from ..errors import MaskError
 from ._picture import Picture
 
+__all__ = ["mask_of"]
+
 #: Formats whose compression does not keep black and white exactly, or may not, and those where it is so of alpha, too.
 _LOSSY, _LOSSY_ALPHA = ("JPEG", "WEBP", "AVIF", "HEIF"), ("AVIF", "HEIF")
 #: In a mask of these formats, values at most this far from black and white, in 8-bit levels, count as black and white,

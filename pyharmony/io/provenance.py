@@ -13,6 +13,8 @@ from ..typing import PathLike
 from . import _metadata
 from ._picture import Picture
 
+__all__ = ["composite_of", "provenance", "told"]
+
 #: IPTC's term for a picture that was put together from photographs.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
 _HEAD = b"<?xpacket begin='\xef\xbb\xbf' id='W5M0MpCehiHzreSzNTczkc9d'?>"

@@ -11,6 +11,8 @@ import numpy as np
 
 from .._reprs import short
 
+__all__ = ["WithInfo", "page", "png"]
+
 #: The longer side in pixels of the images that a notebook shows.
 _SIDE = 1024
 

@@ -21,6 +21,8 @@ from ._registry import Model, register
 from .style_encoder import RegionEncoder, harmony_of
 from .unet3plus import ON_HCOCO, UNet3Plus, UNet3PlusConfig, read_published
 
+__all__ = ["BargainNet"]
+
 #: What the encoder sees of an image in RGB.
 _SPACES: dict[str, Callable[[Tensor], Tensor]] = {"rgb": lambda image: image, "hsv": rgb_to_hsv, "hls": rgb_to_hls}
 

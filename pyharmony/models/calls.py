@@ -12,6 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import ArgumentError, ShapeError
 from ._registry import Model
 
+__all__ = ["evaluating", "sees_one_at_a_time", "told_of_single_values", "with_batch_statistics"]
+
 
 def _norms(model: nn.Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]

@@ -9,6 +9,18 @@ from torch import Tensor
 
 from ..errors import ArgumentError, ShapeError
 
+__all__ = [
+    "check_choice",
+    "check_flag",
+    "check_image",
+    "check_like",
+    "check_mask",
+    "check_share",
+    "check_smallest",
+    "check_statistics",
+    "check_whole",
+]
+
 
 def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: int | None = None) -> None:
     """Raises where x is not a batch [N, channels, H, W] of floats whose sides `multiple` divides, or are `size`."""

@@ -21,6 +21,8 @@ from . import checks
 from ._efficientnet import WIDTHS, EfficientNetLite0
 from ._registry import Model, register
 
+__all__ = ["BOXED", "MASKS", "Clicks", "Cut", "prompt_of"]
+
 #: The planes of a prompt, see `Clicks`.
 PROMPT = 7
 #: The number of masks.

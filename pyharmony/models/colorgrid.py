@@ -25,6 +25,8 @@ from ..errors import ArgumentError, WeightsError
 from . import _blocks, checks
 from ._registry import Model, register
 
+__all__ = ["Answers", "ColorGrid", "ColorMaps", "Compared", "Judge"]
+
 #: The quantiles of the sorted values of a set.
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 #: The number of cells a side; the mean colour of its cell goes with each pixel.

@@ -21,6 +21,8 @@ from ._blocks import Norm
 from ._partial import PartialConv2d
 from ._registry import Adversarial, register
 
+__all__ = ["DoveNet", "Scores"]
+
 
 class Scores(NamedTuple):
     """The scores of a discriminator that verifies domains: higher is more real, and more of one domain."""

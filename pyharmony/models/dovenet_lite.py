@@ -23,6 +23,8 @@ from ._partial import PartialConv2d
 from ._registry import Adversarial, register
 from .dovenet import Scores
 
+__all__ = ["Discriminator"]
+
 
 @dataclass(frozen=True)
 class DoveNetLiteConfig:

@@ -24,6 +24,8 @@ from ._published import Layer
 from ._registry import Adversarial, Model, register
 from .calls import evaluating
 
+__all__ = ["BlendingGenerator", "Critic", "generator_of", "guess", "search"]
+
 
 @dataclass(frozen=True)
 class GPGanConfig:

@@ -22,6 +22,8 @@ from ..errors import ArgumentError, WeightsError
 from . import _blocks, _published, checks
 from ._registry import Model, register
 
+__all__ = ["MEAN", "STD", "PctNet", "normalised"]
+
 ENCODERS = ("cnn", "vit")
 #: The number of blocks of convolutions; between two of them the sides are halved.
 _BLOCKS = 4

@@ -16,6 +16,8 @@ from ..reference.luma import LUMA
 from . import _blocks, checks
 from ._registry import Model, register
 
+__all__ = ["RealismCnn"]
+
 
 @dataclass(frozen=True)
 class RealismCnnConfig:

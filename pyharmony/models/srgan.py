@@ -24,6 +24,8 @@ from ..nn import BatchNorm2d
 from . import _blocks, checks
 from ._registry import Adversarial, register
 
+__all__ = ["Discriminator"]
+
 
 @dataclass(frozen=True)
 class SrganConfig:

@@ -27,6 +27,8 @@ from ._partial import PartialConv2d
 from ._registry import Model, register
 from .realism_cnn import COLOURS, colours, statistics
 
+__all__ = ["RegionEncoder", "StyleEncoder", "reached"]
+
 
 @dataclass(frozen=True)
 class StyleEncoderConfig:

@@ -20,6 +20,8 @@ from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Model, register
 
+__all__ = ["UNet3Plus"]
+
 
 @dataclass(frozen=True)
 class UNet3PlusConfig:

@@ -24,6 +24,8 @@ from ..ops import _spectral_norm_torch as op
 from ..ops.spectral_norm import Settings, settings, zero_weight
 from ..typing import SpectralNormOrder, SpectralNormUpdate
 
+__all__ = ["UPDATES", "SpectralNormGroup", "remove_spectral_norm", "spectral_norm"]
+
 UPDATES = ("step", "forward")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 #: The iterations that torch's parametrization makes at first: 15, and one when it is registered.

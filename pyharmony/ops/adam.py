@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+__all__ = ["adam"]
+
 
 def adam(
     parameters: Sequence[Any],

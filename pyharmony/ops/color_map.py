@@ -17,6 +17,22 @@ from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..typing import Array, ArrayT
 
+__all__ = [
+    "Affine",
+    "Curves",
+    "Exp",
+    "Light",
+    "Log",
+    "Lut",
+    "Stage",
+    "bounds",
+    "color_image",
+    "color_map",
+    "encode",
+    "run",
+    "share",
+]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Affine(_reprs.Line):

@@ -18,6 +18,8 @@ from ..errors import ArgumentError
 from ..typing import Array
 from .color_map import Stage, bounds, color_image, encode
 
+__all__ = ["ColorStats", "RegionStats", "color_stats", "run"]
+
 #: The largest number of bins of a histogram.
 MAX_BINS = 1 << 16
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+__all__ = ["conv", "conv_transpose", "way_of"]
+
 Way = Literal["filtered", "rows", "spread"]
 
 #: The channels of either side, and the tiles of 4 x 4 outer pixels, from which on minimal filtering pays.

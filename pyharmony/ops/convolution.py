@@ -10,6 +10,8 @@ import numpy.typing as npt
 from .. import _arrays
 from .._native import native
 
+__all__ = ["convolution", "linear"]
+
 Float32 = npt.NDArray[np.float32]
 
 

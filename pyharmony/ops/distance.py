@@ -8,6 +8,8 @@ from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray
 from .._native import native
 
+__all__ = ["distance_inside"]
+
 
 def distance(mask: Array) -> Array:
     """Returns the distance of each pixel inside to the nearest pixel outside.

@@ -19,6 +19,19 @@ from ._gaussian_poisson_cuda import choose_method_on as choose_method_on
 from ._gaussian_poisson_cuda import solve_on as solve_on
 from ._poisson_cuda import DeviceEquation as DeviceEquation
 
+__all__ = [
+    "MAX_REFERENCE_SIGMA",
+    "MAX_SIGMA",
+    "REFERENCE_SIGMAS",
+    "DeviceEquation",
+    "Equation",
+    "choose_method_on",
+    "gaussian_poisson",
+    "solve",
+    "solve_on",
+    "wanted_field",
+]
+
 
 def gaussian_poisson(
     src: Array,

@@ -14,6 +14,8 @@ import numpy as np
 from .._arrays import NumpyArray
 from .poisson import hierarchy_of
 
+__all__ = ["Hierarchies", "kept_hierarchy_of"]
+
 _USED: ContextVar[Hierarchies | None] = ContextVar("pyharmony_hierarchies", default=None)
 
 

@@ -10,6 +10,8 @@ from .. import _arrays, _checks, _cuda
 from .._cuda import DeviceArray, Place
 from ..errors import DTypeError
 
+__all__ = ["batch_of", "planes_of", "unsupported", "weight_on"]
+
 #: The dtypes of the images that kernels on a device take.
 DTYPES = ("uint8", "uint16", "float16", "float32")
 

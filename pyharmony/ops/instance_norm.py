@@ -12,6 +12,8 @@ from ..typing import ArrayT
 from . import _instance_norm_cpu
 from ._instance_norm import settings as settings
 
+__all__ = ["batch_norm", "instance_norm", "instance_norm_dropout", "settings"]
+
 
 def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float = 1e-5) -> ArrayT:
     """Makes each plane's mean 0 and its variance 1, then applies a leaky ReLU.

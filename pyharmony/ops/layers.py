@@ -12,6 +12,8 @@ import numpy.typing as npt
 from .. import _shipped
 from ..errors import WeightsError
 
+__all__ = ["Conv", "Float32", "State", "conv_of", "folded", "layer_norm", "shipped"]
+
 Float32 = npt.NDArray[np.float32]
 State = Mapping[str, Float32]
 """The tensors of a file by name, laid out as torch has them."""

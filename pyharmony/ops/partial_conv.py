@@ -20,6 +20,8 @@ from ._partial_conv import LayerPlan as LayerPlan
 from ._partial_conv import Pair as Pair
 from ._partial_conv import Window, check_layer, mask_4d, number, pairs_of, parse_layer
 
+__all__ = ["LayerPlan", "MaskPlan", "Pair", "mask_plan", "partial_conv2d"]
+
 
 def _plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
     if not _arrays.is_torch(mask):

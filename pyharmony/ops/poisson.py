@@ -21,6 +21,16 @@ from ._poisson_cuda import solve_images as solve_images
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+__all__ = [
+    "DeviceHierarchy",
+    "PoissonSequence",
+    "PoissonSolver",
+    "hierarchy_of",
+    "poisson",
+    "solve_image",
+    "solve_images",
+]
+
 _keys = itertools.count(1)
 
 

@@ -21,6 +21,24 @@ from .._cuda import DeviceArray, Place
 from .._native import native
 from ..errors import ArgumentError, ShapeError
 
+__all__ = [
+    "MAX_SMOOTH_SIGMA",
+    "copy_paste",
+    "double",
+    "downsample",
+    "empty_like",
+    "halve",
+    "halve_map",
+    "halve_mask",
+    "halve_masks",
+    "hold",
+    "lay",
+    "lay_mask",
+    "limit",
+    "meet_known",
+    "upsample",
+]
+
 #: The largest sigma of the smoothing before halving, in pixels.
 MAX_SMOOTH_SIGMA = 16.0
 

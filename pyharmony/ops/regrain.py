@@ -15,6 +15,8 @@ from .._native import native
 from ..errors import DTypeError
 from .color_map import color_image
 
+__all__ = ["regrain"]
+
 
 def regrain(image: Any, change: Any, inside: Any) -> NumpyArray:
     """Returns a change of image, smoothed where image is smooth.

@@ -19,6 +19,8 @@ from ._spectral_norm import axes_of, check_vectors
 from ._spectral_norm import settings as settings
 from ._spectral_norm import zero_weight as zero_weight
 
+__all__ = ["Settings", "settings", "spectral_norm", "zero_weight"]
+
 
 def spectral_norm(
     weights: Sequence[Array],

@@ -20,6 +20,8 @@ from ..reference.gaussian_poisson import gaussian_taps
 from ..typing import SlicedArray, SlicedT
 from .gaussian_poisson import MAX_REFERENCE_SIGMA, MAX_SIGMA, REFERENCE_SIGMAS
 
+__all__ = ["LEAST_TILED_WEIGHT", "Images", "gaussian_poisson_tiles", "tile_sides", "tiles_of"]
+
 #: The least weight for tiles: with smaller ones the pixels that a tile needs around it become many.
 LEAST_TILED_WEIGHT = 0.25
 _MAX_STEPS = 400

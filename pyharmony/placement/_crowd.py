@@ -12,7 +12,7 @@ from .._images.region import bounding_box
 from ..segmentation.heads import head_around
 from ..segmentation.layers import Pixels
 from ._roll import turned
-from ._subject import Bools, Float
+from .subject import Bools, Float
 
 #: A face in a head: what is left out at each side, above and below, in its width and height.
 _FACE = (0.08, 0.2, 0.08, 0.0)

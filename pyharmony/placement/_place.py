@@ -19,7 +19,7 @@ from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.heads import faces_of_others
 from ..segmentation.layers import Layer, Pixels
-from ..segmentation.people import SURE, Rectangle, head_of
+from ..segmentation.people import SURE, head_of
 from ..typing import ImageLike, MaskLike
 from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import reduced, roll_in
@@ -36,7 +36,6 @@ from ._score import (
     Ground,
     around,
     candidates,
-    enlarged_at_most,
     feet_of,
     floors_of,
     goodness,
@@ -51,7 +50,9 @@ from ._score import (
     terms_of,
     usual_size,
 )  # fmt: skip
-from ._subject import OPPOSITE, Bools, Float, Subject, matrix_of, subject_of
+from .subject import OPPOSITE, Bools, Float, Subject, enlarged_at_most, matrix_of, subject_of
+
+Rectangle = tuple[float, float, float, float]
 
 #: The longer side of the background that is looked at.
 _SIDE = 256

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from .._images.planes import connected_parts
 from ..reference.luma import LUMA
 from ..segmentation.layers import Pixels
-from ..segmentation.people import STANDABLE
 from ._crowd import NEARER, Crowd, nearness, off_the_line
-from ._subject import OPPOSITE, Bools, Float, Subject
+from .subject import OPPOSITE, Bools, Float, Subject
 
 #: The number of columns that the middle of the head is tried in.
 _COLUMNS = 48
@@ -49,6 +48,10 @@ _LOWER = (0.0, 0.12, 0.25, 0.4)
 _AN_OCTAVE, _NEAREST = 4, 1 / 3
 #: The share of a face that may be covered, and of the own head that may be hidden.
 FACE, HIDDEN = 0.02, 0.3
+#: Below this likelihood nobody could stand in what a photograph shows, see `Session.standable`: of photographs of train
+#: 93 of 100 in which people could are above it, and 3 of 100 others (`tools/scenes.py`). A dwarf on a desk is worse
+#: than a reason too many.
+_STANDABLE = 0.6
 #: Who is covered by more than this share counts as covered.
 _COVERS = 0.05
 #: The standard deviation of the size of heads about the one that their row says, in octaves.
@@ -61,9 +64,6 @@ _WIDE, _ROOM = 0.4, 2.5
 _ALIKE = 1.5
 #: From which enlargement on an object looks soft.
 _SOFT = 1.5
-#: How many times larger an object becomes at most, and the longer side of a background of which a screen shows all
-#: pixels.
-_ENLARGED, _SHOWN = 2.5, 1600
 #: By how much of it a size may be above the largest one and be that.
 _ROUNDING = 1e-9
 #: The largest exponent: beyond it the exponential of a number is too large.
@@ -347,11 +347,6 @@ def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
     return float(np.clip((base - _HEAD_ROW) * height / below, min(least, full), most))
 
 
-def enlarged_at_most(size: tuple[int, int]) -> float:
-    """Returns how many times larger an object becomes at most in a background of a size (width, height)."""
-    return _ENLARGED * max(1.0, max(size) / _SHOWN)
-
-
 def no_larger(subject: Subject, places: Candidates) -> Candidates:
     """Returns those of candidates at which an object is no larger than it may be."""
     left, top, right, bottom = subject.anchor
@@ -470,7 +465,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms |= _among(subject, ground, places, bands[:, -1, 3])
     terms["ground"] = _unlike(subject, ground, places, bands)
     is_bust = "bottom" in subject.cut and subject.tall <= _BUST
-    no_scene = subject.head is not None and not is_bust and ground.standable < STANDABLE
+    no_scene = subject.head is not None and not is_bust and ground.standable < _STANDABLE
     terms["no_scene"] = np.full(len(places), float(no_scene))
     terms["sky"] = np.zeros(len(places))
     if subject.head is not None and "bottom" not in subject.cut:

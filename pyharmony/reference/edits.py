@@ -14,6 +14,18 @@ import numpy as np
 
 from .gaussian_poisson import Float64, apply_operator, conjugate_gradients, gaussian_poisson
 
+__all__ = [
+    "LEAST_GRADIENT",
+    "LOG_OFFSET",
+    "detail_boost",
+    "edge_map",
+    "edge_norm",
+    "illumination_change",
+    "inpaint",
+    "sobel_norm",
+    "texture_flattening",
+]
+
 #: The offset added before a logarithm, where 1 is white: one 8-bit level.
 LOG_OFFSET = 1 / 255
 #: Gradients below this part of their mean are amplified like a gradient of that size.

@@ -28,6 +28,17 @@ import numpy.typing as npt
 
 from .luma import LUMA
 
+__all__ = [
+    "GRADIENT_KERNELS",
+    "apply_operator",
+    "conjugate_gradients",
+    "derivative",
+    "divergence",
+    "edge_field",
+    "gaussian_poisson",
+    "gaussian_taps",
+]
+
 Float64 = npt.NDArray[np.float64]
 
 

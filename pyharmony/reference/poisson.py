@@ -15,6 +15,8 @@ from typing import Any
 
 from .gaussian_poisson import Float64, gaussian_poisson
 
+__all__ = ["poisson"]
+
 
 def poisson(
     src: Any,

@@ -12,6 +12,8 @@ from .._images.planes import grown
 from ._clicks import sigmoid
 from .layers import Float32
 
+__all__ = ["FAINT", "Head", "corners", "faces_of_others", "head_around"]
+
 #: Heads are told from this on.
 FAINT = 0.15
 #: The most heads of one look.

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from .._images.planes import connected_parts, grown
 from .._images.region import bounding_box
 
+__all__ = ["Layer", "Pixels", "box_of"]
+
 Float32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]

@@ -36,6 +36,8 @@ from .layers import (
     sampled,
 )
 
+__all__ = ["SURE", "head_in", "head_of"]
+
 #: People have a head that is as sure as that: in the photographs of groups of `benchmarks/layouts.json` 0.4 finds one
 #: more head of 163, and five more things that are none.
 SURE = 0.42
@@ -62,10 +64,6 @@ _WEIGHTS = 1.0, 1.4
 _LOGITS = 3.0
 #: How surely people are where a pose has its mask, on the mean, so that it counts, and so that who has no head does.
 THERE, _NEW = 0.2, 0.3
-#: Below this likelihood nobody could stand in what a photograph shows, see `Session.standable`: of photographs of train
-#: 93 of 100 in which people could are above it, and 3 of 100 others (`tools/scenes.py`). A dwarf on a desk is worse
-#: than a reason too many.
-STANDABLE = 0.6
 #: Below the first likelihood people have to be there so surely where a pose without a head has its mask.
 _NEAR_VIEW, _FROM_NEAR = 0.35, 0.5
 #: From this score on a detection counts wherever it is: 2 of 188 photographs without people get somebody by a pose.

@@ -447,7 +447,7 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
 
     from .. import io
     from .._images.levels import in_levels
-    from ..segmentation.strokes import paint_stroke
+    from ._strokes import paint_stroke
 
     size, factor = desk.sizes[body.picture], 1.0
     wide, high = size.width, size.height

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..errors import ArgumentError
 
+__all__ = ["PAGE", "Settings", "bytes_of", "token_of"]
+
 #: The folder of the page.
 PAGE = Path(__file__).parent / "static"
 #: The photographs of `pyharmony demo`, to try the page with.

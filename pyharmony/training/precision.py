@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
+__all__ = ["fast_dtype"]
+
 #: The CPU's flags, as Linux names them, of instructions for bfloat16. x86 has them in AVX-512 or AMX, Arm as one.
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 #: The values of ONEDNN_MAX_CPU_ISA that leave oneDNN, which runs torch's convolutions on x86, without them.

@@ -9,6 +9,8 @@ from .._images.region import Region
 from ._methods import Method, method_of
 from ._super_resolve import TILE, enlarge
 
+__all__ = ["enlarged_where"]
+
 #: The pixels beside a tile whose alpha reaches into its enlargement.
 _BESIDE = 2
 

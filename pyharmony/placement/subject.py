@@ -19,10 +19,16 @@ from ..segmentation.layers import Layer, Pixels, box_of
 from ..segmentation.people import head_of
 from ._roll import turned
 
+__all__ = ["SIDES", "enlarged_at_most", "matrix_of", "subject_of"]
+
 Float = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SIDES = ("left", "top", "right", "bottom")
+#: How many times larger an object becomes at most in a background of which a screen shows all pixels.
+_ENLARGED = 2.5
+#: The longer side of such a background.
+_SHOWN = 1600
 #: Who is cut at both of these fits only as large as in their own picture.
 OPPOSITE = (frozenset(("left", "right")), frozenset(("top", "bottom")))
 #: The longer side of the mask that is looked at, and the bands of the silhouette.
@@ -234,3 +240,8 @@ def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: fl
     linear = scale * np.array([[cos * sign, -sin], [sin * sign, cos]])
     middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
     return np.concatenate([linear, (np.array([x, y]) - linear @ middle)[:, None]], 1)
+
+
+def enlarged_at_most(size: tuple[int, int]) -> float:
+    """Returns how many times larger an object becomes at most in a background of a size (width, height)."""
+    return _ENLARGED * max(1.0, max(size) / _SHOWN)
