@@ -58,8 +58,10 @@ Spot = Literal["auto"] | Position | Placement
 Number = Literal["auto"] | float
 Front = Literal["auto"] | Sequence[int]
 
-#: What is done to a subject if the caller says nothing.
-_GRAIN, _SHARPNESS = 1.0, 1.0
+#: How much of the grain of the surroundings a subject gets by default.
+_GRAIN = 1.0
+#: How much of their blur it gets by default.
+_SHARPNESS = 1.0
 #: The longer side of what a preview is made from, beside the preview's own.
 _FINER = 1.5
 

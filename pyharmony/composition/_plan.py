@@ -28,9 +28,10 @@ Rectangle = tuple[float, float, float, float]
 
 #: The longer side of the photographs in which people and things are looked for, at least, where they have so many.
 DECIDED = 1200
-#: About the longer side of the photographs in which masks are looked at, and that of the background in which places
-#: are looked for.
-_SIDE, _PLACES = 1000, 800
+#: About the longer side of the photographs over which masks are drawn to place a subject.
+_SIDE = 1000
+#: The longer side of the background in which places are searched.
+_PLACES = 800
 #: The longer side of a mask in which a head is looked for by the silhouette.
 _HEAD_SIDE = 256
 #: By how much heads of people who are near one another differ at most in their heights.
@@ -41,14 +42,20 @@ _LOOKED_AT = 256
 _LIKE = 2
 #: How far somebody may go beyond the rectangle in which the network expects them, in its sides.
 _MORE = 0.25
-#: Two heads may be one where one's middle is that near the other's: shares of the larger width and height.
-_ONE_HEAD = 0.5, 0.95
-#: Subjects become so many times as large before their detail is made, and it is made for four times from there on.
-ENLARGED, _TWICE = 1.5, 3.0
+#: Two heads may be one if their middles are nearer than this share of the larger width, ...
+_ONE_HEAD_ACROSS = 0.5
+#: ... and nearer than this share of the larger height.
+_ONE_HEAD_DOWN = 0.95
+#: Subjects become so many times as large before their detail is made.
+ENLARGED = 1.5
+#: Up to this scale detail is made for twice the size, beyond it for four times.
+_TWICE = 3.0
 #: Of what covers more pixels of its photograph detail is made for twice at most.
 _SMALL = 500_000
-#: A base is seen if this share of the lowest part of the object is, and that part, as a share of its height.
-_BASE_SEEN, _BASE = 0.6, 0.04
+#: A base is seen if this share of the lowest part of the object is.
+_BASE_SEEN = 0.6
+#: The height of that part, as a share of the object's.
+_BASE = 0.04
 
 
 @dataclass(frozen=True)
@@ -333,7 +340,7 @@ def _may_be_one(one: Head, other: Head) -> bool:
     """Returns whether the middle of a head lies so near that of another one that both may be of one person."""
     wide, high = (max(sides) for sides in zip(one.box[2:], other.box[2:], strict=True))
     (x, y), (other_x, other_y) = one.middle, other.middle
-    return abs(x - other_x) < _ONE_HEAD[0] * wide and abs(y - other_y) < _ONE_HEAD[1] * high
+    return abs(x - other_x) < _ONE_HEAD_ACROSS * wide and abs(y - other_y) < _ONE_HEAD_DOWN * high
 
 
 def _taken(

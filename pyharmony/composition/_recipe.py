@@ -38,8 +38,10 @@ BLENDS = ("alpha", "gaussian_poisson", "poisson")
 _LARGEST = 256 << 20
 #: The most layers that a mask is drawn from; pictures have 24 people at most who are told apart.
 _LAYERS = 64
-#: The most values of a layer along a side, and in all; it has more if its box has more pixels.
-_FINEST, _VALUES = 4096, 1 << 20
+#: The most values of a layer along a side.
+_FINEST = 4096
+#: The most values of a layer in all; it has more if its box has more pixels.
+_VALUES = 1 << 20
 
 
 def encoded(mask: NumpyArray) -> dict[str, Any]:

@@ -25,9 +25,10 @@ from ._recipe import mask_over
 from ._subject import Laid, lay, tiles_of
 from .laying import BESIDE, in_canvas_pixels, laid_over, over
 
-#: How far around an object its surroundings are looked at for grain and sharpness: a share of its longer side, and at
-#: least so many pixels.
-_AROUND, _LEAST = 0.5, 200
+#: How far around an object its surroundings count for grain and sharpness, as a share of its longer side.
+_AROUND = 0.5
+#: How many pixels around it they count at least.
+_LEAST = 200
 #: The pixels that are blended at once.
 _AT_ONCE = 1 << 20
 #: The columns of the parts in which layers are merged.

@@ -28,9 +28,10 @@ from ._plan import ENLARGED, Photo
 #: Two numbers, of rows and columns or of height and width.
 Pair = tuple[float, float]
 
-#: How many pixels around a subject are laid with it, and how many pixels of its photograph go at least into one of the
-#: background where it becomes smaller.
-_MARGIN, _FINER = 2, 1.5
+#: How many pixels around a subject are resampled with it.
+_MARGIN = 2
+#: How many pixels of its photograph go at least into one of the background where it becomes smaller.
+_FINER = 1.5
 #: The side of the tiles in which a subject is laid, in pixels of the background.
 _TILE = 512
 #: The pixels beside a place that resampling looks at, in pixels of what is resampled.

@@ -20,24 +20,32 @@ _FACE = (0.08, 0.2, 0.08, 0.0)
 _SOLID = 250
 #: The longer side of masks where nobody has one.
 _SIDE = 256
-#: How much larger heads are that lie lower, in octaves a height of a picture, where no two people say it: its mean, and
-#: how many pairs of people with a head's height between them it counts for.
-_USUAL, _PAIRS = 0.35, 3.0
+#: How much larger heads are that lie lower, in octaves a height of a picture: the prior, where no two people show it.
+_USUAL = 0.35
+#: How many pairs of people with a head's height between them the prior counts for.
+_PAIRS = 3.0
 #: The largest change that is believed, in octaves a height of the picture.
 _STEEPEST = 3.0
 #: By how much of the whole two halves of the weight may differ and be even.
 _EVEN = 1e-9
-#: A mask ends at the lower edge of the picture if it does so near it, as a share of the height; so many of its lowest
-#: rows, as a share of a head, are its lower end, and that is hidden by others if they are below this share of it.
-_AT_EDGE, _END, _OTHERS = 0.03, 0.3, 0.5
-#: Who is fewer heads tall ends at the hips at most, or sits; and so many heads beside somebody the same thing hides.
-_SHORT, _BESIDE = 4.6, 2.0
+#: A mask ends at the lower edge of the picture if it does so within this share of the height.
+_AT_EDGE = 0.03
+#: The height of the lower end of a mask, as a share of a head.
+_END = 0.3
+#: That end is hidden by others if they are below this share of it.
+_OTHERS = 0.5
+#: Who is fewer heads tall ends at the hips at most, or sits.
+_SHORT = 4.6
+#: Within so many heads beside somebody the same thing hides both.
+_BESIDE = 2.0
 #: What hides two people leaves heights of them that differ by so many heads at most.
 _AS_SHORT = 1.0
 #: From so many heads on somebody stands, and neither sits nor is hidden below the knees.
 _STANDING = 5.0
-#: Somebody stands before another if this lies lower by the last number of heads: the chin and so many heads below it.
-_BELOW, NEARER = 0.5, 0.25
+#: How many heads below the chin the row is by which it is compared who stands before whom.
+_BELOW = 0.5
+#: Somebody stands before another if that row lies lower by so many heads.
+NEARER = 0.25
 
 
 class Crowd(NamedTuple):

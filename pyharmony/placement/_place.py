@@ -72,13 +72,18 @@ _AS_BAD = 0.8
 _DOUBTED = 60
 #: What counts of how likely a place is for the first answer at another size than the usual one, or with a doubt.
 _UNUSUAL = 0.5
-#: The largest angle that an object is turned by, and the least, in degrees: below it a photograph only gets softer.
-_TURNED, _LEAST = 10.0, 0.75
+#: The largest angle that an object is turned by, in degrees.
+_TURNED = 10.0
+#: The least such angle: below it a photograph only gets softer.
+_LEAST = 0.75
 #: How far the lower end of an object that something hid may be from the line at which others end, in its heads.
 _LINE = 0.3
-#: How far an object is moved so that a cut edge leaves the picture, in its heights, by how many moves, and what is no
-#: way from the frame, in pixels.
-_MOVED, _MOVES, _SLIGHT = 0.15, 4, 1e-6
+#: How far an object is moved at most so that a cut edge leaves the picture, in its heights.
+_MOVED = 0.15
+#: By how many moves at most.
+_MOVES = 4
+#: Less than this, in pixels, is no distance from the frame.
+_SLIGHT = 1e-6
 #: How sure everybody is at least.
 _FAINTEST = 0.01
 
@@ -90,11 +95,16 @@ _REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
     Reason("face-covered", "a face would be covered"),
     Reason("nothing-seen", "nothing of the object would be seen"),
 )
-#: What is said of an object that is so near the largest size that it may have, and so much smaller than is usual there.
+#: The reason of an object that is near the largest size it may have, and much smaller than is usual there.
 _FEW = Reason("few-pixels", "the object has too few pixels to be as large as is usual there")
-_AT_MOST, _SMALLER = 0.93, 1.4
-#: What is said of a first place with a lower score; a seventh of the people in photographs of groups have less.
-_NO_GOOD, _POOR = Reason("no-good-place", "no place is a good one for the object"), 0.1
+#: From this share of the largest size on an object is near it.
+_AT_MOST = 0.93
+#: An object is much smaller than is usual if the usual size is so many times its own.
+_SMALLER = 1.4
+#: The reason of a first place with a low score.
+_NO_GOOD = Reason("no-good-place", "no place is a good one for the object")
+#: Lower scores are low; a seventh of the people in photographs of groups have less.
+_POOR = 0.1
 #: What is said of a place that keeps the rules where one of these terms adds that or less.
 _BAD = -3.0
 _DOUBTS = {

@@ -20,17 +20,26 @@ Float32 = npt.NDArray[np.float32]
 _SIDE = 400
 #: So many pixels are averaged at least, along each side, for one of a reduced image.
 _SAMPLES = 3
-#: The standard deviations of the smoothing before gradients and of the tensors after, in pixels.
-_BEFORE, _AFTER = 1.0, 2.5
-#: The largest roll that is told, in degrees, the step of the histogram, and the width that edges of one thing vary by.
-_LARGEST, _STEP, _VARIES = 15.0, 0.25, 1.0
+#: The standard deviation of the smoothing before gradients, in pixels.
+_BEFORE = 1.0
+#: The standard deviation of the smoothing of the structure tensors, in pixels.
+_AFTER = 2.5
+#: The largest roll that is estimated, in degrees.
+_LARGEST = 15.0
+#: The step of the histogram, in degrees.
+_STEP = 0.25
+#: The standard deviation by which edges of one thing vary, in degrees.
+_VARIES = 1.0
 #: What an edge that is almost level counts beside an upright one: perspective turns level edges, upright ones hardly.
 _LEVEL = 0.6
-#: Contrast per pixel that an edge counts for at most, and what counts as noise.
-_STRONG, _NOISE = 20.0, 2.0
-#: How surely a picture is upright before anything is seen: the standard deviation of roll, in degrees; and how many
-#: times as many edges as by chance must agree before the picture is believed.
-_USUAL, _SURE = 6.0, 2.0
+#: Contrast per pixel that an edge counts for at most.
+_STRONG = 20.0
+#: Contrast per pixel that is noise.
+_NOISE = 2.0
+#: The standard deviation of the prior of roll, in degrees.
+_USUAL = 6.0
+#: How many times as many edges as by chance must agree, or roll is 0.
+_SURE = 2.0
 
 
 def roll_of(image: ImageLike) -> float:

@@ -23,12 +23,16 @@ _ROWS = 14
 _ABOVE = 1.3
 #: How far they go below them, in heads.
 _BELOW = 1.8
-#: Sizes beside the one that the people say; of these again the finer ones, and shifts in steps of the columns, that are
-#: tried where a place breaks a rule.
+#: Sizes that are tried, as factors of the one that the people show.
 RESIZED = (0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682)
-FINER, SHIFTS = (0.87, 0.93, 1.0, 1.07, 1.15), (-0.33, 0.0, 0.33)
-#: Sizes that are tried where nobody says it, and the rows that feet or a base are put in, as shares of the height.
-_FREE_SIZES, _BASES = (0.7, 0.85, 1.0, 1.15), (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
+#: Finer factors that are tried about a place, ...
+FINER = (0.87, 0.93, 1.0, 1.07, 1.15)
+#: ... and shifts of it, in steps of the columns.
+SHIFTS = (-0.33, 0.0, 0.33)
+#: Factors of the size that are tried where nobody shows it.
+_FREE_SIZES = (0.7, 0.85, 1.0, 1.15)
+#: The rows in which feet or a base are tried there, as shares of the height.
+_BASES = (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
 #: Where nobody is there, the row of somebody's head, as a share of the picture's height: its median in the
 #: photographs of `tools/annotations/heads.json` whose split is train, of 64 people who are alone and cut at the bottom
 #: 0.29 (half of them within 0.22 to 0.35), of 35 who are whole 0.26.
@@ -43,11 +47,14 @@ _LARGEST = 0.5
 _FROM_FIT = 1.0
 #: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
 _LOWER = (0.0, 0.12, 0.25, 0.4)
-#: Of somebody near whom the frame cut at the bottom: how many sizes are tried an octave, and how high the head is at
-#: most, as a share of the picture's height.
-_AN_OCTAVE, _NEAREST = 4, 1 / 3
-#: The share of a face that may be covered, and of the own head that may be hidden.
-FACE, HIDDEN = 0.02, 0.3
+#: How many sizes an octave are tried of a person near the camera, cut at the bottom.
+_AN_OCTAVE = 4
+#: The greatest height of the head of such a person, as a share of the image's height.
+_NEAREST = 1 / 3
+#: The share of a face that may be covered.
+FACE = 0.02
+#: The share of the own head that may be hidden.
+HIDDEN = 0.3
 #: Below this likelihood nobody could stand in what a photograph shows, see `Session.standable`: of photographs of train
 #: 93 of 100 in which people could are above it, and 3 of 100 others (`tools/scenes.py`). A dwarf on a desk is worse
 #: than a reason too many.
@@ -56,10 +63,14 @@ _STANDABLE = 0.6
 _COVERS = 0.05
 #: The standard deviation of the size of heads about the one that their row says, in octaves.
 _SPREAD = 0.15
-#: So many heads above the others' feet are as bad as more, and so many heads beside the frame as good.
-_OFF, _FAR = 2.5, 3.0
-#: How far a head reaches to either side of its middle, in its heights; so many heads of room are as good as more.
-_WIDE, _ROOM = 0.4, 2.5
+#: So many heads above the others' feet are as bad as more.
+_OFF = 2.5
+#: So many heads from the frame are as good as more.
+_FAR = 3.0
+#: How far a head reaches to either side of its middle, in its heights.
+_WIDE = 0.4
+#: So many heads of room are as good as more.
+_ROOM = 2.5
 #: Heads of those who are equally near are at most so many times as high as that of the median.
 _ALIKE = 1.5
 #: From which enlargement on an object looks soft.
@@ -80,9 +91,12 @@ _ASIDE = 1.5
 _LEAST_HEAD = 3.0
 #: The least area of the ground that has to be seen, in pixels of the small image.
 _LEAST_SEEN = 4.0
-#: By how many levels the sky is more blue than red at least, and how much its luma differs from pixel to pixel at most;
-#: and what is looked at above and below feet, in heads.
-_BLUE, _SMOOTH, _ABOUT = 25.0, 6.0, (0.1, 0.4)
+#: By how many levels the sky is more blue than red at least.
+_BLUE = 25.0
+#: By how many levels the luma of the sky differs from pixel to pixel at most.
+_SMOOTH = 6.0
+#: How far the ground at feet reaches above and below them, in heads.
+_ABOUT = (0.1, 0.4)
 #: Luma and the two opponent chromas of red, green and blue; and by how much the ground under people differs from one
 #: to another in these, in the deviation of luma, and in its differences across and down: standard deviations of the
 #: photographs of `tools/annotations/heads.json` whose split is train.
@@ -90,10 +104,12 @@ _OPPONENT = np.array([LUMA, [0.5, -0.5, 0.0], [0.25, 0.25, -0.5]])
 _VARIES = np.array([48.0, 12.0, 16.7, 17.1, 3.7, 4.4])
 #: Differences above it are no stronger: shoes and shadows have edges, too.
 _STEP = 32.0
-#: How unlike the nearest of the others' ground may be without being worse, and from where on it is no worse, as the
-#: mean of the six in these deviations: of 217 people there three quarters are below 0.46 and one in thirty is above
-#: 1.2, of random places of their size beside them half are above 0.54.
-_LIKE, _UNLIKE = 0.5, 1.5
+#: How unlike the nearest of the others' ground may be without being worse, as the mean of the six in these deviations:
+#: of 217 people there three quarters are below 0.46 and one in thirty is above 1.2, of random places of their size
+#: beside them half are above 0.54.
+_LIKE = 0.5
+#: From this unlikeness on ground is no worse.
+_UNLIKE = 1.5
 
 #: Somebody of so many heads or fewer who is cut at the bottom may be before anything; everybody else has to stand
 #: somewhere in the scene.
@@ -128,9 +144,11 @@ ALONE = {
 }
 
 #: What the terms add up to at people's own places in photographs, in the median: of 89 among others, in the layouts
-#: that the weights are learned from; of 151 who are alone, in those of `tools/annotations/heads.json` whose split is
-#: train, as if each were as large as is usual.
-_OWN_PLACE, _OWN_PLACE_ALONE = 0.0, -0.75
+#: that the weights are learned from.
+_OWN_PLACE = 0.0
+#: The same of 151 who are alone, in the photographs of `tools/annotations/heads.json` whose split is train, as if each
+#: were as large as is usual.
+_OWN_PLACE_ALONE = -0.75
 
 
 class Candidates(NamedTuple):

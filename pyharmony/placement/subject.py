@@ -31,25 +31,35 @@ _ENLARGED = 2.5
 _SHOWN = 1600
 #: Who is cut at both of these fits only as large as in their own picture.
 OPPOSITE = (frozenset(("left", "right")), frozenset(("top", "bottom")))
-#: The longer side of the mask that is looked at, and the bands of the silhouette.
-_SIDE, BANDS = 256, 12
+#: The longer side of the reduced mask.
+_SIDE = 256
+#: The number of bands of the silhouette.
+BANDS = 12
 #: A side cuts the object if it touches the frame there along this share of its own width or height, ...
 _TOUCHES = 0.12
-#: ... and if it is hardly wider a little further inside, where a head or a shoe that only touches would be, or if it
-#: touches along so much of it that nothing round would. What touches at the left or the right of a person is a limb,
-#: which widens inwards where it is cut, too.
-_INSIDE, _WIDER, _ALONG = 0.04, 1.6, 0.25
+#: ... and if it is hardly wider this share of the other side further inside, where a head or a shoe that only touches
+#: would be. What touches at the left or the right of a person is a limb, which widens inwards where it is cut, too.
+_INSIDE = 0.04
+#: So many times as wide as at the frame is hardly wider.
+_WIDER = 1.6
+#: An object that touches along this share of its side is cut however much wider it is inside: nothing round would.
+_ALONG = 0.25
 #: How far before the frame a mask that it cuts may end, as a share of the picture.
 _BEFORE = 0.012
-#: From this level on a pixel of a mask is inside, and the most points along an edge.
-_INSIDE_MASK, _POINTS = 128, 256
-#: Somebody whose mask ends so near the lower edge, as a share of the height, stands on it if that is so many heads
-#: below the top and no pixel reaches the edge, and is cut by it if it is fewer and one does, or fewer than the last
-#: number: masks that are drawn by hand seldom reach the frame.
-_NEAR, _STANDS, _CUT = 0.04, 6.2, 5.0
-#: Who is fewer heads tall was cut by something in the picture, a table or somebody else, where the frame did not; so
-#: was whose pose shows no feet, below the second number: under a long dress no feet are seen either.
-_HIDDEN, _WHOLE = 3.8, 6.2
+#: From this level on a pixel of a mask is inside.
+_INSIDE_MASK = 128
+#: The most points along an edge.
+_POINTS = 256
+#: A mask ends near the lower edge if it does so within this share of the height.
+_NEAR = 0.04
+#: Near that edge a person of more heads stands on it without touching it, and one of fewer who touches it is cut.
+_STANDS = 6.2
+#: Near that edge a person of fewer heads is cut without touching it: masks drawn by hand seldom reach the frame.
+_CUT = 5.0
+#: A person who is fewer heads tall was hidden below by something in the picture, a table or somebody, if not cut.
+_HIDDEN = 3.8
+#: So was a person without feet in the pose who is fewer heads tall: under a long dress no feet are seen either.
+_WHOLE = 6.2
 
 
 class Subject(NamedTuple):
