@@ -14,7 +14,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ def api_of(page: str) -> str:
         kind, thing = kind_of(path, name), getattr(importlib.import_module(path), name)
         lines.append(f".. auto{kind}:: {path}.{name}")
         if kind == "class":
-            lines += ["   :members:", *["   :show-inheritance:"][: thing.__bases__ != (object,)]]
+            lines += ["   :members:", *["   :show-inheritance:"][: public_bases(thing.__bases__) != [object]]]
         elif kind == "data":
             lines.append("   :no-value:")
         lines.append("")
@@ -285,14 +285,20 @@ def name_types(app: Any, thing: Any, is_bound: bool) -> None:
         thing.__annotations__["return"] = signature.return_annotation
 
 
-def show_public_bases(app: Any, name: str, thing: type, options: Any, bases: list[type]) -> None:
-    """Name the bases of a base that its room does not show."""
+def public_bases(bases: Iterable[type]) -> list[type]:
+    """Returns the bases, and in place of each that its room does not show the bases of that one."""
 
     def is_shown(base: type) -> bool:
         room = ".".join(base.__module__.split(".")[:2])
-        return not room.startswith("pyharmony.") or hasattr(importlib.import_module(room), base.__name__)
+        if not room.startswith("pyharmony."):
+            return True
+        return "._" not in room and hasattr(importlib.import_module(room), base.__name__)
 
-    bases[:] = [shown for base in bases for shown in ((base,) if is_shown(base) else base.__bases__)]
+    return [shown for base in bases for shown in ((base,) if is_shown(base) else base.__bases__)]
+
+
+def show_public_bases(app: Any, name: str, thing: type, options: Any, bases: list[type]) -> None:
+    bases[:] = public_bases(bases)
 
 
 def setup(app: Any) -> None:
