@@ -750,7 +750,7 @@ def test_what_does_not_go_together_is_told_before_any_work(options: str, code: i
 
 def test_the_default_blend_is_one_in_every_place() -> None:
     """The command, README's examples and its words have the default that docs/blend.md names."""
-    from pyharmony._jobs.options import BLEND
+    from pyharmony._calls import BLEND
 
     default = BLEND.modes[0].replace("-", "_")
     assert re.findall(r"^- \*\*`(\w+)`\*\*, the default blend", (ROOT / "docs" / "blend.md").read_text(), re.M) == [
@@ -766,7 +766,7 @@ def test_the_default_blend_is_one_in_every_place() -> None:
 
 
 def test_the_table_of_options_is_that_of_the_functions() -> None:
-    from pyharmony._jobs.options import BLEND, EDIT, HARMONIZE
+    from pyharmony._calls import BLEND, EDIT, HARMONIZE
 
     for kind in (BLEND, EDIT):
         accepted = {mode: inspect.signature(getattr(blend, mode.replace("-", "_"))).parameters for mode in kind.modes}
@@ -987,7 +987,7 @@ def test_two_names_of_one_file_are_not_both_written() -> None:
     """Where A.png is a.png, one of the files would be lost; here a second name of the folder stands for that."""
     call("blend", *PATCH, "-o", "a.png")
     os.link("a.png", "b.png")
-    from pyharmony._jobs.options import BLEND
+    from pyharmony._calls import BLEND
     from pyharmony._jobs.task import Request
     from pyharmony._jobs.worker import Worker
 

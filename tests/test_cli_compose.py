@@ -24,6 +24,7 @@ from .shared import runners
 pytestmark = pytest.mark.chains
 
 call, told = runners("compose")
+merge, merged = runners("merge")
 PLAIN = ("--harmonize", "none", "--shadow", "off", "--grain", "0", "--sharpness", "0", "--at", "30,20")
 
 
@@ -60,7 +61,19 @@ def test_it_makes_what_the_function_makes() -> None:
 
 
 def test_recipe_and_layers() -> None:
-    looks = ("--at", "30,20", "--seed", "4", "--tip", "90,80", "--softness", "2", "--flip", "--strength", "0.5")
+    looks = (
+        "--at",
+        "30,20",
+        "--seed",
+        "4",
+        "--shadow-tip",
+        "90,80",
+        "--shadow-softness",
+        "2",
+        "--flip",
+        "--strength",
+        "0.5",
+    )
     told("subject.png", "scene.png", "-o", "out.png", *looks, "--save-recipe", "r.json", "--layers", "out.ora")
     told("subject.png", "scene.png", "-o", "again.png", "--recipe", "r.json")
     assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
@@ -69,10 +82,21 @@ def test_recipe_and_layers() -> None:
     assert np.array_equal(merged.pixels[..., :3], pixels("out.png"))
     told("subject.png", "scene.png", "-o", "small.png", "--recipe", "r.json", "--side", "65")
     assert pixels("small.png").shape == (45, 65, 3)
-    mirrored = ("--at", "30,20", "--reflection", "0.5", "--shadow", "off", "--layers", "mirrored.ora")
+    mirrored = ("--at", "30,20", "--reflection-strength", "0.5", "--shadow", "off", "--layers", "mirrored.ora")
     assert told("subject.png", "scene.png", "-o", "mirrored.png", *mirrored)["subjects"][0]["reflection"]
     assert [layer.name for layer in io.read_layers("mirrored.ora")[0]] == ["background", "reflection 1", "subject 1"]
-    light = ("--shadow", "on", "--azimuth", "120", "--elevation", "40", "--blend", "poisson", "--at", "30,20")
+    light = (
+        "--shadow",
+        "on",
+        "--shadow-azimuth",
+        "120",
+        "--shadow-elevation",
+        "40",
+        "--blend",
+        "poisson",
+        "--at",
+        "30,20",
+    )
     assert told("subject.png", "scene.png", "-o", "lit.png", *light)["subjects"][0]["shadow"]
 
 
@@ -97,17 +121,19 @@ def test_several_subjects() -> None:
         (("--at", "1"), "--at: '1', expected auto or X,Y", 2),
         (("--at", "1,1", "--at", "2,2"), "--at: given 2 times for 1 subjects", 2),
         (("--box", "1,2"), "--box: '1,2', expected X,Y,W,H", 2),
-        (("--shadow", "yes"), "--shadow: 'yes', expected auto, on or off", 2),
-        (("--shadow", "off", "--azimuth", "3"), "--shadow off and --azimuth do not go together", 2),
+        (("--shadow", "yes"), "--shadow: 'yes', expected one of auto, on, off", 2),
+        (("--shadow", "off", "--shadow-azimuth", "3"), "--shadow off and --shadow-azimuth do not go together", 2),
         (("--scale", "x"), "--scale: 'x', expected auto or a number", 2),
-        (("--reflection", "2", "--at", "30,20"), "strength: 2", 2),
+        (("--reflection-strength", "2"), "Invalid value for '--reflection-strength'", 2),
+        (("--shadow-elevation", "99", "--at", "30,20"), "--shadow-elevation: 99", 2),
+        (("--shadow-tint", "1,2"), "--shadow-tint: '1,2', expected R,G,B", 2),
         (("--segment", "x"), "--segment: 'x', expected one of 'auto', 'clicks-imagenet', 'clicks'", 2),
-        (("--upscale", "x"), "--upscale: 'x', expected auto, srgan", 2),
-        (("--blend", "x"), "--blend: 'x', expected auto, alpha", 2),
+        (("--upscale", "x"), "--upscale: 'x', expected auto or none or one of srgan", 2),
+        (("--blend", "x"), "--blend: 'x', expected auto or one of alpha, gaussian-poisson, poisson", 2),
         (("--recipe", "scene.png"), "--recipe: scene.png is no JSON", 2),
         (("--save-recipe", "-"), "stdout takes OUT alone", 2),
-        (("--top", "2", *PLAIN), "--top: more than one place is for one subject whose place is looked for", 2),
-        (("--top", "2", "--recipe", "r.json"), "--recipe and --top do not go together", 2),
+        (("-k", "2", *PLAIN), "-k: more than one place is for one subject whose place is looked for", 2),
+        (("-k", "2", "--recipe", "r.json"), "--recipe and -k do not go together", 2),
         (("--explain", "e.png", "--recipe", "r.json"), "--recipe and --explain do not go together", 2),
         (("--explain", "e.ora", *PLAIN), "e.ora: the suffix '.ora' names no format", 2),
         (("--explain", "e.png", *PLAIN), "--explain: every place is given by --at", 2),
@@ -120,8 +146,8 @@ def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: s
 
 
 def test_a_wrong_suffix_is_told_before_anything_is_read() -> None:
-    for options in ((), ("--merge",)):
-        result = call("none.png", "no.png", "-o", "out.ora", *options, code=2)
+    for command in (call, merge):
+        result = command("none.png", "no.png", "-o", "out.ora", code=2)
         assert "out.ora: the suffix '.ora' names no format" in result.stderr
 
 
@@ -135,7 +161,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nobody")
 def test_the_best_places_are_written_and_explained() -> None:
     looks = ("--harmonize", "reinhard", "--grain", "0", "--upscale", "none")
-    result = told("subject.png", "scene.png", "-o", "out.png", *looks, "--top", "3", "--explain", "sheet.png")
+    result = told("subject.png", "scene.png", "-o", "out.png", *looks, "-k", "3", "--explain", "sheet.png")
     best, others = result["subjects"][0], result["others"]
     assert [other["output"] for other in others] == ["out-2.png", "out-3.png"] and result["explain"] == "sheet.png"
     wanted, info = pyharmony.compose(
@@ -148,17 +174,23 @@ def test_the_best_places_are_written_and_explained() -> None:
         assert other["place"]["score"] == spot.score and other["x"] == round(spot.x, 2)
     places = info.subjects[0].places
     assert np.array_equal(pixels("sheet.png"), placement.contact_sheet("subject.png", "scene.png", places))
-    assert best["place"] == {"score": places[0].score, "terms": dict(places[0].terms), "behind": [], "reason": ""}
+    assert best["place"] == {
+        "score": places[0].score,
+        "terms": dict(places[0].terms),
+        "behind": [],
+        "reason": "",
+        "reason_code": "",
+    }
     assert 0 <= best["confidence"] <= 1 and best["mask_score"] is None
     # A file that one of the places would replace is known before anything is done.
-    refused = call("subject.png", "scene.png", "-o", "new.png", *looks, "--top", "2", "--explain", "out-2.png", code=2)
+    refused = call("subject.png", "scene.png", "-o", "new.png", *looks, "-k", "2", "--explain", "out-2.png", code=2)
     assert "out-2.png" in refused.stderr and not Path("new.png").exists()
 
 
 @pytest.mark.usefixtures("nobody")
 def test_fewer_places_than_wanted_are_told() -> None:
     few = ("--harmonize", "none", "--grain", "0", "--sharpness", "0", "--scale", "3.2", "--upscale", "none")
-    written = call("subject.png", "scene.png", "-o", "out.png", *few, "--top", "40", "--verbose").stderr
+    written = call("subject.png", "scene.png", "-o", "out.png", *few, "-k", "40", "--verbose").stderr
     count = 1 + len(list(Path().glob("out-*.png")))
     assert count < 40 and f"{count} places were found, of 40 that are wanted" in written
 
@@ -186,15 +218,43 @@ def test_the_file_tells_that_it_is_a_composite() -> None:
     assert runner.exit_code == 0 and io.read("piped.png").xmp == xmp
 
 
-def test_merge_is_an_option() -> None:
-    merge, _ = runners("merge")
-    assert "No such command 'merge'. It is `pyharmony compose --merge`." in merge("a.png", "b.png", code=2).stderr
-
-
 def test_a_background_is_needed() -> None:
     assert "BACKGROUND is missing" in call("subject.png", "-o", "out.png", code=2).stderr
-    given = ("subject.png", "scene.png", "-o", "out.png", "--base", "scene.png")
-    assert "--base goes with --merge" in call(*given, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("--top", "2"), "No such option: --top. It is -k now."),
+        (("--merge",), "No such option: --merge. It is `pyharmony merge` now."),
+        (("--base=scene.png",), "No such option: --base. It is an option of `pyharmony merge` now."),
+        (("--azimuth", "3"), "No such option: --azimuth. It is --shadow-azimuth now."),
+        (("--softness=3",), "No such option: --softness. It is --shadow-softness now."),
+        (("--reflection", "0.4"), "--reflection: '0.4', expected one of on, off; --reflection-strength is a number"),
+        (("--blend", "gaussian_poisson"), "expected auto or one of alpha, gaussian-poisson, poisson"),
+    ],
+)
+def test_old_spellings_are_answered_with_the_new(old: tuple[str, ...], new: str) -> None:
+    assert new in call("subject.png", "scene.png", "-o", "out.png", *old, code=2).stderr
+
+
+def test_several_subjects_have_values_of_their_own() -> None:
+    photos = ("subject.png", "subject.png", "scene.png")
+    own = ("--at", "10,20", "--at", "70,20", "--scale", "0.8", "--scale", "1.2", "--flip", "--no-flip")
+    result = told(*photos, "-o", "two.png", "--harmonize", "none", "--shadow", "off", *own, "--angle", "3")
+    about = [(one["scale"], one["flip"], one["angle"]) for one in result["subjects"]]
+    assert sorted(about) == [(0.8, True, 3.0), (1.2, False, 3.0)]
+
+
+def test_it_takes_every_option_of_the_function() -> None:
+    Image.fromarray(np.zeros((90, 130), np.uint8)).save("person.png")
+    options = ("--people", "person.png", "--behind", "0", "--strength", "0.5", "--shadow-tint", "1,1,1.2")
+    told("subject.png", "scene.png", "-o", "out.png", "--at", "30,20", *options, "--keep-gps", "--no-flip")
+    wanted = pyharmony.compose(
+        "subject.png", "scene.png", at=(30, 20), people=["person.png"], behind=[0], strength=0.5,
+        shadow={"tint": (1, 1, 1.2)}, keep_gps=True,
+    )  # fmt: skip
+    assert np.array_equal(pixels("out.png"), np.asarray(wanted))
 
 
 @pytest.mark.usefixtures("nobody")
@@ -210,7 +270,7 @@ def test_warnings_speak_the_words_of_the_command_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(_plan, "decide", doubted)
     looks = ("--harmonize", "none", "--upscale", "none", "--grain", "0", "--sharpness", "0")
     said = call("subject.png", "scene.png", "-o", "out.png", *looks).stderr
-    assert "warning: a face would be covered; --at says another place, and --top finds more of them" in said
+    assert "warning: a face would be covered; --at says another place, and -k finds more of them" in said
     two = ("subject.png", "subject.png", "scene.png", "-o", "two.png", *looks, "--at", "10,20", "--at", "999,20")
     assert "warning: subject.png: nothing of it would be seen" in call(*two).stderr
 
@@ -256,44 +316,47 @@ def group(tmp_path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
     first, (_, mask) = group(tmp_path)
-    options = ("-o", "merged.png", "--merge", "--mask", "a_mask.png", "--mask", "b_mask.png")
-    result = told("a.png", "b.png", *options)
+    options = ("-o", "merged.png", "--people", "a_mask.png", "--people", "b_mask.png")
+    result = merged("a.png", "b.png", *options)
     photos = [io.read(name) for name in ("a.png", "b.png")]
     wanted = pyharmony.merge(photos, people=["a_mask.png", "b_mask.png"]).pixels
-    merged = pixels("merged.png")
-    assert np.array_equal(merged, wanted) and Image.open("merged.png").info["dpi"][0] == pytest.approx(300, abs=1)
-    assert np.abs(merged[mask > 0].astype(int) - (240, 40, 30)).max() < 6 and np.array_equal(
-        merged[:, :60], first[:, :60]
+    found = pixels("merged.png")
+    assert np.array_equal(found, wanted) and Image.open("merged.png").info["dpi"][0] == pytest.approx(300, abs=1)
+    assert np.abs(found[mask > 0].astype(int) - (240, 40, 30)).max() < 6 and np.array_equal(
+        found[:, :60], first[:, :60]
     )
     told_of = io.read("merged.png").xmp
     assert told_of is not None and b"compositeCapture" in told_of and told_of.count(b"sha256:") == 2
     base, other = result["photos"]
     assert result["base"] == "a.png" and result["bases"][0]["cost"] <= result["bases"][1]["cost"]
     assert other["photo"] == "b.png" and other["parts"][0]["taken"] and other["inliers"] > 20 and not base["parts"]
-    notes = call("a.png", "b.png", *options, "--overwrite", "--verbose").stderr
+    notes = merge("a.png", "b.png", *options, "--overwrite", "--verbose").stderr
     assert "b.png: " in notes and "the base is a.png; what each would cost: a.png 0." in notes
-    result = told("a.png", "b.png", *options, "--overwrite", "--base", "b.png")
+    result = merged("a.png", "b.png", *options, "--overwrite", "--base", "b.png")
     assert result["base"] == "b.png" and result["bases"] == [] and result["photos"][0]["parts"]
 
 
 @pytest.mark.parametrize(
     ("options", "says", "code"),
     [
-        (("b.png", "--at", "1,2"), "--merge and --at do not go together", 2),
-        (("b.png", "--save-recipe", "r.json"), "--merge and --save-recipe do not go together", 2),
+        (("b.png", "--mask", "a_mask.png"), "No such option: --mask. It is --people now.", 2),
         (("b.png", "--base", "c.png"), "--base: 'c.png', expected auto or one of a.png, b.png", 2),
-        ((), "--merge: one photograph, expected two or more of one place", 2),
-        (("b.png", "--mask", "a_mask.png"), "--mask: given 1 times for 2 photographs, expected once each", 2),
-        (("b.png", "--mask", "mask.png", "--mask", "b_mask.png"), "mask.png: 40 x 50 pixels, expected 320 x 240", 3),
+        ((), "one photograph, expected two or more of one place", 2),
+        (("b.png", "--people", "a_mask.png"), "--people: given 1 times for 2 photographs, expected once for each", 2),
+        (
+            ("b.png", "--people", "mask.png", "--people", "b_mask.png"),
+            "mask.png: 40 x 50 pixels, expected 320 x 240",
+            3,
+        ),
     ],
 )
 def test_what_cannot_be_merged_is_said(options: tuple[str, ...], says: str, code: int, tmp_path: Path) -> None:
     group(tmp_path)
-    assert says in call("a.png", *options, "-o", "o.png", "--merge", code=code).stderr
+    assert says in merge("a.png", *options, "-o", "o.png", code=code).stderr
 
 
 def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:
     first, _ = group(tmp_path)
-    result = call("a.png", "scene.png", "-o", "o.png", "--merge")
+    result = merge("a.png", "scene.png", "-o", "o.png")
     assert "scene.png was left out: it does not show the place of a.png, " in result.stderr
     assert np.array_equal(pixels("o.png"), first) and io.read("o.png").xmp is None

@@ -30,7 +30,7 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_says_what_the_function_says() -> None:
-    asked = ("--thing", "--top", "2", "--flip", "--roll", "3")
+    asked = ("--no-person", "-k", "2", "--flip", "--roll", "3")
     result = told("subject.png", "scene.png", *asked)
     wanted = pyharmony.place("subject.png", "scene.png", person=False, k=2, flip=True, roll=3)
     assert [one["score"] for one in result["places"]] == [one.score for one in wanted]
@@ -44,10 +44,10 @@ def test_it_says_what_the_function_says() -> None:
 
 
 def test_it_writes_a_sheet() -> None:
-    result = told("subject.png", "scene.png", "--thing", "--explain", "sheet.png")
+    result = told("subject.png", "scene.png", "--no-person", "--explain", "sheet.png")
     assert result["explain"] == "sheet.png" and Image.open("sheet.png").width > 400
-    call("subject.png", "scene.png", "--thing", "--explain", "sheet.png", code=2)
-    again = call("subject.png", "scene.png", "--thing", "--explain", "sheet.png", "--overwrite", "--verbose")
+    call("subject.png", "scene.png", "--no-person", "--explain", "sheet.png", code=2)
+    again = call("subject.png", "scene.png", "--no-person", "--explain", "sheet.png", "--overwrite", "--verbose")
     assert "wrote sheet.png" in again.stderr
 
 
@@ -55,9 +55,11 @@ def test_it_writes_a_sheet() -> None:
     ("options", "says", "code"),
     [
         (("--head", "1,2"), "--head: '1,2', expected X,Y,W,H", 2),
-        (("--head", "1,2,3,4", "--thing"), "--thing and --head do not go together", 2),
-        (("--top", "0"), "--top: 0, expected a whole number", 2),
-        (("--roll", "400"), "--roll: 400", 2),
+        (("--head", "1,2,3,4", "--no-person"), "--no-person and --head do not go together", 2),
+        (("-k", "0"), "Invalid value for '-k'", 2),
+        (("--roll", "400"), "Invalid value for '--roll'", 2),
+        (("--top", "3"), "No such option: --top. It is -k now.", 2),
+        (("--thing",), "No such option: --thing. It is --no-person now.", 2),
         (("--mask", "none.png"), "none.png", 3),
         (("--explain", "-", "--json"), "--json and --explain - both want stdout", 2),
     ],
@@ -71,7 +73,7 @@ def test_a_subject_needs_a_mask() -> None:
 
 
 def test_what_it_tells() -> None:
-    asked = ("subject.png", "scene.png", "--thing", "--explain", "sheet.png", "--overwrite")
+    asked = ("subject.png", "scene.png", "--no-person", "--explain", "sheet.png", "--overwrite")
     assert call(*asked, "--quiet").stderr == ""
     assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"] == "wrote sheet.png"
     assert "Traceback" in call("none.png", "scene.png", "--debug", code=3).stderr

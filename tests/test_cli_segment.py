@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pyharmony import segmentation
+from pyharmony.errors import NO_REASON
 from pyharmony.segmentation.layers import Layer
 
 from .shared import runners
@@ -103,7 +104,7 @@ def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -
     shapes = [box_mask(), np.hypot(x - DISC[0], y - DISC[1]) < DISC[2]]
     layers = [Layer((0, 0, 120, 90), shape.astype(np.float32), 0.9) for shape in shapes]
     heads = ((30, 15, 10, 10), (80, 23, 10, 10))
-    monkeypatch.setattr(segmentation.Session, "people", lambda self: self._masks(layers, "", heads))
+    monkeypatch.setattr(segmentation.Session, "people", lambda self: self._masks(layers, NO_REASON, heads))
     asked = ("scene.png", "--people", "--model", finding, "--mask-only")
     result = told(*asked, "-o", "person.png", "--every")
     assert [(one["output"], tuple(one["head"])) for one in result["masks"]] == [
@@ -154,7 +155,7 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
         ((), 2, "nothing is pointed at; expected --points, --scribble, --box or --mask"),
         (("--beside", "4,4"), 2, "nothing on the object is pointed at; expected --points, --scribble, --box or --mask"),
         (("--scribble-beside", "4,4,9,9"), 2, "nothing is pointed at; expected --points, --scribble, --box or --mask"),
-        (("--scribble", "4,4,9"), 2, "--scribble: '4,4,9', expected X,Y,X,Y,…, such as 120,80,160,90"),
+        (("--scribble", "4,4,9"), 2, "--scribble: '4,4,9', expected X,Y,X,Y…, such as 120,80,160,90"),
         (("--scribble", "4,4,9,400"), 2, "--scribble or --scribble-beside: (9, 400) is outside of the image"),
         (("--points", "40,40", "--scribble-beside", "-4,4,9,9"), 2, "--scribble-beside: (-4, 4) is outside"),
         (("--people", "--scribble", "4,4,9,9"), 2, "do not go together"),

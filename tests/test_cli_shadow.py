@@ -76,7 +76,7 @@ def test_it_mirrors_what_the_function_mirrors() -> None:
     ("options", "says", "code"),
     [
         (("--tip", "60"), "--tip: '60', expected X,Y", 2),
-        (("--wall", "1,2"), "--wall: '1,2', expected a row, or X,Y,X,Y", 2),
+        (("--wall", "1,2"), "--wall: '1,2', expected Y|X,Y,X,Y, such as 300 or 10,300,200,290", 2),
         (("--elevation", "0"), "--elevation: 0, expected degrees above 0", 2),
         (("--wall", "230"), "--wall: meets the ground at 230", 2),
     ],

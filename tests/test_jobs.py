@@ -13,8 +13,8 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import blend
+from pyharmony._calls import BLEND, EDIT, HARMONIZE
 from pyharmony._jobs.failures import Code, Failure
-from pyharmony._jobs.options import BLEND, EDIT, HARMONIZE
 from pyharmony._jobs.task import STREAM, Request, task_of
 from pyharmony._jobs.worker import Worker
 from pyharmony.errors import ClippedWarning

@@ -14,9 +14,9 @@ import pytest
 
 import pyharmony
 from pyharmony import errors, io
+from pyharmony._calls import BLEND, FIELDS, FLAGS, HARMONIZE, Style
 from pyharmony._jobs import failures
 from pyharmony._jobs.failures import Words
-from pyharmony._jobs.options import BLEND, FIELDS, FLAGS, HARMONIZE, Style
 from pyharmony._jobs.task import task_of
 from pyharmony.errors import ArgumentError, DecodeError, PyHarmonyWarning, Reason, UnchangedWarning
 
@@ -135,7 +135,7 @@ SAID = {
         "format-lacks-alpha": "name: library; use PNG",
         "format-lacks-depth": "name: library; use PNG",
     },
-    "_merge": {
+    "merge": {
         "left-out": "name: photos[1] was left out: why; python",
         "other-place": "name: it does not show the place of photos[0], why; python",
         "channels-differ": "name: 3 x 4 channels beside 5 x 6 of photos[0]; expected equal numbers, alpha apart; "
@@ -144,11 +144,11 @@ SAID = {
     "compose": {
         "no-place-sought": "name: every place is given by --at, none is looked for; python",
         "one-place": "name: more than one place is for one subject whose place is looked for, without --at; python",
-        "another-place": "name: library; --at says another place, and --top finds more of them",
+        "another-place": "name: library; --at says another place, and -k finds more of them",
         "say-who": "name: library; --points or --box says who is meant",
         "say-what": "name: library; --points or --box says what is meant",
         "another-size": "name: library; --scale says another size",
-        "another-light": "name: library; another --azimuth, or a --tip, brings it in",
+        "another-light": "name: library; another --shadow-azimuth, or a --shadow-tip, brings it in",
     },
     "evaluate": {"unknown-kind": "name: library"},
     "place": {

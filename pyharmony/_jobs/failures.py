@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -204,3 +204,13 @@ def as_failure(error: BaseException) -> Failure:
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
     return Failure(f"unexpected {kind}: {message}; --debug shows where", Code.UNEXPECTED, kind)
+
+
+def with_code(reason: Reason) -> dict[str, str]:
+    """Returns a reason and its code, as results hold them."""
+    return {"reason": reason, "reason_code": reason.code}
+
+
+def with_codes(name: str, told: Sequence[Reason]) -> dict[str, list[str]]:
+    """Returns reasons or warnings and their codes, as results hold them."""
+    return {f"{name}s": list(told), f"{name}_codes": [one.code for one in told]}

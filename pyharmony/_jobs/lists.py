@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, get_args
 
 from .. import _shipped
+from .._calls import HINTS, Kind
 from ..typing import ImageFormat
 from .failures import Code, Failure, reading
-from .options import HINTS, Kind
 from .task import STREAM, Request, Task, check_outputs, task_of
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._calls import BLEND, FLAGS, HINTS, Kind, Style, harmonize_methods
 from ..errors import PyHarmonyError
 from .failures import Code, Failure, Words, as_failure, writing
-from .options import BLEND, FLAGS, HINTS, Kind, Style, harmonize_methods
 
 if TYPE_CHECKING:
     from ..typing import Device, ImageFormat

@@ -18,11 +18,11 @@ import numpy as np
 
 from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
+from .._calls import HINTS
 from .._images.levels import in_levels
 from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, Reason, UnchangedWarning
 from ..upscaling import super_resolve
 from .failures import Code, Failure, reading, writing
-from .options import HINTS
 from .task import STREAM, Request, Task, is_stream
 
 if TYPE_CHECKING:

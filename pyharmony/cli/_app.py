@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .._calls import COMPOSE, MERGE, PLACE
 from .._version import __version__
 from . import (
     _modules,
@@ -27,6 +28,7 @@ from . import (
     evaluate,
     harmonize,
     info,
+    merge,
     models,
     place,
     reflection,
@@ -36,18 +38,11 @@ from . import (
     super_resolve,
     train,
 )
-
-#: What may be taken for a command, and the one that does it.
-_OPTIONS = {"merge": "compose --merge"}
+from ._options import command_of
 
 
 class WholeSummaries(TyperGroup):
     """A group whose list of commands shows their first sentences whole, in as many lines as they need."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and args[0] in _OPTIONS:
-            ctx.fail(f"No such command {args[0]!r}. It is `pyharmony {_OPTIONS[args[0]]}`.")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
@@ -67,10 +62,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("blend")(blend.blend)
-app.command("compose")(compose.compose)
+app.command("compose", cls=command_of(COMPOSE))(compose.compose)
 app.command("edit")(edit.edit)
 app.command("harmonize")(harmonize.harmonize)
-app.command("place")(place.place)
+app.command("merge", cls=command_of(MERGE))(merge.merge)
+app.command("place", cls=command_of(PLACE))(place.place)
 app.command("reflection")(reflection.reflection)
 app.command("segment")(segment.segment)
 app.command("serve")(serve.serve)

@@ -1,17 +1,20 @@
-"""The parameters of the commands that make images, `blend`, `edit` and `harmonize`, from the table of their options."""
+"""The parameters of the commands on images, from the descriptions of their calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from .._jobs.options import Kind, Option, harmonize_methods
+from .._calls import Call, Group, Kind, Option, harmonize_methods
+from .._jobs.failures import Code, Failure
 from .._jobs.task import Request
-from ._command import Overwrite, fields_of, parameter, runner
+from ._command import Overwrite, fields_of, names_of, parameter, runner
 from ._console import Console
 
 Make = Callable[[Console, Request, str | None], None]
@@ -49,17 +52,111 @@ def words(name: str, choices: tuple[str, ...]) -> Any:
 
 
 def _annotation(option: Option) -> Any:
-    kind = words(option.name, option.type) if isinstance(option.type, tuple) else option.type
-    flags = [f"{option.flag}/{option.off}" if option.off else option.flag] if option.type is bool else []
+    kind: Any = option.type
+    if option.auto or option.none or kind not in (bool, int, float):
+        kind = words(option.name, kind) if isinstance(kind, tuple) and not (option.auto or option.none) else str
+    flags = [f"{option.flag}/{option.off}" if option.off else option.flag]
     told = typer.Option(
         *flags,
-        metavar=option.metavar,
+        metavar=option.shown,
         help=option.help,
-        min=option.low,
-        max=option.high,
-        autocompletion=harmonize_methods if option.name == "method" else None,
+        min=option.low if kind in (int, float) else None,
+        max=option.high if kind in (int, float) else None,
+        show_default=False,
+        autocompletion=harmonize_methods if option.name in ("method", "harmonize") else None,
     )
-    return Annotated[kind | None, told]
+    return Annotated[list[kind] | None if option.each or option.many else kind | None, told]
+
+
+def _with_groups(call: Call) -> Iterator[Option]:
+    """Yields the options of a call, and after a Group the options of its arguments, such as shadow_azimuth."""
+    for option in call.options:
+        yield option
+        if isinstance(option.type, Group):
+            for inner in option.type.call.options:
+                yield replace(inner, name=f"{option.name}_{inner.name}")
+
+
+def _options_of(call: Call) -> list[inspect.Parameter]:
+    return [parameter(option.name, _annotation(option)) for option in _with_groups(call)]
+
+
+def _given_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of the options that are given, converted.
+
+    Raises:
+        Failure: USAGE; a text stands for no value of its option, or options contradict each other.
+    """
+    given: dict[str, Any] = {}
+    for option in _with_groups(call):
+        value = values[option.name]
+        if value is None or (isinstance(value, (list, tuple)) and not value):
+            continue
+        is_list = isinstance(value, (list, tuple))
+        parts = [_converted(option, one) for one in (value if is_list else [value])]
+        given[option.name] = parts if is_list else parts[0]
+    for option in call.options:
+        if isinstance(option.type, Group):
+            before = f"{option.name}_"
+            arguments = {name: given.pop(name) for name in list(given) if name.startswith(before)}
+            if arguments and given.get(option.name) is False:
+                first = replace(option, name=next(iter(arguments))).flag
+                raise Failure(f"{option.flag} off and {first} do not go together", Code.USAGE)
+            if arguments:
+                given[option.name] = {name.removeprefix(before): value for name, value in arguments.items()}
+    return given
+
+
+def _converted(option: Option, value: Any) -> Any:
+    value = value.value if isinstance(value, Enum) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return option.converted(value)
+    except ValueError as error:
+        raise Failure(f"{option.flag}: {value!r}, expected {error}", Code.USAGE) from None
+
+
+def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a function a command with the options of a call.
+
+    The function gets a `Console` first; its parameter `given` stands for the options: a dict of the values of those
+    that are given, by their names.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        parameters = [one for p in own for one in (_options_of(call) if p.name == "given" else [p])]
+
+        def work(console: Console, values: dict[str, Any]) -> None:
+            console.names = names_of(parameters) | {one.each: one.flag for one in call.options if one.each}
+            for option in call.options:
+                if isinstance(option.type, Group):
+                    inner = [replace(one, name=f"{option.name}_{one.name}") for one in option.type.call.options]
+                    console.names |= {one.name.replace("_", ".", 1): one.flag for one in inner}
+            given = _given_of(call, values)
+            function(console, **{p.name: given if p.name == "given" else values[p.name] for p in own})
+
+        run = runner(call.command, parameters, work)
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        return run
+
+    return decorate
+
+
+def command_of(call: Call) -> type[TyperCommand]:
+    """Returns the class of the command of a call, which answers old spellings of options with the new ones."""
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            options = args[: args.index("--")] if "--" in args else args
+            for name in (one.partition("=")[0] for one in options if one.startswith("--")):
+                new = call.renamed.get(name[2:].replace("-", "_"))
+                if new is not None:
+                    ctx.fail(f"No such option: {name}. It is {new} now.")
+            return super().parse_args(ctx, args)
+
+    return Command
 
 
 def makes(kind: Kind) -> Callable[[Make], Callable[..., None]]:

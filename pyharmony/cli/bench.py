@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .._jobs.options import BLEND
+from .._calls import BLEND
 from ._command import command
 from ._console import Console
 from ._options import words

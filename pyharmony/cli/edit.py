@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._jobs.options import EDIT
+from .._calls import EDIT
 from .._jobs.task import Request
 from ._console import Console
 from ._options import makes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .._jobs.options import HARMONIZE
+from .._calls import HARMONIZE
 from .._jobs.task import Request
 from ._console import Console
 from ._options import makes

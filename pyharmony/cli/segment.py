@@ -8,59 +8,46 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._calls import SEGMENT
+from .._jobs.failures import Code, Failure, reading, spoken, with_code, writing
 from .._jobs.task import STREAM, check_output
-from ._command import Overwrite, command
+from ._command import Overwrite
 from ._console import Console
 from ._images import named, read_image, write_image
+from ._options import described_by
 
 _NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside") | {"points": "--points or --beside"}
 _HINTS = {"nothing-pointed-at": "expected --points, --scribble, --box or --mask"}
-_POINT, _LINE = "X,Y", "X,Y,X,Y,…"
 
 
-@command("segment", verbose=True)
+@described_by(SEGMENT)
 def segment(
     console: Console,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or with --annotations its folder.")],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUT", help="The cut-out to write, or - for stdout; or a folder.")
     ],
-    points: Annotated[
-        list[str] | None,
-        typer.Option("--points", metavar=_POINT, help="A click on the object, in pixels; several times."),
-    ] = None,
-    beside: Annotated[list[str] | None, typer.Option(metavar=_POINT, help="A click beside the object.")] = None,
-    scribble: Annotated[
-        list[str] | None, typer.Option(metavar=_LINE, help="A line over the object, by its corners; several times.")
-    ] = None,
-    scribble_beside: Annotated[
-        list[str] | None, typer.Option(metavar=_LINE, help="A line over what does not belong to it.")
-    ] = None,
-    box: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="The rectangle that the object lies in.")] = None,
-    mask: Annotated[str | None, typer.Option(metavar="FILE", help="A coarse mask of the object.")] = None,
-    people: Annotated[bool, typer.Option("--people", help="All people, instead of what is pointed at.")] = False,
+    given: dict[str, Any],
     annotations: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Cut out the boxes of COCO's annotations; OUT gets them with masks."),
+        typer.Option(metavar="FILE", help="Segment the boxes of COCO's annotations; OUT is a copy with masks."),
     ] = None,
     mask_only: Annotated[
-        bool, typer.Option("--mask-only", help="Write the mask, a grey image, and not the cut-out.")
+        bool, typer.Option("--mask-only", help="Write the mask, a grey image, instead of the cut-out.")
     ] = False,
-    crop: Annotated[bool, typer.Option("--crop", help="Cut the image to what was found.")] = False,
+    crop: Annotated[bool, typer.Option("--crop", help="Crop the image to the mask.")] = False,
     every: Annotated[
-        bool, typer.Option("--every", help="Write every answer, or everybody: NAME-1.png is the best, or largest.")
+        bool, typer.Option("--every", help="Write every candidate, or person: NAME-1.png is the best, or largest.")
     ] = False,
-    method: Annotated[str, typer.Option(metavar="NAME", help="auto, or another method of docs/segment.md.")] = "auto",
     model: Annotated[
-        str | None, typer.Option(metavar="FILE", help="In place of --method: weights of the network of clicks.")
+        str | None, typer.Option(metavar="FILE", help="In place of --method: weights of a click network.")
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(metavar="FILE", help="In place of --method: an encoder like SAM's, .onnx.")
     ] = None,
     decoder: Annotated[str | None, typer.Option(metavar="FILE", help="Its decoder, .onnx.")] = None,
     salient: Annotated[
-        str | None, typer.Option(metavar="FILE", help="In place of --method: a network of what stands out, .onnx.")
+        str | None, typer.Option(metavar="FILE", help="In place of --method: a saliency network, .onnx.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -73,7 +60,8 @@ def segment(
     """
     from .. import segmentation
 
-    pointed = any((points, beside, scribble, scribble_beside, box, mask))
+    people, mask, method = given.get("people", False), given.get("mask"), given.get("method", "auto")
+    pointed = any(name in given for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
     if sum((people, annotations is not None, pointed)) > 1:
         raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
     if every and annotations is not None:
@@ -94,17 +82,14 @@ def segment(
         _all_boxes(console, Path(image), annotations, Path(output), chosen, overwrite)
         return
     start = time.perf_counter()
-    clicks = [(_numbers(text, 2, "--points"), 1) for text in points or ()]
-    clicks += [(_numbers(text, 2, "--beside"), 0) for text in beside or ()]
-    lines = [_line(text, "--scribble") for text in scribble or ()]
-    corrections = [(line, True) for line in lines[1:]]
-    corrections += [(_line(text, "--scribble-beside"), False) for text in scribble_beside or ()]
-    asked: dict[str, Any] = {
+    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in given.get(name, ())]
+    lines = given.get("scribble", [])
+    corrections = [(line, True) for line in lines[1:]] + [(line, False) for line in given.get("scribble_beside", ())]
+    prompts: dict[str, Any] = {
         "points": [at for at, _ in clicks] or None,
         "labels": [label for _, label in clicks] if clicks else None,
-        "box": None if box is None else _numbers(box, 4, "--box"),
         "scribble": lines[0] if lines else None,
-        "mask": mask,
+        **SEGMENT.arguments(given),
     }
     if output == STREAM:
         if console.as_json:
@@ -116,7 +101,7 @@ def segment(
     picture = read_image(image)
     with spoken(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
         session = segmentation.Session(picture, method=chosen)
-        found = session.people() if people else session.segment(**asked)
+        found = session.people() if people else session.segment(**prompts)
         for line, add in corrections:
             found = session.scribble(line, add=add)
     if not len(found):
@@ -145,7 +130,12 @@ def segment(
     written = f"{named(names[0])} to {names[-1]}" if len(names) > 1 else named(names[0])
     console.note(f"wrote {written}: {found.method}, {what}, {seconds:.2f} s")
     console.result(
-        status="ok", method=found.method, masks=masks, reason=found.reason, output=names[0], seconds=round(seconds, 3)
+        status="ok",
+        method=found.method,
+        masks=masks,
+        **with_code(found.reason),
+        output=names[0],
+        seconds=round(seconds, 3),
     )
 
 
@@ -153,27 +143,6 @@ def _numbered(output: str, number: int) -> str:
     """Returns the name of one of several files: that of OUT with a number before its extension."""
     path = Path(output)
     return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
-
-
-def _line(text: str, option: str) -> list[tuple[float, float]]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) < 2 or len(values) % 2:
-        raise Failure(f"{option}: {text!r}, expected X,Y,X,Y,…, such as 120,80,160,90", Code.USAGE)
-    return list(zip(values[::2], values[1::2]))
-
-
-def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) != count:
-        wanted = "X,Y, such as 120,80" if count == 2 else "X,Y,W,H, such as 10,20,300,200"
-        raise Failure(f"{option}: {text!r}, expected {wanted}", Code.USAGE)
-    return values
 
 
 def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, overwrite: bool) -> None:

@@ -8,26 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
+from .._calls import SUPER_RESOLVE
 from .._jobs.failures import Code, Failure, Words, reading, spoken
 from .._jobs.task import STREAM
-from ._command import Overwrite, command
+from ._command import Overwrite
 from ._console import Console
 from ._images import check_image, named, read_image, write_image
+from ._options import described_by
 
 
-@command("super-resolve", verbose=True)
+@described_by(SUPER_RESOLVE)
 def super_resolve(
     console: Console,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or - for stdin.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help=SUPER_RESOLVE.inputs["image"])],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
-    scale: Annotated[int, typer.Option(metavar="2|4", help="How many times as high and as wide OUT is.")] = 2,
-    method: Annotated[str, typer.Option(metavar="NAME", help="auto, srgan, lanczos or bicubic.")] = "auto",
+    given: dict[str, Any],
     model: Annotated[
         str | None, typer.Option(metavar="FILE", help="In place of --method: weights of srgan, .safetensors.")
     ] = None,
-    tile: Annotated[
-        int, typer.Option(metavar="PIXELS", help="The side of the parts that are enlarged at a time.")
-    ] = 256,
     overwrite: Overwrite = False,
 ) -> None:
     """Enlarge IMAGE twice or four times, with more detail than an interpolation gives, and write OUT.
@@ -36,6 +34,7 @@ def super_resolve(
     """
     from .. import io, upscaling
 
+    method = given.get("method", "auto")
     if model is not None and method != "auto":
         raise Failure("--method and --model both say what to do; give one", Code.USAGE)
     if output != STREAM:
@@ -52,7 +51,9 @@ def super_resolve(
     with spoken(Words(files={"out": output})):
         io.check_target(picture, sys.stdout.buffer if output == STREAM else output)
     with console.status("enlarging", True), spoken(console.words(files={"image": image})):
-        result, info = upscaling.super_resolve(picture, scale, method=chosen, tile=tile, return_info=True)
+        result, info = upscaling.super_resolve(
+            picture, method=chosen, return_info=True, **SUPER_RESOLVE.arguments(given)
+        )
     write_image(result, output, overwrite)
     seconds = time.perf_counter() - start
     height, width = result.pixels.shape[:2]

@@ -1,15 +1,20 @@
-"""The part of `pyharmony compose` that merges photographs of one place, `--merge`."""
+"""`pyharmony merge`: merges photographs of one place into one with everyone."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from .._jobs.failures import Code, Failure, Words, spoken
+import typer
+
+from .._calls import MERGE
+from .._jobs.failures import Code, Failure, Words, spoken, with_code
+from .._jobs.task import STREAM
+from ._command import Overwrite
 from ._console import Console
-from ._images import as_composite, named, read_with_source, write_image
+from ._images import as_composite, check_image, named, read_with_source, write_image
+from ._options import described_by
 
 #: The word that asks for the best base.
 _AUTO = "auto"
@@ -21,16 +26,30 @@ _TEXTS = {
 }
 
 
-def merge_photos(
-    console: Console, photos: list[str], output: str, masks: list[str] | None, base: str, overwrite: bool
+@described_by(MERGE)
+def merge(
+    console: Console,
+    photos: Annotated[list[str], typer.Argument(metavar="PHOTO PHOTO...", help=MERGE.inputs["photos"])],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
+    given: dict[str, Any],
+    overwrite: Overwrite = False,
 ) -> None:
-    """Merges photographs, writes the result, and tells what was taken over; base: 'auto' or one of the photographs."""
+    """Merge photos of one scene into one with everyone in any of them, and write OUT.
+
+    The photos are aligned, and people who are missing in the base are added from the others. The base is the photo
+    that the others fit best, or that of --base. OUT has its depth, colour profile and metadata.
+    """
     import pyharmony
 
+    check_image(output, overwrite)
+    if output == STREAM and console.as_json:
+        raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
+    masks, base = given.get("people"), given.get("base", _AUTO)
     if len(photos) < 2:
-        raise Failure("--merge: one photograph, expected two or more of one place", Code.USAGE)
+        raise Failure("one photograph, expected two or more of one place", Code.USAGE)
     if masks and len(masks) != len(photos):
-        raise Failure(f"--mask: given {len(masks)} times for {len(photos)} photographs, expected once each", Code.USAGE)
+        times = f"given {len(masks)} times for {len(photos)} photographs, expected once for each"
+        raise Failure(f"--people: {times}", Code.USAGE)
     if base != _AUTO and base not in photos:
         raise Failure(f"--base: {base!r}, expected {_AUTO} or one of {', '.join(photos)}", Code.USAGE)
     start = time.perf_counter()
@@ -40,7 +59,8 @@ def merge_photos(
     files |= {f"people[{i}]": path for i, path in enumerate(masks or ())}
     with spoken(Words(files=files, texts=_TEXTS)):
         number: Any = base if base == _AUTO else photos.index(base)
-        result, info = pyharmony.merge(pictures, base=number, people=masks or None, return_info=True)
+        arguments = MERGE.arguments(given)
+        result, info = pyharmony.merge(pictures, base=number, people=masks, return_info=True, **arguments)
     sources = [
         source
         for i, ((_, source), photo) in enumerate(zip(read, info.photos, strict=True))
@@ -54,14 +74,14 @@ def merge_photos(
         parts = [
             {
                 "box": list(part.box), "people": part.people, "crossing": part.crossing, "taken": part.taken,
-                "reason": part.reason,
+                **with_code(part.reason),
             }
             for part in photo.parts
         ]  # fmt: skip
         told.append(
             {
                 "photo": path, "inliers": photo.inliers, "residual": round(photo.residual, 3),
-                "differs": round(photo.differs, 4), "parts": parts, "reason": photo.reason,
+                "differs": round(photo.differs, 4), "parts": parts, **with_code(photo.reason),
             }
         )  # fmt: skip
         for part in photo.parts:
@@ -75,16 +95,6 @@ def merge_photos(
     console.note(f"wrote {named(output)}: {seconds:.2f} s")
     bases = [{**dataclasses.asdict(one), "cost": one.cost} for one in info.bases]
     console.result(
-        status="ok", output=output, base=chosen, bases=bases, photos=told, reason=info.reason, seconds=round(seconds, 3)
-    )
-
-
-def refuse_others(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Refuses options of a composite beside --merge.
-
-    Args:
-        given, defaults: the values of the options, by name.
-    """
-    for name, default in defaults.items():
-        if given[name] not in (default, [], ()):
-            raise Failure(f"--merge and --{name.replace('_', '-')} do not go together", Code.USAGE)
+        status="ok", output=output, base=chosen, bases=bases, photos=told, **with_code(info.reason),
+        seconds=round(seconds, 3),
+    )  # fmt: skip

@@ -1,77 +1,11 @@
-"""The kinds of work on images, and every option of them, declared once."""
+"""The descriptions of blends, edits and harmonisation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .. import _shipped
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option of one image; if it is not given, the function whose argument it is has its own default.
-
-    Attributes:
-        name: the name, which is also that of the argument and of a list's column.
-        type: bool, int, float or str, or the words that are accepted.
-        about: what it does, for the help.
-        default: the default in words, for the help.
-        modes: the modes that it goes with; empty: all.
-        metavar: what stands for its value in the help.
-        low, high: the bounds of a number.
-        off: the flag that turns it off; empty: there is none.
-        argument: whether it is an argument of the mode's function as it is.
-    """
-
-    name: str
-    type: type | tuple[str, ...]
-    about: str
-    default: str = ""
-    modes: tuple[str, ...] = ()
-    metavar: str | None = None
-    low: float | None = None
-    high: float | None = None
-    off: str = ""
-    argument: bool = True
-
-    @property
-    def flag(self) -> str:
-        return flag(self.name)
-
-    @property
-    def help(self) -> str:
-        """The option's help: the modes that it goes with, what it does, and its default."""
-        before = f"{', '.join(self.modes)}: " if self.modes else ""
-        return f"{before}{self.about}{f'  [default: {self.default}]' if self.default else ''}"
-
-    def converted(self, text: str) -> Any:
-        """Returns the value that a text stands for, such as a cell of a list.
-
-        Raises:
-            ValueError: the text stands for no value; the message says what is expected.
-        """
-        if isinstance(self.type, tuple):
-            if text not in self.type:
-                raise ValueError(f"one of {', '.join(self.type)}")
-            return text
-        if self.type is bool:
-            if text.lower() not in _YES_OR_NO:
-                raise ValueError("yes or no")
-            return _YES_OR_NO[text.lower()]
-        try:
-            return self.type(text)
-        except ValueError:
-            raise ValueError("a whole number" if self.type is int else "a number") from None
-
-
-_YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-
-def flag(name: str) -> str:
-    """Returns an argument's option as messages and the command line write it."""
-    return "--" + name.replace("_", "-")
+from .option import Call, Option, flag
 
 
 @dataclass(frozen=True)
@@ -98,24 +32,18 @@ FLAGS, FIELDS = Style(True), Style(False)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of work on images.
+class Kind(Call):
+    """A call on one image that a list may hold in each of its rows; the last of its inputs is the mask.
 
     Attributes:
-        command: its name.
-        inputs: the images that it takes and what is said of each; the mask is the last one.
         primary: the input that the result is like.
         modes: functions of `pyharmony.blend`, or methods of `pyharmony.harmonize`; the default comes first.
-        options: every option of one image.
         chooser: the option that chooses the mode.
         phase: what the computation is called in figures.
     """
 
-    command: str
-    inputs: Mapping[str, str]
     primary: str
     modes: tuple[str, ...]
-    options: tuple[Option, ...]
     chooser: str = "mode"
     phase: str = "solve"
 
@@ -128,10 +56,6 @@ class Kind:
         """The inputs that must be given: blends and edits can do without a mask."""
         names = tuple(self.inputs)
         return names if self.harmonizes else names[:-1]
-
-    @property
-    def by_name(self) -> dict[str, Option]:
-        return {option.name: option for option in self.options}
 
 
 def harmonize_methods() -> list[str]:

@@ -1,0 +1,15 @@
+"""The descriptions of the calls on images: every option once, with its type, range, default and help.
+
+The commands, the requests to the service and its OpenAPI, the fields of the page, the checks of recipes and the
+reference are made of them. Nothing here loads NumPy, so that the help of a command is quick.
+"""
+
+from .composites import COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE
+from .images import BLEND, EDIT, FIELDS, FLAGS, HARMONIZE, HINTS, Kind, Style, harmonize_methods
+from .option import IMAGE, Call, Group, Numbers, Option, flag
+
+__all__ = [
+    "BLEND", "COMPOSE", "EDIT", "FIELDS", "FLAGS", "HARMONIZE", "HINTS", "IMAGE", "MERGE", "PLACE", "REFLECTION",
+    "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call", "Group", "Kind", "Numbers", "Option", "Style", "flag",
+    "harmonize_methods",
+]  # fmt: skip

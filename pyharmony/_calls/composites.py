@@ -1,0 +1,168 @@
+"""The descriptions of segmentation, placement, composites, merging, shadows, reflections and super-resolution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .images import BLEND
+from .option import COLOUR, IMAGE, INDICES, LINE, POINT, POINTS, RECTANGLE, ROW_OR_LINE, Call, Group, Option
+
+_KEEP_GPS = replace(BLEND.by_name["keep_gps"], argument=True, value=False)
+#: How a composite is blended; the first is the default of 'auto'.
+COMPOSITE_BLENDS = ("alpha", "gaussian-poisson", "poisson")
+
+SEGMENT = Call(
+    command="segment",
+    inputs={"image": "The image."},
+    options=(
+        Option("points", POINT, "A click on the object; repeatable.", many=True, argument=False),
+        Option("beside", POINT, "A click on what is not the object; repeatable.", many=True, argument=False),
+        Option("scribble", LINE, "A line over the object, as a list of points; repeatable.", many=True,
+               argument=False),
+        Option("scribble_beside", LINE, "A line over what is not the object; repeatable.", many=True, argument=False),
+        Option("box", RECTANGLE, "A rectangle around the object."),
+        Option("mask", IMAGE, "A coarse mask of the object."),
+        Option("people", bool, "Segment every person; takes no prompt.", argument=False, value=False),
+        Option("method", str, "auto, or another method of docs/segment.md.", value="auto", argument=False),
+    ),
+)  # fmt: skip
+
+PLACE = Call(
+    command="place",
+    inputs={
+        "subject": "The photo with the person or object.",
+        "background": "The photo to place it in.",
+    },
+    options=(
+        Option("mask", IMAGE, "The mask of the person or object.", "the alpha of SUBJECT"),
+        Option("people", IMAGE, "The mask of a person in BACKGROUND; once for each.", "detected", many=True),
+        Option("heads", RECTANGLE, "The head of each of --people, in their order.", "detected", many=True),
+        Option("faces", RECTANGLE, "A face in BACKGROUND that must stay visible; repeatable.", many=True, value=()),
+        Option("others", IMAGE, "A mask of more people in BACKGROUND, not separated.", "detected"),
+        Option("head", RECTANGLE, "The head of the subject.", "detected"),
+        Option("person", bool, "Whether the subject is a person.", "detected", off="--no-person"),
+        Option("cut", ("left", "top", "right", "bottom"), "A side of its frame that crops the subject; repeatable.",
+               "detected", many=True),
+        Option("scale", float, "The factor of the subject's size, above 0, at most 1000.", "estimated",
+               low=1e-6, high=1000),
+        Option("most", float, "The largest factor, if --scale is not given.", "2.5, more in large photos",
+               low=1e-6, high=1000),
+        Option("roll", float, "The rotation in degrees, clockwise.", "as upright as BACKGROUND", low=-180, high=180),
+        Option("flip", bool, "Try the mirrored subject too.", value=False),
+        Option("k", int, "The number of places.", value=5, low=1),
+    ),
+    renamed={"top": "-k", "thing": "--no-person"},
+)  # fmt: skip
+
+SHADOW = Call(
+    command="shadow",
+    inputs={
+        "image": "The image, with the object or without.",
+        "mask": "The mask of the object, of the size of IMAGE.",
+    },
+    options=(
+        Option("azimuth", float, "The direction of the light, in degrees to the right of the viewing direction.",
+               value=150.0),
+        Option("elevation", float, "The height of the light above the horizon, in degrees, to 85.", value=45.0),
+        Option("tip", POINT, "The end of the shadow of the highest pixel, in place of azimuth and elevation."),
+        Option("softness", float, "The angular size of the light: 0.5 degrees for the sun, 30 for a window.",
+               value=4.0, low=0, high=90),
+        Option("strength", float, "How dark the shadow is.", "as other shadows on the ground", low=0, high=1),
+        Option("tint", COLOUR, "Factors for red, green and blue in the shadow.", "as other shadows on the ground"),
+        Option("under", float, "How dark the contact shadow under the object is.", value=1.0, low=0, high=1),
+        Option("contact", ROW_OR_LINE, "Where the object touches the ground: a row, or two points of a line.",
+               "its lowest pixels"),
+        Option("horizon", float, "The row of the horizon.", "0.4 of the height, or above the contact"),
+        Option("wall", ROW_OR_LINE, "Where a vertical wall behind the object meets the ground; as contact.", "no wall"),
+        Option("depth", float, "The depth of the object: how much smaller its back appears than its front.",
+               value=0.0, low=0, high=0.5),
+    ),
+)  # fmt: skip
+
+REFLECTION = Call(
+    command="reflection",
+    inputs={"image": "The image with the object.", "mask": "The mask of the object, of the size of IMAGE."},
+    options=(
+        Option("strength", float, "The opacity of the reflection at the contact.", value=0.4, low=0, high=1),
+        Option("fade", float, "The share of that opacity which is lost at the height of the object.", value=0.6,
+               low=0, high=1),
+        Option("blur", float, "The blur for each pixel of height: 0 for a mirror, 0.03 for a polished floor.",
+               value=0.03, low=0),
+        Option("contact", ROW_OR_LINE, "Where the object touches the ground: a row, or two points of a line.",
+               "its lowest pixels"),
+    ),
+)  # fmt: skip
+
+SUPER_RESOLVE = Call(
+    command="super-resolve",
+    inputs={"image": "The image, or - for stdin."},
+    options=(
+        Option("scale", int, "The factor of its width and height.", metavar="2|4", value=2),
+        Option("method", str, "auto, srgan, lanczos or bicubic.", value="auto", argument=False),
+        Option("tile", int, "The side of the tiles, in pixels of IMAGE.", metavar="PIXELS", value=256),
+    ),
+)
+
+COMPOSE = Call(
+    command="compose",
+    inputs={
+        "subjects": "Photos with a subject each, and the background.",
+        "background": "The photo to put them into.",
+    },
+    options=(
+        Option("points", POINTS, "A click on the subject, or several.", each="points", on_page="stage"),
+        Option("box", RECTANGLE, "A rectangle around the subject.", each="boxes", on_page="stage"),
+        Option("mask", IMAGE, "The mask of the subject, of its photo's size.", "its alpha, or segmented",
+               each="masks", on_page="load-mask"),
+        Option("segment", str, "The method of `pyharmony segment` that segments subjects and people.", value="auto",
+               on_page="cutter"),
+        Option("people", IMAGE, "The mask of a person in the background; once for each.", "detected", many=True,
+               on_page="people"),
+        Option("at", POINT, "The position of the first pixel of the subject's photo.", "the best place",
+               value="auto", auto=True, each="at", shared=True, on_page="stage"),
+        Option("scale", float, "The factor of the subject's size, above 0, at most 1000.", value="auto", auto=True,
+               each="scale", shared=True, on_page="place"),
+        Option("angle", float, "The rotation in degrees, clockwise, -180 to 180.", value="auto", auto=True,
+               each="angle", shared=True, on_page="place"),
+        Option("flip", bool, "Mirror the subject; if the place is searched for, try that too.", value=False,
+               off="--no-flip", each="flip", shared=True, on_page="flip"),
+        Option("behind", INDICES, "The people, by index, who stay in front of the subject.", value="auto", auto=True,
+               none=True, each="behind", shared=True, on_page="behind"),
+        Option("k", int, "The number of places to try: the result shows the best.", value=1, low=1, on_page="places"),
+        Option("harmonize", str, "The method of `pyharmony harmonize`.", value="auto", none=True, on_page="method"),
+        Option("strength", float,
+               "How far the subject is matched to the scene: 0 is a plain paste, without match or shadow; 1 is full.",
+               value=1.0, low=0, high=2, on_page="strength"),
+        Option("blend", COMPOSITE_BLENDS, "The blend.", value="auto", auto=True, in_recipe=True, on_page="blend"),
+        Option("sharpness", float, "How much of the scene's blur the subject gets.", value=1.0, low=0, high=1,
+               look=True, in_recipe=True, on_page="field"),
+        Option("grain", float, "How much of the scene's grain the subject gets.", value=1.0, low=0, high=1,
+               look=True, in_recipe=True, on_page="field"),
+        Option("shadow", Group(SHADOW, auto=True), "The shadow; auto: if the ground under the subject is visible.",
+               value="auto", in_recipe=True, on_page="shadow"),
+        Option("reflection", Group(REFLECTION), "A reflection in water or on a polished floor.", value=False,
+               look=True, in_recipe=True, on_page="field"),
+        Option("upscale", ("srgan", "lanczos", "bicubic"), "How a subject is enlarged to more than 1.5 times its size.",
+               value="auto", auto=True, none=True, on_page="field"),
+        Option("seed", int, "The seed of the grain.", value=0, low=0, high=2**32, on_page="field"),
+        _KEEP_GPS,
+    ),
+    renamed={
+        "top": "-k", "merge": "`pyharmony merge`", "azimuth": "--shadow-azimuth", "elevation": "--shadow-elevation",
+        "tip": "--shadow-tip", "softness": "--shadow-softness", "base": "an option of `pyharmony merge`",
+    },
+)  # fmt: skip
+
+MERGE = Call(
+    command="merge",
+    inputs={"photos": "Photos of one scene."},
+    options=(
+        Option("base", str, "The photo that the people of the others are added to.", metavar="auto|PHOTO",
+               value="auto", argument=False),
+        Option("people", IMAGE, "The mask of the people of a photo; once for each photo.", "detected", many=True,
+               argument=False),
+        Option("align", bool, "Align the photos before.", value=True, off="--no-align"),
+        _KEEP_GPS,
+    ),
+    renamed={"mask": "--people"},
+)  # fmt: skip

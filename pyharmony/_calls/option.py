@@ -1,0 +1,321 @@
+"""What an option and a call are described by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The type of an option that is several numbers, on the command line with commas between them.
+
+    Attributes:
+        metavar: what stands for them in the help, such as 'X,Y'.
+        example: an example, for messages.
+        counts: how many there may be; empty: any number.
+        pairs: whether they are points (x, y): two make one point, more of them a list of points.
+        whole: whether they are whole numbers.
+    """
+
+    metavar: str
+    example: str
+    counts: tuple[int, ...] = ()
+    pairs: bool = False
+    whole: bool = False
+
+    def converted(self, text: str) -> Any:
+        """Returns the numbers of a text: one by itself where there may be one, else a tuple.
+
+        Raises:
+            ValueError: the text has others; the message says what is expected.
+        """
+        try:
+            values = tuple((int if self.whole else float)(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        accepted = len(values) in self.counts if self.counts else len(values) > 0
+        if not accepted or (self.pairs and len(values) > 1 and len(values) % 2):
+            raise ValueError(f"{self.metavar}, such as {self.example}")
+        if len(values) == 1 and 1 in self.counts:
+            return values[0]
+        if self.pairs and len(values) > 2:
+            return tuple(zip(values[::2], values[1::2], strict=True))
+        return values
+
+
+POINT = Numbers("X,Y", "120,80", (2,))
+POINTS = Numbers("X,Y[,X,Y…]", "120,80", pairs=True)
+RECTANGLE = Numbers("X,Y,W,H", "10,20,300,200", (4,))
+LINE = Numbers("X,Y,X,Y…", "120,80,160,90", pairs=True)
+ROW_OR_LINE = Numbers("Y|X,Y,X,Y", "300 or 10,300,200,290", (1, 4), pairs=True)
+COLOUR = Numbers("R,G,B", "0.9,0.95,1.1", (3,))
+INDICES = Numbers("N[,N…]", "0,2", whole=True)
+
+
+class _Image:
+    """The type of an option that is an image: a file on the command line, an id in a request."""
+
+
+IMAGE = _Image()
+
+
+@dataclass(frozen=True)
+class Group:
+    """The type of an option that turns a step on or off, and may hold the arguments of that step.
+
+    Attributes:
+        call: the call whose options the arguments are.
+        auto: whether 'auto' is accepted too.
+    """
+
+    call: Call
+    auto: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it is turned on and off by on the command line."""
+        return (*(("auto",) if self.auto else ()), "on", "off")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a call; if it is not given, the function whose argument it is has its own default.
+
+    Attributes:
+        name: the name, which is also that of the argument and of a list's column.
+        type: bool, int, float or str; the words that are accepted; Numbers, IMAGE or a Group.
+        about: what it does, for the help.
+        default: the default in words, for the help; empty: that of value.
+        modes: the modes that it goes with; empty: all.
+        metavar: what stands for its value in the help.
+        low, high: the bounds of a number.
+        off: the flag that turns it off; empty: there is none.
+        argument: whether it is an argument of the mode's function as it is.
+        value: the default of the function; None: it finds what is best, or there is none.
+        auto: whether 'auto' is accepted beside the type.
+        none: whether the step may be left out: 'none' on the command line, null in a request, None in Python.
+        each: the argument that holds one value for each subject; empty: the option is one for all.
+        shared: whether one value of such an option may stand for all subjects.
+        many: whether it is a list, which is given by repeating the option.
+        look: whether it changes how a subject is matched, so that a preview of one subject has it too.
+        in_recipe: whether recipes hold it under its name.
+        is_new: whether older recipes lack it, which stand for the value of a plain paste.
+        on_page: the control of the page that sets it, 'field' for one that is made of this description; empty: the page
+            has none, and `about` need not be shown there.
+    """
+
+    name: str
+    type: Any
+    about: str
+    default: str = ""
+    modes: tuple[str, ...] = ()
+    metavar: str | None = None
+    low: float | None = None
+    high: float | None = None
+    off: str = ""
+    argument: bool = True
+    value: Any = None
+    auto: bool = False
+    none: bool = False
+    each: str = ""
+    shared: bool = False
+    many: bool = False
+    look: bool = False
+    in_recipe: bool = False
+    is_new: bool = False
+    on_page: str = ""
+
+    @property
+    def flag(self) -> str:
+        return flag(self.name)
+
+    @property
+    def help(self) -> str:
+        """The option's help: the modes that it goes with, what it does, and its default."""
+        before = f"{', '.join(self.modes)}: " if self.modes else ""
+        default = self.default or _written(self.name.replace("_", "-") if self.value is True else self.value)
+        return f"{before}{self.about}{f'  [default: {default}]' if default else ''}"
+
+    @property
+    def shown(self) -> str | None:
+        """What stands for its value in the help."""
+        if self.type is bool or self.metavar is not None:
+            return self.metavar
+        before = "auto|" if self.auto else ""
+        after = "|none" if self.none else ""
+        if isinstance(self.type, Group):
+            return "|".join(self.type.words)
+        if isinstance(self.type, tuple):
+            return f"{before}{'|'.join(self.type)}{after}"
+        if isinstance(self.type, Numbers):
+            return f"{before}{self.type.metavar}{after}"
+        if self.type is IMAGE:
+            return "FILE"
+        return f"{before}{'N' if self.type is int else 'F' if self.type is float else 'NAME'}{after}"
+
+    def converted(self, text: str) -> Any:
+        """Returns the value that a text stands for, such as that of a flag or a cell of a list.
+
+        Raises:
+            ValueError: the text stands for no value; the message says what is expected.
+        """
+        if self.none and text == "none":
+            return () if isinstance(self.type, Numbers) else None
+        if self.auto and text == "auto":
+            return text
+        try:
+            return self._converted(text)
+        except ValueError as error:
+            words = [word for word, accepted in (("auto", self.auto), ("none", self.none)) if accepted]
+            raise ValueError(" or ".join([*words, str(error)])) from None
+
+    def _converted(self, text: str) -> Any:
+        if isinstance(self.type, tuple):
+            if text not in self.type:
+                raise ValueError(f"one of {', '.join(self.type)}")
+            return text
+        if isinstance(self.type, Numbers):
+            return self.type.converted(text)
+        if isinstance(self.type, Group):
+            if text not in self.type.words:
+                number = f"; {self.flag}-strength is a number" if text[:1].isdigit() else ""
+                raise ValueError(f"one of {', '.join(self.type.words)}{number}")
+            return {"on": True, "off": False}.get(text, text)
+        if self.type is IMAGE:
+            return text
+        if self.type is bool:
+            if text.lower() not in _YES_OR_NO:
+                raise ValueError("yes or no")
+            return _YES_OR_NO[text.lower()]
+        try:
+            return self.type(text)
+        except ValueError:
+            raise ValueError("a whole number" if self.type is int else "a number") from None
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The words that are accepted, as Python and recipes spell them: names have underscores."""
+        return tuple(word.replace("-", "_") for word in self.type)
+
+    @property
+    def plain(self) -> Any:
+        """The value of a plain paste, as recipes hold it: the first word, the lowest number, or what is off."""
+        if isinstance(self.type, tuple):
+            return self.identifiers[0]
+        if self.type is bool:
+            return False
+        return None if self.none or isinstance(self.type, Group) else self.low
+
+    def accepts(self, value: Any) -> bool:
+        """Tells whether a value of JSON, as recipes hold it, is one of this option; not the arguments of a Group."""
+        if value is None:
+            return self.none or isinstance(self.type, Group)
+        if self.auto and value == "auto":
+            return True
+        if isinstance(self.type, Group):
+            return isinstance(value, Mapping) or (self.type.auto and value == "auto")
+        if isinstance(self.type, tuple):
+            return isinstance(value, str) and value in self.identifiers
+        if self.type is bool:
+            return isinstance(value, bool)
+        if self.type is str:
+            return isinstance(value, str)
+        number = isinstance(value, (int, float) if self.type is float else int) and not isinstance(value, bool)
+        return number and math.isfinite(value) and self._within(value)
+
+    def _within(self, value: float) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    @property
+    def accepted(self) -> str:
+        """What is accepted, for messages."""
+        if isinstance(self.type, Group):
+            auto = ", 'auto'" if self.type.auto else ""
+            return f"null{auto} or arguments of {self.type.call.command}"
+        if isinstance(self.type, tuple):
+            text = "one of " + ", ".join(self.identifiers)
+        elif self.type is bool:
+            text = "true or false"
+        elif self.type is str:
+            text = "a text"
+        else:
+            text = "a whole number" if self.type is int else "a number"
+            if self.low is not None and self.high is not None:
+                text += f" from {self.low:g} to {self.high:g}"
+            elif self.low is not None:
+                text += f" of at least {self.low:g}"
+        return f"null or {text}" if self.none else text
+
+
+_YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def flag(name: str) -> str:
+    """Returns an argument's option as messages and the command line write it."""
+    return ("-" if len(name) == 1 else "--") + name.replace("_", "-")
+
+
+def _written(value: Any) -> str:
+    """Returns a default as the help writes it; empty for none, and for what is off."""
+    if value is None or value is False or value == ():
+        return ""
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call on images.
+
+    Attributes:
+        command: its name.
+        inputs: the images that it takes and what is said of each.
+        options: every option of it.
+        renamed: spellings of options that were accepted once, without dashes, and what replaces each.
+    """
+
+    command: str
+    inputs: Mapping[str, str]
+    options: tuple[Option, ...]
+    renamed: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def by_name(self) -> dict[str, Option]:
+        return {option.name: option for option in self.options}
+
+    def arguments(self, values: Mapping[str, Any], count: int = 1, several: bool = False) -> dict[str, Any]:
+        """Returns the keyword arguments of the function for values of options; those that are missing are left out.
+
+        Args:
+            values: the values by the names of options; those of an option that is `each` are a list of one for all
+                subjects, or of one for each.
+            count: how many subjects there are.
+            several: whether the function gets a list of subjects.
+
+        Raises:
+            ValueError: a value is given for another number of subjects; the message begins with the option's name.
+        """
+        given = {}
+        for option in self.options:
+            if option.argument and option.name in values:
+                value = values[option.name]
+                if option.each:
+                    value = _for_each(option, value, count, several)
+                elif isinstance(option.type, tuple) and isinstance(value, str):
+                    value = value.replace("-", "_")  # as Python spells names
+                given[option.each or option.name] = value
+        return given
+
+
+def _for_each(option: Option, values: Sequence[Any], count: int, several: bool) -> Any:
+    """Returns the argument for the values of an option that is given once for each subject."""
+    if several and len(values) == count:
+        return list(values)
+    if not several and option.type is POINTS:
+        points = [point for value in values for point in ([value] if isinstance(value[0], (int, float)) else value)]
+        return points[0] if len(points) == 1 else points
+    if len(values) == 1 and (option.shared or not several):
+        return values[0]
+    raise ValueError(f"{option.flag}: given {len(values)} times for {count} subjects, expected once for each")
