@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks, io
+from .._calls import COMPOSE, Group, Option
 from .._cuda import is_device_array
 from .._images.frame import position_of
 from .._images.kinds import is_file
@@ -21,7 +22,7 @@ from ..io.files import check_destination
 from ..placement import Placement
 from ..segmentation import Masks
 from ._plan import Wanted, number
-from ._recipe import BLENDS, accepted, check_looks
+from ._recipe import accepted, check_looks
 from ._weights import harmonizes
 
 #: Positions beyond so many pixels are taken for a mistake.
@@ -82,44 +83,61 @@ def check_people(people: Any) -> None:
         )
 
 
-def looks_of(
-    harmonize: Any, strength: Any, blend: str, sharpness: Any, grain: Any, shadow: Any, reflection: Any
-) -> dict[str, Any]:
-    """Returns what is to be done to every subject, as the recipe says it.
+def looks_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns how every subject is matched to the scene, as the recipe says it.
+
+    Args:
+        values: the values of the other options that recipes hold, by their names.
 
     Raises:
         ArgumentError, DTypeError, WeightsError: a value is not accepted.
     """
-    found: dict[str, Any] = {"blend": BLENDS[0] if blend == "auto" else blend, "harmonize": None}
-    amounts = {
-        name: _amount(value, name, most)
-        for name, value, most in (("strength", strength, 2), ("sharpness", sharpness, 1), ("grain", grain, 1))
-    }
+    options = [option for option in COMPOSE.options if option.in_recipe]
+    looks = {option.name: _look(option, values[option.name]) for option in options}
+    amount = _amount(COMPOSE.by_name["strength"], strength)
+    looks["harmonize"] = None
     if harmonize is not None:
         _check_method(harmonize)
         method, weights = harmonizes(harmonize)
-        found["harmonize"] = {"method": method, "weights": weights, "strength": amounts["strength"]}
-        found["harmonize"] |= {"source": True, "reference": []}
-    found |= {"sharpness": amounts["sharpness"], "grain": amounts["grain"]}
-    if isinstance(shadow, Mapping):
-        found["shadow"] = _numbers(shadow, "shadow")
-    elif isinstance(shadow, (bool, np.bool_)):
-        found["shadow"] = {} if shadow else None
-    elif isinstance(shadow, str) and shadow == "auto":
-        found["shadow"] = "auto"
-    else:
-        raise ArgumentError(f"shadow: {shadow!r}, expected 'auto', True, False or arguments of pyharmony.shadow")
-    if isinstance(reflection, Mapping):
-        found["reflection"] = _numbers(reflection, "reflection")
-    elif isinstance(reflection, (bool, np.bool_)):
-        found["reflection"] = {} if reflection else None
-    else:
-        raise ArgumentError(f"reflection: {reflection!r}, expected True, False or arguments of pyharmony.reflection")
-    return found
+        looks["harmonize"] = {"method": method, "weights": weights, "strength": amount, "source": True, "reference": []}
+    if amount == 0:
+        # The plain paste.
+        return {**{option.name: option.plain for option in options}, "harmonize": None}
+    for name in ("sharpness", "grain"):
+        looks[name] *= min(1.0, amount)
+    return looks
 
 
-def _amount(value: Any, name: str, most: int) -> float:
-    return _checks.number(value, name, high=most, accepts=f"a number from 0 to {most}")
+def _look(option: Option, value: Any) -> Any:
+    """Returns the value of an option as the recipe says it."""
+    name = option.name
+    if isinstance(option.type, Group):
+        if isinstance(value, Mapping):
+            return _numbers(value, name)
+        if isinstance(value, (bool, np.bool_)):
+            return {} if value else None
+        if isinstance(value, str) and option.type.auto and value == "auto":
+            return value
+        auto = "'auto', " if option.type.auto else ""
+        raise ArgumentError(f"{name}: {value!r}, expected {auto}True, False or arguments of pyharmony.{name}")
+    if isinstance(option.type, tuple):
+        words = ("auto", *option.identifiers) if option.auto else option.identifiers
+        one_of(value, name, words, ", ".join(words))
+        return option.plain if value == "auto" else value
+    if option.type is bool:
+        _checks.flag(value, name)
+        return bool(value)
+    return _amount(option, value)
+
+
+def _amount(option: Option, value: Any) -> float:
+    return _checks.number(
+        value,
+        option.name,
+        low=option.low or 0,
+        high=math.inf if option.high is None else option.high,
+        accepts=option.accepted,
+    )
 
 
 def _check_method(method: Any) -> None:

@@ -48,7 +48,7 @@ from ..upscaling import METHODS
 from . import _plan
 from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of
 from ._plan import DECIDED, People, Photo, Wanted
-from ._recipe import BLENDS, SCHEMA, check_mask, digest, mask_over, read_recipe
+from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of
 from ._subject import Laid
 from ._weights import changed, enlarges, sum_of
@@ -244,7 +244,8 @@ def compose(
         k: how many of the best places of one subject are wanted: the picture shows it at the best, and
             `ComposeInfo.others` are the recipes of the next, of which there may be fewer.
         harmonize: a method of `pyharmony.harmonize`; None: colours stay.
-        strength: how far colours go, 0 to 2.
+        strength: how far the subject is matched to the scene, 0 to 2: how far colours go, and below 1 a factor of
+            sharpness and grain. 0 is a plain paste, whatever else is asked for: no match, no shadow, a clean edge.
         blend: 'alpha', the default of 'auto', with clean edges; 'gaussian_poisson', on the harmonised picture;
             'poisson'.
         sharpness, grain: how much of the blur and of the grain of the surroundings the subject gets, 0 to 1.
@@ -288,7 +289,6 @@ def compose(
         raise ArgumentError("subjects: empty, expected at least one photograph")
     # All that can be refused is refused before anything is read.
     check_out(out)
-    one_of(blend, "blend", ("auto", *BLENDS), f"auto, {', '.join(BLENDS)}")
     if upscale is not None:
         one_of(upscale, "upscale", ("auto", *METHODS), f"auto, {', '.join(METHODS)} or None")
     if not isinstance(segment, Method):
@@ -302,7 +302,8 @@ def compose(
             f"k: {k} places, expected 1 beside several subjects, and where `at` says the place", code="one-place"
         )
     check_people(people)
-    looks = looks_of(harmonize, strength, blend, sharpness, grain, shadow, reflection)
+    values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
+    looks = looks_of(harmonize, strength, values)
     looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
     wanted = wanted_of(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
     told = None if recipe is None else read_recipe(recipe)

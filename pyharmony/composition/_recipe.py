@@ -18,6 +18,7 @@ import numpy as np
 from .. import io as images
 from .. import shadows
 from .._arrays import NumpyArray
+from .._calls import COMPOSE, Group
 from .._images.levels import levels_of_shares
 from .._images.region import bounding_box
 from .._images.sizes import resized
@@ -32,8 +33,6 @@ from ..typing import PathLike
 from ..upscaling import METHODS
 
 SCHEMA = "pyharmony.recipe/1"
-#: The ways to blend, of which 'auto' is the first.
-BLENDS = ("alpha", "gaussian_poisson", "poisson")
 #: The largest recipe that is read, in bytes.
 _LARGEST = 256 << 20
 #: The most layers that a mask is drawn from; pictures have 24 people at most who are told apart.
@@ -202,12 +201,15 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
     whole = dict(found)
     _check(whole, _WHOLE, "")
     _check_known(whole, "background", "background_file", "")
-    subjects = whole["subjects"]
+    options = [option for option in COMPOSE.options if option.in_recipe]
+    accepts = {**_SUBJECT, **{option.name: (option.accepts, option.accepted) for option in options}}
+    subjects = whole["subjects"] = list(whole["subjects"])
     if sorted(whole["order"]) != list(range(len(subjects))):
         raise _damaged("order", f"{whole['order']!r}, expected each number below {len(subjects)} once")
     for i, one in enumerate(subjects):
         name = f"subjects[{i}]."
-        _check(one, _SUBJECT, name)
+        one = subjects[i] = {**{option.name: option.plain for option in options if option.is_new}, **one}
+        _check(one, accepts, name)
         _check_known(one, "digest", "file", name)
         for key, of in (("mask", one["size"]), ("cover", whole["size"])):
             if one[key] is not None:
@@ -220,9 +222,9 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
         if one["upscale"] is not None:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
-        for key in ("shadow", "reflection"):
-            if isinstance(one[key], Mapping):
-                check_looks(one[key], key, f"recipe: {name}{key}.")
+        for option in options:
+            if isinstance(option.type, Group) and isinstance(one[option.name], Mapping):
+                check_looks(one[option.name], option.name, f"recipe: {name}{option.name}.")
     return whole
 
 
@@ -243,7 +245,7 @@ def check_looks(given: Mapping[str, Any], of: str, name: str) -> None:
             getattr(shadows, of)(np.zeros((2, 2, 3), np.uint8), empty, **given)
     except PyHarmonyError as error:
         if not name:
-            raise
+            raise error.within("", f"{of}.{error.argument}") from None
         inner = error.within(name)
         raise ArgumentError(str(inner), code=inner.code, **inner.details) from None
 
@@ -296,7 +298,6 @@ def _is_word(*words: str) -> Check:
 
 _SIZE: Check = (lambda value: _are(value, 2, lambda v: _is_count(v, 1))), "width and height"
 _NUMBER: Check = _is_number, "a number"
-_SHARE: Check = (lambda value: _is_number(value, 0, 1)), "a number from 0 to 1"
 _FLAG: Check = (lambda value: isinstance(value, bool)), "true or false"
 _DIGEST: Check = (
     (lambda value: value is None or _is_sum(value)), "null, or 64 digits and letters a to f, a SHA-256"
@@ -325,12 +326,7 @@ _SUBJECT: dict[str, Check] = {
     "cover": (_is_object, "null or a mask as compose writes it"),
     "cut": ((lambda value: _are(value, None, lambda v: v in SIDES)), f"some of {', '.join(SIDES)}"),
     "hidden": _FLAG,
-    "blend": _is_word(*BLENDS),
     "harmonize": (_is_object, "null, or what harmonize is given"),
-    "sharpness": _SHARE,
-    "grain": _SHARE,
-    "shadow": ((lambda value: value == "auto" or _is_object(value)), "null, 'auto' or arguments of shadow"),
-    "reflection": (_is_object, "null or arguments of reflection"),
     "upscale": (_is_object, "null, or a method and 2 or 4"),
 }
 _MASK: dict[str, Check] = {
