@@ -388,10 +388,12 @@ def test_live_blends_are_those_that_are_made_in_the_end(service: Running) -> Non
     ids = service.ids(**images)
     # A source under its mask, as the operation blend takes it.
     given = {"source": ids["subject"], "mask": ids["mask"], "background": ids["background"], "format": "png"}
-    for mode in ("poisson", "gaussian_poisson", "laplacian", "alpha"):
+    for mode in ("poisson", "gaussian-poisson", "laplacian", "alpha"):
         made = service.done("live", **given, at=[110, 40], mode=mode, preview=True)
         x, y, wide, high = (int(value) for value in made["info"]["box"])
-        wanted = getattr(blend, mode)(images["subject"], images["background"], images["mask"], at=(110, 40))
+        wanted = getattr(blend, mode.replace("-", "_"))(
+            images["subject"], images["background"], images["mask"], at=(110, 40)
+        )
         part = wanted[y : y + high, x : x + wide]
         assert np.abs(shown(made).astype(int) - part).max() <= JPEG, mode
         # All that changes is in it, and little else.
@@ -413,13 +415,17 @@ def test_live_blends_are_those_that_are_made_in_the_end(service: Running) -> Non
     layers = {one["name"]: one for one in found}
     given = {"background": ids["background"], **{name: one["picture"]["id"] for name, one in layers.items()}}
     at = layers["plain"]["box"][:2]
-    for mode in ("alpha", "poisson", "gaussian_poisson"):
+    for mode in ("alpha", "poisson", "gaussian-poisson"):
         for strength in (0, 1):
             made = service.done("live", **given, at=at, mode=mode, strength=strength, format="png")
             x, y, wide, high = (int(value) for value in made["info"]["box"])
-            method = {**look, "harmonize": "reinhard" if strength else None}
+            method = {**look, "harmonize": "reinhard" if strength else None, "blend": mode.replace("-", "_")}
             wanted = pyharmony.compose(
-                images["subject"], images["background"], masks=images["mask"], at=(110, 40), blend=mode, **method
+                images["subject"],
+                images["background"],
+                masks=images["mask"],
+                at=(110, 40),
+                **method,
             )
             difference = np.abs(shown(made).astype(int) - wanted[y : y + high, x : x + wide])
             assert difference.max() <= JPEG, (mode, strength, difference.max())
@@ -477,7 +483,7 @@ def test_a_mask_that_is_dragged_is_set_up_once(tmp_path: Path) -> None:
 
     inside = [(100 + i, 50 + 2 * i) for i in range(6)]
     cut = [(-20, 30), (-20, 31), (260, -15)]
-    for mode, places, masks in (("poisson", inside, 1), ("gaussian_poisson", inside, 1), ("poisson", cut, 2)):
+    for mode, places, masks in (("poisson", inside, 1), ("gaussian-poisson", inside, 1), ("poisson", cut, 2)):
         kept, made = moves(1 << 30, mode, places)
         anew, every = moves(0, mode, places)
         assert kept == anew  # bit for bit

@@ -103,9 +103,9 @@ class Place(Answer):
 class Layer(Answer):
     """A layer over a background."""
 
-    name: Literal["shadow", "plain", "matched", "front"] = Field(
-        description="'shadow', by which what is below is multiplied; the subject, 'plain' as it was and 'matched'; or "
-        "'front', the people who stay in front of it."
+    name: Literal["shadow", "reflection", "plain", "matched", "front"] = Field(
+        description="'shadow', by which what is below is multiplied; 'reflection'; the subject, 'plain' as it was and "
+        "'matched'; or 'front', the people who stay in front of it."
     )
     box: list[float] = Field(description="x, y, width and height in pixels of the background at full size.")
     picture: PictureInfo
@@ -164,6 +164,20 @@ class SegmentMethod(Answer):
     people: bool = Field(description="Whether it finds people.")
 
 
+class PageField(Answer):
+    """An option of `compose` that a page shows as a field of its own, made from the description of the call."""
+
+    name: str
+    about: str = Field(description="What it does.")
+    type: Literal["number", "whole", "flag", "word", "group"]
+    default: Any
+    low: float | None = None
+    high: float | None = None
+    words: list[str] = Field(default=[], description="The values of a word; 'none' stands for null.")
+    fields: list[PageField] = Field(default=[], description="The arguments of a group that is on.")
+    look: bool = Field(default=False, description="Whether `layers` takes it too.")
+
+
 class ServiceInfo(Answer):
     """The service: its version, its limits and its methods."""
 
@@ -184,6 +198,7 @@ class ServiceInfo(Answer):
     proxy_side: int
     needs_token: bool
     methods: list[str] = Field(description="The methods and networks of `harmonize`.")
+    fields: list[PageField] = Field(description="The options of `compose` that have no control of their own.")
     segment_methods: list[SegmentMethod] = Field(description="The methods of `segment` that can run here.")
 
 

@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
+from .._calls import COMPOSE, harmonize_methods
 from .._jobs.failures import Code, Failure
-from .._jobs.options import harmonize_methods
 from ._answers import (
     Health,
     JobInfo,
@@ -33,7 +33,7 @@ from ._answers import (
 from ._guard import CLIENT_LEFT, COOKIE, CSRF_HEADER, UNEXPECTED, Guard, Keys, session_of
 from ._history import History
 from ._metrics import CONTENT_TYPE, Metrics
-from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId
+from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, page_fields
 from ._page import Page
 from ._pool import Job, Pool, as_json
 from ._store import FULL_RETRY, Store, StoredPicture
@@ -296,6 +296,7 @@ class Service:
             proxy_side=settings.proxy_side,
             needs_token=settings.token is not None,
             methods=harmonize_methods(),
+            fields=page_fields(COMPOSE),
             segment_methods=[
                 SegmentMethod(name="auto", about=f"the default: {default.summary}", people=default.people),
                 *(

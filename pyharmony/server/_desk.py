@@ -14,8 +14,8 @@ from typing import Any, cast
 import numpy as np
 
 from .. import _shipped, io
+from .._calls import Kind
 from .._images.sizes import fitted, resized
-from .._jobs.options import Kind
 from .._jobs.task import Request, Task
 from .._jobs.worker import Worker
 from ..errors import PyHarmonyWarning, Reason

@@ -19,16 +19,16 @@ from .._arrays import NumpyArray
 from .._images.levels import in_levels
 from .._images.region import bounding_box
 from .._images.sizes import resized
+from .._jobs.failures import with_codes
 from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
 from ..errors import MaskError, PyHarmonyWarning
 from ..io import Picture
 from ..reference.luma import LUMA
-from ._text import with_codes
 
 if TYPE_CHECKING:
     from ._desk import Desk
-    from ._operations import LayersBody, LiveBody, PictureId
+    from ._operations import LiveBody, PictureId
 
 #: How much finer than the screen a subject is before it is laid.
 _FINER = 1.5
@@ -38,8 +38,8 @@ _FAR = 32
 _RIM = 2
 
 
-def layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
-    """Composes on proxies and returns the layers: the shadow, the subject as it was and matched, who stands before."""
+def layers(body: Any, given: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
+    """Composes on proxies; returns the layers: shadow, reflection, the subject plain and matched, people in front."""
     one = body.subject
     with desk.phase("decode", 1, 3):
         background, ratio = _reduced(desk, body.background, body.side / max(desk.sizes[body.background][:2]))
@@ -50,12 +50,13 @@ def layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
         people = [_mask(desk, id, (background.shape[1], background.shape[0])) for id in body.people or ()]
     place: dict[str, Any] = {"at": tuple(value * ratio for value in one.at), "scale": one.scale * ratio / own_ratio}
     place |= {"angle": one.angle, "flip": one.flip, "masks": mask, "upscale": None, "return_info": True}
-    nothing: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": False}
-    matched: dict[str, Any] = {"harmonize": body.harmonize, "sharpness": body.sharpness, "grain": body.grain}
-    matched |= {"shadow": _shadow(body.shadow, ratio), "people": people or None}
+    matched = {**given, "people": people or None}
+    for name in ("shadow", "reflection"):
+        if isinstance(given.get(name), Mapping):
+            matched[name] = in_canvas_pixels(given[name], ratio)
     colours = background[..., :3]
     with desk.phase("match", 2, 3), desk.warned() as said:
-        plain: Composed = compose(photo, colours, **place, **nothing)[1].subjects[0]
+        plain: Composed = compose(photo, colours, **place, strength=0.0)[1].subjects[0]
         info = compose(photo, colours, **place, **matched)[1]
         full: Composed = info.subjects[0]
     with desk.phase("encode", 3, 3):
@@ -63,6 +64,9 @@ def layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
         grey = desk.sizes[body.background].channels == 1
         if full.shadow is not None and not (box := bounding_box((full.shadow != 255).any(2))).empty:
             found.append(("shadow", box.rectangle, box.of(full.shadow)))
+        if full.reflection is not None and not (box := bounding_box(full.reflection[..., 3])).empty:
+            pixels = np.dstack([_shown(full.reflection[..., :3], grey), full.reflection[..., 3]])
+            found.append(("reflection", box.rectangle, np.ascontiguousarray(box.of(pixels))))
         if plain.box[2] and plain.box[3]:
             for name, laid in (("plain", plain), ("matched", full)):
                 found.append((name, laid.box, np.dstack([_shown(laid.colours, grey), laid.alpha])))
@@ -170,7 +174,7 @@ def _as_blend(
     """Returns dst with a source [h, w, 3] under its mask [h, w], as the operation `blend` puts it in."""
     options: dict[str, Any] = {"gradients": body.gradients} if body.mode == "poisson" else {}
     try:
-        made: NumpyArray = getattr(blends, body.mode)(colours, dst, mask, at=at, **options)
+        made: NumpyArray = getattr(blends, body.mode.replace("-", "_"))(colours, dst, mask, at=at, **options)
     except MaskError:  # nothing of it lies in the background, or all of that is covered
         return dst
     return made
@@ -211,7 +215,7 @@ def _blended(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any
     seen = alpha > 0
     if not seen.any():
         return dst
-    laid, made = laid_over(dst, colours, alpha, inner, mode), dst.copy()
+    laid, made = laid_over(dst, colours, alpha, inner, mode.replace("-", "_")), dst.copy()
     np.copyto(made[inner], laid[inner], where=seen[..., None])
     return made
 
@@ -265,16 +269,6 @@ def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
         held = Picture(np.ascontiguousarray(mask)[..., None])
         desk.memory.kept.put(f"{id} {size[0]} {size[1]}", held)
     return held.pixels[..., 0]
-
-
-def _shadow(asked: Any, ratio: float) -> Any:
-    """Returns the arguments of a shadow, in pixels of the reduced background."""
-    if not isinstance(asked, Mapping):
-        return asked
-    try:
-        return in_canvas_pixels(asked, ratio)
-    except (TypeError, ValueError):  # compose says what is wrong with them
-        return asked
 
 
 def _shown(colours: NumpyArray, grey: bool) -> NumpyArray:

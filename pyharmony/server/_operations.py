@@ -7,23 +7,41 @@ its checks follow from the type. The bodies of blends, edits and harmonisation a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from .._jobs.failures import Code, Failure
-from .._jobs.options import BLEND, EDIT, FIELDS, HARMONIZE, HINTS, Kind, Option, harmonize_methods
+from .._calls import (
+    BLEND,
+    COMPOSE,
+    EDIT,
+    FIELDS,
+    HARMONIZE,
+    HINTS,
+    IMAGE,
+    MERGE,
+    PLACE,
+    Call,
+    Group,
+    Kind,
+    Numbers,
+    Option,
+    harmonize_methods,
+)
+from .._jobs.failures import Code, Failure, with_code, with_codes
 from .._jobs.task import Task, task_of
 from ..errors import ImageTooLarge
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
-from ._text import repeated, with_code, with_codes
+from ._answers import PageField
+from ._text import repeated
 from ._tree import Sizes
 
 if TYPE_CHECKING:
+    from ..placement import Placement
     from ._desk import Desk
 
     CutterName = str
@@ -55,12 +73,17 @@ class Part(BaseModel):
     """The base of all that bodies are made of. What does not fit is told of in a few errors, however much there is."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    #: Names of fields that were accepted once, and what replaces each.
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _has_few_fields(cls, given: Any) -> Any:
         if isinstance(given, dict) and len(given) > len(cls.model_fields) + _UNKNOWN:
             raise ValueError(f"{len(given)} fields, expected some of {', '.join(cls.model_fields)}")
+        for name in given if isinstance(given, dict) else ():
+            if name in cls.renamed:
+                raise ValueError(f"there is no field {name!r}; it is {cls.renamed[name]} now")
         return given
 
 
@@ -199,6 +222,7 @@ def _as_fields(text: str) -> str:
 
 
 def _field(option: Option) -> tuple[Any, Any]:
+    """Returns the field of an option that is null where the function has its own default."""
     kind: Any = _TYPES.get(option.name)
     if kind is None:
         kind = Literal[option.type] if isinstance(option.type, tuple) else option.type
@@ -266,11 +290,86 @@ def _on_proxies(body: KindBody, desk: Desk) -> dict[str, Any]:
 BlendBody, EditBody, HarmonizeBody = _body_of(BLEND), _body_of(EDIT), _body_of(HARMONIZE)
 
 
-# ---- segment ----
+# ---- the fields of other calls, from their descriptions ----
 
 Points = Annotated[list[Position], _FIRST]
 Ids = Annotated[list[PictureId], _FIRST]
-Numbers = Annotated[list[int], Field(max_length=MAX_PEOPLE), _FIRST]
+Indices = Annotated[list[int], Field(max_length=MAX_PEOPLE), _FIRST]
+Rectangle = tuple[float, float, float, float]
+#: The types of numbers, by what stands for them on the command line.
+_NUMBERS: dict[str, Any] = {
+    "X,Y": Position,
+    "X,Y[,X,Y…]": Annotated[Points, Field(min_length=1, max_length=100)],
+    "X,Y,W,H": Rectangle,
+    "Y|X,Y,X,Y": float | tuple[Position, Position],
+    "R,G,B": tuple[float, float, float],
+    "N[,N…]": Indices,
+}
+
+
+def _type_of(option: Option) -> Any:
+    """Returns the type of a field for an option, without null."""
+    kind: Any = option.type
+    if isinstance(kind, Numbers):
+        kind = _NUMBERS[kind.metavar]
+    elif isinstance(kind, Group):
+        kind = Literal["auto"] | bool | _arguments_of(kind) if kind.auto else bool | _arguments_of(kind)
+    elif isinstance(kind, tuple):
+        kind = Literal[kind]
+    elif kind is IMAGE:
+        kind = PictureId
+    elif option.name in ("segment", "method"):
+        kind = CutterName
+    elif kind is str:
+        kind = Annotated[str, Field(max_length=100)]
+    if isinstance(kind, type) and kind in (int, float):
+        kind = Annotated[kind, Field(ge=option.low, le=option.high)]
+    if option.many:
+        kind = Annotated[list[kind], Field(max_length=MAX_PEOPLE), _FIRST]
+    return Literal["auto"] | kind if option.auto else kind
+
+
+def _arguments_of(group: Group) -> type[Part]:
+    """Returns the type of the arguments of a step."""
+    name = f"{group.call.command.capitalize()}Arguments"
+    if name not in _GROUPS:
+        fields: Any = fields_of(group.call)
+        _GROUPS[name] = create_model(name, __base__=Part, __doc__=f"Arguments of {group.call.command}.", **fields)
+    return _GROUPS[name]
+
+
+_GROUPS: dict[str, type[Part]] = {}
+
+
+def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple[Any, Any]]:
+    """Returns the fields of requests for the options of a call, or for some of them."""
+    fields = {}
+    for option in call.options:
+        if names is None or option.name in names:
+            kind = _type_of(option)
+            nullable = option.none or option.value is None
+            about = _as_fields(option.about)
+            if option.value is None and option.default:
+                about += f" null: {option.default}."
+            fields[option.name] = (
+                kind | None if nullable else kind,
+                Field(default=option.value, description=about),
+            )
+    return fields
+
+
+def _given(body: Part, names: Iterable[str]) -> dict[str, Any]:
+    """Returns the values of the fields that a request has, as plain values."""
+    return {
+        name: value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
+        for name in names
+        if name in body.model_fields_set
+        for value in [getattr(body, name)]
+    }
+
+
+# ---- segment ----
+
 X = Annotated[float, Field(description="In pixels of the image at full size; the middle of the first one is 0.")]
 
 
@@ -535,74 +634,76 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
 #: The most levels of brackets in a recipe.
 _DEEP = 16
 
-Rectangle = tuple[float, float, float, float]
+
+#: The most places of a request.
+_MAX_PLACES = 20
 
 
-class PlaceBody(Body):
-    """place"""
-
-    subject: PictureId = Field(description="The image with the person or the object.")
-    background: PictureId = Field(description="The image that they belong in.")
-    mask: PictureId | None = Field(default=None, description="Where they are in subject; none: its alpha.")
-    people: Ids | None = Field(
-        default=None,
-        max_length=MAX_PEOPLE,
-        description="A mask of each person in background; none: they are looked for.",
-    )
-    heads: Annotated[list[Rectangle], _FIRST] | None = Field(
-        default=None,
-        max_length=MAX_PEOPLE,
-        description="x, y, width and height of the head of each of people; none: found.",
-    )
-    others: PictureId | None = Field(
-        default=None, description="A mask of more people in background, who are not told apart, as segment gives it."
-    )
-    head: Rectangle | None = Field(default=None, description="x, y, width and height of their head; none: found.")
-    thing: bool = Field(default=False, description="It is no person.")
-    flip: bool = Field(default=False, description="Whether it may be mirrored.")
-    scale: float | None = Field(default=None, gt=0, le=1000, description="How much larger it becomes; none: found.")
-    roll: float | None = Field(default=None, ge=-180, le=180, description="Degrees clockwise to turn it by.")
-    k: int = Field(default=3, ge=1, le=20, description="How many places are wanted.")
+def _check_places(count: int) -> None:
+    if count > _MAX_PLACES:
+        raise Failure(f"k: {count}, expected at most {_MAX_PLACES}", Code.USAGE)
 
 
-def _place(body: PlaceBody, desk: Desk) -> dict[str, Any]:
+class _Place(Body):
+    renamed: ClassVar[Mapping[str, str]] = {"thing": "person, which is false then"}
+
+    subject: PictureId = Field(description="The image with the person or object.")
+    background: PictureId = Field(description="The image to place it in.")
+
+    def check(self) -> None:
+        _check_places(cast(Any, self).k)
+
+
+PlaceBody = create_model("PlaceBody", __base__=_Place, __doc__="place", **cast(Any, fields_of(PLACE)))
+
+
+def _place(body: Any, desk: Desk) -> dict[str, Any]:
     from ..placement import place
 
     own, within = (desk.factor(id) if body.preview else 1.0 for id in (body.subject, body.background))
-    given: dict[str, Any] = {"flip": body.flip, "roll": body.roll, "k": body.k, "person": False if body.thing else None}
-    if body.mask is not None:
-        given["mask"] = desk.path(body.mask, body.preview)
-    if body.people is not None:
-        given["people"] = [_mask(desk.read(id, "people", body.preview)) for id in body.people]
-    if body.heads is not None:
-        given["heads"] = [tuple(value * within for value in one) for one in body.heads]
-    if body.others is not None:
-        given["others"] = _mask(desk.read(body.others, "others", body.preview))
-    if body.head is not None:
-        given["head"] = [value * own for value in body.head]
-    if body.scale is not None:
-        given["scale"] = body.scale * within / own
+    given = {name: value for name, value in _given(body, PLACE.by_name).items() if value is not None}
+    if "mask" in given:
+        given["mask"] = desk.path(given["mask"], body.preview)
+    if "people" in given:
+        given["people"] = [_mask(desk.read(id, "people", body.preview)) for id in given["people"]]
+    if "others" in given:
+        given["others"] = _mask(desk.read(given["others"], "others", body.preview))
+    for name in ("heads", "faces"):
+        if name in given:
+            given[name] = [tuple(value * within for value in one) for one in given[name]]
+    if "head" in given:
+        given["head"] = [value * own for value in given["head"]]
+    for name in ("scale", "most"):
+        if name in given:
+            given[name] *= within / own
+    arguments = PLACE.arguments(given)
     with desk.phase("place", 1, 1):
-        found = place(desk.path(body.subject, body.preview), desk.path(body.background, body.preview), **given)
-    places = []
-    for one in found:
-        # The middle of the first pixel is 0, so a half is added before it is scaled and taken off after.
-        x, y, scale = (one.x + 0.5) / within - 0.5, (one.y + 0.5) / within - 0.5, one.scale * own / within
-        size = desk.sizes[body.subject]
-        places.append(
-            {
-                "at": [x - (size.width * scale - 1) / 2, y - (size.height * scale - 1) / 2],
-                "scale": scale,
-                "angle": one.angle,
-                "flip": one.flip,
-                "behind": list(one.behind),
-                "box": [value / within for value in one.box],
-                "score": one.score,
-                "terms": dict(one.terms),
-                **with_code(one.reason),
-            }
-        )
-    return {"places": places}
+        places = place(desk.path(body.subject, body.preview), desk.path(body.background, body.preview), **arguments)
+    size = desk.sizes[body.subject]
+    return {"places": [_place_of(one, size, own, within) for one in places]}
+
+
+def _place_of(place: Placement, size: Sizes, own: float = 1.0, within: float = 1.0) -> dict[str, Any]:
+    """Returns a place in pixels of full size.
+
+    Args:
+        place: a place in pixels of the images that were worked on.
+        size: the size of the subject's photo.
+        own, within: the sizes of what was worked on over the full ones: of the subject and of the background.
+    """
+    # The middle of the first pixel is 0, so a half is added before it is scaled and taken off after.
+    x, y, scale = (place.x + 0.5) / within - 0.5, (place.y + 0.5) / within - 0.5, place.scale * own / within
+    return {
+        "at": [x - (size.width * scale - 1) / 2, y - (size.height * scale - 1) / 2],
+        "scale": scale,
+        "angle": place.angle,
+        "flip": place.flip,
+        "behind": list(place.behind),
+        "box": [value / within for value in place.box],
+        "score": place.score,
+        "terms": dict(place.terms),
+        **with_code(place.reason),
+    }
 
 
 def _mask(picture: Any) -> Any:
@@ -611,60 +712,40 @@ def _mask(picture: Any) -> Any:
     return mask_of(picture, "people")
 
 
-class Subject(Part):
-    """Somebody or something that is put in, and what is said of it; without points, box and mask whoever is largest."""
-
-    picture: PictureId = Field(description="The photograph with it.")
-    mask: PictureId | None = Field(default=None, description="Where it is in its photograph.")
-    points: Points | None = Field(default=None, min_length=1, max_length=100, description="Clicks on it.")
-    box: Rectangle | None = Field(default=None, description="x, y, width and height of what it lies in.")
-    at: Literal["auto"] | Position = Field(
-        default="auto", description="Where the first pixel of its photograph lies, before it is turned; or the best."
-    )
-    scale: Literal["auto"] | float = Field(default="auto", description="How much larger it becomes.")
-    angle: Literal["auto"] | float = Field(default="auto", description="The turn in degrees clockwise.")
-    flip: bool = Field(default=False, description="Whether it may be mirrored; with a position, whether it is.")
-    behind: Literal["auto"] | Numbers = Field(default="auto", description="The people who stay in front of it.")
+_EACH = [option.name for option in COMPOSE.options if option.each]
+_FOR_ALL = [option.name for option in COMPOSE.options if not option.each]
 
 
-class ComposeBody(Body):
-    """compose"""
+class _Subject(Part):
+    picture: PictureId = Field(description="The photo with it.")
 
-    subjects: Annotated[list[Subject], _FIRST] = Field(min_length=1, max_length=8, description="What is put in.")
-    background: PictureId = Field(description="The photograph that it is put into.")
-    people: Ids | None = Field(
-        default=None,
-        max_length=MAX_PEOPLE,
-        description="A mask of each person in background; none: they are looked for.",
+
+Subject = create_model(
+    "Subject", __base__=_Subject, __doc__="A subject; the largest of its photo if there are no points, box and mask.",
+    **cast(Any, fields_of(COMPOSE, _EACH)),
+)  # fmt: skip
+
+
+class _Compose(Body):
+    subjects: Annotated[list[Subject], _FIRST] = Field(  # type: ignore[valid-type]
+        min_length=1, max_length=8, description="What is put in."
     )
-    segment: CutterName = Field(
-        default="auto",
-        description="How subjects without a mask are cut out, and people looked for: a method of `segment`, which "
-        "/api/v1/service tells with what it is.",
-    )
-    harmonize: str | None = Field(default="auto", max_length=100, description="A method of harmonize; null: none.")
-    strength: float = Field(default=1.0, ge=0, le=2, description="How far colours go.")
-    blend: Literal["auto", "alpha", "gaussian_poisson", "poisson"] = Field(default="auto", description="The blend.")
-    sharpness: float = Field(default=1.0, ge=0, le=1, description="How much of the blur of the surroundings it gets.")
-    grain: float = Field(default=1.0, ge=0, le=1, description="How much of their grain it gets.")
-    shadow: Literal["auto"] | bool | dict[str, Any] = Field(
-        default="auto", description="'auto', true or false; or arguments such as {'tip': [x, y], 'softness': 1}."
-    )
-    seed: int = Field(default=0, ge=0, le=2**32, description="The seed of the grain.")
+    background: PictureId = Field(description="The photo that it is put into.")
     recipe: dict[str, Any] | None = Field(
         default=None, description="What an earlier job decided; of the rest only images, format and quality count then."
     )
     format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
-    keep_gps: bool = Field(default=False, description="Keep in the metadata where background was taken.")
     layers: bool = Field(default=False, description="Whether to write the layers too, as an OpenRaster file.")
 
     def check(self) -> None:
-        if _is_deep([self.recipe, self.shadow]):
+        if _is_deep([self.recipe]):
             raise Failure(f"recipe: more than {_DEEP} levels of brackets, which none of compose has", Code.USAGE)
-        _check_cutter(self.segment, "segment")
+        chosen: Any = self
+        _check_cutter(chosen.segment, "segment")
+        _check_places(chosen.k)
         methods = harmonize_methods()
-        asked = [self.harmonize]
+        asked = [chosen.harmonize]
         subjects = (self.recipe or {}).get("subjects", [])
         if not isinstance(subjects, list):
             raise Failure(f"recipe: subjects: {repeated(subjects)}, expected a list of them", Code.USAGE)
@@ -675,6 +756,35 @@ class ComposeBody(Body):
         for method in asked:
             if method is not None and method not in methods:
                 raise Failure(f"harmonize: {repeated(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
+
+
+def compose_body(call: Call) -> type[Body]:
+    """Returns the type of requests for a composite with the options of a call."""
+    names = [option.name for option in call.options if not option.each]
+    return create_model("ComposeBody", __base__=_Compose, __doc__="compose", **cast(Any, fields_of(call, names)))
+
+
+ComposeBody = compose_body(COMPOSE)
+
+
+def page_fields(call: Call) -> list[PageField]:
+    """Returns the fields of a page for the options of a call that have no control of their own."""
+    return [_page_field(option) for option in call.options if option.on_page == "field"]
+
+
+def _page_field(option: Option) -> PageField:
+    field = PageField(
+        name=option.name, about=option.about, type="word", default=option.value, low=option.low, high=option.high,
+        look=option.look,
+    )  # fmt: skip
+    if isinstance(option.type, tuple):
+        words = [*(["auto"] if option.auto else []), *option.type, *(["none"] if option.none else [])]
+        return field.model_copy(update={"words": words})
+    if isinstance(option.type, Group):
+        numbers = [_page_field(one) for one in option.type.call.options if one.type is float and one.value is not None]
+        return field.model_copy(update={"type": "group", "fields": numbers})
+    kinds: dict[Any, str] = {bool: "flag", int: "whole", float: "number"}
+    return field.model_copy(update={"type": kinds[option.type]})
 
 
 def _is_deep(values: list[Any]) -> bool:
@@ -689,7 +799,7 @@ def _is_deep(values: list[Any]) -> bool:
     return bool(values)
 
 
-def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
+def _compose(body: Any, desk: Desk) -> dict[str, Any]:
     import dataclasses
 
     from ..composition import compose
@@ -699,19 +809,18 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("decode", 1, 3):
         photos = [desk.photo(one.picture) for one in body.subjects]
         background = desk.photo(body.background, body.keep_gps)
-    given: dict[str, Any] = {"recipe": body.recipe}
+    given: dict[str, Any] = {"recipe": body.recipe, "keep_gps": body.keep_gps}
     if body.recipe is None:
-        for_all = ("segment", "harmonize", "strength", "blend", "sharpness", "grain", "shadow", "seed")
-        given = {name: getattr(body, name) for name in for_all}
-        for name in ("at", "scale", "angle", "flip", "points", "behind"):
-            given[name] = [getattr(one, name) for one in body.subjects]
-        given["boxes"] = [one.box for one in body.subjects]
-        given["masks"] = [None if one.mask is None else desk.path(one.mask) for one in body.subjects]
+        options = _given(body, _FOR_ALL)
         if body.people is not None:
-            given["people"] = [_mask(desk.read(id, "people")) for id in body.people]
+            options["people"] = [_mask(desk.read(id, "people")) for id in body.people]
+        for name in _EACH:
+            options[name] = [getattr(one, name) for one in body.subjects]
+        options["mask"] = [None if one.mask is None else desk.path(one.mask) for one in body.subjects]
+        given = COMPOSE.arguments(options, len(body.subjects), True)
     side = desk.memory.proxy_side if body.preview else None
     with desk.phase("compose", 2, 3), desk.warned() as warnings:
-        made, info = compose(photos, background, side=side, keep_gps=body.keep_gps, return_info=True, **given)
+        made, info = compose(photos, background, side=side, return_info=True, **given)
         # What it was made of is told by its history, when it is exported.
         made = dataclasses.replace(made, xmp=background.xmp)
     with desk.phase("encode", 3, 3):
@@ -720,7 +829,10 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
             about = {name: getattr(one, name) for name in ("x", "y", "scale", "angle", "flip")}
             told["subjects"].append({**about, "box": list(one.box), **with_codes("reason", one.reasons)})
         format = body.format or desk.format_for(body.background, body.preview)
-        found = {"picture": desk.write(made, format, body.quality), "info": told}
+        found: dict[str, Any] = {"picture": desk.write(made, format, body.quality), "info": told}
+        if body.recipe is None and body.k > 1:
+            size = desk.sizes[body.subjects[0].picture]
+            found["places"] = [_place_of(one, size) for one in info.subjects[0].places]
         if body.layers:
             xmp = told_in_xmp(made.xmp, *desk.history(body.pictures(), "compose"))
             found["openraster"] = desk.write_layers(info.layers, dataclasses.replace(made, xmp=xmp))
@@ -731,49 +843,44 @@ def _compose(body: ComposeBody, desk: Desk) -> dict[str, Any]:
 
 
 class Laid(Part):
-    """Somebody or something that is cut out, and where it lies."""
+    """A subject that is segmented, and where it lies."""
 
-    picture: PictureId = Field(description="The photograph with it.")
-    mask: PictureId | None = Field(default=None, description="Where it is in its photograph; none: its alpha.")
-    at: Position = Field(description="Where the first pixel of its photograph lies, before it is turned.")
-    scale: float = Field(default=1.0, gt=0, le=1000, description="How much larger it becomes.")
-    angle: float = Field(default=0.0, ge=-180, le=180, description="The turn in degrees clockwise.")
+    picture: PictureId = Field(description="The photo with it.")
+    mask: PictureId | None = Field(default=None, description="Its mask; none: the alpha of the photo.")
+    at: Position = Field(description="The position of the first pixel of its photo, before it is turned.")
+    scale: float = Field(default=1.0, gt=0, le=1000, description="The factor of its size.")
+    angle: float = Field(default=0.0, ge=-180, le=180, description="The rotation in degrees, clockwise.")
     flip: bool = Field(default=False, description="Whether it is mirrored.")
 
 
 Side = Annotated[int, Field(ge=64, le=1600, description="The longer side of the background that it is made for.")]
 
 
-class LayersBody(Body):
-    """layers"""
+#: The options of a composite that its layers show.
+_LOOKS = ["people", "harmonize", "shadow", *(option.name for option in COMPOSE.options if option.look)]
 
+
+class _Layers(Body):
     subject: Laid = Field(description="What is put in.")
-    background: PictureId = Field(description="The photograph that it is put into.")
-    people: Ids | None = Field(
-        default=None,
-        max_length=MAX_PEOPLE,
-        description="A mask of each person in background, whose light is looked at.",
-    )
-    front: Numbers = Field(default=[], description="The people, by number, who stay in front.")
-    harmonize: str | None = Field(default="auto", max_length=100, description="A method of harmonize; null: none.")
-    sharpness: float = Field(default=1.0, ge=0, le=1, description="How much of the blur of the surroundings it gets.")
-    grain: float = Field(default=1.0, ge=0, le=1, description="How much of their grain it gets.")
-    shadow: Literal["auto"] | bool | dict[str, Any] = Field(default="auto", description="As `compose` takes it.")
+    background: PictureId = Field(description="The photo that it is put into.")
+    front: Indices = Field(default=[], description="The people, by index, who stay in front.")
     side: Side = 1024
 
     def check(self) -> None:
-        if _is_deep([self.shadow]):
-            raise Failure(f"shadow: more than {_DEEP} levels of brackets, which none of compose has", Code.USAGE)
-        if self.harmonize is not None and self.harmonize not in harmonize_methods():
+        method = cast(Any, self).harmonize
+        if method is not None and method not in harmonize_methods():
             expected = ", ".join(harmonize_methods())
-            raise Failure(f"harmonize: {self.harmonize!r}, expected one of {expected}", Code.USAGE)
+            raise Failure(f"harmonize: {method!r}, expected one of {expected}", Code.USAGE)
 
 
-def _layers(body: LayersBody, desk: Desk) -> dict[str, Any]:
+LayersBody = create_model("LayersBody", __base__=_Layers, __doc__="layers", **cast(Any, fields_of(COMPOSE, _LOOKS)))
+
+
+def _layers(body: Any, desk: Desk) -> dict[str, Any]:
     from ._live import layers
 
     body.check()
-    return layers(body, desk)
+    return layers(body, COMPOSE.arguments(_given(body, _LOOKS)), desk)
 
 
 class LiveBody(Body):
@@ -792,7 +899,7 @@ class LiveBody(Body):
         default="source", description="poisson: the image whose edges count."
     )
     at: Position = Field(description="Where the first pixel of layers or source lies, in pixels of background.")
-    mode: Literal["alpha", "laplacian", "poisson", "gaussian_poisson"] = Field(description="The blend.")
+    mode: Literal["alpha", "laplacian", "poisson", "gaussian-poisson"] = Field(description="The blend.")
     format: Literal["jpeg", "png"] = Field(default="jpeg", description="The format of what is seen.")
     side: Side = 1024
     detail: float = Field(default=1.0, ge=0.1, le=1, description="A share of side to work at; less is quicker.")
@@ -818,23 +925,20 @@ def _live(body: LiveBody, desk: Desk) -> dict[str, Any]:
 # ---- merge ----
 
 
-class MergeBody(Body):
-    """merge"""
-
+class _Merge(Body):
     photos: Ids = Field(
-        min_length=2, max_length=8, description="Photographs of one place, one of which gets the people of the others."
+        min_length=2, max_length=8, description="Photos of one scene, one of which gets the people of the others."
     )
-    base: int | None = Field(default=None, ge=0, description="The number of that one; null: the best one.")
+    base: int | None = Field(default=None, ge=0, description="The index of that one; null: the best one.")
     people: Annotated[list[PictureId | None], _FIRST] | None = Field(
         default=None, max_length=8,
-        description="For each a mask of its people, or null: they are found; none: all are.",
+        description="The mask of the people of each photo, or null for one whose people are detected.",
     )  # fmt: skip
     format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
-    keep_gps: bool = Field(default=False, description="Keep in the metadata where the base was taken.")
 
     @model_validator(mode="after")
-    def _fits(self) -> MergeBody:
+    def _fits(self) -> _Merge:
         if self.people is not None and len(self.people) != len(self.photos):
             raise ValueError("people: expected an entry for each of the photos")
         if self.base is not None and self.base >= len(self.photos):
@@ -842,7 +946,12 @@ class MergeBody(Body):
         return self
 
 
-def _merge(body: MergeBody, desk: Desk) -> dict[str, Any]:
+MergeBody = create_model(
+    "MergeBody", __base__=_Merge, __doc__="merge", **cast(Any, fields_of(MERGE, ["align", "keep_gps"]))
+)
+
+
+def _merge(body: Any, desk: Desk) -> dict[str, Any]:
     from ..merging import merge
 
     with desk.phase("decode", 1, 3):
@@ -852,7 +961,8 @@ def _merge(body: MergeBody, desk: Desk) -> dict[str, Any]:
             people = [None if id is None else _mask(desk.read(id, "people", body.preview)) for id in body.people]
     with desk.phase("merge", 2, 3), desk.warned() as warnings:
         wanted: Any = "auto" if body.base is None else body.base
-        made, info = merge(opened, base=wanted, people=people, keep_gps=body.keep_gps, return_info=True)
+        options = MERGE.arguments(_given(body, ["align", "keep_gps"]))
+        made, info = merge(opened, base=wanted, people=people, return_info=True, **options)
     base = body.photos[info.base]
     with desk.phase("encode", 3, 3):
         factor = desk.factor(base) if body.preview else 1.0

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ..errors import Reason
-
 #: The longest text of a client that an answer repeats, and the longest message of an answer.
 _REPEATED, MAX_MESSAGE = 200, 2000
 #: The most bytes of a message of a worker. The longest is a live blend of noise, as a PNG in base 64.
@@ -25,13 +19,3 @@ def shortened(message: str) -> str:
     """Returns a message as an answer holds it: its length does not grow with what a client wrote."""
     told = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
     return told.encode("utf-8", "backslashreplace").decode()
-
-
-def with_code(reason: Reason) -> dict[str, str]:
-    """Returns a reason and its code, as results hold them."""
-    return {"reason": reason, "reason_code": reason.code}
-
-
-def with_codes(name: str, told: Sequence[Reason]) -> dict[str, list[str]]:
-    """Returns reasons or warnings and their codes, as results hold them."""
-    return {f"{name}s": list(told), f"{name}_codes": [one.code for one in told]}

@@ -1,0 +1,123 @@
+"""Every call is described once: its function, command, requests, page and recipe follow from the description."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import pyharmony
+from pyharmony import composition, upscaling
+from pyharmony._calls import COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE, Call, Option
+from pyharmony.cli._console import Console
+from pyharmony.cli._options import described_by
+from pyharmony.composition import _arguments, _recipe
+from pyharmony.upscaling import METHODS
+
+FUNCTIONS = {
+    "compose": pyharmony.compose, "merge": pyharmony.merge, "place": pyharmony.place, "shadow": pyharmony.shadow,
+    "reflection": pyharmony.reflection, "segment": pyharmony.segment, "super-resolve": upscaling.super_resolve,
+}  # fmt: skip
+CALLS = (COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE)
+#: The arguments that are no options: images, files, and what only Python can hold.
+OF_A_RUN = {"at", "device", "errors", "out", "return_info", "keep_gps"}
+IN_PYTHON = {
+    "compose": {"recipe", "side", "out", "return_info"},
+    "place": {"posture"},
+    "segment": {"labels"},
+}
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.command)
+def test_the_description_is_that_of_the_function(call: Call) -> None:
+    parameters = dict(inspect.signature(FUNCTIONS[call.command]).parameters)
+    for name in call.inputs:
+        parameters.pop(name, None)
+    described = {option.each or option.name: option for option in call.options}
+    beyond = IN_PYTHON.get(call.command, OF_A_RUN)
+    assert set(parameters) - beyond == set(described) - beyond - {"beside", "scribble_beside"}
+    for name, option in described.items():
+        if name in parameters and parameters[name].default is not inspect.Parameter.empty:
+            assert parameters[name].default == option.value, name
+
+
+def test_words_are_those_of_the_library() -> None:
+    assert set(COMPOSE.by_name["upscale"].type) <= set(METHODS)
+    assert COMPOSE.by_name["blend"].identifiers == ("alpha", "gaussian_poisson", "poisson")
+
+
+TRIAL = Option("vignette", float, "How dark the corners of the scene become.", value=0.0, low=0, high=1, look=True,
+               in_recipe=True, is_new=True, on_page="field")  # fmt: skip
+
+
+@pytest.fixture
+def trial(monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Adds an option to the description of compose."""
+    call = dataclasses.replace(COMPOSE, options=(*COMPOSE.options, TRIAL))
+    monkeypatch.setattr(_recipe, "COMPOSE", call)
+    return call
+
+
+def test_an_option_that_is_added_is_in_the_command_and_its_reference(trial: Call) -> None:
+    values: list[dict[str, Any]] = []
+
+    @described_by(trial)
+    def compose(console: Console, given: dict[str, Any]) -> None:
+        """Compose."""
+        values.append(trial.arguments(given))
+
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(compose)
+    result = CliRunner().invoke(app, ["--vignette", "0.5", "--json"])
+    assert result.exit_code == 0, result.output
+    assert values == [{"vignette": 0.5}]
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "--vignette" in shown and "How dark the corners" in shown
+    assert CliRunner().invoke(app, ["--vignette", "2"]).exit_code == 2
+
+
+def test_an_option_that_is_added_is_in_the_service_and_on_the_page(trial: Call) -> None:
+    pytest.importorskip("fastapi", reason="fastapi is not installed")
+    from pyharmony.server._operations import compose_body, page_fields
+
+    schema = compose_body(trial).model_json_schema()["properties"]["vignette"]
+    assert (schema["minimum"], schema["maximum"], schema["default"]) == (0, 1, 0.0)
+    assert schema["description"] == TRIAL.about
+    (field,) = (field for field in page_fields(trial) if field.name == "vignette")
+    assert (field.type, field.low, field.high, field.default, field.look) == ("number", 0, 1, 0.0, True)
+
+
+def test_an_option_that_is_added_is_in_recipes_and_older_ones_open(trial: Call) -> None:
+    subject = np.zeros((30, 20, 4), np.uint8)
+    subject[5:25, 5:15] = 255
+    photos = subject, np.full((60, 80, 3), 128, np.uint8)
+    _, info = pyharmony.compose(*photos, at=(10, 20), shadow=False, harmonize=None, return_info=True)
+    assert "vignette" not in info.recipe["subjects"][0]
+    older = composition.read_recipe(info.recipe)
+    assert older["subjects"][0]["vignette"] == 0
+    newer = {**older, "subjects": [{**older["subjects"][0], "vignette": 0.5}]}
+    assert composition.read_recipe(newer)["subjects"][0]["vignette"] == 0.5
+    with pytest.raises(pyharmony.errors.ArgumentError, match="vignette: 2, expected a number from 0 to 1"):
+        composition.read_recipe({**older, "subjects": [{**older["subjects"][0], "vignette": 2}]})
+
+
+def test_every_option_of_compose_is_on_the_page_but_one() -> None:
+    # Where a photo was taken is never in what the page saves.
+    assert [option.name for option in COMPOSE.options if not option.on_page] == ["keep_gps"]
+
+
+def test_strength_is_how_far_the_subject_is_matched() -> None:
+    looks = {"blend": "poisson", "sharpness": 1.0, "grain": 0.8, "shadow": "auto", "reflection": True}
+    half = _arguments.looks_of("auto", 0.5, looks)
+    assert (half["sharpness"], half["grain"], half["harmonize"]["strength"]) == (0.5, 0.4, 0.5)
+    twice = _arguments.looks_of("auto", 2.0, looks)
+    assert (twice["sharpness"], twice["grain"], twice["harmonize"]["strength"]) == (1.0, 0.8, 2.0)
+    plain = _arguments.looks_of("auto", 0, looks)
+    assert plain == {
+        "blend": "alpha", "sharpness": 0, "grain": 0, "shadow": None, "reflection": None, "harmonize": None,
+    }  # fmt: skip
