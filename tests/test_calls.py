@@ -83,7 +83,8 @@ def test_an_option_that_is_added_is_in_the_command_and_its_reference(trial: Call
 
 def test_an_option_that_is_added_is_in_the_service_and_on_the_page(trial: Call) -> None:
     pytest.importorskip("fastapi", reason="fastapi is not installed")
-    from pyharmony.server._operations import compose_body, page_fields
+    from pyharmony.server._answers import page_fields
+    from pyharmony.server._operations import compose_body
 
     schema = compose_body(trial).model_json_schema()["properties"]["vignette"]
     assert (schema["minimum"], schema["maximum"], schema["default"]) == (0, 1, 0.0)

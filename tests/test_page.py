@@ -945,7 +945,7 @@ def test_every_drag_has_a_click_and_a_key(browser: Any, service: Any, tmp_path: 
             (PAGE / "index.html").read_text(),
         )
     )
-    assert {name for pair in sliders for name in pair if name} == {"brush", "strength", "sharpness", "grain", "divider"}
+    assert {name for pair in sliders for name in pair if name} == {"brush", "strength", "divider"}
     files = shapes(tmp_path)
 
     def state(visit: Visit, what: str) -> Any:
@@ -1361,7 +1361,7 @@ def test_what_is_copied_repeats_a_composition(browser: Any, service: Any, tmp_pa
         visit.click("#flip")
         visit.click("[data-to=match]")
         page.check("input[name=shadow][value=on]", force=True)
-        page.check("input[name=blend][value=gaussian_poisson]", force=True)
+        page.check("input[name=blend][value=gaussian-poisson]", force=True)
         visit.set("strength", 60)
         visit.click("[data-to=save]")
         recipe = tmp_path / "recipe.json"
@@ -1448,6 +1448,51 @@ def test_the_command_repeats_the_picture(
         assert Image.open(io.BytesIO(visit.download("#save"))).format == "JPEG" and visit.name == "below-pyharmony.jpg"
 
 
+def test_fields_are_made_of_the_options_that_the_service_describes(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["alpha"])
+        visit.give("background", files["background"])
+        visit.step("place")
+        visit.choose("method", "none")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 120)):
+            visit.type(name, value)
+        visit.click("[data-to=match]")
+        page.check("input[name=shadow][value=off]", force=True)
+        page.click("#fields >> xpath=..  >> summary")
+        names = page.eval_on_selector_all("#fields :is(input, select)", "(all) => all.map((one) => one.id)")
+        described = {field["name"] for field in service.client.get("/api/v1/service").json()["fields"]}
+        assert described <= set(names) and page.is_hidden("#reflection-strength")
+        # The preview is asked for the reflection, whose arguments come with it.
+        with page.expect_request("**/api/v1/layers*", timeout=PATIENCE) as asked:
+            page.check("#reflection")
+        assert asked.value.post_data_json["reflection"] is True
+        visit.set("reflection-strength", 80)
+        page.fill("#reflection-blur", "0")
+        page.press("#reflection-blur", "Tab")
+        visit.set("grain", 30)
+        page.select_option("#upscale", "none")
+        assert page.inner_text("#reflection-strength-out") == "80 %"
+        visit.settled()
+        visit.click("[data-to=save]")
+        made = pixels_of(visit.download())
+        recipe = json.loads(visit.download("#save-recipe"))["subjects"][0]
+        assert recipe["reflection"] == {"strength": 0.8, "blur": 0} and recipe["upscale"] is None
+        assert recipe["grain"] == 0.3
+        subject, below = (np.asarray(Image.open(files[name])) for name in ("alpha", "background"))
+        at = (recipe["x"] - (subject.shape[1] - 1) / 2, recipe["y"] - (subject.shape[0] - 1) / 2)
+        wanted = pyharmony.compose(
+            subject, below, at=at, harmonize=None, shadow=False, people=[], grain=0.3, upscale=None,
+            reflection={"strength": 0.8, "blur": 0},
+        )  # fmt: skip
+        assert np.array_equal(made, np.asarray(wanted))
+        visit.click("#undo")
+        assert page.input_value("#upscale") == "auto"
+
+
 @pytest.mark.full
 def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
@@ -1495,7 +1540,7 @@ def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp
         visit.click("[data-to=save]")
         page.check("input[value=png]", force=True)
         subject, below = (np.asarray(Image.open(files[name])) for name in ("alpha", "background"))
-        for kind in ("alpha", "gaussian_poisson", "poisson"):
+        for kind in ("alpha", "gaussian-poisson", "poisson"):
             visit.click("[data-to=match]")
             page.check(f"input[name=blend][value={kind}]", force=True)
             visit.says("Strength 0 is the plain paste")

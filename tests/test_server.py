@@ -367,6 +367,11 @@ def test_layers_are_those_of_compose(service: Running) -> None:
     front = service.pixels(layers["front"]["picture"])
     assert np.abs(front[..., :3].astype(int) - images["background"][90:190, 130:150]).max() <= JPEG
     assert (front[..., 3] == 255).all()
+    # A reflection is a layer of its own.
+    mirrored = {"shadow": False, "reflection": {"strength": 0.5, "blur": 0}}
+    made = service.done("layers", subject=subject, background=ids["background"], **mirrored)
+    assert [one["name"] for one in made["layers"]] == ["reflection", "plain", "matched"]
+    assert service.pixels(made["layers"][0]["picture"]).shape[2] == 4
     # Beside the background there is nothing to lay.
     away = service.done("layers", subject={**subject, "at": [900, 60]}, background=ids["background"], shadow=False)
     assert away["layers"] == []

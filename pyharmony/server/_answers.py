@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from .._calls import Call, Group, Option
 from ._text import shortened
 
 
@@ -216,3 +217,23 @@ class Health(Answer):
 def moment(seconds: float) -> datetime.datetime:
     """Returns a time of `time.time` for an answer."""
     return datetime.datetime.fromtimestamp(round(seconds, 3), datetime.timezone.utc)
+
+
+def page_fields(call: Call) -> list[PageField]:
+    """Returns the fields of a page for the options of a call that have no control of their own."""
+    return [_page_field(option) for option in call.options if option.on_page == "field"]
+
+
+def _page_field(option: Option) -> PageField:
+    field = PageField(
+        name=option.name, about=option.about, type="word", default=option.value, low=option.low, high=option.high,
+        look=option.look,
+    )  # fmt: skip
+    if isinstance(option.type, tuple):
+        words = [*(["auto"] if option.auto else []), *option.type, *(["none"] if option.none else [])]
+        return field.model_copy(update={"words": words})
+    if isinstance(option.type, Group):
+        numbers = [_page_field(one) for one in option.type.call.options if one.type is float and one.value is not None]
+        return field.model_copy(update={"type": "group", "fields": numbers})
+    kinds: dict[Any, str] = {bool: "flag", int: "whole", float: "number"}
+    return field.model_copy(update={"type": kinds[option.type]})

@@ -28,12 +28,13 @@ from ._answers import (
     Refusal,
     SegmentMethod,
     ServiceInfo,
+    page_fields,
     refusal_response,
 )
 from ._guard import CLIENT_LEFT, COOKIE, CSRF_HEADER, UNEXPECTED, Guard, Keys, session_of
 from ._history import History
 from ._metrics import CONTENT_TYPE, Metrics
-from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId, page_fields
+from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId
 from ._page import Page
 from ._pool import Job, Pool, as_json
 from ._store import FULL_RETRY, Store, StoredPicture

@@ -36,7 +36,6 @@ from .._jobs.task import Task, task_of
 from ..errors import ImageTooLarge
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
-from ._answers import PageField
 from ._text import repeated
 from ._tree import Sizes
 
@@ -765,26 +764,6 @@ def compose_body(call: Call) -> type[Body]:
 
 
 ComposeBody = compose_body(COMPOSE)
-
-
-def page_fields(call: Call) -> list[PageField]:
-    """Returns the fields of a page for the options of a call that have no control of their own."""
-    return [_page_field(option) for option in call.options if option.on_page == "field"]
-
-
-def _page_field(option: Option) -> PageField:
-    field = PageField(
-        name=option.name, about=option.about, type="word", default=option.value, low=option.low, high=option.high,
-        look=option.look,
-    )  # fmt: skip
-    if isinstance(option.type, tuple):
-        words = [*(["auto"] if option.auto else []), *option.type, *(["none"] if option.none else [])]
-        return field.model_copy(update={"words": words})
-    if isinstance(option.type, Group):
-        numbers = [_page_field(one) for one in option.type.call.options if one.type is float and one.value is not None]
-        return field.model_copy(update={"type": "group", "fields": numbers})
-    kinds: dict[Any, str] = {bool: "flag", int: "whole", float: "number"}
-    return field.model_copy(update={"type": kinds[option.type]})
 
 
 def _is_deep(values: list[Any]) -> bool:

@@ -233,7 +233,7 @@ class Pool:
             self.check_room()
             self.store.make_room()
         try:
-            asked = body.model_dump_json()
+            asked = body.model_dump_json(exclude_unset=True)
         except (ValueError, RecursionError):
             raise Refusal(422, "malformed", "the body holds text or brackets that cannot be passed on") from None
         id = new_id()

@@ -36,9 +36,9 @@ test("a step after an undo leaves what was undone", () => {
   history.commit({ strength: 0.8 });
   history.commit({ strength: 0.6 });
   history.travel(-1);
-  history.commit({ grain: 0 });
+  history.commit({ softness: 0 });
   assert.equal(history.canRedo, false);
-  assert.deepEqual([history.doc.strength, history.doc.grain], [0.8, 0]);
+  assert.deepEqual([history.doc.strength, history.doc.softness], [0.8, 0]);
   history.travel(-2);
   assert.deepEqual(history.doc, BEGIN);
 });
@@ -66,12 +66,12 @@ test("what is attempted while a slider moves is one step where it is let go", ()
 
 test("what is attempted and not committed is gone with the next step", () => {
   const history = new DocumentHistory();
-  history.commit({ grain: 0 });
+  history.commit({ softness: 0 });
   history.attempt({ strength: 0.2 });
   history.amend({ place: PLACE });
   history.travel(-1);
   history.travel(1);
-  assert.deepEqual(history.doc, { ...BEGIN, grain: 0, place: PLACE });
+  assert.deepEqual(history.doc, { ...BEGIN, softness: 0, place: PLACE });
 });
 
 test("a mask from elsewhere is where clicks go on, and lies nowhere yet", () => {

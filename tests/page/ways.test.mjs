@@ -14,7 +14,8 @@ const PICTURES = {
   subject: picture("s"), source: picture("o"), mask: picture("m"), background: picture("b", 400, 300),
   composite: picture("c"), photos: [picture("p"), picture("q")],
 };
-const SESSION = { pictures: PICTURES, moving: PICTURES.subject, below: PICTURES.background, people: null, side: 1024 };
+const SESSION = { pictures: PICTURES, moving: PICTURES.subject, below: PICTURES.background, people: null, side: 1024,
+  about: { fields: [{ name: "grain", look: true, fields: [] }, { name: "seed", look: false, fields: [] }] } };
 const PLACE = { x: 200, y: 150, scale: 0.5, angle: 10, flip: true };
 const DOC = { ...BEGIN, mask: PICTURES.mask, place: PLACE, front: [1] };
 
@@ -46,14 +47,12 @@ test("a setting is shown where it changes something", () => {
 });
 
 test("a composite is asked for with its subject, place and shares", () => {
-  const body = compose.resultBody(SESSION, { ...DOC, strength: 0.5, grain: 0.8, blend: "poisson" });
+  const body = compose.resultBody(SESSION, { ...DOC, strength: 0.5, options: { grain: 0.8 }, blend: "poisson" });
   assert.deepEqual(body, {
     subjects: [{ picture: "s", at: [170, 130], scale: 0.5, angle: 10, flip: true, mask: "m", behind: [1] }],
     background: "b", people: [], segment: "auto", harmonize: "auto", strength: 0.5, blend: "poisson",
-    sharpness: 0.5, grain: 0.4, shadow: "auto", format: "png",
+    shadow: "auto", grain: 0.8, format: "png",
   });
-  const plain = compose.resultBody(SESSION, { ...DOC, strength: 0, blend: "poisson", shadow: "on" });
-  assert.deepEqual([plain.harmonize, plain.blend, plain.shadow, plain.grain], [null, "alpha", false, 0]);
 });
 
 test("layers are of a composite alone, and name people where there are any", () => {
@@ -92,7 +91,7 @@ test("a blend is asked for by its mode, and its colours where they are matched",
   assert.deepEqual([matches, strength, mode, preview], [true, 0.4, "laplacian", true]);
   const live = blend.liveBody(session, doc.place);
   assert.deepEqual([live.source, live.mask, live.gradients, live.side], ["o", "m", "mixed", 1024]);
-  assert.equal(blend.liveMode({ ...doc, mode: "gaussian-poisson" }), "gaussian_poisson");
+  assert.equal(blend.liveMode({ ...doc, mode: "gaussian-poisson" }), "gaussian-poisson");
 });
 
 test("a match is previewed at full strength, which the page mixes", () => {
@@ -121,13 +120,13 @@ test("the command quotes what a shell would read, and no name is an option", () 
   assert.equal(commandOf(written(blend, body)), (
     "pyharmony blend o.png 'my b.jpg' m.png -o b-pyharmony.png --mode poisson --at 1.5,-2 --scale 2 --gradients mixed"
     + " --harmonize --strength 1\n"));
-  assert.equal(commandOf(written(merge, {})), "pyharmony compose --merge p.jpg q.jpg -o b-pyharmony.png\n");
+  assert.equal(commandOf(written(merge, {})), "pyharmony merge p.jpg q.jpg -o b-pyharmony.png\n");
 });
 
 test("what is saved in other bits is brought there before and after", () => {
   const deep = commandOf(written(merge, {}, { deepens: true, format: "tiff" })).split("\n");
   assert.match(deep[0], /^python -c '.*np\.uint16.*"p\.jpg".*"p-16\.tif"\)'$/);
-  assert.equal(deep[2], "pyharmony compose --merge p-16.tif q-16.tif -o b-pyharmony.png");
+  assert.equal(deep[2], "pyharmony merge p-16.tif q-16.tif -o b-pyharmony.png");
   const saved = { flattens: true, out: "c.jpg" };
   const flat = commandOf(written(harmonize, { method: "auto", strength: 1 }, saved)).split("\n");
   assert.match(flat[0], / -o c\.png /);

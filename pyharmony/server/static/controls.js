@@ -2,6 +2,7 @@
 
 import { commandOf, pythonOf } from "./code.js";
 import { $, all, button, fields, input, inputs, select } from "./dom.js";
+import { changed, showShare } from "./fields.js";
 import { isInside } from "./geometry.js";
 import { tell } from "./messages.js";
 import * as panel from "./panel.js";
@@ -149,6 +150,9 @@ function listenToMatch(on) {
     on(slider, "change", (session) => (
       session.commit({ [name]: Number(slider.value) / 100 }, SAID.percent(Number(slider.value)))));
   }
+  on("fields", "input", (_, { target }) => { if (target.type === "range") showShare(target); });
+  on("fields", "change", (session, { target }) => (
+    session.commit({ options: changed(session.about.fields, session.doc.options, target) })));
   on("method", "change", (session) => session.commit({ method: select("method").value }));
   on("mode", "change", (session) => session.commit({ mode: select("mode").value }));
   on("colours", "change", (session) => session.commit({ colours: input("colours").checked }));

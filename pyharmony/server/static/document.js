@@ -26,8 +26,7 @@
  * @property {string} blend the blend of a composite
  * @property {string} mode the blend of a mask
  * @property {boolean} colours whether the blend of a mask matches colours
- * @property {number} sharpness how far the blur of the surroundings is taken over, 0 to 1
- * @property {number} grain how far their grain is
+ * @property {Record<string, any>} options the options of a composite that have no control of their own, by name
  * @property {string} shadow auto, on or off
  * @property {Point | null} tip where the shadow ends; null: where the service finds it to
  * @property {number} softness of the shadow's edge, in degrees
@@ -36,7 +35,7 @@
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({
   cutter: "auto", steps: [], marks: [], mask: null, place: null, front: [], strength: 1, method: "auto", blend: "alpha",
-  mode: "gaussian-poisson", colours: false, sharpness: 1, grain: 1, shadow: "auto", tip: null, softness: 4,
+  mode: "gaussian-poisson", colours: false, options: {}, shadow: "auto", tip: null, softness: 4,
 });
 
 /** The states of a document, each a value that is never changed, and which of them it is in. */
@@ -133,7 +132,7 @@ export function marksOf(steps) {
 }
 
 /**
- * Returns the blend of a composite: strength 0 is the plain paste, whatever is chosen for what is matched.
+ * Returns the blend of live composites: strength 0 is the plain paste, whatever is chosen for what is matched.
  *
  * @param {Doc} doc
  */

@@ -1,6 +1,7 @@
 // Shows the document in the controls of the panel. What people do to them is heard in controls.js.
 
 import { $, all, button, chosen, fields, input, inputs, select } from "./dom.js";
+import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, middleOf, samePlace } from "./geometry.js";
 import { say } from "./messages.js";
 import { BLENDS, CUTTERS, METHODS, SAID } from "./strings.js";
@@ -14,7 +15,7 @@ import { MODES } from "./ways/blend.js";
 const SAVING = ["download", "save", "save-recipe", "save-result-mask", "copy-command", "copy-python"];
 
 /** The sliders of shares. */
-export const SHARES = /** @type {const} */ (["strength", "sharpness", "grain"]);
+export const SHARES = /** @type {const} */ (["strength"]);
 
 /**
  * Shows the steps of a way and what can be chosen in it.
@@ -37,6 +38,7 @@ export function begin(way, about, go) {
   $("to-match").textContent = way.toMatch;
   $("method").replaceChildren(...way.methods(about.methods).map((name) => new Option(METHODS[name] ?? name, name)));
   $("cutter").replaceChildren(...about.segment_methods.map(({ name }) => new Option(CUTTERS[name]?.[0] ?? name, name)));
+  buildFields(about.fields);
   $("mode").replaceChildren(...Object.keys(MODES).map((name) => new Option(BLENDS[name], name)));
 }
 
@@ -164,13 +166,14 @@ function showPlace({ doc, ready, box, suggestions }) {
 }
 
 /** @param {Session} session */
-function showMatch({ doc, way, step }) {
+function showMatch({ doc, way, step, about }) {
   const has = way.settings(doc);
   button("compare").disabled = step === "cut" || !has.compare;
   for (const name of SHARES) {
     input(name).value = String(Math.round(doc[name] * 100));
     showShare(name);
   }
+  showFields(about.fields, doc.options);
   select("method").value = doc.method;
   select("mode").value = doc.mode;
   input("colours").checked = doc.colours;

@@ -31,6 +31,7 @@ import { SAID, WORK, plainly } from "./strings.js";
  * @property {number} side
  * @property {Point | null} tip where the shadow ends
  * @property {Layer} [shadow]
+ * @property {Layer} [reflection]
  * @property {Layer} [front]
  * @property {SubjectLayer} [plain]
  * @property {SubjectLayer} [matched]

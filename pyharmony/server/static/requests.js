@@ -9,6 +9,7 @@ import { TROUBLE } from "./strings.js";
  * @property {string[]} operations
  * @property {string[]} methods of matching
  * @property {{ name: string, about: string, people: boolean }[]} segment_methods
+ * @property {import("./fields.js").Field[]} fields of a composite
  * @property {number} max_upload
  * @property {number} max_pixels
  */

@@ -98,6 +98,8 @@ export class Scene {
       fill(stage.subject, [[canvas, layers ? layers.matched.box : around(moving)]]);
       const shadow = doc.strength ? layers?.shadow : undefined;
       fill(stage.shadow, shadow ? [[shadow.image, shadow.box]] : [], "multiply");
+      const reflection = doc.strength ? layers?.reflection : undefined;
+      fill(stage.reflection, reflection ? [[reflection.image, reflection.box]] : []);
     }
     this.origin = layers?.place ?? UNPLACED;
     const front = doc.front.length ? preview.layers?.front : undefined;
@@ -118,7 +120,9 @@ export class Scene {
     stage.subject.visible(!blended);
     if (!blended) carry(stage.subject, this.origin, place);
     const at = blended ? blended.place : place;
-    if (layers && stage.shadow.visible()) stage.shadow.setAttrs({ x: at.x - layers.place.x, y: at.y - layers.place.y });
+    if (!layers) return;
+    const moved = { x: at.x - layers.place.x, y: at.y - layers.place.y };
+    for (const group of [stage.shadow, stage.reflection]) if (group.visible()) group.setAttrs(moved);
   }
 
   /**

@@ -71,13 +71,16 @@ export class Stage {
     const image = () => new Konva.Image({ visible: false, image: undefined });
     this.base = image();
     this.shadow = new Konva.Group({ visible: false });
+    this.reflection = new Konva.Group({ visible: false });
     this.subject = new Konva.Group({ visible: false });
     this.tile = image();
     this.exact = image();
     this.front = image();
     this.before = new Konva.Group({ visible: false });
     this.veil = image();
-    this.world.add(this.base, this.shadow, this.subject, this.tile, this.front, this.exact, this.before, this.veil);
+    this.world.add(
+      this.base, this.shadow, this.reflection, this.subject, this.tile, this.front, this.exact, this.before, this.veil,
+    );
 
     this.marks = new Konva.Group({ listening: false });
     this.strokes = new Strokes(this);
@@ -203,8 +206,8 @@ export class Stage {
 
   /** Shows nothing but the base. */
   clear() {
-    const { shadow, subject, tile, exact, front, before, veil, edge } = this;
-    for (const node of [shadow, subject, tile, exact, front, before, veil, edge]) node.visible(false);
+    const { shadow, reflection, subject, tile, exact, front, before, veil, edge } = this;
+    for (const node of [shadow, reflection, subject, tile, exact, front, before, veil, edge]) node.visible(false);
     this.strokes.hide();
     this.handles.hide();
     this.drawn = null;

@@ -63,6 +63,25 @@ export const TROUBLE = {
 /** The steps of each way. */
 export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", save: "Save" };
 
+/**
+ * The labels of the fields of a composite, and of the arguments of one, GROUP-ARGUMENT.
+ *
+ * @type {Record<string, string>}
+ */
+export const FIELDS = {
+  sharpness: "Blur of the surroundings",
+  grain: "Grain of the surroundings",
+  reflection: "Reflection in water or on a floor",
+  "reflection-strength": "Strength of the reflection",
+  "reflection-fade": "Fade with height",
+  "reflection-blur": "Blur with height",
+  upscale: "When it is enlarged",
+  seed: "Seed of the grain",
+};
+
+/** The words of fields. @type {Record<string, string>} */
+export const WORDS = { auto: "Automatic", none: "Only interpolate", srgan: "Add detail", lanczos: "Lanczos", bicubic: "Bicubic" };
+
 /** What leads on from the place. */
 export const TO_MATCH = { compose: "Match the light", blend: "Choose the blend" };
 

@@ -19,7 +19,7 @@ import { Way } from "./way.js";
  * @type {Record<string, { body: Body, live: string }>}
  */
 export const MODES = {
-  "gaussian-poisson": { body: { mode: "gaussian-poisson" }, live: "gaussian_poisson" },
+  "gaussian-poisson": { body: { mode: "gaussian-poisson" }, live: "gaussian-poisson" },
   poisson: { body: { mode: "poisson" }, live: "poisson" },
   mixed: { body: { mode: "poisson", gradients: "mixed" }, live: "poisson" },
   laplacian: { body: { mode: "laplacian" }, live: "laplacian" },

@@ -2,6 +2,7 @@
 
 import { filed, python, quoted } from "../code.js";
 import { blendOf, shadowOf } from "../document.js";
+import { bodyOf } from "../fields.js";
 import { cornerOf, sameShape, standingPlace } from "../geometry.js";
 import { STEPS, TO_MATCH, WORK } from "../strings.js";
 import { Way } from "./way.js";
@@ -75,8 +76,8 @@ class Compose extends Way {
     return {
       subject: subjectOf(session, doc), background: below.id, side, preview: true,
       ...(people?.length ? { people: people.map((one) => one.mask.id), front: doc.front } : {}),
-      harmonize: doc.method === "none" ? null : doc.method, sharpness: doc.sharpness, grain: doc.grain,
-      shadow: shadowOf(doc),
+      harmonize: doc.method === "none" ? null : doc.method, shadow: shadowOf(doc),
+      ...bodyOf(session.about.fields, doc.options, true),
     };
   }
 
@@ -90,8 +91,8 @@ class Compose extends Way {
    */
   liveBody({ doc, preview }, place) {
     const layers = preview.layersOf(doc);
-    // A clean edge needs no blend; another size or angle needs other layers.
-    if (blendOf(doc) === "alpha" || !layers || !sameShape(place, layers.place)) return null;
+    // A clean edge needs no blend, a reflection has none; another size or angle needs other layers.
+    if (blendOf(doc) === "alpha" || !layers || layers.reflection || !sameShape(place, layers.place)) return null;
     const { plain, matched, shadow } = layers;
     /** @param {import("../preview.js").Layer} layer */
     const at = ({ box }) => [box[0] + place.x - layers.place.x, box[1] + place.y - layers.place.y];
@@ -107,13 +108,11 @@ class Compose extends Way {
    * @returns {Body}
    */
   resultBody(session, doc) {
-    const { strength } = doc;
     return {
       subjects: [{ ...subjectOf(session, doc), behind: doc.front }], background: session.below.id,
       people: (session.people ?? []).map((one) => one.mask.id), segment: doc.cutter,
-      harmonize: strength === 0 || doc.method === "none" ? null : doc.method, strength, blend: blendOf(doc),
-      sharpness: doc.sharpness * strength, grain: doc.grain * strength, shadow: strength === 0 ? false : shadowOf(doc),
-      format: "png",
+      harmonize: doc.method === "none" ? null : doc.method, strength: doc.strength, blend: doc.blend,
+      shadow: shadowOf(doc), ...bodyOf(session.about.fields, doc.options), format: "png",
     };
   }
 

@@ -48,7 +48,7 @@ class Merge extends Way {
 
   /** @param {import("./way.js").Writing} writing */
   command({ names, read }) {
-    return { inputs: ["compose", "--merge", ...names.photos.map(read).map(filed)], options: [] };
+    return { inputs: ["merge", ...names.photos.map(read).map(filed)], options: [] };
   }
 
   /** @param {import("./way.js").Writing} writing */
