@@ -165,9 +165,7 @@ def test_constants_and_means_stay(shape, weight):
 
 
 @pytest.mark.large
-@pytest.mark.parametrize(
-    "weight", [pytest.param(1, marks=pytest.mark.full), 0.15, pytest.param(1e-3, marks=pytest.mark.full), 0]
-)
+@pytest.mark.parametrize("weight", [*(pytest.param(x, marks=pytest.mark.full) for x in (1, 0.15, 1e-3)), 0])
 def test_full_hd_is_within_tolerance(weight):
     images = [to_dtype(v, "uint8") for v in scene(1080, 1920, "photograph")]
     images[3] = scene(1080, 1920, "photograph")[3]

@@ -598,7 +598,8 @@ def test_the_skips_of_a_cpu_without_an_instruction_set_are_expected() -> None:
     assert "avx512 is not available on this processor" in done.stdout
 
 
-@pytest.mark.parametrize("level", ["baseline", pytest.param("avx2", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("level", ["baseline", "avx2"])
 def test_a_command_runs_as_on_an_older_cpu(level: str) -> None:
     if level not in _facts.simd_levels():
         pytest.skip(skips.not_available(level))

@@ -399,7 +399,7 @@ def test_two_photos_to_a_download_that_compose_gives_too(
             assert np.array_equal(plain, np.asarray(pasted))
 
 
-@pytest.mark.parametrize("kind", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("kind", [DESKTOP, pytest.param(PHONE, marks=pytest.mark.full)], ids=["desktop", "phone"])
 def test_a_composite_in_three_actions(browser: Any, service: Any, tmp_path: Path, kind: dict[str, Any]) -> None:
     composite = np.asarray(Image.open(IMAGES / "coffee.jpg").reduce(2)).copy()
     mask = np.zeros(composite.shape[:2], np.uint8)
@@ -526,6 +526,7 @@ def test_photos_that_were_held_upright_and_deep_ones(browser: Any, service: Any,
         assert made.dtype == np.uint16 and np.array_equal(made, wanted) and (made % 257 != made[0, 0] % 257).any()
 
 
+@pytest.mark.full
 def test_photos_of_one_place_become_one(browser: Any, service: Any, tmp_path: Path) -> None:
     cup = np.asarray(Image.open(IMAGES / "coffee.jpg").reduce(2))
     other = cup.copy()

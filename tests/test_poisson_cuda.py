@@ -288,6 +288,7 @@ def test_mixed_gradients_choose_by_the_norm_over_channels(emulator: Any) -> None
     assert error(out[0], want) <= 1.0
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("weight", [1e-4, 0.01, 1.0, "map"])
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("w1", [0.0, 0.1], ids=["identity", "gaussian"])

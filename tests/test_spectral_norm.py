@@ -242,6 +242,7 @@ def tensor(array: np.ndarray[Any, Any], dtype: str) -> Any:
     return torch.from_numpy(array).to(getattr(torch, dtype))
 
 
+@pytest.mark.covering(2)
 @needs_torch
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])

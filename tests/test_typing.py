@@ -58,9 +58,8 @@ def errors_of_pyright(*files: Path) -> dict[Path, set[int]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "checker", [pytest.param(errors_of_mypy, marks=pytest.mark.full), errors_of_pyright], ids=["mypy", "pyright"]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("checker", [errors_of_mypy, errors_of_pyright], ids=["mypy", "pyright"])
 def test_a_checker_finds_each_mistake_and_no_other(checker: typing.Callable[..., dict[Path, set[int]]]) -> None:
     name = checker.__name__.rpartition("_")[2]
     pytest.importorskip(name, reason=skips.not_installed(name))

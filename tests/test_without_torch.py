@@ -64,7 +64,7 @@ def data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 #: The rooms whose calls the short form makes: all that most people call is in the first.
-SHORT = ("pyharmony", "pyharmony.blend", "pyharmony.data", "pyharmony.io")
+SHORT = ("pyharmony", "pyharmony.io")
 
 
 @pytest.mark.parametrize(
