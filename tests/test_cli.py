@@ -1384,7 +1384,6 @@ def test_bench_stands_beside_what_is_installed() -> None:
         assert "--sizes" in call("bench", "--sizes", sizes, "--debug", code=2).stderr
 
 
-@pytest.mark.full
 def test_demo_does_the_main_job() -> None:
     result = call("demo", "--output", "pictures", "--json", "--verbose")
     assert "open pictures/before_after.jpg: pasted, and blended" in result.stderr
