@@ -513,6 +513,7 @@ def test_compiled_in_other_ways() -> None:
         f(inputs[0], w).sum().backward()
 
 
+@pytest.mark.full
 def test_compiled_before_it_was_ever_called() -> None:
     """The operators are made while the compiler traces."""
     code = (

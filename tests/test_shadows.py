@@ -245,7 +245,7 @@ def reduced(values: np.ndarray) -> np.ndarray:
         pytest.param(person, {"tip": True, "softness": 1}, marks=FULL),
         pytest.param(person, {"azimuth": 150, "elevation": 35, "softness": 2, "wall": True}, marks=FULL),
         pytest.param(block, {"azimuth": 20, "elevation": 35, "softness": 1, "depth": 0.1}, marks=FULL),
-        (block, {"azimuth": -140, "elevation": 30, "softness": 1, "depth": 0.1, "wall": True}),
+        pytest.param(block, {"azimuth": -140, "elevation": 30, "softness": 1, "depth": 0.1, "wall": True}, marks=FULL),
         (ball, {"azimuth": -60, "elevation": 50}),
     ],
 )
