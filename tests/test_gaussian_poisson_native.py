@@ -185,6 +185,7 @@ def assert_certified(out: Any, info: dict[str, Any], want: Any, tolerance: float
     assert np.abs(out - want).max() <= info["max_error"] + noise
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("weight", [0.15, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize(("sigma", "reference"), [(0.0, False), (0.5, False), (0.8, False), (1.0, True)])
 @pytest.mark.parametrize("preserve", [False, True])

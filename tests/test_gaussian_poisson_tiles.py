@@ -67,6 +67,7 @@ def both(images: tuple[np.ndarray, ...], tile: Any = 256, **options: Any) -> tup
     return tiled, whole, info, whole_info
 
 
+@pytest.mark.covering(2)
 @pytest.mark.large
 @pytest.mark.parametrize("dtype", RANGE)
 @pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])

@@ -165,6 +165,7 @@ FOUND = {
 }
 
 
+@pytest.mark.covering(2)
 @pytest.mark.large
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("kind", ["flat", "noise"])

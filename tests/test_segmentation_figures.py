@@ -312,6 +312,7 @@ def test_errors_of_alpha_are_those_near_the_edge(script: Any) -> None:
     assert script._edge_errors(sample, further)[0]["hard mask"][0] > 1.5 * errors["hard mask"][0]
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore")
 def test_methods_are_files_too(script: Any, tmp_path: Path, weights: Path) -> None:
     encoder, decoder = Colours.pair(tmp_path, planes=True)

@@ -774,6 +774,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.full
 @needs_torch
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """DistributedDataParallel over gloo, with half of the batch each, gives what one process gives with all of it."""

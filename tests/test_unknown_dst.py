@@ -76,6 +76,7 @@ def erased(dst: np.ndarray, unknown: np.ndarray) -> list[np.ndarray]:
 # ---- unknown pixels are not read ---------------------------------------------------------------------
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize(("name", "options"), EVERY)
 @pytest.mark.parametrize("hole", HOLES)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
