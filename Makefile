@@ -68,7 +68,7 @@ kernel-budgets: setup ## nvcc compiles the CUDA kernels: registers, spills and s
 	@$(BIN)/python tools/check_kernels.py
 
 # Two processes with one torch thread each: threads of torch wait busily, and those of two processes for each other.
-test: setup emulator ## the tests, about 25 minutes on two cores
+test: setup emulator ## the tests, about 15 minutes on two cores
 	@PYHARMONY_CHECK_SKIPS=1 OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --dist worksteal
 
 test-newest: ## the tests with the newest NumPy, SciPy, Pillow, OpenCV and torch, a download of gigabytes
