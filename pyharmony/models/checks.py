@@ -11,6 +11,7 @@ from ..errors import ArgumentError, ShapeError
 
 __all__ = [
     "check_choice",
+    "check_fields",
     "check_flag",
     "check_image",
     "check_like",
@@ -76,10 +77,10 @@ def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
 
 
-def check_fields(config: object, check: Callable[..., None], *names: str) -> None:
-    """Runs a check of a value and its name on these fields of a configuration."""
+def check_fields(config: object, check: Callable[..., None], *names: str, **options: object) -> None:
+    """Runs a check of a value and its name, with its options, on these fields of a configuration."""
     for name in names:
-        check(getattr(config, name), name)
+        check(getattr(config, name), name, **options)
 
 
 def check_flag(value: object, name: str) -> None:
@@ -117,12 +118,14 @@ def check_positive(value: object, name: str) -> None:
         raise ArgumentError(f"{name}: {value!r}, expected a number of more than 0")
 
 
-def check_widths(value: object, name: str) -> None:
+def check_widths(value: object, name: str, length: int | None = None) -> None:
     if not isinstance(value, tuple) or not 2 <= len(value) <= MOST_LAYERS:
         what = value if not isinstance(value, tuple) or len(value) < 2 else f"{len(value)} numbers"
         raise ArgumentError(f"{name}: {what!r}, expected a tuple of two or more whole numbers, {MOST_LAYERS} at most")
     for i, item in enumerate(value):
         check_whole(item, f"{name}[{i}]")
+    if length is not None and len(value) != length:
+        raise ArgumentError(f"{name}: {value!r}, expected {length} numbers")
 
 
 def check_share(value: object, name: str) -> None:

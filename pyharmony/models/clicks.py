@@ -71,19 +71,13 @@ class ClicksConfig:
 
     def __post_init__(self) -> None:
         checks.check_whole(self.size, "size", 64)
-        for name in ("widths", "depths"):
-            value = getattr(self, name)
-            checks.check_widths(value, name)
-            if len(value) != 5:
-                raise ArgumentError(f"{name}: {value!r}, expected 5 numbers")
+        checks.check_fields(self, checks.check_widths, "widths", "depths", length=5)
         if self.size % 32:
             raise ArgumentError(f"size: {self.size}, expected a multiple of 32")
         checks.check_whole(self.heads, "heads")
-        checks.check_whole(self.looks, "looks", 0)
         checks.check_choice(self.features, "features", FEATURES)
-        checks.check_whole(self.finder, "finder", 0)
-        checks.check_flag(self.edges, "edges")
-        checks.check_flag(self.scene, "scene")
+        checks.check_fields(self, checks.check_whole, "looks", "finder", low=0)
+        checks.check_fields(self, checks.check_flag, "edges", "scene")
         if self.scene and not self.features:
             raise ArgumentError("scene: True without features, expected some of another network")
         if self.widths[-1] % self.heads:

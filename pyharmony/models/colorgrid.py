@@ -97,22 +97,14 @@ class ColorGridConfig:
             raise ArgumentError(f"view: {self.view}, expected a multiple of {_CELLS}")
         checks.check_whole(self.size, "size", self.view)
         checks.check_whole(self.knots, "knots", 2)
-        for name in ("drawn", "seen"):
-            value = getattr(self, name)
-            checks.check_widths(value, name)
-            if len(value) != 3:
-                raise ArgumentError(f"{name}: {value!r}, expected 3 numbers")
+        checks.check_fields(self, checks.check_widths, "drawn", "seen", length=3)
         if not isinstance(self.reach, tuple) or not 1 <= len(self.reach) <= checks.MOST_LAYERS:
             raise ArgumentError(f"reach: {str(self.reach)[:80]}, expected one or more numbers above 0")
         for distance in self.reach:
             checks.check_positive(distance, "reach")
-        for name in ("point_width", "hidden"):
-            checks.check_whole(getattr(self, name), name)
-        for name in ("stages", "experts"):
-            checks.check_layers(getattr(self, name), name)
-        checks.check_whole(self.heads, "heads", 0)
-        checks.check_whole(self.judge, "judge", 0)
-        checks.check_whole(self.hints, "hints", 0)
+        checks.check_fields(self, checks.check_whole, "point_width", "hidden")
+        checks.check_fields(self, checks.check_layers, "stages", "experts")
+        checks.check_fields(self, checks.check_whole, "heads", "judge", "hints", low=0)
         if self.heads and self.point_width % self.heads:
             raise ArgumentError(f"heads: {self.heads}, expected a divisor of point_width, {self.point_width}")
         checks.check_share(self.dropout, "dropout")

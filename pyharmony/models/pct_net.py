@@ -60,8 +60,7 @@ class PctNetConfig:
 
     def __post_init__(self) -> None:
         checks.check_choice(self.encoder, "encoder", ENCODERS)
-        for name in ("width", "patch", "token_width", "heads", "hidden"):
-            checks.check_whole(getattr(self, name), name)
+        checks.check_fields(self, checks.check_whole, "width", "patch", "token_width", "heads", "hidden")
         checks.check_layers(self.layers, "layers")
         multiple = 2 ** (_BLOCKS - 1) if self.encoder == "cnn" else self.patch
         checks.check_whole(self.size, "size", 2 * multiple)

@@ -62,8 +62,7 @@ class StyleEncoderConfig:
     def __post_init__(self) -> None:
         checks.check_choice(self.kind, "kind", ("code", "features"))
         checks.check_choice(self.space, "space", ("rgb", "hsv"))
-        checks.check_whole(self.width, "width")
-        checks.check_whole(self.code, "code")
+        checks.check_fields(self, checks.check_whole, "width", "code")
         checks.check_flag(self.masked_pool, "masked_pool")
         checks.check_whole(self.regions, "regions", 0)
         if self.regions and (self.kind, self.space) != ("code", "rgb"):

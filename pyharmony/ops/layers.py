@@ -32,17 +32,18 @@ class Conv(NamedTuple):
     bias: Float32
 
 
-def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str) -> Network:
+def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str = "") -> Network:
     """Returns a network of weights that come with pyharmony, and notes that it runs.
 
     Args:
         name: the name of the weights.
         parse: makes the network of the bytes of the file and its path; its result is kept.
-        missing: the message if this pyharmony comes without the weights.
+        missing: the message if this pyharmony comes without the weights; '': that a method is called like them.
     """
     entry = _shipped.named(name)
     if entry is None:
-        raise WeightsError(missing)
+        message = f"method: {name!r} needs weights of that name, and this pyharmony comes without them"
+        raise WeightsError(missing or message)
     _shipped.note(entry)
     state = entry.path.stat() if entry.path.is_file() else None
     network: Network = _read(parse, entry, None if state is None else (state.st_mtime_ns, state.st_size))

@@ -201,8 +201,7 @@ def network(name: str) -> Network:
     Raises:
         WeightsError: this pyharmony comes without them, or the file is missing or damaged.
     """
-    missing = f"method: {name!r} needs weights of that name, and this pyharmony comes without them"
-    return shipped(name, parsed, missing)
+    return shipped(name, parsed)
 
 
 def parsed(data: bytes, path: str) -> Network:

@@ -36,7 +36,7 @@ from ._evaluate import LossMeter, better, evaluate, on_sheet
 from ._log import Log, check_loggers
 from ._results import Plan, Progress, TrainResult
 from ._samples import check_bad, why_bad
-from .steps._step import settings_of, step_of
+from .steps._step import networks_of, settings_of, step_of
 
 _LOG = logging.getLogger(__name__)
 #: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
@@ -300,12 +300,7 @@ class Run:
             raise WeightsError(f"run.start: {str(error).removeprefix('start: ')}") from error
 
     def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint; one of another number of processes goes on with the unseen samples of the epoch.
-
-        Raises:
-            ArgumentError: it is of a run with another configuration, other samples or another extractor.
-            WeightsError: it is damaged.
-        """
+        """Goes on from a checkpoint; one of another number of processes goes on with the unseen samples of the epoch."""
         checkpoint = _checkpoint.read(path)
         if self._auto:
             # A run that was begun on another machine goes on in the dtype that was chosen there.
@@ -491,18 +486,12 @@ class Run:
         a_step = images * self.config.run.accumulate / rate
         total, limit = self.total(), 60 * self.config.schedule.minutes
         steps_ = total if not limit else int(limit / a_step) if total is None else min(total, int(limit / a_step))
-        networks = (
-            {"model": self.model}
-            if not isinstance(self.model, Adversarial)
-            else {
-                "generator": self.model.generator,
-                "discriminator": self.model.discriminator,
-            }
-        )
         return Plan(
             training=len(self.training),
             validation=len(self.validation),
-            parameters={name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
+            parameters={
+                name: sum(p.numel() for p in part.parameters()) for name, part in networks_of(self.model).items()
+            },
             steps_per_epoch=self.steps_per_epoch(),
             steps=int(steps_ or 0),
             rate=rate,

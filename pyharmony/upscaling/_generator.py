@@ -117,16 +117,11 @@ class Generator(NamedTuple):
 
 def network(name: str) -> Generator:
     """Returns the generator of weights that come with pyharmony."""
-    missing = f"method: {name!r} needs weights of that name, and this pyharmony comes without them"
-    return shipped(name, parsed, missing)
+    return shipped(name, parsed)
 
 
 def parsed(data: bytes, path: str) -> Generator:
-    """Returns the generator in the bytes of a safetensors file.
-
-    Raises:
-        WeightsError: the bytes are no weights of `srgan`.
-    """
+    """Returns the generator in the bytes of a safetensors file."""
     header, state = arrays_of(data, path, "srgan")
     if header.part == "all":
         state = {key.removeprefix("generator."): x for key, x in state.items() if key.startswith("generator.")}

@@ -107,42 +107,44 @@ def drawn_anew(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, 
 def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
     """Changes one sample, [., H, W]."""
     signed, region, depth = _signed_distance(mask), mask, 0.0
-    if shares.exposed and _chance(shares.exposed):
+    if shares.exposed and chance(shares.exposed):
         composite = _exposed(target, mask)
-    is_cut_out = _chance(shares.cut_out)
+    is_cut_out = chance(shares.cut_out)
     if is_cut_out:
-        rim = _between(*TAKEN)
+        rim = between(*TAKEN)
         inner = (signed > rim + 1.5).to(mask)
         is_cut_out = bool(inner.sum() > _LEAST)
     if is_cut_out:
-        if _chance(shares.fits):
+        if chance(shares.fits):
             composite = target
-        ground = _filled(target, signed > -_between(*GAP))
-        if _chance(shares.elsewhere):
+        ground = _filled(target, signed > -between(*GAP))
+        if chance(shares.elsewhere):
             ground = _elsewhere(ground)
-        alpha = ((signed - rim) / _between(0.4, 2.5) + 0.5).clamp(0, 1)
+        alpha = ((signed - rim) / between(0.4, 2.5) + 0.5).clamp(0, 1)
         composite, target = (torch.lerp(ground, image, alpha) for image in (composite, target))
         region, depth = inner, rim
-    elif _chance(shares.feathered):
-        alpha = (signed / _between(*FADES)).clamp(0, 1)
+    elif chance(shares.feathered):
+        alpha = (signed / between(*FADES)).clamp(0, 1)
         composite = torch.lerp(target, composite, alpha)
         whole = (alpha > 0.95).to(mask)
         region = whole if whole.sum() > _LEAST else mask
     indices = torch.multinomial(region.flatten() + 1e-9, pixels, replacement=True)
     colors, target_colors = (image.flatten(1)[:, indices].T for image in (composite, target))
-    if _chance(shares.worn):
+    if chance(shares.worn):
         composite = _saved_again(composite)
     input_mask = mask
     if is_cut_out or shares.moved:
-        input_mask = _other_mask(signed - depth, MOVED / 2 if is_cut_out else MOVED, _chance(shares.moved))
+        input_mask = _other_mask(signed - depth, MOVED / 2 if is_cut_out else MOVED, chance(shares.moved))
     return ColorSamples(composite, input_mask if input_mask.sum() > _LEAST else mask, colors, target_colors)
 
 
-def _chance(share: float) -> bool:
+def chance(share: float) -> bool:
+    """Draws whether what happens to this share of all cases happens."""
     return bool(torch.rand(()) < share)
 
 
-def _between(low: float, high: float) -> float:
+def between(low: float, high: float) -> float:
+    """Draws a number from low to high."""
     return low + (high - low) * float(torch.rand(()))
 
 
@@ -156,7 +158,7 @@ def _exposed(image: Tensor, mask: Tensor) -> Tensor:
     inside = mask[0] > 0
     other = image.clone()
     light = srgb_to_linear(image[:, inside].numpy())
-    light = factors * light / (1 + light * (factors - 1) if _chance(0.5) else 1)
+    light = factors * light / (1 + light * (factors - 1) if chance(0.5) else 1)
     other[:, inside] = torch.from_numpy(linear_to_srgb(np.clip(light, 0, 1))).to(image)
     return torch.lerp(image, other, mask)
 
@@ -164,15 +166,15 @@ def _exposed(image: Tensor, mask: Tensor) -> Tensor:
 def _other_mask(field: Tensor, reach: float, is_moved: bool) -> Tensor:
     """Returns the mask whose contour is where the distances in field [1, H, W] are 0, moved by up to `reach` pixels."""
     if is_moved:
-        field = field + _between(-reach, reach)
-        if _chance(0.35):
+        field = field + between(-reach, reach)
+        if chance(0.35):
             waves = int(8 * 2 ** torch.randint(3, ()))
             noise = functional.interpolate(torch.randn(1, 1, waves, waves), size=field.shape[1:], mode="bilinear")
-            field = field + _between(0, 2.5) * noise[0]
-        if _chance(0.3):
+            field = field + between(0, 2.5) * noise[0]
+        if chance(0.3):
             field = field.roll(tuple(torch.randint(-2, 3, (2,)).tolist()), (1, 2))
-    if _chance(0.3):
-        return (field / _between(0.5, 3) + 0.5).clamp(0, 1)
+    if chance(0.3):
+        return (field / between(0.5, 3) + 0.5).clamp(0, 1)
     return (field > 0).to(field)
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ._contours import between
+
 #: The standard deviations of a lens's blur, in pixels of the small image, and of noise, in 8-bit levels.
 _BLURRED, _NOISY = (0.2, 0.8), (0.5, 4.0)
 #: The qualities of JPEG.
@@ -43,13 +45,13 @@ def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
     x = target[None]
     blurred, by_area, noisy, as_jpeg = (torch.rand(4) < torch.tensor(_SHARES)).tolist()
     if blurred:
-        x = gaussian(x, _between(*_BLURRED) * target.shape[1] / size[0])
+        x = gaussian(x, between(*_BLURRED) * target.shape[1] / size[0])
     if by_area:
         x = functional.interpolate(x, size=size, mode="area")
     else:
         x = functional.interpolate(x, size=size, mode="bicubic", antialias=True)
     if noisy:
-        x = x + _between(*_NOISY) / 255 * torch.randn(x.shape).to(x)
+        x = x + between(*_NOISY) / 255 * torch.randn(x.shape).to(x)
     x = x.clamp(0, 1)
     return _as_jpeg(x[0]) if as_jpeg else x[0]
 
@@ -71,7 +73,3 @@ def _as_jpeg(image: Tensor) -> Tensor:
     pil_image = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().cpu().numpy())
     pil_image.save(buffer, "JPEG", quality=int(torch.randint(*_SAVED, ())))
     return torch.from_numpy(np.array(Image.open(buffer).convert("RGB"))).permute(2, 0, 1).to(image) / 255
-
-
-def _between(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(()))

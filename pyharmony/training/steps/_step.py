@@ -16,7 +16,7 @@ from ... import _catalogue
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...losses import Adversary, adversary, foreground_mse
 from ...models import Adversarial, Model
-from ...models.checks import check_choice, check_flag, check_image, check_like
+from ...models.checks import check_choice, check_fields, check_flag, check_image, check_like
 from .. import precision
 from . import _adam
 
@@ -58,16 +58,13 @@ class StepSettings:
         self._check_not_negative("weight_decay", "clip_norm")
 
     def _check_flags(self, *names: str) -> None:
-        for name in names:
-            check_flag(getattr(self, name), name)
+        check_fields(self, check_flag, *names)
 
     def _check_positive(self, *names: str) -> None:
-        for name in names:
-            check_least(getattr(self, name), name, open_end=True)
+        check_fields(self, check_least, *names, open_end=True)
 
     def _check_not_negative(self, *names: str) -> None:
-        for name in names:
-            check_least(getattr(self, name), name)
+        check_fields(self, check_least, *names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,10 +220,7 @@ class Step:
     def add_optimizers(self) -> None:
         """Adds an optimizer for the model, or for both networks of an adversarial one, by `add_optimizer`."""
         settings: Any = self.settings
-        networks: dict[str, nn.Module] = {"model": self.model}
-        if isinstance(self.model, Adversarial):
-            networks = {"generator": self.model.generator, "discriminator": self.model.discriminator}
-        for name, network in networks.items():
+        for name, network in networks_of(self.model).items():
             self.add_optimizer(name, network.parameters(), settings.lr, settings.betas)
 
     @property
@@ -649,6 +643,13 @@ def foreground_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Returns `foreground_mse` with a least area of 100 pixels at 256x256, in proportion at other sizes."""
     height, width = output.shape[2:]
     return foreground_mse(output, target, mask, min_area=100 * height * width / 256**2)
+
+
+def networks_of(model: Model) -> dict[str, nn.Module]:
+    """Returns the networks of a model by name: generator and discriminator of an adversarial one, else itself."""
+    if isinstance(model, Adversarial):
+        return {"generator": model.generator, "discriminator": model.discriminator}
+    return {"model": model}
 
 
 def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = False) -> None:

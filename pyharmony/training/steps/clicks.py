@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from ..._images.region import bounding_box
 from ...errors import ArgumentError
-from ...models.checks import check_image, check_mask, check_share, check_whole
+from ...models.checks import check_fields, check_image, check_mask, check_share, check_whole
 from ...models.clicks import BOXED, MASKS, Clicks, Cut, prompt_of
 from ...ops.distance import distance_inside
+from ._contours import chance
 from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register
 
 #: The first click falls where the distance from the contour is at least this share of the largest.
@@ -64,8 +65,7 @@ class ClicksSettings(AdamSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_not_negative("scored", "people")
-        for name in ("more", "coarse", "answered", "again", "silent"):
-            check_share(getattr(self, name), name)
+        check_fields(self, check_share, "more", "coarse", "answered", "again", "silent")
         check_whole(self.rounds, "rounds", 1)
 
 
@@ -133,15 +133,15 @@ class ClicksStep(Step):
         for i, region in enumerate(regions):
             if silent[i]:
                 clicks[i] = []
-            elif _chance(settings.coarse):
+            elif chance(settings.coarse):
                 last[i, 0] = torch.from_numpy(coarse(region)).to(last)
-                if _chance(0.5):
+                if chance(0.5):
                     clicks[i] = []
         prompt = prompt_of(image, *_stacked(clicks, image), last)
-        if not _chance(settings.answered):
+        if not chance(settings.answered):
             return prompt
         self.model.eval()
-        again = _chance(settings.again)
+        again = chance(settings.again)
         for round_ in range(int(torch.randint(settings.rounds, ())) + 1):
             with torch.no_grad(), self.autocast():
                 prediction = self.model(image, prompt, features)
@@ -196,9 +196,9 @@ def first_clicks(region: np.ndarray, more: float) -> list[Click]:
     """Returns a click well inside of a region [H, W], and for a share of the calls some on it and beside it."""
     depth = _depth(region)
     clicks = [_drawn(depth >= max(_DEEP * depth.max(), 0.5), 1)] if region.any() else []
-    if region.any() and _chance(more):
+    if region.any() and chance(more):
         for _ in range(int(torch.randint(1, 4, ()))):
-            if _chance(0.5):
+            if chance(0.5):
                 clicks.append(_drawn(region, 1))
             else:
                 outside = _depth(~region)
@@ -218,7 +218,7 @@ def coarse(region: np.ndarray) -> np.ndarray:
     height, width = region.shape
     if not region.any():
         return np.zeros(region.shape, np.float32)
-    if _chance(0.5):
+    if chance(0.5):
         box = bounding_box(region)
         margins = (0.06 * torch.randn(4)).numpy() * [height, width, height, width]
         top, left = box.y0 + margins[0], box.x0 + margins[1]
@@ -250,10 +250,6 @@ def _drawn(where: np.ndarray, label: int) -> Click | None:
         return None
     y, x = divmod(int(places[int(torch.randint(len(places), ()))]), where.shape[1])
     return float(x), float(y), label
-
-
-def _chance(share: float) -> bool:
-    return bool(torch.rand(()) < share)
 
 
 def _stacked(clicks: list[list[Click]], like: Tensor) -> tuple[Tensor, Tensor]:

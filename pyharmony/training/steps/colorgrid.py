@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ArgumentError
-from ...models.checks import check_image, check_mask, check_share, check_smallest, check_whole
+from ...models.checks import check_fields, check_image, check_mask, check_share, check_smallest, check_whole
 from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Compared, Judge
 from ._contours import ColorSamples, Shares, as_given, drawn_anew
 from ._scenes import Scenes, drawn_scenes
@@ -76,13 +76,11 @@ class ColorGridSettings(AdamSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole(self.pixels, "pixels", 1)
-        for name in ("ramp", "memory", "replays"):
-            check_whole(getattr(self, name), name, 0)
+        check_fields(self, check_whole, "ramp", "memory", "replays", low=0)
         check_whole(self.replayed, "replayed", 1)
         self._check_positive("floor")
         self._check_not_negative("early", "scale")
-        for field in dataclasses.fields(Shares):
-            check_share(getattr(self, field.name), field.name)
+        check_fields(self, check_share, *(field.name for field in dataclasses.fields(Shares)))
         if self.trains not in _PARTS:
             raise ArgumentError(f"trains: {self.trains!r}, expected one of {', '.join(map(repr, _PARTS))}")
         if self.replays and (self.trains == "looks" or not self.memory):

@@ -19,7 +19,7 @@ from torch import Tensor
 from ...errors import ArgumentError
 from ...losses import clip_parameters, gradient_penalty, masked_l2, wasserstein_discriminator, wasserstein_generator
 from ...models import Adversarial
-from ...models.checks import check_choice, check_image, check_statistics, check_whole
+from ...models.checks import check_choice, check_fields, check_image, check_statistics, check_whole
 from ...models.gp_gan import Critic
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 
@@ -71,8 +71,7 @@ class GPGanSettings(StepSettings):
         self._check_not_negative("gradient_penalty")
         if self.gradient_penalty and self.clip is not None:
             raise ArgumentError("gradient_penalty: given beside clip, which keeps slopes far from 1; set clip=None")
-        for name in ("critic_updates", "critic_updates_more", "more_every"):
-            check_whole(getattr(self, name), name)
+        check_fields(self, check_whole, "critic_updates", "critic_updates_more", "more_every")
         check_whole(self.more_until, "more_until", 0)
 
 
