@@ -53,11 +53,7 @@ class Entry:
     variants: dict[str, Variant]
 
     def variant(self, preset: str | None) -> Variant:
-        """Returns the network as published, or with a preset.
-
-        Raises:
-            ArgumentError: there is no such preset.
-        """
+        """Returns the network as published, or with a preset."""
         preset_of(self.name, self.presets, preset)
         return self.variants[preset or ""]
 
@@ -72,22 +68,14 @@ def add(entry: Entry) -> None:
 
 
 def every(task: str | None = None) -> list[Entry]:
-    """Returns the networks sorted by name: all of them, or those of one task.
-
-    Raises:
-        ArgumentError: there is no such task.
-    """
+    """Returns the networks sorted by name: all of them, or those of one task."""
     check_task(task)
     entries = [*(_entry(dict(table)) for table in json.loads(FILE.read_text("utf-8"))), *_user_entries.values()]
     return sorted((entry for entry in entries if task in (None, entry.task)), key=lambda entry: entry.name)
 
 
 def entry_of(name: Any) -> Entry:
-    """Returns the network with a name.
-
-    Raises:
-        ArgumentError: there is no such network; the message lists the names.
-    """
+    """Returns the network with a name."""
     entries = {entry.name: entry for entry in every()}
     check_name(name, entries)
     return entries[name]
@@ -125,11 +113,7 @@ def hint(name: Any, names: Any) -> str:
 
 
 def check_model(table: dict[str, Any]) -> None:
-    """Refuses a table that describes no network: it holds `name`, perhaps `preset`, and settings.
-
-    Raises:
-        ArgumentError: there is no such network, preset or setting.
-    """
+    """Refuses a table that describes no network: it holds `name`, perhaps `preset`, and settings."""
     settings = dict(table)
     entry = entry_of(settings.pop("name", None))
     variant = entry.variant(settings.pop("preset", None))

@@ -244,11 +244,7 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
 
 
 def describe(x: Any, name: str) -> DeviceArray:
-    """Returns an array on a device as a DeviceArray over the same memory.
-
-    Raises:
-        DTypeError: its dtype or layout is not supported.
-    """
+    """Returns an array on a device as a DeviceArray over the same memory."""
     if isinstance(x, DeviceArray):
         return x
     if is_torch(x):
@@ -473,11 +469,7 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
 
 
 def place_where(arrays: Mapping[str, Any]) -> Place | None:
-    """Returns the place of arrays that are never copied elsewhere; None for the CPU.
-
-    Raises:
-        DeviceError: the arrays are in different places, or their device cannot be used.
-    """
+    """Returns the place of arrays that are never copied elsewhere; None for the CPU."""
     return place_of(arrays, None) if any(is_device_array(x) for x in arrays.values()) else None
 
 

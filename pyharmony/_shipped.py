@@ -121,11 +121,7 @@ def _entry(entry: Any) -> Weights:
 
 
 def read(weights: Weights) -> bytes:
-    """Returns the bytes of the file after checking them against the manifest.
-
-    Raises:
-        WeightsError: the file is missing or damaged; the message names it and says what is wrong.
-    """
+    """Returns the bytes of the file after checking them against the manifest."""
     path = weights.path
     try:
         data = path.read_bytes()

@@ -137,11 +137,7 @@ def _sweep_once(beside: Path) -> None:
 
 @contextlib.contextmanager
 def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
-    """Makes a file in a folder, and yields its path and descriptor; at the end it is removed unless it was renamed.
-
-    Raises:
-        OSError: the file cannot be made.
-    """
+    """Makes a file in a folder, and yields its path and descriptor; at the end it is removed unless it was renamed."""
     place = Path(beside)
     _sweep_once(place)
     path, descriptor = _made(place, folder=False)

@@ -467,12 +467,7 @@ def position_of(at: Any) -> tuple[float, float]:
 
 
 def positions_of(at: Any, count: int, batch: bool) -> list[tuple[float, float]]:
-    """Returns `at` as finite numbers (x, y) for each of count items: one position for all, or [count, 2].
-
-    Raises:
-        ShapeError: there are several positions, and not one for each item of a batch.
-        ArgumentError, DTypeError: see `position_of`.
-    """
+    """Returns `at` as finite numbers (x, y) for each of count items: one position for all, or [count, 2]."""
     pairs = at_of_items(at)
     if pairs is None:
         return [position_of(at)] * count

@@ -24,12 +24,7 @@ def is_file(x: Any) -> bool:
 
 
 def picture_of(x: Any, name: str, *, keep_gps: bool = False) -> Picture:
-    """Returns an image that is no array as a `Picture`.
-
-    Raises:
-        DTypeError: x is no image of any kind.
-        DecodeError, ImageTooLarge, OSError: see `pyharmony.io.read`.
-    """
+    """Returns an image that is no array as a `Picture`."""
     if isinstance(x, Picture):
         return x
     if not (is_file(x) or is_pil(x)):
@@ -75,12 +70,7 @@ class OneImage:
 
 
 def one_image(x: Any, name: str) -> OneImage:
-    """Returns an image of any kind as pixels.
-
-    Raises:
-        ShapeError, DTypeError: an array is no image, or a batch of them.
-        DecodeError, ImageTooLarge, OSError: see `pyharmony.io.read`.
-    """
+    """Returns an image of any kind as pixels."""
     if not is_array(x):
         picture = picture_of(x, name)
         return OneImage(x, picture.pixels, picture)
@@ -105,12 +95,7 @@ def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:
 
 
 def one_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
-    """Returns a mask of any kind as a checked array [H, W] of bool, integers, or floats in [0, 1].
-
-    Raises:
-        ShapeError, DTypeError, MaskError: it is no mask of that size.
-        DecodeError, ImageTooLarge, OSError: see `pyharmony.io.read`.
-    """
+    """Returns a mask of any kind as a checked array [H, W] of bool, integers, or floats in [0, 1]."""
     values: Any = in_float32(x) if is_array(x) else mask_of(picture_of(x, name), name)
     # The one channel of a tensor is its first axis.
     if is_torch(values) and tuple(values.shape) == (1, height, width):

@@ -28,11 +28,7 @@ _PLAIN = Picture(np.zeros((1, 1, 3), np.uint8))
 
 
 def opened(image: Any, name: str, *, keep_gps: bool = False) -> Any:
-    """Returns an array as it is, and an image of another kind as a `Picture`.
-
-    Raises:
-        DTypeError, DecodeError, ImageTooLarge, OSError: see `picture_of`.
-    """
+    """Returns an array as it is, and an image of another kind as a `Picture`."""
     return image if is_array(image) else picture_of(image, name, keep_gps=keep_gps)
 
 
@@ -51,12 +47,7 @@ def opened_reduced(
 
 
 def image_levels(image: Any, name: str = "image") -> Levels:
-    """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array as it is.
-
-    Raises:
-        ShapeError, DTypeError, ArgumentError: it is no image, a batch, or not finite.
-        DecodeError, ImageTooLarge, OSError: a file cannot be read.
-    """
+    """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array as it is."""
     if not is_array(image):
         return picture_levels(picture_of(image, name), name)
     pixels = one_image(image, name).pixels[..., :3]
@@ -83,15 +74,7 @@ def colour_levels(colours: NumpyArray) -> Levels:
 
 
 def mask_levels(mask: Any, height: int, width: int, name: str = "mask") -> Levels:
-    """Returns a mask of any kind as uint8 [H, W], 255 for fully inside, in memory of its own.
-
-    Args:
-        name: the name of the mask in messages.
-
-    Raises:
-        ShapeError, DTypeError, MaskError: it is no mask of that size.
-        DecodeError, ImageTooLarge, OSError: a file cannot be read.
-    """
+    """Returns a mask of any kind as uint8 [H, W], 255 for fully inside, in memory of its own."""
     values = one_mask(mask, name, height, width)
     levels = in_levels(values)
     return levels.copy() if levels is values else levels

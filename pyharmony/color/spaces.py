@@ -81,11 +81,7 @@ def _floats(x: Any) -> Float64:
 
 
 def _colors(x: Any) -> Float64:
-    """Returns colours [..., 3] as float64.
-
-    Raises:
-        ShapeError, DTypeError: x is no array of numbers whose last axis has three channels.
-    """
+    """Returns colours [..., 3] as float64."""
     a = _floats(x)
     if a.shape[-1:] != (3,):
         first = "; channels come last: x.movedim(-3, -1)" if is_torch(x) and a.ndim > 2 and a.shape[-3] == 3 else ""

@@ -211,12 +211,7 @@ def pictures_in(folder: Path) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def new_folder(folder: Any) -> Iterator[Path]:
-    """Yields a folder to write into; it gets its name when all is written, and is removed if anything fails.
-
-    Raises:
-        FileExistsError: there is something of that name.
-        OSError: the folder cannot be written; the error names it.
-    """
+    """Yields a folder to write into; it gets its name when all is written, and is removed if anything fails."""
     target = _target(folder)
     if os.path.lexists(target):
         raise FileExistsError(17, "Is there already", str(target))

@@ -33,12 +33,7 @@ def capped(color_map: ColorMap, scene: Scene) -> ColorMap:
 
 
 def without_colour(color_map: ColorMap, scene: Scene) -> ColorMap:
-    """Returns the map followed by the loss of all chroma, where the background is that of a photograph without colour.
-
-    Args:
-        color_map: the map of a method.
-        scene: what the method sees, with a hard mask.
-    """
+    """Returns the map followed by the loss of all chroma, where the background is a photograph without colour."""
     outside = moved(scene.mask, _RIM) < 0.5
     if outside.sum() < _PIXELS or np.percentile(_chroma(scene.image[outside]), _NEARLY_ALL) >= _GREY:
         return color_map
@@ -62,10 +57,6 @@ def with_calm_skin(color_map: ColorMap, scene: Scene) -> ColorMap:
 
     The mean chroma of skin may become `_RATIO` times what it was and no more than `_CALM`, or stay. Less of the whole
     map would take light away, too: on faces whose answer is known that costs two decibels, less chroma nothing.
-
-    Args:
-        color_map: the map of a method.
-        scene: what the method sees, with a hard mask.
     """
     if color_map.is_identity:
         return color_map

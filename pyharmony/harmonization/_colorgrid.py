@@ -90,11 +90,7 @@ class Network(NamedTuple):
         return maps, _weights(self, scene, maps)
 
     def answer_of(self, scene: Scene, care: Care) -> Answer:
-        """Returns the answer for a scene of the network's size.
-
-        Raises:
-            WeightsError: the network gives NaN or infinities.
-        """
+        """Returns the answer for a scene of the network's size."""
         hard = hardened(scene)
         maps, weights = self.answers(hard, care)
         return judged_maps(hard, maps, self.calibration, care, weights)
@@ -104,11 +100,6 @@ class Network(NamedTuple):
 
         With a source a map counts `_OF_MAP`, what the layers for sources add to it `_OF_LAYERS`, and the change by
         which the source's scene fits beside the new one, see `_beside`, `_OF_SCENES`.
-
-        Args:
-            scene: the scene of the composite, of 256 x 256 pixels, with a hard mask.
-            maps: the maps that a method has found, guarded or not.
-            hints: what the caller knows beside.
 
         Raises:
             WeightsError: the weights were trained without hints.
@@ -147,11 +138,7 @@ def network(name: str) -> Network:
 
 
 def parsed(data: bytes, path: str) -> Network:
-    """Returns the network in the bytes of a safetensors file.
-
-    Raises:
-        WeightsError: the bytes are no weights of a `colorgrid`.
-    """
+    """Returns the network in the bytes of a safetensors file."""
     header, state = arrays_of(data, path, "colorgrid")
     config = {"heads": 0, "recall": False, "nearness": False, "experts": 1, "judge": 0, "hints": 0} | header.config
     with damage(path):

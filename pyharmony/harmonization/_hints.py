@@ -86,12 +86,7 @@ class FrameHints:
 
 
 def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> FrameHints:
-    """Returns the hints of a frame, whose arguments are checked; see `pyharmony.harmonize`.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: they are no images or masks of the sizes that are expected, or
-            tell nothing.
-    """
+    """Returns the hints of a frame, whose arguments are checked; see `pyharmony.harmonize`."""
     count = len(frame.dst)
     if source is None and source_mask is not None:
         raise ArgumentError("source_mask: given without source; pass the photograph that the object was cut from")

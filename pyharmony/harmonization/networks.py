@@ -74,11 +74,7 @@ def _loaded(source: str, version: Any, device: str) -> Model:
 
 
 def answer_of(model: Model, scene: Scene, care: Care) -> Answer:
-    """Returns the answer of a network for a scene at the network's own size.
-
-    Raises:
-        WeightsError: the network gives NaN or infinities.
-    """
+    """Returns the answer of a network for a scene at the network's own size."""
     hard = hardened(scene)
     if getattr(model, "judge", None) is not None:
         judged_model: Any = model

@@ -118,9 +118,6 @@ def of_pil(info: Mapping[Any, Any]) -> Colors | None:
     """Returns the colours that the info of a PIL image says, which came from a PNG or, by pillow-heif, a HEIC file.
 
     None where it has an ICC profile, too.
-
-    Raises:
-        UnusualColors, UnknownColors: like `of_code_points` and `of_gamma`.
     """
     has_profile = bool(info.get("icc_profile"))
     if isinstance(nclx := info.get("nclx_profile"), Mapping):

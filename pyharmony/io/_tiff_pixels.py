@@ -135,9 +135,6 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[s
     Returns:
         None and C = 1, 3 or 4 channels, or Pillow's mode 'CMYK' or 'LAB' and channels for it; and the number of
         channels that were left out.
-
-    Raises:
-        Unsupported, TiffError: see these classes; TiffError is for damage.
     """
     colors = _checked(main, layout)
     alpha = layout.samples == colors + 1 if not layout.extra else layout.extra[0] in (1, 2)

@@ -15,11 +15,7 @@ def _triple(data: bytes, at: int) -> int:
 
 
 def size_of(head: bytes) -> tuple[int, int]:
-    """Returns the width and the height that the first 30 bytes claim: the decoder allocates the canvas at once.
-
-    Raises:
-        WebPError: they are no header of WebP.
-    """
+    """Returns the width and the height that the first 30 bytes claim: the decoder allocates the canvas at once."""
     if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
         raise WebPError("is damaged: it ends in its header, or has none")
     kind = head[12:16]

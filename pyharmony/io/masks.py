@@ -18,12 +18,7 @@ _NOISE = 8
 
 
 def mask_of(picture: Picture, name: str) -> NumpyArray:
-    """Returns the mask [H, W] that an image holds: its alpha, or else its grey channel or three equal channels.
-
-    Args:
-        picture: the image.
-        name: the name of the mask in messages.
-    """
+    """Returns the mask [H, W] that an image holds: its alpha, or else its grey channel or three equal channels."""
     pixels, white = picture.pixels, VALUE_RANGE[picture.pixels.dtype.name]
     noise = white * _NOISE / 255 if picture.format in _LOSSY else 0
     if pixels.shape[2] == 4:

@@ -146,11 +146,7 @@ class Choice(NamedTuple):
 
 
 def people_in(image: Pixels) -> Float32:
-    """Returns how surely people are at each place of a picture [H, W, 3], 0 to 1, as a network sees it, small.
-
-    Raises:
-        WeightsError: the weights are missing or damaged.
-    """
+    """Returns how surely people are at each place of a picture [H, W, 3], 0 to 1, as a network sees it, small."""
     likelihood: Float32 = METHODS["clicks"].opened(image).people()
     return likelihood
 
@@ -275,9 +271,7 @@ def _votes(
 ) -> tuple[Float32, Float32]:
     """Returns how surely each place shows something else, and for which photograph it speaks: from -1, the base, to 1.
 
-    Args:
-        people: how surely people are in both.
-        differs, exact: see `differing`.
+    people tells how surely people are in both; for differs and exact see `differing`.
     """
     vote = people[1] - people[0]
     # In another light much differs; that somebody is in one photograph only then tells more.
@@ -305,9 +299,7 @@ def _leaning(base: Float32, photo: Float32, unlike: Bools) -> Float32:
 def _foreign(levels: Float32, unlike: Bools, visible: Bools) -> Float32:
     """Returns how far the colour of each place of a photograph is from all colours of the place around, in levels.
 
-    Args:
-        unlike: where the photographs differ; everywhere else both show the place.
-        visible: where both show anything.
+    The place is where the photographs are not `unlike`, and both show anything.
     """
     height, width = unlike.shape
     step = max(1, round(max(height, width) / _SAMPLES))
@@ -366,8 +358,7 @@ def _feet(person: Bools) -> int:
 def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside: Bools) -> list[Part]:
     """Returns the connected parts of a region, from left to right; those that show nobody are not taken.
 
-    Args:
-        inside: where people are who were given or clicked.
+    Where people were given or clicked, inside, somebody is shown.
     """
     numbers = connected_parts(region)
     parts = []

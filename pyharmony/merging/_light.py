@@ -1,4 +1,7 @@
-"""Light: the gains that bring a photograph to the exposure of another one, and where the two differ all the same."""
+"""Light: the gains that bring a photograph to the exposure of another one, and where the two differ all the same.
+
+Photographs are [H, W, C] in levels; `visible`, [H, W], is where both show the place.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,7 @@ _SMOOTH = 0.06
 
 
 def gains_of(base: Float32, other: Float32, visible: Bools) -> Float:
-    """Returns the factor of each channel that brings a photograph [H, W, C] to the exposure of another one, robustly.
-
-    Args:
-        visible: where both show the place, [H, W].
-    """
+    """Returns the factor of each channel that brings a photograph to the exposure of another one, robustly."""
     gains = np.ones(base.shape[2])
     for channel in range(base.shape[2]):
         y, x = _sound(base[..., channel], other[..., channel], visible)
@@ -80,10 +79,7 @@ def _curved(base: Float32, other: Float32, visible: Bools) -> Float32:
 def differing(base: Float32, photo: Float32, visible: Bools, slack: int) -> tuple[Float32, Float32]:
     """Returns how surely each place shows something else, 0 to 1, and by how many levels it differs, [H, W] each.
 
-    Args:
-        base, photo: [H, W, C] in levels.
-        visible: where both show the place.
-        slack: how far apart the same thing may lie, in pixels.
+    The same thing may lie `slack` pixels apart.
     """
     photo_levels = _curved(base, photo, visible)
     # What changes slowly over the photograph is light.
@@ -120,7 +116,7 @@ def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fix
     flows into them. Factors are those of levels above `FOOT` below black, because the ratio of what is dark is noise.
 
     Args:
-        base, photo: [H, W, C] in levels, of one exposure.
+        base, photo: of one exposure.
         fitting: where both show the same, [H, W].
         inside: the part, [H, W].
         fixed: where the people are, [H, W].

@@ -256,11 +256,7 @@ def merge(
 
 
 def _with_base(number: int, images: Sequence[Any], people: Sequence[Any], align: bool) -> list[Photo]:
-    """Returns the photographs, the base first, the others in its colours and in their order.
-
-    Raises:
-        ArgumentError, ShapeError, DTypeError, MaskError: one of them does not go with the base.
-    """
+    """Returns the photographs, the base first, the others in its colours and in their order."""
     target = images[number]
     own = photo_of(number, target, people[number])
     photos = [own]

@@ -106,11 +106,7 @@ def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, li
 
 
 def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | None:
-    """Returns a mask [H, W] of each person of a photograph, or None where they are to be found.
-
-    Raises:
-        ShapeError, DTypeError, MaskError: a mask is none of this size.
-    """
+    """Returns a mask [H, W] of each person of a photograph, or None where they are to be found."""
     if people is None:
         return None
     if isinstance(people, Masks):

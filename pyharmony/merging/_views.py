@@ -30,11 +30,7 @@ class ViewCache:
         self._alignments: dict[tuple[int, Size, int, Size], Alignment] = {}
 
     def view(self, photo: Photo, size: Size, levels: Pixels | None = None) -> View:
-        """Returns a photograph as an image of a size.
-
-        Args:
-            levels: the photograph as uint8 [H, W, 3], if it is known.
-        """
+        """Returns a photograph as an image of a size."""
         key = photo.number, size
         if key not in self._views:
             small = resized(colour_levels(photo.colours) if levels is None else levels, size)

@@ -35,11 +35,7 @@ def prefix_of(path: Path) -> Path | None:
 
 
 def read(prefix: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint, by TensorFlow's names.
-
-    Raises:
-        WeightsError: a file is missing, damaged or compressed, or none of its tensors is one of numbers.
-    """
+    """Reads the tensors of a checkpoint, by TensorFlow's names."""
     index = prefix.with_name(f"{prefix.name}.index")
     try:
         tensors = _tensors(index.read_bytes(), prefix)

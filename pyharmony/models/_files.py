@@ -59,11 +59,7 @@ def _refuse_pickle(source: Source) -> None:
 
 
 def read(source: Source) -> tuple[Header, Mapping[str, Tensor]]:
-    """Reads the description and the tensors of a file, or of weights that come with pyharmony.
-
-    Raises:
-        WeightsError: it is a pickle, a damaged file or a file without a description.
-    """
+    """Reads the description and the tensors of a file, or of weights that come with pyharmony."""
     shipped = _catalogue.weights_of(source)
     if shipped is not None:
         data = _shipped.read(shipped)

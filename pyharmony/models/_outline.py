@@ -30,11 +30,7 @@ class Layer(NamedTuple):
 
 
 def outline(name: str, preset: str | None = None, **config: Any) -> Model:
-    """Makes the model that `create` would make on torch's meta device: it has shapes and no weights.
-
-    Raises:
-        ArgumentError: like `create`.
-    """
+    """Makes the model that `create` would make on torch's meta device: it has shapes and no weights."""
     info = _registry.info_of(name)
     with torch.device("meta"):
         return info.make(_registry.config_of(info, config, preset))

@@ -154,11 +154,7 @@ def info_of(name: str) -> ModelInfo:
 
 
 def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None) -> Any:
-    """Returns the configuration with these values.
-
-    Raises:
-        ArgumentError: a key or preset is unknown, or the configuration refuses a value.
-    """
+    """Returns the configuration with these values."""
     settings = _catalogue.preset_of(info.name, info.presets, preset)
     fields = [f.name for f in dataclasses.fields(info.config)]
     for key, value in values.items():

@@ -27,11 +27,7 @@ class MaskedObject(NamedTuple):
 
 
 def begun(job: Job) -> MaskedObject | None:
-    """Checks the image, copies it to the result and returns the object; None where there is none.
-
-    Raises:
-        ArgumentError: the image holds NaN or infinities.
-    """
+    """Checks the image, copies it to the result and returns the object; None where there is none."""
     check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
     job.start()
     if job.bbox.empty:

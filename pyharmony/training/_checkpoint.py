@@ -76,11 +76,7 @@ def _deep(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def write(folder: Path, count: int, checkpoint: Checkpoint, keep: int) -> Path:
-    """Writes the checkpoint of a step and removes all but the newest `keep`.
-
-    Raises:
-        OSError: it cannot be written; earlier checkpoints stay, and nothing half-written does.
-    """
+    """Writes the checkpoint of a step and removes all but the newest `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{count:08d}"
     with _temporary.folder(target, replace=True) as temporary:
@@ -144,11 +140,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
-    """Reads a checkpoint that `write` wrote.
-
-    Raises:
-        WeightsError: there is no checkpoint, or it is damaged.
-    """
+    """Reads a checkpoint that `write` wrote."""
     folder = Path(path)
     state = _read_state(folder)
     ema = folder / "ema.safetensors"

@@ -312,11 +312,7 @@ class TrainConfig:
         self.check_figures(bool(self.data.validation or self.data.validation_split))
 
     def check_figures(self, there_are: bool) -> None:
-        """Refuses a schedule that follows figures where there are none.
-
-        Raises:
-            ArgumentError: the schedule needs figures.
-        """
+        """Refuses a schedule that follows figures where there are none."""
         schedule = self.schedule
         if there_are or not (schedule.stop_after or schedule.shape == "plateau"):
             return
@@ -345,12 +341,7 @@ _TABLES: dict[str, type | None] = {
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads the tables of a TOML file.
-
-    Raises:
-        ArgumentError: the file is not TOML.
-        OSError: the file cannot be read.
-    """
+    """Reads the tables of a TOML file."""
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -395,11 +386,7 @@ def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
 
 
 def config_of(tables: Mapping[str, Any]) -> TrainConfig:
-    """Makes the configuration from tables like those of `read_toml`.
-
-    Raises:
-        ArgumentError: a table or key is unknown, or a value has another type or is out of range.
-    """
+    """Makes the configuration from tables like those of `read_toml`."""
     parts: dict[str, Any] = {}
     for name, table in tables.items():
         _check_table(name)

@@ -50,9 +50,6 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float], by: 
     """Tells whether these figures are better than the best so far.
 
     by: the name of the figure that decides; '': that of the model's task.
-
-    Raises:
-        ArgumentError: there is no such figure.
     """
     name = by or DECISIVE[model.task]
     if by and by not in figures:

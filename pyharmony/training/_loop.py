@@ -300,7 +300,7 @@ class Run:
             raise WeightsError(f"run.start: {str(error).removeprefix('start: ')}") from error
 
     def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint; one of another number of processes goes on with the unseen samples of the epoch."""
+        """Goes on from a checkpoint; with another number of processes, with the unseen samples of the epoch."""
         checkpoint = _checkpoint.read(path)
         if self._auto:
             # A run that was begun on another machine goes on in the dtype that was chosen there.

@@ -60,11 +60,7 @@ def check_bad(bad: dict[str, str], config: TrainConfig) -> None:
 
 
 def size_of(run: str | os.PathLike[str]) -> int:
-    """Returns the side of the images that the network of a run saw.
-
-    Raises:
-        ArgumentError: the folder is not that of a run.
-    """
+    """Returns the side of the images that the network of a run saw."""
     return _config_of_run(run).data.size
 
 

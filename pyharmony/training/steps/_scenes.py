@@ -60,11 +60,8 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares
     are, so that nothing clipped tells of it. The others are recoloured as their object is in the composite; a scene is
     by the affine map that comes nearest to it.
 
-    Args:
-        composite, target: images [N, 3, H, W] in [0, 1]; target is the photograph.
-        mask: the objects [N, 1, H, W], 0 or 1.
-        shares: how much of the batch has a contour that tells less; which objects fit is drawn here.
-        pixels: the number of pixels of each set, P.
+    The arguments are those of `drawn_anew`: target is the photograph, pixels the number of pixels of each set, P.
+    Which objects fit is drawn here, whatever shares has.
     """
     count, _, height, width = target.shape
     fits = torch.rand(count) < _FITS
