@@ -154,7 +154,7 @@ def test_a_wrong_suffix_is_told_before_anything_is_read() -> None:
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets nobody be found in the background."""
-    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._Held([], [], [], None))
+    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._PeopleMasks([], [], [], None))
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")

@@ -861,7 +861,7 @@ def test_sheets_hold_every_pair(
     """Small photographs of things, in which nobody is found, make a row each."""
     from pyharmony.composition import _plan
 
-    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._Held([], [], [], None))
+    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._PeopleMasks([], [], [], None))
     monkeypatch.setattr(pyharmony.segmentation.Session, "heads", lambda self, least=0.0: ())
     sheets = load_script("examples/compose_sheets.py")
     photo = {"role": "photo", "category": "person"}

@@ -21,7 +21,7 @@ from ..io import Picture
 from ..io.files import check_destination
 from ..placement import Placement
 from ..segmentation import Masks
-from ._plan import Wanted, number
+from ._plan import SubjectOptions, number
 from ._recipe import accepted, check_looks
 from ._weights import harmonizes
 
@@ -65,8 +65,8 @@ def check_result(out: Any, picture: Picture, background: Any) -> None:
     if not _arrays.is_array(out):
         io.check_target(picture, out)
     elif _arrays.is_array(background):
-        given = _arrays.to_numpy(background, "background")
-        _checks.out_like(_arrays.to_numpy(out, "out", writable=True), "out", given, "background")
+        array = _arrays.to_numpy(background, "background")
+        _checks.out_like(_arrays.to_numpy(out, "out", writable=True), "out", array, "background")
 
 
 def check_people(people: Any) -> None:
@@ -83,7 +83,7 @@ def check_people(people: Any) -> None:
         )
 
 
-def looks_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns how every subject is matched to the scene, as the recipe says it.
 
     Args:
@@ -93,19 +93,25 @@ def looks_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dict[s
         ArgumentError, DTypeError, WeightsError: a value is not accepted.
     """
     options = [option for option in COMPOSE.options if option.in_recipe]
-    looks = {option.name: _look(option, values[option.name]) for option in options}
+    settings = {option.name: _look(option, values[option.name]) for option in options}
     amount = _amount(COMPOSE.by_name["strength"], strength)
-    looks["harmonize"] = None
+    settings["harmonize"] = None
     if harmonize is not None:
         _check_method(harmonize)
         method, weights = harmonizes(harmonize)
-        looks["harmonize"] = {"method": method, "weights": weights, "strength": amount, "source": True, "reference": []}
+        settings["harmonize"] = {
+            "method": method,
+            "weights": weights,
+            "strength": amount,
+            "source": True,
+            "reference": [],
+        }
     if amount == 0:
         # The plain paste.
         return {**{option.name: option.plain for option in options}, "harmonize": None}
     for name in ("sharpness", "grain"):
-        looks[name] *= min(1.0, amount)
-    return looks
+        settings[name] *= min(1.0, amount)
+    return settings
 
 
 def _look(option: Option, value: Any) -> Any:
@@ -155,22 +161,22 @@ def _check_method(method: Any) -> None:
         raise error.within("", "harmonize" if error.argument == "method" else None) from None
 
 
-def _numbers(given: Mapping[str, Any], of: str) -> dict[str, Any]:
+def _numbers(arguments: Mapping[str, Any], of: str) -> dict[str, Any]:
     """Returns arguments of a shadow or a reflection for JSON."""
     import json
 
-    for name in given:
+    for name in arguments:
         if name not in accepted(of):
             raise ArgumentError(f"{of}: {name!r}, expected some of {', '.join(accepted(of))}")
     try:
-        found: dict[str, Any] = json.loads(json.dumps(dict(given), default=float))
+        numbers: dict[str, Any] = json.loads(json.dumps(dict(arguments), default=float))
     except (TypeError, ValueError, OverflowError):
-        raise ArgumentError(f"{of}: {dict(given)!r}, expected numbers and pairs of numbers") from None
-    check_looks(found, of, "")
-    return found
+        raise ArgumentError(f"{of}: {dict(arguments)!r}, expected numbers and pairs of numbers") from None
+    check_looks(numbers, of, "")
+    return numbers
 
 
-def wanted_of(count: int, several: bool, *values: Any) -> list[Wanted]:
+def options_of(count: int, several: bool, *values: Any) -> list[SubjectOptions]:
     """Returns what is said of each subject, from values that are one for all or lists with one each.
 
     Raises:
@@ -189,13 +195,13 @@ def wanted_of(count: int, several: bool, *values: Any) -> list[Wanted]:
             what = f"{len(value)} of them" if isinstance(value, (list, tuple)) else type(value).__name__
             raise ArgumentError(f"{name}: {what} beside {count} subjects, expected a list with one each")
         columns.append(list(value))
-    rows = [Wanted(*row) for row in zip(*columns)]
+    rows = [SubjectOptions(*row) for row in zip(*columns)]
     for i, one in enumerate(rows):
-        _check_wanted(one, f"subjects[{i}]: " if several else "")
+        _check_options(one, f"subjects[{i}]: " if several else "")
     return rows
 
 
-def _check_wanted(one: Wanted, name: str) -> None:
+def _check_options(one: SubjectOptions, name: str) -> None:
     """Refuses what is said of a subject where it is not accepted; name: what stands before arguments in messages."""
     _checks.flag(one.flip, f"{name}flip")
     if not _is_auto(one.scale) and not 0 < number(one.scale, f"{name}scale") <= 1000:
@@ -249,10 +255,10 @@ def _check_place(at: Any, name: str) -> None:
 
 def _finite(pair: tuple[Any, Any], value: Any, name: str, accepts: str) -> None:
     try:
-        known = all(math.isfinite(v) for v in pair)
+        is_finite = all(math.isfinite(v) for v in pair)
     except OverflowError:
-        known = False
-    if not known:
+        is_finite = False
+    if not is_finite:
         raise ArgumentError(f"{name}: {value!r}, {accepts}, finite")
 
 

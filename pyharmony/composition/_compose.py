@@ -46,11 +46,11 @@ from ..typing import (
 )
 from ..upscaling import METHODS
 from . import _plan
-from ._arguments import check_out, check_people, check_result, looks_of, one_of, wanted_of
-from ._plan import DECIDED, People, Photo, Wanted
+from ._arguments import check_out, check_people, check_result, one_of, options_of, settings_of
+from ._plan import DECIDED, People, Photo, SubjectOptions
 from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of
-from ._subject import Laid
+from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sum_of
 
 Rectangle = tuple[float, float, float, float]
@@ -154,7 +154,7 @@ class ComposeInfo:
     recipe: Mapping[str, Any]
     seconds: Mapping[str, float]
     _background: NumpyArray
-    _laid: tuple[Laid, ...]
+    _drawings: tuple[PlacedSubject, ...]
     others: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -171,7 +171,7 @@ class ComposeInfo:
             kind = self._background.dtype.name
             raise ArgumentError(f"background: {kind}, layers hold 8 or 16 bits; expected uint8 or uint16")
         height, width = self._background.shape[:2]
-        return layers_of(self._background, self._laid, Region(0, height, 0, width))
+        return layers_of(self._background, self._drawings, Region(0, height, 0, width))
 
     def __repr__(self) -> str:
         return _reprs.line(self)
@@ -284,8 +284,8 @@ def compose(
     start = time.perf_counter()
     _checks.flags(keep_gps=keep_gps, return_info=return_info)
     several = isinstance(subjects, (list, tuple))
-    given: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
-    if not given:
+    images: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
+    if not images:
         raise ArgumentError("subjects: empty, expected at least one photograph")
     # All that can be refused is refused before anything is read.
     check_out(out)
@@ -297,27 +297,27 @@ def compose(
         _checks.whole(side, "side", low=16)
     _checks.whole(k, "k", low=1)
     _checks.whole(seed, "seed")
-    if k > 1 and recipe is None and (len(given) > 1 or not isinstance(at, str)):
+    if k > 1 and recipe is None and (len(images) > 1 or not isinstance(at, str)):
         raise ArgumentError(
             f"k: {k} places, expected 1 beside several subjects, and where `at` says the place", code="one-place"
         )
     check_people(people)
     values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
-    looks = looks_of(harmonize, strength, values)
-    looks["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
-    wanted = wanted_of(len(given), several, points, boxes, masks, at, scale, angle, flip, behind)
-    told = None if recipe is None else read_recipe(recipe)
-    names = [f"subjects[{i}]" if several else "subjects" for i in range(len(given))]
+    settings = settings_of(harmonize, strength, values)
+    settings["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
+    options = options_of(len(images), several, points, boxes, masks, at, scale, angle, flip, behind)
+    old_recipe = None if recipe is None else read_recipe(recipe)
+    names = [f"subjects[{i}]" if several else "subjects" for i in range(len(images))]
     least = None if side is None else max(int(side), DECIDED)
 
-    def read_file(image: tuple[Any, str, str | None]) -> _Read | None:
+    def read_file(image: tuple[Any, str, str | None]) -> _ReadFile | None:
         one, name, file = image
         is_path = isinstance(one, (str, os.PathLike))
         return _read(one, name, least, file, keep_gps and name == "background") if is_path else None
 
     # Files are decoded beside one another; what else is given may be one object several times.
-    files = [_file_of(told, i) for i in (None, *range(len(given)))]
-    first, *reads = in_threads(read_file, list(zip((background, *given), ("background", *names), files, strict=True)))
+    files = [_file_of(old_recipe, i) for i in (None, *range(len(images)))]
+    first, *reads = in_threads(read_file, list(zip((background, *images), ("background", *names), files, strict=True)))
     file: Any = background
     whole: Any = first.picture if first else file
     if not first and not _arrays.is_array(background):
@@ -329,26 +329,29 @@ def compose(
     check_result(out, whole if isinstance(whole, Picture) else Picture(target), background)
     photos = [
         _photo(one, like, name) if read is None else _known(_photo(read.picture, like, name), read)
-        for one, read, name in zip(given, reads, names, strict=True)
+        for one, read, name in zip(images, reads, names, strict=True)
     ]
     scene = _scene(target) if first is None else _known(_scene(target), first, True)
     seconds = {"read": time.perf_counter() - start}
-    if told is None:
-        plan, found_of, others = _decided(
-            photos, scene, target, wanted, segment, people, looks, int(seed), several, seconds, int(k)
+    if old_recipe is None:
+        plan, findings, others = _decided(
+            photos, scene, target, options, segment, people, settings, int(seed), several, seconds, int(k)
         )
     else:
-        plan, others = told, []
+        plan, others = old_recipe, []
         _fits(plan, photos, scene, target)
         # In the order of the photographs.
         reasons = [changed(plan["subjects"][plan["order"].index(i)]) for i in range(len(photos))]
-        found_of = [Found(said, [Reason(one.code, f"{one}: look at it") for one in said]) for said in reasons]
+        findings = [
+            Findings(of_subject, [Reason(one.code, f"{one}: look at it") for one in of_subject])
+            for of_subject in reasons
+        ]
     # What is drawn comes from the recipe alone, so that the recipe gives the same again.
-    held: list[ComposeInfo] = []
+    infos: list[ComposeInfo] = []
 
     def work(frame: Frame) -> Infos:
-        found: Any = [draws(job) for job in frame.jobs()]
-        return found
+        results: Any = [draws(job) for job in frame.jobs()]
+        return results
 
     def draws(job: Job) -> ComposeInfo:
         below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
@@ -356,15 +359,15 @@ def compose(
             below = np.dstack([below, job.dst_alpha])
         if job.in_place:
             below = below.copy()
-        given = job.start()
+        job_pixels = job.start()
         # A grey background is drawn on in three equal channels.
-        canvas = given if given.shape[2] == 3 else np.repeat(given, 3, 2)
-        found = draw(canvas, below[..., :3], plan, [photos[i] for i in plan["order"]], ratio)
-        if canvas is not given:
+        canvas = job_pixels if job_pixels.shape[2] == 3 else np.repeat(job_pixels, 3, 2)
+        drawings = draw(canvas, below[..., :3], plan, [photos[i] for i in plan["order"]], ratio)
+        if canvas is not job_pixels:
             grey = canvas.astype(np.float64) @ LUMA
-            given[..., 0] = np.rint(grey) if given.dtype.kind == "u" else grey
-        held.append(_told(found, plan, found_of, below, seconds, start, others))
-        return held[-1]
+            job_pixels[..., 0] = np.rint(grey) if job_pixels.dtype.kind == "u" else grey
+        infos.append(_told(drawings, plan, findings, below, seconds, start, others))
+        return infos[-1]
 
     ratio, originals = 1.0, photos
     if side is not None and side < max(scene.size):
@@ -380,13 +383,13 @@ def compose(
         whole = replace(whole, xmp=told_in_xmp(whole.xmp, sums))
     call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device="cpu" if _on_cpu(whole) else None)
     result = call.run(work, tell=lambda info: None)
-    for info in held:
+    for info in infos:
         for i, one in enumerate(info.subjects):
             for reason in one.warnings:
                 warn(PyHarmonyWarning.because(f"subjects[{plan['order'][i]}]: " if several else "", reason))
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
-    return WithInfo((result, held[0])) if return_info else result
+    return WithInfo((result, infos[0])) if return_info else result
 
 
 def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo) -> NumpyArray:
@@ -408,9 +411,9 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
         >>> composition.contact_sheet(subject, background, info).shape[2]
         3
     """
-    given: list[Any] = list(subjects) if isinstance(subjects, (list, tuple)) else [subjects]
+    images: list[Any] = list(subjects) if isinstance(subjects, (list, tuple)) else [subjects]
     sheets = []
-    for number in range(len(given)):
+    for number in range(len(images)):
         at = info.recipe["order"].index(number)
         entry, one = info.recipe["subjects"][at], info.subjects[at]
         if not one.places:
@@ -418,9 +421,9 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
         mask = None
         if entry["mask"] is not None:
             name, size = f"subjects[{number}]", (entry["size"][0], entry["size"][1])
-            levels = _photo(given[number], Picture(np.zeros((1, 1, 3), np.uint8)), name).levels
+            levels = _photo(images[number], Picture(np.zeros((1, 1, 3), np.uint8)), name).levels
             mask = mask_over(entry["mask"], f"{name}.mask", size, levels)
-        sheets.append(placement_sheet(given[number], background, one.places, mask=mask))
+        sheets.append(placement_sheet(images[number], background, one.places, mask=mask))
     if not sheets:
         raise ArgumentError(
             "info: no place was looked for, expected at='auto' or a Placement for some subject", code="no-place-sought"
@@ -439,10 +442,10 @@ def _on_cpu(image: Any) -> bool:
 def _photo(image: Any, like: Picture, name: str) -> Photo:
     """Returns a photograph in the colours and dtype of another."""
     if _arrays.is_array(image):
-        given = as_images(image, name)
-        if len(given) != 1:
+        arrays = as_images(image, name)
+        if len(arrays) != 1:
             raise ShapeError(f"{name}: a batch, expected one image; pass a list")
-        picture = Picture(given[0], profile=like.profile)
+        picture = Picture(arrays[0], profile=like.profile)
     else:
         picture = picture_of(image, name)
     alpha = None
@@ -450,29 +453,29 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
         alpha = np.ascontiguousarray(in_dtype(picture.pixels[..., 3], like.pixels.dtype))
     colours = Picture(np.ascontiguousarray(picture.pixels[..., :3]), picture.profile)
     levels = picture_levels(colours, name)
-    made = io.convert(colours, like, name).pixels[..., :3]
-    made = np.ascontiguousarray(np.broadcast_to(made, (*made.shape[:2], 3)))
-    return Photo(made, levels, alpha)
+    pixels = io.convert(colours, like, name).pixels[..., :3]
+    pixels = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return Photo(pixels, levels, alpha)
 
 
 @dataclass(frozen=True)
-class _Read:
+class _ReadFile:
     """A file that was read.
 
     Attributes:
         picture: its image, for a preview reduced pixels of it.
         whole: its size where they are.
         file: its SHA-256.
-        decided: the reduced pixels by which a preview decides, where these are others.
+        preview: the reduced pixels by which a preview decides, where these are others.
     """
 
     picture: Picture
     whole: tuple[int, int] | None
     file: str | None
-    decided: Picture | None = None
+    preview: Picture | None = None
 
 
-def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: bool) -> _Read:
+def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: bool) -> _ReadFile:
     """Returns a file that was read.
 
     Args:
@@ -480,19 +483,19 @@ def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: b
         file: the SHA-256 that a recipe says; of another file all pixels are read. Empty without a recipe.
     """
     try:
-        found = sum_of(path)
+        checksum = sum_of(path)
     except OSError:
         # Reading the image tells what is wrong.
-        found = None
-    if least is not None and file in ("", found):
+        checksum = None
+    if least is not None and file in ("", checksum):
         picture, whole = opened_reduced(path, name, least, keep_gps=keep_gps)
     else:
         picture, whole = picture_of(path, name, keep_gps=keep_gps), None
     if file != "" or max(picture.pixels.shape[:2]) < 2 * DECIDED:
-        return _Read(picture, whole, found)
+        return _ReadFile(picture, whole, checksum)
     # Whoever decides without a preview does so by the same pixels.
-    decided, size = opened_reduced(path, name, DECIDED, keep_gps=keep_gps)
-    return _Read(picture, whole, found, decided if size else None)
+    preview, size = opened_reduced(path, name, DECIDED, keep_gps=keep_gps)
+    return _ReadFile(picture, whole, checksum, preview if size else None)
 
 
 def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None:
@@ -505,16 +508,16 @@ def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None
     return recipe["subjects"][order.index(number)]["file"] if number in order else None
 
 
-def _known(photo: Photo, read: _Read, is_background: bool = False) -> Photo:
+def _known(photo: Photo, read: _ReadFile, is_background: bool = False) -> Photo:
     """Returns the photograph of a file."""
-    decided = read.decided
-    if decided is None:
+    preview = read.preview
+    if preview is None:
         levels = None
     elif is_background:
-        levels = _scene(decided.pixels).levels
+        levels = _scene(preview.pixels).levels
     else:
-        levels = picture_levels(Picture(np.ascontiguousarray(decided.pixels[..., :3]), decided.profile), "subjects")
-    return replace(photo, whole=read.whole, file=read.file, decided=levels)
+        levels = picture_levels(Picture(np.ascontiguousarray(preview.pixels[..., :3]), preview.profile), "subjects")
+    return replace(photo, whole=read.whole, file=read.file, preview=levels)
 
 
 def _scene(target: NumpyArray) -> Photo:
@@ -524,28 +527,28 @@ def _scene(target: NumpyArray) -> Photo:
 
 
 @dataclass
-class Found:
+class Findings:
     """Findings about a subject beside its recipe: what is to be said, and to be done, its places, its mask's score."""
 
-    said: list[Reason]
+    reasons: list[Reason]
     warnings: list[Reason]
     places: list[Placement] = field(default_factory=list)
     mask_score: float | None = None
 
 
 def _decided(
-    photos: list[Photo], scene: Photo, target: NumpyArray, wanted: list[Wanted], method: str | Method, given: Any,
-    looks: dict[str, Any], seed: int, several: bool, seconds: dict[str, float], k: int,
-) -> tuple[dict[str, Any], list[Found], list[dict[str, Any]]]:  # fmt: skip
+    photos: list[Photo], scene: Photo, target: NumpyArray, options: list[SubjectOptions], method: str | Method,
+    people_masks: Any, settings: dict[str, Any], seed: int, several: bool, seconds: dict[str, float], k: int,
+) -> tuple[dict[str, Any], list[Findings], list[dict[str, Any]]]:  # fmt: skip
     """Returns the recipe of a composite, what was found of each subject, and the recipes of the next best places."""
-    people = People(scene, method, given)
+    people = People(scene, method, people_masks)
     width, height = scene.size
     entries: list[dict[str, Any]] = []
-    found_of: list[Found] = []
+    findings: list[Findings] = []
     others: list[dict[str, Any]] = []
     nearness = []
     # Where everything is told, nobody is looked for.
-    among_people = any(isinstance(one.at, str) or not isinstance(one.behind, str) for one in wanted)
+    among_people = any(isinstance(one.at, str) or not isinstance(one.behind, str) for one in options)
 
     def search() -> str | None:
         start = time.perf_counter()
@@ -557,34 +560,36 @@ def _decided(
     # The people of the background are looked for beside the first subject.
     with beside(search) as searched:
         start = time.perf_counter()
-        first = _plan.cut_out(photos[0], wanted[0], method, "subjects[0]: " if several else "")
+        first = _plan.cut_out(photos[0], options[0], method, "subjects[0]: " if several else "")
         seconds["cut"] = time.perf_counter() - start
-        known = searched()
-    for i, (photo, one) in enumerate(zip(photos, wanted, strict=True)):
+        background_digest = searched()
+    for i, (photo, one) in enumerate(zip(photos, options, strict=True)):
         name = f"subjects[{i}]: " if several else ""
         start = time.perf_counter()
         cut = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
-        if looks["shadow"] == "auto":
+        if settings["shadow"] == "auto":
             cut = _plan.with_who(photo, cut)
         lies, places = _plan.decide(photo, cut, one, people, name, k)
         # All that is the same wherever it lies.
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
         same["file"] = photo.file
-        same |= {"mask": _plan.written(photo, cut), **_plan.ends(photo, cut), **looks}
+        same |= {"mask": _plan.written(photo, cut), **_plan.ends(photo, cut), **settings}
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
-        told_of_people = given is not None or isinstance(one.at, str)
+        told_of_people = people_masks is not None or isinstance(one.at, str)
         heads, pixels = people.heads if told_of_people else [], _plan.pixels_of(photo, cut)
         entry, *next_best = [_entry(same, spot, heads, pixels) for spot in lies]
         entries.append(entry)
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
-        said = [reason for reason in (cut.reason, doubt) if reason]
-        told = [reason.within("", reason.hint or (_ELSEWHERE if reason is doubt else _plan.SAY_WHO)) for reason in said]
+        reasons = [reason for reason in (cut.reason, doubt) if reason]
+        warnings = [
+            reason.within("", reason.hint or (_ELSEWHERE if reason is doubt else _plan.SAY_WHO)) for reason in reasons
+        ]
         if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
-            said, told = [*said, size], [*told, size.within("", _OTHER_SIZE)]
-        found_of.append(Found(said, told, places, cut.score))
+            reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
+        findings.append(Findings(reasons, warnings, places, cut.score))
         if len(photos) > 1:
             lies_there, head = _plan.as_it_lies(entry, cut.mask, (width, height))
             nearness.append(float(max(0, bounding_box(lies_there).y1 - 1)))
@@ -593,10 +598,10 @@ def _decided(
     # Who stands lower is nearer, and drawn later.
     order = sorted(range(len(entries)), key=lambda i: nearness[i] if nearness else 0.0)
     recipe = {
-        "schema": SCHEMA, "version": __version__, "size": [width, height], "background": known,
+        "schema": SCHEMA, "version": __version__, "size": [width, height], "background": background_digest,
         "background_file": scene.file, "seed": seed, "order": order, "subjects": [entries[i] for i in order],
     }  # fmt: skip
-    return recipe, found_of, [{**recipe, "subjects": [other]} for other in others]
+    return recipe, findings, [{**recipe, "subjects": [other]} for other in others]
 
 
 #: What to do about a size or a place that is doubtful.
@@ -627,20 +632,20 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: 
     if len(order) != len(photos):
         raise ArgumentError(f"recipe: it has {len(order)} subjects, {len(photos)} are given")
     width, height = scene.size
-    held = [(recipe["background"], recipe["background_file"], scene, target, "background")]
-    held += [
+    images = [(recipe["background"], recipe["background_file"], scene, target, "background")]
+    images += [
         (entry["digest"], entry["file"], photos[number], photos[number].levels, f"subjects[{number}]")
         for entry, number in zip(recipe["subjects"], order, strict=True)
     ]
 
     def is_same(one: tuple[str | None, str | None, Photo, NumpyArray, str]) -> bool:
-        known, file, photo, pixels, _ = one
-        return (file is not None and file == photo.file) or (known is not None and known == digest(pixels))
+        expected, file, photo, pixels, _ = one
+        return (file is not None and file == photo.file) or (expected is not None and expected == digest(pixels))
 
-    for (known, _, _, _, name), same in zip(held, in_threads(is_same, held), strict=True):
+    for (digest_then, _, _, _, name), same in zip(images, in_threads(is_same, images), strict=True):
         if not same:
             # Previews of files know them by their bytes alone.
-            by_file = "; it was made by a preview of a file, expected that file" if known is None else ""
+            by_file = "; it was made by a preview of a file, expected that file" if digest_then is None else ""
             raise ArgumentError(f"recipe: {name} is not the one that it was made with{by_file}")
     if recipe["size"] != [width, height]:
         raise ArgumentError("recipe: background is not the one that it was made with")
@@ -682,42 +687,43 @@ def _reduced(
     tasks: list[Callable[[], Any]] = [functools.partial(small, pixels, ratio, scene)]
     for number, photo in enumerate(photos):
         tasks.append(functools.partial(reduced, photo, min(1.0, ratio * scales[number] * _FINER)))
-    made, *found = in_threads(lambda task: task(), tasks)
+    small_pixels, *small_photos = in_threads(lambda task: task(), tasks)
     if isinstance(whole, Picture):
-        return replace(whole, pixels=made), found
-    return (made if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else made[..., 0]), found
+        return replace(whole, pixels=small_pixels), small_photos
+    return (small_pixels if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else small_pixels[..., 0]), small_photos
 
 
 def _told(
-    found: list[Laid], recipe: Mapping[str, Any], found_of: list[Found], below: NumpyArray,
+    drawings: list[PlacedSubject], recipe: Mapping[str, Any], findings: list[Findings], below: NumpyArray,
     seconds: dict[str, float], start: float, others: list[dict[str, Any]],
 ) -> ComposeInfo:  # fmt: skip
     """Returns the record of what was drawn."""
     every = []
     shape = below.shape
     times = dict(seconds)
-    for laid, entry, number in zip(found, recipe["subjects"], recipe["order"], strict=True):
+    for subject, entry, number in zip(drawings, recipe["subjects"], recipe["order"], strict=True):
         mask = np.zeros(shape[:2], np.uint8)
-        region = laid.region
+        region = subject.region
         # What is changed by less than half a level of alpha is not nothing.
-        np.maximum(in_levels(laid.alpha), laid.alpha > 0, out=region.of(mask))
+        np.maximum(in_levels(subject.alpha), subject.alpha > 0, out=region.of(mask))
         layer = None
-        if laid.shadow is not None:
+        if subject.shadow is not None:
             layer = np.full((*shape[:2], 3), 255, np.uint8)
-            laid.shadow[1].of(layer)[...] = laid.shadow[0]
+            subject.shadow[1].of(layer)[...] = subject.shadow[0]
         mirrored = None
-        if laid.reflection is not None:
-            mirrored = np.zeros((*shape[:2], 4), laid.reflection[0].dtype)
-            laid.reflection[1].of(mirrored)[...] = laid.reflection[0]
-        for key, value in laid.seconds.items():
+        if subject.reflection is not None:
+            mirrored = np.zeros((*shape[:2], 4), subject.reflection[0].dtype)
+            subject.reflection[1].of(mirrored)[...] = subject.reflection[0]
+        for key, value in subject.seconds.items():
             times[key] = times.get(key, 0.0) + value
         every.append(Composed(
             mask, (region.x0, region.y0, region.shape[1], region.shape[0]), float(entry["x"]), float(entry["y"]),
-            float(entry["scale"]), float(entry["angle"]), bool(entry["flip"]), laid.colours, laid.alpha, layer,
-            mirrored, tuple(found_of[number].said + laid.reasons), dict(laid.seconds), tuple(found_of[number].places),
-            found_of[number].mask_score, None if laid.harmonized is None else float(laid.harmonized.confidence),
-            (*found_of[number].warnings, *laid.warnings),
+            float(entry["scale"]), float(entry["angle"]), bool(entry["flip"]), subject.colours, subject.alpha, layer,
+            mirrored, tuple(findings[number].reasons + subject.reasons), dict(subject.seconds),
+            tuple(findings[number].places), findings[number].mask_score,
+            None if subject.harmonized is None else float(subject.harmonized.confidence),
+            (*findings[number].warnings, *subject.warnings),
         ))  # fmt: skip
     times["all"] = time.perf_counter() - start
     rounded = {key: round(value, 4) for key, value in times.items()}
-    return ComposeInfo(tuple(every), recipe, rounded, below, tuple(found), tuple(others))
+    return ComposeInfo(tuple(every), recipe, rounded, below, tuple(drawings), tuple(others))

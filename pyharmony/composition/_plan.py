@@ -59,7 +59,7 @@ _BASE = 0.04
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SubjectOptions:
     """The wishes of the caller for one subject; None leaves a choice to us."""
 
     points: Any
@@ -82,7 +82,7 @@ class Photo:
         alpha: [h, w] in the background's dtype; None without.
         whole: width and height of the photograph, of which these are reduced pixels; None where they are all.
         file: the SHA-256 of its file; None where it is none.
-        decided: the reduced levels that a preview of the file has; None where these are made from all.
+        preview: the reduced levels that a preview of the file has; None where these are made from all.
     """
 
     pixels: NumpyArray
@@ -90,7 +90,7 @@ class Photo:
     alpha: NumpyArray | None
     whole: tuple[int, int] | None = None
     file: str | None = None
-    decided: NumpyArray | None = None
+    preview: NumpyArray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,8 +100,8 @@ class Photo:
     @functools.cached_property
     def seen(self) -> NumpyArray:
         """The levels in which people and things are looked for: of large photographs the same ones in a preview."""
-        if self.decided is not None:
-            return self.decided
+        if self.preview is not None:
+            return self.preview
         every = max(k for k in (1, 2, 4, 8) if k == 1 or max(self.size) // k >= DECIDED)
         return block_means(self.levels, round(every * self.levels.shape[1] / self.size[0]))
 
@@ -129,9 +129,9 @@ class People:
         factor: the side of that by the background's.
     """
 
-    def __init__(self, background: Photo, method: str | Method, given: Masks | Sequence[Any] | None) -> None:
-        self._background, self._method, self._given = background, method, given
-        self._held: _Held | None = None
+    def __init__(self, background: Photo, method: str | Method, masks: Masks | Sequence[Any] | None) -> None:
+        self._background, self._method, self._masks = background, method, masks
+        self._cache: _PeopleMasks | None = None
         self.whole, self.size = background.size, fitted(background.size, _PLACES)
         self.factor = self.size[0] / self.whole[0]
 
@@ -169,8 +169,8 @@ class People:
         """Returns where some of them are in the background, for the recipe."""
         parts = [self._found.masks[i] for i in numbers]
         masks = [part for part in parts if not isinstance(part, Layer)]
-        found = np.maximum.reduce(masks) if masks else None
-        return of_layers([part for part in parts if isinstance(part, Layer)], self._background.size, found)
+        union = np.maximum.reduce(masks) if masks else None
+        return of_layers([part for part in parts if isinstance(part, Layer)], self._background.size, union)
 
     def add(self, mask: NumpyArray, head: Rectangle) -> None:
         """Adds somebody who was placed, so that the next one does not cover them."""
@@ -179,34 +179,36 @@ class People:
         self._found.heads.append(head)
 
     @property
-    def _found(self) -> _Held:
-        if self._held is None:
-            self._held = self._searched() if self._given is None else self._taken(self._given)
-        return self._held
+    def _found(self) -> _PeopleMasks:
+        if self._cache is None:
+            self._cache = self._searched() if self._masks is None else self._taken(self._masks)
+        return self._cache
 
-    def _searched(self) -> _Held:
+    def _searched(self) -> _PeopleMasks:
         session = self._background.session(_of_people(self._method))
         return self._among_others(session, session.people())
 
-    def _among_others(self, session: Session, masks: Masks) -> _Held:
+    def _among_others(self, session: Session, masks: Masks) -> _PeopleMasks:
         """Returns people with what is seen of those who have no mask of their own: where they are, and their faces."""
         layers, heads = layers_of(masks), [_rectangle(head) for head in masks.heads]
         # As fine as places are told apart.
         reduced = [rough_mask(layer, masks.size, self.size) for layer in layers]
         faces = faces_of_others(session.heads(SURE), heads)
-        return _Held([*layers], reduced, heads, session.others(reduced, self.size), faces)
+        return _PeopleMasks([*layers], reduced, heads, session.others(reduced, self.size), faces)
 
-    def _taken(self, given: Masks | Sequence[Any]) -> _Held:
+    def _taken(self, masks: Masks | Sequence[Any]) -> _PeopleMasks:
         width, height = self._background.size
-        if isinstance(given, Masks) and len(given.heads) == len(given) and given.size == (width, height):
+        if isinstance(masks, Masks) and len(masks.heads) == len(masks) and masks.size == (width, height):
             # The masks are not all that tells of people: who has none must not be covered either.
-            return self._among_others(self._background.session(_of_people(self._method)), given)
-        whole = [mask_levels(given[i], height, width, f"people[{i}]") for i in range(len(given))]
-        return _Held([*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None)
+            return self._among_others(self._background.session(_of_people(self._method)), masks)
+        whole = [mask_levels(masks[i], height, width, f"people[{i}]") for i in range(len(masks))]
+        return _PeopleMasks(
+            [*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None
+        )
 
 
 @dataclass
-class _Held:
+class _PeopleMasks:
     """The people as they were found: masks, or what they are drawn from, and the fields of `People`."""
 
     masks: list[NumpyArray | Layer]
@@ -227,8 +229,8 @@ def _of_people(method: str | Method) -> str | Method:
 
 
 def _finds_people(method: str | Method) -> bool:
-    known = METHODS.get(method) if isinstance(method, str) else method
-    return known is None or known.people
+    cutter = METHODS.get(method) if isinstance(method, str) else method
+    return cutter is None or cutter.people
 
 
 class CutOut(NamedTuple):
@@ -262,7 +264,7 @@ _SAY_WHAT = Reason("say-what", "a point or a box says what is meant")
 _OF_EACH = {"box": "boxes", "mask": "masks"}
 
 
-def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> CutOut:
+def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: str) -> CutOut:
     """Returns a subject cut out.
 
     Raises:
@@ -270,45 +272,45 @@ def cut_out(photo: Photo, wanted: Wanted, method: str | Method, name: str) -> Cu
         ArgumentError: nothing was found where it was pointed at.
     """
     width, height = photo.size
-    pointed = {key: value for key, value in (("points", wanted.points), ("box", wanted.box)) if value is not None}
-    if wanted.mask is not None and not pointed:
-        mask = mask_levels(wanted.mask, height, width, f"{name}masks")
+    prompts = {key: value for key, value in (("points", options.points), ("box", options.box)) if value is not None}
+    if options.mask is not None and not prompts:
+        mask = mask_levels(options.mask, height, width, f"{name}masks")
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
             raise MaskError(f"{name}masks: nothing of it lies where the alpha of the photograph is above 0")
         return CutOut(_filled(mask, f"{name}masks"), False, NO_REASON)
-    if not pointed and photo.alpha is not None:
+    if not prompts and photo.alpha is not None:
         return CutOut(_filled(in_levels(photo.alpha), f"{name}mask"), True, NO_REASON)
     session = photo.session(method)
-    if pointed or wanted.mask is not None:
-        points: Any = pointed.get("points")
+    if prompts or options.mask is not None:
+        points: Any = prompts.get("points")
         if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
             points = [points]
         try:
-            found = session.segment(points=points, box=wanted.box, mask=wanted.mask)
+            masks = session.segment(points=points, box=options.box, mask=options.mask)
         except PyHarmonyError as error:
             raise error.within(name, _OF_EACH.get(error.argument or "")) from None
-        if not len(found):
-            raise ArgumentError.because(f"{name}points: ", found.reason)
-        return _pointed_at(photo, session, found)
+        if not len(masks):
+            raise ArgumentError.because(f"{name}points: ", masks.reason)
+        return _pointed_at(photo, session, masks)
     searched = session if session.finds_people else photo.session()
     heads, head = searched.heads(SURE), searched.foremost()
     if head is not None:
-        found = searched.segment(points=head.clicks(height), box=_around(head, width, height))
-        found = _alone(photo, searched, found, head, heads)
-        if len(found):
-            said = NO_REASON
+        masks = searched.segment(points=head.clicks(height), box=_around(head, width, height))
+        masks = _alone(photo, searched, masks, head, heads)
+        if len(masks):
+            reason = NO_REASON
             if len(heads) > 1:
                 text = f"{len(heads)} people were found, one who is large and apart was taken"
-                said = Reason("one-of-several", text)
-            cut = _taken(photo, refined_layer(found), said, head.box, True)
+                reason = Reason("one-of-several", text)
+            cut = _taken(photo, refined_layer(masks), reason, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
-    found = session.segment(points=((width - 1) / 2, (height - 1) / 2))
-    if not len(found):
+    masks = session.segment(points=((width - 1) / 2, (height - 1) / 2))
+    if not len(masks):
         raise ArgumentError(
-            f"{name}points: no person was found, and {found.reason}; expected a point, a box or a mask", code="nobody"
+            f"{name}points: no person was found, and {masks.reason}; expected a point, a box or a mask", code="nobody"
         )
-    said = Reason("middle-taken", "no person was found, what is in the middle was taken", hint=_SAY_WHAT)
-    return _taken(photo, refined_layer(found), said)
+    reason = Reason("middle-taken", "no person was found, what is in the middle was taken", hint=_SAY_WHAT)
+    return _taken(photo, refined_layer(masks), reason)
 
 
 def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
@@ -319,21 +321,21 @@ def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, min(width, right) - left, min(height, bottom) - top
 
 
-def _alone(photo: Photo, session: Session, found: Masks, head: Head, heads: Sequence[Head]) -> Masks:
+def _alone(photo: Photo, session: Session, masks: Masks, head: Head, heads: Sequence[Head]) -> Masks:
     """Returns what was found of somebody, corrected by a click beside them at the head of everybody else it covers.
 
     Two heads of which one is less than a head below the other are as often one as two: a click would be in a face.
     """
-    if not len(found) or len(heads) < 2:
-        return found
+    if not len(masks) or len(heads) < 2:
+        return masks
     (width, height), small = photo.size, fitted(photo.size, _LOOKED_AT)
-    seen = rough_mask(layers_of(found)[0], photo.size, small) >= 128
+    inside = rough_mask(layers_of(masks)[0], photo.size, small) >= 128
     for one in heads:
         x, y = one.middle
         column, row = int((x + 0.5) * small[0] / width), int((y + 0.5) * small[1] / height)
-        if not _may_be_one(one, head) and seen[min(row, small[1] - 1), min(column, small[0] - 1)]:
-            found = session.click(x, y, add=False)
-    return found
+        if not _may_be_one(one, head) and inside[min(row, small[1] - 1), min(column, small[0] - 1)]:
+            masks = session.click(x, y, add=False)
+    return masks
 
 
 def _may_be_one(one: Head, other: Head) -> bool:
@@ -344,16 +346,16 @@ def _may_be_one(one: Head, other: Head) -> bool:
 
 
 def _taken(
-    photo: Photo, found: Layer, said: Reason, head: Rectangle | None = None, person: bool | None = None
+    photo: Photo, candidate: Layer, reason: Reason, head: Rectangle | None = None, person: bool | None = None
 ) -> CutOut:
     """Returns the subject of one of the masks that were found."""
-    layer = as_written(found)
-    return CutOut(layer_mask(photo.small, layer, photo.size), False, said, head, person, found.score, layer)
+    layer = as_written(candidate)
+    return CutOut(layer_mask(photo.small, layer, photo.size), False, reason, head, person, candidate.score, layer)
 
 
-def _pointed_at(photo: Photo, session: Session, found: Masks) -> CutOut:
+def _pointed_at(photo: Photo, session: Session, masks: Masks) -> CutOut:
     """Returns what was found where something was pointed at."""
-    cut = _taken(photo, refined_layer(found), found.reason)
+    cut = _taken(photo, refined_layer(masks), masks.reason)
     if not session.finds_people:
         return cut
     if not session.shows_people(cut.mask):
@@ -414,31 +416,31 @@ def _filled(mask: NumpyArray, name: str) -> NumpyArray:
 
 
 def decide(
-    photo: Photo, cut: CutOut, wanted: Wanted, people: People, name: str, k: int = 1
+    photo: Photo, cut: CutOut, options: SubjectOptions, people: People, name: str, k: int = 1
 ) -> tuple[list[dict[str, Any]], list[Placement]]:
     """Returns where a subject lies in each of its best places, for the recipe, and these places.
 
     Where the caller says (x, y), there is one, and no place was looked for.
     """
-    given = wanted.at
-    if isinstance(given, Placement):
-        return [_lies(given, wanted, people, name)], [given]
-    if isinstance(given, str):
-        found = _placed(photo, cut, wanted, people, k)
-        return [_lies(one, wanted, people, name) for one in found], found
-    x, y = (float(v) for v in given)
-    scale = 1.0 if wanted.scale == "auto" else number(wanted.scale, f"{name}scale")
-    angle = 0.0 if wanted.angle == "auto" else number(wanted.angle, f"{name}angle")
+    at = options.at
+    if isinstance(at, Placement):
+        return [_lies(at, options, people, name)], [at]
+    if isinstance(at, str):
+        places = _placed(photo, cut, options, people, k)
+        return [_lies(one, options, people, name) for one in places], places
+    x, y = (float(v) for v in at)
+    scale = 1.0 if options.scale == "auto" else number(options.scale, f"{name}scale")
+    angle = 0.0 if options.angle == "auto" else number(options.angle, f"{name}angle")
     wide, high = photo.size
     # The middle of the picture, whose first corner is at `at` before it is turned about that middle.
     x, y = x + (wide * scale - 1) / 2, y + (high * scale - 1) / 2
-    spot = Placement(x, y, scale, angle, bool(wanted.flip), (), 0.0, {}, (0.0, 0.0, 0.0, 0.0), photo.size)
-    return [_lies(spot, wanted, people, name)], []
+    spot = Placement(x, y, scale, angle, bool(options.flip), (), 0.0, {}, (0.0, 0.0, 0.0, 0.0), photo.size)
+    return [_lies(spot, options, people, name)], []
 
 
-def _lies(spot: Placement, wanted: Wanted, people: People, name: str) -> dict[str, Any]:
+def _lies(spot: Placement, options: SubjectOptions, people: People, name: str) -> dict[str, Any]:
     """Returns a place for the recipe, and what stands before it."""
-    behind = spot.behind if wanted.behind == "auto" else wanted.behind
+    behind = spot.behind if options.behind == "auto" else options.behind
     entry: dict[str, Any] = {key: getattr(spot, key) for key in ("x", "y", "scale", "angle", "flip")}
     entry["cover"] = None
     if len(behind):
@@ -448,23 +450,23 @@ def _lies(spot: Placement, wanted: Wanted, people: People, name: str) -> dict[st
     return entry
 
 
-def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -> list[Placement]:
+def _placed(photo: Photo, cut: CutOut, options: SubjectOptions, people: People, k: int) -> list[Placement]:
     """Returns the best places, which are looked for in reduced pictures."""
     small, factor = people.small, people.factor
     own, own_factor = photo.small, photo.factor
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
     boxes = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
     heads = [Head(box, box, sure) for box, sure in zip(boxes, people.sure, strict=True)]
-    given: dict[str, Any] = {"people": people.reduced, "heads": heads, "others": people.others}
-    given["faces"] = [tuple(v * factor for v in face) for face in people.faces]
-    given |= {"roll": None if wanted.angle == "auto" else wanted.angle, "flip": wanted.flip}
-    if wanted.scale != "auto":
-        given["scale"] = number(wanted.scale, "scale") * factor / own_factor
+    arguments: dict[str, Any] = {"people": people.reduced, "heads": heads, "others": people.others}
+    arguments["faces"] = [tuple(v * factor for v in face) for face in people.faces]
+    arguments |= {"roll": None if options.angle == "auto" else options.angle, "flip": options.flip}
+    if options.scale != "auto":
+        arguments["scale"] = number(options.scale, "scale") * factor / own_factor
     if cut.head is not None:
-        given["head"] = tuple(v * own_factor for v in cut.head)
+        arguments["head"] = tuple(v * own_factor for v in cut.head)
     if cut.posture is not None:
-        given["posture"] = cut.posture.scaled(own_factor)
-    given |= {"person": cut.person, "most": enlarged_at_most(people.whole) * factor / own_factor}
+        arguments["posture"] = cut.posture.scaled(own_factor)
+    arguments |= {"person": cut.person, "most": enlarged_at_most(people.whole) * factor / own_factor}
     back, own_back = 1 / factor, 1 / own_factor
     # Middles of pixels are whole numbers, so a half is taken off before and added after.
     return [
@@ -472,7 +474,7 @@ def _placed(photo: Photo, cut: CutOut, wanted: Wanted, people: People, k: int) -
             (one.x + 0.5) * back - 0.5, (one.y + 0.5) * back - 0.5, one.scale * back / own_back, one.angle, one.flip,
             one.behind, one.score, one.terms, _rectangle([v * back for v in one.box]), photo.size, one.reason,
         )
-        for one in place(own, small, mask=own_mask, k=k, **given)
+        for one in place(own, small, mask=own_mask, k=k, **arguments)
     ]  # fmt: skip
 
 
@@ -513,10 +515,10 @@ def number(value: Any, name: str) -> float:
         ArgumentError: it is none.
     """
     try:
-        known = isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
+        is_number = isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
     except OverflowError:  # a whole number beyond all floats
-        known = False
-    if isinstance(value, bool) or not known:
+        is_number = False
+    if isinstance(value, bool) or not is_number:
         raise ArgumentError(f"{name}: {value!r}, expected 'auto' or a finite number")
     return float(value)
 
@@ -560,12 +562,12 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
     return below in entry["cut"]
 
 
-def base_is_seen(alpha: NumpyArray, cover: NumpyArray | None, bottom: int, height: int) -> bool:
+def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:
     """Returns whether what is below an object that was not cut would be seen.
 
     Args:
         alpha: [h, w] uint8, the object over its rectangle of the background.
-        cover: [h, w] uint8, what is before it, or None.
+        front_mask: [h, w] uint8, what is before it, or None.
         bottom: the row of the background below the rectangle.
         height: how high the background is.
     """
@@ -574,10 +576,10 @@ def base_is_seen(alpha: NumpyArray, cover: NumpyArray | None, bottom: int, heigh
         return False
     depth = max(2, round(_BASE * box.shape[0]))
     low = alpha[box.y1 - depth : box.y1] >= 128
-    if cover is None:
+    if front_mask is None:
         return True
-    seen = cover[box.y1 - depth : box.y1] < 128
-    return bool((low & seen).sum() >= _BASE_SEEN * low.sum())
+    visible = front_mask[box.y1 - depth : box.y1] < 128
+    return bool((low & visible).sum() >= _BASE_SEEN * low.sum())
 
 
 def as_it_lies(entry: dict[str, Any], mask: NumpyArray, size: tuple[int, int]) -> tuple[NumpyArray, Rectangle]:
@@ -588,18 +590,18 @@ def as_it_lies(entry: dict[str, Any], mask: NumpyArray, size: tuple[int, int]) -
     from PIL import Image
 
     scale = entry["scale"] * entry["size"][0] / mask.shape[1]
-    placed = Placement(
+    spot = Placement(
         entry["x"], entry["y"], scale, entry["angle"], entry["flip"], (), 0.0, {}, (0.0, 0.0, 0.0, 0.0),
         (mask.shape[1], mask.shape[0]),
     )  # fmt: skip
-    inverse = np.linalg.inv(np.vstack([placed.matrix, [0, 0, 1]]))
+    inverse = np.linalg.inv(np.vstack([spot.matrix, [0, 0, 1]]))
     # Pillow counts from corners, matrices from the middles of pixels.
     shift = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
     back = (np.linalg.inv(shift) @ inverse @ shift)[:2].ravel()
-    laid = np.asarray(
+    placed_mask = np.asarray(
         Image.fromarray(np.ascontiguousarray(mask)).transform(
             size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR
         )
     )
-    head = _head_of(laid) if (laid > 127).any() else (0.0, 0.0, 1.0, 1.0)
-    return laid, head
+    head = _head_of(placed_mask) if (placed_mask > 127).any() else (0.0, 0.0, 1.0, 1.0)
+    return placed_mask, head

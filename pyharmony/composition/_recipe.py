@@ -49,13 +49,13 @@ def encoded(mask: NumpyArray) -> dict[str, Any]:
 
     box = bounding_box(mask)
     part = box.of(mask)
-    held = io.BytesIO()
+    buffer = io.BytesIO()
     if part.size:
-        Image.fromarray(np.ascontiguousarray(part)).save(held, "PNG", compress_level=6)
+        Image.fromarray(np.ascontiguousarray(part)).save(buffer, "PNG", compress_level=6)
     return {
         "size": [mask.shape[1], mask.shape[0]],
         "box": [*box.box],
-        "png": base64.b64encode(held.getvalue()).decode(),
+        "png": base64.b64encode(buffer.getvalue()).decode(),
     }
 
 
@@ -69,38 +69,38 @@ def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray |
 
     mask: another one, [h, w] uint8, which is held as it is.
     """
-    found: dict[str, Any] = {"size": list(size), "box": [0, 0, 0, 0], "png": ""} if mask is None else encoded(mask)
+    entry: dict[str, Any] = {"size": list(size), "box": [0, 0, 0, 0], "png": ""} if mask is None else encoded(mask)
     if layers:
-        found["layers"] = [
+        entry["layers"] = [
             {"box": list(layer.box), "values": encoded(levels_of_shares(layer.values))} for layer in layers
         ]
-    return found
+    return entry
 
 
-def mask_over(value: Any, name: str, size: tuple[int, int], picture: NumpyArray, *, soft: bool = False) -> NumpyArray:
+def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *, soft: bool = False) -> NumpyArray:
     """Returns the mask that `encoded` or `of_layers` made of a photograph of a size (width, height).
 
     Args:
-        picture: the photograph [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
+        image: the photograph [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
         soft: whether to find the alpha of what is drawn from layers, which takes longer.
 
     Raises:
         ArgumentError: it is damaged or has another size.
     """
     count = len(value.get("layers", ()))
-    found = np.zeros(picture.shape[:2], np.uint8)
+    mask = np.zeros(image.shape[:2], np.uint8)
     if value["png"] or not count:
-        found = np.array(resized(decoded(value, name, size), (picture.shape[1], picture.shape[0])))
+        mask = np.array(resized(decoded(value, name, size), (image.shape[1], image.shape[0])))
 
     def draw(number: int) -> NumpyArray:
-        return layer_mask(picture, layer_in(value, number, name, size), size, soft=soft)
+        return layer_mask(image, layer_in(value, number, name, size), size, soft=soft)
 
     # No more run at once than there are threads: each takes the memory of the picture.
     threads = max(1, min(get_num_threads(), count))
     for first in range(0, count, threads):
         for one in in_threads(draw, range(first, min(first + threads, count))):
-            np.maximum(found, one, out=found)
-    return found
+            np.maximum(mask, one, out=mask)
+    return mask
 
 
 def check_mask(value: Any, name: str, size: tuple[int, int]) -> None:
@@ -147,20 +147,20 @@ def decoded(value: Any, name: str, size: tuple[int, int]) -> NumpyArray:
         raise ArgumentError(f"recipe: {name} is of {wide} x {high} pixels, its picture has {size[0]} x {size[1]}")
     if not (0 <= left <= right <= wide and 0 <= top <= bottom <= high):
         raise _damaged(name, "a mask that goes beyond its picture")
-    found = np.zeros((high, wide), np.uint8)
+    mask = np.zeros((high, wide), np.uint8)
     if right > left and bottom > top:
         part = images.read(data, f"recipe: {name}", max_pixels=wide * high).pixels
         if part.shape != (bottom - top, right - left, 1) or part.dtype != np.uint8:
             raise _damaged(name, "a mask of another size than it says")
-        found[top:bottom, left:right] = part[..., 0]
-    return found
+        mask[top:bottom, left:right] = part[..., 0]
+    return mask
 
 
 def digest(pixels: NumpyArray) -> str:
     """Returns what tells photographs apart: a checksum of shape, type and pixels."""
-    held = hashlib.sha256(f"{pixels.dtype.name} {list(pixels.shape)}\n".encode())
-    held.update(np.ascontiguousarray(pixels).data)
-    return held.hexdigest()
+    checksum = hashlib.sha256(f"{pixels.dtype.name} {list(pixels.shape)}\n".encode())
+    checksum.update(np.ascontiguousarray(pixels).data)
+    return checksum.hexdigest()
 
 
 def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         >>> composition.read_recipe(info.recipe)["subjects"][0]["scale"]
         1.0
     """
-    found: Any = recipe
+    content: Any = recipe
     if not isinstance(recipe, Mapping):
         if not isinstance(recipe, (str, os.PathLike)):
             raise DTypeError(f"recipe: {type(recipe).__name__}, expected what an earlier call decided, or its file")
@@ -190,15 +190,15 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         if path.stat().st_size > _LARGEST:
             raise ArgumentError(f"recipe: {path} has more than {_LARGEST >> 20} MiB, which no recipe has")
         try:
-            found = json.loads(path.read_bytes())
+            content = json.loads(path.read_bytes())
         except ValueError:
             raise ArgumentError(f"recipe: {path} is no JSON") from None
-    if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
-        told = type(found).__name__
-        if isinstance(found, Mapping):
-            told = f"schema is {found['schema']!r}" if "schema" in found else "'schema' is missing"
-        raise ArgumentError(f"recipe: {told}, expected a recipe of compose, whose 'schema' is {SCHEMA!r}")
-    whole = dict(found)
+    if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
+        problem = type(content).__name__
+        if isinstance(content, Mapping):
+            problem = f"schema is {content['schema']!r}" if "schema" in content else "'schema' is missing"
+        raise ArgumentError(f"recipe: {problem}, expected a recipe of compose, whose 'schema' is {SCHEMA!r}")
+    whole = dict(content)
     _check(whole, _WHOLE, "")
     _check_known(whole, "background", "background_file", "")
     options = [option for option in COMPOSE.options if option.in_recipe]
@@ -228,21 +228,21 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
     return whole
 
 
-def check_looks(given: Mapping[str, Any], of: str, name: str) -> None:
+def check_looks(arguments: Mapping[str, Any], of: str, name: str) -> None:
     """Refuses arguments of a shadow or a reflection of a wrong type or value.
 
     Args:
         of: the function of `pyharmony.shadows`.
         name: what stands before their names in messages.
     """
-    for key in given:
+    for key in arguments:
         if key not in accepted(of):
             raise ArgumentError(f"{name}{key}: no argument of {of}, expected some of {', '.join(accepted(of))}")
     # Nothing is drawn of an empty mask, but its arguments are checked.
     empty = np.zeros((2, 2), np.uint8)
     try:
         with quiet():
-            getattr(shadows, of)(np.zeros((2, 2, 3), np.uint8), empty, **given)
+            getattr(shadows, of)(np.zeros((2, 2, 3), np.uint8), empty, **arguments)
     except PyHarmonyError as error:
         if not name:
             raise error.within("", f"{of}.{error.argument}") from None
@@ -263,8 +263,8 @@ Check = tuple[Callable[[Any], bool], str]
 
 
 def _is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return known and math.isfinite(value) and low <= value <= high
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and low <= value <= high
 
 
 def _is_count(value: Any, low: int, high: float = math.inf) -> bool:
@@ -355,31 +355,31 @@ _UPSCALE: dict[str, Check] = {
 }
 
 
-def _check(given: Mapping[str, Any], accepts: Mapping[str, Check], name: str) -> None:
+def _check(fields: Mapping[str, Any], accepts: Mapping[str, Check], name: str) -> None:
     """Refuses fields that are missing, that nobody knows, or whose value is not accepted."""
     for key, (is_accepted, what) in accepts.items():
-        if key not in given:
+        if key not in fields:
             raise _damaged(f"{name}{key}", f"missing, expected {what}")
-        if not is_accepted(given[key]):
-            raise _damaged(f"{name}{key}", f"{_short(given[key])}, expected {what}")
-    for key in given:
+        if not is_accepted(fields[key]):
+            raise _damaged(f"{name}{key}", f"{_short(fields[key])}, expected {what}")
+    for key in fields:
         if key not in accepts and not (name == "" and key == "schema"):
             raise _damaged(f"{name}{key}", f"unknown, expected {', '.join(accepts)}")
 
 
-def _check_known(given: Mapping[str, Any], pixels: str, file: str, name: str) -> None:
+def _check_known(fields: Mapping[str, Any], pixels: str, file: str, name: str) -> None:
     """Refuses a recipe that does not tell of which photograph it is."""
-    if given[pixels] is None and given[file] is None:
+    if fields[pixels] is None and fields[file] is None:
         raise _damaged(f"{name}{pixels}", f"null beside {name}{file}, which is null, expected a SHA-256 of one of them")
 
 
-def _check_layers(given: Any, name: str) -> None:
+def _check_layers(layers: Any, name: str) -> None:
     """Refuses what a mask cannot be drawn from."""
-    if not _are(given, None, lambda one: isinstance(one, Mapping)):
-        raise _damaged(name, f"{_short(given)}, expected a list of them")
-    if len(given) > _LAYERS:
-        raise _damaged(name, f"{len(given)} of them, expected at most {_LAYERS}")
-    for i, one in enumerate(given):
+    if not _are(layers, None, lambda one: isinstance(one, Mapping)):
+        raise _damaged(name, f"{_short(layers)}, expected a list of them")
+    if len(layers) > _LAYERS:
+        raise _damaged(name, f"{len(layers)} of them, expected at most {_LAYERS}")
+    for i, one in enumerate(layers):
         _check(one, _LAYER, f"{name}[{i}].")
         _check(one["values"], _MASK, f"{name}[{i}].values.")
         if max(one["values"]["size"]) > _FINEST:

@@ -22,7 +22,7 @@ from ..matching import match_grain, match_sharpness
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._plan import Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
-from ._subject import Laid, lay, tiles_of
+from ._subject import PlacedSubject, lay, tiles_of
 from .laying import BESIDE, in_canvas_pixels, laid_over, over
 
 #: How far around an object its surroundings count for grain and sharpness, as a share of its longer side.
@@ -46,7 +46,7 @@ _GOES_ON = Reason("goes-on-below", "no shadow: its photograph ends where its low
 
 def draw(
     canvas: NumpyArray, background: NumpyArray, recipe: Mapping[str, Any], photos: list[Photo], ratio: float
-) -> list[Laid]:
+) -> list[PlacedSubject]:
     """Draws the subjects of a recipe into canvas [H, W, 3], one after another, and returns them.
 
     Args:
@@ -54,27 +54,27 @@ def draw(
         background: [H, W, 3].
         ratio: the size of canvas by that which the recipe is about; photos may be reduced as well.
     """
-    found = []
+    subjects = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
-        cover = _cover(recipe, entry, background, f"subjects[{number}].cover")
-        found.append(_drawn(canvas, recipe, entry, photo, cover, ratio, number))
+        front_mask = _cover(recipe, entry, background, f"subjects[{number}].cover")
+        subjects.append(_drawn(canvas, recipe, entry, photo, front_mask, ratio, number))
     if canvas.dtype.kind == "u":
         # What viewers of layers make of them is what is exported, bit for bit: one rounding at the end.
         def merge(part: Region) -> None:
-            layers = layers_of(part.of(background), [_within(one, part) for one in found], part)
+            layers = layers_of(part.of(background), [_within(one, part) for one in subjects], part)
             part.of(canvas)[...] = merged_of(layers, part.shape[::-1])[..., :3]
 
-        in_threads(merge, list(_mixed(found)))
-    return found
+        in_threads(merge, list(_mixed(subjects)))
+    return subjects
 
 
-def _mixed(found: Sequence[Laid]) -> Iterator[Region]:
+def _mixed(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
     """Yields parts of the background in which more than one layer makes the colour of a pixel."""
-    for region in _regions(found):
+    for region in _regions(subjects):
         for rows in _rows(region):
             for x in range(region.x0, region.x1, _WIDE):
                 part = Region(rows.y0, rows.y1, x, min(x + _WIDE, region.x1))
-                over_it = [_within(one, part) for one in found]
+                over_it = [_within(one, part) for one in subjects]
                 over_it = [one for one in over_it if not (one.region.empty and one.shadow is one.reflection is None)]
                 if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None:
                     alpha = over_it[0].alpha
@@ -90,28 +90,28 @@ def _rows(region: Region) -> Iterator[Region]:
         yield Region(region.y0 + rows.start, region.y0 + rows.stop, region.x0, region.x1)
 
 
-def _within(laid: Laid, part: Region) -> Laid:
+def _within(subject: PlacedSubject, part: Region) -> PlacedSubject:
     """Returns the part of a subject, its shadow and its reflection that lies in a part of the background."""
 
-    def cut(drawn: tuple[NumpyArray, Region] | None) -> tuple[NumpyArray, Region] | None:
-        if drawn is None:
+    def cut(layer: tuple[NumpyArray, Region] | None) -> tuple[NumpyArray, Region] | None:
+        if layer is None:
             return None
-        inside = drawn[1].overlap(part)
-        return None if inside.empty else (inside.of(drawn[0], (drawn[1].y0, drawn[1].x0)), inside)
+        inside = layer[1].overlap(part)
+        return None if inside.empty else (inside.of(layer[0], (layer[1].y0, layer[1].x0)), inside)
 
-    origin, inside = (laid.region.y0, laid.region.x0), laid.region.overlap(part)
+    origin, inside = (subject.region.y0, subject.region.x0), subject.region.overlap(part)
     inside = Region(0, 0, 0, 0) if inside.empty else inside
-    colours, alpha = (inside.of(x, origin) if not inside.empty else x[:0] for x in (laid.colours, laid.alpha))
-    return Laid(inside, colours, alpha, cut(laid.shadow), cut(laid.reflection))
+    colours, alpha = (inside.of(x, origin) if not inside.empty else x[:0] for x in (subject.colours, subject.alpha))
+    return PlacedSubject(inside, colours, alpha, cut(subject.shadow), cut(subject.reflection))
 
 
-def layers_of(background: NumpyArray, found: Sequence[Laid], region: Region) -> list[Layer]:
+def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region: Region) -> list[Layer]:
     """Returns the layers of a part of a composite, from the bottom to the top; the part of the background is given."""
     dtype = background.dtype
     opaque = np.full((*background.shape[:2], 1), VALUE_RANGE[dtype.name], dtype)
     colours = background if background.shape[2] == 4 else np.concatenate([background, opaque], 2)
     layers = [Layer("background", np.ascontiguousarray(colours))]
-    for number, one in enumerate(found, 1):
+    for number, one in enumerate(subjects, 1):
         if one.shadow is not None:
             factor, place_of = one.shadow
             solid = np.full((*factor.shape[:2], 1), 255, np.uint8)
@@ -127,10 +127,10 @@ def layers_of(background: NumpyArray, found: Sequence[Laid], region: Region) -> 
     return layers
 
 
-def _regions(found: Sequence[Laid]) -> list[Region]:
+def _regions(subjects: Sequence[PlacedSubject]) -> list[Region]:
     """Returns the region of the background that subjects, shadows and reflections lie in; none where there are none."""
-    every = [one.region for one in found if not one.region.empty]
-    every += [drawn[1] for one in found for drawn in (one.shadow, one.reflection) if drawn is not None]
+    every = [one.region for one in subjects if not one.region.empty]
+    every += [layer[1] for one in subjects for layer in (one.shadow, one.reflection) if layer is not None]
     if not every:
         return []
     return [Region(min(r.y0 for r in every), max(r.y1 for r in every),
@@ -138,45 +138,45 @@ def _regions(found: Sequence[Laid]) -> list[Region]:
 
 
 def _drawn(
-    canvas: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo, cover: NumpyArray | None,
-    ratio: float, number: int,
-) -> Laid:  # fmt: skip
+    canvas: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo,
+    front_mask: NumpyArray | None, ratio: float, number: int,
+) -> PlacedSubject:  # fmt: skip
     start = time.perf_counter()
     name = f"subjects[{number}]"
     full_size = int(entry["size"][0]), int(entry["size"][1])
     own = photo.size[0] / full_size[0]
     # Previews, which are drawn again and again, do without the time of a soft edge.
     mask = _matte(entry, photo, full_size, f"{name}.mask", soft=ratio == 1)
-    laid = lay(canvas, entry, photo, mask, ratio, own)
-    laid.seconds["laid"] = time.perf_counter() - start
-    over_it = None if cover is None else laid.region.of(cover)
-    unhidden = laid.alpha
+    subject = lay(canvas, entry, photo, mask, ratio, own)
+    subject.seconds["laid"] = time.perf_counter() - start
+    over_it = None if front_mask is None else subject.region.of(front_mask)
+    unhidden = subject.alpha
     if over_it is not None:
-        laid.alpha = _scaled(laid.alpha, 255 - over_it)
-    if laid.region.empty or not laid.alpha.any():
-        laid.warn(_UNSEEN, Reason("move", "another place or size brings it in"))
-        return laid
-    wanted = entry.get("shadow")
-    if wanted == "auto":
-        wanted = {} if base_is_seen(in_levels(unhidden), over_it, laid.region.y1, len(canvas)) else None
-        if wanted is not None and is_cut_below(entry):
-            wanted = None
+        subject.alpha = _scaled(subject.alpha, 255 - over_it)
+    if subject.region.empty or not subject.alpha.any():
+        subject.warn(_UNSEEN, Reason("move", "another place or size brings it in"))
+        return subject
+    shadow_options = entry.get("shadow")
+    if shadow_options == "auto":
+        shadow_options = {} if base_is_seen(in_levels(unhidden), over_it, subject.region.y1, len(canvas)) else None
+        if shadow_options is not None and is_cut_below(entry):
+            shadow_options = None
             if not entry["hidden"]:
-                laid.reasons.append(_GOES_ON)
-    if wanted is not None:
+                subject.reasons.append(_GOES_ON)
+    if shadow_options is not None:
         start = time.perf_counter()
-        _shade(canvas, laid, unhidden, cover, wanted, ratio, entry["shadow"] != "auto")
-        laid.seconds["shadow"] = time.perf_counter() - start
+        _shade(canvas, subject, unhidden, front_mask, shadow_options, ratio, entry["shadow"] != "auto")
+        subject.seconds["shadow"] = time.perf_counter() - start
     with quiet():  # what was left as it is, or changed by less than asked, stands in the infos and reasons
-        _match(canvas, laid, recipe, entry, photo, mask, ratio)
+        _match(canvas, subject, recipe, entry, photo, mask, ratio)
     if entry.get("reflection") is not None:
         start = time.perf_counter()
-        _reflect(canvas, laid, unhidden, cover, entry, ratio)
-        laid.seconds["reflection"] = time.perf_counter() - start
+        _reflect(canvas, subject, unhidden, front_mask, entry, ratio)
+        subject.seconds["reflection"] = time.perf_counter() - start
     start = time.perf_counter()
-    _blend(canvas, laid, entry["blend"])
-    laid.seconds["blend"] = time.perf_counter() - start
-    return laid
+    _blend(canvas, subject, entry["blend"])
+    subject.seconds["blend"] = time.perf_counter() - start
+    return subject
 
 
 def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], name: str, *, soft: bool) -> NumpyArray:
@@ -185,8 +185,8 @@ def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], n
         assert photo.alpha is not None  # noqa: S101  # the recipe was checked
         return photo.alpha
     mask = mask_over(entry["mask"], name, full_size, photo.levels, soft=soft)
-    made = in_dtype(mask, photo.pixels.dtype)
-    return made if photo.alpha is None else np.minimum(made, photo.alpha)
+    alpha = in_dtype(mask, photo.pixels.dtype)
+    return alpha if photo.alpha is None else np.minimum(alpha, photo.alpha)
 
 
 def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: NumpyArray, name: str) -> NumpyArray | None:
@@ -198,35 +198,37 @@ def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: Nump
 
 
 def _shade(
-    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, cover: NumpyArray | None, wanted: Mapping[str, Any],
-    ratio: float, asked: bool,
+    canvas: NumpyArray, subject: PlacedSubject, alpha: NumpyArray, front_mask: NumpyArray | None,
+    options: Mapping[str, Any], ratio: float, is_explicit: bool,
 ) -> None:  # fmt: skip
     """Draws the shadow of a subject into the canvas, except on whoever stands before it.
 
-    asked: whether the caller wants one, wherever the subject stands.
+    is_explicit: whether the caller wants one, wherever the subject stands.
     """
-    given = in_canvas_pixels(wanted, ratio)
+    arguments = in_canvas_pixels(options, ratio)
     with quiet():
         info: ShadowInfo
-        _, info = shadow(canvas, in_levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True, **given)
-    laid.shadow_info = info
+        _, info = shadow(
+            canvas, in_levels(alpha), at=(subject.region.x0, subject.region.y0), return_info=True, **arguments
+        )
+    subject.shadow_info = info
     if info.layer is None:
         reason = info.reason.within("no shadow: ")
-        if asked:
-            laid.warn(reason, Reason("another-light", "another direction of the light, or a tip, brings it in"))
+        if is_explicit:
+            subject.warn(reason, Reason("another-light", "another direction of the light, or a tip, brings it in"))
         else:
-            laid.reasons.append(reason)
+            subject.reasons.append(reason)
         return
     region = bounding_box(info.layer[..., 3])
     if region.empty:
         return
     factor = np.empty((*region.shape, 3), np.uint8)
-    laid.shadow = factor, region
+    subject.shadow = factor, region
     for band in _rows(region):
         layer = band.of(info.layer)
         share = layer[..., 3:].astype(np.float64) / 255
-        if cover is not None:
-            share *= 1 - band.of(cover)[..., None].astype(np.float64) / 255
+        if front_mask is not None:
+            share *= 1 - band.of(front_mask)[..., None].astype(np.float64) / 255
         own, part = band.of(factor, (region.y0, region.x0)), band.of(canvas)
         own[...] = np.rint(255 * (1 - share) + share * layer[..., :3])
         values = part * (own.astype(np.float64) / 255)
@@ -234,83 +236,83 @@ def _shade(
 
 
 def _reflect(
-    canvas: NumpyArray, laid: Laid, alpha: NumpyArray, cover: NumpyArray | None, entry: Mapping[str, Any],
-    ratio: float,
+    canvas: NumpyArray, subject: PlacedSubject, alpha: NumpyArray, front_mask: NumpyArray | None,
+    entry: Mapping[str, Any], ratio: float,
 ) -> None:  # fmt: skip
     """Draws the reflection of a subject into the canvas, except on whoever stands before it."""
     whole = canvas.copy()
-    over(laid.region.of(whole), laid.colours, alpha)
+    over(subject.region.of(whole), subject.colours, alpha)
     with quiet():
         info: ReflectionInfo
         _, info = reflection(
-            whole, in_levels(alpha), at=(laid.region.x0, laid.region.y0), return_info=True,
+            whole, in_levels(alpha), at=(subject.region.x0, subject.region.y0), return_info=True,
             **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
         remedy = Reason("say-contact", "a contact says where the object meets the ground")
-        laid.warn(info.reason.within("no reflection: "), remedy)
+        subject.warn(info.reason.within("no reflection: "), remedy)
         return
     region = bounding_box(info.layer[..., 3])
     if region.empty:
         return
     layer = region.of(info.layer).copy()
-    if cover is not None:
-        layer[..., 3] = _scaled(layer[..., 3], 255 - region.of(cover))
-    laid.reflection = layer, region
+    if front_mask is not None:
+        layer[..., 3] = _scaled(layer[..., 3], 255 - region.of(front_mask))
+    subject.reflection = layer, region
     over(region.of(canvas), layer[..., :3], layer[..., 3])
 
 
 def _match(
-    canvas: NumpyArray, laid: Laid, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo,
+    canvas: NumpyArray, subject: PlacedSubject, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo,
     mask: NumpyArray, ratio: float,
 ) -> None:  # fmt: skip
     """Gives a subject light and colour, sharpness and grain of the background."""
-    region, bands = laid.region, list(_rows(laid.region))
-    origin, seen = (region.y0, region.x0), (laid.alpha > 0)[..., None]
+    region, bands = subject.region, list(_rows(subject.region))
+    origin, visible = (region.y0, region.x0), (subject.alpha > 0)[..., None]
     # The subject lies in the canvas for as long as it is matched: a copy of all of it would take the memory of it.
     below = copied(region.of(canvas))
 
     def put(band: Region) -> None:
-        np.copyto(band.of(canvas), band.of(laid.colours, origin), where=band.of(seen, origin))
+        np.copyto(band.of(canvas), band.of(subject.colours, origin), where=band.of(visible, origin))
 
     def take(band: Region) -> None:
-        np.copyto(band.of(laid.colours, origin), band.of(canvas), where=band.of(seen, origin))
+        np.copyto(band.of(subject.colours, origin), band.of(canvas), where=band.of(visible, origin))
 
     try:
         in_threads(put, bands)
-        _match_on(canvas, laid, seen, recipe, entry, photo, mask, ratio)
+        _match_on(canvas, subject, visible, recipe, entry, photo, mask, ratio)
         in_threads(take, bands)
     finally:
         copied(below, region.of(canvas))
 
 
 def _match_on(
-    canvas: NumpyArray, laid: Laid, seen: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any],
-    photo: Photo, mask: NumpyArray, ratio: float,
+    canvas: NumpyArray, subject: PlacedSubject, visible: NumpyArray, recipe: Mapping[str, Any],
+    entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float,
 ) -> None:  # fmt: skip
-    """Matches a subject that lies in the canvas; seen: [h, w, 1] bool, where in its region it is seen."""
-    region, hard = laid.region, seen[..., 0].view(np.uint8) * np.uint8(255)
-    wanted = entry.get("harmonize")
-    if wanted is not None:
+    """Matches a subject that lies in the canvas; visible: [h, w, 1] bool, where in its region it is seen."""
+    region, hard = subject.region, visible[..., 0].view(np.uint8) * np.uint8(255)
+    options = entry.get("harmonize")
+    if options is not None:
         start = time.perf_counter()
         hints: dict[str, Any] = {}
-        if wanted.get("source"):
+        if options.get("source"):
             small, where = _small(photo, _no_scene(photo, mask))
             if (where < 128).mean() > 0.1:
                 hints |= {"source": small, "source_mask": where}
-        if wanted.get("reference"):
-            like = _faces(canvas, wanted["reference"], ratio)
-            np.copyto(region.of(like), 0, where=seen[..., 0])
+        if options.get("reference"):
+            like = _faces(canvas, options["reference"], ratio)
+            np.copyto(region.of(like), 0, where=visible[..., 0])
             if (like >= 128).sum() >= 64:
                 hints["reference"] = like
         _, info = harmonize(
-            canvas, hard, at=(region.x0, region.y0), method=wanted["method"], strength=wanted["strength"],
+            canvas, hard, at=(region.x0, region.y0), method=options["method"], strength=options["strength"],
             out=canvas, return_info=True, **hints,
         )  # fmt: skip
-        laid.harmonized = info
+        subject.harmonized = info
         if info.reason:
-            laid.reasons.append(info.reason.within("colours: "))
-        laid.seconds["harmonize"] = time.perf_counter() - start
+            subject.reasons.append(info.reason.within("colours: "))
+        subject.seconds["harmonize"] = time.perf_counter() - start
     match: Any
     for key, match in (("sharpness", match_sharpness), ("grain", match_grain)):
         share = float(entry.get(key, 0))
@@ -323,18 +325,18 @@ def _match_on(
         at = (region.x0 - around.x0, region.y0 - around.y0)
         part = around.of(canvas)
         _, info = match(part, hard, at=at, strength=share, out=part, return_info=True, **extra)
-        setattr(laid, key, info)
-        laid.seconds[key] = time.perf_counter() - start
+        setattr(subject, key, info)
+        subject.seconds[key] = time.perf_counter() - start
 
 
-def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
+def _blend(canvas: NumpyArray, subject: PlacedSubject, method: str) -> None:
     """Blends a subject into the canvas."""
-    region = laid.region
+    region = subject.region
     if method == "alpha":
         origin, opaque = (region.y0, region.x0), VALUE_RANGE[canvas.dtype.name]
 
         def lay_tile(tile: Region) -> None:
-            target, colours, alpha = tile.of(canvas), tile.of(laid.colours, origin), tile.of(laid.alpha, origin)
+            target, colours, alpha = tile.of(canvas), tile.of(subject.colours, origin), tile.of(subject.alpha, origin)
             if alpha.min() == opaque:
                 target[...] = colours
             elif alpha.any():
@@ -344,21 +346,21 @@ def _blend(canvas: NumpyArray, laid: Laid, method: str) -> None:
         return
     around = region.expand(BESIDE, canvas.shape[:2])
     rows, columns = (region.y0 - around.y0, region.y1 - around.y0), (region.x0 - around.x0, region.x1 - around.x0)
-    inner, seen = (slice(*rows), slice(*columns)), laid.alpha > 0
-    part = laid_over(around.of(canvas).copy(), laid.colours, laid.alpha, inner, method)[inner]
+    inner, visible = (slice(*rows), slice(*columns)), subject.alpha > 0
+    part = laid_over(around.of(canvas).copy(), subject.colours, subject.alpha, inner, method)[inner]
     full = VALUE_RANGE[canvas.dtype.name]
-    laid.colours = np.ascontiguousarray(part)
-    laid.alpha = np.where(seen, np.array(full, canvas.dtype), np.array(0, canvas.dtype))
-    region.of(canvas)[seen] = part[seen]
+    subject.colours = np.ascontiguousarray(part)
+    subject.alpha = np.where(visible, np.array(full, canvas.dtype), np.array(0, canvas.dtype))
+    region.of(canvas)[visible] = part[visible]
 
 
 def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:
     """Returns alpha times a mask of levels, in alpha's dtype."""
-    found = np.empty_like(alpha)
+    result = np.empty_like(alpha)
     for rows in _bands(alpha.shape):
         product = alpha[rows].astype(np.float64) * (by[rows].astype(np.float64) / 255)
-        found[rows] = np.rint(product) if alpha.dtype.kind == "u" else product
-    return found
+        result[rows] = np.rint(product) if alpha.dtype.kind == "u" else product
+    return result
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -386,7 +388,7 @@ def _small(photo: Photo, mask: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
 
 def _faces(canvas: NumpyArray, heads: Any, ratio: float) -> NumpyArray:
     """Returns the mask [H, W] uint8 of the faces of rectangles of heads."""
-    found = np.zeros(canvas.shape[:2], np.uint8)
+    mask = np.zeros(canvas.shape[:2], np.uint8)
     for x, y, wide, high in heads:
         x, y, wide, high = (v * ratio for v in (x, y, wide, high))
         region = Region(int(y), math.ceil(y + high), int(x), math.ceil(x + wide)).overlap(
@@ -396,5 +398,5 @@ def _faces(canvas: NumpyArray, heads: Any, ratio: float) -> NumpyArray:
             continue
         v, u = np.mgrid[region.y0 : region.y1, region.x0 : region.x1] + 0.5
         inside = ((u - x - wide / 2) / (_FACE[0] * wide)) ** 2 + ((v - y - _FACE[2] * high) / (_FACE[1] * high)) ** 2
-        region.of(found)[inside <= 1] = 255
-    return found
+        region.of(mask)[inside <= 1] = 255
+    return mask

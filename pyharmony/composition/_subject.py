@@ -43,7 +43,7 @@ _TURNED_WHOLE = 1 << 22
 
 
 @dataclass
-class Laid:
+class PlacedSubject:
     """A subject as it lies in the background.
 
     Attributes:
@@ -78,7 +78,9 @@ class Laid:
         self.warnings.append(reason.within("", remedy))
 
 
-def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float) -> Laid:
+def lay(
+    canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float
+) -> PlacedSubject:
     """Returns a subject at its place in canvas [H, W, 3].
 
     Args:
@@ -89,7 +91,7 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
     dtype = canvas.dtype
     shape = (canvas.shape[0], canvas.shape[1])
     box = bounding_box(mask)
-    nothing = Laid(Region(0, 0, 0, 0), np.zeros((0, 0, 3), dtype), np.zeros((0, 0), dtype))
+    nothing = PlacedSubject(Region(0, 0, 0, 0), np.zeros((0, 0, 3), dtype), np.zeros((0, 0), dtype))
     if box.empty:
         return nothing
     scale = float(entry["scale"]) * ratio / own
@@ -121,8 +123,8 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
     if entry.get("upscale") is not None and scale > ENLARGED:
         start = time.perf_counter()
         method, times = entry["upscale"]["method"], int(entry["upscale"]["scale"])
-        seen = _seen(source.shape[:2], shape, middle, scale, angle, flip)
-        source = enlarged_where(source, times, method, seen)
+        visible = _seen(source.shape[:2], shape, middle, scale, angle, flip)
+        source = enlarged_where(source, times, method, visible)
         seconds["upscale"] = time.perf_counter() - start
         text = f"it is {scale:.1f} times as large as in its photograph, enlarged by {method}"
         reasons.append(Reason("enlarged", text))
@@ -138,16 +140,16 @@ def lay(canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyA
     else:
         region, part = _turned(source, shape, middle, scale, angle, real)
     if region.empty:
-        return Laid(Region(0, 0, 0, 0), nothing.colours, nothing.alpha, reasons=reasons, seconds=seconds)
-    laid, cover = np.zeros((*region.shape, 3), dtype), np.zeros(region.shape, dtype)
+        return PlacedSubject(Region(0, 0, 0, 0), nothing.colours, nothing.alpha, reasons=reasons, seconds=seconds)
+    region_colours, region_alpha = np.zeros((*region.shape, 3), dtype), np.zeros(region.shape, dtype)
 
     def fill(tile: Region) -> None:
-        if made := part(tile):
-            tile.of(laid, (region.y0, region.x0))[...] = rounded(made[0], dtype)
-            tile.of(cover, (region.y0, region.x0))[...] = in_dtype(made[1], dtype)
+        if planes := part(tile):
+            tile.of(region_colours, (region.y0, region.x0))[...] = rounded(planes[0], dtype)
+            tile.of(region_alpha, (region.y0, region.x0))[...] = in_dtype(planes[1], dtype)
 
     in_threads(fill, tiles_of(region))
-    return Laid(region, laid, cover, reasons=reasons, seconds=seconds)
+    return PlacedSubject(region, region_colours, region_alpha, reasons=reasons, seconds=seconds)
 
 
 #: Returns the colours and the alpha of a subject over a tile of the background; None where nothing of it is there.
@@ -163,18 +165,18 @@ def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float,
     if scale == 1:
         shift = math.floor(y), math.floor(x)
         fraction = (y - shift[0], x - shift[1])
-        found = place(source, None, shape, shift, fraction, real=real, decontaminate=False, memory=Memory())
-        origin = found.src_region.y0, found.src_region.x0
-        return found.src_region, lambda tile: (tile.of(found.colours, origin), tile.of(found.mask, origin))
+        layer = place(source, None, shape, shift, fraction, real=real, decontaminate=False, memory=Memory())
+        origin = layer.src_region.y0, layer.src_region.x0
+        return layer.src_region, lambda tile: (tile.of(layer.colours, origin), tile.of(layer.mask, origin))
     region = scaled_region((source.shape[0], source.shape[1]), shape, (y, x), scale)
 
     def part(tile: Region) -> tuple[NumpyArray, NumpyArray] | None:
         if not _shows(source, [(tile.x0 - x, tile.y0 - y), (tile.x1 - x, tile.y1 - y)], scale):
             return None
-        found = place_scaled(
+        layer = place_scaled(
             source, None, shape, (y, x), scale, real=real, decontaminate=False, memory=Memory(), within=tile
         )
-        return found.colours, found.mask
+        return layer.colours, layer.mask
 
     return region, part
 
@@ -210,21 +212,21 @@ def _turned(
         below = of_upright(box)
         if below is None:
             return None
-        cover = below[1].astype(np.float32)
+        alpha = below[1].astype(np.float32)
         if below[1].dtype.kind == "u":
-            cover /= unit
-        planes = np.dstack([below[0].astype(np.float32) * cover[..., None], cover])
+            alpha /= unit
+        planes = np.dstack([below[0].astype(np.float32) * alpha[..., None], alpha])
         a, b, c, d, e, f = back(tile)
         tile_size, way = (tile.shape[1], tile.shape[0]), (a, b, c - box.x0, d, e, f - box.y0)
         images = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(planes, 2, 0)]
-        turned = np.dstack(
+        rotated = np.dstack(
             [
                 np.asarray(one.transform(tile_size, Image.Transform.AFFINE, way, Image.Resampling.BICUBIC))
                 for one in images
             ]
         )
-        share = np.clip(turned[..., 3], 0, 1)
-        colours = turned[..., :3] / np.maximum(turned[..., 3:], 1e-6)
+        share = np.clip(rotated[..., 3], 0, 1)
+        colours = rotated[..., :3] / np.maximum(rotated[..., 3:], 1e-6)
         colours = np.where(share[..., None] > 1 / 512, colours, 0)
         return np.clip(colours, 0, unit), share
 
@@ -301,8 +303,8 @@ def _span(start: int, end: int, size: int, every: int) -> tuple[int, int]:
 
 def _part(values: NumpyArray, top: int, bottom: int, left: int, right: int) -> NumpyArray:
     """Returns a part of an image or plane, whose last rows and columns are repeated beyond its ends."""
-    found = values[top:bottom, left:right]
-    beyond = [(0, bottom - top - found.shape[0]), (0, right - left - found.shape[1])]
+    inside = values[top:bottom, left:right]
+    beyond = [(0, bottom - top - inside.shape[0]), (0, right - left - inside.shape[1])]
     if not any(after for _, after in beyond):
-        return found
-    return np.pad(found, [*beyond, *[(0, 0)] * (values.ndim - 2)], "edge")
+        return inside
+    return np.pad(inside, [*beyond, *[(0, 0)] * (values.ndim - 2)], "edge")

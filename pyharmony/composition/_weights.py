@@ -33,18 +33,18 @@ def enlarges(method: str) -> Known | None:
 
 def changed(entry: Mapping[str, Any]) -> list[Reason]:
     """Returns which networks of a subject's recipe have other weights here than it was made with, a sentence each."""
-    found = []
+    reasons = []
     for step, now in (("harmonize", lambda method: harmonizes(method)[1]), ("upscale", enlarges)):
-        held = entry[step]
-        if held is None:
+        step_entry = entry[step]
+        if step_entry is None:
             continue
-        then, here = held["weights"], now(held["method"])
+        then, here = step_entry["weights"], now(step_entry["method"])
         if (then or {}).get("sha256") != (here or {}).get("sha256"):
-            made = f"{then['name']} of SHA-256 {then['sha256'][:12]}…" if then else "no weights"
+            weights_then = f"{then['name']} of SHA-256 {then['sha256'][:12]}…" if then else "no weights"
             has = f"{here['name']} of SHA-256 {here['sha256'][:12]}…" if here else "none"
-            text = f"{step}: the recipe was made with {made}, here there are {has}; the picture may differ"
-            found.append(Reason("other-weights", text))
-    return found
+            text = f"{step}: the recipe was made with {weights_then}, here there are {has}; the picture may differ"
+            reasons.append(Reason("other-weights", text))
+    return reasons
 
 
 def _known(name: str) -> Known | None:
@@ -60,8 +60,8 @@ def _known(name: str) -> Known | None:
 
 def sum_of(path: str | os.PathLike[str]) -> str:
     """Returns the SHA-256 of a file."""
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     with open(path, "rb") as file:
         while data := file.read(1 << 20):
-            found.update(data)
-    return found.hexdigest()
+            checksum.update(data)
+    return checksum.hexdigest()

@@ -45,35 +45,35 @@ def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: An
     mask[inner] = alpha
     src = dst.copy()
     np.copyto(src[inner], colours, where=(alpha > 0)[..., None])
-    made: NumpyArray
+    result: NumpyArray
     with quiet(MaskWarning):  # its arguments are not those that the warning names
         if method == "poisson":
-            made = blends.poisson(src, dst, mask)
+            result = blends.poisson(src, dst, mask)
         else:
-            made = blends.gaussian_poisson(src, dst, mask, base=base)
-    return made
+            result = blends.gaussian_poisson(src, dst, mask, base=base)
+    return result
 
 
-def in_canvas_pixels(given: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
+def in_canvas_pixels(arguments: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
     """Returns the arguments of a shadow or a reflection for a canvas of another size.
 
     Whole numbers are at the middles of pixels, on either canvas.
 
     Args:
-        given: the arguments, in pixels of the background at full size.
+        arguments: the arguments, in pixels of the background at full size.
         ratio: the size of the canvas by that of the background.
         below: how far below the middle of the row that is given the ground is met, in pixels of either size.
 
     Raises:
         TypeError, ValueError: a place or a line is no number and no list of numbers.
     """
-    found = dict(given)
+    scaled = dict(arguments)
     if ratio != 1:
         for key in ("tip", "horizon", "contact", "wall"):
-            if found.get(key) is None:
+            if scaled.get(key) is None:
                 continue
-            place = np.asarray(found[key], np.float64)
+            place = np.asarray(scaled[key], np.float64)
             # The second number of a place is its row.
             beyond = np.array([0.0, below]) if place.ndim else np.array(below)
-            found[key] = ((place + 0.5 + beyond) * ratio - 0.5 - beyond).tolist()
-    return found
+            scaled[key] = ((place + 0.5 + beyond) * ratio - 0.5 - beyond).tolist()
+    return scaled
