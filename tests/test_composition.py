@@ -996,7 +996,6 @@ def enlarged(name: str, folder: Path, *, side: int = 2600, turned: bool = False)
     return path
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("background", "scale"), [pytest.param("rocket", 1.0, marks=pytest.mark.full), ("coffee", "auto")]
 )

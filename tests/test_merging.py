@@ -426,7 +426,7 @@ def test_a_person_whom_the_photograph_cuts_is_told() -> None:
     "dtype",
     [
         "uint16",
-        pytest.param("float16", marks=pytest.mark.full),
+        "float16",
         "float32",
         pytest.param("float64", marks=pytest.mark.full),
     ],
