@@ -587,7 +587,7 @@ DRAG = """([x, y, least]) => new Promise((done) => {
 
 #: Tells what of a composition is seen on the canvas: the subject by itself, or the real blend, and how wide that is.
 SEEN = """() => {
-  const [, , subject, tile] = Konva.stages[0].getLayers()[0].children[0].children;
+  const [, , , subject, tile] = Konva.stages[0].getLayers()[0].children[0].children;
   return { alone: subject.visible(), blend: tile.visible(), wide: tile.width() };
 }"""
 
@@ -712,7 +712,7 @@ def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -
         visit.click("#behind")
         page.wait_for_selector("#behind[aria-pressed=true]", timeout=PATIENCE)
         visit.settled()
-        assert page.evaluate("() => Konva.stages[0].getLayers()[0].children[0].children[4].visible()")
+        assert page.evaluate("() => Konva.stages[0].getLayers()[0].children[0].children[5].visible()")
         made, told = exported()
         assert told["cover"] is not None
         hidden = (before != scene).any(2) & (made == scene).all(2)

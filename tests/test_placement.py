@@ -11,7 +11,7 @@ import pytest
 
 import pyharmony
 from pyharmony import placement, segmentation
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
 from pyharmony.segmentation import Masks, Posture, Session
 from pyharmony.segmentation.layers import Layer
 
@@ -527,7 +527,7 @@ def test_alpha_is_the_mask_and_masks_carry_heads() -> None:
     picture, mask, head = subject_of()
     wanted = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)
     assert wanted == placement.place(np.dstack([picture, mask]), background, people=masks, heads=heads, head=head)
-    none = Masks(np.zeros((HEIGHT, WIDTH), np.uint8), (), (), (), "clicks", "no person was found", background, ())
+    none = Masks((), (), (), "clicks", Reason("nobody", "no person was found"), background, ())
     alone = placement.place(picture, background, mask=mask, people=none, head=head)
     assert alone[0].behind == ()
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyharmony
-from pyharmony.errors import ArgumentError, DTypeError, ShapeError
-from pyharmony.ops.pyramid import downsample, halve_mask, meet_known, upsample
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.ops.pyramid import downsample, downsample_mask, meet_known, upsample
 from pyharmony.reference import pyramid as reference
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
@@ -114,15 +114,15 @@ def test_masks_are_averaged_over_what_is_there(dtype):
         full = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
         given_mask = (mask * full).astype(dtype)
         value = mask.astype(float)
-    half = halve_mask(given_mask)
+    half = downsample_mask(given_mask)
     np.testing.assert_array_equal(half, reference.downsample_mask(value))
     assert half[-1, -1] == value[-1, -1]
-    assert (halve_mask(np.full_like(given_mask, given_mask.max())) == 1).all()
+    assert (downsample_mask(np.full_like(given_mask, given_mask.max())) == 1).all()
 
 
 def test_soft_masks_keep_their_mean():
     mask = random_image(np.random.default_rng(5), (40, 60))
-    assert halve_mask(mask).mean() == pytest.approx(mask.mean() / 255, rel=1e-6)
+    assert downsample_mask(mask).mean() == pytest.approx(mask.mean() / 255, rel=1e-6)
 
 
 @given(
@@ -165,6 +165,8 @@ def test_inputs_are_not_modified_and_two_dimensions_stay():
         (lambda: downsample(np.zeros((0, 4))), ShapeError, "has no pixels"),
         (lambda: downsample(np.zeros((4, 4)), -1), ArgumentError, "smooth_sigma: -1"),
         (lambda: downsample(np.zeros((4, 4)), 17), ArgumentError, "smooth_sigma: 17"),
+        (lambda: downsample_mask(np.ones((4, 4), np.uint8)), MaskError, "mask > 0"),
+        (lambda: downsample_mask(np.ones((4, 4, 3))), ShapeError, r"expected \[H, W\]"),
         (lambda: upsample(np.zeros((4, 4)), (9, 8)), ShapeError, "H is 7 or 8"),
         (lambda: upsample(np.zeros((4, 4)), 8), ArgumentError, "shape: 8"),
     ],

@@ -26,6 +26,7 @@ __all__ = [
     "copy_paste",
     "double",
     "downsample",
+    "downsample_mask",
     "empty_like",
     "halve",
     "halve_map",
@@ -64,11 +65,26 @@ def downsample(image: Array, smooth_sigma: float = 1.0) -> Array:
     return _arrays.like_kind(out if image.ndim == 3 else out[..., 0], image)
 
 
-def halve_mask(mask: _arrays.NumpyArray) -> _arrays.NumpyArray:
+def downsample_mask(mask: Array) -> Array:
     """Returns the share of each 2 x 2 pixels that is inside; at an odd border, of the pixels that exist.
 
-    mask: [H, W], checked; the result is [ceil(H / 2), ceil(W / 2)] float32 in [0, 1].
+    Args:
+        mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
+
+    Returns:
+        [ceil(H / 2), ceil(W / 2)] float32 in [0, 1].
+
+    Raises:
+        ShapeError, DTypeError, MaskError: mask is not a mask.
     """
+    a = _arrays.to_numpy(mask, "mask")
+    if a.ndim != 2 or a.size == 0:
+        raise ShapeError(f"mask: shape {list(a.shape)}, expected [H, W]")
+    return _arrays.like_kind(halve_mask(_checks.mask(a, "mask", *a.shape)), mask)
+
+
+def halve_mask(mask: _arrays.NumpyArray) -> _arrays.NumpyArray:
+    """Returns `downsample_mask` of a mask that was checked already."""
     out = np.empty(((mask.shape[0] + 1) // 2, (mask.shape[1] + 1) // 2), np.float32)
     native.pyramid_downsample_mask(_arrays.view(mask, "mask"), _arrays.view(out, "out", writable=True))
     return out
