@@ -993,7 +993,7 @@ def test_two_names_of_one_file_are_not_both_written() -> None:
 
     worker = Worker(Request(BLEND, {}, None, {}))
     found = os.stat("a.png")
-    worker.written.add((found.st_dev, found.st_ino))
+    worker.output_ids.add((found.st_dev, found.st_ino))
     with pytest.raises(Failure, match="another row"):
         worker.keep_apart("b.png")
 

@@ -297,7 +297,7 @@ class Call:
         Raises:
             ValueError: a value is given for another number of subjects; the message begins with the option's name.
         """
-        given = {}
+        arguments = {}
         for option in self.options:
             if option.argument and option.name in values:
                 value = values[option.name]
@@ -305,8 +305,8 @@ class Call:
                     value = _for_each(option, value, count, several)
                 elif isinstance(option.type, tuple) and isinstance(value, str):
                     value = value.replace("-", "_")  # as Python spells names
-                given[option.each or option.name] = value
-        return given
+                arguments[option.each or option.name] = value
+        return arguments
 
 
 def _for_each(option: Option, values: Sequence[Any], count: int, several: bool) -> Any:

@@ -107,14 +107,14 @@ class Words:
             return None
         return next((self.names[key] for key in _keys(argument) if key in self.names), argument)
 
-    def of(self, said: PyHarmonyError | PyHarmonyWarning) -> str:
+    def of(self, issue: PyHarmonyError | PyHarmonyWarning) -> str:
         """Returns the message of an error or a warning."""
-        finding, hint = said.details.get("finding"), self._hint(said)
-        file = next((self.files[key] for key in _keys(said.argument or "") if key in self.files), None)
+        finding, hint = issue.details.get("finding"), self._hint(issue)
+        file = next((self.files[key] for key in _keys(issue.argument or "") if key in self.files), None)
         if finding is not None and file is not None:
             return f"{file} {finding}{hint}"
-        name = self.name_of(said.argument) if file is None else file
-        text = self._text(said) if finding is None else f"{said.details['file']} {finding}"
+        name = self.name_of(issue.argument) if file is None else file
+        text = self._text(issue) if finding is None else f"{issue.details['file']} {finding}"
         return f"{name}: {text}{hint}" if name else f"{text}{hint}"
 
     def reason(self, reason: Reason) -> str:
@@ -130,20 +130,20 @@ class Words:
             return failure
         return Failure(self.of(error), failure.exit_code, failure.kind, error.code, error.argument)
 
-    def _text(self, said: Any) -> str:
-        reason = said.details.get("reason")
+    def _text(self, issue: Any) -> str:
+        reason = issue.details.get("reason")
         if reason is not None:
-            return str(said.text[: len(said.text) - len(reason.text)]) + self._text(reason)
-        form = self.texts.get(said.code, _TEXTS.get(said.code))
-        return str(said.text) if form is None else form.format(**self._details(said))
+            return str(issue.text[: len(issue.text) - len(reason.text)]) + self._text(reason)
+        form = self.texts.get(issue.code, _TEXTS.get(issue.code))
+        return str(issue.text) if form is None else form.format(**self._details(issue))
 
-    def _hint(self, said: Any) -> str:
-        codes = (getattr(said.hint, "code", ""), said.code)
+    def _hint(self, issue: Any) -> str:
+        codes = (getattr(issue.hint, "code", ""), issue.code)
         advice = next((table[code] for code in codes for table in (self.hints, _HINTS) if code in table), None)
-        hint = said.hint if advice is None else advice.format(**self._details(said))
+        hint = issue.hint if advice is None else advice.format(**self._details(issue))
         return f"; {hint}" if hint else ""
 
-    def _details(self, said: Any) -> dict[str, Any]:
+    def _details(self, issue: Any) -> dict[str, Any]:
         from ..errors import Reason
 
         def shown(value: Any) -> Any:
@@ -151,7 +151,7 @@ class Words:
                 return self.reason(value)
             return self.files.get(value, value) if isinstance(value, str) else value
 
-        return {key: shown(value) for key, value in said.details.items()}
+        return {key: shown(value) for key, value in issue.details.items()}
 
 
 def _keys(argument: str) -> tuple[str, ...]:
@@ -168,8 +168,8 @@ def spoken(words: Words | None = None) -> Iterator[None]:
     own, show = words or Words(), warnings.showwarning
 
     def show_in_words(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        said = category(own.of(message)) if isinstance(message, PyHarmonyWarning) else message
-        show(said, category, *where, **more)
+        text = category(own.of(message)) if isinstance(message, PyHarmonyWarning) else message
+        show(text, category, *where, **more)
 
     try:
         with warnings.catch_warnings():
@@ -198,8 +198,8 @@ def as_failure(error: BaseException) -> Failure:
         errors.PyHarmonyError: Code.INPUT,
         ImportError: Code.UNEXPECTED,  # its message says what to install
     }
-    for known, code in codes.items():
-        if isinstance(error, known):
+    for error_type, code in codes.items():
+        if isinstance(error, error_type):
             return Failure(message, code, kind, *about)
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
@@ -211,6 +211,6 @@ def with_code(reason: Reason) -> dict[str, str]:
     return {"reason": reason, "reason_code": reason.code}
 
 
-def with_codes(name: str, told: Sequence[Reason]) -> dict[str, list[str]]:
+def with_codes(name: str, reasons: Sequence[Reason]) -> dict[str, list[str]]:
     """Returns reasons or warnings and their codes, as results hold them."""
-    return {f"{name}s": list(told), f"{name}_codes": [one.code for one in told]}
+    return {f"{name}s": list(reasons), f"{name}_codes": [one.code for one in reasons]}

@@ -43,8 +43,8 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
                 where = f"{name}, line {rows.line_num}"
                 if len(cells) != len(columns):
                     raise Failure(f"{where}: {len(cells)} cells under {len(columns)} columns", Code.INPUT)
-                filled = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
-                tasks.append((rows.line_num, _task(filled, where, folder, request)))
+                filled_cells = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
+                tasks.append((rows.line_num, _task(filled_cells, where, folder, request)))
     except csv.Error as error:
         raise Failure(f"{name}, line {rows.line_num}: {error}", Code.INPUT) from None
     if not tasks:
@@ -56,9 +56,9 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
 def _columns(header: list[str], name: str, kind: Kind) -> list[str]:
     columns = [cell.strip().lower().replace("-", "_") for cell in header]
     accepted = (*kind.inputs, "out", *kind.by_name)
-    for needed in (*kind.needed, "out"):
-        if needed not in columns:
-            raise Failure(f"{name}: no column {needed!r}, expected some of {', '.join(accepted)}", Code.INPUT)
+    for column in (*kind.needed, "out"):
+        if column not in columns:
+            raise Failure(f"{name}: no column {column!r}, expected some of {', '.join(accepted)}", Code.INPUT)
     for i, column in enumerate(columns):
         if column not in accepted:
             raise Failure(f"{name}: unknown column {header[i]!r}, expected some of {', '.join(accepted)}", Code.INPUT)
@@ -69,9 +69,9 @@ def _columns(header: list[str], name: str, kind: Kind) -> list[str]:
 
 def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> Task:
     kind, options = request.kind, dict(request.options)
-    for needed in (*kind.needed, "out"):
-        if needed not in cells:
-            raise Failure(f"{where}: no {needed}", Code.INPUT)
+    for column in (*kind.needed, "out"):
+        if column not in cells:
+            raise Failure(f"{where}: no {column}", Code.INPUT)
     for column, text in cells.items():
         if "\0" in text:
             raise Failure(f"{where}: {column} holds a zero byte", Code.INPUT)
@@ -164,23 +164,23 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
     if beside:
         every = _images(folder)
         of_stem = {path.stem.removesuffix(_MASK): path for path in every if path.stem.endswith(_MASK)}
-        found = [path for path in every if not path.stem.endswith(_MASK)]
+        images = [path for path in every if not path.stem.endswith(_MASK)]
     else:
-        found, of_stem = _images(folder), {path.stem: path for path in _images(others)}
-    if not found:
+        images, of_stem = _images(folder), {path.stem: path for path in _images(others)}
+    if not images:
         raise Failure(f"{folder}: no images; expected some of {', '.join(_SUFFIXES)}", Code.INPUT)
     tasks = []
-    written: dict[Path, Path] = {}
-    for path in found:
+    image_of: dict[Path, Path] = {}
+    for path in images:
         mask = of_stem.get(path.stem)
         if mask is None:
             expected = f"{path.stem}{_MASK}.png beside it" if beside else f"one called {path.stem} in {others}"
             raise Failure(f"{path}: has no mask, expected {expected}", Code.INPUT)
         suffix = f".{request.options['format']}" if request.options.get("format") else path.suffix
         target = out / (path.stem + suffix)
-        if target in written:
-            raise Failure(f"{path}: its output {target} is that of {written[target]}", Code.INPUT)
-        written[target] = path
+        if target in image_of:
+            raise Failure(f"{path}: its output {target} is that of {image_of[target]}", Code.INPUT)
+        image_of[target] = path
         inputs = {"image": str(path), "mask": str(mask)}
         tasks.append((path.name, task_of(request.kind, inputs, str(target), request.options)))
     read = {os.path.realpath(file) for _, task in tasks for file in task.files.values()}
@@ -193,5 +193,5 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
 
 def _images(folder: Path) -> list[Path]:
     with reading(str(folder)):
-        found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
-    return [path for path in found if path.is_file() and not path.name.startswith(".")]
+        paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+    return [path for path in paths if path.is_file() and not path.name.startswith(".")]

@@ -154,30 +154,32 @@ def task_of(
     Raises:
         Failure: USAGE; the message says what does not fit.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    after = _after(given, style) if kind is BLEND else None
+    values = {name: value for name, value in options.items() if value is not None}
+    after = _after(values, style) if kind is BLEND else None
     # An object that is harmonised afterwards keeps its own colours until then.
-    mode = given.get(kind.chooser, kind.modes[0] if after is None else "alpha")
+    mode = values.get(kind.chooser, kind.modes[0] if after is None else "alpha")
     modes = harmonize_methods() if kind.harmonizes else kind.modes
     if mode not in modes:
         raise Failure(f"{style.option(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
     for option in kind.options:
-        if option.name in given and option.modes and mode not in option.modes:
+        if option.name in values and option.modes and mode not in option.modes:
             others = ", ".join(option.modes)
             does_not = f"{style.option(option.name)} does not go with {style.option('mode', mode)}"
             raise Failure(f"{does_not}, but with {others}", Code.USAGE)
     files = {name: path for name, path in inputs.items() if path is not None}
-    arguments = {option.name: given[option.name] for option in kind.options if option.argument and option.name in given}
+    arguments = {
+        option.name: values[option.name] for option in kind.options if option.argument and option.name in values
+    }
     if kind.harmonizes:
-        if "model" in given and "method" in given:
+        if "model" in values and "method" in values:
             both = f"{style.option('model')} and {style.option('method')}"
             raise Failure(f"{both} both say what to do; give the one or the other", Code.USAGE)
-        arguments["method"] = mode = given.get("model", mode)
+        arguments["method"] = mode = values.get("model", mode)
         files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
     if "dst_valid" in arguments:
         files["dst_valid"] = arguments.pop("dst_valid")
-    if "at" in given:
-        arguments["at"] = _position(given["at"])
+    if "at" in values:
+        arguments["at"] = _position(values["at"])
     if mode == "inpaint" and "mask" not in files:
         needs = f"{style.option('mode', mode)} needs {style.input('mask')}"
         raise Failure(f"{needs}, white where the image is to be filled", Code.USAGE)
@@ -186,7 +188,7 @@ def task_of(
         del arguments["base"]
     elif base is not None and base != "copy-paste":
         files["base"] = arguments.pop("base")
-    weight, scale = arguments.get("color_weight"), given.get("color_weight_scale")
+    weight, scale = arguments.get("color_weight"), values.get("color_weight_scale")
     if weight is not None:
         try:
             arguments["color_weight"] = float(weight)
@@ -198,8 +200,8 @@ def task_of(
     streams = [name for name, path in files.items() if path == STREAM]
     if len(streams) > 1:
         raise Failure(f"{' and '.join(streams)} are both -, and there is one stdin", Code.USAGE)
-    if given.get("save_mask") is not None:
-        _check_mask_file(given["save_mask"], out, files)
+    if values.get("save_mask") is not None:
+        _check_mask_file(values["save_mask"], out, files)
     return Task(
         kind=kind,
         files=files,
@@ -207,12 +209,12 @@ def task_of(
         mode=mode,
         arguments=arguments,
         weight_scale=scale,
-        format=given.get("format"),
-        quality=given.get("quality", 95),
-        keep_gps=bool(given.get("keep_gps", False)),
+        format=values.get("format"),
+        quality=values.get("quality", 95),
+        keep_gps=bool(values.get("keep_gps", False)),
         harmonize=after,
-        save_mask=given.get("save_mask"),
-        upscale=int(given.get("upscale", 1)),
+        save_mask=values.get("save_mask"),
+        upscale=int(values.get("upscale", 1)),
         style=style,
     )
 
@@ -221,18 +223,20 @@ def task_of(
 _AFTERWARDS = ("method", "strength", "guard", "cautious")
 
 
-def _after(given: dict[str, Any], style: Style) -> dict[str, Any] | None:
+def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
     """Takes the options of --harmonize out of those of a blend; None where it is not harmonised."""
-    wanted = given.pop("harmonize", False)
-    found: dict[str, Any] = {name: given.pop(name) for name in _AFTERWARDS if name in given}
-    if not wanted:
-        if found:
-            raise Failure(f"{style.option(next(iter(found)))} goes with {style.option('harmonize')}", Code.USAGE)
+    harmonizes = values.pop("harmonize", False)
+    settings: dict[str, Any] = {name: values.pop(name) for name in _AFTERWARDS if name in values}
+    if not harmonizes:
+        if settings:
+            raise Failure(f"{style.option(next(iter(settings)))} goes with {style.option('harmonize')}", Code.USAGE)
         return None
     names = harmonize_methods()
-    if found.get("method", names[0]) not in names:
-        raise Failure(f"{style.option('method')}: {found['method']!r}, expected one of {', '.join(names)}", Code.USAGE)
-    return found
+    if settings.get("method", names[0]) not in names:
+        raise Failure(
+            f"{style.option('method')}: {settings['method']!r}, expected one of {', '.join(names)}", Code.USAGE
+        )
+    return settings
 
 
 def _position(text: str) -> tuple[float, float]:

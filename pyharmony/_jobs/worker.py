@@ -58,8 +58,8 @@ def pixels_of(text: str | None) -> int | None:
     """Returns the number of pixels that a text stands for: '64M' is 64,000,000."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text)
-    count = int(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]) if found else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text)
+    count = int(float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]]) if match else 0
     if count < 1:
         raise Failure(f"--max-pixels: {text!r}, expected a number of pixels such as 64M", Code.USAGE)
     return count
@@ -72,8 +72,8 @@ class Worker:
     Attributes:
         stdin, stdout: the streams that '-' stands for; None: there is none.
         figures: whether blends measure the solve for the record.
-        written: the files of this run by device and number, where it overwrites; else a file that is there is refused
-            anyway, and nothing grows from image to image.
+        output_ids: the files of this run by device and number, where it overwrites; else a file that is there is
+            refused anyway, and nothing grows from image to image.
     """
 
     request: Request
@@ -81,7 +81,7 @@ class Worker:
     stdout: BinaryIO | None = None
     figures: bool = False
     max_pixels: int | None = None
-    written: set[tuple[int, int]] = field(default_factory=set)
+    output_ids: set[tuple[int, int]] = field(default_factory=set)
     networks: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Worker:
                 "format": picture.format,
             }
         with clock.phase(task.kind.phase):
-            (result, info), copied = self._computed(task, pictures, lambda said: warn(said.within(where)))
+            (result, info), copied = self._computed(task, pictures, lambda reason: warn(reason.within(where)))
         mask = None
         if task.save_mask is not None or (task.harmonize is not None and not copied):
             mask = self._mask(task, pictures)
@@ -157,15 +157,15 @@ class Worker:
         """Reads the images, which are decoded in parallel."""
         from ..io import read
 
-        found: dict[str, Any] = {}
+        contents: dict[str, Any] = {}
 
         def one(name: str, path: str) -> None:
             try:
                 with reading(task.where(name)):
                     source = self._stream(self.stdin, "stdin").read() if path == STREAM else path
-                    found[name] = read(source, name, max_pixels=self.max_pixels, keep_gps=task.keep_gps)
+                    contents[name] = read(source, name, max_pixels=self.max_pixels, keep_gps=task.keep_gps)
             except Exception as error:
-                found[name] = error
+                contents[name] = error
 
         names = list(task.files)
         others = [threading.Thread(target=one, args=(name, task.files[name]), daemon=True) for name in names[1:]]
@@ -175,9 +175,9 @@ class Worker:
         for thread in others:
             thread.join()
         for name in names:
-            if isinstance(found[name], Exception):
-                raise task.failure(found[name]) from found[name]
-        return {name: found[name] for name in names}
+            if isinstance(contents[name], Exception):
+                raise task.failure(contents[name]) from contents[name]
+        return {name: contents[name] for name in names}
 
     @staticmethod
     def _stream(stream: BinaryIO | None, name: str) -> BinaryIO:
@@ -208,22 +208,22 @@ class Worker:
         self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]
     ) -> tuple[tuple[Picture, Any], bool]:
         """Returns the result and its figures, and whether it is a copy of the input."""
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as recorded:
             warnings.simplefilter("always", PyHarmonyWarning)
-            done = self._call(task, pictures)
-        for warning in caught:
+            outcome = self._call(task, pictures)
+        for warning in recorded:
             # The warnings of harmonize are reported with its figures.
             if not (task.kind.harmonizes and issubclass(warning.category, UnchangedWarning | ConfidenceWarning)):
-                said: PyHarmonyWarning = warning.message  # type: ignore[assignment]
-                warn(Reason(said.code, task.words.of(said)))
-        return done, any(issubclass(warning.category, UnchangedWarning) for warning in caught)
+                message: PyHarmonyWarning = warning.message  # type: ignore[assignment]
+                warn(Reason(message.code, task.words.of(message)))
+        return outcome, any(issubclass(warning.category, UnchangedWarning) for warning in recorded)
 
     def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
         """Returns the mask at dst's size, in 8 bits, which every format holds."""
         place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
-        found: Picture = blend.placed_mask(*images, **place)
-        return dataclasses.replace(found, pixels=in_levels(found.pixels))
+        mask: Picture = blend.placed_mask(*images, **place)
+        return dataclasses.replace(mask, pixels=in_levels(mask.pixels))
 
     def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
         """Harmonizes the blended image."""
@@ -258,16 +258,16 @@ class Worker:
                 return {"path": STREAM, "written": True}
             self.keep_apart(target)
             write(picture, target, overwrite=self.request.overwrite or is_stream(Path(target)), **options)
-            made = os.stat(target)
+            stat = os.stat(target)
             if self.request.overwrite:
-                self.written.add((made.st_dev, made.st_ino))
-            return {"path": target, "written": True, "bytes": made.st_size}
+                self.output_ids.add((stat.st_dev, stat.st_ino))
+            return {"path": target, "written": True, "bytes": stat.st_size}
 
     def keep_apart(self, out: str) -> None:
         """Refuses the file of an image of this run, also where a file system ignores case."""
         with contextlib.suppress(FileNotFoundError):
             there = os.stat(out)
-            if (there.st_dev, there.st_ino) in self.written:
+            if (there.st_dev, there.st_ino) in self.output_ids:
                 raise Failure(f"{out}: is the file of another row", Code.INPUT)
 
 
