@@ -113,12 +113,12 @@ def test_every_option_of_compose_is_on_the_page_but_one() -> None:
 
 
 def test_strength_is_how_far_the_subject_is_matched() -> None:
-    looks = {"blend": "poisson", "sharpness": 1.0, "grain": 0.8, "shadow": "auto", "reflection": True}
-    half = _arguments.looks_of("auto", 0.5, looks)
+    settings = {"blend": "poisson", "sharpness": 1.0, "grain": 0.8, "shadow": "auto", "reflection": True}
+    half = _arguments.settings_of("auto", 0.5, settings)
     assert (half["sharpness"], half["grain"], half["harmonize"]["strength"]) == (0.5, 0.4, 0.5)
-    twice = _arguments.looks_of("auto", 2.0, looks)
+    twice = _arguments.settings_of("auto", 2.0, settings)
     assert (twice["sharpness"], twice["grain"], twice["harmonize"]["strength"]) == (1.0, 0.8, 2.0)
-    plain = _arguments.looks_of("auto", 0, looks)
+    plain = _arguments.settings_of("auto", 0, settings)
     assert plain == {
         "blend": "alpha", "sharpness": 0, "grain": 0, "shadow": None, "reflection": None, "harmonize": None,
     }  # fmt: skip
