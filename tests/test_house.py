@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -301,6 +302,80 @@ def test_the_chains_of_the_architecture_page_are_those_that_run(name: str, most:
     for stack in stacks:
         places = [place in named for place in stack]
         assert all(places[: len(places) - places[::-1].index(True)]), stack
+
+
+def image_visits(call: Callable[[], object], shapes: set[tuple[int, ...]]) -> list[tuple[str, int, str, str]]:
+    """Runs a call; returns the functions of rooms that take its images at their own sizes, in order.
+
+    Each has its file, its first line, its room, and the room that it was called from. Packages that serve every room
+    (`_images`, `ops`, `io` and single modules) are passed through.
+    """
+    seen: list[tuple[str, int, str, str]] = []
+
+    def room_of(frame: FrameType | None) -> str:
+        while frame is not None:
+            path = frame.f_code.co_filename
+            if path.startswith(f"{PACKAGE}{os.sep}"):
+                first, *rest = Path(path).relative_to(PACKAGE).parts
+                if rest and not first.startswith("_") and first not in ("ops", "io"):
+                    return first
+            frame = frame.f_back
+        return ""
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(f"{PACKAGE}{os.sep}") or code.co_name[0] == "<":
+            return
+        file = Path(code.co_filename).relative_to(PACKAGE)
+        room = file.parts[0]
+        if len(file.parts) == 1 or room.startswith("_") or room in ("ops", "io"):
+            return
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        values = [frame.f_locals[name] for name in names if name in frame.f_locals]
+        if any(isinstance(x, np.ndarray) and x.shape in shapes for x in values):
+            seen.append((file.as_posix(), code.co_firstlineno, room, room_of(frame.f_back)))
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return seen
+
+
+@pytest.mark.chains
+@pytest.mark.parametrize(("name", "most"), [("segment", 15), ("place", 25), ("compose", 40)])
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_the_chains_of_composites_are_those_that_run(name: str, most: int) -> None:
+    said, chain = chain_of(name)
+    assert said == len(chain) <= most
+    photo, background = (np.full((*shape, 3), 120, np.uint8) for shape in ((200, 260), (240, 320)))
+    mask = np.zeros((200, 260), np.uint8)
+    mask[60:150, 90:150] = 255
+    photo[mask > 0] = (220, 60, 40)
+    background[120:] = np.arange(320)[None, :, None] // 2
+
+    def call() -> object:
+        if name == "segment":
+            return pyharmony.segment(photo, points=(120, 100))
+        if name == "place":
+            return pyharmony.place(photo, background, mask=mask, people=[], person=False)
+        return pyharmony.compose(photo, background, masks=mask, people=[], harmonize="mkl")
+
+    threads = pyharmony.get_num_threads()
+    pyharmony.set_num_threads(1)  # what other threads do is not seen
+    try:
+        call()
+        visits = image_visits(call, {photo.shape, background.shape})
+    finally:
+        pyharmony.set_num_threads(threads)
+    # The chain of harmonize is a table of its own.
+    own = [visit for visit in visits if visit[2] == visit[3] != "harmonization" or visit[2] != visit[3]]
+    names = {(file, line): function for file, line, function in chain}
+    functions = dict.fromkeys(visit[:2] for visit in own)
+    assert [(file, names.get((file, line), line)) for file, line in functions] == [(file, f) for file, _, f in chain]
+    entries = Counter(room for _, _, room, caller in visits if room != caller)
+    assert max(entries.values()) == 1, entries
 
 
 def test_native_rooms_include_downwards() -> None:
