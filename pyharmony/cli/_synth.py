@@ -20,7 +20,7 @@ from ._sources import Coco, Kind, Threads, opened
 _JUDGE = "realism-small"
 
 
-class Form(str, Enum):
+class ImageForm(str, Enum):
     png = "png"
     jpeg = "jpeg"
 
@@ -33,7 +33,7 @@ class Shape(str, Enum):
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write: composite, mask and target.")
 ]
-FormOption = Annotated[Form, typer.Option("--form", help="Files of the images; masks are PNG.")]
+FormOption = Annotated[ImageForm, typer.Option("--form", help="Files of the images; masks are PNG.")]
 Quality = Annotated[int, typer.Option("--quality", metavar="1..100", min=1, max=100, help="The quality of JPEG.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws everything anew.")]
 Sheet = Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")]
@@ -81,7 +81,7 @@ def synth(
             help="Leave out all but this share, the most realistic.  [default: 0.9 with --realism, else all]",
         ),
     ] = None,
-    form: FormOption = Form.png,
+    form: FormOption = ImageForm.png,
     quality: Quality = 95,
     sheet: Sheet = None,
     left_out: Annotated[
@@ -147,7 +147,7 @@ def crop(
         Shape.square
     ),
     seed: Seed = 0,
-    form: FormOption = Form.png,
+    form: FormOption = ImageForm.png,
     quality: Quality = 95,
     sheet: Sheet = None,
     threads: Threads = None,

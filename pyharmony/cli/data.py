@@ -28,7 +28,7 @@ app.command("synth")(_synth.synth)
 app.command("crop")(_synth.crop)
 
 
-class Form(str, Enum):
+class ShardForm(str, Enum):
     raw = "raw"
     tar = "tar"
     tfrecord = "tfrecord"
@@ -195,13 +195,13 @@ def shard(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write, a new one.")],
     *,
     form: Annotated[
-        Form,
+        ShardForm,
         typer.Option(
             "--form",
             help="raw: bytes that training reads as they are; tar: files, as WebDataset has them; tfrecord: composites "
             "and targets, as TensorFlow has them.",
         ),
-    ] = Form.raw,
+    ] = ShardForm.raw,
     size: Annotated[int, typer.Option("--size", metavar="N", min=1, help="Sides of the samples in pixels.")] = 256,
     samples: Annotated[
         int | None,
@@ -239,9 +239,9 @@ def shard(
         if samples is not None:
             options["samples_per_shard"] = samples
         written: data.Dataset
-        if form is Form.raw:
+        if form is ShardForm.raw:
             written = data.write_shards(found, output, size, **options)
-        elif form is Form.tar:
+        elif form is ShardForm.tar:
             written = data.write_tar_shards(data.Resized(found, size), output, **options)
         else:
             written = data.write_tfrecord_shards(data.Resized(found, size), output, **options)

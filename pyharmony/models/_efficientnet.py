@@ -49,7 +49,7 @@ BLOCKS, LEVELS = _blocks(), (0, 2, 4, 10, 11)
 WIDTHS = tuple(BLOCKS[i].after for i in LEVELS)
 
 
-class _Block(nn.Module):
+class _InvertedResidual(nn.Module):
     """Widens, convolves each channel by itself, and narrows, beside the identity where the shapes are equal."""
 
     def __init__(self, shape: Inverted) -> None:
@@ -72,7 +72,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, BLOCKS[0].before, 3, 2)
-        self.blocks = nn.ModuleList(_Block(shape) for shape in BLOCKS)
+        self.blocks = nn.ModuleList(_InvertedResidual(shape) for shape in BLOCKS)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Returns the features of the five levels, see `WIDTHS`."""

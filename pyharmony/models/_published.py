@@ -140,7 +140,7 @@ def _tensor(arrays: Mapping[str, Any], name: str, path: Path) -> Tensor:
     return torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C"))
 
 
-class Layer(NamedTuple):
+class PublishedLayer(NamedTuple):
     """A layer of a published network: its published name, and its tensors by torch's names for them."""
 
     name: str
@@ -157,7 +157,7 @@ class Layer(NamedTuple):
         return () if weight is None else tuple(weight.shape)
 
 
-def layers_of(state: dict[str, Tensor]) -> list[Layer]:
+def layers_of(state: dict[str, Tensor]) -> list[PublishedLayer]:
     """Returns the layers of a state in the order of the network, by the names of Chainer or of torch.
 
     Chainer's layers are sorted: those of 'encoder', 'bn', 'decoder' and of a list without a name, each by its number. A
@@ -172,7 +172,7 @@ def layers_of(state: dict[str, Tensor]) -> list[Layer]:
             leaf = _CHAINER.get(leaf, leaf)
         tensors.setdefault(name, {})[leaf] = value
     names = sorted(tensors, key=_place) if chainer else list(tensors)
-    return [Layer(name, tensors[name]) for name in names]
+    return [PublishedLayer(name, tensors[name]) for name in names]
 
 
 def _place(name: str) -> tuple[int, int, str]:

@@ -68,7 +68,7 @@ class BargainNetConfig:
         checks.check_choice(self.space, "space", tuple(_SPACES))
 
 
-class Generator(nn.Module):
+class BargainNetGenerator(nn.Module):
     """DoveNet's U-Net with a code in every pixel, multiplied by one learned number."""
 
     smallest_scale = 0.001
@@ -118,7 +118,7 @@ class BargainNet(Model):
 
     def __init__(self, config: BargainNetConfig) -> None:
         super().__init__(config)
-        self.generator = _full_scale(config) if config.generator == "unet3plus" else Generator(config)
+        self.generator = _full_scale(config) if config.generator == "unet3plus" else BargainNetGenerator(config)
         self.encoder = RegionEncoder(config.encoder_width, config.code, config.masked_pool, norm=config.encoder_norm)
         _blocks.initialize(self)
 

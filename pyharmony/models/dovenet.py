@@ -69,7 +69,7 @@ class DoveNetConfig:
         return _blocks.power_of_two_sizes(self.size, "size") + 2
 
 
-class Generator(nn.Module):
+class DoveNetGenerator(nn.Module):
     """The U-Net on the composite and its mask, of eight levels at 256 pixels."""
 
     def __init__(self, config: DoveNetConfig) -> None:
@@ -126,7 +126,7 @@ class Encoder(nn.Module):
         return self.convs[-1](x, plan=plans[-1])[0]
 
 
-class Plans:
+class DoveNetPlans:
     """The plans that partial convolutions need for a mask [N, 1, size, size], for all images that have it.
 
     Batches that hold such images several times, one after the other, are planned when they first come.
@@ -158,7 +158,7 @@ class Plans:
         return self._mask.repeat(times, 1, 1, 1)
 
 
-class Discriminator(nn.Module):
+class DoveNetDiscriminator(nn.Module):
     """An encoder of the whole image, and one of object and background, whose codes are compared.
 
     Every layer but the two that give the scores has a spectral norm.
@@ -186,11 +186,11 @@ class Discriminator(nn.Module):
         layers = [*self.whole.convs, *self.parts.convs, self.head[0], self.head[2]]
         self.spectral_norms = SpectralNormGroup(self, modules=layers)
 
-    def plans(self, mask: Tensor) -> Plans:
+    def plans(self, mask: Tensor) -> DoveNetPlans:
         """Returns the plans of mask [N, 1, size, size], 1 from 0.5 on; they serve every image with this mask."""
-        return Plans(mask, self.parts)
+        return DoveNetPlans(mask, self.parts)
 
-    def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
+    def forward(self, image: Tensor, mask: Tensor | DoveNetPlans) -> Scores:
         """Judges an image, and whether its object belongs to its background.
 
         Args:
@@ -230,13 +230,13 @@ class DoveNet(Adversarial):
 
     name = "dovenet"
     config: DoveNetConfig
-    generator: Generator
-    discriminator: Discriminator
+    generator: DoveNetGenerator
+    discriminator: DoveNetDiscriminator
 
     def __init__(self, config: DoveNetConfig) -> None:
         super().__init__(config, size=config.size)
-        self.generator = Generator(config)
-        self.discriminator = Discriminator(config)
+        self.generator = DoveNetGenerator(config)
+        self.discriminator = DoveNetDiscriminator(config)
         _blocks.initialize(self)
         if config.residual:
             _blocks.start_as_identity(self.generator.unet.last)

@@ -23,7 +23,7 @@ from ._partial import PartialConv2d
 from ._registry import Adversarial, register
 from .dovenet import Scores
 
-__all__ = ["Discriminator"]
+__all__ = ["DoveNetLiteDiscriminator"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Attention(nn.Module):
         return skip * torch.sigmoid(self.psi(torch.relu(self.theta(skip) + self.phi(up))))
 
 
-class Generator(nn.Module):
+class DoveNetLiteGenerator(nn.Module):
     """A U-Net of four halvings without norms; its output is linear."""
 
     multiple = 16
@@ -92,7 +92,7 @@ class Generator(nn.Module):
         return self.last(x)
 
 
-class Plans(NamedTuple):
+class DoveNetLitePlans(NamedTuple):
     """The plans that the convolutions need of a mask: for the whole image, the object and the background."""
 
     whole: MaskPlan
@@ -100,7 +100,7 @@ class Plans(NamedTuple):
     background: MaskPlan
 
 
-class Discriminator(nn.Module):
+class DoveNetLiteDiscriminator(nn.Module):
     """Six partial convolutions of stride 2, the same for the whole image, the object and the background."""
 
     def __init__(self, config: DoveNetLiteConfig) -> None:
@@ -117,11 +117,13 @@ class Discriminator(nn.Module):
         )  # fmt: skip
         self.realism = nn.Conv2d(code, 1, 1)
 
-    def plans(self, mask: Tensor) -> Plans:
+    def plans(self, mask: Tensor) -> DoveNetLitePlans:
         """Returns the plans of mask [N, 1, H, W], taken as 1 from 0.5 on; they serve every image with this mask."""
         mask = _blocks.binary(mask, mask.dtype)
         foreground = mask_plan(mask, list(self.convs))
-        return Plans(mask_plan(torch.ones_like(mask[:1]), list(self.convs)), foreground, foreground.complement())
+        return DoveNetLitePlans(
+            mask_plan(torch.ones_like(mask[:1]), list(self.convs)), foreground, foreground.complement()
+        )
 
     def encode(self, image: Tensor, plan: MaskPlan) -> Tensor:
         """Returns the encoder's features of image [N, 3, H, W] where the plan's mask is 1: [N, C, h, w]."""
@@ -131,7 +133,7 @@ class Discriminator(nn.Module):
             x = _blocks.norm_leaky_relu(norm, x)
         return x
 
-    def forward(self, image: Tensor, mask: Tensor | Plans) -> Scores:
+    def forward(self, image: Tensor, mask: Tensor | DoveNetLitePlans) -> Scores:
         """Judges an image, and whether its object belongs to its background.
 
         Args:
@@ -163,8 +165,8 @@ class DoveNetLite(Adversarial):
 
     def __init__(self, config: DoveNetLiteConfig) -> None:
         super().__init__(config)
-        self.generator = Generator(config)
-        self.discriminator = Discriminator(config)
+        self.generator = DoveNetLiteGenerator(config)
+        self.discriminator = DoveNetLiteDiscriminator(config)
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.xavier_uniform_(m.weight)

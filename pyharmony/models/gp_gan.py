@@ -20,7 +20,7 @@ from torch.nn import functional
 from ..errors import DTypeError, ShapeError, WeightsError
 from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d
 from . import _blocks, _files, _published, checks
-from ._published import Layer
+from ._published import PublishedLayer
 from ._registry import Adversarial, Model, register
 from .calls import evaluating
 
@@ -318,7 +318,7 @@ def _down_names(halvings: int) -> list[str]:
     return ["down.0", *(name for i in range(1, halvings) for name in (f"down.{i}", f"down_norm.{i - 1}"))]
 
 
-def _renamed(layers: list[Layer], names: list[str], network: str) -> dict[str, Tensor]:
+def _renamed(layers: list[PublishedLayer], names: list[str], network: str) -> dict[str, Tensor]:
     """Returns the tensors of layers under these names, in this order."""
     tensors = {}
     for layer, name in zip(layers, names, strict=False):

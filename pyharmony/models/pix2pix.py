@@ -83,7 +83,7 @@ class Pix2PixConfig:
         return UNETS.get(self.generator, 256)
 
 
-class ResidualBlock(nn.Module):
+class Pix2PixBlock(nn.Module):
     """x + f(x), f being two convolutions 3x3 of mirrored borders with norms, a ReLU between them."""
 
     def __init__(self, channels: int, norm: Norm, dropout_p: float) -> None:
@@ -123,7 +123,7 @@ class ResNet(nn.Module):
         self.first = nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect", bias=bias)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1, bias=bias) for a, b in itertools.pairwise(widths))
         self.down_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in widths)
-        self.blocks = nn.ModuleList(ResidualBlock(widths[-1], norm, dropout_p) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Pix2PixBlock(widths[-1], norm, dropout_p) for _ in range(blocks))
         back = widths[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=bias) for a, b in itertools.pairwise(back))
         self.up_norm = nn.ModuleList(_blocks.norm_layer(norm, c) for c in back[1:])
@@ -140,7 +140,7 @@ class ResNet(nn.Module):
         return torch.tanh(x) if self.bounded else x
 
 
-class Generator(nn.Module):
+class Pix2PixGenerator(nn.Module):
     """The network of `Pix2PixConfig.generator` on the image and, if there is one, its mask."""
 
     def __init__(self, config: Pix2PixConfig) -> None:
@@ -236,7 +236,7 @@ class PixelGan(nn.Module):
         return self.net(x)
 
 
-class Discriminator(nn.Module):
+class Pix2PixDiscriminator(nn.Module):
     """A network on the given image, its mask if any, and the image to judge.
 
     Attributes:
@@ -277,13 +277,13 @@ class Pix2Pix(Adversarial):
 
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__(config, size=config.size, takes_mask=config.mask)
-        self.generator = Generator(config)
+        self.generator = Pix2PixGenerator(config)
         channels, width = 6 + config.mask, config.discriminator_width
         if config.discriminator == "pixel":
             net: nn.Module = PixelGan(channels, width, config.norm)
         else:
             net = PatchGan(channels, width, config.norm, config.discriminator_layers)
-        self.discriminator = Discriminator(net, config.mask)
+        self.discriminator = Pix2PixDiscriminator(net, config.mask)
         _blocks.initialize(self)
         if config.residual:
             _blocks.start_as_identity(self.generator.net.last)

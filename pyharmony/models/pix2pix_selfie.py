@@ -20,7 +20,7 @@ from ..nn import ConvTranspose2d
 from . import _blocks, checks
 from ._blocks import Norm
 from ._registry import Adversarial, register
-from .pix2pix import Discriminator, PatchGan
+from .pix2pix import PatchGan, Pix2PixDiscriminator
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _conv(a: int, b: int, stride: int, bias: bool) -> nn.Conv2d:
     return nn.Conv2d(a, b, 4 if stride == 2 else 3, stride, 1, bias=bias)
 
 
-class Generator(nn.Module):
+class SelfieGenerator(nn.Module):
     """Nine stages down and nine up; stage i of the decoder sees what is before it and encoder stage 10 - i.
 
     With another depth there are depth + 2 stages each way.
@@ -174,13 +174,13 @@ class Pix2PixSelfie(Adversarial):
 
     def __init__(self, config: Pix2PixSelfieConfig) -> None:
         super().__init__(config, takes_mask=config.mask)
-        self.generator = Generator(config)
+        self.generator = SelfieGenerator(config)
         net: nn.Module
         if config.discriminator == "wide_residual":
             net = WideResidual(config)
         else:
             net = PatchGan(6 + config.mask, config.discriminator_width, config.discriminator_norm)
-        self.discriminator = Discriminator(net, config.mask)
+        self.discriminator = Pix2PixDiscriminator(net, config.mask)
         _blocks.initialize(self)
 
 

@@ -24,7 +24,7 @@ from ..nn import BatchNorm2d
 from . import _blocks, checks
 from ._registry import Adversarial, register
 
-__all__ = ["Discriminator"]
+__all__ = ["SRGANDiscriminator"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SrganConfig:
         checks.check_fields(self, checks.check_flag, "norm", "direct", "residual")
 
 
-class ResidualBlock(nn.Module):
+class SRGANBlock(nn.Module):
     """A residual block x + BN(conv(PReLU(BN(conv(x))))), BN only with `norm`."""
 
     def __init__(self, channels: int, norm: bool = True) -> None:
@@ -72,7 +72,7 @@ class ResidualBlock(nn.Module):
         return x + self.norm2(self.conv2(self.act(self.norm1(self.conv1(x)))))
 
 
-class Generator(nn.Module):
+class SRGANGenerator(nn.Module):
     """The generator: 9x9, residual blocks, a pixel shuffle for each doubling, 9x9; `SrganConfig` has other forms."""
 
     def __init__(self, config: SrganConfig) -> None:
@@ -80,7 +80,7 @@ class Generator(nn.Module):
         w, self.scale, self.direct, self.residual = config.width, config.scale, config.direct, config.residual
         ends = 3 if config.direct else 9
         self.first = nn.Sequential(nn.Conv2d(3, w, ends, padding=ends // 2), nn.PReLU())
-        self.blocks = nn.Sequential(*(ResidualBlock(w, config.norm) for _ in range(config.blocks)))
+        self.blocks = nn.Sequential(*(SRGANBlock(w, config.norm) for _ in range(config.blocks)))
         self.close = nn.Sequential(nn.Conv2d(w, w, 3, padding=1), nn.PReLU())
         doublings = 0 if config.direct else 1 if config.scale == 2 else 2
         self.up = nn.Sequential(
@@ -114,7 +114,7 @@ def enlarged(image: Tensor, scale: int) -> Tensor:
     return functional.interpolate(image, size=size, mode="bicubic", antialias=True)
 
 
-class Discriminator(nn.Module):
+class SRGANDiscriminator(nn.Module):
     """Eight convolutions 3x3 that halve the size four times, the mean over the image, and two layers to a score.
 
     The paper has a dense layer in place of the mean, and so takes one size of images only.
@@ -155,8 +155,8 @@ class Srgan(Adversarial):
 
     def __init__(self, config: SrganConfig) -> None:
         super().__init__(config, size=32, takes_mask=False)
-        self.generator = Generator(config)
-        self.discriminator = Discriminator(config)
+        self.generator = SRGANGenerator(config)
+        self.discriminator = SRGANDiscriminator(config)
 
 
 _BLOCK = {"bn1": "norm1", "bn2": "norm2", "prelu": "act"}

@@ -262,7 +262,7 @@ def _turned(weight: Tensor) -> Tensor:
 WAYS: dict[str, type[_Convolution]] = {"filtered": Filtered, "rows": Rows, "spread": Spread}
 
 
-class Conv(Function):
+class ConvFunction(Function):
     """The convolution of x; transposed, it is that of outer images, whose input is the outer one."""
 
     @staticmethod
@@ -301,4 +301,4 @@ class Conv(Function):
 # torch has no types for these.
 _input_gradient: Any = conv2d_input
 _weight_gradient: Any = conv2d_weight
-apply_conv: Any = Conv.apply
+apply_conv: Any = ConvFunction.apply

@@ -43,7 +43,7 @@ _STRIP = 64  # rows whose temporaries stay in the cache
 
 
 @dataclass
-class Call(SolveCall):
+class BlendCall(SolveCall):
     """The arguments of `gaussian_poisson`, checked except for arrays, color_weight and tolerance."""
 
     op = "gaussian_poisson"
@@ -58,7 +58,7 @@ class Call(SolveCall):
 def call_of(
     src: Any, dst: Any, mask: Any, base: Any, *, color_weight: Any, sigma: Any, reference: bool, gradient_kernel: Any,
     preserve_background: Any, method: Any, tolerance: Any, return_info: bool,
-) -> Call:  # fmt: skip
+) -> BlendCall:  # fmt: skip
     """Returns the arguments of `gaussian_poisson`, checked except for arrays, color_weight and tolerance."""
     _checks.one_of(method, "method", METHODS)
     _checks.one_of(gradient_kernel, "gradient_kernel", tuple(GRADIENT_KERNELS))
@@ -69,7 +69,7 @@ def call_of(
             sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, what a 3-tap Gaussian can hold"
         )
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
-    return Call(
+    return BlendCall(
         src, dst, mask, base, color_weight, tolerance, return_info, w0, w1, gradient_kernel, bool(preserve_background),
         method,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from ..reference.gaussian_poisson import GRADIENT_KERNELS
 from ._gaussian_poisson import (
     LOOSE_MEAN,
     SMALL_WEIGHTS,
-    Call,
+    BlendCall,
     Equation,
     check_base,
     choose_method,
@@ -441,7 +441,7 @@ def solve(
     return outcome.info(level, milliseconds, values=pixels * out.shape[2])
 
 
-def run(call: Call) -> Any:
+def run(call: BlendCall) -> Any:
     """Computes `pyharmony.ops.gaussian_poisson` of arrays and of tensors on the CPU."""
     source, target = pair_of(call.src, call.dst)
     ground = _checks.image(call.base, "base", dims=(2, 3, 4))

@@ -19,20 +19,20 @@ from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, MaskError
 from . import _poisson_cuda
-from ._gaussian_poisson import CERTIFIED_STOP_FROM, Call, Equation, chebyshev_is_faster, check_base, warn_of_bound
+from ._gaussian_poisson import CERTIFIED_STOP_FROM, BlendCall, Equation, chebyshev_is_faster, check_base, warn_of_bound
 from ._gaussian_poisson_cpu import proven_bound
 from ._poisson_cuda import DeviceEquation, DeviceHierarchy, call_form, deliver, outcome_of
 from ._solve_call import Outcome
 from .images_cuda import batch_of, mask_on, weight_on, without_float64
 
 
-def _other_gradients(call: Call) -> str:
+def _other_gradients(call: BlendCall) -> str:
     if call.gradient_kernel == "normal":
         return ""
     return f"gradient_kernel: {call.gradient_kernel!r} is for arrays on the CPU; CUDA has 'normal'"
 
 
-def _other_methods(call: Call) -> str:
+def _other_methods(call: BlendCall) -> str:
     if call.method != "dct":
         return ""
     return "method: 'dct' is for arrays on the CPU; CUDA has 'chebyshev' and 'multigrid'"
@@ -253,7 +253,7 @@ def _refuse_nonfinite(finite: Iterable[bool]) -> None:
             raise ArgumentError(f"src, dst, base: NaN or infinities in item {i}; expected finite values")
 
 
-def run(place: Place, call: Call) -> Any:
+def run(place: Place, call: BlendCall) -> Any:
     """Computes `pyharmony.ops.gaussian_poisson` at a place; returns NotImplemented where the CPU has to do it."""
     form = call_form(place, call, LIMITS)
     if form is None:

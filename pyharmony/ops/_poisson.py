@@ -24,7 +24,7 @@ SOLVERS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 @dataclass
-class Call(SolveCall):
+class PoissonCall(SolveCall):
     """The arguments of `poisson`, checked except for arrays, color_weight and tolerance."""
 
     op = "poisson"
@@ -36,12 +36,12 @@ class Call(SolveCall):
 def call_of(
     src: Any, dst: Any, mask: Any, base: Any, color_weight: Any, gradients: Any, contour: Any, tolerance: Any,
     return_info: bool,
-) -> Call:  # fmt: skip
+) -> PoissonCall:  # fmt: skip
     """Returns the arguments of `poisson`, checked except for arrays, color_weight and tolerance."""
     _checks.flags(return_info=return_info)
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     _checks.one_of(contour, "contour", _checks.CONTOURS)
-    return Call(src, dst, mask, base, color_weight, tolerance, return_info, gradients, contour)
+    return PoissonCall(src, dst, mask, base, color_weight, tolerance, return_info, gradients, contour)
 
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:

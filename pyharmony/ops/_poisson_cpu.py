@@ -15,7 +15,7 @@ from .._native import native
 from .._warnings import warn
 from ..errors import MaskError
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
-from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
+from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, PoissonCall, check_base
 from ._solve_call import Outcome
 
 _MAX_ITERATIONS = 30
@@ -91,7 +91,7 @@ def solve_image(
 
 
 def _solve(
-    call: Call, source: NumpyArray, target: NumpyArray, systems: list[tuple[Any, NumpyArray]], warm: Any = None
+    call: PoissonCall, source: NumpyArray, target: NumpyArray, systems: list[tuple[Any, NumpyArray]], warm: Any = None
 ) -> Any:
     """Solves the images of a call; systems has a set-up and a mask for each item, or one pair for all.
 
@@ -114,7 +114,7 @@ def _solve(
     return deliver(call, result, infos)
 
 
-def run(call: Call) -> Any:
+def run(call: PoissonCall) -> Any:
     """Computes `pyharmony.ops.poisson` of arrays and of tensors on the CPU."""
     source, target = pair_of(call.src, call.dst)
     weight = _checks.color_weight(call.color_weight, *target.shape[-3:-1])
@@ -144,7 +144,7 @@ class Solver:
         """Returns an empty memory for a sequence of frames."""
         return native.PoissonWarmStart()
 
-    def solve(self, call: Call, warm: Any) -> Any:
+    def solve(self, call: PoissonCall, warm: Any) -> Any:
         """Solves the images of a call; its mask and color_weight are ignored."""
         source, target = pair_of(call.src, call.dst)
         _checks.mask(self.mask, "mask", *target.shape[-3:-1])

@@ -20,12 +20,12 @@ from .._cuda import DeviceArray, Place
 from .._warnings import warn
 from ..errors import ArgumentError, DeviceError, MaskError
 from ._gaussian_poisson import Equation
-from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, Call, check_base
+from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, PoissonCall, check_base
 from ._solve_call import Outcome
 from .images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 
 
-def _base_in_float64(call: Call) -> str:
+def _base_in_float64(call: PoissonCall) -> str:
     if call.base is None or call.base.dtype.name != "float64":
         return ""
     return "base: float64, which CUDA kernels do not take; pass float32"
@@ -240,7 +240,7 @@ class DeviceSolver:
         """Returns an empty memory for a sequence of frames."""
         return DeviceWarmStart()
 
-    def solve(self, call: Call, warm: DeviceWarmStart | None) -> Any:
+    def solve(self, call: PoissonCall, warm: DeviceWarmStart | None) -> Any:
         """Solves the images of a call; with a warm start the items of a batch are frames in order."""
         host = self.place.kind == "host"
         place = _cuda.place_of({"dst": call.dst, "src": call.src, "base": call.base}, "cuda" if host else None)
@@ -288,7 +288,7 @@ class DeviceWarmStart:
         return self._memory
 
 
-def run(place: Place, call: Call) -> Any:
+def run(place: Place, call: PoissonCall) -> Any:
     """Computes `pyharmony.ops.poisson` at a place; returns NotImplemented where the CPU has to do it."""
 
     def system(count: int, height: int, width: int, batch: bool) -> tuple[DeviceArray, float, Any, None]:
@@ -321,7 +321,7 @@ def deliver(place: Place, call: Any, out: Any, into: DeviceArray, infos: list[So
 
 def _solve_at(
     place: Place,
-    call: Call,
+    call: PoissonCall,
     system: Callable[[int, int, int, bool], tuple[DeviceArray, float, Any, DeviceHierarchy | None]],
     warm: DeviceWarmStart | None = None,
 ) -> Any:

@@ -23,7 +23,7 @@ from ._gaussian_poisson_torch import (
     weights_of,
 )  # fmt: skip
 from ._native_torch import operator
-from ._poisson import SOLVERS, Call, call_of
+from ._poisson import SOLVERS, PoissonCall, call_of
 
 
 def _run(
@@ -68,7 +68,7 @@ _operator = operator(
 )
 
 
-def poisson(call: Call, solver: int = 0) -> Any:
+def poisson(call: PoissonCall, solver: int = 0) -> Any:
     """Computes `pyharmony.ops.poisson` in a graph, or `PoissonSolver.solve` of the solver with that key."""
     src, dst, mask, base = call.src, call.dst, call.mask, call.base
     check(dst, mask, call.color_weight, src=src, base=base)

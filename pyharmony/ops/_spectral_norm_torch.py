@@ -243,7 +243,7 @@ def gradient_of_gradient(
 
 
 @dataclass(frozen=True, eq=False)
-class _Call:
+class _Normalization:
     """The arguments of a call of the functions below, apart from tensors with gradients."""
 
     us: Sequence[Tensor]
@@ -256,7 +256,7 @@ class _Call:
 
 class _Normalize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, call: _Call, *weights: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, call: _Normalization, *weights: Tensor) -> tuple[Tensor, ...]:
         write = call.settings.iterations > 0
         sigmas, state, outs = run(
             weights, call.us, call.vs, call.dims, call.settings, normalized=call.normalized, write=write, pool=call.pool
@@ -287,7 +287,7 @@ class _Normalize(torch.autograd.Function):
         )
 
 
-class _Gradient(torch.autograd.Function):
+class _NormGradient(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, dims: Sequence[int], sigmas: Tensor, state: Tensor, pool: Pool | None, grad_sigmas: Tensor | None,
@@ -330,7 +330,7 @@ class _Inverses(torch.autograd.Function):
 
 # torch has no types for apply.
 _apply_normalize: Any = _Normalize.apply
-_apply_gradient: Any = _Gradient.apply
+_apply_gradient: Any = _NormGradient.apply
 _apply_inverses: Any = _Inverses.apply
 
 
@@ -454,7 +454,7 @@ def normalize(
     """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():
-        sigmas, *outs = _apply_normalize(_Call(us, vs, dims, settings, normalized, pool), *weights)
+        sigmas, *outs = _apply_normalize(_Normalization(us, vs, dims, settings, normalized, pool), *weights)
         return sigmas, outs
     legacy = settings.order == ORDERS[0]
     us, vs = [u.detach() for u in us], [v.detach() for v in vs]

@@ -12,7 +12,7 @@ from .._checks import SolveInfo
 from ..errors import ArgumentError
 from ..typing import Array, ArrayT, Contour, Device, Gradients
 from . import _poisson_cpu, _poisson_cuda
-from ._poisson import SOLVERS, Call, call_of
+from ._poisson import SOLVERS, PoissonCall, call_of
 from ._poisson_cpu import hierarchy_of as hierarchy_of
 from ._poisson_cpu import solve_image as solve_image
 from ._poisson_cuda import DeviceHierarchy as DeviceHierarchy
@@ -46,7 +46,7 @@ class _Options(TypedDict, total=False):
 class _Solves:
     """The solves with one mask's set-up, which `PoissonSolver` and `PoissonSequence` share."""
 
-    def _solve(self, call: Call) -> Any:
+    def _solve(self, call: PoissonCall) -> Any:
         raise NotImplementedError
 
     @overload
@@ -138,7 +138,7 @@ class PoissonSolver(_Solves):
         height, width = self.shape
         return f"PoissonSolver({height} x {width}, {self.unknowns} unknowns)"
 
-    def _solve(self, call: Call) -> Any:
+    def _solve(self, call: PoissonCall) -> Any:
         if not _arrays.in_graph(call.src, call.dst, call.base):
             return self._way.solve(call, None)
         if isinstance(self._way, _poisson_cuda.DeviceSolver):
@@ -197,7 +197,7 @@ class PoissonSequence(_Solves):
         with self._lock:
             self._warm.reset()
 
-    def _solve(self, call: Call) -> Any:
+    def _solve(self, call: PoissonCall) -> Any:
         if _arrays.in_graph(call.src, call.dst, call.base):
             raise ArgumentError(
                 "src, dst, base: tensors in a graph, which a sequence of frames does not take; use "

@@ -15,7 +15,7 @@ from ...losses import masked_l1
 from ...models import Adversarial
 from ...models.checks import check_statistics
 from ...models.dovenet import Scores
-from ...models.dovenet_lite import Discriminator
+from ...models.dovenet_lite import DoveNetLiteDiscriminator
 from ._step import AdversarialSettings, Losses, Step, register
 
 
@@ -60,7 +60,7 @@ class DoveNetLiteStep(Step):
 
     def run(self, batch: dict[str, Tensor]) -> Losses:
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
-        settings, discriminator = self.settings, cast(Discriminator, self.model.discriminator)
+        settings, discriminator = self.settings, cast(DoveNetLiteDiscriminator, self.model.discriminator)
         game = settings.game
         with self.autocast():
             output = self.model.generator(composite, mask)

@@ -15,7 +15,7 @@ from ...errors import ArgumentError, ShapeError
 from ...losses import masked_l1, masked_l2, perceptual, total_variation
 from ...models import Adversarial
 from ...models.checks import check_choice, check_image, check_share, check_smallest, check_statistics, check_whole
-from ...models.srgan import Discriminator
+from ...models.srgan import SRGANDiscriminator
 from ._degraded import degraded
 from ._step import AdversarialSettings, Losses, Step, register
 
@@ -85,7 +85,7 @@ class SrganStep(Step):
         expected = [image.shape[0], 3, scale * image.shape[2], scale * image.shape[3]]
         if list(target.shape) != expected:
             raise ShapeError(f"target: shape {list(target.shape)}, expected {scale} times that of image, {expected}")
-        check_smallest(target, "target", Discriminator.smallest)
+        check_smallest(target, "target", SRGANDiscriminator.smallest)
         check_statistics(target, "target", True, 4)
 
     def run(self, batch: dict[str, Tensor]) -> Losses:
