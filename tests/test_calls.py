@@ -67,9 +67,9 @@ def test_an_option_that_is_added_is_in_the_command_and_its_reference(trial: Call
     values: list[dict[str, Any]] = []
 
     @described_by(trial)
-    def compose(console: Console, given: dict[str, Any]) -> None:
+    def compose(console: Console, options: dict[str, Any]) -> None:
         """Compose."""
-        values.append(trial.arguments(given))
+        values.append(trial.arguments(options))
 
     app = typer.Typer(rich_markup_mode=None)
     app.command()(compose)

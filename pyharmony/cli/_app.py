@@ -82,8 +82,8 @@ app.add_typer(models.app, cls=WholeSummaries)
 app.add_typer(data.app, cls=WholeSummaries)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         typer.echo(f"pyharmony {__version__}")
         raise typer.Exit
 
@@ -150,11 +150,11 @@ def run() -> None:
         sys.exit(app(prog_name="pyharmony"))
     except SystemExit as ended:
         ending.leave()
-        stopped = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+        stop_codes = (128 + signal.SIGINT, 128 + signal.SIGTERM)
         code = ended.code
         if isinstance(ending.exception, SystemExit) and code not in (0, None):
             code = ending.exception.code  # also where the import that was stopped has become an error of its own
-        if code in stopped and threading.active_count() > 1:
+        if code in stop_codes and threading.active_count() > 1:
             _leave(int(code))
         raise SystemExit(code) from None
     finally:

@@ -12,7 +12,7 @@ import typer
 from . import _modules
 from ._console import Console
 
-_SPOKEN = {
+_CONSOLE_OPTIONS = {
     "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
     "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice: everything.")],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")],
@@ -46,7 +46,7 @@ def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., No
 
         def call(console: Console, values: dict[str, Any]) -> None:
             console.names = names_of(_expanded(own))
-            function(console, **_gathered(own, values))
+            function(console, **_arguments_of(own, values))
 
         run = runner(schema, _expanded(own), call, verbose)
         run.__name__, run.__doc__ = function.__name__, function.__doc__
@@ -62,15 +62,15 @@ def runner(
     verbose: bool = True,
 ) -> Callable[..., None]:
     """Returns a function for typer with these parameters and the console's; call runs within the console's session."""
-    spoken = _SPOKEN if verbose else {name: _SPOKEN[name] for name in ("as_json", "debug")}
+    console_options = _CONSOLE_OPTIONS if verbose else {name: _CONSOLE_OPTIONS[name] for name in ("as_json", "debug")}
 
     def run(**values: Any) -> None:
-        console = Console(schema, **{name: values.pop(name) for name in spoken})
+        console = Console(schema, **{name: values.pop(name) for name in console_options})
         with console.session():
             _modules.run_named()
             call(console, values)
 
-    last = [parameter(name, kind, 0 if name == "verbose" else False) for name, kind in spoken.items()]
+    last = [parameter(name, kind, 0 if name == "verbose" else False) for name, kind in console_options.items()]
     every = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters), *last]
     run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in every}
@@ -79,10 +79,10 @@ def runner(
 
 def names_of(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:
     """Returns what parameters are called on the command line: options by their flag, arguments by what stands there."""
-    return {p.name: _shown(p.name, *getattr(p.annotation, "__metadata__", ())) for p in parameters}
+    return {p.name: _name_in_messages(p.name, *getattr(p.annotation, "__metadata__", ())) for p in parameters}
 
 
-def _shown(name: str, about: Any = None, *_: Any) -> str:
+def _name_in_messages(name: str, about: Any = None, *_: Any) -> str:
     if isinstance(about, typer.models.ArgumentInfo):
         return about.metavar or name.upper()
     flags = (part for declared in getattr(about, "param_decls", None) or () for part in declared.split("/"))
@@ -103,11 +103,11 @@ def _expanded(parameters: Iterable[inspect.Parameter]) -> Iterator[inspect.Param
             yield p
 
 
-def _gathered(parameters: Iterable[inspect.Parameter], values: dict[str, Any]) -> dict[str, Any]:
+def _arguments_of(parameters: Iterable[inspect.Parameter], values: dict[str, Any]) -> dict[str, Any]:
     """Returns the arguments of the function: the values, those of fields gathered in their dataclasses."""
     arguments = {}
     for p in parameters:
         kind: Any = p.annotation
         is_group = dataclasses.is_dataclass(kind)
-        arguments[p.name] = kind(**_gathered(fields_of(kind), values)) if is_group else values[p.name]
+        arguments[p.name] = kind(**_arguments_of(fields_of(kind), values)) if is_group else values[p.name]
     return arguments

@@ -38,14 +38,14 @@ class _Handler(logging.Handler):
         text = record.getMessage()
         if record.levelno == logging.WARNING:
             self.warnings.append(text)
-        shown = printable(text)
+        escaped = printable(text)
         if self.as_json:
             fields = getattr(record, "fields", {})
             line = json.dumps({"time": record.created, "level": record.levelname.lower(), "message": text, **fields})
         elif record.levelno > logging.INFO:
-            line = f"{coloured(record.levelname.lower(), _COLOURS.get(record.levelno, '31'))}: {shown}"
+            line = f"{coloured(record.levelname.lower(), _COLOURS.get(record.levelno, '31'))}: {escaped}"
         else:
-            line = shown
+            line = escaped
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
                 print(line, file=sys.stderr, flush=True)
@@ -93,7 +93,7 @@ class Console:
         self.plain = log_json or quiet or not _on_terminal()  # whether progress is left out
         self._quiet, self._verbose = quiet, verbose
         self._handler = _Handler(log_json)
-        self._told = False  # whether the one JSON object was written
+        self._has_result = False  # whether the one JSON object was written
 
     def note(self, text: str, **fields: Any) -> None:
         """Logs a message for people; the fields are added with --log-json."""
@@ -125,21 +125,21 @@ class Console:
         """
         return Words({**self.names, **(names or {})}, files or {}, texts or {}, hints or {})
 
-    def problems(self, found: Iterable[Any]) -> list[dict[str, str]]:
+    def problems(self, problems: Iterable[Any]) -> list[dict[str, str]]:
         """Reports samples that failed, and returns them for the JSON object."""
-        rows = [{"name": problem.name, "message": problem.message} for problem in found]
+        rows = [{"name": problem.name, "message": problem.message} for problem in problems]
         for row in rows:
             self.error(Failure(row["message"], Code.SOME_FAILED, "problem"), name=row["name"])
         return rows
 
     def take_warnings(self) -> list[str]:
         """Returns the warnings since the last call."""
-        taken, self._handler.warnings = self._handler.warnings, []
-        return taken
+        texts, self._handler.warnings = self._handler.warnings, []
+        return texts
 
     def result(self, **fields: Any) -> None:
         """Writes the object of --json."""
-        self._told = True
+        self._has_result = True
         if self.as_json:
             head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
             self.say(json.dumps(finite({**head, **fields}), allow_nan=False))
@@ -153,7 +153,7 @@ class Console:
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
         """Sets up logging as asked for, and turns errors into one line, a JSON object and an exit code."""
-        before, shown = (_LIBRARY.level, _LOG.level), warnings.catch_warnings()
+        before, filters = (_LIBRARY.level, _LOG.level), warnings.catch_warnings()
         levels = (logging.WARNING, logging.INFO, logging.DEBUG)  # levels of the library's own messages
         _LIBRARY.setLevel(logging.ERROR if self._quiet else levels[min(self._verbose, 2)])
         _LOG.setLevel(logging.ERROR if self._quiet else logging.INFO)
@@ -162,7 +162,7 @@ class Console:
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
             _LOG.warning(str(message))
 
-        shown.__enter__()
+        filters.__enter__()
         warnings.simplefilter("always", PyHarmonyWarning)
         warnings.showwarning = show
         try:
@@ -177,7 +177,7 @@ class Console:
                 traceback.print_exc()
             self.error(failure)
             _leave_broken_stdout()
-            if not self._told:
+            if not self._has_result:
                 with contextlib.suppress(Failure):
                     self.result(status="error", error=described(failure))
             raise typer.Exit(failure.exit_code) from None
@@ -185,7 +185,7 @@ class Console:
             _LIBRARY.removeHandler(self._handler)
             _LIBRARY.setLevel(before[0])
             _LOG.setLevel(before[1])
-            shown.__exit__(None, None, None)
+            filters.__exit__(None, None, None)
 
     @contextlib.contextmanager
     def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:

@@ -61,8 +61,8 @@ def weights() -> list[dict[str, Any]]:
     """Returns the weights that come with pyharmony, from the list of them."""
     from .. import _shipped
 
-    kept = ("name", "model", "task", "bytes", "sha256")
-    return [{key: getattr(entry, key) for key in kept} for entry in _shipped.every()]
+    keys = ("name", "model", "task", "bytes", "sha256")
+    return [{key: getattr(entry, key) for key in keys} for entry in _shipped.every()]
 
 
 def processor() -> str:
@@ -87,15 +87,15 @@ def simd_levels() -> list[str]:
     """Returns the instruction sets of this CPU that the kernels have copies for, slowest first."""
     from .._native import native, simd_level
 
-    before, found = simd_level(), []
+    before, levels = simd_level(), []
     for level in ("baseline", "avx2", "avx512"):
         try:
             native.set_simd_level(level)
         except ValueError:
             continue
-        found.append(level)
+        levels.append(level)
     native.set_simd_level(before)
-    return found
+    return levels
 
 
 def gpu_driver() -> str | None:
@@ -152,11 +152,11 @@ def gpus() -> list[dict[str, Any]]:
     if part is None or part.status():
         return []
     architectures = list(part.architectures())
-    found = []
+    devices = []
     for index in range(part.device_count()):
         p = part.properties(index)
         capability = (int(p["capability"][0]), int(p["capability"][1]))
-        found.append(
+        devices.append(
             {
                 "device": f"cuda:{index}",
                 "name": p["name"],
@@ -168,7 +168,7 @@ def gpus() -> list[dict[str, Any]]:
                 "driver": gpu_driver(),
             }
         )
-    return found
+    return devices
 
 
 def devices() -> list[dict[str, Any]]:

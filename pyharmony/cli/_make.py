@@ -60,7 +60,7 @@ def _make_one(request: Request, console: Console) -> None:
     primary, ms = record[kind.primary], record["ms"]
     console.note(
         f"{'would write' if request.dry_run else 'wrote'} {'stdout' if task.out == STREAM else task.out}: "
-        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s{_done(task, record)}",
+        f"{primary['width']} x {primary['height']}, {task.mode}, {ms['total'] / 1e3:.2f} s{_report(task, record)}",
         ms=ms,
         output=record["output"],
     )
@@ -89,19 +89,19 @@ def _size(task: Task) -> float:
     return total
 
 
-def _done(task: Task, record: Mapping[str, Any]) -> str:
+def _report(task: Task, record: Mapping[str, Any]) -> str:
     """Returns the report on a finished image, beyond its size."""
-    told = record.get("harmonize")
-    if told is None:
+    figures = record.get("harmonize")
+    if figures is None:
         return "; unchanged" if record["unchanged"] else ""
-    if told["method"] == "copy":
-        why = f": {task.words.reason(told['reason'])}" if told["reason"] else ""
-        hint = f", confidence {told['confidence']:.2g}; --no-guard makes the change" if told["held_back"] else ""
+    if figures["method"] == "copy":
+        why = f": {task.words.reason(figures['reason'])}" if figures["reason"] else ""
+        hint = f", confidence {figures['confidence']:.2g}; --no-guard makes the change" if figures["held_back"] else ""
         return f"; left as it is{why}{hint}"
-    sentence = f"; changed by {told['change']:.2g} of 255, confidence {told['confidence']:.2g}"
-    if told["held_back"]:
-        return f"{sentence}; held back by the guard, --no-guard makes all of it, {told['asked']:.2g} of 255"
-    return sentence + (f": {told['reason']}" if told["reason"] else "")
+    sentence = f"; changed by {figures['change']:.2g} of 255, confidence {figures['confidence']:.2g}"
+    if figures["held_back"]:
+        return f"{sentence}; held back by the guard, --no-guard makes all of it, {figures['asked']:.2g} of 255"
+    return sentence + (f": {figures['reason']}" if figures["reason"] else "")
 
 
 def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> None:
@@ -127,23 +127,23 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
                             with writing(file):
                                 Path(file).parent.mkdir(parents=True, exist_ok=True)
                     record = {**key, "status": "ok", **worker.run(task, console.warn, where)}
-                    done = _done(task, record)
+                    report = _report(task, record)
                     if task.kind.harmonizes and record["unchanged"]:
-                        console.warn(f"{where}{done[2:]}")
-                    console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s{done}")
+                        console.warn(f"{where}{report[2:]}")
+                    console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s{report}")
                 except Exception as error:
                     failure = as_failure(error)
                     failed += 1
-                    named = "line" not in key and failure.argument in task.files
-                    console.error(failure if named else failure.within(where), **key)
+                    names_file = "line" not in key and failure.argument in task.files
+                    console.error(failure if names_file else failure.within(where), **key)
                     record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
                     record["error"] = described(failure)
                 items.append({**record, "warnings": console.take_warnings()})
                 advance()
     except KeyboardInterrupt:
         finish("interrupted")
-        done = f"{len(items) - failed} of {len(tasks)} images are written"
-        raise Failure(f"interrupted; {done}", Code.INTERRUPTED) from None
+        report = f"{len(items) - failed} of {len(tasks)} images are written"
+        raise Failure(f"interrupted; {report}", Code.INTERRUPTED) from None
     finish("some failed" if failed else "ok")
     if failed:
         what = "rows" if "line" in tasks[0][0] else "images"

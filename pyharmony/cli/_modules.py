@@ -12,18 +12,18 @@ from typing import Any
 from .._jobs.failures import Code, Failure, reading
 
 #: The files that `pyharmony --module` named, which are run when a command begins.
-_named: list[Path] = []
+_files: list[Path] = []
 
 
 def name(path: Path) -> None:
     """Notes a file that is to be run before the command."""
-    _named.append(path)
+    _files.append(path)
 
 
 def run_named() -> None:
     """Runs the files that were noted."""
-    while _named:
-        run(_named.pop(0), "--module: ")
+    while _files:
+        run(_files.pop(0), "--module: ")
 
 
 def run(path: Path, before: str = "") -> Any:
@@ -53,13 +53,13 @@ def run(path: Path, before: str = "") -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise Failure(f"{before}{path}: {_said(error, source)}", Code.INPUT) from error
+        raise Failure(f"{before}{path}: {_cause(error, source)}", Code.INPUT) from error
     finally:
         sys.path.remove(str(source.parent))
     return module
 
 
-def _said(error: Exception, source: Path) -> str:
+def _cause(error: Exception, source: Path) -> str:
     """Returns what an error says, with the last line of the file on the way to it."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(source)]
@@ -85,8 +85,8 @@ def tables(config: str) -> dict[str, Any] | None:
         try:
             recipe = recipe()
         except Exception as error:
-            said = _said(error, Path(path).resolve())
-            raise Failure(f"CONFIG: {key}() of {path}: {said}", Code.INPUT) from error
+            cause = _cause(error, Path(path).resolve())
+            raise Failure(f"CONFIG: {key}() of {path}: {cause}", Code.INPUT) from error
     if not isinstance(recipe, dict):
         kind = type(recipe).__name__
         raise Failure(f"CONFIG: {key} of {path} is a {kind}, expected a dictionary of tables", Code.USAGE)

@@ -56,7 +56,7 @@ def _annotation(option: Option) -> Any:
     if option.auto or option.none or kind not in (bool, int, float):
         kind = words(option.name, kind) if isinstance(kind, tuple) and not (option.auto or option.none) else str
     flags = [f"{option.flag}/{option.off}" if option.off else option.flag]
-    told = typer.Option(
+    typer_option = typer.Option(
         *flags,
         metavar=option.shown,
         help=option.help,
@@ -65,7 +65,7 @@ def _annotation(option: Option) -> Any:
         show_default=False,
         autocompletion=harmonize_methods if option.name in ("method", "harmonize") else None,
     )
-    return Annotated[list[kind] | None if option.each or option.many else kind | None, told]
+    return Annotated[list[kind] | None if option.each or option.many else kind | None, typer_option]
 
 
 def _with_groups(call: Call) -> Iterator[Option]:
@@ -81,30 +81,30 @@ def _options_of(call: Call) -> list[inspect.Parameter]:
     return [parameter(option.name, _annotation(option)) for option in _with_groups(call)]
 
 
-def _given_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+def _values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of the options that are given, converted.
 
     Raises:
         Failure: USAGE; a text stands for no value of its option, or options contradict each other.
     """
-    given: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for option in _with_groups(call):
         value = values[option.name]
         if value is None or (isinstance(value, (list, tuple)) and not value):
             continue
         is_list = isinstance(value, (list, tuple))
         parts = [_converted(option, one) for one in (value if is_list else [value])]
-        given[option.name] = parts if is_list else parts[0]
+        result[option.name] = parts if is_list else parts[0]
     for option in call.options:
         if isinstance(option.type, Group):
             before = f"{option.name}_"
-            arguments = {name: given.pop(name) for name in list(given) if name.startswith(before)}
-            if arguments and given.get(option.name) is False:
+            arguments = {name: result.pop(name) for name in list(result) if name.startswith(before)}
+            if arguments and result.get(option.name) is False:
                 first = replace(option, name=next(iter(arguments))).flag
                 raise Failure(f"{option.flag} off and {first} do not go together", Code.USAGE)
             if arguments:
-                given[option.name] = {name.removeprefix(before): value for name, value in arguments.items()}
-    return given
+                result[option.name] = {name.removeprefix(before): value for name, value in arguments.items()}
+    return result
 
 
 def _converted(option: Option, value: Any) -> Any:
@@ -120,13 +120,13 @@ def _converted(option: Option, value: Any) -> Any:
 def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes a function a command with the options of a call.
 
-    The function gets a `Console` first; its parameter `given` stands for the options: a dict of the values of those
+    The function gets a `Console` first; its parameter `options` stands for them: a dict of the values of those
     that are given, by their names.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        parameters = [one for p in own for one in (_options_of(call) if p.name == "given" else [p])]
+        parameters = [one for p in own for one in (_options_of(call) if p.name == "options" else [p])]
 
         def work(console: Console, values: dict[str, Any]) -> None:
             console.names = names_of(parameters) | {one.each: one.flag for one in call.options if one.each}
@@ -134,8 +134,8 @@ def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., No
                 if isinstance(option.type, Group):
                     inner = [replace(one, name=f"{option.name}_{one.name}") for one in option.type.call.options]
                     console.names |= {one.name.replace("_", ".", 1): one.flag for one in inner}
-            given = _given_of(call, values)
-            function(console, **{p.name: given if p.name == "given" else values[p.name] for p in own})
+            options = _values_of(call, values)
+            function(console, **{p.name: options if p.name == "options" else values[p.name] for p in own})
 
         run = runner(call.command, parameters, work)
         run.__name__, run.__doc__ = function.__name__, function.__doc__
@@ -168,7 +168,7 @@ def makes(kind: Kind) -> Callable[[Make], Callable[..., None]]:
         help=f"{kind.command.capitalize()} each row: columns {', '.join(inputs)}, out, and any option's name.",
     )
     parameters = [
-        *(parameter(name, Annotated[str | None, told]) for name, told in inputs.items()),
+        *(parameter(name, Annotated[str | None, argument]) for name, argument in inputs.items()),
         parameter("output", Annotated[str | None, _OUTPUT]),
         *(parameter(option.name, _annotation(option)) for option in kind.options),
         parameter("table", Annotated[str | None, table]),

@@ -92,17 +92,17 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
         row = [("pasted", pasted[y0:y1, x0:x1])]
         for name, call in BLENDS.items():
             error: dict[str, Any] = {}
-            told = ""
+            bound_text = ""
             if name in _SOLVED:
                 result, info = call(src, dst, mask, at=pair.at, return_info=True)
                 error = {"max_error": info.max_error, "method": info.method}
-                told = f", at most {info.max_error:.3f}/255 off ({info.method})"
+                bound_text = f", at most {info.max_error:.3f}/255 off ({info.method})"
             else:
                 result = call(src, dst, mask, at=pair.at)
             ms = best_ms(call, src, dst, mask, at=pair.at)
             path = output / f"{pair.name}_{name}.png"
             save(result, path)
-            console.note(f"{path}: {dst.shape[1]} x {dst.shape[0]}, {ms:.1f} ms{told}")
+            console.note(f"{path}: {dst.shape[1]} x {dst.shape[0]}, {ms:.1f} ms{bound_text}")
             records.append({"path": str(path), "pair": pair.name, "blend": name, "ms": round(ms, 3), **error})
             row.append((name, result[y0:y1, x0:x1]))
         everything.append(row)

@@ -100,7 +100,7 @@ def synth(
     from .. import data
 
     low, high = _limits(limits)
-    chosen: Any = _weights(methods)
+    weights: Any = _weights(methods)
     share = 0.9 if keep is None else keep
     score = None if realism is None and keep is None else _score(realism or _JUDGE)
     if left_out is not None and score is None:
@@ -111,10 +111,10 @@ def synth(
         if len(able) < len(photos):
             console.note(f"{path}: {len(photos) - len(able):,} of {len(photos):,} have no mask and are left out")
             photos = data.Subset(photos, able)
-    made = data.Synthesis(photos, chosen, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
+    dataset = data.Synthesis(photos, weights, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
     _write(
         console,
-        made,
+        dataset,
         output,
         sheet,
         overwrite,
@@ -170,9 +170,9 @@ def crop(
         _write_scenes(console, aligned, output, overwrite, quality=quality, threads=threads or cores())
         return
     pairs = aligned.pairs(max_images, seed=seed)
-    made = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
+    dataset = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
     options: dict[str, Any] = {"format": form.value, "quality": quality, "threads": threads or cores()}
-    _write(console, made, output, sheet, overwrite, missing=aligned.missing, **options)
+    _write(console, dataset, output, sheet, overwrite, missing=aligned.missing, **options)
 
 
 def _limits(text: str) -> tuple[float, float]:
@@ -183,15 +183,15 @@ def _limits(text: str) -> tuple[float, float]:
     return low, high
 
 
-def _weights(given: list[str] | None) -> dict[str, float] | None:
-    found = {}
-    for text in given or []:
+def _weights(texts: list[str] | None) -> dict[str, float] | None:
+    weights = {}
+    for text in texts or []:
         name, equals, weight = text.partition("=")
         try:
-            found[name] = float(weight) if equals else 1.0
+            weights[name] = float(weight) if equals else 1.0
         except ValueError:
             raise Failure(f"--method {text}: expected NAME or NAME=WEIGHT", Code.USAGE) from None
-    return found or None
+    return weights or None
 
 
 def _score(weights: str) -> Callable[[Any], float]:
@@ -208,7 +208,7 @@ def _score(weights: str) -> Callable[[Any], float]:
 
 def _write(
     console: Console,
-    made: Any,
+    dataset: Any,
     output: Path,
     sheet: Path | None,
     overwrite: bool,
@@ -222,31 +222,33 @@ def _write(
     check_file(output, overwrite)
     for path in (sheet, left_out):
         check_file(path, overwrite, picture=True)
-    with console.progress(len(made), "writing") as advance, writing(str(output)):
-        written = data.write_triples(made, output, errors="skip", overwrite=overwrite, progress=advance, **options)
-    problems = console.problems({problem.message: problem for problem in written.problems}.values())
+    with console.progress(len(dataset), "writing") as advance, writing(str(output)):
+        output_set = data.write_triples(
+            dataset, output, errors="skip", overwrite=overwrite, progress=advance, **options
+        )
+    problems = console.problems({problem.message: problem for problem in output_set.problems}.values())
     if sheet is not None:
         rows = []
-        for i in spread(len(written.triples)):
-            sample, recipe = written.triples[i], written.recipes[i]
+        for i in spread(len(output_set.triples)):
+            sample, recipe = output_set.triples[i], output_set.recipes[i]
             caption = recipe.get("method", "composite")
             rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
         write_sheet(rows, sheet)
-    if left_out is not None and written.unlikely:
-        _write_left_out(made, written.unlikely[:SHOWN], options["score"], left_out)
-    counts = {"outside_limits": len(written.refused), "unrealistic": len(written.unlikely)}
+    if left_out is not None and output_set.unlikely:
+        _write_left_out(dataset, output_set.unlikely[:SHOWN], options["score"], left_out)
+    counts = {"outside_limits": len(output_set.refused), "unrealistic": len(output_set.unlikely)}
     console.result(
         status="some failed" if problems else "ok",
         output=str(output),
-        samples=len(written.triples),
+        samples=len(output_set.triples),
         **counts,
         problems=problems,
         **({"missing": missing} if missing is not None else {}),
         **({"sheet": str(sheet)} if sheet is not None else {}),
-        **({"left_out": str(left_out)} if left_out is not None and written.unlikely else {}),
+        **({"left_out": str(left_out)} if left_out is not None and output_set.unlikely else {}),
     )
-    spoken = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count)
-    console.note(f"{output}: {len(written.triples):,} samples{spoken}{_gaps(missing or [])}")
+    counts_text = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count)
+    console.note(f"{output}: {len(output_set.triples):,} samples{counts_text}{_gaps(missing or [])}")
     if problems:
         raise typer.Exit(Code.SOME_FAILED)
 
@@ -277,14 +279,14 @@ def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, 
         raise typer.Exit(Code.SOME_FAILED)
 
 
-def _write_left_out(made: Any, names: list[str], score: Callable[[Any], float], path: Path) -> None:
+def _write_left_out(dataset: Any, names: list[str], score: Callable[[Any], float], path: Path) -> None:
     """Writes the samples of these names, made again, the least realistic first."""
     from ..data._write_triples import file_name
 
-    places = {file_name(name): index for index, name in enumerate(made.names)}
+    places = {file_name(name): index for index, name in enumerate(dataset.names)}
     rows = []
     for name in names:
-        sample = made[places[name]]
+        sample = dataset[places[name]]
         caption = f"{sample['recipe']['method']}, {score(sample):.3g}"
         rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
     write_sheet(rows, path)

@@ -46,7 +46,7 @@ class Contestant:
 
 def sizes_of(text: str) -> dict[str, tuple[int, int]]:
     """Returns width and height of each size by its name."""
-    found = {}
+    sizes = {}
     for name in text.split(","):
         numbers = re.fullmatch(r"(\d+)x(\d+)", name)
         width, height = (int(numbers[1]), int(numbers[2])) if numbers else SIZES.get(name, (0, 0))
@@ -54,8 +54,8 @@ def sizes_of(text: str) -> dict[str, tuple[int, int]]:
             raise Failure(
                 f"--sizes: {name!r}, expected {', '.join(SIZES)} or WxH from 8x8 to 64 million pixels", Code.USAGE
             )
-        found[name] = width, height
-    return found
+        sizes[name] = width, height
+    return sizes
 
 
 def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
@@ -73,22 +73,22 @@ def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _stdout_kept_clean() -> Iterator[None]:
+def _prints_to_stderr() -> Iterator[None]:
     """Sends what other tools print to stderr, including native code's output."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    stdout_copy = os.dup(1)
     os.dup2(2, 1)
     try:
         yield
     finally:
         sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(stdout_copy, 1)
+        os.close(stdout_copy)
 
 
 def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads: int | None, console: Console) -> None:
     problems = sizes_of(sizes)
-    with _stdout_kept_clean():
+    with _prints_to_stderr():
         peers, missing = peers_of(against)
     if threads is not None:
         set_num_threads(threads)
@@ -99,7 +99,7 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
         missing["gp-gan"] = "it runs a network, and torch is not installed"
     for name, reason in missing.items():
         console.note(f"left out: {name} ({reason})")
-    with _stdout_kept_clean(), console.progress(len(modes) * len(problems), "measuring") as advance:
+    with _prints_to_stderr(), console.progress(len(modes) * len(problems), "measuring") as advance:
         for size, (width, height) in problems.items():
             src, dst = (_pictures.photograph(name, height, width) for name in ("coffee", "astronaut"))
             mask = _pictures.blob(height, width)
@@ -130,7 +130,7 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
         missing=missing,
     )
     if not console.as_json:
-        console.say(_shown(rows, threads, rounds))
+        console.say(_tables(rows, threads, rounds))
 
 
 def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: Any, mask: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: 
     }
 
 
-def _shown(rows: list[dict[str, Any]], threads: int, rounds: int) -> str:
+def _tables(rows: list[dict[str, Any]], threads: int, rounds: int) -> str:
     cells = [["blend", "size", "", "wall ms", "CPU ms", "ratio", "median error", "largest"]]
     for row in rows:
         errors = ["" if row[f"error_{kind}"] is None else f"{row[f'error_{kind}']:.3g}" for kind in ("median", "max")]
@@ -170,9 +170,9 @@ def _ours(mode: str, src: Any, dst: Any, mask: Any) -> Contestant:
         answer = function(src_, dst_, mask, tolerance=_checks.DEFAULT_TOLERANCE["uint8"])[mask]
         return answer.astype(np.float64) * 255
 
-    found = Contestant("pyharmony", lambda: function(src, dst, mask))
-    found.unrounded = unrounded if mode == "poisson" else None
-    return found
+    contestant = Contestant("pyharmony", lambda: function(src, dst, mask))
+    contestant.unrounded = unrounded if mode == "poisson" else None
+    return contestant
 
 
 def _seamless_clone(src: Any, dst: Any, mask: Any, threads: int) -> Contestant:

@@ -35,7 +35,7 @@ def compose(
     console: Console,
     photos: Annotated[list[str], typer.Argument(metavar="SUBJECT... BACKGROUND", help=COMPOSE.inputs["subjects"])],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
-    given: dict[str, Any],
+    options: dict[str, Any],
     explain: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write an image of the places with the terms of their scores.")
     ] = None,
@@ -66,7 +66,7 @@ def compose(
     if len(photos) < 2:
         raise Failure("BACKGROUND is missing, expected a photograph with a subject and one to put it into", Code.USAGE)
     *subjects, background = photos
-    k = given.get("k", 1)
+    k = options.get("k", 1)
     if recipe is not None and (k > 1 or explain is not None):
         raise Failure(f"--recipe and {'-k' if k > 1 else '--explain'} do not go together", Code.USAGE)
     if k > 1 and output == STREAM:
@@ -81,7 +81,7 @@ def compose(
         elif console.as_json or path is not output:
             raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
     try:
-        arguments = COMPOSE.arguments(given, len(subjects), len(subjects) > 1)
+        arguments = COMPOSE.arguments(options, len(subjects), len(subjects) > 1)
     except ValueError as error:
         raise Failure(str(error), Code.USAGE) from None
     start = time.perf_counter()
@@ -91,18 +91,18 @@ def compose(
     files = {f"subjects[{i}]": path for i, path in enumerate(names)}
     words = console.words(_NAMES, files=files, texts=_TEXTS, hints=_HINTS)
     with spoken(words), reading(background):
-        meant = pictures if len(pictures) > 1 else pictures[0]
-        result, info = pyharmony.compose(meant, scene, recipe=recipe, side=side, return_info=True, **arguments)
-        sheet = None if explain is None else composition.contact_sheet(meant, scene, info)
+        images = pictures if len(pictures) > 1 else pictures[0]
+        result, info = pyharmony.compose(images, scene, recipe=recipe, side=side, return_info=True, **arguments)
+        sheet = None if explain is None else composition.contact_sheet(images, scene, info)
     write_image(as_composite(result, scene, sources), output, overwrite)
     others = []
     for number, other in enumerate(info.others, 2):
         with spoken(words), reading(background):
-            drawn, about = pyharmony.compose(meant, scene, recipe=other, side=side, return_info=True)
+            composite, about = pyharmony.compose(images, scene, recipe=other, side=side, return_info=True)
         path = _beside(output, number)
-        write_image(as_composite(drawn, scene, sources), path, overwrite)
+        write_image(as_composite(composite, scene, sources), path, overwrite)
         spot = info.subjects[0].places[number - 1]
-        others.append({"output": path, **_told(about.subjects[0], spot, info.subjects[0].mask_score)})
+        others.append({"output": path, **_record(about.subjects[0], spot, info.subjects[0].mask_score)})
         console.note(f"wrote {path}: score {spot.score:.2f}")
     if len(others) < k - 1:
         console.note(f"{1 + len(others)} places were found, of {k} that are wanted")
@@ -120,7 +120,7 @@ def compose(
             )
         console.note(f"wrote {layers}")
     seconds = time.perf_counter() - start
-    told = [_told(one, one.placement, one.mask_score) for one in info.subjects]
+    records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
     for one, number in zip(info.subjects, info.recipe["order"], strict=True):
         console.detail(f"{names[number]}: {_sureness(one)}")
         if not one.mask.any():
@@ -131,7 +131,7 @@ def compose(
         console.note(how + (f", turned by {one.angle:.1f} degrees" if one.angle else ""))
     console.note(f"wrote {named(output)}: {seconds:.2f} s")
     console.result(
-        status="ok", output=output, subjects=told, others=others, layers=layers, recipe=save_recipe, explain=explain,
+        status="ok", output=output, subjects=records, others=others, layers=layers, recipe=save_recipe, explain=explain,
         seconds=round(seconds, 3), steps=dict(info.seconds),
     )  # fmt: skip
 
@@ -142,7 +142,7 @@ def _beside(output: str, number: int) -> str:
     return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
 
 
-def _told(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:
+def _record(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:
     """Returns what is told of a subject that was drawn, and of its place where one was looked for."""
     place = None
     if spot is not None:

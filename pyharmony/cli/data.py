@@ -43,16 +43,16 @@ DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
 
 
 def _shares(text: str) -> dict[str, float]:
-    found = {}
+    shares = {}
     for part in text.split(","):
         name, equals, share = part.partition("=")
         try:
-            found[name.strip()] = float(share)
+            shares[name.strip()] = float(share)
         except ValueError:
             equals = ""
         if not equals or not name.strip():
             raise Failure(f"--shares {text}: expected NAME=SHARE,...", Code.USAGE)
-    return found
+    return shares
 
 
 @app.command("check")
@@ -71,12 +71,12 @@ def check(
 
     Nothing is changed. Ends with 5 where there is a problem.
     """
-    found = source.open(path)
-    with console.progress(len(found), "checking") as advance:
-        problems = found.check(advance, threads=threads or cores(), size=size)
+    dataset = source.open(path)
+    with console.progress(len(dataset), "checking") as advance:
+        problems = dataset.check(advance, threads=threads or cores(), size=size)
     status, rows = "some failed" if problems else "ok", console.problems(problems)
-    console.result(status=status, kind=type(found).__name__, samples=len(found), problems=rows)
-    console.note(f"{path}: {len(found):,} samples, {len(problems):,} problems")
+    console.result(status=status, kind=type(dataset).__name__, samples=len(dataset), problems=rows)
+    console.note(f"{path}: {len(dataset):,} samples, {len(problems):,} problems")
     if problems:
         raise typer.Exit(Code.SOME_FAILED)
 
@@ -101,31 +101,31 @@ def stats(
     from ..errors import PyHarmonyError
 
     check_file(sheet, overwrite, picture=True)
-    found = source.open(path)
+    dataset = source.open(path)
     sides: list[tuple[int, int]] = []
     shares: list[float] = []
     fields: set[str] = set()
     bad = 0
-    chosen = spread(len(found)) if sheet is not None else []
-    shown: list[list[tuple[str, Any]]] = []
-    with console.progress(len(found), "measuring") as advance:
-        for index in range(len(found)):
+    indices = spread(len(dataset)) if sheet is not None else []
+    sheet_rows: list[list[tuple[str, Any]]] = []
+    with console.progress(len(dataset), "measuring") as advance:
+        for index in range(len(dataset)):
             try:
-                sample = found[index]
+                sample = dataset[index]
                 arrays = {key: value for key, value in sample.items() if isinstance(value, np.ndarray)}
                 fields |= set(arrays)
                 sides += [value.shape[:2] for value in list(arrays.values())[:1]]
                 if "mask" in arrays:
                     shares.append(float((arrays["mask"] >= 128).mean()))
-                if index in chosen:
-                    shown.append([(key, fitted(value)) for key, value in arrays.items()])
+                if index in indices:
+                    sheet_rows.append([(key, fitted(value)) for key, value in arrays.items()])
             except (PyHarmonyError, OSError):
                 bad += 1
             advance()
     about: dict[str, Any] = {
-        "kind": type(found).__name__,
-        "samples": len(found),
-        "groups": len(set(found.groups)),
+        "kind": type(dataset).__name__,
+        "samples": len(dataset),
+        "groups": len(set(dataset.groups)),
         "bad": bad,
         "fields": sorted(fields),
     }
@@ -137,11 +137,11 @@ def stats(
         f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
         for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
     }
-    if sheet is not None and shown:
-        write_sheet(shown, sheet)
+    if sheet is not None and sheet_rows:
+        write_sheet(sheet_rows, sheet)
         console.note(f"{sheet}: written")
     if console.as_json:
-        console.result(status="ok", **about, **({"sheet": str(sheet)} if shown else {}))
+        console.result(status="ok", **about, **({"sheet": str(sheet)} if sheet_rows else {}))
         return
     rows = [[key, f"{about[key]:,}" if isinstance(about[key], int) else str(about[key])] for key in about][:4]
     rows.append(["fields", ", ".join(about["fields"]) or "none"])
@@ -173,17 +173,17 @@ def split_command(
     from .. import _temporary, data
 
     check_new(output, overwrite)
-    wanted = _shares(shares)
-    found = source.open(path)
-    dealt = [data.split_of(group, wanted, seed=seed) for group in found.groups]
+    fractions = _shares(shares)
+    dataset = source.open(path)
+    dealt = [data.split_of(group, fractions, seed=seed) for group in dataset.groups]
     with (
         writing(str(output)),
         _temporary.file(output) as whole,
         open(whole, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        csv.writer(file).writerows([("name", "split"), *zip(found.names, dealt, strict=True)])
-    counts = {name: dealt.count(name) for name in wanted}
-    console.result(status="ok", output=str(output), samples=len(found), splits=counts)
+        csv.writer(file).writerows([("name", "split"), *zip(dataset.names, dealt, strict=True)])
+    counts = {name: dealt.count(name) for name in fractions}
+    console.result(status="ok", output=str(output), samples=len(dataset), splits=counts)
     console.note(f"{output}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
@@ -226,25 +226,25 @@ def shard(
     from .. import data
 
     check_new(output, hint="")
-    found = source.open(path)
-    total = len(found)
+    dataset = source.open(path)
+    total = len(dataset)
     if part is not None:
-        parts = data.split(found, _shares(shares), seed=seed)
+        parts = data.split(dataset, _shares(shares), seed=seed)
         if part not in parts:
             raise Failure(f"--part {part}: --shares has {', '.join(parts)}", Code.USAGE)
-        found = parts[part]
-    with console.progress(len(found), "writing") as advance, reading_or_writing(path, output):
+        dataset = parts[part]
+    with console.progress(len(dataset), "writing") as advance, reading_or_writing(path, output):
         options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
         options["threads"] = threads or cores()
         if samples is not None:
             options["samples_per_shard"] = samples
-        written: data.Dataset
+        shards: data.Dataset
         if form is ShardForm.raw:
-            written = data.write_shards(found, output, size, **options)
+            shards = data.write_shards(dataset, output, size, **options)
         elif form is ShardForm.tar:
-            written = data.write_tar_shards(data.Resized(found, size), output, **options)
+            shards = data.write_tar_shards(data.Resized(dataset, size), output, **options)
         else:
-            written = data.write_tfrecord_shards(data.Resized(found, size), output, **options)
-    left_out = len(found) - len(written)
-    console.result(status="ok", output=str(output), samples=len(written), left_out=left_out, of=total, size=size)
-    console.note(f"{output}: {len(written):,} samples" + (f", {left_out:,} left out" if left_out else ""))
+            shards = data.write_tfrecord_shards(data.Resized(dataset, size), output, **options)
+    left_out = len(dataset) - len(shards)
+    console.result(status="ok", output=str(output), samples=len(shards), left_out=left_out, of=total, size=size)
+    console.note(f"{output}: {len(shards):,} samples" + (f", {left_out:,} left out" if left_out else ""))

@@ -111,10 +111,10 @@ def _distribution() -> str:
     if not strangers:
         return name
     others = " and ".join(f"pyharmony {version}" for version in strangers)
-    told = f"{name}, and the package {others} is installed too, which on the package index is another project"
+    text = f"{name}, and the package {others} is installed too, which on the package index is another project"
     if any(strangers.values()):
-        raise RuntimeError(f"{told}; its files lie among those of this one")
-    raise Missing(told)
+        raise RuntimeError(f"{text}; its files lie among those of this one")
+    raise Missing(text)
 
 
 def _weights() -> str:
@@ -161,17 +161,17 @@ def _worst_error(device: Device, how: str = "") -> float:
     src = np.stack([np.sin(x / 5), np.cos(y / 7), np.sin((x + y) / 9)], -1) / 3 + np.float32(0.5)
     dst = np.stack([np.cos(y / 6), np.sin(x / 8), np.cos((x - y) / 11)], -1) / 3 + np.float32(0.5)
     mask = np.hypot(x - 24, y - 16) < 12
-    wanted = poisson_definition(src, dst, mask), gaussian_poisson_definition(src, dst, mask, dst)
+    definitions = poisson_definition(src, dst, mask), gaussian_poisson_definition(src, dst, mask, dst)
     tolerance, worst, before = 0.025, 0.0, get_device()
     set_device(device)
     try:
-        found = (
+        answers = (
             poisson(src, dst, mask, tolerance=tolerance),
             gaussian_poisson(src, dst, mask, dst, tolerance=tolerance),
         )
     finally:
         set_device(before)
-    for answer, definition, name in zip(found, wanted, ("poisson", "gaussian_poisson"), strict=True):
+    for answer, definition, name in zip(answers, definitions, ("poisson", "gaussian_poisson"), strict=True):
         error = 255 * float(np.abs(answer - definition).max())
         worst = max(worst, error)
         if not error <= tolerance:
@@ -264,8 +264,8 @@ def _driver() -> str:
         raise Missing("no NVIDIA driver")
     if part is None or reason:
         raise Missing(f"driver {driver}: {reason or 'no CUDA kernels in this build'}")
-    found = part.device_count()
-    return f"driver {driver}, for CUDA {_facts.cuda_version(part.driver_version())}; {found} device{'s' * (found > 1)}"
+    count = part.device_count()
+    return f"driver {driver}, for CUDA {_facts.cuda_version(part.driver_version())}; {count} device{'s' * (count > 1)}"
 
 
 def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Check]:

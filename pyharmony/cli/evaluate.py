@@ -115,8 +115,8 @@ def evaluate(
 
     # Misspelt names are reported before anything is read.
     _check_methods(evaluation, methods or [])
-    for option, given in (("--model", models), ("--judge", judges)):
-        for _, file in _labelled(given or [], option):
+    for option, texts in (("--model", models), ("--judge", judges)):
+        for _, file in _labelled(texts or [], option):
             _catalogue.check_weights(file)
     if device not in (None, "cpu", "cuda"):
         raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
@@ -128,35 +128,35 @@ def evaluate(
             if size is None:
                 side = training.size_of(run)
             try:
-                found = training.held_back(run, size="run" if size is None else side)
+                dataset = training.held_back(run, size="run" if size is None else side)
             except OSError as error:
                 with reading(f"--run: its data: {error.filename or run}"):
                     raise
         models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
     elif data is not None:
         with reading(str(data)), spoken(console.words({"path": "--data"}, hints=_HINTS)):
-            found = datasets.open_dataset(data, split=split)
+            dataset = datasets.open_dataset(data, split=split)
     sizes: dict[str, int | None] = {label: network_size for label, _ in _labelled(models or [], "--model")}
     if run is not None:
         # The network of a run sees images at the size of training, so that its figures are those of training.
         sizes[run.absolute().name] = side if size is None else None
-    chosen = _methods(evaluation, methods or [], models or [], device, batch_statistics, sizes)
-    chosen |= _ensembles(evaluation, ensembles or [], chosen, sizes)
+    harmonizers = _methods(evaluation, methods or [], models or [], device, batch_statistics, sizes)
+    harmonizers |= _ensembles(evaluation, ensembles or [], harmonizers, sizes)
     place: Any = device
     of_judges = {label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")}
-    shown = _Shown(len(found), sheet is not None)
+    sheet_rows = _SheetRows(len(dataset), sheet is not None)
     with contextlib.ExitStack() as stack:
         with writing(str(realism_maps)):
             maps = stack.enter_context(_temporary.folder(realism_maps)) if realism_maps is not None else None
-        advance = stack.enter_context(console.progress(len(found), "evaluating"))
+        advance = stack.enter_context(console.progress(len(dataset), "evaluating"))
 
         def tell(result: Any) -> None:
-            shown.add(result)
+            sheet_rows.add(result)
             if maps is not None:
                 _write_maps(result, maps)
 
         result = evaluation.evaluate(
-            found, chosen, size=side, judges=of_judges, errors="skip", on_result=tell, progress=advance
+            dataset, harmonizers, size=side, judges=of_judges, errors="skip", on_result=tell, progress=advance
         )
         problems = console.problems(result.problems)
         text = evaluation.markdown(result, published=published)
@@ -167,15 +167,15 @@ def evaluate(
             with writing(str(markdown)):
                 _temporary.write_text(markdown, text)
         if sheet is not None:
-            shown.write(sheet)
-    written = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
+            sheet_rows.write(sheet)
+    paths = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
     status = "some failed" if result.problems else "ok"
     console.result(
-        status=status, **_told(result), problems=problems, files=written, **_published(evaluation, side, published)
+        status=status, **_fields(result), problems=problems, files=paths, **_published(evaluation, side, published)
     )
     if not console.as_json and markdown is None:
         console.say(text)
-    for name in written:
+    for name in paths:
         console.note(f"{name}: written")
     if result.problems:
         raise typer.Exit(Code.SOME_FAILED)
@@ -189,20 +189,20 @@ def _side(text: str) -> int | None:
     return int(text)
 
 
-def _labelled(given: list[str], option: str) -> list[tuple[str, str]]:
+def _labelled(texts: list[str], option: str) -> list[tuple[str, str]]:
     """Splits [LABEL=]FILE; without a label a file is called by its stem, a run's file by the run's folder."""
-    found: list[tuple[str, str]] = []
-    for text in given:
+    files: list[tuple[str, str]] = []
+    for text in texts:
         label, equals, file = text.partition("=")
         if not equals or os.path.exists(text):
             path, file = Path(text), text
             label = path.parent.name if path.stem in ("best", "last", "model") and path.parent.name else path.stem
         if not label or not file:
             raise Failure(f"{option} {text}: expected FILE or LABEL=FILE", Code.USAGE)
-        if label in dict(found):
+        if label in dict(files):
             raise Failure(f"{option} {text}: there is another {label}; expected LABEL=FILE", Code.USAGE)
-        found.append((label, file))
-    return found
+        files.append((label, file))
+    return files
 
 
 def _check_methods(evaluation: Any, names: list[str]) -> None:
@@ -219,21 +219,21 @@ def _methods(
     batch_statistics: bool,
     sizes: dict[str, int | None],
 ) -> dict[str, Any]:
-    chosen: dict[str, Any] = {name: evaluation.METHODS[name] for name in names}
+    harmonizers: dict[str, Any] = {name: evaluation.METHODS[name] for name in names}
     for label, file in _labelled(models, "--model"):
         if label in evaluation.METHODS or label == "target":
             raise Failure(f"--model: {label} is another's name; expected LABEL={file}", Code.USAGE)
-        chosen[label] = evaluation.harmonizer(
+        harmonizers[label] = evaluation.harmonizer(
             file, device=device, batch_statistics=batch_statistics, size=sizes.get(label)
         )
-    return chosen
+    return harmonizers
 
 
 def _ensembles(
-    evaluation: Any, texts: list[str], chosen: dict[str, Any], sizes: dict[str, int | None]
+    evaluation: Any, texts: list[str], harmonizers: dict[str, Any], sizes: dict[str, int | None]
 ) -> dict[str, Any]:
     """Returns the means of networks as methods, [LABEL=]MODEL+MODEL each, by the labels of the networks."""
-    found: dict[str, Any] = {}
+    ensembles: dict[str, Any] = {}
     for text in texts:
         label, equals, names = text.partition("=")
         members = (names if equals else text).split("+")
@@ -242,19 +242,19 @@ def _ensembles(
                 raise Failure(
                     f"--ensemble {text}: no network {name!r}; expected some of {', '.join(sizes)}", Code.USAGE
                 )
-        if not label or label in (*evaluation.METHODS, *chosen, *found, "target"):
+        if not label or label in (*evaluation.METHODS, *harmonizers, *ensembles, "target"):
             raise Failure(f"--ensemble {text}: {label} is another's name; expected LABEL=MODEL+MODEL", Code.USAGE)
         if len({sizes[name] for name in members}) > 1:
             raise Failure(f"--ensemble {text}: its networks see images of several sizes", Code.USAGE)
         from .. import models
 
         with spoken(Words({"members": f"--ensemble {text}: members"})):
-            both = models.Ensemble([chosen[name].model for name in members])
-        found[label] = evaluation.harmonizer(both, size=sizes[members[0]])
-    return found
+            both = models.Ensemble([harmonizers[name].model for name in members])
+        ensembles[label] = evaluation.harmonizer(both, size=sizes[members[0]])
+    return ensembles
 
 
-def _told(result: Any) -> dict[str, Any]:
+def _fields(result: Any) -> dict[str, Any]:
     """Returns the figures for --json."""
     return {
         "size": result.size or "full",
@@ -264,16 +264,16 @@ def _told(result: Any) -> dict[str, Any]:
     }
 
 
-def _published(evaluation: Any, side: int | None, wanted: bool) -> dict[str, Any]:
+def _published(evaluation: Any, side: int | None, included: bool) -> dict[str, Any]:
     rows = [dataclasses.asdict(row) for row in evaluation.PUBLISHED if row.size == side]
-    return {"published": [{key: x for key, x in row.items() if key != "size"} for row in rows]} if wanted else {}
+    return {"published": [{key: x for key, x in row.items() if key != "size"} for row in rows]} if included else {}
 
 
-class _Shown:
+class _SheetRows:
     """The rows of the contact sheet: samples spread over the data set."""
 
-    def __init__(self, count: int, wanted: bool) -> None:
-        self.indices = spread(count) if wanted else []
+    def __init__(self, count: int, has_sheet: bool) -> None:
+        self.indices = spread(count) if has_sheet else []
         self.rows: list[list[tuple[str, Any]]] = []
 
     def add(self, result: Any) -> None:
@@ -296,8 +296,8 @@ def _write_maps(result: Any, folder: Path) -> None:
         cells = []
         for name, picture in pictures.items():
             parts = result.maps[name][judge]
-            drawn = picture if parts is None else evaluation.heat_map(parts, picture)
+            image = picture if parts is None else evaluation.heat_map(parts, picture)
             scores = result.scores[name][judge]
-            cells.append((", ".join(f"{key} {x:.3g}" for key, x in scores.items()), fitted(drawn)))
+            cells.append((", ".join(f"{key} {x:.3g}" for key, x in scores.items()), fitted(image)))
         rows.append(cells)
     write_sheet(rows, folder / f"{result.index:06}.png")

@@ -12,14 +12,14 @@ from ._console import Console, table
 @command("info")
 def info(console: Console) -> None:
     """Show versions, devices, kernels and file formats."""
-    found = _found()
+    report = _report()
     if console.as_json:
-        console.result(status="ok", **found)
+        console.result(status="ok", **report)
     else:
-        console.say(_shown(found))
+        console.say(_as_table(report))
 
 
-def _found() -> dict[str, Any]:
+def _report() -> dict[str, Any]:
     import platform
     from pathlib import Path
 
@@ -45,26 +45,27 @@ def _found() -> dict[str, Any]:
     }
 
 
-def _shown(found: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+def _as_table(report: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     optional = [
-        f"{module} {version}" if version else f"{module} not installed" for module, version in found["optional"].items()
+        f"{module} {version}" if version else f"{module} not installed"
+        for module, version in report["optional"].items()
     ]
-    cpu, *others = found["devices"]
-    simd = found["instruction_set"]
+    cpu, *others = report["devices"]
+    simd = report["instruction_set"]
     rows = [
         ["versions", versions],
         ["optional", ", ".join(optional)],
-        ["system", found["system"]],
-        ["CPU", f"{cpu['name']}, {cpu['cores']} cores, {found['threads']} threads"],
-        ["kernels", f"{', '.join(found['kernels']['cpu'])}; {simd['in_use']} of {', '.join(simd['available'])}"],
+        ["system", report["system"]],
+        ["CPU", f"{cpu['name']}, {cpu['cores']} cores, {report['threads']} threads"],
+        ["kernels", f"{', '.join(report['kernels']['cpu'])}; {simd['in_use']} of {', '.join(simd['available'])}"],
         [
             "GPU",
             ", ".join(f"{d['name']}, {d['memory_bytes'] / 2**30:.0f} GiB, driver {d['driver']}" for d in others)
             or "none in use; `pyharmony doctor` says why",
         ],
-        ["files", ", ".join([*found["formats"], *(f"{name} (reading)" for name in found["formats_read"])])],
-        ["weights", ", ".join(f"{w['name']} {w['bytes'] / 1e6:.1f} MB" for w in found["weights"]) or "none"],
-        ["package", found["paths"]["package"]],
+        ["files", ", ".join([*report["formats"], *(f"{name} (reading)" for name in report["formats_read"])])],
+        ["weights", ", ".join(f"{w['name']} {w['bytes'] / 1e6:.1f} MB" for w in report["weights"]) or "none"],
+        ["package", report["paths"]["package"]],
     ]
     return table(rows)

@@ -31,7 +31,7 @@ def merge(
     console: Console,
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO PHOTO...", help=MERGE.inputs["photos"])],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
-    given: dict[str, Any],
+    options: dict[str, Any],
     overwrite: Overwrite = False,
 ) -> None:
     """Merge photos of one scene into one with everyone in any of them, and write OUT.
@@ -44,7 +44,7 @@ def merge(
     check_image(output, overwrite)
     if output == STREAM and console.as_json:
         raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
-    masks, base = given.get("people"), given.get("base", _AUTO)
+    masks, base = options.get("people"), options.get("base", _AUTO)
     if len(photos) < 2:
         raise Failure("one photograph, expected two or more of one place", Code.USAGE)
     if masks and len(masks) != len(photos):
@@ -59,7 +59,7 @@ def merge(
     files |= {f"people[{i}]": path for i, path in enumerate(masks or ())}
     with spoken(Words(files=files, texts=_TEXTS)):
         number: Any = base if base == _AUTO else photos.index(base)
-        arguments = MERGE.arguments(given)
+        arguments = MERGE.arguments(options)
         result, info = pyharmony.merge(pictures, base=number, people=masks, return_info=True, **arguments)
     sources = [
         source
@@ -69,7 +69,7 @@ def merge(
     # The base alone is no composite.
     write_image(as_composite(result, pictures[info.base], sources) if len(sources) > 1 else result, output, overwrite)
     seconds = time.perf_counter() - start
-    told = []
+    records = []
     for path, photo in zip(photos, info.photos, strict=True):
         parts = [
             {
@@ -78,7 +78,7 @@ def merge(
             }
             for part in photo.parts
         ]  # fmt: skip
-        told.append(
+        records.append(
             {
                 "photo": path, "inliers": photo.inliers, "residual": round(photo.residual, 3),
                 "differs": round(photo.differs, 4), "parts": parts, **with_code(photo.reason),
@@ -86,15 +86,15 @@ def merge(
         )  # fmt: skip
         for part in photo.parts:
             x, y, wide, high = part.box
-            done = "taken over" if part.taken else f"not taken over, {part.reason}"
-            console.note(f"{path}: {wide} x {high} at {x},{y}: {done}")
-    chosen = photos[info.base]
+            outcome = "taken over" if part.taken else f"not taken over, {part.reason}"
+            console.note(f"{path}: {wide} x {high} at {x},{y}: {outcome}")
+    base_path = photos[info.base]
     if info.bases:
         costs = ", ".join(f"{path} {one.cost:.2f}" for path, one in zip(photos, info.bases, strict=True) if one.allowed)
-        console.note(f"the base is {chosen}; what each would cost: {costs}")
+        console.note(f"the base is {base_path}; what each would cost: {costs}")
     console.note(f"wrote {named(output)}: {seconds:.2f} s")
     bases = [{**dataclasses.asdict(one), "cost": one.cost} for one in info.bases]
     console.result(
-        status="ok", output=output, base=chosen, bases=bases, photos=told, **with_code(info.reason),
+        status="ok", output=output, base=base_path, bases=bases, photos=records, **with_code(info.reason),
         seconds=round(seconds, 3),
     )  # fmt: skip

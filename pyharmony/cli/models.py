@@ -30,7 +30,7 @@ Weights = Annotated[
 ]
 
 
-def _spoken(counts: dict[str, int]) -> str:
+def _counts_text(counts: dict[str, int]) -> str:
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if name != "all")
     return f"{counts['all']:,}" + (f" ({parts})" if parts else "")
 
@@ -62,13 +62,13 @@ def list_models(
     from .. import _catalogue, _shipped
 
     with spoken(console.words()):
-        found = _catalogue.every(task)
+        networks = _catalogue.every(task)
     weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
     if console.as_json:
-        rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in found]
+        rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in networks]
         console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
         return
-    console.say(table([[info.name, info.task, info.summary] for info in found]))
+    console.say(table([[info.name, info.task, info.summary] for info in networks]))
     if weights:
         rows_ = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
         console.say("\n" + table(rows_))
@@ -100,24 +100,24 @@ def show(
     with spoken(console.words()):
         variant = info.variant(preset)
     config, counts = variant.config, variant.parameters
-    found = []
+    layer_rows = []
     if layers:
         from .. import models
 
-        found = [layer._asdict() for layer in models.layers(models.outline(name, preset))]
+        layer_rows = [layer._asdict() for layer in models.layers(models.outline(name, preset))]
     if console.as_json:
         about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
         about |= {"config": config, "parameters": counts, "converts": info.converts}
-        console.result(status="ok", **about, **({"layers": found} if layers else {}))
+        console.result(status="ok", **about, **({"layers": layer_rows} if layers else {}))
         return
-    rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _spoken(counts)]]
+    rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _counts_text(counts)]]
     rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
     rows += [["presets", ", ".join(info.presets) or "none"]]
     rows += [["published weights", "`convert` reads them" if info.converts else "no layout is known"]]
     console.say(table(rows))
     if layers:
-        shown = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in found]
-        console.say("\n" + table([["layer", "kind", "output", "parameters"], *shown]))
+        cells = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in layer_rows]
+        console.say("\n" + table([["layer", "kind", "output", "parameters"], *cells]))
 
 
 def _unknown(name: str) -> str:
@@ -175,8 +175,8 @@ def verify(
             _check(entry)
         rows = [[entry.name, _size(entry), entry.sha256] for entry in own.values()]
         if console.as_json:
-            told = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
-            console.result(status="ok", weights=told)
+            records = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
+            console.result(status="ok", weights=records)
         else:
             console.say(table(rows) if rows else "no weights come with this pyharmony")
         return
@@ -197,9 +197,9 @@ def verify(
         about = {"config": config, "calibration": calibration, "parameters": counts}
         console.result(status="ok", name=model.name, **about, sha256=digest)
         return
-    rows = [["network", model.name], ["settings", _told(config)]]
-    rows += [["calibration", _told(calibration)]] if model.calibration != type(model.calibration)() else []
-    console.say(table([*rows, ["parameters", _spoken(counts)], ["sha256", digest]]))
+    rows = [["network", model.name], ["settings", _as_text(config)]]
+    rows += [["calibration", _as_text(calibration)]] if model.calibration != type(model.calibration)() else []
+    console.say(table([*rows, ["parameters", _counts_text(counts)], ["sha256", digest]]))
 
 
 def _is_model(entry: Any) -> bool:
@@ -219,7 +219,7 @@ def _check(entry: Any) -> None:
         _shipped.read(entry)
 
 
-def _told(values: dict[str, Any]) -> str:
+def _as_text(values: dict[str, Any]) -> str:
     return ", ".join(f"{key} = {value!r}" for key, value in values.items())
 
 

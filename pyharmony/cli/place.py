@@ -24,7 +24,7 @@ def place(
     console: Console,
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help=PLACE.inputs["subject"])],
     background: Annotated[str, typer.Argument(metavar="BACKGROUND", help=PLACE.inputs["background"])],
-    given: dict[str, Any],
+    options: dict[str, Any],
     explain: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write an image of all places with the terms of their scores.")
     ] = None,
@@ -37,7 +37,7 @@ def place(
     import pyharmony
     from pyharmony import io, placement
 
-    if given.get("person") is False and "head" in given:
+    if options.get("person") is False and "head" in options:
         raise Failure("--no-person and --head do not go together", Code.USAGE)
     if explain is not None and explain != STREAM:
         check_image(explain, overwrite)
@@ -45,9 +45,9 @@ def place(
         raise Failure("--json and --explain - both want stdout; write to a file", Code.USAGE)
     start = time.perf_counter()
     own, scene = read_image(subject), read_image(background)
-    mask = given.get("mask")
+    mask = options.get("mask")
     with spoken(console.words(texts=_TEXTS, hints=_HINTS)), reading(f"--mask: {mask}"):
-        places = pyharmony.place(own, scene, **PLACE.arguments(given))
+        places = pyharmony.place(own, scene, **PLACE.arguments(options))
         sheet = None if explain is None else placement.contact_sheet(own, scene, places, mask=mask)
     if explain is not None and sheet is not None:
         write_image(io.Picture(sheet), explain, overwrite)

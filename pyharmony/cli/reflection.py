@@ -11,7 +11,7 @@ from ._command import Overwrite
 from ._console import Console
 from ._images import named
 from ._options import described_by
-from .shadow import drawn
+from .shadow import draw_beside
 
 
 @described_by(REFLECTION)
@@ -20,7 +20,7 @@ def reflection(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=REFLECTION.inputs["image"])],
     mask: Annotated[str, typer.Argument(metavar="MASK", help=REFLECTION.inputs["mask"])],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
-    given: dict[str, Any],
+    options: dict[str, Any],
     layer: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the reflection alone too, with alpha.")
     ] = None,
@@ -32,8 +32,8 @@ def reflection(
     """
     import pyharmony
 
-    arguments = REFLECTION.arguments(given)
-    info, seconds = drawn(console, pyharmony.reflection, image, mask, output, layer, overwrite, arguments)
+    arguments = REFLECTION.arguments(options)
+    info, seconds = draw_beside(console, pyharmony.reflection, image, mask, output, layer, overwrite, arguments)
     strength = arguments.get("strength", REFLECTION.by_name["strength"].value)
     console.note(f"wrote {named(output)}: contact at {info.contact[0]:.0f}, {seconds:.2f} s")
     console.result(

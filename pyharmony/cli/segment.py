@@ -27,7 +27,7 @@ def segment(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUT", help="The cut-out to write, or - for stdout; or a folder.")
     ],
-    given: dict[str, Any],
+    options: dict[str, Any],
     annotations: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Segment the boxes of COCO's annotations; OUT is a copy with masks."),
@@ -60,9 +60,9 @@ def segment(
     """
     from .. import segmentation
 
-    people, mask, method = given.get("people", False), given.get("mask"), given.get("method", "auto")
-    pointed = any(name in given for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
-    if sum((people, annotations is not None, pointed)) > 1:
+    people, mask, method = options.get("people", False), options.get("mask"), options.get("method", "auto")
+    has_prompt = any(name in options for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
+    if sum((people, annotations is not None, has_prompt)) > 1:
         raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
     if every and annotations is not None:
         raise Failure("--every and --annotations do not go together", Code.USAGE)
@@ -70,26 +70,26 @@ def segment(
         raise Failure("--encoder and --decoder go together", Code.USAGE)
     if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
         raise Failure("--method, --model, --encoder and --salient all say what to do; give one", Code.USAGE)
-    chosen: Any = method
+    segmenter: Any = method
     with reading("--model" if model else "--salient" if salient else "--encoder"):
         if model is not None:
-            chosen = segmentation.trained(model)
+            segmenter = segmentation.trained(model)
         elif encoder is not None and decoder is not None:
-            chosen = segmentation.sam(encoder, decoder)
+            segmenter = segmentation.sam(encoder, decoder)
         elif salient is not None:
-            chosen = segmentation.salient(salient)
+            segmenter = segmentation.salient(salient)
     if annotations is not None:
-        _all_boxes(console, Path(image), annotations, Path(output), chosen, overwrite)
+        _all_boxes(console, Path(image), annotations, Path(output), segmenter, overwrite)
         return
     start = time.perf_counter()
-    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in given.get(name, ())]
-    lines = given.get("scribble", [])
-    corrections = [(line, True) for line in lines[1:]] + [(line, False) for line in given.get("scribble_beside", ())]
+    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in options.get(name, ())]
+    lines = options.get("scribble", [])
+    corrections = [(line, True) for line in lines[1:]] + [(line, False) for line in options.get("scribble_beside", ())]
     prompts: dict[str, Any] = {
         "points": [at for at, _ in clicks] or None,
         "labels": [label for _, label in clicks] if clicks else None,
         "scribble": lines[0] if lines else None,
-        **SEGMENT.arguments(given),
+        **SEGMENT.arguments(options),
     }
     if output == STREAM:
         if console.as_json:
@@ -100,40 +100,40 @@ def segment(
         check_output(_numbered(output, 1) if every else output, not overwrite)
     picture = read_image(image)
     with spoken(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
-        session = segmentation.Session(picture, method=chosen)
-        found = session.people() if people else session.segment(**prompts)
+        session = segmentation.Session(picture, method=segmenter)
+        segments = session.people() if people else session.segment(**prompts)
         for line, add in corrections:
-            found = session.scribble(line, add=add)
-    if not len(found):
-        raise Failure(f"{image}: {found.reason}; nothing was written", Code.INPUT, "nothing_found")
-    if found.reason:
-        console.warn(f"{image}: {found.reason}")
-    names = [_numbered(output, number + 1) for number in range(len(found))] if every else [output]
+            segments = session.scribble(line, add=add)
+    if not len(segments):
+        raise Failure(f"{image}: {segments.reason}; nothing was written", Code.INPUT, "nothing_found")
+    if segments.reason:
+        console.warn(f"{image}: {segments.reason}")
+    names = [_numbered(output, number + 1) for number in range(len(segments))] if every else [output]
     for name in names[1:]:
         check_output(name, not overwrite)
     for index, name in enumerate(names):
-        _write(picture, found.alpha(index if every else None), name, mask_only, crop, overwrite)
+        _write(picture, segments.alpha(index if every else None), name, mask_only, crop, overwrite)
     seconds = time.perf_counter() - start
     masks: list[dict[str, Any]] = [
         {"score": round(score, 4), "box": list(rect), "area": area}
-        for score, rect, area in zip(found.scores, found.boxes, found.areas)
+        for score, rect, area in zip(segments.scores, segments.boxes, segments.areas)
     ]
-    for one, head in zip(masks, found.heads):
+    for one, head in zip(masks, segments.heads):
         one["head"] = list(head)
     for one, name in zip(masks, names if every else ()):
         one["output"] = name
     what = (
         f"{len(masks)} {'person' if len(masks) == 1 else 'people'}"
         if people
-        else f"expected to cover {found.scores[0]:.0%}"
+        else f"expected to cover {segments.scores[0]:.0%}"
     )
-    written = f"{named(names[0])} to {names[-1]}" if len(names) > 1 else named(names[0])
-    console.note(f"wrote {written}: {found.method}, {what}, {seconds:.2f} s")
+    paths_text = f"{named(names[0])} to {names[-1]}" if len(names) > 1 else named(names[0])
+    console.note(f"wrote {paths_text}: {segments.method}, {what}, {seconds:.2f} s")
     console.result(
         status="ok",
-        method=found.method,
+        method=segments.method,
         masks=masks,
-        **with_code(found.reason),
+        **with_code(segments.reason),
         output=names[0],
         seconds=round(seconds, 3),
     )
@@ -153,10 +153,10 @@ def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, ov
 
     if mask_only:
         part = bounding_box(mask).of(mask) if crop else mask
-        made = dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)
+        result = dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)
     else:
-        made = segmentation.cutout(picture, mask, crop=crop)
-    write_image(made, output, overwrite)
+        result = segmentation.cutout(picture, mask, crop=crop)
+    write_image(result, output, overwrite)
 
 
 def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, method: Any, overwrite: bool) -> None:
@@ -168,8 +168,8 @@ def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, 
     target = output / annotations.name if output.is_dir() else output
     check_output(str(target), not overwrite)
     with console.status("cutting out", True), reading(str(annotations)), spoken():
-        table, found = data.boxes_to_masks(annotations, folder, method=method)
-    problems = console.problems(found)
+        table, failures = data.boxes_to_masks(annotations, folder, method=method)
+    problems = console.problems(failures)
     with writing(str(target)):
         _temporary.write_text(target, json.dumps(table))
     count = sum("score" in one for one in table["annotations"])

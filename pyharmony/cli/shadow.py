@@ -24,7 +24,7 @@ def shadow(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=SHADOW.inputs["image"])],
     mask: Annotated[str, typer.Argument(metavar="MASK", help=SHADOW.inputs["mask"])],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
-    given: dict[str, Any],
+    options: dict[str, Any],
     layer: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the shadow alone too, as a layer that multiplies.")
     ] = None,
@@ -36,7 +36,9 @@ def shadow(
     """
     import pyharmony
 
-    info, seconds = drawn(console, pyharmony.shadow, image, mask, output, layer, overwrite, SHADOW.arguments(given))
+    info, seconds = draw_beside(
+        console, pyharmony.shadow, image, mask, output, layer, overwrite, SHADOW.arguments(options)
+    )
     console.note(
         f"wrote {named(output)}: strength {info.strength:.2f}, horizon at {info.horizon:.0f}, "
         f"contact at {info.contact[0]:.0f}, {seconds:.2f} s"
@@ -47,13 +49,13 @@ def shadow(
     )  # fmt: skip
 
 
-def drawn(
+def draw_beside(
     console: Console, draw: Callable[..., Any], image: str, mask: str, output: str, layer: str | None, overwrite: bool,
-    given: dict[str, Any],
+    arguments: dict[str, Any],
 ) -> tuple[Any, float]:  # fmt: skip
     """Draws with a function that takes an image and the mask of its object, and writes the result and its layer.
 
-    given: the function's arguments.
+    arguments: those of the function.
 
     Returns:
         The function's info, and the seconds that all of it took.
@@ -66,7 +68,7 @@ def drawn(
     start = time.perf_counter()
     picture = read_image(image)
     with spoken(console.words()), reading(f"MASK: {mask}"):
-        result, info = draw(picture, mask, return_info=True, **given)
+        result, info = draw(picture, mask, return_info=True, **arguments)
     if info.reason:
         raise Failure(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")
     write_image(result, output, overwrite)

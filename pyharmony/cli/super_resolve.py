@@ -22,7 +22,7 @@ def super_resolve(
     console: Console,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=SUPER_RESOLVE.inputs["image"])],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
-    given: dict[str, Any],
+    options: dict[str, Any],
     model: Annotated[
         str | None, typer.Option(metavar="FILE", help="In place of --method: weights of srgan, .safetensors.")
     ] = None,
@@ -34,17 +34,17 @@ def super_resolve(
     """
     from .. import io, upscaling
 
-    method = given.get("method", "auto")
+    method = options.get("method", "auto")
     if model is not None and method != "auto":
         raise Failure("--method and --model both say what to do; give one", Code.USAGE)
     if output != STREAM:
         check_image(output, overwrite)
     elif console.as_json:
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
-    chosen: Any = method
+    upscaler: Any = method
     if model is not None:
         with reading(f"--model: {model}"), spoken():
-            chosen = upscaling.trained(model)
+            upscaler = upscaling.trained(model)
     start = time.perf_counter()
     picture = read_image(image)
     # It may take minutes, after which a JPEG could not hold what is transparent.
@@ -52,7 +52,7 @@ def super_resolve(
         io.check_target(picture, sys.stdout.buffer if output == STREAM else output)
     with console.status("enlarging", True), spoken(console.words(files={"image": image})):
         result, info = upscaling.super_resolve(
-            picture, method=chosen, return_info=True, **SUPER_RESOLVE.arguments(given)
+            picture, method=upscaler, return_info=True, **SUPER_RESOLVE.arguments(options)
         )
     write_image(result, output, overwrite)
     seconds = time.perf_counter() - start

@@ -62,23 +62,23 @@ def train(
     from .. import training as library
 
     if recipes:
-        found = library.recipes()
-        console.result(status="ok", recipes=found)
+        summaries = library.recipes()
+        console.result(status="ok", recipes=summaries)
         if not console.as_json:
-            console.say(table([[name, about] for name, about in found.items()]))
+            console.say(table([[name, about] for name, about in summaries.items()]))
         return
     tables: dict[str, Any] = {}
     if config is not None:
-        recipes_, written = library.recipes(), _modules.tables(config)
-        if written is not None:
-            tables = written
+        recipes_, own_tables = library.recipes(), _modules.tables(config)
+        if own_tables is not None:
+            tables = own_tables
         elif config in recipes_:
             tables = library.recipe(config)
         elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
-            known = ", ".join(recipes_)
+            names = ", ".join(recipes_)
             suggestion = hint(config, recipes_)
             raise Failure(
-                f"CONFIG: there is no recipe and no file {config}{suggestion}; recipes are {known}", Code.USAGE
+                f"CONFIG: there is no recipe and no file {config}{suggestion}; recipes are {names}", Code.USAGE
             )
         else:
             with reading(config):
@@ -104,7 +104,7 @@ def train(
             console.say(table(_rows(str(settled.model["name"]), planned)))
         return
     folder = output or Path("runs") / str(settled.model["name"])
-    with _shown(console) as tell, reading_or_writing(folder, folder), spoken(words):
+    with _progress(console) as tell, reading_or_writing(folder, folder), spoken(words):
         result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
     if int(os.environ.get("RANK", "0")):
         return
@@ -113,9 +113,9 @@ def train(
     figures["bad"] = list(result.bad)
     best = str(folder / "best.safetensors")
     if result.interrupted:
-        told = f"saved at step {result.steps}; --resume auto goes on from there"
+        note = f"saved at step {result.steps}; --resume auto goes on from there"
         console.result(status="interrupted", folder=str(folder), steps=result.steps, **figures)
-        console.note(f"{folder}: {told}")
+        console.note(f"{folder}: {note}")
         raise typer.Exit(Code.INTERRUPTED)
     console.result(status="ok", folder=str(folder), weights=best, steps=result.steps, **figures)
     console.note(_summary(best, result))
@@ -148,20 +148,20 @@ _FIGURES = {
 def _summary(best: str, result: Any) -> str:
     """Returns a report for people on a finished run."""
     minutes, seconds = divmod(round(result.seconds), 60)
-    done = f"{best}: {result.steps:,} steps in {minutes}:{seconds:02} minutes"
+    head = f"{best}: {result.steps:,} steps in {minutes}:{seconds:02} minutes"
     if result.stopped_early:
-        done += ", stopped early"
-    told = [form.format(result.best[name]) for name, form in _FIGURES.items() if name in result.best]
+        head += ", stopped early"
+    figures = [form.format(result.best[name]) for name, form in _FIGURES.items() if name in result.best]
     if "gain" in result.best:
         gain = result.best["gain"]
-        told.insert(1, f"{abs(gain):.2f} dB {'beyond' if gain >= 0 else 'short of'} the composite")
+        figures.insert(1, f"{abs(gain):.2f} dB {'beyond' if gain >= 0 else 'short of'} the composite")
     if "mse" in result.best and "fmse" not in result.best:
-        told.append(f"MSE {result.best['mse']:.4g}")
+        figures.append(f"MSE {result.best['mse']:.4g}")
     if "color_error" in result.best:
-        told.append(f"seam {result.best['seam_error']:.2f} and colour {result.best['color_error']:.2f} levels off")
-    if not told:
-        return done
-    return f"{done}; on what was held back {', '.join(told)}, best at step {result.best['step']:,.0f}"
+        figures.append(f"seam {result.best['seam_error']:.2f} and colour {result.best['color_error']:.2f} levels off")
+    if not figures:
+        return head
+    return f"{head}; on what was held back {', '.join(figures)}, best at step {result.best['step']:,.0f}"
 
 
 #: What arguments of `pyharmony.training.train`, and of what it calls, are called, where the command says otherwise.
@@ -178,14 +178,14 @@ _HINTS = {
 
 
 @contextlib.contextmanager
-def _shown(console: Console) -> Iterator[Callable[[Progress], None]]:
+def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
     """Shows a bar on a terminal, otherwise a line every ten seconds."""
     if console.plain:
-        told = [-math.inf]
+        last = [-math.inf]
 
         def line(progress: Progress) -> None:
-            if progress.seconds - told[0] >= _EVERY or progress.count == progress.total:
-                told[0] = progress.seconds
+            if progress.seconds - last[0] >= _EVERY or progress.count == progress.total:
+                last[0] = progress.seconds
                 console.note(_words(progress), step=progress.count, **progress.losses)
 
         yield line
