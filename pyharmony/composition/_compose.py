@@ -308,30 +308,9 @@ def compose(
     options = options_of(len(images), several, points, boxes, masks, at, scale, angle, flip, behind)
     old_recipe = None if recipe is None else read_recipe(recipe)
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(images))]
-    least = None if side is None else max(int(side), DECIDED)
-
-    def read_file(image: tuple[Any, str, str | None]) -> _ReadFile | None:
-        one, name, file = image
-        is_path = isinstance(one, (str, os.PathLike))
-        return _read(one, name, least, file, keep_gps and name == "background") if is_path else None
-
-    # Files are decoded beside one another; what else is given may be one object several times.
-    files = [_file_of(old_recipe, i) for i in (None, *range(len(images)))]
-    first, *reads = in_threads(read_file, list(zip((background, *images), ("background", *names), files, strict=True)))
-    file: Any = background
-    whole: Any = first.picture if first else file
-    if not first and not _arrays.is_array(background):
-        whole = picture_of(file, "background", keep_gps=keep_gps)
+    whole, photos, scene = _opened(images, names, background, old_recipe, side, keep_gps)
     target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
-    if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
-        raise ShapeError("background: a batch, expected one image; call compose for each")
-    like = whole if isinstance(whole, Picture) else Picture(target)
     check_result(out, whole if isinstance(whole, Picture) else Picture(target), background)
-    photos = [
-        _photo(one, like, name) if read is None else _known(_photo(read.picture, like, name), read)
-        for one, read, name in zip(images, reads, names, strict=True)
-    ]
-    scene = _scene(target) if first is None else _known(_scene(target), first, True)
     seconds = {"read": time.perf_counter() - start}
     if old_recipe is None:
         plan, findings, others = _decided(
@@ -340,56 +319,93 @@ def compose(
     else:
         plan, others = old_recipe, []
         _fits(plan, photos, scene, target)
-        # In the order of the photographs.
-        reasons = [changed(plan["subjects"][plan["order"].index(i)]) for i in range(len(photos))]
-        findings = [
-            Findings(of_subject, [Reason(one.code, f"{one}: look at it") for one in of_subject])
-            for of_subject in reasons
-        ]
-    # What is drawn comes from the recipe alone, so that the recipe gives the same again.
-    infos: list[ComposeInfo] = []
-
-    def work(frame: Frame) -> Infos:
-        results: Any = [draws(job) for job in frame.jobs()]
-        return results
-
-    def draws(job: Job) -> ComposeInfo:
-        below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
-        if job.dst_alpha is not None:
-            below = np.dstack([below, job.dst_alpha])
-        if job.in_place:
-            below = below.copy()
-        job_pixels = job.start()
-        # A grey background is drawn on in three equal channels.
-        canvas = job_pixels if job_pixels.shape[2] == 3 else np.repeat(job_pixels, 3, 2)
-        drawings = draw(canvas, below[..., :3], plan, [photos[i] for i in plan["order"]], ratio)
-        if canvas is not job_pixels:
-            grey = canvas.astype(np.float64) @ LUMA
-            job_pixels[..., 0] = np.rint(grey) if job_pixels.dtype.kind == "u" else grey
-        infos.append(_told(drawings, plan, findings, below, seconds, start, others))
-        return infos[-1]
-
-    ratio, originals = 1.0, photos
+        findings = _changes(plan)
+    # Arrays and open files have no sum of a file; the mark of a composite is written all the same.
+    sums = [photo.file for photo in (*photos, scene) if photo.file is not None]
+    ratio = 1.0
     if side is not None and side < max(scene.size):
-        ratio = side / max(scene.size)
-        whole, photos = _reduced(whole, scene, photos, plan, ratio)
+        whole, photos = _reduced(whole, scene, photos, plan, side / max(scene.size))
         ratio = max((whole.pixels if isinstance(whole, Picture) else whole).shape[:2]) / max(scene.size)
     to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
     if to_file and not isinstance(whole, Picture):
         whole = Picture(as_images(whole, "background")[0])
     if isinstance(whole, Picture):
-        # Arrays and open files have no sum of a file; the mark of a composite is written all the same.
-        sums = [photo.file for photo in (*originals, scene) if photo.file is not None]
         whole = replace(whole, xmp=told_in_xmp(whole.xmp, sums))
+    # What is drawn comes from the recipe alone, so that the recipe gives the same again.
+    infos: list[ComposeInfo] = []
+
+    def work(frame: Frame) -> Infos:
+        for job in frame.jobs():
+            drawings, below = _drawn_in(job, plan, photos, ratio)
+            infos.append(_told(drawings, plan, findings, below, seconds, start, others))
+        results: Any = infos
+        return results
+
     call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device="cpu" if _on_cpu(whole) else None)
     result = call.run(work, tell=lambda info: None)
-    for info in infos:
-        for i, one in enumerate(info.subjects):
-            for reason in one.warnings:
-                warn(PyHarmonyWarning.because(f"subjects[{plan['order'][i]}]: " if several else "", reason))
+    for number, one in zip(plan["order"], infos[0].subjects, strict=True):
+        for reason in one.warnings:
+            warn(PyHarmonyWarning.because(f"subjects[{number}]: " if several else "", reason))
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
     return WithInfo((result, infos[0])) if return_info else result
+
+
+def _opened(
+    images: Sequence[Any], names: Sequence[str], background: Any, recipe: Mapping[str, Any] | None, side: int | None,
+    keep_gps: bool,
+) -> tuple[Any, list[Photo], Photo]:  # fmt: skip
+    """Returns the background as it was passed, or as a Picture of its file, the photographs, and it as one of them."""
+    least = None if side is None else max(int(side), DECIDED)
+
+    def read_file(image: tuple[Any, str, str | None]) -> _ReadFile | None:
+        one, name, file = image
+        is_path = isinstance(one, (str, os.PathLike))
+        return _read(one, name, least, file, keep_gps and name == "background") if is_path else None
+
+    # Files are decoded beside one another; what else is given may be one object several times.
+    files = [_file_of(recipe, i) for i in (None, *range(len(images)))]
+    first, *reads = in_threads(read_file, list(zip((background, *images), ("background", *names), files, strict=True)))
+    whole = first.picture if first else background
+    if not first and not _arrays.is_array(background):
+        whole = picture_of(background, "background", keep_gps=keep_gps)
+    if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
+        raise ShapeError("background: a batch, expected one image; call compose for each")
+    target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
+    like = whole if isinstance(whole, Picture) else Picture(target)
+    photos = [
+        _photo(one, like, name) if read is None else _known(_photo(read.picture, like, name), read)
+        for one, read, name in zip(images, reads, names, strict=True)
+    ]
+    return whole, photos, _scene(target) if first is None else _known(_scene(target), first, True)
+
+
+def _changes(recipe: Mapping[str, Any]) -> list[Findings]:
+    """Returns how weights differ from those that a recipe was made with, in the order of the photographs."""
+    findings = []
+    for number in range(len(recipe["order"])):
+        reasons = changed(recipe["subjects"][recipe["order"].index(number)])
+        findings.append(Findings(reasons, [Reason(one.code, f"{one}: look at it") for one in reasons]))
+    return findings
+
+
+def _drawn_in(
+    job: Job, recipe: Mapping[str, Any], photos: Sequence[Photo], ratio: float
+) -> tuple[list[PlacedSubject], NumpyArray]:
+    """Draws a recipe into the image of a job; returns the subjects, and what lies below them."""
+    below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
+    if job.dst_alpha is not None:
+        below = np.dstack([below, job.dst_alpha])
+    if job.in_place:
+        below = below.copy()
+    pixels = job.start()
+    # A grey background is drawn on in three equal channels.
+    canvas = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, 2)
+    drawings = draw(canvas, below[..., :3], recipe, [photos[i] for i in recipe["order"]], ratio)
+    if canvas is not pixels:
+        grey = canvas.astype(np.float64) @ LUMA
+        pixels[..., 0] = np.rint(grey) if pixels.dtype.kind == "u" else grey
+    return drawings, below
 
 
 def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo) -> NumpyArray:
