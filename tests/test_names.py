@@ -32,7 +32,7 @@ BANNED = frozenset(
 #: The largest share of such names among those that are assigned.
 MOST = 0.003
 #: Rooms whose names are still to be changed.
-REMAINING = frozenset({"segmentation", "server"})
+REMAINING = frozenset({"server"})
 
 
 def assigned_names(tree: ast.AST) -> Iterator[str]:

@@ -55,17 +55,17 @@ class ClassicCutter:
         whole = (0, 0, width, height)
         inside, outside = (self._near(prompts, label, _SURE) for label in (1, 0))
         if last is not None:
-            known = _softened(sampled(last, whole, self.size) > 0.5)
+            prior = _softened(sampled(last, whole, self.size) > 0.5)
             if (box := prompts.limit) is not None:
                 outside |= self._boxed(box)[1]
         elif prompts.mask is not None:
-            known = _softened(resized(prompts.mask, self.size) >= 128)
+            prior = _softened(resized(prompts.mask, self.size) >= 128)
         elif prompts.box is not None:
-            known, frame = self._boxed(prompts.box)
+            prior, frame = self._boxed(prompts.box)
             outside |= frame
         else:
-            known = np.where(self._near(prompts, 1, _PERHAPS), np.float32(0.5), np.float32(0))
-        values = self.solve(self.small, inside, outside & ~inside, known)
+            prior = np.where(self._near(prompts, 1, _PERHAPS), np.float32(0.5), np.float32(0))
+        values = self.solve(self.small, inside, outside & ~inside, prior)
         return [connected(Layer(whole, values, 0.5), prompts.inside)]
 
     def _boxed(self, box: Box) -> tuple[Float32, Bools]:
@@ -76,8 +76,8 @@ class ClassicCutter:
         u = np.abs(x - (box[0] + box[2]) / 2 * across) / max((box[2] - box[0]) / 2 * across, 0.5)
         v = np.abs(y - (box[1] + box[3]) / 2 * down) / max((box[3] - box[1]) / 2 * down, 0.5)
         frame = np.maximum(u, v) > 1
-        known = np.where(np.hypot(u, v) < _MIDDLE, 1.0, np.where(frame, 0.0, 0.5)).astype(np.float32)
-        return known, frame
+        prior = np.where(np.hypot(u, v) < _MIDDLE, 1.0, np.where(frame, 0.0, 0.5)).astype(np.float32)
+        return prior, frame
 
     def _near(self, prompts: Prompts, label: int, reach: float) -> Bools:
         """Returns the places near to clicks of a label."""
@@ -85,27 +85,27 @@ class ClassicCutter:
         factor = width / self.picture.shape[1]
         radius = max(1.0, reach * max(width, height))
         y, x = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
-        found = np.zeros((height, width), np.bool_)
+        places = np.zeros((height, width), np.bool_)
         for (px, py), own in zip(prompts.points, prompts.labels, strict=True):
             if own == label:
-                found |= (x - (px + 0.5) * factor) ** 2 + (y - (py + 0.5) * factor) ** 2 <= radius**2
-        return found
+                places |= (x - (px + 0.5) * factor) ** 2 + (y - (py + 0.5) * factor) ** 2 <= radius**2
+        return places
 
 
 def _softened(region: Bools) -> Float32:
     """Returns how surely places are in a region [h, w] that is roughly known, from 0 to 1: 0.5 at its contour."""
     reach = max(2.0, _ROUGH * float(np.count_nonzero(region)) ** 0.5)
     apart = distance_inside(np.pad(region, 1)) - distance_inside(np.pad(~region, 1, mode="edge"))
-    found: Float32 = np.clip(0.5 + apart[1:-1, 1:-1] / (2 * reach), 0, 1).astype(np.float32)
-    return found
+    sureness: Float32 = np.clip(0.5 + apart[1:-1, 1:-1] / (2 * reach), 0, 1).astype(np.float32)
+    return sureness
 
 
 def grabcut(picture: Pixels) -> ClassicCutter:
     """Returns a cutter by OpenCV's GrabCut."""
     import cv2
 
-    def solve(small: Pixels, inside: Bools, outside: Bools, known: Float32) -> Float32:
-        state = np.where(known >= 0.5, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
+    def solve(small: Pixels, inside: Bools, outside: Bools, prior: Float32) -> Float32:
+        state = np.where(prior >= 0.5, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
         state[outside], state[inside] = cv2.GC_BGD, cv2.GC_FGD
         if not ((state == cv2.GC_PR_BGD) | (state == cv2.GC_BGD)).any():
             state[[0, -1]] = cv2.GC_PR_BGD
@@ -122,18 +122,18 @@ def random_walker(picture: Pixels) -> ClassicCutter:
     """Returns a cutter by scikit-image's random walker, which starts at clicks and at the frame of the picture."""
     from skimage.segmentation import random_walker as walked
 
-    def solve(small: Pixels, inside: Bools, outside: Bools, known: Float32) -> Float32:
-        labels = np.zeros(known.shape, np.int64)
-        if known.max() > 0.5:
-            labels[known > 1 - _STARTS], labels[known < _STARTS] = 1, 2
+    def solve(small: Pixels, inside: Bools, outside: Bools, prior: Float32) -> Float32:
+        labels = np.zeros(prior.shape, np.int64)
+        if prior.max() > 0.5:
+            labels[prior > 1 - _STARTS], labels[prior < _STARTS] = 1, 2
         else:
             labels[[0, -1]] = labels[:, [0, -1]] = 2
         labels[outside], labels[inside] = 2, 1
         if not ((labels == 1).any() and (labels == 2).any() and (labels == 0).any()):
             return (labels == 1).astype(np.float32)
         settings: Any = {"beta": _BETA, "mode": "cg_j", "tol": 1e-3, "prob_tol": 0.05}
-        found = walked(small, labels, channel_axis=2, return_full_prob=True, **settings)
-        return found[0].astype(np.float32)
+        probabilities = walked(small, labels, channel_axis=2, return_full_prob=True, **settings)
+        return probabilities[0].astype(np.float32)
 
     # It never leaves what it began with, and all clicks together say more than its last answer.
     return ClassicCutter(picture, _WALKER_SIDE, solve, goes_on=False)

@@ -62,11 +62,11 @@ class Network(NamedTuple):
     Attributes:
         size: the side of the images that it takes.
         levels: for each level the first convolution, of stride 2, and the pairs of its blocks.
-        looks: the tensors of each layer of attention, by name.
+        attention: the tensors of each layer of attention, by name.
         heads: the heads of the attention.
         ups: for each level on the way up, finest first, the convolution from the coarser one, and a pair.
         tensors: all others by name.
-        stem, known: the first convolution and the blocks of the network of features, none where it has none.
+        stem, backbone: the first convolution and the blocks of the network of features, none where it has none.
         beside: for each level the convolution of its features.
         finder: for each level that heads are found by, coarsest first, its convolution and a pair; none where it finds
             no heads.
@@ -76,12 +76,12 @@ class Network(NamedTuple):
 
     size: int
     levels: tuple[tuple[Conv, tuple[tuple[Conv, Conv], ...]], ...]
-    looks: tuple[Mapping[str, Float32], ...]
+    attention: tuple[Mapping[str, Float32], ...]
     heads: int
     ups: tuple[tuple[Conv, tuple[Conv, Conv]], ...]
     tensors: Mapping[str, Float32]
     stem: Conv | None = None
-    known: tuple[Inverted, ...] = ()
+    backbone: tuple[Inverted, ...] = ()
     beside: tuple[Conv, ...] = ()
     finder: tuple[tuple[Conv, tuple[Conv, Conv]], ...] = ()
     edges: bool = False
@@ -99,7 +99,7 @@ class Network(NamedTuple):
         # Of an odd number of zeros TensorFlow adds more behind than before.
         x = convolution(image * 2 - 1, *self.stem, stride=2, before=0, slope=0, high=6)
         features: list[Float32] = []
-        for i, block in enumerate(self.known):
+        for i, block in enumerate(self.backbone):
             x = _inverted(x, block)
             if i in _LEVELS:
                 features.append(x)
@@ -110,30 +110,30 @@ class Network(NamedTuple):
         mean = self._features(image)[-1].mean((0, 1))
         return float(sigmoid(_linear(mean[None], self.tensors, "scene"))[0, 0])
 
-    def cut(self, image: Float32, prompt: Float32, seen: Sequence[Float32] | None = None) -> Cut:
+    def cut(self, image: Float32, prompt: Float32, features: Sequence[Float32] | None = None) -> Cut:
         """Returns the masks of an image [S, S, 3] in [0, 1] for a prompt [S, S, 7].
 
-        seen: what the method of this name returned for the image; None: it is asked again.
+        features: what the method `seen` returns for the image; None: it is computed here.
 
         Raises:
             WeightsError: the network gives NaN or infinities.
         """
-        _, x, felt, small = self._levels(image, prompt, self.seen(image) if seen is None else seen)
+        _, x, felt, small = self._levels(image, prompt, self.seen(image) if features is None else features)
         large = np.ascontiguousarray(np.moveaxis(enlarged(small), 2, 0))
         scores = self._scores(small[..., :MASKS], felt, x.reshape(-1, x.shape[2]).mean(0))
         _check_finite(large, scores)
         return Cut(large[:MASKS], scores, large[MASKS])
 
-    def crowd(self, image: Float32, seen: Sequence[Float32] | None = None) -> Crowd:
+    def crowd(self, image: Float32, features: Sequence[Float32] | None = None) -> Crowd:
         """Returns where people are in an image [S, S, 3] in [0, 1], and their heads, without a click.
 
-        seen: as in `cut`.
+        features: as in `cut`.
 
         Raises:
             WeightsError: the network gives NaN or infinities.
         """
         prompt = prompt_of(image, (), ())
-        levels, coarsest, felt, small = self._levels(image, prompt, self.seen(image) if seen is None else seen)
+        levels, coarsest, felt, small = self._levels(image, prompt, self.seen(image) if features is None else features)
         people = np.ascontiguousarray(enlarged(small)[..., MASKS])
         _check_finite(people)
         if not self.finder:
@@ -161,9 +161,9 @@ class Network(NamedTuple):
             levels.append(x)
         height, width, channels = x.shape
         y = x.reshape(-1, channels)
-        if self.looks:
+        if self.attention:
             y = y + self._places(height, width)
-        for look in self.looks:
+        for look in self.attention:
             y = _look(y, look, self.heads)
         x = coarsest = y.reshape(height, width, channels)
         for i in range(3, -1, -1):
@@ -176,10 +176,10 @@ class Network(NamedTuple):
     def _places(self, height: int, width: int) -> Float32:
         """Returns what is added at each place of the coarsest level, [height * width, C]."""
         side = self.size // 32
-        found: Float32 = self.tensors["place"][0]
+        embedding: Float32 = self.tensors["place"][0]
         if (height, width) == (side, side):
-            return found
-        planes = np.moveaxis(found.reshape(side, side, -1), 2, 0)
+            return embedding
+        planes = np.moveaxis(embedding.reshape(side, side, -1), 2, 0)
         planes = between(planes, (width, height), (0.0, 0.0, float(side), float(side)))
         return np.ascontiguousarray(np.moveaxis(planes, 0, 2).reshape(height * width, -1))
 
@@ -189,9 +189,9 @@ class Network(NamedTuple):
         height, width, _ = felt.shape
         inside = inside.reshape(height, 2, width, 2, MASKS).mean((1, 3)).reshape(-1, MASKS)
         flat = felt.reshape(len(inside), -1)
-        seen = [_product(part.T, flat) / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
-        seen.append(np.broadcast_to(whole, (MASKS, len(whole))))
-        hidden = _linear(np.concatenate(seen, 1), self.tensors, "hidden", slope=0)
+        pooled = [_product(part.T, flat) / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
+        pooled.append(np.broadcast_to(whole, (MASKS, len(whole))))
+        hidden = _linear(np.concatenate(pooled, 1), self.tensors, "hidden", slope=0)
         return sigmoid(_linear(hidden, self.tensors, "score")[:, 0])
 
 
@@ -221,7 +221,7 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
         blocks = tuple(_pair(state, f"blocks.{i}.{k}") for k in range(depth))
         levels.append((_folded(state, f"down.{i}.conv", f"down.{i}.norm"), blocks))
     ups = tuple((_folded(state, f"up.{i}.conv", f"up.{i}.norm"), _pair(state, f"over.{i}")) for i in range(4))
-    looks = tuple(
+    attention = tuple(
         {key.removeprefix(f"looks.{i}."): _upright(x) for key, x in state.items() if key.startswith(f"looks.{i}.")}
         for i in range(config["looks"])
     )
@@ -238,20 +238,20 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
     edges, scene = bool(config.get("edges")), bool(config.get("scene"))
     if scene:
         tensors |= {key: _upright(state[key]) for key in ("scene.weight", "scene.bias")}
-    found = Network(
-        config["size"], tuple(levels), looks, config["heads"], ups, tensors, finder=tuple(finder), edges=edges,
+    network = Network(
+        config["size"], tuple(levels), attention, config["heads"], ups, tensors, finder=tuple(finder), edges=edges,
         scene=scene,
     )  # fmt: skip
     if not config.get("features"):
-        return found
-    known: list[Inverted] = []
-    while (name := f"known.blocks.{len(known)}") + ".each.weight" in state:
+        return network
+    backbone: list[Inverted] = []
+    while (name := f"known.blocks.{len(backbone)}") + ".each.weight" in state:
         wide = conv_of(state, f"{name}.wide") if f"{name}.wide.weight" in state else None
         weight = np.ascontiguousarray(state[f"{name}.each.weight"][:, 0].transpose(1, 2, 0))
-        each, stride = Conv(weight, state[f"{name}.each.bias"]), _STRIDES.get(len(known), 1)
-        known.append(Inverted(wide, each, stride, conv_of(state, f"{name}.narrow")))
+        each, stride = Conv(weight, state[f"{name}.each.bias"]), _STRIDES.get(len(backbone), 1)
+        backbone.append(Inverted(wide, each, stride, conv_of(state, f"{name}.narrow")))
     beside = tuple(_folded(state, f"beside.{i}.conv", f"beside.{i}.norm") for i in range(len(levels)))
-    return found._replace(stem=conv_of(state, "known.stem"), known=tuple(known), beside=beside)
+    return network._replace(stem=conv_of(state, "known.stem"), backbone=tuple(backbone), beside=beside)
 
 
 def _check_finite(*arrays: Float32) -> None:
@@ -288,8 +288,8 @@ def edges_of(image: Float32) -> Float32:
     """Returns the edges [H, W, 1] of an image [H, W, 3], as the model's function of this name does."""
     framed = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
     across, down = framed[1:-1, 2:] - framed[1:-1, :-2], framed[2:, 1:-1] - framed[:-2, 1:-1]
-    found: Float32 = np.sqrt((across * across + down * down).max(2, keepdims=True))
-    return found
+    edges: Float32 = np.sqrt((across * across + down * down).max(2, keepdims=True))
+    return edges
 
 
 def _block(x: Float32, pair: tuple[Conv, Conv]) -> Float32:
@@ -300,20 +300,20 @@ def enlarged(x: Float32) -> Float32:
     """Returns x [h, w, C] with twice the sides, bilinearly, as torch does it."""
     for axis in (0, 1):
         x = x.swapaxes(0, axis)
-        found = np.empty((len(x), 2, *x.shape[1:]), np.float32)
+        pairs = np.empty((len(x), 2, *x.shape[1:]), np.float32)
         near, far = np.float32(0.75) * x, np.float32(0.25) * x
-        found[0, 0], found[-1, 1] = x[0], x[-1]
-        np.add(near[1:], far[:-1], out=found[1:, 0])
-        np.add(near[:-1], far[1:], out=found[:-1, 1])
-        x = found.reshape(2 * len(x), *x.shape[1:]).swapaxes(0, axis)
+        pairs[0, 0], pairs[-1, 1] = x[0], x[-1]
+        np.add(near[1:], far[:-1], out=pairs[1:, 0])
+        np.add(near[:-1], far[1:], out=pairs[:-1, 1])
+        x = pairs.reshape(2 * len(x), *x.shape[1:]).swapaxes(0, axis)
     return np.ascontiguousarray(x)
 
 
 def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
     """Computes `_Look` of [P, C]."""
     places, width = x.shape
-    asked = _linear(layer_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
-    query, key, value = (asked[:, i].swapaxes(0, 1) for i in range(3))
+    projections = _linear(layer_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
+    query, key, value = (projections[:, i].swapaxes(0, 1) for i in range(3))
     scores = np.stack([_product(q, k.T) for q, k in zip(query, key, strict=True)])
     scores /= np.float32((width // heads) ** 0.5)
     weights = np.exp(scores - scores.max(2, keepdims=True))
@@ -340,8 +340,8 @@ def sigmoid(x: Float32) -> Float32:
     """Returns 1 / (1 + exp(-x))."""
     # exp overflows to infinity where x is far below 0, and the quotient is the right 0.
     with np.errstate(over="ignore"):
-        found: Float32 = np.float32(1) / (np.float32(1) + np.exp(-x))
-    return found
+        result: Float32 = np.float32(1) / (np.float32(1) + np.exp(-x))
+    return result
 
 
 def prompt_of(

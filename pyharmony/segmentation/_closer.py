@@ -61,11 +61,11 @@ def closer(cutter: NetworkCutter, layer: Layer, prompts: Prompts) -> Layer:
     if prompts.limit is not None:
         (refined,) = limited([refined], prompts.limit)
     # A mask that explains a click goes on to do so.
-    lost = (
+    loses_clicks = (
         (_at(layer, place) > 0.5) == bool(label) != (_at(refined, place) > 0.5)
         for place, label in zip(prompts.points, prompts.labels, strict=True)
     )
-    return layer if any(lost) else refined
+    return layer if any(loses_clicks) else refined
 
 
 def windows_of(box: Box, width: int, height: int) -> list[Box]:

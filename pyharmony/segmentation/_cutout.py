@@ -59,14 +59,14 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     whole = one_image(image, "image")
     pixels = whole.pixels[..., :3]
     height, width = pixels.shape[:2]
-    cover: Any = mask.alpha() if isinstance(mask, Masks) else mask
-    inside = one_mask(cover, "mask", height, width)
+    mask_like: Any = mask.alpha() if isinstance(mask, Masks) else mask
+    inside = one_mask(mask_like, "mask", height, width)
     alpha = in_dtype(inside, pixels.dtype)
     colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory(), background=True)
-    found: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
+    rgba: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
     if crop:
         box = bounding_box(alpha)
         if box.empty:
             raise ArgumentError("mask: empty, there is nothing to crop to")
-        found = np.ascontiguousarray(box.of(found))
-    return whole.like(found)
+        rgba = np.ascontiguousarray(box.of(rgba))
+    return whole.like(rgba)

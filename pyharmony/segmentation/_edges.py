@@ -39,7 +39,7 @@ def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
 def contrast(picture: Pixels, layer: Layer) -> float:
     """Returns by how many levels of 255 colours differ across the contour of a mask, by the median; 0 without any."""
     height, width = layer.values.shape
-    seen = resized(picture, (width, height), layer.box).astype(np.float32)
+    colours = resized(picture, (width, height), layer.box).astype(np.float32)
     inside = (layer.values > 0.5).astype(np.float32)
     outside = np.float32(1) - inside
     shares = [mean(region, _ACROSS) for region in (inside, outside)]
@@ -49,7 +49,7 @@ def contrast(picture: Pixels, layer: Layer) -> float:
     squares = np.zeros(np.count_nonzero(contour), np.float32)
     for channel in range(3):
         near, far = (
-            mean(seen[..., channel] * region, _ACROSS)[contour] / share[contour]
+            mean(colours[..., channel] * region, _ACROSS)[contour] / share[contour]
             for region, share in zip((inside, outside), shares, strict=True)
         )
         squares += np.square(near - far)
@@ -62,29 +62,29 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
     size = fitted((width, height), _SIDE)
     guide = shares_of(resized(picture, size))
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
-    wanted = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
-    slopes, level = affine(guide, wanted, radius, _RIDGE)
-    planes = np.stack([wanted, level, *slopes])
-    found = np.zeros((height, width), np.uint8)
+    coarse = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
+    slopes, level = affine(guide, coarse, radius, _RIDGE)
+    planes = np.stack([coarse, level, *slopes])
+    mask = np.zeros((height, width), np.uint8)
     for top in range(0, height, _BLOCK):
         for left in range(0, width, _BLOCK):
             bottom, right = min(top + _BLOCK, height), min(left + _BLOCK, width)
             box = (left * size[0] / width, top * size[1] / height, right * size[0] / width, bottom * size[1] / height)
             # Where the layer is sure, colours have no say.
-            known = around(wanted, box)
-            if known.min() == known.max() and known.flat[0] in (0, 1):
-                found[top:bottom, left:right] = known.flat[0] * 255
+            part = around(coarse, box)
+            if part.min() == part.max() and part.flat[0] in (0, 1):
+                mask[top:bottom, left:right] = part.flat[0] * 255
                 continue
             block = (right - left, bottom - top)
-            known, made, *slope = between(planes, block, box)
+            part, fine, *slope = between(planes, block, box)
             colours = shares_of(picture[top:bottom, left:right])
             for channel in range(3):
-                made += slope[channel] * colours[..., channel]
-            made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
-            sure = np.clip(np.abs(known - np.float32(0.5)) * 20 - 9, 0, 1)
-            made += sure * (known - made)
-            found[top:bottom, left:right] = levels_of_shares(made)
-    return found
+                fine += slope[channel] * colours[..., channel]
+            fine = (fine - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
+            sure = np.clip(np.abs(part - np.float32(0.5)) * 20 - 9, 0, 1)
+            fine += sure * (part - fine)
+            mask[top:bottom, left:right] = levels_of_shares(fine)
+    return mask
 
 
 def between(planes: Float32, size: tuple[int, int], box: tuple[float, float, float, float]) -> Float32:
@@ -96,8 +96,8 @@ def between(planes: Float32, size: tuple[int, int], box: tuple[float, float, flo
         at = np.clip(start + (np.arange(count) + 0.5) * (end - start) / count - 0.5, 0, last)
         first = np.minimum(at.astype(np.intp), max(0, last - 1))
         share = (at - first).astype(np.float32).reshape((-1, 1) if axis == 1 else -1)
-        found = planes.take(first, axis)
-        planes = found + share * (planes.take(np.minimum(first + 1, last), axis) - found)
+        low = planes.take(first, axis)
+        planes = low + share * (planes.take(np.minimum(first + 1, last), axis) - low)
     return planes
 
 
@@ -115,22 +115,22 @@ def _narrowed(values: Float32, radius: int) -> Float32:
     down, across = np.gradient(values) if min(values.shape) > 1 else (values * 0, values * 0)
     # About how many pixels a place is away from the contour.
     away = (values - np.float32(0.5)) / np.maximum(np.hypot(down, across), np.float32(_FLAT))
-    found: Float32 = np.clip(np.float32(0.5) + away / np.float32(2 * radius), 0, 1)
-    return found
+    narrow: Float32 = np.clip(np.float32(0.5) + away / np.float32(2 * radius), 0, 1)
+    return narrow
 
 
-def affine(guide: Float32, wanted: Float32, radius: int, ridge: float) -> tuple[list[Float32], Float32]:
-    """Returns slopes of three channels and a level, [h, w] each, by which colours give what is wanted.
+def affine(guide: Float32, target: Float32, radius: int, ridge: float) -> tuple[list[Float32], Float32]:
+    """Returns slopes of three channels and a level, [h, w] each, by which colours give the target.
 
     They are found within so many pixels of each place. The larger the ridge, the less colours have to say.
     """
     channels = [np.ascontiguousarray(guide[..., c]) for c in range(3)]
     means = [mean(c, radius) for c in channels]
-    middle = mean(wanted, radius)
+    middle = mean(target, radius)
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
     rr, rg, rb, gg, gb, bb = (mean(channels[a] * channels[b], radius) - means[a] * means[b] for a, b in pairs)
     rr, gg, bb = rr + ridge, gg + ridge, bb + ridge
-    with_r, with_g, with_b = (mean(channels[c] * wanted, radius) - means[c] * middle for c in range(3))
+    with_r, with_g, with_b = (mean(channels[c] * target, radius) - means[c] * middle for c in range(3))
     # The inverse of a symmetric matrix by its cofactors.
     a, b, c = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
     d, e, f = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
@@ -151,10 +151,10 @@ def mean(x: Float32, radius: int) -> Float32:
     rows = framed[:height].copy()
     for step in range(1, 2 * radius + 1):
         rows += framed[step : step + height]
-    found = rows[:, :width].copy()
+    sums = rows[:, :width].copy()
     for step in range(1, 2 * radius + 1):
-        found += rows[:, step : step + width]
-    return found / np.outer(_counts(height, radius), _counts(width, radius))
+        sums += rows[:, step : step + width]
+    return sums / np.outer(_counts(height, radius), _counts(width, radius))
 
 
 def _counts(size: int, radius: int) -> Float32:

@@ -122,8 +122,8 @@ def _whitened(colours: npt.NDArray[np.float64]) -> Float32:
     off = colours - colours.mean(0)
 
     def shared(a: int, b: int) -> npt.NDArray[np.float64]:
-        found: npt.NDArray[np.float64] = (off[:, a] * off[:, b]).mean(0) + (_RIDGE / 9 if a == b else 0)
-        return found
+        covariance: npt.NDArray[np.float64] = (off[:, a] * off[:, b]).mean(0) + (_RIDGE / 9 if a == b else 0)
+        return covariance
 
     first = np.sqrt(shared(0, 0))
     second_by_first, third_by_first = shared(0, 1) / first, shared(0, 2) / first
@@ -146,26 +146,26 @@ def _solved(guide: Float32, band: Bools, start: Float32) -> Float32:
     prior = _trust(guide).ravel()[system.pixels[unknown]]
     weights[12] += prior
     alpha = start.ravel()[system.pixels]
-    found = alpha[unknown]
+    solution = alpha[unknown]
     scale = 1 / weights[12]
-    left = prior * found - _product(system, alpha)
-    along = scale * left
-    size = _dot(left, along)
-    held = np.zeros_like(alpha)
+    residual = prior * solution - _product(system, alpha)
+    along = scale * residual
+    size = _dot(residual, along)
+    direction = np.zeros_like(alpha)
     for _ in range(_STEPS):
         if size < _SOLVED:
             break
-        held[unknown] = along
-        turned = _product(system, held)
-        step = np.float32(size / _dot(along, turned))
-        found += step * along
-        left -= step * turned
-        nearer = scale * left
-        before, size = size, _dot(left, nearer)
+        direction[unknown] = along
+        product = _product(system, direction)
+        step = np.float32(size / _dot(along, product))
+        solution += step * along
+        residual -= step * product
+        nearer = scale * residual
+        before, size = size, _dot(residual, nearer)
         along = nearer + np.float32(size / before) * along
-    made = start.copy()
-    made.ravel()[system.pixels[unknown]] = found
-    return made
+    result = start.copy()
+    result.ravel()[system.pixels[unknown]] = solution
+    return result
 
 
 def _trust(guide: Float32) -> Float32:
@@ -174,17 +174,17 @@ def _trust(guide: Float32) -> Float32:
     varied = np.zeros(guide.shape[:2], np.float32)
     for plane in planes:
         varied += mean(plane * plane, _NEAR) - mean(plane, _NEAR) ** 2
-    found: Float32 = np.float32(_PRIOR) + np.float32(_BLIND * _PLAIN) / (varied.clip(0, None) + np.float32(_PLAIN))
-    return found
+    trust: Float32 = np.float32(_PRIOR) + np.float32(_BLIND * _PLAIN) / (varied.clip(0, None) + np.float32(_PLAIN))
+    return trust
 
 
 def _product(system: _System, values: Float32) -> Float32:
     """Returns the Laplacian's rows times values of all pixels that have a say."""
-    found = np.zeros(len(system.unknown), np.float32)
+    product = np.zeros(len(system.unknown), np.float32)
 
     def add(first: int) -> None:
         part = slice(first, first + _ROWS)
-        total = found[part]
+        total = product[part]
         share = np.empty_like(total)
         for weight, beside in zip(system.weights[:, part], system.beside[:, part], strict=True):
             # No place is beyond the values; to clip is quicker than to check.
@@ -192,8 +192,8 @@ def _product(system: _System, values: Float32) -> Float32:
             share *= weight
             total += share
 
-    in_threads(add, range(0, len(found), _ROWS))
-    return found
+    in_threads(add, range(0, len(product), _ROWS))
+    return product
 
 
 def _dot(a: Float32, b: Float32) -> float:
@@ -207,7 +207,7 @@ def _carried(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pi
     rows, columns = alpha.shape
     slopes, level = affine(guide, alpha, _RADIUS, _CARRIED)
     planes = np.stack([alpha, band.astype(np.float32), level, *slopes])
-    found = np.zeros((height, width), np.uint8)
+    mask = np.zeros((height, width), np.uint8)
 
     def make(top: int) -> None:
         bottom = min(top + _BLOCK, height)
@@ -217,16 +217,16 @@ def _carried(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pi
             right = min(left + _BLOCK, width)
             box = left * columns / width, above, right * columns / width, below
             if not around(planes[1], box).any():
-                found[top:bottom, left:right] = around(alpha, box).flat[0] * 255
+                mask[top:bottom, left:right] = around(alpha, box).flat[0] * 255
                 continue
             size = right - left, bottom - top
-            plain, share, made, *slope = between(strip, size, (box[0], 0, box[2], bottom - top))
+            plain, share, fine, *slope = between(strip, size, (box[0], 0, box[2], bottom - top))
             colours = shares_of(picture[top:bottom, left:right])
             for channel in range(3):
-                made += slope[channel] * colours[..., channel]
-            made = plain + share * (made - plain)
-            made = (made - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
-            found[top:bottom, left:right] = levels_of_shares(made)
+                fine += slope[channel] * colours[..., channel]
+            fine = plain + share * (fine - plain)
+            fine = (fine - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
+            mask[top:bottom, left:right] = levels_of_shares(fine)
 
     in_threads(make, range(0, height, _BLOCK))
-    return found
+    return mask

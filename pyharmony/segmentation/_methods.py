@@ -67,9 +67,9 @@ class _After:
     second: _classic.ClassicCutter
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
-        found = self.first.cut(prompts, last)
-        better = self.second.refined(prompts, found[0])[0]
-        return [better._replace(score=found[0].score), *found[1:]]
+        layers = self.first.cut(prompts, last)
+        better = self.second.refined(prompts, layers[0])[0]
+        return [better._replace(score=layers[0].score), *layers[1:]]
 
 
 def trained(weights: PathLike) -> Method:
@@ -152,12 +152,12 @@ def method_of(name: Any) -> Method:
         WeightsError: its weights do not come with this pyharmony.
     """
     if isinstance(name, Method):
-        found = name
+        method = name
     else:
         names = ("auto", *METHODS)
         if not isinstance(name, str) or name not in names:
             raise ArgumentError(f"method: {name!r}, expected one of {', '.join(map(repr, names))}")
-        found = METHODS[DEFAULT if name == "auto" else name]
-    if reason := found.missing:
-        raise (WeightsError if reason.startswith(_NO_WEIGHTS) else ImportError)(f"method {found.name!r}: {reason}")
-    return found
+        method = METHODS[DEFAULT if name == "auto" else name]
+    if reason := method.missing:
+        raise (WeightsError if reason.startswith(_NO_WEIGHTS) else ImportError)(f"method {method.name!r}: {reason}")
+    return method

@@ -107,54 +107,54 @@ class NetworkCutter:
 
         A first answer is given with care, which takes twice the time.
         """
-        found, box = self._answered(prompts, last), prompts.limit
+        layers, box = self._answered(prompts, last), prompts.limit
         if last is not None and len(prompts.points) > prompts.since:
-            found = distinct(corrected(last, found, prompts.points, prompts.labels, prompts.since))
+            layers = distinct(corrected(last, layers, prompts.points, prompts.labels, prompts.since))
         if box is None:
-            return found
-        found = limited(found, box)
+            return layers
+        layers = limited(layers, box)
         if last is None and not prompts.points:
             # A box says less than a click does: the network sees what it found there once more.
-            found = limited(self._answered(prompts, found[0]), box)
-        return found
+            layers = limited(self._answered(prompts, layers[0]), box)
+        return layers
 
     def _answered(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
         height, width = self.picture.shape[:2]
         mirrored = last is None
-        known = last or self._prior(prompts)
-        if known is not None and (near := self._near(known, prompts)) is not None:
-            return self._settled(near, prompts, known, mirrored)
-        found = self._looked((0, 0, width, height), prompts, known, mirrored)
-        if last is not None or (near := self._near(found[0], prompts)) is None:
-            return found
+        prior = last or self._prior(prompts)
+        if prior is not None and (near := self._near(prior, prompts)) is not None:
+            return self._settled(near, prompts, prior, mirrored)
+        layers = self._looked((0, 0, width, height), prompts, prior, mirrored)
+        if last is not None or (near := self._near(layers[0], prompts)) is None:
+            return layers
         # Of two masks that are alike that of the nearer look counts.
-        every = distinct([*self._settled(near, prompts, found[0], mirrored), *found])
+        every = distinct([*self._settled(near, prompts, layers[0], mirrored), *layers])
         return by_scores(every)
 
     def quickly(self, prompts: Prompts) -> Layer:
         """Returns the best mask by one quick look at a box and its surroundings."""
         height, width = self.picture.shape[:2]
-        known = self._prior(prompts)
-        near = None if known is None else self._near(known, prompts)
+        prior = self._prior(prompts)
+        near = None if prior is None else self._near(prior, prompts)
         box = near or (0, 0, width, height)
-        logits, scores = self._asked(box, prompts, known, False, min(_QUICK, self.network.size))
+        logits, scores = self._asked(box, prompts, prior, False, min(_QUICK, self.network.size))
         best = int(scores.argmax())
         return connected(Layer(box, _clicks.sigmoid(logits[best]), float(scores[best])), prompts.inside)
 
-    def closely(self, box: Box, prompts: Prompts, known: Layer) -> Float32:
+    def closely(self, box: Box, prompts: Prompts, prior: Layer) -> Float32:
         """Returns the logits [M, S, S] of masks of a part of the picture of which a mask is known."""
-        return self._asked(box, prompts, known, False, kept=False)[0]
+        return self._asked(box, prompts, prior, False, keep=False)[0]
 
-    def _settled(self, box: Box, prompts: Prompts, known: Layer, mirrored: bool) -> list[Layer]:
+    def _settled(self, box: Box, prompts: Prompts, prior: Layer, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""
-        found = self._looked(box, prompts, known, mirrored)
+        layers = self._looked(box, prompts, prior, mirrored)
         for _ in range(_WIDER):
-            wider = self._wider(box, found[0])
+            wider = self._wider(box, layers[0])
             if wider == box:
                 break
             box = wider
-            found = self._looked(box, prompts, known, mirrored)
-        return found
+            layers = self._looked(box, prompts, prior, mirrored)
+        return layers
 
     def _wider(self, box: Box, layer: Layer) -> Box:
         """Returns the box with those sides moved outwards that a mask in it touches."""
@@ -165,11 +165,11 @@ class NetworkCutter:
             (region[:, :_RIM].any(), -across, 0, 0), (region[:_RIM].any(), -down, 0, 0),
             (region[:, -_RIM:].any(), across, width, 1), (region[-_RIM:].any(), down, height, 1),
         ]  # fmt: skip
-        moved = []
-        for side, (touched, step, end, last) in zip(box, steps):
-            at = side + step if touched else side
-            moved.append(min(at, end) if last else max(at, 0))
-        return moved[0], moved[1], moved[2], moved[3]
+        corners = []
+        for side, (touches, step, end, last) in zip(box, steps):
+            at = side + step if touches else side
+            corners.append(min(at, end) if last else max(at, 0))
+        return corners[0], corners[1], corners[2], corners[3]
 
     def people(self) -> Float32:
         """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
@@ -207,8 +207,8 @@ class NetworkCutter:
         crowd = self._seen() if whole else self.network.crowd(*self._made(box, self.network.size))
         if crowd.heads is None:
             return []
-        found = among_people(heads_of(crowd.heads, wide, high), _clicks.sigmoid(crowd.people), wide, high)
-        return in_picture(found, box, width, height)
+        heads = among_people(heads_of(crowd.heads, wide, high), _clicks.sigmoid(crowd.people), wide, high)
+        return in_picture(heads, box, width, height)
 
     def _seen(self) -> _clicks.Crowd:
         if self._crowd is None:
@@ -229,11 +229,11 @@ class NetworkCutter:
 
     def _near(self, layer: Layer, prompts: Prompts) -> Box | None:
         """Returns the part of the picture around the object and all clicks on it; None where that is nearly all."""
-        found = box_of(layer) or prompts.box
-        if found is None:
+        object_box = box_of(layer) or prompts.box
+        if object_box is None:
             return None
         height, width = self.picture.shape[:2]
-        left, top, right, bottom = (float(x) for x in found)
+        left, top, right, bottom = (float(x) for x in object_box)
         for x, y in prompts.inside:
             left, top, right, bottom = min(left, x), min(top, y), max(right, x + 1), max(bottom, y + 1)
         across = max((right - left) * (1 + 2 * _MARGIN), _NEAREST * width)
@@ -250,9 +250,9 @@ class NetworkCutter:
         area = (box[2] - box[0]) * (box[3] - box[1])
         return box if area < _WHOLE * height * width else None
 
-    def _looked(self, box: Box, prompts: Prompts, known: Layer | None, mirrored: bool) -> list[Layer]:
+    def _looked(self, box: Box, prompts: Prompts, prior: Layer | None, mirrored: bool) -> list[Layer]:
         """Returns what the network finds in a part of the picture, the best first."""
-        logits, scores = self._asked(box, prompts, known, mirrored)
+        logits, scores = self._asked(box, prompts, prior, mirrored)
         layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
         layers = [connected(layer, prompts.inside) for layer in layers]
         return distinct(by_scores(layers))
@@ -261,15 +261,15 @@ class NetworkCutter:
         self,
         box: Box,
         prompts: Prompts,
-        known: Layer | None,
+        prior: Layer | None,
         mirrored: bool,
         side: int | None = None,
-        kept: bool = True,
+        keep: bool = True,
     ) -> tuple[Float32, Float32]:
         """Returns the logits [M, S, S] of the network's masks of a part of the picture, and their scores [M].
 
         side: the side of what the network sees; None: that which it was made for.
-        kept: whether to keep what it sees, for further prompts.
+        keep: whether to keep what it sees, for further prompts.
         """
         check_ended()
         side = side or self.network.size
@@ -280,15 +280,17 @@ class NetworkCutter:
             if -0.5 <= column < side - 0.5 and -0.5 <= row < side - 0.5:
                 points.append((column, row))
                 labels.append(label)
-        view, seen = (self._view if kept else self._made)(box, side)
-        last = None if known is None else sampled(known, box, (side, side))
+        view, features = (self._view if keep else self._made)(box, side)
+        last = None if prior is None else sampled(prior, box, (side, side))
         prompt = _clicks.prompt_of(view, points, labels, last)
-        logits, scores, _ = self.network.cut(view, prompt, seen)
+        logits, scores, _ = self.network.cut(view, prompt, features)
         if mirrored:
             # The mirror image has other errors: the mean of both answers is better than either. Its features are
             # nearly the mirrored ones.
-            other_view, other_prompt, *other_seen = (np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt, *seen))
-            other = self.network.cut(other_view, other_prompt, other_seen)
+            other_view, other_prompt, *other_features = (
+                np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt, *features)
+            )
+            other = self.network.cut(other_view, other_prompt, other_features)
             half = np.float32(0.5)
             logits, scores = half * (logits + other.logits[..., ::-1]), half * (scores + other.scores)
         return logits, scores
@@ -296,12 +298,12 @@ class NetworkCutter:
     def _view(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
         """Returns a part of the picture as the network sees it at a side, and the features of it; they are kept."""
         # Several threads may ask, and one of them may clear what another one looks up.
-        found = self._views.get((box, side))
-        if found is None:
+        entry = self._views.get((box, side))
+        if entry is None:
             if len(self._views) > 8:
                 self._views.clear()
-            found = self._views[box, side] = self._made(box, side)
-        return found
+            entry = self._views[box, side] = self._made(box, side)
+        return entry
 
     def _made(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
         """Returns what `_view` does, without keeping it."""
@@ -316,21 +318,21 @@ class NetworkCutter:
 def limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
     """Returns masks without what lies beyond a box, which may have been drawn a little too small."""
     beyond = _DRAWN * (box[2] - box[0]), _DRAWN * (box[3] - box[1])
-    found = []
+    within = []
     for layer in layers:
         sides = []
         for axis, count in enumerate(layer.values.shape[::-1]):
             start, end = layer.box[axis], layer.box[axis + 2]
             at = start + (np.arange(count) + 0.5) * (end - start) / count
             sides.append((at >= box[axis] - beyond[axis]) & (at < box[axis + 2] + beyond[axis]))
-        found.append(layer._replace(values=layer.values * (sides[1][:, None] & sides[0])))
-    return distinct(found)
+        within.append(layer._replace(values=layer.values * (sides[1][:, None] & sides[0])))
+    return distinct(within)
 
 
 def distinct(layers: Sequence[Layer]) -> list[Layer]:
     """Returns the first of those that are nearly the same, at most `COUNT`."""
-    found: list[Layer] = []
+    unique: list[Layer] = []
     for layer in layers:
-        if all(alike(layer, other) < _SAME for other in found):
-            found.append(layer)
-    return found[:COUNT]
+        if all(alike(layer, other) < _SAME for other in unique):
+            unique.append(layer)
+    return unique[:COUNT]

@@ -71,8 +71,8 @@ def sam(encoder: PathLike, decoder: PathLike, *, limit: float = _LIMIT) -> Metho
         ImportError: onnxruntime is not installed.
     """
     files = _file(encoder, "encoder"), _file(decoder, "decoder")
-    opened = _Opened(_open_sam, files, _seconds(limit))
-    return Method("sam", f"networks of {files[0].name} and {files[1].name}", opened, _NEEDS)
+    open_cutter = _Opened(_open_sam, files, _seconds(limit))
+    return Method("sam", f"networks of {files[0].name} and {files[1].name}", open_cutter, _NEEDS)
 
 
 def salient(
@@ -98,22 +98,22 @@ def salient(
     """
     file = _file(network, "network")
     for name, values in (("mean", mean), ("std", std)):
-        given = _checks.several(values, name, "three numbers")
-        numbers = [x for x in given if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
-        if len(numbers) != 3 or len(given) != 3:
+        entries = _checks.several(values, name, "three numbers")
+        numbers = [x for x in entries if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
+        if len(numbers) != 3 or len(entries) != 3:
             raise ArgumentError(f"{name}: {values!r}, expected three numbers{' above 0' if name == 'std' else ''}")
-    opened = _Opened(functools.partial(_open_salient, mean=tuple(mean), std=tuple(std)), (file,), _seconds(limit))
-    return Method("salient", f"the network of {file.name}", opened, _NEEDS)
+    open_cutter = _Opened(functools.partial(_open_salient, mean=tuple(mean), std=tuple(std)), (file,), _seconds(limit))
+    return Method("salient", f"the network of {file.name}", open_cutter, _NEEDS)
 
 
 _NEEDS = (("onnxruntime", "onnx"),)
 
 
 def _file(path: PathLike, name: str) -> Path:
-    found = _checks.path(path, name)
-    if not found.is_file():
+    file = _checks.path(path, name)
+    if not file.is_file():
         raise FileNotFoundError(f"{name}: {os.fspath(path)}: there is no such file")
-    return found
+    return file
 
 
 def _seconds(limit: float) -> float:
@@ -219,10 +219,10 @@ class _Network:
             raise self.wrong(f"gives {name} of {kind}", expected)
         if value.ndim != axes or not value.size or max(value.shape) > _MOST:
             raise self.wrong(f"gives {name} of shape {list(value.shape)}", expected)
-        found = value.astype(np.float32)
-        if not np.isfinite(found).all():
+        array = value.astype(np.float32)
+        if not np.isfinite(array).all():
             raise self.wrong(f"gives NaN or infinities in {name}", expected)
-        return found
+        return array
 
     def wrong(self, what: str, expected: str) -> WeightsError:
         """Returns the error that says what the network of the file does."""
@@ -240,8 +240,8 @@ class _Sam:
 
     def __init__(self, picture: Pixels, encoder: _Network, decoder: _Network) -> None:
         self._decoder = decoder
-        self._asked = decoder.inputs
-        if missing := [name for name in _ASKED if name not in self._asked]:
+        self._inputs = decoder.inputs
+        if missing := [name for name in _ASKED if name not in self._inputs]:
             raise decoder.wrong(f"has no input {', '.join(missing)}", "expected a decoder by SAM's own export")
         first, shape = encoder.first_input()
         as_planes = len(shape) == 4
@@ -263,7 +263,7 @@ class _Sam:
         # The part of the picture, with what fills it up, that a small mask covers.
         self._square = (0, 0, round(side / self._factor), round(side / self._factor))
         self._whole = (0, 0, width, height)
-        self._small = next(iter(self._asked["mask_input"][-1:]), 0) or _SMALL
+        self._small = next(iter(self._inputs["mask_input"][-1:]), 0) or _SMALL
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         places = [(x + 0.5, y + 0.5) for x, y in prompts.points]
@@ -279,9 +279,9 @@ class _Sam:
             last = Layer(self._whole, shares_of(resized(prompts.mask, size)), 0.0)
         mask = np.zeros((1, 1, *size), np.float32)
         if last is not None:
-            known = np.clip(sampled(last, self._square, size), 1e-4, 1 - 1e-4)
-            mask[0, 0] = np.clip(np.log(known / (1 - known)), -_SURE, _SURE)
-        given = {
+            shares = np.clip(sampled(last, self._square, size), 1e-4, 1 - 1e-4)
+            mask[0, 0] = np.clip(np.log(shares / (1 - shares)), -_SURE, _SURE)
+        inputs = {
             "image_embeddings": self._embedding,
             "point_coords": np.array([places], np.float32) * np.float32(self._factor),
             "point_labels": np.array([labels], np.float32),
@@ -289,20 +289,20 @@ class _Sam:
             "has_mask_input": np.array([float(last is not None)], np.float32),
             "orig_im_size": np.array([self._size[1], self._size[0]], np.float32),
         }
-        found = self._decoder.run({name: x for name, x in given.items() if name in self._asked})
-        if not {"low_res_masks", "iou_predictions"} <= found.keys():
-            raise self._decoder.wrong(f"gives {', '.join(found)}", "expected low_res_masks and iou_predictions")
-        masks = self._decoder.numbers(found["low_res_masks"], "low_res_masks", 4, "masks [1, N, h, w]")[0]
-        scores = self._decoder.numbers(found["iou_predictions"], "iou_predictions", 2, "scores [1, N]")[0]
+        outputs = self._decoder.run({name: x for name, x in inputs.items() if name in self._inputs})
+        if not {"low_res_masks", "iou_predictions"} <= outputs.keys():
+            raise self._decoder.wrong(f"gives {', '.join(outputs)}", "expected low_res_masks and iou_predictions")
+        masks = self._decoder.numbers(outputs["low_res_masks"], "low_res_masks", 4, "masks [1, N, h, w]")[0]
+        scores = self._decoder.numbers(outputs["iou_predictions"], "iou_predictions", 2, "scores [1, N]")[0]
         if len(masks) != len(scores) or len(masks) > _MASKS:
             counts = f"{len(masks)} masks and {len(scores)} scores"
             raise self._decoder.wrong(f"gives {counts}", f"expected as many of both, at most {_MASKS}")
         layers = []
         for logits, score in zip(masks, scores, strict=True):
             square = Layer(self._square, sigmoid(logits), 0.0)
-            seen = (max(1, round(logits.shape[1] * self._size[0] / max(self._size))),
+            part_size = (max(1, round(logits.shape[1] * self._size[0] / max(self._size))),
                     max(1, round(logits.shape[0] * self._size[1] / max(self._size))))  # fmt: skip
-            values = sampled(square, self._whole, seen)
+            values = sampled(square, self._whole, part_size)
             layers.append(connected(Layer(self._whole, values, float(np.clip(score, 0, 1))), prompts.inside))
         return distinct(by_scores(layers))[:COUNT]
 
@@ -329,11 +329,11 @@ class _Salient:
         plane = network.numbers(plane, name, 2, "one plane [1, 1, S, S]")
         if plane.min() < 0 or plane.max() > 1:
             plane = sigmoid(plane)
-        self._found = Layer((0, 0, width, height), plane, 0.0)
+        self._layer = Layer((0, 0, width, height), plane, 0.0)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         del last  # every answer comes from the same plane
-        layer = self._found
+        layer = self._layer
         height, width = layer.values.shape
         if prompts.box is not None:
             inside = sampled(Layer(prompts.box, np.ones((2, 2), np.float32), 0.0), layer.box, (width, height))

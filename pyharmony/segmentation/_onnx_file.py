@@ -44,21 +44,21 @@ def check(path: Path) -> None:
     size = total = path.stat().st_size
     if total > LIMIT:
         raise ValueError(_too_large(total))
-    known: dict[Path, int] = {}
+    sizes: dict[Path, int] = {}
     with path.open("rb") as file:
         for first, last in _tensors(file, size):
             values, names = _declared(file, first, last)
-            held = last - first
+            length = last - first
             for name in names:
                 data = _beside(path, name)
-                if data not in known:
-                    known[data] = data.stat().st_size
-                    total += known[data]
-                held += known[data]
+                if data not in sizes:
+                    sizes[data] = data.stat().st_size
+                    total += sizes[data]
+                length += sizes[data]
             if total > LIMIT:
                 raise ValueError(_too_large(total))
-            if values > _IN_A_BYTE * held:
-                raise ValueError(f"a tensor of {values:,} values has {held:,} bytes of data")
+            if values > _IN_A_BYTE * length:
+                raise ValueError(f"a tensor of {values:,} values has {length:,} bytes of data")
 
 
 def _too_large(size: int) -> str:

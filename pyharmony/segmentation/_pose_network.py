@@ -143,8 +143,8 @@ def _dense(arrays: Mapping[str, Any], key: str, count: int) -> Float32:
     return array
 
 
-def _convolved(x: Float32, *added: Float32, weight: Float32, bias: Float32, **options: Any) -> Float32:
-    return convolution(x, weight, bias, added=added[0] if added else None, **options)
+def _convolved(x: Float32, *addends: Float32, weight: Float32, bias: Float32, **options: Any) -> Float32:
+    return convolution(x, weight, bias, added=addends[0] if addends else None, **options)
 
 
 def _added(x: Float32, y: Float32, slope: float = 1.0, high: float = np.inf) -> Float32:

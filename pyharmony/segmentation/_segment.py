@@ -460,12 +460,12 @@ def segment(
     """
     _checks.flags(people=people)
     session = Session(image, method=method)
-    given: dict[str, Any] = {"points": points, "labels": labels, "box": box, "scribble": scribble, "mask": mask}
+    prompts: dict[str, Any] = {"points": points, "labels": labels, "box": box, "scribble": scribble, "mask": mask}
     if people:
-        if any(x is not None for x in given.values()):
+        if any(x is not None for x in prompts.values()):
             raise ArgumentError("people: all of them are wanted, and something is pointed at; expected one of both")
         return session.people()
-    return session.segment(**given)
+    return session.segment(**prompts)
 
 
 def reason_of(layers: Sequence[Layer]) -> Reason:

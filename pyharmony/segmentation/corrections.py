@@ -115,9 +115,9 @@ def _place(point: tuple[float, float], box: Box, size: tuple[int, int]) -> tuple
     return (row, column) if 0 <= row < size[1] and 0 <= column < size[0] else None
 
 
-def _piece(made: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool) -> _Piece:
+def _piece(answer: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool) -> _Piece:
     """Returns what becomes right at clicks by a mask: the pieces of its change that they lie in."""
-    change = made & ~inside if on else inside & ~made
+    change = answer & ~inside if on else inside & ~answer
     numbers = connected_parts(change)
     near = [
         (slice(max(0, row - _NEAR), row + _NEAR + 1), slice(max(0, column - _NEAR), column + _NEAR + 1))
@@ -148,10 +148,10 @@ def _beyond_necks(region: Bools, thick: npt.NDArray[np.int32], near: Sequence[tu
 
 def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, int]]) -> Float32:
     """Returns the values before with those of the answer in a piece, near it, and where they were not sure."""
-    region, made, inside = piece.region, new > 0.5, old > 0.5
+    region, answer, inside = piece.region, new > 0.5, old > 0.5
     stays = piece.beyond
     if not piece.thin:
-        thick = np.maximum(_depth(made & ~inside), _depth(inside & ~made)) > piece.limit
+        thick = np.maximum(_depth(answer & ~inside), _depth(inside & ~answer)) > piece.limit
         stays = stays | (_apart(thick) <= piece.limit) & (_from(at, region.shape) > piece.limit)
         region = region & ~stays
         numbers = connected_parts(region)
@@ -163,8 +163,8 @@ def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, i
 
 def _depth(region: Bools) -> Float32:
     """Returns how far each place of a region [h, w] is from its contour or the frame, 0 outside."""
-    found: Float32 = distance_inside(np.pad(region, 1))[1:-1, 1:-1]
-    return found
+    depth: Float32 = distance_inside(np.pad(region, 1))[1:-1, 1:-1]
+    return depth
 
 
 def _apart(region: Bools) -> Float32:

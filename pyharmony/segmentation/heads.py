@@ -88,7 +88,7 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
     rows, columns = sure.shape
     places = np.argwhere((sure >= grown(sure)) & (sure >= least))
     weights = np.where(sure >= least, sure, 0)
-    found: list[Head] = []
+    heads: list[Head] = []
     for row, column in sorted(places.tolist(), key=lambda place: -sure[place[0], place[1]]):
         right, below = planes[row, column, 1:3].tolist()
         near = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
@@ -102,9 +102,9 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
             max(box[2], x + beside[2] * width), max(box[3], y + beside[3] * height),
         )  # fmt: skip
         head = Head(_rectangle(box, width, height), _rectangle(body, width, height), float(sure[row, column]))
-        if all(shared(corners(head.box), corners(other.box)) < _SAME for other in found):
-            found.append(head)
-    return found[:_MOST]
+        if all(shared(corners(head.box), corners(other.box)) < _SAME for other in heads):
+            heads.append(head)
+    return heads[:_MOST]
 
 
 def quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
@@ -131,7 +131,7 @@ def among_people(heads: Sequence[Head], people: Float32, width: int, height: int
 def in_picture(heads: Sequence[Head], part: Area, width: int, height: int) -> list[Head]:
     """Returns heads of a part of a picture in pixels of the picture, without those that the part's border cuts."""
     left, top, right, bottom = part
-    found = []
+    uncut_heads = []
     for head in heads:
         ends = corners(head.box)
         cut = (ends[0] <= 0 < left, ends[1] <= 0 < top,
@@ -139,21 +139,21 @@ def in_picture(heads: Sequence[Head], part: Area, width: int, height: int) -> li
         # Another part has all of a head that is cut, or it is so large that a look at the whole picture finds it.
         if not any(cut):
             box, body = ((x + left, y + top, wide, high) for x, y, wide, high in (head.box, head.body))
-            found.append(head._replace(box=box, body=body))
-    return found
+            uncut_heads.append(head._replace(box=box, body=body))
+    return uncut_heads
 
 
-def merged(looks: Sequence[Sequence[Head]]) -> list[Head]:
+def merged(views: Sequence[Sequence[Head]]) -> list[Head]:
     """Returns the heads of several looks at a picture, each of them once, the surest first."""
-    found: list[Head] = []
-    for head in sorted((head for heads in looks for head in heads), key=lambda head: -head.sure):
-        same = next((i for i, other in enumerate(found) if _one_head(head, other)), None)
+    distinct: list[Head] = []
+    for head in sorted((head for heads in views for head in heads), key=lambda head: -head.sure):
+        same = next((i for i, other in enumerate(distinct) if _one_head(head, other)), None)
         if same is None:
-            found.append(head)
+            distinct.append(head)
         else:
             # Of somebody who goes on beyond a part of the picture another look sees more.
-            found[same] = found[same]._replace(body=_around_both(found[same].body, head.body))
-    return found
+            distinct[same] = distinct[same]._replace(body=_around_both(distinct[same].body, head.body))
+    return distinct
 
 
 def _one_head(first: Head, second: Head) -> bool:
@@ -206,15 +206,17 @@ def face_in(head: Sequence[float]) -> tuple[float, float, float, float]:
     return x + _AROUND * wide, y + _OVER * high, wide, high
 
 
-def faces_of_others(heads: Sequence[Head], told: Sequence[Sequence[float]]) -> list[tuple[float, float, float, float]]:
+def faces_of_others(
+    heads: Sequence[Head], heads_with_mask: Sequence[Sequence[float]]
+) -> list[tuple[float, float, float, float]]:
     """Returns the rectangles of the faces of heads that are not among those of people who have a mask."""
-    known = np.array([corners(head) for head in told], np.float64).reshape(-1, 4)
-    found = []
+    boxes = np.array([corners(head) for head in heads_with_mask], np.float64).reshape(-1, 4)
+    faces = []
     for head in heads:
-        apart = np.abs(known - corners(head.box)).max(1, initial=0)
+        apart = np.abs(boxes - corners(head.box)).max(1, initial=0)
         if not (apart <= 1 + _ROUNDED * head.box[3]).any():
-            found.append(face_in(head.box))
-    return found
+            faces.append(face_in(head.box))
+    return faces
 
 
 def _rectangle(box: Area, width: int, height: int) -> tuple[float, float, float, float]:

@@ -55,10 +55,10 @@ def _between(values: Float32, at: npt.NDArray[np.float64]) -> Float32:
     count = len(values)
     first = np.clip(np.floor(at), 0, max(count - 2, 0)).astype(np.intp)
     share = np.clip(at - first, 0, 1).astype(np.float32)[:, None]
-    found = values[first]
-    found += share * (values[np.minimum(first + 1, count - 1)] - found)
-    found[(at <= -0.5) | (at >= count - 0.5)] = 0
-    return found
+    rows = values[first]
+    rows += share * (values[np.minimum(first + 1, count - 1)] - rows)
+    rows[(at <= -0.5) | (at >= count - 0.5)] = 0
+    return rows
 
 
 def box_of(layer: Layer) -> Box | None:
@@ -112,16 +112,18 @@ def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float 
         return layer
     left, top, right, bottom = layer.box
     height, width = region.shape
-    kept = set()
+    part_numbers = set()
     for x, y in points:
         column = int((x + 0.5 - left) / (right - left) * width)
         row = int((y + 0.5 - top) / (bottom - top) * height)
         if 0 <= row < height and 0 <= column < width:
-            kept.add(int(numbers[row, column]))
-    kept -= {0}
-    if not kept:
+            part_numbers.add(int(numbers[row, column]))
+    part_numbers -= {0}
+    if not part_numbers:
         areas = np.bincount(numbers.ravel())[1:]
-        kept = set((np.flatnonzero(areas >= least * areas.max()) + 1).tolist())
-    lost = region & ~np.isin(numbers, sorted(kept))
-    values = np.where(grown(lost, _HALF_INSIDE, corners=False), np.minimum(layer.values, np.float32(0)), layer.values)
-    return layer._replace(values=np.where(region & ~lost, layer.values, values).astype(np.float32, copy=False))
+        part_numbers = set((np.flatnonzero(areas >= least * areas.max()) + 1).tolist())
+    other_parts = region & ~np.isin(numbers, sorted(part_numbers))
+    values = np.where(
+        grown(other_parts, _HALF_INSIDE, corners=False), np.minimum(layer.values, np.float32(0)), layer.values
+    )
+    return layer._replace(values=np.where(region & ~other_parts, layer.values, values).astype(np.float32, copy=False))

@@ -107,16 +107,16 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     heads = heads_of_people(cutter)
     layers = [layer._replace(score=head.sure) for layer, head in zip(_cut_outs(cutter, heads), heads, strict=True)]
     regions = [sampled(layer, (0, 0, width, height), (_SIDE, _SIDE)) > 0.5 for layer in layers]
-    kept: list[int] = []
+    indices: list[int] = []
     for i, region in enumerate(regions):
         least = np.count_nonzero(region)
         # Whoever has the mask of a surer one is not told apart from them.
         if least and all(
-            np.count_nonzero(region & regions[k]) < _SAME * min(least, np.count_nonzero(regions[k])) for k in kept
+            np.count_nonzero(region & regions[k]) < _SAME * min(least, np.count_nonzero(regions[k])) for k in indices
         ):
-            kept.append(i)
-    kept.sort(key=lambda i: -np.count_nonzero(regions[i]))
-    return [Person(layers[i], _whole_pixels(corners(heads[i].box))) for i in kept]
+            indices.append(i)
+    indices.sort(key=lambda i: -np.count_nonzero(regions[i]))
+    return [Person(layers[i], _whole_pixels(corners(heads[i].box))) for i in indices]
 
 
 def heads_of_people(cutter: NetworkCutter) -> list[Head]:
@@ -167,8 +167,8 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
         missing = [one for one in (head, *near) if one not in regions]
         for one, layer in zip(missing, _cut_outs(cutter, missing), strict=True):
             regions[one] = sampled(layer, (0, 0, width, height), (_SIDE, _SIDE)) > 0.5
-        own, covered = regions[head], np.logical_or.reduce([regions[one] for one in near])
-        free = int(np.count_nonzero(own & ~covered)) / max(1, int(np.count_nonzero(own)))
+        own, theirs = regions[head], np.logical_or.reduce([regions[one] for one in near])
+        free = int(np.count_nonzero(own & ~theirs)) / max(1, int(np.count_nonzero(own)))
         places = [(int(y * _SIDE / height), int(x * _SIDE / width)) for x, y in (one.middle for one in near)]
         worth = sizes[head] * free**2 / (1 + sum(bool(own[place]) for place in places))
         if worth > most:
@@ -454,10 +454,10 @@ def _silhouettes_head(region: Bools) -> tuple[int, int, int, int]:
     rows, columns = region.shape
     first, last = _longest_runs(region)
     widths = np.convolve(last - first, np.full(5, 0.2), "same")
-    filled = np.flatnonzero(last > first)
-    if not len(filled):
+    nonempty = np.flatnonzero(last > first)
+    if not len(nonempty):
         return 0, 0, columns, rows
-    top, end = int(filled[0]), int(_UPPER * rows)
+    top, end = int(nonempty[0]), int(_UPPER * rows)
     bottom = 0
     widest = np.maximum.accumulate(widths[top:end])
     narrow = np.flatnonzero(widths[top:end] < _NARROWER * widest)
