@@ -17,16 +17,22 @@ from ..ops.distance import distance_inside
 from ._network import Prompts
 from .layers import Bools, Box, Float32, Layer, Pixels, connected, sampled
 
-#: The longer side of the image on which each works.
-_GRABCUT_SIDE, _WALKER_SIDE = 384, 256
-#: The radius of what a click is surely on, and of what an object that is clicked once covers perhaps, in longer sides.
-_SURE, _PERHAPS = 0.012, 0.22
+#: The longer side of the image on which GrabCut works, in pixels.
+_GRABCUT_SIDE = 384
+#: The longer side of the image on which the random walker works, in pixels.
+_WALKER_SIDE = 256
+#: The radius around a click that is surely on the object, or beside it, in longer sides of the image.
+_SURE = 0.012
+#: The radius around a click that the object may cover where nothing else is pointed at, in longer sides of the image.
+_PERHAPS = 0.22
 #: The rounds of GrabCut.
 _ROUNDS = 5
 #: How steeply the random walker avoids edges.
 _BETA = 300.0
-#: The radius of a box's middle, in its half sides, and how far off the contour of a rough mask may be, in sides of it.
-_MIDDLE, _ROUGH = 0.4, 0.15
+#: The radius of the middle of a box, which is surely on the object, in half sides of the box.
+_MIDDLE = 0.4
+#: The largest error of the contour of a rough mask, in square roots of its area.
+_ROUGH = 0.15
 #: How surely, from 0 to 1, a mask that is known has to be inside or outside for the random walker to start there.
 _STARTS = 0.15
 

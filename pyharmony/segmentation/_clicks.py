@@ -20,11 +20,18 @@ from ._edges import between
 
 Float32 = npt.NDArray[np.float32]
 
-#: As in `pyharmony.models.clicks`.
-MASKS, BOXED = 3, 0.5
-_REACHES, _SAMPLED = (0.012, 0.12), 0.008
-#: Of the blocks of EfficientNet-Lite0: those whose features come in, and those that halve the sides.
-_LEVELS, _STRIDES = (0, 2, 4, 10, 11), {1: 2, 3: 2, 5: 2, 11: 2}
+#: The number of masks of an answer, as in `pyharmony.models.clicks`.
+MASKS = 3
+#: The value inside a box that is passed as the mask of a prompt, as in `pyharmony.models.clicks`.
+BOXED = 0.5
+#: The standard deviations of the bumps around clicks, in sides of the image, as in `pyharmony.models.clicks`.
+_REACHES = (0.012, 0.12)
+#: The standard deviation of the weights for the colour at a click, in sides of the image, as there.
+_SAMPLED = 0.008
+#: The numbers of the blocks of EfficientNet-Lite0 whose outputs are the features.
+_LEVELS = (0, 2, 4, 10, 11)
+#: The strides of the blocks of EfficientNet-Lite0 by their numbers; those of all others are 1.
+_STRIDES = {1: 2, 3: 2, 5: 2, 11: 2}
 #: The number of levels that heads are found by.
 _FOUND_BY = 4
 

@@ -20,9 +20,12 @@ from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, limited
 from .layers import Bools, Box, Float32, Layer, box_of, sampled
 
-#: The side of a window, in the longer side of the object with the margin around it, which is in the longer side of the
-#: object alone; and how much of their sides windows share at least.
-_SIDE, _MARGIN, _SHARED = 0.6, 0.06, 0.3
+#: The side of a window, in longer sides of the object's box with its margin.
+_SIDE = 0.6
+#: The margin around the object's box, in its longer sides.
+_MARGIN = 0.06
+#: The least share of its side by which a window overlaps the next one.
+_SHARED = 0.3
 #: Objects whose longer side has fewer pixels have been seen closely enough, in sides of what the network sees.
 _LEAST = 0.5
 #: The pixels along the longer side of the new mask.
@@ -31,12 +34,20 @@ _FINE = 256
 _REACH = 0.15
 #: The likeness of the mask to the answer of a window, in it, from which on that counts, and counts fully.
 _ALIKE = (0.8, 0.9)
-#: How much the mask counts beside the windows, and where its logits and those of windows are clipped.
-_KEPT, _OWN, _LOGITS = 0.5, 4.0, 3.0
-#: The share of a window's side in which its weight grows from its rim, and the weight from which on it counts fully.
-_RIM, _FULL = 0.2, 0.05
-#: The side of what tells whether a window has any of the contour, and how far its rim goes in it.
-_ROUGH, _ROUGH_RIM = 64, 3
+#: The least weight of the mask's own logits beside those of the windows, 0 to 1.
+_KEPT = 0.5
+#: The largest absolute logit of the mask; others are clipped to it.
+_OWN = 4.0
+#: The largest absolute logit of a window's mask; others are clipped to it.
+_LOGITS = 3.0
+#: The share of a window's side over which its weight grows from its rim.
+_RIM = 0.2
+#: The least sum of the weights of windows with which they count fully.
+_FULL = 0.05
+#: The side of the reduced mask that shows whether a window has any of the contour, in pixels.
+_ROUGH = 64
+#: The width of the rim of that reduced mask in which a contour does not count, in pixels.
+_ROUGH_RIM = 3
 
 Answer = tuple[Box, Float32]
 """A window and the logits [M, S, S] of the network's masks of it."""

@@ -14,14 +14,18 @@ from .layers import Float32, Layer, Pixels
 
 #: The longer side of the image on which the functions are found.
 _SIDE = 640
-#: The radius of the surroundings of a place, in pixels of the layer, and the regularisation of colours in [0, 1].
-_RADIUS, _RIDGE = 1.5, 2e-4
+#: The radius of the window around a place in which the function of its colours is fitted, in pixels of the layer.
+_RADIUS = 1.5
+#: The regularisation of that fit, for colours in [0, 1].
+_RIDGE = 2e-4
 #: The least slope of a mask, a pixel.
 _FLAT = 1e-3
 #: The contrast of the result about one half.
 _CONTRAST = 1.4
-#: How far from the contour colours are compared, in pixels of the layer, and the share of either side there.
-_ACROSS, _BOTH = 2, 0.2
+#: The largest distance from the contour at which colours are compared, in pixels of the layer.
+_ACROSS = 2
+#: The least share of either side of the contour within that distance of a place on it.
+_BOTH = 0.2
 #: The side of the blocks that are computed at once, so that little memory is held, and only those where something is
 #: unsure.
 _BLOCK = 128

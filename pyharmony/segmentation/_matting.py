@@ -22,18 +22,34 @@ from .layers import Bools, Float32, Layer, Pixels
 
 #: The longer side of the image on which alpha is found.
 _SIDE = 448
-#: How far the band goes beyond the places of which a mask is not sure, in pixels of the mask, and what is sure.
-_BAND, _SURE = 2.0, 0.95
-#: The regularisation of colours in [0, 1], how much the guided filter's alpha counts, and the number of steps.
-_RIDGE, _PRIOR, _STEPS = 2e-5, 1e-3, 60
-#: How much it counts where there is no edge within so many pixels, and the variance of colours of [0, 1] that is none.
-_BLIND, _NEAR, _PLAIN = 1.0, 5, 1e-4
-#: The radius and regularisation with which the functions are carried to the picture, and the contrast about one half.
-_RADIUS, _CARRIED, _CONTRAST = 1, 1e-4, 1.1
+#: The width of the band beyond the places where a mask is unsure, in pixels of the mask.
+_BAND = 2.0
+#: The value from which on a mask is sure to be inside; at 1 less this or below it is sure to be outside.
+_SURE = 0.95
+#: The regularisation of the matting Laplacian, for colours in [0, 1].
+_RIDGE = 2e-5
+#: The least weight of the guided filter's alpha in the equations.
+_PRIOR = 1e-3
+#: The largest number of steps of conjugate gradients.
+_STEPS = 60
+#: The weight of the guided filter's alpha that is added where colours do not vary at all.
+_BLIND = 1.0
+#: The radius of the window in which the variance of colours is computed, in pixels.
+_NEAR = 5
+#: The variance of colours in [0, 1] at which that added weight is halved.
+_PLAIN = 1e-4
+#: The radius of the window in which alpha is fitted to colours for the full resolution, in pixels.
+_RADIUS = 1
+#: The regularisation of that fit, for colours in [0, 1].
+_CARRIED = 1e-4
+#: The contrast of the alpha at full resolution about one half.
+_CONTRAST = 1.1
 #: The squared error at which there is nothing left to be solved.
 _SOLVED = 1e-10
-#: The side of the blocks of the picture, and the number of equations, that are computed at once.
-_BLOCK, _ROWS = 128, 16384
+#: The side of the blocks of the image that are computed at once, in pixels.
+_BLOCK = 128
+#: The number of equations that are computed at once.
+_ROWS = 16384
 #: The pixels of a window, from its middle: down and across.
 _WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
 

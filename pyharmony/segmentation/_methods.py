@@ -104,10 +104,18 @@ def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixe
 #: What `python benchmarks/mask_scores.py fit` says of the weights `clicks-imagenet`.
 _SCORED = Weights(-7.02, Facts(0.34, 1.03, 3.86, 2.86, 0.06, 0.26))
 
-_WEIGHTS, _FEATURED, _ALONE = "clicks", "clicks-imagenet", "clicks-imagenet-alone"
+#: The name of the weights of the network that learned its features with the clicks.
+_WEIGHTS = "clicks"
+#: The name of the weights of the network on features of ImageNet, and of its method.
+_FEATURED = "clicks-imagenet"
+#: The name of the method by the network on features of ImageNet without poses of people.
+_ALONE = "clicks-imagenet-alone"
 #: What "auto" is: the best with one click on the photographs that weights are chosen by.
 DEFAULT = _FEATURED
-_OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
+#: The module that GrabCut needs, and the extra that installs it.
+_OPENCV = ("cv2", "segment")
+#: The module that the random walker needs, and the extra that installs it.
+_SKIMAGE = ("skimage", "segment")
 
 #: The methods by name.
 METHODS: dict[str, Method] = {

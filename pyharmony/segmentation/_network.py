@@ -17,16 +17,22 @@ from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
 from .layers import Box, Float32, Layer, Pixels, alike, box_of, by_scores, connected, sampled
 
-#: The margin around the object of the second look, in its sides, and the least side of what is seen, in the picture's.
-_MARGIN, _NEAREST = 0.25, 0.1
-#: How often a look is widened where the object goes on beyond it, by which share of its side, and the rows of a mask
-#: that count as its rim.
-_WIDER, _STEP, _RIM = 1, 0.4, 3
+#: The margin at each side of the object in the second look, in the object's sides.
+_MARGIN = 0.25
+#: The least side of what the second look sees, in the image's sides.
+_NEAREST = 0.1
+#: The largest number of times that a look is widened where the object goes on beyond it.
+_WIDER = 1
+#: The share of its side by which a look is widened.
+_STEP = 0.4
+#: The width of the rim of a mask in which an object counts as going on beyond it, in pixels of the mask.
+_RIM = 3
 #: The share of the picture from which on a second look would show no more.
 _WHOLE = 0.75
-#: The longer side of a picture that is reduced for looks at large parts of it is at least this, and a look has so many
-#: times its own pixels before it.
-_ENOUGH, _FINER = 1000, 2
+#: The least longer side of an image that is reduced for looks at large parts of it, in pixels.
+_ENOUGH = 1000
+#: The least number of the reduced image's pixels for each pixel of a look that is made from it, along each side.
+_FINER = 2
 #: How far an object may go beyond the box that is drawn around it, in sides of the box.
 _DRAWN = 0.02
 #: Masks that agree so far are taken for one.

@@ -28,16 +28,24 @@ from ._methods import Cutter, Method
 from ._network import COUNT, Prompts, distinct
 from .layers import Float32, Layer, Pixels, by_scores, connected, sampled
 
-#: The mean and standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks scale images.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-#: The side of the image of an encoder, and of its decoder's small masks, where the files do not say.
-_SIDE, _SMALL = 1024, 256
+#: The mean of colours in [0, 1] in ImageNet, which nearly all networks subtract.
+_MEAN = (0.485, 0.456, 0.406)
+#: The standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks divide.
+_STD = (0.229, 0.224, 0.225)
+#: The side of an encoder's image where the file does not say, in pixels.
+_SIDE = 1024
+#: The side of a decoder's mask input where the file does not say, in pixels.
+_SMALL = 256
 #: The side of the image of a network of what stands out, where the file does not say.
 _SALIENT = 320
 #: The inputs that a decoder must have.
 _ASKED = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
-#: What the labels of points mean to a decoder, beside 1 and 0: nothing, and two corners of a box.
-_NOTHING, _FIRST, _SECOND = -1.0, 2.0, 3.0
+#: The label of a point that means nothing to a decoder.
+_NOTHING = -1.0
+#: The label of the top left corner of a box.
+_FIRST = 2.0
+#: The label of the bottom right corner of a box.
+_SECOND = 3.0
 #: The largest absolute logit that a mask becomes.
 _SURE = 10.0
 #: The largest side of an image or mask that a file may ask for, in pixels.

@@ -21,8 +21,14 @@ _WITHIN = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-#: The fields of a tensor, and of an entry of its external data.
-_DIMS, _EXTERNAL, _KEY, _VALUE = 1, 13, 1, 2
+#: The number of the field of a tensor that holds its sides.
+_DIMS = 1
+#: The number of the field of a tensor that holds an entry of its external data.
+_EXTERNAL = 13
+#: The number of the field of such an entry that holds its key.
+_KEY = 1
+#: The number of the field of such an entry that holds its value.
+_VALUE = 2
 #: How deep messages lie in one another at most, as in protobuf.
 _DEEPEST = 100
 #: The most values that a byte holds, those of 2 bits.

@@ -22,8 +22,10 @@ from ._pose_network import Networks, networks
 from .heads import area, both
 from .layers import Float32, Pixels
 
-#: The least score of somebody whom the detector tells of, and that of a pose.
-_DETECTED, POSED = 0.25, 0.5
+#: The least score of a detection, 0 to 1.
+_DETECTED = 0.25
+#: The least score of a pose, 0 to 1.
+POSED = 0.5
 #: Boxes of one person share so much of their union.
 _SAME = 0.3
 #: For each group of places that the detector looks at: how far they are apart, and how many boxes each tells of.
@@ -37,8 +39,16 @@ _LOGITS = 20.0
 #: How many pixels of the picture become one that the network sees, at most; beyond this the picture is reduced first.
 _FINER = 2
 
-#: The points by their numbers.
-NOSE, EYES, MOUTH, SHOULDERS, HIPS = 0, (2, 5), (9, 10), (11, 12), (23, 24)
+#: The number of the point of the nose.
+NOSE = 0
+#: The numbers of the points of the eyes.
+EYES = (2, 5)
+#: The numbers of the points of the corners of the mouth.
+MOUTH = (9, 10)
+#: The numbers of the points of the shoulders.
+SHOULDERS = (11, 12)
+#: The numbers of the points of the hips.
+HIPS = (23, 24)
 
 Float = npt.NDArray[np.float64]
 

@@ -19,11 +19,14 @@ from .people import THERE, Rectangle, among_people, head_around_face, mostly_peo
 
 #: The side of the picture in which masks are compared.
 _SIDE = 128
-#: A pose is that of a mask if their regions share so much of their union; a second look is taken at a square around
-#: the mask of so many of its longer sides.
-_SAME, _SQUARE = 0.4, 1.25
-#: The points of a pose from the knees on.
-_KNEES, _FEET = (25, 26), (27, 28, 29, 30, 31, 32)
+#: The least share of the union of a pose's region and a mask's that both cover if the pose is that of the mask.
+_SAME = 0.4
+#: The side of the square around a mask in which a pose is looked for once more, in the mask's longer sides.
+_SQUARE = 1.25
+#: The numbers of the points of the knees.
+_KNEES = (25, 26)
+#: The numbers of the points of the ankles, heels and toes.
+_FEET = (27, 28, 29, 30, 31, 32)
 #: A point is seen from this score on, 0 to 1.
 _SEEN = 0.5
 #: A point is in a mask that is so near, in torsos.
@@ -32,10 +35,12 @@ _NEAR = 0.15
 _LACKS = 0.2
 #: It ends there, too, if it ends at most so far below that point, where skis are, in torsos.
 _BEYOND = 0.4
-#: Somebody sits whose seen knees are less than so many torsos below the hips, where the shoulders are at least so many
-#: above them. Of 19 people in photographs whose knees are seen, two who sit or ride a horse are at 0.07 and 0.48,
-#: and 17 who stand, ski or are astride a bicycle from 0.56 on; who crouches counts as who sits.
-_SITS, _UPRIGHT = 0.5, 0.6
+#: Somebody sits whose visible knees are less than so many torsos below the hips. Of 19 people in photographs whose
+#: knees are visible, two who sit or ride a horse are at 0.07 and 0.48, and 17 who stand, ski or are astride a bicycle
+#: from 0.56 on; who crouches counts as who sits.
+_SITS = 0.5
+#: The least height of the shoulders above the hips of somebody who sits, in torsos.
+_UPRIGHT = 0.6
 
 
 class Posture(NamedTuple):

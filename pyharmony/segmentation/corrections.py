@@ -23,22 +23,30 @@ from .layers import Bools, Box, Float32, Layer, sampled
 
 #: The shorter side of the grid on which masks are merged, at most: that of the network's masks.
 _SIDE = 256
-#: How far beyond the piece a correction reaches, in roots of its area, and how near to one half a mask is not sure.
-_BEYOND, _UNSURE = 0.25, 0.2
+#: The reach of a correction beyond its piece, in square roots of the area of the piece.
+_BEYOND = 0.25
+#: A mask is unsure where its value is nearer to one half than this.
+_UNSURE = 0.2
 #: A piece lies within so many pixels of the grid from a click.
 _NEAR = 2
-#: By how much a piece may be thicker elsewhere than around the click, as a ratio, and the part of one that is too thick
-#: ends where it is so many times as thick: around the click means within these shares of the depth there.
-_THICKER, _AROUND = 1.2, 0.25
-_ENDS, _WIDELY = 1.25, 1.0
+#: The largest depth of a thin piece, in depths around the click.
+_THICKER = 1.2
+#: The radius around the click for that depth, in depths at the click.
+_AROUND = 0.25
+#: The depth at which a piece that is too thick ends, in depths around the click.
+_ENDS = 1.25
+#: The radius around the click for that depth, in depths at the click.
+_WIDELY = 1.0
 #: What is taken away ends at a neck, where its depth is this share of that around the click, if it is thicker beyond.
 _NECK = 0.4
 #: What is added that is too thick, and so many times as large as the mask before, ends where it is thicker than at the
 #: click itself.
 _MUCH = 2.0
-#: What a change of the mask's own area costs, as a score: for each click that it was made by, and where a piece is too
-#: thick. A mask that explains more clicks is more likely right.
-_CHANGE, _THICK = 0.5, 0.1
+#: The cost of a change as large as the mask, as a score, for each click that the mask was made by: a mask that
+#: explains more clicks is more likely right.
+_CHANGE = 0.5
+#: The cost of such a change, as a score, where the piece is too thick.
+_THICK = 0.1
 
 
 class _Piece(NamedTuple):

@@ -22,15 +22,21 @@ _MOST = 24
 _CHEST = 1.4
 #: Of two heads of one look that share so much of the smaller one the surer one stays.
 _SAME = 0.5
-#: Of the heads of all looks, two are one that share so much of the union, or of the smaller one, the surer one stays.
-_UNION, _SMALLER = 0.3, 0.6
+#: The least share of the union that two heads of all looks have in common if they are one; the surer one stays.
+_UNION = 0.3
+#: The least share of the smaller one that they have in common, which is enough too.
+_SMALLER = 0.6
 #: The share of each side of a picture that its quarters have; they overlap.
 _QUARTER = 4 / 7
 #: How surely people are in the box of somebody, on the mean.
 _PEOPLE = 0.3
 
-#: The head around a face: beyond it at each side, above and below, in its width and height.
-_AROUND, _OVER, _UNDER = 0.05, 0.3, 0.12
+#: The margin of a head at each side of its face, in the face's widths.
+_AROUND = 0.05
+#: The margin of a head above its face, in the face's heights.
+_OVER = 0.3
+#: The margin of a head below its face, in the face's heights.
+_UNDER = 0.12
 #: Rectangles are of one head if their sides differ by a pixel and this share of its height at most.
 _ROUNDED = 0.05
 

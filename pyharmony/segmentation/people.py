@@ -45,15 +45,20 @@ SURE = 0.42
 _SAME = 0.6
 #: The side of the picture in which masks are compared.
 _SIDE = 128
-#: How surely people must be where somebody is, and how thin what is left beside those who were found is, in sides.
-_PEOPLE, _DEEP = 0.5, 0.025
-#: Of so many people, the largest heads first, whose head is at least this share of the largest one, one is foremost.
-_COMPARED, _LARGE = 8, 0.3
+#: The value of the map of people above which people are there, 0 to 1.
+_PEOPLE = 0.5
+#: The least depth of a region of people without a mask, in the mask's longer sides.
+_DEEP = 0.025
+#: The largest number of heads of which the foremost is chosen, the largest first.
+_COMPARED = 8
+#: The least size of the foremost head, as a share of that of the largest one.
+_LARGE = 0.3
 #: The width of the rim of somebody's mask that is half inside, in pixels of the mask.
 _RIM = 2
-#: How much the larger of two masks that a click found counts, as an exponent of its area: by the network's scores, and
-#: by what masks are expected to cover.
-_WHOLER, RATED = 0.5, 0.1
+#: The exponent of a mask's area by which its score counts more, for scores of the network.
+_WHOLER = 0.5
+#: The exponent of a mask's area by which its score counts more, for expected shares of the union.
+RATED = 0.1
 #: The logits of the network's mask are clipped at this value, and divided by it.
 _OWN = 3.0
 #: The logits of the masks of poses are clipped at this value, and divided by it.
@@ -62,30 +67,44 @@ _POSES = 4.0
 _WEIGHTS = 1.0, 1.4
 #: The sum times this is the logit of the result.
 _LOGITS = 3.0
-#: How surely people are where a pose has its mask, on the mean, so that it counts, and so that who has no head does.
-THERE, _NEW = 0.2, 0.3
-#: Below the first likelihood people have to be there so surely where a pose without a head has its mask.
-_NEAR_VIEW, _FROM_NEAR = 0.35, 0.5
+#: The least mean of the map of people in a pose's mask with which the pose counts.
+THERE = 0.2
+#: The least mean of the map of people in a pose's mask with which the pose is that of a person without a head.
+_NEW = 0.3
+#: The likelihood that people could stand in an image below which things may be seen from near.
+_NEAR_VIEW = 0.35
+#: The least mean of the map of people in the mask of a pose without a head in such an image.
+_FROM_NEAR = 0.5
 #: From this score on a detection counts wherever it is: 2 of 188 photographs without people get somebody by a pose.
 _SEEN = 0.9
-#: Somebody without head and pose is plainly there where the map of people covers so much of the picture so surely.
-_PLAIN, _PLAINLY = 0.02, 0.8
-#: A mask is a part of somebody whose head is so sure where so much of it is in theirs, and less of theirs in it.
-_PLAIN_HEAD, _PART = 0.3, 0.85
+#: The least share of the image in which the map of people alone shows somebody without head and pose.
+_PLAIN = 0.02
+#: The least mean of the map of people there.
+_PLAINLY = 0.8
+#: The least confidence of the head of somebody of whom a mask may be a part.
+_PLAIN_HEAD = 0.3
+#: The least share of a part that is in the mask of the whole person; it covers less than this share of theirs.
+_PART = 0.85
 #: The side of the square around a mask in which a pose is looked for, in the mask's longer sides.
 _SQUARE = 1.25
 #: How far the nose of a pose is from the middle of the head of the same person, in the head's longer sides, at most.
 _NOSE = 0.8
-#: A head is so many times as high as the mouth is below the eyes, and its width by its height.
-_FACE, _ROUND = 4.0, 0.8
+#: The height of a head, in distances from the eyes to the mouth.
+_FACE = 4.0
+#: The width of a head, in its heights.
+_ROUND = 0.8
 #: By how much more of the union with a pose's mask another mask than the first has to share to be mixed with it.
 _PLAINLY_MORE = 0.05
 #: The margin around what is mixed, in its sides.
 _MARGIN = 0.1
-#: The share of a silhouette's height in which the neck is looked for, and how much narrower than the head it is.
-_UPPER, _NARROWER = 0.55, 0.85
-#: The height of a head without a neck: the share of a standing person's height, and its width in heads.
-_STANDING, _HEAD = 1 / 7.5, 1.3
+#: The share of a silhouette's height, from the top, in which the neck is looked for.
+_UPPER = 0.55
+#: The largest width of a neck, in the largest widths above and below it.
+_NARROWER = 0.85
+#: The height of a head without a neck, in heights of a standing person.
+_STANDING = 1 / 7.5
+#: The height of a head without a neck of anybody else, in its widths.
+_HEAD = 1.3
 
 
 Float = npt.NDArray[np.float64]
