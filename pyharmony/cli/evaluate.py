@@ -93,7 +93,6 @@ def evaluate(
     as Markdown unless --markdown or --json is given. Samples that cannot be evaluated are named and left out of every
     row; it ends with 5 then.
     """
-    side = _side(size or "256")
     if (data is None) == (run is None):
         raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
     if batch_statistics and run is None and not models:
@@ -104,16 +103,13 @@ def evaluate(
         raise Failure("--ensemble needs two networks of --model and --run", Code.USAGE)
     if run is not None and split is not None:
         raise Failure("--split: the run has chosen; it goes with --data", Code.USAGE)
-    for path in (csv, markdown, sheet):
-        check_file(path, overwrite, picture=path is not None and path == sheet)
-    if realism_maps is not None:
-        if not judges:
-            raise Failure("--realism-maps needs a --judge", Code.USAGE)
-        check_new(realism_maps, hint="")
+    if realism_maps is not None and not judges:
+        raise Failure("--realism-maps needs a --judge", Code.USAGE)
+    _check_files(csv, markdown, sheet, realism_maps, overwrite)
     from .. import _catalogue, _temporary, evaluation
-    from .. import data as datasets
 
-    # Misspelt names are reported before anything is read.
+    # Misspelt names and sizes are reported before anything is read.
+    _side(size or "256")
     _check_methods(evaluation, methods or [])
     for option, texts in (("--model", models), ("--judge", judges)):
         for _, file in _labelled(texts or [], option):
@@ -121,21 +117,9 @@ def evaluate(
     if device not in (None, "cpu", "cuda"):
         raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
 
+    dataset, side = _dataset(console, data, run, split, size)
     if run is not None:
-        from .. import training
-
-        with spoken(console.words({"path": "--run: its data"}, hints=_HINTS)):
-            if size is None:
-                side = training.size_of(run)
-            try:
-                dataset = training.held_back(run, size="run" if size is None else side)
-            except OSError as error:
-                with reading(f"--run: its data: {error.filename or run}"):
-                    raise
         models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
-    elif data is not None:
-        with reading(str(data)), spoken(console.words({"path": "--data"}, hints=_HINTS)):
-            dataset = datasets.open_dataset(data, split=split)
     sizes: dict[str, int | None] = {label: network_size for label, _ in _labelled(models or [], "--model")}
     if run is not None:
         # The network of a run sees images at the size of training, so that its figures are those of training.
@@ -179,6 +163,39 @@ def evaluate(
         console.note(f"{name}: written")
     if result.problems:
         raise typer.Exit(Code.SOME_FAILED)
+
+
+def _check_files(
+    csv: Path | None, markdown: Path | None, sheet: Path | None, maps: Path | None, overwrite: bool
+) -> None:  # fmt: skip
+    """Refuses files that exist or cannot be written, before anything is read."""
+    for path in (csv, markdown, sheet):
+        check_file(path, overwrite, picture=path is not None and path == sheet)
+    if maps is not None:
+        check_new(maps, hint="")
+
+
+def _dataset(
+    console: Console, data: Path | None, run: Path | None, split: str | None, size: str | None
+) -> tuple[Any, int | None]:
+    """Returns the samples of a data set, or what a run held back, and the sides of their images; None: as they are."""
+    side = _side(size or "256")
+    if run is None:
+        from .. import data as datasets
+
+        with reading(str(data)), spoken(console.words({"path": "--data"}, hints=_HINTS)):
+            return datasets.open_dataset(data, split=split), side  # type: ignore[arg-type]
+    from .. import training
+
+    with spoken(console.words({"path": "--run: its data"}, hints=_HINTS)):
+        if size is None:
+            side = training.size_of(run)
+        try:
+            return training.held_back(run, size="run" if size is None else side), side
+        except OSError as error:
+            with reading(f"--run: its data: {error.filename or run}"):
+                raise
+    raise AssertionError("reading raises")
 
 
 def _side(text: str) -> int | None:

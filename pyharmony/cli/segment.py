@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,31 +67,11 @@ def segment(
         raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
     if every and annotations is not None:
         raise Failure("--every and --annotations do not go together", Code.USAGE)
-    if (encoder is None) != (decoder is None):
-        raise Failure("--encoder and --decoder go together", Code.USAGE)
-    if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
-        raise Failure("--method, --model, --encoder and --salient all say what to do; give one", Code.USAGE)
-    segmenter: Any = method
-    with reading("--model" if model else "--salient" if salient else "--encoder"):
-        if model is not None:
-            segmenter = segmentation.trained(model)
-        elif encoder is not None and decoder is not None:
-            segmenter = segmentation.sam(encoder, decoder)
-        elif salient is not None:
-            segmenter = segmentation.salient(salient)
+    segmenter = _segmenter(method, model, encoder, decoder, salient)
     if annotations is not None:
         _all_boxes(console, Path(image), annotations, Path(output), segmenter, overwrite)
         return
     start = time.perf_counter()
-    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in options.get(name, ())]
-    lines = options.get("scribble", [])
-    corrections = [(line, True) for line in lines[1:]] + [(line, False) for line in options.get("scribble_beside", ())]
-    prompts: dict[str, Any] = {
-        "points": [at for at, _ in clicks] or None,
-        "labels": [label for _, label in clicks] if clicks else None,
-        "scribble": lines[0] if lines else None,
-        **SEGMENT.arguments(options),
-    }
     if output == STREAM:
         if console.as_json:
             raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
@@ -101,9 +82,7 @@ def segment(
     picture = read_image(image)
     with spoken(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
         session = segmentation.Session(picture, method=segmenter)
-        segments = session.people() if people else session.segment(**prompts)
-        for line, add in corrections:
-            segments = session.scribble(line, add=add)
+        segments = session.people() if people else _prompted(session, options)
     if not len(segments):
         raise Failure(f"{image}: {segments.reason}; nothing was written", Code.INPUT, "nothing_found")
     if segments.reason:
@@ -114,14 +93,7 @@ def segment(
     for index, name in enumerate(names):
         _write(picture, segments.alpha(index if every else None), name, mask_only, crop, overwrite)
     seconds = time.perf_counter() - start
-    masks: list[dict[str, Any]] = [
-        {"score": round(score, 4), "box": list(rect), "area": area}
-        for score, rect, area in zip(segments.scores, segments.boxes, segments.areas)
-    ]
-    for one, head in zip(masks, segments.heads):
-        one["head"] = list(head)
-    for one, name in zip(masks, names if every else ()):
-        one["output"] = name
+    masks = _records(segments, names if every else ())
     what = (
         f"{len(masks)} {'person' if len(masks) == 1 else 'people'}"
         if people
@@ -137,6 +109,54 @@ def segment(
         output=names[0],
         seconds=round(seconds, 3),
     )
+
+
+def _segmenter(
+    method: str, model: str | None, encoder: str | None, decoder: str | None, salient: str | None
+) -> Any:  # fmt: skip
+    """Returns the method by its name, or one with the networks of these files."""
+    from .. import segmentation
+
+    if (encoder is None) != (decoder is None):
+        raise Failure("--encoder and --decoder go together", Code.USAGE)
+    if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
+        raise Failure("--method, --model, --encoder and --salient all say what to do; give one", Code.USAGE)
+    with reading("--model" if model else "--salient" if salient else "--encoder"):
+        if model is not None:
+            return segmentation.trained(model)
+        if encoder is not None and decoder is not None:
+            return segmentation.sam(encoder, decoder)
+        return method if salient is None else segmentation.salient(salient)
+
+
+def _prompted(session: Any, options: Mapping[str, Any]) -> Any:
+    """Returns the answer of a session to clicks, a box, a mask and lines; lines after the first correct it."""
+    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in options.get(name, ())]
+    lines = options.get("scribble", [])
+    segments = session.segment(
+        points=[at for at, _ in clicks] or None,
+        labels=[label for _, label in clicks] if clicks else None,
+        scribble=lines[0] if lines else None,
+        **SEGMENT.arguments(options),
+    )
+    for line in lines[1:]:
+        segments = session.scribble(line, add=True)
+    for line in options.get("scribble_beside", ()):
+        segments = session.scribble(line, add=False)
+    return segments
+
+
+def _records(segments: Any, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns what --json says of each mask; names: the files that they are written to, if there are several."""
+    records: list[dict[str, Any]] = [
+        {"score": round(score, 4), "box": list(rect), "area": area}
+        for score, rect, area in zip(segments.scores, segments.boxes, segments.areas)
+    ]
+    for record, head in zip(records, segments.heads):
+        record["head"] = list(head)
+    for record, name in zip(records, names):
+        record["output"] = name
+    return records
 
 
 def _numbered(output: str, number: int) -> str:
