@@ -31,8 +31,6 @@ BANNED = frozenset(
 )
 #: The largest share of such names among those that are assigned.
 MOST = 0.003
-#: Rooms whose names are still to be changed.
-REMAINING = frozenset({"server"})
 
 
 def assigned_names(tree: ast.AST) -> Iterator[str]:
@@ -59,14 +57,9 @@ ROOMS = ("", *sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
 def test_names_say_what_a_value_is() -> None:
-    names = sum((names_of(room) for room in ROOMS if room not in REMAINING), Counter())
+    names = sum((names_of(room) for room in ROOMS), Counter())
     banned = {name: count for name, count in names.items() if name in BANNED}
     assert sum(banned.values()) <= MOST * sum(names.values()), banned
-
-
-def test_rooms_whose_names_remain_have_some() -> None:
-    finished = {room for room in REMAINING if not any(name in BANNED for name in names_of(room))}
-    assert finished == set(), "these rooms are done: take them out of REMAINING"
 
 
 def test_a_bare_participle_is_counted() -> None:

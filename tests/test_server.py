@@ -993,7 +993,7 @@ def test_phases_that_pass_at_once_are_all_told(service: Running) -> None:
     from pyharmony.server._pool import Job
 
     pool = service.service.pool
-    job = Job("0" * 32, OPERATIONS["blend"], "", [], status="running", started=time.time())
+    job = Job("0" * 32, OPERATIONS["blend"], "", [], status="running", start_time=time.time())
     assert [one.phase for one in pool.changes(job, 0)] == [None]
     job.phases += [Phase(name=name, step=i + 1, steps=3) for i, name in enumerate(("decode", "solve", "encode"))]
 
@@ -1001,7 +1001,7 @@ def test_phases_that_pass_at_once_are_all_told(service: Running) -> None:
         return [one.phase and one.phase.name for one in pool.changes(job, since)]
 
     assert names(0) == ["decode", "solve", "encode"] and names(1) == ["solve", "encode"] and names(3) == ["encode"]
-    job.status, job.finished = "done", time.time()
+    job.status, job.end_time = "done", time.time()
     assert names(1) == ["solve", "encode", None] and names(3) == [None]
     assert [one.status for one in pool.changes(job, 1)] == ["running", "running", "done"]
     assert [one.finished is None for one in pool.changes(job, 2)] == [True, False]
@@ -1011,7 +1011,7 @@ def test_the_end_is_told_of_a_job_that_ends_while_an_event_is_sent(service: Runn
     from pyharmony.server._operations import OPERATIONS
     from pyharmony.server._pool import Job
 
-    job = Job("1" * 32, OPERATIONS["blend"], "", [], status="running", started=time.time())
+    job = Job("1" * 32, OPERATIONS["blend"], "", [], status="running", start_time=time.time())
 
     async def told() -> list[str]:
         answer = await service.service.events(job.id)
@@ -1020,7 +1020,7 @@ def test_the_end_is_told_of_a_job_that_ends_while_an_event_is_sent(service: Runn
             if "data: " in (text := str(sent)):
                 found.append(json.loads(text.partition("data: ")[2])["status"])
             if found == ["running"]:  # the first event is on its way
-                job.status, job.finished = "done", time.time()
+                job.status, job.end_time = "done", time.time()
                 job.touch()
         return found
 
@@ -1167,13 +1167,13 @@ def test_a_body_over_32_mb_is_refused_before_it_is_over() -> None:
                 for _ in range(count):
                     line.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
                 if size is None:  # 32 MB are accepted so far; one byte more is not
-                    until(lambda: service.service.store.held >= 31_000_000)
+                    until(lambda: service.service.store.total_bytes >= 31_000_000)
                     assert len(os.listdir(service.folder / "pictures")) == 1
                     line.sendall(b"1\r\n\0\r\n")
                 status, body = answer_of(line.makefile("rb"))  # it comes though the body does not end
             assert status == 413 and json.loads(body)["error"]["kind"] == "too_large"
             until(lambda: os.listdir(service.folder / "pictures") == [])
-            assert service.service.store.held == 0
+            assert service.service.store.total_bytes == 0
         right = {"Authorization": f"Bearer {TOKEN}"}
         assert service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]), headers=right).is_success
 
@@ -1608,7 +1608,7 @@ def test_slow_senders_are_left(service: Running) -> None:
         line.sendall(head + data[:50])
         until(lambda: os.listdir(service.folder / "pictures"))
     until(lambda: not os.listdir(service.folder / "pictures"))
-    assert service.service.store.held == 0
+    assert service.service.store.total_bytes == 0
     assert service.upload(data)["width"] == 40
 
 
@@ -1736,7 +1736,7 @@ def check_in_threads(service: Running, batches: list[list[Callable[[Any], int]]]
     until(lambda: not service.service.pool.running and not service.service.pool.queue, 60)
     clear(service)
     assert os.listdir(service.folder / "jobs") == []
-    assert service.service.store.held == 0
+    assert service.service.store.total_bytes == 0
     return told
 
 
@@ -1895,10 +1895,10 @@ def test_files_expire(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_used_stays(service: Running) -> None:
     store, picture = service.service.store, service.upload(scene()["mask"])
     held = store.pictures[picture["id"]]
-    held.used -= 3000
-    before = held.used
+    held.last_use -= 3000
+    before = held.last_use
     assert store.expire(before + 3599) == 0
-    assert service.client.get(picture["url"]).status_code == 200 and held.used >= before + 3000  # counts as used
+    assert service.client.get(picture["url"]).status_code == 200 and held.last_use >= before + 3000  # counts as used
 
 
 def test_there_is_room_for_so_many_files(service: Running) -> None:
@@ -1906,7 +1906,7 @@ def test_there_is_room_for_so_many_files(service: Running) -> None:
     clear(service)
     service.client.delete(service.upload(noise)["url"])
     first = service.upload(noise)
-    with having(service, max_files=5 * service.service.store.held + 100):  # each with its proxy
+    with having(service, max_files=5 * service.service.store.total_bytes + 100):  # each with its proxy
         for _ in range(3):  # previews go before anything is refused
             assert service.done("export", picture=first["id"], format="png", preview=True)["picture"]["width"] == 100
         held = [first, *(service.upload(noise) for _ in range(4))]

@@ -350,7 +350,7 @@ def test_all_files_are_counted_and_go_with_their_image(service: Running) -> None
     clear(service)
     store, images = service.service.store, placed()
     ids = service.ids(**images)
-    assert store.held == on_disk(service) > sum(picture.bytes for picture in store.pictures.values())
+    assert store.total_bytes == on_disk(service) > sum(picture.bytes for picture in store.pictures.values())
     asked = {"subjects": [{"picture": ids["subject"], "mask": ids["mask"], "at": [110, 40]}]}
     look = {"background": ids["background"], "harmonize": None, "shadow": False}
     jobs = [service.start("compose", 60, **asked, **look).json() for _ in range(2)]
@@ -358,14 +358,16 @@ def test_all_files_are_counted_and_go_with_their_image(service: Running) -> None
     assert service.client.get(jobs[0]["result"]["recipe_url"]).status_code == 200
     service.bytes(made[0], "proxy_url")  # made now
     service.done("export", picture=made[1]["id"], format="png", preview=True)  # makes one too
-    assert store.held == on_disk(service) and len(os.listdir(service.folder / "recipes")) == len(store.recipes) == 2
+    assert (
+        store.total_bytes == on_disk(service) and len(os.listdir(service.folder / "recipes")) == len(store.recipes) == 2
+    )
     assert service.client.delete(made[0]["url"]).status_code == 204
     assert kind_of(service.client.get(jobs[0]["result"]["recipe_url"])) == "no_recipe"
     assert service.client.get(jobs[0]["url"]).status_code == 200
     assert os.listdir(service.folder / "recipes") == [f"{jobs[1]['id']}.json"]
-    assert store.held == on_disk(service)
+    assert store.total_bytes == on_disk(service)
     clear(service)
-    assert store.held == on_disk(service) == 0 and store.recipes == {}
+    assert store.total_bytes == on_disk(service) == 0 and store.recipes == {}
 
 
 def test_nobody_else_may_read_a_file(service: Running) -> None:
@@ -402,7 +404,7 @@ def test_a_full_disk_is_told_as_such(service: Running) -> None:
         assert refused.status_code == 429 and kind_of(refused) == "full" and refused.headers["retry-after"] == "60"
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
-    assert os.listdir(service.folder / "jobs") == [] and service.service.store.held == on_disk(service)
+    assert os.listdir(service.folder / "jobs") == [] and service.service.store.total_bytes == on_disk(service)
     assert service.pid() == pid and service.done("export", picture=picture, format="png")["picture"]["width"] == 300
 
 
@@ -431,7 +433,7 @@ def test_no_image_stays_of_a_job_for_whose_others_the_disk_is_full(
     assert len(there) == count + 1
     store = service.service.store
     assert set(store.pictures) == before and set(os.listdir(service.folder / "pictures")) == before
-    assert store.held == on_disk(service)
+    assert store.total_bytes == on_disk(service)
 
 
 # ---- what is remembered ----

@@ -19,8 +19,8 @@ class Refusal(HTTPException):
     def __init__(
         self, status: int, kind: str, message: str, retry_after: int | None = None, headers: Any = None
     ) -> None:
-        told = {**(headers or {}), **({} if retry_after is None else {"Retry-After": str(retry_after)})}
-        super().__init__(status, message, told or None)
+        all_headers = {**(headers or {}), **({} if retry_after is None else {"Retry-After": str(retry_after)})}
+        super().__init__(status, message, all_headers or None)
         self.kind = kind
 
     def answer(self) -> JSONResponse:

@@ -126,13 +126,13 @@ class Service:
         limits = {f"{_API}/{operation.name}": operation.max_json for operation in OPERATIONS.values()}
         self.guard = Guard(self._answer, settings, self.metrics, self.keys, limits, MAX_JSON)
         self.failure = ""
-        self._about = self._told()
+        self._about = self._service_info()
         pool, store = self.pool, self.store
         self.metrics.gauge("queue_length", "Jobs that wait.", lambda: len(pool.queue))
         self.metrics.gauge("jobs_running", "Jobs that are being done.", lambda: len(pool.running))
         self.metrics.gauge("workers", "Workers that are ready or at work.", lambda: pool.workers)
         self.metrics.gauge("pictures", "Images that are held.", lambda: len(store.pictures))
-        self.metrics.gauge("file_bytes", "Bytes of all files.", lambda: store.held)
+        self.metrics.gauge("file_bytes", "Bytes of all files.", lambda: store.total_bytes)
 
     async def start(self) -> None:
         """Starts the workers.
@@ -203,13 +203,13 @@ class Service:
 
         def openapi() -> dict[str, Any]:
             """Returns the types with what requests have to show."""
-            told = make()
+            schema = make()
             needs: dict[str, Any] = {"header": {"type": "apiKey", "in": "header", "name": CSRF_HEADER}}
             if self.settings.token is not None:
                 needs["token"] = {"type": "http", "scheme": "bearer"}
-            told.setdefault("components", {})["securitySchemes"] = needs
-            told["security"] = [{name: [] for name in needs}]
-            return told
+            schema.setdefault("components", {})["securitySchemes"] = needs
+            schema["security"] = [{name: [] for name in needs}]
+            return schema
 
         app.openapi = openapi  # type: ignore[method-assign]
         app.add_exception_handler(HTTPException, _refused)
@@ -243,9 +243,9 @@ class Service:
                 responses={200: {"model": JobInfo, "description": "The job ended within the seconds of wait."}},
             )  # fmt: skip
         job: dict[str, Any] = {"tags": ["jobs"]}
-        told: dict[str, Any] = {**job, "response_model": JobInfo, "response_model_exclude_none": True}
-        add(f"{_API}/jobs/{{id}}", self.job, methods=["GET"], **told)
-        add(f"{_API}/jobs/{{id}}", self.cancel, methods=["DELETE"], **told)
+        options: dict[str, Any] = {**job, "response_model": JobInfo, "response_model_exclude_none": True}
+        add(f"{_API}/jobs/{{id}}", self.job, methods=["GET"], **options)
+        add(f"{_API}/jobs/{{id}}", self.cancel, methods=["DELETE"], **options)
         add(f"{_API}/jobs/{{id}}/recipe", self.recipe, methods=["GET"], response_class=FileResponse, **job)
         add(f"{_API}/jobs/{{id}}/events", self.events, methods=["GET"], response_class=StreamingResponse, **job)
         return app
@@ -277,7 +277,7 @@ class Service:
         """Tells what the service is and what it allows."""
         return self._about
 
-    def _told(self) -> ServiceInfo:
+    def _service_info(self) -> ServiceInfo:
         from ..segmentation import DEFAULT, METHODS
 
         settings, default = self.settings, METHODS[DEFAULT]
@@ -390,9 +390,9 @@ class Service:
         """Gives the file of an image."""
         picture = self.store.get(id)
         suffix = _SUFFIXES.get(picture.format, picture.format.lower())
-        shown = _file_name(name or picture.name or "pyharmony", suffix)
+        file_name = _file_name(name or picture.name or "pyharmony", suffix)
         kind = _TYPES.get(picture.format, "application/octet-stream")
-        return PictureResponse(self.store, picture, self.store.tree.picture(id), media_type=kind, filename=shown)
+        return PictureResponse(self.store, picture, self.store.tree.picture(id), media_type=kind, filename=file_name)
 
     async def proxy(self, id: Id) -> FileResponse:
         """Gives an image as a small JPEG or PNG of sRGB, which is made where there is none yet."""
@@ -466,12 +466,12 @@ class Service:
         async def stream() -> AsyncIterator[str]:
             yield "retry: 1000\n\n"
             # Phases may pass faster than they are sent: each is told all the same.
-            known = len(job.phases)
+            count = len(job.phases)
             while True:
                 # All of one moment: while these are sent the job may go on, and end.
-                changed, told, over = job.changed, self.pool.changes(job, known), job.over
-                known = len(job.phases)
-                for one in told:
+                changed, changes, over = job.changed, self.pool.changes(job, count), job.over
+                count = len(job.phases)
+                for one in changes:
                     yield f"event: job\ndata: {as_json(one)}\n\n"
                 if over:
                     self.pool.told(job)
@@ -500,8 +500,8 @@ def _unreadable(job: Job, id: PictureId, label: str | None) -> Refusal:
 def _file_name(name: str, suffix: str) -> str:
     """Returns a name to save a file under: without folders, with the suffix of its format."""
     last = name.replace("\\", "/").rpartition("/")[2].strip(". ")
-    kept = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last)
-    stem = kept.rpartition(".")[0] or kept
+    safe_name = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last)
+    stem = safe_name.rpartition(".")[0] or safe_name
     return f"{stem[:100] or 'pyharmony'}.{suffix}"
 
 
@@ -516,7 +516,7 @@ async def _refused(request: Request, error: Any) -> Response:
     return refusal_response(error.status_code, kind, message.get(error.status_code, str(error.detail)), error.headers)
 
 
-def _told(error: Any) -> str:
+def _message_of(error: Any) -> str:
     """Returns an error of a body or a parameter in words."""
     *where, last = error["loc"]
     if error["type"] == "json_invalid":
@@ -529,13 +529,13 @@ def _told(error: Any) -> str:
 
 async def _not_valid(request: Request, error: Any) -> JSONResponse:
     """Answers a request whose body or parameters are not of their types; it never repeats values."""
-    found = error.errors()
-    unread = any(one["type"] == "json_invalid" for one in found)
+    errors = error.errors()
+    unread = any(one["type"] == "json_invalid" for one in errors)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and kind != "application/json" and not unread:
         request.scope["refused"] = "media_type"
         return refusal_response(415, "media_type", "expected a body of JSON, with Content-Type: application/json")
-    told = [_told(one) for one in found[:MAX_ERRORS]]
-    more = f"; and {len(found) - MAX_ERRORS} more" if len(found) > MAX_ERRORS else ""
+    messages = [_message_of(one) for one in errors[:MAX_ERRORS]]
+    more = f"; and {len(errors) - MAX_ERRORS} more" if len(errors) > MAX_ERRORS else ""
     request.scope["refused"] = "malformed"
-    return refusal_response(400 if unread else 422, "malformed", "; ".join(told) + more)
+    return refusal_response(400 if unread else 422, "malformed", "; ".join(messages) + more)

@@ -27,9 +27,9 @@ from ._operations import PictureId
 from ._tree import Sizes, Tree, new_id, proxy_format
 
 #: The most pixels of the images of sessions, and the most sessions, that a worker keeps.
-_HELD_PIXELS, _HELD = 100_000_000, 8
+_SESSION_PIXELS, _MAX_SESSIONS = 100_000_000, 8
 #: The most bytes of decoded proxies that a worker keeps, and the most images of a kind.
-_KEPT_BYTES, _KEPT = 128_000_000, 32
+_CACHE_BYTES, _MAX_CACHED = 128_000_000, 32
 #: The longer side of the image in which people are looked for of whom none was found one by one.
 _OTHERS = 1024
 #: The most bytes of decoded photographs that it keeps for the next composite of them.
@@ -96,36 +96,36 @@ class Desk:
     def photo(self, id: PictureId, keep_gps: bool = False) -> Picture:
         """Reads an image at full size, which is kept for the next job."""
         key = f"{id}{' with GPS' if keep_gps else ''}"
-        found = self.memory.photos.get(key)
-        if found is None:
-            found = self.read(id, "picture", keep_gps=keep_gps)
-            self.memory.photos.put(key, found)
-        return found
+        picture = self.memory.photos.get(key)
+        if picture is None:
+            picture = self.read(id, "picture", keep_gps=keep_gps)
+            self.memory.photos.put(key, picture)
+        return picture
 
     def proxy(self, id: PictureId) -> Picture:
         """Reads the proxy of an image, which is kept for the next job."""
         path = self.path(id, True)
-        found = self.memory.kept.get(path)
-        if found is None:
-            found = io.read(path, "picture", max_pixels=self.memory.max_pixels)
-            self.memory.kept.put(path, found)
-        return found
+        picture = self.memory.decoded.get(path)
+        if picture is None:
+            picture = io.read(path, "picture", max_pixels=self.memory.max_pixels)
+            self.memory.decoded.put(path, picture)
+        return picture
 
     @contextlib.contextmanager
-    def warned(self) -> Iterator[list[Reason]]:
+    def collected_warnings(self) -> Iterator[list[Reason]]:
         """Collects the warnings of the library."""
-        said: list[Reason] = []
-        with warnings.catch_warnings(record=True) as caught:
+        reasons: list[Reason] = []
+        with warnings.catch_warnings(record=True) as recorded:
             warnings.simplefilter("always", PyHarmonyWarning)
-            yield said
-        every = (warning.message for warning in caught)
-        said += [Reason(one.code, str(one)) for one in every if isinstance(one, PyHarmonyWarning)]
+            yield reasons
+        every = (warning.message for warning in recorded)
+        reasons += [Reason(one.code, str(one)) for one in every if isinstance(one, PyHarmonyWarning)]
 
     def new(self, suffix: str = "") -> str:
         """Returns the path of a file to write, which nothing has."""
         return str(self.folder / f"{new_id()}{suffix}")
 
-    def made(self, path: str, format: str, channels: int, dtype: str, width: int, height: int) -> dict[str, Any]:
+    def record_of(self, path: str, format: str, channels: int, dtype: str, width: int, height: int) -> dict[str, Any]:
         """Returns what is told of an image that was written."""
         size = {"width": width, "height": height, "channels": channels, "dtype": dtype}
         return {"file": os.path.basename(path), "format": format.upper(), "bytes": os.path.getsize(path), **size}
@@ -135,7 +135,7 @@ class Desk:
         path = self.new()
         io.write(picture, path, format=format, quality=quality)
         height, width, channels = picture.pixels.shape
-        return self.made(path, format, channels, picture.pixels.dtype.name, width, height)
+        return self.record_of(path, format, channels, picture.pixels.dtype.name, width, height)
 
     def history(self, ids: Iterable[PictureId], operation: str) -> History:
         """Returns the history of what an operation makes of images, with the weights that it has run so far."""
@@ -147,7 +147,7 @@ class Desk:
         with open(path, "xb") as file:
             io.write_layers(file, layers, merged.pixels, profile=merged.profile, dpi=merged.dpi, xmp=merged.xmp)
         height, width, channels = merged.pixels.shape
-        return self.made(path, "openraster", channels, merged.pixels.dtype.name, width, height)
+        return self.record_of(path, "openraster", channels, merged.pixels.dtype.name, width, height)
 
     def write_json(self, value: Any) -> str:
         """Writes JSON, and returns the name of its file."""
@@ -163,35 +163,35 @@ class Desk:
         self._save_proxy(id, picture)
         return {**size, "format": picture.format or ""}
 
-    def made_by(self, task: Task) -> dict[str, Any]:
+    def run_task(self, task: Task) -> dict[str, Any]:
         """Runs a task of `_jobs`, and returns its record with the warnings."""
         worker = self.memory.worker(task.kind)
-        said: list[Reason] = []
+        reasons: list[Reason] = []
         worker.desk = self
         try:
-            record = worker.run(task, said.append)
+            record = worker.run(task, reasons.append)
         finally:
             worker.desk = None
-        return {**record, "warnings": said}
+        return {**record, "warnings": reasons}
 
-    def session(self, id: PictureId, preview: bool, method: str) -> Held:
+    def session(self, id: PictureId, preview: bool, method: str) -> SegmentSession:
         """Returns the session of an image, which is kept for the next click."""
-        held = self.memory.held
+        sessions = self.memory.sessions
         key = (id, preview, method)
-        if key not in held:
+        if key not in sessions:
             from ..segmentation import Session
 
             with _shipped.noted() as weights:
                 session = Session(self.path(id, preview), method=method)
-            held[key] = Held(session, [entry for entry in _shipped.every() if entry.name in weights])
-        held.move_to_end(key)
-        for entry in held[key].weights:
+            sessions[key] = SegmentSession(session, [entry for entry in _shipped.every() if entry.name in weights])
+        sessions.move_to_end(key)
+        for entry in sessions[key].weights:
             _shipped.note(entry)
-        while len(held) > _HELD or (
-            len(held) > 1 and sum(one.session.picture[..., 0].size for one in held.values()) > _HELD_PIXELS
+        while len(sessions) > _MAX_SESSIONS or (
+            len(sessions) > 1 and sum(one.session.picture[..., 0].size for one in sessions.values()) > _SESSION_PIXELS
         ):
-            held.popitem(last=False)
-        return held[key]
+            sessions.popitem(last=False)
+        return sessions[key]
 
     def _save_proxy(self, id: PictureId, picture: Picture) -> None:
         """Writes the proxy of an image: small, 8 bits, sRGB, without metadata."""
@@ -216,7 +216,7 @@ def _with_channels(pixels: Any) -> Any:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-class Held:
+class SegmentSession:
     """A session of cutting out, with the steps that it has taken and the weights that it runs."""
 
     def __init__(self, session: Any, weights: Sequence[_shipped.Weights]) -> None:
@@ -286,13 +286,13 @@ class DeskWorker(Worker):
         self._tell("decode", 1)
         if self.desk is None or not all(self.desk.tree.is_proxy(path) for path in task.files.values()):
             return super()._read(task)
-        kept = self.desk.memory.kept
-        known = {name: kept.get(path) for name, path in task.files.items()}
-        if None not in known.values():
-            return cast(dict[str, Picture], known)
+        cache = self.desk.memory.decoded
+        cached = {name: cache.get(path) for name, path in task.files.items()}
+        if None not in cached.values():
+            return cast(dict[str, Picture], cached)
         pictures = super()._read(task)
         for name, path in task.files.items():
-            kept.put(path, pictures[name])
+            cache.put(path, pictures[name])
         return pictures
 
     def _computed(self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]) -> Any:
@@ -304,7 +304,7 @@ class DeskWorker(Worker):
         return super()._write(task, picture)
 
 
-class Kept:
+class PictureCache:
     """Images that were decoded last, by name; what has a name never changes.
 
     Args:
@@ -324,8 +324,8 @@ class Kept:
         """Keeps an image, and lets those go that were not used for longest."""
         self._pictures[name] = picture
         self._pictures.move_to_end(name)
-        held = self._pictures.values()
-        while len(held) > _KEPT or sum(one.pixels.nbytes for one in held) > self._most:
+        pictures = self._pictures.values()
+        while len(pictures) > _MAX_CACHED or sum(one.pixels.nbytes for one in pictures) > self._most:
             self._pictures.popitem(last=False)
 
 
@@ -334,8 +334,8 @@ class Memory:
 
     def __init__(self, max_pixels: int, proxy_side: int) -> None:
         self.max_pixels, self.proxy_side = max_pixels, proxy_side
-        self.held: OrderedDict[tuple[str, bool, str], Held] = OrderedDict()
-        self.kept, self.photos = Kept(_KEPT_BYTES), Kept(_PHOTO_BYTES)
+        self.sessions: OrderedDict[tuple[str, bool, str], SegmentSession] = OrderedDict()
+        self.decoded, self.photos = PictureCache(_CACHE_BYTES), PictureCache(_PHOTO_BYTES)
         self.hierarchies = Hierarchies(_HIERARCHY_BYTES)
         self._workers: dict[str, DeskWorker] = {}
 

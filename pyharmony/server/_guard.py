@@ -137,7 +137,7 @@ class Guard:
             exchange.note = str(gone)
             exchange.status = exchange.status or CLIENT_LEFT
         except Exception:
-            _log.exception("a request failed in an unexpected way", extra={"fields": exchange.told()})
+            _log.exception("a request failed in an unexpected way", extra={"fields": exchange.log_fields()})
             if exchange.status is None:
                 await UNEXPECTED.answer()(scope, exchange.receive, exchange.send)
         finally:
@@ -284,7 +284,7 @@ class _Exchange:
             if message["type"] != "http.request" or not message.get("more_body", False):
                 return
 
-    def told(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Returns what the log tells of it."""
         client = self._scope.get("client")
         path = self._scope.get("raw_path") or self._scope["path"].encode()
@@ -302,16 +302,18 @@ class _Exchange:
 
     def finish(self) -> None:
         """Counts and logs it."""
-        told = self.told()
+        fields = self.log_fields()
         route = getattr(self._scope.get("route"), "path", "other")
-        method = told["method"] if told["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
+        method = fields["method"] if fields["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
         metrics = self._guard.metrics
         metrics.requests.labels(method, route, str(self.status or "none")).inc()
-        metrics.request_seconds.labels(route).observe(told["ms"] / 1e3)
+        metrics.request_seconds.labels(route).observe(fields["ms"] / 1e3)
         if (kind := self._scope.get("refused")) is not None:
             metrics.refusals.labels(kind).inc()
         if self.upload:
             metrics.uploaded.inc(self.came)
         level = logging.DEBUG if route in ("/health", "/metrics") else logging.INFO
         line = "%s %s %s %.1f ms"
-        _log.log(level, line, told["method"], told["path"], told["status"], told["ms"], extra={"fields": told})
+        _log.log(
+            level, line, fields["method"], fields["path"], fields["status"], fields["ms"], extra={"fields": fields}
+        )

@@ -27,9 +27,9 @@ class History(NamedTuple):
     steps: tuple[Step, ...] = ()
 
     @classmethod
-    def of(cls, found: Any) -> History:
+    def of(cls, value: Any) -> History:
         """Returns a history that came as JSON."""
-        sources, steps = found
+        sources, steps = value
         return cls(tuple(sources), tuple(Step(name, tuple((a, b) for a, b in weights)) for name, weights in steps))
 
     @property
@@ -46,9 +46,9 @@ def joined(histories: Iterable[History], operation: str = _FORM, weights: Mappin
         operation: the name of the operation.
         weights: the SHA-256 of the weights that it ran, by their names.
     """
-    found = list(histories)
-    sources = dict.fromkeys(one for history in found for one in history.sources)
-    steps = dict.fromkeys(step for history in found for step in history.steps)
+    items = list(histories)
+    sources = dict.fromkeys(one for history in items for one in history.sources)
+    steps = dict.fromkeys(step for history in items for step in history.steps)
     if operation != _FORM:
         steps[Step(operation, tuple(sorted((weights or {}).items())))] = None
     return History(tuple(sources)[:_MOST], tuple(steps)[-_MOST:])

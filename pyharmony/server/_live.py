@@ -38,7 +38,7 @@ _FAR = 32
 _RIM = 2
 
 
-def layers(body: Any, given: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
+def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
     """Composes on proxies; returns the layers: shadow, reflection, the subject plain and matched, people in front."""
     one = body.subject
     with desk.phase("decode", 1, 3):
@@ -50,38 +50,38 @@ def layers(body: Any, given: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
         people = [_mask(desk, id, (background.shape[1], background.shape[0])) for id in body.people or ()]
     place: dict[str, Any] = {"at": tuple(value * ratio for value in one.at), "scale": one.scale * ratio / own_ratio}
     place |= {"angle": one.angle, "flip": one.flip, "masks": mask, "upscale": None, "return_info": True}
-    matched = {**given, "people": people or None}
+    matched = {**settings, "people": people or None}
     for name in ("shadow", "reflection"):
-        if isinstance(given.get(name), Mapping):
-            matched[name] = in_canvas_pixels(given[name], ratio)
+        if isinstance(settings.get(name), Mapping):
+            matched[name] = in_canvas_pixels(settings[name], ratio)
     colours = background[..., :3]
-    with desk.phase("match", 2, 3), desk.warned() as said:
+    with desk.phase("match", 2, 3), desk.collected_warnings() as reasons:
         plain: Composed = compose(photo, colours, **place, strength=0.0)[1].subjects[0]
         info = compose(photo, colours, **place, **matched)[1]
         full: Composed = info.subjects[0]
     with desk.phase("encode", 3, 3):
-        found = []
+        images = []
         grey = desk.sizes[body.background].channels == 1
         if full.shadow is not None and not (box := bounding_box((full.shadow != 255).any(2))).empty:
-            found.append(("shadow", box.rectangle, box.of(full.shadow)))
+            images.append(("shadow", box.rectangle, box.of(full.shadow)))
         if full.reflection is not None and not (box := bounding_box(full.reflection[..., 3])).empty:
-            pixels = np.dstack([_shown(full.reflection[..., :3], grey), full.reflection[..., 3]])
-            found.append(("reflection", box.rectangle, np.ascontiguousarray(box.of(pixels))))
+            pixels = np.dstack([_as_displayed(full.reflection[..., :3], grey), full.reflection[..., 3]])
+            images.append(("reflection", box.rectangle, np.ascontiguousarray(box.of(pixels))))
         if plain.box[2] and plain.box[3]:
-            for name, laid in (("plain", plain), ("matched", full)):
-                found.append((name, laid.box, np.dstack([_shown(laid.colours, grey), laid.alpha])))
+            for name, composed in (("plain", plain), ("matched", full)):
+                images.append((name, composed.box, np.dstack([_as_displayed(composed.colours, grey), composed.alpha])))
         if any(0 <= i < len(people) for i in body.front):
-            cover = np.max([people[i] for i in body.front if 0 <= i < len(people)], axis=0)
-            if not (box := bounding_box(cover)).empty:
-                part = box.of(np.dstack([colours, cover]))
-                found.append(("front", box.rectangle, np.ascontiguousarray(part)))
-        told: dict[str, Any] = {**with_codes("warning", said), **with_codes("reason", full.reasons)}
-        told |= {"seconds": dict(info.seconds), "ratio": ratio}
-        made = [
+            front_mask = np.max([people[i] for i in body.front if 0 <= i < len(people)], axis=0)
+            if not (box := bounding_box(front_mask)).empty:
+                part = box.of(np.dstack([colours, front_mask]))
+                images.append(("front", box.rectangle, np.ascontiguousarray(part)))
+        record: dict[str, Any] = {**with_codes("warning", reasons), **with_codes("reason", full.reasons)}
+        record |= {"seconds": dict(info.seconds), "ratio": ratio}
+        entries = [
             {"name": name, "box": [value / ratio for value in box], "picture": desk.write(Picture(pixels), "png")}
-            for name, box, pixels in found
+            for name, box, pixels in images
         ]
-        return {"layers": made, "info": told}
+        return {"layers": entries, "info": record}
 
 
 def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
@@ -105,56 +105,56 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         with warnings.catch_warnings(), desk.memory.hierarchies.used():
             warnings.simplefilter("ignore", PyHarmonyWarning)
             if body.source is not None:
-                made = _as_blend(dst, colours, mask, (x - left, y - top), body)
+                pixels = _as_blend(dst, colours, mask, (x - left, y - top), body)
             else:
                 # The part of the subject that lies in the background.
                 rows = np.s_[max(0, y) - top : min(height, y + high) - top]
                 inner = rows, np.s_[max(0, x) - left : min(width, x + wide) - left]
                 part = np.s_[max(0, -y) : height - y, max(0, -x) : width - x]
-                made = _blended(dst, colours[part], mask[part], inner, body.mode)
-        made, (left, top) = _trimmed(made, (left, top), mask, at)
-        if not made.size:
+                pixels = _blended(dst, colours[part], mask[part], inner, body.mode)
+        pixels, (left, top) = _trimmed(pixels, (left, top), mask, at)
+        if not pixels.size:
             return {"info": {"box": [0, 0, 0, 0], "url": ""}}
         if desk.sizes[body.background].channels == 1:
-            made = _shown(made, True)
+            pixels = _as_displayed(pixels, True)
         # The image goes out as text, without a file: while something is dragged, each is seen for an instant.
-        held = streams.BytesIO()
-        io.write(Picture(np.ascontiguousarray(made)), held, format=body.format, quality=88)
-        data = base64.b64encode(held.getvalue()).decode()
-        box = [value / ratio for value in (left, top, made.shape[1], made.shape[0])]
+        buffer = streams.BytesIO()
+        io.write(Picture(np.ascontiguousarray(pixels)), buffer, format=body.format, quality=88)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        box = [value / ratio for value in (left, top, pixels.shape[1], pixels.shape[0])]
         return {"info": {"box": box, "url": f"data:image/{body.format};base64,{data}"}}
 
 
 def _trimmed(
-    made: NumpyArray, corner: tuple[int, int], mask: NumpyArray, at: tuple[int, int]
+    pixels: NumpyArray, corner: tuple[int, int], mask: NumpyArray, at: tuple[int, int]
 ) -> tuple[NumpyArray, tuple[int, int]]:
     """Returns the part of a blend [h, w, 3] that a mask [h, w] at (x, y) covers, with a rim, and its corner (x, y).
 
     What is around it is the background: it would be drawn over itself, and takes as long to encode.
     """
-    covered = bounding_box(mask)
-    if covered.empty:
-        return made[:0], corner
-    x, y, wide, high = covered.rectangle
+    support = bounding_box(mask)
+    if support.empty:
+        return pixels[:0], corner
+    x, y, wide, high = support.rectangle
     left, top = (max(0, a + b - c - _RIM) for a, b, c in zip(at, (x, y), corner, strict=True))
     right, bottom = (a + b + c - d + _RIM for a, b, c, d in zip(at, (x, y), (wide, high), corner, strict=True))
-    part = made[top : max(top, bottom), left : max(left, right)]
+    part = pixels[top : max(top, bottom), left : max(left, right)]
     return part, (corner[0] + left, corner[1] + top)
 
 
 def _shadow_layer(desk: Desk, body: LiveBody) -> NumpyArray:
     """Returns a shadow [h, w, 3] that `layers` made, at the size of the screen; kept."""
     key = f"{body.shadow} {body.detail}"
-    held = desk.memory.kept.get(key)
-    if held is None:
+    layer = desk.memory.decoded.get(key)
+    if layer is None:
         assert body.shadow is not None  # noqa: S101  # the caller has one
         pixels = desk.read(body.shadow, "shadow").pixels
         if pixels.shape[2] != 3:
             raise ValueError(f"shadow: {pixels.shape[2]} channels, expected the layer of that name that `layers` made")
         size = (max(1, round(side * body.detail)) for side in (pixels.shape[1], pixels.shape[0]))
-        held = Picture(pixels if body.detail == 1 else resized(pixels, cast(tuple[int, int], tuple(size))))
-        desk.memory.kept.put(key, held)
-    return held.pixels
+        layer = Picture(pixels if body.detail == 1 else resized(pixels, cast(tuple[int, int], tuple(size))))
+        desk.memory.decoded.put(key, layer)
+    return layer.pixels
 
 
 def _shaded(dst: NumpyArray, shadow: NumpyArray, at: Sequence[int], corner: tuple[int, int]) -> NumpyArray:
@@ -163,9 +163,9 @@ def _shaded(dst: NumpyArray, shadow: NumpyArray, at: Sequence[int], corner: tupl
     inside = np.s_[max(0, top) : max(0, top + shadow.shape[0]), max(0, left) : max(0, left + shadow.shape[1])]
     part = dst[inside]
     factor = shadow[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
-    made = dst.copy()
-    made[inside] = np.rint(part * (factor.astype(np.float32) / 255))
-    return made
+    result = dst.copy()
+    result[inside] = np.rint(part * (factor.astype(np.float32) / 255))
+    return result
 
 
 def _as_blend(
@@ -174,10 +174,10 @@ def _as_blend(
     """Returns dst with a source [h, w, 3] under its mask [h, w], as the operation `blend` puts it in."""
     options: dict[str, Any] = {"gradients": body.gradients} if body.mode == "poisson" else {}
     try:
-        made: NumpyArray = getattr(blends, body.mode.replace("-", "_"))(colours, dst, mask, at=at, **options)
+        result: NumpyArray = getattr(blends, body.mode.replace("-", "_"))(colours, dst, mask, at=at, **options)
     except MaskError:  # nothing of it lies in the background, or all of that is covered
         return dst
-    return made
+    return result
 
 
 def _scaled(desk: Desk, body: LiveBody, ratio: float) -> tuple[NumpyArray, NumpyArray]:
@@ -195,29 +195,29 @@ def _scaled(desk: Desk, body: LiveBody, ratio: float) -> tuple[NumpyArray, Numpy
             mask = np.minimum(mask, resized(np.ascontiguousarray(photo[..., 3]), (wide, high)))
         return colours, mask
 
-    return _kept(desk, f"{body.source} {body.mask} {wide} {high}", make)
+    return _cached(desk, f"{body.source} {body.mask} {wide} {high}", make)
 
 
-def _kept(desk: Desk, key: str, make: Callable[[], tuple[NumpyArray, NumpyArray]]) -> tuple[NumpyArray, NumpyArray]:
+def _cached(desk: Desk, key: str, make: Callable[[], tuple[NumpyArray, NumpyArray]]) -> tuple[NumpyArray, NumpyArray]:
     """Returns colours [h, w, 3] and their mask [h, w], made once and kept for the next move."""
-    kept = desk.memory.kept
-    colours, mask = kept.get(f"{key} colours"), kept.get(f"{key} mask")
+    cache = desk.memory.decoded
+    colours, mask = cache.get(f"{key} colours"), cache.get(f"{key} mask")
     if colours is None or mask is None:
-        made = make()
-        colours, mask = Picture(np.ascontiguousarray(made[0])), Picture(np.ascontiguousarray(made[1])[..., None])
-        kept.put(f"{key} colours", colours)
-        kept.put(f"{key} mask", mask)
+        arrays = make()
+        colours, mask = Picture(np.ascontiguousarray(arrays[0])), Picture(np.ascontiguousarray(arrays[1])[..., None])
+        cache.put(f"{key} colours", colours)
+        cache.put(f"{key} mask", mask)
     return colours.pixels, mask.pixels[..., 0]
 
 
 def _blended(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any, mode: str) -> NumpyArray:
     """Returns dst with colours [h, w, 3] under their alpha [h, w] in its rectangle, as `compose` blends them."""
-    seen = alpha > 0
-    if not seen.any():
+    visible = alpha > 0
+    if not visible.any():
         return dst
-    laid, made = laid_over(dst, colours, alpha, inner, mode.replace("-", "_")), dst.copy()
-    np.copyto(made[inner], laid[inner], where=seen[..., None])
-    return made
+    composite, result = laid_over(dst, colours, alpha, inner, mode.replace("-", "_")), dst.copy()
+    np.copyto(result[inner], composite[inner], where=visible[..., None])
+    return result
 
 
 def _mixed(desk: Desk, body: LiveBody) -> tuple[NumpyArray, NumpyArray]:
@@ -229,15 +229,15 @@ def _mixed(desk: Desk, body: LiveBody) -> tuple[NumpyArray, NumpyArray]:
         if plain.shape != matched.shape or plain.shape[2] != 4:
             shapes = f"{list(plain.shape)} and {list(matched.shape)}"
             raise ValueError(f"plain and matched: {shapes}, expected two layers of one answer")
-        made = plain.copy()
+        result = plain.copy()
         way = matched[..., :3].astype(np.float32) - plain[..., :3]
-        made[..., :3] = np.rint(plain[..., :3] + np.float32(body.strength) * way)
+        result[..., :3] = np.rint(plain[..., :3] + np.float32(body.strength) * way)
         if body.detail < 1:
-            size = max(1, round(made.shape[1] * body.detail)), max(1, round(made.shape[0] * body.detail))
-            made = resized(made, size)
-        return made[..., :3], made[..., 3]
+            size = max(1, round(result.shape[1] * body.detail)), max(1, round(result.shape[0] * body.detail))
+            result = resized(result, size)
+        return result[..., :3], result[..., 3]
 
-    return _kept(desk, f"{body.plain} {body.matched} {body.strength} {body.detail}", make)
+    return _cached(desk, f"{body.plain} {body.matched} {body.strength} {body.detail}", make)
 
 
 def _reduced(desk: Desk, id: PictureId, factor: float) -> tuple[NumpyArray, float]:
@@ -246,32 +246,32 @@ def _reduced(desk: Desk, id: PictureId, factor: float) -> tuple[NumpyArray, floa
     factor = min(factor, size.factor)
     wide, high = max(1, round(size.width * factor)), max(1, round(size.height * factor))
     key = f"{id} {wide} {high}"
-    held = desk.memory.kept.get(key)
-    if held is None:
+    picture = desk.memory.decoded.get(key)
+    if picture is None:
         pixels = desk.proxy(id).pixels
         if pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, 2)
         if (wide, high) != (pixels.shape[1], pixels.shape[0]):
             pixels = resized(np.ascontiguousarray(pixels), (wide, high))
-        held = Picture(np.ascontiguousarray(pixels))
-        desk.memory.kept.put(key, held)
-    return held.pixels, wide / size.width
+        picture = Picture(np.ascontiguousarray(pixels))
+        desk.memory.decoded.put(key, picture)
+    return picture.pixels, wide / size.width
 
 
 def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
     """Returns a mask [h, w] uint8 at a size (width, height)."""
     from ..io.masks import mask_of
 
-    held = desk.memory.kept.get(f"{id} {size[0]} {size[1]}")
-    if held is None:
+    picture = desk.memory.decoded.get(f"{id} {size[0]} {size[1]}")
+    if picture is None:
         mask = in_levels(mask_of(desk.proxy(id), "mask"))
         mask = mask if (mask.shape[1], mask.shape[0]) == size else resized(np.ascontiguousarray(mask), size)
-        held = Picture(np.ascontiguousarray(mask)[..., None])
-        desk.memory.kept.put(f"{id} {size[0]} {size[1]}", held)
-    return held.pixels[..., 0]
+        picture = Picture(np.ascontiguousarray(mask)[..., None])
+        desk.memory.decoded.put(f"{id} {size[0]} {size[1]}", picture)
+    return picture.pixels[..., 0]
 
 
-def _shown(colours: NumpyArray, grey: bool) -> NumpyArray:
+def _as_displayed(colours: NumpyArray, grey: bool) -> NumpyArray:
     """Returns colours [h, w, 3], or three channels of their grey, as they come to lie in a grey background."""
     if not grey:
         return colours

@@ -16,27 +16,29 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        made: dict[str, Any] = {"registry": self.registry}
+        options: dict[str, Any] = {"registry": self.registry}
         self.requests = Counter(
-            "pyharmony_http_requests", "Requests that were answered.", ("method", "route", "status"), **made
+            "pyharmony_http_requests", "Requests that were answered.", ("method", "route", "status"), **options
         )
         self.request_seconds = Histogram(
-            "pyharmony_http_request_seconds", "Seconds to answer a request.", ("route",), buckets=_SECONDS, **made
+            "pyharmony_http_request_seconds", "Seconds to answer a request.", ("route",), buckets=_SECONDS, **options
         )
-        self.refusals = Counter("pyharmony_refusals", "Requests that were refused, by reason.", ("kind",), **made)
-        self.jobs = Counter("pyharmony_jobs", "Jobs that ended.", ("operation", "status"), **made)
+        self.refusals = Counter("pyharmony_refusals", "Requests that were refused, by reason.", ("kind",), **options)
+        self.jobs = Counter("pyharmony_jobs", "Jobs that ended.", ("operation", "status"), **options)
         self.job_seconds = Histogram(
-            "pyharmony_job_seconds", "Seconds that jobs ran.", ("operation",), buckets=_SECONDS, **made
+            "pyharmony_job_seconds", "Seconds that jobs ran.", ("operation",), buckets=_SECONDS, **options
         )
-        self.wait_seconds = Histogram("pyharmony_queue_seconds", "Seconds that jobs waited.", buckets=_SECONDS, **made)
-        self.restarts = Counter("pyharmony_worker_restarts", "Workers that were started again.", ("reason",), **made)
-        self.uploaded = Counter("pyharmony_uploaded_bytes", "Bytes that were uploaded.", **made)
+        self.wait_seconds = Histogram(
+            "pyharmony_queue_seconds", "Seconds that jobs waited.", buckets=_SECONDS, **options
+        )
+        self.restarts = Counter("pyharmony_worker_restarts", "Workers that were started again.", ("reason",), **options)
+        self.uploaded = Counter("pyharmony_uploaded_bytes", "Bytes that were uploaded.", **options)
         ProcessCollector(registry=self.registry)
-        self._made = made
+        self._options = options
 
     def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
         """Adds a figure that is asked for when it is told."""
-        Gauge(f"pyharmony_{name}", about, **self._made).set_function(value)
+        Gauge(f"pyharmony_{name}", about, **self._options).set_function(value)
 
     def text(self) -> bytes:
         """Returns all figures in Prometheus' format."""

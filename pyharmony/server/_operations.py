@@ -77,13 +77,13 @@ class Part(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _has_few_fields(cls, given: Any) -> Any:
-        if isinstance(given, dict) and len(given) > len(cls.model_fields) + _UNKNOWN:
-            raise ValueError(f"{len(given)} fields, expected some of {', '.join(cls.model_fields)}")
-        for name in given if isinstance(given, dict) else ():
+    def _has_few_fields(cls, data: Any) -> Any:
+        if isinstance(data, dict) and len(data) > len(cls.model_fields) + _UNKNOWN:
+            raise ValueError(f"{len(data)} fields, expected some of {', '.join(cls.model_fields)}")
+        for name in data if isinstance(data, dict) else ():
             if name in cls.renamed:
                 raise ValueError(f"there is no field {name!r}; it is {cls.renamed[name]} now")
-        return given
+        return data
 
 
 class Body(Part):
@@ -136,7 +136,7 @@ class Operation:
         name: its name, which is also that of its path.
         about: what it does, in a sentence.
         body: the type of what it is asked by.
-        run: does it in a worker, and returns a `_answers.Result` as JSON, with what `Desk.made` returns for images.
+        run: does it in a worker, and returns a `_answers.Result` as JSON, with what `Desk.record_of` gives for images.
         shares: the field whose image the worker keeps something of, so that the next such job goes to the same one.
         max_json: the most bytes of its body.
         told_once: whether its result is looked at once, and forgotten when it was sent.
@@ -203,21 +203,21 @@ class KindBody(Body):
             out, mask: where the result and, where it is asked for, the mask are written.
         """
         kind = _KINDS[type(self)]
-        given = {name: path_of(value) if isinstance(value, PictureId) else value for name, value in self}
-        options = {option.name: given.get(option.name) for option in kind.options}
-        if (at := given.get("at")) is not None:
+        values = {name: path_of(value) if isinstance(value, PictureId) else value for name, value in self}
+        options = {option.name: values.get(option.name) for option in kind.options}
+        if (at := values.get("at")) is not None:
             options["at"] = ",".join(repr(float(value)) for value in cast(Position, at))
         if isinstance(options.get("color_weight"), float):
             options["color_weight"] = repr(options["color_weight"])
         if "save_mask" in options:
             options["save_mask"] = mask if options["save_mask"] else None
-        return task_of(kind, {name: given.get(name) for name in kind.inputs}, out, options, FIELDS)
+        return task_of(kind, {name: values.get(name) for name in kind.inputs}, out, options, FIELDS)
 
 
 def _as_fields(text: str) -> str:
     """Returns the help of options with the names of fields in place of flags, and of inputs in place of capitals."""
-    told = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)
-    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda found: found[0].lower(), told)
+    text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_"), text)
+    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda match: match[0].lower(), text)
 
 
 def _field(option: Option) -> tuple[Any, Any]:
@@ -234,10 +234,10 @@ def _field(option: Option) -> tuple[Any, Any]:
 def _body_of(kind: Kind) -> type[KindBody]:
     fields: dict[str, Any] = {}
     for name, about in kind.inputs.items():
-        told = _as_fields(about)
-        needed = name in kind.needed
-        fields[name] = (PictureId, Field(description=told)) if needed else (
-            PictureId | None, Field(default=None, description=told)
+        description = _as_fields(about)
+        required = name in kind.needed
+        fields[name] = (PictureId, Field(description=description)) if required else (
+            PictureId | None, Field(default=None, description=description)
         )  # fmt: skip
     fields |= {option.name: _field(option) for option in kind.options if option.name not in _LEFT_OUT}
     body = create_model(f"{kind.command.capitalize()}Body", __base__=KindBody, __doc__=kind.command, **fields)
@@ -251,39 +251,39 @@ _KINDS: dict[type[Body], Kind] = {}
 def _run_kind(body: KindBody, desk: Desk) -> dict[str, Any]:
     kind = _KINDS[type(body)]
     primary = cast(PictureId, getattr(body, kind.primary))
-    given: dict[str, Any] = {"format": body.model_dump()["format"] or desk.format_for(primary, body.preview)}
+    changes: dict[str, Any] = {"format": body.model_dump()["format"] or desk.format_for(primary, body.preview)}
     if body.preview:
-        given |= _on_proxies(body, desk)
-    asked = body.model_copy(update=given)
+        changes |= _on_proxies(body, desk)
+    request = body.model_copy(update=changes)
     result, mask = desk.new(), desk.new(".png")
-    task = asked.task(lambda id: desk.path(id, body.preview), result, mask)
-    record = desk.made_by(task)
+    task = request.task(lambda id: desk.path(id, body.preview), result, mask)
+    record = desk.run_task(task)
     of = record[kind.primary]
     size = {"width": of["width"] * task.upscale, "height": of["height"] * task.upscale}
     info = {kind.chooser: task.mode, "unchanged": record["unchanged"], "ms": record["ms"]}
     info |= with_codes("warning", record["warnings"])
     if "harmonize" in record:
         info["harmonize"] = {**record["harmonize"], "reason_code": record["harmonize"]["reason"].code}
-    made = {"picture": desk.made(result, given["format"], of["channels"], of["dtype"], **size), "info": info}
+    answer = {"picture": desk.record_of(result, changes["format"], of["channels"], of["dtype"], **size), "info": info}
     if task.save_mask is not None:
-        made["mask"] = desk.made(mask, "png", 1, "uint8", **size)
-    return made
+        answer["mask"] = desk.record_of(mask, "png", 1, "uint8", **size)
+    return answer
 
 
 def _on_proxies(body: KindBody, desk: Desk) -> dict[str, Any]:
     """Returns the options that are in pixels as they are on proxies, whose factors differ by image."""
-    given = dict(body)
+    values = dict(body)
     kind = _KINDS[type(body)]
-    within = desk.factor(given[kind.primary])
-    found: dict[str, Any] = {}
-    if given.get("at") is not None:
-        x, y = given["at"]
-        found["at"] = (x * within, y * within)
+    within = desk.factor(values[kind.primary])
+    result: dict[str, Any] = {}
+    if values.get("at") is not None:
+        x, y = values["at"]
+        result["at"] = (x * within, y * within)
         if kind is BLEND:
-            found["scale"] = (given.get("scale") or 1.0) * within / desk.factor(given["src"])
-    if given.get("feather"):
-        found["feather"] = given["feather"] * within
-    return found
+            result["scale"] = (values.get("scale") or 1.0) * within / desk.factor(values["src"])
+    if values.get("feather"):
+        result["feather"] = values["feather"] * within
+    return result
 
 
 BlendBody, EditBody, HarmonizeBody = _body_of(BLEND), _body_of(EDIT), _body_of(HARMONIZE)
@@ -357,7 +357,7 @@ def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple
     return fields
 
 
-def _given(body: Part, names: Iterable[str]) -> dict[str, Any]:
+def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
     """Returns the values of the fields that a request has, as plain values."""
     return {
         name: value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
@@ -469,10 +469,14 @@ def _check_cutter(name: str, field: str) -> None:
 def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
     from ..io import Picture
 
-    held = desk.session(body.picture, body.preview, body.method)
+    session = desk.session(body.picture, body.preview, body.method)
     factor = desk.factor(body.picture) if body.preview else 1.0
     with desk.phase("segment", 1, 2):
-        found = held.people() if body.people else held.after([_scaled(step, factor, desk, body) for step in body.steps])
+        segments = (
+            session.people()
+            if body.people
+            else session.after([_scaled(step, factor, desk, body) for step in body.steps])
+        )
     with desk.phase("encode", 2, 2):
         every = body.every or body.people
 
@@ -480,17 +484,17 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
             return desk.write(Picture(mask[..., None]), "png")
 
         masks: list[dict[str, Any]] = []
-        for i, (score, box) in enumerate(zip(found.scores, found.boxes, strict=True)):
+        for i, (score, box) in enumerate(zip(segments.scores, segments.boxes, strict=True)):
             one: dict[str, Any] = {"score": round(score, 4), "box": [value / factor for value in box]}
-            if found.heads:
-                one["head"] = [value / factor for value in found.heads[i]]
+            if segments.heads:
+                one["head"] = [value / factor for value in segments.heads[i]]
             if every:
-                one["mask"] = saved(found[i])
+                one["mask"] = saved(segments[i])
             masks.append(one)
-        info = {"method": found.method, **with_code(found.reason)}
-        answer = {"mask": saved(found.mask) if len(found) else None, "masks": masks, "info": info}
+        info = {"method": segments.method, **with_code(segments.reason)}
+        answer = {"mask": saved(segments.mask) if len(segments) else None, "masks": masks, "info": info}
         if body.people:
-            answer["others"] = saved(held.others(found))
+            answer["others"] = saved(session.others(segments))
         return answer
 
 
@@ -500,16 +504,16 @@ def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str
     def at(value: float) -> float:
         return (value + 0.5) * factor - 0.5
 
-    made: dict[str, Any] = step.model_dump()
+    result: dict[str, Any] = step.model_dump()
     if step.kind == "click":
-        made |= {"x": at(step.x), "y": at(step.y)}
+        result |= {"x": at(step.x), "y": at(step.y)}
     elif step.kind == "scribble":
-        made["line"] = [(at(x), at(y)) for x, y in step.line]
+        result["line"] = [(at(x), at(y)) for x, y in step.line]
     elif step.kind == "box":
-        made["box"] = [value * factor for value in step.box]
+        result["box"] = [value * factor for value in step.box]
     elif step.kind == "mask":
-        made["mask"] = desk.path(step.mask, body.preview)
-    return made
+        result["mask"] = desk.path(step.mask, body.preview)
+    return result
 
 
 # ---- paint ----
@@ -584,9 +588,9 @@ def _cutout(body: CutoutBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("decode", 1, 3):
         picture = desk.read(body.picture, "picture", body.preview)
     with desk.phase("cut out", 2, 3):
-        made = cutout(picture, desk.path(body.mask, body.preview), crop=body.crop)
+        result = cutout(picture, desk.path(body.mask, body.preview), crop=body.crop)
     with desk.phase("encode", 3, 3):
-        return {"picture": desk.write(made, body.format)}
+        return {"picture": desk.write(result, body.format)}
 
 
 class ExportBody(Body):
@@ -660,22 +664,22 @@ def _place(body: Any, desk: Desk) -> dict[str, Any]:
     from ..placement import place
 
     own, within = (desk.factor(id) if body.preview else 1.0 for id in (body.subject, body.background))
-    given = {name: value for name, value in _given(body, PLACE.by_name).items() if value is not None}
-    if "mask" in given:
-        given["mask"] = desk.path(given["mask"], body.preview)
-    if "people" in given:
-        given["people"] = [_mask(desk.read(id, "people", body.preview)) for id in given["people"]]
-    if "others" in given:
-        given["others"] = _mask(desk.read(given["others"], "others", body.preview))
+    values = {name: value for name, value in _values_of(body, PLACE.by_name).items() if value is not None}
+    if "mask" in values:
+        values["mask"] = desk.path(values["mask"], body.preview)
+    if "people" in values:
+        values["people"] = [_mask(desk.read(id, "people", body.preview)) for id in values["people"]]
+    if "others" in values:
+        values["others"] = _mask(desk.read(values["others"], "others", body.preview))
     for name in ("heads", "faces"):
-        if name in given:
-            given[name] = [tuple(value * within for value in one) for one in given[name]]
-    if "head" in given:
-        given["head"] = [value * own for value in given["head"]]
+        if name in values:
+            values[name] = [tuple(value * within for value in one) for one in values[name]]
+    if "head" in values:
+        values["head"] = [value * own for value in values["head"]]
     for name in ("scale", "most"):
-        if name in given:
-            given[name] *= within / own
-    arguments = PLACE.arguments(given)
+        if name in values:
+            values[name] *= within / own
+    arguments = PLACE.arguments(values)
     with desk.phase("place", 1, 1):
         places = place(desk.path(body.subject, body.preview), desk.path(body.background, body.preview), **arguments)
     size = desk.sizes[body.subject]
@@ -740,19 +744,19 @@ class _Compose(Body):
     def check(self) -> None:
         if _is_deep([self.recipe]):
             raise Failure(f"recipe: more than {_DEEP} levels of brackets, which none of compose has", Code.USAGE)
-        chosen: Any = self
-        _check_cutter(chosen.segment, "segment")
-        _check_places(chosen.k)
+        body: Any = self
+        _check_cutter(body.segment, "segment")
+        _check_places(body.k)
         methods = harmonize_methods()
-        asked = [chosen.harmonize]
+        method_names = [body.harmonize]
         subjects = (self.recipe or {}).get("subjects", [])
         if not isinstance(subjects, list):
             raise Failure(f"recipe: subjects: {repeated(subjects)}, expected a list of them", Code.USAGE)
         for one in subjects:
-            told = one.get("harmonize") if isinstance(one, dict) else None
-            asked.append(told.get("method") if isinstance(told, dict) else told)
+            harmonize = one.get("harmonize") if isinstance(one, dict) else None
+            method_names.append(harmonize.get("method") if isinstance(harmonize, dict) else harmonize)
         # The function takes paths of weights too, which clients may not name.
-        for method in asked:
+        for method in method_names:
             if method is not None and method not in methods:
                 raise Failure(f"harmonize: {repeated(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
 
@@ -788,34 +792,34 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
     with desk.phase("decode", 1, 3):
         photos = [desk.photo(one.picture) for one in body.subjects]
         background = desk.photo(body.background, body.keep_gps)
-    given: dict[str, Any] = {"recipe": body.recipe, "keep_gps": body.keep_gps}
+    arguments: dict[str, Any] = {"recipe": body.recipe, "keep_gps": body.keep_gps}
     if body.recipe is None:
-        options = _given(body, _FOR_ALL)
+        options = _values_of(body, _FOR_ALL)
         if body.people is not None:
             options["people"] = [_mask(desk.read(id, "people")) for id in body.people]
         for name in _EACH:
             options[name] = [getattr(one, name) for one in body.subjects]
         options["mask"] = [None if one.mask is None else desk.path(one.mask) for one in body.subjects]
-        given = COMPOSE.arguments(options, len(body.subjects), True)
+        arguments = COMPOSE.arguments(options, len(body.subjects), True)
     side = desk.memory.proxy_side if body.preview else None
-    with desk.phase("compose", 2, 3), desk.warned() as warnings:
-        made, info = compose(photos, background, side=side, return_info=True, **given)
+    with desk.phase("compose", 2, 3), desk.collected_warnings() as warnings:
+        composite, info = compose(photos, background, side=side, return_info=True, **arguments)
         # What it was made of is told by its history, when it is exported.
-        made = dataclasses.replace(made, xmp=background.xmp)
+        composite = dataclasses.replace(composite, xmp=background.xmp)
     with desk.phase("encode", 3, 3):
-        told: dict[str, Any] = {"seconds": dict(info.seconds), **with_codes("warning", warnings), "subjects": []}
+        record: dict[str, Any] = {"seconds": dict(info.seconds), **with_codes("warning", warnings), "subjects": []}
         for one in info.subjects:
             about = {name: getattr(one, name) for name in ("x", "y", "scale", "angle", "flip")}
-            told["subjects"].append({**about, "box": list(one.box), **with_codes("reason", one.reasons)})
+            record["subjects"].append({**about, "box": list(one.box), **with_codes("reason", one.reasons)})
         format = body.format or desk.format_for(body.background, body.preview)
-        found: dict[str, Any] = {"picture": desk.write(made, format, body.quality), "info": told}
+        answer: dict[str, Any] = {"picture": desk.write(composite, format, body.quality), "info": record}
         if body.recipe is None and body.k > 1:
             size = desk.sizes[body.subjects[0].picture]
-            found["places"] = [_place_of(one, size) for one in info.subjects[0].places]
+            answer["places"] = [_place_of(one, size) for one in info.subjects[0].places]
         if body.layers:
-            xmp = told_in_xmp(made.xmp, *desk.history(body.pictures(), "compose"))
-            found["openraster"] = desk.write_layers(info.layers, dataclasses.replace(made, xmp=xmp))
-        return found if body.recipe is not None else {**found, "recipe": desk.write_json(info.recipe)}
+            xmp = told_in_xmp(composite.xmp, *desk.history(body.pictures(), "compose"))
+            answer["openraster"] = desk.write_layers(info.layers, dataclasses.replace(composite, xmp=xmp))
+        return answer if body.recipe is not None else {**answer, "recipe": desk.write_json(info.recipe)}
 
 
 # ---- layers and live, for pages ----
@@ -859,7 +863,7 @@ def _layers(body: Any, desk: Desk) -> dict[str, Any]:
     from ._live import layers
 
     body.check()
-    return layers(body, COMPOSE.arguments(_given(body, _LOOKS)), desk)
+    return layers(body, COMPOSE.arguments(_values_of(body, _LOOKS)), desk)
 
 
 class LiveBody(Body):
@@ -934,19 +938,19 @@ def _merge(body: Any, desk: Desk) -> dict[str, Any]:
     from ..merging import merge
 
     with desk.phase("decode", 1, 3):
-        opened = [desk.read(id, "picture", body.preview, body.keep_gps) for id in body.photos]
+        photos = [desk.read(id, "picture", body.preview, body.keep_gps) for id in body.photos]
         people = None
         if body.people is not None:
             people = [None if id is None else _mask(desk.read(id, "people", body.preview)) for id in body.people]
-    with desk.phase("merge", 2, 3), desk.warned() as warnings:
-        wanted: Any = "auto" if body.base is None else body.base
-        options = MERGE.arguments(_given(body, ["align", "keep_gps"]))
-        made, info = merge(opened, base=wanted, people=people, return_info=True, **options)
+    with desk.phase("merge", 2, 3), desk.collected_warnings() as warnings:
+        base_option: Any = "auto" if body.base is None else body.base
+        options = MERGE.arguments(_values_of(body, ["align", "keep_gps"]))
+        merged, info = merge(photos, base=base_option, people=people, return_info=True, **options)
     base = body.photos[info.base]
     with desk.phase("encode", 3, 3):
         factor = desk.factor(base) if body.preview else 1.0
-        told: dict[str, Any] = {"seconds": info.seconds, **with_codes("warning", warnings), **with_code(info.reason)}
-        told |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
+        record: dict[str, Any] = {"seconds": info.seconds, **with_codes("warning", warnings), **with_code(info.reason)}
+        record |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
         for one in info.photos:
             parts = [
                 {"box": [value / factor for value in part.box], "people": part.people, "crossing": part.crossing,
@@ -954,9 +958,9 @@ def _merge(body: Any, desk: Desk) -> dict[str, Any]:
                 for part in one.parts
             ]  # fmt: skip
             about = {"inliers": one.inliers, "residual": one.residual, "differs": one.differs}
-            told["photos"].append({**about, **with_code(one.reason), "parts": parts})
+            record["photos"].append({**about, **with_code(one.reason), "parts": parts})
         format = body.format or desk.format_for(base, body.preview)
-        return {"picture": desk.write(made, format, body.quality), "info": told}
+        return {"picture": desk.write(merged, format, body.quality), "info": record}
 
 
 #: The operations by name.

@@ -78,14 +78,14 @@ class Page:
 
     def _answer(self, name: str, headers: dict[bytes, bytes]) -> Response:
         file = self._read(name)
-        told = {"etag": file.tag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
+        response_headers = {"etag": file.tag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
         if headers.get(b"if-none-match") == file.tag.encode():
-            return Response(None, 304, told)
+            return Response(None, 304, response_headers)
         data = file.data
         if file.small is not None and b"gzip" in headers.get(b"accept-encoding", b""):
             data = file.small
-            told["content-encoding"] = "gzip"
-        return Response(data, 200, {**told, "content-type": _TYPES[self._paths[name].suffix]})
+            response_headers["content-encoding"] = "gzip"
+        return Response(data, 200, {**response_headers, "content-type": _TYPES[self._paths[name].suffix]})
 
     def _read(self, name: str) -> _File:
         """Returns a file, read anew where it has changed."""

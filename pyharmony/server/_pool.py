@@ -56,7 +56,7 @@ class Job:
     """A job.
 
     Attributes:
-        asked: its body as JSON, until it is given to a worker.
+        body_json: its body as JSON, until it is given to a worker.
         hidden: whether it is the service's own; clients do not see it.
         shares: the image whose session it goes on with; empty: none.
         pictures: the images that it needs, which are kept meanwhile.
@@ -66,21 +66,21 @@ class Job:
         why: why its worker is killed, if it is.
         overdue: what is said of that where it took too long.
         listeners: how many clients wait for it.
-        heard: when it began, or one of them asked last, by time.monotonic.
+        last_contact: when it began, or one of them asked last, by time.monotonic.
         changed: is set, and replaced, at every change.
     """
 
     id: str
     operation: Operation
-    asked: str
+    body_json: str
     pictures: list[StoredPicture]
     preview: bool = False
     hidden: bool = False
     shares: str = ""
     status: Status = "queued"
     created: float = field(default_factory=time.time)
-    started: float | None = None
-    finished: float | None = None
+    start_time: float | None = None
+    end_time: float | None = None
     phases: list[Phase] = field(default_factory=list)
     result: Result | None = None
     error: Error | None = None
@@ -89,13 +89,13 @@ class Job:
     why: Status | None = None
     overdue: str = ""
     listeners: int = 0
-    heard: float = field(default_factory=time.monotonic)
+    last_contact: float = field(default_factory=time.monotonic)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def over(self) -> bool:
         """Whether it ended."""
-        return self.finished is not None
+        return self.end_time is not None
 
     @property
     def exports(self) -> bool:
@@ -110,7 +110,7 @@ class Job:
             yield
         finally:
             self.listeners -= 1
-            self.heard = time.monotonic()
+            self.last_contact = time.monotonic()
 
     @property
     def phase(self) -> Phase | None:
@@ -141,7 +141,7 @@ class _Slot:
         self.job: Job | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.shared: deque[str] = deque(maxlen=_SHARED)
-        self.said: deque[str] = deque(maxlen=20)
+        self.log_lines: deque[str] = deque(maxlen=20)
 
     @property
     def idle(self) -> bool:
@@ -161,10 +161,10 @@ class Pool:
         self.jobs: OrderedDict[str, Job] = OrderedDict()
         self.queue: deque[Job] = deque()
         self.slots = [_Slot(i) for i in range(settings.worker_count)]
-        self.stopping = self.closing = self._started = False
+        self.stopping = self.closing = self._is_up = False
         self._tasks: list[asyncio.Task[None]] = []
         self._seconds = 1.0  # a job's usual time, for Retry-After
-        self._worked = time.monotonic()
+        self._last_sign = time.monotonic()
 
     @property
     def running(self) -> list[Job]:
@@ -180,8 +180,8 @@ class Pool:
     def works(self) -> bool:
         """Whether there is a worker, or was a moment ago: one that was killed takes a second to be replaced."""
         if self.workers:
-            self._worked = time.monotonic()
-        return time.monotonic() - self._worked < _LONGEST_PAUSE * 3
+            self._last_sign = time.monotonic()
+        return time.monotonic() - self._last_sign < _LONGEST_PAUSE * 3
 
     async def start(self) -> None:
         """Starts the workers, and waits for the first one.
@@ -193,10 +193,10 @@ class Pool:
         end = time.monotonic() + _START
         while not self.workers:
             if any(task.done() for task in self._tasks) or time.monotonic() > end:
-                said = "\n".join(self.slots[0].said) or "it says nothing"
-                raise RuntimeError(f"the workers do not start: {said}")
+                log = "\n".join(self.slots[0].log_lines) or "it says nothing"
+                raise RuntimeError(f"the workers do not start: {log}")
             await asyncio.sleep(0.02)
-        self._started = True
+        self._is_up = True
 
     # ---- jobs ----
 
@@ -233,7 +233,7 @@ class Pool:
             self.check_room()
             self.store.make_room()
         try:
-            asked = body.model_dump_json(exclude_unset=True)
+            body_json = body.model_dump_json(exclude_unset=True)
         except (ValueError, RecursionError):
             raise Refusal(422, "malformed", "the body holds text or brackets that cannot be passed on") from None
         id = new_id()
@@ -242,16 +242,16 @@ class Pool:
         pictures: list[StoredPicture] = []
         try:
             # An image that is being uploaded is known to the service's own jobs only.
-            for needed in dict.fromkeys(body.pictures()):
-                if not hidden or needed in self.store.pictures:
-                    pictures.append(self.store.pin(needed))
+            for image_id in dict.fromkeys(body.pictures()):
+                if not hidden or image_id in self.store.pictures:
+                    pictures.append(self.store.pin(image_id))
         except Refusal:
             for picture in pictures:
                 self.store.unpin(picture)
             self.store.tree.of_job(id).rmdir()
             raise
         shares = str(getattr(body, operation.shares)) if operation.shares else ""
-        job = Job(id, operation, asked, pictures, body.preview, hidden, shares)
+        job = Job(id, operation, body_json, pictures, body.preview, hidden, shares)
         self.jobs[job.id] = job
         self.queue.append(job)
         self._hand_out()
@@ -305,8 +305,8 @@ class Pool:
             position=self.queue.index(job) if job.status == "queued" else None,
             phase=job.phase if job.status == "running" else None,
             created=moment(job.created),
-            started=None if job.started is None else moment(job.started),
-            finished=None if job.finished is None else moment(job.finished),
+            started=None if job.start_time is None else moment(job.start_time),
+            finished=None if job.end_time is None else moment(job.end_time),
             result=job.result,
             error=job.error,
             url=url,
@@ -316,7 +316,7 @@ class Pool:
     def expire(self, now: float) -> None:
         """Forgets jobs that ended long ago."""
         for id, job in list(self.jobs.items()):
-            if job.finished is not None and now - job.finished >= self.settings.lifetime:
+            if job.end_time is not None and now - job.end_time >= self.settings.lifetime:
                 self._drop(id)
 
     def told(self, job: Job) -> None:
@@ -329,15 +329,15 @@ class Pool:
 
         The newest stays: nobody has been told of it.
         """
-        ended = [job for job in self.jobs.values() if job.over]
-        count, held = len(ended), sum(job.bytes for job in ended)
-        for job in sorted(ended, key=lambda job: not job.preview):
-            if count <= MAX_JOBS and held <= MAX_JOB_BYTES:
+        past_jobs = [job for job in self.jobs.values() if job.over]
+        count, total = len(past_jobs), sum(job.bytes for job in past_jobs)
+        for job in sorted(past_jobs, key=lambda job: not job.preview):
+            if count <= MAX_JOBS and total <= MAX_JOB_BYTES:
                 return
             if job is newest:
                 continue
             self._drop(job.id)
-            count, held = count - 1, held - job.bytes
+            count, total = count - 1, total - job.bytes
 
     def _drop(self, id: str) -> None:
         del self.jobs[id]
@@ -345,16 +345,16 @@ class Pool:
 
     def _hand_out(self) -> None:
         """Gives waiting jobs to idle workers: to the one that has a job's image still, if it is idle."""
-        moved = False
+        changed = False
         while self.queue:
             idle = [slot for slot in self.slots if slot.idle]
             if not idle:
                 break
             job = self.queue.popleft()
-            known = [slot for slot in idle if job.shares and job.shares in slot.shared]
-            self._give(job, (known or idle)[0])
-            moved = True
-        if moved:
+            holders = [slot for slot in idle if job.shares and job.shares in slot.shared]
+            self._give(job, (holders or idle)[0])
+            changed = True
+        if changed:
             self._moved()
 
     def _moved(self) -> None:
@@ -363,16 +363,16 @@ class Pool:
 
     def _give(self, job: Job, slot: _Slot) -> None:
         process = cast(asyncio.subprocess.Process, slot.process)
-        slot.job, job.status, job.started, job.heard = job, "running", time.time(), time.monotonic()
-        self.metrics.wait_seconds.observe(job.started - job.created)
+        slot.job, job.status, job.start_time, job.last_contact = job, "running", time.time(), time.monotonic()
+        self.metrics.wait_seconds.observe(job.start_time - job.created)
         if job.shares:
             if job.shares in slot.shared:
                 slot.shared.remove(job.shares)
             slot.shared.append(job.shares)
         sizes = {picture.id: tuple(picture.sizes) for picture in job.pictures}
-        message = {"job": job.id, "operation": job.operation.name, "body": job.asked, "sizes": sizes}
+        message = {"job": job.id, "operation": job.operation.name, "body": job.body_json, "sizes": sizes}
         message["histories"] = {picture.id: picture.history for picture in job.pictures}
-        job.asked = ""
+        job.body_json = ""
         cast(asyncio.StreamWriter, process.stdin).write(json.dumps(message).encode() + b"\n")
         self._time(job, slot)
         job.touch()
@@ -389,7 +389,7 @@ class Pool:
     def _stop_unheard(self, job: Job, slot: _Slot) -> None:
         """Stops an export that nobody waits for any more."""
         seconds = self.settings.preview_timeout
-        if job.listeners or time.monotonic() - job.heard < seconds:
+        if job.listeners or time.monotonic() - job.last_contact < seconds:
             self._time(job, slot)
         else:
             self._stop(job, f"nobody asked for this for {seconds:g} s, and it was stopped")
@@ -399,21 +399,21 @@ class Pool:
         self.cancel(job, "failed")
 
     def _end(self, job: Job, status: Status, error: Error | None = None) -> None:
-        job.status, job.error, job.finished = status, error, time.time()
+        job.status, job.error, job.end_time = status, error, time.time()
         for picture in job.pictures:
             self.store.unpin(picture)
-        job.pictures, job.asked = [], ""
+        job.pictures, job.body_json = [], ""
         shutil.rmtree(self.store.tree.of_job(job.id), ignore_errors=True)
-        seconds = None if job.started is None else job.finished - job.started
+        seconds = None if job.start_time is None else job.end_time - job.start_time
         if seconds is not None:
             self.metrics.job_seconds.labels(job.operation.name).observe(seconds)
             self._seconds += 0.2 * (seconds - self._seconds)
         self.metrics.jobs.labels(job.operation.name, status).inc()
-        told: dict[str, Any] = {"job": job.id, "operation": job.operation.name, "status": status}
-        told["seconds"] = None if seconds is None else round(seconds, 3)
+        fields: dict[str, Any] = {"job": job.id, "operation": job.operation.name, "status": status}
+        fields["seconds"] = None if seconds is None else round(seconds, 3)
         if error is not None:
-            told |= {"kind": error.kind, "error": error.message}
-        _log.info("job %s %s", job.operation.name, status, extra={"fields": told})
+            fields |= {"kind": error.kind, "error": error.message}
+        _log.info("job %s %s", job.operation.name, status, extra={"fields": fields})
         if job.hidden:
             self.jobs.pop(job.id, None)
         self._forget(job)
@@ -428,7 +428,7 @@ class Pool:
             try:
                 await self._run(slot)
             except OSError as error:  # no process can be started, for want of memory or files
-                slot.said.append(str(error))
+                slot.log_lines.append(str(error))
             job, slot.job, was_ready = slot.job, None, slot.ready
             slot.ready = False
             slot.shared.clear()
@@ -449,17 +449,20 @@ class Pool:
                 continue
             # It never came to work: a cause that stays must not make a loop that takes all there is.
             quick += 1
-            if not self._started and quick >= _TRIES:
+            if not self._is_up and quick >= _TRIES:
                 return
-            _log.error("worker %d does not start: %s", slot.number, " | ".join(slot.said))
+            _log.error("worker %d does not start: %s", slot.number, " | ".join(slot.log_lines))
             await asyncio.sleep(min(_LONGEST_PAUSE, 0.1 * 2**quick))
 
     async def _run(self, slot: _Slot) -> None:
         """Runs one process of a worker to its end."""
         settings = self.settings
         threads = max(1, cores() // len(self.slots))
-        asked = os.environ.get("OMP_NUM_THREADS", "")
-        environment = {**os.environ, "OMP_NUM_THREADS": str(min(threads, int(asked)) if asked.isdigit() else threads)}
+        threads_text = os.environ.get("OMP_NUM_THREADS", "")
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(min(threads, int(threads_text)) if threads_text.isdigit() else threads),
+        }
         arguments = (json.dumps(sys.path), str(self.store.tree.folder), settings.max_pixels, settings.proxy_side)
         slot.process = process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _CODE, *map(str, arguments),
@@ -486,14 +489,14 @@ class Pool:
             if not line.endswith(b"\n"):
                 return
             try:
-                self._told(slot, json.loads(line), len(line))
+                self._receive(slot, json.loads(line), len(line))
             except (ValueError, KeyError, TypeError, OSError):
                 _log.exception("worker %d told nonsense and is stopped", slot.number)
                 return
 
-    def _told(self, slot: _Slot, message: Mapping[str, Any], size: int) -> None:
+    def _receive(self, slot: _Slot, message: Mapping[str, Any], size: int) -> None:
         event, job = message["event"], slot.job
-        self._worked = time.monotonic()
+        self._last_sign = time.monotonic()
         if event == "log":
             fields = {"worker": slot.number, "job": None if job is None else job.id}
             _log.log(int(message["level"]), "%s", message["message"], extra={"fields": fields})
@@ -542,7 +545,7 @@ class Pool:
             message = "the process that did this ended; it may have needed more memory than there is"
             self._end(job, "failed", Error(kind="worker_died", message=message, exit_code=4))
 
-    def _result(self, job: Job, made: Mapping[str, Any], weights: Mapping[str, str]) -> Result:
+    def _result(self, job: Job, output: Mapping[str, Any], weights: Mapping[str, str]) -> Result:
         """Takes over the images that a job wrote, and returns what it made; where one cannot be, none is kept."""
         history = joined([picture.history for picture in job.pictures], job.operation.name, weights)
         with contextlib.ExitStack() as adopted:
@@ -554,19 +557,19 @@ class Pool:
                 adopted.callback(self.store.remove, id)
                 return self.store.info(id)
 
-            masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in made.get("masks", ())]
+            masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in output.get("masks", ())]
             picture, mask, others, openraster = (
-                taken(made.get(name)) for name in ("picture", "mask", "others", "openraster")
+                taken(output.get(name)) for name in ("picture", "mask", "others", "openraster")
             )
-            layers = [Layer(**{**one, "picture": taken(one["picture"])}) for one in made.get("layers", ())]
-            places = [Place(**place) for place in made.get("places", ())]
+            layers = [Layer(**{**one, "picture": taken(one["picture"])}) for one in output.get("layers", ())]
+            places = [Place(**place) for place in output.get("places", ())]
             recipe = None
-            if made.get("recipe") is not None:
-                self.store.adopt_recipe(job.id, str(made["recipe"]), picture.id)
+            if output.get("recipe") is not None:
+                self.store.adopt_recipe(job.id, str(output["recipe"]), picture.id)
                 recipe = f"/api/v1/jobs/{job.id}/recipe"
             result = Result(
                 picture=picture, mask=mask, masks=masks, others=others, places=places, layers=layers,
-                openraster=openraster, recipe_url=recipe, info=made.get("info", {}),
+                openraster=openraster, recipe_url=recipe, info=output.get("info", {}),
             )  # fmt: skip
             adopted.pop_all()
         return result
@@ -582,7 +585,7 @@ class Pool:
             if not line:
                 return
             text = line.decode("utf-8", "replace").rstrip()
-            slot.said.append(text)
+            slot.log_lines.append(text)
             _log.debug("worker %d printed: %s", slot.number, text, extra={"fields": {"worker": slot.number}})
 
     # ---- the end ----

@@ -129,9 +129,9 @@ def protocol_of(settings: Settings) -> type[H11Protocol]:
 class Server(uvicorn.Server):
     """The server of a service: told to stop, it answers until the jobs have ended or were cancelled."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, told: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, on_start: Callable[[], None]) -> None:
         super().__init__(config)
-        self.service, self._told = service, told
+        self.service, self._on_start = service, on_start
         self.loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -140,7 +140,7 @@ class Server(uvicorn.Server):
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
-            self._told()
+            self._on_start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stops at the first signal, at once at the second."""
@@ -166,7 +166,7 @@ class Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def serving(settings: Settings, started: Callable[[str], None]) -> Iterator[tuple[Server, socket.socket]]:
+def serving(settings: Settings, on_start: Callable[[str], None]) -> Iterator[tuple[Server, socket.socket]]:
     """Makes a server that is ready to run, its socket and its folder, which are gone afterwards.
 
     Raises:
@@ -183,12 +183,12 @@ def serving(settings: Settings, started: Callable[[str], None]) -> Iterator[tupl
             timeout_graceful_shutdown=_LAST, h11_max_incomplete_event_size=MAX_HEAD,
         )  # fmt: skip
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        yield Server(config, service, lambda: started(address)), listener
+        yield Server(config, service, lambda: on_start(address)), listener
 
 
-def run(settings: Settings, started: Callable[[str], None]) -> None:
+def run(settings: Settings, on_start: Callable[[str], None]) -> None:
     """Runs the service until it is told to stop; see `pyharmony.server.serve`."""
-    with serving(settings, started) as (server, listener):
+    with serving(settings, on_start) as (server, listener):
         try:
             server.run(sockets=[listener])
         except SystemExit:  # uvicorn ends the process where the start fails; older ones return
@@ -197,7 +197,7 @@ def run(settings: Settings, started: Callable[[str], None]) -> None:
             raise RuntimeError(server.service.failure)
 
 
-class _Told(logging.Handler):
+class _UvicornHandler(logging.Handler):
     """A handler that passes what uvicorn says on to the log of the service, for people who want details."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -207,7 +207,7 @@ class _Told(logging.Handler):
 @contextlib.contextmanager
 def _quiet_uvicorn() -> Iterator[None]:
     logger: Any = logging.getLogger("uvicorn")
-    handler, before = _Told(), (logger.propagate, logger.level)
+    handler, before = _UvicornHandler(), (logger.propagate, logger.level)
     logger.addHandler(handler)
     logger.propagate = False
     logger.setLevel(logging.INFO)

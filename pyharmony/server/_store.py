@@ -30,7 +30,7 @@ class StoredPicture:
         history: what it was made of, and how.
         proxy_bytes: the bytes of its proxy; 0: there is none yet.
         recipe: the job whose recipe made it, which goes with it; empty: none.
-        used: when it was used last, by time.time.
+        last_use: when it was used last, by time.time.
         pins: how many jobs work on it; it does not expire meanwhile.
         gone: whether it was deleted; its file goes when the last job lets go of it.
     """
@@ -45,7 +45,7 @@ class StoredPicture:
     history: History
     proxy_bytes: int = 0
     recipe: str = ""
-    used: float = field(default_factory=time.time)
+    last_use: float = field(default_factory=time.time)
     pins: int = 0
     gone: bool = False
 
@@ -59,7 +59,7 @@ class Store:
         #: The bytes of the recipes, by the jobs that decided on them.
         self.recipes: dict[str, int] = {}
         #: The bytes of all images, with those that are being uploaded, of proxies and recipes.
-        self.held = 0
+        self.total_bytes = 0
 
     def get(self, id: str) -> StoredPicture:
         """Returns an image, which counts as used.
@@ -70,7 +70,7 @@ class Store:
         picture = self.pictures.get(id)
         if picture is None:
             raise Refusal(404, "unknown_picture", "there is no image of that id; it may have expired")
-        picture.used = time.time()
+        picture.last_use = time.time()
         return picture
 
     def info(self, id: str) -> PictureInfo:
@@ -93,7 +93,7 @@ class Store:
             url=url,
             file_url=f"{url}/file",
             proxy_url=f"{url}/proxy",
-            expires=moment(picture.used + self._lifetime(picture)),
+            expires=moment(picture.last_use + self._lifetime(picture)),
         )
 
     def add(
@@ -102,18 +102,18 @@ class Store:
         """Adds an image whose file lies in its place; about is what `Desk` tells of it."""
         sizes = Sizes(about["width"], about["height"], about["channels"], self.settings.proxy_side)
         size = os.path.getsize(self.tree.picture(id))
-        made = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview, history)
-        self.pictures[id] = made
-        self.held += size
-        self._count_proxy(made)
-        return made
+        picture = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview, history)
+        self.pictures[id] = picture
+        self.total_bytes += size
+        self._count_proxy(picture)
+        return picture
 
     def _count_proxy(self, picture: StoredPicture) -> None:
         """Counts the proxy of an image, which any job that works on it may have made."""
         if not picture.proxy_bytes:
             with contextlib.suppress(FileNotFoundError):
                 picture.proxy_bytes = os.path.getsize(self.tree.proxy(picture.id))
-                self.held += picture.proxy_bytes
+                self.total_bytes += picture.proxy_bytes
 
     def adopt(self, job: str, about: Mapping[str, Any], history: History, preview: bool) -> str:
         """Takes over an image that a job wrote, and returns its id.
@@ -139,12 +139,12 @@ class Store:
             raise ValueError(f"a worker wrote {file!r}")
         os.rename(self.tree.of_job(job) / file, self.tree.recipe(job))
         self.recipes[job] = os.path.getsize(self.tree.recipe(job))
-        self.held += self.recipes[job]
+        self.total_bytes += self.recipes[job]
         self.pictures[picture].recipe = job
 
     def remove_recipe(self, job: str) -> None:
         """Deletes the recipe of a job, where there is one."""
-        self.held -= self.recipes.pop(job, 0)
+        self.total_bytes -= self.recipes.pop(job, 0)
         self.tree.recipe(job).unlink(missing_ok=True)
 
     @staticmethod
@@ -169,11 +169,11 @@ class Store:
             Refusal: 429, there is none.
         """
         limit = self.settings.files_limit
-        if self.held + count > limit:
-            for picture in sorted(self.pictures.values(), key=lambda one: one.used):
+        if self.total_bytes + count > limit:
+            for picture in sorted(self.pictures.values(), key=lambda one: one.last_use):
                 if picture.preview and not picture.pins:
                     self.remove(picture.id)
-                    if self.held + count <= limit:
+                    if self.total_bytes + count <= limit:
                         return
             raise Refusal(
                 429,
@@ -191,7 +191,7 @@ class Store:
             try:
                 yield incoming
             finally:
-                self.held -= incoming.bytes
+                self.total_bytes -= incoming.bytes
                 if id not in self.pictures:
                     for one in (path, self.tree.proxy(id)):
                         one.unlink(missing_ok=True)
@@ -205,7 +205,7 @@ class Store:
     def unpin(self, picture: StoredPicture) -> None:
         """Lets go of an image that was kept for a job."""
         picture.pins -= 1
-        picture.used = time.time()
+        picture.last_use = time.time()
         self._count_proxy(picture)
         if picture.gone and not picture.pins:
             self._unlink(picture)
@@ -222,7 +222,7 @@ class Store:
         old = [
             picture.id
             for picture in self.pictures.values()
-            if not picture.pins and now - picture.used >= self._lifetime(picture)
+            if not picture.pins and now - picture.last_use >= self._lifetime(picture)
         ]
         for id in old:
             self.remove(id)
@@ -232,7 +232,7 @@ class Store:
         return self.settings.preview_lifetime if picture.preview else self.settings.lifetime
 
     def _unlink(self, picture: StoredPicture) -> None:
-        self.held -= picture.bytes + picture.proxy_bytes
+        self.total_bytes -= picture.bytes + picture.proxy_bytes
         if picture.recipe:
             self.remove_recipe(picture.recipe)
         for path in (self.tree.picture(picture.id), self.tree.proxy(picture.id)):
@@ -258,7 +258,7 @@ class Incoming:
             Refusal: 429, there is no room for them.
         """
         self._store.make_room(len(data))
-        self._store.held += len(data)
+        self._store.total_bytes += len(data)
         self.bytes += len(data)
         with self._store.disk():
             await asyncio.to_thread(self._write, data)

@@ -35,6 +35,6 @@ def paint_stroke(mask: NumpyArray, line: Sequence[tuple[float, float]], width: f
         along, down = end[0] - begin[0], end[1] - begin[1]
         share = ((x * along + y * down) / ((along * along + down * down) or 1.0)).clip(0, 1)
         distance = np.hypot(x - share * along, y - share * down)
-        cover = levels_of_shares(reach - distance)
+        coverage = levels_of_shares(reach - distance)
         part = mask[y0:y1, x0:x1]
-        part[...] = np.maximum(part, cover) if add else np.minimum(part, 255 - cover)
+        part[...] = np.maximum(part, coverage) if add else np.minimum(part, 255 - coverage)

@@ -11,11 +11,11 @@ MAX_ANSWER = 12_000_000
 def repeated(text: object) -> str:
     """Returns text of a client as an answer may repeat it: short, and without what cannot be written."""
     start = str(text)[: _REPEATED + 1]
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in start)
-    return shown if len(shown) <= _REPEATED else f"{shown[:_REPEATED]}…"
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in start)
+    return escaped if len(escaped) <= _REPEATED else f"{escaped[:_REPEATED]}…"
 
 
 def shortened(message: str) -> str:
     """Returns a message as an answer holds it: its length does not grow with what a client wrote."""
-    told = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
-    return told.encode("utf-8", "backslashreplace").decode()
+    short = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
+    return short.encode("utf-8", "backslashreplace").decode()

@@ -54,7 +54,7 @@ class Channel:
             self._stream.flush()
 
 
-class _Told(logging.Handler):
+class _RecordSender(logging.Handler):
     """A handler that sends the records of the library to the service."""
 
     def __init__(self, channel: Channel, tree: Tree) -> None:
@@ -79,7 +79,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)
     _first_to_go()
-    logging.getLogger("pyharmony").addHandler(_Told(channel, tree))
+    logging.getLogger("pyharmony").addHandler(_RecordSender(channel, tree))
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
     _warm()
@@ -122,8 +122,8 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         operation = operation_of(message["operation"])
         body = operation.body.model_validate_json(message["body"])
         with _shipped.noted() as weights:
-            made = operation.run(body, Desk(tree, memory, job, sizes, tell, histories, weights))
-        channel.send("done", job=job, result=_finite(made), weights=weights)
+            result = operation.run(body, Desk(tree, memory, job, sizes, tell, histories, weights))
+        channel.send("done", job=job, result=_finite(result), weights=weights)
     except Exception as error:
         failure = Failure(DISK_FULL, Code.RESOURCES, "full") if is_full(error) else as_failure(error)
         unexpected = not isinstance(error, Failure) and failure.exit_code == Code.UNEXPECTED
@@ -131,8 +131,8 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         if unexpected and not isinstance(error, ImportError):
             logging.getLogger("pyharmony.server").exception("a job failed in an unexpected way")
             text = "this failed in an unexpected way; the log of the service says more"
-        told = {"kind": failure.kind, "message": shortened(text), "exit_code": int(failure.exit_code)}
-        channel.send("failed", job=job, error={**told, "code": failure.code, "argument": failure.argument})
+        fields = {"kind": failure.kind, "message": shortened(text), "exit_code": int(failure.exit_code)}
+        channel.send("failed", job=job, error={**fields, "code": failure.code, "argument": failure.argument})
 
 
 def _finite(x: Any) -> Any:
