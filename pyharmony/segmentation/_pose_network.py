@@ -1,7 +1,7 @@
 """MediaPipe's two networks of poses in NumPy: one detects people, the other gives 33 points and a mask of each.
 
 They are Google's (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020), under Apache-2.0;
-`tools/pose_networks.py` converts them. The file says which operations a network is made of, and `Network` runs them: an
+`tools/pose_networks.py` converts them. The file lists the operations of a network, and `PoseNetwork` runs them: an
 image [H, W, C] has its channels last, and zeros around it are part of the convolutions.
 """
 
@@ -43,7 +43,7 @@ class Operation(NamedTuple):
     options: Mapping[str, Any]
 
 
-class Network(NamedTuple):
+class PoseNetwork(NamedTuple):
     """A network, ready to run.
 
     Attributes:
@@ -81,8 +81,8 @@ class Networks(NamedTuple):
     logit, and `mask` [S, S, 1], logits.
     """
 
-    detector: Network
-    landmarks: Network
+    detector: PoseNetwork
+    landmarks: PoseNetwork
 
 
 def are_there() -> bool:
@@ -112,7 +112,7 @@ def parsed(data: bytes, path: str) -> Networks:
     return Networks(detector, landmarks)
 
 
-def _assembled(config: Mapping[str, Any], arrays: Mapping[str, Any], name: str) -> Network:
+def _assembled(config: Mapping[str, Any], arrays: Mapping[str, Any], name: str) -> PoseNetwork:
     outputs = {key: tuple(parts) for key, parts in config["outputs"].items()}
     entries: Sequence[Mapping[str, Any]] = config["operations"]
     later = {i for parts in outputs.values() for i in parts}
@@ -127,7 +127,7 @@ def _assembled(config: Mapping[str, Any], arrays: Mapping[str, Any], name: str) 
             options |= {"weight": _dense(arrays, f"{name}.{number}.weight", len(bias)), "bias": bias}
         operations.append(Operation(kind, inputs, frozenset(inputs) - later, options))
         later |= set(inputs)
-    return Network(config["side"], tuple(operations[::-1]), outputs)
+    return PoseNetwork(config["side"], tuple(operations[::-1]), outputs)
 
 
 def _dense(arrays: Mapping[str, Any], key: str, count: int) -> Float32:
