@@ -65,3 +65,14 @@ def test_names_say_what_a_value_is() -> None:
 def test_a_bare_participle_is_counted() -> None:
     names = Counter(assigned_names(ast.parse("found = 1\nfor cropped in x: self._held = 2\ndef f(given, mask): pass")))
     assert {name for name in names if name in BANNED} == {"found", "held", "given"}
+
+
+def test_a_class_has_one_meaning_in_its_room() -> None:
+    meanings: dict[tuple[str, str], set[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = path.relative_to(PACKAGE)
+        room = file.parts[0] if len(file.parts) > 1 else ""
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                meanings.setdefault((room, node.name.strip("_")), set()).add(file.as_posix())
+    assert {name: files for name, files in meanings.items() if len(files) > 1} == {}

@@ -137,10 +137,12 @@ class _Opened:
 
     def __init__(self, make: Callable[..., Cutter], files: tuple[Path, ...], limit: float) -> None:
         self._make, self._files, self._limit = make, files, limit
-        self._networks: tuple[_Network, ...] = ()
+        self._networks: tuple[_OnnxNetwork, ...] = ()
 
     def __call__(self, picture: Pixels) -> Cutter:
-        self._networks = self._networks or tuple(_Network(file, _session(file), self._limit) for file in self._files)
+        self._networks = self._networks or tuple(
+            _OnnxNetwork(file, _session(file), self._limit) for file in self._files
+        )
         return self._make(picture, *self._networks)
 
 
@@ -164,7 +166,7 @@ def _line(error: BaseException) -> str:
 
 
 @dataclass(frozen=True)
-class _Network:
+class _OnnxNetwork:
     """The network of a file, whose inputs and outputs are checked, since they may be anything.
 
     Attributes:
@@ -246,7 +248,7 @@ def _planes(image: Float32, mean: Sequence[float], std: Sequence[float]) -> Floa
 class _Sam:
     """One picture, whose embedding is kept."""
 
-    def __init__(self, picture: Pixels, encoder: _Network, decoder: _Network) -> None:
+    def __init__(self, picture: Pixels, encoder: _OnnxNetwork, decoder: _OnnxNetwork) -> None:
         self._decoder = decoder
         self._inputs = decoder.inputs
         if missing := [name for name in _ASKED if name not in self._inputs]:
@@ -315,14 +317,14 @@ class _Sam:
         return distinct(by_scores(layers))[:COUNT]
 
 
-def _open_sam(picture: Pixels, encoder: _Network, decoder: _Network) -> Cutter:
+def _open_sam(picture: Pixels, encoder: _OnnxNetwork, decoder: _OnnxNetwork) -> Cutter:
     return _Sam(picture, encoder, decoder)
 
 
 class _Salient:
     """One picture, of which it is known what stands out."""
 
-    def __init__(self, picture: Pixels, network: _Network, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, picture: Pixels, network: _OnnxNetwork, mean: Sequence[float], std: Sequence[float]) -> None:
         first, shape = network.first_input()
         if len(shape) != 4:
             raise network.wrong(f"takes {len(shape)} axes", "expected one of [1, 3, S, S]")
@@ -355,5 +357,5 @@ class _Salient:
         return [layer._replace(score=float(layer.values[region].mean()))] if region.any() else []
 
 
-def _open_salient(picture: Pixels, network: _Network, mean: Sequence[float], std: Sequence[float]) -> Cutter:
+def _open_salient(picture: Pixels, network: _OnnxNetwork, mean: Sequence[float], std: Sequence[float]) -> Cutter:
     return _Salient(picture, network, mean, std)

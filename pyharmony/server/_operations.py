@@ -647,7 +647,7 @@ def _check_places(count: int) -> None:
         raise Failure(f"k: {count}, expected at most {_MAX_PLACES}", Code.USAGE)
 
 
-class _Place(Body):
+class _PlaceBase(Body):
     renamed: ClassVar[Mapping[str, str]] = {"thing": "person, which is false then"}
 
     subject: PictureId = Field(description="The image with the person or object.")
@@ -657,7 +657,7 @@ class _Place(Body):
         _check_places(cast(Any, self).k)
 
 
-PlaceBody = create_model("PlaceBody", __base__=_Place, __doc__="place", **cast(Any, fields_of(PLACE)))
+PlaceBody = create_model("PlaceBody", __base__=_PlaceBase, __doc__="place", **cast(Any, fields_of(PLACE)))
 
 
 def _place(body: Any, desk: Desk) -> dict[str, Any]:
