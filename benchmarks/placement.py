@@ -489,7 +489,7 @@ def guesses_of(rows: Sequence[dict[str, Any]]) -> str:
     fewer = [name for name in WAYS[1:] if min(len(row[name]) for row in rows) < TOP]
     if fewer:
         return f"Not all ways had {TOP} guesses in each: {', '.join(fewer)}."
-    return f"Every way has {TOP} guesses; where it names fewer places, the others lie beside these, evenly."
+    return f"Each method has {TOP} guesses; if it names fewer places, the others lie evenly beside these."
 
 
 def report() -> None:
@@ -520,7 +520,7 @@ def report() -> None:
     if "roll" in whole:
         errors = [abs(row["turned"] - row["angle"] - row["upright"]) for row in whole["roll"] if row["turned"]]
         facts.append(
-            f"Of {len(whole['roll'])} photographs turned by up to 8°, {len(errors)} are told to be turned, by the "
+            f"Of {len(whole['roll'])} photographs turned by up to 8°, {len(errors)} are recognised as rotated, by the "
             f"right angle within {statistics.median(errors):.1f}° (median). The others are taken for upright."
         )
     if "speed" in whole:

@@ -56,8 +56,9 @@ def test_it_writes_a_sheet() -> None:
     [
         (("--head", "1,2"), "--head: '1,2', expected X,Y,W,H", 2),
         (("--head", "1,2,3,4", "--no-person"), "--no-person and --head do not go together", 2),
-        (("-k", "0"), "Invalid value for '-k'", 2),
-        (("--roll", "400"), "Invalid value for '--roll'", 2),
+        (("-k", "0"), "-k: 0, expected a whole number of at least 1", 2),
+        (("--others", "none.png"), "--others: none.png: no such file or directory", 3),
+        (("--roll", "400"), "--roll: 400.0, expected a number from -180 to 180", 2),
         (("--top", "3"), "No such option: --top. It is -k now.", 2),
         (("--thing",), "No such option: --thing. It is --no-person now.", 2),
         (("--mask", "none.png"), "none.png", 3),

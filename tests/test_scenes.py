@@ -233,4 +233,4 @@ def test_records_without_faults_are_told(placing: Any) -> None:
     new = placing.faults_of([old | {"cut": ["left"]}], "scenes")
     assert "floats at any side" in new and "1 at the left, 0 at the top" in new
     assert "Not all ways had 5 guesses" in placing.guesses_of([row])
-    assert "Every way has 5 guesses" in placing.guesses_of([{name: [0.1] * 5 for name in placing.WAYS}])
+    assert "Each method has 5 guesses" in placing.guesses_of([{name: [0.1] * 5 for name in placing.WAYS}])

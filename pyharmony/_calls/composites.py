@@ -43,10 +43,8 @@ PLACE = Call(
         Option("person", bool, "Whether the subject is a person.", "detected", off="--no-person"),
         Option("cut", ("left", "top", "right", "bottom"), "A side of its frame that crops the subject; repeatable.",
                "detected", many=True),
-        Option("scale", float, "The factor of the subject's size, above 0, at most 1000.", "estimated",
-               low=1e-6, high=1000),
-        Option("most", float, "The largest factor, if --scale is not given.", "2.5, more in large photos",
-               low=1e-6, high=1000),
+        Option("scale", float, "The factor of the subject's size, above 0, at most 1000.", "estimated"),
+        Option("most", float, "The largest factor, if --scale is not given.", "2.5, more in large photos"),
         Option("roll", float, "The rotation in degrees, clockwise.", "as upright as BACKGROUND", low=-180, high=180),
         Option("flip", bool, "Try the mirrored subject too.", value=False),
         Option("k", int, "The number of places.", value=5, low=1),
@@ -62,7 +60,7 @@ SHADOW = Call(
     },
     options=(
         Option("azimuth", float, "The direction of the light, in degrees to the right of the viewing direction.",
-               value=150.0),
+               value=150.0, low=-360, high=360),
         Option("elevation", float, "The height of the light above the horizon, in degrees, to 85.", value=45.0),
         Option("tip", POINT, "The end of the shadow of the highest pixel, in place of azimuth and elevation."),
         Option("softness", float, "The angular size of the light: 0.5 degrees for the sun, 30 for a window.",
@@ -87,7 +85,7 @@ REFLECTION = Call(
         Option("fade", float, "The share of that opacity which is lost at the height of the object.", value=0.6,
                low=0, high=1),
         Option("blur", float, "The blur for each pixel of height: 0 for a mirror, 0.03 for a polished floor.",
-               value=0.03, low=0),
+               value=0.03, low=0, high=1),
         Option("contact", ROW_OR_LINE, "Where the object touches the ground: a row, or two points of a line.",
                "its lowest pixels"),
     ),
@@ -99,7 +97,7 @@ SUPER_RESOLVE = Call(
     options=(
         Option("scale", int, "The factor of its width and height.", metavar="2|4", value=2),
         Option("method", str, "auto, srgan, lanczos or bicubic.", value="auto", argument=False),
-        Option("tile", int, "The side of the tiles, in pixels of IMAGE.", metavar="PIXELS", value=256),
+        Option("tile", int, "The side of the tiles, in pixels of IMAGE.", metavar="PIXELS", value=256, low=16),
     ),
 )
 

@@ -18,6 +18,7 @@ class Numbers:
         counts: how many there may be; empty: any number.
         pairs: whether they are points (x, y): two make one point, more of them a list of points.
         whole: whether they are whole numbers.
+        line: whether one point is a list of points too.
     """
 
     metavar: str
@@ -25,6 +26,7 @@ class Numbers:
     counts: tuple[int, ...] = ()
     pairs: bool = False
     whole: bool = False
+    line: bool = False
 
     def converted(self, text: str) -> Any:
         """Returns the numbers of a text: one by itself where there may be one, else a tuple.
@@ -41,7 +43,7 @@ class Numbers:
             raise ValueError(f"{self.metavar}, such as {self.example}")
         if len(values) == 1 and 1 in self.counts:
             return values[0]
-        if self.pairs and len(values) > 2:
+        if self.pairs and (self.line or len(values) > 2):
             return tuple(zip(values[::2], values[1::2], strict=True))
         return values
 
@@ -49,7 +51,7 @@ class Numbers:
 POINT = Numbers("X,Y", "120,80", (2,))
 POINTS = Numbers("X,Y[,X,Y…]", "120,80", pairs=True)
 RECTANGLE = Numbers("X,Y,W,H", "10,20,300,200", (4,))
-LINE = Numbers("X,Y,X,Y…", "120,80,160,90", pairs=True)
+LINE = Numbers("X,Y,X,Y…", "120,80,160,90", pairs=True, line=True)
 ROW_OR_LINE = Numbers("Y|X,Y,X,Y", "300 or 10,300,200,290", (1, 4), pairs=True)
 COLOUR = Numbers("R,G,B", "0.9,0.95,1.1", (3,))
 INDICES = Numbers("N[,N…]", "0,2", whole=True)
@@ -229,6 +231,16 @@ class Option:
     def _within(self, value: float) -> bool:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
+    def check(self, value: Any) -> None:
+        """Refuses a number out of the bounds.
+
+        Raises:
+            ValueError: the message says what is expected.
+        """
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and (self.low, self.high) != (None, None) and not (math.isfinite(value) and self._within(value)):
+            raise ValueError(self.accepted)
+
     @property
     def accepted(self) -> str:
         """What is accepted, for messages."""
@@ -318,4 +330,5 @@ def _for_each(option: Option, values: Sequence[Any], count: int, several: bool) 
         return points[0] if len(points) == 1 else points
     if len(values) == 1 and (option.shared or not several):
         return values[0]
-    raise ValueError(f"{option.flag}: given {len(values)} times for {count} subjects, expected once for each")
+    once = "once for each, or once for all" if option.shared else "once for each"
+    raise ValueError(f"{option.flag}: given {len(values)} times for {count} subjects, expected {once}")

@@ -86,7 +86,8 @@ def _name_in_messages(name: str, about: Any = None, *_: Any) -> str:
     if isinstance(about, typer.models.ArgumentInfo):
         return about.metavar or name.upper()
     flags = (part for declared in getattr(about, "param_decls", None) or () for part in declared.split("/"))
-    return next((flag for flag in flags if flag.startswith("--")), f"--{name.replace('_', '-')}")
+    names = [flag for flag in flags if flag.startswith("-")]
+    return next((flag for flag in names if flag.startswith("--")), names[0] if names else f"--{name.replace('_', '-')}")
 
 
 def fields_of(group: Any) -> list[inspect.Parameter]:

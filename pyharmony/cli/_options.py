@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from .._calls import Call, Group, Kind, Option, harmonize_methods
+from .._calls import IMAGE, Call, Group, Kind, Option, harmonize_methods
 from .._jobs.failures import Code, Failure
 from .._jobs.task import Request
 from ._command import Overwrite, fields_of, names_of, parameter, runner
@@ -51,7 +52,8 @@ def words(name: str, choices: tuple[str, ...]) -> Any:
     return Enum(name, {choice.replace("-", "_"): choice for choice in choices}, type=str)
 
 
-def _annotation(option: Option) -> Any:
+def _annotation(option: Option, *, is_bounded: bool = True) -> Any:
+    """Returns the type of an option; is_bounded: whether the parser checks the bounds of numbers."""
     kind: Any = option.type
     if option.auto or option.none or kind not in (bool, int, float):
         kind = words(option.name, kind) if isinstance(kind, tuple) and not (option.auto or option.none) else str
@@ -60,8 +62,8 @@ def _annotation(option: Option) -> Any:
         *flags,
         metavar=option.shown,
         help=option.help,
-        min=option.low if kind in (int, float) else None,
-        max=option.high if kind in (int, float) else None,
+        min=option.low if kind in (int, float) and is_bounded else None,
+        max=option.high if kind in (int, float) and is_bounded else None,
         show_default=False,
         autocompletion=harmonize_methods if option.name in ("method", "harmonize") else None,
     )
@@ -78,7 +80,7 @@ def _with_groups(call: Call) -> Iterator[Option]:
 
 
 def _options_of(call: Call) -> list[inspect.Parameter]:
-    return [parameter(option.name, _annotation(option)) for option in _with_groups(call)]
+    return [parameter(option.name, _annotation(option, is_bounded=False)) for option in _with_groups(call)]
 
 
 def _values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,12 +111,14 @@ def _values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _converted(option: Option, value: Any) -> Any:
     value = value.value if isinstance(value, Enum) else value
-    if not isinstance(value, str):
-        return value
+    if option.type is IMAGE and not Path(value).exists():
+        raise Failure(f"{option.flag}: {value}: no such file or directory", Code.INPUT, "FileNotFoundError")
     try:
-        return option.converted(value)
+        converted = option.converted(value) if isinstance(value, str) else value
+        option.check(converted)
     except ValueError as error:
         raise Failure(f"{option.flag}: {value!r}, expected {error}", Code.USAGE) from None
+    return converted
 
 
 def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .._calls import COMPOSE
+from .._calls import COMPOSE, flag
 from .._jobs.failures import Code, Failure, Words, reading, spoken, with_code, with_codes, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite
@@ -67,8 +67,15 @@ def compose(
         raise Failure("BACKGROUND is missing, expected a photograph with a subject and one to put it into", Code.USAGE)
     *subjects, background = photos
     k = options.get("k", 1)
-    if recipe is not None and (k > 1 or explain is not None):
-        raise Failure(f"--recipe and {'-k' if k > 1 else '--explain'} do not go together", Code.USAGE)
+    if recipe is not None:
+        # A recipe has decided all of it.
+        decided = [flag(name) for name in options if name != "keep_gps"] + ["--explain"] * (explain is not None)
+        if decided:
+            raise Failure(f"--recipe and {decided[0]} do not go together", Code.USAGE)
+        if not Path(recipe).exists():
+            raise Failure(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
+    if layers is not None and not layers.lower().endswith(".ora"):
+        raise Failure(f"--layers: {layers}, expected a path that ends in '.ora'", Code.USAGE)
     if k > 1 and output == STREAM:
         raise Failure("-k: stdout takes one image; write to a file", Code.USAGE)
     outputs = [path for path in (output, save_recipe, layers, explain) if path is not None]

@@ -34,7 +34,7 @@ def segment(
         typer.Option(metavar="FILE", help="Segment the boxes of COCO's annotations; OUT is a copy with masks."),
     ] = None,
     mask_only: Annotated[
-        bool, typer.Option("--mask-only", help="Write the mask, a grey image, instead of the cut-out.")
+        bool, typer.Option("--mask-only", help="Write the alpha of the cut-out, a grey image, instead of it.")
     ] = False,
     crop: Annotated[bool, typer.Option("--crop", help="Crop the image to the mask.")] = False,
     every: Annotated[
@@ -97,7 +97,7 @@ def segment(
     what = (
         f"{len(masks)} {'person' if len(masks) == 1 else 'people'}"
         if people
-        else f"expected to cover {segments.scores[0]:.0%}"
+        else f"expected quality (IoU) {segments.scores[0]:.2f}"
     )
     paths_text = f"{named(names[0])} to {names[-1]}" if len(names) > 1 else named(names[0])
     console.note(f"wrote {paths_text}: {segments.method}, {what}, {seconds:.2f} s")

@@ -63,6 +63,8 @@ def draw_beside(
     for path in (output, layer):
         if path is not None:
             check_image(path, overwrite)
+    if layer is not None and layer in (STREAM, output):
+        raise Failure(f"--layer: {layer}, expected a file other than OUT", Code.USAGE)
     if output == STREAM and console.as_json:
         raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
     start = time.perf_counter()

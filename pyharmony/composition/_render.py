@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
-from ..errors import Reason
+from ..errors import PyHarmonyError, Reason
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
@@ -197,6 +198,15 @@ def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: Nump
     return mask_over(entry["cover"], name, (width, height), image_levels(background))
 
 
+@contextlib.contextmanager
+def _named_after(step: str) -> Iterator[None]:
+    """Names the argument of an error after the argument of compose that it is in, such as shadow.contact."""
+    try:
+        yield
+    except PyHarmonyError as error:
+        raise error.within("", None if error.argument is None else f"{step}.{error.argument}") from None
+
+
 def _shade(
     canvas: NumpyArray, subject: PlacedSubject, alpha: NumpyArray, front_mask: NumpyArray | None,
     options: Mapping[str, Any], ratio: float, is_explicit: bool,
@@ -206,8 +216,8 @@ def _shade(
     is_explicit: whether the caller wants one, wherever the subject stands.
     """
     arguments = in_canvas_pixels(options, ratio)
-    with quiet():
-        info: ShadowInfo
+    info: ShadowInfo
+    with quiet(), _named_after("shadow"):
         _, info = shadow(
             canvas, in_levels(alpha), at=(subject.region.x0, subject.region.y0), return_info=True, **arguments
         )
@@ -242,7 +252,7 @@ def _reflect(
     """Draws the reflection of a subject into the canvas, except on whoever stands before it."""
     whole = canvas.copy()
     over(subject.region.of(whole), subject.colours, alpha)
-    with quiet():
+    with quiet(), _named_after("reflection"):
         info: ReflectionInfo
         _, info = reflection(
             whole, in_levels(alpha), at=(subject.region.x0, subject.region.y0), return_info=True,

@@ -648,7 +648,7 @@ def _check_places(count: int) -> None:
 
 
 class _PlaceBase(Body):
-    renamed: ClassVar[Mapping[str, str]] = {"thing": "person, which is false then"}
+    renamed: ClassVar[Mapping[str, str]] = {"thing": "person=false", "top": "k"}
 
     subject: PictureId = Field(description="The image with the person or object.")
     background: PictureId = Field(description="The image to place it in.")
@@ -730,6 +730,11 @@ Subject = create_model(
 
 
 class _Compose(Body):
+    renamed: ClassVar[Mapping[str, str]] = {
+        "top": "k", "boxes": "box of a subject", "masks": "mask of a subject", "azimuth": "azimuth of shadow",
+        "elevation": "elevation of shadow", "tip": "tip of shadow", "softness": "softness of shadow",
+    }  # fmt: skip
+
     subjects: Annotated[list[Subject], _FIRST] = Field(  # type: ignore[valid-type]
         min_length=1, max_length=8, description="What is put in."
     )
@@ -909,6 +914,8 @@ def _live(body: LiveBody, desk: Desk) -> dict[str, Any]:
 
 
 class _Merge(Body):
+    renamed: ClassVar[Mapping[str, str]] = {"mask": "people"}
+
     photos: Ids = Field(
         min_length=2, max_length=8, description="Photos of one scene, one of which gets the people of the others."
     )

@@ -111,7 +111,7 @@ test("what is placed is complete where it lies somewhere, and what is merged whe
 
 test("the command quotes what a shell would read, and no name is an option", () => {
   assert.equal(commandOf(written(compose, { segment: "grabcut" })), (
-    "pyharmony compose ./-s.jpg 'my b.jpg' -o b-pyharmony.png --recipe recipe.json --segment grabcut\n"));
+    "pyharmony compose ./-s.jpg 'my b.jpg' -o b-pyharmony.png --recipe recipe.json\n"));
   assert.equal(commandOf(written(compose, { segment: "auto" }, { format: "ora", out: "b.ora" })), (
     "pyharmony compose ./-s.jpg 'my b.jpg' -o b.png --recipe recipe.json --layers b.ora\n"));
   assert.equal(commandOf(written(harmonize, { method: "auto", strength: 0.5 })), (

@@ -1,6 +1,6 @@
 // Somebody or something of one photograph goes into another: cut out, placed, matched in light.
 
-import { filed, python, quoted } from "../code.js";
+import { filed, python } from "../code.js";
 import { blendOf, shadowOf } from "../document.js";
 import { bodyOf } from "../fields.js";
 import { cornerOf, sameShape, standingPlace } from "../geometry.js";
@@ -117,20 +117,18 @@ class Compose extends Way {
   }
 
   /** @param {import("./way.js").Writing} writing */
-  command({ names, body, read, layers }) {
-    const cutter = body.segment === "auto" ? [] : ["--segment", quoted(body.segment)];
+  command({ names, read, layers }) {
     return {
       inputs: ["compose", filed(names.subject), filed(read(names.background))],
-      options: ["--recipe", "recipe.json", ...cutter, ...(layers ? ["--layers", filed(layers)] : [])],
+      options: ["--recipe", "recipe.json", ...(layers ? ["--layers", filed(layers)] : [])],
     };
   }
 
   /** @param {import("./way.js").Writing} writing */
-  python({ names, body, read }) {
-    const cutter = body.segment === "auto" ? [] : [`segment=${python(body.segment)}`];
+  python({ names, read }) {
     return {
       name: "pyharmony.compose",
-      values: [python(names.subject), read(names.background), ...cutter, 'recipe="recipe.json"'],
+      values: [python(names.subject), read(names.background), 'recipe="recipe.json"'],
     };
   }
 }
