@@ -25,13 +25,15 @@ _FEATURES = 4000
 _CONTRAST = 0.01
 #: A feature's second best counterpart is less like it than the best by this factor at least.
 _RATIO = 0.8
-#: How far off a pair may be, in pixels of the small image, and how many hypotheses are tried.
-_NEAR, _HYPOTHESES = 3.0, 20_000
-#: How many pairs must agree, and the share of all more (Brown and Lowe, "Recognising Panoramas", 2003), and the least
-#: area that they span, as a share of that of all features of the common part.
-_AGREE, _SHARE, _COVERED = 10, 0.1, 0.2
-#: How much larger or smaller the other photograph may show things, and how much of the base it must cover.
-_ZOOM, _COVERS = 3.0, 0.25
+_NEAR = 3.0  # the largest reprojection error of an agreeing pair, in pixels of the small image
+_HYPOTHESES = 20_000  # the most homographies that robust estimation tries
+#: Fewer agreeing pairs than `_AGREE` plus `_SHARE` of all pairs give no homography (Brown and Lowe, "Recognising
+#: Panoramas", 2003).
+_AGREE = 10  # pairs
+_SHARE = 0.1  # of all pairs
+_COVERED = 0.2  # the least area that agreeing pairs span, as a share of that of all features in the common part
+_ZOOM = 3.0  # the limit of the ratio of scales between two photographs, either way
+_COVERS = 0.25  # the least share of the base that the other photograph must cover
 
 
 class Features(NamedTuple):

@@ -23,8 +23,8 @@ from ._views import SIDE, ViewCache, between, laid, smaller
 
 #: The longer side of the images by which bases are compared.
 _SIDE = 400
-#: How surely people must be whom a frame should hold, and the least share of a photograph that counts as people.
-_PEOPLE, _LEAST = 0.5, 0.002
+_PEOPLE = 0.5  # the probability above which a pixel shows people whom the frame should hold
+_LEAST = 0.002  # the least share of a photograph's pixels that counts as people
 #: What it costs that a photograph ends within somebody, for a longer side; as much as a contour inside of somebody.
 _ENDED = 2.0
 #: What it costs that a base has half the longer side of the largest photograph.

@@ -23,11 +23,11 @@ from ._light import differing
 from ._planes import Bools, Box, Float32, Pixels, blurred, highest, slopes, smoothed
 from ._seam import cut
 
-#: What differs belongs together over gaps of so many longer sides, and is looked at from this share of the area on.
-_GAP, _LEAST = 0.012, 0.0015
-#: The most parts that are looked at closely, their surroundings, in their sides, and the least width of a look, in its
-#: height.
-_MOST, _AROUND, _NARROW = 10, 0.5, 0.75
+_GAP = 0.012  # the widest gap that is closed between places that differ, in longer sides
+_LEAST = 0.0015  # the least area of a part that gets a closer look, as a share of the frame
+_MOST = 10  # the most parts that get a closer look
+_AROUND = 0.5  # the surroundings that a closer look adds to a part, both sides together, in sides of the part
+_NARROW = 0.75  # the least width of a closer look, in its heights
 #: How much a look at the whole photograph counts beside a closer one.
 _WHOLE = 0.3
 #: The width of a contour's surroundings for which its edges speak, in longer sides.
@@ -36,22 +36,24 @@ _REACH = 0.02
 _FLOOR = 0.15
 #: The width over which votes are taken together, in longer sides.
 _NEAR = 0.012
-#: What a vote is worth, for each pixel, what is too little of one, and what each pixel that is taken costs.
-_VOTE, _DEAD, _AREA = 0.2, 0.04, 0.003
-#: Votes from which on places count that differ by so many levels, though the light may be the reason.
-_CLEAR, _ANY = 0.25, 15.0
-#: The samples of colours of the place along the longer side, and what the longer side counts beside colours, in levels.
-_SAMPLES, _FARTHER = 120, 200.0
-#: What it counts that a colour is none of the place, and the levels by which it is no more than doubtful.
-_STRANGE, _UNCLEAR = 1.0, 30.0
-#: What a contour costs where photographs agree, to so many levels, and the levels above at which it costs 1 more.
-_CONTOUR, _LIKE, _UNLIKE = 0.03, 6.0, 40.0
-#: By how much an edge of either photograph makes a contour cheaper, and the levels, a pixel, of a full one.
-_CHEAPER, _EDGE = 0.3, 20.0
+_VOTE = 0.2  # the gain of taking a pixel that votes fully for the photograph
+_DEAD = 0.04  # the dead zone of votes: by so much they shrink towards 0
+_AREA = 0.003  # the cost of each pixel that is taken
+_CLEAR = 0.25  # the vote above which people count as a difference; it counts fully at twice as much
+_ANY = 15.0  # the difference at which such a vote counts fully, in levels; a change of light may cause as much
+_SAMPLES = 120  # the samples of background colours along the longer side
+_FARTHER = 200.0  # the colour difference that a distance of one longer side counts as, in levels
+_STRANGE = 1.0  # the weight of votes by colours that the background has nowhere
+_UNCLEAR = 30.0  # the sum of both distances from background colours at which such a vote is halved, in levels
+_CONTOUR = 0.03  # the cost of a contour for each pixel where the photographs agree
+_LIKE = 6.0  # the largest difference at which they agree, in levels
+_UNLIKE = 40.0  # the levels above that at which a contour costs 1 more
+_CHEAPER = 0.3  # the share by which a full edge of either photograph lowers the cost of a difference
+_EDGE = 20.0  # the gradient of a full edge, in levels for each pixel
 #: What a contour costs at least inside of a silhouette.
 _INSIDE = 2.0
-#: How surely what is taken must be people, and the least share of the area.
-_PEOPLE, _SMALL = 0.12, 0.001
+_PEOPLE = 0.12  # the least mean probability of people in a part that is taken
+_SMALL = 0.001  # the least area of a part, or of a photograph's people, as a share of the frame
 #: How surely people must be who are seen in a photograph.
 _SEEN = 0.5
 #: Masks that share so much of their union are of people who stand in the same place.
@@ -60,9 +62,8 @@ _SAME = 0.5
 _NEARER = 0.01
 #: The residual from which on the same thing may lie two pixels apart, in pixels.
 _LOOSE = 0.3
-#: How far around people of the base nothing is taken, and around those who are given nothing is looked for beyond, in
-#: longer sides.
-_RIM, _BEYOND = 0.002, 0.05
+_RIM = 0.002  # the margin around the base's people in which nothing is taken, in longer sides
+_BEYOND = 0.05  # the largest distance from the selected people at which anything is taken, in longer sides
 #: The share of a person that must be taken.
 _VISIBLE = 0.2
 #: A contour at most so many pixels before the end of a photograph is there because of that.

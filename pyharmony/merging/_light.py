@@ -10,16 +10,16 @@ import numpy as np
 from .. import blend
 from ._planes import Bools, Float, Float32, blurred, highest, lowest, smoothed
 
-#: Levels between which a pixel is neither black nor burnt out.
-_DARK, _BRIGHT = 6.0, 248.0
-#: The knots of the curve by which levels are compared, and the least pixels to tell anything from.
-_KNOTS, _PIXELS = 12, 60
-#: What differs by less than this is noise, in levels; or by less than so many medians of all differences.
-_NOISE, _MEDIANS = 9.0, 2.5
+_DARK = 6.0  # the highest level of a pixel that is black
+_BRIGHT = 248.0  # the lowest level of a pixel that is burnt out
+_KNOTS = 12  # the most knots of the tone curve
+_PIXELS = 60  # the fewest pixels that a gain or a tone curve is estimated from
+_NOISE = 9.0  # the least threshold below which a difference is noise, in levels
+_MEDIANS = 2.5  # that threshold in medians of all differences, where this is more
 #: What differs by as much above the noise is surely something else, in levels.
 _ELSE = 10.0
-#: The levels by which black is raised before ratios are taken, and the largest logarithm of one that is light.
-FOOT, _LIGHT = 16.0, 0.35
+FOOT = 16.0  # the offset that is added before ratios are taken, in levels
+_LIGHT = 0.35  # the limit of a logarithm of a ratio that is explained by light
 #: The width of what is smooth, in longer sides.
 _SMOOTH = 0.06
 

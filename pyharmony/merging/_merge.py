@@ -33,8 +33,8 @@ from ._photos import AUTO, Photo, numbered, people_of_each, photo_of
 from ._planes import Float, Float32, Pixels, blurred, opencv, shown, warped
 from ._views import SIDE, ViewCache, between, laid
 
-#: The blur of a contour, in pixels of the small images, and how much steeper than that the soft edge is.
-_SOFT, _STEEP = 0.8, 2.0
+_SOFT = 0.8  # the standard deviation of the blur of a contour, in pixels of the small images
+_STEEP = 2.0  # the factor by which the slope of the blurred edge is raised
 #: The pixels of the small images around a part that is taken.
 _AROUND = 4
 #: The rows that are blended at once.

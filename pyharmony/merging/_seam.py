@@ -11,10 +11,11 @@ import numpy as np
 
 from ._planes import Bools, Float32
 
-#: The longer side of the coarsest image, the steps on it and on each finer one.
-_COARSE, _FIRST, _NEXT = 100, 400, 120
-#: The steps between looks whether anything still changes, and the mean change of a step at which nothing does.
-_LOOK, _DONE = 20, 2e-5
+_COARSE = 100  # the longest side of the coarsest level, in pixels
+_FIRST = 400  # the most iterations on the coarsest level
+_NEXT = 120  # the most iterations on each finer level
+_LOOK = 20  # the iterations between tests of convergence
+_DONE = 2e-5  # the mean change in an iteration below which the solution has converged
 
 
 def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bools:

@@ -14,8 +14,8 @@ from ._planes import Bools, Float, Float32, Pixels, rescaled, shown, warped
 
 #: The longer side of the images by which is decided what is taken.
 SIDE = 800
-#: How surely people must be where features are left out, and how far around them, in pixels of the small image.
-_HIDDEN, _BESIDE = 0.5, 6
+_HIDDEN = 0.5  # the probability of people above which a pixel has no features
+_BESIDE = 6  # the margin around such pixels, in pixels of the small image
 
 Size = tuple[int, int]
 """A width and a height."""
