@@ -41,33 +41,33 @@ _LEAST = (
     (0.736, 0.751, 0.763, 0.78, 0.805, 0.826, 0.842, 0.868, 0.907, 0.94, 1.0),
     (0.749, 0.765, 0.776, 0.791, 0.813, 0.831, 0.847, 0.873, 0.909, 0.942, 1.0),
 )
-#: Fewer and more blocks tell the same of noise, and less and more of texture. From which share of the one to the other
-#: on it is noise in part, and as a whole.
-_FEWER, _MORE, _NOISE = 0.04, 0.2, (0.5, 0.85)
+#: The ratio of two estimates of noise, by a smaller and a larger share of the blocks, tells noise from texture.
+_FEWER = 0.04  # the smaller share
+_MORE = 0.2  # the larger share
+_NOISE = (0.5, 0.85)  # the ratio up to which all is texture, and that from which on all is noise
 #: How much stronger than the next finer band a band of noise may be: coarser bands of noise are weaker.
 _COARSER = (1.5, 1.2)
 #: Up to this deviation, in 8-bit levels a channel, noise is added whatever its structure, which JPEG gives to it, too;
 #: so little does no harm. What is twice as strong must have the structure of noise.
 _WEAK = 2.0
-#: The share of the blocks, the smoothest ones, whose structure counts, the side of the cells in them, and the deviation
-#: of the Gaussian under which gradients are taken.
-_SMOOTHEST, _CELL, _BLUR = 0.05, 4, 0.7
+_SMOOTHEST = 0.05  # the share of the blocks, the smoothest ones, whose structure is measured
+_CELL = 4  # the side of a cell of a block, in pixels
+_BLUR = 0.7  # the standard deviation of the Gaussian before gradients are taken, in pixels
 #: Up to which structure it is noise as a whole, and in part. Normal noise has 0.26 where it is white and 0.35 where it
 #: is blurred by 1.2 pixels; of 168 photographs whose smoothest blocks alone tell of more than 3 levels 95 % have over
 #: 0.45.
 _STRUCTURE = (0.40, 0.48)
-#: What photographs seldom exceed: noise in 8-bit levels a channel, and in each of the two coarser bands of it. From the
-#: first of these levels on it may be texture, from the second on it is.
-_MOST, _MOST_COARSE, _TEXTURE = 8.0, 1.75, (12.0, 20.0)
+_MOST = 8.0  # the strongest noise that is added, in 8-bit levels a channel: photographs seldom have more
+_MOST_COARSE = 1.75  # the strongest noise of each of the two coarser bands, in 8-bit levels a channel
+_TEXTURE = (12.0, 20.0)  # the strength from which on it may be texture, and that at which it is, in 8-bit levels
 #: Less energy than this is none.
 _TINY = 1e-12
 #: The axes of colour along which noise is told and made: grey, red against green, and both against blue.
 _AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float64) / np.sqrt([[3.0], [2.0], [6.0]])
 #: The side of the noise by which the bands of what is made are measured.
 _MEASURED = 512
-#: The rows beside its own from which a part of a coarser band is enlarged, and the values that are drawn at once where
-#: they only lead to others.
-_BESIDE, _SKIPPED = 3, 1 << 16
+_BESIDE = 3  # the extra rows of a coarser band, above and below a part, that enlarging it reads
+_SKIPPED = 1 << 16  # the random values that are drawn at once where they are only skipped
 #: Objects of more pixels have noise that is drawn part by part.
 _LARGE = 1 << 23
 

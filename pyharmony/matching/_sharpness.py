@@ -20,18 +20,18 @@ from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason
 from ._tiles import Float32, bands_of, taller, tiles
 
-#: The deviations of the two Gaussians under which the slope of an edge is compared, in pixels.
+#: The slopes of an edge under a narrow and a wide Gaussian are compared: their standard deviations, in pixels.
 _NEAR, _FAR = 1.0, 2.0
-#: The least slope of an edge, in shares of white for each pixel, and in deviations of the slopes of noise.
-_STEEP, _NOISY = 0.02, 6.0
+_STEEP = 0.02  # the least slope of an edge, in shares of white for each pixel
+_NOISY = 6.0  # the least slope of an edge, in standard deviations of the slopes of noise
 #: The share of the edges that are taken to be as sharp as the lens made them: the others are soft by themselves.
 _SHARPEST = 0.3
 #: The fewest edges that tell anything.
 _FEWEST = 24
-#: The variance that the area of a pixel gives an edge, and that of a central difference, a mean over two pixels.
-_PIXEL, _DIFFERENCE = 1 / 12, 1 / 3
-#: The largest blur that is told, and the least that is added, in pixels.
-_LARGEST, _NOTHING = 6.0, 0.15
+_PIXEL = 1 / 12  # the variance that the area of a pixel adds to an edge, in square pixels
+_DIFFERENCE = 1 / 3  # the variance that a central difference adds, a mean over two pixels, in square pixels
+_LARGEST = 6.0  # the largest blur that is reported, in pixels
+_NOTHING = 0.15  # the least blur that is applied, in pixels
 
 
 @dataclass(frozen=True, repr=False)

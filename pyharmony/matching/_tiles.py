@@ -13,12 +13,12 @@ from .._images.region import Region
 
 Float32 = npt.NDArray[np.float32]
 
-#: The side of a tile, in pixels, and how many of them are looked at inside and around an object.
-SIDE, _MOST = 64, 48
-#: How far around an object its surroundings reach, in its longer sides, and at least, in pixels.
-_AROUND, _LEAST = 0.75, 96
-#: What counts as inside of an object and as outside.
-_INSIDE, _OUTSIDE = 0.99, 0.01
+SIDE = 64  # the side of a tile, in pixels
+_MOST = 48  # the most tiles that are measured on either side of an object's border
+_AROUND = 0.75  # the width of an object's surroundings, in its longer sides
+_LEAST = 96  # the least width of the surroundings, in pixels
+_INSIDE = 0.99  # the least share of white in the mask of a pixel inside of an object
+_OUTSIDE = 0.01  # the largest share of white in the mask of a pixel outside
 #: The share of a tile's pixels that must lie on its side, and of those of a smaller one that is taken where none does.
 _WHOLE = 0.98
 #: The pixels that are blurred or given grain at once.
