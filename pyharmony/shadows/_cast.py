@@ -17,9 +17,9 @@ from ._grid import Box
 from ._ground import Outline
 from ._soft import Float32, margin_of, softened
 
-#: How far, in cells, the shadow reaches under the object, so that nothing is left between the two, and how far above
-#: the contact the row is that goes on there: what is half covered would let light in between.
-_UNDER, _WHOLE = 2.5, 1.5
+_UNDER = 2.5  # how far the shadow reaches below the object, in cells, so that no gap is left between the two
+#: How far above the contact the row lies that is continued there, in cells: a half covered one would let light through.
+_WHOLE = 1.5
 #: The largest standard deviation of a penumbra, in longer sides of the image.
 _WIDEST = 0.5
 #: The number of copies of the card that stand for a thick object.

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-#: The most places of a source, and the least elevation of one, in radians.
-_BEAMS, _LOWEST = 9, 0.02
+_BEAMS = 9  # the most places of a wide source that rays are traced from
+_LOWEST = 0.02  # the least elevation of such a place, in radians
 
 
 class Line(NamedTuple):

@@ -24,16 +24,17 @@ from ._soft import Float32
 
 #: The pixels of an image from which on the grid has no more cells.
 CELLS = 750_000
-#: The variance, in cells, of the Gaussian by which a mask is weighted, and how far it is followed, in deviations.
-_VARIANCE, _FOLLOWED = 0.5, 4.0
+_VARIANCE = 0.5  # the variance of the Gaussian by which a mask is resampled, in square cells
+_FOLLOWED = 4.0  # the reach of that Gaussian, in standard deviations
 #: The length of a pixel, in cells, from which on it counts where in a pixel the object is.
 _COARSE = 0.3
 #: The multiplications of a matrix product that OpenBLAS leaves to one thread: larger ones wait for threads to meet.
 _ALONE = 1 << 18
 #: How many cells beside its object a card has, in which the Gaussian falls to nothing.
 _AROUND = 4
-#: The rows of a mask and the outputs of a product that are worked on at once.
-_ROWS, _OUTPUTS, _PIXELS = 128, 16, 64
+_ROWS = 128  # the rows of a mask in each task of a thread
+_OUTPUTS = 16  # the outputs of each band of a product
+_PIXELS = 64  # the columns of the image in each band where the grid is enlarged
 
 
 class Box(NamedTuple):

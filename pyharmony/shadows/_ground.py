@@ -11,16 +11,16 @@ from ._geometry import Float64, Line
 from ._grid import Box
 from ._soft import Float32
 
-#: The share of an object's height, from its lowest pixel, in which its feet are, and the largest slope of their line.
-_FEET, _SLOPE = 0.06, 0.25
+_FEET = 0.06  # the lowest share of an object's height, in which its feet are
+_SLOPE = 0.25  # the largest slope of the line that its feet stand on, in rows for each column
 #: What counts as inside a mask; of one that is thinner, half of its largest value.
 _INSIDE = 0.5
 #: The digits after the point to which a contact's row and its slope are told.
 _DIGITS = 3, 6
-#: The shares of the ground, by brightness, whose means are taken for shadow and for light.
+#: The quantiles by brightness, from and to, whose mean colour is taken for ground in the shadow and in the light.
 _SHADED, _LIT = (0.02, 0.12), (0.45, 0.75)
-#: The strengths that a scene may call for, and the largest tint of a channel.
-_STRENGTHS, _TINTED = (0.3, 0.75), 1.2
+_STRENGTHS = (0.3, 0.75)  # the least and the largest strength of a shadow that is estimated
+_TINTED = 1.2  # the largest ratio of a channel's tint to the mean, either way
 #: A ground whose darkest parts are lighter than this shows no shadow.
 _PLAIN = 0.1
 

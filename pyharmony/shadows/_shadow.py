@@ -32,14 +32,16 @@ from ._soft import Float32, deviation
 _ROWS = 64
 #: The least elevation of a source, in degrees: the shadows of lower ones are not longer in any picture.
 _LOWEST = 0.01
-#: The horizon of a picture that says nothing of it, as a share of its height, and the focal length, in longer sides.
-_HORIZON, _FOCAL = 0.4, 1.0
-#: The light of the sky, which an object keeps from the ground right under it: where it comes from, how wide it is, the
-#: share of the object's height that counts, and how much of the light it is.
-_SKY, _WIDE, _LOW, _SHARE = (180.0, 70.0), 60.0, 0.15, 0.6
-#: What the ground is judged by: how far it reaches beside the object, in its widths, the most parts along a side whose
-#: mean colours are compared, and how much of such a part is ground at least.
-_GROUND, _PARTS, _BARE = 1.0, 128, 0.9
+_HORIZON = 0.4  # the row of the horizon by default, as a share of the image's height
+_FOCAL = 1.0  # the focal length, in longer sides of the image
+#: The light of the sky, which an object keeps from the ground right under it.
+_SKY = (180.0, 70.0)  # the azimuth and elevation of its centre, in degrees
+_WIDE = 60.0  # the angle under which it is seen, in degrees
+_LOW = 0.15  # the lowest share of the object's height, which alone blocks it
+_SHARE = 0.6  # its shadow's strength, as a share of that of the main shadow
+_GROUND = 1.0  # the width of the ground that is measured on each side of the object, in widths of the object
+_PARTS = 128  # the most parts along a side whose mean colours are compared
+_BARE = 0.9  # the least share of a part that must be ground
 
 #: Why nothing is drawn.
 _OUTSIDE = Reason("shadow-outside", "the shadow lies outside of the image")
