@@ -26,10 +26,10 @@ from ._history import History, joined
 from ._operations import PictureId
 from ._tree import Sizes, Tree, new_id, proxy_format
 
-#: The most pixels of the images of sessions, and the most sessions, that a worker keeps.
-_SESSION_PIXELS, _MAX_SESSIONS = 100_000_000, 8
-#: The most bytes of decoded proxies that a worker keeps, and the most images of a kind.
-_CACHE_BYTES, _MAX_CACHED = 128_000_000, 32
+_SESSION_PIXELS = 100_000_000  # the most pixels of the images of all sessions that a worker keeps
+_MAX_SESSIONS = 8  # the most sessions that a worker keeps
+_CACHE_BYTES = 128_000_000  # the most bytes of decoded proxies that a worker keeps
+_MAX_CACHED = 32  # the most images in each cache of a worker
 #: The longer side of the image in which people are looked for of whom none was found one by one.
 _OTHERS = 1024
 #: The most bytes of decoded photographs that it keeps for the next composite of them.

@@ -32,10 +32,11 @@ COOKIE = "pyharmony"
 UPLOADS = "/api/v1/pictures"
 #: The bytes a second that a sender needs to go on beyond the first pause that it may make.
 LEAST_RATE = 16_000
-#: After a refusal, how much of a body is read away, and for how long, so that the client gets to read the answer.
-_LINGER_BYTES, _LINGER_SECONDS = 64_000_000, 2.0
-#: The seconds that a session of the page lasts, and the most sessions.
-SESSION, MAX_SESSIONS = 12 * 3600.0, 1000
+#: After a refusal the rest of the body is read and dropped, within these limits, so that the client gets the answer.
+_LINGER_BYTES = 64_000_000  # bytes
+_LINGER_SECONDS = 2.0  # seconds
+SESSION = 12 * 3600.0  # how long a session of the page lasts, in seconds
+MAX_SESSIONS = 1000  # the most sessions of the page at a time
 _SAFE = ("GET", "HEAD")
 
 _POLICY = (

@@ -48,10 +48,11 @@ else:
     CutterName = Literal[("auto", *CUTTERS)]
 
 _ID = r"[0-9a-f]{32}"
-#: The most bytes of a body: of most operations, of those that take points, and of those that take a recipe.
-MAX_JSON, MAX_JSON_OF_POINTS, MAX_JSON_OF_RECIPE = 128_000, 1_000_000, 4_000_000
-#: The most points of a line, and of all lines of a body together.
-MAX_LINE, MAX_POINTS = 10_000, 20_000
+MAX_JSON = 128_000  # the most bytes of the body of most operations
+MAX_JSON_OF_POINTS = 1_000_000  # the most bytes of a body with points
+MAX_JSON_OF_RECIPE = 4_000_000  # the most bytes of a body with a recipe
+MAX_LINE = 10_000  # the most points of a line
+MAX_POINTS = 20_000  # the most points of all lines of a body
 #: The most people of an image.
 MAX_PEOPLE = 50
 #: Lists of much end at their first error.

@@ -30,12 +30,12 @@ from .settings import Settings, cores
 
 _log = logging.getLogger("pyharmony.server")
 
-#: The most jobs that are remembered after they ended, and the most bytes of what they made.
-MAX_JOBS, MAX_JOB_BYTES = 1000, 32_000_000
+MAX_JOBS = 1000  # the most ended jobs that are remembered
+MAX_JOB_BYTES = 32_000_000  # the most bytes that the results of ended jobs take
 #: The images whose sessions a worker is taken to have still.
 _SHARED = 8
-#: The seconds that a worker may take to start, and the longest pause before it is started again.
-_START, _LONGEST_PAUSE = 120.0, 5.0
+_START = 120.0  # the longest time in which the first worker must start, in seconds
+_LONGEST_PAUSE = 5.0  # the longest pause before a worker is started again, in seconds
 #: How often a worker that does not come to work is started before the service gives up its own start.
 _TRIES = 2
 #: How often in the time after which nobody waits for an export its clients are counted.

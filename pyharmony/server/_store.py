@@ -17,7 +17,8 @@ from ._history import History
 from ._tree import DISK_FULL, Sizes, Tree, is_full, new_id
 from .settings import Settings
 
-_FILE, _RECIPE = re.compile(r"[0-9a-f]{32}(\.png)?"), re.compile(r"[0-9a-f]{32}\.json")
+_FILE = re.compile(r"[0-9a-f]{32}(\.png)?")  # the names of images that a worker may write
+_RECIPE = re.compile(r"[0-9a-f]{32}\.json")  # the names of recipes that a worker may write
 #: The seconds that a client is asked to wait where there is no room for files.
 FULL_RETRY = 60
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: The longest text of a client that an answer repeats, and the longest message of an answer.
-_REPEATED, MAX_MESSAGE = 200, 2000
+_REPEATED = 200  # the most characters of a client's text that an answer repeats
+MAX_MESSAGE = 2000  # the most characters of the message of an answer
 #: The most bytes of a message of a worker. The longest is a live blend of noise, as a PNG in base 64.
 MAX_ANSWER = 12_000_000
 

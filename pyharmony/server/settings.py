@@ -18,8 +18,8 @@ PAGE = Path(__file__).parent / "static"
 SAMPLES = Path(__file__).parent.parent / "cli" / "images"
 
 _MB = 1_000_000
-#: The largest upload without and with a token: others may reach the service only with one.
-LOCAL_UPLOAD, SHARED_UPLOAD = 512 * _MB, 32 * _MB
+LOCAL_UPLOAD = 512 * _MB  # the largest upload without a token, in bytes: only this machine reaches the service then
+SHARED_UPLOAD = 32 * _MB  # the largest upload with a token, in bytes
 #: The number of largest uploads that the folder has room for.
 UPLOADS = 20
 #: The least number of characters of a token: 16 random letters and digits are 95 bits.
