@@ -20,7 +20,8 @@ SMALLEST_MSE = 1e-6
 RADIUS = 5
 KERNEL = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * 1.5**2))
 KERNEL /= KERNEL.sum()
-C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2
+C1 = (0.01 * RANGE) ** 2  # keeps the denominator of SSIM's luminance term above 0
+C2 = (0.03 * RANGE) ** 2  # keeps that of its contrast and structure term above 0
 
 #: The rows that are worked on at once, so few that their temporaries stay in the CPU's cache.
 STRIP = 8
