@@ -14,8 +14,8 @@ from ..typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
 
 __all__ = ["harmony_score", "realism_score"]
 
-#: The weights that each score takes by default.
-_REALISM, _HARMONY = "realism-small", "colorgrid"
+_REALISM = "realism-small"  # the weights of `realism_score` by default
+_HARMONY = "colorgrid"  # the weights of `harmony_score` by default
 
 
 def realism_score(
