@@ -33,8 +33,8 @@ class Scene(NamedTuple):
 SCENES = (Scene("cowgirl", "colorado", (294, 271)), Scene("coat", "pier", (128, 160)))
 #: What a subject is laid with to be seen as it was cut out.
 PLAIN: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None}
-#: The width of a page in pixels, and of the gaps between its pictures.
-WIDTH, MARGIN = 1280, 6
+WIDTH = 1280  # the width of a page, in pixels
+MARGIN = 6  # the gap between the images of a page, in pixels
 
 
 class Composite(NamedTuple):
