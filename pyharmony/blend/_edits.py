@@ -25,7 +25,8 @@ from ._solve import solve_edit, solve_membrane
 
 _ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
 _MAX_GAIN = 1e3
-_MAX_ALPHA, _MAX_BETA = 10.0, 2.0
+_MAX_ALPHA = 10.0  # the largest alpha of `illumination_change`
+_MAX_BETA = 2.0  # the largest beta of `illumination_change`
 
 
 @on_one_image
