@@ -12,16 +12,17 @@ from ._judged import hardened, moved
 from ._maps import ColorMap, followed_by
 from ._scene import Scene
 
-#: A background is grey where all but so much of it has a chroma, of Cb and Cr, below so many levels; coloured rims of
-#: the object reach so many pixels of the scene into it.
-_GREY, _NEARLY_ALL, _RIM = 3.0, 99.9, 4
-#: The least pixels of such a background, and the least mean step between neighbours, in levels: white paper and a
-#: studio's slope of grey are no photograph without colour.
-_PIXELS, _DETAIL = 64, 1.5
+_GREY = 3.0  # a background whose chroma, of Cb and Cr, is below this many 8-bit levels is grey
+_NEARLY_ALL = 99.9  # the percentile of the background's chroma that is compared: a few pixels may be coloured
+_RIM = 4  # pixels around the mask that are left out: the object's coloured rims reach into the background
+_PIXELS = 64  # the fewest pixels of a background that is judged
+#: The least mean step of luma between neighbours, in 8-bit levels, of a photograph without colour: white paper and a
+#: studio's slope of grey are none.
+_DETAIL = 1.5
 #: An object below this mean chroma, in levels, is grey itself.
 _FAINT = 1.0
-#: The most by which the chroma of skin in CIELAB is multiplied, and the most that it becomes.
-_RATIO, _CALM = 1.5, 38.0
+_RATIO = 1.5  # the largest factor by which the mean chroma of skin may grow
+_CALM = 38.0  # the largest mean chroma, in CIELAB, to which that of skin may grow
 #: The most pixels of skin that are measured.
 _SEEN = 4096
 

@@ -29,8 +29,10 @@ _NEAR = (1, 3)
 _BEYOND = np.float32(0.2)
 _ACROSS = tuple(float(x) for x in range(-5, 6))
 _SHARED = 2
-#: How far each part of a map with a source counts, by `benchmarks/unseen.py`: a clean cut-out itself tells little.
-_OF_MAP, _OF_LAYERS, _OF_SCENES = 0.22, 0.88, 0.58
+# Weights of the parts of a change with a source, by `benchmarks/unseen.py`: a clean cut-out itself tells little.
+_OF_MAP = 0.22  # the weight of the map
+_OF_LAYERS = 0.88  # the weight of what the layers for sources add
+_OF_SCENES = 0.58  # the weight of the change by which the source's scene fits beside the new one
 
 
 class Settings(NamedTuple):

@@ -11,12 +11,15 @@ from ._scene import Float32, Scene
 
 Float64 = npt.NDArray[np.float64]
 
-#: The number of knots of a curve, and of rows, columns and levels of luma of the grid.
-KNOTS, CELLS = 8, (4, 4, 4)
+KNOTS = 8  # the number of knots of a curve
+CELLS = (4, 4, 4)  # the rows, columns and levels of luma of the grid
 #: The most pixels that are fitted; of a larger object, this many evenly spread pixels are taken.
 _MOST = 8192
-#: The ridges, as shares of the weight of all pixels: how far each part is held to the identity, and curves to lines.
-_AFFINE, _CURVES, _BEND, _GRID = 1e-5, 1e-4, 1e-3, 1e-3
+# Ridges of the least squares, as shares of the weight of all pixels.
+_AFFINE = 1e-5  # the ridge that holds the affine map to the identity
+_CURVES = 1e-4  # the ridge that holds the curves to the identity
+_BEND = 1e-3  # the ridge that holds the curves to straight lines
+_GRID = 1e-3  # the ridge that holds the grid to the identity
 
 
 def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:

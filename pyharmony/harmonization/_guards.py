@@ -19,18 +19,20 @@ Float64 = npt.NDArray[np.float64]
 
 #: Below this confidence a guarded call leaves the image as it is.
 TRUSTED = 0.25
-#: Sizes of a region in pixels of the reduced image: up to the first nothing is known of it, from the second on enough.
-_FEW, _MANY = 8.0, 64.0
-#: The mean change of a colour, 1 for white: up to the first an answer is plausible, from the second on it is not.
-_PLAUSIBLE, _ABSURD = 0.2, 0.45
-#: Two such bounds for the ratio of two mean lumas of encoded values, in stops; _DARK of white is added to each luma.
-_STOPS, _DARK = (1.0, 1.8), 0.02
+_FEW = 8.0  # a region of at most this many pixels of the reduced image has confidence 0
+_MANY = 64.0  # a region of at least this many pixels of the reduced image has confidence 1
+_PLAUSIBLE = 0.2  # a mean change of colours up to this, where white is 1, has confidence 1
+_ABSURD = 0.45  # a mean change of colours from this on, where white is 1, has confidence 0
+_STOPS = (1.0, 1.8)  # the same two bounds for the ratio of two mean lumas of encoded values, in stops
+_DARK = 0.02  # what is added to each mean luma, where white is 1, so that black has a ratio
 #: The largest mean change of a guarded transfer of statistics; beyond it, the map is brought nearer to the identity.
 _LARGEST = 0.05
-#: The ranges of Cb and Cr and the least luma of skin, all in 0 to 255, and the least share of an object that is skin.
-_SKIN_CB, _SKIN_CR, _SKIN_LUMA, SKIN_LEAST = (77, 127), (133, 173), 60, 0.01
-#: The most degrees in CIELAB by which skin's hue turns where views agree least, and the most pixels to measure it.
-_TURN, _SEEN = 3.0, 4096
+_SKIN_CB = (77, 127)  # the range of Cb of skin, of 0 to 255
+_SKIN_CR = (133, 173)  # the range of Cr of skin, of 0 to 255
+_SKIN_LUMA = 60  # the least luma of skin, of 0 to 255
+SKIN_LEAST = 0.01  # the least share of an object that is skin, for skin to be guarded
+_TURN = 3.0  # the largest turn of skin's hue in CIELAB, in degrees, where views agree least
+_SEEN = 4096  # the largest number of pixels of skin in which the turn is measured
 #: How often the part of a change is halved in the search for the largest one.
 _HALVINGS = 10
 #: Values of a colour's largest channel: from the first on its chroma begins to be kept, from the second on fully.

@@ -17,8 +17,8 @@ from ..errors import ArgumentError, MaskError, ShapeError
 from ._judged import hardened
 from ._scene import Float32, Scene, reduced, scene_of
 
-#: The side of the scenes from which colours are taken, and the most colours of each.
-SIDE, _MOST = 256, 1024
+SIDE = 256  # the side, in pixels, of the scenes from which colours are taken
+_MOST = 1024  # the largest number of colours taken from a scene
 #: The largest share of a pixel that lies outside of a mask.
 _NONE = 0.01
 #: Multiples of it, without their whole parts, are evenly spread however many there are.

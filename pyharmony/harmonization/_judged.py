@@ -34,8 +34,8 @@ from ._scene import Float32, Scene, close_to, scene_of
 
 #: A network whose change is below this, in units of white, agrees with the image as it is.
 _AGREES = 2 / 255
-#: By how many pixels masks are moved: for a judge, as in `pyharmony.models.colorgrid`, and without one.
-JUDGED, _ALONE = (-2, -1, 1, 2), (1, -1)
+JUDGED = (-2, -1, 1, 2)  # by how many pixels masks are moved for a judge, as in `pyharmony.models.colorgrid`
+_ALONE = (1, -1)  # by how many pixels masks are moved without a judge
 #: The factor of the boost where there are two looks at a scene: their mean asks for less than one of them, and with it
 #: changes what fits no more than one look does (`benchmarks/unseen.py`).
 BOOST_OF_TWO = 1.1

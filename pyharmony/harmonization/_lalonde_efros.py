@@ -17,8 +17,8 @@ Float64 = npt.NDArray[np.float64]
 _CLUSTERS = 50
 #: The sigma of the damping, in CIELAB, as in iHarmony4's figures for this method.
 _SIGMA = 75.0
-#: The most pixels of a region that are clustered, and the most rounds of k-means.
-_PIXELS, _ROUNDS = 4096, 20
+_PIXELS = 4096  # the largest number of pixels of a region that are clustered
+_ROUNDS = 20  # the largest number of rounds of k-means
 #: The number of colours whose distances to all centres are held at once.
 _AT_ONCE = 4096
 

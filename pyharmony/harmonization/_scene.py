@@ -14,8 +14,8 @@ from .._images.sizes import resized
 
 Float32 = npt.NDArray[np.float32]
 
-#: The share of an object's box that a closer look adds at each side, and the most of an image that it shows.
-_AROUND, _LESS = 0.25, 0.9
+_AROUND = 0.25  # the margin of a closer look at each side, as a share of the object's box
+_LESS = 0.9  # the largest share of an image that a closer look shows
 #: The rows of the reduced image that are averaged at once, so few that their temporaries stay far below the image.
 _STRIP = 16
 

@@ -30,8 +30,8 @@ _RATIO = 1.5
 _LALPHABETA = np.array(
     [math.sqrt(3) * math.log(1.5), 2 / math.sqrt(6) * math.log(1.25), math.sqrt(0.5) * math.log(1.1)]
 )
-#: The largest shifts of the means of red, green and blue, and of the values of curves; 1 is white.
-_RGB, _CURVE = 0.15, 0.2
+_RGB = 0.15  # the largest shift of the means of red, green and blue, where white is 1
+_CURVE = 0.2  # the largest shift of the values of curves, where white is 1
 #: The least variance, for regions that are nearly of one colour: a standard deviation of 5 of 255.
 _FLOOR = (5 / 255) ** 2
 _BINS = 256
@@ -40,8 +40,8 @@ _BINS = 256
 _ROUNDED = 1 / 255 / math.sqrt(12)
 #: The largest value of lαβ whose light is a number.
 _FAR = 100.0
-#: The largest shifts of luminance, and of colour temperature in mired.
-_LUMINANCE, _MIRED = 0.2, 40.0
+_LUMINANCE = 0.2  # the largest shift of lightness, where white is 1
+_MIRED = 40.0  # the largest shift of colour temperature, in mired
 
 
 def reinhard(scene: Scene, guard: bool) -> Answer:

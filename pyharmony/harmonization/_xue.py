@@ -31,19 +31,20 @@ Bool = npt.NDArray[np.bool_]
 Function = Callable[[Float64], Float64]
 
 _LUMINANCE = np.array([0.21, 0.72, 0.07])
-#: The least luminance whose logarithm is taken, and the share of pixels that count as high or low.
-_LEAST, _TAIL = 2.0**-11.686, 1 / 1024
-#: The colours between these luminances count for a colour temperature.
-_SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
-#: The least local contrast that counts, and the sigma of the Gaussian that it is relative to.
-_CONTRAST, _SIGMA = 0.10, 1.5
+_LEAST = 2.0**-11.686  # the least luminance whose logarithm is taken, where white is 1
+_TAIL = 1 / 1024  # the share of pixels that count as high, and as low
+_SHADOW = float(srgb_to_linear(60 / 255))  # colours above this luminance count for a colour temperature
+_OVEREXPOSED = 0.88  # colours below this luminance count for a colour temperature
+_CONTRAST = 0.10  # the least local contrast that counts, as a share of the blurred luminance
+_SIGMA = 1.5  # the sigma, in pixels, of the Gaussian that blurs the luminance
 _ALPHAS = (0.40, 0.45, 0.50, 0.55, 0.60)
 #: Objects of fewer pixels are left as they are, as in the paper's figures of iHarmony4.
 _FEWEST = 500
-#: The distance that is kept from the contour, inside and outside, in shorter sides of the object's box.
-_INNER, _OUTER = 0.03, 0.15
-#: The largest offsets of a guarded call: luminance in stops, colour temperature in mired, logarithm of saturation.
-_STOPS, _MIRED, _SATURATION = 1.0, 60.0, 0.7
+_INNER = 0.03  # the distance kept from the contour inside, in shorter sides of the object's box
+_OUTER = 0.15  # the distance kept from the contour outside, in shorter sides of the object's box
+_STOPS = 1.0  # the largest offset of luminance of a guarded call, in stops
+_MIRED = 60.0  # the largest offset of colour temperature of a guarded call, in mired
+_SATURATION = 0.7  # the largest offset of the natural logarithm of saturation of a guarded call
 
 
 class Features(NamedTuple):
