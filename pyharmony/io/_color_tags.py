@@ -19,7 +19,9 @@ import numpy as np
 from .._arrays import NumpyArray
 from . import _profiles
 
-_D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+_D65 = (0.3127, 0.3290)  # the chromaticity x, y of illuminant D65
+_C = (0.310, 0.316)  # the chromaticity x, y of illuminant C
+_DCI = (0.314, 0.351)  # the chromaticity x, y of the white of digital cinema
 #: The chromaticities of red, green, blue and white, by their code points in H.273.
 _PRIMARIES = {
     1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65),  # BT.709 and sRGB
@@ -37,7 +39,8 @@ _ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65)
 
 #: Tone curves as ICC's parametricCurveType has them: the form, then g, a, b, c, d.
 _SRGB_CURVE = (3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_ALPHA, _BETA = 1.099296826809442, 0.018053968510807
+_ALPHA = 1.099296826809442  # BT.709's α, the factor of its power
+_BETA = 0.018053968510807  # BT.709's β, the linear light up to which its curve is straight
 _BT709 = (3, 1 / 0.45, 1 / _ALPHA, (_ALPHA - 1) / _ALPHA, 1 / 4.5, 4.5 * _BETA)
 _SMPTE_240 = (3, 1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 4 * 0.0228)
 _TRANSFERS = {
@@ -186,8 +189,8 @@ def _text(text: str) -> bytes:
 
 # ---- The boxes of AVIF and HEIC ----
 
-#: The most bytes of the box that describes the images of a file, and the most boxes in a box.
-_MAX_META, _MAX_BOXES = 1 << 22, 1 << 14
+_MAX_META = 1 << 22  # the largest size, in bytes, of the box that describes the images of a file
+_MAX_BOXES = 1 << 14  # the largest number of boxes in a box
 _AUXILIARY = {b"urn:com:apple:photo:2020:aux:hdrgainmap": "gain map", b":auxiliary:depth": "depth map",
               b"urn:mpeg:hevc:2015:auxid:2": "depth map"}  # fmt: skip
 

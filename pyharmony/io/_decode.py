@@ -496,8 +496,8 @@ def _jpeg_fits(image: Any, size: int) -> None:
         raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
 
 
-#: The scans of a JPEG that are read at any size, and the limit of scans times pixels for more scans.
-_MAX_SCANS, _MAX_SCANNED_PIXELS = 100, 4_000_000_000
+_MAX_SCANS = 100  # the number of scans of a JPEG that are read at any size
+_MAX_SCANNED_PIXELS = 4_000_000_000  # the largest product of scans and pixels, for more scans than that
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
 

@@ -99,7 +99,8 @@ def _without_fields(body: bytearray, order: str, at: int, drop: Iterable[int]) -
     return end
 
 
-_COLOR_SPACE, _INTEROP_INDEX = 0xA001, 0x0001
+_COLOR_SPACE = 0xA001  # the tag ColorSpace of Exif
+_INTEROP_INDEX = 0x0001  # the tag InteroperabilityIndex, in a directory of its own
 _UNCALIBRATED = 65535
 
 

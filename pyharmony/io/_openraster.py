@@ -43,16 +43,22 @@ BLENDS: tuple[Blend, ...] = get_args(Blend)
 _OPERATORS = {"normal": "svg:src-over", "multiply": "svg:multiply"}
 _BLEND_OF: dict[str, Blend] = {_OPERATORS[blend]: blend for blend in BLENDS}
 
-_SUFFIX, _MIME = ".ora", b"image/openraster"
-_STACK, _MERGED, _THUMBNAIL = "stack.xml", "mergedimage.png", "Thumbnails/thumbnail.png"
+_SUFFIX = ".ora"  # how names of OpenRaster files end
+_MIME = b"image/openraster"  # what the part "mimetype" holds
+_STACK = "stack.xml"  # the part that describes the layers
+_MERGED = "mergedimage.png"  # the part with the composite of all layers
+_THUMBNAIL = "Thumbnails/thumbnail.png"  # the part with a small copy of the composite
 _VERSION = "0.0.6"
 _THUMBNAIL_SIDE = 256
 _LONGEST = (1 << 31) - 1
 
-#: The most that a file may have: layers, parts of the archive, bytes of stack.xml, elements in it and their depth,
-#: profiles that differ, and bytes of all its PNG files together that are no pixels.
-_MAX_LAYERS, _MAX_PARTS, _MAX_STACK, _MAX_ELEMENTS, _MAX_DEPTH = 500, 4096, 1 << 22, 10_000, 64
-_MAX_PROFILES, _MAX_METADATA = 16, 1 << 26
+_MAX_LAYERS = 500  # the largest number of layers of a file
+_MAX_PARTS = 4096  # the largest number of parts of the archive
+_MAX_STACK = 1 << 22  # the largest size of stack.xml, in bytes
+_MAX_ELEMENTS = 10_000  # the largest number of elements in stack.xml
+_MAX_DEPTH = 64  # the largest depth of elements in stack.xml
+_MAX_PROFILES = 16  # the largest number of different colour profiles of a file
+_MAX_METADATA = 1 << 26  # the largest number of bytes, of all PNG files of a file together, that are no pixels
 #: The pixels of all layers and of the merged image together, as a multiple of max_pixels.
 _TOGETHER = 4
 #: The pixels of a strip that is merged at a time.

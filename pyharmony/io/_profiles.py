@@ -37,8 +37,8 @@ _STRIP = 1 << 19
 _SMALL_STRIP = 1 << 15
 #: The values of a strip where each costs the making of a transform.
 _LARGE_STRIP = 1 << 22
-#: The perceptual intent, and a flag of Little CMS: without it 16-bit colours go through a coarse grid, 4 levels off.
-_PERCEPTUAL, _NO_SHORTCUT = 0, 0x0100
+_PERCEPTUAL = 0  # the perceptual rendering intent of ICC
+_NO_SHORTCUT = 0x0100  # a flag of Little CMS; without it 16-bit colours go through a coarse grid, 4 levels off
 
 #: sRGB's primaries in the profile connection space: from its chromaticities, taken from D65 to D50 by the
 #: Bradford transform (ICC.1:2022, annex E). White is D50.

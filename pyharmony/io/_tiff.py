@@ -18,7 +18,9 @@ _FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13
 
 _MAX_ENTRIES = 4096
 
-EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
+EXIF_IFD = 0x8769  # the tag with the place of the Exif directory
+GPS_IFD = 0x8825  # the tag with the place of the GPS directory
+INTEROP_IFD = 0xA005  # the tag with the place of the Interoperability directory
 ORIENTATION = 0x0112
 
 #: The tags that describe an image and not the layout of its file.

@@ -31,18 +31,23 @@ _NAMES = {
     34934: "JPEG XR", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 _DEFLATE = (8, 32946, 50013)
-_JPEG, _OLD_JPEG, _WEBP, _LZMA, _LZW, _PACKBITS, _ZSTANDARD = 7, 6, 50001, 34925, 5, 32773, 50000
+# Values of the tag Compression (259).
+_OLD_JPEG = 6  # the JPEG of TIFF 6.0, before a technical note replaced it
+_JPEG, _LZW, _PACKBITS, _LZMA, _ZSTANDARD, _WEBP = 7, 5, 32773, 34925, 50000, 50001
 #: The compressions that imagecodecs undoes, and its functions for them.
 _BY_IMAGECODECS = {_LZW: "lzw_decode", _PACKBITS: "packbits_decode", _ZSTANDARD: "zstd_decode", _JPEG: "jpeg_decode"}
 #: The most bytes that each compression makes of one: none, LZW (4096 of 9 bits), Deflate, PackBits.
 _RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 50013: 1032, 32773: 64}
 #: The most bytes of a list of offsets.
 _MAX_LIST = 1 << 23
-#: The most strips or tiles that may be smaller than so many pixels; each takes as long as thousands of pixels do.
-_MANY, _SMALL = 1 << 16, 256
+_MANY = 1 << 16  # the largest number of strips or tiles below _SMALL; each takes as long as thousands of pixels do
+_SMALL = 256  # a strip or tile of fewer pixels is small
 #: The values that are unpacked at a time.
 _UNPACKED = 1 << 18
-_STRIP_OFFSETS, _TILE_WIDTH, _TILE_OFFSETS = 273, 322, 324
+_STRIP_OFFSETS = 273  # the tag StripOffsets: where each strip begins
+_TILE_WIDTH = 322  # the tag TileWidth, in pixels
+_TILE_OFFSETS = 324  # the tag TileOffsets: where each tile begins
+# Values of the tag PhotometricInterpretation (262).
 _PALETTE, _CMYK, _YCBCR, _LAB, _ICC_LAB = 3, 5, 6, 8, 9
 #: The number of channels of colour of each kind of pixels.
 _COLORS = {0: 1, 1: 1, 2: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3, _ICC_LAB: 3}

@@ -10,8 +10,8 @@ from ._picture import Picture
 
 __all__ = ["mask_of"]
 
-#: Formats whose compression does not keep black and white exactly, or may not, and those where it is so of alpha, too.
-_LOSSY, _LOSSY_ALPHA = ("JPEG", "WEBP", "AVIF", "HEIF"), ("AVIF", "HEIF")
+_LOSSY = ("JPEG", "WEBP", "AVIF", "HEIF")  # formats whose compression may not keep black and white exactly
+_LOSSY_ALPHA = ("AVIF", "HEIF")  # formats whose compression may not keep alpha exactly
 #: In a mask of these formats, values at most this far from black and white, in 8-bit levels, count as black and white,
 #: and channels at most this far from each other as equal.
 _NOISE = 8
