@@ -25,22 +25,23 @@ from .threads import in_threads
 
 #: The alpha from which on a colour belongs to the object alone.
 _OPAQUE = 0.99
-#: Where nothing is known of the background, colours are cleaned as far as alpha varies: it has this variance in three
-#: cells to each side, which are as large as this share of the object's short side.
-_VARIANCE, _AROUND = 0.004, 1 / 40
+# Where nothing is known of the background, colours are cleaned as far as alpha varies in the three by three cells
+# around a place.
+_VARIANCE = 0.004  # the variance of alpha in [0, 1] from which on colours are cleaned in full
+_AROUND = 1 / 40  # the side of these cells is up to this share of the object's short side
 #: How much any neighbour counts, ε: the paper's 1e-5 follows noise and errors of alpha more.
 _SMOOTH = 1e-2
 #: How much the colours of its cell count beside a pixel's own equation.
 _PRIOR = 0.1
-#: The sweeps of the levels of tiles, and of those that are solved as a whole, where they cost little.
-_SWEEPS, _WHOLE_SWEEPS = 2, 6
-#: After so many halvings, with cells of so many pixels to each side, an image is solved as a whole.
-_LEVELS, _CELL = 3, 8
-#: The side of the tiles in which finer levels are solved, and what is computed around each. The sweeps of levels 1 and
-#: 2 reach 24 pixels, so that tiles do not show. Both are multiples of 32, so that a tile begins with an even cell.
-_TILE, _BESIDE = 256, 32
-#: A share of a cell below this is a rounding error, and what no sum of squares is divided by.
-_NOTHING, _TINY = np.float32(1e-6), np.float32(1e-12)
+_SWEEPS = 2  # the number of sweeps of each level of a tile
+_WHOLE_SWEEPS = 6  # the number of sweeps of each level that is solved as a whole, where they cost little
+_LEVELS = 3  # the number of halvings after which an image is solved as a whole
+_CELL = 8  # the side of a cell after these halvings, in pixels
+# Both are multiples of 32, so that a tile begins with an even cell.
+_TILE = 256  # the side of the tiles in which finer levels are solved, in pixels
+_BESIDE = 32  # pixels computed around each tile: the sweeps of levels 1 and 2 reach 24, so that tiles do not show
+_NOTHING = np.float32(1e-6)  # a smaller share of a cell is a rounding error
+_TINY = np.float32(1e-12)  # the least determinant by which is divided
 
 
 class _Level(NamedTuple):

@@ -10,15 +10,14 @@ from ..errors import FloodedWarning
 from .planes import shrunk
 from .region import Region
 
-#: The rows and columns of the grid on which colours are compared, at least, and the least samples that say something.
-_SAMPLES, _LEAST = 48, 32
-#: What is nearer to the contour than so many steps of the grid is left out, and an object of which less than this share
-#: is farther is thin: it takes the colours beside it, as it should.
-_MARGIN, _THICK = 2, 0.4
-#: An object is flooded where its colours moved by this standard deviation or more, in 8-bit levels, and by this share
-#: of the range of its own. Scenes that look flooded, ten of the shared data and those of `examples/gallery.py`, have 27
-#: levels or more and a share of 0.16 or more; of the others those with more than 17 levels are thin.
-_LEVELS, _SHARE = 20.0, 0.13
+_SAMPLES = 48  # the least number of rows or columns, along the longer side, of the grid on which colours are compared
+_LEAST = 32  # the least number of samples that say something
+_MARGIN = 2  # samples within this many steps of the grid of the contour are left out
+_THICK = 0.4  # an object with a smaller share of samples left is thin: it takes the colours beside it, as it should
+# Scenes that look flooded, ten of the shared data and those of `examples/gallery.py`, have 27 levels or more and a
+# share of 0.16 or more; of the others those with more than 17 levels are thin.
+_LEVELS = 20.0  # the least standard deviation of the colours' moves of a flooded object, in 8-bit levels
+_SHARE = 0.13  # the same, as a share of the range of the object's own colours
 #: The range of colours goes from the first of these quantiles to the second.
 _RANGE = 0.05, 0.95
 

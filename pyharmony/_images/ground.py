@@ -12,9 +12,12 @@ from .memory import Memory
 from .region import Region
 
 _SAMPLES = 24  # the rows and columns of the grid on which colours are compared, at least
-#: A dst looks erased where this share of it under the mask is within _FLAT 8-bit levels of one colour, while beside the
-#: mask no more than _BESIDE of it is within _ALIKE levels; with fewer samples than _LEAST nothing is said.
-_ERASED, _FLAT, _BESIDE, _ALIKE, _LEAST = 0.9, 2.0, 0.5, 8.0, 16
+# A dst looks erased where it has one colour under the mask and others beside it.
+_ERASED = 0.9  # the least share of samples under the mask that have nearly the same colour
+_FLAT = 2.0  # the largest distance from that colour under the mask, in 8-bit levels
+_BESIDE = 0.5  # the largest share of samples beside the mask that have a similar colour
+_ALIKE = 8.0  # the largest distance from that colour beside the mask, in 8-bit levels
+_LEAST = 16  # with fewer samples nothing is said
 
 
 class Ground:

@@ -11,8 +11,8 @@ from .._warnings import warn
 from ..errors import MaskWarning
 
 _ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
-#: A pixel below this share is faint, and a mask is told of where more than _MOST of its pixels above 0 are.
-_FAINT, _MOST = 0.04, 0.5
+_FAINT = 0.04  # a pixel of the mask below this share of its white is faint
+_MOST = 0.5  # a warning is given where a larger share of the pixels above 0 is faint
 
 
 def is_hard(mask: NumpyArray) -> bool:
