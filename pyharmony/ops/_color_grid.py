@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from .. import _arrays, _checks
 from ..errors import ArgumentError, ShapeError
 
-#: The most rows and columns of a grid, its largest depth, the most knots of curves, and the longest side of a frame.
-MAX_CELLS, MAX_DEPTH, MAX_KNOTS, MAX_FRAME = 256, 64, 256, (1 << 24) - 1
+MAX_CELLS = 256  # the largest number of rows, and of columns, of a grid
+MAX_DEPTH = 64  # the largest depth of a grid, in levels of luma
+MAX_KNOTS = 256  # the largest number of knots of a curve
+MAX_FRAME = (1 << 24) - 1  # the longest side of a frame, in pixels
 
 #: The parts of a map: the number of axes behind the batch axis, and the shapes that are accepted.
 PARTS = {

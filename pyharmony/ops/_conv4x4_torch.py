@@ -19,9 +19,11 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ._native_torch import ON_CPU
 
-_POINTS, _GROUPS, _TILE = 25, 4, 4
-#: The bytes of tiles of a run, and the least number of tiles, below which products of matrices are slow.
-_RUN_BYTES, _RUN_TILES = 2 << 20, 128
+_POINTS = 25  # the number of points of a transformed tile
+_GROUPS = 4  # the number of groups of 2 x 2 weights
+_TILE = 4  # the side of a tile, in outer pixels
+_RUN_BYTES = 2 << 20  # the bytes of the tiles of a run
+_RUN_TILES = 128  # the least number of tiles of a run; products of smaller matrices are slow
 #: The floats between the values of two points; 25 points lie in sets of a cache of their own.
 _APART = 80
 

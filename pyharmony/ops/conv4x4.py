@@ -13,8 +13,8 @@ __all__ = ["conv", "conv_transpose", "way_of"]
 
 Way = Literal["filtered", "rows", "spread"]
 
-#: The channels of either side, and the tiles of 4 x 4 outer pixels, from which on minimal filtering pays.
-_CHANNELS, _TILES = 16, 32
+_CHANNELS = 16  # the least number of channels of either side for which minimal filtering pays
+_TILES = 32  # the least number of tiles of 4 x 4 outer pixels for which it pays
 #: The largest number of channels of results that are folded together from products.
 _FEW = 4
 
