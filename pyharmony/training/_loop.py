@@ -41,8 +41,9 @@ from .steps._step import networks_of, settings_of, step_of
 _LOG = logging.getLogger(__name__)
 #: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
 _PROGRESS_SECONDS = 10.0
-#: The numbers of steps that a plan makes without and with a clock, the latter as long as they take no more seconds.
-_UNTIMED, _TIMED, _TIMED_SECONDS = 2, 8, 20.0
+_UNTIMED = 2  # the number of first steps of a plan that are not timed
+_TIMED = 8  # the largest number of steps of a plan that are timed
+_TIMED_SECONDS = 20.0  # a plan makes no more steps after this many seconds
 #: The number of samples that could not be read that the last warning names.
 _NAMED = 10
 

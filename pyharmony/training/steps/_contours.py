@@ -23,11 +23,12 @@ from torch.nn import functional
 from ...color.spaces import linear_to_srgb, srgb_to_linear
 from ...ops.distance import distance_inside
 
-#: In pixels: how far a mask moves at most, how deep the rim is taken off, how wide a gap around it is filled, and over
-#: how many pixels a feathered change fades.
-MOVED, TAKEN, GAP, FADES = 3.0, (0.5, 3.0), (1.0, 8.0), (1.0, 5.0)
-#: The standard deviations of another exposure, and of each channel beside it, in stops.
-_STOPS, _BALANCE = 0.8, 0.12
+MOVED = 3.0  # the largest distance by which a mask's contour moves, in pixels
+TAKEN = (0.5, 3.0)  # how deep the rim of an object is taken off, in pixels
+GAP = (1.0, 8.0)  # how wide a gap around an object is filled, in pixels
+FADES = (1.0, 5.0)  # over how many pixels a feathered change fades
+_STOPS = 0.8  # the standard deviation of another exposure, in stops
+_BALANCE = 0.12  # the standard deviation of each channel beside that exposure, in stops
 #: Distances from the contour are known up to so many pixels.
 _FAR = 30.0
 #: The number of pixels inside below which a mask is left as it was.

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from ._contours import between
 
-#: The standard deviations of a lens's blur, in pixels of the small image, and of noise, in 8-bit levels.
-_BLURRED, _NOISY = (0.2, 0.8), (0.5, 4.0)
+_BLURRED = (0.2, 0.8)  # the range of the standard deviation of a lens's blur, in pixels of the small image
+_NOISY = (0.5, 4.0)  # the range of the standard deviation of noise, in 8-bit levels
 #: The qualities of JPEG.
 _SAVED = (60, 96)
 #: The shares of these samples that are blurred, reduced by areas and not bicubically, noisy, and saved.

@@ -18,18 +18,19 @@ from torch.nn import functional
 
 from ._contours import ColorSamples, Shares, drawn_anew
 
-#: The standard deviations of a light: of the logarithm of its exponent, of its channels' beside that, of its contrast.
-_EXPOSURE, _BALANCE, _CONTRAST = 0.35, 0.08, 0.25
+_EXPOSURE = 0.35  # the standard deviation of the logarithm of a light's exponent, of all channels
+_BALANCE = 0.08  # the standard deviation of that logarithm of each channel beside it
+_CONTRAST = 0.25  # the standard deviation of a light's contrast
 #: The same of the light in which a reference differs from what the object should be lit like, as a part of the above.
 _LOOSELY = 0.15
-#: The share of samples in whose light nothing changes, and of those whose source is another photograph.
-_FITS, _OTHER = 0.25, 0.35
+_FITS = 0.25  # the share of samples in whose light nothing changes
+_OTHER = 0.35  # the share of samples whose source is another photograph
 #: The share of the others whose light is that of the composite.
 _RECOLOURED = 0.5
 #: The ridge of the affine map that comes nearest to a change of colours.
 _RIDGE = 1e-3
-#: Where a photograph is parted, as shares of its side, and the least share of an object on either side.
-_PARTED, _LEAST = (0.35, 0.65), 0.15
+_PARTED = (0.35, 0.65)  # where the middle of the line lies that parts a photograph, as a share of its sides
+_LEAST = 0.15  # the least share of an object on either side of a line that parts it
 
 
 class HintSamples(NamedTuple):
