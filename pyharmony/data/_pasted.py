@@ -18,18 +18,21 @@ from ._dataset import Dataset, RandomSamples, Sample, numbers_with_masks
 Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
-#: The longer side of a pasted object, in sides of the scene, and the least share of the scene that an object covers.
-_SIZES, _LEAST = (0.12, 0.95), 0.002
+_SIZES = (0.12, 0.95)  # the longer side of a pasted object, in longer sides of the scene
+_LEAST = 0.002  # the least share of the scene that an object covers
 #: The largest number of objects that are pasted into a scene.
 _PASTED = 3
-#: How tall people are who stand beside somebody, in their height; how far apart their middles are, in half the sum of
-#: their widths; how much higher or lower their heads are, in the height; and how soft the rim is of somebody before
-#: others.
-_TALL, _APART, _LOWER, _RIM = (0.7, 1.4), (0.2, 1.1), 0.15, 0.7
-#: How much a pasted object is stretched along one axis (a factor and its inverse), and turned, in degrees.
-_STRETCHED, _TURNED = 1.25, 25.0
-#: The values of the plane `people`: nobody, not known, a person.
-_NO_PERSON, _UNKNOWN, _PERSON = 0, 128, 255
+# People who are pasted beside somebody.
+_TALL = (0.7, 1.4)  # the range of their height, in the height of the one beside them
+_APART = (0.2, 1.1)  # the range of the distance between the middles of both, in half the sum of their widths
+_LOWER = 0.15  # how much lower or higher their heads are at most, in the height of the one beside them
+_RIM = 0.7  # the standard deviation of the blur of a rim before others, in pixels
+_STRETCHED = 1.25  # the largest ratio by which the two sides of a pasted object are stretched against each other
+_TURNED = 25.0  # the largest angle by which a pasted object is turned, in degrees
+# Values of the plane `people`.
+_NO_PERSON = 0  # nobody is here
+_UNKNOWN = 128  # whether somebody is here is not known
+_PERSON = 255  # a person is here
 #: The share of an object's pixels that others must leave to be seen, for it to be asked for.
 _VISIBLE = 0.4
 _TRIES = 8

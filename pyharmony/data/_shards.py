@@ -27,7 +27,8 @@ from ..typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, in_order, loaded, said
 
-FORMAT, VERSION = "pyharmony shards", 1
+FORMAT = "pyharmony shards"  # what an index says of its format
+VERSION = 1  # the version of that format
 MAGIC = b"pyharmony shard 1\n"
 HEADER = 4096
 FIELDS = ("composite", "target", "image", "mask")

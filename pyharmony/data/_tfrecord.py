@@ -24,8 +24,8 @@ from . import _files
 from ._dataset import Dataset, Problem, Sample, dealt, loaded
 from ._tar import encoded
 
-#: The features of a sample's name and, unless another one is given, of its mask.
-_NAME, _MASK = "name", "mask"
+_NAME = "name"  # the feature that holds a sample's name
+_MASK = "mask"  # the feature that holds a sample's mask, unless another one is given
 #: The features of composite and target, ours and those of the ports of GP-GAN to TensorFlow, which hold raw pixels.
 _PAIRS = (("copy_paste", "bg"), ("image/encoded_cp", "image/encoded_bg"))
 _SIZE = ("image/height", "image/width")
