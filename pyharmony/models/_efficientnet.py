@@ -43,8 +43,8 @@ def _blocks() -> tuple[Inverted, ...]:
     return tuple(blocks)
 
 
-#: Its blocks, and those after which an image is as large as at a level of `Clicks`.
-BLOCKS, LEVELS = _blocks(), (0, 2, 4, 10, 11)
+BLOCKS = _blocks()  # the shapes of its blocks, in order
+LEVELS = (0, 2, 4, 10, 11)  # the blocks after which an image is as large as at a level of `Clicks`
 #: The channels at these levels.
 WIDTHS = tuple(BLOCKS[i].after for i in LEVELS)
 

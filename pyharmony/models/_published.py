@@ -31,8 +31,9 @@ _CHAINER = {
 _SNAPSHOT = "updater/model:"
 #: The difference of what Chainer's batch norm adds to a variance, 2e-5, and what torch's adds, 1e-5.
 _CHAINER_EPS = 1e-5
-#: Weights are hardly compressed: a file that unpacks to more than so many times itself, and so much, is refused.
-_LARGEST_RATIO, _ALWAYS = 64, 1 << 24
+# Weights are hardly compressed: a file that unpacks to more than both limits allow together is refused.
+_LARGEST_RATIO = 64  # the largest ratio of unpacked bytes to the file's bytes
+_ALWAYS = 1 << 24  # the unpacked bytes that are allowed beside that
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,9 @@ def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
         raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
 
 
-#: The most channels, pixels of a side and the like, and the most layers; files come from strangers.
-MOST, MOST_LAYERS = 1 << 20, 256
+# Limits for files, which come from strangers.
+MOST = 1 << 20  # the largest number of channels, of pixels of a side and the like
+MOST_LAYERS = 256  # the largest number of layers
 
 
 def check_whole(value: object, name: str, low: int = 1, high: int = MOST) -> None:

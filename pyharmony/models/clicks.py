@@ -31,12 +31,12 @@ MASKS = 3
 FEATURES = ("", "efficientnet-lite0")
 #: The value of the last mask in a box that the object lies in: unlike a mask, a box says little of each place.
 BOXED = 0.5
-#: How far a click reaches on its two planes, and the place whose colour it has, in sides of a square image.
-_REACHES, _SAMPLED = (0.012, 0.12), 0.008
+_REACHES = (0.012, 0.12)  # how far a click reaches on each of its two planes, in sides of a square image
+_SAMPLED = 0.008  # how far the place reaches whose colour a click has, in sides of a square image
 #: The features, other than those of the mask and around it, by which a mask is judged have so many hidden values.
 _JUDGED = 64
-#: The planes that tell of heads, see `Clicks.heads`, and how many pixels along each side one of their places has.
-HEADS, PLACE = 9, 4
+HEADS = 9  # the number of planes that tell of heads, see `Clicks.heads`
+PLACE = 4  # the pixels along each side of one place of these planes
 #: The logit of a head somewhere, before anything is learned.
 _RARE = -4.0
 

@@ -27,8 +27,8 @@ __all__ = ["MEAN", "STD", "PctNet", "normalised"]
 ENCODERS = ("cnn", "vit")
 #: The number of blocks of convolutions; between two of them the sides are halved.
 _BLOCKS = 4
-#: The mean and standard deviation of ImageNet's images in [0, 1], by channel.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)  # the mean of ImageNet's images in [0, 1], by channel
+STD = (0.229, 0.224, 0.225)  # the standard deviation of ImageNet's images in [0, 1], by channel
 
 
 @dataclass(frozen=True)
