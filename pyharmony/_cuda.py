@@ -18,7 +18,8 @@ from . import _device, _native
 from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, check_dtype, check_memory, dtype_of, is_torch, plain
 from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 
-_DL_CUDA, _DL_CUDA_MANAGED = 2, 13  # DLPack's numbers of device types
+_DL_CUDA = 2  # DLPack's number of CUDA memory
+_DL_CUDA_MANAGED = 13  # DLPack's number of CUDA's managed memory
 _LEGACY_STREAM = 1
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-#: The most characters of a value, and the most entries of a tuple, that a line shows.
-_LONG, _MANY = 80, 4
+_LONG = 80  # the largest number of characters of a value that a line shows
+_MANY = 4  # the largest number of entries of a tuple, list or mapping that a line shows
 
 
 class Line:

@@ -31,7 +31,8 @@ _LONG = 86_400.0
 _swept: set[str] = set()
 _MOST_SWEPT = 4096
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_AT_FDCWD = -100  # for renameat2: relative names begin at the working directory
+_RENAME_EXCHANGE = 2  # the flag of renameat2 that exchanges two names
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NOT_HERE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
