@@ -301,6 +301,7 @@ ELSEWHERE = {
     "data": "test_cli_data",
     "evaluate": "test_cli_evaluate",
     "harmonize": "test_cli_harmonize",
+    "merge": "test_cli_compose",
     "models": "test_cli_models",
     "place": "test_cli_place",
     "reflection": "test_cli_shadow",

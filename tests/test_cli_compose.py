@@ -255,6 +255,20 @@ def test_several_subjects_have_values_of_their_own() -> None:
     assert sorted(about) == [(0.8, True, 3.0), (1.2, False, 3.0)]
 
 
+def test_arguments_of_a_shadow_and_of_a_reflection_are_options() -> None:
+    shadow = ("--shadow-strength", "0.6", "--shadow-under", "0.5", "--shadow-horizon", "10", "--shadow-depth", "0.1")
+    shadow += ("--shadow-contact", "60", "--shadow-wall", "55", "--shadow-azimuth", "160")
+    mirror = ("--reflection-fade", "0.5", "--reflection-blur", "0", "--reflection-contact", "0,60,129,60")
+    told(
+        "subject.png", "scene.png", "-o", "out.png", *PLAIN[:2], *PLAIN[4:], *shadow, *mirror, "--save-recipe", "r.json"
+    )
+    entry = json.loads(Path("r.json").read_text())["subjects"][0]
+    assert entry["shadow"] == {
+        "strength": 0.6, "under": 0.5, "horizon": 10, "depth": 0.1, "contact": 60, "wall": 55, "azimuth": 160,
+    }  # fmt: skip
+    assert entry["reflection"] == {"fade": 0.5, "blur": 0, "contact": [[0, 60], [129, 60]]}
+
+
 def test_it_takes_every_option_of_the_function() -> None:
     Image.fromarray(np.zeros((90, 130), np.uint8)).save("person.png")
     options = ("--people", "person.png", "--behind", "0", "--strength", "0.5", "--shadow-tint", "1,1,1.2")
@@ -362,6 +376,15 @@ def test_photographs_of_one_place_are_merged(tmp_path: Path) -> None:
 def test_what_cannot_be_merged_is_said(options: tuple[str, ...], says: str, code: int, tmp_path: Path) -> None:
     group(tmp_path)
     assert says in merge("a.png", *options, "-o", "o.png", code=code).stderr
+
+
+def test_photographs_are_aligned_unless_they_are_already(tmp_path: Path) -> None:
+    group(tmp_path)
+    masks = ("--people", "a_mask.png", "--people", "b_mask.png")
+    for option, align in (("--align", True), ("--no-align", False)):
+        merged("a.png", "b.png", "-o", "m.png", *masks, option, "--overwrite")
+        wanted = pyharmony.merge(["a.png", "b.png"], people=["a_mask.png", "b_mask.png"], align=align)
+        assert np.array_equal(pixels("m.png"), np.asarray(wanted))
 
 
 def test_a_photograph_of_another_place_is_left_out(tmp_path: Path) -> None:

@@ -43,6 +43,18 @@ def test_it_says_what_the_function_says() -> None:
     assert headed["places"][0]["scale"] > 0
 
 
+def test_it_takes_every_option_of_the_function() -> None:
+    Image.fromarray(np.pad(np.full((60, 20), 255, np.uint8), ((60, 30), (40, 180)))).save("person.png")
+    people = ("--people", "person.png", "--heads", "44,60,12,14", "--faces", "200,20,20,20")
+    result = told("subject.png", "scene.png", *people, "--person", "--cut", "bottom", "--cut", "left", "--most", "3")
+    wanted = pyharmony.place(
+        "subject.png", "scene.png", people=["person.png"], heads=[(44, 60, 12, 14)], faces=[(200, 20, 20, 20)],
+        person=True, cut=("bottom", "left"), most=3,
+    )  # fmt: skip
+    assert [one["score"] for one in result["places"]] == [one.score for one in wanted]
+    assert told("subject.png", "scene.png", "--no-person", "--scale", "0.5")["places"][0]["scale"] == 0.5
+
+
 def test_it_writes_a_sheet() -> None:
     result = told("subject.png", "scene.png", "--no-person", "--explain", "sheet.png")
     assert result["explain"] == "sheet.png" and Image.open("sheet.png").width > 400

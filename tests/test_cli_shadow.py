@@ -34,10 +34,12 @@ def pixels(path: str) -> np.ndarray:
 
 def test_it_draws_what_the_function_draws() -> None:
     light = ("--azimuth", "30", "--elevation", "35", "--softness", "1", "--strength", "0.7", "--under", "0.5")
+    light += ("--tint", "1,1,1.1")
     place = ("--horizon", "79.5", "--contact", "181.9", "--wall", "0,150,300,152", "--depth", "0.05")
     result = told("ground.png", "mask.png", "--output", "out.png", "--layer", "layer.png", *light, *place)
     wanted, info = pyharmony.shadow(
         pixels("ground.png"), pixels("mask.png"), azimuth=30, elevation=35, softness=1, strength=0.7, under=0.5,
+        tint=(1, 1, 1.1),
         horizon=79.5, contact=181.9, wall=((0, 150), (300, 152)), depth=0.05, return_info=True,
     )  # fmt: skip
     assert np.array_equal(pixels("out.png"), wanted) and np.array_equal(pixels("layer.png"), info.layer)

@@ -878,13 +878,13 @@ def test_a_picture_is_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     from pyharmony.segmentation import _onnx
 
     ran: list[str] = []
-    run = _onnx._Network.run
+    run = _onnx._OnnxNetwork.run
 
     def counted(network: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         ran.append(network.file.stem)
         return run(network, inputs)
 
-    monkeypatch.setattr(_onnx._Network, "run", counted)
+    monkeypatch.setattr(_onnx._OnnxNetwork, "run", counted)
     session = segmentation.Session(scene(), method=segmentation.sam(*Colours.pair(tmp_path, True)))
     assert ran == ["encoder"]
     session.click(40, 40)

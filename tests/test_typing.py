@@ -19,6 +19,7 @@ import pytest
 import pyharmony
 from pyharmony import _catalogue, _checks, _device, blend, data, harmonization, ops, segmentation, upscaling
 from pyharmony import typing as types
+from pyharmony._calls import COMPOSE
 from pyharmony.reference.gaussian_poisson import GRADIENT_KERNELS
 
 from . import skips
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.house
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).with_name("typing")
-RECIPE = "pyharmony.composition._recipe"
 MISTAKES, CORRECT = FOLDER / "mistakes.py", FOLDER / "correct.py"
 
 
@@ -87,7 +87,7 @@ def test_words_are_those_that_the_functions_accept() -> None:
     assert typing.get_args(types.HarmonizeMethod) == harmonization.METHODS
     assert typing.get_args(types.SegmentMethod) == ("auto", *segmentation.METHODS)
     assert typing.get_args(types.UpscaleMethod) == ("auto", *upscaling.METHODS)
-    assert typing.get_args(types.CompositeBlend) == ("auto", *importlib.import_module(RECIPE).BLENDS)
+    assert typing.get_args(types.CompositeBlend) == ("auto", *COMPOSE.by_name["blend"].identifiers)
     assert typing.get_args(types.Task) == _catalogue.TASKS
     assert typing.get_args(types.DataKind) == tuple(data.KINDS)
     assert typing.get_args(types.SynthesisMethod) == data.METHODS

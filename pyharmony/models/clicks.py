@@ -36,7 +36,6 @@ _SAMPLED = 0.008  # how far the place reaches whose colour a click has, in sides
 #: The features, other than those of the mask and around it, by which a mask is judged have so many hidden values.
 _JUDGED = 64
 HEADS = 9  # the number of planes that tell of heads, see `Clicks.heads`
-PLACE = 4  # the pixels along each side of one place of these planes
 #: The logit of a head somewhere, before anything is learned.
 _RARE = -4.0
 
