@@ -1,4 +1,4 @@
-"""What an option and a call are described by."""
+"""The types of descriptions: options, their values, and calls."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Group:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What it is turned on and off by on the command line."""
+        """The words that turn the step on and off on the command line."""
         return (*(("auto",) if self.auto else ()), "on", "off")
 
 
@@ -143,7 +143,7 @@ class Option:
 
     @property
     def shown(self) -> str | None:
-        """What stands for its value in the help."""
+        """The placeholder of the value in the help, such as X,Y."""
         if self.type is bool or self.metavar is not None:
             return self.metavar
         before = "auto|" if self.auto else ""
@@ -243,7 +243,7 @@ class Option:
 
     @property
     def accepted(self) -> str:
-        """What is accepted, for messages."""
+        """The accepted values in words, for messages."""
         if isinstance(self.type, Group):
             auto = ", 'auto'" if self.type.auto else ""
             return f"null{auto} or arguments of {self.type.call.command}"

@@ -191,11 +191,11 @@ def _dataset(
         if size is None:
             side = training.size_of(run)
         try:
-            return training.held_back(run, size="run" if size is None else side), side
+            dataset = training.held_back(run, size="run" if size is None else side)
         except OSError as error:
             with reading(f"--run: its data: {error.filename or run}"):
                 raise
-    raise AssertionError("reading raises")
+    return dataset, side
 
 
 def _side(text: str) -> int | None:
