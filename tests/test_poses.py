@@ -112,7 +112,7 @@ def test_sparse_arrays_become_dense() -> None:
 
 def test_the_pose_of_a_person() -> None:
     picture = segmentation.Session(PHOTO).picture
-    (pose,) = Poses(picture).everybody()
+    (pose,) = Poses(picture).all_poses()
     assert pose.score > 0.9 and pose.detected > 0.5
     nose, mouth, shoulders = pose.points[_poses.NOSE, :2], pose.place(_poses.MOUTH), pose.place(_poses.SHOULDERS)
     assert math.dist(nose, (214, 121)) < 12 and nose[1] < mouth[1] < shoulders[1]
@@ -126,7 +126,7 @@ def test_the_pose_of_a_person() -> None:
 
 def test_the_pose_of_a_large_picture_is_that_of_a_small_one() -> None:
     picture = segmentation.Session(PHOTO).picture
-    (small,), (large,) = (Poses(x).everybody() for x in (picture, picture.repeat(4, 0).repeat(4, 1)))
+    (small,), (large,) = (Poses(x).all_poses() for x in (picture, picture.repeat(4, 0).repeat(4, 1)))
     head_and_shoulders = slice(0, 13)
     off = np.abs(large.points[head_and_shoulders, :2] / 4 - small.points[head_and_shoulders, :2])
     assert off.max() < 0.1 * small.torso
@@ -153,8 +153,8 @@ def test_a_square_of_a_picture_may_be_turned() -> None:
 
 def test_one_person_is_detected_once() -> None:
     values = np.array([10, 10, 30, 30, 20, 60, 20, 100], np.float64)
-    near, far = _poses._Detected(0.5, values + 2), _poses._Detected(0.4, values + 50)
-    first, second = _poses._merged([near, far, _poses._Detected(0.75, values)])
+    near, far = _poses._Detection(0.5, values + 2), _poses._Detection(0.4, values + 50)
+    first, second = _poses._merged([near, far, _poses._Detection(0.75, values)])
     assert (first.score, second.score) == (0.75, 0.4)
     np.testing.assert_allclose(first.values, values + 0.8)
     square = first.square
@@ -202,7 +202,7 @@ class Told:
         self.poses = poses
         self.asked: list[Square] = []
 
-    def everybody(self) -> list[Pose]:
+    def all_poses(self) -> list[Pose]:
         return [*self.poses]
 
     def at(self, points: Any) -> Pose | None:

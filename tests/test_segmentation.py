@@ -129,16 +129,16 @@ def test_the_network_in_numpy_is_the_one_in_torch(which: str, request: pytest.Fi
         assert np.abs(wanted.logits[0].numpy() - found.logits).max() < 2e-5 * float(wanted.logits.abs().max())
         assert np.abs(wanted.people[0, 0].numpy() - found.people).max() < 2e-5 * float(wanted.people.abs().max())
         assert np.abs(wanted.scores[0].numpy() - found.scores).max() < 1e-5
-        seen = network.seen(image)
-        assert len(seen) == (5 if which == "featured" else 0)
-        assert np.array_equal(network.cut(image, prompt, seen).logits, found.logits)
+        terms = network.feature_terms(image)
+        assert len(terms) == (5 if which == "featured" else 0)
+        assert np.array_equal(network.cut(image, prompt, terms).logits, found.logits)
 
 
 def test_features_count(featured: Path) -> None:
     network = _clicks.parsed(featured.read_bytes(), "x")
     image = np.random.default_rng(1).random((64, 64, 3), np.float32)
     prompt = _clicks.prompt_of(image, [(3, 3)], [1])
-    nothing = [np.zeros_like(x) for x in network.seen(image)]
+    nothing = [np.zeros_like(x) for x in network.feature_terms(image)]
     assert np.abs(network.cut(image, prompt).logits - network.cut(image, prompt, nothing).logits).max() > 1e-3
 
 
@@ -176,8 +176,8 @@ def test_a_network_with_edges_starts_from_one_without(weights: Path, edged: Path
 def test_features_of_a_view_are_found_once(featured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = _clicks.parsed(featured.read_bytes(), "x")
     asked: list[int] = []
-    seen = _clicks.Network.seen
-    monkeypatch.setattr(_clicks.Network, "seen", lambda self, image: asked.append(1) or seen(self, image))
+    feature_terms = _clicks.Network.feature_terms
+    monkeypatch.setattr(_clicks.Network, "feature_terms", lambda self, x: asked.append(1) or feature_terms(self, x))
     cutter = NetworkCutter(network, scene())
     first = cutter.cut(Prompts(points=[(40, 40)], labels=[1]))
     views = len(asked)
@@ -308,7 +308,7 @@ class Reds:
     def __init__(self) -> None:
         self.looks = 0
 
-    def seen(self, image: np.ndarray) -> list[np.ndarray]:
+    def feature_terms(self, image: np.ndarray) -> list[np.ndarray]:
         return []
 
     def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
@@ -457,7 +457,7 @@ def test_the_best_comes_first_and_areas_tell_part_from_whole(
 class Sided(Reds):
     """Takes what lies farther right for more red than it is."""
 
-    def seen(self, image: np.ndarray) -> list[np.ndarray]:
+    def feature_terms(self, image: np.ndarray) -> list[np.ndarray]:
         return []
 
     def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
@@ -534,7 +534,7 @@ def test_a_mask_is_sampled_where_it_lies() -> None:
     whole = layers.sampled(layer, (0, 0, 64, 64), (64, 64))
     assert not whole[:20].any() and not whole[:, :10].any() and not whole[36:].any() and not whole[:, 42:].any()
     assert abs(whole[20:36, 10:42].mean() - layer.values.mean()) < 0.02
-    assert layers.alike(layer, layer) == 1 and layers.box_of(layer._replace(values=np.zeros((8, 16)))) is None
+    assert layers.iou(layer, layer) == 1 and layers.box_of(layer._replace(values=np.zeros((8, 16)))) is None
 
 
 def test_edges_follow_the_picture() -> None:
@@ -555,7 +555,7 @@ def test_edges_follow_the_picture() -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "says"),
     [
-        ({}, ArgumentError, "points: nothing is pointed at"),
+        ({}, ArgumentError, "points: no prompt"),
         (
             {"points": (120, 5)},
             ArgumentError,
@@ -563,12 +563,12 @@ def test_edges_follow_the_picture() -> None:
         ),
         ({"points": (5, -0.6)}, ArgumentError, "outside"),
         ({"points": "here"}, ArgumentError, "expected \\(x, y\\) in pixels"),
-        ({"points": [(5, 5)], "labels": [0]}, ArgumentError, "nothing on the object is pointed at"),
-        ({"points": [(5, 5)], "labels": [1, 0]}, ShapeError, "labels: 2 beside 1 points"),
+        ({"points": [(5, 5)], "labels": [0]}, ArgumentError, "no prompt on the object"),
+        ({"points": [(5, 5)], "labels": [1, 0]}, ShapeError, "labels: 2 labels for 1 points"),
         ({"points": [(5, 5)], "labels": [2]}, ArgumentError, r"labels\[0\]: 2"),
         ({"points": [(5, 5), (5,)]}, ArgumentError, r"points\[1\]: \(5,\), expected \(x, y\) in pixels"),
-        ({"box": (130, 5, 20, 20)}, ArgumentError, "has nothing of an image of 120 x 90 pixels"),
-        ({"box": (5, 5, 0, 20)}, ArgumentError, "has nothing"),
+        ({"box": (130, 5, 20, 20)}, ArgumentError, "is outside of an image of 120 x 90 pixels"),
+        ({"box": (5, 5, 0, 20)}, ArgumentError, "is outside"),
         ({"box": (5, 5, 20)}, ArgumentError, "box: "),
         ({"box": (5, 5, float("nan"), 20)}, ArgumentError, "finite"),
         ({"scribble": []}, ArgumentError, "scribble: empty"),
@@ -613,7 +613,7 @@ def test_one_colour_and_nothing_found_are_said(finding: Path) -> None:
 def test_a_session_goes_on_and_back() -> None:
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     session = segmentation.Session(scene(), method="grabcut")
-    with pytest.raises(ArgumentError, match="click: beside the object"):
+    with pytest.raises(ArgumentError, match="click: outside of the object"):
         session.click(3, 3, add=False)
     first = session.click(40, 40)
     second = session.click(85, 45, add=False)
@@ -622,7 +622,7 @@ def test_a_session_goes_on_and_back() -> None:
     drawn = session.scribble([(30, 25), (50, 55)])
     assert iou(drawn.mask, box_mask()) > 0.9
     assert iou(session.segment(box=BOX).mask, box_mask()) > 0.9
-    with pytest.raises(ArgumentError, match="people: 'grabcut' cannot find them"):
+    with pytest.raises(ArgumentError, match="people: method 'grabcut' does not detect them"):
         session.people()
 
 
@@ -867,7 +867,7 @@ def test_a_pair_like_sams(tmp_path: Path, planes: bool) -> None:
             scene(), points=(4, 4), method=segmentation.sam(tmp_path / "decoder.onnx", tmp_path / "encoder.onnx")
         )
     (tmp_path / "bad.onnx").write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match=r"bad\.onnx: no ONNX network"):
+    with pytest.raises(WeightsError, match=r"bad\.onnx: not an ONNX network"):
         pyharmony.segment(scene(), points=(4, 4), method=segmentation.sam(tmp_path / "bad.onnx", tmp_path / "bad.onnx"))
     with pytest.raises(FileNotFoundError, match="encoder: "):
         segmentation.sam(tmp_path / "none.onnx", tmp_path / "decoder.onnx")
@@ -971,8 +971,8 @@ IMAGE = {"image": [1, 3, 8, 8]}
 WRONG_SALIENT: dict[str, tuple[Any, Any, str]] = {
     "no input": ({}, PLANE, "takes no input; expected an image"),
     "three axes": ({"image": [3, 8, 8]}, PLANE, r"takes 3 axes; expected one of \[1, 3, S, S\]"),
-    "large sides": ({"image": [1, 3, 2**40, 2**40]}, PLANE, "does not take what it is given"),
-    "other channels": ({"image": [1, 5, 8, 8]}, PLANE, "does not take what it is given"),
+    "large sides": ({"image": [1, 3, 2**40, 2**40]}, PLANE, "does not accept its inputs"),
+    "other channels": ({"image": [1, 5, 8, 8]}, PLANE, "does not accept its inputs"),
     "NaN": (IMAGE, PLANE * np.nan, "gives NaN or infinities in plane"),
     "words": (IMAGE, np.array([["a"]], object), "gives plane of object; expected one plane"),
     "no pixels": (IMAGE, PLANE[..., :0], r"plane of shape \[.*0\]; expected one plane"),
@@ -1138,7 +1138,7 @@ def test_weights_that_a_network_declares_are_there(tmp_path: Path, name: str, ne
     if not says:
         pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file))
         return
-    with pytest.raises(WeightsError, match=rf"net\.onnx: no ONNX network that runs here: {says}"):
+    with pytest.raises(WeightsError, match=rf"net\.onnx: not an ONNX network that runs here: {says}"):
         pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(file))
 
 
@@ -1161,17 +1161,17 @@ def test_a_network_has_a_size_that_is_read(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"nothing", "a field of the kind 6, which no ONNX file has"),
-        (b"\x3a\x7f", "a part of it goes on beyond its end"),
-        (b"\x3a" + b"\xff" * 20, "a number in it has no end"),
-        (b"\x3a", "a number in it has no end"),
+        (b"nothing", "wire type 6 of a field, expected 0, 1, 2 or 5"),
+        (b"\x3a\x7f", "a field is longer than the message that contains it"),
+        (b"\x3a" + b"\xff" * 20, "a number is not terminated"),
+        (b"\x3a", "a number is not terminated"),
         (b"", ""),
     ],
 )
 def test_what_is_no_onnx_file_is_refused(tmp_path: Path, data: bytes, says: str) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     (tmp_path / "net.onnx").write_bytes(data)
-    with pytest.raises(WeightsError, match=rf"net\.onnx: no ONNX network that runs here: {says}"):
+    with pytest.raises(WeightsError, match=rf"net\.onnx: not an ONNX network that runs here: {says}"):
         pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.salient(tmp_path / "net.onnx"))
 
 
@@ -1328,7 +1328,7 @@ def test_heads_are_looked_for_in_quarters_too() -> None:
 
         size, finder = 64, (True,)
 
-        def seen(self, image: np.ndarray) -> list[np.ndarray]:
+        def feature_terms(self, image: np.ndarray) -> list[np.ndarray]:
             return []
 
         def crowd(self, image: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Crowd:
@@ -1462,7 +1462,7 @@ def test_where_others_are_of_whom_none_was_found() -> None:
     with pytest.raises(ShapeError, match="mask"):
         session.others([np.zeros((5, 5), np.uint8)], (40, 30))
     assert not segmentation.Session(np.zeros((60, 80, 3), np.uint8)).others([], (40, 30)).any()
-    with pytest.raises(ArgumentError, match="people: 'grabcut' cannot find them"):
+    with pytest.raises(ArgumentError, match="people: method 'grabcut' does not detect them"):
         segmentation.Session(picture, method="grabcut").others([], (40, 30))
 
 
@@ -1473,7 +1473,7 @@ def test_the_network_names_its_people(weights: Path, finding: Path) -> None:
     found = pyharmony.segment(scene(), people=True, method=segmentation.trained(finding))
     assert len(found) == len(found.heads) == len(found.boxes)
     for call in (segmentation.Session.people, segmentation.Session.heads):
-        with pytest.raises(ArgumentError, match="people: 'trained' cannot find them; expected method 'auto'"):
+        with pytest.raises(ArgumentError, match="people: method 'trained' does not detect them"):
             call(segmentation.Session(scene(), method=segmentation.trained(weights)))
 
 
@@ -1506,7 +1506,7 @@ def test_where_people_could_stand_by_numpy_is_that_by_torch(tmp_path: Path, feat
     # The answer is 1 where it cannot be told.
     assert segmentation.Session(picture, method=segmentation.trained(featured)).standable() == 1
     assert segmentation.Session(np.zeros((9, 9, 3), np.uint8)).standable() == 1
-    with pytest.raises(ArgumentError, match="people: 'grabcut' cannot find them"):
+    with pytest.raises(ArgumentError, match="people: method 'grabcut' does not detect them"):
         segmentation.Session(picture, method="grabcut").standable()
     with pytest.raises(ArgumentError, match="scene: False"):
         models.load(featured).scenes(planes)
@@ -1587,7 +1587,7 @@ def test_a_cut_out_of_a_file_keeps_what_it_says_of_itself(tmp_path: Path) -> Non
     picture = segmentation.cutout(pyharmony.io.read(tmp_path / "scene.png"), box_mask())
     assert isinstance(picture, Picture) and picture.pixels.shape == (90, 120, 4)
     assert picture.dpi[0] == pytest.approx(300, 0.01)
-    with pytest.raises(ArgumentError, match="nothing to crop to"):
+    with pytest.raises(ArgumentError, match="with crop=True expected a pixel above 0"):
         segmentation.cutout(scene(), np.zeros((90, 120), bool), crop=True)
     with pytest.raises(ShapeError, match="mask"):
         segmentation.cutout(scene(), np.zeros((9, 12), bool))

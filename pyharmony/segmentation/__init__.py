@@ -1,8 +1,8 @@
-"""Cutting out: an object that is clicked, boxed or roughly masked becomes a mask as fine as the picture.
+"""Interactive segmentation: computes a mask at the image's resolution from clicks, a box or a rough mask.
 
-`segment` is one call; a `Session` keeps a picture that is clicked again and again. The default is a small network that
-runs in NumPy; `METHODS` has it, by the name `DEFAULT`, and others, each with what it needs. docs/segment.md says how
-good they are.
+`segment` is one call; a `Session` reuses an image for several prompts. The default method is a small network that runs
+in NumPy; `METHODS` contains it, by the name `DEFAULT`, and others, each with its requirements. docs/segment.md reports
+their accuracy.
 """
 
 from __future__ import annotations

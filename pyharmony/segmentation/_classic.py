@@ -1,7 +1,7 @@
-"""Methods without a network: GrabCut and the random walker, alone or from what the network found.
+"""Methods without a network: GrabCut and the random walker, by themselves or as refinements of the network's mask.
 
 Sources: Rother, Kolmogorov and Blake, "GrabCut", SIGGRAPH 2004, by OpenCV; Grady, "Random Walks for Image
-Segmentation", PAMI 2006, by scikit-image. Both see the picture reduced, on which they take some tenths of a second.
+Segmentation", PAMI 2006, by scikit-image. Both run on a reduced image, which takes some tenths of a second.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from .layers import Bools, Box, Float32, Layer, Pixels, connected, sampled
 _GRABCUT_SIDE = 384
 #: The longer side of the image on which the random walker works, in pixels.
 _WALKER_SIDE = 256
-#: The radius around a click that is surely on the object, or beside it, in longer sides of the image.
+#: The radius around a click that has the click's label with certainty, in longer sides of the image.
 _SURE = 0.012
-#: The radius around a click that the object may cover where nothing else is pointed at, in longer sides of the image.
+#: The radius around a click that the object may cover if there is no other prompt, in longer sides of the image.
 _PERHAPS = 0.22
-#: The rounds of GrabCut.
+#: The number of iterations of GrabCut.
 _ROUNDS = 5
-#: How steeply the random walker avoids edges.
+#: How strongly the random walker avoids image edges.
 _BETA = 300.0
-#: The radius of the middle of a box, which is surely on the object, in half sides of the box.
+#: The radius of the middle of a box, which is certainly on the object, in half sides of the box.
 _MIDDLE = 0.4
 #: The largest error of the contour of a rough mask, in square roots of its area.
 _ROUGH = 0.15
-#: How surely, from 0 to 1, a mask that is known has to be inside or outside for the random walker to start there.
+#: The random walker's seeds are where a prior mask is below this or above 1 less this.
 _STARTS = 0.15
 
 
 @dataclass
 class ClassicCutter:
-    """One picture [H, W, 3] of uint8; what a method makes of places that are inside, outside and perhaps inside."""
+    """An image [H, W, 3] of uint8, and a solver from seeds inside, seeds outside and a prior mask to a mask."""
 
     picture: Pixels
     side: int
@@ -52,20 +52,20 @@ class ClassicCutter:
         self.small = resized(self.picture, self.size)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
-        """Returns one mask; `last` is the mask that further prompts correct, if the method can go on from it."""
+        """Returns one mask; `last` is the mask that further prompts correct, if the method can start from it."""
         return self.refined(prompts, last if self.goes_on else None)
 
     def refined(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
-        """Returns one mask that begins with `last`."""
+        """Returns one mask, computed from `last` as the prior."""
         height, width = self.picture.shape[:2]
         whole = (0, 0, width, height)
         inside, outside = (self._near(prompts, label, _SURE) for label in (1, 0))
         if last is not None:
-            prior = _softened(sampled(last, whole, self.size) > 0.5)
+            prior = _ramp(sampled(last, whole, self.size) > 0.5)
             if (box := prompts.limit) is not None:
                 outside |= self._boxed(box)[1]
         elif prompts.mask is not None:
-            prior = _softened(resized(prompts.mask, self.size) >= 128)
+            prior = _ramp(resized(prompts.mask, self.size) >= 128)
         elif prompts.box is not None:
             prior, frame = self._boxed(prompts.box)
             outside |= frame
@@ -75,7 +75,7 @@ class ClassicCutter:
         return [connected(Layer(whole, values, 0.5), prompts.inside)]
 
     def _boxed(self, box: Box) -> tuple[Float32, Bools]:
-        """Returns what is known of places by a box: its middle is inside, all beyond it outside, which comes second."""
+        """Returns the prior mask by a box, which is certain in its middle, and the region outside of the box."""
         width, height = self.size
         across, down = width / self.picture.shape[1], height / self.picture.shape[0]
         y, x = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
@@ -86,7 +86,7 @@ class ClassicCutter:
         return prior, frame
 
     def _near(self, prompts: Prompts, label: int, reach: float) -> Bools:
-        """Returns the places near to clicks of a label."""
+        """Returns the pixels within a radius of clicks with a label."""
         width, height = self.size
         factor = width / self.picture.shape[1]
         radius = max(1.0, reach * max(width, height))
@@ -98,8 +98,8 @@ class ClassicCutter:
         return places
 
 
-def _softened(region: Bools) -> Float32:
-    """Returns how surely places are in a region [h, w] that is roughly known, from 0 to 1: 0.5 at its contour."""
+def _ramp(region: Bools) -> Float32:
+    """Returns a mask in [0, 1] of a rough region [h, w], a ramp by the distance from its contour, where it is 0.5."""
     reach = max(2.0, _ROUGH * float(np.count_nonzero(region)) ** 0.5)
     apart = distance_inside(np.pad(region, 1)) - distance_inside(np.pad(~region, 1, mode="edge"))
     sureness: Float32 = np.clip(0.5 + apart[1:-1, 1:-1] / (2 * reach), 0, 1).astype(np.float32)
@@ -107,7 +107,7 @@ def _softened(region: Bools) -> Float32:
 
 
 def grabcut(picture: Pixels) -> ClassicCutter:
-    """Returns a cutter by OpenCV's GrabCut."""
+    """Returns OpenCV's GrabCut for an image."""
     import cv2
 
     def solve(small: Pixels, inside: Bools, outside: Bools, prior: Float32) -> Float32:
@@ -125,7 +125,7 @@ def grabcut(picture: Pixels) -> ClassicCutter:
 
 
 def random_walker(picture: Pixels) -> ClassicCutter:
-    """Returns a cutter by scikit-image's random walker, which starts at clicks and at the frame of the picture."""
+    """Returns scikit-image's random walker for an image, with seeds at clicks and at the image's border."""
     from skimage.segmentation import random_walker as walked
 
     def solve(small: Pixels, inside: Bools, outside: Bools, prior: Float32) -> Float32:
@@ -141,5 +141,5 @@ def random_walker(picture: Pixels) -> ClassicCutter:
         probabilities = walked(small, labels, channel_axis=2, return_full_prob=True, **settings)
         return probabilities[0].astype(np.float32)
 
-    # It never leaves what it began with, and all clicks together say more than its last answer.
+    # It never changes its seeds, and all clicks together are better seeds than its last mask.
     return ClassicCutter(picture, _WALKER_SIDE, solve, goes_on=False)

@@ -1,7 +1,7 @@
-"""The network of clicks, `pyharmony.models.clicks`, in NumPy: objects are cut out without torch.
+"""The network of clicks, `pyharmony.models.clicks`, in NumPy, so that segmentation does not need torch.
 
-Every function here computes what the module of the same part computes in evaluation mode; the tests compare them.
-Images lie with their channels last, and batch norms are folded into the convolutions before them.
+Every function here computes the same as its counterpart in the torch module in evaluation mode; the tests compare them.
+Images have their channels last, and batch norms are folded into the convolutions before them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._edges import between
 
 Float32 = npt.NDArray[np.float32]
 
-#: The number of masks of an answer, as in `pyharmony.models.clicks`.
+#: The number of masks for a prompt, as in `pyharmony.models.clicks`.
 MASKS = 3
 #: The value inside a box that is passed as the mask of a prompt, as in `pyharmony.models.clicks`.
 BOXED = 0.5
@@ -32,12 +32,12 @@ _SAMPLED = 0.008
 _LEVELS = (0, 2, 4, 10, 11)
 #: The strides of the blocks of EfficientNet-Lite0 by their numbers; those of all others are 1.
 _STRIDES = {1: 2, 3: 2, 5: 2, 11: 2}
-#: The number of levels that heads are found by.
+#: The number of levels by which heads are detected.
 _FOUND_BY = 4
 
 
 class Cut(NamedTuple):
-    """The answers to a prompt: logits [3, H, W], scores [3] and people [H, W], see the model's `Cut`."""
+    """The masks for a prompt: logits [3, H, W], scores [3] and people [H, W], see the model's `Cut`."""
 
     logits: Float32
     scores: Float32
@@ -45,7 +45,7 @@ class Cut(NamedTuple):
 
 
 class Crowd(NamedTuple):
-    """The logits of where people are [H, W], and the planes that tell of heads [H / 4, W / 4, 9], or None.
+    """The logits of the people map [H, W], and the planes [H / 4, W / 4, 9] of the head detector, or None.
 
     The planes are those of the model's method `heads`.
     """
@@ -55,7 +55,7 @@ class Crowd(NamedTuple):
 
 
 class Inverted(NamedTuple):
-    """A block of EfficientNet-Lite0: convolutions 1 x 1 around one that takes each channel by itself."""
+    """An inverted residual block of EfficientNet-Lite0: a depthwise convolution between two of 1 x 1."""
 
     wide: Conv | None
     each: Conv
@@ -67,18 +67,18 @@ class Network(NamedTuple):
     """The network of a file, ready to run.
 
     Attributes:
-        size: the side of the images that it takes.
+        size: the side of the input image.
         levels: for each level the first convolution, of stride 2, and the pairs of its blocks.
         attention: the tensors of each layer of attention, by name.
         heads: the heads of the attention.
         ups: for each level on the way up, finest first, the convolution from the coarser one, and a pair.
         tensors: all others by name.
-        stem, backbone: the first convolution and the blocks of the network of features, none where it has none.
+        stem, backbone: the first convolution and the blocks of the feature network; None and empty without one.
         beside: for each level the convolution of its features.
-        finder: for each level that heads are found by, coarsest first, its convolution and a pair; none where it finds
-            no heads.
-        edges: whether the edges of the image come in beside it.
-        scene: whether there is a part that tells whether people could stand in what an image shows.
+        finder: for each level by which heads are detected, coarsest first, its convolution and a pair; empty if the
+            network does not detect heads.
+        edges: whether the edges of the image are another input.
+        scene: whether there is a part that estimates whether people could stand in a scene.
     """
 
     size: int
@@ -94,16 +94,16 @@ class Network(NamedTuple):
     edges: bool = False
     scene: bool = False
 
-    def seen(self, image: Float32) -> list[Float32]:
-        """Returns what the features of an image [S, S, 3] in [0, 1] add to each level; nothing where it has none."""
+    def feature_terms(self, image: Float32) -> list[Float32]:
+        """Returns the terms that the features of an image [S, S, 3] in [0, 1] add to each level; empty without them."""
         if self.stem is None:
             return []
         return [convolution(x, *beside) for x, beside in zip(self._features(image), self.beside, strict=True)]
 
     def _features(self, image: Float32) -> list[Float32]:
-        """Returns what the network of features makes of an image [S, S, 3] in [0, 1], finest first."""
-        assert self.stem is not None  # noqa: S101  # it has them
-        # Of an odd number of zeros TensorFlow adds more behind than before.
+        """Returns the features of an image [S, S, 3] in [0, 1], finest first."""
+        assert self.stem is not None  # noqa: S101  # the callers have checked it
+        # TensorFlow adds the odd zero of an uneven padding at the end.
         x = convolution(image * 2 - 1, *self.stem, stride=2, before=0, slope=0, high=6)
         features: list[Float32] = []
         for i, block in enumerate(self.backbone):
@@ -113,34 +113,35 @@ class Network(NamedTuple):
         return features
 
     def standable(self, image: Float32) -> float:
-        """Returns how likely it is that people could stand in what an image [S, S, 3] in [0, 1] shows, 0 to 1."""
+        """Returns the likelihood that people could stand in the scene of an image [S, S, 3] in [0, 1], 0 to 1."""
         mean = self._features(image)[-1].mean((0, 1))
         return float(sigmoid(_linear(mean[None], self.tensors, "scene"))[0, 0])
 
     def cut(self, image: Float32, prompt: Float32, features: Sequence[Float32] | None = None) -> Cut:
         """Returns the masks of an image [S, S, 3] in [0, 1] for a prompt [S, S, 7].
 
-        features: what the method `seen` returns for the image; None: it is computed here.
+        features: the result of `feature_terms` for the image; None: it is computed here.
 
         Raises:
-            WeightsError: the network gives NaN or infinities.
+            WeightsError: the network's output has NaN or infinities.
         """
-        _, x, felt, small = self._levels(image, prompt, self.seen(image) if features is None else features)
+        _, x, felt, small = self._levels(image, prompt, self.feature_terms(image) if features is None else features)
         large = np.ascontiguousarray(np.moveaxis(enlarged(small), 2, 0))
         scores = self._scores(small[..., :MASKS], felt, x.reshape(-1, x.shape[2]).mean(0))
         _check_finite(large, scores)
         return Cut(large[:MASKS], scores, large[MASKS])
 
     def crowd(self, image: Float32, features: Sequence[Float32] | None = None) -> Crowd:
-        """Returns where people are in an image [S, S, 3] in [0, 1], and their heads, without a click.
+        """Returns the logits of people and heads in an image [S, S, 3] in [0, 1], without prompts.
 
         features: as in `cut`.
 
         Raises:
-            WeightsError: the network gives NaN or infinities.
+            WeightsError: the network's output has NaN or infinities.
         """
         prompt = prompt_of(image, (), ())
-        levels, coarsest, felt, small = self._levels(image, prompt, self.seen(image) if features is None else features)
+        terms = self.feature_terms(image) if features is None else features
+        levels, coarsest, felt, small = self._levels(image, prompt, terms)
         people = np.ascontiguousarray(enlarged(small)[..., MASKS])
         _check_finite(people)
         if not self.finder:
@@ -170,8 +171,8 @@ class Network(NamedTuple):
         y = x.reshape(-1, channels)
         if self.attention:
             y = y + self._places(height, width)
-        for look in self.attention:
-            y = _look(y, look, self.heads)
+        for layer in self.attention:
+            y = _attention_block(y, layer, self.heads)
         x = coarsest = y.reshape(height, width, channels)
         for i in range(3, -1, -1):
             up, block = self.ups[i]
@@ -181,7 +182,7 @@ class Network(NamedTuple):
         return levels, coarsest, felt, convolution(x, self.tensors["masks.weight"], self.tensors["masks.bias"])
 
     def _places(self, height: int, width: int) -> Float32:
-        """Returns what is added at each place of the coarsest level, [height * width, C]."""
+        """Returns the position embedding of the coarsest level, [height * width, C]."""
         side = self.size // 32
         embedding: Float32 = self.tensors["place"][0]
         if (height, width) == (side, side):
@@ -206,7 +207,7 @@ def network(name: str) -> Network:
     """Returns the network of weights that come with pyharmony.
 
     Raises:
-        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
+        WeightsError: this installation lacks the weights, or the file is missing or damaged.
     """
     return shipped(name, parsed)
 
@@ -215,7 +216,7 @@ def parsed(data: bytes, path: str) -> Network:
     """Returns the network in the bytes of a safetensors file.
 
     Raises:
-        WeightsError: the bytes are no weights of `clicks`.
+        WeightsError: the bytes are not weights of `clicks`.
     """
     header, state = arrays_of(data, path, "clicks")
     with damage(path):
@@ -262,7 +263,7 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
 
 
 def _check_finite(*arrays: Float32) -> None:
-    """Raises WeightsError if what the network made has NaN or infinities."""
+    """Raises WeightsError if an output of the network has NaN or infinities."""
     if not all(np.isfinite(x).all() for x in arrays):
         raise WeightsError("the network of clicks gives NaN or infinities; its weights are damaged")
 
@@ -273,12 +274,12 @@ def _pair(state: Mapping[str, Float32], name: str) -> tuple[Conv, Conv]:
 
 
 def _folded(state: Mapping[str, Float32], conv: str, norm: str) -> Conv:
-    """Returns a convolution without a bias, with the batch norm behind it."""
+    """Returns a convolution without a bias, with the batch norm after it folded in."""
     return folded(conv_of(state, conv, bias=False), state, norm)
 
 
 def _upright(tensor: Float32) -> Float32:
-    """Returns a weight [O, C] of a linear layer as [C, O], and anything else as it is."""
+    """Returns a weight [O, C] of a linear layer as [C, O], and other arrays unchanged."""
     return np.ascontiguousarray(tensor.T) if tensor.ndim == 2 else tensor
 
 
@@ -292,7 +293,7 @@ def _inverted(x: Float32, block: Inverted) -> Float32:
 
 
 def edges_of(image: Float32) -> Float32:
-    """Returns the edges [H, W, 1] of an image [H, W, 3], as the model's function of this name does."""
+    """Returns the edges [H, W, 1] of an image [H, W, 3], like the model's function of this name."""
     framed = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
     across, down = framed[1:-1, 2:] - framed[1:-1, :-2], framed[2:, 1:-1] - framed[:-2, 1:-1]
     edges: Float32 = np.sqrt((across * across + down * down).max(2, keepdims=True))
@@ -304,7 +305,7 @@ def _block(x: Float32, pair: tuple[Conv, Conv]) -> Float32:
 
 
 def enlarged(x: Float32) -> Float32:
-    """Returns x [h, w, C] with twice the sides, bilinearly, as torch does it."""
+    """Returns x [h, w, C] at twice the size, bilinearly, like torch."""
     for axis in (0, 1):
         x = x.swapaxes(0, axis)
         pairs = np.empty((len(x), 2, *x.shape[1:]), np.float32)
@@ -316,8 +317,8 @@ def enlarged(x: Float32) -> Float32:
     return np.ascontiguousarray(x)
 
 
-def _look(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
-    """Computes `_Look` of [P, C]."""
+def _attention_block(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:
+    """Computes a block of self-attention of [P, C]."""
     places, width = x.shape
     projections = _linear(layer_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
     query, key, value = (projections[:, i].swapaxes(0, 1) for i in range(3))
@@ -338,14 +339,14 @@ def _linear(x: Float32, state: Mapping[str, Float32], name: str, slope: float = 
 def _product(first: Float32, second: Float32) -> Float32:
     """Returns the product of two matrices, by the kernel of convolutions.
 
-    Threads of NumPy's own product wait busily for the next one, which costs whoever runs beside.
+    The threads of NumPy's own product busy-wait for the next one, which slows down other processes.
     """
     return linear(first, np.ascontiguousarray(second), np.zeros(second.shape[1], np.float32))
 
 
 def sigmoid(x: Float32) -> Float32:
     """Returns 1 / (1 + exp(-x))."""
-    # exp overflows to infinity where x is far below 0, and the quotient is the right 0.
+    # exp overflows to infinity if x is far below 0, and the quotient is the correct 0.
     with np.errstate(over="ignore"):
         result: Float32 = np.float32(1) / (np.float32(1) + np.exp(-x))
     return result
@@ -354,13 +355,13 @@ def sigmoid(x: Float32) -> Float32:
 def prompt_of(
     image: Float32, points: Sequence[tuple[float, float]], labels: Sequence[int], last: Any = None
 ) -> Float32:
-    """Makes a prompt [H, W, 7] for an image [H, W, 3], as the model's function of this name does."""
+    """Returns a prompt [H, W, 7] for an image [H, W, 3], like the model's function of this name."""
     height, width, _ = image.shape
     x, y = (np.arange(side, dtype=np.float32) for side in (width, height))
     planes: list[Any] = []
 
     def bump(px: float, py: float, reach: float) -> Float32:
-        """Returns exp(-d² / 2r²), where d is the distance from a place in sides, and r the reach."""
+        """Returns exp(-d² / 2r²) for the distance d from a place and the reach r, both in sides of the image."""
         scale = np.float32(-1 / (2 * reach**2 * height * width))
         down, across = (np.exp(scale * np.square(at - np.float32(p))) for at, p in ((y, py), (x, px)))
         return down[:, None] * across

@@ -1,8 +1,8 @@
-"""A closer look along the contour: parts of an object that are seen one by one, so that its cut-out shows more of it.
+"""Refines a mask in windows along its contour, at a higher resolution than the first segmentation.
 
-A mask comes from one look of some hundred pixels at all of the object. The windows here have about half of its box, and
-the same network sees each with the mask as what is known before. Their answers count near the contour alone, so that a
-mask cannot become another object's.
+A mask is segmented at a resolution of some hundred pixels for the whole object. The windows here cover about half of
+its box each, and the same network segments each with the mask as the prior. Their masks are used near the contour only,
+so that a mask cannot switch to another object.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _SIDE = 0.6
 _MARGIN = 0.06
 #: The least share of its side by which a window overlaps the next one.
 _SHARED = 0.3
-#: Objects whose longer side has fewer pixels have been seen closely enough, in sides of what the network sees.
+#: The least longer side of an object that is refined, in sides of the network's input.
 _LEAST = 0.5
 #: The pixels along the longer side of the new mask.
 _FINE = 256
-#: How far from the contour windows count, in roots of the mask's area.
+#: The largest distance from the contour at which windows are used, in square roots of the mask's area.
 _REACH = 0.15
-#: The likeness of the mask to the answer of a window, in it, from which on that counts, and counts fully.
+#: The intersection over union of the mask and a window's mask at which the window's weight is 0, and at which it is 1.
 _ALIKE = (0.8, 0.9)
-#: The least weight of the mask's own logits beside those of the windows, 0 to 1.
+#: The least weight of the mask's own logits in the mean with those of the windows, 0 to 1.
 _KEPT = 0.5
 #: The largest absolute logit of the mask; others are clipped to it.
 _OWN = 4.0
@@ -42,11 +42,11 @@ _OWN = 4.0
 _LOGITS = 3.0
 #: The share of a window's side over which its weight grows from its rim.
 _RIM = 0.2
-#: The least sum of the weights of windows with which they count fully.
+#: The least sum of the weights of windows at which their mean has its full weight.
 _FULL = 0.05
-#: The side of the reduced mask that shows whether a window has any of the contour, in pixels.
+#: The side of the reduced mask by which windows without a contour are skipped, in pixels.
 _ROUGH = 64
-#: The width of the rim of that reduced mask in which a contour does not count, in pixels.
+#: The width of the rim of that reduced mask in which a contour is ignored, in pixels.
 _ROUGH_RIM = 3
 
 Answer = tuple[Box, Float32]
@@ -54,11 +54,11 @@ Answer = tuple[Box, Float32]
 
 
 def closer(cutter: NetworkCutter, layer: Layer, prompts: Prompts) -> Layer:
-    """Returns a mask that was settled, as closer looks along its contour see it.
+    """Returns a mask refined in windows along its contour.
 
     Args:
-        layer: the mask that the prompts led to, or that of a person.
-        prompts: what was pointed at.
+        layer: the mask for the prompts, or that of a person.
+        prompts: the prompts.
     """
     box = box_of(layer)
     if box is None or max(box[2] - box[0], box[3] - box[1]) < _LEAST * cutter.network.size:
@@ -71,7 +71,7 @@ def closer(cutter: NetworkCutter, layer: Layer, prompts: Prompts) -> Layer:
     refined = with_windows(layer, answers)
     if prompts.limit is not None:
         (refined,) = limited([refined], prompts.limit)
-    # A mask that explains a click goes on to do so.
+    # The mask must still agree with the clicks with which it agreed before.
     loses_clicks = (
         (_at(layer, place) > 0.5) == bool(label) != (_at(refined, place) > 0.5)
         for place, label in zip(prompts.points, prompts.labels, strict=True)
@@ -80,7 +80,7 @@ def closer(cutter: NetworkCutter, layer: Layer, prompts: Prompts) -> Layer:
 
 
 def windows_of(box: Box, width: int, height: int) -> list[Box]:
-    """Returns overlapping squares that a box of a picture of a size lies in; only the picture's frame cuts them."""
+    """Returns overlapping squares that cover a box of an image of a size; they are cut by the image's border only."""
     beyond = _MARGIN * max(box[2] - box[0], box[3] - box[1])
     sides = [(max(0.0, box[0] - beyond), min(float(width), box[2] + beyond)),
              (max(0.0, box[1] - beyond), min(float(height), box[3] + beyond))]  # fmt: skip
@@ -88,7 +88,7 @@ def windows_of(box: Box, width: int, height: int) -> list[Box]:
     starts = []
     for start, end in sides:
         count = max(1, math.ceil(1 + (end - start - side) / ((1 - _SHARED) * side)))
-        # One window has what it is about in its middle.
+        # A single window is centred on the box.
         starts.append([(start + end - side) / 2] if count == 1 else np.linspace(start, end - side, count).tolist())
     return [
         (max(0, round(x)), max(0, round(y)), min(width, round(x + side)), min(height, round(y + side)))
@@ -97,7 +97,7 @@ def windows_of(box: Box, width: int, height: int) -> list[Box]:
 
 
 def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
-    """Returns a mask in which the answers of windows count near the contour; as it is where none is like it."""
+    """Returns a mask combined with those of windows near the contour; unchanged if none of them is similar."""
     sides = zip(box_of(layer) or layer.box, *(window for window, _ in answers), strict=True)
     left, top, right, bottom = (pick(side) for pick, side in zip((min, min, max, max), sides))
     factor = min(1.0, _FINE / max(right - left, bottom - top))
@@ -122,7 +122,7 @@ def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
     share *= (1 - np.float32(_KEPT)) * np.minimum(weights / np.float32(_FULL), 1)
     own = np.log(mask.clip(1e-6, 1 - 1e-6) / (1 - mask).clip(1e-6, 1 - 1e-6)).clip(-_OWN, _OWN)
     values = np.where(share > 0, sigmoid(own + share * (logits / np.maximum(weights, 1e-6) - own)), mask)
-    # A part that does not touch the mask floats beside the object.
+    # Parts that do not touch the mask are removed.
     numbers = connected_parts(values > 0.5)
     floating = (numbers > 0) & ~np.isin(numbers, np.unique(numbers[inside]))
     values = np.where(floating, np.minimum(values, mask), values)
@@ -130,31 +130,31 @@ def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
 
 
 def _has_contour(layer: Layer, window: Box) -> bool:
-    """Returns whether the contour of a mask goes through a window, apart from its rim."""
+    """Returns whether the contour of a mask crosses a window, apart from its rim."""
     inside = sampled(layer, window, (_ROUGH, _ROUGH))[_ROUGH_RIM:-_ROUGH_RIM, _ROUGH_RIM:-_ROUGH_RIM] > 0.5
     return bool(inside.any() and not inside.all())
 
 
 def _at(layer: Layer, place: tuple[float, float]) -> float:
-    """Returns the value of a mask at a place (x, y) of the picture."""
+    """Returns the value of a mask at a place (x, y) of the image."""
     x, y = math.floor(place[0] + 0.5), math.floor(place[1] + 0.5)
     return float(sampled(layer, (x, y, x + 1, y + 1), (1, 1))[0, 0])
 
 
 def _likeness(first: Bools, second: Bools) -> float:
-    """Returns the share of the union of two regions that both have."""
+    """Returns the intersection over union of two regions."""
     union = np.count_nonzero(first | second)
     return np.count_nonzero(first & second) / union if union else 1.0
 
 
 def _rising(count: int) -> Float32:
-    """Returns weights of a row of so many pixels, which grow from its ends to 1."""
+    """Returns weights of a row of so many pixels, which rise from its ends to 1."""
     at = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)
     return (np.minimum(at, 1 - at) / np.float32(_RIM)).clip(0.02, 1)
 
 
 def _from_contour(inside: Bools) -> Float32:
-    """Returns how far each pixel of a region [h, w] and of what is around it is from the contour."""
+    """Returns the distance from the contour of each pixel inside or outside of a region [h, w]."""
     within, beyond = (
         distance_inside(np.pad(region, 1, constant_values=True))[1:-1, 1:-1] for region in (inside, ~inside)
     )

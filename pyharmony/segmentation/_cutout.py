@@ -1,4 +1,4 @@
-"""Cut-outs: images whose alpha is a mask, and whose edge has the colours of the object alone."""
+"""Cut-outs: images with a mask as their alpha, and without the background's colours at the contour."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def cutout(image: ImageT, mask: MaskLike | Masks, *, crop: bool = False) -> Imag
 @overload
 def cutout(image: FileLike, mask: MaskLike | Masks, *, crop: bool = False) -> PILImage | Any: ...
 def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> Any:
-    """Returns what a mask covers of an image, with transparency, ready to be pasted.
+    """Returns the object under a mask of an image, with transparency, ready to be composited.
 
-    The pixels of a soft edge hold a share of what was behind the object, I = αF + (1 − α)B. They get the colours F of
-    the object alone (Germer et al., "Fast Multi-Level Foreground Estimation", 2020), so that no halo is left before
-    another background; where the mask is 1 or 0 colours stay as they are.
+    The pixels of a soft contour contain a share of the old background, I = αF + (1 − α)B. They get the colours F of the
+    object alone (Germer et al., "Fast Multi-Level Foreground Estimation", 2020), so that there is no halo on another
+    background; colours where the mask is 1 or 0 do not change.
 
     Args:
         image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
             1.0 for white; a path, the bytes of a file, an open binary file, a PIL image or a `pyharmony.io.Picture`.
-            Alpha that it has already is left out.
-        mask: of any kind; as an array [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]. It is
-            taken as it is. What `segment` found in image: `Masks.alpha` makes a soft edge of the best mask.
-        crop: whether the result is cut to the mask.
+            Its own alpha is ignored.
+        mask: of any kind; as an array [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1], used as
+            alpha. For the result of `segment` on image, alpha is that of `Masks.alpha`.
+        crop: whether the result is cropped to the mask.
 
     Returns:
         RGBA of image's kind and dtype, not premultiplied: [H, W, 4], or for a tensor [4, H, W]. For a file a PIL image,
@@ -44,7 +44,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     Raises:
         ShapeError, DTypeError: image or mask has a shape or dtype that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range.
-        ArgumentError: crop, and the mask is empty.
+        ArgumentError: crop is True, and the mask is empty.
         DecodeError: a file is not an image.
 
     Example:
@@ -67,6 +67,6 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     if crop:
         box = bounding_box(alpha)
         if box.empty:
-            raise ArgumentError("mask: empty, there is nothing to crop to")
+            raise ArgumentError("mask: empty, with crop=True expected a pixel above 0")
         rgba = np.ascontiguousarray(box.of(rgba))
     return whole.like(rgba)

@@ -1,7 +1,7 @@
-"""The edge of a mask at the picture's own resolution: it follows the picture's edges, and is soft where these are.
+"""Enlarges a mask to the image's resolution by a guided filter: it follows edges, and is soft where they are soft.
 
 Source: He, Sun and Tang, "Guided Image Filtering", PAMI 2013, with the subsampling of He and Sun, "Fast Guided Filter",
-2015: what is inside is, around each place, an affine function of the colours there.
+2015: around each place the mask is an affine function of the colours there.
 """
 
 from __future__ import annotations
@@ -12,36 +12,35 @@ from .._images.levels import levels_of_shares, shares_of
 from .._images.sizes import fitted, resized
 from .layers import Float32, Layer, Pixels
 
-#: The longer side of the image on which the functions are found.
+#: The longer side of the image on which the affine functions are fitted.
 _SIDE = 640
 #: The radius of the window around a place in which the function of its colours is fitted, in pixels of the layer.
 _RADIUS = 1.5
 #: The regularisation of that fit, for colours in [0, 1].
 _RIDGE = 2e-4
-#: The least slope of a mask, a pixel.
+#: The least gradient of a mask, per pixel.
 _FLAT = 1e-3
 #: The contrast of the result about one half.
 _CONTRAST = 1.4
 #: The largest distance from the contour at which colours are compared, in pixels of the layer.
 _ACROSS = 2
-#: The least share of either side of the contour within that distance of a place on it.
+#: The least share of either side of the contour in the window around a place on it.
 _BOTH = 0.2
-#: The side of the blocks that are computed at once, so that little memory is held, and only those where something is
-#: unsure.
+#: The side of the blocks that are computed at once, to save memory; only blocks with values between 0 and 1 are.
 _BLOCK = 128
 
 
 def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
-    """Returns the mask [H, W] of a picture [H, W, 3], 0 to 255."""
+    """Returns the mask [H, W] of an image [H, W, 3], 0 to 255."""
     left, top, right, bottom = layer.box
     whole = np.zeros(picture.shape[:2], np.uint8)
     part = picture[top:bottom, left:right]
-    whole[top:bottom, left:right] = _followed(part, layer.values)
+    whole[top:bottom, left:right] = _edge_aligned(part, layer.values)
     return whole
 
 
 def contrast(picture: Pixels, layer: Layer) -> float:
-    """Returns by how many levels of 255 colours differ across the contour of a mask, by the median; 0 without any."""
+    """Returns the median colour difference across the contour of a mask, in levels of 255; 0 without a contour."""
     height, width = layer.values.shape
     colours = resized(picture, (width, height), layer.box).astype(np.float32)
     inside = (layer.values > 0.5).astype(np.float32)
@@ -60,13 +59,13 @@ def contrast(picture: Pixels, layer: Layer) -> float:
     return float(np.median(np.sqrt(squares)))
 
 
-def _followed(picture: Pixels, values: Float32) -> Pixels:
-    """Returns values [h, w] in [0, 1] enlarged to a picture [H, W, 3] whose edges they follow, 0 to 255."""
+def _edge_aligned(picture: Pixels, values: Float32) -> Pixels:
+    """Returns values [h, w] in [0, 1] enlarged to an image [H, W, 3], following its edges, 0 to 255."""
     height, width = picture.shape[:2]
     size = fitted((width, height), _SIDE)
     guide = shares_of(resized(picture, size))
     radius = max(1, round(_RADIUS * max(size) / max(values.shape)))
-    coarse = _narrowed(resized(values.astype(np.float32, copy=False), size), radius)
+    coarse = _ramp(resized(values.astype(np.float32, copy=False), size), radius)
     slopes, level = affine(guide, coarse, radius, _RIDGE)
     planes = np.stack([coarse, level, *slopes])
     mask = np.zeros((height, width), np.uint8)
@@ -74,7 +73,7 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
         for left in range(0, width, _BLOCK):
             bottom, right = min(top + _BLOCK, height), min(left + _BLOCK, width)
             box = (left * size[0] / width, top * size[1] / height, right * size[0] / width, bottom * size[1] / height)
-            # Where the layer is sure, colours have no say.
+            # Blocks that are entirely inside or outside need no colours.
             part = around(coarse, box)
             if part.min() == part.max() and part.flat[0] in (0, 1):
                 mask[top:bottom, left:right] = part.flat[0] * 255
@@ -92,7 +91,7 @@ def _followed(picture: Pixels, values: Float32) -> Pixels:
 
 
 def between(planes: Float32, size: tuple[int, int], box: tuple[float, float, float, float]) -> Float32:
-    """Returns a box of planes [P, h, w] enlarged to [P, H, W], bilinearly; the outermost pixels go on."""
+    """Returns a box of planes [P, h, w] enlarged to [P, H, W], bilinearly, with the border replicated."""
     for axis, count, start, end in ((1, size[1], box[1], box[3]), (2, size[0], box[0], box[2])):
         if (start, end) == (0, count) and count == planes.shape[axis]:
             continue
@@ -106,27 +105,27 @@ def between(planes: Float32, size: tuple[int, int], box: tuple[float, float, flo
 
 
 def around(values: Float32, box: tuple[float, float, float, float]) -> Float32:
-    """Returns the part of values [H, W] that what lies in a box is interpolated from."""
+    """Returns the part of values [H, W] from which a box is interpolated."""
     left, top, right, bottom = box
     return values[max(0, int(top) - 1) : int(np.ceil(bottom)) + 1, max(0, int(left) - 1) : int(np.ceil(right)) + 1]
 
 
-def _narrowed(values: Float32, radius: int) -> Float32:
-    """Returns values [h, w] that go from 0 to 1 within so many pixels of where they cross 0.5.
+def _ramp(values: Float32, radius: int) -> Float32:
+    """Returns values [h, w] that rise from 0 to 1 within so many pixels of the contour at 0.5.
 
-    What a network is unsure of is inside or outside all the same: only the contour is soft.
+    Uncertain areas are binarised as well: only the contour is soft.
     """
     down, across = np.gradient(values) if min(values.shape) > 1 else (values * 0, values * 0)
-    # About how many pixels a place is away from the contour.
+    # The approximate distance from the contour, in pixels.
     away = (values - np.float32(0.5)) / np.maximum(np.hypot(down, across), np.float32(_FLAT))
     narrow: Float32 = np.clip(np.float32(0.5) + away / np.float32(2 * radius), 0, 1)
     return narrow
 
 
 def affine(guide: Float32, target: Float32, radius: int, ridge: float) -> tuple[list[Float32], Float32]:
-    """Returns slopes of three channels and a level, [h, w] each, by which colours give the target.
+    """Returns slopes of three channels and an intercept, [h, w] each: the linear regression of the target on colours.
 
-    They are found within so many pixels of each place. The larger the ridge, the less colours have to say.
+    It is fitted in a window of the radius around each place. A larger ridge makes the slopes smaller.
     """
     channels = [np.ascontiguousarray(guide[..., c]) for c in range(3)]
     means = [mean(c, radius) for c in channels]
@@ -162,6 +161,6 @@ def mean(x: Float32, radius: int) -> Float32:
 
 
 def _counts(size: int, radius: int) -> Float32:
-    """Returns of how many pixels of a row of `size` there are at most radius away from each."""
+    """Returns for each pixel of a row of `size` the number of pixels at most radius away."""
     at = np.arange(size)
     return (np.minimum(at + radius, size - 1) - np.maximum(at - radius, 0) + 1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Soft alpha from a rough mask: what each pixel near the contour shows of the object.
+"""Matting: alpha near the contour of a rough mask.
 
 Source: Levin, Lischinski and Weiss, "A Closed-Form Solution to Natural Image Matting", PAMI 2008: in each window of
-3 x 3 pixels alpha is about an affine function of the colours. Only the band in which a mask may be wrong is solved for,
-on a reduced image; the functions are then carried to the picture's own resolution, as in `_edges`.
+3 x 3 pixels alpha is about an affine function of the colours. Only the band of uncertain pixels is solved for, on a
+reduced image; the functions are then applied at the image's own resolution, as in `_edges`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..ops.distance import distance_inside
 from ._edges import affine, around, at_full_size, between, mean
 from .layers import Bools, Float32, Layer, Pixels
 
-#: The longer side of the image on which alpha is found.
+#: The longer side of the image on which alpha is solved for.
 _SIDE = 448
-#: The width of the band beyond the places where a mask is unsure, in pixels of the mask.
+#: The width of the band beyond uncertain pixels of a mask, in pixels of the mask.
 _BAND = 2.0
-#: The value from which on a mask is sure to be inside; at 1 less this or below it is sure to be outside.
+#: The least value that is certainly inside; values up to 1 less this are certainly outside.
 _SURE = 0.95
 #: The regularisation of the matting Laplacian, for colours in [0, 1].
 _RIDGE = 2e-5
@@ -32,7 +32,7 @@ _RIDGE = 2e-5
 _PRIOR = 1e-3
 #: The largest number of steps of conjugate gradients.
 _STEPS = 60
-#: The weight of the guided filter's alpha that is added where colours do not vary at all.
+#: The weight of the guided filter's alpha that is added if colours do not vary at all.
 _BLIND = 1.0
 #: The radius of the window in which the variance of colours is computed, in pixels.
 _NEAR = 5
@@ -41,10 +41,10 @@ _PLAIN = 1e-4
 #: The radius of the window in which alpha is fitted to colours for the full resolution, in pixels.
 _RADIUS = 1
 #: The regularisation of that fit, for colours in [0, 1].
-_CARRIED = 1e-4
+_UPSAMPLED = 1e-4
 #: The contrast of the alpha at full resolution about one half.
 _CONTRAST = 1.1
-#: The squared error at which there is nothing left to be solved.
+#: The squared residual norm at which the solver stops.
 _SOLVED = 1e-10
 #: The side of the blocks of the image that are computed at once, in pixels.
 _BLOCK = 128
@@ -55,23 +55,23 @@ _WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
 
 
 class _System(NamedTuple):
-    """The equations of the pixels of a band.
+    """The linear system for the pixels of a band.
 
     Attributes:
-        pixels: [P], the places in the flat image of all pixels that have a say.
-        unknown: [N], which of them lie in the band.
-        weights: [25, N], how much each of the 5 x 5 pixels around one counts.
-        beside: [25, N], which of the pixels that is.
+        pixels: [P], the flat indices of all pixels that occur in an equation.
+        unknown: [N], the indices in `pixels` of those in the band.
+        weights: [25, N], the coefficients of the 5 x 5 pixels around each unknown one.
+        beside: [25, N], the indices in `pixels` of these.
     """
 
     pixels: npt.NDArray[np.intp]
     unknown: npt.NDArray[np.intp]
     weights: Float32
-    beside: npt.NDArray[np.intp]
+    neighbours: npt.NDArray[np.intp]
 
 
 def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
-    """Returns the alpha [H, W] of what a rough mask covers of a picture [H, W, 3], 0 to 255."""
+    """Returns the alpha [H, W] of the object under a rough mask of an image [H, W, 3], 0 to 255."""
     left, top, right, bottom = layer.box
     wide, high = right - left, bottom - top
     size = fitted((wide, high), _SIDE)
@@ -84,17 +84,17 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
     filtered = shares_of(at_full_size(small, Layer((0, 0, *size), layer.values, layer.score)))
     guide = shares_of(small)
     start = np.where(band, filtered, np.where(values > 0.5, np.float32(1), np.float32(0)))
-    alpha = _solved(guide, band, start).clip(0, 1)
+    alpha = _solve(guide, band, start).clip(0, 1)
     whole = np.zeros(picture.shape[:2], np.uint8)
-    whole[top:bottom, left:right] = _carried(part, guide, alpha, band)
+    whole[top:bottom, left:right] = _upsampled(part, guide, alpha, band)
     return whole
 
 
 def _unsure(values: Float32, reach: float) -> Bools:
-    """Returns where values [h, w] are not sure, and all that is so near to such places."""
+    """Returns where values [h, w] are uncertain, or within the reach of such a place."""
     unsure = (values > 1 - _SURE) & (values < _SURE)
     inside = values > 0.5
-    # Where they go from one to the other at once, both sides are unsure.
+    # At a step from 0 to 1 both sides are uncertain.
     for axis in (0, 1):
         jump = np.diff(inside, axis=axis)
         ends = [(0, 0), (0, 0)]
@@ -121,20 +121,20 @@ def _equations(guide: Float32, band: Bools) -> _System:
     for a, (down, across) in enumerate(_WINDOW):
         for b in range(a, 9):
             share = np.float32(1 if a == b else 0) - (1 + (white[a] * white[b]).sum(0)) * np.float32(1 / 9)
-            # How far b is from a. No pixel is twice the same member of a window.
+            # The offset from a to b. No pixel is twice the same member of a window.
             y, x = _WINDOW[b][0] - down, _WINDOW[b][1] - across
             weights[2 + y, 2 + x, members[a]] += share
             if a != b:
                 weights[2 - y, 2 - x, members[b]] += share
     unknown = np.flatnonzero(band.ravel()[pixels])
     steps = np.array([down * width + across for down in range(-2, 3) for across in range(-2, 3)])
-    # Whoever lies beyond the picture has no weight.
+    # Pixels beyond the image have the weight 0.
     places = np.clip(pixels[unknown] + steps[:, None], 0, height * width - 1)
     return _System(pixels, unknown, weights.reshape(25, -1)[:, unknown], number[places])
 
 
 def _whitened(colours: npt.NDArray[np.float64]) -> Float32:
-    """Returns the colours of windows [9, 3, M] less their mean, in which no colour tells of another: by Cholesky."""
+    """Returns the colours of windows [9, 3, M], centred and whitened by a Cholesky factor of their covariance."""
     off = colours - colours.mean(0)
 
     def shared(a: int, b: int) -> npt.NDArray[np.float64]:
@@ -152,10 +152,10 @@ def _whitened(colours: npt.NDArray[np.float64]) -> Float32:
     return np.stack([x, y, z], 1).astype(np.float32)
 
 
-def _solved(guide: Float32, band: Bools, start: Float32) -> Float32:
-    """Returns alpha [h, w] that is start outside of a band and fits the colours in it, by conjugate gradients.
+def _solve(guide: Float32, band: Bools, start: Float32) -> Float32:
+    """Returns alpha [h, w], equal to start outside of a band and solved in it by conjugate gradients.
 
-    The steps are few: from what the guided filter found they reach the contour, and do not go far beyond.
+    The steps are few: started from the guided filter's alpha they reach the contour, and do not go far beyond.
     """
     system = _equations(guide, band)
     weights, unknown = system.weights, system.unknown
@@ -185,7 +185,7 @@ def _solved(guide: Float32, band: Bools, start: Float32) -> Float32:
 
 
 def _trust(guide: Float32) -> Float32:
-    """Returns how much the guided filter's alpha counts, [h, w]: more where colours tell nothing of a contour."""
+    """Returns the weight of the guided filter's alpha, [h, w]: larger where colours vary little."""
     planes = [np.ascontiguousarray(guide[..., channel]) for channel in range(3)]
     varied = np.zeros(guide.shape[:2], np.float32)
     for plane in planes:
@@ -195,16 +195,16 @@ def _trust(guide: Float32) -> Float32:
 
 
 def _product(system: _System, values: Float32) -> Float32:
-    """Returns the Laplacian's rows times values of all pixels that have a say."""
+    """Returns the Laplacian's rows times values of the pixels of the system."""
     product = np.zeros(len(system.unknown), np.float32)
 
     def add(first: int) -> None:
         part = slice(first, first + _ROWS)
         total = product[part]
         share = np.empty_like(total)
-        for weight, beside in zip(system.weights[:, part], system.beside[:, part], strict=True):
-            # No place is beyond the values; to clip is quicker than to check.
-            values.take(beside, out=share, mode="clip")
+        for weight, neighbours in zip(system.weights[:, part], system.neighbours[:, part], strict=True):
+            # All indices are valid; clipping is quicker than checking.
+            values.take(neighbours, out=share, mode="clip")
             share *= weight
             total += share
 
@@ -213,15 +213,15 @@ def _product(system: _System, values: Float32) -> Float32:
 
 
 def _dot(a: Float32, b: Float32) -> float:
-    """Returns the scalar product, whose rounding does not depend on the number of threads."""
+    """Returns the scalar product, with a rounding that does not depend on the number of threads."""
     return float((a * b).sum(dtype=np.float64))
 
 
-def _carried(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pixels:
-    """Returns alpha [h, w] of a reduced image at the size of its picture [H, W, 3], 0 to 255."""
+def _upsampled(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pixels:
+    """Returns alpha [h, w] of a reduced image upsampled to its image [H, W, 3], 0 to 255."""
     height, width = picture.shape[:2]
     rows, columns = alpha.shape
-    slopes, level = affine(guide, alpha, _RADIUS, _CARRIED)
+    slopes, level = affine(guide, alpha, _RADIUS, _UPSAMPLED)
     planes = np.stack([alpha, band.astype(np.float32), level, *slopes])
     mask = np.zeros((height, width), np.uint8)
 

@@ -1,4 +1,4 @@
-"""The methods that cut out, by name, each with what it needs."""
+"""The segmentation methods by name, each with its requirements."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _NO_WEIGHTS = "it needs the weights"
 
 
 class Cutter(Protocol):
-    """A method that holds one picture."""
+    """A segmentation method with an image that it has prepared."""
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
-        """Returns masks, the best first; `last` is the mask that further prompts correct."""
+        """Returns masks, the best first; `last` is the mask that new prompts correct."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method.
+    """A segmentation method.
 
     Attributes:
         name: its name.
-        summary: what it is, in one line.
-        opened: makes a `Cutter`, which holds a picture [H, W, 3] of uint8.
-        needs: the modules that it loads, with the extras that bring them.
-        weights: the name of its weights; empty where it has none.
-        people: whether it finds people.
-        scored: the weights by which scores become the expected share of the union; None: they are the network's.
+        summary: a description in one line.
+        opened: a function that prepares an image [H, W, 3] of uint8 and returns its `Cutter`.
+        needs: the modules that it imports, each with the extra that installs it.
+        weights: the name of its weights; empty if it has none.
+        people: whether it detects people.
+        scored: the weights by which the expected intersection over union is computed; None: scores are the network's.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Method:
 
     @property
     def missing(self) -> str:
-        """Why the method cannot run here, in a sentence; empty where it can."""
+        """The reason why the method cannot run here, in a sentence; empty if it can."""
         for module, extra in self.needs:
             if importlib.util.find_spec(module) is None:
                 return f"{module} is missing, {self.name} needs it: {_install.hint(extra)}"
@@ -60,8 +60,8 @@ class Method:
 
 
 @dataclass
-class _After:
-    """The network, whose best mask another method makes better."""
+class _Refined:
+    """The network, followed by another method that refines its best mask."""
 
     first: NetworkCutter
     second: _classic.ClassicCutter
@@ -73,11 +73,11 @@ class _After:
 
 
 def trained(weights: PathLike) -> Method:
-    """Returns a method by weights of `clicks` that were trained by the user: `segment(image, method=trained(path))`.
+    """Returns a method that uses weights of `clicks` trained by the user: `segment(image, method=trained(path))`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        WeightsError: the file holds no weights of `clicks`.
+        WeightsError: the file does not contain weights of `clicks`.
     """
     path = _checks.path(weights, "weights")
     network = _clicks.parsed(path.read_bytes(), str(path))
@@ -98,19 +98,19 @@ def _alone(picture: Pixels) -> NetworkCutter:
 
 
 def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixels], Cutter]:
-    return lambda picture: _After(_alone(picture), second(picture))
+    return lambda picture: _Refined(_alone(picture), second(picture))
 
 
-#: What `python benchmarks/mask_scores.py fit` says of the weights `clicks-imagenet`.
+#: The result of `python benchmarks/mask_scores.py fit` for the weights `clicks-imagenet`.
 _SCORED = Weights(-7.02, Facts(0.34, 1.03, 3.86, 2.86, 0.06, 0.26))
 
-#: The name of the weights of the network that learned its features with the clicks.
+#: The name of the weights of the network whose features were trained together with it.
 _WEIGHTS = "clicks"
 #: The name of the weights of the network on features of ImageNet, and of its method.
 _FEATURED = "clicks-imagenet"
 #: The name of the method by the network on features of ImageNet without poses of people.
 _ALONE = "clicks-imagenet-alone"
-#: What "auto" is: the best with one click on the photographs that weights are chosen by.
+#: The method 'auto': the best with one click on the validation photos.
 DEFAULT = _FEATURED
 #: The module that GrabCut needs, and the extra that installs it.
 _OPENCV = ("cv2", "segment")
@@ -123,7 +123,7 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(
             _FEATURED,
-            "the network of clicks on features that were learned on ImageNet",
+            "the network of clicks on features pretrained on ImageNet",
             _featured,
             weights=_FEATURED,
             people=True,
@@ -134,14 +134,14 @@ METHODS: dict[str, Method] = {
         Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
         Method(
             f"{_FEATURED}+grabcut",
-            f"GrabCut from what {_FEATURED} found",
+            f"GrabCut, initialised by {_FEATURED}",
             _after(_classic.grabcut),
             (_OPENCV,),
             _FEATURED,
         ),
         Method(
             f"{_FEATURED}+random_walker",
-            f"the random walker from what {_FEATURED} found",
+            f"the random walker, initialised by {_FEATURED}",
             _after(_classic.random_walker),
             (_SKIMAGE,),
             _FEATURED,
@@ -155,9 +155,9 @@ def method_of(name: Any) -> Method:
     """Returns a method that can run here; 'auto' is the network of clicks on features of ImageNet.
 
     Raises:
-        ArgumentError: there is no such method.
+        ArgumentError: there is no method of that name.
         ImportError: it needs a package that is not installed.
-        WeightsError: its weights do not come with this pyharmony.
+        WeightsError: its weights are not part of this installation.
     """
     if isinstance(name, Method):
         method = name

@@ -1,4 +1,4 @@
-"""The default method: the network of clicks, which looks at the whole picture first and then at the object."""
+"""The default method: the network of clicks, which segments the whole image first and then a crop around the object."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from . import _clicks
 from ._poses import Poses
 from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
-from .layers import Box, Float32, Layer, Pixels, alike, box_of, by_scores, connected, sampled
+from .layers import Box, Float32, Layer, Pixels, box_of, by_scores, connected, iou, sampled
 
-#: The margin at each side of the object in the second look, in the object's sides.
+#: The margin of the crop at each side of the object, in the object's sides.
 _MARGIN = 0.25
-#: The least side of what the second look sees, in the image's sides.
+#: The least side of the crop, in the image's sides.
 _NEAREST = 0.1
-#: The largest number of times that a look is widened where the object goes on beyond it.
+#: The largest number of times that a crop is widened because the object extends beyond it.
 _WIDER = 1
-#: The share of its side by which a look is widened.
+#: The share of its side by which a crop is widened.
 _STEP = 0.4
-#: The width of the rim of a mask in which an object counts as going on beyond it, in pixels of the mask.
+#: The width of the rim of a crop's mask in which an object counts as extending beyond it, in pixels of the mask.
 _RIM = 3
-#: The share of the picture from which on a second look would show no more.
+#: The share of the image from which on a crop shows no more detail.
 _WHOLE = 0.75
-#: The least longer side of an image that is reduced for looks at large parts of it, in pixels.
+#: The least longer side of an image that is reduced before large crops of it are, in pixels.
 _ENOUGH = 1000
-#: The least number of the reduced image's pixels for each pixel of a look that is made from it, along each side.
+#: The least number of the reduced image's pixels for each pixel of a view that is resampled from it, along each side.
 _FINER = 2
-#: How far an object may go beyond the box that is drawn around it, in sides of the box.
+#: How far an object may extend beyond the box that is drawn around it, in sides of the box.
 _DRAWN = 0.02
-#: Masks that agree so far are taken for one.
+#: The least intersection over union of masks that count as the same.
 _SAME = 0.8
-#: The side of what the network sees in a quick look, at most.
+#: The largest side of the network's input in a quick segmentation.
 _QUICK = 192
-#: The number of masks of an answer.
+#: The largest number of masks that are returned.
 COUNT = 3
 
 
 class Prompts(NamedTuple):
-    """The prompts of a user, all that is pointed at.
+    """The prompts of a user, which mark an object.
 
     Attributes:
-        points: places (x, y), in pixels of the picture; the middle of its first pixel is (0, 0).
-        labels: for each of them 1 on the object and 0 beside it.
-        box: the part of the picture that the object is in, or None.
-        mask: a coarse mask of the picture [H, W], 0 to 255, or None.
-        since: how many of the points the mask was made by that the others correct.
+        points: places (x, y), in pixels of the image; the middle of its first pixel is (0, 0).
+        labels: for each of them 1 on the object and 0 outside of it.
+        box: a box around the object, or None.
+        mask: a coarse mask of the image [H, W], 0 to 255, or None.
+        since: the number of points that led to the last mask; the others correct it.
     """
 
     points: Sequence[tuple[float, float]] = ()
@@ -61,18 +61,18 @@ class Prompts(NamedTuple):
     since: int = 0
 
     @property
-    def says_something(self) -> bool:
-        """Whether anything on the object is pointed at."""
+    def marks_object(self) -> bool:
+        """Whether a prompt marks a place on the object."""
         return any(self.labels) or self.box is not None or self.mask is not None
 
     @property
     def one_click(self) -> bool:
-        """Whether nothing but one place is pointed at."""
+        """Whether the prompts are one click."""
         return len(self.points) == 1 and self.box is None and self.mask is None
 
     @property
     def in_box(self) -> bool:
-        """Whether nothing but places on the object and a box around it are pointed at."""
+        """Whether the prompts are clicks on the object and a box around it."""
         return self.box is not None and bool(self.points) and all(self.labels) and self.mask is None
 
     @property
@@ -82,7 +82,7 @@ class Prompts(NamedTuple):
 
     @property
     def limit(self) -> Box | None:
-        """The box, unless a click on the object lies beyond it."""
+        """The box, unless a click on the object is outside of it."""
         box = self.box
         if box is None or not all(box[0] <= x + 0.5 < box[2] and box[1] <= y + 0.5 < box[3] for x, y in self.inside):
             return None
@@ -91,9 +91,9 @@ class Prompts(NamedTuple):
 
 @dataclass
 class NetworkCutter:
-    """One picture [H, W, 3] of uint8, which the network is asked about again and again.
+    """An image [H, W, 3] of uint8 that the network segments for several prompts.
 
-    poses: what tells of the poses of people; None: nothing does.
+    poses: the estimator of poses of people, or None.
     """
 
     network: _clicks.Network
@@ -104,62 +104,62 @@ class NetworkCutter:
         self._views: dict[tuple[Box, int], tuple[Float32, list[Float32]]] = {}
         self._crowd: _clicks.Crowd | None = None
         self._heads: list[Head] | None = None
-        # Of large pictures most looks need little: they are made from the means of so many pixels along each side.
+        # Most views of large images are resampled from block means of so many pixels along each side.
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
         self._fewer = block_means(self.picture, self._every)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         """Returns masks, the best first; `last` is the mask that further prompts correct.
 
-        A first answer is given with care, which takes twice the time.
+        First masks are the mean over the image and its mirror image, which takes twice the time.
         """
-        layers, box = self._answered(prompts, last), prompts.limit
+        layers, box = self._near_or_whole(prompts, last), prompts.limit
         if last is not None and len(prompts.points) > prompts.since:
             layers = distinct(corrected(last, layers, prompts.points, prompts.labels, prompts.since))
         if box is None:
             return layers
         layers = limited(layers, box)
         if last is None and not prompts.points:
-            # A box says less than a click does: the network sees what it found there once more.
-            layers = limited(self._answered(prompts, layers[0]), box)
+            # A box is a weaker prompt than a click: the network refines its own mask once.
+            layers = limited(self._near_or_whole(prompts, layers[0]), box)
         return layers
 
-    def _answered(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
+    def _near_or_whole(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
         height, width = self.picture.shape[:2]
         mirrored = last is None
         prior = last or self._prior(prompts)
         if prior is not None and (near := self._near(prior, prompts)) is not None:
-            return self._settled(near, prompts, prior, mirrored)
-        layers = self._looked((0, 0, width, height), prompts, prior, mirrored)
+            return self._widening(near, prompts, prior, mirrored)
+        layers = self._cut_in((0, 0, width, height), prompts, prior, mirrored)
         if last is not None or (near := self._near(layers[0], prompts)) is None:
             return layers
-        # Of two masks that are alike that of the nearer look counts.
-        every = distinct([*self._settled(near, prompts, layers[0], mirrored), *layers])
+        # Of two similar masks that of the crop stays.
+        every = distinct([*self._widening(near, prompts, layers[0], mirrored), *layers])
         return by_scores(every)
 
     def quickly(self, prompts: Prompts) -> Layer:
-        """Returns the best mask by one quick look at a box and its surroundings."""
+        """Returns the best mask of one small view of a box and its surroundings."""
         height, width = self.picture.shape[:2]
         prior = self._prior(prompts)
         near = None if prior is None else self._near(prior, prompts)
         box = near or (0, 0, width, height)
-        logits, scores = self._asked(box, prompts, prior, False, min(_QUICK, self.network.size))
+        logits, scores = self._run(box, prompts, prior, False, min(_QUICK, self.network.size))
         best = int(scores.argmax())
         return connected(Layer(box, _clicks.sigmoid(logits[best]), float(scores[best])), prompts.inside)
 
     def closely(self, box: Box, prompts: Prompts, prior: Layer) -> Float32:
-        """Returns the logits [M, S, S] of masks of a part of the picture of which a mask is known."""
-        return self._asked(box, prompts, prior, False, keep=False)[0]
+        """Returns the logits [M, S, S] of masks of a part of the image, given a prior mask of it."""
+        return self._run(box, prompts, prior, False, keep=False)[0]
 
-    def _settled(self, box: Box, prompts: Prompts, prior: Layer, mirrored: bool) -> list[Layer]:
-        """Returns what the network finds in a part of the picture, or in a larger one where the object goes on."""
-        layers = self._looked(box, prompts, prior, mirrored)
+    def _widening(self, box: Box, prompts: Prompts, prior: Layer, mirrored: bool) -> list[Layer]:
+        """Returns the network's masks in a crop, which is widened where the object extends beyond it."""
+        layers = self._cut_in(box, prompts, prior, mirrored)
         for _ in range(_WIDER):
             wider = self._wider(box, layers[0])
             if wider == box:
                 break
             box = wider
-            layers = self._looked(box, prompts, prior, mirrored)
+            layers = self._cut_in(box, prompts, prior, mirrored)
         return layers
 
     def _wider(self, box: Box, layer: Layer) -> Box:
@@ -178,11 +178,11 @@ class NetworkCutter:
         return corners[0], corners[1], corners[2], corners[3]
 
     def people(self) -> Float32:
-        """Returns how surely people are at each place of the picture, in [0, 1], as the network sees it."""
-        return _clicks.sigmoid(self._seen().people)
+        """Returns the people map: the probability that each place of the image shows a person, in [0, 1]."""
+        return _clicks.sigmoid(self._whole_crowd().people)
 
     def standable(self) -> float:
-        """Returns how likely it is that people could stand in what the picture shows, 0 to 1; 1 if that is unknown."""
+        """Returns the likelihood that people could stand in the scene of the image, 0 to 1; 1 if that is unknown."""
         if not self.network.scene:
             return 1.0
         height, width = self.picture.shape[:2]
@@ -190,9 +190,9 @@ class NetworkCutter:
         return self.network.standable(view)
 
     def heads(self) -> list[Head]:
-        """Returns the heads of people, the surest first; none if the network has no part that finds them.
+        """Returns the heads of people in falling order of confidence; none if the network does not detect heads.
 
-        They are looked for in the whole picture and in its quarters, where small ones are larger.
+        They are detected in the whole image and in its quarters, where small ones are larger.
         """
         if self._heads is None:
             height, width = self.picture.shape[:2]
@@ -201,22 +201,22 @@ class NetworkCutter:
         return [*self._heads]
 
     def plain_heads(self) -> list[Head]:
-        """Returns those heads that one look at the whole picture tells of, the surest first."""
+        """Returns the heads that are detected in the whole image, in falling order of confidence."""
         height, width = self.picture.shape[:2]
         return self._heads_in((0, 0, width, height)) if self.network.finder else []
 
     def _heads_in(self, box: Box) -> list[Head]:
-        """Returns the heads that a look at a part of the picture tells of."""
+        """Returns the heads that are detected in a part of the image."""
         height, width = self.picture.shape[:2]
         wide, high = box[2] - box[0], box[3] - box[1]
         whole = (wide, high) == (width, height)
-        crowd = self._seen() if whole else self.network.crowd(*self._made(box, self.network.size))
+        crowd = self._whole_crowd() if whole else self.network.crowd(*self._new_view(box, self.network.size))
         if crowd.heads is None:
             return []
         heads = among_people(heads_of(crowd.heads, wide, high), _clicks.sigmoid(crowd.people), wide, high)
         return in_picture(heads, box, width, height)
 
-    def _seen(self) -> _clicks.Crowd:
+    def _whole_crowd(self) -> _clicks.Crowd:
         if self._crowd is None:
             check_ended()
             height, width = self.picture.shape[:2]
@@ -224,7 +224,7 @@ class NetworkCutter:
         return self._crowd
 
     def _prior(self, prompts: Prompts) -> Layer | None:
-        """Returns what is known before the first look: a coarse mask, or a box that is full of the object."""
+        """Returns the prior mask of prompts: the coarse mask, or one that fills the box."""
         height, width = self.picture.shape[:2]
         if prompts.mask is not None:
             size = (self.network.size, self.network.size)
@@ -234,7 +234,7 @@ class NetworkCutter:
         return None
 
     def _near(self, layer: Layer, prompts: Prompts) -> Box | None:
-        """Returns the part of the picture around the object and all clicks on it; None where that is nearly all."""
+        """Returns a crop around the object and all clicks on it; None if it is nearly the whole image."""
         object_box = box_of(layer) or prompts.box
         if object_box is None:
             return None
@@ -244,7 +244,7 @@ class NetworkCutter:
             left, top, right, bottom = min(left, x), min(top, y), max(right, x + 1), max(bottom, y + 1)
         across = max((right - left) * (1 + 2 * _MARGIN), _NEAREST * width)
         down = max((bottom - top) * (1 + 2 * _MARGIN), _NEAREST * height)
-        # Neither side is much longer than the other, or the object would be seen squashed.
+        # Neither side is more than twice the other, or the object would be distorted.
         across, down = max(across, down / 2), max(down, across / 2)
         middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
         box = (
@@ -256,14 +256,14 @@ class NetworkCutter:
         area = (box[2] - box[0]) * (box[3] - box[1])
         return box if area < _WHOLE * height * width else None
 
-    def _looked(self, box: Box, prompts: Prompts, prior: Layer | None, mirrored: bool) -> list[Layer]:
-        """Returns what the network finds in a part of the picture, the best first."""
-        logits, scores = self._asked(box, prompts, prior, mirrored)
+    def _cut_in(self, box: Box, prompts: Prompts, prior: Layer | None, mirrored: bool) -> list[Layer]:
+        """Returns the network's masks in a part of the image, the best first."""
+        logits, scores = self._run(box, prompts, prior, mirrored)
         layers = [Layer(box, _clicks.sigmoid(x), float(score)) for x, score in zip(logits, scores, strict=True)]
         layers = [connected(layer, prompts.inside) for layer in layers]
         return distinct(by_scores(layers))
 
-    def _asked(
+    def _run(
         self,
         box: Box,
         prompts: Prompts,
@@ -272,10 +272,10 @@ class NetworkCutter:
         side: int | None = None,
         keep: bool = True,
     ) -> tuple[Float32, Float32]:
-        """Returns the logits [M, S, S] of the network's masks of a part of the picture, and their scores [M].
+        """Returns the logits [M, S, S] of the network's masks of a part of the image, and their scores [M].
 
-        side: the side of what the network sees; None: that which it was made for.
-        keep: whether to keep what it sees, for further prompts.
+        side: the side of the network's input; None: that of its training.
+        keep: whether to cache the view and its features for further prompts.
         """
         check_ended()
         side = side or self.network.size
@@ -286,12 +286,12 @@ class NetworkCutter:
             if -0.5 <= column < side - 0.5 and -0.5 <= row < side - 0.5:
                 points.append((column, row))
                 labels.append(label)
-        view, features = (self._view if keep else self._made)(box, side)
+        view, features = (self._view if keep else self._new_view)(box, side)
         last = None if prior is None else sampled(prior, box, (side, side))
         prompt = _clicks.prompt_of(view, points, labels, last)
         logits, scores, _ = self.network.cut(view, prompt, features)
         if mirrored:
-            # The mirror image has other errors: the mean of both answers is better than either. Its features are
+            # The mirror image has other errors: the mean of both results is better than either. Its features are
             # nearly the mirrored ones.
             other_view, other_prompt, *other_features = (
                 np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt, *features)
@@ -302,27 +302,27 @@ class NetworkCutter:
         return logits, scores
 
     def _view(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
-        """Returns a part of the picture as the network sees it at a side, and the features of it; they are kept."""
-        # Several threads may ask, and one of them may clear what another one looks up.
+        """Returns the network's input for a part of the image at a side, and its features, from a cache."""
+        # One thread may clear the cache while another one looks up an entry.
         entry = self._views.get((box, side))
         if entry is None:
             if len(self._views) > 8:
                 self._views.clear()
-            entry = self._views[box, side] = self._made(box, side)
+            entry = self._views[box, side] = self._new_view(box, side)
         return entry
 
-    def _made(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
-        """Returns what `_view` does, without keeping it."""
+    def _new_view(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
+        """Computes the result of `_view`, without the cache."""
         check_ended()
         every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _FINER * self._every * side else 1
         source = self.picture if every == 1 else self._fewer
         part = box[0] / every, box[1] / every, box[2] / every, box[3] / every
         view = shares_of(resized(source, (side, side), part))
-        return view, self.network.seen(view)
+        return view, self.network.feature_terms(view)
 
 
 def limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
-    """Returns masks without what lies beyond a box, which may have been drawn a little too small."""
+    """Returns masks cut to a box, with a small margin because it may be drawn too tightly."""
     beyond = _DRAWN * (box[2] - box[0]), _DRAWN * (box[3] - box[1])
     within = []
     for layer in layers:
@@ -336,9 +336,9 @@ def limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
 
 
 def distinct(layers: Sequence[Layer]) -> list[Layer]:
-    """Returns the first of those that are nearly the same, at most `COUNT`."""
+    """Returns the first of each group of similar masks, at most `COUNT`."""
     unique: list[Layer] = []
     for layer in layers:
-        if all(alike(layer, other) < _SAME for other in unique):
+        if all(iou(layer, other) < _SAME for other in unique):
             unique.append(layer)
     return unique[:COUNT]

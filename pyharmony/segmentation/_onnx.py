@@ -1,7 +1,7 @@
-"""Networks of others that cut out, from ONNX files that the user has: a pair like Segment Anything's, or a salient one.
+"""Methods by ONNX networks that the user supplies: a pair in the style of Segment Anything, or a saliency network.
 
 Sources: Kirillov et al., "Segment Anything", ICCV 2023, whose decoder has fixed names for its inputs; Qin et al.,
-"U²-Net", Pattern Recognition 2020, for networks that find what stands out. Needs the extra `onnx`.
+"U²-Net", Pattern Recognition 2020, for salient object detection. Needs the extra `onnx`.
 """
 
 from __future__ import annotations
@@ -32,76 +32,76 @@ from .layers import Float32, Layer, Pixels, by_scores, connected, sampled
 _MEAN = (0.485, 0.456, 0.406)
 #: The standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks divide.
 _STD = (0.229, 0.224, 0.225)
-#: The side of an encoder's image where the file does not say, in pixels.
+#: The side of an encoder's image if the file does not specify it, in pixels.
 _SIDE = 1024
-#: The side of a decoder's mask input where the file does not say, in pixels.
+#: The side of a decoder's mask input if the file does not specify it, in pixels.
 _SMALL = 256
-#: The side of the image of a network of what stands out, where the file does not say.
+#: The side of a saliency network's image if the file does not specify it, in pixels.
 _SALIENT = 320
 #: The inputs that a decoder must have.
-_ASKED = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
-#: The label of a point that means nothing to a decoder.
+_INPUTS = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
+#: The label of a point that a decoder ignores.
 _NOTHING = -1.0
 #: The label of the top left corner of a box.
 _FIRST = 2.0
 #: The label of the bottom right corner of a box.
 _SECOND = 3.0
-#: The largest absolute logit that a mask becomes.
+#: The largest absolute logit of a mask input.
 _SURE = 10.0
-#: The largest side of an image or mask that a file may ask for, in pixels.
+#: The largest side of an image or mask that a file may require, in pixels.
 _MOST = 4096
-#: The most masks that a decoder may give for a click.
+#: The largest number of masks that a decoder may return for a click.
 _MASKS = 16
-#: The seconds that a network may take for one picture or click: those known take some seconds on one core.
+#: The time limit of a network for one image or click, in seconds: known networks take some seconds on one core.
 _LIMIT = 300.0
 
 
 def sam(encoder: PathLike, decoder: PathLike, *, limit: float = _LIMIT) -> Method:
     """Returns a method by a pair of networks like Segment Anything's: `segment(image, points=..., method=sam(a, b))`.
 
-    The encoder sees the picture once; every click asks the decoder alone. An encoder takes [1, 3, S, S] scaled by the
-    mean and deviation of ImageNet and filled up with zeros, as SAM and MobileSAM do, or [H, W, 3] of 0 to 255 where it
-    does that itself. The decoder is one by SAM's own export, with `image_embeddings`, `point_coords`, `point_labels`,
-    `mask_input` and `has_mask_input`; it gives `iou_predictions` and `low_res_masks`.
+    The encoder runs once for each image, the decoder once for each click. An encoder takes [1, 3, S, S], normalised by
+    the mean and deviation of ImageNet and padded with zeros, as SAM and MobileSAM do, or [H, W, 3] of 0 to 255 if it
+    normalises by itself. The decoder is one by SAM's own export, with `image_embeddings`, `point_coords`,
+    `point_labels`, `mask_input` and `has_mask_input`; it returns `iou_predictions` and `low_res_masks`.
 
-    An ONNX file is a program, with loops: take it from whom you trust. Weights beside it lie in its folder, and it has
-    at most 8 GiB with them.
+    An ONNX file is a program, with loops: use files from trusted sources only. Files of external weights must be in
+    its folder, and its size is at most 8 GiB with them.
 
     Args:
         encoder, decoder: the files, .onnx.
-        limit: the seconds that each of them may take for one picture or click, after which it is stopped.
+        limit: the seconds after which each of them is stopped, for one image or click.
 
     Raises:
         FileNotFoundError: there is no such file.
         ArgumentError: limit is not a number above 0.
-        WeightsError: a file is no network of that kind, or takes longer than limit. Raised when it is first used, like
-            the one that follows.
+        WeightsError: a file is not a network of that kind, or takes longer than limit. Raised at its first use, like
+            the next one.
         ImportError: onnxruntime is not installed.
     """
     files = _file(encoder, "encoder"), _file(decoder, "decoder")
-    open_cutter = _Opened(_open_sam, files, _seconds(limit))
+    open_cutter = _LazyNetworks(_open_sam, files, _seconds(limit))
     return Method("sam", f"networks of {files[0].name} and {files[1].name}", open_cutter, _NEEDS)
 
 
 def salient(
     network: PathLike, *, mean: Sequence[float] = _MEAN, std: Sequence[float] = _STD, limit: float = _LIMIT
 ) -> Method:
-    """Returns a method by a network that finds what stands out in a picture, of which a click chooses a part.
+    """Returns a method by a network that segments salient objects, of which clicks select parts.
 
-    It takes [1, 3, S, S] and gives a plane [1, 1, S, S] first, of probabilities or logits, as U²-Net, IS-Net and their
-    kin do. Every answer is of that plane: further clicks add parts of it, and one where nothing stands out changes
-    nothing.
+    The network takes [1, 3, S, S], and its first output is a plane [1, 1, S, S] of probabilities or logits, as with
+    U²-Net, IS-Net and similar ones. Every mask is made of connected parts of that plane: further clicks add parts, and
+    a click outside of all parts changes nothing.
 
     Args:
         network: the file, .onnx.
-        mean, std: the colours in [0, 1] that it takes away, and by which it divides.
+        mean, std: the normalisation of colours in [0, 1]: mean is subtracted, then they are divided by std.
         limit: see `sam`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ArgumentError: mean or std are not three numbers, std is not above 0, or limit is not a number above 0.
-        WeightsError: the file is no network of that kind, or takes longer than limit. Raised when it is first used,
-            like the one that follows.
+        WeightsError: the file is not a network of that kind, or takes longer than limit. Raised at its first use, like
+            the next one.
         ImportError: onnxruntime is not installed.
     """
     file = _file(network, "network")
@@ -110,7 +110,8 @@ def salient(
         numbers = [x for x in entries if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
         if len(numbers) != 3 or len(entries) != 3:
             raise ArgumentError(f"{name}: {values!r}, expected three numbers{' above 0' if name == 'std' else ''}")
-    open_cutter = _Opened(functools.partial(_open_salient, mean=tuple(mean), std=tuple(std)), (file,), _seconds(limit))
+    make = functools.partial(_open_salient, mean=tuple(mean), std=tuple(std))
+    open_cutter = _LazyNetworks(make, (file,), _seconds(limit))
     return Method("salient", f"the network of {file.name}", open_cutter, _NEEDS)
 
 
@@ -132,8 +133,8 @@ def _seconds(limit: float) -> float:
     return seconds
 
 
-class _Opened:
-    """Holds the networks of files, which are read when a picture is first opened."""
+class _LazyNetworks:
+    """A factory of cutters, which reads the files of their networks when the first image is opened."""
 
     def __init__(self, make: Callable[..., Cutter], files: tuple[Path, ...], limit: float) -> None:
         self._make, self._files, self._limit = make, files, limit
@@ -147,7 +148,7 @@ class _Opened:
 
 
 def _session(file: Path) -> Any:
-    """Returns a file's network, ready to run on the CPU."""
+    """Returns an inference session for a file, on the CPU."""
     if importlib.util.find_spec("onnxruntime") is None:
         raise ImportError(f"onnxruntime is missing, {file.name} needs it: {_install.hint('onnx')}")
     import onnxruntime
@@ -157,8 +158,8 @@ def _session(file: Path) -> Any:
     try:
         _onnx_file.check(file)
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no class of their own
-        raise WeightsError(f"{file}: no ONNX network that runs here: {_line(error)}") from error
+    except Exception as error:  # onnxruntime's errors have no common base class
+        raise WeightsError(f"{file}: not an ONNX network that runs here: {_line(error)}") from error
 
 
 def _line(error: BaseException) -> str:
@@ -167,10 +168,10 @@ def _line(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class _OnnxNetwork:
-    """The network of a file, whose inputs and outputs are checked, since they may be anything.
+    """The network of a file, whose inputs and outputs are checked, since the file is not trusted.
 
     Attributes:
-        limit: the seconds that it may take.
+        limit: the time limit of a run, in seconds.
     """
 
     file: Path
@@ -179,7 +180,7 @@ class _OnnxNetwork:
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each input by its name; 0 where the file says none, or a side that no picture has."""
+        """The shape of each input by its name; 0 for a side that the file leaves open or that no image has."""
         return {
             x.name: tuple(side if isinstance(side, int) and 0 < side <= _MOST else 0 for side in x.shape)
             for x in self.session.get_inputs()
@@ -195,12 +196,12 @@ class _OnnxNetwork:
         """Returns the outputs by their names.
 
         Raises:
-            WeightsError: the network does not take the inputs, fails, or takes longer than its limit.
+            WeightsError: the network rejects the inputs, fails, or takes longer than its limit.
         """
         import onnxruntime
 
         options = onnxruntime.RunOptions()
-        # A network may hold loops without an end, so it runs beside this thread, which can stop it.
+        # A network may contain endless loops, so it runs in another thread, which this one can stop.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             running = pool.submit(self.session.run, None, inputs, options)
             try:
@@ -209,21 +210,21 @@ class _OnnxNetwork:
                 options.terminate = True
                 raise self.wrong(f"took longer than {self.limit:g} s", "it was stopped") from None
             except Exception as error:  # as above
-                raise self.wrong("does not take what it is given", _line(error)) from error
+                raise self.wrong("does not accept its inputs", _line(error)) from error
             except BaseException:
                 options.terminate = True
                 raise
         return dict(zip([x.name for x in self.session.get_outputs()], values, strict=True))
 
-    def numbers(self, value: Any, name: str, axes: int, says: str) -> Float32:
+    def numbers(self, value: Any, name: str, axes: int, description: str) -> Float32:
         """Returns an output as finite float32, after its checks.
 
         Args:
             name: the name of the output.
             axes: the number of its axes.
-            says: what they are, for the message.
+            description: its meaning and shape, for the message.
         """
-        expected = f"expected {says}"
+        expected = f"expected {description}"
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
             kind = value.dtype.name if isinstance(value, np.ndarray) else type(value).__name__
             raise self.wrong(f"gives {name} of {kind}", expected)
@@ -235,23 +236,23 @@ class _OnnxNetwork:
         return array
 
     def wrong(self, what: str, expected: str) -> WeightsError:
-        """Returns the error that says what the network of the file does."""
+        """Returns the error about a network, with the name of its file."""
         return WeightsError(f"{self.file}: the network {what}; {expected}")
 
 
 def _planes(image: Float32, mean: Sequence[float], std: Sequence[float]) -> Float32:
-    """Returns an image [H, W, 3] of 0 to 255 as [1, 3, H, W], scaled."""
+    """Returns an image [H, W, 3] of 0 to 255 as [1, 3, H, W], normalised."""
     scaled = (image / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)
 
 
 class _Sam:
-    """One picture, whose embedding is kept."""
+    """An image with its embedding."""
 
     def __init__(self, picture: Pixels, encoder: _OnnxNetwork, decoder: _OnnxNetwork) -> None:
         self._decoder = decoder
         self._inputs = decoder.inputs
-        if missing := [name for name in _ASKED if name not in self._inputs]:
+        if missing := [name for name in _INPUTS if name not in self._inputs]:
             raise decoder.wrong(f"has no input {', '.join(missing)}", "expected a decoder by SAM's own export")
         first, shape = encoder.first_input()
         as_planes = len(shape) == 4
@@ -270,7 +271,7 @@ class _Sam:
         name = next(iter(outputs), "nothing")
         encoder.numbers(outputs.get(name), name, 4, "an embedding [1, C, h, w]")
         self._embedding = outputs[name]
-        # The part of the picture, with what fills it up, that a small mask covers.
+        # The square of the image, with its padding, that a mask input covers.
         self._square = (0, 0, round(side / self._factor), round(side / self._factor))
         self._whole = (0, 0, width, height)
         self._small = next(iter(self._inputs["mask_input"][-1:]), 0) or _SMALL
@@ -322,7 +323,7 @@ def _open_sam(picture: Pixels, encoder: _OnnxNetwork, decoder: _OnnxNetwork) -> 
 
 
 class _Salient:
-    """One picture, of which it is known what stands out."""
+    """An image with its saliency map."""
 
     def __init__(self, picture: Pixels, network: _OnnxNetwork, mean: Sequence[float], std: Sequence[float]) -> None:
         first, shape = network.first_input()
@@ -334,7 +335,7 @@ class _Salient:
         name = next(iter(outputs), "nothing")
         plane = outputs.get(name)
         if isinstance(plane, np.ndarray):
-            # Of the axes before the plane's own none has more than one entry.
+            # All axes before the last two have one entry.
             plane = plane.reshape(plane.shape[-2:]) if plane.size == np.prod(plane.shape[-2:]) else plane
         plane = network.numbers(plane, name, 2, "one plane [1, 1, S, S]")
         if plane.min() < 0 or plane.max() > 1:
@@ -342,13 +343,13 @@ class _Salient:
         self._layer = Layer((0, 0, width, height), plane, 0.0)
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
-        del last  # every answer comes from the same plane
+        del last  # every mask comes from the same map
         layer = self._layer
         height, width = layer.values.shape
         if prompts.box is not None:
             inside = sampled(Layer(prompts.box, np.ones((2, 2), np.float32), 0.0), layer.box, (width, height))
             layer = layer._replace(values=layer.values * (inside > 0.5))
-        # A click where nothing stands out changes nothing; where all clicks are such, there is no answer.
+        # A click on nothing salient changes nothing; if all clicks are such, there is no mask.
         pixels = [(int(x), int(y), int(x) + 1, int(y) + 1) for x, y in prompts.inside]
         if pixels and all(sampled(layer, pixel, (1, 1))[0, 0] <= 0.5 for pixel in pixels):
             return []

@@ -1,6 +1,6 @@
-"""The sizes and files that an ONNX file declares, looked at before onnxruntime allocates or opens anything for it.
+"""Checks of the sizes and files that an ONNX file declares, before onnxruntime allocates memory or opens files.
 
-The newest onnxruntime refuses tensors without their data, and data outside of the folder; older ones take both.
+The newest onnxruntime rejects tensors without their data, and data outside of the folder; older ones accept both.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-#: The most bytes of a network, with the files that hold its weights.
+#: The largest size of a network with the files of its weights, in bytes.
 LIMIT = 8_589_934_592
-#: The messages that tensors are in, by the number of the field in the message around them (onnx.proto).
+#: The messages that may contain tensors, by the number of the field in the outer message (onnx.proto).
 _WITHIN = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -21,31 +21,31 @@ _WITHIN = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-#: The number of the field of a tensor that holds its sides.
+#: The number of the field of a tensor with its sides.
 _DIMS = 1
-#: The number of the field of a tensor that holds an entry of its external data.
+#: The number of the field of a tensor with an entry of its external data.
 _EXTERNAL = 13
-#: The number of the field of such an entry that holds its key.
+#: The number of the field of such an entry with its key.
 _KEY = 1
-#: The number of the field of such an entry that holds its value.
+#: The number of the field of such an entry with its value.
 _VALUE = 2
-#: How deep messages lie in one another at most, as in protobuf.
+#: The largest nesting depth of messages, as in protobuf.
 _DEEPEST = 100
-#: The most values that a byte holds, those of 2 bits.
+#: The largest number of values in a byte, for those of 2 bits.
 _IN_A_BYTE = 4
 #: The longest name of a file, in bytes.
 _LONGEST = 4096
 
-#: The first and last place of a field's bytes in the file, or a number and None.
+#: The start and end of a field's bytes in the file, or its value and None.
 Field = tuple[int, int, "int | None"]
 
 
 def check(path: Path) -> None:
-    """Refuses a file that onnxruntime would allocate or read beyond it for.
+    """Rejects a file for which onnxruntime would allocate too much memory or read outside of the network's folder.
 
     Raises:
-        ValueError: it is no ONNX file, it is too large, a tensor has more values than data, or its data are a file that
-            is not in the folder of the network.
+        ValueError: it is not an ONNX file, it is too large, a tensor has more values than data, or its data are in a
+            file outside of the folder of the network.
     """
     size = total = path.stat().st_size
     if total > LIMIT:
@@ -56,7 +56,7 @@ def check(path: Path) -> None:
             values, names = _declared(file, first, last)
             length = last - first
             for name in names:
-                data = _beside(path, name)
+                data = _data_file(path, name)
                 if data not in sizes:
                     sizes[data] = data.stat().st_size
                     total += sizes[data]
@@ -71,10 +71,10 @@ def _too_large(size: int) -> str:
     return f"{size:,} bytes with its weights, expected at most {LIMIT:,}"
 
 
-def _beside(path: Path, name: str) -> Path:
-    """Returns the file of a tensor's data, which lies in the folder of the network, links followed."""
+def _data_file(path: Path, name: str) -> Path:
+    """Returns the file of a tensor's data, which must be in the folder of the network after links are resolved."""
     data = Path(os.path.realpath(path.parent / name))
-    # A cache may have links to both files in a folder of its own.
+    # A cache may consist of links in a folder to files in another one.
     folders = os.path.realpath(path.parent), os.path.dirname(os.path.realpath(path))
     inside = any(data.is_relative_to(folder) for folder in folders)
     if os.path.isabs(name) or not inside or not os.path.isfile(data):
@@ -83,7 +83,7 @@ def _beside(path: Path, name: str) -> Path:
 
 
 def _tensors(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """Yields the first and last place of every tensor."""
+    """Yields the start and the end of the bytes of every tensor."""
     stack = [("model", _fields(file, 0, size))]
     while stack:
         kind, fields = stack[-1]
@@ -95,7 +95,7 @@ def _tensors(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
                 yield first, last
                 continue
             if len(stack) == _DEEPEST:
-                raise ValueError(f"its graphs lie more than {_DEEPEST} messages deep in one another")
+                raise ValueError(f"its graphs are nested more than {_DEEPEST} messages deep")
             stack.append((within, _fields(file, first, last)))
             break
         else:
@@ -103,7 +103,7 @@ def _tensors(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _declared(file: BinaryIO, first: int, last: int) -> tuple[int, set[str]]:
-    """Returns the number of a tensor's values, and the files that it says they are in."""
+    """Returns the number of a tensor's values, and the names of its files of external data."""
     values, names = 1, set()
     for number, start, end in _fields(file, first, last):
         if number == _DIMS:
@@ -134,7 +134,7 @@ def _packed(file: BinaryIO, at: int, end: int) -> Iterator[int]:
 
 
 def _fields(file: BinaryIO, at: int, end: int) -> Iterator[Field]:
-    """Yields the number of each field of a message with the places of its bytes, or its value and None."""
+    """Yields the number of each field of a message with the start and end of its bytes, or its value and None."""
     while at < end:
         file.seek(at)
         key, at = _number(file, at)
@@ -145,15 +145,15 @@ def _fields(file: BinaryIO, at: int, end: int) -> Iterator[Field]:
         elif wire in (1, 2, 5):
             length, at = _number(file, at) if wire == 2 else (8 if wire == 1 else 4, at)
             if length > end - at:
-                raise ValueError("a part of it goes on beyond its end")
+                raise ValueError("a field is longer than the message that contains it")
             yield number, at, at + length
             at += length
         else:
-            raise ValueError(f"a field of the kind {wire}, which no ONNX file has")
+            raise ValueError(f"wire type {wire} of a field, expected 0, 1, 2 or 5")
 
 
 def _number(file: BinaryIO, at: int) -> tuple[int, int]:
-    """Returns a number of seven bits a byte, and the place behind it."""
+    """Returns a varint and the offset after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)
@@ -163,4 +163,4 @@ def _number(file: BinaryIO, at: int) -> tuple[int, int]:
         at += 1
         if byte[0] < 128:
             return value, at
-    raise ValueError("a number in it has no end")
+    raise ValueError("a number is not terminated")

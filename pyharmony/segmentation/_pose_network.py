@@ -1,8 +1,8 @@
-"""MediaPipe's two networks of poses in NumPy: one detects people, the other gives 33 points and a mask of each.
+"""MediaPipe's two pose networks in NumPy: one detects people, the other estimates 33 points and a mask of each.
 
 They are Google's (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020), under Apache-2.0;
-`tools/pose_networks.py` converts them. The file lists the operations of a network, and `PoseNetwork` runs them: an
-image [H, W, C] has its channels last, and zeros around it are part of the convolutions.
+`tools/pose_networks.py` converts them. The file lists a network's operations, which `PoseNetwork` runs on images
+[H, W, C] with channels last; convolutions pad with zeros.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Operation(NamedTuple):
     """An operation of a network.
 
     Attributes:
-        kind: 'convolution', 'add', 'enlarged' to twice the sides, 'spread' of channels to places, or 'largest' of two
-            by two places.
+        kind: 'convolution', 'add', 'enlarged' (bilinear, by 2), 'spread' (channels to space, by 2), or 'largest' (2 x 2
+            max pooling).
         inputs: the numbers of its inputs: 0 is the image, and i the result of the i-th operation.
-        last: those of them that no later operation takes.
-        options: the arguments of a convolution by name; of a sum `slope` and `high`, as a convolution has them.
+        last: those of the inputs that no later operation uses.
+        options: the arguments of a convolution by name; for 'add' `slope` and `high`, as for a convolution.
     """
 
     kind: str
@@ -47,9 +47,9 @@ class PoseNetwork(NamedTuple):
     """A network, ready to run.
 
     Attributes:
-        side: the side of the images that it takes.
-        operations: all that it does, in order.
-        outputs: the numbers of the results that each output is joined of.
+        side: the side of the input image, in pixels.
+        operations: the operations in order.
+        outputs: for each output the numbers of the results of which it consists.
     """
 
     side: int
@@ -76,9 +76,9 @@ class PoseNetwork(NamedTuple):
 class Networks(NamedTuple):
     """Both networks.
 
-    `detector` takes an image in [-1, 1] and gives `scores`, logits, and `boxes`, twelve numbers for each place and kind
-    of place; `landmarks` takes one in [0, 1] and gives `points` [1, 1, 195], five numbers for each of 39, `score`, a
-    logit, and `mask` [S, S, 1], logits.
+    `detector` takes an image in [-1, 1] and returns `scores`, logits, and `boxes`, twelve numbers for each anchor;
+    `landmarks` takes one in [0, 1] and returns `points` [1, 1, 195], five numbers for each of 39, `score`, a logit, and
+    `mask` [S, S, 1], logits.
     """
 
     detector: PoseNetwork
@@ -86,7 +86,7 @@ class Networks(NamedTuple):
 
 
 def are_there() -> bool:
-    """Returns whether this pyharmony has the weights; whoever does without them may leave the file out."""
+    """Returns whether this installation has the weights, a file that a minimal installation may omit."""
     entry = _shipped.named(WEIGHTS)
     return entry is not None and entry.path.is_file()
 
@@ -95,7 +95,7 @@ def networks() -> Networks:
     """Returns both networks.
 
     Raises:
-        WeightsError: this pyharmony comes without them, or the file is missing or damaged.
+        WeightsError: this installation lacks the weights, or the file is missing or damaged.
     """
     return shipped(WEIGHTS, parsed, f"poses need the weights {WEIGHTS!r}, and this pyharmony comes without them")
 
@@ -104,7 +104,7 @@ def parsed(data: bytes, path: str) -> Networks:
     """Returns the networks in the bytes of a safetensors file.
 
     Raises:
-        WeightsError: the bytes are no weights of `pose`.
+        WeightsError: the bytes are not weights of `pose`.
     """
     header, arrays = arrays_of(data, path, WEIGHTS)
     with damage(path):
@@ -131,7 +131,7 @@ def _assembled(config: Mapping[str, Any], arrays: Mapping[str, Any], name: str) 
 
 
 def _dense(arrays: Mapping[str, Any], key: str, count: int) -> Float32:
-    """Returns an array; of one with many zeros the file holds the others, and bits that tell where they are.
+    """Returns an array, which the file may store sparsely: as its nonzero values and a bit mask of their positions.
 
     count: the size of the last axis.
     """
@@ -153,14 +153,14 @@ def _added(x: Float32, y: Float32, slope: float = 1.0, high: float = np.inf) -> 
 
 
 def _spread(x: Float32) -> Float32:
-    """Returns x [h, w, 4 C] with twice the sides: the first C channels lie above at the left, the next ones right."""
+    """Returns x [h, w, 4 C] as [2 h, 2 w, C]: channels to space, the first C channels at the top left of each block."""
     height, width, channels = x.shape
     blocks = x.reshape(height, width, 2, 2, channels // 4).transpose(0, 2, 1, 3, 4)
     return np.ascontiguousarray(blocks.reshape(2 * height, 2 * width, channels // 4))
 
 
 def _largest(x: Float32) -> Float32:
-    """Returns the largest of two by two places."""
+    """Returns the maximum of each block of 2 x 2 pixels."""
     height, width, channels = x.shape
     return x.reshape(height // 2, 2, width // 2, 2, channels).max((1, 3))
 

@@ -1,7 +1,7 @@
-"""Poses of people: who is in a picture, with 33 points and a mask of each, without a click.
+"""Poses of people: detects the people of an image and estimates 33 points and a mask of each, without prompts.
 
-A detector sees the whole picture and tells of each person a box around the head, the middle of the hips, and how far
-the person goes from there. The network of landmarks then sees an upright square around each of them. Both are
+A detector runs on the whole image and predicts for each person a box around the head, the middle of the hips, and the
+person's extent from there. The network of landmarks then runs on an upright square around each of them. Both are
 MediaPipe's, see `_pose_network`.
 """
 
@@ -26,17 +26,17 @@ from .layers import Float32, Pixels
 _DETECTED = 0.25
 #: The least score of a pose, 0 to 1.
 POSED = 0.5
-#: Boxes of one person share so much of their union.
+#: The least intersection over union of boxes of one person.
 _SAME = 0.3
-#: For each group of places that the detector looks at: how far they are apart, and how many boxes each tells of.
+#: For each grid of anchors of the detector: the distance between them, and the number of boxes at each.
 _PLACES = ((8, 2), (16, 2), (32, 6))
-#: The side of the square around a person, in distances from the hips to the farthest end.
+#: The side of the square around a person, in distances from the hips to the farthest point of the body.
 _AROUND = 2.5
 #: Poses whose noses are nearer than this share of the longer torso are of one person.
 _NOSES = 0.3
-#: Logits of masks beyond this are as sure as it.
+#: The largest absolute logit of a mask.
 _LOGITS = 20.0
-#: How many pixels of the picture become one that the network sees, at most; beyond this the picture is reduced first.
+#: The largest number of image pixels for one pixel of a network's input; beyond it the image is reduced first.
 _FINER = 2
 
 #: The number of the point of the nose.
@@ -54,9 +54,9 @@ Float = npt.NDArray[np.float64]
 
 
 class Square(NamedTuple):
-    """A square of a picture: the middle (x, y) and the side in pixels, where the first pixel begins at (0, 0).
+    """A square of an image: the middle (x, y) and the side in pixels, where the first pixel begins at (0, 0).
 
-    turn: the angle by which it is turned, from x to y.
+    turn: its rotation, from x to y, in radians.
     """
 
     x: float
@@ -65,7 +65,7 @@ class Square(NamedTuple):
     turn: float
 
     def matrix(self, count: int) -> Float:
-        """Returns [2, 3], which takes places of a view of so many pixels a side to those of the picture."""
+        """Returns the matrix [2, 3] from places in a view of so many pixels a side to places in the image."""
         scale = self.side / count
         cos, sin = math.cos(self.turn) * scale, math.sin(self.turn) * scale
         linear = np.array([[cos, -sin], [sin, cos]])
@@ -74,15 +74,15 @@ class Square(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """Somebody in a picture.
+    """The pose of a person in an image.
 
     Attributes:
-        score: how sure it is that somebody is in the square, 0 to 1.
-        points: [33, 4]: x and y in pixels, the first pixel begins at (0, 0); how likely each is to be seen and to be in
-            the square, 0 to 1.
-        square: the part of the picture that was looked at.
+        score: the confidence that a person is in the square, 0 to 1.
+        points: [33, 4]: x and y in pixels, the first pixel begins at (0, 0); the likelihoods that the point is visible
+            and that it is in the square, 0 to 1.
+        square: the part of the image on which the network ran.
         logits: the mask of that part, [S, S].
-        detected: how sure the detector is, 0 to 1; 0 where it did not name the square.
+        detected: the detector's confidence, 0 to 1; 0 if the square is not one of its detections.
     """
 
     score: float
@@ -101,20 +101,20 @@ class Pose(NamedTuple):
         return float(np.hypot(*(self.place(SHOULDERS) - self.place(HIPS))))
 
     def mask(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Float32:
-        """Returns the logits of the mask over a box of the picture at a size (width, height), -20 to 20."""
+        """Returns the logits of the mask over a box of the image at a size (width, height), -20 to 20."""
         from PIL import Image
 
         linear = self.square.matrix(len(self.logits))
         back = np.linalg.inv(linear[:, :2])
         step = np.diag([(box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]])
         rows = np.concatenate([back @ step, (back @ (np.array(box[:2]) - linear[:, 2]))[:, None]], 1)
-        # Pillow puts zeros around an image.
+        # Pillow fills the outside of an image with zeros.
         image = Image.fromarray(self.logits.clip(-_LOGITS, _LOGITS) + np.float32(_LOGITS))
         view = image.transform(size, Image.Transform.AFFINE, rows.ravel().tolist(), Image.Resampling.BILINEAR)
         return np.asarray(view) - np.float32(_LOGITS)
 
     def has_on_torso(self, point: tuple[float, float]) -> bool:
-        """Returns whether a place (x, y) lies between shoulders and hips."""
+        """Returns whether a place (x, y) is between shoulders and hips."""
         ends = self.points[[*SHOULDERS, *reversed(HIPS)], :2] - 0.5
         along, off = np.roll(ends, -1, 0) - ends, np.array(point) - ends
         sides = along[:, 0] * off[:, 1] - along[:, 1] * off[:, 0]
@@ -125,8 +125,8 @@ class Pose(NamedTuple):
         return bool(self.mask((point[0], point[1], point[0] + 1, point[1] + 1), (1, 1))[0, 0] > 0)
 
 
-class _Detected(NamedTuple):
-    """What the detector tells of: a score, the box of a head, and the square around the person."""
+class _Detection(NamedTuple):
+    """A detected person: a score, the box of the head, and the square around the person."""
 
     score: float
     values: Float
@@ -145,29 +145,29 @@ class _Detected(NamedTuple):
 
 
 class Poses:
-    """The poses of a picture [H, W, 3] of uint8; each is looked for when somebody asks first."""
+    """The poses of an image [H, W, 3] of uint8, each of them computed at its first use."""
 
     def __init__(self, picture: Pixels) -> None:
         self._picture = picture
         self._squares: dict[Square, float] | None = None
         self._poses: dict[Square, Pose] = {}
-        self._everybody: list[Pose] | None = None
+        self._all_poses: list[Pose] | None = None
 
-    def everybody(self) -> list[Pose]:
-        """Returns the poses of all people, the surest first, each of them once."""
+    def all_poses(self) -> list[Pose]:
+        """Returns the poses of all people in falling order of their scores, one for each person."""
         squares = [*self._detections()]
-        if self._everybody is None:
-            self._everybody = _distinct(in_threads(self.of, squares))
-        return [*self._everybody]
+        if self._all_poses is None:
+            self._all_poses = _distinct(in_threads(self.of, squares))
+        return [*self._all_poses]
 
     def at(self, points: Sequence[tuple[float, float]]) -> Pose | None:
-        """Returns the surest pose whose mask covers all places (x, y); None where no such person was detected."""
+        """Returns the pose of the highest score whose mask covers all places (x, y); None without any."""
         near = [square for square in self._detections() if all(_inside(square, point) for point in points)]
         poses = [pose for pose in in_threads(self.of, near) if pose.score >= POSED and all(map(pose.covers, points))]
         return max(poses, key=lambda pose: pose.score, default=None)
 
     def of(self, square: Square) -> Pose:
-        """Returns the pose of whoever is in a square."""
+        """Returns the pose of the person in a square."""
         pose = self._poses.get(square)
         if pose is None:
             check_ended()
@@ -176,17 +176,17 @@ class Poses:
         return pose
 
     def _detections(self) -> dict[Square, float]:
-        """Returns the squares around all people whom the detector tells of, the surest first, with how sure it is."""
-        # Whoever asks for the answers of before uses the weights, too, which is noted.
+        """Returns the squares around all detected people, each with its score, in falling order of the scores."""
+        # A call that finds the squares in the cache uses the weights too, and `networks` notes that use.
         weights = networks()
         if self._squares is None:
             check_ended()
-            self._squares = {one.square: one.score for one in _detected(weights, self._picture)}
+            self._squares = {one.square: one.score for one in _detect(weights, self._picture)}
         return self._squares
 
 
 def _distinct(poses: Sequence[Pose]) -> list[Pose]:
-    """Returns those of poses that are sure, one for each person, the surest first."""
+    """Returns the poses with sufficient scores, one for each person, in falling order of the scores."""
     people: list[Pose] = []
     for pose in sorted((pose for pose in poses if pose.score >= POSED), key=lambda pose: -pose.score):
         nose = pose.points[NOSE, :2]
@@ -196,53 +196,53 @@ def _distinct(poses: Sequence[Pose]) -> list[Pose]:
 
 
 def _inside(square: Square, point: tuple[float, float]) -> bool:
-    """Returns whether a place (x, y) is in a square; the middle of the picture's first pixel is (0, 0)."""
+    """Returns whether a place (x, y) is in a square; the middle of the image's first pixel is (0, 0)."""
     linear = square.matrix(1)
     at = np.linalg.solve(linear[:, :2], np.array(point) + 0.5 - linear[:, 2])
     return bool(((at >= 0) & (at <= 1)).all())
 
 
-def _detected(both_networks: Networks, picture: Pixels) -> list[_Detected]:
-    """Returns whom the detector tells of, the surest first."""
+def _detect(both_networks: Networks, picture: Pixels) -> list[_Detection]:
+    """Returns the detected people in falling order of their scores."""
     height, width = picture.shape[:2]
     side = both_networks.detector.side
     factor = side / max(height, width)
     size = max(1, round(width * factor)), max(1, round(height * factor))
     left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    # What is beside the picture is black.
+    # The padding around the image is black.
     view = np.full((side, side, 3), -1, np.float32)
     view[top : top + size[1], left : left + size[0]] = resized(picture, size) * np.float32(1 / 127.5) - 1
     outputs = both_networks.detector(view)
-    detected: list[_Detected] = []
+    detected: list[_Detection] = []
     for (stride, count), boxes, logits in zip(_PLACES, outputs["boxes"], outputs["scores"], strict=True):
         scores = sigmoid(logits.reshape(-1))
         values = boxes.reshape(len(scores), -1, 2).astype(np.float64)
         for i in np.flatnonzero(scores >= _DETECTED).tolist():
             row, column = divmod(i // count, len(boxes))
             middle = (np.array([column, row]) + 0.5) * stride
-            # A middle, a size, and points: the first is the middle of the hips, the second the farthest end.
+            # A middle, a size, and points: the first is the middle of the hips, the second the farthest one.
             at, half = values[i, 0] + middle, values[i, 1] / 2
             places = np.stack([at - half, at + half, *(values[i, 2:4] + middle)]) - (left, top)
-            detected.append(_Detected(float(scores[i]), (places * (width / size[0], height / size[1])).ravel()))
+            detected.append(_Detection(float(scores[i]), (places * (width / size[0], height / size[1])).ravel()))
     return _merged(detected)
 
 
-def _merged(detected: Sequence[_Detected]) -> list[_Detected]:
-    """Returns one for each person: the mean of those that overlap the surest, by their scores."""
+def _merged(detected: Sequence[_Detection]) -> list[_Detection]:
+    """Returns one detection for each person: the mean of those that overlap the best one, weighted by their scores."""
     left, people = sorted(detected, key=lambda one: -one.score), []
     while left:
         first = left[0]
-        alike = [one is first or _overlap(one.box, first.box) > _SAME for one in left]
-        group = [one for one, same in zip(left, alike, strict=True) if same]
+        overlaps = [one is first or _overlap(one.box, first.box) > _SAME for one in left]
+        group = [one for one, same in zip(left, overlaps, strict=True) if same]
         scores = np.array([one.score for one in group])
         values = np.average([one.values for one in group], axis=0, weights=scores)
-        people.append(_Detected(first.score, values))
-        left = [one for one, same in zip(left, alike, strict=True) if not same]
+        people.append(_Detection(first.score, values))
+        left = [one for one, same in zip(left, overlaps, strict=True) if not same]
     return people
 
 
 def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
-    """Returns the share of the union of two boxes that both cover."""
+    """Returns the intersection over union of two boxes."""
     common = both(first, second)
     union = area(first) + area(second) - common
     return common / union if union > 0 else 0.0
@@ -259,14 +259,14 @@ def _pose(both_networks: Networks, picture: Pixels, square: Square, detected: fl
 
 
 def _view(picture: Pixels, square: Square, side: int) -> Float32:
-    """Returns a square of a picture as the network sees it, [S, S, 3] in [0, 1]; black beside the picture."""
+    """Returns a square of an image as the network's input, [S, S, 3] in [0, 1]; black beyond the image."""
     from PIL import Image
 
     height, width = picture.shape[:2]
     matrix = square.matrix(side)
     every = max(1, int(square.side / side / _FINER))
     ends = matrix[:, :2] @ np.array([[0, side, 0, side], [0, 0, side, side]]) + matrix[:, 2:]
-    # Pillow takes a copy of what it is given: it gets the part that the square needs.
+    # Pillow copies its input: it gets only the part that the square needs.
     left, top = (
         max(0, min(math.floor(v.min()), end - 1) - every) for v, end in zip(ends, (width, height), strict=True)
     )

@@ -1,6 +1,7 @@
-"""Postures: where the feet of somebody are who was cut out, and on what they sit, by the points of a pose.
+"""Postures: the row of a segmented person's feet, and that of the seat, estimated from the points of a pose.
 
-A silhouette does not tell a child from somebody whom a table hides below the waist, nor who sits from who stands.
+A silhouette cannot distinguish a child from an adult hidden below the waist by a table, or a sitting person from a
+standing one.
 """
 
 from __future__ import annotations
@@ -17,40 +18,40 @@ from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
 from .layers import Bools, Pixels
 from .people import THERE, Rectangle, among_people, head_around_face, mostly_people
 
-#: The side of the picture in which masks are compared.
+#: The side of the grid on which masks are compared.
 _SIDE = 128
-#: The least share of the union of a pose's region and a mask's that both cover if the pose is that of the mask.
+#: The least intersection over union of a pose's mask and another mask with which the pose belongs to that mask.
 _SAME = 0.4
-#: The side of the square around a mask in which a pose is looked for once more, in the mask's longer sides.
+#: The side of the square around a mask in which a pose is estimated once more, in the mask's longer sides.
 _SQUARE = 1.25
 #: The numbers of the points of the knees.
 _KNEES = (25, 26)
 #: The numbers of the points of the ankles, heels and toes.
 _FEET = (27, 28, 29, 30, 31, 32)
-#: A point is seen from this score on, 0 to 1.
+#: The least score with which a point is visible, 0 to 1.
 _SEEN = 0.5
-#: A point is in a mask that is so near, in torsos.
+#: The largest distance from a mask at which a point belongs to it, in torsos.
 _NEAR = 0.15
-#: A mask ends at the feet if it ends at most so far above the lowest point of them, in torsos.
+#: The largest height of the lowest point of the feet below the end of a mask that ends at the feet, in torsos.
 _LACKS = 0.2
-#: It ends there, too, if it ends at most so far below that point, where skis are, in torsos.
+#: The largest height of the end of such a mask below that point, where skis are, in torsos.
 _BEYOND = 0.4
-#: Somebody sits whose visible knees are less than so many torsos below the hips. Of 19 people in photographs whose
-#: knees are visible, two who sit or ride a horse are at 0.07 and 0.48, and 17 who stand, ski or are astride a bicycle
-#: from 0.56 on; who crouches counts as who sits.
+#: The knees of a sitting person are less than so many torsos below the hips. Of 19 people in photos whose knees are
+#: visible, two who sit or ride a horse are at 0.07 and 0.48, and 17 who stand, ski or are astride a bicycle from 0.56
+#: on; a crouching person counts as sitting.
 _SITS = 0.5
-#: The least height of the shoulders above the hips of somebody who sits, in torsos.
+#: The least height of the shoulders above the hips of a sitting person, in torsos.
 _UPRIGHT = 0.6
 
 
 class Posture(NamedTuple):
-    """The posture of somebody who was cut out, in pixels of the picture.
+    """The posture of a segmented person, in pixels of the image.
 
     Attributes:
         head: the rectangle (x, y, width, height) of the head.
-        feet: the row below the lowest pixel of who is seen down to the feet; None where no foot is in the mask: the
-            frame, or something in the picture, ends them above.
-        seat: the row of the hips of who sits; None of who does not, or whose knees are not seen.
+        feet: the row below the lowest pixel of a person who is visible down to the feet; None if no foot is in the
+            mask, because the image's border or another object hides it.
+        seat: the row of the hips of a sitting person; None if the person does not sit or the knees are not visible.
 
     Example:
         >>> from pyharmony import segmentation
@@ -64,7 +65,7 @@ class Posture(NamedTuple):
     seat: float | None
 
     def scaled(self, factor: float) -> Posture:
-        """Returns the same in a picture whose sides are so many times as long.
+        """Returns the posture in an image whose sides are so many times as long.
 
         Example:
             >>> from pyharmony import segmentation
@@ -77,7 +78,7 @@ class Posture(NamedTuple):
 
 
 def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
-    """Returns the pose of the person whom a mask [h, w] of 0 to 255 of the whole picture covers; None without any."""
+    """Returns the pose of the person under a mask [h, w] of 0 to 255 of the whole image; None if no pose fits it."""
     if cutter.poses is None:
         return None
     height, width = cutter.picture.shape[:2]
@@ -90,10 +91,10 @@ def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
         inside = pose.mask((0, 0, width, height), (_SIDE, _SIDE)) > 0
         return float(np.count_nonzero(inside & region) / np.count_nonzero(inside | region))
 
-    best = max(cutter.poses.everybody(), key=shared, default=None)
+    best = max(cutter.poses.all_poses(), key=shared, default=None)
     if best is not None and shared(best) >= _SAME and among_people(cutter, best, THERE):
         return best
-    # The detector misses many who are small, or hidden by somebody.
+    # The detector misses many people who are small or occluded by others.
     left, right = box.x0 * width / _SIDE, box.x1 * width / _SIDE
     top, bottom = box.y0 * height / _SIDE, box.y1 * height / _SIDE
     side = _SQUARE * max(right - left, bottom - top)
@@ -103,14 +104,14 @@ def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
 
 
 def shows_people(cutter: NetworkCutter, mask: Pixels) -> bool:
-    """Returns whether what a mask [h, w] of 0 to 255 covers is people, on the whole, or somebody by a pose."""
+    """Returns whether a mask [h, w] of 0 to 255 covers mostly people, by the people map or by a pose."""
     where = cutter.people()
     by_map = mostly_people(where, resized(mask, (where.shape[1], where.shape[0])) > 127)
     return by_map or pose_in(cutter, mask) is not None
 
 
 def posture_of(cutter: NetworkCutter, mask: Pixels) -> Posture | None:
-    """Returns the posture of the person whom a mask [h, w] of 0 to 255 covers; None where no pose is theirs."""
+    """Returns the posture of the person under a mask [h, w] of 0 to 255; None if no pose fits the mask."""
     pose = pose_in(cutter, mask)
     if pose is None:
         return None
@@ -130,18 +131,18 @@ def posture_of(cutter: NetworkCutter, mask: Pixels) -> Posture | None:
 
 
 def _ends_at_feet(pose: Pose, inside: Bools, end: float, factor: float) -> bool:
-    """Returns whether a mask [h, w] that ends at a row of the picture does so at feet that are seen."""
+    """Returns whether a mask [h, w] that ends at a row of the image ends at visible feet."""
     height = len(inside) * factor
     feet = [i for i in _FEET if pose.points[i, 2] >= _SEEN and pose.points[i, 1] < height]
     if not any(_is_in(pose, i, inside, factor) for i in feet):
         return False
     lowest = float(pose.points[feet, 1].max())
-    # Toes below the mask are those that it lacks.
+    # Toes below the mask are missing from it.
     return lowest - _LACKS * pose.torso <= end <= lowest + _BEYOND * pose.torso
 
 
 def _is_in(pose: Pose, number: int, inside: Bools, factor: float) -> bool:
-    """Returns whether a point is seen, and in a mask [h, w] or near it; factor: the side of the picture by its own."""
+    """Returns whether a point is visible and in a mask [h, w] or near it; factor: image pixels for each mask pixel."""
     x, y, visible, _ = pose.points[number]
     near = _NEAR * pose.torso
     high, wide = inside.shape

@@ -1,4 +1,4 @@
-"""Prompts: what a user points at in an image, checked, and in pixels of a reduced copy of the image."""
+"""Prompts: checks of a user's points, box, scribble or mask, and their conversion to a reduced copy of the image."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Point = tuple[float, float]
 Size = tuple[int, int]
 """Width and height."""
 
-#: The largest number of clicks that a scribble counts for.
+#: The largest number of clicks that replace a scribble.
 _SCRIBBLED = 16
-#: What labels of clicks are.
-_LABELS = "1 on the object or 0 beside it, for each point"
+#: The values that labels of clicks accept.
+_LABELS = "1 on the object or 0 outside of it, for each point"
 
 
 def prompts_of(
     size: Size, points: Any = None, labels: Any = None, box: Any = None, scribble: Any = None, mask: Any = None
 ) -> Prompts:
-    """Returns what is pointed at in an image of a size; for the arguments see `segment`.
+    """Returns the checked prompts for an image of a size; for the arguments see `segment`.
 
     Raises:
         ArgumentError, ShapeError, MaskError: as `segment` raises them.
@@ -39,17 +39,17 @@ def prompts_of(
     values = [1] * len(clicks) if labels is None else _checks.several(labels, "labels", _LABELS)
     signs = [_label(value, i) for i, value in enumerate(values)]
     if len(signs) != len(clicks):
-        raise ShapeError(f"labels: {len(signs)} beside {len(clicks)} points")
+        raise ShapeError(f"labels: {len(signs)} labels for {len(clicks)} points, expected one for each")
     if scribble is not None:
         line = along(scribble, "scribble", size)
         clicks, signs = [*clicks, *line], [*signs, *[1] * len(line)]
     area = None if box is None else _area(box, size)
-    coarse = None if mask is None else _filled(mask_levels(mask, size[1], size[0]))
+    coarse = None if mask is None else _nonempty(mask_levels(mask, size[1], size[0]))
     prompts = Prompts(clicks, signs, area, coarse)
-    if not prompts.says_something:
-        beside = " on the object" if clicks else ""
+    if not prompts.marks_object:
+        where = " on the object" if clicks else ""
         raise ArgumentError(
-            f"points: nothing{beside} is pointed at",
+            f"points: no prompt{where}",
             code="nothing-pointed-at",
             hint="expected points, box, scribble or mask",
         )
@@ -60,7 +60,7 @@ def reduced_prompts(prompts: Prompts, size: Size, to: Size) -> Prompts:
     """Returns the prompts of an image of a size for a copy of it at another size.
 
     Raises:
-        ArgumentError: nothing is left of the coarse mask at that size.
+        ArgumentError: the coarse mask is empty at that size.
     """
     across, down = to[0] / size[0], to[1] / size[1]
     points = [((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5) for x, y in prompts.points]
@@ -69,14 +69,14 @@ def reduced_prompts(prompts: Prompts, size: Size, to: Size) -> Prompts:
         left, right = (x * across for x in box[::2])
         top, bottom = (y * down for y in box[1::2])
         box = _area((left, top, right - left, bottom - top), to)
-    mask = None if prompts.mask is None else _filled(resized(prompts.mask, to))
+    mask = None if prompts.mask is None else _nonempty(resized(prompts.mask, to))
     return prompts._replace(points=points, box=box, mask=mask)
 
 
-def _filled(mask: Any) -> Any:
-    """Returns a coarse mask of 0 to 255 that is not empty."""
+def _nonempty(mask: Any) -> Any:
+    """Returns a coarse mask of 0 to 255, after a check that it is not empty."""
     if not (mask >= 128).any():
-        raise ArgumentError("mask: empty, nothing in it is at least half inside")
+        raise ArgumentError("mask: empty, expected a pixel of at least one half")
     return mask
 
 
@@ -92,10 +92,10 @@ def _clicks(points: Any, size: Size) -> list[Point]:
 
 
 def along(line: Any, name: str, size: Size) -> list[Point]:
-    """Returns points along a line in an image of a size, evenly.
+    """Returns points at equal distances along a line in an image of a size.
 
     Raises:
-        ArgumentError: the line has no point, or one that is not in the image.
+        ArgumentError: the line has no point, or a point outside of the image.
     """
     every = _checks.several(line, name, "[(x, y), ...]")
     corners = [point_in(x, f"{name}[{i}]", size) for i, x in enumerate(every)]
@@ -111,7 +111,7 @@ def point_in(value: Any, name: str, size: Size) -> Point:
     """Returns a point (x, y) in an image of a size.
 
     Raises:
-        ArgumentError: it is none.
+        ArgumentError: it is not a point of the image.
     """
     width, height = size
     try:
@@ -126,10 +126,10 @@ def point_in(value: Any, name: str, size: Size) -> Point:
 
 
 def size_within(size: Any, largest: Size) -> Size:
-    """Returns a size, at most that of an image.
+    """Returns a size, which is at most that of an image.
 
     Raises:
-        ArgumentError: it is none.
+        ArgumentError: it is not such a size.
     """
     width, height = largest
     accepts = f"expected (width, height) from (1, 1) to ({width}, {height})"
@@ -146,17 +146,17 @@ def _label(value: Any, index: int) -> int:
 
 
 def _area(value: Any, size: Size) -> Box:
-    """Returns the box of whole pixels around a rectangle (x, y, width, height), cut to an image of a size."""
+    """Returns the box of whole pixels around a rectangle (x, y, width, height), clipped to an image of a size."""
     width, height = size
     try:
         x, y, across, down = (float(v) for v in value)
     except (TypeError, ValueError, OverflowError):
         raise ArgumentError(f"box: {value!r}, expected (x, y, width, height) in pixels") from None
     if not all(map(math.isfinite, (x, y, across, down))):
-        raise ArgumentError(f"box: {value!r}, expected numbers that are finite")
+        raise ArgumentError(f"box: {value!r}, expected finite numbers")
     left, top = max(0, math.floor(x)), max(0, math.floor(y))
     right, bottom = min(width, math.ceil(x + across)), min(height, math.ceil(y + down))
     if right <= left or bottom <= top or across <= 0 or down <= 0:
         rectangle = f"({x:g}, {y:g}, {across:g}, {down:g})"
-        raise ArgumentError(f"box: {rectangle} has nothing of an image of {width} x {height} pixels")
+        raise ArgumentError(f"box: {rectangle} is outside of an image of {width} x {height} pixels")
     return left, top, right, bottom

@@ -1,4 +1,4 @@
-"""Cutting out by pointing: one call, and a session that goes on click by click."""
+"""Segmentation by prompts: one call, and a session that refines its mask click by click."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ Quadruple = tuple[float, float, float, float]
 
 #: A mask whose score is below this is a guess.
 GUESSED = 0.5
-#: Of somebody of whom a part was clicked the mask comes first from this score on.
+#: The least score with which the mask of a person whose part was clicked comes first.
 _WEARER = 0.4
-_ONE_COLOUR = Reason("one-colour", "the picture has one colour, nothing in it can be told apart")
-_GUESS = Reason("guess", "nothing there stands out, the mask is a guess", hint="more clicks or a box say what is meant")
-#: Colours that differ by fewer levels across the contour of a mask are those of one thing: contours of the objects by
-#: which weights are chosen have 14 at least, in skies and meadows many have fewer.
+_ONE_COLOUR = Reason("one-colour", "the image has one colour, nothing in it can be segmented")
+_GUESS = Reason("guess", "nothing there is distinct, the mask is a guess", hint="add clicks or a box")
+#: The least colour difference across the contour of a mask that is not a guess, in levels: the contours of the objects
+#: on which weights are validated have 14 at least, many in skies and meadows less.
 _FLAT = 10.0
 
 
 class _Step(NamedTuple):
-    """A step of a session: all that is pointed at, and the answer, in layers of the reduced image and as masks."""
+    """A step of a session: all prompts, and the resulting masks, as layers of the reduced image and as `Masks`."""
 
     prompts: Prompts
     layers: Sequence[Layer]
@@ -59,14 +59,14 @@ class _Step(NamedTuple):
 
 
 class Session:
-    """A picture that is pointed at again and again; every answer starts from the one before.
+    """An image that is segmented by several prompts; every mask is computed from the one before.
 
     Args:
-        image: the picture, see `segment`.
+        image: the image, see `segment`.
         method: see `segment`.
-        at: the size (width, height) of a larger picture of which image is a reduced copy. Image is what is segmented,
-            which is quicker; all that is pointed at and all answers are in pixels of the larger one, and masks have
-            its size. Where a number may be a fraction there, as in `Masks.heads`, it is not rounded.
+        at: the size (width, height) of a larger image of which image is a reduced copy. Image is segmented, which is
+            quicker; prompts and results are in pixels of the larger one, and masks have its size. Coordinates that may
+            be fractions there, as in `Masks.heads`, are not rounded.
 
     Example:
         >>> from pyharmony import segmentation
@@ -81,7 +81,7 @@ class Session:
         (240, 320)
 
     Raises:
-        ArgumentError: there is no such method, or `at` is no size of at least that of image.
+        ArgumentError: there is no such method, or `at` is smaller than image.
     """
 
     def __init__(self, image: ImageLike, *, method: str | Method = "auto", at: tuple[int, int] | None = None) -> None:
@@ -89,7 +89,7 @@ class Session:
         self.picture, self.method, self._scored = image_levels(image), cutter.name, cutter.scored
         own = self.picture.shape[1], self.picture.shape[0]
         self.size = own if at is None else _size_at_least(at, own)
-        # The sides of the reduced image by those of the picture; None if it is not reduced.
+        # The sides of the reduced image relative to those of the full one; None if it is not reduced.
         self._scale = None if self.size == own else (own[0] / self.size[0], own[1] / self.size[1])
         self._cutter = cutter.opened(self.picture)
         self._steps: list[_Step] = []
@@ -99,19 +99,19 @@ class Session:
         return f"Session({width}x{height}, {self.method}, {len(self._steps)} answers)"
 
     def click(self, x: float, y: float, *, add: bool = True) -> Masks:
-        """Returns the answer to one more click: on the object, or, with add=False, beside it.
+        """Returns the masks after one more click: on the object, or, with add=False, outside of it.
 
         Raises:
-            ArgumentError: the click is not in the picture, or the first one is beside the object.
+            ArgumentError: the click is outside of the image, or there is no prompt on the object.
         """
         _checks.flags(add=add)
         return self._more([point_in((x, y), "click", self.size)], add)
 
     def scribble(self, line: Sequence[Point], *, add: bool = True) -> Masks:
-        """Returns the answer to a line (x, y), (x, y), … that is drawn over the object, or, with add=False, beside it.
+        """Returns the masks after a line (x, y), (x, y), … drawn on the object, or, with add=False, outside of it.
 
         Raises:
-            ArgumentError: the line has no point, a point of it is not in the picture, or the first one is beside the
+            ArgumentError: the line has no point, a point of it is outside of the image, or there is no prompt on the
                 object.
         """
         _checks.flags(add=add)
@@ -126,13 +126,13 @@ class Session:
         scribble: Sequence[Point] | None = None,
         mask: MaskLike | None = None,
     ) -> Masks:
-        """Begins anew, and returns the answer to all that is pointed at; see the function `segment`."""
+        """Discards all prompts, and returns the masks for new ones; see the function `segment`."""
         prompts = self._reduced(prompts_of(self.size, points, labels, box, scribble, mask))
         self._steps.clear()
         return self._answer(prompts)
 
     def choose(self, index: int) -> Masks:
-        """Takes another mask of the last answer for the best one: further clicks correct it.
+        """Selects another one of the last masks as the best: further clicks correct it.
 
         Raises:
             ArgumentError: there is no such mask.
@@ -147,19 +147,19 @@ class Session:
         return masks
 
     def undo(self) -> Masks | None:
-        """Takes the last click back, and returns the answer before it; None where there is none."""
+        """Undoes the last step, and returns the masks before it; None if there are none."""
         if self._steps:
             self._steps.pop()
         return self._steps[-1].masks if self._steps else None
 
     def heads(self, least: float = FAINT) -> tuple[Head, ...]:
-        """Returns the heads of all people who seem to be there, the surest first: more than those who get a mask.
+        """Returns the detected heads of people, the most confident first: more than those of people with a mask.
 
         Args:
-            least: how sure they are at least, 0.15 to 1; `people` takes those of at least 0.4.
+            least: the least confidence, 0.15 to 1; `people` uses heads of at least 0.42.
 
         Raises:
-            ArgumentError: the method does not find people, or least is not a number from 0.15 to 1.
+            ArgumentError: the method does not detect people, or least is not a number from 0.15 to 1.
 
         Example:
             >>> from pyharmony import segmentation
@@ -173,14 +173,14 @@ class Session:
         return tuple(self._head_at_size(head) for head in heads if head.sure >= least)
 
     def foremost(self) -> Head | None:
-        """Returns the head of whoever is large and apart from others, to cut out where nobody is pointed at.
+        """Returns the head of the largest person apart from others, as the default subject if there is no prompt.
 
         Returns:
-            One of `heads` of at least 0.4, or that of somebody whom poses or the map of people alone tell of; None
-            where nobody was found.
+            One of `heads` of at least 0.42, or the head of a person detected by a pose or the people map alone; None
+            if no person was detected.
 
         Raises:
-            ArgumentError: the method does not find people.
+            ArgumentError: the method does not detect people.
 
         Example:
             >>> from pyharmony import segmentation
@@ -195,10 +195,10 @@ class Session:
         return None if head is None else self._head_at_size(head)
 
     def people(self) -> Masks:
-        """Returns a mask of each person, the largest first; clicks go on from what was there before.
+        """Returns a mask of each person, the largest first; further clicks correct the masks from before this call.
 
         Raises:
-            ArgumentError: the method does not find people.
+            ArgumentError: the method does not detect people.
         """
         cutter = self._of_people(True)
         people = [] if _of_one_colour(self.picture) else people_of(cutter)
@@ -207,17 +207,17 @@ class Session:
         return self._masks([person.layer for person in people], reason, heads)
 
     def others(self, masks: Sequence[MaskLike], size: tuple[int, int]) -> Pixels:
-        """Returns where people seem to be of whom none has a mask: not all are found one by one.
+        """Returns the region of people without a mask, since not all are detected individually.
 
         Args:
-            masks: of those who were found, [h, w] uint8 each, as `Masks.reduced` gives them.
-            size: (w, h), at most that of the picture.
+            masks: the masks of the detected people, [h, w] uint8 each, as returned by `Masks.reduced`.
+            size: (w, h), at most that of the image.
 
         Returns:
             A mask [h, w] uint8, 0 or 255.
 
         Raises:
-            ArgumentError: the method does not know people, or the size is not that of an image.
+            ArgumentError: the method has no people map, or the size is not valid.
             ShapeError: a mask has another size.
 
         Example:
@@ -233,24 +233,24 @@ class Session:
         return others(cutter, [mask_levels(mask, size[1], size[0]) for mask in masks], size)
 
     def shows_people(self, mask: MaskLike) -> bool:
-        """Returns whether what a mask covers is people, on the whole; see `segment` for masks.
+        """Returns whether a mask covers mostly people; see `segment` for masks.
 
         Args:
-            mask: of the picture's size, or an array of the whole picture at a smaller size.
+            mask: of the image's size, or an array of the whole image at a smaller size.
 
         Raises:
-            ArgumentError: the method does not know people.
+            ArgumentError: the method has no people map.
         """
         return shows_people(self._of_people(), self._mask(mask))
 
     def standable(self) -> float:
-        """Returns how likely it is that people could stand in what the picture shows, 0 to 1.
+        """Returns the likelihood that people could stand in the scene of the image, 0 to 1.
 
-        It is low for things seen from near, such as flowers or what lies on a desk, for the sky, and under water. It is
-        1 where nothing can be told: in a picture of one colour, and by weights that do not tell it.
+        It is low for close-ups, such as of flowers or objects on a desk, for the sky, and under water. It is 1 if it
+        cannot be estimated: for an image of one colour, and by weights without that part.
 
         Raises:
-            ArgumentError: the method does not know people.
+            ArgumentError: the method has no people map.
 
         Example:
             >>> from pyharmony import segmentation
@@ -261,14 +261,14 @@ class Session:
         return 1.0 if _of_one_colour(self.picture) else cutter.standable()
 
     def posture(self, mask: MaskLike) -> Posture | None:
-        """Returns where the feet of the person whom a mask covers are, and on what they sit, by the networks of poses.
+        """Returns the rows of the feet and the seat of the person under a mask, by the pose networks.
 
         Args:
-            mask: of the picture's size, or an array of the whole picture at a smaller size.
+            mask: of the image's size, or an array of the whole image at a smaller size.
 
         Returns:
-            The posture in pixels of the picture; None where no pose is that of the mask, the method has no poses, or
-            it does not know people.
+            The posture in pixels of the image; None if no pose fits the mask, or the method has no poses or no people
+            map.
 
         Raises:
             ShapeError, DTypeError: the mask has another size or dtype.
@@ -287,7 +287,7 @@ class Session:
         return posture if posture is None or self._scale is None else posture.scaled(1 / self._scale[1])
 
     def _mask(self, mask: MaskLike) -> Pixels:
-        """Returns a mask of the picture's size, or of a smaller one, as levels."""
+        """Returns a mask of the image's size, or of a smaller one, as levels."""
         width, height = self.size
         if isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.size:
             height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
@@ -295,13 +295,13 @@ class Session:
 
     @property
     def finds_people(self) -> bool:
-        """Whether the method finds people, so that `people` and `heads` tell of them."""
+        """Whether the method detects people, as `people` and `heads` require."""
         return isinstance(self._cutter, NetworkCutter) and bool(self._cutter.network.finder)
 
     def _of_people(self, by_heads: bool = False) -> NetworkCutter:
-        """Returns the network if it knows where people are, and if that is asked for, their heads."""
+        """Returns the network if it has a people map, and, if by_heads, a head detector."""
         if not isinstance(self._cutter, NetworkCutter) or (by_heads and not self.finds_people):
-            raise ArgumentError(f"people: {self.method!r} cannot find them; expected method 'auto'")
+            raise ArgumentError(f"people: method {self.method!r} does not detect them, expected method 'auto'")
         return self._cutter
 
     def _more(self, points: Sequence[Point], add: bool) -> Masks:
@@ -310,8 +310,8 @@ class Session:
         since = len(before.points) if self._steps else 0
         points = self._reduced(Prompts(points)).points
         prompts = before._replace(points=[*before.points, *points], labels=labels, since=since)
-        if not prompts.says_something:
-            raise ArgumentError("click: beside the object, and nothing on it was pointed at; expected that first")
+        if not prompts.marks_object:
+            raise ArgumentError("click: outside of the object, expected a click on the object first")
         return self._answer(prompts)
 
     def _answer(self, prompts: Prompts) -> Masks:
@@ -322,27 +322,27 @@ class Session:
         else:
             layers = self._cutter.cut(prompts, last[0] if last else None)
             layers = [layer for layer in layers if box_of(layer) is not None]
-            # Who clicks again has seen the answer.
-            alike = bool(layers) and not last and contrast(self.picture, layers[0]) < _FLAT
+            # The user has seen the mask before a further click.
+            is_flat = bool(layers) and not last and contrast(self.picture, layers[0]) < _FLAT
             if layers and not last and self.finds_people and (prompts.one_click or prompts.in_box):
                 layers = self._of_somebody(layers, prompts)
             elif self._scored is not None:
                 layers = self._rated(self._scored, layers, prompts)
                 layers = surely_best_first(layers, prompts) if last else by_scores(layers)
-            reason = _GUESS if alike else reason_of(layers)
+            reason = _GUESS if is_flat else reason_of(layers)
             masks = self._masks(layers, reason, prompts=prompts)
         self._steps.append(_Step(prompts, layers, masks))
         return masks
 
     def _of_somebody(self, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
-        """Returns the masks of a first answer, before them what most likely is all of a person who was pointed at."""
+        """Returns the first masks for prompts on a person, preceded by the likely mask of all of that person."""
         cutter, one_click = self._of_people(), prompts.one_click
         before = whole_first(cutter, layers) if one_click else [*layers]
         better = posed(cutter, before, prompts)
         if self._scored is None:
             return better
         rated = self._rated(self._scored, better, prompts)
-        # Whoever is in a box is what the network sees first there.
+        # In a box the network's first mask is the person.
         if better[0] is not before[0] or not one_click:
             return [rated[0], *by_scores(rated[1:])]
         rated = whole_first(cutter, by_scores(rated), RATED)
@@ -353,7 +353,7 @@ class Session:
         return [whole._replace(score=score), *rated][:COUNT] if score >= _WEARER else rated
 
     def _rated(self, weights: Weights, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
-        """Returns masks with the share of the union that each is expected to cover as its score."""
+        """Returns masks with their expected intersection over union as their scores."""
         facts = in_threads(lambda i: facts_of(self.picture, layers, i, prompts), range(len(layers)))
         return [layer._replace(score=expected(one, weights)) for layer, one in zip(layers, facts, strict=True)]
 
@@ -390,18 +390,18 @@ class Session:
         return reduced_prompts(prompts, self.size, (self.picture.shape[1], self.picture.shape[0]))
 
     def _at_size(self, rectangle: Quadruple) -> Quadruple:
-        """Returns four numbers x, y, x, y of the reduced image in pixels of the picture."""
+        """Returns four numbers x, y, width, height of the reduced image in pixels of the full one."""
         if self._scale is None:
             return rectangle
         (x, y, wide, high), (across, down) = rectangle, self._scale
         return x / across, y / down, wide / across, high / down
 
     def _head_at_size(self, head: Head) -> Head:
-        """Returns a head in pixels of the picture."""
+        """Returns a head in pixels of the full image."""
         return head._replace(box=self._at_size(head.box), body=self._at_size(head.body))
 
     def _layer_at_size(self, layer: Layer) -> Layer:
-        """Returns a layer in whole pixels of the picture."""
+        """Returns a layer in whole pixels of the full image."""
         if self._scale is None:
             return layer
         left, top, right, bottom = (round(v) for v in self._at_size(layer.box))
@@ -419,31 +419,31 @@ def segment(
     people: bool = False,
     method: str | Method = "auto",
 ) -> Masks:
-    """Cuts out what is pointed at, or all people.
+    """Segments an object by prompts, or all people.
 
     Args:
         image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
             1.0 for white; or a path, the bytes of a file, an open binary file, a PIL image or a
-            `pyharmony.io.Picture`, which is brought to sRGB. Alpha is left out.
+            `pyharmony.io.Picture`, which is converted to sRGB. Alpha is ignored.
         points: one click on the object, (x, y) in pixels, or several [(x, y), …]; the middle of the first pixel is
-            (0, 0). With `labels`, some of them are beside the object.
-        labels: for each of the points 1 on the object and 0 beside it; None: all are on it.
-        box: the rectangle (x, y, width, height) that the object lies in.
-        scribble: a line over the object, [(x, y), …].
-        mask: a coarse mask of the object, which is made better, of any kind; as an array [H, W], bool, uint8 or uint16
+            (0, 0). With `labels`, some of them are outside of the object.
+        labels: for each of the points 1 on the object and 0 outside of it; None: all are on it.
+        box: a rectangle (x, y, width, height) around the object.
+        scribble: a line on the object, [(x, y), …].
+        mask: a coarse mask of the object, which is refined, of any kind; as an array [H, W], bool, uint8 or uint16
             scaled by its range, or floats in [0, 1].
-        people: whether all people are wanted instead, one by one. It finds some of them only, see docs/segment.md.
-        method: 'auto', the name of another of `METHODS`, or one made by `sam` or `salient` of networks of your own.
+        people: whether to segment all people instead, one by one. Not all are detected, see docs/segment.md.
+        method: 'auto', the name of another of `METHODS`, or a method from your own networks, by `sam` or `salient`.
 
     Returns:
         Up to three masks, since one click may mean a part or the whole, the best first; after one click on a person
-        the first is what most likely is all of that person. With `people`, a mask of each person. Where
-        nothing was found there is none, `mask` is empty and `reason` says why; it also says so where nothing that
-        stands out was clicked, such as the sky, and the mask is a guess.
+        the first is the likely mask of the whole person. With `people`, a mask of each person. If nothing is found,
+        there are no masks, `mask` is empty and `reason` contains the cause; `reason` is set, too, if the mask is a
+        guess because the click is on nothing distinct, such as the sky.
 
     Raises:
-        ArgumentError: nothing is pointed at, or people are wanted beside; a click lies outside of the picture; the box
-            has nothing of it; there is no such method.
+        ArgumentError: there are no prompts, or prompts together with `people`; a click is outside of the image; the box
+            is outside of it; there is no such method.
         ShapeError, DTypeError: an argument has a shape or dtype that is not accepted.
         MaskError: the coarse mask has values outside of its range.
         DecodeError: a file is not an image.
@@ -463,23 +463,23 @@ def segment(
     prompts: dict[str, Any] = {"points": points, "labels": labels, "box": box, "scribble": scribble, "mask": mask}
     if people:
         if any(x is not None for x in prompts.values()):
-            raise ArgumentError("people: all of them are wanted, and something is pointed at; expected one of both")
+            raise ArgumentError("people: True together with prompts, expected either people or prompts")
         return session.people()
     return session.segment(**prompts)
 
 
 def reason_of(layers: Sequence[Layer]) -> Reason:
-    """Returns what is to be said of an answer: that there is none, or that it is a guess."""
+    """Returns the reason for missing masks, or for masks that are a guess."""
     if not layers:
-        return Reason("nothing-there", "nothing was found there that could be cut out")
-    # A click on a face leaves open how much is meant, not what: the mask of a part is sure, that of the person is not.
+        return Reason("nothing-there", "no object was found there")
+    # After a click on a face only the extent is uncertain: the score of the part is high, that of the person is not.
     if max(layer.score for layer in layers) < GUESSED:
         return _GUESS
     return NO_REASON
 
 
 def _size_at_least(size: Any, least: tuple[int, int]) -> tuple[int, int]:
-    """Returns the size of a picture of which an image is a reduced copy, after checks."""
+    """Returns the size of an image of which another one is a reduced copy, after checks."""
     accepts = f"expected (width, height) of at least {least}, the size of image"
     across, down = _checks.two_numbers(size, "at", accepts)
     for side, shortest in ((across, least[0]), (down, least[1])):

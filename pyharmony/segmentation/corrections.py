@@ -1,12 +1,12 @@
-"""A correcting click changes the mask where it is: what the network answers to it is merged with the mask before.
+"""Correcting clicks: merges the network's mask for a further click with the mask before it, near the click.
 
-The network answers each click with a whole mask, and may lose what was right. Of its masks those come first that
-explain all clicks, and of such a mask the piece counts that changes at the click, with what is near to it or was not
-sure before (after the progressive merge of Chen et al., "FocalClick", CVPR 2022). Whoever corrects clicks in the middle
-of what is wrong: a piece that is thicker elsewhere goes on into what was right. A mask without such a piece comes
-before it, and where all have one it ends where it becomes thicker. What is taken away ends at its necks: a bowl is not
-taken away together with the arm that holds it. The numbers were chosen on the val photographs of the open sets, by
-clicks at the deepest place of the larger error and by clicks with jitter.
+The network computes a whole mask for each click, and may lose what was right. Its masks are ranked by the clicks that
+they agree with, and of each mask only the changed piece at the click is used, with what is near it or was uncertain
+(after the progressive merge of Chen et al., "FocalClick", CVPR 2022). Users click in the middle of an error: a piece
+that is thicker elsewhere extends into what was right. Masks without such a piece rank first, and if all have one,
+it is cut where it becomes thicker. A removed piece is cut at its necks: a bowl goes without the arm that holds it.
+The numbers were chosen on the val photos of the open sets, by clicks at the deepest place of the larger error and by
+clicks with jitter.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from .._images.planes import connected_parts
 from ..ops.distance import distance_inside
 from .layers import Bools, Box, Float32, Layer, sampled
 
-#: The shorter side of the grid on which masks are merged, at most: that of the network's masks.
+#: The largest shorter side of the grid on which masks are merged, that of the network's masks.
 _SIDE = 256
 #: The reach of a correction beyond its piece, in square roots of the area of the piece.
 _BEYOND = 0.25
-#: A mask is unsure where its value is nearer to one half than this.
+#: A mask is uncertain where its value differs from one half by less than this.
 _UNSURE = 0.2
-#: A piece lies within so many pixels of the grid from a click.
+#: The largest distance of a piece from its click, in pixels of the grid.
 _NEAR = 2
 #: The largest depth of a thin piece, in depths around the click.
 _THICKER = 1.2
-#: The radius around the click for that depth, in depths at the click.
+#: The radius around the click in which that depth is measured, in depths at the click.
 _AROUND = 0.25
-#: The depth at which a piece that is too thick ends, in depths around the click.
+#: The depth at which a piece that is too thick is cut, in depths around the click.
 _ENDS = 1.25
-#: The radius around the click for that depth, in depths at the click.
+#: The radius around the click in which that depth is measured, in depths at the click.
 _WIDELY = 1.0
-#: What is taken away ends at a neck, where its depth is this share of that around the click, if it is thicker beyond.
+#: The depth of a neck, at which a removed piece is cut if it is thicker beyond, in depths around the click.
 _NECK = 0.4
-#: What is added that is too thick, and so many times as large as the mask before, ends where it is thicker than at the
-#: click itself.
+#: An added piece that is too thick, and so many times as large as the mask before, is cut where it is thicker than at
+#: the click itself.
 _MUCH = 2.0
-#: The cost of a change as large as the mask, as a score, for each click that the mask was made by: a mask that
-#: explains more clicks is more likely right.
+#: The cost of a change as large as the mask, as a score, for each click that led to the mask: a mask that agrees with
+#: more clicks is more likely right.
 _CHANGE = 0.5
 #: The cost of such a change, as a score, where the piece is too thick.
 _THICK = 0.1
 
 
 class _Piece(NamedTuple):
-    """What an answer changes at clicks, on the grid.
+    """The change of a mask at clicks, on the grid.
 
     Attributes:
-        region: where, [h, w].
-        beyond: what else is connected with that, beyond necks, and stays, [h, w].
-        thin: whether it is nowhere much thicker than around the clicks.
-        limit: how deep it may be where it is not.
+        region: the changed region, [h, w].
+        beyond: the rest of the change, connected with it by necks, which is not applied, [h, w].
+        thin: whether the region is nowhere much thicker than around the clicks.
+        limit: the largest depth of a region that is too thick.
     """
 
     region: Bools
@@ -72,14 +72,15 @@ def corrected(
     labels: Sequence[int],
     since: int,
 ) -> list[Layer]:
-    """Returns the answers to further clicks, merged with the mask before them, the best first.
+    """Returns the masks for further clicks, merged with the mask before them, the best first.
 
     Args:
-        before: the mask that is corrected; it lies in the answers' box.
+        before: the mask that is corrected; its box is in that of the answers.
         answers: one or more masks of one box, the best first.
-        points: all clicks (x, y), in pixels of the picture.
-        labels: for each of them 1 on the object and 0 beside it; of the new ones those count that have the last one's.
-        since: the number of clicks that the mask before was made by.
+        points: all clicks (x, y), in pixels of the image.
+        labels: for each of them 1 on the object and 0 outside of it; new clicks with another label than the last one
+            are ignored.
+        since: the number of clicks that led to the mask before.
     """
     box = answers[0].box
     size = _grid(box)
@@ -87,7 +88,7 @@ def corrected(
     places = [_place(point, box, size) for point in points]
     inside = old > 0.5
     on = bool(labels[-1])
-    # What the mask before explains has to stay explained; what it does not has no say in the choice.
+    # Clicks with which the mask before agrees count in the ranking; the other old ones do not.
     explained = [
         (place, bool(label))
         for place, label in zip(places[:since], labels[:since], strict=True)
@@ -110,21 +111,21 @@ def corrected(
 
 
 def _grid(box: Box) -> tuple[int, int]:
-    """Returns the size (width, height) of the grid of a box, whose pixels are square."""
+    """Returns the size (width, height) of the grid of a box, whose cells are square."""
     width, height = box[2] - box[0], box[3] - box[1]
     factor = min(1.0, _SIDE / min(width, height))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def _place(point: tuple[float, float], box: Box, size: tuple[int, int]) -> tuple[int, int] | None:
-    """Returns the row and column of a point of the picture on the grid of a box; None beyond it."""
+    """Returns the row and column of a point of the image on the grid of a box; None beyond it."""
     column = int(np.floor((point[0] + 0.5 - box[0]) * size[0] / (box[2] - box[0])))
     row = int(np.floor((point[1] + 0.5 - box[1]) * size[1] / (box[3] - box[1])))
     return (row, column) if 0 <= row < size[1] and 0 <= column < size[0] else None
 
 
 def _piece(answer: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool) -> _Piece:
-    """Returns what becomes right at clicks by a mask: the pieces of its change that they lie in."""
+    """Returns the connected parts of a mask's change that contain the clicks."""
     change = answer & ~inside if on else inside & ~answer
     numbers = connected_parts(change)
     near = [
@@ -145,9 +146,9 @@ def _piece(answer: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool
 
 
 def _beyond_necks(region: Bools, thick: npt.NDArray[np.int32], near: Sequence[tuple[slice, slice]]) -> Bools:
-    """Returns what of a region is nearer to its other thick parts than to those at clicks.
+    """Returns the part of a region that is nearer to other thick parts than to those at clicks.
 
-    thick: the number of the part that each place lies in, 0 where the region is thin.
+    thick: the number of the thick part at each place, 0 where the region is thin.
     """
     clicked = np.isin(thick, sorted({int(number) for window in near for number in np.unique(thick[window])} - {0}))
     others = (thick > 0) & ~clicked
@@ -155,7 +156,7 @@ def _beyond_necks(region: Bools, thick: npt.NDArray[np.int32], near: Sequence[tu
 
 
 def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, int]]) -> Float32:
-    """Returns the values before with those of the answer in a piece, near it, and where they were not sure."""
+    """Returns the values before, replaced by new ones in a piece, near it, and where they were uncertain."""
     region, answer, inside = piece.region, new > 0.5, old > 0.5
     stays = piece.beyond
     if not piece.thin:
@@ -170,18 +171,18 @@ def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, i
 
 
 def _depth(region: Bools) -> Float32:
-    """Returns how far each place of a region [h, w] is from its contour or the frame, 0 outside."""
+    """Returns the distance of each place of a region [h, w] from its contour or the grid's border, 0 outside."""
     depth: Float32 = distance_inside(np.pad(region, 1))[1:-1, 1:-1]
     return depth
 
 
 def _apart(region: Bools) -> Float32:
-    """Returns how far each place is from a region, 0 in it and infinite without any."""
+    """Returns the distance of each place from a region, 0 in it and infinite if it is empty."""
     return distance_inside(~region)
 
 
 def _from(at: Sequence[tuple[int, int]], shape: tuple[int, int]) -> Float32:
-    """Returns how far each place of a grid is from the nearest of some, infinite without any."""
+    """Returns the distance of each place of a grid from the nearest of some places, infinite without any."""
     spots = np.ones(shape, np.bool_)
     for place in at:
         spots[place] = False

@@ -1,4 +1,4 @@
-"""Heads: where the network says that people are, and how large."""
+"""Heads: the boxes of people's heads and bodies, decoded from the network's output."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .layers import Float32
 
 __all__ = ["FAINT", "Head", "corners", "faces_of_others", "head_around"]
 
-#: Heads are told from this on.
+#: The least confidence of a head.
 FAINT = 0.15
-#: The most heads of one look.
+#: The largest number of heads in one view.
 _MOST = 24
 #: How far the chest is below the middle of a head, in its heights.
 _CHEST = 1.4
-#: Of two heads of one look that share so much of the smaller one the surer one stays.
+#: The least share of the smaller one of two overlapping heads of one view with which only the first stays.
 _SAME = 0.5
-#: The least share of the union that two heads of all looks have in common if they are one; the surer one stays.
+#: The least intersection over union of two heads of several views that are one; the first one stays.
 _UNION = 0.3
-#: The least share of the smaller one that they have in common, which is enough too.
+#: The least share of the smaller one that they have in common, which is sufficient, too.
 _SMALLER = 0.6
-#: The share of each side of a picture that its quarters have; they overlap.
+#: The sides of a quarter, as a share of those of the image; quarters overlap.
 _QUARTER = 4 / 7
-#: How surely people are in the box of somebody, on the mean.
+#: The least mean of the people map in the box of a person.
 _PEOPLE = 0.3
 
 #: The margin of a head at each side of its face, in the face's widths.
@@ -41,16 +41,16 @@ _UNDER = 0.12
 _ROUNDED = 0.05
 
 Area = tuple[float, float, float, float]
-"""A part of a picture in pixels: left, top, right, bottom."""
+"""A part of an image in pixels: left, top, right, bottom."""
 
 
 class Head(NamedTuple):
-    """The head of somebody who seems to be there.
+    """A detected head of a person.
 
     Attributes:
         box: the rectangle (x, y, width, height) of the head, in pixels.
-        body: that of all of the person that is to be seen.
-        sure: how sure it is that somebody is there, 0 to 1.
+        body: the rectangle of the visible part of the person.
+        sure: the confidence of the detection, 0 to 1.
 
     Example:
         >>> from pyharmony import segmentation
@@ -65,7 +65,7 @@ class Head(NamedTuple):
 
     @property
     def middle(self) -> tuple[float, float]:
-        """The middle (x, y) of the head; that of the picture's first pixel is (0, 0)."""
+        """The middle (x, y) of the head; that of the image's first pixel is (0, 0)."""
         return self.box[0] + self.box[2] / 2 - 0.5, self.box[1] + self.box[3] / 2 - 0.5
 
     @property
@@ -75,9 +75,9 @@ class Head(NamedTuple):
         return left, top, math.ceil(self.body[0] + self.body[2]) - left, math.ceil(self.body[1] + self.body[3]) - top
 
     def clicks(self, height: int) -> list[tuple[float, float]]:
-        """Returns the places (x, y) to click: the middle of the head, and the chest where the person goes on so far.
+        """Returns the places (x, y) to click: the middle of the head, and the chest if the person extends that far.
 
-        height: that of the picture.
+        height: the height of the image.
         """
         x, y = self.middle
         chest = y + _CHEST * self.box[3]
@@ -85,10 +85,10 @@ class Head(NamedTuple):
 
 
 def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> list[Head]:
-    """Returns the heads that planes [h, w, 9] of the network tell of, in pixels of a picture, the surest first.
+    """Returns the heads that planes [h, w, 9] of the network encode, in pixels of an image, the most confident first.
 
-    A place tells of a head where it is surer than those around it, and at least so sure. The sizes are the means of
-    what the places around tell too, by how sure they are: those of one place are off by a tenth more.
+    Heads are local maxima of the confidence, of at least `least`. Their sizes are means over the neighbouring places,
+    weighted by confidence: those of one place alone have errors larger by a tenth.
     """
     sure = sigmoid(planes[..., 0])
     rows, columns = sure.shape
@@ -100,7 +100,7 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
         near = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
         logs = np.tensordot(weights[near], planes[near][..., 3:], 2) / weights[near].sum()
         x, y = (column + 0.5 + right) * width / columns, (row + 0.5 + below) * height / rows
-        # The logarithms may be anything in damaged weights.
+        # Damaged weights may give logarithms of any size.
         wide, high, *beside = (math.exp(min(v, 0.0)) for v in logs.tolist())
         box = x - wide * width / 2, y - high * height / 2, x + wide * width / 2, y + high * height / 2
         body = (
@@ -114,15 +114,15 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
 
 
 def quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Returns the boxes of a picture's quarters, in which small heads are larger than in all of it; they overlap."""
+    """Returns the boxes of an image's quarters, which overlap; small heads are larger in them."""
     wide, high = round(_QUARTER * width), round(_QUARTER * height)
     return [(x, y, x + wide, y + high) for y in (0, height - high) for x in (0, width - wide)]
 
 
 def among_people(heads: Sequence[Head], people: Float32, width: int, height: int) -> list[Head]:
-    """Returns those heads of a picture in whose people's boxes people seem to be: lamps and leaves are none.
+    """Returns those heads whose people's boxes contain people by the people map, which rejects lamps and leaves.
 
-    people: how surely somebody is at each place of the picture, [h, w] in [0, 1], by the look that tells of the heads.
+    people: the people map [h, w] in [0, 1], of the same view as the heads.
     """
     rows, columns = people.shape
 
@@ -135,14 +135,14 @@ def among_people(heads: Sequence[Head], people: Float32, width: int, height: int
 
 
 def in_picture(heads: Sequence[Head], part: Area, width: int, height: int) -> list[Head]:
-    """Returns heads of a part of a picture in pixels of the picture, without those that the part's border cuts."""
+    """Returns heads of a part of an image in pixels of the image, without those that the part's border cuts."""
     left, top, right, bottom = part
     uncut_heads = []
     for head in heads:
         ends = corners(head.box)
         cut = (ends[0] <= 0 < left, ends[1] <= 0 < top,
                ends[2] >= right - left and right < width, ends[3] >= bottom - top and bottom < height)  # fmt: skip
-        # Another part has all of a head that is cut, or it is so large that a look at the whole picture finds it.
+        # Such a head is completely in another part, or so large that it is detected in the whole image.
         if not any(cut):
             box, body = ((x + left, y + top, wide, high) for x, y, wide, high in (head.box, head.body))
             uncut_heads.append(head._replace(box=box, body=body))
@@ -150,20 +150,20 @@ def in_picture(heads: Sequence[Head], part: Area, width: int, height: int) -> li
 
 
 def merged(views: Sequence[Sequence[Head]]) -> list[Head]:
-    """Returns the heads of several looks at a picture, each of them once, the surest first."""
+    """Returns the heads of several views of an image, without duplicates, the most confident first."""
     distinct: list[Head] = []
     for head in sorted((head for heads in views for head in heads), key=lambda head: -head.sure):
         same = next((i for i, other in enumerate(distinct) if _one_head(head, other)), None)
         if same is None:
             distinct.append(head)
         else:
-            # Of somebody who goes on beyond a part of the picture another look sees more.
+            # The body of a person who extends beyond one view is larger in another one.
             distinct[same] = distinct[same]._replace(body=_around_both(distinct[same].body, head.body))
     return distinct
 
 
 def _one_head(first: Head, second: Head) -> bool:
-    """Returns whether two heads are one that several looks tell of."""
+    """Returns whether two heads are detections of one head in several views."""
     boxes = corners(first.box), corners(second.box)
     common = both(*boxes)
     return common >= _UNION * (area(boxes[0]) + area(boxes[1]) - common) or shared(*boxes) >= _SMALLER
@@ -177,7 +177,7 @@ def _around_both(first: Sequence[float], second: Sequence[float]) -> tuple[float
 
 
 def both(first: Sequence[float], second: Sequence[float]) -> float:
-    """Returns the area that two boxes share."""
+    """Returns the area of the intersection of two boxes."""
     across = min(first[2], second[2]) - max(first[0], second[0])
     down = min(first[3], second[3]) - max(first[1], second[1])
     return max(0.0, across) * max(0.0, down)
@@ -189,7 +189,7 @@ def area(box: Sequence[float]) -> float:
 
 
 def shared(first: Sequence[float], second: Sequence[float]) -> float:
-    """Returns the share of the smaller one of two boxes that both cover."""
+    """Returns the intersection of two boxes, as a share of the area of the smaller one."""
     return both(first, second) / min(area(first), area(second))
 
 
@@ -199,14 +199,14 @@ def corners(rectangle: Sequence[float]) -> Area:
 
 
 def head_around(face: Sequence[float]) -> Area:
-    """Returns the box of the head that the box of a face, as finders of faces frame it, belongs to."""
+    """Returns the box of the head around the box of a face, as face detectors define it."""
     left, top, right, bottom = face
     wide, high = right - left, bottom - top
     return left - _AROUND * wide, top - _OVER * high, right + _AROUND * wide, bottom + _UNDER * high
 
 
 def face_in(head: Sequence[float]) -> tuple[float, float, float, float]:
-    """Returns the rectangle of the face in that of a head, as finders of faces frame it."""
+    """Returns the rectangle of the face in that of a head, as face detectors define it."""
     x, y, wide, high = head
     wide, high = wide / (1 + 2 * _AROUND), high / (1 + _OVER + _UNDER)
     return x + _AROUND * wide, y + _OVER * high, wide, high
@@ -215,7 +215,7 @@ def face_in(head: Sequence[float]) -> tuple[float, float, float, float]:
 def faces_of_others(
     heads: Sequence[Head], heads_with_mask: Sequence[Sequence[float]]
 ) -> list[tuple[float, float, float, float]]:
-    """Returns the rectangles of the faces of heads that are not among those of people who have a mask."""
+    """Returns the rectangles of the faces of heads that are not among those of people with a mask."""
     boxes = np.array([corners(head) for head in heads_with_mask], np.float64).reshape(-1, 4)
     faces = []
     for head in heads:
@@ -226,6 +226,6 @@ def faces_of_others(
 
 
 def _rectangle(box: Area, width: int, height: int) -> tuple[float, float, float, float]:
-    """Returns the rectangle of the part of a box that is in a picture, a pixel at least."""
+    """Returns the rectangle of a box clipped to an image, at least a pixel wide and high."""
     left, top = min(max(box[0], 0.0), width - 1.0), min(max(box[1], 0.0), height - 1.0)
     return left, top, max(1.0, min(box[2], float(width)) - left), max(1.0, min(box[3], float(height)) - top)

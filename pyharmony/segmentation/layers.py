@@ -1,4 +1,4 @@
-"""Masks over a part of a picture: how they are enlarged, compared, and cut into connected parts."""
+"""Layers, which are masks over a part of an image: resampling, comparison and connected components."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Float32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
-"""A part of a picture in pixels: left, top, right, bottom; the last two are outside."""
+"""A part of an image in pixels: left, top, right, bottom; the last two are outside."""
 
 
-#: Within how many pixels of a part, by their sides, lies what is half inside of it and goes with it.
+#: The width of the half-covered rim that is removed together with a part, in pixels.
 _HALF_INSIDE = 2
 
 
 class Layer(NamedTuple):
-    """A mask as a method finds it.
+    """A mask over a part of an image, as a method computes it.
 
     Attributes:
-        box: the part of the picture that it is about; beyond it is 0.
-        values: how surely each place is inside, [h, w] in [0, 1]; smaller than the box where that is large.
-        score: the share of the union with the object that both are expected to cover, 0 to 1.
+        box: the part of the image that the mask describes; it is 0 elsewhere.
+        values: the probability that each place is inside, [h, w] in [0, 1]; a large box has fewer values than pixels.
+        score: the expected intersection over union with the object, 0 to 1.
     """
 
     box: Box
@@ -40,18 +40,18 @@ class Layer(NamedTuple):
 
 
 def sampled(layer: Layer, box: Box, size: tuple[int, int]) -> Float32:
-    """Returns the values of a layer over another part of the picture, at a size (width, height)."""
+    """Returns the values of a layer over another box of the image, resampled to a size (width, height)."""
     left, top, right, bottom = box
     own_left, own_top, own_right, own_bottom = layer.box
     height, width = layer.values.shape
-    # The middles of the pixels that are asked for, in pixels of the layer.
+    # The centres of the output pixels, in pixels of the layer.
     x = (left + (np.arange(size[0]) + 0.5) * (right - left) / size[0] - own_left) * width / (own_right - own_left) - 0.5
     y = (top + (np.arange(size[1]) + 0.5) * (bottom - top) / size[1] - own_top) * height / (own_bottom - own_top) - 0.5
     return _between(_between(layer.values, y).T, x).T
 
 
 def _between(values: Float32, at: npt.NDArray[np.float64]) -> Float32:
-    """Returns the rows of values [N, M] at places between them, [P, M], linearly; they are 0 beyond the ends."""
+    """Returns the rows of values [N, M] at fractional indices [P], [P, M], interpolated linearly; 0 beyond the ends."""
     count = len(values)
     first = np.clip(np.floor(at), 0, max(count - 2, 0)).astype(np.intp)
     share = np.clip(at - first, 0, 1).astype(np.float32)[:, None]
@@ -62,7 +62,7 @@ def _between(values: Float32, at: npt.NDArray[np.float64]) -> Float32:
 
 
 def box_of(layer: Layer) -> Box | None:
-    """Returns the part of the picture in which a layer is inside; None where it is nowhere."""
+    """Returns the bounding box in the image of a layer's values above 0.5; None if there are none."""
     region = layer.values > 0.5
     inside = bounding_box(region)
     if inside.empty:
@@ -79,18 +79,18 @@ def box_of(layer: Layer) -> Box | None:
 
 
 def covered(layer: Layer) -> float:
-    """Returns the area of the picture that a layer covers, in pixels."""
+    """Returns the area of the image that a layer covers, in pixels."""
     left, top, right, bottom = layer.box
     return float(np.mean(layer.values > 0.5)) * (right - left) * (bottom - top)
 
 
 def by_scores(layers: Sequence[Layer]) -> list[Layer]:
-    """Returns layers, the best first."""
+    """Returns layers in falling order of their scores."""
     return sorted(layers, key=lambda layer: -layer.score)
 
 
-def alike(first: Layer, second: Layer) -> float:
-    """Returns the share of the union of two layers that both cover."""
+def iou(first: Layer, second: Layer) -> float:
+    """Returns the intersection over union of two layers."""
     box = (
         min(first.box[0], second.box[0]), min(first.box[1], second.box[1]),
         max(first.box[2], second.box[2]), max(first.box[3], second.box[3]),
@@ -101,9 +101,9 @@ def alike(first: Layer, second: Layer) -> float:
 
 
 def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float = 0.1) -> Layer:
-    """Returns a layer with those of its parts alone that a point of the picture lies in.
+    """Returns a layer with only those of its connected parts that contain one of some points of the image.
 
-    Without any such part those stay that have `least` of the area of the largest one, and all holes stay as they are.
+    If no part contains a point, all parts of at least `least` times the area of the largest one stay. Holes stay.
     """
     region = layer.values > 0.5
     numbers = connected_parts(region)

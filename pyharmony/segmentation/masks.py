@@ -1,4 +1,4 @@
-"""Masks: the answer of a method, drawn over its image, or over the same image at another size."""
+"""Masks: the masks that a method returns, drawn at the size of its image or of a larger one."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ __all__ = ["Masks", "layer_mask", "layers_of", "refined_layer", "rough_mask"]
 
 Rectangle = tuple[int, int, int, int]
 
-#: The longer side of the images that a notebook shows of masks.
+#: The longer side of the images by which a notebook displays masks.
 _SHOWN = 320
 
 
 @dataclass(frozen=True)
 class Masks:
-    """Masks that were found, the best first: up to three answers to clicks, or one of each person, the largest first.
+    """The masks of an image, the best first: up to three for prompts, or one for each person, the largest first.
 
-    `masks[i]` is one of them, [H, W] uint8, and len(masks) their number. Answers to clicks fall by their scores, but
-    the first one may be another: the one that was chosen, or, after one click on a person, what most likely is all of
-    that person. After a correcting click those come first that explain all clicks and lose nothing of the mask before.
-    By `areas` they go from part to whole.
+    `masks[i]` is one of them, [H, W] uint8, and len(masks) their number. Masks for prompts are in falling order of
+    their scores, except that the first one may be the one that was chosen or, after one click on a person, the likely
+    mask of all of that person. After a correcting click those come first that agree with all clicks and keep what was
+    right before. `areas` orders them from part to whole.
 
     Attributes:
-        scores: how good each of the masks is expected to be, 0 to 1: the share of the union of mask and object that
-            both cover.
-        boxes: for each of them the rectangle (x, y, width, height) that it lies in.
+        scores: for each of the masks the expected intersection over union with the object, 0 to 1.
+        boxes: for each of them its bounding rectangle (x, y, width, height).
         heads: for each person the rectangle of the head, in whole pixels of the image that was segmented; empty for
-            clicks.
-        method: the method that ran.
-        reason: why nothing was found, or why the mask may not be what was meant, in a few words; else empty.
+            prompts.
+        method: the name of the method that ran.
+        reason: why there is no mask, or why it may not be the intended one, in a few words; else empty.
     """
 
     scores: tuple[float, ...]
@@ -63,7 +62,7 @@ class Masks:
         return f"Masks({count} of {width}x{height}, {self.method}{scores}{reason})"
 
     def _repr_html_(self) -> str:
-        """Returns the image with everything outside darkened, for each of the masks, as a notebook shows it."""
+        """Returns the image with everything outside darkened, for each of the masks, as HTML for a notebook."""
         size = fitted(self.size, _SHOWN)
         small = resized(self._image, size)
         darkened = [small * (0.2 + 0.8 / 255 * mask[..., None]) for mask in self.reduced(size)] if len(self) else []
@@ -89,14 +88,14 @@ class Masks:
             mask = np.zeros(image.shape[:2], np.uint8)
             for layer in self._layers if self.heads else self._layers[:1]:
                 np.maximum(mask, at_full_size(image, layer), out=mask)
-            # It is drawn once, when it is first used.
+            # The mask is drawn once, at its first use.
             object.__setattr__(self, "_mask", mask)
             return mask
         return self._mask
 
     @property
     def areas(self) -> tuple[int, ...]:
-        """The number of pixels that each mask covers, to some hundredths: by them they go from part to whole.
+        """The number of pixels of each mask, accurate to some hundredths, by which masks go from part to whole.
 
         Example:
             >>> image = np.zeros((60, 80, 3), np.uint8)
@@ -113,13 +112,13 @@ class Masks:
         return at_full_size(self._image_at_size(), self._layers[index])
 
     def alpha(self, index: int | None = None) -> Pixels:
-        """Returns the alpha of a cut-out, [H, W] uint8: how much each pixel near the contour shows of the object.
+        """Returns the alpha of a cut-out, [H, W] uint8: how far each pixel near the contour belongs to the object.
 
-        It is nearer to soft edges, such as hair, and to thin parts than a mask is, and takes a little longer: parts of
-        the contour are looked at once more. `cutout` uses it.
+        It is more accurate than a mask at soft edges, such as hair, and at thin parts, and takes a little longer: the
+        network segments windows along the contour once more. `cutout` uses it.
 
         Args:
-            index: which of the masks; None: the best, or all people together.
+            index: the index of a mask; None: the best, or all people together.
 
         Raises:
             IndexError: there is no such mask.
@@ -139,10 +138,10 @@ class Masks:
         return alpha
 
     def reduced(self, size: tuple[int, int]) -> list[Pixels]:
-        """Returns all masks as [h, w] uint8 at a smaller size (width, height), without making the large ones.
+        """Returns all masks as [h, w] uint8 at a smaller size (width, height), without computing the large ones.
 
         Raises:
-            ArgumentError: the size is not that of an image, or larger than the image's.
+            ArgumentError: the size has no pixels, or is larger than the image's.
 
         Example:
             >>> image = np.zeros((60, 80, 3), np.uint8)
@@ -159,33 +158,33 @@ class Masks:
 
 
 def layers_of(masks: Masks) -> tuple[Layer, ...]:
-    """Returns the layers that masks are drawn from, in pixels of their size."""
+    """Returns the layers from which masks are drawn, in pixels of the masks' size."""
     return masks._layers
 
 
 def refined_layer(masks: Masks, index: int = 0) -> Layer:
-    """Returns the layer that the alpha of a mask is drawn from: a network looks at parts of the contour once more."""
+    """Returns the layer from which the alpha of a mask is drawn, refined by a network in windows along the contour."""
     return masks._layers[index] if masks._refine is None else masks._refine(index)
 
 
 def layer_mask(image: Pixels, layer: Layer, size: tuple[int, int], *, soft: bool = False) -> Pixels:
     """Returns the mask of a layer over an image [h, w, 3], of 0 to 255.
 
-    size: the width and height of the image in which the layer was found; this one may be smaller.
-    soft: whether to find alpha for a cut-out, which takes longer, as `Masks.alpha` does.
+    size: the width and height of the image whose pixels the layer's box is in; the given image may be smaller.
+    soft: whether to compute alpha for a cut-out, which takes longer, as `Masks.alpha` does.
     """
     height, width = image.shape[:2]
     box = _scaled(layer, size, (width, height))
-    # Nothing is left of a mask that is smaller than a pixel here.
+    # A mask that is smaller than a pixel here disappears.
     if box[0] == box[2] or box[1] == box[3]:
         return np.zeros((height, width), np.uint8)
     return (soft_alpha if soft else at_full_size)(image, layer._replace(box=box))
 
 
 def rough_mask(layer: Layer, size: tuple[int, int], to: tuple[int, int]) -> Pixels:
-    """Returns the mask of a layer [h, w], 0 to 255, as it was found: without the edges of an image.
+    """Returns the mask of a layer [h, w], 0 to 255, enlarged without following the edges of an image.
 
-    size: the width and height of the image in which the layer was found.
+    size: the width and height of the image whose pixels the layer's box is in.
     to: those of the mask.
     """
     left, top, right, bottom = _scaled(layer, size, to)

@@ -1,9 +1,9 @@
-"""People: where they are, one by one, with a box for each and one for the head.
+"""People: instance segmentation of the people in an image, with a box for each person and one for the head.
 
-The network tells in one look where heads are, how large, and how far each person goes (`pyharmony.models.clicks`,
-`Clicks.heads`). Clicks at the head and at the chest, which the program sets itself, then cut each of them out, in a box
-of how far the person goes. Where the cutter has poses (`_poses`), their masks make those of people better, and who
-has a pose and no head is found too.
+The network predicts in one pass where heads are, their sizes, and the extents of the people (`pyharmony.models.clicks`,
+`Clicks.heads`). Clicks at the head and the chest, which are generated here, then segment each person, in a box of that
+extent. If the cutter has poses (`_poses`), their masks refine those of people, and people are also detected by a pose
+without a head.
 """
 
 from __future__ import annotations
@@ -29,88 +29,88 @@ from .layers import (
     Float32,
     Layer,
     Pixels,
-    alike,
     box_of,
     connected,
     covered,
+    iou,
     sampled,
 )
 
 __all__ = ["SURE", "head_in", "head_of"]
 
-#: People have a head that is as sure as that: in the photographs of groups of `benchmarks/layouts.json` 0.4 finds one
-#: more head of 163, and five more things that are none.
+#: The least confidence of the head of a person: in the photos of groups of `benchmarks/layouts.json` 0.4 detects one
+#: more head of 163, and five more false ones.
 SURE = 0.42
-#: Masks are of one person if they share so much of the smaller one.
+#: Masks belong to one person if they share at least so much of the smaller one.
 _SAME = 0.6
-#: The side of the picture in which masks are compared.
+#: The side of the grid on which masks are compared.
 _SIDE = 128
 #: The value of the map of people above which people are there, 0 to 1.
 _PEOPLE = 0.5
 #: The least depth of a region of people without a mask, in the mask's longer sides.
 _DEEP = 0.025
-#: The largest number of heads of which the foremost is chosen, the largest first.
+#: The largest number of heads among which the foremost is chosen, the largest first.
 _COMPARED = 8
 #: The least size of the foremost head, as a share of that of the largest one.
 _LARGE = 0.3
-#: The width of the rim of somebody's mask that is half inside, in pixels of the mask.
+#: The width of the half-covered rim of a person's mask, in pixels of the mask.
 _RIM = 2
-#: The exponent of a mask's area by which its score counts more, for scores of the network.
+#: The exponent of a mask's area in the ranking of masks, for scores of the network.
 _WHOLER = 0.5
-#: The exponent of a mask's area by which its score counts more, for expected shares of the union.
+#: The exponent of a mask's area in the ranking of masks, for expected intersections over union.
 RATED = 0.1
 #: The logits of the network's mask are clipped at this value, and divided by it.
 _OWN = 3.0
 #: The logits of the masks of poses are clipped at this value, and divided by it.
 _POSES = 4.0
-#: Both are added with these weights: the network's, and those of poses.
+#: The weights of both in their sum: the network's, and those of poses.
 _WEIGHTS = 1.0, 1.4
-#: The sum times this is the logit of the result.
+#: The factor of that sum in the logit of the result.
 _LOGITS = 3.0
-#: The least mean of the map of people in a pose's mask with which the pose counts.
+#: The least mean of the people map in a pose's mask with which the pose is used.
 THERE = 0.2
-#: The least mean of the map of people in a pose's mask with which the pose is that of a person without a head.
+#: The least mean of the people map in a pose's mask with which the pose is that of a person without a head.
 _NEW = 0.3
-#: The likelihood that people could stand in an image below which things may be seen from near.
+#: The likelihood that people could stand in a scene below which it may be a close-up of objects.
 _NEAR_VIEW = 0.35
-#: The least mean of the map of people in the mask of a pose without a head in such an image.
+#: The least mean of the people map in the mask of a pose without a head in such an image.
 _FROM_NEAR = 0.5
-#: From this score on a detection counts wherever it is: 2 of 188 photographs without people get somebody by a pose.
+#: The least score of a detection that needs no people map: poses are found in 2 of 188 photos without people.
 _SEEN = 0.9
-#: The least share of the image in which the map of people alone shows somebody without head and pose.
+#: The least share of the image in which the people map alone is a detection of a person.
 _PLAIN = 0.02
-#: The least mean of the map of people there.
+#: The least mean of the people map there.
 _PLAINLY = 0.8
-#: The least confidence of the head of somebody of whom a mask may be a part.
+#: The least confidence of the head of a person whose part a mask may be.
 _PLAIN_HEAD = 0.3
-#: The least share of a part that is in the mask of the whole person; it covers less than this share of theirs.
+#: The least share of a part that is in the mask of the whole person; it covers less than this share of that mask.
 _PART = 0.85
-#: The side of the square around a mask in which a pose is looked for, in the mask's longer sides.
+#: The side of the square around a mask in which a pose is estimated, in the mask's longer sides.
 _SQUARE = 1.25
-#: How far the nose of a pose is from the middle of the head of the same person, in the head's longer sides, at most.
+#: The largest distance of a pose's nose from the middle of the same person's head, in the head's longer sides.
 _NOSE = 0.8
 #: The height of a head, in distances from the eyes to the mouth.
 _FACE = 4.0
 #: The width of a head, in its heights.
 _ROUND = 0.8
-#: By how much more of the union with a pose's mask another mask than the first has to share to be mixed with it.
+#: The least gain in intersection over union with a pose's mask with which another mask than the first is refined.
 _PLAINLY_MORE = 0.05
-#: The margin around what is mixed, in its sides.
+#: The margin around a combined mask, in its sides.
 _MARGIN = 0.1
-#: The share of a silhouette's height, from the top, in which the neck is looked for.
+#: The share of a silhouette's height, from the top, in which the neck is searched for.
 _UPPER = 0.55
 #: The largest width of a neck, in the largest widths above and below it.
 _NARROWER = 0.85
 #: The height of a head without a neck, in heights of a standing person.
 _STANDING = 1 / 7.5
-#: The height of a head without a neck of anybody else, in its widths.
+#: The height of a head without a neck of a person who does not stand, in its widths.
 _HEAD = 1.3
 
 
 Float = npt.NDArray[np.float64]
 
 Rectangle = tuple[float, float, float, float]
-"""A part of a picture in pixels: x, y, width, height."""
+"""A part of an image in pixels: x, y, width, height."""
 
 
 class Person(NamedTuple):
@@ -121,7 +121,7 @@ class Person(NamedTuple):
 
 
 def people_of(cutter: NetworkCutter) -> list[Person]:
-    """Returns the people of a picture, the largest first."""
+    """Returns the people of an image, the largest first."""
     height, width = cutter.picture.shape[:2]
     heads = heads_of_people(cutter)
     layers = [layer._replace(score=head.sure) for layer, head in zip(_cut_outs(cutter, heads), heads, strict=True)]
@@ -129,7 +129,7 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     indices: list[int] = []
     for i, region in enumerate(regions):
         least = np.count_nonzero(region)
-        # Whoever has the mask of a surer one is not told apart from them.
+        # Two heads with nearly the same mask cannot be separated: the first one gets the mask.
         if least and all(
             np.count_nonzero(region & regions[k]) < _SAME * min(least, np.count_nonzero(regions[k])) for k in indices
         ):
@@ -139,12 +139,12 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
 
 
 def heads_of_people(cutter: NetworkCutter) -> list[Head]:
-    """Returns the heads of all who get a mask: first those with a pose, by which of two who share a mask one stays."""
+    """Returns the heads of all people who get a mask, those with a pose first, which win if two share a mask."""
     heads = [head for head in apart_from_torsos(cutter) if head.sure >= SURE]
     if cutter.poses is None:
         return heads
-    poses = [pose for pose in cutter.poses.everybody() if not any(_is_of(pose, head) for head in heads)]
-    # Milk cartons and suitcases from near look like somebody without a head.
+    poses = [pose for pose in cutter.poses.all_poses() if not any(_is_of(pose, head) for head in heads)]
+    # Close-ups of milk cartons and suitcases resemble people without a head.
     least = _FROM_NEAR if poses and cutter.standable() < _NEAR_VIEW else _NEW
     new = [_head_by(cutter, pose) for pose in poses if among_people(cutter, pose, least)]
     return sorted(
@@ -153,13 +153,13 @@ def heads_of_people(cutter: NetworkCutter) -> list[Head]:
 
 
 def apart_from_torsos(cutter: NetworkCutter) -> list[Head]:
-    """Returns the heads that the network finds, without those that are on the torso of somebody whose head is above.
+    """Returns the detected heads, without those on the torso of a person whose head is above.
 
-    A print, a buckle or a hand before the chest looks like a head; a child before somebody has a pose, too. Of 425
-    photographs with heads drawn by hand none of them is lost, and three that are none are.
+    A print, a buckle or a hand before the chest resembles a head; a child in front of a person has a pose, too. On 425
+    photos with heads drawn by hand this removes three false heads and no true one.
     """
     heads = cutter.heads()
-    poses = [] if cutter.poses is None or not heads else cutter.poses.everybody()
+    poses = [] if cutter.poses is None or not heads else cutter.poses.all_poses()
     own = [min((head for head in heads if _is_of(pose, head)), key=lambda head: _from_nose(pose, head), default=None)
            for pose in poses]  # fmt: skip
     return [head for head in heads if head in own
@@ -167,10 +167,10 @@ def apart_from_torsos(cutter: NetworkCutter) -> list[Head]:
 
 
 def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
-    """Returns the head of whoever is large and apart from the others, so that little of them comes along.
+    """Returns the head of a large person who overlaps others little, so that little of them is in the cut-out.
 
-    Whoever is nearest has the largest head. That counts less the more of them has the mask of others too, and the more
-    heads of others are in it.
+    The nearest person has the largest head. Its size is reduced by the share of the mask that others cover, too, and by
+    the number of others' heads in it.
     """
     height, width = cutter.picture.shape[:2]
     sizes = {head: head.sure * head.box[2] * head.box[3] for head in heads}
@@ -196,11 +196,11 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
 
 
 def as_far_as_pose(cutter: NetworkCutter, head: Head) -> Head:
-    """Returns the head of somebody with a body that goes as far as their pose does too, if they have one."""
+    """Returns a head with its body extended to the mask of the person's pose, if there is one."""
     pose = _pose_of(cutter, head)
     if pose is None or pose.score < POSED or not among_people(cutter, pose, THERE):
         return head
-    box = box_of(_mixed(cutter, None, [pose]))
+    box = box_of(_combined(cutter, None, [pose]))
     if box is None:
         return head
     left, top, right, bottom = corners(head.body)
@@ -209,10 +209,10 @@ def as_far_as_pose(cutter: NetworkCutter, head: Head) -> Head:
 
 
 def plainly_there(cutter: NetworkCutter) -> Head | None:
-    """Returns the head of somebody whom the map of people alone tells of, by the silhouette; None where that is nobody.
+    """Returns a head estimated from a silhouette in the people map, for a person without head and pose; else None.
 
-    Whoever turns away, is cropped, or wears something over the head has no head that the network finds, and may have no
-    pose: they count where the map is large and sure, and the mask of a click in the middle of it is people.
+    The detectors miss people who turn away, are cropped, or wear something over the head. Such a person counts if the
+    region of the people map is large and certain, and the mask of a click in its middle shows people.
     """
     where = cutter.people()
     (height, width), (rows, columns) = cutter.picture.shape[:2], where.shape
@@ -238,7 +238,7 @@ def _cut_outs(cutter: NetworkCutter, heads: Sequence[Head]) -> list[Layer]:
 
 
 def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
-    """Returns the mask of somebody, by clicks at the head and the chest in a box of how far they go."""
+    """Returns the mask of a person, by clicks at the head and the chest in a box of the person's extent."""
     points = head.clicks(len(cutter.picture))
     layer = cutter.quickly(Prompts(points, [1] * len(points), _whole_pixels(corners(head.body))))
     return with_poses(cutter, layer, _pose_of(cutter, head), [head.middle])
@@ -246,38 +246,38 @@ def _cut_out(cutter: NetworkCutter, head: Head) -> Layer:
 
 def _pose_of(cutter: NetworkCutter, head: Head) -> Pose | None:
     """Returns the pose of the person with a head."""
-    poses = [] if cutter.poses is None else [pose for pose in cutter.poses.everybody() if _is_of(pose, head)]
+    poses = [] if cutter.poses is None else [pose for pose in cutter.poses.all_poses() if _is_of(pose, head)]
     return min(poses, key=lambda pose: _from_nose(pose, head), default=None)
 
 
 def _from_nose(pose: Pose, head: Head) -> float:
-    """Returns how far the middle of a head is from the nose of a pose, in pixels."""
+    """Returns the distance of the middle of a head from the nose of a pose, in pixels."""
     return math.dist(pose.points[NOSE, :2] - 0.5, head.middle)
 
 
 def _is_of(pose: Pose, head: Head) -> bool:
-    """Returns whether a pose is of the person with a head."""
+    """Returns whether a pose and a head belong to one person."""
     return _from_nose(pose, head) <= _NOSE * max(head.box[2:])
 
 
 def among_people(cutter: NetworkCutter, pose: Pose, least: float) -> bool:
-    """Returns whether a pose is somebody's by the map of people too, or its detection is sure enough without it."""
+    """Returns whether the people map confirms a pose, or its detection is certain enough without it."""
     return pose.detected >= _SEEN or people_in(cutter, pose) >= least
 
 
 def people_in(cutter: NetworkCutter, pose: Pose) -> float:
-    """Returns how surely people are where a pose has its mask, on the mean; 0 where that is nowhere."""
+    """Returns the mean of the people map in the mask of a pose; 0 if the mask is empty."""
     (height, width), where = cutter.picture.shape[:2], cutter.people()
     inside = pose.mask((0, 0, width, height), (where.shape[1], where.shape[0])) > 0
     return float(where[inside].mean()) if inside.any() else 0.0
 
 
 def _head_by(cutter: NetworkCutter, pose: Pose) -> Head | None:
-    """Returns the head of somebody by a pose; None where nothing of it, or of the mask, is in the picture."""
+    """Returns the head of a person by a pose; None if the head or the mask is outside of the image."""
     height, width = cutter.picture.shape[:2]
     left, top, right, bottom = head_around_face(pose.place(EYES), pose.place(MOUTH))
     box = max(0.0, left), max(0.0, top), min(width, right), min(height, bottom)
-    body = box_of(_mixed(cutter, None, [pose]))
+    body = box_of(_combined(cutter, None, [pose]))
     if body is None or box[0] >= box[2] or box[1] >= box[3]:
         return None
     around = min(box[0], body[0]), min(box[1], body[1]), max(box[2], body[2]), max(box[3], body[3])
@@ -293,10 +293,10 @@ def head_around_face(eyes: Float, mouth: Float) -> tuple[float, float, float, fl
 
 
 def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: Sequence[tuple[float, float]]) -> Layer:
-    """Returns the mask of somebody made better by the masks of poses; as it is where there are none.
+    """Returns the mask of a person, refined by the masks of poses; unchanged without poses.
 
     Args:
-        pose: that of the person, if one was detected.
+        pose: the detected pose of the person, or None.
         points: places (x, y) on the person.
     """
     own = box_of(layer)
@@ -308,11 +308,11 @@ def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: S
         poses.append(cutter.poses.of(Square((own[0] + own[2]) / 2, (own[1] + own[3]) / 2, side, 0.0)))
     poses = [one for one in poses if one.score >= POSED]
     poses = [one for one in poses if all(map(one.covers, points)) and among_people(cutter, one, THERE)]
-    return connected(_mixed(cutter, layer, poses), points) if poses else layer
+    return connected(_combined(cutter, layer, poses), points) if poses else layer
 
 
-def _mixed(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose]) -> Layer:
-    """Returns one mask of the network's and those of poses, or of these alone."""
+def _combined(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose]) -> Layer:
+    """Returns the weighted mean of the network's mask and those of poses, or of the latter alone."""
     (height, width), side = cutter.picture.shape[:2], cutter.network.size
 
     def mixed(box: Box, size: int) -> Float32:
@@ -338,11 +338,11 @@ def _mixed(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose]) ->
 
 
 def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _WHOLER) -> list[Layer]:
-    """Returns the masks that one click found, the best first; where that is on a person, what most likely is all of it.
+    """Returns the masks for one click, the best first; on a person, the one that is likely the whole person.
 
-    A click at a face may mean the face; most who click at a person mean all of it.
+    A click at a face may mean the face; most users who click at a person mean the whole person.
 
-    power: how much a larger mask counts, as an exponent of its area.
+    power: the exponent of a mask's area in the ranking.
     """
     first = max(layers, key=lambda layer: layer.score * covered(layer) ** power)
     if first is layers[0]:
@@ -353,11 +353,11 @@ def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _
 
 
 def wearer(cutter: NetworkCutter, part: Layer, point: tuple[float, float]) -> Layer | None:
-    """Returns the mask of somebody of whom a mask is a part, such as a cap or a sleeve; None where it is nobody's.
+    """Returns the mask of the person of whom a mask is a part, such as a cap or a sleeve; None if there is none.
 
     Args:
-        part: the mask; whoever has it has a head that is plainly to be seen, and more to them than that.
-        point: the place (x, y) that was clicked.
+        part: the mask; the person's head must be plainly visible, and the person larger than the part.
+        point: the place (x, y) of the click.
     """
     (height, width), own = cutter.picture.shape[:2], box_of(part)
     people = Layer((0, 0, width, height), cutter.people(), 0.0)
@@ -379,7 +379,7 @@ def wearer(cutter: NetworkCutter, part: Layer, point: tuple[float, float]) -> La
 
 
 def posed(cutter: NetworkCutter, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
-    """Returns the masks of a first answer to clicks on somebody, before them the first one made better by poses."""
+    """Returns the first masks for clicks on a person, preceded by one that poses refine."""
     points = prompts.inside
     if cutter.poses is None or not layers:
         return [*layers]
@@ -392,30 +392,30 @@ def posed(cutter: NetworkCutter, layers: Sequence[Layer], prompts: Prompts) -> l
 
 
 def _most_like(cutter: NetworkCutter, layers: Sequence[Layer], pose: Pose | None) -> Layer:
-    """Returns the first of a person's masks, or one that is plainly more like the mask of their pose."""
+    """Returns the first of a person's masks, or one that is clearly more similar to the mask of the pose."""
     if pose is None or not among_people(cutter, pose, THERE):
         return layers[0]
-    whole = _mixed(cutter, None, [pose])
-    shares = [alike(layer, whole) for layer in layers]
+    whole = _combined(cutter, None, [pose])
+    shares = [iou(layer, whole) for layer in layers]
     best = int(np.argmax(shares))
     return layers[best] if shares[best] > shares[0] + _PLAINLY_MORE else layers[0]
 
 
 def _layer_shows_people(cutter: NetworkCutter, layer: Layer) -> bool:
-    """Returns whether what a mask covers is people, on the whole."""
+    """Returns whether a mask covers mostly people."""
     (height, width), where = cutter.picture.shape[:2], cutter.people()
     return mostly_people(where, sampled(layer, (0, 0, width, height), (where.shape[1], where.shape[0])) > 0.5)
 
 
 def mostly_people(where: Float32, inside: Bools) -> bool:
-    """Returns whether a region is people, on the whole, by how surely they are at each place."""
+    """Returns whether the mean of the people map in a region is above a threshold."""
     return bool(inside.any() and where[inside].mean() > _PEOPLE)
 
 
 def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | None:
-    """Returns the surest of the heads whose middle is in a mask [h, w] of 0 to 255; None without any.
+    """Returns the first of the heads whose middle is in a mask [h, w] of 0 to 255; None without any.
 
-    factor: the side of the mask by that of the picture.
+    factor: mask pixels for each pixel of the image.
     """
     for head in heads:
         x, y = ((v + 0.5) * factor - 0.5 for v in head.middle)
@@ -425,15 +425,15 @@ def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | 
 
 
 def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
-    """Returns where people seem to be of whom none has a mask, [h, w] of 0 or 255, at a size (width, height).
+    """Returns the region of people without a mask, [h, w] of 0 or 255, at a size (width, height).
 
     Args:
-        masks: of those who were found, [h, w] of 0 to 255.
+        masks: the masks of people, [h, w] of 0 to 255.
     """
     left = resized(cutter.people(), size) > _PEOPLE
     for mask in masks:
         left &= ~grown(mask > 127, _RIM, corners=False)
-    # What is thinner than a head is the rim of somebody who was found.
+    # Regions that are thinner than a head are rims of masks.
     numbers, least = connected_parts(left), _DEEP * max(size)
     depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
     deep = [number for number in range(1, int(numbers.max()) + 1) if depth[numbers == number].max() >= least]
@@ -441,7 +441,7 @@ def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]
 
 
 def head_of(layer: Layer) -> Box:
-    """Returns the box of the head of a person by the silhouette."""
+    """Returns the box of the head of a person, estimated from the silhouette."""
     body = box_of(layer) or layer.box
     rows = 128
     columns = max(8, round(rows * (body[2] - body[0]) / (body[3] - body[1])))
@@ -459,16 +459,16 @@ def _whole_pixels(box: Sequence[float]) -> Box:
 
 
 def _cut(body: Box, box: Sequence[float]) -> Box:
-    """Returns whole pixels of a box inside another one."""
+    """Returns a box in whole pixels, clipped to another one."""
     left, top, right, bottom = (round(v) for v in box)
     left, top = min(max(left, body[0]), body[2] - 1), min(max(top, body[1]), body[3] - 1)
     return left, top, min(max(right, left + 1), body[2]), min(max(bottom, top + 1), body[3])
 
 
 def _silhouettes_head(region: Bools) -> tuple[int, int, int, int]:
-    """Returns the box of the head of a silhouette [H, W]: down to the neck, where it is narrower than above and below.
+    """Returns the box of the head of a silhouette [H, W], down to the neck, where it is narrower than above and below.
 
-    Without a neck, as under long hair, it is as high as the head of somebody who stands, or as heads are wide.
+    Without a neck, as under long hair, the height is that of a standing person's head, or follows from the width.
     """
     rows, columns = region.shape
     first, last = _longest_runs(region)
@@ -495,7 +495,7 @@ def _silhouettes_head(region: Bools) -> tuple[int, int, int, int]:
 
 
 def _longest_runs(region: Bools) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Returns for each row of a region [H, W] where its longest run begins and ends; twice 0 where it is empty."""
+    """Returns the start and end of the longest run in each row of a region [H, W]; twice 0 for an empty row."""
     first, last = np.zeros(len(region), np.intp), np.zeros(len(region), np.intp)
     for y, row in enumerate(region):
         steps = np.diff(np.concatenate([[0], row.astype(np.int8), [0]]))

@@ -1,8 +1,8 @@
-"""Scores: the share of the union with the object that a mask is expected to cover, by what is to be seen of an answer.
+"""Scores: the expected intersection over union of a mask and the object, by logistic regression on observable features.
 
-The network's own score of a mask is too high where the mask is wrong. Whether the masks of an answer agree, how sure
-they are, where in them the clicks are, and whether colours differ across the contour tell more: the expected share is
-a logistic function of a weighted sum of these facts. The weights are fitted on val by `benchmarks/mask_scores.py`.
+The network's own score of a mask is too high for wrong masks. The agreement of the masks for a prompt, their certainty,
+the positions of the clicks in them, and the contrast across the contour are more informative: the expected value is a
+logistic function of a weighted sum of these facts. The weights are fitted on val by `benchmarks/mask_scores.py`.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from .._images.sizes import fitted
 from ..ops.distance import distance_inside
 from ._edges import contrast
 from ._network import Prompts
-from .layers import Layer, Pixels, alike, box_of, sampled
+from .layers import Layer, Pixels, box_of, iou, sampled
 
 #: The network's scores are clipped at this, and at 1 less this, before their logits are taken.
 _LEAST = 0.02
-#: The least contrast, in levels, of which a logarithm is taken.
+#: The least contrast, in levels, whose logarithm is computed; smaller ones are raised to it.
 _CONTRAST = 2.0
-#: A click that is half as deep in a mask as its deepest place is in the middle of it: nobody clicks exactly there.
+#: The relative depth in a mask from which on a click counts as in its middle: users do not click exactly there.
 _MIDDLE = 0.5
-#: By how much a mask is expected to be better, so that it surely is.
+#: The least difference of expected scores with which a mask is considered better.
 _SURELY = 0.06
 #: The longer side of the grid on which depths are measured.
 _SIDE = 128
 
 
 class Facts(NamedTuple):
-    """The facts about one mask of an answer that its score is computed of.
+    """The facts about a mask from which its score is computed.
 
     Attributes:
         network: the logit of the network's score.
-        agreement: the share of the union with another mask of the answer that both cover, on the mean; 1 without any.
-        sureness: how surely the places of the mask are inside, on the mean, 0.5 to 1.
+        agreement: the mean intersection over union with the other masks for the same prompts; 1 without any.
+        sureness: the mean of the values inside the mask, 0.5 to 1.
         middle: how far in the middle of the mask one of the clicks on the object is, 0 to 1; 1 without any.
-        contrast: the logarithm of the levels by which colours differ across its contour.
+        contrast: the logarithm of the colour difference across its contour, in levels.
         clicks: the logarithm of the number of clicks, 0 without any.
     """
 
@@ -52,24 +52,24 @@ class Facts(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The weights of the facts, and what is added to their weighted sum."""
+    """The weights of the facts, and the bias of their weighted sum."""
 
     bias: float
     facts: Facts
 
 
 def facts_of(picture: Pixels, layers: Sequence[Layer], index: int, prompts: Prompts) -> Facts:
-    """Returns what is to be seen of one of the masks of an answer.
+    """Returns the facts about one of the masks for some prompts.
 
     Args:
-        picture: [H, W, 3] uint8.
-        layers: the masks; each is inside somewhere.
-        index: which of them.
-        prompts: what was pointed at.
+        picture: the image, [H, W, 3] uint8.
+        layers: the masks; none is empty.
+        index: the index of the mask.
+        prompts: the prompts.
     """
     layer = layers[index]
     score = min(max(layer.score, _LEAST), 1 - _LEAST)
-    others = [alike(layer, other) for i, other in enumerate(layers) if i != index]
+    others = [iou(layer, other) for i, other in enumerate(layers) if i != index]
     inside = layer.values > 0.5
     return Facts(
         math.log(score / (1 - score)),
@@ -82,15 +82,15 @@ def facts_of(picture: Pixels, layers: Sequence[Layer], index: int, prompts: Prom
 
 
 def expected(facts: Facts, weights: Weights) -> float:
-    """Returns the share of the union with the object that a mask is expected to cover, 0 to 1."""
+    """Returns the expected intersection over union of a mask and the object, 0 to 1."""
     return 1 / (1 + math.exp(-weights.bias - sum(a * b for a, b in zip(facts, weights.facts, strict=True))))
 
 
 def surely_best_first(layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
-    """Returns the masks of a corrected answer, first of them the best where that is surely better than the first.
+    """Returns the masks for a correcting click, with the best first if its score is higher by a margin.
 
-    Whoever corrects by clicks that are not in the middle of what is wrong misleads a choice by clicks alone. A mask
-    that does not explain a click which the first one explains stays behind it.
+    Correcting clicks that are not in the middle of an error mislead a ranking by clicks alone. The best mask does not
+    become the first if it disagrees with a click with which the first one agrees.
     """
 
     def explained(layer: Layer) -> list[bool]:
@@ -109,7 +109,7 @@ def surely_best_first(layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
 
 
 def _middle(layer: Layer, points: Sequence[tuple[float, float]]) -> float:
-    """Returns how far in the middle of a mask that of some places (x, y) is which is farthest, 0 to 1."""
+    """Returns the depth in a mask of the deepest of some places (x, y), relative to the deepest one, 0 to 1."""
     box = box_of(layer)
     if box is None or not points:
         return 1.0
