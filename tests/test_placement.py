@@ -206,7 +206,7 @@ def test_where_all_ground_is_unlike_that_of_others_the_first_place_says_so() -> 
     picture, mask, own = subject_of()
     given = {"mask": mask, "people": masks, "heads": heads, "head": own, "roll": 0.0, "scale": 4 / 7}
     one = placement.place(picture, background, **given)[0]
-    assert one.reason == "the object would stand on something else than others do" and one.terms["ground"] <= -0.98
+    assert one.reason == "the object would stand on other ground than the people" and one.terms["ground"] <= -0.98
     background[free] = 150, 120, 80
     assert not placement.place(picture, background, **given)[0].reason
 
@@ -318,7 +318,7 @@ def test_few_pixels_are_not_enlarged_beyond_what_a_screen_shows_sharp() -> None:
         found = placement.place(picture, background, **given)
         assert all(one.scale <= 2.5 + 1e-9 for one in found)
         among = bool(given["people"])
-        assert (found[0].reason == "the object has too few pixels to be as large as is usual there") == among
+        assert (found[0].reason == "the object has too few pixels for the usual size there") == among
         assert placement.place(picture, background, **given, most=10.0)[0].scale > 2.6 or not among
     # A screen does not show all pixels of a large background.
     large = np.full((3 * HEIGHT, 5 * WIDTH, 3), 128, np.uint8)
@@ -337,7 +337,7 @@ def test_the_line_of_heads_of_who_is_near_is_not_that_of_one_far_beside_them() -
 def test_nobody_whole_stands_in_what_is_seen_from_near(monkeypatch: pytest.MonkeyPatch) -> None:
     background = np.linspace(90, 150, 3 * HEIGHT * WIDTH).reshape(HEIGHT, WIDTH, 3).astype(np.uint8)
     _, masks, heads = scene_of((120, 100, 40), (520, 99, 39))
-    reason = "nobody could stand in what the background shows, which is seen from near, or the sky or water"
+    reason = "people could not stand in the scene, which is a close-up, the sky or water"
     whole, bust = subject_of(), subject_of(90.0, 3.0, 330)
     for likely in (0.1, 0.55, 0.9):
         monkeypatch.setattr(segmentation.Session, "standable", lambda _, likely=likely: likely)
@@ -563,7 +563,7 @@ def test_people_are_looked_for_and_faces_of_those_without_a_mask(monkeypatch: py
     # Masks that were found before are looked beside, too.
     wanted = placement.place(picture, background, mask=mask, head=head)
     assert placement.place(picture, background, mask=mask, head=head, people=two) == wanted
-    with pytest.raises(ShapeError, match="people: found in 640 x 420 pixels, expected those of background, 320 x 420"):
+    with pytest.raises(ShapeError, match="people: masks of 640 x 420 pixels, expected those of background, 320 x 420"):
         placement.place(picture, np.ascontiguousarray(background[:, ::2]), mask=mask, head=head, people=two)
 
 
@@ -589,8 +589,8 @@ def test_people_are_looked_for() -> None:
         ({"others": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
         ({"scale": 0}, ArgumentError, "scale: 0, expected a number above 0"),
         ({"most": -1}, ArgumentError, "most: -1, expected a number above 0"),
-        ({"posture": "sits"}, DTypeError, "posture: str, expected None or what `Session.posture` returns"),
-        ({"heads": []}, ArgumentError, "heads: 0 beside 1 people"),
+        ({"posture": "sits"}, DTypeError, "posture: str, expected None or the result of `Session.posture`"),
+        ({"heads": []}, ArgumentError, "heads: 0 heads for 1 people"),
         ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, ""),
     ],
 )

@@ -1,7 +1,7 @@
-"""Placing: where in a picture an object that was cut out belongs, how large and how upright.
+"""Placement: estimates the position, size, rotation and depth order of a cut-out object in a background.
 
-`place` takes the object and the picture, and gives back the best places, each with what speaks for it. It needs NumPy
-and Pillow; without `people` it looks for them with `pyharmony.segment`.
+`place` returns the best placements of an object in a background, each with the terms of its score. It needs NumPy and
+Pillow; without `people` it detects them with `pyharmony.segment`.
 """
 
 from ._place import Placement, contact_sheet, place

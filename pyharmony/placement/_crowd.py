@@ -1,4 +1,4 @@
-"""The people of a picture as placing sees them: heads, faces, who stands before whom, and how large heads are where."""
+"""The people of a background: their heads, faces and depth order, and the expected size of heads by position."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ import numpy.typing as npt
 from .._images.region import bounding_box
 from ..segmentation.heads import head_around
 from ..segmentation.layers import Pixels
-from ._roll import turned
+from ._roll import rotated
 from .subject import Bools, Float
 
-#: A face in a head: what is left out at each side, above and below, in its width and height.
+#: The margins between a head and its face at the left, top, right and bottom, in the head's width and height.
 _FACE = (0.08, 0.2, 0.08, 0.0)
-#: From this level on a pixel of a mask made smaller is inside all over.
+#: The least level of a pixel of a reduced mask that is completely inside.
 _SOLID = 250
-#: The longer side of masks where nobody has one.
+#: The longer side of masks if no person has one.
 _SIDE = 256
-#: How much larger heads are that lie lower, in octaves a height of a picture: the prior, where no two people show it.
+#: The prior of the slope by which heads lower in the image are larger, in octaves per height of the image.
 _USUAL = 0.35
-#: How many pairs of people with a head's height between them the prior counts for.
+#: The weight of the prior, in pairs of people whose heads are one head's height apart.
 _PAIRS = 3.0
-#: The largest change that is believed, in octaves a height of the picture.
+#: The largest slope, in octaves per height of the image.
 _STEEPEST = 3.0
-#: By how much of the whole two halves of the weight may differ and be even.
+#: The tolerance by which two halves of the weight count as equal, as a share of the whole.
 _EVEN = 1e-9
-#: A mask ends at the lower edge of the picture if it does so within this share of the height.
+#: The largest distance of a mask's end from the lower border at which it ends there, as a share of the height.
 _AT_EDGE = 0.03
 #: The height of the lower end of a mask, as a share of a head.
 _END = 0.3
-#: That end is hidden by others if they are below this share of it.
+#: The share of that end from which on it is occluded by others, if they are below so much of it.
 _OTHERS = 0.5
-#: Who is fewer heads tall ends at the hips at most, or sits.
+#: A person of fewer heads ends at the hips or above, or sits.
 _SHORT = 4.6
-#: Within so many heads beside somebody the same thing hides both.
+#: The largest horizontal distance of two people whom the same object may occlude, in heads.
 _BESIDE = 2.0
-#: What hides two people leaves heights of them that differ by so many heads at most.
+#: The largest difference of their visible heights, in heads.
 _AS_SHORT = 1.0
-#: From so many heads on somebody stands, and neither sits nor is hidden below the knees.
+#: The least visible height of a standing person who is not occluded below the knees, in heads.
 _STANDING = 5.0
-#: How many heads below the chin the row is by which it is compared who stands before whom.
+#: The distance below the chin of the row by which depth is compared, in heads.
 _BELOW = 0.5
-#: Somebody stands before another if that row lies lower by so many heads.
+#: The least distance by which that row of a nearer person is lower, in heads.
 NEARER = 0.25
 
 
 class Crowd(NamedTuple):
-    """People.
+    """The people of a background.
 
     Attributes:
-        masks: where each is seen, [P, h, w], of the picture's shape but smaller.
-        solid: the pixels of these masks that are of one person all over, by whom nothing is seen.
-        faces: where the face of each is seen, likewise.
-        heads: the boxes of the heads, [P, 4] in pixels of the picture: left, top, right, bottom.
-        roll: by how much the picture is turned, in degrees clockwise.
-        masked: how many of them have a mask, the first ones; of the others nothing but the head is known, and nobody
-            can stand behind them.
-        ends: the row at which each ends, [P] in pixels: the feet, or the edge of a table; NaN where the picture ends
-            first, or somebody hides it.
-        sure: how sure it is that each is there, [P].
+        masks: the masks of the people, [P, h, w], of the image's aspect but smaller.
+        solid: the pixels of these masks that are completely covered by the person, and so opaque.
+        faces: the regions of the faces, likewise.
+        heads: the boxes of the heads, [P, 4] in pixels of the image: left, top, right, bottom.
+        roll: the roll of the image, in degrees clockwise.
+        masked: the number of people with a mask, who come first; of the others only the head is known, so that no
+            object can be placed behind them.
+        ends: the row at which each person ends, [P] in pixels: the feet, or the edge of a table; NaN for a person who
+            is cropped or occluded by others below.
+        sure: the confidence of each detection, [P].
     """
 
     masks: Bools
@@ -82,19 +82,19 @@ class Crowd(NamedTuple):
         return self.heads[:, 3] - self.heads[:, 1]
 
     def upright(self, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float, Float]:
-        """Returns places as they were if the picture were not turned."""
-        upright = turned(np.asarray(x, np.float64), np.asarray(y, np.float64), -self.roll)
+        """Returns places after rotation by minus the roll, as in an upright image."""
+        upright = rotated(np.asarray(x, np.float64), np.asarray(y, np.float64), -self.roll)
         return np.asarray(upright[0]), np.asarray(upright[1])
 
     def middles(self) -> tuple[Float, Float]:
-        """Returns the middles of the heads, upright."""
+        """Returns the middles of the heads, rotated upright."""
         return self.upright((self.heads[:, 0] + self.heads[:, 2]) / 2, (self.heads[:, 1] + self.heads[:, 3]) / 2)
 
     def size_at(self, x: Float, y: Float, height: float) -> Float:
-        """Returns how high a head is at places of the picture, which is as high as `height`.
+        """Returns the expected heights of heads at places of the image, whose height is given.
 
-        Heads grow with the row by a constant number of octaves: the slopes of all pairs give it by their weighted
-        median (Theil 1950, Sen 1968), together with what is usual, and it is never negative.
+        The size grows exponentially with the row: the slope is the weighted median of those of all pairs (Theil 1950,
+        Sen 1968) and of a prior, and is never negative.
         """
         _, rows = self.middles()
         octaves = np.log2(self.sizes)
@@ -107,23 +107,23 @@ class Crowd(NamedTuple):
         weights = np.minimum(np.abs(apart[far]) / size[far], 3.0)
         slope = _median(np.append(slopes, _USUAL), np.append(weights, _PAIRS))
         slope = float(np.clip(slope, 0.0, _STEEPEST))
-        # The median is right even if some heads are small or large; a head that may be none hardly counts.
+        # The median is robust to a few wrong sizes; detections of low confidence have little weight.
         level = _median(octaves - slope * rows / height, self.sure**2)
-        # Beyond those who are there nothing is known: sizes go on by one head's height, and no further.
+        # Sizes are extrapolated by one head's height beyond the heads, and no further.
         typical = float(np.median(self.sizes))
         at = np.clip(at, rows.min() - typical, rows.max() + typical)
         return np.asarray(2.0 ** (level + slope * at / height))
 
     def ground(self) -> tuple[Float, Float, Float]:
-        """Returns where those end whose end is seen: columns and rows, upright, and how many heads tall each is."""
+        """Returns the ends of people whose end is visible: columns and rows, upright, and visible heights in heads."""
         visible = np.flatnonzero(np.isfinite(self.ends))
         x, y = self.upright((self.heads[visible, 0] + self.heads[visible, 2]) / 2, self.ends[visible])
         return x, y, (self.ends[visible] - self.heads[visible, 1]) / self.sizes[visible]
 
     def standing(self, size: tuple[int, int]) -> tuple[Float, Float]:
-        """Returns the boxes [F, 4] of those who stand and whose feet are seen, and the heights of their heads, [F].
+        """Returns the boxes [F, 4] of standing people whose feet are visible, and the heights of their heads, [F].
 
-        size: width and height of the picture.
+        size: width and height of the image.
         """
         tall = (self.ends - self.heads[:, 1]) / self.sizes
         standing = np.flatnonzero(tall >= _STANDING)
@@ -134,27 +134,28 @@ class Crowd(NamedTuple):
         return boxes, self.sizes[standing]
 
     def depth(self) -> Float:
-        """Returns how near each is, [P]: the upright row of the chin and somewhat more for large heads."""
+        """Returns the depth order key of each person, [P], larger for nearer ones: a row below the chin, upright."""
         _, rows = self.middles()
         return rows + (0.5 + _BELOW) * self.sizes
 
 
 def nearness(crowd: Crowd, x: Float, y: Float, size: Float) -> Float:
-    """Returns how near somebody is whose head has its middle at places and a height, as `Crowd.depth` tells it."""
+    """Returns the key of `Crowd.depth` for heads with their middles at places, and of a height."""
     _, rows = crowd.upright(x, y)
     return rows + (0.5 + _BELOW) * size
 
 
 def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float, tall: float) -> Float:
-    """Returns by how much an object whose lower end is hidden is above the line at which those beside it end, [N].
+    """Returns the height of an occluded object's lower end above the line at which its neighbours end, [N].
 
-    Where others end at the waist or the hips, a table or a wall hides all of them, whom it leaves about as much of. It
-    is infinite where nobody does.
+    People who end at the waist or the hips side by side are occluded by one table or wall, which leaves a similar part
+    of each visible. The height is infinite if there are no such neighbours.
 
     Args:
         crowd: the people.
         x, bottom: the middle of the object's lower end, [N].
         size: the height of the object's head, [N].
+        tall: the visible height of the object, in heads.
         tall: how many heads tall the object is.
     """
     columns, rows, others = crowd.ground()
@@ -172,15 +173,15 @@ def crowd_of(
     masks: Sequence[Pixels], heads: Float, faces: Sequence[Sequence[float]], size: tuple[int, int], roll: float,
     sure: Float,
 ) -> Crowd:  # fmt: skip
-    """Returns the people of a picture of a size (width, height).
+    """Returns the people of an image of a size (width, height).
 
     Args:
-        masks: where each is seen, [h, w] uint8 of one shape.
+        masks: the masks of people, [h, w] uint8 of one shape.
         heads: the boxes of their heads, [P, 4].
         faces: the boxes of faces of others.
-        size: of the picture.
-        roll: by how much it is turned.
-        sure: how sure it is that each of those with a mask is there, [P]; others are as sure as the least of them.
+        size: the size of the image.
+        roll: its roll.
+        sure: the confidence of each person with a mask, [P]; the others get the least of them.
     """
     if not len(masks) + len(faces):
         none = np.empty((0, 1, 1), bool)
@@ -211,7 +212,7 @@ def crowd_of(
 
 
 def _end(mask: Bools, others: Bools, head: float) -> float:
-    """Returns the row below the last one of a mask; NaN where it is that of the picture, or others are below."""
+    """Returns the row below the last one of a mask; NaN if it is the image's last, or others are below."""
     height = len(mask)
     start, end = bounding_box(mask).box[1::2]
     if end >= (1 - _AT_EDGE) * height:
@@ -225,7 +226,7 @@ def _end(mask: Bools, others: Bools, head: float) -> float:
 
 
 def _median(values: Float, weights: Float) -> float:
-    """Returns the weighted median: of two values between which half of the weight lies the mean."""
+    """Returns the weighted median; if two values each have half of the weight on their sides, their mean."""
     order = np.argsort(values)
     passed = np.cumsum(weights[order]) / weights.sum()
     first, last = np.searchsorted(passed, (0.5 - _EVEN, 0.5 + _EVEN))

@@ -1,4 +1,4 @@
-"""The call that finds places for an object, and the sheet that shows them."""
+"""Finds placements of an object, and draws a contact sheet of them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from ._score import (
     SHIFTS,
     Candidates,
     Ground,
+    appearance_of,
     around,
     candidates,
     feet_of,
@@ -41,7 +42,6 @@ from ._score import (
     goodness,
     in_front,
     joined,
-    looks_of,
     no_larger,
     rectangles,
     sky_of,
@@ -54,97 +54,93 @@ from .subject import OPPOSITE, Bools, Float, Subject, enlarged_at_most, matrix_o
 
 Rectangle = tuple[float, float, float, float]
 
-#: The longer side of the background that is looked at.
+#: The longer side of the reduced background from which the terms are computed.
 _SIDE = 256
-#: The number of places of the grid that are tried in other sizes.
+#: The number of candidates of the grid that are tried at other sizes.
 _RESIZED = 300
-#: The number of places, of all sizes, that are then compared.
+#: The number of candidates, of all sizes, that are then compared.
 _TRIED = 800
-#: From this overlap on, intersection over union, two places are the same answer.
+#: The least intersection over union of two candidates that count as the same placement.
 _ALIKE = 0.5
-#: The number of finer steps about an answer that are checked at the silhouette.
+#: The number of finer candidates near a placement that are checked at the silhouette.
 _FINER = 3
-#: What a broken rule costs where places are sorted, in units of the score.
+#: The penalty of a broken rule in the order of candidates, in units of the score.
 _BROKEN = 1e3
-#: The overlap, intersection over union, from which on a place that breaks a rule is one with another that does.
+#: The intersection over union with a candidate that breaks a rule from which on another one is skipped.
 _AS_BAD = 0.8
-#: The number of places that break a rule and are looked at.
+#: The largest number of candidates that are checked although they break a rule.
 _DOUBTED = 60
-#: What counts of how likely a place is for the first answer at another size than the usual one, or with a doubt.
+#: The factor of a candidate's likelihood for the first placement if it has an unusual size or a doubt.
 _UNUSUAL = 0.5
-#: The largest angle that an object is turned by, in degrees.
+#: The largest rotation of an object, in degrees.
 _TURNED = 10.0
-#: The least such angle: below it a photograph only gets softer.
+#: The least rotation: smaller ones would only blur the object.
 _LEAST = 0.75
-#: How far the lower end of an object that something hid may be from the line at which others end, in its heads.
+#: The largest distance of the lower end of an occluded object from the line at which others end, in its heads.
 _LINE = 0.3
-#: How far an object is moved at most so that a cut edge leaves the picture, in its heights.
+#: The largest distance by which an object is moved so that a cropped edge leaves the background, in its heights.
 _MOVED = 0.15
-#: By how many moves at most.
+#: The largest number of such moves.
 _MOVES = 4
-#: Less than this, in pixels, is no distance from the frame.
+#: The least distance from the border that is not rounding, in pixels.
 _SLIGHT = 1e-6
-#: How sure everybody is at least.
+#: The least confidence of a person.
 _FAINTEST = 0.01
 
 
-#: What may be wrong with a place, from what is the least bad.
+#: The rules that a placement may break, the least bad one first.
 _REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
-    Reason("edge-seen", "an edge of the object that its own picture cut would be seen"),
+    Reason("edge-seen", "a cropped edge of the object would be visible"),
     Reason("head-hidden", "the head of the object would be hidden"),
     Reason("face-covered", "a face would be covered"),
-    Reason("nothing-seen", "nothing of the object would be seen"),
+    Reason("nothing-seen", "nothing of the object would be visible"),
 )
-#: The reason of an object that is near the largest size it may have, and much smaller than is usual there.
-_FEW = Reason("few-pixels", "the object has too few pixels to be as large as is usual there")
-#: From this share of the largest size on an object is near it.
+#: The reason for an object near its largest size and much smaller than the usual size there.
+_FEW = Reason("few-pixels", "the object has too few pixels for the usual size there")
+#: The least share of the largest size at which an object is near it.
 _AT_MOST = 0.93
-#: An object is much smaller than is usual if the usual size is so many times its own.
+#: The least ratio of the usual size to the object's at which it is much smaller.
 _SMALLER = 1.4
-#: The reason of a first place with a low score.
-_NO_GOOD = Reason("no-good-place", "no place is a good one for the object")
-#: Lower scores are low; a seventh of the people in photographs of groups have less.
+#: The reason for a first placement with a low score.
+_NO_GOOD = Reason("no-good-place", "no placement has a good score")
+#: The score below which it is low; a seventh of the people in photos of groups have less.
 _POOR = 0.1
-#: What is said of a place that keeps the rules where one of these terms adds that or less.
+#: The values of terms at or below which a placement that keeps the rules gets their reason.
 _BAD = -3.0
 _DOUBTS = {
     "head_line": (
         _BAD,
         Reason("off-head-line", "the head of the object would be far from the line of the others' heads"),
     ),
-    "off": (_BAD, Reason("mostly-beyond", "most of the object would be beyond the picture")),
-    "others": (_BAD, Reason("others-covered", "people who are not told apart would be covered")),
+    "off": (_BAD, Reason("mostly-beyond", "most of the object would be outside of the background")),
+    "others": (_BAD, Reason("others-covered", "people without a mask would be covered")),
     "sky": (-1.5, Reason("on-sky", "the object would stand in the sky or on water")),
     "no_scene": (
         _BAD,
-        Reason(
-            "no-ground", "nobody could stand in what the background shows, which is seen from near, or the sky or water"
-        ),
+        Reason("no-ground", "people could not stand in the scene, which is a close-up, the sky or water"),
     ),
-    # One in thirty people in photographs stands on ground so unlike that of others: 1.2 of its deviations.
-    "ground": (-0.98, Reason("other-ground", "the object would stand on something else than others do")),
+    # One in thirty people in photos stands on ground so different from that of others: 1.2 of its deviations.
+    "ground": (-0.98, Reason("other-ground", "the object would stand on other ground than the people")),
 }
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A place for an object.
+    """A placement of an object in a background.
 
     Attributes:
-        x, y: where the middle of the object's picture comes to lie in the background, in pixels.
-        scale: how much larger the object becomes.
-        angle: by how much it is turned, in degrees clockwise.
-        flip: whether it is mirrored, before it is turned.
-        behind: the people of the background who stand before it, by their numbers; they stay in front.
-        score: how good the place is, 0 to 1, whatever else was tried: the logistic of what the terms add up to, where
-            half of the people in photographs of groups have 0.5 or more at their own places. A broken rule counts as
-            a term of -3. No answer has more than the one before it.
-        terms: what speaks for the place and against it: what each term adds to the logarithm of how likely it is.
-        box: the rectangle (x, y, width, height) of the background in which the object comes to lie, which may go
-            beyond it.
-        size: width and height of the object's picture.
-        reason: what is wrong with the place, in a few words: which rule it breaks, or which term speaks strongly
-            against it; else empty.
+        x, y: the position of the middle of the object's photo in the background, in pixels.
+        scale: the factor by which the object is enlarged.
+        angle: the rotation, in degrees clockwise.
+        flip: whether the object is mirrored, before the rotation.
+        behind: the people of the background who are in front of the object, by their numbers.
+        score: the quality of the placement, 0 to 1, comparable between calls: the logistic of the sum of terms, scaled
+            so that half of the people in photos of groups have 0.5 or more at their own places. A broken rule counts
+            as a term of -3. Scores never rise from one placement to the next.
+        terms: the terms of the score: what each adds to the logarithm of the placement's likelihood.
+        box: the rectangle (x, y, width, height) of the object in the background, which may extend beyond it.
+        size: width and height of the object's photo.
+        reason: the rule that the placement breaks, or the term that is strongly against it, in a few words; else empty.
 
     Example:
         >>> from pyharmony import placement
@@ -170,12 +166,12 @@ class Placement:
 
     @property
     def z(self) -> int:
-        """How many people stand before the object: 0 where it is in front of all."""
+        """The number of people in front of the object: 0 if it is in front of all."""
         return len(self.behind)
 
     @property
     def matrix(self) -> Float:
-        """Where pixels of the object's picture come to lie: [2, 3], by which (x, y, 1) is multiplied."""
+        """The matrix [2, 3] that maps (x, y, 1), in pixels of the object's photo, to pixels of the background."""
         return matrix_of(self.size, self.x, self.y, self.scale, self.angle, self.flip)
 
     def __repr__(self) -> str:
@@ -201,50 +197,50 @@ def place(
     flip: bool = False,
     k: int = 5,
 ) -> list[Placement]:
-    """Finds the best places for an object in a picture.
+    """Returns the best placements of an object in a background.
 
-    A person comes to stand among the people who are there: as large as their heads say, on the line of their heads and
-    feet; no face is covered, and where the frame of its own picture cut the object, the edge comes to lie at the same
-    edge of the background, or behind somebody. Who stands lower is nearer, and so may be who is cut at the bottom,
-    with a larger head on the same line. Among nobody, or for a thing, its size in its own picture counts, within
-    bounds.
+    A person is placed among the people there: at the size of their heads, and on the line of their heads and feet. No
+    face is covered, and an edge at which the photo crops the object is placed at the same border of the background or
+    behind other people. A lower person is nearer, and so may be one who is cropped at the bottom, with a larger head on
+    the same line. Without people, or for another object, the size follows from that in its own photo, within bounds.
 
     Args:
-        subject: the picture with the object, see `pyharmony.segment`. It should not be cropped: where its frame cuts
-            the object is where it may be cut.
-        background: the picture that it belongs in, likewise.
-        mask: where the object is, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject.
-        people: the people in the background: what `pyharmony.segment` returned with people=True, or a mask of
-            each; None: they are looked for. Both of the first give the same places: beside the masks, those who have
-            none are looked for too.
+        subject: the photo with the object, see `pyharmony.segment`. It should not be cropped: the sides on which it
+            crops the object are detected at its borders.
+        background: the image in which the object is placed, likewise.
+        mask: the mask of the object, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject.
+        people: the people in the background: the result of `pyharmony.segment` with people=True, or a mask of each;
+            None: they are detected. The first two give the same placements: people without a mask are detected in
+            addition.
         heads: the rectangles (x, y, width, height) of their heads, if people are masks, or each a `segmentation.Head`,
-            of which the surer ones tell more of the size; None: by their silhouettes.
+            whose confidence is its weight in the estimate of sizes; None: estimated from silhouettes.
         faces: rectangles of faces of people without a mask, which must not be covered either.
-        others: where more people are who are not told apart, see `pyharmony.segmentation.Session.others`; the less of
-            them is covered the better. None: looked for if people are, or were by `pyharmony.segment`, else nowhere.
-        head: the rectangle of the object's head; None: found.
-        person: whether the object is a person; None: found.
-        cut: the sides of the subject's frame that cut the object, of 'left', 'top', 'right' and 'bottom'; None: found.
-        posture: where the feet of a person are, and what they sit on, see `pyharmony.segmentation.Session.posture`:
-            who shows no feet counts as cut at the bottom, and so does who sits, from the hips on. None: looked for if
-            person and head are; without poses the silhouette says it, and nobody is known to sit.
-        scale: how much larger the object becomes; None: found.
-        most: how much larger it becomes at most where scale is None and its frame did not cut it at two opposite
-            sides, which both have to be beyond the background's; None: 2.5 times, which a screen shows sharp
-            enough, and more in a background of more than 1600 pixels, of which a screen shows fewer.
-        roll: by how many degrees clockwise the object is turned; None: so that it stands as upright as the background,
-            by 10 degrees at most.
-        flip: whether it may be mirrored.
-        k: how many places are wanted.
+        others: a mask of more people who are not separated, see `pyharmony.segmentation.Session.others`; covering them
+            lowers the score. None: detected if people are, or were by `pyharmony.segment`, else empty.
+        head: the rectangle of the object's head; None: estimated.
+        person: whether the object is a person; None: estimated.
+        cut: the sides on which the subject is cropped, of 'left', 'top', 'right' and 'bottom'; None: estimated.
+        posture: the rows of a person's feet and seat, see `pyharmony.segmentation.Session.posture`: a person without
+            visible feet counts as cropped at the bottom, and a sitting one from the hips on. None: estimated if person
+            and head are; without poses by the silhouette, which does not show whether a person sits.
+        scale: the factor by which the object is enlarged; None: estimated.
+        most: the largest scale if scale is None and the photo does not crop the object at two opposite sides, which
+            both have to be outside of the background; None: 2.5, which looks sharp enough on a screen, and more in a
+            background of more than 1600 pixels, which a screen displays reduced.
+        roll: the rotation of the object, in degrees clockwise; None: so that it is as upright as the background, by 10
+            degrees at most.
+        flip: whether the object may be mirrored.
+        k: the largest number of placements.
 
     Returns:
-        Up to k places, the best first, no two of which share about half of what is seen of their boxes. There is always
-        one: where none keeps all rules, the best of the others, which says so by its `reason`. So does one that keeps
-        them where a term speaks strongly against it.
+        Up to k placements, the best first; no two visible parts of their boxes overlap by about half. There is at least
+        one: if none keeps all rules, the best of the others, with the broken rule as its `reason`. A placement that
+        keeps them has a reason if a term is strongly against it.
 
     Raises:
-        MaskError: the mask is empty or has values outside of its range, or subject has no alpha and no mask is given.
-        ArgumentError: cut, k, faces, head, heads, posture, scale, most or roll have a value that is not accepted.
+        MaskError: the mask is empty or has values outside of its range.
+        ArgumentError: subject has no alpha and no mask is given, or cut, k, faces, head, heads, posture, scale, most or
+            roll have a value that is not accepted.
         ShapeError, DTypeError, DecodeError, WeightsError: see `pyharmony.segment`.
 
     Example:
@@ -271,7 +267,7 @@ def place(
     heads = None if heads is None else _checks.several(heads, "heads", "a list of rectangles")
     faces = () if faces is None else _checks.several(faces, "faces", "a list of rectangles")
     if not (people is None or isinstance(people, Masks)):
-        people = _checks.several(people, "people", "None, a list of masks, or what `pyharmony.segment` returns")
+        people = _checks.several(people, "people", "None, a list of masks, or the result of `pyharmony.segment`")
     scene = image_levels(background, "background")
     own_head = None if head is None else _box(head, "head")
     if person is None and head is None:
@@ -282,10 +278,10 @@ def place(
     longer = max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1])
     for name, value in (("scale", scale), ("most", most)):
         if value is not None and value * longer < 1:
-            raise ArgumentError(f"{name}: {value!r}, at which the object is smaller than a pixel")
+            raise ArgumentError(f"{name}: {value!r}, expected an object of at least one pixel at that scale")
     more: list[Rectangle] = []
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
-        people, more, others = _looked_for(scene, people, heads, others)
+        people, more, others = _detected_people(scene, people, heads, others)
     masks, boxes, sure = _people_of(scene, people, heads)
     face_boxes = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
     size = (scene.shape[1], scene.shape[0])
@@ -301,7 +297,7 @@ def place(
 
 
 def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
-    """Returns the picture of an object and its mask, as levels."""
+    """Returns the photo of an object and its mask, as levels."""
     if mask is not None:
         levels = image_levels(subject, "subject")
         return levels, mask_levels(mask, *levels.shape[:2])
@@ -311,27 +307,27 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
         raise ArgumentError(
             "mask: not given, and subject has no alpha",
             code="no-mask",
-            hint="expected one of both, as `segmentation.cutout` makes",
+            hint="expected a mask or a subject with alpha, such as by `segmentation.cutout`",
         )
     levels = image_levels(image, "subject")
     return levels, mask_levels(np.ascontiguousarray(pixels[..., 3]), *levels.shape[:2])
 
 
-def _looked_for(
+def _detected_people(
     scene: Pixels, people: Masks | None, heads: Sequence[Rectangle | Head] | None, others: Any
 ) -> tuple[Masks, list[Rectangle], Any]:
-    """Returns the people in a picture, the faces of those without a mask, and where others are.
+    """Returns the people in an image, the faces of those without a mask, and the mask of others.
 
-    people: those who were found before; None: they are looked for too.
+    people: the people detected before; None: they are detected here, too.
     """
     if heads is not None:
-        raise ArgumentError("heads: given without people, expected one each")
+        raise ArgumentError("heads: given without people, expected both, with one head for each person")
     session = Session(scene)
     if people is None:
         people = session.people()
     elif people.size != (scene.shape[1], scene.shape[0]):
         (wide, high), (height, width) = people.size, scene.shape[:2]
-        raise ShapeError(f"people: found in {wide} x {high} pixels, expected those of background, {width} x {height}")
+        raise ShapeError(f"people: masks of {wide} x {high} pixels, expected those of background, {width} x {height}")
     faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:
         size = (scene.shape[1], scene.shape[0])
@@ -340,7 +336,7 @@ def _looked_for(
 
 
 def _others_of(scene: Pixels, others: Any) -> Bools:
-    """Returns where others are, at the small size."""
+    """Returns the mask of others, at the small size."""
     height, width = scene.shape[:2]
     size = fitted((width, height), _SIDE)
     if others is None:
@@ -349,10 +345,9 @@ def _others_of(scene: Pixels, others: Any) -> Bools:
 
 
 def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float, Float]:
-    """Returns the people of a picture.
+    """Returns the people of an image.
 
-    They are masks at a small size, [h, w] uint8, the boxes of their heads in pixels of the picture, and how sure it is
-    that each is there.
+    They are masks at a small size, [h, w] uint8, the boxes of their heads in pixels of the image, and the confidences.
     """
     height, width = scene.shape[:2]
     size = fitted((width, height), _SIDE)
@@ -360,7 +355,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
         heads = [Head(box, box, score) for box, score in zip(people.heads, people.scores)]
     if heads is not None and len(heads) != len(every):
-        raise ArgumentError(f"heads: {len(heads)} beside {len(every)} people, expected one each")
+        raise ArgumentError(f"heads: {len(heads)} heads for {len(every)} people, expected one for each")
     masks: list[Pixels] = []
     boxes: list[tuple[float, ...]] = []
     sure: list[float] = []
@@ -385,7 +380,7 @@ def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int], name:
 
 
 def _angle(image: Pixels, background_roll: float) -> float:
-    """Returns by how much an object must be turned to stand as a background of a roll does, in degrees clockwise."""
+    """Returns the rotation of an object to the roll of a background, in degrees clockwise."""
     angle = float(np.clip(background_roll - roll_in(image), -_TURNED, _TURNED))
     return 0.0 if abs(angle) < _LEAST else angle
 
@@ -393,20 +388,20 @@ def _angle(image: Pixels, background_roll: float) -> float:
 def _ground(
     scene: Pixels, crowd: Crowd, heads: Float, others: Bools, subject_image: Pixels, subject: Subject
 ) -> Ground:
-    """Returns what the scores are read from, of a picture with people, whose heads are given, and others."""
+    """Returns the tables from which terms are computed, for an image with people, whose heads are given, and others."""
     size = (scene.shape[1], scene.shape[0])
     small = reduced(scene, fitted(size, _SIDE))
     gray = small.astype(np.float64) @ LUMA
     edges = np.zeros_like(gray)
     edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])
-    # Of an edge above the usual no more is lost by covering it.
+    # The contrast of an edge is limited: covering a stronger one loses no more.
     edges = np.minimum(edges / 64, 1.0)
     empty = np.zeros((1, *gray.shape), bool)
-    appearance = table_of(looks_of(small, grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
+    appearance = table_of(appearance_of(small, grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
     standing, high = crowd.standing(size)
     floors = floors_of(appearance, standing, high, size)
     sky = sky_of(small)
-    # Where others stand, it is neither the sky nor water.
+    # A region on which people stand is neither sky nor water.
     if len(standing) and (sums(table_of(sky[None]), feet_of(standing, high), size) > 0).any():
         sky[:] = False
     many = len(crowd) > 0
@@ -421,7 +416,7 @@ def _ground(
 
 
 def _shade(image: Pixels, box: Sequence[float]) -> float:
-    """Returns how much brighter the right half of a part of a picture is than the left half, -1 to 1."""
+    """Returns the brightness of the right half of a part of an image relative to the left half, -1 to 1."""
     height, width = image.shape[:2]
     left, top = max(0, int(box[0])), max(0, int(box[1]))
     right, bottom = min(width, math.ceil(box[2])), min(height, math.ceil(box[3]))
@@ -433,7 +428,7 @@ def _shade(image: Pixels, box: Sequence[float]) -> float:
 
 
 def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float, dict[str, Float], Bools]:
-    """Returns the scores of candidates, what each term adds, and which are allowed."""
+    """Returns the scores of candidates, the contribution of each term, and whether they keep the rules."""
     among = len(ground.crowd) > 0 and subject.head is not None
     weights = JUDGED | (AMONG_PEOPLE if among else ALONE)
     terms, is_allowed = terms_of(subject, ground, places)
@@ -442,33 +437,33 @@ def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float,
 
 
 def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: float | None, k: int) -> list[Placement]:
-    """Returns the best places that keep the rules, or the best one that does not."""
+    """Returns the best placements that keep the rules, or the best one that does not."""
     places = candidates(subject, ground, (False, True) if flip else (False,), scale)
     score, terms, is_allowed = scored(subject, ground, places)
     is_allowed &= _edges_hidden(subject, ground, places)
     if scale is None:
-        # At the likely places other sizes count as well: rows do not tell the size for sure.
+        # The size expected at a row is uncertain, so other sizes are tried at the likely candidates.
         likely = np.argsort(-np.where(is_allowed, score, score - _BROKEN), kind="stable")[:_RESIZED]
-        places = around(places.taken(likely), RESIZED, (0.0,), ground)
+        places = around(places.select(likely), RESIZED, (0.0,), ground)
         places = no_larger(subject, places)
         score, terms, is_allowed = scored(subject, ground, places)
         is_allowed &= _edges_hidden(subject, ground, places)
-    # What every place is worth, as a share of all; each answer takes that of the places that it is nearly the same as.
+    # The likelihood of every candidate; a placement gets the sum over the candidates that are nearly the same.
     worth = np.exp(score - score[is_allowed].max()) * is_allowed if is_allowed.any() else np.exp(score - score.max())
     worth /= worth.sum()
     likely = np.argsort(-worth, kind="stable")[:_TRIED]
     likely = likely[worth[likely] > 0]
-    # Two places are the same if the parts of their boxes inside the picture are.
-    boxes = np.clip(_boxes(subject, places.taken(likely)), 0.0, np.array([*ground.size, *ground.size], np.float64))
+    # Two candidates are the same if the visible parts of their boxes are.
+    boxes = np.clip(_boxes(subject, places.select(likely)), 0.0, np.array([*ground.size, *ground.size], np.float64))
     shared = _overlaps(boxes)
     same = shared >= _ALIKE
     left = worth[likely].copy()
-    # Another size than the one that the people say has to be much more likely to be the first answer, and so has one
-    # that something speaks strongly against.
+    # An unusual size has to be much more likely to be the first placement, and so has a candidate with a term that is
+    # strongly against it.
     usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1])
     for name, (bad, _) in _DOUBTS.items():
         doubted = terms[name][likely] <= bad
-        # A term that speaks against all places tells none from another.
+        # A term that is against all candidates does not distinguish them.
         usual &= ~doubted | doubted.all()
     first = np.where(usual, 1.0, _UNUSUAL)
     is_tried = np.zeros(len(likely), bool)
@@ -479,7 +474,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         i = int(gains.argmax())
         is_tried[i] = True
         most = placements[-1].score if placements else 1.0
-        one = _settled_near(subject, ground, places.taken(likely[i : i + 1]), angle, scale, most)
+        one = _refined(subject, ground, places.select(likely[i : i + 1]), angle, scale, most)
         if one.reason:
             doubtful.append(one)
             is_tried |= shared[i] >= _AS_BAD
@@ -496,13 +491,13 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
 
 
 def _doubt(terms: Mapping[str, float]) -> Reason:
-    """Returns what speaks strongly against a place, in a few words; empty where nothing does."""
+    """Returns the reason of the term that is most strongly against a placement; empty if none is."""
     name, (bad, text) = min(_DOUBTS.items(), key=lambda one: terms.get(one[0], 0.0) / -one[1][0])
     return text if terms.get(name, 0.0) <= bad else NO_REASON
 
 
 def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> Reason:
-    """Returns that an object is much smaller than is usual at its place, for it has too few pixels; else empty."""
+    """Returns the reason for an object that has too few pixels for the usual size at its place; else empty."""
     if one.scale < _AT_MOST * subject.most:
         return NO_REASON
     left, top, right, bottom = subject.anchor
@@ -511,10 +506,10 @@ def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> Reason:
     return _FEW if usual > _SMALLER * one.scale * (bottom - top) else NO_REASON
 
 
-def _settled_near(
+def _refined(
     subject: Subject, ground: Ground, place: Candidates, angle: float, scale: float | None, most: float
 ) -> Placement:
-    """Returns a candidate, or the best place at finer steps about it that keeps every rule; the rules first.
+    """Returns the placement of a candidate, or of the best finer one near it that keeps all rules.
 
     most: the largest score that it may have.
     """
@@ -526,16 +521,16 @@ def _settled_near(
     first: Placement | None = None
     for i in order:
         terms = {name: round(float(values[i]), 4) for name, values in worth.items() if abs(values[i]) > 5e-5}
-        one = _checked(subject, ground, finer.taken(np.array([i])), angle, most, terms)
+        one = _placement_at(subject, ground, finer.select(np.array([i])), angle, most, terms)
         if not one.reason:
             return one
         first = first or one
-    assert first is not None  # noqa: S101  # there is always one
+    assert first is not None  # noqa: S101  # `order` is not empty
     return first
 
 
 def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools:
-    """Returns whether the edges on which an object is cut are beyond the picture or behind somebody, about [N]."""
+    """Returns whether the cropped edges of an object are outside of the background or behind people, roughly, [N]."""
     good = np.ones(len(places), bool)
     if not subject.cut:
         return good
@@ -552,7 +547,7 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
     if "bottom" in subject.cut:
         at_bottom = bottom >= height - slack
         if len(ground.crowd):
-            # The lowest band is behind people who stand before the object.
+            # Is the lowest band occluded by people in front of the object?
             over = ground.people.shape
             unit = (over[1] - 1) * (over[2] - 1) / (height * width)
             last = bands[:, -1]
@@ -567,13 +562,13 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
 
 
 def _boxes(subject: Subject, places: Candidates) -> Float:
-    """Returns the boxes of an object at places, [N, 4]: left, top, right, bottom."""
+    """Returns the bounding boxes of an object at candidates, [N, 4]: left, top, right, bottom."""
     bands, _ = rectangles(subject, places)
     return np.stack([bands[..., 0].min(1), bands[..., 1].min(1), bands[..., 2].max(1), bands[..., 3].max(1)], 1)
 
 
 def _overlaps(boxes: Float) -> Float:
-    """Returns the shares of the unions that boxes [N, 4] and each other cover both, [N, N]."""
+    """Returns the intersection over union of boxes [N, 4] with each other, [N, N]."""
     left, top, right, bottom = boxes.T.astype(np.float32)
     wide = (np.minimum.outer(right, right) - np.maximum.outer(left, left)).clip(0)
     high = (np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)).clip(0)
@@ -583,16 +578,16 @@ def _overlaps(boxes: Float) -> Float:
     return np.asarray(shared / union)
 
 
-def _checked(
+def _placement_at(
     subject: Subject, ground: Ground, one: Candidates, angle: float, most: float, terms: dict[str, float]
 ) -> Placement:
-    """Returns the place of a candidate, with every rule checked at the silhouette as it comes to lie."""
+    """Returns the placement of a candidate, with every rule checked at the transformed silhouette."""
     width, height = ground.size
     left, top, right, bottom = subject.anchor
     scale = float(one.size[0] / (bottom - top))
     flip = bool(one.flip[0])
     x, y = float(one.x[0]), float(one.y[0])
-    # The middle of the picture, from that of the anchor.
+    # The middle of the photo, from that of the anchor.
     own = matrix_of(subject.size, 0.0, 0.0, scale, angle, flip)
     anchor = own @ np.array([(left + right - 1) / 2, (top + bottom - 1) / 2, 1.0])
     x, y = x - 0.5 - float(anchor[0]), y - 0.5 - float(anchor[1])
@@ -604,21 +599,21 @@ def _checked(
     for i in behind:
         front_mask |= masks[i]
         solid |= ground.crowd.solid[i]
-    # Masks are smaller than the picture: what is within a pixel of a rule's border is taken for beyond it.
+    # Masks are smaller than the image: within a pixel of its limit a rule counts as broken.
     sides = subject.cut
     if subject.is_hidden:
         off = float(off_the_line(ground.crowd, one.x, _boxes(subject, one)[:, 3], one.size, subject.tall)[0])
         if abs(off) <= _LINE * one.size[0]:
             y, sides = y + off, sides - {"bottom"}
     with_sides = subject._replace(cut=sides)
-    x, y, floats = _settled(with_sides, ~grown(~solid), ground.size, (x, y), scale, angle, flip)
+    x, y, floats = _moved_out(with_sides, ~grown(~solid), ground.size, (x, y), scale, angle, flip)
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
-    lies = _lying(subject, matrix, ground.size, front_mask.shape)
-    near = grown(lies) & ~front_mask
+    region = _silhouette_at(subject, matrix, ground.size, front_mask.shape)
+    near = grown(region) & ~front_mask
     reason = _EDGE if floats else NO_REASON
     if subject.head is not None and _hidden(subject, matrix, ground.size, front_mask) > HIDDEN:
         reason = _HEAD
-    lies &= ~front_mask
+    region &= ~front_mask
     for i in range(len(ground.crowd)):
         face = ground.crowd.faces[i]
         if i not in behind and np.count_nonzero(near & face) > FACE * np.count_nonzero(face):
@@ -626,7 +621,7 @@ def _checked(
     corners = np.array([[*corner, 1.0] for corner in _corners(subject)])
     scene_corners = corners @ matrix.T
     low, high = scene_corners.min(0), scene_corners.max(0)
-    if not lies.any():
+    if not region.any():
         reason = _NOTHING
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
     among = len(ground.crowd) > 0 and subject.head is not None
@@ -635,31 +630,31 @@ def _checked(
 
 
 def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], front_mask: Bools) -> float:
-    """Returns the share of what is in the picture of an object's head that a region of people covers."""
+    """Returns the share of the visible part of an object's head that a region of people covers."""
     high, wide = subject.mask.shape
     left, top, right, bottom = np.array(subject.anchor) * np.tile((wide / subject.size[0], high / subject.size[1]), 2)
     head = np.zeros_like(subject.mask)
     part = slice(max(0, math.floor(top)), math.ceil(bottom)), slice(max(0, math.floor(left)), math.ceil(right))
     head[part] = subject.mask[part]
-    lies = _lying(subject._replace(mask=head), matrix, size, front_mask.shape)
-    return int(np.count_nonzero(lies & front_mask)) / max(1, int(np.count_nonzero(lies)))
+    region = _silhouette_at(subject._replace(mask=head), matrix, size, front_mask.shape)
+    return int(np.count_nonzero(region & front_mask)) / max(1, int(np.count_nonzero(region)))
 
 
 def _corners(subject: Subject) -> list[tuple[float, float]]:
-    """Returns the corners of the bands of an object, in pixels of its picture whose middles are whole."""
+    """Returns the corners of the bands of an object, in pixels of its photo, whose centres have whole coordinates."""
     corners = []
     for left, top, right, bottom in subject.bands:
         corners += [(x - 0.5, y - 0.5) for x in (left, right) for y in (top, bottom)]
     return corners
 
 
-def _settled(
+def _moved_out(
     subject: Subject, front_mask: Bools, size: tuple[int, int], at: tuple[float, float], scale: float, angle: float,
     flip: bool,
 ) -> tuple[float, float, bool]:  # fmt: skip
-    """Returns a place moved so far that the edges on which the object is cut leave the picture, and whether one stays.
+    """Returns a position moved until the cropped edges are outside of the background, and whether one is visible.
 
-    What is behind somebody need not leave it.
+    Edges behind people may stay inside.
     """
     x, y = at
     points = subject.contour()
@@ -671,20 +666,20 @@ def _settled(
     sides = {("right" if side == "left" else "left") if flip and side in ("left", "right") else side
              for side in subject.cut}  # fmt: skip
     homogeneous = np.concatenate([points - 0.5, np.ones((len(points), 1))], 1)
-    # A move may bring out from behind somebody what was hidden before it.
+    # A move may uncover a part that was behind a person before.
     for _ in range(_MOVES):
-        lie = homogeneous @ matrix_of(subject.size, x, y, scale, angle, flip).T + 0.5
-        column = np.clip((lie[:, 0] * columns / width).astype(int), 0, columns - 1)
-        row = np.clip(((lie[:, 1] - 1e-6) * rows / height).astype(int), 0, rows - 1)
-        inside = ((lie > _SLIGHT) & (lie < np.array(size) - _SLIGHT)).all(1)
+        at_points = homogeneous @ matrix_of(subject.size, x, y, scale, angle, flip).T + 0.5
+        column = np.clip((at_points[:, 0] * columns / width).astype(int), 0, columns - 1)
+        row = np.clip(((at_points[:, 1] - 1e-6) * rows / height).astype(int), 0, rows - 1)
+        inside = ((at_points > _SLIGHT) & (at_points < np.array(size) - _SLIGHT)).all(1)
         open_ = ~front_mask[row, column] & inside
         if not open_.any():
             return x, y, False
-        down = height - float(lie[open_, 1].min()) if "bottom" in sides else 0.0
-        up = float(lie[open_, 1].max()) if "top" in sides else 0.0
-        right = width - float(lie[open_, 0].min()) if "right" in sides else 0.0
-        left = float(lie[open_, 0].max()) if "left" in sides else 0.0
-        # The side that asks for the least.
+        down = height - float(at_points[open_, 1].min()) if "bottom" in sides else 0.0
+        up = float(at_points[open_, 1].max()) if "top" in sides else 0.0
+        right = width - float(at_points[open_, 0].min()) if "right" in sides else 0.0
+        left = float(at_points[open_, 0].max()) if "left" in sides else 0.0
+        # The side with the shortest move.
         moves = [(d, move) for d, move in ((down, (0.0, down)), (up, (0.0, -up)), (right, (right, 0.0)),
                                            (left, (-left, 0.0))) if d > 0]  # fmt: skip
         if not moves:
@@ -696,8 +691,8 @@ def _settled(
     return *at, True
 
 
-def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]) -> Bools:
-    """Returns where an object comes to lie, [h, w] of the picture at a smaller size."""
+def _silhouette_at(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]) -> Bools:
+    """Returns the silhouette of an object in the background, [h, w] at a smaller size."""
     rows, columns = shape
     y, x = np.arange(rows)[:, None] + 0.5, np.arange(columns) + 0.5
     x, y = x * size[0] / columns - 0.5, y * size[1] / rows - 0.5
@@ -705,7 +700,7 @@ def _lying(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[
     dx, dy = x - matrix[0, 2], y - matrix[1, 2]
     high, wide = subject.mask.shape
     if not inverse[0, 1] and not inverse[1, 0]:
-        # Upright, each row and each column of the picture has one of the mask.
+        # Without a rotation, each row and each column of the background is one of the mask.
         column = np.floor((inverse[0, 0] * dx + 0.5) * wide / subject.size[0]).astype(np.intp)
         row = np.floor((inverse[1, 1] * dy + 0.5) * high / subject.size[1]).astype(np.intp)
         inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
@@ -725,7 +720,7 @@ def _posture(posture: Any) -> Posture | None:
     if posture is None:
         return None
     if not isinstance(posture, Posture):
-        raise DTypeError(f"posture: {type(posture).__name__}, expected None or what `Session.posture` returns")
+        raise DTypeError(f"posture: {type(posture).__name__}, expected None or the result of `Session.posture`")
     for name, row in (("feet", posture.feet), ("seat", posture.seat)):
         if row is not None:
             _number(row, f"posture.{name}")
@@ -758,11 +753,11 @@ def _number(value: Any, name: str) -> float:
 def contact_sheet(
     subject: ImageLike, background: ImageLike, placements: Sequence[Placement], *, mask: MaskLike | None = None
 ) -> Pixels:
-    """Returns a picture [H, W, 3] uint8 of an object pasted at each of its places, with what speaks for each.
+    """Returns an image [H, W, 3] uint8 of an object pasted at each of its placements, with the terms of their scores.
 
     Args:
         subject, background, mask: see `place`.
-        placements: what it returned.
+        placements: the result of `place`.
 
     Raises:
         ArgumentError: there is no placement.
@@ -777,7 +772,7 @@ def contact_sheet(
     """
     from PIL import Image, ImageDraw
 
-    placements = _checks.several(placements, "placements", accepts := "a list of what `place` returned")
+    placements = _checks.several(placements, "placements", accepts := "a list of placements by `place`")
     if not placements:
         raise ArgumentError("placements: empty, expected at least one")
     for i, one in enumerate(placements):
@@ -796,7 +791,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for i, one in enumerate(placements):
         left, top = i % columns * wide, i // columns * cell
-        # From a pixel of the cell back to one of the object's picture.
+        # The matrix from pixels of the cell to those of the object's photo.
         matrix = np.vstack([one.matrix, [0, 0, 1]])
         shrunk = np.diag([wide / width, high / height, 1.0])
         shrunk[:2, 2] = 0.5 * wide / width - 0.5, 0.5 * high / height - 0.5

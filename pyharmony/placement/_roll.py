@@ -1,4 +1,4 @@
-"""Roll: by how much a picture is turned, read from its edges."""
+"""Roll: estimates the rotation of an image about the viewing direction from its edges."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..typing import ImageLike
 
 Float32 = npt.NDArray[np.float32]
 
-#: The longer side of the picture that edges are looked for in.
+#: The longer side of the image in which gradients are computed.
 _SIDE = 400
-#: So many pixels are averaged at least, along each side, for one of a reduced image.
+#: The least number of pixels that are averaged along each side for a pixel of a reduced image.
 _SAMPLES = 3
 #: The standard deviation of the smoothing before gradients, in pixels.
 _BEFORE = 1.0
@@ -28,25 +28,25 @@ _AFTER = 2.5
 _LARGEST = 15.0
 #: The step of the histogram, in degrees.
 _STEP = 0.25
-#: The standard deviation by which edges of one thing vary, in degrees.
+#: The standard deviation of the directions of parallel edges, in degrees.
 _VARIES = 1.0
-#: What an edge that is almost level counts beside an upright one: perspective turns level edges, upright ones hardly.
+#: The weight of an almost level edge relative to an upright one: perspective rotates level edges more.
 _LEVEL = 0.6
-#: Contrast per pixel that an edge counts for at most.
+#: The contrast per pixel above which edges have no more weight.
 _STRONG = 20.0
 #: Contrast per pixel that is noise.
 _NOISE = 2.0
 #: The standard deviation of the prior of roll, in degrees.
 _USUAL = 6.0
-#: How many times as many edges as by chance must agree, or roll is 0.
+#: The least ratio of the votes for the roll to their mean over all directions; below it the roll is 0.
 _SURE = 2.0
 
 
 def roll_of(image: ImageLike) -> float:
-    """Returns by how much a picture is turned, in degrees clockwise, from -15 to 15.
+    """Returns the estimated roll of an image, in degrees clockwise, from -15 to 15.
 
-    Edges that are almost upright or almost level vote: most of what people build is either. Where no direction stands
-    out the answer is 0.
+    Almost upright and almost level edges vote, since most edges of buildings and furniture are either. If no direction
+    dominates, the roll is 0.
 
     Args:
         image: an image, see `pyharmony.segment`.
@@ -65,19 +65,19 @@ def roll_of(image: ImageLike) -> float:
 
 
 def roll_in(image: Pixels) -> float:
-    """Returns the roll of a picture [H, W, 3]."""
+    """Returns the roll of an image [H, W, 3]."""
     height, width = image.shape[:2]
     size = fitted((width, height), _SIDE, least=8)
     levels = reduced(image, size).astype(np.float32)
     gray = _blurred(levels @ np.array(LUMA, np.float32), _BEFORE)
     down, across = np.gradient(gray)
-    # Only where an edge is straight do the gradients around agree (structure tensor, Bigun and Granlund 1987).
+    # Gradients agree only along straight edges (structure tensor, Bigun and Granlund 1987).
     xx, yy, xy = (_blurred(product, _AFTER) for product in np.stack([across * across, down * down, across * down]))
     angle = 0.5 * np.degrees(np.arctan2(2 * xy, xx - yy))
     straight = np.hypot(xx - yy, 2 * xy) / (xx + yy + _NOISE**2)
-    # From -45 to 45, off the nearest direction of an upright grid, clockwise since rows go down.
+    # The deviation from the nearest axis, from -45 to 45 degrees, clockwise since rows go down.
     off = (angle + 45) % 90 - 45
-    # Strong edges count more, but one that is very strong is one edge still.
+    # Strong edges have more weight, up to a limit.
     weight = np.minimum(np.sqrt(xx + yy), _STRONG) * straight**4 * np.where(np.abs(angle) > 45, _LEVEL, 1.0)
     votes, _ = np.histogram(off, np.arange(-45, 45 + _STEP, _STEP), weights=weight)
     reach = int(4 * _VARIES / _STEP)
@@ -101,7 +101,7 @@ def roll_in(image: Pixels) -> float:
 
 
 def _blurred(values: Float32, sigma: float) -> Float32:
-    """Returns a plane blurred by a Gaussian, its border repeated."""
+    """Returns a plane blurred by a Gaussian, with its border replicated."""
     reach = math.ceil(3 * sigma)
     taps = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     taps = (taps / (2 * taps.sum() - taps[0])).astype(np.float32)
@@ -118,12 +118,12 @@ def _blurred(values: Float32, sigma: float) -> Float32:
 
 
 def reduced(values: Pixels, size: tuple[int, int]) -> Pixels:
-    """Returns an image [H, W] or [H, W, C] at a size (width, height); of a far larger one not every pixel counts."""
+    """Returns an image [H, W] or [H, W, C] at a size (width, height); of a far larger one not all pixels are read."""
     step = max(1, min(values.shape[1] // size[0], values.shape[0] // size[1]) // _SAMPLES)
     return resized(np.ascontiguousarray(values[step // 2 :: step, step // 2 :: step]), size)
 
 
-def turned(x: Any, y: Any, degrees: float) -> tuple[Any, Any]:
-    """Returns points turned clockwise about the origin."""
+def rotated(x: Any, y: Any, degrees: float) -> tuple[Any, Any]:
+    """Returns points rotated clockwise about the origin."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return x * cos - y * sin, x * sin + y * cos

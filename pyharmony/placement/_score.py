@@ -1,4 +1,4 @@
-"""Candidates for a place, and what speaks for each: sums over rectangles by summed-area tables, weighed and added."""
+"""Candidates for placements, and the terms of their scores, as sums over rectangles by summed-area tables."""
 
 from __future__ import annotations
 
@@ -15,107 +15,107 @@ from ..segmentation.layers import Pixels
 from ._crowd import NEARER, Crowd, nearness, off_the_line
 from .subject import OPPOSITE, Bools, Float, Subject
 
-#: The number of columns that the middle of the head is tried in.
+#: The number of columns of the grid of candidates, for the middle of the head.
 _COLUMNS = 48
-#: The number of rows that it is tried in.
+#: The number of its rows.
 _ROWS = 14
-#: How far rows go above the heads that are there, in heads.
+#: The extent of the rows above the existing heads, in heads.
 _ABOVE = 1.3
-#: How far they go below them, in heads.
+#: Their extent below them, in heads.
 _BELOW = 1.8
-#: Sizes that are tried, as factors of the one that the people show.
+#: The factors of the size that are tried, relative to the one that is expected among the people.
 RESIZED = (0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682)
-#: Finer factors that are tried about a place, ...
+#: The finer factors of the size that are tried near a candidate, ...
 FINER = (0.87, 0.93, 1.0, 1.07, 1.15)
-#: ... and shifts of it, in steps of the columns.
+#: ... and the shifts, in steps of the columns.
 SHIFTS = (-0.33, 0.0, 0.33)
-#: Factors of the size that are tried where nobody shows it.
+#: The factors of the size that are tried in a background without people.
 _FREE_SIZES = (0.7, 0.85, 1.0, 1.15)
-#: The rows in which feet or a base are tried there, as shares of the height.
+#: The rows of feet or a base that are tried there, as shares of the height.
 _BASES = (0.72, 0.8, 0.86, 0.91, 0.95, 0.98)
-#: Where nobody is there, the row of somebody's head, as a share of the picture's height: its median in the
-#: photographs of `tools/annotations/heads.json` whose split is train, of 64 people who are alone and cut at the bottom
-#: 0.29 (half of them within 0.22 to 0.35), of 35 who are whole 0.26.
+#: The row of a person's head in a background without people, as a share of its height: the median in the photos of
+#: `tools/annotations/heads.json` whose split is train: 0.29 for 64 people alone and cropped at the bottom (half of them
+#: within 0.22 to 0.35), 0.26 for 35 who are whole.
 _HEAD_ROW = 0.3
-#: The least and greatest height of a head there if the person is cut at the bottom, as shares of the image's height.
+#: The least and greatest height of a head there of a person cropped at the bottom, as shares of the image's height.
 _HEADS = 1 / 6, 0.4
-#: The least and greatest height of a person there who is not cut, as shares of the image's height.
+#: The least and greatest height of a person there who is not cropped, as shares of the image's height.
 _BODIES = 1 / 3, 2 / 3
-#: The greatest height and width of a thing, as shares of those of the image.
+#: The greatest height and width of an object that is not a person, as shares of those of the image.
 _LARGEST = 0.5
-#: By how many octaves any of these sizes may differ.
+#: The largest deviation from any of these sizes, in octaves.
 _FROM_FIT = 1.0
-#: How far somebody who is cut at the bottom may be lower than the picture's edge, as shares of the part that is seen.
+#: The shares of the visible part of a person cropped at the bottom that may be beyond the lower border.
 _LOWER = (0.0, 0.12, 0.25, 0.4)
-#: How many sizes an octave are tried of a person near the camera, cut at the bottom.
+#: The number of sizes per octave that are tried for a person near the camera, cropped at the bottom.
 _AN_OCTAVE = 4
 #: The greatest height of the head of such a person, as a share of the image's height.
 _NEAREST = 1 / 3
-#: The share of a face that may be covered.
+#: The largest share of a face that may be covered.
 FACE = 0.02
-#: The share of the own head that may be hidden.
+#: The largest share of the object's head that may be occluded.
 HIDDEN = 0.3
-#: Below this likelihood nobody could stand in what a photograph shows, see `Session.standable`: of photographs of train
-#: 93 of 100 in which people could are above it, and 3 of 100 others (`tools/scenes.py`). A dwarf on a desk is worse
-#: than a reason too many.
+#: The least likelihood that people could stand in the scene, see `Session.standable`: of photos of train 93 of 100 in
+#: which they could are above it, and 3 of 100 others (`tools/scenes.py`). Placing a tiny person on a desk is worse than
+#: an unnecessary reason.
 _STANDABLE = 0.6
-#: Who is covered by more than this share counts as covered.
+#: The least covered share of a person with which the term `covers` counts.
 _COVERS = 0.05
-#: The standard deviation of the size of heads about the one that their row says, in octaves.
+#: The standard deviation of the size of heads about the one that is expected at their row, in octaves.
 _SPREAD = 0.15
-#: So many heads above the others' feet are as bad as more.
+#: The largest value of the height above the line of the others' feet, in heads.
 _OFF = 2.5
-#: So many heads from the frame are as good as more.
+#: The largest value of the distance from the left and right border, in heads.
 _FAR = 3.0
-#: How far a head reaches to either side of its middle, in its heights.
+#: The half width of a head, in its heights.
 _WIDE = 0.4
-#: So many heads of room are as good as more.
+#: The largest value of the room next to a head, in heads.
 _ROOM = 2.5
-#: Heads of those who are equally near are at most so many times as high as that of the median.
+#: The largest height of the heads of people at the same distance, in heights of the median head.
 _ALIKE = 1.5
-#: From which enlargement on an object looks soft.
+#: The scale above which an object is blurred.
 _SOFT = 1.5
-#: By how much of it a size may be above the largest one and be that.
+#: The relative tolerance of the largest size.
 _ROUNDING = 1e-9
-#: The largest exponent: beyond it the exponential of a number is too large.
+#: The largest exponent whose exponential is computed.
 _EXPONENT = 700.0
-#: The margin that a head keeps to the frame, in its heights.
+#: The least distance of a head from the border, in its heights.
 _MARGIN = 0.15
-#: How far the ground under somebody who stands goes below the feet, in heads.
+#: The extent below the feet of the region of ground under a standing person, in heads.
 _UNDER = 1.2
-#: How far it goes above the feet, in heads.
+#: Its extent above the feet, in heads.
 _OVER = 0.5
-#: How far it goes to each side of the feet, in heads.
+#: Its extent to each side of the feet, in heads.
 _ASIDE = 1.5
-#: The least height of a head that this is measured by, in pixels of the small image.
+#: The least height of a head by which this is measured, in pixels of the small image.
 _LEAST_HEAD = 3.0
-#: The least area of the ground that has to be seen, in pixels of the small image.
+#: The least visible area of the ground, in pixels of the small image.
 _LEAST_SEEN = 4.0
-#: By how many levels the sky is more blue than red at least.
+#: The least difference of blue and red in the sky, in levels.
 _BLUE = 25.0
-#: By how many levels the luma of the sky differs from pixel to pixel at most.
+#: The largest difference of the luma of the sky between neighbouring pixels, in levels.
 _SMOOTH = 6.0
-#: How far the ground at feet reaches above and below them, in heads.
+#: The extent of the ground at feet above and below them, in heads.
 _ABOUT = (0.1, 0.4)
-#: Luma and the two opponent chromas of red, green and blue; and by how much the ground under people differs from one
-#: to another in these, in the deviation of luma, and in its differences across and down: standard deviations of the
-#: photographs of `tools/annotations/heads.json` whose split is train.
+#: The matrix from red, green and blue to luma and two opponent chromas; and the standard deviations of the ground under
+#: people in these, in the deviation of luma, and in its differences across and down, between people in the photos of
+#: `tools/annotations/heads.json` whose split is train.
 _OPPONENT = np.array([LUMA, [0.5, -0.5, 0.0], [0.25, 0.25, -0.5]])
 _VARIES = np.array([48.0, 12.0, 16.7, 17.1, 3.7, 4.4])
-#: Differences above it are no stronger: shoes and shadows have edges, too.
+#: Larger differences of luma are clipped: shoes and shadows have edges, too.
 _STEP = 32.0
-#: How unlike the nearest of the others' ground may be without being worse, as the mean of the six in these deviations:
-#: of 217 people there three quarters are below 0.46 and one in thirty is above 1.2, of random places of their size
-#: beside them half are above 0.54.
+#: The largest distance from the most similar ground of others without a penalty, as the mean of the six in these
+#: deviations: of 217 people there three quarters are below 0.46 and one in thirty is above 1.2, of random places
+#: of their size near them half are above 0.54.
 _LIKE = 0.5
-#: From this unlikeness on ground is no worse.
+#: The distance from which on the penalty does not grow.
 _UNLIKE = 1.5
 
-#: Somebody of so many heads or fewer who is cut at the bottom may be before anything; everybody else has to stand
-#: somewhere in the scene.
+#: A person of so many heads or fewer who is cropped at the bottom fits any background; all others have to stand in the
+#: scene.
 _BUST = 3.8
 
-#: What a unit of each term is worth, for people among people: learned from half of the layouts of real photographs of
+#: The weights of the terms for a person among people: learned from half of the layouts of real photos of
 #: `benchmarks/layouts.json`, by `benchmarks/placement.py fit`.
 AMONG_PEOPLE = {
     "scale": -0.07,
@@ -129,10 +129,10 @@ AMONG_PEOPLE = {
     "covers": -0.62,
     "behind": -3.08,
 }
-#: The same by judgement: drawn scenes do not tell it. That of the ground is a little less than the -1.7 that a logistic
-#: regression gives between people of the photographs of `_VARIES` and random places near them.
+#: Weights that were set by hand, since synthetic scenes do not determine them. That of the ground is a little less than
+#: the -1.7 of a logistic regression between people of the photos of `_VARIES` and random places near them.
 JUDGED = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "sky": -3.0, "no_scene": -3.0}
-#: The same where nobody is there, or the object is no person.
+#: The weights in a background without people, or for an object that is not a person.
 ALONE = {
     "body_overlap": -3.0,
     "hidden": -2.0,
@@ -143,17 +143,17 @@ ALONE = {
     "off": -3.0,
 }
 
-#: What the terms add up to at people's own places in photographs, in the median: of 89 among others, in the layouts
-#: that the weights are learned from.
+#: The median of the sum of terms at people's own places in photos: of 89 among others, in the layouts from which the
+#: weights are learned.
 _OWN_PLACE = 0.0
-#: The same of 151 who are alone, in the photographs of `tools/annotations/heads.json` whose split is train, as if each
-#: were as large as is usual.
+#: The same for 151 people who are alone, in the photos of `tools/annotations/heads.json` whose split is train, each at
+#: the usual size.
 _OWN_PLACE_ALONE = -0.75
 
 
 class Candidates(NamedTuple):
-    """Places for an object, each an array [N]: the middle of the anchor (head, or all of it), how high that is,
-    how far its size is from the expected one in octaves, and whether it is flipped."""
+    """Candidates for placements, each field an array [N]: the middle of the anchor (the head or the whole object), its
+    height, the deviation of its size from the expected one in octaves, and whether it is mirrored."""
 
     x: Float
     y: Float
@@ -164,15 +164,15 @@ class Candidates(NamedTuple):
     def __len__(self) -> int:
         return len(self.x)
 
-    def taken(self, index: npt.NDArray[np.intp]) -> Candidates:
+    def select(self, index: npt.NDArray[np.intp]) -> Candidates:
         x, y, size, octaves, flip = self
         return Candidates(x[index], y[index], size[index], octaves[index], flip[index])
 
 
 class Ground(NamedTuple):
-    """The picture: its size, the people, and sums of their masks, of their faces, of edges, of other people and of
-    the sky, at a smaller size; of what the background looks like where nobody is, and what that is below the others,
-    [F, 6]; and how likely it is that somebody could stand there at all, 0 to 1."""
+    """The background: its size and people; tables of their masks, their faces, edges, other people, the sky and the
+    appearance of the background without people, at a smaller size; the appearance of the ground under the people,
+    [F, 6]; and the likelihood that people could stand in the scene, 0 to 1."""
 
     size: tuple[int, int]
     crowd: Crowd
@@ -196,7 +196,7 @@ def table_of(planes: npt.NDArray[np.generic]) -> Float:
 
 
 def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
-    """Returns sums [P, …] over rectangles […, 4] in pixels of a picture of a size; beyond it is 0."""
+    """Returns sums [P, …] over rectangles […, 4] in pixels of an image of a size; beyond it values are 0."""
     height, width = table.shape[1] - 1, table.shape[2] - 1
     x = np.clip(np.rint(rectangles[..., 0::2] * (width / size[0])), 0, width).astype(np.intp)
     y = np.clip(np.rint(rectangles[..., 1::2] * (height / size[1])), 0, height).astype(np.intp)
@@ -209,14 +209,14 @@ def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
     return result
 
 
-def looks_of(small: Pixels, people: Bools) -> Float:
-    """Returns the planes [7, h, w] by which pieces of ground are compared, 0 where people are.
+def appearance_of(small: Pixels, people: Bools) -> Float:
+    """Returns the planes [7, h, w] by which pieces of ground are compared, 0 on people.
 
     They are luma and two opponent chromas, the square of luma, its differences across and down, and 1.
 
     Args:
-        small: the picture at a smaller size, [h, w, 3].
-        people: where people are, [h, w].
+        small: the image at a smaller size, [h, w, 3].
+        people: the mask of all people, [h, w].
     """
     colours = small.astype(np.float64) @ _OPPONENT.T
     luma = colours[..., 0]
@@ -227,12 +227,12 @@ def looks_of(small: Pixels, people: Bools) -> Float:
 
 
 def sky_of(small: Pixels) -> Bools:
-    """Returns where the sky is, or smooth water below it: what is blue, smooth and connected to the upper edge, [h, w].
+    """Returns the sky, or smooth water below it: the blue, smooth region connected with the upper border, [h, w].
 
-    A grey sky is not told from walls and snow.
+    A grey sky is not detected, since walls and snow look the same.
 
     Args:
-        small: the picture at a smaller size, [h, w, 3].
+        small: the image at a smaller size, [h, w, 3].
     """
     colours = small.astype(np.float64)
     luma, blue = colours @ _OPPONENT[0], colours[..., 2] - colours[..., 0]
@@ -244,22 +244,22 @@ def sky_of(small: Pixels) -> Bools:
 
 
 def feet_of(boxes: Float, sizes: Float) -> Float:
-    """Returns the rectangles [N, 4] about the lower ends of boxes [N, 4] of people whose heads have these heights."""
+    """Returns rectangles [N, 4] at the lower ends of boxes [N, 4] of people, given the heights of their heads."""
     left, _, right, bottom = boxes.T
     return np.stack([left, bottom - _ABOUT[0] * sizes, right, bottom + _ABOUT[1] * sizes], 1)
 
 
 def floors_of(appearance: Float, boxes: Float, sizes: Float, size: tuple[int, int]) -> Float:
-    """Returns what the ground below and beside the feet looks like, [N, 6]; NaN where it is not seen.
+    """Returns the appearance of the ground below and beside the feet of people, [N, 6]; NaN if it is not visible.
 
     It is the mean of luma and of two chromas, the deviation of luma, and its mean differences across and down, each
-    over what it varies by.
+    divided by its standard deviation between people.
 
     Args:
-        appearance: the summed-area tables of `looks_of`.
-        boxes: who stands there, [N, 4] in pixels of the picture.
+        appearance: the summed-area tables of `appearance_of`.
+        boxes: the boxes of standing people, [N, 4] in pixels of the image.
         sizes: the heights of their heads, [N].
-        size: width and height of the picture.
+        size: width and height of the image.
     """
     left, _, right, feet = boxes.T
     head = np.maximum(sizes, _LEAST_HEAD * max(size) / max(appearance.shape[1:]))
@@ -275,11 +275,11 @@ def floors_of(appearance: Float, boxes: Float, sizes: Float, size: tuple[int, in
 
 
 def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale: float | None = None) -> Candidates:
-    """Returns places on a grid, of a given size, or of that which the people there or the object's own picture say."""
+    """Returns candidates on a grid, of a given size, or of the size expected from the people or the object's photo."""
     width, height = ground.size
     crowd = ground.crowd
     left, top, right, bottom = subject.anchor
-    # How far the object goes beyond the middle of the anchor, in its heights.
+    # The extent of the object below the middle of the anchor, in the anchor's heights.
     high = bottom - top
     below = (subject.box[3] - (top + bottom) / 2) / high
     tall = (subject.box[3] - subject.box[1]) / high
@@ -318,7 +318,7 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 for nearer in _nearer(size.clip(max=most), (line, height), below):
                     nearer = nearer.clip(max=most)
                     add(columns, height - below * nearer, nearer)
-        # Where something hides those who are there, the same may hide the object.
+        # An object that occludes the people there may occlude the new one, too.
         if hides:
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             for _ in range(3):
@@ -341,19 +341,19 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
 
 
 def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
-    """Returns how much larger an object becomes where nobody says it.
+    """Returns the scale of an object in a background without people.
 
-    Somebody becomes as large as a camera sees them that has their head in the usual row; a thing keeps its size.
+    A person gets the size at which a camera at eye level has the head in the usual row; other objects keep their size.
 
     Args:
         subject: the object.
-        size: width and height of the picture.
-        base: the row that the object ends in, as a share of the height.
+        size: width and height of the background.
+        base: the row of the object's lower end, as a share of the height.
     """
     width, height = size
     share = min(height / subject.size[1], width / subject.size[0])
     if any(subject.cut >= pair for pair in OPPOSITE):
-        # Only as large as in its own picture both edges are beyond the frame.
+        # Both edges are outside of the background only at the size that the object has in its own photo.
         return share
     left, top, right, bottom = subject.box
     full = width / (right - left)
@@ -366,13 +366,13 @@ def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
 
 
 def no_larger(subject: Subject, places: Candidates) -> Candidates:
-    """Returns those of candidates at which an object is no larger than it may be."""
+    """Returns the candidates at which an object is not larger than its largest scale."""
     left, top, right, bottom = subject.anchor
-    return places.taken(np.flatnonzero(places.size <= subject.most * (bottom - top) * (1 + _ROUNDING)))
+    return places.select(np.flatnonzero(places.size <= subject.most * (bottom - top) * (1 + _ROUNDING)))
 
 
 def usual_size(subject: Subject, ground: Ground, x: float, y: float) -> float:
-    """Returns how high the anchor of an object usually is whose middle is at a place of the picture."""
+    """Returns the usual height of an object's anchor whose middle is at a place of the background."""
     left, top, right, bottom = subject.anchor
     if len(ground.crowd) and subject.head is not None:
         return float(ground.crowd.size_at(np.array([x]), np.array([y]), ground.size[1])[0])
@@ -380,20 +380,20 @@ def usual_size(subject: Subject, ground: Ground, x: float, y: float) -> float:
 
 
 def _row_at(x: Float, upright: npt.ArrayLike, crowd: Crowd) -> Float:
-    """Returns the rows of the picture at columns x that are these rows upright."""
+    """Returns the rows of the image at columns x that have the given rows in the upright image."""
     angle = np.radians(crowd.roll)
     return np.asarray((upright + x * np.sin(angle)) / np.cos(angle))
 
 
 def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]:
-    """Returns the heights of heads [N] of somebody nearer than others, who is cut at the bottom, from small to large.
+    """Returns heights of heads [N] of a person nearer than others and cropped at the bottom, from small to large.
 
-    A camera at the height of eyes sees all heads on one line, whatever their distance.
+    A camera at eye level has all heads on one line, at any distance.
 
     Args:
-        size: how high the head is as far away as others, [N].
-        rows: that line, [N], and the lower edge of the picture.
-        below: how many heads the object goes beyond the middle of its own.
+        size: the height of the head at the distance of the others, [N].
+        rows: that line, [N], and the lower border of the image.
+        below: the extent of the object below the middle of its head, in heads.
     """
     line, height = rows
     octaves = np.log2(np.minimum((height - line) / below, _NEAREST * height).clip(size) / size)
@@ -402,10 +402,10 @@ def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]
 
 
 def around(places: Candidates, factors: Sequence[float], steps: Sequence[float], ground: Ground) -> Candidates:
-    """Returns candidates again at other sizes, and moved by steps of the grid's columns."""
+    """Returns copies of candidates at other sizes, shifted by steps of the grid's columns."""
     step = ground.size[0] / _COLUMNS
     sizes, shifts = (v.ravel() for v in np.meshgrid(factors, steps))
-    repeated = places.taken(np.repeat(np.arange(len(places)), len(sizes)))
+    repeated = places.select(np.repeat(np.arange(len(places)), len(sizes)))
     sizes, shifts = np.tile(sizes, len(places)), np.tile(shifts, len(places))
     return Candidates(
         repeated.x + shifts * step, repeated.y, repeated.size * sizes, repeated.octaves + np.log2(sizes), repeated.flip
@@ -413,12 +413,12 @@ def around(places: Candidates, factors: Sequence[float], steps: Sequence[float],
 
 
 def joined(first: Candidates, second: Candidates) -> Candidates:
-    """Returns the candidates of both."""
+    """Returns the concatenation of both groups of candidates."""
     return Candidates(*(np.concatenate(pair) for pair in zip(first, second)))
 
 
 def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
-    """Returns the bands [N, B, 4] and the anchors [N, 4] of an object at places, in pixels of the picture."""
+    """Returns the bands [N, B, 4] and the anchors [N, 4] of an object at candidates, in pixels of the background."""
     left, top, right, bottom = subject.anchor
     middle, scale = ((left + right) / 2, (top + bottom) / 2), places.size / (bottom - top)
     every = np.concatenate([subject.bands, [subject.anchor]])
@@ -438,7 +438,7 @@ def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
 
 
 def in_front(ground: Ground, places: Candidates) -> Bools:
-    """Returns who stands before an object at places, [P, N]."""
+    """Returns which people are in front of an object at candidates, [P, N]."""
     crowd = ground.crowd
     near = nearness(crowd, places.x, places.y, places.size)
     front = crowd.depth()[:, None] > near + NEARER * places.size
@@ -447,7 +447,7 @@ def in_front(ground: Ground, places: Candidates) -> Bools:
 
 
 def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict[str, Float], Bools]:
-    """Returns the terms of places, each [N], and which places are allowed, [N]: no face covered, the own head seen."""
+    """Returns the terms of candidates, each [N], and whether they keep the rules about faces and the head, [N]."""
     width, height = ground.size
     crowd = ground.crowd
     bands, head = rectangles(subject, places)
@@ -470,7 +470,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
         overlaps = sums(ground.people, bands, ground.size).sum(2)
         total = ground.people[:, -1, -1][:, None].clip(1)
         terms["body_overlap"] = np.where(front, 0.0, overlaps / total).max(0)
-        # A face is left whole, whoever it belongs to; those in front cover the object instead.
+        # Faces of people behind the object must stay visible; people in front of it may cover the object instead.
         faces = sums(ground.faces, bands, ground.size).sum(2) / ground.faces[:, -1, -1][:, None].clip(1)
         is_allowed &= np.where(front, 0.0, faces).max(0) <= FACE
         over = sums(ground.people, head, ground.size) / (high * wide * unit)
@@ -492,7 +492,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
         total = ((inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) * unit).clip(1)
         terms["sky"] = (sums(ground.sky, feet, ground.size)[0] / total).clip(max=1)
     terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
-    # Nobody of these can be left in front, nor is it known where their faces are.
+    # These people have neither masks to be put in front nor known faces.
     terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
     margin = np.minimum(head[:, 0], width - head[:, 2]) / high
     terms["margin"] = (margin * high / _others_size(subject, ground, high)).clip(0, _FAR)
@@ -506,7 +506,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
 
 
 def goodness(total: float, among: bool) -> float:
-    """Returns how good a place is, 0 to 1: the logistic of what its terms add up to, over that of people's own places.
+    """Returns the score of a placement, 0 to 1: the logistic of its sum of terms, relative to people's own places.
 
     Args:
         total: the sum of the terms.
@@ -517,9 +517,9 @@ def goodness(total: float, among: bool) -> float:
 
 
 def _unlike(subject: Subject, ground: Ground, places: Candidates, bands: Float) -> Float:
-    """Returns how unlike what others stand on the ground is that an object stands on at places, [N].
+    """Returns how far the ground under an object differs from that under the most similar other person, [N].
 
-    It is 0 for who does not stand, where nobody is seen to stand, and where the ground is not seen.
+    It is 0 for an object that does not stand, without other standing people, and for ground that is not visible.
     """
     if subject.head is None or "bottom" in subject.cut or not len(ground.floors):
         return np.zeros(len(places))
@@ -530,10 +530,10 @@ def _unlike(subject: Subject, ground: Ground, places: Candidates, bands: Float) 
 
 
 def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) -> dict[str, Float]:
-    """Returns terms among people, in heads.
+    """Returns the terms of a person among people, in heads.
 
-    They are how far a head is from the line of the others' heads, how far above theirs the feet are, and how much room
-    is beside the head before the next one or the frame.
+    They are the distance of the head from the line of the others' heads, the height of the feet above theirs, and the
+    free distance from the head to the next one or the border.
     """
     crowd = ground.crowd
     terms = dict.fromkeys(("head_line", "high", "room"), np.zeros(len(places)))
@@ -542,7 +542,7 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
     columns, rows = crowd.middles()
     x, y = crowd.upright(places.x, places.y)
     line = _line(columns, rows - crowd.sizes / 2, x, places.size, crowd)
-    # The tops of the heads of people at one distance are on a line; of somebody nearer the middle of the head is on it.
+    # Heads at one distance have their tops on a line; that of a nearer person has its middle on it.
     unit = _others_size(subject, ground, places.size)
     terms["head_line"] = np.abs((y - unit / 2) - line) / places.size
     beside = (np.abs(x[:, None] - columns) - _WIDE * crowd.sizes).min(1)
@@ -556,9 +556,9 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
 
 
 def _others_size(subject: Subject, ground: Ground, size: Float) -> Float:
-    """Returns how high a head of a size [N] is at most as far away as others, [N].
+    """Returns the heights of heads [N], limited for a person near the camera to those at the others' distance.
 
-    The room beside somebody near who is cut at the bottom is told in such heads: in their own they would have little.
+    The room next to such a person, who is cropped at the bottom, is measured in these: in own heads it would be small.
     """
     if not len(ground.crowd) or "bottom" not in subject.cut:
         return size
@@ -566,9 +566,9 @@ def _others_size(subject: Subject, ground: Ground, size: Float) -> Float:
 
 
 def _line(columns: Float, rows: Float, x: Float, size: Float, crowd: Crowd) -> Float:
-    """Returns the mean row at columns x [N]: of all people, who count less the farther they are.
+    """Returns the mean row of all people at columns x [N], weighted by a Gaussian of their distances.
 
-    size: how high the head of the object is there, [N]: who is near is beside more people than who is far away.
+    size: the height of the object's head there, [N]: the weights of a nearer person are wider.
     """
     far = 4 * size.clip(float(np.median(crowd.sizes)))
     weights = np.exp(-0.5 * ((x[:, None] - columns) / far[:, None]) ** 2) + 1e-6

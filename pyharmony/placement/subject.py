@@ -1,4 +1,4 @@
-"""What placing knows of the object: its silhouette in bands, the head, and the sides on which its picture cut it."""
+"""The geometry of a subject: its silhouette in bands, the head, and the sides on which its photo crops it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import ArgumentError, MaskError
 from ..segmentation import Posture
 from ..segmentation.layers import Layer, Pixels, box_of
 from ..segmentation.people import head_of
-from ._roll import turned
+from ._roll import rotated
 
 __all__ = ["SIDES", "enlarged_at_most", "matrix_of", "subject_of"]
 
@@ -25,56 +25,56 @@ Float = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SIDES = ("left", "top", "right", "bottom")
-#: How many times larger an object becomes at most in a background of which a screen shows all pixels.
+#: The largest scale of an object in a background that a screen displays in full resolution.
 _ENLARGED = 2.5
 #: The longer side of such a background.
 _SHOWN = 1600
-#: Who is cut at both of these fits only as large as in their own picture.
+#: Pairs of sides: an object cropped at both of one fits only at the size that it has in its own photo.
 OPPOSITE = (frozenset(("left", "right")), frozenset(("top", "bottom")))
 #: The longer side of the reduced mask.
 _SIDE = 256
 #: The number of bands of the silhouette.
 BANDS = 12
-#: A side cuts the object if it touches the frame there along this share of its own width or height, ...
+#: An object is cropped at a side that it touches along this share of its own width or height, ...
 _TOUCHES = 0.12
-#: ... and if it is hardly wider this share of the other side further inside, where a head or a shoe that only touches
-#: would be. What touches at the left or the right of a person is a limb, which widens inwards where it is cut, too.
+#: ... unless it is much wider this share of its other side further inside, like a head or a shoe that only touches.
+#: At the left or the right of a person a limb touches, which may widen inwards although it is cropped.
 _INSIDE = 0.04
-#: So many times as wide as at the frame is hardly wider.
+#: The ratio to the width at the border from which on it is much wider.
 _WIDER = 1.6
-#: An object that touches along this share of its side is cut however much wider it is inside: nothing round would.
+#: The share of its side along which an object that touches is cropped in any case: no round object touches so far.
 _ALONG = 0.25
-#: How far before the frame a mask that it cuts may end, as a share of the picture.
+#: The largest distance of a cropped mask from the border of the photo, as a share of the photo's side.
 _BEFORE = 0.012
-#: From this level on a pixel of a mask is inside.
+#: The least level of a pixel inside a mask.
 _INSIDE_MASK = 128
-#: The most points along an edge.
+#: The largest number of points along an edge.
 _POINTS = 256
-#: A mask ends near the lower edge if it does so within this share of the height.
+#: The largest distance of a mask's end from the lower border at which it ends near it, as a share of the height.
 _NEAR = 0.04
-#: Near that edge a person of more heads stands on it without touching it, and one of fewer who touches it is cut.
+#: Near that border, a person of more heads who does not touch it is whole, and one of fewer who touches it is cropped.
 _STANDS = 6.2
-#: Near that edge a person of fewer heads is cut without touching it: masks drawn by hand seldom reach the frame.
+#: Near that border, a person of fewer heads is cropped without touching it: hand-drawn masks seldom reach the border.
 _CUT = 5.0
-#: A person who is fewer heads tall was hidden below by something in the picture, a table or somebody, if not cut.
+#: A person of fewer heads elsewhere was occluded from below, by a table or another person, unless cropped.
 _HIDDEN = 3.8
-#: So was a person without feet in the pose who is fewer heads tall: under a long dress no feet are seen either.
+#: So was a person of fewer heads whose pose shows no feet; a taller one may wear a long dress, which hides them too.
 _WHOLE = 6.2
 
 
 class Subject(NamedTuple):
-    """An object, in pixels of its picture.
+    """A subject, in pixels of its photo.
 
     Attributes:
-        size: width and height of the picture.
-        mask: where the object is, [h, w], of the picture's shape but smaller; of who sits down to the seat.
-        box: the part of the picture in which that is: left, top, right, bottom.
-        head: the box of the head; of what is no person, None.
-        cut: the sides on which the picture's frame cut it.
-        is_hidden: whether it counts as cut at the bottom since something in its picture hid the rest.
-        bands: [B, 4], the left, top, right and bottom of the silhouette, band by band from above.
-        edges: for each of the sides in cut the points [N, 2] on which it is cut, by the picture's own pixels.
-        most: how much larger it becomes at most.
+        size: width and height of the photo.
+        mask: the mask of the object, [h, w], of the photo's aspect but smaller; of a sitting person down to the seat.
+        box: the bounding box of the mask: left, top, right, bottom.
+        head: the box of the head; None if the object is not a person.
+        cut: the sides on which the photo crops it.
+        is_hidden: whether it counts as cropped at the bottom because another object occluded the rest in its photo.
+        bands: [B, 4], the left, top, right and bottom of the silhouette in bands, from top to bottom.
+        edges: for each of the sides in cut the points [N, 2] of the cropped edge, at the photo's own resolution.
+        most: the largest scale.
     """
 
     size: tuple[int, int]
@@ -89,17 +89,17 @@ class Subject(NamedTuple):
 
     @property
     def anchor(self) -> tuple[float, float, float, float]:
-        """The box that places are told by: the head, or all of it."""
+        """The box by which candidates are positioned: the head, or the whole object."""
         return self.head or self.box
 
     @property
     def tall(self) -> float:
-        """How many heads tall what is seen of it is, or 1."""
+        """The height of the visible part in heads, or 1 for an object without a head."""
         top, bottom = self.anchor[1], self.anchor[3]
         return (self.box[3] - top) / (bottom - top)
 
     def contour(self) -> Float:
-        """Returns the points [N, 2] on which the object is cut: (x, y) of the edges of its outermost pixels."""
+        """Returns the points [N, 2] of all cropped edges: (x, y) of the edges of the outermost pixels."""
         return np.concatenate([np.empty((0, 2)), *(self.edges[side] for side in sorted(self.cut))])
 
 
@@ -110,14 +110,14 @@ def subject_of(
     cut: Collection[str] | None,
     posture: Posture | None = None,
 ) -> Subject:
-    """Returns what is known of an object by its mask [H, W] of 0 to 255.
+    """Returns the geometry of an object by its mask [H, W] of 0 to 255.
 
-    Who sits has nothing to sit on: all of them from the hips on counts as cut off, and so has to leave the picture or
-    to be behind somebody.
+    A sitting person's seat is not part of the cut-out: the part from the hips on counts as cropped, and so has to be
+    outside of the background or behind other people.
 
     Raises:
         MaskError: the mask is empty.
-        ArgumentError: cut names something else than sides.
+        ArgumentError: cut contains an unknown side.
     """
     height, width = mask.shape
     small = resized(mask, fitted((width, height), _SIDE))
@@ -125,14 +125,14 @@ def subject_of(
     layer = Layer((0, 0, width, height), values, 1.0)
     box = box_of(layer)
     if box is None:
-        raise MaskError("mask: empty, nothing in it is at least half inside; expected the object")
+        raise MaskError("mask: empty, expected a pixel of at least one half")
     region = values > 0.5
     if head is None and is_person:
         head = head_of(layer)
     is_hidden = False
     seat = None
     if cut is None and posture is not None and posture.seat is not None and head is not None:
-        # Hips above the chin, or all of the mask, are none.
+        # Hips above the chin, or below the mask, are wrong estimates.
         seat = round(posture.seat) if max(head[3], box[1] + 1) < posture.seat < box[3] else None
     if seat is not None:
         region[math.ceil(seat * len(region) / height) :] = False
@@ -163,8 +163,8 @@ def subject_of(
 
 
 def _edge(mask: Pixels, side: str) -> Float:
-    """Returns points [N, 2] along what of a mask [H, W] lies at a side of its picture: (x, y) of edges of pixels."""
-    # Seen from the side, rows go away from it.
+    """Returns points [N, 2] along the part of a mask [H, W] at a side of its photo: (x, y) of edges of pixels."""
+    # The first row of the view is at that side.
     view = _seen_from(mask, side)
     rows = view.max(1) >= _INSIDE_MASK
     if not rows.any():
@@ -175,7 +175,7 @@ def _edge(mask: Pixels, side: str) -> Float:
     at = at[np.unique(np.linspace(0, len(at) - 1, _POINTS).round().astype(int))]
     away = region[:, at].argmax(0).astype(np.float64)
     along = at + 0.5
-    # The outermost pixels reach half a pixel farther.
+    # The outermost pixels extend half a pixel farther.
     along[0], along[-1] = at[0], at[-1] + 1
     height, width = mask.shape
     if side in ("left", "right"):
@@ -184,7 +184,7 @@ def _edge(mask: Pixels, side: str) -> Float:
 
 
 def _from_row_on(mask: Pixels, row: int) -> Float:
-    """Returns points [N, 2] along what of a mask [H, W] lies in a row, and along both sides of it from there on."""
+    """Returns points [N, 2] along a mask [H, W] in a row, and along both of its sides below that row."""
     part = mask[row:] >= _INSIDE_MASK
     rows = np.flatnonzero(part.any(1))
     along = np.flatnonzero(part[rows[:1]].any(0))
@@ -195,7 +195,7 @@ def _from_row_on(mask: Pixels, row: int) -> Float:
 
 
 def _sides(region: Bools, is_person: bool) -> frozenset[str]:
-    """Returns the sides of the frame that cut a region."""
+    """Returns the sides of the photo on which a region is cropped."""
     high, wide = bounding_box(region).shape
     sides: set[str] = set()
     limbs: set[str] = set()
@@ -208,7 +208,7 @@ def _sides(region: Bools, is_person: bool) -> frozenset[str]:
         like_cut = inside <= _WIDER * touching or touching >= _ALONG * extent
         if touching >= max(2, _TOUCHES * extent):
             (sides if like_cut else limbs).add(side)
-    # Who is cut at both sides fits nowhere, so there the rounder one is let go.
+    # An object that is cropped at both sides fits nowhere, so a limb counts only if the other side is whole.
     upright = {"left", "right"}
     if is_person and len((sides | limbs) & upright) == 1:
         sides |= limbs & upright
@@ -216,17 +216,17 @@ def _sides(region: Bools, is_person: bool) -> frozenset[str]:
 
 
 def _seen_from(region: npt.NDArray[Any], side: str) -> npt.NDArray[Any]:
-    """Returns a region or mask turned so that its first row is the one at a side."""
+    """Returns a region or mask oriented so that its first row is at a side."""
     return {"left": region.T, "right": region.T[::-1], "top": region, "bottom": region[::-1]}[side]
 
 
 def _slack(region: Bools) -> int:
-    """Returns how many rows at a side count as its edge: masks often end a little before the frame."""
+    """Returns the number of rows that count as the border of a side: masks often end a little before it."""
     return max(1, round(_BEFORE * len(region)))
 
 
 def _bands(region: Bools, size: tuple[int, int]) -> Float:
-    """Returns the left, top, right and bottom of bands of a region, in pixels of the picture."""
+    """Returns the left, top, right and bottom of bands of a region, in pixels of the photo."""
     height, width = region.shape
     across, down = size[0] / width, size[1] / height
     rows = np.flatnonzero(region.any(1))
@@ -244,8 +244,8 @@ def _bands(region: Bools, size: tuple[int, int]) -> Float:
 
 
 def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: float, flip: bool) -> Float:
-    """Returns [2, 3], which takes pixels of the object's picture to where they come to lie."""
-    cos, sin = (float(v) for v in turned(1.0, 0.0, angle))
+    """Returns the matrix [2, 3] from pixels of the object's photo to pixels of the background."""
+    cos, sin = (float(v) for v in rotated(1.0, 0.0, angle))
     sign = -1.0 if flip else 1.0
     linear = scale * np.array([[cos * sign, -sin], [sin * sign, cos]])
     middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
@@ -253,5 +253,5 @@ def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: fl
 
 
 def enlarged_at_most(size: tuple[int, int]) -> float:
-    """Returns how many times larger an object becomes at most in a background of a size (width, height)."""
+    """Returns the largest scale of an object in a background of a size (width, height)."""
     return _ENLARGED * max(1.0, max(size) / _SHOWN)
